@@ -1,0 +1,203 @@
+//! What `/metrics` shows: workers, filters, upstreams, configurations.
+
+use std::sync::atomic::AtomicU64;
+
+use super::Running;
+use crate::gateway::Gateway;
+use crate::observe::metrics::{Family, Kind, float, of_workers, read};
+use crate::wasm::filter::{Filter, FilterFigures};
+use crate::wasm::series::{BUCKETS, Sample, SeriesKind, SeriesSpec};
+
+/// All families.
+pub fn families(running: &Running) -> Vec<Family> {
+    let workers = running.workers.iter().map(|common| &common.stats);
+    let mut families = of_workers(workers);
+    let gateway = running.gateway.load();
+    families.extend(of_process(running, &gateway));
+    families.extend(of_filters(&gateway));
+    families.push(of_endpoints(&gateway));
+    for filter in &gateway.filters {
+        for (spec, samples) in filter.own().series.read() {
+            of_series(
+                filter,
+                spec,
+                &samples.into_iter().collect::<Vec<_>>(),
+                &mut families,
+            );
+        }
+    }
+    families
+}
+
+fn of_process(running: &Running, gateway: &Gateway) -> Vec<Family> {
+    let registry = running.foundation.registry();
+    let budget = registry.engine().budget();
+    let components = u64::try_from(registry.components()).unwrap_or(u64::MAX);
+    let one = |kind, name, help, value| Family::new(kind, name, help).with(&[], value);
+    vec![
+        Family::new(Kind::Gauge, "build_info", "The version that runs")
+            .with(&[("version", env!("CARGO_PKG_VERSION"))], 1.0),
+        one(
+            Kind::Gauge,
+            "generation",
+            "Which configuration is in use, counted from 1",
+            float(gateway.number),
+        ),
+        one(
+            Kind::Gauge,
+            "generations",
+            "Configurations in memory: one, and those that requests still run on",
+            float(running.foundation.alive()),
+        ),
+        Family::new(Kind::Counter, "reloads", "Reloads by their result")
+            .with(&[("result", "done")], read(&running.reloads.done))
+            .with(&[("result", "refused")], read(&running.reloads.refused)),
+        one(
+            Kind::Counter,
+            "access_log_dropped",
+            "Lines of the access log that were dropped because its writer did not keep up",
+            read(&running.log_dropped),
+        ),
+        one(
+            Kind::Gauge,
+            "wasm_components",
+            "Components that are compiled and in use",
+            float(components),
+        ),
+        one(
+            Kind::Gauge,
+            "wasm_memory_bytes",
+            "Linear memory of all filter instances",
+            float(budget.used()),
+        ),
+        one(
+            Kind::Gauge,
+            "wasm_memory_limit_bytes",
+            "What the linear memory of all filter instances may be",
+            float(budget.limit()),
+        ),
+    ]
+}
+
+fn of_filters(gateway: &Gateway) -> Vec<Family> {
+    let mut families = Vec::new();
+    let mut each = |kind: Kind, name: &str, help: &str, value: &dyn Fn(&Filter) -> f64| {
+        let mut family = Family::new(kind, name, help);
+        for filter in &gateway.filters {
+            family.push(&[("filter", filter.name())], value(filter));
+        }
+        families.push(family);
+    };
+    type Figure = fn(&FilterFigures) -> &AtomicU64;
+    let figures: [(&str, &str, Figure); 5] = [
+        ("filter_calls", "Phase calls", |figures| &figures.calls),
+        (
+            "filter_answers",
+            "Answers that filters gave in the place of the upstream's",
+            |figures| &figures.answers,
+        ),
+        ("filter_failures", "Phase calls that failed", |figures| {
+            &figures.failures
+        }),
+        (
+            "filter_suspended_requests",
+            "Requests that met a suspended filter",
+            |figures| &figures.suspended,
+        ),
+        ("filter_instances", "Instances made", |figures| {
+            &figures.instances
+        }),
+    ];
+    for (name, help, figure) in figures {
+        each(Kind::Counter, name, help, &|filter| {
+            read(figure(filter.figures()))
+        });
+    }
+    each(
+        Kind::Counter,
+        "filter_seconds",
+        "Time in phase calls, estimated from one call in 64",
+        &|filter| read(&filter.figures().nanos) / 1e9,
+    );
+    each(
+        Kind::Gauge,
+        "filter_suspended",
+        "Whether the filter is suspended after repeated failures",
+        &|filter| f64::from(u8::from(filter.is_suspended())),
+    );
+    families
+}
+
+fn of_endpoints(gateway: &Gateway) -> Family {
+    let mut family = Family::new(
+        Kind::Gauge,
+        "endpoint_requests_active",
+        "Requests that run on an endpoint now",
+    );
+    for plan in &gateway.upstreams {
+        for (place, endpoint) in plan.endpoints.iter().enumerate() {
+            let active = f64::from(plan.balancer.active(place));
+            family.push(
+                &[
+                    ("upstream", &plan.config.name),
+                    ("endpoint", &endpoint.name),
+                ],
+                active,
+            );
+        }
+    }
+    family
+}
+
+/// A filter's own series. A histogram becomes its buckets, its sum and its count.
+fn of_series(
+    filter: &Filter,
+    spec: &SeriesSpec,
+    samples: &[(Vec<String>, Sample)],
+    families: &mut Vec<Family>,
+) {
+    let name = format!("filter_{}", spec.name);
+    let help = format!("Of filter {}", filter.name());
+    let labels = |values: &[String], more: Option<(&str, &str)>| {
+        let mut labels = vec![("filter".to_owned(), filter.name().to_string())];
+        labels.extend(spec.labels.iter().cloned().zip(values.iter().cloned()));
+        labels.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        labels
+    };
+    let mut push = |kind, name: String, rows: Vec<(Vec<(String, String)>, f64)>| {
+        let mut family = Family::new(kind, &name, &help);
+        for (labels, value) in rows {
+            family
+                .samples
+                .push(crate::observe::metrics::Sample { labels, value });
+        }
+        families.push(family);
+    };
+    let values = samples
+        .iter()
+        .map(|(values, sample)| (labels(values, None), sample.value))
+        .collect();
+    match spec.kind {
+        SeriesKind::Counter => push(Kind::Counter, name, values),
+        SeriesKind::Gauge => push(Kind::Gauge, name, values),
+        SeriesKind::Histogram => {
+            let mut buckets = Vec::new();
+            let mut counts = Vec::new();
+            for (values, sample) in samples {
+                let mut below = 0;
+                for (bound, count) in BUCKETS.iter().zip(sample.buckets) {
+                    below += count;
+                    buckets.push((
+                        labels(values, Some(("le", &bound.to_string()))),
+                        float(below),
+                    ));
+                }
+                buckets.push((labels(values, Some(("le", "+Inf"))), float(sample.count)));
+                counts.push((labels(values, None), float(sample.count)));
+            }
+            push(Kind::Gauge, format!("{name}_bucket"), buckets);
+            push(Kind::Gauge, format!("{name}_sum"), values);
+            push(Kind::Gauge, format!("{name}_count"), counts);
+        }
+    }
+}

@@ -1,0 +1,292 @@
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::thread;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const PICKS: usize = 100_000;
+
+fn balancer(policy: Policy, weights: &[u32]) -> Balancer {
+    let spec = |weight: &u32| EndpointSpec {
+        weight: *weight,
+        labels: vec![],
+    };
+    Balancer::new(policy, weights.iter().map(spec).collect())
+}
+
+fn choice(random: u64) -> Choice<'static> {
+    Choice {
+        random,
+        ..Choice::default()
+    }
+}
+
+/// Part of the picks that each endpoint took.
+fn shares(picks: impl Iterator<Item = usize>, endpoints: usize) -> Vec<f64> {
+    let mut counts = vec![0_u32; endpoints];
+    let mut total = 0_u32;
+    for endpoint in picks {
+        counts[endpoint] += 1;
+        total += 1;
+    }
+    counts
+        .iter()
+        .map(|count| f64::from(*count) / f64::from(total))
+        .collect()
+}
+
+/// Part of the weights that each endpoint has, of those that are not excluded.
+fn expected(weights: &[u32], exclude: &[usize]) -> Vec<f64> {
+    let weight = |place: usize| {
+        if exclude.contains(&place) {
+            0.0
+        } else {
+            f64::from(weights[place])
+        }
+    };
+    let total: f64 = (0..weights.len()).map(weight).sum();
+    (0..weights.len())
+        .map(|place| weight(place) / total)
+        .collect()
+}
+
+fn largest_gap(one: &[f64], other: &[f64]) -> f64 {
+    one.iter()
+        .zip(other)
+        .map(|(one, other)| (one - other).abs())
+        .fold(0.0, f64::max)
+}
+
+/// Weights of which one at least is positive.
+fn weights() -> impl Strategy<Value = Vec<u32>> {
+    let weight = prop_oneof![1 => Just(0), 4 => 1..=10_u32, 2 => 1..=MAX_WEIGHT];
+    prop::collection::vec(weight, 1..12).prop_filter("no weight", |weights| {
+        weights.iter().any(|weight| *weight > 0)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn round_robin_keeps_the_shares(weights in weights()) {
+        let balancer = balancer(Policy::RoundRobin, &weights);
+        let picks = (0..PICKS).map(|_| balancer.pick(&choice(0)).unwrap().endpoint());
+        let gap = largest_gap(&shares(picks, weights.len()), &expected(&weights, &[]));
+        prop_assert!(gap <= 0.01, "{gap}");
+    }
+
+    /// Retries among other picks: the share of what they exclude spreads by weight.
+    #[test]
+    fn share_of_the_excluded_spreads_by_weight(weights in weights(), excluded in any::<prop::sample::Index>(), seed: u64) {
+        let exclude = [excluded.index(weights.len())];
+        prop_assume!(weights.iter().enumerate().any(|(place, weight)| *weight > 0 && place != exclude[0]));
+        let balancer = balancer(Policy::RoundRobin, &weights);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut retries = vec![];
+        while retries.len() < PICKS / 2 {
+            if random.bool() {
+                let choice = Choice { exclude: &exclude, random: random.u64(..), ..Choice::default() };
+                retries.push(balancer.pick(&choice).unwrap().endpoint());
+            } else {
+                drop(balancer.pick(&choice(random.u64(..))));
+            }
+        }
+        let gap = largest_gap(&shares(retries.into_iter(), weights.len()), &expected(&weights, &exclude));
+        prop_assert!(gap <= 0.01, "{gap}");
+    }
+
+    /// Equal service times: the oldest lease is always the next to end. Counts are whole, and
+    /// the endpoint that is picked was not above its part, so none holds more than one request
+    /// above its part: with 100 leases for each other endpoint, all shares are within 1 %.
+    #[test]
+    fn least_connections_keeps_the_shares(weights in prop::collection::vec(0..=10_u32, 1..6), held in 64..=512_u32, seed: u64) {
+        prop_assume!(weights.iter().any(|weight| *weight > 0));
+        let balancer = balancer(Policy::LeastConnections, &weights);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut leases = VecDeque::new();
+        let rounds = PICKS / held as usize;
+        let picks = (0..rounds * held as usize).map(|_| {
+            if leases.len() == held as usize {
+                leases.pop_front();
+            }
+            let lease = balancer.pick(&choice(random.u64(..))).unwrap();
+            let endpoint = lease.endpoint();
+            leases.push_back(lease);
+            endpoint
+        });
+        let shares = shares(picks, weights.len());
+        for (share, exact) in shares.iter().zip(expected(&weights, &[])) {
+            prop_assert!(share - exact <= 1.0 / f64::from(held) + 1e-9, "{share} of {exact}");
+        }
+    }
+
+    /// Idle endpoints are all equally loaded: ties are drawn by weight.
+    #[test]
+    fn idle_least_connections_spreads_by_weight(weights in weights(), seed: u64) {
+        let balancer = balancer(Policy::LeastConnections, &weights);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let picks = (0..PICKS).map(|_| balancer.pick(&choice(random.u64(..))).unwrap().endpoint());
+        let gap = largest_gap(&shares(picks, weights.len()), &expected(&weights, &[]));
+        prop_assert!(gap <= 0.01, "{gap}");
+    }
+
+    #[test]
+    fn every_pick_satisfies_its_choice(
+        specs in prop::collection::vec((0..3_u32, prop::sample::subsequence(vec!["a", "b"], 0..=2)), 0..6),
+        exclude in prop::collection::vec(0..6_usize, 0..4),
+        wanted in prop::sample::subsequence(vec!["a", "b"], 0..=2),
+        picks in prop::collection::vec(any::<u64>(), 1..20),
+        policy in prop::sample::select(vec![Policy::RoundRobin, Policy::LeastConnections]),
+    ) {
+        let labels = |zones: &[&str]| zones.iter().map(|zone| ("zone".to_owned(), (*zone).to_owned())).collect::<Vec<_>>();
+        let may_take = |place: usize| {
+            let (weight, carried) = &specs[place];
+            *weight > 0 && !exclude.contains(&place) && wanted.iter().all(|zone| carried.contains(zone))
+        };
+        let endpoints = specs.iter().map(|(weight, carried)| EndpointSpec { weight: *weight, labels: labels(carried) });
+        let balancer = Balancer::new(policy, endpoints.collect());
+        let wanted = labels(&wanted);
+        let mut leases = vec![];
+        for random in picks {
+            match balancer.pick(&Choice { exclude: &exclude, labels: &wanted, random }) {
+                Some(lease) => {
+                    prop_assert!(may_take(lease.endpoint()));
+                    leases.push(lease);
+                }
+                None => prop_assert!(!(0..specs.len()).any(may_take)),
+            }
+        }
+        for place in 0..specs.len() {
+            let held = leases.iter().filter(|lease| lease.endpoint() == place).count();
+            prop_assert_eq!(balancer.active(place) as usize, held);
+        }
+        drop(leases);
+        prop_assert!((0..specs.len()).all(|place| balancer.active(place) == 0));
+    }
+}
+
+#[test]
+fn three_to_one_is_exact() {
+    let balancer = balancer(Policy::RoundRobin, &[3, 1]);
+    let picks: Vec<usize> = (0..8)
+        .map(|_| balancer.pick(&choice(0)).unwrap().endpoint())
+        .collect();
+    assert_eq!(picks, [0, 0, 1, 0, 0, 0, 1, 0]);
+}
+
+#[test]
+fn nothing_to_pick_gives_none() {
+    for policy in [Policy::RoundRobin, Policy::LeastConnections] {
+        assert!(balancer(policy, &[]).pick(&choice(1)).is_none());
+        assert!(balancer(policy, &[0, 0]).pick(&choice(1)).is_none());
+        let all = Choice {
+            exclude: &[1, 0],
+            ..choice(1)
+        };
+        assert!(balancer(policy, &[1, 2]).pick(&all).is_none());
+    }
+}
+
+#[test]
+fn too_large_a_weight_is_the_largest() {
+    let balancer = balancer(Policy::RoundRobin, &[u32::MAX, MAX_WEIGHT]);
+    let picks = (0..10).map(|_| balancer.pick(&choice(0)).unwrap().endpoint());
+    assert_eq!(picks.filter(|endpoint| *endpoint == 0).count(), 5);
+}
+
+#[test]
+fn least_loaded_for_its_weight_is_picked() {
+    let balancer = balancer(Policy::LeastConnections, &[3, 1, 2]);
+    let mut leases: Vec<Lease> = (0..600)
+        .filter_map(|random| balancer.pick(&choice(random)))
+        .collect();
+    let active = || [0, 1, 2].map(|place| balancer.active(place));
+    assert_eq!(active(), [300, 100, 200]);
+    let place = leases
+        .iter()
+        .position(|lease| lease.endpoint() == 1)
+        .unwrap();
+    drop(leases.swap_remove(place));
+    for random in 0..20 {
+        assert_eq!(balancer.pick(&choice(random)).unwrap().endpoint(), 1);
+    }
+    assert_eq!(balancer.active(7), 0);
+}
+
+#[test]
+fn leases_return_from_other_threads_and_from_panics() {
+    for policy in [Policy::RoundRobin, Policy::LeastConnections] {
+        let balancer = balancer(policy, &[1, 2, 3]);
+        thread::scope(|scope| {
+            for seed in 0..4 {
+                let balancer = &balancer;
+                scope.spawn(move || {
+                    let mut held: VecDeque<Lease> = VecDeque::new();
+                    for random in 0..20_000 {
+                        held.extend(balancer.pick(&choice(seed << 32 | random)));
+                        if held.len() > 16 {
+                            held.pop_front();
+                        }
+                    }
+                    // What is still held ends on a third thread.
+                    scope.spawn(move || drop(held));
+                });
+            }
+        });
+        let lease = balancer.pick(&choice(0));
+        let panicked = thread::scope(|scope| {
+            scope
+                .spawn(move || {
+                    assert!(lease.is_some());
+                    std::panic::resume_unwind(Box::new("a request that panics"));
+                })
+                .join()
+        });
+        assert!(panicked.is_err());
+        assert_eq!([0, 1, 2].map(|place| balancer.active(place)), [0, 0, 0]);
+    }
+}
+
+#[test]
+fn lease_outlives_its_balancer() {
+    fn assert_sendable<T: Send + Sync + 'static>(_: &T) {}
+    let balancer = balancer(Policy::RoundRobin, &[1]);
+    assert_sendable(&balancer);
+    let lease = balancer.pick(&choice(0)).unwrap();
+    assert_sendable(&lease);
+    drop(balancer);
+    assert_eq!(lease.endpoint(), 0);
+}
+
+/// Closed loop of 32 connections, each with one request at a time, over endpoints that take 50,
+/// 5 and 5 ticks. Gives the part of the requests that the slow one took.
+fn share_of_the_slow_one(policy: Policy) -> f64 {
+    const TICKS: [u64; 3] = [50, 5, 5];
+    let balancer = balancer(policy, &[1, 1, 1]);
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut running: BinaryHeap<Reverse<(u64, usize)>> =
+        (0..32).map(|connection| Reverse((0, connection))).collect();
+    let mut leases: Vec<Option<Lease>> = (0..32).map(|_| None).collect();
+    let picks = (0..PICKS).map(|_| {
+        let Reverse((now, connection)) = running.pop().unwrap();
+        leases[connection] = None;
+        let lease = balancer.pick(&choice(random.u64(..))).unwrap();
+        let endpoint = lease.endpoint();
+        leases[connection] = Some(lease);
+        running.push(Reverse((now + TICKS[endpoint], connection)));
+        endpoint
+    });
+    shares(picks, 3)[0]
+}
+
+#[test]
+fn slow_endpoint_gets_less_under_least_connections() {
+    let share = share_of_the_slow_one(Policy::LeastConnections);
+    assert!(share < 0.15, "{share}");
+    // So it is the policy that does it.
+    let share = share_of_the_slow_one(Policy::RoundRobin);
+    assert!((0.33..0.34).contains(&share), "{share}");
+}

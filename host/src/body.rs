@@ -1,0 +1,167 @@
+//! A body on its way, in either direction, as one type.
+//!
+//! Frames pass untouched, trailers too; sizes that are known are said exactly, so that framing
+//! is by content-length where it can be. A filter that asked for the body puts itself in the
+//! way by [`Body::Filtered`]; otherwise nothing is boxed or copied.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::error::Code;
+use crate::server::body::ClientBody;
+use crate::upstream::body::UpstreamBody;
+
+/// A body.
+#[derive(Default)]
+pub enum Body {
+    /// Nothing.
+    #[default]
+    Empty,
+    /// All of it, here already.
+    Full(Bytes),
+    /// A request's, from the client.
+    Client(ClientBody),
+    /// A response's, from an endpoint.
+    Upstream(UpstreamBody),
+    /// One of these, with filters in its way.
+    Filtered(Box<dyn HttpBody<Data = Bytes, Error = BodyError> + Unpin>),
+}
+
+/// Why a body did not reach its end. Travels through hyper, as the source of its errors.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The request's body is larger than its route takes.
+    #[error("the request's body is larger than {limit} bytes")]
+    TooLarge {
+        /// The route's `max_body`.
+        limit: u64,
+    },
+    /// The client sent nothing for too long.
+    #[error("the client sent nothing of the request's body for too long")]
+    ClientStalled,
+    /// The client went away.
+    #[error("the client went away in the middle of the request's body")]
+    ClientGone(#[source] hyper::Error),
+    /// The client's framing is broken.
+    #[error("the request's body is malformed")]
+    ClientMalformed(#[source] hyper::Error),
+    /// The endpoint sent nothing for too long.
+    #[error("the endpoint sent nothing of the response's body for too long")]
+    UpstreamStalled,
+    /// The endpoint closed or broke the response.
+    #[error("the response's body broke off")]
+    UpstreamBroken(#[source] hyper::Error),
+    /// A filter ended it: its passage says how.
+    #[error("a filter ended the body")]
+    Ended,
+}
+
+impl BodyError {
+    /// What the client is told, where it can still be told.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::TooLarge { .. } => Code::BodyTooLarge,
+            Self::ClientStalled => Code::RequestTimeout,
+            Self::ClientGone(_) => Code::ClientGone,
+            Self::ClientMalformed(_) => Code::MalformedRequest,
+            Self::UpstreamStalled | Self::UpstreamBroken(_) => Code::ResponseBroken,
+            Self::Ended => Code::FilterFailed,
+        }
+    }
+
+    /// The body error that is at the root of another error, if one is.
+    #[must_use]
+    pub fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+        let mut cause = Some(error);
+        while let Some(error) = cause {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
+
+impl Body {
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
+    /// A body that is here already.
+    #[must_use]
+    pub fn full(bytes: Bytes) -> Self {
+        if bytes.is_empty() {
+            Self::Empty
+        } else {
+            Self::Full(bytes)
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::full(bytes)
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let name = match self {
+            Self::Empty => "empty",
+            Self::Full(_) => "full",
+            Self::Client(_) => "client",
+            Self::Upstream(_) => "upstream",
+            Self::Filtered(_) => "filtered",
+        };
+        write!(f, "Body({name})")
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match &mut *self {
+            Self::Empty => Poll::Ready(None),
+            Self::Full(bytes) => {
+                let bytes = std::mem::take(bytes);
+                *self = Self::Empty;
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
+            }
+            Self::Client(body) => Pin::new(body).poll_frame(cx),
+            Self::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Self::Filtered(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Full(bytes) => bytes.is_empty(),
+            Self::Client(body) => body.is_end_stream(),
+            Self::Upstream(body) => body.is_end_stream(),
+            Self::Filtered(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Client(body) => body.size_hint(),
+            Self::Upstream(body) => body.size_hint(),
+            Self::Filtered(body) => body.size_hint(),
+        }
+    }
+}

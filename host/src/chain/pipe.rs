@@ -1,0 +1,346 @@
+//! A body on its way through the filters that asked for its pieces.
+//!
+//! Each piece passes the stages in order: in chain order on the way in, in reverse on the way
+//! back. A stage may keep what it has seen and ask for more; what a stage forwards is what the
+//! next one sees. The last call comes with the last bytes where their end is known, else with none.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::BodyExt as _;
+
+use super::{BodyEnd, Passage, Refusal, decide};
+use crate::body::{Body, BodyError};
+use crate::error::{Code, RequestError};
+use crate::wasm::{BodyCall, Piece, PieceVerdict};
+
+/// Which way the body goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// To the upstream.
+    Request,
+    /// To the client.
+    Response,
+}
+
+/// One filter in the body's way.
+#[derive(Debug)]
+pub struct Stage {
+    place: u16,
+    /// What the filter asked to see again, with more.
+    kept: Piece,
+    /// Whether the filter wants no further call.
+    done: bool,
+}
+
+impl Stage {
+    /// The filter at this place of the chain.
+    #[must_use]
+    pub fn new(place: u16) -> Self {
+        Self {
+            place,
+            kept: Piece::new(),
+            done: false,
+        }
+    }
+}
+
+/// A body with filters in its way.
+pub struct Pipe {
+    passage: Rc<Passage>,
+    direction: Direction,
+    source: Body,
+    stages: Vec<Stage>,
+    out: VecDeque<Bytes>,
+    trailers: Option<HeaderMap>,
+    ended: bool,
+}
+
+/// A whole body.
+pub struct Gathered {
+    /// Its bytes.
+    pub piece: Piece,
+    /// Its trailers.
+    pub trailers: Option<HeaderMap>,
+}
+
+impl Pipe {
+    /// Put these stages in the body's way.
+    #[must_use]
+    pub fn new(
+        passage: Rc<Passage>,
+        direction: Direction,
+        source: Body,
+        stages: Vec<Stage>,
+    ) -> Self {
+        Self {
+            passage,
+            direction,
+            source,
+            stages,
+            out: VecDeque::new(),
+            trailers: None,
+            ended: false,
+        }
+    }
+
+    /// Read a body to its end, through these stages.
+    ///
+    /// # Errors
+    ///
+    /// None: it has more than `max` bytes. Some: it did not reach its end.
+    pub async fn gather(
+        passage: &Rc<Passage>,
+        direction: Direction,
+        source: Body,
+        through: Vec<Stage>,
+        max: u64,
+    ) -> Result<Gathered, Option<BodyError>> {
+        let known = source.size_hint().lower();
+        if through.is_empty() && known > max {
+            return Err(None);
+        }
+        let mut body = if through.is_empty() {
+            source
+        } else {
+            Body::Filtered(Box::new(Self::new(
+                passage.clone(),
+                direction,
+                source,
+                through,
+            )))
+        };
+        let mut piece = Piece::new();
+        let mut trailers = None;
+        while let Some(frame) = body.frame().await {
+            match frame.map_err(Some)?.into_data() {
+                Ok(data) => {
+                    piece.append(data);
+                    if piece.len() > max {
+                        return Err(None);
+                    }
+                }
+                Err(frame) => trailers = frame.into_trailers().ok(),
+            }
+        }
+        // A filter may make trailers of its own, so there are always some to edit.
+        let trailers = Some(trailers.unwrap_or_default());
+        Ok(Gathered { piece, trailers })
+    }
+
+    /// The last call for a body that is empty: what the stages make of nothing.
+    ///
+    /// # Errors
+    ///
+    /// A stage ended it.
+    pub fn end(&mut self) -> Result<Piece, BodyError> {
+        self.pass(Piece::new(), true)?;
+        let mut piece = Piece::new();
+        self.out.drain(..).for_each(|bytes| piece.append(bytes));
+        Ok(piece)
+    }
+
+    /// Pass a piece through the stages, and what comes out to `out`.
+    fn pass(&mut self, piece: Piece, last: bool) -> Result<(), BodyError> {
+        let mut piece = piece;
+        if last {
+            self.ended = true;
+            self.trailers.get_or_insert_default();
+        }
+        for stage in &mut self.stages {
+            if stage.done {
+                continue;
+            }
+            if piece.is_empty() && !last {
+                return Ok(());
+            }
+            let fresh = std::mem::replace(&mut piece, std::mem::take(&mut stage.kept));
+            piece.join(fresh);
+            let ways = Ways {
+                passage: &self.passage,
+                direction: self.direction,
+            };
+            match ways.call(stage, &mut piece, &mut self.trailers, last)? {
+                After::Forward => {}
+                After::Keep => {
+                    stage.kept = std::mem::take(&mut piece);
+                    return Ok(());
+                }
+            }
+        }
+        self.out.extend(piece.into_parts());
+        Ok(())
+    }
+}
+
+enum After {
+    Forward,
+    Keep,
+}
+
+/// What a stage's call needs beside the stage.
+struct Ways<'a> {
+    passage: &'a Passage,
+    direction: Direction,
+}
+
+impl Ways<'_> {
+    fn call(
+        &self,
+        stage: &mut Stage,
+        piece: &mut Piece,
+        trailers: &mut Option<HeaderMap>,
+        last: bool,
+    ) -> Result<After, BodyError> {
+        let Some(filter) = self.passage.filter(stage.place) else {
+            return Ok(After::Forward);
+        };
+        let cap = filter.body_cap();
+        let mut none = None;
+        let call = BodyCall {
+            piece,
+            trailers: if last { trailers } else { &mut none },
+            last,
+            head_open: false,
+            edited: &mut false,
+            cap: cap.max(piece_room(cap)),
+        };
+        let caller = self.passage.caller(stage.place);
+        let exchange = self.passage.held.take();
+        let (exchange, verdict) = match self.direction {
+            Direction::Request => filter.on_request_body(caller, exchange, call),
+            Direction::Response => filter.on_response_body(caller, exchange, call),
+        };
+        self.passage.held.put(exchange);
+        match verdict {
+            Ok(PieceVerdict::Next) => Ok(After::Forward),
+            Ok(PieceVerdict::More) if last => Ok(After::Forward),
+            Ok(PieceVerdict::More) if piece.len() > cap => {
+                let code = match self.direction {
+                    Direction::Request => Code::BodyTooLarge,
+                    Direction::Response => Code::ResponseTooLarge,
+                };
+                Err(self.fail(RequestError::from(code).in_filter(filter.name().clone())))
+            }
+            Ok(PieceVerdict::More) => Ok(After::Keep),
+            Ok(PieceVerdict::Done) => {
+                stage.done = true;
+                Ok(After::Forward)
+            }
+            Ok(PieceVerdict::Respond(answer)) => {
+                filter.figures().answers.fetch_add(1, Ordering::Relaxed);
+                let filter = filter.name().clone();
+                Err(self.refuse(Refusal { answer, filter }))
+            }
+            Err(failure) => match decide(filter, failure) {
+                Ok(()) => {
+                    stage.done = true;
+                    Ok(After::Forward)
+                }
+                Err(error) => Err(self.fail(error)),
+            },
+        }
+    }
+
+    fn refuse(&self, refusal: Refusal) -> BodyError {
+        *self.passage.body_end.borrow_mut() = Some(BodyEnd::Answer(refusal));
+        BodyError::Ended
+    }
+
+    fn fail(&self, error: RequestError) -> BodyError {
+        *self.passage.body_end.borrow_mut() = Some(BodyEnd::Failed(error));
+        BodyError::Ended
+    }
+}
+
+/// Edits of a piece may grow it beyond the filter's cap on gathering, within reason: pieces as
+/// they arrive are up to 64 KiB whatever the cap.
+fn piece_room(cap: u64) -> u64 {
+    cap.max(256 * 1024)
+}
+
+impl HttpBody for Pipe {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        loop {
+            if let Some(bytes) = this.out.pop_front() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            if this.ended {
+                let trailers = this.trailers.take().filter(|trailers| !trailers.is_empty());
+                return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
+            }
+            let passed = match ready!(Pin::new(&mut this.source).poll_frame(cx)) {
+                None => this.pass(Piece::new(), true),
+                Some(Err(error)) => Err(error),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        let last = this.source.is_end_stream();
+                        this.pass(data.into(), last)
+                    }
+                    Err(frame) => {
+                        this.trailers = frame.into_trailers().ok();
+                        this.pass(Piece::new(), true)
+                    }
+                },
+            };
+            if let Err(error) = passed {
+                this.ended = true;
+                this.trailers = None;
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let no_trailers = self.trailers.as_ref().is_none_or(HeaderMap::is_empty);
+        self.ended && self.out.is_empty() && no_trailers
+    }
+}
+
+/// A gathered body that has trailers.
+pub struct Replayed {
+    parts: VecDeque<Bytes>,
+    trailers: Option<HeaderMap>,
+}
+
+impl Replayed {
+    /// This body, with these trailers.
+    #[must_use]
+    pub fn new(piece: Piece, trailers: HeaderMap) -> Self {
+        Self {
+            parts: piece.into_parts().collect(),
+            trailers: Some(trailers),
+        }
+    }
+}
+
+impl HttpBody for Replayed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let data = self.parts.pop_front().map(Frame::data);
+        let frame = data.or_else(|| self.trailers.take().map(Frame::trailers));
+        Poll::Ready(frame.map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.parts.is_empty() && self.trailers.is_none()
+    }
+}

@@ -1,0 +1,193 @@
+//! Stop 5: the request phases.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use http::header;
+use http_body::Body as _;
+
+use super::pipe::{Direction, Gathered, Pipe, Stage};
+use super::{Passage, Refusal, decide};
+use crate::body::{Body, BodyError};
+use crate::error::{Code, RequestError};
+use crate::wasm::{BodyCall, BodyMode, Piece, PieceVerdict, RequestVerdict};
+
+/// What the request phases decided.
+#[derive(Debug)]
+pub enum ChainIn {
+    /// The request goes on.
+    Forward,
+    /// A filter answers.
+    Answer(Refusal),
+}
+
+impl Passage {
+    /// Run the request phases. What is left of the body, or what became of it, stays in `body`:
+    /// an answer that needed nothing of it leaves it to be drained.
+    ///
+    /// # Errors
+    ///
+    /// A filter failed, or the body that one asked for could not be had.
+    pub async fn request(self: &Rc<Self>, body: &mut Body) -> Result<ChainIn, RequestError> {
+        let mut stages = Vec::new();
+        for (place, filter) in self.filters() {
+            if !filter.phases().request {
+                self.entered.borrow_mut().push(place);
+                continue;
+            }
+            let (exchange, verdict) = filter.on_request(self.caller(place), self.held.take());
+            self.held.put(exchange);
+            let mode = match verdict {
+                Ok(RequestVerdict::Next(mode)) => mode,
+                Ok(RequestVerdict::Respond(answer)) => {
+                    let filter = filter.name().clone();
+                    return Ok(ChainIn::Answer(Refusal { answer, filter }));
+                }
+                Err(failure) => {
+                    decide(filter, failure)?;
+                    continue;
+                }
+            };
+            match mode {
+                BodyMode::Skip => {}
+                BodyMode::Chunks => stages.push(Stage::new(place)),
+                BodyMode::Whole(max) => {
+                    let through = std::mem::take(&mut stages);
+                    if let Some(refusal) = self.whole_request(place, max, body, through).await? {
+                        return Ok(ChainIn::Answer(refusal));
+                    }
+                }
+            }
+            self.entered.borrow_mut().push(place);
+        }
+        Ok(match self.piped_request(body, stages)? {
+            Some(refusal) => ChainIn::Answer(refusal),
+            None => ChainIn::Forward,
+        })
+    }
+
+    /// Put the `chunks` filters in the body's way. A request without a body meets them at once,
+    /// so that it goes upstream without one.
+    fn piped_request(
+        self: &Rc<Self>,
+        body: &mut Body,
+        stages: Vec<Stage>,
+    ) -> Result<Option<Refusal>, RequestError> {
+        if stages.is_empty() {
+            return Ok(None);
+        }
+        let empty = body.is_end_stream();
+        let source = std::mem::take(body);
+        let mut pipe = Pipe::new(self.clone(), Direction::Request, source, stages);
+        if !empty {
+            self.reframed(Direction::Request);
+            *body = Body::Filtered(Box::new(pipe));
+            return Ok(None);
+        }
+        match pipe.end() {
+            Ok(piece) => {
+                *body = piece.into_bytes().into();
+                Ok(None)
+            }
+            Err(error) => self.ended(error).map(Some),
+        }
+    }
+
+    /// A body that filters ended is an answer or a failure.
+    fn ended(&self, error: BodyError) -> Result<Refusal, RequestError> {
+        match self.take_body_end() {
+            Some(super::BodyEnd::Answer(refusal)) => Ok(refusal),
+            Some(super::BodyEnd::Failed(error)) => Err(error),
+            None => Err(RequestError::caused(error.code(), error)),
+        }
+    }
+
+    /// Gather the body through the filters before this one, and show this one the whole.
+    async fn whole_request(
+        self: &Rc<Self>,
+        place: u16,
+        max: u64,
+        body: &mut Body,
+        through: Vec<Stage>,
+    ) -> Result<Option<Refusal>, RequestError> {
+        if through.is_empty() && body.size_hint().lower() > max {
+            return Err(Code::BodyTooLarge.into());
+        }
+        let source = std::mem::take(body);
+        let gathered = Pipe::gather(self, Direction::Request, source, through, max).await;
+        let Gathered {
+            mut piece,
+            mut trailers,
+        } = match gathered {
+            Ok(gathered) => gathered,
+            Err(None) => return Err(Code::BodyTooLarge.into()),
+            Err(Some(error)) => return self.ended(error).map(Some),
+        };
+        let Some(filter) = self.filter(place) else {
+            return Err(Code::Internal.into());
+        };
+        let mut edited = false;
+        let call = BodyCall {
+            piece: &mut piece,
+            trailers: &mut trailers,
+            last: true,
+            head_open: true,
+            edited: &mut edited,
+            cap: filter.body_cap(),
+        };
+        let exchange = self.held.take();
+        let (exchange, verdict) = filter.on_request_body(self.caller(place), exchange, call);
+        self.held.put(exchange);
+        match verdict {
+            Ok(PieceVerdict::Next | PieceVerdict::More | PieceVerdict::Done) => {
+                if edited {
+                    self.reframed(Direction::Request);
+                }
+                *body = whole_body(piece, trailers);
+                Ok(None)
+            }
+            Ok(PieceVerdict::Respond(answer)) => {
+                filter.figures().answers.fetch_add(1, Ordering::Relaxed);
+                let filter = filter.name().clone();
+                Ok(Some(Refusal { answer, filter }))
+            }
+            Err(failure) => {
+                decide(filter, failure)?;
+                *body = whole_body(piece, trailers);
+                Ok(None)
+            }
+        }
+    }
+
+    /// A body that filters may have edited is another one: what described the old one goes
+    /// (RFC 9530 digests; RFC 9110, section 8.8.3 strong entity tags).
+    pub(super) fn reframed(&self, direction: Direction) {
+        self.held.with(|exchange| {
+            let headers = match direction {
+                Direction::Request => &mut exchange.request.headers,
+                Direction::Response => match &mut exchange.response {
+                    Some(response) => &mut response.headers,
+                    None => return,
+                },
+            };
+            headers.remove(header::CONTENT_LENGTH);
+            for digest in ["content-digest", "repr-digest", "digest", "content-md5"] {
+                headers.remove(digest);
+            }
+            let strong = headers
+                .get(header::ETAG)
+                .is_some_and(|tag| !tag.as_bytes().starts_with(b"W/"));
+            if strong {
+                headers.remove(header::ETAG);
+            }
+        });
+    }
+}
+
+/// A gathered body: with its trailers, where it has some.
+pub(super) fn whole_body(piece: Piece, trailers: Option<http::HeaderMap>) -> Body {
+    match trailers.filter(|trailers| !trailers.is_empty()) {
+        None => piece.into_bytes().into(),
+        Some(trailers) => Body::Filtered(Box::new(super::pipe::Replayed::new(piece, trailers))),
+    }
+}

@@ -1,0 +1,217 @@
+//! Stop 8: the response phases, in reverse.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+use http::{Method, StatusCode};
+
+use super::pipe::{Direction, Gathered, Pipe, Stage};
+use super::request::whole_body;
+use super::{Passage, Refusal, decide};
+use crate::body::Body;
+use crate::context::{Exchange, ResponseHead};
+use crate::error::{Code, RequestError, Style};
+use crate::wasm::{BodyCall, BodyMode, PieceVerdict, ResponseVerdict};
+
+/// The response's body on its way back.
+struct Back {
+    body: Body,
+    stages: Vec<Stage>,
+    /// Whether body phases still apply: not to a body that the gateway or a filter made in the
+    /// place of the upstream's, nor where there is none.
+    open: bool,
+}
+
+impl Passage {
+    /// Run the response phases on the head in the exchange. `made` says that the gateway or a
+    /// filter made the response: its body meets no body phase.
+    pub async fn response(self: &Rc<Self>, body: Body, made: bool) -> Body {
+        let entered = std::mem::take(&mut *self.entered.borrow_mut());
+        if !self.chain.has_response {
+            return body;
+        }
+        let mut back = Back {
+            open: !made && self.held.with(|exchange| has_body(exchange)),
+            body,
+            stages: Vec::new(),
+        };
+        for place in entered.into_iter().rev() {
+            let Some(filter) = self.filter(place) else {
+                continue;
+            };
+            if !filter.phases().response {
+                continue;
+            }
+            let (exchange, verdict) = filter.on_response(self.caller(place), self.held.take());
+            self.held.put(exchange);
+            let turned = match verdict {
+                Ok(ResponseVerdict::Next(mode)) => self.meet(place, mode, &mut back).await,
+                Ok(ResponseVerdict::Replace(answer)) => {
+                    let filter = filter.name().clone();
+                    Err(Turn::Answer(Refusal { answer, filter }))
+                }
+                Err(failure) => decide(filter, failure).map_err(Turn::Error),
+            };
+            if let Err(turn) = turned {
+                back = Back {
+                    body: self.turn(turn),
+                    stages: Vec::new(),
+                    open: false,
+                };
+            }
+        }
+        if back.stages.is_empty() {
+            return back.body;
+        }
+        self.reframed(Direction::Response);
+        let pipe = Pipe::new(self.clone(), Direction::Response, back.body, back.stages);
+        Body::Filtered(Box::new(pipe))
+    }
+
+    /// Carry out a body mode.
+    async fn meet(
+        self: &Rc<Self>,
+        place: u16,
+        mode: BodyMode,
+        back: &mut Back,
+    ) -> Result<(), Turn> {
+        match mode {
+            _ if !back.open => Ok(()),
+            BodyMode::Skip => Ok(()),
+            BodyMode::Chunks => {
+                back.stages.push(Stage::new(place));
+                Ok(())
+            }
+            BodyMode::Whole(max) => {
+                let body = std::mem::take(&mut back.body);
+                let through = std::mem::take(&mut back.stages);
+                back.body = self.whole_response(place, max, body, through).await?;
+                Ok(())
+            }
+        }
+    }
+
+    async fn whole_response(
+        self: &Rc<Self>,
+        place: u16,
+        max: u64,
+        body: Body,
+        through: Vec<Stage>,
+    ) -> Result<Body, Turn> {
+        let gathered = Pipe::gather(self, Direction::Response, body, through, max).await;
+        let Gathered {
+            mut piece,
+            mut trailers,
+        } = gathered.map_err(|error| match error {
+            None => Turn::Error(Code::ResponseTooLarge.into()),
+            Some(error) => match self.take_body_end() {
+                Some(super::BodyEnd::Answer(refusal)) => Turn::Answer(refusal),
+                Some(super::BodyEnd::Failed(error)) => Turn::Error(error),
+                None => Turn::Error(RequestError::caused(Code::ResponseBroken, error)),
+            },
+        })?;
+        let Some(filter) = self.filter(place) else {
+            return Ok(piece.into_bytes().into());
+        };
+        let mut edited = false;
+        let call = BodyCall {
+            piece: &mut piece,
+            trailers: &mut trailers,
+            last: true,
+            head_open: true,
+            edited: &mut edited,
+            cap: filter.body_cap(),
+        };
+        let exchange = self.held.take();
+        let (exchange, verdict) = filter.on_response_body(self.caller(place), exchange, call);
+        self.held.put(exchange);
+        if edited {
+            self.reframed(Direction::Response);
+        }
+        match verdict {
+            Ok(PieceVerdict::Next | PieceVerdict::More | PieceVerdict::Done) => {
+                Ok(whole_body(piece, trailers))
+            }
+            Ok(PieceVerdict::Respond(answer)) => {
+                filter.figures().answers.fetch_add(1, Ordering::Relaxed);
+                let filter = filter.name().clone();
+                Err(Turn::Answer(Refusal { answer, filter }))
+            }
+            Err(failure) => {
+                decide(filter, failure).map_err(Turn::Error)?;
+                Ok(whole_body(piece, trailers))
+            }
+        }
+    }
+
+    /// Put another response in the place of the one in hand; gives its body.
+    fn turn(&self, turn: Turn) -> Body {
+        self.held.with(|exchange| match turn {
+            Turn::Answer(refusal) => put_refusal(exchange, refusal, self.style),
+            Turn::Error(error) => put_error(exchange, &error, self.style),
+        })
+    }
+
+    /// Make a filter's answer the response; gives its body.
+    pub fn put_refusal(&self, refusal: Refusal) -> Body {
+        self.turn(Turn::Answer(refusal))
+    }
+}
+
+/// Why the response becomes another one.
+enum Turn {
+    Answer(Refusal),
+    Error(RequestError),
+}
+
+/// HEAD, 204 and 304 have none (RFC 9112, section 6.3).
+fn has_body(exchange: &Exchange) -> bool {
+    let status = exchange.response.as_ref().map(|response| response.status);
+    exchange.request.method != Method::HEAD
+        && !matches!(
+            status,
+            Some(StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) | None
+        )
+}
+
+/// Make a filter's answer the response. An empty body on an error status is worded by the host.
+fn put_refusal(exchange: &mut Exchange, refusal: Refusal, style: Style) -> Body {
+    let answer = refusal.answer;
+    let mut headers = answer.headers;
+    let mut body = answer.body;
+    if body.is_empty() && answer.status.as_u16() >= 400 {
+        let text = answer.status.canonical_reason().unwrap_or("refused");
+        let (kind, worded) =
+            crate::error::body(style, answer.status, &answer.reason, text, &exchange.id);
+        headers.insert(http::header::CONTENT_TYPE, kind);
+        body = worded;
+    }
+    exchange.outcome.failure = Some(answer.reason.into());
+    exchange.outcome.filter = Some(refusal.filter);
+    exchange.response = Some(ResponseHead {
+        status: answer.status,
+        headers,
+    });
+    body.into()
+}
+
+/// Make an error the response.
+pub fn put_error(exchange: &mut Exchange, error: &RequestError, style: Style) -> Body {
+    let code = error.code();
+    let (kind, body) = crate::error::body(
+        style,
+        code.status(),
+        code.as_str(),
+        code.text(),
+        &exchange.id,
+    );
+    let mut headers = error.headers().clone();
+    headers.insert(http::header::CONTENT_TYPE, kind);
+    exchange.outcome.failure = Some(code.as_str().into());
+    exchange.outcome.filter = error.filter().cloned();
+    exchange.response = Some(ResponseHead {
+        status: code.status(),
+        headers,
+    });
+    body.into()
+}

@@ -1,0 +1,59 @@
+//! The command line: what an operator types, and what the process answers with.
+//!
+//! Exit codes: 0 done, 1 it could not be done (an address in use, no thread), 2 the configuration
+//! or the command line has errors.
+
+mod check;
+mod demo;
+mod key;
+mod run;
+mod terminal;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The configuration or the command line has errors.
+const BAD_CONFIG: u8 = 2;
+
+/// A programmable API gateway: every request runs through a chain of WebAssembly components, in
+/// the order that the TOML file says, and then goes to a built-in load balancer.
+#[derive(Debug, Parser)]
+#[command(name = "windlass", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway. SIGHUP reloads the configuration, SIGTERM drains and ends.
+    Run(ConfigFile),
+    /// Check a configuration, with all that it names: print every error and warning.
+    Check(ConfigFile),
+    /// Run a gateway with three small endpoints, and print curl lines to try.
+    Demo(demo::Demo),
+    /// Make API keys.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+}
+
+/// Which file.
+#[derive(Debug, clap::Args)]
+struct ConfigFile {
+    /// The configuration.
+    #[arg(short, long, default_value = "windlass.toml", value_name = "FILE")]
+    config: PathBuf,
+}
+
+/// Read the command line, do it.
+#[must_use]
+pub fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run(file) => run::run(&file.config),
+        Command::Check(file) => check::check(&file.config),
+        Command::Demo(demo) => demo::demo(&demo),
+        Command::Key(command) => key::run(&command),
+    }
+}

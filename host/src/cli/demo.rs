@@ -1,0 +1,211 @@
+//! `windlass demo`: a gateway and three endpoints on loopback, and lines to try on them.
+//!
+//! The gateway is an ordinary one, of the configuration `examples/demo.toml`; only the endpoints
+//! are here. What the lines below promise is what a test holds them to.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::ExitCode;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, Uri};
+
+use super::{BAD_CONFIG, run, terminal};
+use crate::config::Config;
+
+/// The demo's configuration, as `windlass run` takes it.
+const CONFIG: &str = include_str!("../../examples/demo.toml");
+
+/// Where the endpoints are, and their weights in the configuration.
+const ENDPOINTS: [(u16, &str); 3] = [
+    (9101, "A (weight 3)"),
+    (9102, "B (weight 2)"),
+    (9103, "C (weight 1)"),
+];
+
+/// A line to paste, and what it gives.
+struct Try {
+    promise: &'static str,
+    line: &'static str,
+}
+
+/// In the order in which they are printed.
+const TRIES: [Try; 13] = [
+    Try {
+        promise: "an answer of the gateway's own: 200, \"hello from the gateway itself\"",
+        line: "curl -s http://127.0.0.1:8080/hello",
+    },
+    Try {
+        promise: "no key: 401, api_key_missing",
+        line: "curl -si http://127.0.0.1:8080/orders",
+    },
+    Try {
+        promise: "a key that nobody issued: 403, api_key_rejected",
+        line: "curl -si -H 'x-api-key: not-a-key' http://127.0.0.1:8080/orders",
+    },
+    Try {
+        promise: "alice's key: 200 from an endpoint",
+        line: "curl -s -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/orders",
+    },
+    Try {
+        promise: "six requests over weights 3:2:1: A three times, B twice, C once",
+        line: "for n in 1 2 3 4 5 6; do curl -s -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/orders; done",
+    },
+    Try {
+        promise: "headers made by a filter: the endpoint saw consumer alice and order 42, you see x-served-by",
+        line: "curl -si -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/orders/42",
+    },
+    Try {
+        promise: "bob's plan is three at once and one a second: 200 200 200 429 429 (throttled)",
+        line: "for n in 1 2 3 4 5; do curl -s -o /dev/null -w '%{http_code} ' -H 'x-api-key: demo-key-bob' http://127.0.0.1:8080/orders; done; echo",
+    },
+    Try {
+        promise: "carol's plan is two a day: 200, 200, then 429 (quota_spent)",
+        line: "for n in 1 2 3; do curl -s -w '%{http_code}\\n' -H 'x-api-key: demo-key-carol' http://127.0.0.1:8080/orders; done",
+    },
+    Try {
+        promise: "no such path: 404, no_route",
+        line: "curl -si http://127.0.0.1:8080/nothing",
+    },
+    Try {
+        promise: "a path that is there, a method that is not: 405, with what it takes in `allow`",
+        line: "curl -si -X DELETE http://127.0.0.1:8080/orders/42",
+    },
+    Try {
+        promise: "an upstream where nothing listens: 502, connect_failed",
+        line: "curl -si http://127.0.0.1:8080/broken",
+    },
+    Try {
+        promise: "a redirect: 308 to /orders",
+        line: "curl -si http://127.0.0.1:8080/old/anything",
+    },
+    Try {
+        promise: "the operator's numbers: what each filter did so far",
+        line: "curl -s http://127.0.0.1:9080/metrics | grep windlass_filter_calls",
+    },
+];
+
+/// What the demo is asked for.
+#[derive(Debug, clap::Args)]
+pub struct Demo {
+    /// Start the three endpoints only, for a gateway that runs `examples/demo.toml` on its own.
+    #[arg(long)]
+    endpoints: bool,
+}
+
+/// Run it until it is interrupted.
+pub fn demo(demo: &Demo) -> ExitCode {
+    if let Err(code) = start_endpoints() {
+        return code;
+    }
+    if demo.endpoints {
+        println!(
+            "the endpoints of the demo listen on 127.0.0.1, ports 9101 to 9103; Ctrl-C ends them"
+        );
+        loop {
+            std::thread::park();
+        }
+    }
+    let config = match Config::parse("examples/demo.toml", CONFIG, Path::new(".")) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprint!("{problems}");
+            return ExitCode::from(BAD_CONFIG);
+        }
+    };
+    terminal::log(&config.log);
+    println!(
+        "starting: the first start compiles three filters, which takes some seconds; the next ones take them from a cache"
+    );
+    match run::start(Path::new("examples/demo.toml"), config) {
+        Ok(started) => {
+            print_tries();
+            started.serve()
+        }
+        Err(code) => code,
+    }
+}
+
+fn print_tries() {
+    println!();
+    println!("Windlass runs on http://127.0.0.1:8080, in front of three small endpoints.");
+    println!("Its configuration is host/examples/demo.toml. Paste these into another terminal:");
+    for (number, attempt) in (1..).zip(&TRIES) {
+        println!();
+        println!("{number:2}. {}", attempt.promise);
+        println!("    {}", attempt.line);
+    }
+    println!();
+    println!("Ctrl-C ends the demo.");
+    println!();
+}
+
+/// Bind and serve the endpoints, on a thread of their own that ends with the process.
+fn start_endpoints() -> Result<(), ExitCode> {
+    let failed = |what: String| {
+        eprintln!("windlass: {what}");
+        ExitCode::FAILURE
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed(format!("cannot start the demo's endpoints: {error}")))?;
+    let mut sockets = Vec::new();
+    for (port, name) in ENDPOINTS {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let socket = std::net::TcpListener::bind(address).and_then(|socket| {
+            socket.set_nonblocking(true)?;
+            Ok(socket)
+        });
+        let socket = socket.map_err(|error| {
+            failed(format!(
+                "cannot listen on {address} for the demo's endpoint {name}: {error}; stop what uses it (`ss -ltnp` names it)"
+            ))
+        })?;
+        sockets.push((socket, name));
+    }
+    let serve = move || {
+        runtime.block_on(async move {
+            let mut tasks = tokio::task::JoinSet::new();
+            for (socket, name) in sockets {
+                tasks.spawn(serve(socket, name));
+            }
+            while tasks.join_next().await.is_some() {}
+        });
+    };
+    std::thread::Builder::new()
+        .name("demo-endpoints".into())
+        .spawn(serve)
+        .map_err(|error| failed(format!("cannot start the demo's endpoints: {error}")))?;
+    Ok(())
+}
+
+async fn serve(socket: std::net::TcpListener, name: &'static str) {
+    let routes = Router::new().fallback(answer).with_state(name);
+    let served = match tokio::net::TcpListener::from_std(socket) {
+        Ok(socket) => axum::serve(socket, routes).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = served {
+        tracing::error!("the demo's endpoint {name} ended: {error}");
+    }
+}
+
+/// Tell what came.
+async fn answer(
+    State(name): State<&'static str>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+) -> String {
+    let field = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let mut text = format!("endpoint {name} got {method} {uri}");
+    for (what, name) in [("consumer", "x-consumer"), ("order", "x-order")] {
+        if let Some(value) = field(name) {
+            text.push_str(&format!(", {what} {value}"));
+        }
+    }
+    text.push('\n');
+    text
+}

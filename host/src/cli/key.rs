@@ -1,0 +1,87 @@
+//! `windlass key`: API keys for the configuration.
+
+use std::io::{IsTerminal as _, Read as _};
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use super::BAD_CONFIG;
+use crate::store::keys::{KeyDigest, MAX_PRESENTED, generate};
+
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key: it is shown once, with the lines for the configuration that hold its digest.
+    New(NewKey),
+    /// The digest of a key that exists already; the key is read from standard input.
+    Digest,
+}
+
+#[derive(Debug, clap::Args)]
+pub struct NewKey {
+    /// The key's public name: the attribute `api-key.id`.
+    #[arg(long)]
+    id: String,
+    /// Who it is issued to: the attribute `consumer.id`.
+    #[arg(long)]
+    consumer: String,
+    /// The usage plan, a `[plan.<name>]` of the configuration.
+    #[arg(long)]
+    plan: Option<String>,
+}
+
+/// Do it.
+pub fn run(command: &KeyCommand) -> ExitCode {
+    match command {
+        KeyCommand::New(new) => make(new),
+        KeyCommand::Digest => digest(),
+    }
+}
+
+fn make(new: &NewKey) -> ExitCode {
+    let (key, digest) = match generate() {
+        Ok(made) => made,
+        Err(error) => {
+            eprintln!("windlass: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    eprintln!("the key, which is shown this once and kept nowhere:");
+    println!("{}", *key.reveal());
+    eprintln!();
+    eprintln!("put this into the configuration and reload:");
+    eprintln!();
+    eprintln!("[[key]]");
+    eprintln!("id       = {}", quoted(&new.id));
+    eprintln!("consumer = {}", quoted(&new.consumer));
+    eprintln!("digest   = \"{digest}\"");
+    if let Some(plan) = &new.plan {
+        eprintln!("plan     = {}", quoted(plan));
+    }
+    ExitCode::SUCCESS
+}
+
+/// A TOML basic string. JSON's escapes are a subset of TOML's.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn digest() -> ExitCode {
+    let mut input = std::io::stdin();
+    if input.is_terminal() {
+        eprintln!("type the key, then Enter and Ctrl-D:");
+    }
+    let mut key = zeroize::Zeroizing::new(Vec::new());
+    let limit = MAX_PRESENTED as u64 + 3;
+    if let Err(error) = input.by_ref().take(limit).read_to_end(&mut key) {
+        eprintln!("windlass: the key cannot be read: {error}");
+        return ExitCode::FAILURE;
+    }
+    let text = key.strip_suffix(b"\n").unwrap_or(&key);
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    if text.is_empty() || text.len() > MAX_PRESENTED {
+        eprintln!("windlass: a key has 1 to {MAX_PRESENTED} bytes; give it on standard input");
+        return ExitCode::from(BAD_CONFIG);
+    }
+    println!("{}", KeyDigest::of(text));
+    ExitCode::SUCCESS
+}

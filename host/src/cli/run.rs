@@ -1,0 +1,232 @@
+//! `windlass run`: start, obey signals, end.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwap;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{BAD_CONFIG, terminal};
+use crate::admin::{Admin, Reloads, Running};
+use crate::config::{self, Config};
+use crate::gateway::{Foundation, Gateway};
+use crate::observe::access_log::{AccessLog, Target};
+use crate::server::{self, Workers};
+
+/// How much less important than requests the making of a configuration is (setpriority(2)).
+const NICE: i32 = 10;
+
+/// As many workers as the configuration says, else one for each core.
+pub fn workers(config: &Config) -> NonZeroUsize {
+    config
+        .server
+        .workers
+        .unwrap_or_else(|| std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+}
+
+/// A gateway that takes requests.
+pub struct Started {
+    path: PathBuf,
+    running: Arc<Running>,
+    workers: Workers,
+    access: Option<AccessLog>,
+}
+
+/// Run the gateway until it is told to end.
+pub fn run(path: &Path) -> ExitCode {
+    let config = match Config::read(path) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprint!("{problems}");
+            return ExitCode::from(BAD_CONFIG);
+        }
+    };
+    terminal::log(&config.log);
+    match start(path, config) {
+        Ok(started) => started.serve(),
+        Err(code) => code,
+    }
+}
+
+/// Everything between a configuration and the first request. What goes wrong is told on standard
+/// error.
+pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
+    let failed = |error: &dyn std::error::Error| {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        eprintln!("windlass: {text}");
+        ExitCode::FAILURE
+    };
+    let count = workers(&config);
+    let foundation = Foundation::new(&config, count).map_err(|error| failed(&error))?;
+    let bound = server::bind(&config.listeners, count).map_err(|error| failed(&error))?;
+    let admin = config.admin.as_ref();
+    let admin = admin.map(|admin| Admin::bind(admin.address)).transpose();
+    let admin = admin.map_err(|error| failed(&error))?;
+    let access = open_log(&config.log.access).map_err(|error| failed(&error))?;
+    let mut problems = config.warnings.clone();
+    let gateway = foundation.build(config, &mut problems);
+    if !problems.is_empty() {
+        eprint!("{problems}");
+    }
+    let gateway = gateway.ok_or(ExitCode::from(BAD_CONFIG))?;
+    let workers = bound
+        .start(&gateway, access.as_ref())
+        .map_err(|error| failed(&error))?;
+    let running = Arc::new(Running {
+        foundation: Arc::new(foundation),
+        workers: workers.commons().to_vec(),
+        draining: AtomicBool::new(false),
+        reloads: Reloads::default(),
+        log_dropped: access.as_ref().map(AccessLog::dropped).unwrap_or_default(),
+        gateway: ArcSwap::new(gateway),
+    });
+    for address in workers.addresses() {
+        tracing::info!(%address, workers = count.get(), "takes requests");
+    }
+    if let Some(admin) = admin {
+        let address = admin.address();
+        admin
+            .start(Arc::clone(&running))
+            .map_err(|error| failed(&error))?;
+        tracing::info!(%address, "answers the operator: /metrics, /livez, /readyz");
+    }
+    Ok(Started {
+        path: path.to_owned(),
+        running,
+        workers,
+        access,
+    })
+}
+
+/// Why the access log is not there.
+#[derive(Debug, thiserror::Error)]
+#[error("the access log `{path}` cannot be written")]
+struct LogError {
+    path: String,
+    source: std::io::Error,
+}
+
+fn open_log(to: &config::AccessLog) -> Result<Option<AccessLog>, LogError> {
+    let target = match to {
+        config::AccessLog::Off => return Ok(None),
+        config::AccessLog::Stdout => Target::Stdout,
+        config::AccessLog::Stderr => Target::Stderr,
+        config::AccessLog::File(path) => Target::File(path.clone()),
+    };
+    let opened = AccessLog::open(&target);
+    let path = match target {
+        Target::File(path) => path.display().to_string(),
+        Target::Stdout | Target::Stderr => "standard output".to_owned(),
+    };
+    opened.map(Some).map_err(|source| LogError { path, source })
+}
+
+impl Started {
+    /// Obey signals until one says to end.
+    pub fn serve(self) -> ExitCode {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let runtime = match runtime {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                eprintln!("windlass: cannot wait for signals: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        match runtime.block_on(self.obey()) {
+            Ok(()) => {}
+            Err(error) => {
+                eprintln!("windlass: cannot wait for signals: {error}");
+                return ExitCode::FAILURE;
+            }
+        }
+        self.end()
+    }
+
+    async fn obey(&self) -> std::io::Result<()> {
+        let mut reload = signal(SignalKind::hangup())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        loop {
+            tokio::select! {
+                _ = reload.recv() => self.reload(&mut terminate).await,
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+            }
+        }
+    }
+
+    /// Build the next gateway aside, and put it in use; any error keeps the old one.
+    async fn reload(&self, _terminate: &mut Signal) {
+        let path = self.path.clone();
+        let running = Arc::clone(&self.running);
+        let built = tokio::task::spawn_blocking(move || {
+            lower_priority();
+            build(&path, &running.foundation)
+        });
+        let reloads = &self.running.reloads;
+        match built.await {
+            Ok(Some(gateway)) => {
+                self.workers.put_in_use(&gateway).await;
+                let number = gateway.number;
+                self.running.gateway.store(gateway);
+                reloads.done.fetch_add(1, Ordering::Relaxed);
+                tracing::info!(generation = number, "a new configuration is in use");
+            }
+            Ok(None) | Err(_) => {
+                reloads.refused.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(
+                    generation = self.running.gateway.load().number,
+                    "the new configuration has errors and is not used; the old one stays in use"
+                );
+            }
+        }
+    }
+
+    /// Drain: answer what has begun, and end.
+    fn end(self) -> ExitCode {
+        self.running.draining.store(true, Ordering::Relaxed);
+        let limit = self.running.gateway.load().drain_timeout;
+        tracing::info!(
+            ?limit,
+            "draining: new connections are refused, running requests are answered"
+        );
+        let drained = self.workers.drain(limit);
+        drop(self.access);
+        tracing::info!(finished = drained.finished, cut = drained.cut, "ended");
+        ExitCode::SUCCESS
+    }
+}
+
+fn build(path: &Path, foundation: &Foundation) -> Option<Arc<Gateway>> {
+    let config = match Config::read(path) {
+        Ok(config) => config,
+        Err(problems) => {
+            eprint!("{problems}");
+            return None;
+        }
+    };
+    let mut problems = config.warnings.clone();
+    let gateway = foundation.build(config, &mut problems);
+    if !problems.is_empty() {
+        eprint!("{problems}");
+    }
+    gateway
+}
+
+/// Compiling must not take a core from the workers. On Linux the priority is the thread's own.
+fn lower_priority() {
+    let thread = rustix::thread::gettid();
+    if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {
+        tracing::debug!("the priority of the reload's thread stays as it is: {error}");
+    }
+}

@@ -1,0 +1,33 @@
+//! `windlass.toml`: TOML text to [`Config`].
+//!
+//! Before the first stop: nothing of the request's way is here, everything on it is built from
+//! what is read here. In comes a file, out comes a [`Config`] with every default filled in and
+//! every name resolved, or [`Problems`].
+//!
+//! ```text
+//! text → read::syntax (TOML, with recovery) → section/* (one reader each, by way of field/*
+//! and value/*) → check (what concerns several) → model
+//! ```
+//!
+//! Promises: every problem is found and reported with its line, a caret and, where one is
+//! known, a cure; nothing that may be a key or a secret is ever shown; an unknown key is an
+//! error; every key has its sentence in the reference. Deliberately not here: opening the files
+//! that the configuration names, compiling plugins, the router's conflicts, the order of
+//! filters; what does these reports them through the same [`Problems`].
+
+mod check;
+mod excerpt;
+mod field;
+mod mask;
+mod model;
+mod names;
+mod problem;
+mod read;
+pub mod reference;
+mod section;
+mod source;
+mod value;
+
+pub use model::*;
+pub use problem::{Problem, Problems, Severity};
+pub use source::{Position, Source, Span};

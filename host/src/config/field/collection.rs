@@ -1,0 +1,253 @@
+//! Kinds that hold others: lists, maps, and tables with a section of their own.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+use toml::de::{DeTable, DeValue};
+
+use super::{Kind, Section};
+use crate::config::read::{Slot, Table};
+use crate::config::reference;
+use crate::config::source::Span;
+use crate::config::value::name::is_name;
+use crate::config::value::{Refused, quoted};
+
+/// A list of one kind.
+pub(in crate::config) struct List<K> {
+    /// What each item is.
+    pub of: K,
+    /// The fewest items.
+    pub least: usize,
+    /// Whether the same text can stand in it twice.
+    pub repeats: bool,
+}
+
+impl<K: Kind> Kind for List<K> {
+    type Value = Vec<K::Value>;
+
+    fn words(&self) -> String {
+        let least = if self.least == 0 {
+            ""
+        } else {
+            ", at least one"
+        };
+        format!("a list{least}; each: {}", self.of.words())
+    }
+
+    fn schema(&self) -> Json {
+        let (items, least) = (self.of.schema(), self.least);
+        json!({ "type": "array", "items": items, "minItems": least, "uniqueItems": !self.repeats })
+    }
+
+    fn read(&self, slot: &mut Slot<'_>) -> Option<Self::Value> {
+        let DeValue::Array(array) = slot.value() else {
+            let text = slot.as_text();
+            let problem = slot.wants("a list");
+            if let Some(text) = text {
+                problem.help(format!("write `[\"{}\"]`", text.escape_debug()));
+            }
+            return None;
+        };
+        if array.len() < self.least && !slot.is_incomplete() {
+            slot.error("is empty, wanted at least one");
+        }
+        let mut seen: Vec<&str> = Vec::new();
+        let mut values = Vec::new();
+        for item in array.iter() {
+            let text = item.get_ref().as_str();
+            let mut slot = slot.item(item);
+            if let Some(text) = text.filter(|text| !self.repeats && seen.contains(text)) {
+                slot.error(&format!("lists `{}` twice", text.escape_debug()));
+            }
+            seen.extend(text);
+            values.extend(self.of.read(&mut slot));
+        }
+        Some(values)
+    }
+}
+
+/// A table with keys of the operator's choice.
+pub(in crate::config) struct Map<K> {
+    /// What each value is.
+    pub of: K,
+    /// Checks a key.
+    pub key: fn(&str) -> Result<String, Refused>,
+    /// What a key is, for people.
+    pub keys: &'static str,
+}
+
+impl<K: Kind> Kind for Map<K> {
+    type Value = BTreeMap<String, K::Value>;
+
+    fn words(&self) -> String {
+        format!(
+            "a table; each key: {}; each value: {}",
+            self.keys,
+            self.of.words()
+        )
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "object", "additionalProperties": self.of.schema() })
+    }
+
+    fn read(&self, slot: &mut Slot<'_>) -> Option<Self::Value> {
+        let table = slot.table(None)?;
+        let mut values = BTreeMap::new();
+        for (key, value) in table {
+            let name = key.get_ref().as_ref();
+            let mut item = slot.member(name, value);
+            match (self.key)(name) {
+                Ok(name) => {
+                    let value = self.of.read(&mut item);
+                    let before = value.and_then(|value| values.insert(name.clone(), value));
+                    if before.is_some() {
+                        item.error(&format!("stands for `{name}`, which is there twice"));
+                    }
+                }
+                Err(refused) => {
+                    let mut slot = slot.at(Span::from(key.span()));
+                    slot.refuse(Some(name), self.keys, refused);
+                }
+            }
+        }
+        Some(values)
+    }
+}
+
+/// A table with a section of its own.
+pub(in crate::config) struct Nested<T> {
+    /// Its keys.
+    pub section: &'static Section,
+    /// Its reader.
+    pub read: fn(&mut Table<'_>) -> Option<T>,
+}
+
+impl<T> Kind for Nested<T> {
+    type Value = T;
+
+    fn words(&self) -> String {
+        "a table".to_owned()
+    }
+
+    fn schema(&self) -> Json {
+        reference::object(self.section)
+    }
+
+    fn read(&self, slot: &mut Slot<'_>) -> Option<T> {
+        let table = slot.table(self.section.short)?;
+        slot.nested(table, self.section, self.read)
+    }
+
+    fn section(&self) -> Option<&'static Section> {
+        Some(self.section)
+    }
+}
+
+/// An array of tables.
+pub(in crate::config) struct Entries<T> {
+    /// The keys of each.
+    pub section: &'static Section,
+    /// The fewest entries.
+    pub least: usize,
+    /// What one is called in reports; none: as its parent.
+    pub title: Option<fn(&DeTable<'_>) -> String>,
+    /// The reader of each.
+    pub read: fn(&mut Table<'_>) -> Option<T>,
+}
+
+impl<T> Kind for Entries<T> {
+    type Value = Vec<T>;
+
+    fn words(&self) -> String {
+        "an array of tables".to_owned()
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "array", "items": reference::object(self.section) })
+    }
+
+    fn read(&self, slot: &mut Slot<'_>) -> Option<Vec<T>> {
+        let DeValue::Array(array) = slot.value() else {
+            let double = format!("write `{}`", self.section.heading);
+            slot.wants("an array of tables").help(double);
+            return None;
+        };
+        if array.len() < self.least && !slot.is_incomplete() {
+            slot.error("is empty, wanted at least one");
+        }
+        let mut values = Vec::new();
+        for item in array.iter() {
+            let mut slot = slot.item(item);
+            let Some(table) = slot.table(self.section.short) else {
+                continue;
+            };
+            let title = self.title.map(|title| title(table));
+            values.extend(slot.entry(table, title, self.section, self.read));
+        }
+        Some(values)
+    }
+
+    fn section(&self) -> Option<&'static Section> {
+        Some(self.section)
+    }
+}
+
+/// A table of tables, each under a name of the operator's choice; in the order of the file.
+pub(in crate::config) struct Named<T> {
+    /// The keys of each.
+    pub section: &'static Section,
+    /// The reader of each; its name is the table's.
+    pub read: fn(&mut Table<'_>) -> Option<T>,
+}
+
+impl<T> Kind for Named<T> {
+    type Value = Vec<T>;
+
+    fn words(&self) -> String {
+        "a table for each name".to_owned()
+    }
+
+    fn schema(&self) -> Json {
+        json!({
+            "type": "object",
+            "propertyNames": { "pattern": "^[A-Za-z0-9_-]{1,64}$" },
+            "additionalProperties": reference::object(self.section),
+        })
+    }
+
+    fn read(&self, slot: &mut Slot<'_>) -> Option<Vec<T>> {
+        let heading = self.section.heading;
+        let table = slot.table(None)?;
+        let mut entries: Vec<_> = table.iter().collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        let mut values = Vec::new();
+        for (key, value) in entries {
+            let (name, span) = (key.get_ref().as_ref(), Span::from(key.span()));
+            if !is_name(name) {
+                let message = format!(
+                    "holds the name {}, wanted letters, digits, `_` and `-`, at most 64",
+                    quoted(name)
+                );
+                slot.at(span).error(&message);
+            }
+            let mut item = slot.member(name, value);
+            if item.as_table().is_none() {
+                if self.section.private {
+                    item.mask();
+                }
+                let help = format!("each has a name of its own: `{heading}`");
+                item.wants("a table").help(help);
+                continue;
+            }
+            if let Some(table) = value.get_ref().as_table() {
+                values.extend(slot.titled((name, span), table, self.section, self.read));
+            }
+        }
+        Some(values)
+    }
+
+    fn section(&self) -> Option<&'static Section> {
+        Some(self.section)
+    }
+}

@@ -1,0 +1,64 @@
+//! A name that is defined elsewhere in the file.
+
+use serde_json::{Value as Json, json};
+
+use super::Kind;
+use crate::config::names::Group;
+use crate::config::read::Slot;
+use crate::config::source::Span;
+use crate::config::value::nearest;
+
+/// The name of something in this group.
+pub(in crate::config) struct Reference(pub Group);
+
+/// What a name refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) struct Referred {
+    /// The place in the group's list.
+    pub place: usize,
+    /// Where the name stands.
+    pub span: Span,
+}
+
+impl Kind for Reference {
+    type Value = Referred;
+
+    fn words(&self) -> String {
+        format!("the name of {}", self.0.with_article())
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$" })
+    }
+
+    fn read(&self, slot: &mut Slot<'_>) -> Option<Referred> {
+        let text = slot.text(&self.words())?;
+        let span = slot.span();
+        if let Some(place) = slot.names().use_name(self.0, text) {
+            return Some(Referred { place, span });
+        }
+        if slot.is_incomplete() {
+            return None;
+        }
+        let group = self.0.word();
+        let known: Vec<String> = slot.names().of(self.0).map(str::to_owned).collect();
+        let known = known.iter().map(String::as_str);
+        let help = match nearest(text, known.clone()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None if known.len() == 0 => format!("add `[{group}.{text}]`"),
+            None => {
+                let known: Vec<String> = known.map(|name| format!("`{name}`")).collect();
+                format!(
+                    "add `[{group}.{text}]`, or use one that is there: {}",
+                    known.join(", ")
+                )
+            }
+        };
+        let message = format!(
+            "{} names {group} `{text}`, which does not exist",
+            slot.owner()
+        );
+        slot.problems().error(span, message).help(help);
+        None
+    }
+}

@@ -1,0 +1,162 @@
+//! Kinds with a unit: durations and sizes. A bare number is refused, with the right form.
+
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use toml::de::DeValue;
+
+use super::{Kind, Print};
+use crate::config::read::Slot;
+use crate::config::value::{Refused, duration, quoted, size};
+
+/// A duration within bounds.
+pub(in crate::config) struct Time {
+    /// The shortest that is taken.
+    pub least: Duration,
+    /// The longest that is taken.
+    pub most: Duration,
+}
+
+impl Time {
+    /// From a millisecond to a day: most time-outs.
+    pub const USUAL: Self = Self {
+        least: Duration::from_millis(1),
+        most: Duration::from_hours(24),
+    };
+}
+
+impl Kind for Time {
+    type Value = Duration;
+
+    fn words(&self) -> String {
+        let (least, most) = (duration::print(self.least), duration::print(self.most));
+        format!("a duration such as `\"10s\"`, from {least} to {most}")
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h)$" })
+    }
+
+    fn read(&self, slot: &mut Slot<'_>) -> Option<Duration> {
+        let words = self.words();
+        let text = with_unit(slot, &words, |number| {
+            duration::print(Duration::from_secs(number))
+        })?;
+        match duration::parse(text) {
+            Ok(value) if (self.least..=self.most).contains(&value) => Some(value),
+            Ok(_) => {
+                slot.wants_not(&words, text);
+                None
+            }
+            Err(refused) => {
+                slot.refuse(Some(text), &words, refused);
+                None
+            }
+        }
+    }
+}
+
+impl Print for Time {
+    fn print(&self, value: &Duration) -> String {
+        format!("\"{}\"", duration::print(*value))
+    }
+}
+
+/// A size within bounds. Bytes.
+pub(in crate::config) struct Size<N> {
+    /// The least that is taken.
+    pub least: u64,
+    /// The most that is taken.
+    pub most: u64,
+    /// Makes the value; succeeds within the bounds.
+    pub of: fn(u64) -> Option<N>,
+}
+
+impl<N> Size<N> {
+    fn bytes(&self, text: &str) -> Result<Option<N>, Refused> {
+        let bytes = size::parse(text)?;
+        let within = (self.least..=self.most).contains(&bytes);
+        Ok(within.then_some(bytes).and_then(self.of))
+    }
+}
+
+impl<N> Kind for Size<N> {
+    type Value = N;
+
+    fn words(&self) -> String {
+        let (least, most) = (size::print(self.least), size::print(self.most));
+        format!("a size such as `\"1MiB\"`, from {least} to {most}")
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB|TiB)$" })
+    }
+
+    fn read(&self, slot: &mut Slot<'_>) -> Option<N> {
+        let words = self.words();
+        let text = with_unit(slot, &words, size::print)?;
+        match self.bytes(text) {
+            Ok(Some(value)) => Some(value),
+            Ok(None) => {
+                slot.wants_not(&words, text);
+                None
+            }
+            Err(refused) => {
+                slot.refuse(Some(text), &words, refused);
+                None
+            }
+        }
+    }
+}
+
+impl<N: Copy + TryInto<u64>> Print for Size<N> {
+    fn print(&self, value: &N) -> String {
+        let bytes = (*value).try_into().unwrap_or(u64::MAX);
+        format!("\"{}\"", size::print(bytes))
+    }
+}
+
+/// A size, or `"none"`.
+pub(in crate::config) struct Bound(pub Size<u64>);
+
+impl Kind for Bound {
+    type Value = Option<u64>;
+
+    fn words(&self) -> String {
+        format!("{}, or `\"none\"`", self.0.words())
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "string", "pattern": "^([0-9]+(B|KiB|MiB|GiB|TiB)|none)$" })
+    }
+
+    fn read(&self, slot: &mut Slot<'_>) -> Option<Option<u64>> {
+        if slot.as_text() == Some("none") {
+            return Some(None);
+        }
+        self.0.read(slot).map(Some)
+    }
+}
+
+impl Print for Bound {
+    fn print(&self, value: &Option<u64>) -> String {
+        match value {
+            Some(bytes) => self.0.print(bytes),
+            None => "\"none\"".to_owned(),
+        }
+    }
+}
+
+/// The text of a value with a unit. For a bare number, says how it is written.
+fn with_unit<'a>(slot: &mut Slot<'a>, words: &str, print: fn(u64) -> String) -> Option<&'a str> {
+    let DeValue::Integer(integer) = slot.value() else {
+        return slot.text(words);
+    };
+    let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
+    let meant = number.map(print);
+    let problem = slot.wants_not(words, &integer.to_string());
+    if let Some(meant) = meant {
+        problem.help(format!("write {}", quoted(&meant)));
+    }
+    None
+}

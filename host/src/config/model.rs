@@ -1,0 +1,532 @@
+//! The configuration as used: typed, with every default filled in and every name resolved.
+//!
+//! What the operator wrote is read in `config/section`, one reader a section; what the gateway works
+//! with is this. References between parts are places in the lists below, so that nothing is
+//! looked up by name after the start. Spans point into [`Config::source`], so that what is found
+//! out later (by a plugin, for example) is still reported at its line.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, Method, StatusCode};
+
+use super::problem::Problems;
+use super::source::{Source, Span};
+
+/// All that one file says.
+#[derive(Debug)]
+pub struct Config {
+    /// The file's name and text.
+    pub source: Arc<Source>,
+    /// What works, but hardly as meant. What is found later is added to it.
+    pub warnings: Problems,
+    /// `[server]`.
+    pub server: Server,
+    /// `[[listener]]`, at least one.
+    pub listeners: Vec<Listener>,
+    /// `[admin]`, if there.
+    pub admin: Option<Admin>,
+    /// `[wasm]`.
+    pub wasm: Wasm,
+    /// `[log]`.
+    pub log: Log,
+    /// `[secret.<name>]`.
+    pub secrets: Vec<Secret>,
+    /// `[api.<name>]`.
+    pub apis: Vec<Api>,
+    /// `[plan.<name>]`.
+    pub plans: Vec<Plan>,
+    /// `[[key]]`.
+    pub keys: Vec<Key>,
+    /// `[[route]]`.
+    pub routes: Vec<Route>,
+    /// `[filter.<name>]`.
+    pub filters: Vec<Filter>,
+    /// `[upstream.<name>]`.
+    pub upstreams: Vec<Upstream>,
+}
+
+/// `[server]`: the process.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Server {
+    /// Worker threads. None: one for each core.
+    pub workers: Option<NonZeroUsize>,
+    /// How long a drain waits for requests that are running. Default 30 s.
+    pub drain_timeout: Duration,
+    /// Whose `X-Forwarded-*` fields are believed. Default: nobody's.
+    pub trusted_proxies: Vec<Cidr>,
+}
+
+/// A block of addresses, RFC 4632 (IPv4) and RFC 4291 (IPv6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cidr {
+    /// Any address of the block.
+    pub address: std::net::IpAddr,
+    /// How many leading bits count.
+    pub prefix: u8,
+}
+
+/// `[[listener]]`: a bound socket.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listener {
+    /// Where it is bound. Port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// From the first byte of a request's head to its end. Default 10 s.
+    pub header_timeout: Duration,
+    /// How long a connection may idle between requests. Default 75 s.
+    pub keep_alive_timeout: Duration,
+    /// Between two pieces of a request's body. Default 30 s.
+    pub body_idle_timeout: Duration,
+    /// How long a client may take nothing of a response. Default 30 s.
+    pub write_timeout: Duration,
+    /// The largest request head. Bytes, default 32 KiB.
+    pub max_head: usize,
+    /// The longest request target. Bytes, default 8 KiB.
+    pub max_uri: usize,
+    /// The most fields of a request head. Default 100.
+    pub max_headers: usize,
+    /// The most connections open at once. Default 10,000.
+    pub max_connections: usize,
+}
+
+/// `[admin]`: the operator's listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it is bound: a loopback address.
+    pub address: SocketAddr,
+}
+
+/// `[wasm]`: totals of the filter engine. Fixed for the life of the process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wasm {
+    /// The most filter instances at once. Default 1,000.
+    pub max_instances: NonZeroU32,
+    /// The linear memory of all instances together. Bytes, default 1 GiB.
+    pub memory: u64,
+    /// The most that one filter may be allowed by its `limits.memory`. Bytes, default 256 MiB.
+    pub max_memory: u64,
+    /// Where compiled components are kept.
+    pub cache: CompileCache,
+}
+
+/// Where compiled components are kept between starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CompileCache {
+    /// In the user's cache folder (`$XDG_CACHE_HOME/windlass`, else `~/.cache/windlass`).
+    UserFolder,
+    /// In this folder.
+    Folder(PathBuf),
+    /// Nowhere.
+    Off,
+}
+
+/// `[log]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// The least important of the gateway's own lines that is written (to stderr). Default info.
+    pub level: LogLevel,
+    /// Where the access log goes. Default off.
+    pub access: AccessLog,
+}
+
+/// How important a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Everything.
+    Trace,
+    /// For finding faults.
+    Debug,
+    /// What an operator wants to know.
+    Info,
+    /// What may need a hand.
+    Warn,
+    /// What went wrong.
+    Error,
+}
+
+/// Where the access log goes: one JSON object a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// Appended to this file.
+    File(PathBuf),
+}
+
+/// `[secret.<name>]`: a value that filters name but never see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where its value is read from.
+    pub from: SecretSource,
+    /// The table's name in the file.
+    pub span: Span,
+}
+
+/// Where a secret's value is read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// An environment variable.
+    Environment(String),
+    /// A file, one trailing newline removed.
+    File(PathBuf),
+}
+
+/// `[api.<name>]`: routes that are sold together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Api {
+    /// Its name: the attribute `api.id`.
+    pub name: Arc<str>,
+    /// Its stage: the attribute `api.stage`. Default `default`.
+    pub stage: Arc<str>,
+    /// How the gateway words its own errors. Default problem.
+    pub errors: ErrorStyle,
+}
+
+/// How the gateway words its own errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ErrorStyle {
+    /// `application/problem+json`, RFC 9457.
+    #[default]
+    Problem,
+    /// `{"message": ..}`, as Amazon API Gateway does.
+    Aws,
+}
+
+/// `[plan.<name>]`: a usage plan. At least one of rate and quota.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its token bucket.
+    pub rate: Option<Rate>,
+    /// Its quota.
+    pub quota: Option<Quota>,
+}
+
+/// A token bucket.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// Tokens that come back each second; positive and finite.
+    pub per_second: f64,
+    /// The bucket's size; at least 1. Default: the rate, rounded up.
+    pub burst: u64,
+}
+
+/// A number of requests for each period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// How many a period.
+    pub limit: u64,
+    /// The period, in UTC.
+    pub period: Period,
+    /// Subtracted from the limit of the first period; less than `limit`. Default 0.
+    pub offset: u64,
+}
+
+/// A quota's period, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Period {
+    /// From midnight.
+    Day,
+    /// From Sunday midnight, as Amazon API Gateway counts.
+    Week,
+    /// From the first of the month.
+    Month,
+}
+
+/// `[[key]]`: an API key, by its digest only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Its public name: the attribute `api-key.id`. Unique.
+    pub id: Arc<str>,
+    /// Who it was issued to: the attribute `consumer.id`.
+    pub consumer: Arc<str>,
+    /// SHA-256 of the key's text. Unique.
+    pub digest: [u8; 32],
+    /// The place of its usage plan in [`Config::plans`].
+    pub plan: Option<usize>,
+    /// Whether it is accepted. Default true.
+    pub enabled: bool,
+    /// When it ends. Default never.
+    pub expires: Option<SystemTime>,
+    /// What the operator attached to it.
+    pub attributes: BTreeMap<String, String>,
+    /// The entry in the file.
+    pub span: Span,
+}
+
+/// `[[route]]`: match, chain and end.
+#[derive(Debug)]
+pub struct Route {
+    /// Its name: the attribute `route.id`. Default: its methods, hosts and path. Unique.
+    pub name: Arc<str>,
+    /// The place of its API in [`Config::apis`].
+    pub api: Option<usize>,
+    /// Its pattern: `/orders/{id}`, `/files/{rest+}`, or `$default`.
+    pub path: String,
+    /// The `path` value in the file.
+    pub path_span: Span,
+    /// Its methods; empty is any.
+    pub methods: Vec<Method>,
+    /// Its hosts, lower-case: `api.example.com`, `*.example.com`; empty is any.
+    pub hosts: Vec<String>,
+    /// Its filters, in the order in which they run.
+    pub filters: Vec<FilterReference>,
+    /// Where the request goes after the chain.
+    pub end: RouteEnd,
+    /// The largest request body. None is no bound. Bytes, default 10 MiB.
+    pub max_body: Option<u64>,
+    /// Lowers the upstream's first-byte time-out.
+    pub first_byte_timeout: Option<Duration>,
+    /// The entry in the file.
+    pub span: Span,
+}
+
+/// A filter's place in a route's chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterReference {
+    /// The filter's place in [`Config::filters`].
+    pub filter: usize,
+    /// The word in the route's list.
+    pub span: Span,
+}
+
+/// Where a request goes after the chain.
+#[derive(Debug)]
+pub enum RouteEnd {
+    /// To the upstream at this place of [`Config::upstreams`].
+    Upstream(usize),
+    /// A fixed response.
+    Respond(FixedResponse),
+    /// A redirect.
+    Redirect(Redirect),
+}
+
+/// `respond = { .. }`.
+#[derive(Debug, Clone)]
+pub struct FixedResponse {
+    /// Default 200.
+    pub status: StatusCode,
+    /// Its fields; framing fields are refused.
+    pub headers: HeaderMap,
+    /// Its body. Default empty.
+    pub body: bytes::Bytes,
+}
+
+/// `redirect = { .. }`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redirect {
+    /// The `location`: absolute, or a path on the same host. `${path}` and `${query}` stand for
+    /// the request's own path and for its query with the `?` (empty where there is none).
+    pub to: String,
+    /// 301, 302, 303, 307 or 308. Default 308.
+    pub status: StatusCode,
+}
+
+/// `[filter.<name>]`: a plugin with settings.
+#[derive(Debug)]
+pub struct Filter {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its plugin.
+    pub plugin: PluginSource,
+    /// The `plugin` value in the file.
+    pub plugin_span: Span,
+    /// Its settings, for `configure`.
+    pub settings: Settings,
+    /// What it may use. None: nothing for a file, what its README lists for a `builtin:` one.
+    pub allow: Option<Allow>,
+    /// Its bounds.
+    pub limits: FilterLimits,
+    /// What happens when it fails. Default deny.
+    pub on_error: OnError,
+    /// Whether its instances serve many requests. Default shared.
+    pub isolation: Isolation,
+    /// When an instance is given up for a new one.
+    pub recycle: Recycle,
+    /// When it is not called any more for a while.
+    pub breaker: Breaker,
+    /// The table's name in the file.
+    pub span: Span,
+}
+
+/// What a filter's code is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginSource {
+    /// One that comes with the gateway.
+    Builtin(String),
+    /// A file; relative names are resolved against the config file's folder.
+    File(PathBuf),
+}
+
+/// A plugin's settings: JSON for the plugin, and where each value stands in the file. The
+/// default is the empty object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The table as JSON; an empty object where the file has none.
+    pub json: serde_json::Value,
+    /// Where the value of each JSON pointer (RFC 6901) stands; `""` is the whole.
+    pub spans: BTreeMap<String, Span>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            json: serde_json::json!({}),
+            spans: BTreeMap::from([(String::new(), Span::default())]),
+        }
+    }
+}
+
+/// `allow = { .. }`: what a filter may use.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allow {
+    /// Host interfaces.
+    pub interfaces: Vec<HostInterface>,
+    /// Attributes that it may write: exact names, or `prefix.*`.
+    pub attributes: Vec<String>,
+    /// Upstreams that it may route to, as places in [`Config::upstreams`].
+    pub upstreams: Vec<usize>,
+    /// Secrets that it may use, as places in [`Config::secrets`].
+    pub secrets: Vec<usize>,
+    /// The `allow` value in the file.
+    pub span: Span,
+}
+
+/// A host interface that needs a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HostInterface {
+    /// `cache`.
+    Cache,
+    /// `crypto`.
+    Crypto,
+    /// `keys`.
+    Keys,
+    /// `limits`.
+    Limits,
+    /// `metrics`.
+    Metrics,
+}
+
+/// `limits = { .. }` of a filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FilterLimits {
+    /// CPU time of one call (instantiate, configure or phase). Default 10 ms.
+    pub cpu: Duration,
+    /// CPU time of instantiate with configure. Default 1 s.
+    pub start_cpu: Duration,
+    /// Linear memory of one instance. Bytes, default 64 MiB.
+    pub memory: u64,
+    /// The most of a body that `whole` or `more` may gather. Bytes, default 1 MiB.
+    pub body: u64,
+}
+
+/// What happens when a filter fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// The request is refused: 500 `filter_failed`.
+    Deny,
+    /// The request goes on as if the filter were not there.
+    Skip,
+}
+
+/// Whether instances serve many requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// One instance serves one call after another.
+    Shared,
+    /// Each phase call has a fresh instance.
+    Request,
+}
+
+/// `recycle = { .. }`: when an instance is given up for a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recycle {
+    /// After this many calls, ±20 % by chance. Default 10,000.
+    pub calls: NonZeroU32,
+    /// After this time. Default 10 min.
+    pub age: Duration,
+    /// When its memory has grown by this since it was configured. Bytes, default 32 MiB.
+    pub growth: u64,
+}
+
+/// `breaker = { .. }`: when a filter is not called any more for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Breaker {
+    /// This many failures in a row or within `window` open it. Default 5.
+    pub failures: NonZeroU32,
+    /// Default 10 s.
+    pub window: Duration,
+    /// The first time that it stays open; doubles up to `max_backoff`. Default 1 s.
+    pub backoff: Duration,
+    /// Default 60 s.
+    pub max_backoff: Duration,
+}
+
+/// `[upstream.<name>]`: a named group of endpoints.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// Its name: the attribute `upstream.name`.
+    pub name: Arc<str>,
+    /// How an endpoint is picked. Default round robin.
+    pub balance: BalancePolicy,
+    /// Its endpoints, at least one.
+    pub endpoints: Vec<Endpoint>,
+    /// For a new connection. Default 2 s.
+    pub connect_timeout: Duration,
+    /// From the request's end to the response's head. Default 30 s.
+    pub first_byte_timeout: Duration,
+    /// Between two pieces of a body. Default 60 s.
+    pub idle_timeout: Duration,
+    /// How long an unused connection is kept. Default 60 s.
+    pub keep_alive_timeout: Duration,
+    /// The most unused connections that a worker keeps for each endpoint. Default 128.
+    pub max_idle: usize,
+    /// The largest response head. Bytes, default 64 KiB.
+    pub max_head: usize,
+    /// What goes upstream as `host`. Default preserve.
+    pub host: HostRule,
+}
+
+/// How an endpoint is picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BalancePolicy {
+    /// In turn, by weight.
+    RoundRobin,
+    /// The fewest active requests for its weight.
+    LeastConnections,
+}
+
+/// One address of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `ip:port`, or `name:port`, which is resolved when the configuration is put in use.
+    pub address: String,
+    /// The address in the file.
+    pub span: Span,
+    /// 0 to 1000; 0 takes nothing. Default 1.
+    pub weight: u32,
+    /// For route hints. Default none.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What goes upstream as `host`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostRule {
+    /// What the client sent.
+    Preserve,
+    /// The endpoint's address.
+    Endpoint,
+    /// This name.
+    Literal(String),
+}

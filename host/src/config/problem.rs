@@ -1,0 +1,291 @@
+//! What is wrong with a file, all of it, in the form in which the operator reads it.
+//!
+//! Stands beside the reader, and serves whoever finds more later (a plugin's complaint about
+//! its settings, a conflict of routes, an order that cannot work). Promises: sorted by place,
+//! each with its line and a caret, a closing count, and never a byte of what was masked (a text
+//! that may be a key). Deliberately not here: colours.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::excerpt;
+use super::source::{Source, Span};
+
+/// How bad a problem is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The configuration works, but hardly as meant.
+    Warning,
+    /// The configuration is not used.
+    Error,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Where; the default is the file as a whole.
+    pub span: Span,
+    /// What: lower case, no period, names in backticks.
+    pub message: String,
+    /// Something else to know.
+    pub note: Option<String>,
+    /// How to mend it.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    /// An error.
+    pub fn error(span: Span, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            span,
+            message: message.into(),
+            note: None,
+            help: None,
+        }
+    }
+
+    /// A warning.
+    pub fn warning(span: Span, message: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(span, message)
+        }
+    }
+
+    /// Adds how to mend it.
+    pub fn help(&mut self, text: impl Into<String>) -> &mut Self {
+        self.help = Some(text.into());
+        self
+    }
+
+    /// Adds something else to know.
+    pub fn note(&mut self, text: impl Into<String>) -> &mut Self {
+        self.note = Some(text.into());
+        self
+    }
+}
+
+/// The report on one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems {
+    source: Arc<Source>,
+    list: Vec<Problem>,
+    masked: Vec<Span>,
+}
+
+impl std::error::Error for Problems {}
+
+impl Problems {
+    /// An empty report on a file.
+    pub fn new(source: Arc<Source>) -> Self {
+        Self {
+            source,
+            list: Vec::new(),
+            masked: Vec::new(),
+        }
+    }
+
+    /// The file that it is about.
+    pub fn source(&self) -> &Arc<Source> {
+        &self.source
+    }
+
+    /// Adds an error; `.help(..)` and `.note(..)` can follow.
+    pub fn error(&mut self, span: Span, message: impl Into<String>) -> &mut Problem {
+        self.push(Problem::error(span, message))
+    }
+
+    /// Adds a warning; `.help(..)` and `.note(..)` can follow.
+    pub fn warning(&mut self, span: Span, message: impl Into<String>) -> &mut Problem {
+        self.push(Problem::warning(span, message))
+    }
+
+    /// Adds a problem.
+    pub fn push(&mut self, problem: Problem) -> &mut Problem {
+        self.list.push_mut(problem)
+    }
+
+    /// Adds all of another report on the same file.
+    pub fn extend(&mut self, other: Self) {
+        self.list.extend(other.list);
+        self.masked.extend(other.masked);
+    }
+
+    /// Never shows this part of the file: it may hold a key.
+    pub fn mask(&mut self, span: Span) {
+        self.masked.push(span);
+    }
+
+    /// Keeps the problems for which `keep` is true.
+    pub fn retain(&mut self, keep: impl FnMut(&Problem) -> bool) {
+        self.list.retain(keep);
+    }
+
+    /// The problems, as they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &Problem> {
+        self.list.iter()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// How many are errors.
+    pub fn errors(&self) -> usize {
+        self.count(Severity::Error)
+    }
+
+    /// How many are warnings.
+    pub fn warnings(&self) -> usize {
+        self.count(Severity::Warning)
+    }
+
+    /// Whether one of them is an error.
+    pub fn is_fatal(&self) -> bool {
+        self.errors() > 0
+    }
+
+    /// The warnings, or, if there is an error, everything.
+    ///
+    /// # Errors
+    /// The whole report, warnings included, if one of its problems is an error.
+    pub fn into_result(self) -> Result<Self, Self> {
+        if self.is_fatal() { Err(self) } else { Ok(self) }
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        let same = |problem: &&Problem| problem.severity == severity;
+        self.list.iter().filter(same).count()
+    }
+
+    fn render(&self, problem: &Problem, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = &self.source.name;
+        let severity = match problem.severity {
+            Severity::Warning => "warning: ",
+            Severity::Error => "",
+        };
+        let indent = if problem.span.is_whole_file() {
+            writeln!(out, "{name}: {severity}{}", problem.message)?;
+            1
+        } else {
+            let place = self.source.position(problem.span.start);
+            let (line, column) = (place.line, place.column);
+            writeln!(out, "{name}:{line}:{column}: {severity}{}", problem.message)?;
+            let excerpt = excerpt::cut(&self.source, problem.span, &self.masked);
+            let gutter = line.to_string().len();
+            writeln!(out, "{:gutter$} |", "")?;
+            writeln!(out, "{line} | {}", excerpt.line)?;
+            writeln!(out, "{:gutter$} | {}", "", excerpt.carets)?;
+            gutter
+        };
+        for (word, text) in [("note", &problem.note), ("help", &problem.help)] {
+            if let Some(text) = text {
+                writeln!(out, "{:indent$} = {word}: {text}", "")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut sorted: Vec<&Problem> = self.list.iter().collect();
+        sorted.sort_by_key(|problem| problem.span);
+        for problem in sorted {
+            self.render(problem, out)?;
+            writeln!(out)?;
+        }
+        let counted = |count: usize, word: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {word}")),
+            many => Some(format!("{many} {word}s")),
+        };
+        let counts = [
+            counted(self.errors(), "error"),
+            counted(self.warnings(), "warning"),
+        ];
+        let counts: Vec<String> = counts.into_iter().flatten().collect();
+        if counts.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "{} in {}", counts.join(" and "), self.source.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source() -> Arc<Source> {
+        Arc::new(Source::new(
+            "gateway.toml",
+            "a = 1\nupstream = \"ordres\"\n",
+        ))
+    }
+
+    #[test]
+    fn the_form_is_that_of_the_house_style() {
+        let mut problems = Problems::new(source());
+        problems
+            .error(
+                Span::new(17, 25),
+                "route `/orders/*` names upstream `ordres`, which does not exist",
+            )
+            .help("did you mean `orders`?");
+        problems.warning(Span::new(0, 1), "`a` is not used");
+        let expected = "\
+gateway.toml:1:1: warning: `a` is not used
+  |
+1 | a = 1
+  | ^
+
+gateway.toml:2:12: route `/orders/*` names upstream `ordres`, which does not exist
+  |
+2 | upstream = \"ordres\"
+  |            ^^^^^^^^
+  = help: did you mean `orders`?
+
+1 error and 1 warning in gateway.toml
+";
+        assert_eq!(problems.to_string(), expected);
+        assert!(problems.is_fatal());
+        assert!(problems.into_result().is_err());
+    }
+
+    #[test]
+    fn a_problem_of_the_whole_file_has_no_excerpt() {
+        let mut problems = Problems::new(source());
+        problems
+            .error(Span::default(), "there is no route")
+            .help("add one");
+        let expected =
+            "gateway.toml: there is no route\n  = help: add one\n\n1 error in gateway.toml\n";
+        assert_eq!(problems.to_string(), expected);
+    }
+
+    #[test]
+    fn warnings_alone_are_no_failure() {
+        let mut problems = Problems::new(source());
+        problems.warning(Span::new(0, 1), "x");
+        assert_eq!(
+            problems.into_result().map(|warnings| warnings.warnings()),
+            Ok(1)
+        );
+    }
+
+    #[test]
+    fn what_is_masked_is_not_shown() {
+        let mut problems = Problems::new(source());
+        problems.error(Span::new(6, 14), "x");
+        problems.mask(Span::new(17, 25));
+        assert!(!problems.to_string().contains("ordres"), "{problems}");
+        assert!(
+            problems.to_string().contains("2 | upstream = ****\n"),
+            "{problems}"
+        );
+    }
+}

@@ -1,0 +1,136 @@
+//! TOML text to [`Config`], with every problem found.
+//!
+//! The text is parsed with recovery ([`syntax`]), then each section is read by its reader
+//! ([`super::section`]) through a [`Table`], and at the end what concerns several sections is
+//! checked ([`super::check`]). Promises: never stops at the first problem; after a syntax error
+//! says nothing of what may just have been lost with it. Deliberately not here: whether files,
+//! plugins and addresses exist, and whether routes collide; what uses the configuration says so
+//! in the same form.
+
+mod slot;
+mod syntax;
+mod table;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use toml::de::DeTable;
+
+use super::check;
+use super::mask;
+use super::model::Config;
+use super::names::Names;
+use super::problem::{Problem, Problems};
+use super::section;
+use super::source::{Source, Span};
+
+pub(super) use slot::Slot;
+pub(super) use table::Table;
+
+/// What all readers share.
+pub(super) struct Reader {
+    /// What has been found so far.
+    pub problems: Problems,
+    /// What is defined, and what of it is used.
+    pub names: Names,
+    /// What may stand in the file once only, by sort and text, and where it does.
+    pub seen: BTreeMap<(String, String), Span>,
+    /// The most memory that a filter may ask for: `[wasm]` is read before the filters. Bytes.
+    pub max_memory: u64,
+    /// What relative paths in the file are relative to.
+    pub folder: PathBuf,
+    /// Whether a syntax error may have swallowed a part of the file.
+    pub incomplete: bool,
+}
+
+impl Config {
+    /// Reads a file. Relative paths in it are relative to its folder.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, if anything is, warnings included.
+    pub fn read(path: &Path) -> Result<Self, Problems> {
+        let name = path.display().to_string();
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let failed = |text: String, span: Span, message: String| {
+            let mut problems = Problems::new(Arc::new(Source::new(name.as_str(), text)));
+            problems.error(span, message);
+            problems
+        };
+        let bytes = std::fs::read(path).map_err(|error| {
+            failed(
+                String::new(),
+                Span::default(),
+                format!("cannot be read: {error}"),
+            )
+        })?;
+        match String::from_utf8(bytes) {
+            Ok(text) => Self::parse(&name, &text, folder),
+            Err(error) => {
+                let valid = error.utf8_error().valid_up_to();
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                let span = Span::new(valid, valid + '\u{fffd}'.len_utf8());
+                let mut problems = failed(text, span, "is not UTF-8 text".to_owned());
+                for span in mask::find(&problems.source().text.clone()) {
+                    problems.mask(span);
+                }
+                Err(problems)
+            }
+        }
+    }
+
+    /// Reads a file's text. `name` is what it is called in reports; relative paths in it are
+    /// relative to `folder`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, if anything is, warnings included.
+    pub fn parse(name: &str, text: &str, folder: &Path) -> Result<Self, Problems> {
+        let source = Arc::new(Source::new(name, text));
+        let (root, syntax) = syntax::parse(&source);
+        let mut problems = Problems::new(Arc::clone(&source));
+        for span in mask::find(text) {
+            problems.mask(span);
+        }
+        let mut reader = Reader {
+            problems,
+            names: Names::collect(root.get_ref()),
+            seen: BTreeMap::new(),
+            max_memory: u64::MAX,
+            folder: folder.to_path_buf(),
+            incomplete: !syntax.is_empty(),
+        };
+        let parts = reader.root(root.get_ref());
+        check::unused(&mut reader);
+        let problems = with_syntax(reader.problems, syntax);
+        if problems.is_fatal() {
+            return Err(problems);
+        }
+        match parts {
+            Some(parts) => Ok(parts.into_config(source, problems)),
+            None => Err(problems),
+        }
+    }
+}
+
+impl Reader {
+    fn root(&mut self, values: &DeTable<'_>) -> Option<section::Parts> {
+        let mut table = Table::root(self, values, &section::ROOT);
+        let parts = section::read(&mut table);
+        table.finish();
+        parts
+    }
+}
+
+/// One report of both kinds. A line that could not be parsed is not judged further.
+fn with_syntax(mut problems: Problems, syntax: Vec<Problem>) -> Problems {
+    let source = Arc::clone(problems.source());
+    let lines: Vec<Span> = syntax
+        .iter()
+        .map(|problem| source.line(problem.span.start))
+        .collect();
+    problems.retain(|problem| !lines.contains(&source.line(problem.span.start)));
+    for problem in syntax {
+        problems.push(problem);
+    }
+    problems
+}

@@ -1,0 +1,256 @@
+//! One value of the file, while its kind reads it.
+
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{Reader, Table};
+use crate::config::field::Section;
+use crate::config::names::Names;
+use crate::config::problem::{Problem, Problems};
+use crate::config::source::Span;
+use crate::config::value::Refused;
+
+/// The longest text that a message repeats. Characters.
+const LONGEST: usize = 60;
+
+/// A value, where it stands, and what it is called.
+pub(in crate::config) struct Slot<'a> {
+    pub(super) reader: &'a mut Reader,
+    pub(super) value: &'a DeValue<'a>,
+    pub(super) span: Span,
+    /// What it belongs to: ``route `/orders` ``; empty for the file.
+    pub(super) owner: &'a str,
+    /// Its key, with those of the tables that it stands in: `limits.cpu`.
+    pub(super) key: String,
+    /// Whether it is one of several under this key, so that a message has to repeat it.
+    pub(super) is_part: bool,
+}
+
+impl<'a> Slot<'a> {
+    /// The value.
+    pub fn value(&self) -> &'a DeValue<'a> {
+        self.value
+    }
+
+    /// Where it stands.
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// What it belongs to.
+    pub fn owner(&self) -> &'a str {
+        self.owner
+    }
+
+    /// What relative paths are relative to.
+    pub fn folder(&self) -> &Path {
+        &self.reader.folder
+    }
+
+    /// What is defined in the file.
+    pub fn names(&mut self) -> &mut Names {
+        &mut self.reader.names
+    }
+
+    /// The report.
+    pub fn problems(&mut self) -> &mut Problems {
+        &mut self.reader.problems
+    }
+
+    /// Whether something of the file may have been lost to a syntax error.
+    pub fn is_incomplete(&self) -> bool {
+        self.reader.incomplete
+    }
+
+    /// Its text, if it is a text.
+    pub fn as_text(&self) -> Option<&'a str> {
+        self.value.as_str()
+    }
+
+    /// Its table, if it is a table.
+    pub fn as_table(&self) -> Option<&'a DeTable<'a>> {
+        self.value.as_table()
+    }
+
+    /// Its text; reports anything else.
+    pub fn text(&mut self, words: &str) -> Option<&'a str> {
+        if self.as_text().is_none() {
+            self.wants(words);
+        }
+        self.as_text()
+    }
+
+    /// Its table; reports anything else. A bare text was probably meant for the key `short`.
+    pub fn table(&mut self, short: Option<&str>) -> Option<&'a DeTable<'a>> {
+        if self.as_table().is_none() {
+            let text = self.as_text().map(shorten);
+            let problem = self.wants("a table");
+            if let (Some(short), Some(text)) = (short, text) {
+                problem.help(format!("write `{{ {short} = \"{text}\" }}`"));
+            }
+        }
+        self.as_table()
+    }
+
+    /// Never shows it: it may be a secret.
+    pub fn mask(&mut self) {
+        self.reader.problems.mask(self.span);
+    }
+
+    /// Reports something about it; `message` follows its key.
+    pub fn error(&mut self, message: &str) -> &mut Problem {
+        let message = if self.owner.is_empty() {
+            format!("`{}` {message}", self.key)
+        } else {
+            format!("{}: `{}` {message}", self.owner, self.key)
+        };
+        self.reader.problems.error(self.span, message)
+    }
+
+    /// Reports that it is of another type.
+    pub fn wants(&mut self, words: &str) -> &mut Problem {
+        let found = match self.value {
+            DeValue::String(_) => "a string",
+            DeValue::Integer(_) => "an integer",
+            DeValue::Float(_) => "a float",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date-time",
+            DeValue::Array(_) => "an array",
+            DeValue::Table(_) => "a table",
+        };
+        self.error(&format!("wants {words}, found {found}"))
+    }
+
+    /// Reports that it has another value.
+    pub fn wants_not(&mut self, words: &str, found: &str) -> &mut Problem {
+        let found = match found {
+            "" => "an empty text".to_owned(),
+            found => format!("`{}`", shorten(found)),
+        };
+        self.error(&format!("wants {words}, found {found}"))
+    }
+
+    /// Reports that its text is refused. Without `text`, does not repeat it.
+    pub fn refuse(&mut self, text: Option<&str>, words: &str, refused: Refused) {
+        let problem = match (text, refused.message) {
+            (Some(text), Some(message)) if self.is_part => {
+                self.error(&format!("holds `{}`, which {message}", shorten(text)))
+            }
+            (_, Some(message)) => self.error(&message),
+            (Some(text), None) => self.wants_not(words, text),
+            (None, None) => self.error(&format!("wants {words}, found another text")),
+        };
+        if let Some(help) = refused.help {
+            problem.help(help);
+        }
+    }
+
+    /// An item of its list.
+    pub fn item<'b>(&'b mut self, item: &'b Spanned<DeValue<'b>>) -> Slot<'b> {
+        Slot {
+            reader: self.reader,
+            value: item.get_ref(),
+            span: item.span().into(),
+            owner: self.owner,
+            key: self.key.clone(),
+            is_part: true,
+        }
+    }
+
+    /// A value of its table, under a key of the operator's choice.
+    pub fn member<'b>(&'b mut self, key: &str, value: &'b Spanned<DeValue<'b>>) -> Slot<'b> {
+        let key = format!("{}.{key}", self.key);
+        Slot {
+            key,
+            is_part: false,
+            ..self.item(value)
+        }
+    }
+
+    /// A part of it, reported at its own place.
+    pub fn at(&mut self, span: Span) -> Slot<'_> {
+        Slot {
+            reader: self.reader,
+            value: self.value,
+            span,
+            owner: self.owner,
+            key: self.key.clone(),
+            is_part: true,
+        }
+    }
+
+    /// Reads a table that belongs to the same owner; one of the root owns itself.
+    pub fn nested<T>(
+        &mut self,
+        values: &DeTable<'_>,
+        section: &'static Section,
+        read: fn(&mut Table<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let title = self.owner.is_empty().then(|| self.key.clone());
+        self.entry(values, title, section, read)
+    }
+
+    /// Reads a table that is called `title` in reports; as its parent where there is none.
+    pub fn entry<T>(
+        &mut self,
+        values: &DeTable<'_>,
+        title: Option<String>,
+        section: &'static Section,
+        read: fn(&mut Table<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let (owner, prefix) = match title {
+            Some(title) => (title, String::new()),
+            None => (self.owner.to_owned(), format!("{}.", self.key)),
+        };
+        let mut table = Table {
+            reader: self.reader,
+            values,
+            span: self.span,
+            owner,
+            prefix,
+            name: None,
+            section,
+        };
+        let value = read(&mut table);
+        table.finish();
+        value
+    }
+
+    /// Reads a table with a name of the operator's choice, which stands at `span`.
+    pub fn titled<T>(
+        &mut self,
+        name: (&str, Span),
+        values: &DeTable<'_>,
+        section: &'static Section,
+        read: fn(&mut Table<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let (name, span) = name;
+        let mut table = Table {
+            span,
+            name: Some(name),
+            owner: format!("{} `{}`", self.key, name.escape_debug()),
+            prefix: String::new(),
+            values,
+            section,
+            reader: self.reader,
+        };
+        let value = read(&mut table);
+        table.finish();
+        value
+    }
+}
+
+/// A text fit for a message: one line of bounded length.
+fn shorten(text: &str) -> String {
+    let mut shown: String = text
+        .chars()
+        .take(LONGEST)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push('…');
+    }
+    shown
+}

@@ -1,0 +1,197 @@
+//! A table of the file, while its reader takes the keys that it knows.
+
+use std::sync::Arc;
+
+use toml::de::DeTable;
+
+use super::{Reader, Slot};
+use crate::config::field::{Absence, Field, Kind, Section};
+use crate::config::problem::Problem;
+use crate::config::source::Span;
+use crate::config::value::nearest;
+
+/// A table of the file. What its reader does not take is an unknown key.
+pub(in crate::config) struct Table<'a> {
+    pub(super) reader: &'a mut Reader,
+    pub(super) values: &'a DeTable<'a>,
+    /// Its header, or the whole of an inline table.
+    pub(super) span: Span,
+    /// What it is called in reports: ``filter `keys` ``; empty for the root.
+    pub(super) owner: String,
+    /// What stands before its keys in reports: `limits.`.
+    pub(super) prefix: String,
+    /// Its own name, where the operator gave it one.
+    pub(super) name: Option<&'a str>,
+    pub(super) section: &'static Section,
+}
+
+impl<'a> Table<'a> {
+    pub(super) fn root(
+        reader: &'a mut Reader,
+        values: &'a DeTable<'a>,
+        section: &'static Section,
+    ) -> Self {
+        Self {
+            reader,
+            values,
+            span: Span::default(),
+            owner: String::new(),
+            prefix: String::new(),
+            name: None,
+            section,
+        }
+    }
+
+    /// The value of a key, or what holds without it.
+    pub fn take<K: Kind, A: Absence<K>>(&mut self, field: &Field<K, A>) -> A::Taken {
+        let value = match self.values.get(field.key) {
+            Some(value) => {
+                let mut slot = self.slot(field.key, value.get_ref(), value.span().into());
+                field.kind.read(&mut slot)
+            }
+            None => field.absent.absent(field, self),
+        };
+        field.absent.taken(value)
+    }
+
+    /// Whether a key stands there.
+    pub fn has(&self, key: &str) -> bool {
+        self.values.get(key).is_some()
+    }
+
+    /// The name that the operator gave the table; empty where there is none.
+    pub fn name(&self) -> Arc<str> {
+        Arc::from(self.name.unwrap_or_default())
+    }
+
+    /// Where the table begins.
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// Where the value of a key stands; the table's own place without it.
+    pub fn span_of(&self, key: &str) -> Span {
+        self.values
+            .get(key)
+            .map_or(self.span, |value| value.span().into())
+    }
+
+    /// Whether something of the file may have been lost to a syntax error.
+    pub fn is_incomplete(&self) -> bool {
+        self.reader.incomplete
+    }
+
+    /// Reports an error of this table.
+    pub fn error(&mut self, span: Span, message: &str) -> &mut Problem {
+        let message = self.say(message);
+        self.reader.problems.error(span, message)
+    }
+
+    /// Warns of something in this table.
+    pub fn warning(&mut self, span: Span, message: &str) -> &mut Problem {
+        let message = self.say(message);
+        self.reader.problems.warning(span, message)
+    }
+
+    /// The line where the same text of the same sort stood before; else remembers this one.
+    pub fn earlier(&mut self, sort: &str, text: &str, span: Span) -> Option<usize> {
+        let known = (sort.to_owned(), text.to_owned());
+        let first = *self.reader.seen.entry(known).or_insert(span);
+        let source = self.reader.problems.source();
+        (first != span).then(|| source.position(first.start).line)
+    }
+
+    /// What all readers share.
+    pub fn reader(&mut self) -> &mut Reader {
+        self.reader
+    }
+
+    /// Reports that a key is missing.
+    ///
+    /// Not where it is there under a name so near that this is reported instead.
+    pub fn missing(&mut self, key: &str, example: &str) {
+        let mut there = self.values.keys().map(|key| key.get_ref().as_ref());
+        if self.reader.incomplete || there.any(|there| self.meant(there) == Some(key)) {
+            return;
+        }
+        let message = format!("`{}{key}` is missing", self.prefix);
+        let help = format!("add `{key} = {example}`");
+        self.error(self.span, &message).help(help);
+    }
+
+    /// Reads a table that is not there, for its defaults.
+    pub fn empty<T>(
+        &mut self,
+        key: &'static str,
+        section: &'static Section,
+        read: fn(&mut Table<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let nothing = DeTable::new();
+        let span = self.span;
+        self.slot(key, &toml::de::DeValue::Boolean(false), span)
+            .nested(&nothing, section, read)
+    }
+
+    /// Reports the keys that the section does not have.
+    pub fn finish(mut self) {
+        let known = self.known();
+        for (key, value) in self.values {
+            let (name, span) = (key.get_ref().as_ref(), Span::from(key.span()));
+            if known.contains(&name) {
+                continue;
+            }
+            if self.section.private {
+                self.reader.problems.mask(value.span().into());
+            }
+            let hint = self.section.hints.iter().find(|(word, _)| *word == name);
+            let help = match (
+                hint,
+                self.meant(name)
+                    .or_else(|| nearest(name, known.iter().copied())),
+            ) {
+                (Some((_, hint)), _) => (*hint).to_owned(),
+                (None, Some(meant)) => format!("did you mean `{meant}`?"),
+                (None, None) => {
+                    let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
+                    format!("known keys: {}", known.join(", "))
+                }
+            };
+            let message = format!("unknown key `{}{}`", self.prefix, name.escape_debug());
+            self.error(span, &message).help(help);
+        }
+    }
+
+    /// The keys of the section.
+    fn known(&self) -> Vec<&'static str> {
+        self.section
+            .fields
+            .iter()
+            .map(|field| field.key())
+            .collect()
+    }
+
+    /// The key that was probably meant by one that is not known.
+    fn meant(&self, name: &str) -> Option<&'static str> {
+        let free = self.known().into_iter().filter(|key| !self.has(key));
+        nearest(name, free)
+    }
+
+    fn slot<'b>(&'b mut self, key: &str, value: &'b toml::de::DeValue<'b>, span: Span) -> Slot<'b> {
+        Slot {
+            reader: self.reader,
+            value,
+            span,
+            owner: &self.owner,
+            key: format!("{}{key}", self.prefix),
+            is_part: false,
+        }
+    }
+
+    fn say(&self, message: &str) -> String {
+        if self.owner.is_empty() {
+            message.to_owned()
+        } else {
+            format!("{}: {message}", self.owner)
+        }
+    }
+}

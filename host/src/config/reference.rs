@@ -1,0 +1,113 @@
+//! The reference of all keys: a page for people, and a JSON Schema for editors.
+//!
+//! Both are made from the constants that the reader itself works with, the fields of each section.
+//! Promises: what is in them is what is read. Deliberately not here: what a plugin's `settings`
+//! hold; each plugin's README says it.
+
+use std::fmt::Write;
+
+use serde_json::{Map, Value as Json, json};
+
+use super::field::{Described, Section};
+use super::section::ROOT;
+
+/// The reference page, `docs/config.md`.
+pub fn markdown() -> String {
+    let mut page = String::from(INTRODUCTION);
+    for field in ROOT.fields {
+        if let Some(section) = field.section() {
+            page.push_str(&chapter(section, "##"));
+        }
+    }
+    page
+}
+
+const INTRODUCTION: &str = "\
+# The configuration
+
+<!-- Made from the reader's own tables; `UPDATE_EXPECT=1 cargo test` writes it anew. -->
+
+One TOML file, `windlass.toml`. `windlass check` reads it and prints everything that is wrong
+with it, each with its line and a cure. Keys that are not listed here are errors.
+
+- A duration is a whole number with `ms`, `s`, `m` or `h`: `\"250ms\"`, `\"5s\"`, `\"10m\"`, `\"1h\"`.
+- A size is a whole number with `B`, `KiB`, `MiB`, `GiB` or `TiB`: `\"512B\"`, `\"32KiB\"`, `\"1MiB\"`.
+- A name is made of letters, digits, `_` and `-`, at most 64.
+- A path is relative to the folder of the file, if it does not begin with `/`.
+
+";
+
+/// A section, and after it those that its keys hold.
+fn chapter(section: &Section, level: &str) -> String {
+    let heading = section.heading;
+    let mut text = format!("{level} `{heading}`\n\n{}\n\n", section.doc);
+    text.push_str("| key | what it is | value | default |\n|---|---|---|---|\n");
+    for field in section.fields {
+        text.push_str(&row(*field));
+    }
+    text.push('\n');
+    for field in section.fields {
+        if let Some(section) = field.section() {
+            text.push_str(&chapter(section, &format!("{level}#")));
+        }
+    }
+    text
+}
+
+fn row(field: &dyn Described) -> String {
+    let cell = |text: String| text.replace('|', "\\|");
+    let default = field
+        .default()
+        .unwrap_or_else(|| "must be there".to_owned());
+    let mut row = String::new();
+    // Writing to a `String` cannot fail.
+    let _ = writeln!(
+        row,
+        "| `{}` | {} | {} | {} |",
+        field.key(),
+        cell(field.doc().to_owned()),
+        cell(field.words()),
+        cell(default),
+    );
+    row
+}
+
+/// The JSON Schema, `docs/windlass.schema.json`. Draft 7: what TOML editors understand.
+pub fn schema() -> String {
+    let mut schema = object(&ROOT);
+    if let Json::Object(members) = &mut schema {
+        members.insert(
+            "$schema".to_owned(),
+            json!("http://json-schema.org/draft-07/schema#"),
+        );
+        members.insert("title".to_owned(), json!("windlass.toml"));
+    }
+    format!("{schema:#}\n")
+}
+
+/// A section as a schema.
+pub(super) fn object(section: &Section) -> Json {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for field in section.fields {
+        let mut schema = field.schema();
+        let description = match field.default() {
+            Some(default) => format!("{} Default: {default}.", field.doc()),
+            None => {
+                required.push(field.key());
+                field.doc().to_owned()
+            }
+        };
+        if let Json::Object(members) = &mut schema {
+            members.insert("description".to_owned(), Json::String(description));
+        }
+        properties.insert(field.key().to_owned(), schema);
+    }
+    json!({
+        "type": "object",
+        "description": section.doc,
+        "properties": properties,
+        "required": required,
+        "additionalProperties": false,
+    })
+}

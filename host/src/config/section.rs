@@ -1,0 +1,243 @@
+//! The sections of the file: one reader each, beside the list of its keys.
+//!
+//! A reader takes every key before it gives up, so that every problem is found. It gives none
+//! where something that was reported leaves nothing to go on with.
+
+mod api;
+mod bounds;
+mod engine;
+mod filter;
+mod key;
+mod respond;
+mod route;
+mod server;
+mod upstream;
+
+use std::sync::Arc;
+
+use super::check;
+use super::field::{Defaults, Empty, Entries, Field, Named, Nested, Optional, Section};
+use super::model::{
+    Admin, Api, Config, Filter, Key, Listener, Log, Plan, Route, Secret, Server, Upstream, Wasm,
+};
+use super::problem::Problems;
+use super::read::Table;
+use super::source::Source;
+
+/// The file.
+pub(super) static ROOT: Section = Section {
+    heading: "windlass.toml",
+    doc: "The configuration of one gateway.",
+    fields: &[
+        &SERVER, &LISTENER, &ADMIN, &WASM, &LOG, &SECRET, &API, &PLAN, &KEY, &ROUTE, &FILTER,
+        &UPSTREAM,
+    ],
+    hints: &[],
+    short: None,
+    private: false,
+};
+
+static SERVER: Field<Nested<Server>, Defaults> = Field::new(
+    "server",
+    Nested {
+        section: &server::SERVER,
+        read: server::server,
+    },
+    Defaults,
+    "The process.",
+);
+
+static LISTENER: Field<Entries<Listener>, Empty> = Field::new(
+    "listener",
+    Entries {
+        section: &server::LISTENER,
+        least: 0,
+        title: Some(|_| "listener".to_owned()),
+        read: server::listener,
+    },
+    Empty("none, which is an error"),
+    "Where clients connect.",
+);
+
+static ADMIN: Field<Nested<Admin>, Optional> = Field::new(
+    "admin",
+    Nested {
+        section: &server::ADMIN,
+        read: server::admin,
+    },
+    Optional("no admin listener"),
+    "The operator's listener.",
+);
+
+static WASM: Field<Nested<Wasm>, Defaults> = Field::new(
+    "wasm",
+    Nested {
+        section: &engine::WASM,
+        read: engine::wasm,
+    },
+    Defaults,
+    "Totals of the filter engine.",
+);
+
+static LOG: Field<Nested<Log>, Defaults> = Field::new(
+    "log",
+    Nested {
+        section: &engine::LOG,
+        read: engine::log,
+    },
+    Defaults,
+    "What is written down, and where.",
+);
+
+static SECRET: Field<Named<Secret>, Empty> = Field::new(
+    "secret",
+    Named {
+        section: &key::SECRET,
+        read: key::secret,
+    },
+    Empty("none"),
+    "Values that filters use by name and never see.",
+);
+
+static API: Field<Named<Api>, Empty> = Field::new(
+    "api",
+    Named {
+        section: &api::API,
+        read: api::api,
+    },
+    Empty("none"),
+    "Routes that are sold together.",
+);
+
+static PLAN: Field<Named<Plan>, Empty> = Field::new(
+    "plan",
+    Named {
+        section: &api::PLAN,
+        read: api::plan,
+    },
+    Empty("none"),
+    "Usage plans.",
+);
+
+static KEY: Field<Entries<Key>, Empty> = Field::new(
+    "key",
+    Entries {
+        section: &key::KEY,
+        least: 0,
+        title: Some(key::title),
+        read: key::key,
+    },
+    Empty("none"),
+    "API keys.",
+);
+
+static ROUTE: Field<Entries<Route>, Empty> = Field::new(
+    "route",
+    Entries {
+        section: &route::ROUTE,
+        least: 0,
+        title: Some(route::title),
+        read: route::route,
+    },
+    Empty("none, which is an error"),
+    "Which requests go through which filters to where.",
+);
+
+static FILTER: Field<Named<Filter>, Empty> = Field::new(
+    "filter",
+    Named {
+        section: &filter::FILTER,
+        read: filter::filter,
+    },
+    Empty("none"),
+    "Plugins with their settings.",
+);
+
+static UPSTREAM: Field<Named<Upstream>, Empty> = Field::new(
+    "upstream",
+    Named {
+        section: &upstream::UPSTREAM,
+        read: upstream::upstream,
+    },
+    Empty("none"),
+    "Named groups of endpoints.",
+);
+
+/// All sections, read.
+pub(super) struct Parts {
+    server: Server,
+    listeners: Vec<Listener>,
+    admin: Option<Admin>,
+    wasm: Wasm,
+    log: Log,
+    secrets: Vec<Secret>,
+    apis: Vec<Api>,
+    plans: Vec<Plan>,
+    keys: Vec<Key>,
+    routes: Vec<Route>,
+    filters: Vec<Filter>,
+    upstreams: Vec<Upstream>,
+}
+
+/// Reads the file's tables.
+pub(super) fn read(table: &mut Table<'_>) -> Option<Parts> {
+    let server = table.take(&SERVER);
+    let listeners = table.take(&LISTENER);
+    let admin = table.take(&ADMIN);
+    let wasm = table.take(&WASM);
+    table.reader().max_memory = wasm.as_ref().map_or(u64::MAX, |wasm| wasm.max_memory);
+    let log = table.take(&LOG);
+    let secrets = table.take(&SECRET);
+    let apis = table.take(&API);
+    let plans = table.take(&PLAN);
+    let keys = table.take(&KEY);
+    let routes = table.take(&ROUTE);
+    let filters = table.take(&FILTER);
+    let upstreams = table.take(&UPSTREAM);
+    check::presence(
+        table,
+        LISTENER.key,
+        "`[[listener]]` with `address = \"0.0.0.0:8080\"`",
+    );
+    check::presence(
+        table,
+        ROUTE.key,
+        "`[[route]]` with `path = \"$default\"` and `upstream = \"<name>\"`",
+    );
+    Some(Parts {
+        server: server?,
+        listeners,
+        admin,
+        wasm: wasm?,
+        log: log?,
+        secrets,
+        apis,
+        plans,
+        keys,
+        routes,
+        filters,
+        upstreams,
+    })
+}
+
+impl Parts {
+    /// The configuration, with what was warned of.
+    pub fn into_config(self, source: Arc<Source>, warnings: Problems) -> Config {
+        Config {
+            source,
+            warnings,
+            server: self.server,
+            listeners: self.listeners,
+            admin: self.admin,
+            wasm: self.wasm,
+            log: self.log,
+            secrets: self.secrets,
+            apis: self.apis,
+            plans: self.plans,
+            keys: self.keys,
+            routes: self.routes,
+            filters: self.filters,
+            upstreams: self.upstreams,
+        }
+    }
+}

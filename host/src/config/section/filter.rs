@@ -1,0 +1,263 @@
+//! `[filter.<name>]`: a plugin with settings, and what it may do.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+
+use super::bounds;
+use crate::config::field::{
+    Choice, Defaults, Empty, Field, Is, Kind, List, Nested, Optional, Parsed, Reference, Required,
+    Section,
+};
+use crate::config::model::{
+    Allow, Breaker, Filter, FilterLimits, HostInterface, Isolation, OnError, PluginSource, Recycle,
+    Settings,
+};
+use crate::config::names::Group;
+use crate::config::read::{Slot, Table};
+use crate::config::source::Span;
+use crate::config::value::{attribute, plugin, settings};
+
+/// `[filter.<name>]`.
+pub(super) static FILTER: Section = Section {
+    heading: "[filter.<name>]",
+    doc: "A plugin with its settings. Routes list filters by name.",
+    fields: &[
+        &PLUGIN, &SETTINGS, &ALLOW, &LIMITS, &ON_ERROR, &ISOLATION, &RECYCLE, &BREAKER,
+    ],
+    hints: &[
+        ("config", "a plugin's own keys stand in `settings = { .. }`"),
+        ("path", "it is called `plugin`"),
+        ("wasm", "it is called `plugin`"),
+    ],
+    short: None,
+    private: false,
+};
+
+static PLUGIN: Field<Parsed<PluginSource>, Required> = Field::new(
+    "plugin",
+    Parsed {
+        words: "`\"builtin:<name>\"`, or a path that ends in `.wasm`",
+        pattern: "^(builtin:[A-Za-z0-9_-]+|.*\\.wasm)$",
+        private: false,
+        parse: plugin::source,
+    },
+    Required("\"builtin:api-key\""),
+    "Its plugin: one that comes with the gateway, or a `.wasm` file relative to this one.",
+);
+
+static SETTINGS: Field<Free, Optional> = Field::new(
+    "settings",
+    Free,
+    Optional("an empty table"),
+    "The plugin's own keys, described in its README.",
+);
+
+static ALLOW: Field<Nested<Allow>, Optional> = Field::new(
+    "allow",
+    Nested {
+        section: &ALLOW_SECTION,
+        read: allow,
+    },
+    Optional("nothing; for a `builtin:` plugin what its README lists"),
+    "What it may use.",
+);
+
+static LIMITS: Field<Nested<FilterLimits>, Defaults> = Field::new(
+    "limits",
+    Nested {
+        section: &bounds::LIMITS,
+        read: bounds::limits,
+    },
+    Defaults,
+    "How much it may use.",
+);
+
+static ON_ERROR: Field<Choice<OnError>, Is<OnError>> = Field::new(
+    "on_error",
+    Choice {
+        options: &[("deny", OnError::Deny), ("skip", OnError::Skip)],
+    },
+    Is(OnError::Deny),
+    "When it fails: refuse the request (500 `filter_failed`), or go on without it.",
+);
+
+static ISOLATION: Field<Choice<Isolation>, Is<Isolation>> = Field::new(
+    "isolation",
+    Choice {
+        options: &[
+            ("shared", Isolation::Shared),
+            ("request", Isolation::Request),
+        ],
+    },
+    Is(Isolation::Shared),
+    "Whether an instance serves one call after another, or each call has a fresh one.",
+);
+
+static RECYCLE: Field<Nested<Recycle>, Defaults> = Field::new(
+    "recycle",
+    Nested {
+        section: &bounds::RECYCLE,
+        read: bounds::recycle,
+    },
+    Defaults,
+    "When an instance is given up for a new one.",
+);
+
+static BREAKER: Field<Nested<Breaker>, Defaults> = Field::new(
+    "breaker",
+    Nested {
+        section: &bounds::BREAKER,
+        read: bounds::breaker,
+    },
+    Defaults,
+    "When it keeps failing and is not called any more for a while.",
+);
+
+/// Reads one `[filter.<name>]`.
+pub(super) fn filter(table: &mut Table<'_>) -> Option<Filter> {
+    let plugin = table.take(&PLUGIN);
+    let settings = table.take(&SETTINGS);
+    let allow = table.take(&ALLOW);
+    let limits = table.take(&LIMITS);
+    let on_error = table.take(&ON_ERROR);
+    let isolation = table.take(&ISOLATION);
+    let recycle = table.take(&RECYCLE);
+    let breaker = table.take(&BREAKER);
+    let settings = settings.unwrap_or_else(|| Settings {
+        json: json!({}),
+        spans: BTreeMap::from([(String::new(), table.span())]),
+    });
+    use_plans(table, &settings.json);
+    Some(Filter {
+        name: table.name(),
+        plugin: plugin?,
+        plugin_span: table.span_of(PLUGIN.key),
+        settings,
+        allow,
+        limits: limits?,
+        on_error,
+        isolation,
+        recycle: recycle?,
+        breaker: breaker?,
+        span: table.span(),
+    })
+}
+
+/// A plan that some text of the settings names is not reported as unused: the plugin knows.
+fn use_plans(table: &mut Table<'_>, json: &Json) {
+    match json {
+        Json::String(text) => {
+            let _ = table.reader().names.use_name(Group::Plan, text);
+        }
+        Json::Array(items) => items.iter().for_each(|item| use_plans(table, item)),
+        Json::Object(members) => members.values().for_each(|value| use_plans(table, value)),
+        Json::Null | Json::Bool(_) | Json::Number(_) => {}
+    }
+}
+
+/// A table that only the plugin understands.
+struct Free;
+
+impl Kind for Free {
+    type Value = Settings;
+
+    fn words(&self) -> String {
+        "a table".to_owned()
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "object" })
+    }
+
+    fn read(&self, slot: &mut Slot<'_>) -> Option<Settings> {
+        let table = slot.table(None)?;
+        let (settings, unfit) = settings::from_table(table, slot.span());
+        for (span, why) in unfit {
+            slot.at(span).error(&format!("holds {why}"));
+        }
+        Some(settings)
+    }
+}
+
+static ALLOW_SECTION: Section = Section {
+    heading: "allow = { .. }",
+    doc: "What a filter may use. Importing an interface is not being allowed to use it.",
+    fields: &[&INTERFACES, &ATTRIBUTES, &UPSTREAMS, &SECRETS],
+    hints: &[],
+    short: None,
+    private: false,
+};
+
+static INTERFACES: Field<List<Choice<HostInterface>>, Empty> = Field::new(
+    "interfaces",
+    List {
+        of: Choice {
+            options: &[
+                ("cache", HostInterface::Cache),
+                ("crypto", HostInterface::Crypto),
+                ("keys", HostInterface::Keys),
+                ("limits", HostInterface::Limits),
+                ("metrics", HostInterface::Metrics),
+            ],
+        },
+        least: 0,
+        repeats: false,
+    },
+    Empty("none"),
+    "Host interfaces; `exchange` and `log` need no grant.",
+);
+
+static ATTRIBUTES: Field<List<Parsed<String>>, Empty> = Field::new(
+    "attributes",
+    List {
+        of: Parsed {
+            words: "the name of an attribute, or a prefix such as `\"consumer.*\"`",
+            pattern: "^[A-Za-z0-9_-]+(\\.[A-Za-z0-9_-]+)*(\\.\\*)?$",
+            private: false,
+            parse: |text, _| attribute::pattern(text),
+        },
+        least: 0,
+        repeats: false,
+    },
+    Empty("none"),
+    "Attributes that it may write; reading needs no grant.",
+);
+
+static UPSTREAMS: Field<List<Reference>, Empty> = Field::new(
+    "upstreams",
+    List {
+        of: Reference(Group::Upstream),
+        least: 0,
+        repeats: false,
+    },
+    Empty("none"),
+    "Upstreams that it may route to.",
+);
+
+static SECRETS: Field<List<Reference>, Empty> = Field::new(
+    "secrets",
+    List {
+        of: Reference(Group::Secret),
+        least: 0,
+        repeats: false,
+    },
+    Empty("none"),
+    "Secrets that it may use, by name, through `crypto`.",
+);
+
+fn allow(table: &mut Table<'_>) -> Option<Allow> {
+    let span: Span = table.span();
+    let upstreams = table.take(&UPSTREAMS);
+    let secrets = table.take(&SECRETS);
+    Some(Allow {
+        interfaces: table.take(&INTERFACES),
+        attributes: table.take(&ATTRIBUTES),
+        upstreams: upstreams
+            .into_iter()
+            .map(|upstream| upstream.place)
+            .collect(),
+        secrets: secrets.into_iter().map(|secret| secret.place).collect(),
+        span,
+    })
+}

@@ -1,0 +1,263 @@
+//! `[server]`, `[[listener]]` and `[admin]`.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use crate::config::field::{
+    Empty, Field, Is, List, Optional, Parsed, Required, Section, Size, Time, Whole,
+};
+use crate::config::model::{Admin, Cidr, Listener, Server};
+use crate::config::read::Table;
+use crate::config::value::address;
+
+/// `[server]`.
+pub(super) static SERVER: Section = Section {
+    heading: "[server]",
+    doc: "The process.",
+    fields: &[&WORKERS, &DRAIN_TIMEOUT, &TRUSTED_PROXIES],
+    hints: &[],
+    short: None,
+    private: false,
+};
+
+static WORKERS: Field<Whole<NonZeroUsize>, Optional> = Field::new(
+    "workers",
+    Whole {
+        least: 1,
+        most: 1024,
+        of: |number| NonZeroUsize::new(usize::try_from(number).ok()?),
+    },
+    Optional("one for each core"),
+    "How many worker threads carry requests.",
+);
+
+static DRAIN_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
+    "drain_timeout",
+    Time {
+        least: Duration::ZERO,
+        most: Duration::from_hours(24),
+    },
+    Is(Duration::from_secs(30)),
+    "How long a stop waits for requests that are running.",
+);
+
+static TRUSTED_PROXIES: Field<List<Parsed<Cidr>>, Empty> = Field::new(
+    "trusted_proxies",
+    List {
+        of: Parsed {
+            words: "a block of addresses such as `\"10.0.0.0/8\"`",
+            pattern: "^[0-9A-Fa-f.:]+/[0-9]+$",
+            private: false,
+            parse: |text, _| address::cidr(text),
+        },
+        least: 0,
+        repeats: false,
+    },
+    Empty("nobody's"),
+    "Whose `X-Forwarded-*` fields are believed.",
+);
+
+/// Reads `[server]`.
+pub(super) fn server(table: &mut Table<'_>) -> Option<Server> {
+    let server = Server {
+        workers: table.take(&WORKERS),
+        drain_timeout: table.take(&DRAIN_TIMEOUT),
+        trusted_proxies: table.take(&TRUSTED_PROXIES),
+    };
+    if server.trusted_proxies.iter().any(|block| block.prefix == 0) {
+        let span = table.span_of(TRUSTED_PROXIES.key);
+        table
+            .warning(span, "`trusted_proxies` holds every address")
+            .help("any client can then choose its own `client.ip`: list the proxies' blocks");
+    }
+    Some(server)
+}
+
+/// `[[listener]]`.
+pub(super) static LISTENER: Section = Section {
+    heading: "[[listener]]",
+    doc: "A socket that clients connect to. At least one.",
+    fields: &[
+        &ADDRESS,
+        &HEADER_TIMEOUT,
+        &KEEP_ALIVE_TIMEOUT,
+        &BODY_IDLE_TIMEOUT,
+        &WRITE_TIMEOUT,
+        &MAX_HEAD,
+        &MAX_URI,
+        &MAX_HEADERS,
+        &MAX_CONNECTIONS,
+    ],
+    hints: &[
+        (
+            "port",
+            "write it in the address: `address = \"0.0.0.0:8080\"`",
+        ),
+        (
+            "bind",
+            "it is called `address`: `address = \"0.0.0.0:8080\"`",
+        ),
+        (
+            "listen",
+            "it is called `address`: `address = \"0.0.0.0:8080\"`",
+        ),
+    ],
+    short: Some("address"),
+    private: false,
+};
+
+static ADDRESS: Field<Parsed<SocketAddr>, Required> = Field::new(
+    "address",
+    SOCKET,
+    Required("\"0.0.0.0:8080\""),
+    "Where it is bound; port 0 lets the system choose.",
+);
+
+const SOCKET: Parsed<SocketAddr> = Parsed {
+    words: "an IP address with a port",
+    pattern: ":[0-9]+$",
+    private: false,
+    parse: |text, _| address::socket(text),
+};
+
+static HEADER_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
+    "header_timeout",
+    Time::USUAL,
+    Is(Duration::from_secs(10)),
+    "From the first byte of a request's head to its end; then 408.",
+);
+
+static KEEP_ALIVE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
+    "keep_alive_timeout",
+    Time::USUAL,
+    Is(Duration::from_secs(75)),
+    "How long a connection may idle between requests.",
+);
+
+static BODY_IDLE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
+    "body_idle_timeout",
+    Time::USUAL,
+    Is(Duration::from_secs(30)),
+    "Between two pieces of a request's body; then 408.",
+);
+
+static WRITE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
+    "write_timeout",
+    Time::USUAL,
+    Is(Duration::from_secs(30)),
+    "How long a client may take nothing of a response.",
+);
+
+static MAX_HEAD: Field<Size<usize>, Is<usize>> = Field::new(
+    "max_head",
+    Size {
+        least: 1 << 10,
+        most: 1 << 20,
+        of: |bytes| usize::try_from(bytes).ok(),
+    },
+    Is(32 << 10),
+    "The largest request head; beyond it 431.",
+);
+
+static MAX_URI: Field<Size<usize>, Is<usize>> = Field::new(
+    "max_uri",
+    Size {
+        least: 1 << 8,
+        most: 1 << 20,
+        of: |bytes| usize::try_from(bytes).ok(),
+    },
+    Is(8 << 10),
+    "The longest request target; beyond it 414.",
+);
+
+static MAX_HEADERS: Field<Whole<usize>, Is<usize>> = Field::new(
+    "max_headers",
+    Whole {
+        least: 1,
+        most: 1000,
+        of: |number| usize::try_from(number).ok(),
+    },
+    Is(100),
+    "The most fields of a request head; beyond it 431.",
+);
+
+static MAX_CONNECTIONS: Field<Whole<usize>, Is<usize>> = Field::new(
+    "max_connections",
+    Whole {
+        least: 1,
+        most: 10_000_000,
+        of: |number| usize::try_from(number).ok(),
+    },
+    Is(10_000),
+    "The most connections open at once.",
+);
+
+/// Reads one `[[listener]]`.
+pub(super) fn listener(table: &mut Table<'_>) -> Option<Listener> {
+    let address = table.take(&ADDRESS);
+    let header_timeout = table.take(&HEADER_TIMEOUT);
+    let keep_alive_timeout = table.take(&KEEP_ALIVE_TIMEOUT);
+    let body_idle_timeout = table.take(&BODY_IDLE_TIMEOUT);
+    let write_timeout = table.take(&WRITE_TIMEOUT);
+    let max_head = table.take(&MAX_HEAD);
+    let max_uri = table.take(&MAX_URI);
+    let max_headers = table.take(&MAX_HEADERS);
+    let max_connections = table.take(&MAX_CONNECTIONS);
+    let address = address?;
+    bound_once(table, address);
+    Some(Listener {
+        address,
+        header_timeout,
+        keep_alive_timeout,
+        body_idle_timeout,
+        write_timeout,
+        max_head,
+        max_uri,
+        max_headers,
+        max_connections,
+    })
+}
+
+/// `[admin]`.
+pub(super) static ADMIN: Section = Section {
+    heading: "[admin]",
+    doc: "The operator's listener: `/metrics`, `/livez`, `/readyz`. Without it there is none.",
+    fields: &[&ADMIN_ADDRESS],
+    hints: &[],
+    short: Some("address"),
+    private: false,
+};
+
+static ADMIN_ADDRESS: Field<Parsed<SocketAddr>, Required> = Field::new(
+    "address",
+    SOCKET,
+    Required("\"127.0.0.1:9080\""),
+    "Where it is bound; a loopback address, since it asks nobody who they are.",
+);
+
+/// Reads `[admin]`.
+pub(super) fn admin(table: &mut Table<'_>) -> Option<Admin> {
+    let address = table.take(&ADMIN_ADDRESS)?;
+    bound_once(table, address);
+    if !address.ip().is_loopback() {
+        let span = table.span_of(ADMIN_ADDRESS.key);
+        let message = format!("`address` holds `{address}`, which is not a loopback address");
+        table
+            .error(span, &message)
+            .help(format!("write `\"127.0.0.1:{}\"`", address.port()));
+    }
+    Some(Admin { address })
+}
+
+/// Reports an address that an earlier listener has.
+fn bound_once(table: &mut Table<'_>, address: SocketAddr) {
+    let span = table.span_of(ADDRESS.key);
+    if address.port() == 0 {
+        return;
+    }
+    if let Some(line) = table.earlier("address", &address.to_string(), span) {
+        let message = format!("`address` holds `{address}`, which line {line} has already");
+        table.error(span, &message);
+    }
+}

@@ -1,0 +1,96 @@
+//! Texts to values, one file each: pure functions without a place in the file.
+//!
+//! Promises: no text makes them panic, and each refusal says, where it can, what was probably
+//! meant. Deliberately not here: where the text stands ([`super::field`] adds that).
+
+pub(super) mod address;
+pub(super) mod attribute;
+pub(super) mod digest;
+pub(super) mod duration;
+pub(super) mod host;
+pub(super) mod instant;
+pub(super) mod message;
+pub(super) mod name;
+pub(super) mod path;
+pub(super) mod plugin;
+pub(super) mod redirect;
+pub(super) mod settings;
+pub(super) mod size;
+
+/// Why a text is refused.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// What is wrong, said of the text; none: it is just not what was wanted.
+    pub message: Option<String>,
+    /// What to write in its place.
+    pub help: Option<String>,
+}
+
+impl Refused {
+    /// Not what was wanted.
+    pub fn plain() -> Self {
+        Self::default()
+    }
+
+    /// What is wrong.
+    pub fn because(message: impl Into<String>) -> Self {
+        Self {
+            message: Some(message.into()),
+            help: None,
+        }
+    }
+
+    /// Adds what to write in its place.
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds what to write in its place, as a TOML string.
+    pub fn write(self, text: &str) -> Self {
+        self.help(format!("write {}", quoted(text)))
+    }
+}
+
+/// A text as a TOML string in backticks.
+pub(super) fn quoted(text: &str) -> String {
+    format!("`\"{}\"`", text.escape_debug())
+}
+
+/// The known word that is most like `word`, if one is like it at all.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |text: &str| text.to_lowercase().replace(['_', '-', ' '], "");
+    let word = plain(word);
+    let near = |candidate: &&str| {
+        let candidate = plain(candidate);
+        let distance = strsim::damerau_levenshtein(&word, &candidate);
+        let longest = word.chars().count().max(candidate.chars().count());
+        let shortened = word.len() >= 3 && candidate.starts_with(&word);
+        (distance * 3 <= longest + 1 || shortened).then_some(distance)
+    };
+    known
+        .into_iter()
+        .filter_map(|candidate| near(&candidate).map(|distance| (distance, candidate)))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_word_is_near() {
+        let known = ["orders", "users", "keys"];
+        assert_eq!(nearest("ordres", known), Some("orders"));
+        assert_eq!(nearest("Orders", known), Some("orders"));
+        assert_eq!(nearest("key", known), Some("keys"));
+        assert_eq!(nearest("ord", known), Some("orders"));
+        assert_eq!(
+            nearest("least_conn", ["least-connections"]),
+            Some("least-connections")
+        );
+        assert_eq!(nearest("billing", known), None);
+        assert_eq!(nearest("", known), None);
+    }
+}

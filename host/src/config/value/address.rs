@@ -1,0 +1,194 @@
+//! Addresses: of a listener, of an endpoint, and blocks of them.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::Refused;
+use crate::config::model::Cidr;
+
+/// An IP address with a port, to bind to.
+pub(in crate::config) fn socket(text: &str) -> Result<SocketAddr, Refused> {
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let refused = Refused::plain();
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    if let Ok(port) = text.parse::<u16>() {
+        return Err(refused.write(&format!("0.0.0.0:{port}")));
+    }
+    if let Ok(address) = text.parse::<IpAddr>() {
+        let refused = Refused::because("has no port");
+        return Err(refused.write(&SocketAddr::new(address, 8080).to_string()));
+    }
+    Err(match (host, port.parse::<u16>()) {
+        ("" | "*", Ok(port)) => refused.write(&format!("0.0.0.0:{port}")),
+        ("localhost", Ok(port)) => refused.write(&format!("127.0.0.1:{port}")),
+        (_, Ok(_)) => refused.help("names are not resolved here: write an IP address"),
+        (_, Err(_)) => refused,
+    })
+}
+
+/// An IP address or a name, with a port, to connect to.
+pub(in crate::config) fn endpoint(text: &str) -> Result<String, Refused> {
+    for scheme in ["http://", "https://"] {
+        if let Some(rest) = text.strip_prefix(scheme) {
+            let authority = rest.split('/').next().unwrap_or_default();
+            let port = if scheme == "http://" { 80 } else { 443 };
+            let refused = Refused::because("is a URL");
+            return Err(match endpoint(authority) {
+                Ok(address) => refused.write(&address),
+                Err(_) if is_host(authority) => refused.write(&format!("{authority}:{port}")),
+                Err(other) => other,
+            });
+        }
+    }
+    let Some((host, port)) = text.rsplit_once(':').filter(|_| !is_bare_ipv6(text)) else {
+        return Err(no_port(text));
+    };
+    match port.parse::<u16>() {
+        Ok(0) => return Err(Refused::because("has port 0, which nothing listens on")),
+        Ok(_) if port.bytes().all(|byte| byte.is_ascii_digit()) => {}
+        Ok(_) | Err(_) => return Err(Refused::because("has no port from 1 to 65535")),
+    }
+    let in_brackets = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    match in_brackets {
+        Some(address) if is_bare_ipv6(address) => Ok(text.to_owned()),
+        None if is_host(host) => Ok(text.to_owned()),
+        Some(_) | None => Err(Refused::plain()),
+    }
+}
+
+fn no_port(text: &str) -> Refused {
+    let refused = Refused::because("has no port");
+    if is_bare_ipv6(text) {
+        refused.write(&format!("[{text}]:8080"))
+    } else if is_host(text) {
+        refused.write(&format!("{text}:8080"))
+    } else {
+        Refused::plain()
+    }
+}
+
+fn is_bare_ipv6(text: &str) -> bool {
+    text.parse::<std::net::Ipv6Addr>().is_ok()
+}
+
+/// Whether it is a host name (RFC 1123, and `_` as in service names) or an IPv4 address.
+pub(in crate::config) fn is_host(text: &str) -> bool {
+    let label = |label: &str| {
+        let edges = !label.starts_with('-') && !label.ends_with('-');
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=63).contains(&label.len()) && edges && label.bytes().all(allowed)
+    };
+    let digits = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
+    let looks_like_ip = digits(text) && text.contains('.');
+    text.len() <= 253
+        && text.split('.').all(label)
+        && (!looks_like_ip || text.parse::<Ipv4Addr>().is_ok())
+}
+
+/// A block of addresses.
+pub(in crate::config) fn cidr(text: &str) -> Result<Cidr, Refused> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        let refused = Refused::because("is one address, not a block");
+        return Err(refused.write(&format!("{address}/{}", bits(address))));
+    }
+    let (address, prefix) = text.split_once('/').ok_or_else(Refused::plain)?;
+    let address: IpAddr = address.parse().map_err(|_| Refused::plain())?;
+    let digits = !prefix.is_empty() && prefix.bytes().all(|byte| byte.is_ascii_digit());
+    let most = bits(address);
+    match prefix.parse::<u8>() {
+        Ok(prefix) if digits && prefix <= most => Ok(Cidr { address, prefix }),
+        Ok(_) | Err(_) => Err(Refused::because(format!("has no prefix from 0 to {most}"))),
+    }
+}
+
+fn bits(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(_) => 32,
+        IpAddr::V6(_) => 128,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn help<T: std::fmt::Debug>(result: Result<T, Refused>) -> String {
+        result.unwrap_err().help.unwrap_or_default()
+    }
+
+    #[test]
+    fn sockets() {
+        assert!(socket("0.0.0.0:8080").is_ok());
+        assert!(socket("[::1]:0").is_ok());
+        assert_eq!(help(socket(":8080")), "write `\"0.0.0.0:8080\"`");
+        assert_eq!(help(socket("8080")), "write `\"0.0.0.0:8080\"`");
+        assert_eq!(help(socket("localhost:80")), "write `\"127.0.0.1:80\"`");
+        assert_eq!(help(socket("10.0.0.1")), "write `\"10.0.0.1:8080\"`");
+        assert_eq!(help(socket("::1")), "write `\"[::1]:8080\"`");
+    }
+
+    #[test]
+    fn endpoints() {
+        for good in [
+            "10.0.0.1:80",
+            "orders:8080",
+            "orders.internal:1",
+            "[::1]:65535",
+            "a_b:1",
+        ] {
+            assert_eq!(endpoint(good), Ok(good.to_owned()));
+        }
+        for bad in [
+            "",
+            ":80",
+            "a:0",
+            "a:65536",
+            "a:+1",
+            "a b:1",
+            "::1:80x",
+            "[::1",
+            "[a]:1",
+            "300.1.1.1:80",
+            "-a:1",
+            "a/b:1",
+        ] {
+            assert!(endpoint(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            help(endpoint("http://10.0.0.1:80/x")),
+            "write `\"10.0.0.1:80\"`"
+        );
+        assert_eq!(help(endpoint("https://orders")), "write `\"orders:443\"`");
+        assert_eq!(help(endpoint("orders")), "write `\"orders:8080\"`");
+        assert_eq!(help(endpoint("::1")), "write `\"[::1]:8080\"`");
+    }
+
+    #[test]
+    fn blocks() {
+        let block = cidr("10.0.0.0/8").unwrap();
+        assert_eq!(
+            (block.address.to_string().as_str(), block.prefix),
+            ("10.0.0.0", 8)
+        );
+        assert!(cidr("::/0").is_ok());
+        for bad in [
+            "",
+            "/8",
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0.0/+8",
+            "x/8",
+        ] {
+            assert!(cidr(bad).is_err(), "{bad}");
+        }
+        assert_eq!(help(cidr("10.0.0.1")), "write `\"10.0.0.1/32\"`");
+        assert_eq!(help(cidr("::1")), "write `\"::1/128\"`");
+    }
+}

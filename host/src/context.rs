@@ -1,0 +1,252 @@
+//! The exchange: one request and, later, its response, with all that is known of it.
+//!
+//! Made when the head arrives and handed from stop to stop; each stop fills in its part. It
+//! imports no stop. It holds heads and facts, never a body: bodies pass as streams
+//! ([`crate::body`]), so that what is here is small and may move into a filter's store while one
+//! of its phases runs.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, Method, StatusCode};
+
+use crate::store::limits::Tickets;
+
+mod attributes;
+mod held;
+mod notes;
+
+pub use attributes::{AttributeValue, Attributes};
+pub use held::Held;
+pub use notes::Notes;
+
+/// One request and its response.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Names the exchange in answers, logs and to filters.
+    pub id: RequestId,
+    /// When its head was complete.
+    pub arrived: Instant,
+    /// Who sent it.
+    pub client: Client,
+    /// The request's head, as it will go upstream (and, after that, as it went).
+    pub request: RequestHead,
+    /// The request's target as the client sent it, before the path rule.
+    pub original_target: PathAndQuery,
+    /// The target as it was routed: what path parameters point into.
+    pub routed_target: PathAndQuery,
+    /// What the route is, once there is one.
+    pub route: Option<Arc<RouteInfo>>,
+    /// What the route's pattern bound.
+    pub params: ParamRanges,
+    /// The response's head, once there is one.
+    pub response: Option<ResponseHead>,
+    /// Facts set by filters.
+    pub attributes: Attributes,
+    /// What each place in the chain keeps for its later phases.
+    pub notes: Notes,
+    /// What its filters took from plans and may give back.
+    pub tickets: Tickets,
+    /// What filters said about where the request goes.
+    pub hint: RouteHint,
+    /// What happened.
+    pub outcome: Outcome,
+}
+
+/// The request's head. The `host` field is in `headers`, exactly once.
+#[derive(Debug)]
+pub struct RequestHead {
+    /// The method.
+    pub method: Method,
+    /// Path with query, normalised.
+    pub target: PathAndQuery,
+    /// The fields; framing and hop-by-hop fields are already gone.
+    pub headers: HeaderMap,
+}
+
+/// The response's head.
+#[derive(Debug)]
+pub struct ResponseHead {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields; framing and hop-by-hop fields are already gone.
+    pub headers: HeaderMap,
+}
+
+/// Who sent a request.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// The client's address: the connection's, or the one that a trusted proxy named.
+    pub ip: IpAddr,
+    /// The connection's remote port.
+    pub port: u16,
+    /// `http` or `https`.
+    pub scheme: Scheme,
+}
+
+/// What filters and the access log are told of a route. One for each route, shared.
+#[derive(Debug, Default)]
+pub struct RouteInfo {
+    /// `route.id`.
+    pub name: Arc<str>,
+    /// `api.id`.
+    pub api: Option<Arc<str>>,
+    /// `api.stage`.
+    pub stage: Option<Arc<str>>,
+    /// The names of the path parameters, in the order of the pattern.
+    pub params: Box<[Box<str>]>,
+}
+
+/// Where the values of the path parameters stand in the routed path, in the pattern's order.
+pub type ParamRanges = smallvec::SmallVec<[std::ops::Range<usize>; 4]>;
+
+/// What filters said about where the request goes; later wins.
+#[derive(Debug, Clone, Default)]
+pub struct RouteHint {
+    /// The upstream's name.
+    pub upstream: Option<Arc<str>>,
+    /// Labels that the endpoint must carry.
+    pub labels: Vec<(String, String)>,
+    /// For a consistent pick.
+    pub affinity: Option<Vec<u8>>,
+    /// Lowers the first-byte time-out.
+    pub timeout: Option<std::time::Duration>,
+}
+
+/// What happened, for the access log, metrics and the log phase.
+#[derive(Debug, Clone, Default)]
+pub struct Outcome {
+    /// `upstream.name`, once one was tried.
+    pub upstream: Option<Arc<str>>,
+    /// `upstream.endpoint`, once one was tried.
+    pub endpoint: Option<Arc<str>>,
+    /// From the attempt's start to the response's head. Microseconds.
+    pub upstream_us: Option<u64>,
+    /// The request's body, as it came in. Bytes.
+    pub request_bytes: u64,
+    /// The response's body, as it went out. Bytes.
+    pub response_bytes: u64,
+    /// The code of the error or the reason of the refusal that answered, where one did.
+    pub failure: Option<Arc<str>>,
+    /// The filter that refused or failed, where one did.
+    pub filter: Option<Arc<str>>,
+}
+
+/// Names an exchange: 16 random-looking bytes as 32 hex digits; unique, not secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RequestId([u8; 32]);
+
+impl Exchange {
+    /// A fact that belongs to the host, by its attribute name; none also where it is not known
+    /// at this stop.
+    #[must_use]
+    pub fn host_fact(&self, name: &str) -> Option<AttributeValue> {
+        let text = |text: &str| Some(AttributeValue::Text(text.to_owned()));
+        let shared = |text: &Option<Arc<str>>| {
+            text.as_deref()
+                .map(|text| AttributeValue::Text(text.to_owned()))
+        };
+        let number = |number: u64| {
+            Some(AttributeValue::Number(
+                number.try_into().unwrap_or(i64::MAX),
+            ))
+        };
+        match name {
+            "client.ip" => text(&self.client.ip.to_string()),
+            "client.port" => number(self.client.port.into()),
+            "request.id" => text(self.id.as_str()),
+            "request.time-ms" => number(self.arrived_ms()),
+            "route.id" => self.route.as_ref().and_then(|route| text(&route.name)),
+            "api.id" => self.route.as_ref().and_then(|route| shared(&route.api)),
+            "api.stage" => self.route.as_ref().and_then(|route| shared(&route.stage)),
+            "upstream.name" => shared(&self.outcome.upstream),
+            "upstream.endpoint" => shared(&self.outcome.endpoint),
+            "outcome.failure" => shared(&self.outcome.failure),
+            "outcome.status" => self
+                .response
+                .as_ref()
+                .and_then(|response| number(response.status.as_u16().into())),
+            "outcome.duration-us" => number(micros(self.arrived.elapsed())),
+            "outcome.upstream-us" => self.outcome.upstream_us.and_then(number),
+            "outcome.request-bytes" => number(self.outcome.request_bytes),
+            "outcome.response-bytes" => number(self.outcome.response_bytes),
+            _ => None,
+        }
+    }
+
+    /// What the route's pattern bound to this name, as it stands in the routed path: still
+    /// percent-encoded.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        let names = &self.route.as_ref()?.params;
+        let place = names.iter().position(|known| **known == *name)?;
+        self.routed_target
+            .path()
+            .get(self.params.get(place)?.clone())
+    }
+
+    /// When the head was complete. Unix time, milliseconds.
+    #[must_use]
+    pub fn arrived_ms(&self) -> u64 {
+        let at = SystemTime::now()
+            .checked_sub(self.arrived.elapsed())
+            .unwrap_or(UNIX_EPOCH);
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Whether an attribute of this name is written by the host only.
+#[must_use]
+pub fn is_host_fact(name: &str) -> bool {
+    [
+        "client.",
+        "route.",
+        "request.",
+        "api.",
+        "upstream.",
+        "outcome.",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix))
+}
+
+fn micros(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl RequestId {
+    /// Made from a number that is random for each worker, and a count.
+    #[must_use]
+    pub fn new(random: u64, count: u64) -> Self {
+        let mut text = [0; 32];
+        let digits = b"0123456789abcdef";
+        let value = (u128::from(random) << 64) | u128::from(count);
+        for (place, digit) in text.iter_mut().enumerate() {
+            let nibble = (value >> (124 - 4 * place)) & 0xf;
+            *digit = digits.get(nibble as usize).copied().unwrap_or(b'0');
+        }
+        Self(text)
+    }
+
+    /// The 32 digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

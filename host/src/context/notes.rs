@@ -1,0 +1,91 @@
+//! A filter's private state between the phases of one exchange.
+
+/// What the notes of one place in a chain may hold: keys and values together. Bytes.
+pub const MAX_NOTE_BYTES: usize = 4 * 1024;
+
+/// The notes of all places in the chain. Few, so a list that is searched.
+#[derive(Debug, Default)]
+pub struct Notes {
+    entries: Vec<Note>,
+}
+
+#[derive(Debug)]
+struct Note {
+    place: u16,
+    key: String,
+    value: Vec<u8>,
+}
+
+impl Notes {
+    /// What this place in the chain noted under the key.
+    #[must_use]
+    pub fn find(&self, place: u16, key: &str) -> Option<&Vec<u8>> {
+        self.entries
+            .iter()
+            .find(|note| note.place == place && note.key == key)
+            .map(|note| &note.value)
+    }
+
+    /// Note something; gives what it replaced. `Err`: it does not fit into [`MAX_NOTE_BYTES`].
+    pub fn set(
+        &mut self,
+        place: u16,
+        key: String,
+        value: Vec<u8>,
+    ) -> Result<Option<Vec<u8>>, NoteTooLarge> {
+        let mut others = 0;
+        let mut found = None;
+        for (index, note) in self.entries.iter().enumerate() {
+            if note.place != place {
+                continue;
+            }
+            if note.key == key {
+                found = Some(index);
+            } else {
+                others += note.key.len() + note.value.len();
+            }
+        }
+        if others + key.len() + value.len() > MAX_NOTE_BYTES {
+            return Err(NoteTooLarge);
+        }
+        match found.and_then(|index| self.entries.get_mut(index)) {
+            Some(note) => Ok(Some(std::mem::replace(&mut note.value, value))),
+            None => {
+                self.entries.push(Note { place, key, value });
+                Ok(None)
+            }
+        }
+    }
+
+    /// Put back what [`Self::set`] replaced.
+    pub fn restore(&mut self, place: u16, key: String, old: Option<Vec<u8>>) {
+        self.entries
+            .retain(|note| note.place != place || note.key != key);
+        if let Some(value) = old {
+            self.entries.push(Note { place, key, value });
+        }
+    }
+}
+
+/// The notes of one place would pass [`MAX_NOTE_BYTES`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("notes of one place in a chain hold at most {MAX_NOTE_BYTES} bytes")]
+pub struct NoteTooLarge;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_place_has_its_own_notes_and_its_own_limit() {
+        let mut notes = Notes::default();
+        let value: Vec<u8> = vec![1; MAX_NOTE_BYTES - 1];
+        assert_eq!(notes.set(0, "k".into(), value.clone()), Ok(None));
+        assert_eq!(notes.set(1, "k".into(), value.clone()), Ok(None));
+        assert_eq!(notes.set(0, "l".into(), vec![1]), Err(NoteTooLarge));
+        assert_eq!(notes.set(0, "k".into(), vec![2]), Ok(Some(value)));
+        notes.restore(0, "k".into(), None);
+        assert!(notes.find(0, "k").is_none());
+        assert!(notes.find(1, "k").is_some());
+    }
+}

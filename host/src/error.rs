@@ -1,0 +1,280 @@
+//! What can go wrong with a request, and what the client is told.
+//!
+//! Each stop has a small error of its own beside its code and turns it into a [`RequestError`];
+//! only here does an error become HTTP. The public text never holds an address or a path of the
+//! gateway's side, and every answer names the request id.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use crate::context::RequestId;
+
+/// A request that the gateway itself answers with an error.
+#[derive(Debug)]
+pub struct RequestError {
+    code: Code,
+    filter: Option<std::sync::Arc<str>>,
+    headers: HeaderMap,
+    source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// Whose side is at fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The client's.
+    Client,
+    /// The gateway's own, its filters included.
+    Gateway,
+    /// The upstream's.
+    Upstream,
+}
+
+/// How the gateway words its errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Style {
+    /// `application/problem+json` (RFC 9457).
+    #[default]
+    Problem,
+    /// `{"message": ..}`, the body that Amazon API Gateway's clients know.
+    Aws,
+}
+
+macro_rules! codes {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal, $status:ident, $side:ident, $text:literal;)+) => {
+        /// Every error that a client may be answered with. The words are stable.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Code {
+            /// All of them, in the order of the reference.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The stable machine word.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+
+            /// The status that the client is given.
+            #[must_use]
+            pub fn status(self) -> StatusCode {
+                match self { $(Self::$name => StatusCode::$status,)+ }
+            }
+
+            /// Whose side is at fault.
+            #[must_use]
+            pub fn side(self) -> Side {
+                match self { $(Self::$name => Side::$side,)+ }
+            }
+
+            /// The sentence that the client is given.
+            #[must_use]
+            pub fn text(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+
+            /// What it means, for the reference.
+            #[must_use]
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),+),)+ }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The request could not be read as HTTP/1.1, or its framing is not one that the gateway takes.
+    MalformedRequest = "malformed_request", BAD_REQUEST, Client, "the request is not well-formed HTTP";
+    /// No `Host`, more than one, or one that is not a host.
+    BadHost = "bad_host", BAD_REQUEST, Client, "the request must name exactly one valid host";
+    /// The path holds a malformed escape, an encoded NUL or a byte that no path may hold.
+    BadPath = "bad_path", BAD_REQUEST, Client, "the request's path is malformed";
+    /// No route matches the host and path.
+    NoRoute = "no_route", NOT_FOUND, Client, "there is nothing at this path";
+    /// The path is known, the method is not; `Allow` lists those that are.
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, Client, "this path does not take this method";
+    /// The head or the body did not arrive in time.
+    RequestTimeout = "request_timeout", REQUEST_TIMEOUT, Client, "the request did not arrive in time";
+    /// The body is larger than the route or a filter takes.
+    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, Client, "the request's body is too large";
+    /// The request target is longer than the listener takes.
+    UriTooLong = "uri_too_long", URI_TOO_LONG, Client, "the request's target is too long";
+    /// The head is larger, or has more fields, than the listener takes.
+    HeadersTooLarge = "headers_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, Client, "the request's header fields are too large";
+    /// The method or an expectation is one that the gateway does not carry.
+    NotImplemented = "not_implemented", NOT_IMPLEMENTED, Client, "the gateway does not carry this method";
+    /// The client went away before there was an answer. Seen in logs only.
+    ClientGone = "client_gone", BAD_REQUEST, Client, "the client went away";
+    /// A filter failed (trap, time-out, limit, bad verdict), and its `on_error` is `deny`.
+    FilterFailed = "filter_failed", INTERNAL_SERVER_ERROR, Gateway, "the request could not be processed";
+    /// A filter failed too often and is not called for a while, and its `on_error` is `deny`.
+    FilterSuspended = "filter_suspended", SERVICE_UNAVAILABLE, Gateway, "the request cannot be processed now";
+    /// A fact that a filter cannot work without was not set by the filters before it.
+    MissingAttribute = "missing_attribute", INTERNAL_SERVER_ERROR, Gateway, "the request could not be processed";
+    /// A fault of the gateway itself.
+    Internal = "internal", INTERNAL_SERVER_ERROR, Gateway, "the gateway failed";
+    /// No endpoint of the upstream can take the request.
+    NoEndpoint = "no_endpoint", SERVICE_UNAVAILABLE, Upstream, "the service is not available now";
+    /// No connection to the endpoint could be made.
+    ConnectFailed = "connect_failed", BAD_GATEWAY, Upstream, "the service could not be reached";
+    /// No connection to the endpoint could be made in time.
+    ConnectTimeout = "connect_timeout", GATEWAY_TIMEOUT, Upstream, "the service could not be reached in time";
+    /// The endpoint took the request and did not begin to answer in time.
+    FirstByteTimeout = "first_byte_timeout", GATEWAY_TIMEOUT, Upstream, "the service did not answer in time";
+    /// The endpoint closed or reset the connection before it answered.
+    UpstreamClosed = "upstream_closed", BAD_GATEWAY, Upstream, "the service closed the connection";
+    /// The endpoint's answer could not be read as HTTP.
+    UpstreamProtocol = "upstream_protocol", BAD_GATEWAY, Upstream, "the service gave an answer that is not valid";
+    /// The response's body is larger than a filter that must see the whole of it takes.
+    ResponseTooLarge = "response_body_too_large", BAD_GATEWAY, Upstream, "the service's answer is too large";
+    /// The response's body stopped or broke while a filter had to see the whole of it.
+    ResponseBroken = "response_broken", BAD_GATEWAY, Upstream, "the service's answer broke off";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<Code> for RequestError {
+    fn from(code: Code) -> Self {
+        Self {
+            code,
+            filter: None,
+            headers: HeaderMap::new(),
+            source: None,
+        }
+    }
+}
+
+impl RequestError {
+    /// An error with its cause, for the log.
+    pub fn caused(code: Code, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self {
+            source: Some(source.into()),
+            ..Self::from(code)
+        }
+    }
+
+    /// The same, with the filter that failed.
+    #[must_use]
+    pub fn in_filter(mut self, name: std::sync::Arc<str>) -> Self {
+        self.filter = Some(name);
+        self
+    }
+
+    /// The same, with a field for the answer (`Allow`, `Retry-After`).
+    #[must_use]
+    pub fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+        self.headers.append(name, value);
+        self
+    }
+
+    /// The stable word.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The status that the client is given.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    /// Whose side is at fault.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        self.code.side()
+    }
+
+    /// The filter that failed, where one did.
+    #[must_use]
+    pub fn filter(&self) -> Option<&std::sync::Arc<str>> {
+        self.filter.as_ref()
+    }
+
+    /// The answer's own fields, for the response phases and the client.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.filter {
+            Some(filter) => write!(f, "filter `{filter}`: {}", self.code),
+            None => write!(f, "{}", self.code),
+        }
+    }
+}
+
+impl StdError for RequestError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
+    }
+}
+
+/// A body in the gateway's own words, and its content type.
+///
+/// `problem`: RFC 9457 with `type` `about:blank`, `title` (the status's phrase), `status`,
+/// `detail`, `code` and `request-id`. `aws`: `{"message": ..}` with the words of API Gateway
+/// (developer guide, "Gateway response types").
+#[must_use]
+pub fn body(
+    style: Style,
+    status: StatusCode,
+    code: &str,
+    text: &str,
+    id: &RequestId,
+) -> (HeaderValue, Bytes) {
+    match style {
+        Style::Problem => {
+            let problem = serde_json::json!({
+                "type": "about:blank",
+                "title": status.canonical_reason().unwrap_or("Error"),
+                "status": status.as_u16(),
+                "detail": text,
+                "code": code,
+                "request-id": id.as_str(),
+            });
+            (
+                HeaderValue::from_static("application/problem+json"),
+                format!("{problem}\n").into(),
+            )
+        }
+        Style::Aws => {
+            let message = serde_json::json!({ "message": aws_message(status, code) });
+            (
+                HeaderValue::from_static("application/json"),
+                message.to_string().into(),
+            )
+        }
+    }
+}
+
+/// The message that API Gateway gives for the same fault.
+fn aws_message(status: StatusCode, code: &str) -> &'static str {
+    match (status.as_u16(), code) {
+        (429, "quota_spent") => "Limit Exceeded",
+        (429, _) => "Too Many Requests",
+        (401, _) => "Unauthorized",
+        (403, _) => "Forbidden",
+        (404, _) => "Not Found",
+        (405, _) => "Method Not Allowed",
+        (413, _) => "Request Too Long",
+        (503, _) => "Service Unavailable",
+        (504, _) => "Endpoint request timed out",
+        (400..=499, _) => "Bad Request",
+        _ => "Internal server error",
+    }
+}

@@ -1,0 +1,339 @@
+//! All that one configuration built, and the making of it.
+//!
+//! A [`Gateway`] is made whole, aside, and then put in use: by the first start as by every
+//! reload. Requests keep the one that they began with; it is released with the last of them.
+//! What outlives configurations (the filter engine, the counters of usage plans, caches) is in
+//! [`Foundation`].
+//!
+//! It deliberately reads nothing of the file itself (that is `config/`), and puts nothing in use
+//! (that is `server/`).
+
+mod chains;
+mod filters;
+mod keys;
+mod upstreams;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::chain::Chain;
+use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd};
+use crate::context::RouteInfo;
+use crate::error::Style;
+use crate::route::Router;
+use crate::store::limits::{Clock, LimitStore, LocalLimits};
+use crate::upstream::{Plan, Upstream};
+use crate::wasm::cache::CompileCache;
+use crate::wasm::engine::{EngineError, EngineLimits, FilterEngine};
+use crate::wasm::{Filter, FilterRegistry, Services};
+
+/// All that one configuration built.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Which one it is, counted from 1.
+    pub number: u64,
+    /// Whose `X-Forwarded-*` fields are believed.
+    pub trusted_proxies: Vec<Cidr>,
+    /// The listeners, in the order of the configuration.
+    pub listeners: Vec<Listener>,
+    /// Finds routes.
+    pub router: Router,
+    /// The routes, in the order of the configuration.
+    pub routes: Vec<Route>,
+    /// The upstreams, in the order of the configuration.
+    pub upstreams: Vec<Arc<Plan>>,
+    /// The filters, in the order of the configuration.
+    pub filters: Vec<Arc<Filter>>,
+    /// Keys, plans and secrets.
+    pub services: Arc<Services>,
+    /// How long a drain waits.
+    pub drain_timeout: Duration,
+    alive: Arc<AtomicU64>,
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.alive.fetch_sub(1, Ordering::Relaxed);
+        tracing::debug!(generation = self.number, "a configuration is released");
+    }
+}
+
+/// One route, ready for use.
+#[derive(Debug)]
+pub struct Route {
+    /// What is told of it.
+    pub info: RouteInfo,
+    /// Its filters.
+    pub chain: Arc<Chain>,
+    /// How its errors are worded.
+    pub style: Style,
+    /// Where it ends.
+    pub end: RouteEnd,
+    /// The largest request body. Bytes.
+    pub max_body: Option<u64>,
+    /// Lowers the upstream's first-byte time-out.
+    pub first_byte_timeout: Option<Duration>,
+}
+
+/// One worker's view of a [`Gateway`]: what it counts and touches for every request is its own
+/// copy, so that workers share no cache line.
+#[derive(Debug)]
+pub struct Generation {
+    /// What the workers share.
+    pub gateway: Arc<Gateway>,
+    /// The upstreams, with this worker's connections.
+    pub upstreams: Vec<Upstream>,
+    /// The listeners, in the order of the configuration.
+    pub listeners: Vec<Rc<Listener>>,
+    /// What is told of the routes.
+    pub infos: Vec<Arc<RouteInfo>>,
+    /// The chains of the routes.
+    pub chains: Vec<Rc<Chain>>,
+    /// Keys, plans and secrets.
+    pub services: Arc<Services>,
+}
+
+impl Generation {
+    /// A worker's view.
+    #[must_use]
+    pub fn new(gateway: Arc<Gateway>) -> Rc<Self> {
+        let routes = gateway.routes.iter();
+        let infos = routes.clone().map(|route| Arc::new(own_copy(&route.info)));
+        let chains = routes.map(|route| Rc::new(Chain::new(route.chain.filters().to_vec())));
+        let listeners = gateway.listeners.iter().cloned().map(Rc::new);
+        let upstreams = gateway.upstreams.iter();
+        Rc::new(Self {
+            infos: infos.collect(),
+            chains: chains.collect(),
+            listeners: listeners.collect(),
+            services: Arc::new(Services::clone(&gateway.services)),
+            upstreams: upstreams
+                .map(|plan| Upstream::new(Arc::clone(plan)))
+                .collect(),
+            gateway,
+        })
+    }
+
+    /// Look after what grows old. Called once a tick of the watch task.
+    pub fn reap(&self, now: u64) {
+        for upstream in &self.upstreams {
+            upstream.reap(now);
+        }
+    }
+
+    /// How often its time-outs are to be looked at. Milliseconds.
+    #[must_use]
+    pub fn tick(&self) -> u64 {
+        let listeners = self.gateway.listeners.iter().flat_map(|listener| {
+            [
+                listener.header_timeout,
+                listener.keep_alive_timeout,
+                listener.body_idle_timeout,
+                listener.write_timeout,
+            ]
+        });
+        let upstreams = self.gateway.upstreams.iter().flat_map(|plan| {
+            [
+                plan.config.first_byte_timeout,
+                plan.config.idle_timeout,
+                plan.config.keep_alive_timeout,
+            ]
+        });
+        let routes = self.gateway.routes.iter();
+        let routes = routes.filter_map(|route| route.first_byte_timeout);
+        crate::watch::tick(listeners.chain(upstreams).chain(routes))
+    }
+}
+
+/// A copy whose reference counts nobody else touches.
+fn own_copy(info: &RouteInfo) -> RouteInfo {
+    let copy = |text: &Option<Arc<str>>| text.as_deref().map(Arc::from);
+    RouteInfo {
+        name: Arc::from(&*info.name),
+        api: copy(&info.api),
+        stage: copy(&info.stage),
+        params: info.params.clone(),
+    }
+}
+
+/// What outlives configurations.
+pub struct Foundation {
+    registry: FilterRegistry,
+    limits: Arc<dyn LimitStore>,
+    clock: Clock,
+    made: AtomicU64,
+    alive: Arc<AtomicU64>,
+    fixed: Fixed,
+}
+
+impl std::fmt::Debug for Foundation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Foundation")
+            .field("registry", &self.registry)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a reload cannot change.
+#[derive(Debug, Clone, PartialEq)]
+struct Fixed {
+    workers: Option<NonZeroUsize>,
+    addresses: Vec<std::net::SocketAddr>,
+    admin: Option<config::Admin>,
+    wasm: config::Wasm,
+    log: config::Log,
+}
+
+impl Fixed {
+    fn of(config: &Config) -> Self {
+        let listeners = config.listeners.iter();
+        Self {
+            workers: config.server.workers,
+            addresses: listeners.map(|listener| listener.address).collect(),
+            admin: config.admin.clone(),
+            wasm: config.wasm.clone(),
+            log: config.log.clone(),
+        }
+    }
+
+    /// The parts that differ, by their names in the file.
+    fn differences(&self, other: &Self) -> Vec<&'static str> {
+        [
+            (self.workers == other.workers, "`[server] workers`"),
+            (
+                self.addresses == other.addresses,
+                "the listeners' addresses",
+            ),
+            (self.admin == other.admin, "`[admin]`"),
+            (self.wasm == other.wasm, "`[wasm]`"),
+            (self.log == other.log, "`[log]`"),
+        ]
+        .into_iter()
+        .filter_map(|(same, name)| (!same).then_some(name))
+        .collect()
+    }
+}
+
+/// Why the foundation cannot be laid.
+#[derive(Debug, thiserror::Error)]
+pub enum FoundationError {
+    /// The filter engine does not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A thread does not start.
+    #[error("cannot start a thread")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Foundation {
+    /// Lay it for this configuration and so many workers.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no address space or no thread.
+    pub fn new(config: &Config, workers: NonZeroUsize) -> Result<Self, FoundationError> {
+        let instances = config.wasm.max_instances.get();
+        let engine = FilterEngine::start(EngineLimits {
+            max_instances: instances,
+            max_memory: config.wasm.max_memory,
+            memory: config.wasm.memory,
+        })?;
+        let cache = match &config.wasm.cache {
+            config::CompileCache::Off => CompileCache::off(),
+            config::CompileCache::Folder(folder) => CompileCache::in_folder(folder),
+            config::CompileCache::UserFolder => match user_cache_folder() {
+                Some(folder) => CompileCache::in_folder(&folder),
+                None => CompileCache::off(),
+            },
+        };
+        Ok(Self {
+            registry: FilterRegistry::new(engine, cache, workers.get(), instances)?,
+            limits: Arc::new(LocalLimits::default()),
+            clock: Clock::start(),
+            made: AtomicU64::new(0),
+            alive: Arc::default(),
+            fixed: Fixed::of(config),
+        })
+    }
+
+    /// The filter registry, for metrics.
+    #[must_use]
+    pub fn registry(&self) -> &FilterRegistry {
+        &self.registry
+    }
+
+    /// How many configurations are in memory: one, and during a reload those that requests still
+    /// run on.
+    #[must_use]
+    pub fn alive(&self) -> u64 {
+        self.alive.load(Ordering::Relaxed)
+    }
+
+    /// Make a gateway of a configuration. Warnings and errors go to `problems`, all of them.
+    /// None where there was an error.
+    pub fn build(&self, config: Config, problems: &mut Problems) -> Option<Arc<Gateway>> {
+        for name in self.fixed.differences(&Fixed::of(&config)) {
+            problems.warning(
+                config::Span::default(),
+                format!("a change of {name} takes a restart; what is in use stays as it is"),
+            );
+        }
+        let services = keys::services(&config, self, problems);
+        let filters = filters::load(&config, &self.registry, problems);
+        let chains = chains::build(&config, &filters, problems);
+        let router = chains::router(&config, problems);
+        let upstreams = upstreams::plans(&config, problems);
+        if problems.is_fatal() {
+            return None;
+        }
+        let (services, router) = (services?, router?);
+        let routes = config.routes.into_iter().zip(chains).enumerate();
+        let routes = routes.map(|(place, (route, chain))| {
+            let api = route.api.and_then(|place| config.apis.get(place));
+            Route {
+                info: RouteInfo {
+                    name: route.name,
+                    api: api.map(|api| api.name.clone()),
+                    stage: api.map(|api| api.stage.clone()),
+                    params: router.names(place).into(),
+                },
+                chain,
+                style: match api.map(|api| api.errors) {
+                    Some(config::ErrorStyle::Aws) => Style::Aws,
+                    Some(config::ErrorStyle::Problem) | None => Style::Problem,
+                },
+                end: route.end,
+                max_body: route.max_body,
+                first_byte_timeout: route.first_byte_timeout,
+            }
+        });
+        let routes = routes.collect();
+        self.alive.fetch_add(1, Ordering::Relaxed);
+        Some(Arc::new(Gateway {
+            number: self.made.fetch_add(1, Ordering::Relaxed) + 1,
+            trusted_proxies: config.server.trusted_proxies,
+            listeners: config.listeners,
+            routes,
+            router,
+            upstreams,
+            filters: filters.into_iter().flatten().collect(),
+            services: Arc::new(services),
+            drain_timeout: config.server.drain_timeout,
+            alive: Arc::clone(&self.alive),
+        }))
+    }
+}
+
+/// `$XDG_CACHE_HOME/windlass`, else `~/.cache/windlass`.
+fn user_cache_folder() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let base = match folder("XDG_CACHE_HOME") {
+        Some(cache) => PathBuf::from(cache),
+        None => PathBuf::from(folder("HOME")?).join(".cache"),
+    };
+    base.is_absolute().then(|| base.join("windlass"))
+}

@@ -1,0 +1,252 @@
+//! The filters of a configuration: plugins read, compiled, granted, configured.
+
+use std::sync::Arc;
+
+use crate::config::{self, Config, PluginSource, Problems};
+use crate::wasm::breaker::BreakerSettings;
+use crate::wasm::component::CompiledComponent;
+use crate::wasm::filter::{FilterBounds, Isolation, OnError};
+use crate::wasm::grants::{Grants, HostInterface};
+use crate::wasm::registry::{FilterSpec, LoadError};
+use crate::wasm::{Filter, FilterRegistry};
+
+/// The largest plugin file that is read. Bytes.
+const MAX_PLUGIN: u64 = 256 * 1024 * 1024;
+
+/// Load all filters, in the order of the configuration; none for each that does not load.
+pub fn load(
+    config: &Config,
+    registry: &FilterRegistry,
+    problems: &mut Problems,
+) -> Vec<Option<Arc<Filter>>> {
+    let shared = config.filters.iter();
+    let shared = shared.filter(|filter| filter.isolation == config::Isolation::Shared);
+    if let Err(needed) = registry.check_room(shared.count()) {
+        problems
+            .error(
+                config::Span::default(),
+                format!("the filters need up to {needed} instances, more than `[wasm] max_instances` allows"),
+            )
+            .help(format!("set `max_instances = {needed}` or more, use fewer workers, or fewer filters"));
+        return config.filters.iter().map(|_| None).collect();
+    }
+    let filters = config.filters.iter();
+    filters
+        .map(|filter| load_one(config, filter, registry, problems))
+        .collect()
+}
+
+fn load_one(
+    config: &Config,
+    filter: &config::Filter,
+    registry: &FilterRegistry,
+    problems: &mut Problems,
+) -> Option<Arc<Filter>> {
+    let component = component(filter, registry, problems)?;
+    let spec = FilterSpec {
+        name: filter.name.clone(),
+        settings: filter.settings.json.to_string(),
+        grants: grants(config, filter),
+        bounds: bounds(filter),
+        on_error: match filter.on_error {
+            config::OnError::Deny => OnError::Deny,
+            config::OnError::Skip => OnError::Skip,
+        },
+        isolation: match filter.isolation {
+            config::Isolation::Shared => Isolation::Shared,
+            config::Isolation::Request => Isolation::Request,
+        },
+    };
+    match registry.filter(component, spec) {
+        Ok(loaded) => {
+            warn_of_denied(filter, &loaded, problems);
+            Some(loaded)
+        }
+        Err(error) => {
+            report(filter, &error, problems);
+            None
+        }
+    }
+}
+
+fn component(
+    filter: &config::Filter,
+    registry: &FilterRegistry,
+    problems: &mut Problems,
+) -> Option<CompiledComponent> {
+    let name = &filter.name;
+    let compiled = match &filter.plugin {
+        PluginSource::Builtin(plugin) => match windlass_builtin_plugins::builtin(plugin) {
+            Some(builtin) => registry.component(builtin.component),
+            None => {
+                let known = windlass_builtin_plugins::BUILTIN_PLUGINS.iter();
+                let known: Vec<_> = known
+                    .map(|builtin| format!("`builtin:{}`", builtin.name))
+                    .collect();
+                problems
+                    .error(
+                        filter.plugin_span,
+                        format!("filter `{name}` names `builtin:{plugin}`, which does not come with this gateway"),
+                    )
+                    .help(format!("there are {}", known.join(", ")));
+                return None;
+            }
+        },
+        PluginSource::File(path) => match read(path) {
+            Ok(wasm) => registry.component(&wasm),
+            Err(error) => {
+                problems
+                    .error(
+                        filter.plugin_span,
+                        format!(
+                            "filter `{name}`: its plugin `{}` cannot be read: {error}",
+                            path.display()
+                        ),
+                    )
+                    .help("paths are relative to the folder of the configuration file");
+                return None;
+            }
+        },
+    };
+    compiled
+        .map_err(|error| {
+            problems.error(
+                filter.plugin_span,
+                format!("filter `{name}`: its plugin {error}"),
+            );
+        })
+        .ok()
+}
+
+fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
+    let size = std::fs::metadata(path)?.len();
+    if size > MAX_PLUGIN {
+        return Err(std::io::Error::other(format!(
+            "it has {size} bytes, more than the {MAX_PLUGIN} that a plugin may have"
+        )));
+    }
+    std::fs::read(path)
+}
+
+/// What the filter may use: what the operator says, or what the README of a `builtin:` plugin
+/// lists.
+fn grants(config: &Config, filter: &config::Filter) -> Grants {
+    if let Some(allow) = &filter.allow {
+        let upstreams = allow.upstreams.iter();
+        let secrets = allow.secrets.iter();
+        return Grants {
+            interfaces: allow
+                .interfaces
+                .iter()
+                .map(|name| interface(*name))
+                .collect(),
+            attributes: allow.attributes.clone(),
+            upstreams: upstreams
+                .filter_map(|place| Some(config.upstreams.get(*place)?.name.clone()))
+                .collect(),
+            secrets: secrets
+                .filter_map(|place| Some(config.secrets.get(*place)?.name.clone()))
+                .collect(),
+        };
+    }
+    let PluginSource::Builtin(plugin) = &filter.plugin else {
+        return Grants::default();
+    };
+    let Some(builtin) = windlass_builtin_plugins::builtin(plugin) else {
+        return Grants::default();
+    };
+    let interfaces = builtin.interfaces.iter();
+    Grants {
+        interfaces: interfaces
+            .filter_map(|name| Some(HostInterface::find(name)?.name()))
+            .collect(),
+        attributes: builtin.attributes.iter().map(|&name| name.into()).collect(),
+        ..Grants::default()
+    }
+}
+
+fn interface(interface: config::HostInterface) -> &'static str {
+    match interface {
+        config::HostInterface::Cache => HostInterface::Cache.name(),
+        config::HostInterface::Crypto => HostInterface::Crypto.name(),
+        config::HostInterface::Keys => HostInterface::Keys.name(),
+        config::HostInterface::Limits => HostInterface::Limits.name(),
+        config::HostInterface::Metrics => HostInterface::Metrics.name(),
+    }
+}
+
+fn bounds(filter: &config::Filter) -> FilterBounds {
+    FilterBounds {
+        cpu: filter.limits.cpu,
+        start_cpu: filter.limits.start_cpu,
+        memory: filter.limits.memory,
+        body: filter.limits.body,
+        recycle_calls: filter.recycle.calls.get(),
+        recycle_age: filter.recycle.age,
+        recycle_growth: filter.recycle.growth,
+        breaker: BreakerSettings {
+            failures: filter.breaker.failures.get(),
+            window: filter.breaker.window,
+            backoff: filter.breaker.backoff,
+            max_backoff: filter.breaker.max_backoff,
+        },
+    }
+}
+
+/// What is imported and not granted traps when it is called; the line that grants it is given
+/// ready to paste. Toolchains that import all that a world names make this a warning, not an
+/// error.
+fn warn_of_denied(filter: &config::Filter, loaded: &Filter, problems: &mut Problems) {
+    if loaded.denied().is_empty() {
+        return;
+    }
+    let granted = filter.allow.iter().flat_map(|allow| &allow.interfaces);
+    let mut names: Vec<_> = granted.map(|name| interface(*name)).collect();
+    names.extend(loaded.denied().iter().map(|name| name.name()));
+    let quoted: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    let denied: Vec<_> = loaded
+        .denied()
+        .iter()
+        .map(|name| format!("`{}`", name.name()))
+        .collect();
+    problems
+        .warning(
+            filter.plugin_span,
+            format!(
+                "filter `{}` imports {}, which it is not granted: a call of it fails",
+                filter.name,
+                denied.join(", ")
+            ),
+        )
+        .help(format!(
+            "to grant it: allow = {{ interfaces = [{}] }}",
+            quoted.join(", ")
+        ));
+}
+
+fn report(filter: &config::Filter, error: &LoadError, problems: &mut Problems) {
+    let name = &filter.name;
+    let LoadError::Settings(complaints) = error else {
+        problems.error(filter.plugin_span, format!("filter `{name}`: {error}"));
+        return;
+    };
+    for complaint in complaints {
+        let span = settings_span(filter, &complaint.at);
+        problems.error(span, format!("filter `{name}`: {}", complaint.message));
+    }
+}
+
+/// Where a value of the settings stands: the nearest that the file has, else the filter's table.
+fn settings_span(filter: &config::Filter, at: &str) -> config::Span {
+    let spans = &filter.settings.spans;
+    let mut pointer = at;
+    loop {
+        if let Some(span) = spans.get(pointer) {
+            return *span;
+        }
+        match pointer.rfind('/') {
+            Some(end) => pointer = pointer.get(..end).unwrap_or_default(),
+            None => return filter.span,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Secrets, keys and plans of a configuration.
+
+use std::sync::Arc;
+
+use super::Foundation;
+use crate::config::{self, Config, Problems};
+use crate::store::keys::{ApiKey, DuplicateKey, KeyDigest, StaticKeys};
+use crate::store::limits::{Period, Plan, Plans, Quota, Rate};
+use crate::store::secrets::{SecretSource, Secrets};
+use crate::wasm::Services;
+
+/// Build them. None where something is wrong.
+pub fn services(
+    config: &Config,
+    foundation: &Foundation,
+    problems: &mut Problems,
+) -> Option<Services> {
+    let secrets = secrets(config, problems);
+    let keys = keys(config, problems);
+    let plans = plans(config, foundation, problems);
+    Some(Services {
+        keys: Arc::new(keys?),
+        plans: Arc::new(plans?),
+        limits: foundation.limits.clone(),
+        clock: foundation.clock,
+        secrets: Arc::new(secrets?),
+    })
+}
+
+fn secrets(config: &Config, problems: &mut Problems) -> Option<Secrets> {
+    let sources = config.secrets.iter().map(|secret| {
+        let source = match &secret.from {
+            config::SecretSource::Environment(name) => SecretSource::Environment(name.clone()),
+            config::SecretSource::File(path) => SecretSource::File(path.clone()),
+        };
+        (secret.name.clone(), source)
+    });
+    match Secrets::read(sources) {
+        Ok(secrets) => Some(secrets),
+        Err(errors) => {
+            for (name, error) in errors {
+                let span = config.secrets.iter().find(|secret| secret.name == name);
+                let span = span.map_or_else(config::Span::default, |secret| secret.span);
+                problems
+                    .error(span, format!("secret `{name}`: {error}"))
+                    .help(error.help());
+            }
+            None
+        }
+    }
+}
+
+fn keys(config: &Config, problems: &mut Problems) -> Option<StaticKeys> {
+    let keys = config.keys.iter().map(|key| {
+        let plan = key.plan.and_then(|place| config.plans.get(place));
+        let attributes = key.attributes.iter();
+        let api_key = ApiKey {
+            id: key.id.clone(),
+            consumer: key.consumer.clone(),
+            plan: plan.map(|plan| plan.name.clone()),
+            attributes: attributes
+                .map(|(name, value)| (Arc::from(&**name), Arc::from(&**value)))
+                .collect(),
+            enabled: key.enabled,
+            expires: key.expires,
+        };
+        (KeyDigest::from_bytes(key.digest), api_key)
+    });
+    match StaticKeys::new(keys) {
+        Ok(keys) => Some(keys),
+        Err(duplicates) => {
+            for duplicate in duplicates {
+                problems.error(key_span(config, &duplicate), duplicate.to_string());
+            }
+            None
+        }
+    }
+}
+
+/// The later of the two.
+fn key_span(config: &Config, duplicate: &DuplicateKey) -> config::Span {
+    let place = match duplicate {
+        DuplicateKey::Id { places, .. } => places.1,
+        DuplicateKey::Digest { place, .. } => *place,
+    };
+    let key = config.keys.get(place);
+    key.map_or_else(config::Span::default, |key| key.span)
+}
+
+fn plans(config: &Config, foundation: &Foundation, problems: &mut Problems) -> Option<Plans> {
+    let plans = config.plans.iter().map(|plan| Plan {
+        name: plan.name.clone(),
+        rate: plan.rate.map(|rate| Rate {
+            per_second: rate.per_second,
+            burst: rate.burst,
+        }),
+        quota: plan.quota.map(|quota| Quota {
+            limit: quota.limit,
+            period: match quota.period {
+                config::Period::Day => Period::Day,
+                config::Period::Week => Period::Week,
+                config::Period::Month => Period::Month,
+            },
+            offset: quota.offset,
+        }),
+    });
+    let now = foundation.clock.now();
+    match Plans::enroll(&*foundation.limits, plans, now) {
+        Ok(plans) => Some(plans),
+        Err(errors) => {
+            for error in errors {
+                problems.error(config::Span::default(), error.to_string());
+            }
+            None
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Windlass: a programmable API gateway.
+pub mod admin;
+pub mod balance;
+pub mod body;
+pub mod chain;
+pub mod cli;
+pub mod config;
+pub mod context;
+pub mod error;
+pub mod gateway;
+pub mod observe;
+pub mod proxy;
+pub mod route;
+pub mod server;
+pub mod store;
+pub mod upstream;
+pub mod wasm;
+pub mod watch;
+pub mod worker;

@@ -1,0 +1,229 @@
+//! The access log: one JSON object a line, for each exchange.
+//!
+//! A worker writes lines into a buffer of its own and hands it, when it is full or a moment has
+//! passed, to one thread that writes them out. Nothing on a request's way waits for the disk: when
+//! the writer does not keep up, buffers are dropped and counted.
+//!
+//! Never in it: the query (keys are sent there), fields of the request, bodies.
+
+use std::cell::RefCell;
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use serde::{Serialize, Serializer};
+
+use crate::context::{AttributeValue, Attributes, Exchange};
+
+/// A buffer this large is handed over. Bytes.
+const BUFFER: usize = 16 * 1024;
+
+/// Buffers that may wait for the writer; with [`BUFFER`], 16 MiB.
+const WAITING: usize = 1024;
+
+/// Where the lines go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+    /// Appended to this file.
+    File(PathBuf),
+}
+
+/// The access log of the process.
+#[derive(Debug)]
+pub struct AccessLog {
+    lines: Option<SyncSender<Vec<u8>>>,
+    dropped: Arc<AtomicU64>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl AccessLog {
+    /// Open it, and start its writer.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be opened, or the system gives no thread.
+    pub fn open(target: &Target) -> io::Result<Self> {
+        let mut out: Box<dyn io::Write + Send> = match target {
+            Target::Stdout => Box::new(io::stdout()),
+            Target::Stderr => Box::new(io::stderr()),
+            Target::File(path) => {
+                Box::new(OpenOptions::new().create(true).append(true).open(path)?)
+            }
+        };
+        let (lines, waiting): (_, Receiver<Vec<u8>>) = sync_channel(WAITING);
+        let writer = std::thread::Builder::new()
+            .name("windlass-log".into())
+            .spawn(move || {
+                while let Ok(buffer) = waiting.recv() {
+                    let written = out.write_all(&buffer).and_then(|()| out.flush());
+                    if let Err(error) = written {
+                        tracing::error!("the access log cannot be written: {error}");
+                    }
+                }
+            })?;
+        Ok(Self {
+            lines: Some(lines),
+            dropped: Arc::default(),
+            writer: Some(writer),
+        })
+    }
+
+    /// A worker's end of it.
+    #[must_use]
+    pub fn buffer(&self) -> Option<LogBuffer> {
+        Some(LogBuffer {
+            bytes: RefCell::default(),
+            lines: self.lines.clone()?,
+            dropped: Arc::clone(&self.dropped),
+        })
+    }
+
+    /// Lines that were dropped because the writer did not keep up.
+    #[must_use]
+    pub fn dropped(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.dropped)
+    }
+}
+
+impl Drop for AccessLog {
+    /// Waits until all that was handed over is written. The workers must have ended.
+    fn drop(&mut self) {
+        self.lines = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the access log's writer ended by a panic");
+        }
+    }
+}
+
+/// One worker's lines that were not handed over yet.
+#[derive(Debug)]
+pub struct LogBuffer {
+    bytes: RefCell<Vec<u8>>,
+    lines: SyncSender<Vec<u8>>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl LogBuffer {
+    /// Write the line of an exchange that has ended.
+    pub fn write(&self, exchange: &Exchange) {
+        let mut bytes = self.bytes.borrow_mut();
+        let before = bytes.len();
+        match serde_json::to_writer(&mut *bytes, &Line::of(exchange)) {
+            Ok(()) => bytes.push(b'\n'),
+            // Half a line would spoil the next.
+            Err(_) => bytes.truncate(before),
+        }
+        if bytes.len() >= BUFFER {
+            self.hand_over(&mut bytes);
+        }
+    }
+
+    /// Hand over what there is. Called once a tick of the watch task, and at the end.
+    pub fn flush(&self) {
+        let mut bytes = self.bytes.borrow_mut();
+        if !bytes.is_empty() {
+            self.hand_over(&mut bytes);
+        }
+    }
+
+    fn hand_over(&self, bytes: &mut Vec<u8>) {
+        let full = std::mem::replace(bytes, Vec::with_capacity(BUFFER + 1024));
+        let lines = full.iter().filter(|byte| **byte == b'\n').count() as u64;
+        if self.lines.try_send(full).is_err() {
+            self.dropped.fetch_add(lines, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for LogBuffer {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// What a line says.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(serialize_with = "time")]
+    time: SystemTime,
+    request: &'a str,
+    client: std::net::IpAddr,
+    method: &'a str,
+    host: Option<&'a str>,
+    path: &'a str,
+    route: Option<&'a str>,
+    api: Option<&'a str>,
+    status: Option<u16>,
+    duration_us: u64,
+    upstream: Option<&'a str>,
+    endpoint: Option<&'a str>,
+    upstream_us: Option<u64>,
+    request_bytes: u64,
+    response_bytes: u64,
+    failure: Option<&'a str>,
+    filter: Option<&'a str>,
+    #[serde(serialize_with = "attributes", skip_serializing_if = "is_none")]
+    attributes: &'a Attributes,
+}
+
+impl<'a> Line<'a> {
+    fn of(exchange: &'a Exchange) -> Self {
+        let outcome = &exchange.outcome;
+        let route = exchange.route.as_deref();
+        let host = exchange.request.headers.get(http::header::HOST);
+        Self {
+            time: SystemTime::now(),
+            request: exchange.id.as_str(),
+            client: exchange.client.ip,
+            method: exchange.request.method.as_str(),
+            host: host.and_then(|host| host.to_str().ok()),
+            path: exchange.original_target.path(),
+            route: route.map(|route| &*route.name),
+            api: route.and_then(|route| route.api.as_deref()),
+            status: exchange
+                .response
+                .as_ref()
+                .map(|response| response.status.as_u16()),
+            duration_us: u64::try_from(exchange.arrived.elapsed().as_micros()).unwrap_or(u64::MAX),
+            upstream: outcome.upstream.as_deref(),
+            endpoint: outcome.endpoint.as_deref(),
+            upstream_us: outcome.upstream_us,
+            request_bytes: outcome.request_bytes,
+            response_bytes: outcome.response_bytes,
+            failure: outcome.failure.as_deref(),
+            filter: outcome.filter.as_deref(),
+            attributes: &exchange.attributes,
+        }
+    }
+}
+
+fn time<S: Serializer>(time: &SystemTime, out: S) -> Result<S::Ok, S::Error> {
+    out.collect_str(&humantime::format_rfc3339_millis(*time))
+}
+
+fn is_none(attributes: &&Attributes) -> bool {
+    attributes.iter().next().is_none()
+}
+
+fn attributes<S: Serializer>(attributes: &&Attributes, out: S) -> Result<S::Ok, S::Error> {
+    out.collect_map(attributes.iter().filter_map(|(name, value)| {
+        let value = match value {
+            AttributeValue::Text(text) => serde_json::Value::from(text.as_str()),
+            AttributeValue::Number(number) => serde_json::Value::from(*number),
+            AttributeValue::Flag(flag) => serde_json::Value::from(*flag),
+            AttributeValue::Bytes(_) => return None,
+        };
+        Some((name, value))
+    }))
+}

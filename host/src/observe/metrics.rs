@@ -1,0 +1,241 @@
+//! The gateway's numbers as Prometheus reads them.
+//!
+//! Nothing is kept here: a scrape reads the workers' counters, the filters' figures and the
+//! balancers, and writes them out.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::stats::{Counter, WorkerStats};
+use crate::error::Code;
+
+/// One number with its labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// Label names and values.
+    pub labels: Vec<(String, String)>,
+    /// The number.
+    pub value: f64,
+}
+
+/// What a family's numbers are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Moves up and down.
+    Gauge,
+}
+
+/// Numbers of one name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Family {
+    /// Without `windlass_` and without `_total`.
+    pub name: String,
+    /// One sentence.
+    pub help: String,
+    /// What its numbers are.
+    pub kind: Kind,
+    /// The numbers.
+    pub samples: Vec<Sample>,
+}
+
+impl Family {
+    /// A family without numbers yet.
+    #[must_use]
+    pub fn new(kind: Kind, name: &str, help: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            help: help.to_owned(),
+            kind,
+            samples: Vec::new(),
+        }
+    }
+
+    /// The same with a number.
+    #[must_use]
+    pub fn with(mut self, labels: &[(&str, &str)], value: f64) -> Self {
+        self.push(labels, value);
+        self
+    }
+
+    /// Add a number.
+    pub fn push(&mut self, labels: &[(&str, &str)], value: f64) {
+        let labels = labels.iter();
+        self.samples.push(Sample {
+            labels: labels
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            value,
+        });
+    }
+}
+
+/// Write families as Prometheus's text format (OpenMetrics 1.0).
+///
+/// # Errors
+///
+/// The writer fails; a string does not.
+pub fn encode(families: Vec<Family>) -> Result<String, std::fmt::Error> {
+    let mut registry = Registry::with_prefix("windlass");
+    registry.register_collector(Box::new(Families(families)));
+    let mut out = String::new();
+    text::encode(&mut out, &registry)?;
+    Ok(out)
+}
+
+#[derive(Debug)]
+struct Families(Vec<Family>);
+
+impl Collector for Families {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        for family in &self.0 {
+            let unit: Option<&Unit> = None;
+            let kind = match family.kind {
+                Kind::Counter => ConstCounter::new(0.0).metric_type(),
+                Kind::Gauge => ConstGauge::new(0.0).metric_type(),
+            };
+            let mut metric = encoder.encode_descriptor(&family.name, &family.help, unit, kind)?;
+            for sample in &family.samples {
+                let metric = metric.encode_family(&sample.labels)?;
+                match family.kind {
+                    Kind::Counter => ConstCounter::new(sample.value).encode(metric)?,
+                    Kind::Gauge => ConstGauge::new(sample.value).encode(metric)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the workers count, as families.
+#[must_use]
+pub fn of_workers<'a>(workers: impl Iterator<Item = &'a WorkerStats>) -> Vec<Family> {
+    let workers: Vec<&WorkerStats> = workers.collect();
+    let mut families = Vec::new();
+    let mut sum = |kind: Kind, name: &str, help: &str, read: fn(&WorkerStats) -> &Counter| {
+        let mut family = Family::new(kind, name, help);
+        for (index, stats) in workers.iter().enumerate() {
+            let worker = index.to_string();
+            family.push(&[("worker", &worker)], float(read(stats).value()));
+        }
+        families.push(family);
+    };
+    use Kind::{Counter as C, Gauge as G};
+    sum(C, "connections", "Client connections", |stats| {
+        &stats.connections
+    });
+    sum(
+        G,
+        "connections_open",
+        "Client connections open now",
+        |stats| &stats.connections_open,
+    );
+    sum(
+        C,
+        "connections_handed_over",
+        "Client connections handed over to a worker that held fewer",
+        |stats| &stats.connections_handed_over,
+    );
+    sum(C, "requests", "Requests whose head was read", |stats| {
+        &stats.requests
+    });
+    sum(
+        G,
+        "requests_active",
+        "Requests that are being answered now",
+        |stats| &stats.requests_active,
+    );
+    sum(
+        C,
+        "responses_cut",
+        "Responses whose body was cut before its end",
+        |stats| &stats.responses_cut,
+    );
+    sum(C, "request_bytes", "Bytes of request bodies", |stats| {
+        &stats.request_bytes
+    });
+    sum(C, "response_bytes", "Bytes of response bodies", |stats| {
+        &stats.response_bytes
+    });
+    sum(
+        C,
+        "upstream_attempts",
+        "Requests sent to an endpoint, repeated ones included",
+        |stats| &stats.attempts,
+    );
+    sum(
+        C,
+        "upstream_attempts_failed",
+        "Attempts that brought no response",
+        |stats| &stats.attempts_failed,
+    );
+    sum(
+        C,
+        "upstream_retries",
+        "Attempts that were repeated on another connection",
+        |stats| &stats.retries,
+    );
+    sum(
+        C,
+        "upstream_connects",
+        "Connections made to endpoints",
+        |stats| &stats.connects,
+    );
+    families.push(responses(&workers));
+    families.push(errors(&workers));
+    families
+}
+
+fn responses(workers: &[&WorkerStats]) -> Family {
+    let mut family = Family::new(
+        Kind::Counter,
+        "responses",
+        "Responses by class of their status",
+    );
+    for (place, class) in ["1xx", "2xx", "3xx", "4xx", "5xx"].iter().enumerate() {
+        let counters = workers
+            .iter()
+            .filter_map(|stats| stats.responses.get(place));
+        let sum: u64 = counters.map(Counter::value).sum();
+        family.push(&[("class", class)], float(sum));
+    }
+    family
+}
+
+fn errors(workers: &[&WorkerStats]) -> Family {
+    let mut family = Family::new(
+        Kind::Counter,
+        "errors",
+        "Answers that the gateway made itself, by code",
+    );
+    for code in Code::ALL {
+        let counters = workers
+            .iter()
+            .filter_map(|stats| stats.codes.get(*code as usize));
+        let sum: u64 = counters.map(Counter::value).sum();
+        family.push(&[("code", code.as_str())], float(sum));
+    }
+    family
+}
+
+/// The value of a shared number.
+#[must_use]
+pub fn read(number: &AtomicU64) -> f64 {
+    float(number.load(Ordering::Relaxed))
+}
+
+/// Prometheus's numbers are floats.
+#[must_use]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "exact to 2^53, as every Prometheus counter"
+)]
+pub fn float(number: u64) -> f64 {
+    number as f64
+}

@@ -1,0 +1,89 @@
+//! What one worker counts: plain numbers that it alone writes and that anyone may read.
+//!
+//! Promises: counting costs a load and a store, never a locked instruction, and no other
+//! worker's cache line is touched. Deliberately not here: how the numbers are named and shown.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use http::StatusCode;
+
+use crate::error::Code;
+
+/// A number that one thread writes and others read.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Count some more. Only the owning worker may do this.
+    pub fn add(&self, more: u64) {
+        let now = self.0.load(Ordering::Relaxed);
+        self.0.store(now.wrapping_add(more), Ordering::Relaxed);
+    }
+
+    /// Count some less (for numbers that say how many there are now).
+    pub fn subtract(&self, less: u64) {
+        let now = self.0.load(Ordering::Relaxed);
+        self.0.store(now.saturating_sub(less), Ordering::Relaxed);
+    }
+
+    /// The number as it is now.
+    #[must_use]
+    pub fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one worker counts. Aligned so that two workers share no cache line.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct WorkerStats {
+    /// Client connections accepted by this worker or handed over to it.
+    pub connections: Counter,
+    /// Client connections open now.
+    pub connections_open: Counter,
+    /// Client connections that this worker accepted and handed over to another.
+    pub connections_handed_over: Counter,
+    /// Client connections that a drain cut.
+    pub connections_cut: Counter,
+    /// Requests whose head was read.
+    pub requests: Counter,
+    /// Requests that are being answered now.
+    pub requests_active: Counter,
+    /// Responses by class: 1xx to 5xx.
+    pub responses: [Counter; 5],
+    /// Answers that the gateway made itself, by code, in the order of [`Code::ALL`].
+    pub codes: [Counter; Code::ALL.len()],
+    /// Answers that filters gave in the place of an upstream's.
+    pub filter_answers: Counter,
+    /// Responses whose body was cut before its end.
+    pub responses_cut: Counter,
+    /// Bytes of request bodies, as they came in.
+    pub request_bytes: Counter,
+    /// Bytes of response bodies, as they went out.
+    pub response_bytes: Counter,
+    /// Requests sent to an endpoint, repeated ones included.
+    pub attempts: Counter,
+    /// Attempts that brought no response.
+    pub attempts_failed: Counter,
+    /// Attempts that were repeated on another connection.
+    pub retries: Counter,
+    /// Connections made to endpoints.
+    pub connects: Counter,
+}
+
+impl WorkerStats {
+    /// Count a response's head.
+    pub fn answered(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+        if let Some(counter) = self.responses.get(class) {
+            counter.add(1);
+        }
+    }
+
+    /// Count an answer that the gateway made itself.
+    pub fn refused(&self, code: Code) {
+        if let Some(counter) = self.codes.get(code as usize) {
+            counter.add(1);
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! The spine: a request comes in, an answer goes out.
+//!
+//! [`handle`] always answers; [`Run::carry`] names the stops in order and may fail at any of
+//! them. No other function knows the whole way. [`Run::finish`] is the end of every exchange:
+//! when the answer's body was handed to the connection, or was cut.
+
+mod answer;
+mod find;
+
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::Response;
+
+pub use answer::Answer;
+
+use crate::body::Body;
+use crate::chain::{BodyEnd, ChainIn, Passage, put_error};
+use crate::config::RouteEnd;
+use crate::context::{Exchange, Held, ResponseHead};
+use crate::error::{Code, RequestError, Style};
+use crate::gateway::{Generation, Route};
+use crate::upstream::attempt::Attempt;
+use crate::upstream::headers;
+use crate::worker::ClientConnection;
+
+/// A request that has arrived.
+#[derive(Debug)]
+pub struct Arrival {
+    /// What is known of it.
+    pub exchange: Box<Exchange>,
+    /// Its body.
+    pub body: Body,
+    /// Which of the fields that concern the connection it has.
+    pub seen: headers::Seen,
+    /// Whether it may go on.
+    pub verdict: Result<(), Code>,
+}
+
+/// Answer a request.
+pub async fn handle(
+    connection: Rc<ClientConnection>,
+    arrival: Arrival,
+) -> Result<Response<Answer>, Infallible> {
+    let mut run = Run::begin(connection, arrival.exchange, arrival.seen);
+    let mut body = arrival.body;
+    let answer = match arrival.verdict {
+        Ok(()) => run.carry(&mut body).await,
+        Err(code) => Err(code.into()),
+    };
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => run.refuse(&error, Style::default()),
+    };
+    if let Body::Client(unread) = &mut body {
+        unread.drain().await;
+    }
+    drop(body);
+    Ok(answer::respond(run, answer))
+}
+
+/// An exchange on its way, from its head to its end. However it ends (answered, cut, or given up
+/// because the client went away), it is dropped, and that finishes it.
+#[derive(Debug)]
+struct Run {
+    connection: Rc<ClientConnection>,
+    generation: Rc<Generation>,
+    held: Held,
+    /// Its way through the chain, where the route has one.
+    passage: Option<Rc<Passage>>,
+    sent: u64,
+    ended: bool,
+}
+
+impl Run {
+    fn begin(
+        connection: Rc<ClientConnection>,
+        mut exchange: Box<Exchange>,
+        seen: headers::Seen,
+    ) -> Self {
+        connection.stats().requests_active.add(1);
+        let generation = connection.worker.generation();
+        let trusted = &generation.gateway.trusted_proxies;
+        headers::forward(&connection, trusted, seen, &mut exchange);
+        Self {
+            generation,
+            connection,
+            held: Held::new(exchange),
+            passage: None,
+            sent: 0,
+            ended: false,
+        }
+    }
+
+    /// The stops of a request, in order: route, chain in, upstream, chain out. The answer's head
+    /// is left in the exchange. What is left of the request's body stays where it is.
+    async fn carry(&mut self, body: &mut Body) -> Result<Body, RequestError> {
+        let generation = Rc::clone(&self.generation);
+        let place = self
+            .held
+            .with(|exchange| find::route(&generation, exchange))?;
+        let (Some(route), Some(chain)) = (
+            generation.gateway.routes.get(place),
+            generation.chains.get(place),
+        ) else {
+            return Err(Code::Internal.into());
+        };
+        if let (Some(limit), Body::Client(body)) = (route.max_body, &mut *body) {
+            body.limit(limit)
+                .map_err(|error| RequestError::caused(Code::BodyTooLarge, error))?;
+        }
+        if chain.is_empty() {
+            let ended = self.end(route, false, body).await;
+            return Ok(ended.unwrap_or_else(|error| self.refuse(&error, route.style)));
+        }
+        let passage = Passage::new(
+            Rc::clone(chain),
+            self.connection.worker.index,
+            Arc::clone(&generation.services),
+            route.style,
+            self.held.clone(),
+        );
+        self.passage = Some(Rc::clone(&passage));
+        let answered = match passage.request(body).await {
+            Ok(ChainIn::Forward) => self.end(route, chain.keeps_request(), body).await,
+            Ok(ChainIn::Answer(refusal)) => {
+                self.count_refusal();
+                let body = passage.put_refusal(refusal);
+                return Ok(passage.response(body, true).await);
+            }
+            Err(error) => Err(error),
+        };
+        let (body, made) = match answered {
+            Ok(body) => (body, !matches!(route.end, RouteEnd::Upstream(_))),
+            // What a filter did to the body on its way up is the cause; what the endpoint made
+            // of the broken request is not.
+            Err(error) => match passage.take_body_end() {
+                Some(BodyEnd::Answer(refusal)) => (passage.put_refusal(refusal), true),
+                Some(BodyEnd::Failed(error)) => (self.refuse(&error, route.style), true),
+                None => (self.refuse(&error, route.style), true),
+            },
+        };
+        Ok(passage.response(body, made).await)
+    }
+
+    /// Where the route ends: an upstream, or an answer of its own.
+    async fn end(
+        &self,
+        route: &Route,
+        keep_head: bool,
+        body: &mut Body,
+    ) -> Result<Body, RequestError> {
+        match &route.end {
+            RouteEnd::Upstream(place) => self.send(route, *place, keep_head, body).await,
+            RouteEnd::Respond(fixed) => {
+                let head = ResponseHead {
+                    status: fixed.status,
+                    headers: fixed.headers.clone(),
+                };
+                self.held.with(|exchange| exchange.response = Some(head));
+                Ok(Body::full(fixed.body.clone()))
+            }
+            RouteEnd::Redirect(redirect) => self.held.with(|exchange| {
+                let target = &exchange.request.target;
+                exchange.response = Some(answer::redirection(redirect, target)?);
+                Ok(Body::Empty)
+            }),
+        }
+    }
+
+    /// To the route's upstream, or to the one that a filter named.
+    async fn send(
+        &self,
+        route: &Route,
+        place: usize,
+        keep_head: bool,
+        body: &mut Body,
+    ) -> Result<Body, RequestError> {
+        let upstreams = &self.generation.upstreams;
+        let (upstream, hint) = self.held.with(|exchange| {
+            let hint = &exchange.hint;
+            let upstream = match &hint.upstream {
+                None => upstreams.get(place),
+                Some(name) => upstreams.iter().find(|known| known.name == *name),
+            };
+            (upstream, hint.timeout)
+        });
+        let upstream = upstream.ok_or(Code::Internal)?;
+        let longest = upstream.plan.config.first_byte_timeout;
+        let lowered = [route.first_byte_timeout, hint].into_iter().flatten();
+        let attempt = Attempt {
+            upstream,
+            watch: &self.connection.watch,
+            first_byte: lowered.fold(longest, std::time::Duration::min),
+            keep_head: keep_head || self.connection.worker.access.is_some(),
+        };
+        Ok(attempt.run(&self.held, std::mem::take(body)).await?)
+    }
+
+    /// Answer with an error.
+    fn refuse(&self, error: &RequestError, style: Style) -> Body {
+        self.connection.stats().refused(error.code());
+        self.held.with(|exchange| {
+            log(exchange, error);
+            put_error(exchange, error, style)
+        })
+    }
+
+    /// Whether the response's head is looked at after it was sent.
+    fn keeps_response(&self) -> bool {
+        self.passage
+            .as_ref()
+            .is_some_and(|passage| passage.has_log())
+    }
+
+    fn count_refusal(&self) {
+        self.connection.stats().filter_answers.add(1);
+    }
+
+    /// The end of an exchange: all numbers are known.
+    fn finish(&mut self) {
+        let stats = self.connection.stats();
+        self.held.with(|exchange| {
+            let outcome = &mut exchange.outcome;
+            outcome.request_bytes = self.connection.watch.request_bytes();
+            outcome.response_bytes = self.sent;
+            stats.requests_active.subtract(1);
+            stats.request_bytes.add(outcome.request_bytes);
+            stats.response_bytes.add(outcome.response_bytes);
+            if exchange.response.is_none() {
+                stats.refused(Code::ClientGone);
+                outcome.failure = Some(Arc::from(Code::ClientGone.as_str()));
+            } else if !self.ended {
+                stats.responses_cut.add(1);
+            }
+        });
+        self.connection.watch.answered();
+        let worker = &self.connection.worker;
+        if let Some(access) = &worker.access {
+            self.held.with(|exchange| access.write(exchange));
+        }
+        if let Some(passage) = self.passage.take()
+            && passage.has_log()
+        {
+            worker.after.push(passage);
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// A fault of the gateway's or the upstream's side is what an operator looks for; one of the
+/// client's is not worth a line of its own.
+fn log(exchange: &Exchange, error: &RequestError) {
+    use crate::error::Side;
+    let id = exchange.id.as_str();
+    let code = error.code().as_str();
+    let cause = Causes(error);
+    match error.side() {
+        Side::Client | Side::Gateway
+            if error.filter().is_some() || error.side() == Side::Client =>
+        {
+            tracing::debug!(request = id, code, "{cause}");
+        }
+        Side::Client | Side::Gateway | Side::Upstream => {
+            tracing::warn!(request = id, code, "{cause}");
+        }
+    }
+}
+
+/// An error with its causes, each printed once.
+struct Causes<'a>(&'a dyn std::error::Error);
+
+impl std::fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

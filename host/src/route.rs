@@ -1,0 +1,29 @@
+//! Stop 4: which route a request takes.
+//!
+//! Before it comes `server/` (a parsed head), after it `chain/` (the filters of the route).
+//! The way through here: [`path::normalize`] the target once, [`Router::find`] the route, and
+//! hand the normalised target to everything that follows.
+//!
+//! Promises: pure functions of their arguments; one path rule for router, filters and
+//! upstream; a look-up allocates nothing for a path without escapes and up to four
+//! parameters; its cost is bounded by the number of segments in the config, whatever a
+//! client sends.
+//!
+//! Deliberately absent: config types, names of routes (a route is its place in the list that
+//! the router was built from), match by header, and any I/O.
+
+pub mod path;
+pub mod query;
+pub mod router;
+
+mod hosts;
+mod params;
+mod pattern;
+#[cfg(test)]
+mod reference;
+mod trie;
+
+pub use params::Params;
+pub use path::{PathError, decode_segment, normalize, split_query};
+pub use query::query_value;
+pub use router::{Match, MethodMatch, NoRoute, Part, RouteError, RouteSpec, Router};

@@ -1,0 +1,205 @@
+//! The rules of [`router`](super::router) once more, as a ranking of all routes that match, and
+//! the law that the tree agrees with it.
+
+use std::cmp::Ordering;
+
+use http::Method;
+use proptest::prelude::*;
+
+use super::{MethodMatch, NoRoute, RouteSpec, Router};
+
+#[derive(Clone, Debug)]
+struct Route {
+    path: String,
+    methods: Vec<MethodMatch>,
+    hosts: Vec<String>,
+}
+
+/// Smaller is better: host, kind of match, segments, method.
+type Rank = (usize, u8, Vec<u8>, u8);
+
+fn host_rank(route: &Route, host: &str) -> Option<usize> {
+    if route.hosts.is_empty() {
+        return Some(usize::MAX);
+    }
+    let rank = |pattern: &String| match pattern.strip_prefix('*') {
+        Some(suffix) => {
+            (host.ends_with(suffix) && host.len() > suffix.len()).then(|| 1000 - suffix.len())
+        }
+        None => (host == pattern).then_some(0),
+    };
+    route.hosts.iter().filter_map(rank).min()
+}
+
+/// Rank of the path match, and the values that are bound.
+fn path_rank(pattern: &str, path: &str) -> Option<(u8, Vec<u8>, Vec<String>)> {
+    if pattern == "$default" {
+        return Some((2, vec![], vec![]));
+    }
+    let (mut ranks, mut values) = (vec![], vec![]);
+    let wanted: Vec<&str> = pattern.split('/').collect();
+    let given: Vec<&str> = path.split('/').collect();
+    for (place, segment) in wanted.iter().enumerate() {
+        let text = given.get(place)?;
+        if segment.ends_with("+}") {
+            let rest = given[place..].join("/");
+            ranks.push(2);
+            values.push(rest);
+            return (!text.is_empty()).then_some((1, ranks, values));
+        } else if segment.starts_with('{') {
+            if text.is_empty() {
+                return None;
+            }
+            ranks.push(1);
+            values.push((*text).to_owned());
+        } else if segment == text {
+            ranks.push(0);
+        } else {
+            return None;
+        }
+    }
+    (wanted.len() == given.len()).then_some((0, ranks, values))
+}
+
+fn method_rank(route: &Route, method: &Method) -> Option<u8> {
+    if route.methods.contains(&MethodMatch::Only(method.clone())) {
+        return Some(0);
+    }
+    route.methods.contains(&MethodMatch::Any).then_some(1)
+}
+
+/// The best route and its values, or the methods of the routes that match but for the method.
+fn best(
+    routes: &[Route],
+    host: &str,
+    method: &Method,
+    path: &str,
+) -> Result<(usize, Vec<String>), Vec<String>> {
+    let mut found: Option<(Rank, usize, Vec<String>)> = None;
+    let mut allow = vec![];
+    for (index, route) in routes.iter().enumerate() {
+        let (Some(host), Some((kind, segments, values))) =
+            (host_rank(route, host), path_rank(&route.path, path))
+        else {
+            continue;
+        };
+        for known in &route.methods {
+            if let MethodMatch::Only(known) = known {
+                allow.push(known.to_string());
+            }
+        }
+        let Some(method) = method_rank(route, method) else {
+            continue;
+        };
+        let rank = (host, kind, segments, method);
+        if found
+            .as_ref()
+            .is_none_or(|(known, ..)| rank.cmp(known) == Ordering::Less)
+        {
+            found = Some((rank, index, values));
+        }
+    }
+    allow.sort();
+    allow.dedup();
+    found.map(|(_, index, values)| (index, values)).ok_or(allow)
+}
+
+fn methods() -> impl Strategy<Value = Vec<MethodMatch>> {
+    let all = vec![
+        MethodMatch::Any,
+        MethodMatch::Only(Method::GET),
+        MethodMatch::Only(Method::POST),
+        MethodMatch::Only(Method::PUT),
+    ];
+    prop::sample::subsequence(all, 1..=3)
+}
+
+fn pattern() -> impl Strategy<Value = String> {
+    let segments = prop::collection::vec(prop::sample::select(vec!["a", "b", "{"]), 0..4);
+    let end = prop::sample::select(vec!["a", "b", "{", "{+", ""]);
+    let path = (segments, end).prop_map(|(mut segments, end)| {
+        segments.push(end);
+        let name = |(place, segment): (usize, &str)| match segment {
+            "{" => format!("/{{p{place}}}"),
+            "{+" => format!("/{{p{place}+}}"),
+            text => format!("/{text}"),
+        };
+        segments.into_iter().enumerate().map(name).collect()
+    });
+    prop_oneof![9 => path, 1 => Just("$default".to_owned())]
+}
+
+fn route() -> impl Strategy<Value = Route> {
+    let hosts = vec!["x.y.z", "y.z", "*.y.z", "*.z"]
+        .into_iter()
+        .map(str::to_owned)
+        .collect::<Vec<_>>();
+    let hosts = prop_oneof![2 => Just(vec![]), 1 => prop::sample::subsequence(hosts, 0..=2)];
+    (pattern(), methods(), hosts).prop_map(|(path, methods, hosts)| Route {
+        path,
+        methods,
+        hosts,
+    })
+}
+
+fn path() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(vec!["a", "b", "c", ""]), 1..6)
+        .prop_map(|segments| format!("/{}", segments.join("/")))
+}
+
+/// A router of the routes that do not collide with an earlier one, and those routes.
+fn build(mut routes: Vec<Route>) -> (Router, Vec<Route>) {
+    loop {
+        let specs: Vec<RouteSpec<'_>> = routes
+            .iter()
+            .map(|route| RouteSpec {
+                path: &route.path,
+                methods: &route.methods,
+                hosts: &route.hosts,
+            })
+            .collect();
+        match Router::new(&specs) {
+            Ok(router) => return (router, routes),
+            Err(errors) => {
+                let first = errors[0].clone();
+                assert!(
+                    first.other.is_some_and(|other| other < first.route),
+                    "{first}"
+                );
+                routes.remove(first.route);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2048))]
+
+    #[test]
+    fn tree_agrees_with_the_ranking(
+        routes in prop::collection::vec(route(), 1..24),
+        requests in prop::collection::vec((path(), 0..4_usize, 0..4_usize), 16),
+    ) {
+        let (router, routes) = build(routes);
+        for (path, method, host) in requests {
+            let method = [Method::GET, Method::POST, Method::PUT, Method::DELETE][method].clone();
+            let host = ["x.y.z", "y.z", "w.y.z", "q"][host];
+            let found = router.find(host, &method, &path);
+            let expected = best(&routes, host, &method, &path);
+            match (found, expected) {
+                (Ok(found), Ok((route, values))) => {
+                    prop_assert_eq!(found.route, route);
+                    let bound: Vec<String> = found.params.ranges().map(|range| path[range].to_owned()).collect();
+                    prop_assert_eq!(bound, values);
+                    prop_assert_eq!(router.names(route).len(), found.params.ranges().len());
+                }
+                (Err(NoRoute::Path), Err(allow)) => prop_assert!(allow.is_empty()),
+                (Err(NoRoute::Method { allow }), Err(expected)) => {
+                    let allow: Vec<&str> = allow.iter().map(Method::as_str).collect();
+                    prop_assert_eq!(allow, expected);
+                }
+                (found, expected) => prop_assert!(false, "{found:?} against {expected:?}"),
+            }
+        }
+    }
+}

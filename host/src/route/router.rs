@@ -1,0 +1,322 @@
+//! Finds the route of a request: first by host, then by path and method.
+//!
+//! The rules, in order; the first that tells two routes apart decides:
+//!
+//! 1. **Host.** A route that names the host comes before one with `*.suffix` (the longest
+//!    suffix first; it covers any number of labels in front, as in nginx and ALB), and that
+//!    before one without hosts. Case and port do not matter.
+//! 2. **Path**, as in
+//!    [API Gateway's HTTP APIs](https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html#http-api-develop-routes.evaluation):
+//!    a match of the full path, then one with a greedy parameter, then `$default`. Of two of
+//!    one kind the first segment that differs decides: literal, `{name}`, `{name+}`.
+//! 3. **Method.** A route that names it comes before one for `ANY`.
+//!
+//! A route that does not take the method is passed over, at every step, as in API Gateway: with
+//! `GET /pets/{id}` and `ANY /{rest+}`, a `POST /pets/1` takes the second. So is a group of
+//! hosts without a route for the request: a route without hosts serves every host. (nginx stays
+//! in the `server` it chose; there, a common `/health` is written into each.)
+//!
+//! A parameter takes no empty segment: `/orders/` is neither `/orders/{id}` nor
+//! `/orders/{rest+}` nor `/orders`. A `HEAD` is not served by a route for `GET` alone, as in
+//! API Gateway: a list of methods says what it says, and the answer to the `HEAD` names it.
+//!
+//! Deliberately absent: the order of the routes in the config never matters.
+
+use http::Method;
+
+use super::hosts::{self, HostPattern, Hosts};
+use super::params::Params;
+use super::path::split_query;
+use super::pattern::{self, Complaint, Pattern};
+use super::trie;
+
+/// A route as the router needs it. Its place in the list given to [`Router::new`] is its
+/// identity.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteSpec<'a> {
+    /// `/orders/{id}`, `/files/{rest+}` or `$default`.
+    pub path: &'a str,
+    /// The methods that it takes; at least one entry.
+    pub methods: &'a [MethodMatch],
+    /// Names or `*.suffix`; none is any host.
+    pub hosts: &'a [String],
+}
+
+/// One entry of a route's methods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MethodMatch {
+    /// `ANY`: each method that no other route of the same path and host names.
+    Any,
+    /// This method. Methods are case-sensitive (RFC 9110 section 9.1).
+    Only(Method),
+}
+
+/// What is wrong with one route. The text names what it complains of, not the route.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct RouteError {
+    /// The route, by its place in the list.
+    pub route: usize,
+    /// The earlier route that it collides with, if that is the matter.
+    pub other: Option<usize>,
+    /// Which part of the route to point at.
+    pub part: Part,
+    /// One sentence, lower case, without period.
+    pub message: String,
+    /// The cure, where one can be named.
+    pub help: Option<String>,
+}
+
+/// A part of a [`RouteSpec`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// `path`.
+    Path,
+    /// `methods`.
+    Methods,
+    /// `hosts`, and which entry of it.
+    Host(usize),
+}
+
+/// A route that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Match {
+    /// Its place in the list that the router was built from.
+    pub route: usize,
+    /// What its pattern bound.
+    pub params: Params,
+}
+
+/// Why there is no route.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoRoute {
+    /// No route has this path on this host: 404.
+    #[error("no route matches the path")]
+    Path,
+    /// There are routes, but none takes the method: 405.
+    #[error("no route of this path takes the method")]
+    Method {
+        /// Their methods, for the `Allow` field (RFC 9110 section 15.5.6): sorted, each once,
+        /// at least one.
+        allow: Vec<Method>,
+    },
+}
+
+/// All routes of a config, ready to be searched. Never changes; share it freely.
+#[derive(Debug)]
+pub struct Router {
+    hosts: Hosts,
+    /// By route.
+    names: Vec<Box<[Box<str>]>>,
+}
+
+impl Router {
+    /// Builds the router.
+    ///
+    /// # Errors
+    ///
+    /// Every fault of every route, in the order of the routes: a path, host or list of methods
+    /// that cannot be read, and a route that would take just what an earlier one takes.
+    pub fn new(specs: &[RouteSpec<'_>]) -> Result<Self, Vec<RouteError>> {
+        let mut router = Self {
+            hosts: Hosts::default(),
+            names: Vec::with_capacity(specs.len()),
+        };
+        let mut errors = Vec::new();
+        for (route, spec) in specs.iter().enumerate() {
+            match read(route, spec) {
+                Ok((pattern, hosts)) => router.add(route, specs, &pattern, &hosts, &mut errors),
+                Err(mut faults) => errors.append(&mut faults),
+            }
+        }
+        if errors.is_empty() {
+            Ok(router)
+        } else {
+            Err(errors)
+        }
+    }
+
+    /// Finds the route. `host` is the request's host, with or without port; `path` is the
+    /// normalised path ([`normalize`](super::normalize)); a query after it is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRoute`] tells 404 and 405 apart.
+    pub fn find(&self, host: &str, method: &Method, path: &str) -> Result<Match, NoRoute> {
+        let (path, _) = split_query(path);
+        let host = self.hosts.request_name(host);
+        for group in self.hosts.open(&host) {
+            if let Some((route, params)) = trie::find(&group.root, method, path) {
+                return Ok(Match { route, params });
+            }
+            if let Some(route) = group.default.choose(method) {
+                return Ok(Match {
+                    route,
+                    params: Params::default(),
+                });
+            }
+        }
+        Err(self.refuse(&host, path))
+    }
+
+    /// The names of a route's parameters, in the order of [`Params::ranges`]. Empty for a route
+    /// that is not in the list.
+    #[must_use]
+    pub fn names(&self, route: usize) -> &[Box<str>] {
+        self.names.get(route).map_or(&[], |names| names)
+    }
+
+    #[cold]
+    fn refuse(&self, host: &str, path: &str) -> NoRoute {
+        let mut allow = Vec::new();
+        for group in self.hosts.open(host) {
+            trie::collect_methods(&group.root, path.strip_prefix('/'), &mut allow);
+            allow.extend(group.default.list().cloned());
+        }
+        if allow.is_empty() {
+            return NoRoute::Path;
+        }
+        allow.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        allow.dedup();
+        NoRoute::Method { allow }
+    }
+
+    /// Claims every (host, path, method) of a route. At most one error for each pair of routes.
+    fn add(
+        &mut self,
+        route: usize,
+        specs: &[RouteSpec<'_>],
+        pattern: &Pattern,
+        hosts: &[HostPattern],
+        errors: &mut Vec<RouteError>,
+    ) {
+        let Some(spec) = specs.get(route) else { return };
+        for host in hosts {
+            let group = self.hosts.group(host);
+            let methods = match pattern {
+                Pattern::Default => &mut group.default,
+                Pattern::Path { segments, .. } => group.root.reach(segments),
+            };
+            for method in spec.methods {
+                let claimed = match method {
+                    MethodMatch::Any => methods.claim(None, route),
+                    MethodMatch::Only(method) => methods.claim(Some(method), route),
+                };
+                if let Err(other) = claimed
+                    && !errors
+                        .iter()
+                        .any(|error| error.route == route && error.other == Some(other))
+                {
+                    errors.push(collision(route, other, method, host, specs));
+                }
+            }
+        }
+        self.names.push(match pattern {
+            Pattern::Default => Box::default(),
+            Pattern::Path { names, .. } => names.clone().into_boxed_slice(),
+        });
+    }
+}
+
+/// Reads the parts of one route, each on its own, so that all faults are told at once.
+fn read(
+    route: usize,
+    spec: &RouteSpec<'_>,
+) -> Result<(Pattern, Vec<HostPattern>), Vec<RouteError>> {
+    let mut errors = Vec::new();
+    let mut fault = |part, complaint: Complaint| {
+        errors.push(RouteError {
+            route,
+            other: None,
+            part,
+            message: complaint.message,
+            help: complaint.help,
+        });
+    };
+    let pattern = pattern::parse(spec.path).map_err(|complaint| fault(Part::Path, complaint));
+    if let Err(complaint) = check_methods(spec.methods) {
+        fault(Part::Methods, complaint);
+    }
+    let mut patterns = Vec::new();
+    for (place, host) in spec.hosts.iter().enumerate() {
+        match hosts::parse(host) {
+            Ok(pattern) if patterns.contains(&pattern) => {
+                fault(
+                    Part::Host(place),
+                    Complaint::new(format!("host `{host}` is named twice"), None),
+                );
+            }
+            Ok(pattern) => patterns.push(pattern),
+            Err(complaint) => fault(Part::Host(place), complaint),
+        }
+    }
+    if spec.hosts.is_empty() {
+        patterns.push(HostPattern::Any);
+    }
+    match pattern {
+        Ok(pattern) if errors.is_empty() => Ok((pattern, patterns)),
+        Ok(_) | Err(()) => Err(errors),
+    }
+}
+
+fn check_methods(methods: &[MethodMatch]) -> Result<(), Complaint> {
+    if methods.is_empty() {
+        return Err(Complaint::new(
+            "the list of methods is empty".to_owned(),
+            "leave `methods` out for `ANY`".to_owned(),
+        ));
+    }
+    for (place, method) in methods.iter().enumerate() {
+        if methods.iter().take(place).any(|earlier| earlier == method) {
+            let text = method_text(method);
+            return Err(Complaint::new(
+                format!("method `{text}` is named twice"),
+                None,
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn collision(
+    route: usize,
+    other: usize,
+    method: &MethodMatch,
+    host: &HostPattern,
+    specs: &[RouteSpec<'_>],
+) -> RouteError {
+    let path = |route: usize| specs.get(route).map_or("", |spec| spec.path);
+    let place = match host {
+        HostPattern::Any => String::new(),
+        HostPattern::Exact(name) => format!(" on host `{name}`"),
+        HostPattern::Suffix(name) => format!(" on host `*.{name}`"),
+    };
+    let method = method_text(method);
+    let message = if path(route) == path(other) {
+        format!("`{method} {}`{place} is there already", path(route))
+    } else {
+        format!(
+            "`{method} {}`{place} matches just what `{method} {}` matches",
+            path(route),
+            path(other)
+        )
+    };
+    let help = "names of parameters do not tell routes apart; methods and hosts do".to_owned();
+    RouteError {
+        route,
+        other: Some(other),
+        part: Part::Path,
+        message,
+        help: Some(help),
+    }
+}
+
+fn method_text(method: &MethodMatch) -> &str {
+    match method {
+        MethodMatch::Any => "ANY",
+        MethodMatch::Only(method) => method.as_str(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

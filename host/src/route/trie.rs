@@ -1,0 +1,171 @@
+//! The routes of one group of hosts, segment by segment.
+//!
+//! A look-up goes depth first: literal child, parameter child, greedy; it goes back where a
+//! branch ends without a route for the method. That cannot blow up: a node is reached from
+//! its one parent only, at the depth that is its own, so no look-up visits a node twice. Its
+//! cost is bounded by the nodes (the segments in the config), and in practice by the depth.
+//!
+//! Deliberately absent: compressed prefixes. A segment is the unit of the rules, so it is the
+//! unit of the tree.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+
+use super::params::Params;
+use super::path::decode_segment;
+use super::pattern::Segment;
+
+/// Which route takes which method, at one place of the tree.
+#[derive(Debug, Default)]
+pub(super) struct Methods {
+    only: Vec<(Method, usize)>,
+    any: Option<usize>,
+}
+
+impl Methods {
+    /// Claims a method for a route; none is `ANY`. The error is the route that has it already.
+    pub(super) fn claim(&mut self, method: Option<&Method>, route: usize) -> Result<(), usize> {
+        let taken = match method {
+            None => self.any,
+            Some(method) => self.named(method),
+        };
+        match (taken, method) {
+            (Some(other), _) => return Err(other),
+            (None, None) => self.any = Some(route),
+            (None, Some(method)) => self.only.push((method.clone(), route)),
+        }
+        Ok(())
+    }
+
+    fn named(&self, method: &Method) -> Option<usize> {
+        let (_, route) = self.only.iter().find(|(known, _)| known == method)?;
+        Some(*route)
+    }
+
+    /// The route for a method: one that names it before one for `ANY`.
+    pub(super) fn choose(&self, method: &Method) -> Option<usize> {
+        self.named(method).or(self.any)
+    }
+
+    pub(super) fn list(&self) -> impl Iterator<Item = &Method> {
+        self.only.iter().map(|(method, _)| method)
+    }
+}
+
+/// A place in the tree: what may follow, and the routes that end here.
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    /// By text, percent-decoded.
+    literals: BTreeMap<Box<str>, Node>,
+    parameter: Option<Box<Node>>,
+    greedy: Methods,
+    ends: Methods,
+}
+
+impl Node {
+    /// The methods at the end of a pattern; the way there is made.
+    pub(super) fn reach(&mut self, pattern: &[Segment]) -> &mut Methods {
+        match pattern.split_first() {
+            None => &mut self.ends,
+            Some((Segment::Greedy, _)) => &mut self.greedy,
+            Some((Segment::Parameter, rest)) => self.parameter.get_or_insert_default().reach(rest),
+            Some((Segment::Literal(text), rest)) => {
+                self.literals.entry(text.clone()).or_default().reach(rest)
+            }
+        }
+    }
+
+    /// The child for a segment as it stands in the path. Compared decoded, so that a client
+    /// cannot pass by the route of `/users/@me` with `/users/%40me`.
+    fn literal(&self, segment: &str) -> Option<&Node> {
+        self.literals.get(&*decode_segment(segment))
+    }
+}
+
+/// The best route for a method and a path (without its query). A match of the full path comes
+/// before one with a greedy parameter; within each, the first segment that differs decides.
+pub(super) fn find(root: &Node, method: &Method, path: &str) -> Option<(usize, Params)> {
+    let mut search = Search {
+        path_length: path.len(),
+        method,
+        params: Params::default(),
+        greedy: None,
+    };
+    match search.visit(root, path.strip_prefix('/')) {
+        Some(route) => Some((route, search.params)),
+        None => search.greedy,
+    }
+}
+
+/// Adds the methods of every route that matches the path to a list.
+pub(super) fn collect_methods(node: &Node, rest: Option<&str>, methods: &mut Vec<Method>) {
+    let Some(rest) = rest else {
+        methods.extend(node.ends.list().cloned());
+        return;
+    };
+    let (segment, next) = first_segment(rest);
+    if let Some(child) = node.literal(segment) {
+        collect_methods(child, next, methods);
+    }
+    if segment.is_empty() {
+        return;
+    }
+    if let Some(child) = &node.parameter {
+        collect_methods(child, next, methods);
+    }
+    methods.extend(node.greedy.list().cloned());
+}
+
+/// One look-up under way.
+struct Search<'s> {
+    path_length: usize,
+    method: &'s Method,
+    /// Of the branch that is being visited.
+    params: Params,
+    /// The best route that ends in a greedy parameter, kept until no full match is left.
+    greedy: Option<(usize, Params)>,
+}
+
+impl Search<'_> {
+    /// The route of the best full match below a node. `rest` is what is left of the path after
+    /// a slash; none is its end, which an empty segment is not.
+    fn visit(&mut self, node: &Node, rest: Option<&str>) -> Option<usize> {
+        let Some(rest) = rest else {
+            return node.ends.choose(self.method);
+        };
+        let (segment, next) = first_segment(rest);
+        if let Some(child) = node.literal(segment)
+            && let Some(route) = self.visit(child, next)
+        {
+            return Some(route);
+        }
+        if segment.is_empty() {
+            return None;
+        }
+        let start = self.path_length.saturating_sub(rest.len());
+        if let Some(child) = &node.parameter {
+            self.params.push(start..start + segment.len());
+            if let Some(route) = self.visit(child, next) {
+                return Some(route);
+            }
+            self.params.pop();
+        }
+        // The first one met is the best: better branches were visited before.
+        if self.greedy.is_none()
+            && let Some(route) = node.greedy.choose(self.method)
+        {
+            let mut params = self.params.clone();
+            params.push(start..self.path_length);
+            self.greedy = Some((route, params));
+        }
+        None
+    }
+}
+
+fn first_segment(rest: &str) -> (&str, Option<&str>) {
+    match rest.split_once('/') {
+        Some((segment, next)) => (segment, Some(next)),
+        None => (rest, None),
+    }
+}

@@ -1,0 +1,216 @@
+//! Stops 1 to 3: listeners, workers, connections, heads.
+//!
+//! One OS thread a worker, each with its own single-threaded runtime, its own listening
+//! sockets, upstream connections and (above this layer) filter instances: nothing on a
+//! request's way crosses threads. Control work speaks to the workers by messages. Promises:
+//! sockets are bound before the first thread starts, and outlive reloads; a drain answers what
+//! has begun. Deliberately not here: what a request means ([`crate::proxy`]).
+
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config as model;
+use crate::gateway::Gateway;
+use crate::observe::access_log::AccessLog;
+use crate::worker::Common;
+
+pub mod body;
+mod connection;
+mod connections;
+mod edge;
+mod head;
+mod listen;
+mod refusal;
+mod thread;
+
+pub use edge::EdgeIo;
+pub use listen::BindError;
+
+use listen::Loads;
+use thread::{Handed, Seat};
+
+/// Sockets that are bound and not served yet.
+#[derive(Debug)]
+pub struct Bound {
+    sockets: Vec<Vec<TcpListener>>,
+    addresses: Vec<SocketAddr>,
+    workers: usize,
+}
+
+/// A worker's thread could not be started.
+#[derive(Debug, thiserror::Error)]
+#[error("worker {index} cannot be started")]
+pub struct StartError {
+    index: usize,
+    #[source]
+    cause: std::io::Error,
+}
+
+/// What the workers are told.
+#[derive(Debug)]
+enum Control {
+    /// Use this configuration from now on; answer when it is so.
+    Use(Arc<Gateway>, oneshot::Sender<()>),
+    /// Take no new connection, finish what runs, and end within the time.
+    Drain(Duration),
+}
+
+/// How a drain went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections that ended by themselves.
+    pub finished: u64,
+    /// Connections that were cut when the time was over.
+    pub cut: u64,
+}
+
+/// The running workers.
+#[derive(Debug)]
+pub struct Workers {
+    addresses: Vec<SocketAddr>,
+    commons: Vec<Arc<Common>>,
+    loads: Arc<Loads>,
+    controls: Vec<mpsc::UnboundedSender<Control>>,
+    threads: Vec<JoinHandle<Drained>>,
+}
+
+/// Bind every listener for so many workers.
+///
+/// # Errors
+///
+/// The first address that cannot be bound.
+pub fn bind(listeners: &[model::Listener], workers: NonZeroUsize) -> Result<Bound, BindError> {
+    let workers = workers.get();
+    let mut bound = Bound {
+        sockets: (0..workers).map(|_| Vec::new()).collect(),
+        addresses: Vec::new(),
+        workers,
+    };
+    for listener in listeners {
+        let sockets = listen::bind(listener.address, workers)?;
+        let address = sockets.first().and_then(|socket| socket.local_addr().ok());
+        bound.addresses.push(address.unwrap_or(listener.address));
+        for (seat, socket) in bound.sockets.iter_mut().zip(sockets) {
+            seat.push(socket);
+        }
+    }
+    Ok(bound)
+}
+
+impl Bound {
+    /// Where the listeners are, in the order of the configuration: with the port that the
+    /// system chose where it was 0.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Start the workers with their first configuration.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread or runtime. Threads that did start end.
+    pub fn start(
+        self,
+        gateway: &Arc<Gateway>,
+        log: Option<&AccessLog>,
+    ) -> Result<Workers, StartError> {
+        let loads = Loads::new(self.workers, self.addresses.len());
+        let (handers, hands): (Vec<_>, Vec<_>) = (0..self.workers)
+            .map(|_| mpsc::unbounded_channel::<Handed>())
+            .unzip();
+        let mut workers = Workers {
+            addresses: self.addresses,
+            commons: Vec::new(),
+            loads: Arc::clone(&loads),
+            controls: Vec::new(),
+            threads: Vec::new(),
+        };
+        for (index, (sockets, handed)) in self.sockets.into_iter().zip(hands).enumerate() {
+            let (control, controls) = mpsc::unbounded_channel();
+            let common = Common::new();
+            let seat = Seat {
+                index,
+                sockets,
+                common: Arc::clone(&common),
+                loads: Arc::clone(&loads),
+                handers: handers.clone(),
+                handed,
+                controls,
+                gateway: Arc::clone(gateway),
+                access: log.and_then(AccessLog::buffer),
+            };
+            let thread = thread::start(seat).map_err(|cause| StartError { index, cause })?;
+            workers.commons.push(common);
+            workers.controls.push(control);
+            workers.threads.push(thread);
+        }
+        Ok(workers)
+    }
+}
+
+impl Workers {
+    /// Where the listeners are, in the order of the configuration.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// What each worker counts, for the admin's metrics.
+    #[must_use]
+    pub fn commons(&self) -> &[Arc<Common>] {
+        &self.commons
+    }
+
+    /// How many client connections each worker holds now.
+    #[must_use]
+    pub fn connections(&self) -> Vec<usize> {
+        let workers = 0..self.commons.len();
+        workers.map(|worker| self.loads.of_worker(worker)).collect()
+    }
+
+    /// Use this configuration for all requests that come from now on. Returns when every worker
+    /// does; requests that run end on the configuration that they began with.
+    pub async fn put_in_use(&self, gateway: &Arc<Gateway>) {
+        let mut done = Vec::new();
+        for control in &self.controls {
+            let (told, heard) = oneshot::channel();
+            if control
+                .send(Control::Use(Arc::clone(gateway), told))
+                .is_ok()
+            {
+                done.push(heard);
+            }
+        }
+        for heard in done {
+            // A worker that is gone uses nothing any more.
+            let _ = heard.await;
+        }
+    }
+
+    /// Stop gently: accept what is queued, answer what has begun, cut the rest after `limit`.
+    /// Blocks until the last worker has ended.
+    #[must_use]
+    pub fn drain(self, limit: Duration) -> Drained {
+        for control in &self.controls {
+            // A worker that is gone has nothing to drain.
+            let _ = control.send(Control::Drain(limit));
+        }
+        let mut all = Drained::default();
+        for (index, thread) in self.threads.into_iter().enumerate() {
+            match thread.join() {
+                Ok(drained) => {
+                    all.finished += drained.finished;
+                    all.cut += drained.cut;
+                }
+                Err(_) => tracing::error!(worker = index, "a worker ended by a panic"),
+            }
+        }
+        all
+    }
+}

@@ -1,0 +1,180 @@
+//! A request's body as it comes from the client.
+//!
+//! Promises: no more of it than the route takes, no longer silence than the listener allows,
+//! every byte counted; nothing is read before it is asked for. Deliberately not here: buffering.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::body::BodyError;
+use crate::watch::{Wait, Watch};
+
+/// How much of an unwanted body is read so that its connection can be used again. Bytes.
+const DRAIN: usize = 64 * 1024;
+
+/// A request's body.
+#[derive(Debug)]
+pub struct ClientBody {
+    incoming: Incoming,
+    watch: Arc<Watch>,
+    limit: Option<u64>,
+    taken: u64,
+    ended: bool,
+    held_back: bool,
+}
+
+impl ClientBody {
+    /// The body of the request that just came in on the connection of this watch. `held_back`:
+    /// the client waits for a `100 Continue`, which hyper sends when the body is asked for.
+    #[must_use]
+    pub fn new(incoming: Incoming, watch: Arc<Watch>, held_back: bool) -> Self {
+        Self {
+            incoming,
+            watch,
+            held_back,
+            limit: None,
+            taken: 0,
+            ended: false,
+        }
+    }
+
+    /// Take no more than so many bytes. `Err`: it is known already that there are more.
+    pub fn limit(&mut self, limit: u64) -> Result<(), BodyError> {
+        self.limit = Some(limit);
+        match self.incoming.size_hint().exact() {
+            Some(size) if size > limit => Err(BodyError::TooLarge { limit }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn took(&mut self, frame: &Frame<Bytes>) -> Result<(), BodyError> {
+        let Some(data) = frame.data_ref() else {
+            return Ok(());
+        };
+        let count = data.len() as u64;
+        self.taken += count;
+        self.watch.body_bytes(count);
+        match self.limit {
+            Some(limit) if self.taken > limit => Err(BodyError::TooLarge { limit }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn end(&mut self) {
+        if !self.ended {
+            self.ended = true;
+            self.watch.body_ended();
+        }
+    }
+
+    fn abandon(&mut self) {
+        if !self.ended {
+            self.ended = true;
+            self.watch.body_abandoned();
+        }
+    }
+
+    /// Read what is here already of a body that nobody wants, so that the connection can go on.
+    /// Gives up at [`DRAIN`] bytes, or when the client has to be waited for.
+    pub async fn drain(&mut self) {
+        if self.held_back {
+            return;
+        }
+        let mut pauses = 0;
+        let mut left = DRAIN;
+        std::future::poll_fn(|cx| {
+            loop {
+                match Pin::new(&mut *self).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        let size = frame.data_ref().map_or(0, Bytes::len);
+                        match left.checked_sub(size) {
+                            Some(rest) => left = rest,
+                            None => return Poll::Ready(()),
+                        }
+                    }
+                    Poll::Ready(None | Some(Err(_))) => return Poll::Ready(()),
+                    // hyper passes on what it has when it is asked, at its next turn.
+                    Poll::Pending if pauses == 0 => {
+                        pauses += 1;
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    Poll::Pending => return Poll::Ready(()),
+                }
+            }
+        })
+        .await;
+    }
+
+    fn fault(&self, error: hyper::Error) -> BodyError {
+        if self.watch.expired(Wait::Body) {
+            return BodyError::ClientStalled;
+        }
+        let broken = std::error::Error::source(&error)
+            .and_then(|cause| cause.downcast_ref::<std::io::Error>())
+            .is_some_and(|cause| {
+                matches!(
+                    cause.kind(),
+                    std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData
+                )
+            });
+        if broken {
+            BodyError::ClientMalformed(error)
+        } else {
+            BodyError::ClientGone(error)
+        }
+    }
+}
+
+impl HttpBody for ClientBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        this.held_back = false;
+        let polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        if polled.is_pending() {
+            this.watch.body_waits();
+        }
+        let outcome = match ready!(polled) {
+            Some(Ok(frame)) => this.took(&frame).map(|()| frame),
+            Some(Err(error)) => Err(this.fault(error)),
+            None => {
+                this.end();
+                return Poll::Ready(None);
+            }
+        };
+        match &outcome {
+            Err(_) => this.abandon(),
+            Ok(_) if this.incoming.is_end_stream() => this.end(),
+            Ok(_) => {}
+        }
+        Poll::Ready(Some(outcome))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Drop for ClientBody {
+    fn drop(&mut self) {
+        self.abandon();
+    }
+}

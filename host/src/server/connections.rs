@@ -1,0 +1,109 @@
+//! The connections that a worker holds, and the one task that looks at their deadlines.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::watch::Watch;
+use crate::worker::Worker;
+
+/// The watches of a worker's connections.
+#[derive(Debug, Default)]
+pub struct Connections {
+    slots: RefCell<Slots>,
+    ended: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    watches: Vec<Option<Arc<Watch>>>,
+    free: Vec<usize>,
+}
+
+/// A connection's place; dropping it gives the place back.
+#[derive(Debug)]
+pub struct Place {
+    connections: Rc<Connections>,
+    index: usize,
+}
+
+impl Connections {
+    /// Look after a connection until the place is dropped.
+    pub fn add(self: &Rc<Self>, watch: Arc<Watch>) -> Place {
+        let mut slots = self.slots.borrow_mut();
+        let index = match slots.free.pop() {
+            Some(index) => index,
+            None => {
+                slots.watches.push(None);
+                slots.watches.len() - 1
+            }
+        };
+        if let Some(slot) = slots.watches.get_mut(index) {
+            *slot = Some(watch);
+        }
+        Place {
+            connections: Rc::clone(self),
+            index,
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        let slots = self.slots.borrow();
+        slots.watches.len() - slots.free.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Until one of them ends.
+    pub async fn ended(&self) {
+        self.ended.notified().await;
+    }
+
+    /// Until there is none.
+    pub async fn emptied(&self) {
+        while !self.is_empty() {
+            self.ended().await;
+        }
+    }
+
+    /// Do something with each.
+    pub fn each(&self, mut act: impl FnMut(&Watch)) {
+        for watch in self.slots.borrow().watches.iter().flatten() {
+            act(watch);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut slots = self.connections.slots.borrow_mut();
+        if let Some(slot) = slots.watches.get_mut(self.index) {
+            *slot = None;
+            slots.free.push(self.index);
+        }
+        self.connections.ended.notify_waiters();
+    }
+}
+
+/// Look at every deadline once a tick, for ever.
+pub async fn watch(worker: Rc<Worker>, connections: Rc<Connections>) {
+    loop {
+        sleep(Duration::from_millis(worker.tick.get())).await;
+        let now = worker.common.clock.look();
+        connections.each(|watch| watch.check(now));
+        worker.generation().reap(now);
+        if let Some(access) = &worker.access {
+            access.flush();
+        }
+    }
+}

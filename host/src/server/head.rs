@@ -1,0 +1,240 @@
+//! From a parsed head to an exchange: what hyper lets pass and the gateway does not.
+//!
+//! Rules (RFC 9112 sections 3.2 and 6): one valid host; a target in absolute form replaces what
+//! `Host` says; `Transfer-Encoding` is one single `chunked`, and never beside `Content-Length`;
+//! `CONNECT` and `TRACE` are not carried (a `TRACE` would show the client what the gateway
+//! added), nor expectations other than `100-continue`. Deliberately not here: the path rule
+//! ([`crate::route`]), and what goes upstream ([`crate::upstream::headers`]).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Request, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::body::ClientBody;
+use crate::body::Body;
+use crate::context::{Client, Exchange, RequestHead};
+use crate::error::Code;
+use crate::proxy::Arrival;
+use crate::upstream::headers::Seen;
+use crate::worker::ClientConnection;
+
+/// Take a request in.
+pub fn arrive(connection: &ClientConnection, request: Request<Incoming>) -> Arrival {
+    let (mut parts, incoming) = request.into_parts();
+    let has_body = !incoming.is_end_stream();
+    connection.watch.begin(has_body);
+    connection.stats().requests.add(1);
+    let seen = Seen::of(&parts.headers);
+    let verdict = check(connection, &mut parts, seen);
+    let body = if has_body {
+        let held_back = seen.expect();
+        let watch = Arc::clone(&connection.watch);
+        Body::Client(ClientBody::new(incoming, watch, held_back))
+    } else {
+        Body::Empty
+    };
+    Arrival {
+        exchange: Box::new(exchange(connection, parts)),
+        body,
+        seen,
+        verdict,
+    }
+}
+
+fn exchange(connection: &ClientConnection, parts: Parts) -> Exchange {
+    let target = match parts.uri.into_parts().path_and_query {
+        Some(target) => target,
+        None => PathAndQuery::from_static("/"),
+    };
+    Exchange {
+        id: connection.worker.common.ids.next(),
+        arrived: Instant::now(),
+        client: Client {
+            ip: connection.remote.ip(),
+            port: connection.remote.port(),
+            scheme: Scheme::HTTP,
+        },
+        original_target: target.clone(),
+        routed_target: target.clone(),
+        request: RequestHead {
+            method: parts.method,
+            target,
+            headers: parts.headers,
+        },
+        route: None,
+        params: Default::default(),
+        response: None,
+        attributes: Default::default(),
+        notes: Default::default(),
+        tickets: Default::default(),
+        hint: Default::default(),
+        outcome: Default::default(),
+    }
+}
+
+fn check(connection: &ClientConnection, parts: &mut Parts, seen: Seen) -> Result<(), Code> {
+    if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+        return Err(Code::NotImplemented);
+    }
+    let authority = parts.uri.authority();
+    let length = parts
+        .uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len())
+        + authority.map_or(0, |authority| authority.as_str().len());
+    if length > connection.listener.max_uri {
+        return Err(Code::UriTooLong);
+    }
+    check_host(connection, parts, seen)?;
+    if seen.transfer_encoding() {
+        check_chunked(connection, &parts.headers)?;
+    }
+    if !seen.expect() {
+        return Ok(());
+    }
+    match parts.headers.get(EXPECT) {
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
+            Err(Code::NotImplemented)
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Exactly one valid `Host`; the authority of an absolute target takes its place.
+fn check_host(connection: &ClientConnection, parts: &mut Parts, seen: Seen) -> Result<(), Code> {
+    match (seen.hosts(), parts.headers.get(HOST)) {
+        (1, Some(host)) if is_host(host.as_bytes()) => {}
+        (0, _) if parts.version == Version::HTTP_10 => {
+            // HTTP/1.0 knows no `Host`: the address that was connected to is meant.
+            let host = connection.listener.address.to_string();
+            let host = HeaderValue::try_from(host).map_err(|_| Code::BadHost)?;
+            parts.headers.insert(HOST, host);
+        }
+        (_, Some(_) | None) => return Err(Code::BadHost),
+    }
+    match (parts.uri.scheme(), parts.uri.authority()) {
+        (None, None) => Ok(()),
+        (Some(_), Some(authority)) => {
+            let host = host_of(authority)?;
+            parts.headers.insert(HOST, host);
+            Ok(())
+        }
+        (None, Some(_)) | (Some(_), None) => Err(Code::MalformedRequest),
+    }
+}
+
+fn host_of(authority: &Authority) -> Result<HeaderValue, Code> {
+    let text = authority.as_str().as_bytes();
+    if !is_host(text) {
+        return Err(Code::BadHost);
+    }
+    HeaderValue::from_bytes(text).map_err(|_| Code::BadHost)
+}
+
+/// Whether this is a name or address, with or without a port. Stricter than RFC 3986: no
+/// escapes and none of the marks that no real host has.
+fn is_host(text: &[u8]) -> bool {
+    let (name, port) = match text.first() {
+        Some(b'[') => match text.iter().position(|byte| *byte == b']') {
+            Some(end) => text.split_at(end + 1),
+            None => return false,
+        },
+        Some(_) => {
+            let colon = memchr::memchr(b':', text).unwrap_or(text.len());
+            text.split_at(colon)
+        }
+        None => return false,
+    };
+    let valid_name = match name.strip_prefix(b"[") {
+        Some(address) => address
+            .strip_suffix(b"]")
+            .and_then(|address| std::str::from_utf8(address).ok())
+            .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok()),
+        None => !name.is_empty() && name.iter().all(|byte| is_host_byte(*byte)),
+    };
+    valid_name && is_port(port)
+}
+
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+fn is_port(text: &[u8]) -> bool {
+    match text.strip_prefix(b":") {
+        Some(digits) => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        None => text.is_empty(),
+    }
+}
+
+/// The head has a `Transfer-Encoding`: it must be `chunked` and stand alone.
+fn check_chunked(connection: &ClientConnection, headers: &HeaderMap) -> Result<(), Code> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {}
+        (Some(_) | None, Some(_) | None) => return Err(Code::NotImplemented),
+    }
+    // hyper drops `Content-Length` beside `Transfer-Encoding`, and closes the connection after
+    // such a request; that alone keeps the framing safe where the head was not kept.
+    let named = connection.watch.with_head(names_length).unwrap_or(false);
+    if named || headers.contains_key(CONTENT_LENGTH) {
+        return Err(Code::MalformedRequest);
+    }
+    Ok(())
+}
+
+/// Whether one of the head's lines is `Content-Length`.
+fn names_length(head: &[u8]) -> bool {
+    let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let request_line = lines.by_ref().find(|line| !line.is_empty());
+    request_line.is_some()
+        && lines.take_while(|line| !line.is_empty()).any(|line| {
+            let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+            name.trim_ascii().eq_ignore_ascii_case(b"content-length")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_names_or_addresses_with_or_without_a_port() {
+        for good in [
+            "a",
+            "api.example.com",
+            "a_b-c.~d",
+            "a:80",
+            "[::1]",
+            "[::1]:8080",
+            "1.2.3.4:1",
+            "a:",
+        ] {
+            assert!(is_host(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "", ":80", "a b", "a/b", "u@a", "a:b", "a:123456", "[::1", "[x]", "a,b", "[::1]x",
+            "a%00",
+        ] {
+            assert!(!is_host(bad.as_bytes()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_length_is_found_in_the_head_only() {
+        let head = |text: &str| names_length(text.as_bytes());
+        assert!(head(
+            "POST / HTTP/1.1\r\nhost: a\r\nCONTENT-length : 3\r\n\r\n"
+        ));
+        assert!(head("\r\nPOST / HTTP/1.1\ncontent-length:3\n\n"));
+        assert!(!head(
+            "POST / HTTP/1.1\r\nhost: a\r\n\r\ncontent-length: 3\r\n"
+        ));
+        assert!(!head("POST / HTTP/1.1\r\nx: content-length: 3\r\n\r\n"));
+    }
+}

@@ -1,0 +1,189 @@
+//! Stop 1: listening sockets, and who serves what they accept.
+//!
+//! Each worker has a socket of its own for each listener (`SO_REUSEPORT`), so accepting needs
+//! no lock. The kernel spreads connections by a hash of their addresses, which is unfair to few
+//! and long ones: a worker that has accepted one while it holds far more than the least-loaded
+//! worker hands it over. Promises: an address that is in use stops the start; at
+//! `max_connections` accepting pauses, and clients wait in the kernel's queue.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// Connections that the kernel holds for us until we accept them.
+const BACKLOG: i32 = 1024;
+
+/// A listener could not be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Somebody else has it.
+    #[error(
+        "address `{address}` is in use; stop what listens there (`ss -ltnp` names it), or change `address` of this `[[listener]]`"
+    )]
+    InUse {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// A port below 1024, usually.
+    #[error(
+        "address `{address}` may not be bound by this user; use a port above 1023, or grant `CAP_NET_BIND_SERVICE`"
+    )]
+    Denied {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Something else.
+    #[error("address `{address}` cannot be bound; is it an address of this machine?")]
+    Other {
+        /// The address.
+        address: SocketAddr,
+        /// As the system says it.
+        #[source]
+        cause: io::Error,
+    },
+}
+
+/// Bind one listener: a socket for each worker, all on one port.
+pub fn bind(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
+    let fault = |cause: io::Error| match cause.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse { address },
+        io::ErrorKind::PermissionDenied => BindError::Denied { address },
+        _ => BindError::Other { address, cause },
+    };
+    if address.port() != 0 {
+        // With SO_REUSEPORT alone a second gateway of the same user would quietly take a share
+        // of the connections. Without it, the address must be free.
+        socket(address, false).map_err(fault)?;
+    }
+    let first = socket(address, true).map_err(fault)?;
+    let address = first.local_addr().map_err(fault)?;
+    let mut sockets = vec![first];
+    for _ in 1..workers {
+        sockets.push(socket(address, true).map_err(fault)?);
+    }
+    Ok(sockets)
+}
+
+fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    // Accepted sockets inherit it.
+    socket.set_tcp_nodelay(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// How many connections each worker holds, and how many came by each listener.
+#[derive(Debug)]
+pub struct Loads {
+    workers: Vec<Load>,
+    listeners: Vec<Load>,
+}
+
+/// A count with a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Load(AtomicUsize);
+
+impl Loads {
+    /// For so many workers and listeners.
+    #[must_use]
+    pub fn new(workers: usize, listeners: usize) -> Arc<Self> {
+        let loads = |count| (0..count).map(|_| Load::default()).collect();
+        Arc::new(Self {
+            workers: loads(workers),
+            listeners: loads(listeners),
+        })
+    }
+
+    /// How many connections came by this listener.
+    #[must_use]
+    pub fn of_listener(&self, listener: usize) -> usize {
+        self.listeners
+            .get(listener)
+            .map_or(0, |load| load.0.load(Relaxed))
+    }
+
+    /// How many connections this worker holds.
+    #[must_use]
+    pub fn of_worker(&self, worker: usize) -> usize {
+        self.workers
+            .get(worker)
+            .map_or(0, |load| load.0.load(Relaxed))
+    }
+
+    /// Who should serve a connection that `worker` has accepted: itself, unless the least-loaded
+    /// one holds fewer by more than an eighth and two.
+    #[must_use]
+    pub fn choose(&self, worker: usize) -> usize {
+        let own = self.of_worker(worker);
+        let loads = self.workers.iter().map(|load| load.0.load(Relaxed));
+        match loads.enumerate().min_by_key(|(_, load)| *load) {
+            Some((least, load)) if own > load + load / 8 + 1 => least,
+            Some(_) | None => worker,
+        }
+    }
+
+    /// Count a connection until the ticket is dropped.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>, worker: usize, listener: usize) -> Ticket {
+        let counts = [self.workers.get(worker), self.listeners.get(listener)];
+        for load in counts.into_iter().flatten() {
+            load.0.fetch_add(1, Relaxed);
+        }
+        Ticket {
+            loads: Arc::clone(self),
+            worker,
+            listener,
+        }
+    }
+}
+
+/// One connection's place in the counts.
+#[derive(Debug)]
+pub struct Ticket {
+    loads: Arc<Loads>,
+    worker: usize,
+    listener: usize,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let workers = self.loads.workers.get(self.worker);
+        let listeners = self.loads.listeners.get(self.listener);
+        for load in [workers, listeners].into_iter().flatten() {
+            load.0.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_holds_far_more_hands_over() {
+        let loads = Loads::new(2, 1);
+        let mut tickets = Vec::new();
+        for _ in 0..100 {
+            // The kernel gives everything to worker 0.
+            let worker = loads.choose(0);
+            tickets.push(loads.enter(worker, 0));
+        }
+        assert!(loads.of_worker(0) <= 60, "{}", loads.of_worker(0));
+        assert_eq!(loads.of_listener(0), 100);
+        drop(tickets);
+        assert_eq!(
+            loads.of_listener(0) + loads.of_worker(0) + loads.of_worker(1),
+            0
+        );
+    }
+}

@@ -1,0 +1,323 @@
+//! A worker's thread: its runtime, its accept loops, its control messages.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::spawn_local;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::connections::{self, Connections};
+use super::listen::{Loads, Ticket};
+use super::{Control, Drained, connection};
+use crate::gateway::{Gateway, Generation};
+use crate::observe::access_log::LogBuffer;
+use crate::watch::Watch;
+use crate::worker::{ClientConnection, Common, Worker};
+
+/// How long accepting rests when the system is out of sockets or memory.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// How long a draining worker waits for the request of a connection that it found in the accept
+/// queue. Milliseconds.
+const DRAIN_GRACE: u64 = 1000;
+/// How long a worker waits for the connections that it has cut.
+const CUT_GRACE: Duration = Duration::from_secs(1);
+
+/// A worker's stack: room for a guest's own (512 KiB) and for what calls it. Bytes.
+const STACK: usize = 4 * 1024 * 1024;
+
+/// All that a worker's thread begins with.
+pub struct Seat {
+    /// Its place among the workers.
+    pub index: usize,
+    /// Its sockets, in the order of the listeners.
+    pub sockets: Vec<TcpListener>,
+    /// What others see of it.
+    pub common: Arc<Common>,
+    /// Who holds how many connections.
+    pub loads: Arc<Loads>,
+    /// To hand connections to the other workers.
+    pub handers: Vec<mpsc::UnboundedSender<Handed>>,
+    /// What the other workers hand over. As many as there are connections at the most.
+    pub handed: mpsc::UnboundedReceiver<Handed>,
+    /// What it is told.
+    pub controls: mpsc::UnboundedReceiver<Control>,
+    /// Its first configuration.
+    pub gateway: Arc<Gateway>,
+    /// Its end of the access log, where there is one.
+    pub access: Option<LogBuffer>,
+}
+
+/// A connection on its way to another worker.
+#[derive(Debug)]
+pub struct Handed {
+    stream: TcpStream,
+    remote: SocketAddr,
+    listener: usize,
+    ticket: Ticket,
+}
+
+/// Start the thread. `Err`: it, or its runtime, could not be made.
+pub fn start(seat: Seat) -> io::Result<JoinHandle<Drained>> {
+    let (told, heard) = std::sync::mpsc::sync_channel(1);
+    let name = format!("worker-{}", seat.index);
+    let thread = std::thread::Builder::new()
+        .name(name)
+        .stack_size(STACK)
+        .spawn(move || {
+            let runtime = Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default());
+            let (runtime, outcome) = match runtime {
+                Ok(runtime) => (Some(runtime), Ok(())),
+                Err(error) => (None, Err(error)),
+            };
+            // Whoever started this waits for it.
+            let _ = told.send(outcome);
+            runtime.map_or_else(Drained::default, |runtime| runtime.block_on(work(seat)))
+        })?;
+    heard
+        .recv()
+        .unwrap_or_else(|_| Err(io::ErrorKind::BrokenPipe.into()))?;
+    Ok(thread)
+}
+
+/// What the tasks of a worker share.
+struct Floor {
+    worker: Rc<Worker>,
+    connections: Rc<Connections>,
+    loads: Arc<Loads>,
+    handers: Vec<mpsc::UnboundedSender<Handed>>,
+    stop: Notify,
+}
+
+/// A worker's life.
+async fn work(seat: Seat) -> Drained {
+    let generation = Generation::new(seat.gateway);
+    let floor = Rc::new(Floor {
+        worker: Rc::new(Worker::new(
+            seat.index,
+            seat.common,
+            generation,
+            seat.access,
+        )),
+        connections: Rc::default(),
+        loads: seat.loads,
+        handers: seat.handers,
+        stop: Notify::new(),
+    });
+    let watching = connections::watch(Rc::clone(&floor.worker), Rc::clone(&floor.connections));
+    let watching = spawn_local(watching);
+    let worker = Rc::clone(&floor.worker);
+    let logging = spawn_local(async move { worker.after.run().await });
+    let taking = spawn_local(take(Rc::clone(&floor), seat.handed));
+    let accepting = seat.sockets.into_iter().enumerate();
+    let accepting: Vec<_> = accepting
+        .map(|(listener, socket)| spawn_local(accept(Rc::clone(&floor), listener, socket)))
+        .collect();
+    let limit = obey(&floor, seat.controls).await;
+    floor.worker.draining.set(true);
+    floor.stop.notify_waiters();
+    for task in accepting {
+        if let Err(error) = task.await {
+            tracing::error!(%error, "an accept loop failed");
+        }
+    }
+    let drained = drain(&floor, limit).await;
+    taking.abort();
+    watching.abort();
+    logging.abort();
+    floor.worker.after.finish();
+    drained
+}
+
+/// Do as told, until told to drain.
+async fn obey(floor: &Floor, mut controls: mpsc::UnboundedReceiver<Control>) -> Duration {
+    loop {
+        match controls.recv().await {
+            Some(Control::Use(gateway, done)) => {
+                floor.worker.put_in_use(Generation::new(gateway));
+                // Whoever asked may have stopped waiting.
+                let _ = done.send(());
+            }
+            Some(Control::Drain(limit)) => return limit,
+            None => return Duration::ZERO,
+        }
+    }
+}
+
+/// Let the connections end, and cut those that do not.
+async fn drain(floor: &Floor, limit: Duration) -> Drained {
+    let connections = &floor.connections;
+    let all = connections.len();
+    let deadline = Instant::now() + limit;
+    connections.each(|watch| watch.drain(DRAIN_GRACE));
+    let left = match timeout_at(deadline, connections.emptied()).await {
+        Ok(()) => 0,
+        Err(_) => connections.len(),
+    };
+    connections.each(Watch::cut);
+    if timeout_at(Instant::now() + CUT_GRACE, connections.emptied())
+        .await
+        .is_err()
+    {
+        tracing::warn!(
+            connections = connections.len(),
+            "connections did not end when cut"
+        );
+    }
+    floor.worker.common.stats.connections_cut.add(left as u64);
+    Drained {
+        finished: all.saturating_sub(left) as u64,
+        cut: left as u64,
+    }
+}
+
+/// Serve what other workers hand over.
+async fn take(floor: Rc<Floor>, mut handed: mpsc::UnboundedReceiver<Handed>) {
+    while let Some(handed) = handed.recv().await {
+        match tokio::net::TcpStream::from_std(handed.stream) {
+            Ok(stream) => floor.serve(stream, handed.remote, handed.listener, handed.ticket),
+            Err(error) => tracing::warn!(%error, "a connection that was handed over is lost"),
+        }
+    }
+}
+
+/// Accept on one socket until the worker drains, and then what is queued.
+async fn accept(floor: Rc<Floor>, listener: usize, socket: TcpListener) {
+    let socket = match tokio::net::TcpListener::from_std(socket) {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::error!(%error, "a listening socket cannot be used");
+            return;
+        }
+    };
+    while !floor.worker.draining.get() {
+        if floor.is_full(listener) {
+            floor.wait_for_room().await;
+            continue;
+        }
+        let accepted = tokio::select! {
+            biased;
+            () = floor.stop.notified() => break,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, remote)) => floor.place(stream, remote, listener),
+            Err(error) => rest(&error).await,
+        }
+    }
+    if let Ok(socket) = socket.into_std() {
+        while let Ok((stream, remote)) = socket.accept() {
+            floor.place_late(stream, remote, listener);
+        }
+    }
+}
+
+/// After a failed accept: a client that gave up is nothing; a lack of sockets or memory passes
+/// only with time.
+async fn rest(error: &io::Error) {
+    match error.kind() {
+        io::ErrorKind::ConnectionAborted
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::Interrupted => {}
+        _ => {
+            tracing::warn!(%error, "a connection could not be accepted; is the limit of open files too low?");
+            sleep(ACCEPT_REST).await;
+        }
+    }
+}
+
+impl Floor {
+    fn is_full(&self, listener: usize) -> bool {
+        let generation = self.worker.generation();
+        let most = generation.listeners.get(listener);
+        most.is_some_and(|limits| self.loads.of_listener(listener) >= limits.max_connections)
+    }
+
+    /// Until one of this worker's connections ends, or for a moment: it may have been another
+    /// worker's.
+    async fn wait_for_room(&self) {
+        tokio::select! {
+            () = self.stop.notified() => {}
+            () = self.connections.ended() => {}
+            () = sleep(ACCEPT_REST) => {}
+        }
+    }
+
+    /// Serve a connection here, or hand it to whoever holds far fewer.
+    fn place(&self, stream: tokio::net::TcpStream, remote: SocketAddr, listener: usize) {
+        let own = self.worker.index;
+        let chosen = self.loads.choose(own);
+        let ticket = self.loads.enter(chosen, listener);
+        let hander = match chosen == own {
+            true => None,
+            false => self.handers.get(chosen),
+        };
+        let Some(hander) = hander else {
+            return self.serve(stream, remote, listener, ticket);
+        };
+        match stream.into_std() {
+            Ok(stream) => {
+                self.worker.common.stats.connections_handed_over.add(1);
+                let handed = Handed {
+                    stream,
+                    remote,
+                    listener,
+                    ticket,
+                };
+                if hander.send(handed).is_err() {
+                    tracing::warn!(
+                        worker = chosen,
+                        "a worker that is gone was handed a connection"
+                    );
+                }
+            }
+            Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
+        }
+    }
+
+    /// Serve a connection that was still queued when the drain began.
+    fn place_late(&self, stream: TcpStream, remote: SocketAddr, listener: usize) {
+        let ticket = self.loads.enter(self.worker.index, listener);
+        let stream = stream
+            .set_nonblocking(true)
+            .and_then(|()| tokio::net::TcpStream::from_std(stream));
+        match stream {
+            Ok(stream) => self.serve(stream, remote, listener, ticket),
+            Err(error) => tracing::warn!(%error, "a queued connection could not be served"),
+        }
+    }
+
+    fn serve(
+        &self,
+        stream: tokio::net::TcpStream,
+        remote: SocketAddr,
+        listener: usize,
+        ticket: Ticket,
+    ) {
+        let worker = Rc::clone(&self.worker);
+        let Some(limits) = worker.generation().listeners.get(listener).cloned() else {
+            return;
+        };
+        let common = Arc::clone(&worker.common);
+        let watch = Watch::new(Arc::clone(&common), &limits, worker.tick.get());
+        if worker.draining.get() {
+            watch.drain(DRAIN_GRACE);
+        }
+        let place = self.connections.add(Arc::clone(&watch));
+        common.stats.connections.add(1);
+        common.stats.connections_open.add(1);
+        let connection = Rc::new(ClientConnection::new(worker, watch, limits, remote));
+        spawn_local(async move {
+            connection::serve(connection, stream).await;
+            common.stats.connections_open.subtract(1);
+            drop((place, ticket));
+        });
+    }
+}

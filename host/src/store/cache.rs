@@ -1,0 +1,330 @@
+//! A cache for each filter's name, shared by its instances and all workers.
+//!
+//! Promises: at most 1,024 entries and 1 MiB a filter, the least recently used go first; every
+//! entry has an end, at most a day away; writes of one entry, `increment` above all, happen one
+//! after the other and none is lost. Both bounds hold but for the few hundred last writes, which
+//! are counted with the next ones.
+//!
+//! Deliberately absent: memory beyond the process, and a way to see another filter's entries.
+//!
+//! The time is milliseconds of a clock that never steps back, and comes in. Whether an entry has
+//! ended is decided by it alone; the clock of moka only lets go of the memory.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use ahash::RandomState;
+use moka::Expiry;
+use moka::ops::compute::Op;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use parking_lot::Mutex;
+
+/// How many entries a filter may have.
+pub const MAX_ENTRIES: u64 = 1024;
+/// How much a filter's entries may hold, keys included. Bytes.
+pub const MAX_BYTES: u64 = 1024 * 1024;
+/// How large one entry may be, its key included. Bytes.
+pub const MAX_ENTRY: usize = 64 * 1024;
+/// How long an entry may last. Milliseconds: a day.
+pub const MAX_TTL_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The caches of all filters, by name. Outlives reloads; the cache of a name goes when the last
+/// config that has such a filter lets go of it.
+#[derive(Debug, Default)]
+pub struct Caches {
+    by_filter: Mutex<HashMap<Arc<str>, Weak<FilterCache>>>,
+}
+
+impl Caches {
+    /// The cache of the filter with this name. For the start and reloads, not for requests.
+    #[must_use]
+    pub fn of(&self, filter: &str) -> Arc<FilterCache> {
+        let mut by_filter = self.by_filter.lock();
+        if let Some(cache) = by_filter.get(filter).and_then(Weak::upgrade) {
+            return cache;
+        }
+        by_filter.retain(|_, cache| cache.strong_count() > 0);
+        let cache = Arc::new(FilterCache::new());
+        by_filter.insert(filter.into(), Arc::downgrade(&cache));
+        cache
+    }
+}
+
+/// The cache of one filter's name.
+#[derive(Debug)]
+pub struct FilterCache {
+    entries: Cache<String, Entry, RandomState>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    value: Value,
+    /// When it ends, on the clock that comes in. Milliseconds.
+    ends_ms: u64,
+    /// What was left when its end was set; None when a later write left the end alone.
+    ttl: Option<Duration>,
+}
+
+#[derive(Debug, Clone)]
+enum Value {
+    Bytes(Arc<[u8]>),
+    Number(i64),
+}
+
+impl Value {
+    fn len(&self) -> usize {
+        match self {
+            Self::Bytes(bytes) => bytes.len(),
+            Self::Number(_) => size_of::<i64>(),
+        }
+    }
+
+    /// The number that 8 bytes, little-endian, are.
+    fn number(&self) -> Option<i64> {
+        match self {
+            Self::Bytes(bytes) => bytes.as_ref().try_into().ok().map(i64::from_le_bytes),
+            Self::Number(number) => Some(*number),
+        }
+    }
+
+    fn to_bytes(&self) -> Arc<[u8]> {
+        match self {
+            Self::Bytes(bytes) => bytes.clone(),
+            Self::Number(number) => Arc::new(number.to_le_bytes()),
+        }
+    }
+}
+
+impl FilterCache {
+    fn new() -> Self {
+        // An entry weighs at least its share, so one capacity bounds number and bytes.
+        let share = MAX_BYTES / MAX_ENTRIES;
+        let entries = Cache::builder()
+            .max_capacity(MAX_BYTES)
+            .weigher(move |key: &String, entry: &Entry| {
+                let bytes = (key.len() + entry.value.len()) as u64;
+                u32::try_from(bytes.max(share)).unwrap_or(u32::MAX)
+            })
+            // The default (TinyLFU) may turn away what was just put.
+            .eviction_policy(EvictionPolicy::lru())
+            .expire_after(Ends)
+            .build_with_hasher(RandomState::new());
+        Self { entries }
+    }
+
+    /// The value, if it is there and has not ended.
+    #[must_use]
+    pub fn find(&self, key: &str, now_ms: u64) -> Option<Arc<[u8]>> {
+        let entry = self.entries.get(key)?;
+        (now_ms < entry.ends_ms).then(|| entry.value.to_bytes())
+    }
+
+    /// Keep a value for so many milliseconds, [`MAX_TTL_MS`] at most. False, and nothing
+    /// changes, when it is larger than [`MAX_ENTRY`] with its key. A value for no time is
+    /// forgotten at once.
+    #[must_use]
+    pub fn put(&self, key: &str, value: &[u8], ttl_ms: u64, now_ms: u64) -> bool {
+        if key.len().saturating_add(value.len()) > MAX_ENTRY {
+            return false;
+        }
+        if ttl_ms == 0 {
+            self.delete(key);
+            return true;
+        }
+        let entry = Entry::new(Value::Bytes(value.into()), ttl_ms, now_ms);
+        self.entries
+            .entry_by_ref(key)
+            .and_compute_with(|_| Op::Put(entry));
+        true
+    }
+
+    /// Forget a value.
+    pub fn delete(&self, key: &str) {
+        self.entries
+            .entry_by_ref(key)
+            .and_compute_with(|_| Op::Remove);
+    }
+
+    /// Add to a number that starts at 0 and ends `ttl_ms` after its first use; gives the sum,
+    /// which stays at the ends of its range. A value that is no number starts anew. With a key
+    /// too long to be kept, or no time to be kept, the sum is that of a number just started.
+    #[must_use]
+    pub fn increment(&self, key: &str, delta: i64, ttl_ms: u64, now_ms: u64) -> i64 {
+        if key.len().saturating_add(size_of::<i64>()) > MAX_ENTRY {
+            return delta;
+        }
+        let mut sum = delta;
+        self.entries.entry_by_ref(key).and_compute_with(|known| {
+            let known = known
+                .map(moka::Entry::into_value)
+                .filter(|entry| now_ms < entry.ends_ms);
+            match known.and_then(|entry| Some((entry.value.number()?, entry.ends_ms))) {
+                Some((number, ends_ms)) => {
+                    sum = number.saturating_add(delta);
+                    Op::Put(Entry {
+                        value: Value::Number(sum),
+                        ends_ms,
+                        ttl: None,
+                    })
+                }
+                None if ttl_ms == 0 => Op::Remove,
+                None => Op::Put(Entry::new(Value::Number(sum), ttl_ms, now_ms)),
+            }
+        });
+        sum
+    }
+}
+
+impl Entry {
+    fn new(value: Value, ttl_ms: u64, now_ms: u64) -> Self {
+        let ttl_ms = ttl_ms.min(MAX_TTL_MS);
+        Self {
+            value,
+            ends_ms: now_ms.saturating_add(ttl_ms),
+            ttl: Some(Duration::from_millis(ttl_ms)),
+        }
+    }
+}
+
+/// Tells moka when memory may go.
+struct Ends;
+
+impl Expiry<String, Entry> for Ends {
+    fn expire_after_create(&self, _: &String, entry: &Entry, _: Instant) -> Option<Duration> {
+        Some(entry.ttl.unwrap_or(Duration::from_millis(MAX_TTL_MS)))
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &String,
+        entry: &Entry,
+        _: Instant,
+        left: Option<Duration>,
+    ) -> Option<Duration> {
+        entry.ttl.or(left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn text(cache: &FilterCache, key: &str, now_ms: u64) -> Option<String> {
+        cache
+            .find(key, now_ms)
+            .map(|value| String::from_utf8(value.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn a_value_lasts_until_its_end() {
+        let cache = FilterCache::new();
+        assert!(cache.put("k", b"v", 60_000, 5));
+        assert_eq!(text(&cache, "k", 60_004).as_deref(), Some("v"));
+        assert_eq!(text(&cache, "k", 60_005), None);
+        assert!(cache.put("k", b"w", 60_000, 50_000));
+        assert_eq!(text(&cache, "k", 109_999).as_deref(), Some("w"));
+        cache.delete("k");
+        assert_eq!(text(&cache, "k", 50_000), None);
+    }
+
+    #[test]
+    fn no_value_lasts_longer_than_a_day() {
+        let cache = FilterCache::new();
+        assert!(cache.put("k", b"v", u64::MAX, 7));
+        assert!(text(&cache, "k", MAX_TTL_MS + 6).is_some());
+        assert_eq!(text(&cache, "k", MAX_TTL_MS + 7), None);
+        assert!(cache.put("k", b"v", 0, 7));
+        assert_eq!(text(&cache, "k", 7), None);
+    }
+
+    #[test]
+    fn a_value_too_large_changes_nothing() {
+        let cache = FilterCache::new();
+        let largest = vec![b'x'; MAX_ENTRY - 1];
+        assert!(cache.put("k", &largest, 1000, 0));
+        assert!(!cache.put("kk", &largest, 1000, 0));
+        assert!(!cache.put("k", &vec![b'y'; MAX_ENTRY], 1000, 0));
+        assert_eq!(cache.find("k", 0).unwrap().as_ref(), largest);
+        let long = "k".repeat(MAX_ENTRY);
+        assert_eq!(cache.increment(&long, 3, 1000, 0), 3);
+        assert_eq!(cache.find(&long, 0), None);
+    }
+
+    #[test]
+    fn a_number_ends_after_its_first_use() {
+        let cache = FilterCache::new();
+        assert_eq!(cache.increment("n", 2, 1000, 0), 2);
+        assert_eq!(cache.increment("n", -5, 1000, 900), -3);
+        assert_eq!(
+            cache.find("n", 900).unwrap().as_ref(),
+            (-3_i64).to_le_bytes()
+        );
+        assert_eq!(cache.increment("n", 1, 1000, 1000), 1);
+        assert_eq!(cache.increment("n", i64::MAX, 1000, 1001), i64::MAX);
+    }
+
+    #[test]
+    fn eight_bytes_are_a_number_and_others_start_anew() {
+        let cache = FilterCache::new();
+        assert!(cache.put("n", &7_i64.to_le_bytes(), 1000, 0));
+        assert_eq!(cache.increment("n", 1, 50, 0), 8);
+        assert!(
+            cache.find("n", 999).is_some(),
+            "the end that `put` gave stays"
+        );
+        assert!(cache.put("n", b"seven", 1000, 0));
+        assert_eq!(cache.increment("n", 1, 50, 0), 1);
+        assert_eq!(cache.find("n", 50), None);
+    }
+
+    #[test]
+    fn no_increment_is_lost() {
+        let cache = FilterCache::new();
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..2000 {
+                        let _ = cache.increment("n", 1, 60_000, 0);
+                    }
+                });
+            }
+        });
+        assert_eq!(cache.increment("n", 0, 60_000, 0), 16_000);
+    }
+
+    #[test]
+    fn entries_and_bytes_are_bounded_and_the_least_used_go() {
+        let cache = FilterCache::new();
+        for number in 0..5000 {
+            assert!(cache.put(&number.to_string(), b"v", 60_000, 0));
+        }
+        cache.entries.run_pending_tasks();
+        assert_eq!(cache.entries.entry_count(), MAX_ENTRIES);
+        assert!(cache.find("4999", 0).is_some() && cache.find("0", 0).is_none());
+        let large = vec![0; 60_000];
+        for number in 0..100 {
+            assert!(cache.put(&number.to_string(), &large, 60_000, 0));
+        }
+        cache.entries.run_pending_tasks();
+        assert!(cache.entries.weighted_size() <= MAX_BYTES);
+        assert!(cache.find("99", 0).is_some());
+    }
+
+    #[test]
+    fn a_name_keeps_its_cache_while_someone_has_it() {
+        let caches = Caches::default();
+        let old = caches.of("keys");
+        assert!(old.put("k", b"v", 1000, 0));
+        let new = caches.of("keys");
+        drop(old);
+        assert!(new.find("k", 0).is_some());
+        assert!(caches.of("plan").find("k", 0).is_none());
+        drop(new);
+        assert!(caches.of("keys").find("k", 0).is_none());
+        assert_eq!(caches.by_filter.lock().len(), 1);
+    }
+}

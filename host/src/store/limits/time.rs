@@ -1,0 +1,62 @@
+//! The two clocks.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A moment, on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timestamp {
+    /// On a clock that never steps back, from any beginning. Nanoseconds.
+    pub monotonic_ns: u64,
+    /// Since 1970-01-01T00:00:00Z, on the wall clock, which may step. Milliseconds.
+    pub wall_ms: u64,
+}
+
+impl Timestamp {
+    /// The first clock in milliseconds.
+    #[must_use]
+    pub fn monotonic_ms(self) -> u64 {
+        self.monotonic_ns / 1_000_000
+    }
+
+    /// The same moment some time later.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        Self {
+            monotonic_ns: self.monotonic_ns.saturating_add(fit(time.as_nanos())),
+            wall_ms: self.wall_ms.saturating_add(fit(time.as_millis())),
+        }
+    }
+}
+
+/// Where timestamps come from outside of tests. One a process: the monotonic part counts from
+/// when it was made, so what two clocks gave cannot be compared.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    beginning: Instant,
+}
+
+impl Clock {
+    /// A clock that begins now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self {
+            beginning: Instant::now(),
+        }
+    }
+
+    /// This moment. A wall clock set before 1970 counts as 1970.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        let wall = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Timestamp {
+            monotonic_ns: fit(self.beginning.elapsed().as_nanos()),
+            wall_ms: fit(wall.as_millis()),
+        }
+    }
+}
+
+fn fit(value: u128) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,97 @@
+//! What was used of a quota.
+
+use super::period::Period;
+use super::plan::Quota;
+use super::{Level, NEVER};
+
+/// How long a counter is kept after its period ended, for a wall clock that steps back over
+/// that end. Milliseconds.
+const GRACE_MS: u64 = 60 * 60 * 1000;
+
+/// What one key used in one period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Usage {
+    period: Period,
+    number: u32,
+    used: u64,
+}
+
+impl Usage {
+    /// Nothing yet, in a period long gone.
+    pub(super) const NONE: Self = Self {
+        period: Period::Day,
+        number: 0,
+        used: 0,
+    };
+
+    /// Bring it to the period of this moment.
+    pub(super) fn settle(&mut self, quota: &Quota, wall_ms: u64) {
+        let number = quota.period.number(wall_ms);
+        if self.period != quota.period || self.number < number {
+            *self = Self {
+                period: quota.period,
+                number,
+                used: 0,
+            };
+        } else if self.number > number.saturating_add(1) {
+            // The clock was wrong before, by more than a period: what was used stays used.
+            self.number = number;
+        }
+    }
+
+    /// Until so many more may be used; 0 when they may. Milliseconds. Settled.
+    pub(super) fn wait_ms(&self, quota: &Quota, since_ms: u64, cost: u64, wall_ms: u64) -> u64 {
+        if cost == 0 || cost <= self.remaining(quota, since_ms) {
+            0
+        } else if cost > quota.limit {
+            NEVER
+        } else {
+            self.ends_in_ms(wall_ms)
+        }
+    }
+
+    fn remaining(&self, quota: &Quota, since_ms: u64) -> u64 {
+        let first = quota.offset > 0 && self.number <= self.period.number(since_ms);
+        let offset = if first { quota.offset } else { 0 };
+        quota.limit.saturating_sub(offset).saturating_sub(self.used)
+    }
+
+    fn ends_in_ms(&self, wall_ms: u64) -> u64 {
+        self.period.end_ms(self.number).saturating_sub(wall_ms)
+    }
+
+    pub(super) fn take(&mut self, cost: u64) {
+        self.used = self.used.saturating_add(cost);
+    }
+
+    /// Where it was taken: what [`give_back`](Self::give_back) must be told.
+    pub(super) fn place(&self) -> (Period, u32) {
+        (self.period, self.number)
+    }
+
+    /// Undo, unless the counter has gone on to another period.
+    pub(super) fn give_back(&mut self, cost: u64, place: (Period, u32)) {
+        if self.place() == place {
+            self.used = self.used.saturating_sub(cost);
+        }
+    }
+
+    /// Whether nothing would be lost with it.
+    pub(super) fn is_over(&self, wall_ms: u64) -> bool {
+        self.used == 0 || wall_ms >= self.period.end_ms(self.number).saturating_add(GRACE_MS)
+    }
+
+    /// Where it stands, settled.
+    pub(super) fn level(&self, quota: &Quota, since_ms: u64, wall_ms: u64) -> Level {
+        let (start, end) = (
+            self.period.start_ms(self.number),
+            self.period.end_ms(self.number),
+        );
+        Level {
+            limit: quota.limit,
+            remaining: self.remaining(quota, since_ms),
+            window_ms: end.saturating_sub(start),
+            reset_ms: end.saturating_sub(wall_ms),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! A response's body as it comes from an endpoint.
+//!
+//! Holds the lease, and the connection, which goes back to its pool when the last byte was read
+//! and is closed when the body is dropped before. Promises: nothing is read before it is asked
+//! for; silence ends it.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::connection::Connection;
+use super::pool::Pool;
+use crate::balance::Lease;
+use crate::body::{Body, BodyError};
+use crate::watch::{Wait, Watch};
+
+/// What is given back when a response is over.
+#[derive(Debug)]
+pub struct Loan {
+    /// The connection.
+    pub connection: Connection,
+    /// Where it came from.
+    pub pool: Rc<Pool>,
+    /// The place among the endpoint's active requests.
+    pub lease: Lease,
+}
+
+impl Loan {
+    /// Give all of it back. The connection is kept if it can take another request.
+    pub fn give_back(self, watch: &Watch) {
+        let Self {
+            mut connection,
+            pool,
+            lease,
+        } = self;
+        drop(lease);
+        connection.settle();
+        if !watch.body_open() {
+            pool.put(connection, watch.common.clock.now());
+        }
+    }
+}
+
+/// A response's body.
+#[derive(Debug)]
+pub struct UpstreamBody {
+    incoming: Incoming,
+    loan: Option<Loan>,
+    watch: Arc<Watch>,
+    idle: u64,
+    waits: bool,
+}
+
+impl UpstreamBody {
+    /// The body of a response; `idle` is how long the endpoint may be silent. Milliseconds.
+    #[must_use]
+    pub fn new(incoming: Incoming, loan: Loan, watch: Arc<Watch>, idle: u64) -> Self {
+        Self {
+            incoming,
+            loan: Some(loan),
+            watch,
+            idle,
+            waits: false,
+        }
+    }
+
+    fn poll_incoming(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.loan {
+            Some(loan) => loan.connection.poll_frame(cx, &mut self.incoming),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(loan) = self.loan.take() {
+            loan.give_back(&self.watch);
+        }
+    }
+}
+
+impl From<UpstreamBody> for Body {
+    /// A body without bytes gives everything back at once.
+    fn from(mut body: UpstreamBody) -> Self {
+        if body.incoming.is_end_stream() {
+            body.end();
+            Self::Empty
+        } else {
+            Self::Upstream(body)
+        }
+    }
+}
+
+impl HttpBody for UpstreamBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let polled = this.poll_incoming(cx);
+        match &polled {
+            Poll::Pending if this.watch.expired(Wait::Answer) => {
+                this.loan = None;
+                return Poll::Ready(Some(Err(BodyError::UpstreamStalled)));
+            }
+            Poll::Pending if !this.waits => {
+                this.waits = true;
+                this.watch.arm(Wait::Answer, this.idle);
+            }
+            Poll::Ready(_) if this.waits => {
+                this.waits = false;
+                this.watch.disarm(Wait::Answer);
+            }
+            Poll::Pending | Poll::Ready(_) => {}
+        }
+        polled.map(|frame| match frame {
+            Some(Ok(frame)) => {
+                if this.incoming.is_end_stream() {
+                    this.end();
+                }
+                Some(Ok(frame))
+            }
+            Some(Err(error)) => {
+                this.loan = None;
+                Some(Err(BodyError::UpstreamBroken(error)))
+            }
+            None => {
+                this.end();
+                None
+            }
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,66 @@
+//! Making connections to endpoints.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::connection::Connection;
+use super::fault::Fault;
+use super::{EndpointPlan, Plan};
+
+/// The smallest buffer that hyper takes. Bytes.
+const MIN_BUFFER: usize = 8 * 1024;
+/// How much of a body hyper gathers before it waits. Bytes.
+const BODY_BUFFER: usize = 128 * 1024;
+
+/// Connect to an endpoint: to each of its addresses in turn, within the upstream's time-out.
+pub async fn connect(plan: &Plan, endpoint: &EndpointPlan) -> Result<Connection, Fault> {
+    let limit = plan.config.connect_timeout;
+    let stream = match tokio::time::timeout(limit, first_of(&endpoint.addresses)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(cause)) => return Err(failed(endpoint, cause)),
+        Err(_) => return Err(timed_out(endpoint, limit)),
+    };
+    let (sender, drive) = http1::Builder::new()
+        .max_header_size(plan.config.max_head)
+        .max_buf_size(plan.config.max_head.max(BODY_BUFFER).max(MIN_BUFFER))
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(|cause| Fault::Closed {
+            endpoint: endpoint.name.to_string(),
+            cause,
+        })?;
+    Ok(Connection::new(sender, drive))
+}
+
+async fn first_of(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name stands for no address");
+    for address in addresses {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn failed(endpoint: &EndpointPlan, cause: io::Error) -> Fault {
+    Fault::Connect {
+        endpoint: endpoint.name.to_string(),
+        cause,
+    }
+}
+
+fn timed_out(endpoint: &EndpointPlan, limit: Duration) -> Fault {
+    Fault::ConnectTimeout {
+        endpoint: endpoint.name.to_string(),
+        milliseconds: limit.as_millis(),
+    }
+}

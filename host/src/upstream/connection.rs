@@ -1,0 +1,172 @@
+//! One connection to an endpoint.
+//!
+//! hyper gives a sender and a future that moves the bytes. For a request without a body the
+//! future is polled by whoever waits for the response, in the client connection's own task:
+//! that saves two wake-ups of another task a request. A request with a body needs its bytes
+//! moved also while nobody reads the response, so with the first of these the future becomes a
+//! task of its own and stays one.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use http_body::Frame;
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::{TrySendError, http1};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::gate::Gate;
+use crate::body::Body;
+
+type Drive = http1::Connection<TokioIo<TcpStream>, Body>;
+
+/// What comes of a request that was sent: the response, or the error, with the request in it if
+/// nothing of it was sent.
+pub type Outcome = Result<Response<Incoming>, TrySendError<Request<Body>>>;
+
+/// A connection that can be used for one request after another.
+#[derive(Debug)]
+pub struct Connection {
+    sender: http1::SendRequest<Body>,
+    inline: Option<Box<Inline>>,
+    /// Whether it has carried a request before.
+    pub reused: bool,
+}
+
+/// What moves the bytes, where no task does.
+#[derive(Debug)]
+struct Inline {
+    drive: Drive,
+    gate: Gate,
+}
+
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<TokioIo<TcpStream>>();
+};
+
+impl Connection {
+    /// From what hyper's handshake gives.
+    #[must_use]
+    pub fn new(sender: http1::SendRequest<Body>, drive: Drive) -> Self {
+        let gate = Gate::new();
+        Self {
+            sender,
+            inline: Some(Box::new(Inline { drive, gate })),
+            reused: false,
+        }
+    }
+
+    /// Send a request. What is returned is polled by [`Self::poll_response`] only.
+    pub fn send(&mut self, request: Request<Body>) -> impl Future<Output = Outcome> + use<> {
+        if !request.body().is_empty() {
+            self.detach();
+        }
+        self.reused = true;
+        self.sender.try_send_request(request)
+    }
+
+    fn detach(&mut self) {
+        if let Some(inline) = self.inline.take() {
+            tokio::task::spawn_local(async move {
+                if let Err(error) = inline.drive.await {
+                    tracing::debug!(%error, "a connection to an endpoint ended");
+                }
+            });
+        }
+    }
+
+    /// Move bytes until `poll` has something, in this order: `first` tells whether to look
+    /// before bytes are moved.
+    fn poll_with<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: bool,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        let Some(inline) = &mut self.inline else {
+            return poll(cx);
+        };
+        let Inline { drive, gate } = &mut **inline;
+        let mut ended = false;
+        let outcome = gate.pass(cx, |cx| {
+            if first && let Poll::Ready(found) = poll(cx) {
+                return Poll::Ready(found);
+            }
+            ended = poll_drive(drive, cx);
+            poll(cx)
+        });
+        if ended {
+            self.inline = None;
+        }
+        outcome
+    }
+
+    /// Wait for the response's head.
+    pub fn poll_response(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut response: Pin<&mut impl Future<Output = Outcome>>,
+    ) -> Poll<Outcome> {
+        self.poll_with(cx, false, |cx| response.as_mut().poll(cx))
+    }
+
+    /// Wait for the next frame of the response's body.
+    pub fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Incoming,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        self.poll_with(cx, true, |cx| {
+            http_body::Body::poll_frame(Pin::new(&mut *body), cx)
+        })
+    }
+
+    /// Let hyper see that a response is over, or that the endpoint has closed the connection.
+    pub fn settle(&mut self) {
+        if let Some(inline) = &mut self.inline {
+            let Inline { drive, gate } = &mut **inline;
+            if gate.pass_closed(|cx| poll_drive(drive, cx)) {
+                self.inline = None;
+            }
+        }
+    }
+
+    /// Whether it is known to be of no more use.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Whether a request can be sent at once.
+    pub fn is_ready(&mut self) -> bool {
+        self.settle();
+        self.sender.is_ready()
+    }
+
+    /// Wait until a request can be sent. False: it is of no more use.
+    pub async fn ready(&mut self) -> bool {
+        if self.inline.is_some() {
+            // hyper says by itself if nothing can be sent on it any more.
+            return true;
+        }
+        std::future::poll_fn(|cx| self.sender.poll_ready(cx))
+            .await
+            .is_ok()
+    }
+}
+
+/// True: the connection is over.
+fn poll_drive(drive: &mut Drive, cx: &mut Context<'_>) -> bool {
+    match Pin::new(drive).poll(cx) {
+        Poll::Ready(outcome) => {
+            if let Err(error) = outcome {
+                tracing::debug!(%error, "a connection to an endpoint ended");
+            }
+            true
+        }
+        Poll::Pending => false,
+    }
+}

@@ -1,0 +1,53 @@
+//! Where components live: the only place that names wasmtime.
+//!
+//! Not a stop of its own: [`crate::chain`] calls a [`Filter`], which checks an instance out of its
+//! worker's list, arms its limits, lends it the exchange for one phase, and takes both back. On
+//! the other side it calls [`crate::store`], on which the host interfaces stand.
+//!
+//! It promises
+//! - that one failed call is one failed phase of one request: whatever a guest does, the call
+//!   ends, its edits are undone, its instance is given up, and the caller gets a
+//!   [`CallFailure`](failure::CallFailure);
+//! - that an instance is only ever used by one worker at a time, and that its memory is bounded
+//!   by its own cap and by the process's budget;
+//! - that a filter uses what it was granted, and nothing else.
+//!
+//! It deliberately has no fibers: nothing that a component can import today may block, so every
+//! call is a plain one. An interface that may block will come in a world of its own, and
+//! [`linker`] is where a filter that imports and is granted it will be told apart.
+
+mod bindings;
+pub mod breaker;
+pub mod cache;
+pub mod component;
+pub mod cpu;
+pub mod engine;
+pub mod failure;
+pub mod filter;
+pub mod grants;
+mod host;
+mod instance;
+mod linker;
+mod memory;
+mod output;
+mod piece;
+mod pool;
+pub mod registry;
+pub mod series;
+pub mod services;
+mod state;
+pub mod verdict;
+mod wasi;
+
+pub use failure::CallFailure;
+pub use filter::{Caller, Filter};
+pub use instance::{BodyCall, Called};
+pub use piece::Piece;
+pub use registry::FilterRegistry;
+pub use services::Services;
+pub use verdict::{Answer, BodyMode, PieceVerdict, RequestVerdict, ResponseVerdict};
+
+/// Connections move between workers and instances between threads: what they hold must be `Send`.
+const fn assert_send<T: Send>() {}
+const _: () = assert_send::<state::State>();
+const _: () = assert_send::<instance::Instance>();

@@ -1,0 +1,16 @@
+//! The contract as Rust types, made from the files in `wit/`.
+//!
+//! The world that is bound here exports every phase; a component is held to each interface that
+//! it exports, and to no other (see [`super::instance`]).
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "full-filter",
+    imports: { default: trappable },
+    additional_derives: [PartialEq],
+});
+
+pub use exports::windlass::filter::{
+    lifecycle, log_phase, request_body_phase, request_phase, response_body_phase, response_phase,
+};
+pub use windlass::host::{cache, crypto, exchange, keys, limits, log, metrics, types};

@@ -1,0 +1,214 @@
+//! When a filter that keeps failing is not called any more for a while.
+//!
+//! Pure: the clock comes in. Shared by all workers; a request on its way through a healthy
+//! filter reads one atomic.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+/// When the breaker opens, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerSettings {
+    /// This many failures within `window` open it.
+    pub failures: u32,
+    /// See `failures`.
+    pub window: Duration,
+    /// How long it stays open the first time; doubles each time that the trial fails.
+    pub backoff: Duration,
+    /// The longest that it stays open.
+    pub max_backoff: Duration,
+}
+
+/// Whether the filter may be called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Permit {
+    /// It works, as far as is known.
+    Call,
+    /// The back-off is over: this one call is the trial.
+    Trial,
+    /// Not now.
+    Suspended,
+}
+
+/// What a failure did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tripped {
+    /// Nothing yet.
+    No,
+    /// The breaker opened for this long.
+    Open(Duration),
+}
+
+/// Counts failures and suspends the filter. Times are nanoseconds of one monotonic clock.
+#[derive(Debug)]
+pub struct Breaker {
+    settings: BreakerSettings,
+    /// 0: closed. Else open until then.
+    open_until: AtomicU64,
+    record: Mutex<Record>,
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    /// When the failures of the window began, and how many there were.
+    since: u64,
+    failures: u32,
+    /// How often in a row it opened.
+    opened: u32,
+    trial_since: Option<u64>,
+}
+
+impl Breaker {
+    /// A closed breaker.
+    #[must_use]
+    pub fn new(settings: BreakerSettings) -> Self {
+        Self {
+            settings,
+            open_until: AtomicU64::new(0),
+            record: Mutex::default(),
+        }
+    }
+
+    /// Whether it is open, now or until its trial succeeds.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open_until.load(Ordering::Relaxed) != 0
+    }
+
+    /// Ask before a call. `now` is read only when the breaker is not closed.
+    pub fn permit(&self, now: impl FnOnce() -> u64) -> Permit {
+        let until = self.open_until.load(Ordering::Relaxed);
+        if until == 0 {
+            return Permit::Call;
+        }
+        let now = now();
+        if now < until {
+            return Permit::Suspended;
+        }
+        let mut record = self.record.lock();
+        let backoff = nanos(self.settings.backoff);
+        match record.trial_since {
+            // A trial whose end was never told (its caller went away) is given up after a while.
+            Some(since) if now < since.saturating_add(backoff) => Permit::Suspended,
+            Some(_) | None => {
+                record.trial_since = Some(now);
+                Permit::Trial
+            }
+        }
+    }
+
+    /// A call went well. Only a trial's success means something.
+    pub fn succeeded(&self, permit: Permit) -> bool {
+        if permit != Permit::Trial {
+            return false;
+        }
+        let mut record = self.record.lock();
+        *record = Record::default();
+        self.open_until.store(0, Ordering::Relaxed);
+        true
+    }
+
+    /// A call failed.
+    pub fn failed(&self, permit: Permit, now: u64) -> Tripped {
+        let mut record = self.record.lock();
+        if permit == Permit::Trial {
+            return self.open(&mut record, now);
+        }
+        if self.is_open() {
+            return Tripped::No;
+        }
+        if record.failures == 0 || now > record.since.saturating_add(nanos(self.settings.window)) {
+            record.since = now;
+            record.failures = 0;
+        }
+        record.failures += 1;
+        if record.failures < self.settings.failures {
+            return Tripped::No;
+        }
+        self.open(&mut record, now)
+    }
+
+    fn open(&self, record: &mut Record, now: u64) -> Tripped {
+        let factor = 1_u32.checked_shl(record.opened).unwrap_or(u32::MAX);
+        let time = self
+            .settings
+            .backoff
+            .saturating_mul(factor)
+            .min(self.settings.max_backoff);
+        record.opened = record.opened.saturating_add(1).min(30);
+        record.failures = 0;
+        record.trial_since = None;
+        let until = now.saturating_add(nanos(time)).max(1);
+        self.open_until.store(until, Ordering::Relaxed);
+        Tripped::Open(time)
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn breaker() -> Breaker {
+        Breaker::new(BreakerSettings {
+            failures: 3,
+            window: Duration::from_secs(10),
+            backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(3),
+        })
+    }
+
+    fn trip(breaker: &Breaker, now: u64) -> Tripped {
+        assert_eq!(breaker.failed(Permit::Call, now), Tripped::No);
+        assert_eq!(breaker.failed(Permit::Call, now), Tripped::No);
+        breaker.failed(Permit::Call, now)
+    }
+
+    #[test]
+    fn opens_after_the_failures_and_gives_one_trial_after_the_backoff() {
+        let breaker = breaker();
+        assert_eq!(trip(&breaker, 5), Tripped::Open(Duration::from_secs(1)));
+        assert_eq!(breaker.permit(|| 6), Permit::Suspended);
+        assert_eq!(breaker.permit(|| 5 + SECOND), Permit::Trial);
+        assert_eq!(breaker.permit(|| 6 + SECOND), Permit::Suspended);
+        assert!(breaker.succeeded(Permit::Trial));
+        assert_eq!(breaker.permit(|| 7 + SECOND), Permit::Call);
+    }
+
+    #[test]
+    fn backs_off_longer_each_time_up_to_the_longest() {
+        let breaker = breaker();
+        trip(&breaker, 0);
+        let mut now = 10 * SECOND;
+        for seconds in [2, 3, 3] {
+            assert_eq!(breaker.permit(|| now), Permit::Trial);
+            let open = Tripped::Open(Duration::from_secs(seconds));
+            assert_eq!(breaker.failed(Permit::Trial, now), open);
+            now += 10 * SECOND;
+        }
+    }
+
+    #[test]
+    fn failures_far_apart_do_not_open_it() {
+        let breaker = breaker();
+        for n in 0..20 {
+            assert_eq!(breaker.failed(Permit::Call, n * 11 * SECOND), Tripped::No);
+        }
+    }
+
+    #[test]
+    fn a_trial_that_never_ends_does_not_suspend_the_filter_for_ever() {
+        let breaker = breaker();
+        trip(&breaker, 0);
+        assert_eq!(breaker.permit(|| 2 * SECOND), Permit::Trial);
+        assert_eq!(breaker.permit(|| 2 * SECOND + 1), Permit::Suspended);
+        assert_eq!(breaker.permit(|| 4 * SECOND), Permit::Trial);
+    }
+}

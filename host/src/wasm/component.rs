@@ -1,0 +1,319 @@
+//! A plugin's component, compiled: what it exports, what it imports.
+//!
+//! Compiled once for each digest, however many filters use it and however often the
+//! configuration is reloaded.
+
+use std::fmt;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use wasmtime::component::{Component, types::ComponentItem};
+
+use super::cache::CompileCache;
+use super::engine::FilterEngine;
+use super::grants::HostInterface;
+
+/// The version of the contract that this host offers.
+const CONTRACT: &str = "0.1.0";
+
+/// SHA-256 of a `.wasm`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ComponentDigest([u8; 32]);
+
+impl ComponentDigest {
+    /// The digest of these bytes.
+    #[must_use]
+    pub fn of(wasm: &[u8]) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, wasm).as_ref());
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for ComponentDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ComponentDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ComponentDigest({self})")
+    }
+}
+
+/// Which phases a component exports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Phases {
+    /// `request-phase`.
+    pub request: bool,
+    /// `request-body-phase`.
+    pub request_body: bool,
+    /// `response-phase`.
+    pub response: bool,
+    /// `response-body-phase`.
+    pub response_body: bool,
+    /// `log-phase`.
+    pub log: bool,
+}
+
+impl Phases {
+    /// The names of those that are there.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        [
+            (self.request, "request"),
+            (self.request_body, "request-body"),
+            (self.response, "response"),
+            (self.response_body, "response-body"),
+            (self.log, "log"),
+        ]
+        .into_iter()
+        .filter_map(|(there, name)| there.then_some(name))
+    }
+}
+
+/// A compiled component. Cheap to clone.
+#[derive(Clone)]
+pub struct CompiledComponent {
+    digest: ComponentDigest,
+    component: Component,
+    phases: Phases,
+    interfaces: Arc<[HostInterface]>,
+    /// Keeps track of how many filters hold it, for the registry.
+    alive: Arc<()>,
+}
+
+impl fmt::Debug for CompiledComponent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompiledComponent")
+            .field("digest", &self.digest)
+            .field("phases", &self.phases)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a plugin's file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ComponentError {
+    /// Not a `.wasm` at all.
+    #[error("is not WebAssembly: it does not begin with `\\0asm`")]
+    NotWasm,
+    /// A core module.
+    #[error(
+        "is a core module, not a component: build it for `wasm32-wasip2`, or wrap it with `wasm-tools component new`"
+    )]
+    CoreModule,
+    /// It does not compile.
+    #[error("is not a valid component: {0}")]
+    Invalid(String),
+    /// It exports no lifecycle.
+    #[error(
+        "does not export `windlass:filter/lifecycle@{CONTRACT}`: it is a component, but not one for this gateway (it exports {exports})"
+    )]
+    NoLifecycle {
+        /// What it exports.
+        exports: String,
+    },
+    /// An export of ours at another version, or one that is not ours.
+    #[error(
+        "exports `{0}`, which this gateway does not know: it was built for another version of the contract (this one is {CONTRACT})"
+    )]
+    UnknownExport(String),
+    /// It exports no phase.
+    #[error(
+        "exports no phase: a filter exports at least one of `request-phase`, `request-body-phase`, `response-phase`, `response-body-phase`, `log-phase`"
+    )]
+    NoPhase,
+    /// A body phase without the head's phase that asks for it.
+    #[error("exports `{body}` but not `{head}`: the body is asked for by the verdict on the head")]
+    BodyWithoutHead {
+        /// The body phase.
+        body: &'static str,
+        /// The phase that is missing.
+        head: &'static str,
+    },
+    /// An import that nothing offers.
+    #[error(
+        "imports `{0}`, which this gateway does not offer: only `windlass:host` {CONTRACT} and `wasi:` 0.2 can be imported"
+    )]
+    UnknownImport(String),
+}
+
+impl CompiledComponent {
+    /// Compile, or take the machine code from the cache.
+    ///
+    /// # Errors
+    ///
+    /// It is not a component, or not one that this host can run.
+    pub fn compile(
+        engine: &FilterEngine,
+        cache: &CompileCache,
+        digest: ComponentDigest,
+        wasm: &[u8],
+    ) -> Result<Self, ComponentError> {
+        check_header(wasm)?;
+        let component = match cache.load(engine.engine(), digest) {
+            Some(component) => component,
+            None => {
+                let component = Component::new(engine.engine(), wasm)
+                    .map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
+                cache.store(engine.engine(), digest, &component);
+                component
+            }
+        };
+        let phases = read_exports(engine, &component)?;
+        let interfaces = read_imports(engine, &component)?;
+        Ok(Self {
+            digest,
+            component,
+            phases,
+            interfaces: interfaces.into(),
+            alive: Arc::new(()),
+        })
+    }
+
+    /// Its digest.
+    #[must_use]
+    pub fn digest(&self) -> ComponentDigest {
+        self.digest
+    }
+
+    /// The phases that it exports.
+    #[must_use]
+    pub fn phases(&self) -> Phases {
+        self.phases
+    }
+
+    /// The host interfaces that it imports and that need a grant.
+    #[must_use]
+    pub fn interfaces(&self) -> &[HostInterface] {
+        &self.interfaces
+    }
+
+    /// wasmtime's component.
+    pub(super) fn component(&self) -> &Component {
+        &self.component
+    }
+
+    /// Whether anybody but the registry holds it.
+    pub(super) fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.alive) > 1
+    }
+}
+
+/// Tell a component from a core module and from anything else, before the compiler sees it.
+fn check_header(wasm: &[u8]) -> Result<(), ComponentError> {
+    match wasm.get(..8) {
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
+        Some([0, b'a', b's', b'm', 1, 0, 0, 0]) => Err(ComponentError::CoreModule),
+        Some([0, b'a', b's', b'm', ..]) => Err(ComponentError::Invalid(
+            "its version is not one that this gateway knows".into(),
+        )),
+        Some(_) | None => Err(ComponentError::NotWasm),
+    }
+}
+
+fn read_exports(engine: &FilterEngine, component: &Component) -> Result<Phases, ComponentError> {
+    let mut phases = Phases::default();
+    let mut lifecycle = false;
+    let mut names = Vec::new();
+    for (name, item) in component.component_type().exports(engine.engine()) {
+        names.push(format!("`{name}`"));
+        let Some(ours) = name.strip_prefix("windlass:filter/") else {
+            continue;
+        };
+        let (interface, version) = ours.split_once('@').unwrap_or((ours, ""));
+        if !matches!(item.ty, ComponentItem::ComponentInstance(_)) || version != CONTRACT {
+            return Err(ComponentError::UnknownExport(name.to_owned()));
+        }
+        match interface {
+            "lifecycle" => lifecycle = true,
+            "request-phase" => phases.request = true,
+            "request-body-phase" => phases.request_body = true,
+            "response-phase" => phases.response = true,
+            "response-body-phase" => phases.response_body = true,
+            "log-phase" => phases.log = true,
+            _ => return Err(ComponentError::UnknownExport(name.to_owned())),
+        }
+    }
+    if !lifecycle {
+        let exports = if names.is_empty() {
+            "nothing".to_owned()
+        } else {
+            names.join(", ")
+        };
+        return Err(ComponentError::NoLifecycle { exports });
+    }
+    check_phases(phases)
+}
+
+fn check_phases(phases: Phases) -> Result<Phases, ComponentError> {
+    if phases.names().next().is_none() {
+        return Err(ComponentError::NoPhase);
+    }
+    if phases.request_body && !phases.request {
+        return Err(ComponentError::BodyWithoutHead {
+            body: "request-body-phase",
+            head: "request-phase",
+        });
+    }
+    if phases.response_body && !phases.response {
+        return Err(ComponentError::BodyWithoutHead {
+            body: "response-body-phase",
+            head: "response-phase",
+        });
+    }
+    Ok(phases)
+}
+
+fn read_imports(
+    engine: &FilterEngine,
+    component: &Component,
+) -> Result<Vec<HostInterface>, ComponentError> {
+    let mut interfaces = Vec::new();
+    for (name, _) in component.component_type().imports(engine.engine()) {
+        let unknown = || ComponentError::UnknownImport(name.to_owned());
+        let (path, version) = name.split_once('@').ok_or_else(unknown)?;
+        if path.starts_with("wasi:") && version.starts_with("0.2.") {
+            continue;
+        }
+        let interface = path.strip_prefix("windlass:host/").ok_or_else(unknown)?;
+        if version != CONTRACT {
+            return Err(unknown());
+        }
+        match (interface, HostInterface::find(interface)) {
+            ("types" | "exchange" | "log", _) => {}
+            (_, Some(interface)) => interfaces.push(interface),
+            (_, None) => return Err(unknown()),
+        }
+    }
+    Ok(interfaces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_no_component_is_told_what_it_is() {
+        assert!(matches!(
+            check_header(b"GIF89a.."),
+            Err(ComponentError::NotWasm)
+        ));
+        assert!(matches!(check_header(b""), Err(ComponentError::NotWasm)));
+        let module = check_header(b"\0asm\x01\0\0\0rest");
+        assert!(matches!(module, Err(ComponentError::CoreModule)));
+        assert!(check_header(b"\0asm\x0d\0\x01\0").is_ok());
+    }
+
+    #[test]
+    fn a_body_phase_needs_the_phase_that_asks_for_the_body() {
+        let phases = Phases {
+            response_body: true,
+            log: true,
+            ..Phases::default()
+        };
+        let error = check_phases(phases).unwrap_err().to_string();
+        assert!(error.contains("`response-phase`"), "{error}");
+    }
+}

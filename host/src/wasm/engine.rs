@@ -1,0 +1,202 @@
+//! The engine that all filters share, and the totals that it lives within.
+//!
+//! One engine a process, made at the start and never replaced: a reload brings new components
+//! and new instances, not a new engine. Its totals are therefore fixed, and running out of them
+//! is an error that names the key to raise, not a crash.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+
+/// How often the epoch moves on: how soon an endless loop is noticed, and how exact CPU limits
+/// are.
+pub const EPOCH_TICK: Duration = Duration::from_millis(1);
+
+/// Stack that guest code may use. Worker threads must have more than this.
+pub const GUEST_STACK: usize = 512 * 1024;
+
+/// The most elements of one guest table. Python's and Go's runtimes hold some thousands.
+pub const MAX_TABLE_ELEMENTS: usize = 20_000;
+
+/// Core instances, memories and tables that one component may have: adapters and shared
+/// libraries are instances of their own.
+const CORE_INSTANCES: u32 = 20;
+const MEMORIES: u32 = 2;
+const TABLES: u32 = 4;
+
+/// Totals of the filter engine.
+#[derive(Debug, Clone, Copy)]
+pub struct EngineLimits {
+    /// The most component instances at once.
+    pub max_instances: u32,
+    /// The largest linear memory that one filter may be allowed. Bytes.
+    pub max_memory: u64,
+    /// The linear memory of all instances together. Bytes.
+    pub memory: u64,
+}
+
+/// The engine, its ticker and its memory budget. Cheap to clone.
+#[derive(Clone)]
+pub struct FilterEngine {
+    engine: Engine,
+    budget: Arc<MemoryBudget>,
+}
+
+impl FilterEngine {
+    /// Make the engine and start its ticker.
+    ///
+    /// # Errors
+    ///
+    /// The system cannot reserve the address space, or start a thread.
+    pub fn start(limits: EngineLimits) -> Result<Self, EngineError> {
+        let engine = Engine::new(&config(limits)).map_err(|error| EngineError::Reserve {
+            instances: limits.max_instances,
+            source: error.into(),
+        })?;
+        let ticking = engine.weak();
+        thread::Builder::new()
+            .name("windlass-epoch".into())
+            .spawn(move || {
+                while let Some(engine) = ticking.upgrade() {
+                    engine.increment_epoch();
+                    drop(engine);
+                    thread::sleep(EPOCH_TICK);
+                }
+            })
+            .map_err(EngineError::Ticker)?;
+        Ok(Self {
+            engine,
+            budget: Arc::new(MemoryBudget::new(limits.memory)),
+        })
+    }
+
+    /// wasmtime's engine.
+    #[must_use]
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What all instances' linear memories share.
+    #[must_use]
+    pub fn budget(&self) -> &Arc<MemoryBudget> {
+        &self.budget
+    }
+}
+
+impl std::fmt::Debug for FilterEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FilterEngine")
+            .field("budget", &self.budget)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why the engine cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The address space could not be reserved.
+    #[error(
+        "cannot reserve room for {instances} filter instances: lower `[wasm] max_instances` or `max_memory`"
+    )]
+    Reserve {
+        /// How many were asked for.
+        instances: u32,
+        /// What the engine said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The ticker's thread did not start.
+    #[error("cannot start the thread that watches the CPU limits of filters")]
+    Ticker(#[source] std::io::Error),
+}
+
+/// The engine's settings. Concurrency support is off: it costs half a microsecond a call, and
+/// the contract has no `async`, `stream` or `future`.
+fn config(limits: EngineLimits) -> Config {
+    let instances = limits.max_instances;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances)
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES))
+        .total_memories(instances.saturating_mul(MEMORIES))
+        .total_tables(instances.saturating_mul(TABLES))
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .max_component_instance_size(1 << 20)
+        .max_core_instance_size(1 << 20)
+        .table_elements(MAX_TABLE_ELEMENTS)
+        .max_memory_size(usize::try_from(limits.max_memory).unwrap_or(usize::MAX))
+        .linear_memory_keep_resident(128 * 1024)
+        .table_keep_resident(16 * 1024);
+    let mut config = Config::new();
+    config
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(GUEST_STACK)
+        .cranelift_opt_level(OptLevel::Speed)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// What the linear memories of all instances may hold together.
+#[derive(Debug)]
+pub struct MemoryBudget {
+    limit: u64,
+    used: AtomicU64,
+}
+
+impl MemoryBudget {
+    /// A budget of this many bytes.
+    #[must_use]
+    pub fn new(limit: u64) -> Self {
+        Self {
+            limit,
+            used: AtomicU64::new(0),
+        }
+    }
+
+    /// Take bytes; false when they are not there.
+    #[must_use]
+    pub fn take(&self, bytes: u64) -> bool {
+        self.used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(bytes).filter(|sum| *sum <= self.limit)
+            })
+            .is_ok()
+    }
+
+    /// Give back what was taken.
+    pub fn give_back(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// What is taken now. Bytes.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// What there is in all. Bytes.
+    #[must_use]
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_gives_no_more_than_it_has() {
+        let budget = MemoryBudget::new(100);
+        assert!(budget.take(60));
+        assert!(!budget.take(41));
+        assert!(budget.take(40));
+        budget.give_back(60);
+        assert_eq!(budget.used(), 40);
+        assert!(!budget.take(u64::MAX));
+    }
+}

@@ -1,0 +1,89 @@
+//! Why a call of a filter gave no verdict.
+
+use wasmtime::Trap;
+
+use super::cpu::CpuSpent;
+use super::memory::MemoryRefused;
+use super::state::{Overdrawn, State};
+
+/// What went wrong in a call. The text tells the plugin's author where to look.
+#[derive(Debug, thiserror::Error)]
+pub enum CallFailure {
+    /// Used up its CPU time.
+    #[error(transparent)]
+    Cpu(#[from] CpuSpent),
+    /// Called too often, or kept too much.
+    #[error(transparent)]
+    Overdrawn(#[from] Overdrawn),
+    /// Trapped, after it was refused memory.
+    #[error("trapped after it was refused memory: it {refused}")]
+    Memory {
+        /// Why it was refused.
+        refused: MemoryRefused,
+    },
+    /// Trapped.
+    #[error("trapped: {reason}")]
+    Trap {
+        /// The trap, without the engine's framing.
+        reason: String,
+        /// The guest's stack, for the debug log.
+        backtrace: String,
+    },
+    /// Gave something that is not a verdict: an illegal status or field.
+    #[error("gave a response that cannot be sent: {0}")]
+    Verdict(String),
+    /// Routed to an upstream that it is not granted.
+    #[error(
+        "routed to upstream `{0}`, which it is not granted: add it to `upstreams` in its `allow`"
+    )]
+    Upstream(String),
+    /// Is not called for a while.
+    #[error("is suspended after repeated failures")]
+    Suspended,
+    /// An attribute that it requires is not there.
+    #[error("attribute `{0}`, which it requires, was not set by the filters before it")]
+    MissingAttribute(String),
+}
+
+impl CallFailure {
+    /// What kind of failure, for metrics: a stable word.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Cpu(_) => "cpu",
+            Self::Overdrawn(_) => "overdrawn",
+            Self::Memory { .. } => "memory",
+            Self::Trap { .. } => "trap",
+            Self::Verdict(_) => "verdict",
+            Self::Upstream(_) => "upstream",
+            Self::Suspended => "suspended",
+            Self::MissingAttribute(_) => "missing_attribute",
+        }
+    }
+
+    /// Read an error of the engine.
+    pub(super) fn from_error(error: wasmtime::Error, state: &State) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(failure) => return failure,
+            Err(error) => error,
+        };
+        if let Some(spent) = error.downcast_ref::<CpuSpent>() {
+            return Self::Cpu(*spent);
+        }
+        if let Some(overdrawn) = error.downcast_ref::<Overdrawn>() {
+            return Self::Overdrawn(*overdrawn);
+        }
+        if let Some(refused) = state.memory.refused() {
+            return Self::Memory { refused };
+        }
+        let backtrace = error
+            .downcast_ref::<wasmtime::WasmBacktrace>()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let reason = match error.downcast_ref::<Trap>() {
+            Some(trap) => trap.to_string(),
+            None => error.root_cause().to_string(),
+        };
+        Self::Trap { reason, backtrace }
+    }
+}

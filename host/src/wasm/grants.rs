@@ -1,0 +1,123 @@
+//! What a filter may use: the operator's `allow`, deny by default.
+
+use std::sync::Arc;
+
+/// A host interface that needs a grant. `exchange` and `log` need none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum HostInterface {
+    /// `cache`.
+    Cache,
+    /// `crypto`.
+    Crypto,
+    /// `keys`.
+    Keys,
+    /// `limits`.
+    Limits,
+    /// `metrics`.
+    Metrics,
+}
+
+impl HostInterface {
+    /// All that need a grant.
+    pub const ALL: &'static [Self] = &[
+        Self::Cache,
+        Self::Crypto,
+        Self::Keys,
+        Self::Limits,
+        Self::Metrics,
+    ];
+
+    /// Its name, in the contract and in `allow`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cache => "cache",
+            Self::Crypto => "crypto",
+            Self::Keys => "keys",
+            Self::Limits => "limits",
+            Self::Metrics => "metrics",
+        }
+    }
+
+    /// The interface of this name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|interface| interface.name() == name)
+    }
+}
+
+/// What one filter may use.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Grants {
+    /// Host interfaces, by name.
+    pub interfaces: Vec<&'static str>,
+    /// Attributes that it may write: exact names, or `prefix.*`.
+    pub attributes: Vec<String>,
+    /// Upstreams that it may route to.
+    pub upstreams: Vec<Arc<str>>,
+    /// Secrets that it may use.
+    pub secrets: Vec<Arc<str>>,
+}
+
+impl Grants {
+    /// Whether a host interface may be called.
+    #[must_use]
+    pub fn interface(&self, interface: HostInterface) -> bool {
+        self.interfaces.contains(&interface.name())
+    }
+
+    /// Whether an attribute may be written. What belongs to the host may not, whatever is
+    /// granted.
+    #[must_use]
+    pub fn attribute(&self, name: &str) -> bool {
+        !crate::context::is_host_fact(name)
+            && self
+                .attributes
+                .iter()
+                .any(|pattern| match pattern.strip_suffix('*') {
+                    Some(prefix) => name.starts_with(prefix),
+                    None => name == pattern,
+                })
+    }
+
+    /// The upstream of this name, if it may be routed to.
+    #[must_use]
+    pub fn upstream(&self, name: &str) -> Option<&Arc<str>> {
+        self.upstreams.iter().find(|granted| &***granted == name)
+    }
+
+    /// Whether a secret may be used.
+    #[must_use]
+    pub fn secret(&self, name: &str) -> bool {
+        self.secrets.iter().any(|granted| &**granted == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_granted_by_default_and_host_facts_never() {
+        let none = Grants::default();
+        assert!(!none.attribute("consumer.id"));
+        assert!(!none.interface(HostInterface::Keys));
+        let all = Grants {
+            attributes: vec!["*".into()],
+            ..Grants::default()
+        };
+        assert!(all.attribute("consumer.id"));
+        assert!(!all.attribute("client.ip"));
+        let some = Grants {
+            attributes: vec!["consumer.*".into(), "tier".into()],
+            ..Grants::default()
+        };
+        assert!(some.attribute("consumer.id"));
+        assert!(some.attribute("tier"));
+        assert!(!some.attribute("tier.x"));
+        assert!(!some.attribute("consumers"));
+    }
+}

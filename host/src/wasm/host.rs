@@ -1,0 +1,31 @@
+//! The host interfaces, one file each: what `wit/deps/windlass-host` promises, kept.
+//!
+//! Each function first counts its call against the phase's account; what stays in the host is
+//! counted too. An error of Rust's `Result` here is a trap of the guest; a refusal that the
+//! contract knows is a value.
+
+mod cache;
+mod crypto;
+pub(super) mod exchange;
+mod keys;
+mod limits;
+mod log;
+mod metrics;
+
+use super::state::State;
+
+impl super::bindings::types::Host for State {}
+
+/// Windlass host interfaces other than `log` are for phases, not for `configure`.
+fn in_phase(state: &State) -> wasmtime::Result<()> {
+    if state.exchange.is_none() {
+        wasmtime::bail!("called a host interface while no exchange was there (in `configure`?)");
+    }
+    Ok(())
+}
+
+/// The clock of caches: milliseconds that never step.
+fn now_ms(state: &State) -> u64 {
+    let services = state.services.as_ref();
+    services.map_or(0, |services| services.clock.now().monotonic_ms())
+}

@@ -1,0 +1,40 @@
+//! `windlass:host/cache`.
+
+use wasmtime::Result;
+
+use super::super::bindings::cache::Host;
+use super::super::state::State;
+
+impl Host for State {
+    fn get(&mut self, key: String) -> Result<Option<Vec<u8>>> {
+        self.charge_call()?;
+        super::in_phase(self)?;
+        let value = self.own.cache.find(&key, super::now_ms(self));
+        Ok(value.map(|value| value.to_vec()))
+    }
+
+    fn put(&mut self, key: String, value: Vec<u8>, ttl_ms: u64) -> Result<bool> {
+        self.charge_call()?;
+        super::in_phase(self)?;
+        Ok(self
+            .own
+            .cache
+            .put(&key, &value, ttl_ms, super::now_ms(self)))
+    }
+
+    fn delete(&mut self, key: String) -> Result<()> {
+        self.charge_call()?;
+        super::in_phase(self)?;
+        self.own.cache.delete(&key);
+        Ok(())
+    }
+
+    fn increment(&mut self, key: String, delta: i64, ttl_ms: u64) -> Result<i64> {
+        self.charge_call()?;
+        super::in_phase(self)?;
+        Ok(self
+            .own
+            .cache
+            .increment(&key, delta, ttl_ms, super::now_ms(self)))
+    }
+}

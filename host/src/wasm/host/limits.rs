@@ -1,0 +1,98 @@
+//! `windlass:host/limits`.
+
+use wasmtime::Result;
+
+use super::super::bindings::limits::{
+    Bound as WitBound, Decision as WitDecision, Host, Level as WitLevel,
+};
+use super::super::state::State;
+use crate::store::limits::{Bound, Decision, Level};
+
+impl From<Bound> for WitBound {
+    fn from(bound: Bound) -> Self {
+        match bound {
+            Bound::Method => Self::Method,
+            Bound::Plan => Self::Plan,
+            Bound::Quota => Self::Quota,
+            Bound::Route => Self::Route,
+            Bound::Gateway => Self::Gateway,
+            Bound::Unavailable => Self::Unavailable,
+        }
+    }
+}
+
+impl From<Level> for WitLevel {
+    fn from(level: Level) -> Self {
+        Self {
+            limit: level.limit,
+            remaining: level.remaining,
+            window_ms: level.window_ms,
+            reset_ms: level.reset_ms,
+        }
+    }
+}
+
+impl State {
+    /// Keep what a decision took with the exchange, for `give-back`.
+    fn keep(&mut self, decision: Decision) -> WitDecision {
+        let ticket = match &mut self.exchange {
+            Some(exchange) => exchange.tickets.keep(decision.ticket),
+            None => 0,
+        };
+        WitDecision {
+            allowed: decision.allowed,
+            refused_by: decision.refused_by.map(WitBound::from),
+            retry_after_ms: decision.retry_after_ms,
+            rate: decision.rate.map(WitLevel::from),
+            quota: decision.quota.map(WitLevel::from),
+            ticket,
+        }
+    }
+}
+
+impl Host for State {
+    fn take(&mut self, plan: String, key: String, cost: u64) -> Result<Option<WitDecision>> {
+        self.charge_call()?;
+        super::in_phase(self)?;
+        let Some(services) = &self.services else {
+            return Ok(None);
+        };
+        let Some(plan) = services.plans.find(&plan) else {
+            return Ok(None);
+        };
+        let decision = services.limits.take(plan, &key, cost, services.clock.now());
+        Ok(Some(self.keep(decision)))
+    }
+
+    fn take_inline(
+        &mut self,
+        key: String,
+        cost: u64,
+        capacity: u64,
+        refill_per_second: f64,
+    ) -> Result<WitDecision> {
+        self.charge_call()?;
+        super::in_phase(self)?;
+        let Some(services) = &self.services else {
+            wasmtime::bail!("called `limits.take-inline` outside of an exchange");
+        };
+        let scope = services.limits.scope(&self.name);
+        let now = services.clock.now();
+        let limits = services.limits.clone();
+        let decision = limits.take_inline(scope, &key, cost, capacity, refill_per_second, now);
+        Ok(self.keep(decision))
+    }
+
+    fn give_back(&mut self, ticket: u64) -> Result<()> {
+        self.charge_call()?;
+        super::in_phase(self)?;
+        let redeemed = self
+            .exchange
+            .as_mut()
+            .and_then(|exchange| exchange.tickets.redeem(ticket));
+        if let (Some(ticket), Some(services)) = (redeemed, &self.services) {
+            services.limits.give_back(ticket);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,322 @@
+//! One live instantiation of a filter's component: a store, its exports, its settings.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderMap;
+use wasmtime::component::{Instance as WasmInstance, InstancePre};
+use wasmtime::{Engine, Store, UpdateDeadline};
+
+use super::bindings::lifecycle::{Diagnostic, PluginInfo, Setup};
+use super::bindings::{
+    lifecycle, log_phase, request_body_phase, request_phase, response_body_phase, response_phase,
+};
+use super::component::Phases;
+use super::failure::CallFailure;
+use super::piece::Piece;
+use super::services::Services;
+use super::state::{Phase, State};
+use super::verdict::{self, PieceVerdict, RequestVerdict, ResponseVerdict};
+use crate::context::Exchange;
+
+/// Where a component's exports are, looked up once.
+pub struct Exports {
+    lifecycle: lifecycle::GuestIndices,
+    request: Option<request_phase::GuestIndices>,
+    request_body: Option<request_body_phase::GuestIndices>,
+    response: Option<response_phase::GuestIndices>,
+    response_body: Option<response_body_phase::GuestIndices>,
+    log: Option<log_phase::GuestIndices>,
+}
+
+impl Exports {
+    /// Look them up.
+    ///
+    /// # Errors
+    ///
+    /// An interface lacks a function.
+    pub fn find(instance: &InstancePre<State>, phases: Phases) -> wasmtime::Result<Self> {
+        macro_rules! when {
+            ($there:expr, $interface:ident) => {
+                $there
+                    .then(|| $interface::GuestIndices::new(instance))
+                    .transpose()?
+            };
+        }
+        Ok(Self {
+            lifecycle: lifecycle::GuestIndices::new(instance)?,
+            request: when!(phases.request, request_phase),
+            request_body: when!(phases.request_body, request_body_phase),
+            response: when!(phases.response, response_phase),
+            response_body: when!(phases.response_body, response_body_phase),
+            log: when!(phases.log, log_phase),
+        })
+    }
+}
+
+/// The exports of one instance.
+struct Guests {
+    lifecycle: lifecycle::Guest,
+    request: Option<request_phase::Guest>,
+    request_body: Option<request_body_phase::Guest>,
+    response: Option<response_phase::Guest>,
+    response_body: Option<response_body_phase::Guest>,
+    log: Option<log_phase::Guest>,
+}
+
+/// One call of a phase: what comes with the exchange.
+pub struct Call<'a> {
+    /// The exchange; comes back with the result.
+    pub exchange: Box<Exchange>,
+    /// The filter's place in the chain.
+    pub place: u16,
+    /// Keys, plans and secrets of the exchange's configuration.
+    pub services: &'a Arc<Services>,
+}
+
+/// What comes with a body call.
+pub struct BodyCall<'a> {
+    /// The bytes in hand; what the filter made of them comes back.
+    pub piece: &'a mut Piece,
+    /// The message's trailers, in its last call.
+    pub trailers: &'a mut Option<HeaderMap>,
+    /// Whether it is the last call.
+    pub last: bool,
+    /// Whether the head is still held back.
+    pub head_open: bool,
+    /// Becomes true when the filter edits the piece.
+    pub edited: &'a mut bool,
+    /// The most that edits may make of the piece. Bytes.
+    pub cap: u64,
+}
+
+/// What a call gives: the exchange, and the verdict or why there is none.
+pub type Called<V> = (Box<Exchange>, Result<V, CallFailure>);
+
+/// A live instance.
+pub struct Instance {
+    store: Store<State>,
+    guests: Guests,
+    cpu: Duration,
+    /// When it was made.
+    born: Instant,
+    /// Calls until it is given up.
+    calls_left: u32,
+    /// What it held when it was configured. Bytes.
+    configured_memory: u64,
+}
+
+impl Instance {
+    /// Instantiate; the start function runs within the allowance.
+    ///
+    /// # Errors
+    ///
+    /// It trapped, was too slow, or there is no room.
+    pub fn start(
+        engine: &Engine,
+        pre: &InstancePre<State>,
+        exports: &Exports,
+        state: State,
+        start_cpu: Duration,
+        cpu: Duration,
+        calls: u32,
+    ) -> Result<Self, CallFailure> {
+        let mut store = Store::new(engine, state);
+        store.limiter(|state| &mut state.memory);
+        store.epoch_deadline_callback(|mut store| {
+            store.data_mut().cpu.tick()?;
+            Ok(UpdateDeadline::Continue(1))
+        });
+        store.data_mut().cpu.arm(start_cpu);
+        store.set_epoch_deadline(1);
+        let guests = pre
+            .instantiate(&mut store)
+            .and_then(|instance| exports.load(&mut store, &instance))
+            .map_err(|error| CallFailure::from_error(error, store.data()))?;
+        Ok(Self {
+            store,
+            guests,
+            cpu,
+            born: Instant::now(),
+            calls_left: calls,
+            configured_memory: 0,
+        })
+    }
+
+    /// Call `describe`.
+    ///
+    /// # Errors
+    ///
+    /// It trapped or was too slow.
+    pub fn describe(&mut self) -> Result<PluginInfo, CallFailure> {
+        self.store.data_mut().phase = Phase::Configure;
+        let info = self.guests.lifecycle.call_describe(&mut self.store);
+        self.ended(info)
+    }
+
+    /// Call `configure`.
+    ///
+    /// # Errors
+    ///
+    /// Outer: it trapped or was too slow. Inner: it does not like the settings.
+    pub fn configure(
+        &mut self,
+        settings: &str,
+    ) -> Result<Result<Setup, Vec<Diagnostic>>, CallFailure> {
+        self.store.data_mut().phase = Phase::Configure;
+        let setup = self
+            .guests
+            .lifecycle
+            .call_configure(&mut self.store, settings);
+        let setup = self.ended(setup)?;
+        self.configured_memory = self.store.data().memory.held();
+        Ok(setup)
+    }
+
+    fn ended<T>(&mut self, result: wasmtime::Result<T>) -> Result<T, CallFailure> {
+        let state = self.store.data_mut();
+        state.phase = Phase::Idle;
+        state.output.flush();
+        result.map_err(|error| CallFailure::from_error(error, self.store.data()))
+    }
+
+    /// Whether it may serve again, by its calls and its growth.
+    #[must_use]
+    pub fn is_fit(&self, max_growth: u64) -> bool {
+        let held = self.store.data().memory.held();
+        self.calls_left > 0 && held.saturating_sub(self.configured_memory) <= max_growth
+    }
+
+    /// How long ago it was made.
+    #[must_use]
+    pub fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.born)
+    }
+
+    /// Call `on-request`.
+    pub fn on_request(&mut self, call: Call<'_>) -> Called<RequestVerdict> {
+        self.phase(call, Phase::Request, |guests, store| {
+            let verdict = present(&guests.request)?.call_on_request(&mut *store)?;
+            Ok(verdict::request(verdict, store.data_mut())?)
+        })
+    }
+
+    /// Call `on-response`.
+    pub fn on_response(&mut self, call: Call<'_>) -> Called<ResponseVerdict> {
+        self.phase(call, Phase::Response, |guests, store| {
+            let verdict = present(&guests.response)?.call_on_response(&mut *store)?;
+            Ok(verdict::response(verdict, store.data_mut())?)
+        })
+    }
+
+    /// Call `on-log`.
+    pub fn on_log(&mut self, call: Call<'_>) -> Called<()> {
+        self.phase(call, Phase::Log, |guests, store| {
+            present(&guests.log)?.call_on_log(store)
+        })
+    }
+
+    /// Call `on-request-body`.
+    pub fn on_request_body(&mut self, call: Call<'_>, body: BodyCall<'_>) -> Called<PieceVerdict> {
+        let phase = Phase::RequestBody {
+            head_open: body.head_open,
+        };
+        self.body_phase(call, body, phase, |guests, store, len, last| {
+            let guest = present(&guests.request_body)?;
+            Ok(verdict::piece(
+                guest.call_on_request_body(store, len, last)?,
+            )?)
+        })
+    }
+
+    /// Call `on-response-body`.
+    pub fn on_response_body(&mut self, call: Call<'_>, body: BodyCall<'_>) -> Called<PieceVerdict> {
+        let phase = Phase::ResponseBody {
+            head_open: body.head_open,
+        };
+        self.body_phase(call, body, phase, |guests, store, len, last| {
+            let guest = present(&guests.response_body)?;
+            Ok(verdict::piece(
+                guest.call_on_response_body(store, len, last)?,
+            )?)
+        })
+    }
+
+    fn body_phase(
+        &mut self,
+        call: Call<'_>,
+        body: BodyCall<'_>,
+        phase: Phase,
+        run: impl FnOnce(&Guests, &mut Store<State>, u64, bool) -> wasmtime::Result<PieceVerdict>,
+    ) -> Called<PieceVerdict> {
+        let len = body.piece.len();
+        let last = body.last;
+        let state = self.store.data_mut();
+        state.piece = std::mem::take(body.piece);
+        state.trailers = body.trailers.take();
+        state.body_cap = body.cap;
+        let called = self.phase(call, phase, |guests, store| run(guests, store, len, last));
+        let state = self.store.data_mut();
+        *body.piece = std::mem::take(&mut state.piece);
+        *body.trailers = state.trailers.take();
+        *body.edited |= state.piece_edited && called.1.is_ok();
+        called
+    }
+
+    /// Arm, call, and keep or undo the edits.
+    #[inline]
+    fn phase<V>(
+        &mut self,
+        call: Call<'_>,
+        phase: Phase,
+        run: impl FnOnce(&Guests, &mut Store<State>) -> wasmtime::Result<V>,
+    ) -> Called<V> {
+        self.calls_left = self.calls_left.saturating_sub(1);
+        let state = self.store.data_mut();
+        state.cpu.arm(self.cpu);
+        match &state.services {
+            Some(services) if Arc::ptr_eq(services, call.services) => {}
+            Some(_) | None => state.services = Some(call.services.clone()),
+        }
+        state.enter(phase, call.place, call.exchange);
+        self.store.set_epoch_deadline(1);
+        let result = run(&self.guests, &mut self.store);
+        let state = self.store.data_mut();
+        #[expect(
+            clippy::expect_used,
+            reason = "`enter` put it there a few lines above and nothing but `leave` takes it"
+        )]
+        let exchange = state.leave(result.is_ok()).expect("an exchange");
+        let result = result.map_err(|error| CallFailure::from_error(error, self.store.data()));
+        (exchange, result)
+    }
+}
+
+impl Exports {
+    fn load(&self, store: &mut Store<State>, instance: &WasmInstance) -> wasmtime::Result<Guests> {
+        macro_rules! load {
+            ($indices:expr) => {
+                match &$indices {
+                    Some(indices) => Some(indices.load(&mut *store, instance)?),
+                    None => None,
+                }
+            };
+        }
+        Ok(Guests {
+            lifecycle: self.lifecycle.load(&mut *store, instance)?,
+            request: load!(self.request),
+            request_body: load!(self.request_body),
+            response: load!(self.response),
+            response_body: load!(self.response_body),
+            log: load!(self.log),
+        })
+    }
+}
+
+/// A phase that the chain calls is one that the component exports: [`Phases`] is read from the
+/// same list. Were it not, the call fails like any other.
+fn present<T>(guest: &Option<T>) -> wasmtime::Result<&T> {
+    guest
+        .as_ref()
+        .ok_or_else(|| wasmtime::Error::msg("called a phase that it does not export"))
+}

@@ -1,0 +1,99 @@
+//! What a component imports, linked: imports that are granted work, those that are not are stubs
+//! that trap.
+
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{HasSelf, InstancePre, Linker};
+use wasmtime::{Result, bail};
+
+use super::bindings::{cache, crypto, exchange, keys, limits, log, metrics, types};
+use super::component::CompiledComponent;
+use super::engine::FilterEngine;
+use super::grants::{Grants, HostInterface};
+use super::state::State;
+use super::wasi;
+
+/// A component with all its imports in place.
+pub struct Linked {
+    /// Ready to be instantiated.
+    pub instance_pre: InstancePre<State>,
+    /// WASI interfaces whose functions trap.
+    pub stubbed: Vec<String>,
+    /// Host interfaces that it imports and was not granted.
+    pub denied: Vec<HostInterface>,
+}
+
+/// Link a component for a filter with these grants.
+///
+/// # Errors
+///
+/// The types of an import are not those of the contract.
+pub fn link(
+    engine: &FilterEngine,
+    component: &CompiledComponent,
+    grants: &Grants,
+) -> Result<Linked> {
+    let mut linker = Linker::<State>::new(engine.engine());
+    types::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    exchange::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    let mut denied = Vec::new();
+    for interface in component.interfaces() {
+        if grants.interface(*interface) {
+            offer(&mut linker, *interface)?;
+        } else {
+            denied.push(*interface);
+            deny(&mut linker, engine, component, *interface)?;
+        }
+    }
+    let stubbed = wasi::link(&mut linker, component.component())?;
+    Ok(Linked {
+        instance_pre: linker.instantiate_pre(component.component())?,
+        stubbed,
+        denied,
+    })
+}
+
+fn offer(linker: &mut Linker<State>, interface: HostInterface) -> Result<()> {
+    match interface {
+        HostInterface::Cache => cache::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
+        HostInterface::Crypto => crypto::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
+        HostInterface::Keys => keys::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
+        HostInterface::Limits => limits::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
+        HostInterface::Metrics => metrics::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
+    }
+}
+
+/// Link every function of an interface as a trap that names the missing grant.
+fn deny(
+    linker: &mut Linker<State>,
+    engine: &FilterEngine,
+    component: &CompiledComponent,
+    interface: HostInterface,
+) -> Result<()> {
+    let prefix = format!("windlass:host/{}@", interface.name());
+    for (name, item) in component
+        .component()
+        .component_type()
+        .imports(engine.engine())
+    {
+        let ComponentItem::ComponentInstance(instance) = item.ty else {
+            continue;
+        };
+        if !name.starts_with(&prefix) {
+            continue;
+        }
+        let mut linked = linker.instance(name)?;
+        for (function, item) in instance.exports(engine.engine()) {
+            if matches!(item.ty, ComponentItem::ComponentFunc(_)) {
+                let called = format!("{}.{function}", interface.name());
+                let grant = interface.name();
+                linked.func_new(function, move |_, _, _, _| {
+                    bail!(
+                        "called `{called}`, which it is not granted: add `interfaces = [\"{grant}\"]` to its `allow`"
+                    )
+                })?;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! The linear memory of one instance: its own cap, and its share of the process's budget.
+
+use std::sync::Arc;
+
+use wasmtime::ResourceLimiter;
+
+use super::engine::{MAX_TABLE_ELEMENTS, MemoryBudget};
+
+/// What an instance holds. Gives it back when it drops.
+#[derive(Debug)]
+pub struct MemoryAccount {
+    cap: u64,
+    held: u64,
+    budget: Arc<MemoryBudget>,
+    refused: Option<MemoryRefused>,
+}
+
+/// Why memory was refused last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MemoryRefused {
+    /// The instance's own cap.
+    #[error("wanted more than its {cap} bytes of memory: raise `limits.memory` if it needs more")]
+    Cap {
+        /// The cap.
+        cap: u64,
+    },
+    /// The process's budget.
+    #[error("the memory of all filters together is used up: raise `[wasm] memory`")]
+    Budget,
+    /// A table.
+    #[error("wanted a table of more than {MAX_TABLE_ELEMENTS} elements")]
+    Table,
+}
+
+impl MemoryAccount {
+    /// An account with this cap.
+    #[must_use]
+    pub fn new(cap: u64, budget: Arc<MemoryBudget>) -> Self {
+        Self {
+            cap,
+            held: 0,
+            budget,
+            refused: None,
+        }
+    }
+
+    /// What the instance holds. Bytes.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// Why memory was refused last, if it was.
+    #[must_use]
+    pub fn refused(&self) -> Option<MemoryRefused> {
+        self.refused
+    }
+
+    fn grow(&mut self, by: u64) -> Result<(), MemoryRefused> {
+        if self.held.saturating_add(by) > self.cap {
+            return Err(MemoryRefused::Cap { cap: self.cap });
+        }
+        if !self.budget.take(by) {
+            return Err(MemoryRefused::Budget);
+        }
+        self.held += by;
+        Ok(())
+    }
+}
+
+impl Drop for MemoryAccount {
+    fn drop(&mut self) {
+        self.budget.give_back(self.held);
+    }
+}
+
+impl ResourceLimiter for MemoryAccount {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let by = desired.saturating_sub(current) as u64;
+        match self.grow(by) {
+            Ok(()) => Ok(true),
+            Err(refused) => {
+                self.refused = Some(refused);
+                Ok(false)
+            }
+        }
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired > MAX_TABLE_ELEMENTS {
+            self.refused = Some(MemoryRefused::Table);
+            return Ok(false);
+        }
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_gives_back_what_it_held() {
+        let budget = Arc::new(MemoryBudget::new(100));
+        let mut account = MemoryAccount::new(60, budget.clone());
+        assert!(account.memory_growing(0, 50, None).unwrap());
+        assert!(!account.memory_growing(50, 70, None).unwrap());
+        assert_eq!(account.refused(), Some(MemoryRefused::Cap { cap: 60 }));
+        let mut other = MemoryAccount::new(60, budget.clone());
+        assert!(!other.memory_growing(0, 60, None).unwrap());
+        assert_eq!(other.refused(), Some(MemoryRefused::Budget));
+        drop(account);
+        assert!(other.memory_growing(0, 60, None).unwrap());
+    }
+}

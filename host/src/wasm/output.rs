@@ -1,0 +1,76 @@
+//! Standard output and error of a guest, as log lines.
+
+use std::sync::Arc;
+
+/// The longest line; beyond it, it is cut.
+const MAX_LINE: usize = 8 * 1024;
+
+/// Which stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamKind {
+    /// Standard output: logged as `info`.
+    Out,
+    /// Standard error: logged as `warn`.
+    Err,
+}
+
+/// The unfinished lines of one instance.
+#[derive(Debug)]
+pub struct Output {
+    filter: Arc<str>,
+    out: Vec<u8>,
+    err: Vec<u8>,
+}
+
+impl Output {
+    /// Nothing written so far.
+    #[must_use]
+    pub fn new(filter: Arc<str>) -> Self {
+        Self {
+            filter,
+            out: Vec::new(),
+            err: Vec::new(),
+        }
+    }
+
+    /// Write bytes; each finished line is logged.
+    pub fn write(&mut self, kind: StreamKind, bytes: &[u8]) {
+        let line = match kind {
+            StreamKind::Out => &mut self.out,
+            StreamKind::Err => &mut self.err,
+        };
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let room = MAX_LINE.saturating_sub(line.len());
+            line.extend_from_slice(part.get(..room).unwrap_or(part));
+            if part.ends_with(b"\n") {
+                log(&self.filter, kind, line);
+                line.clear();
+            }
+        }
+    }
+
+    /// Log what has no newline: the instance ends, or a call does.
+    pub fn flush(&mut self) {
+        for (kind, line) in [
+            (StreamKind::Out, &mut self.out),
+            (StreamKind::Err, &mut self.err),
+        ] {
+            if !line.is_empty() {
+                log(&self.filter, kind, line);
+                line.clear();
+            }
+        }
+    }
+}
+
+fn log(filter: &str, kind: StreamKind, line: &[u8]) {
+    let text = String::from_utf8_lossy(line);
+    let text = text.trim_end();
+    if text.is_empty() {
+        return;
+    }
+    match kind {
+        StreamKind::Out => tracing::info!(filter, stream = "stdout", "{text}"),
+        StreamKind::Err => tracing::warn!(filter, stream = "stderr", "{text}"),
+    }
+}

@@ -1,0 +1,140 @@
+//! A piece of a body: bytes that wait in the host while a filter looks at them.
+//!
+//! A rope of the buffers that arrived, so that gathering a body copies nothing; a guest copies
+//! only the ranges that it reads.
+
+use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
+
+/// Bytes in the host, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Piece {
+    parts: SmallVec<[Bytes; 2]>,
+    len: u64,
+}
+
+impl Piece {
+    /// An empty piece.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many bytes.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Put bytes at the end.
+    pub fn append(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.len += bytes.len() as u64;
+            self.parts.push(bytes);
+        }
+    }
+
+    /// Put bytes at the beginning.
+    pub fn prepend(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.len += bytes.len() as u64;
+            self.parts.insert(0, bytes);
+        }
+    }
+
+    /// Put another piece at the end.
+    pub fn join(&mut self, other: Self) {
+        self.len += other.len;
+        self.parts.extend(other.parts);
+    }
+
+    /// A copy of up to `len` bytes from `offset`.
+    #[must_use]
+    pub fn read(&self, offset: u64, len: u32) -> Vec<u8> {
+        let room = self.len.saturating_sub(offset).min(len.into());
+        let mut copy = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
+        let mut skip = offset;
+        for part in &self.parts {
+            let size = part.len() as u64;
+            if skip >= size {
+                skip -= size;
+                continue;
+            }
+            let wanted = usize::try_from(room).unwrap_or(usize::MAX) - copy.len();
+            let from = usize::try_from(skip).unwrap_or(usize::MAX);
+            let rest = part.get(from..).unwrap_or_default();
+            copy.extend_from_slice(rest.get(..wanted).unwrap_or(rest));
+            skip = 0;
+            if copy.len() as u64 == room {
+                break;
+            }
+        }
+        copy
+    }
+
+    /// All bytes in one buffer; copies only where there are several parts.
+    #[must_use]
+    pub fn into_bytes(mut self) -> Bytes {
+        if self.parts.len() <= 1 {
+            return self.parts.pop().unwrap_or_default();
+        }
+        let mut joined = BytesMut::with_capacity(usize::try_from(self.len).unwrap_or(0));
+        for part in &self.parts {
+            joined.extend_from_slice(part);
+        }
+        joined.freeze()
+    }
+
+    /// The buffers, in order.
+    pub fn into_parts(self) -> impl DoubleEndedIterator<Item = Bytes> {
+        self.parts.into_iter()
+    }
+}
+
+impl From<Bytes> for Piece {
+    fn from(bytes: Bytes) -> Self {
+        let mut piece = Self::new();
+        piece.append(bytes);
+        piece
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn reads_like_one_buffer(
+            parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..6),
+            offset in 0_u64..150,
+            len in 0_u32..150,
+        ) {
+            let mut piece = Piece::new();
+            for part in &parts {
+                piece.append(part.clone().into());
+            }
+            let whole = parts.concat();
+            let wanted: Vec<u8> =
+                whole.iter().copied().skip(offset as usize).take(len as usize).collect();
+            prop_assert_eq!(piece.read(offset, len), wanted);
+            prop_assert_eq!(piece.len(), whole.len() as u64);
+            prop_assert_eq!(piece.into_bytes(), whole);
+        }
+    }
+
+    #[test]
+    fn prepended_bytes_come_first() {
+        let mut piece = Piece::from(Bytes::from_static(b"b"));
+        piece.prepend(Bytes::from_static(b"a"));
+        piece.join(Piece::from(Bytes::from_static(b"c")));
+        assert_eq!(piece.read(0, 10), b"abc");
+    }
+}

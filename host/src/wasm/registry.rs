@@ -1,0 +1,301 @@
+//! Makes filters, and keeps what can be shared: one compiled component for each digest, one
+//! filter for each component with its settings.
+//!
+//! Filters that a reload leaves as they are keep their instances, their cache and their breaker;
+//! those that no configuration uses any more are gone with their last request.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::bindings::lifecycle::{Diagnostic, SeriesKind as WitSeriesKind, Setup};
+use super::breaker::Breaker;
+use super::cache::CompileCache;
+use super::component::{CompiledComponent, ComponentDigest, ComponentError};
+use super::engine::FilterEngine;
+use super::failure::CallFailure;
+use super::filter::{Facts, Filter, FilterBounds, FilterFigures, Isolation, OnError};
+use super::grants::Grants;
+use super::instance::{Exports, Instance};
+use super::linker;
+use super::memory::MemoryAccount;
+use super::pool::{self, INSTANCES_PER_WORKER, InstanceMaker, Spares};
+use super::series::{SeriesError, SeriesKind, SeriesSpec, SeriesTable};
+use super::services::FilterServices;
+use super::state::State;
+use crate::store::cache::Caches;
+
+/// What a filter is to be.
+#[derive(Debug, Clone)]
+pub struct FilterSpec {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its settings as JSON.
+    pub settings: String,
+    /// What it may use.
+    pub grants: Grants,
+    /// Its bounds.
+    pub bounds: FilterBounds,
+    /// What happens when it fails.
+    pub on_error: OnError,
+    /// Whether its instances serve many requests.
+    pub isolation: Isolation,
+}
+
+/// Why a filter cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Its plugin is no usable component.
+    #[error("its plugin {0}")]
+    Component(#[from] ComponentError),
+    /// Its component does not fit the contract's types.
+    #[error("its plugin does not fit this gateway's contract: {0}")]
+    Link(String),
+    /// It failed while it was made.
+    #[error("it failed while it was {doing}: it {failure}")]
+    Start {
+        /// What was being done.
+        doing: &'static str,
+        /// What happened.
+        failure: CallFailure,
+    },
+    /// It does not like its settings.
+    #[error("it refuses its settings")]
+    Settings(Vec<Complaint>),
+    /// It declares series that cannot be.
+    #[error("it {0}")]
+    Series(#[from] SeriesError),
+}
+
+/// What a filter says about its settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    /// JSON pointer into the settings.
+    pub at: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl From<Diagnostic> for Complaint {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self {
+            at: diagnostic.at,
+            message: diagnostic.message,
+        }
+    }
+}
+
+/// Two filters of one key are the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct FilterKey {
+    digest: ComponentDigest,
+    spec: String,
+}
+
+/// Makes filters.
+#[derive(Debug)]
+pub struct FilterRegistry {
+    engine: FilterEngine,
+    cache: CompileCache,
+    workers: usize,
+    max_instances: u32,
+    maker: InstanceMaker,
+    caches: Caches,
+    components: Mutex<HashMap<ComponentDigest, CompiledComponent>>,
+    filters: Mutex<HashMap<FilterKey, Weak<Filter>>>,
+}
+
+impl FilterRegistry {
+    /// A registry for this many workers.
+    ///
+    /// # Errors
+    ///
+    /// The system cannot start a thread.
+    pub fn new(
+        engine: FilterEngine,
+        cache: CompileCache,
+        workers: usize,
+        max_instances: u32,
+    ) -> std::io::Result<Self> {
+        Ok(Self {
+            engine,
+            cache,
+            workers,
+            max_instances,
+            maker: InstanceMaker::start()?,
+            caches: Caches::default(),
+            components: Mutex::default(),
+            filters: Mutex::default(),
+        })
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &FilterEngine {
+        &self.engine
+    }
+
+    /// How many instances this many filters may need: each worker's, in the old and the new
+    /// configuration during a reload. `Err` gives the number that `[wasm] max_instances` would
+    /// have to be.
+    pub fn check_room(&self, filters: usize) -> Result<(), u64> {
+        let needed = 2 * filters * self.workers * INSTANCES_PER_WORKER;
+        let needed = u64::try_from(needed).unwrap_or(u64::MAX);
+        if needed > u64::from(self.max_instances) {
+            return Err(needed);
+        }
+        Ok(())
+    }
+
+    /// The compiled component of these bytes.
+    ///
+    /// # Errors
+    ///
+    /// They are no usable component.
+    pub fn component(&self, wasm: &[u8]) -> Result<CompiledComponent, ComponentError> {
+        let digest = ComponentDigest::of(wasm);
+        let mut components = self.components.lock();
+        components.retain(|_, component| component.is_shared());
+        if let Some(component) = components.get(&digest) {
+            return Ok(component.clone());
+        }
+        let component = CompiledComponent::compile(&self.engine, &self.cache, digest, wasm)?;
+        components.insert(digest, component.clone());
+        Ok(component)
+    }
+
+    /// The filter of this component and spec: the one that is in use already, or a new one, with
+    /// its instances.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be linked, started or configured.
+    pub fn filter(
+        &self,
+        component: CompiledComponent,
+        spec: FilterSpec,
+    ) -> Result<Arc<Filter>, LoadError> {
+        let key = FilterKey {
+            digest: component.digest(),
+            spec: format!("{spec:?}"),
+        };
+        let mut filters = self.filters.lock();
+        filters.retain(|_, filter| filter.strong_count() > 0);
+        if let Some(filter) = filters.get(&key).and_then(Weak::upgrade) {
+            return Ok(filter);
+        }
+        let filter = self.make(component, spec)?;
+        filters.insert(key, Arc::downgrade(&filter));
+        Ok(filter)
+    }
+
+    /// How many components are compiled and in use.
+    #[must_use]
+    pub fn components(&self) -> usize {
+        let components = self.components.lock();
+        components
+            .values()
+            .filter(|component| component.is_shared())
+            .count()
+    }
+
+    fn make(
+        &self,
+        component: CompiledComponent,
+        spec: FilterSpec,
+    ) -> Result<Arc<Filter>, LoadError> {
+        let link_error = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
+        let linked = linker::link(&self.engine, &component, &spec.grants).map_err(link_error)?;
+        let exports =
+            Exports::find(&linked.instance_pre, component.phases()).map_err(link_error)?;
+        let grants = Arc::new(spec.grants);
+        let cache = self.caches.of(&spec.name);
+        let blank = Arc::new(FilterServices {
+            cache: cache.clone(),
+            series: SeriesTable::default(),
+        });
+        let budget = self.engine.budget().clone();
+        let memory = MemoryAccount::new(spec.bounds.memory, budget);
+        let cpu = super::cpu::CpuLimit::new(spec.bounds.start_cpu);
+        let state = State::new(spec.name.clone(), grants.clone(), blank, memory, cpu);
+        let mut first = start(
+            "instantiated",
+            Instance::start(
+                self.engine.engine(),
+                &linked.instance_pre,
+                &exports,
+                state,
+                spec.bounds.start_cpu,
+                spec.bounds.start_cpu,
+                1,
+            ),
+        )?;
+        let info = start("described", first.describe())?;
+        let setup = start("configured", first.configure(&spec.settings))?
+            .map_err(|diagnostics| LoadError::Settings(complaints(diagnostics)))?;
+        drop(first);
+        let facts = Facts {
+            plugin: format!("{} {}", info.name, info.version),
+            summary: info.summary,
+            provides: setup.provides.clone(),
+            sometimes: setup.sometimes.clone(),
+            requires: setup.requires.clone(),
+        };
+        let own = Arc::new(FilterServices {
+            cache,
+            series: SeriesTable::new(series(setup))?,
+        });
+        let filter = Arc::new_cyclic(|this| Filter {
+            spares: Spares::new(self.workers, self.maker.clone(), this.clone()),
+            name: spec.name,
+            engine: self.engine.clone(),
+            component,
+            pre: linked.instance_pre,
+            exports,
+            settings: spec.settings,
+            grants,
+            own,
+            breaker: Breaker::new(spec.bounds.breaker),
+            bounds: spec.bounds,
+            on_error: spec.on_error,
+            isolation: spec.isolation,
+            facts,
+            denied: linked.denied,
+            stubbed: linked.stubbed,
+            figures: FilterFigures::default(),
+        });
+        if spec.isolation == Isolation::Shared {
+            start("given its instances", pool::fill(&filter))?;
+        }
+        Ok(filter)
+    }
+}
+
+fn start<T>(doing: &'static str, result: Result<T, CallFailure>) -> Result<T, LoadError> {
+    result.map_err(|failure| LoadError::Start { doing, failure })
+}
+
+fn complaints(diagnostics: Vec<Diagnostic>) -> Vec<Complaint> {
+    let complaints: Vec<_> = diagnostics.into_iter().map(Complaint::from).collect();
+    if complaints.is_empty() {
+        return vec![Complaint {
+            at: String::new(),
+            message: "the plugin refuses the settings and does not say why".into(),
+        }];
+    }
+    complaints
+}
+
+fn series(setup: Setup) -> Vec<SeriesSpec> {
+    let spec = |series: super::bindings::lifecycle::Series| SeriesSpec {
+        kind: match series.kind {
+            WitSeriesKind::Counter => SeriesKind::Counter,
+            WitSeriesKind::Gauge => SeriesKind::Gauge,
+            WitSeriesKind::Histogram => SeriesKind::Histogram,
+        },
+        name: series.name,
+        labels: series.labels,
+    };
+    setup.series.into_iter().map(spec).collect()
+}

@@ -1,0 +1,43 @@
+//! What the host interfaces of one call stand on.
+//!
+//! Two lifetimes: [`Services`] belong to one configuration (its keys, plans and secrets) and come
+//! with each exchange; [`FilterServices`] belong to one filter (its cache, its series) and stay
+//! when the configuration is reloaded.
+
+use std::sync::Arc;
+
+use super::series::SeriesTable;
+use crate::store::cache::FilterCache;
+use crate::store::keys::KeyStore;
+use crate::store::limits::{Clock, LimitStore, Plans};
+use crate::store::secrets::Secrets;
+
+/// What belongs to one configuration. Each worker has a copy, so that they share no count.
+#[derive(Clone)]
+pub struct Services {
+    /// The keys that were issued.
+    pub keys: Arc<dyn KeyStore>,
+    /// Usage plans, by name.
+    pub plans: Arc<Plans>,
+    /// The counters; they outlive the configuration.
+    pub limits: Arc<dyn LimitStore>,
+    /// Where the counters' time comes from; one a process.
+    pub clock: Clock,
+    /// Secrets by name.
+    pub secrets: Arc<Secrets>,
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Services").finish_non_exhaustive()
+    }
+}
+
+/// What belongs to one filter.
+#[derive(Debug)]
+pub struct FilterServices {
+    /// Its cache.
+    pub cache: Arc<FilterCache>,
+    /// Its metric series.
+    pub series: SeriesTable,
+}

@@ -1,0 +1,346 @@
+//! What an instance's store holds: the exchange in hand, the edits of the running phase, and the
+//! accounts that bound it.
+//!
+//! Edits are made at once, on the exchange itself, and each leaves what it replaced in a journal;
+//! a phase that fails is undone from the journal, last edit first, one that succeeds drops it. So
+//! reads are plain reads, and a filter that edits nothing pays nothing. The outcome is that of an
+//! overlay: an edit that is followed by a trap never happened.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use smallvec::SmallVec;
+use wasmtime::component::ResourceTable;
+
+use super::cpu::CpuLimit;
+use super::grants::Grants;
+use super::memory::MemoryAccount;
+use super::output::Output;
+use super::piece::Piece;
+use super::services::{FilterServices, Services};
+use crate::context::{AttributeValue, Exchange};
+
+/// The most calls of host functions in one phase.
+pub const MAX_HOST_CALLS: u32 = 10_000;
+
+/// The most bytes that one phase may leave in the host: edits, attributes, notes, log lines.
+pub const MAX_RETAINED: usize = 1024 * 1024;
+
+/// The largest head that edits may make. Bytes, names and values with four for each field.
+pub const MAX_HEAD: usize = 64 * 1024;
+
+/// The most fields that edits may make.
+pub const MAX_FIELDS: usize = 256;
+
+/// Which export of the filter runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// None: no exchange is there.
+    Idle,
+    /// `configure`.
+    Configure,
+    /// `on-request`.
+    Request,
+    /// `on-request-body`.
+    RequestBody {
+        /// Whether the head is still held back.
+        head_open: bool,
+    },
+    /// `on-response`.
+    Response,
+    /// `on-response-body`.
+    ResponseBody {
+        /// Whether the head is still held back.
+        head_open: bool,
+    },
+    /// `on-log`.
+    Log,
+}
+
+/// What one phase may leave behind, and how often it may call.
+#[derive(Debug)]
+pub struct Account {
+    calls: u32,
+    retained: usize,
+    /// Log lines written by the running phase.
+    pub lines: u32,
+}
+
+impl Account {
+    fn new() -> Self {
+        Self {
+            calls: 0,
+            retained: 0,
+            lines: 0,
+        }
+    }
+}
+
+/// A bound of [`Account`] was passed. The phase fails as a trap does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Overdrawn {
+    /// Too many calls.
+    #[error("more than {MAX_HOST_CALLS} calls of host functions in one phase")]
+    Calls,
+    /// Too much kept.
+    #[error(
+        "more than {MAX_RETAINED} bytes of edits, attributes, notes and log lines in one phase"
+    )]
+    Retained,
+}
+
+/// The data of an instance's store.
+#[derive(Debug)]
+pub struct State {
+    /// The filter's name, for logs and scopes.
+    pub name: Arc<str>,
+    /// What the filter may use.
+    pub grants: Arc<Grants>,
+    /// What is the filter's own: its cache and series.
+    pub own: Arc<FilterServices>,
+    /// Keys, plans and secrets of the exchange's configuration.
+    pub services: Option<Arc<Services>>,
+    /// The exchange in hand.
+    pub exchange: Option<Box<Exchange>>,
+    /// The export that runs.
+    pub phase: Phase,
+    /// The filter's place in the chain.
+    pub place: u16,
+    /// The piece of a body in hand.
+    pub piece: Piece,
+    /// The most that edits may make of it. Bytes.
+    pub body_cap: u64,
+    /// The trailers of the message in hand, in its last body call.
+    pub trailers: Option<HeaderMap>,
+    /// What the running phase used.
+    pub account: Account,
+    /// Undoes the running phase.
+    journal: Vec<Undo>,
+    /// Whether the running phase edited the piece.
+    pub piece_edited: bool,
+    /// The instance's linear memory.
+    pub memory: MemoryAccount,
+    /// The running call's CPU time.
+    pub cpu: CpuLimit,
+    /// Lines of standard output and error.
+    pub output: Output,
+    /// WASI's streams and the like.
+    pub resources: ResourceTable,
+}
+
+/// What an edit replaced.
+#[derive(Debug)]
+pub enum Undo {
+    /// All values of one field.
+    Field {
+        /// Of which head.
+        head: Head,
+        /// Its name.
+        name: HeaderName,
+        /// What it held.
+        values: SmallVec<[HeaderValue; 1]>,
+    },
+    /// The method.
+    Method(Method),
+    /// The target.
+    Target(PathAndQuery),
+    /// The status.
+    Status(StatusCode),
+    /// An attribute.
+    Attribute(Cow<'static, str>, Option<AttributeValue>),
+    /// A note.
+    Note(String, Option<Vec<u8>>),
+    /// The piece, as it was before the first edit.
+    Piece(Piece),
+}
+
+/// Which fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// The request's.
+    Request,
+    /// The response's.
+    Response,
+    /// The trailers'.
+    Trailers,
+}
+
+impl State {
+    /// The state of a new instance.
+    #[must_use]
+    pub fn new(
+        name: Arc<str>,
+        grants: Arc<Grants>,
+        own: Arc<FilterServices>,
+        memory: MemoryAccount,
+        cpu: CpuLimit,
+    ) -> Self {
+        Self {
+            output: Output::new(name.clone()),
+            name,
+            grants,
+            own,
+            services: None,
+            exchange: None,
+            phase: Phase::Idle,
+            place: 0,
+            piece: Piece::new(),
+            body_cap: 0,
+            trailers: None,
+            account: Account::new(),
+            journal: Vec::new(),
+            piece_edited: false,
+            memory,
+            cpu,
+            resources: ResourceTable::new(),
+        }
+    }
+
+    /// Begin a phase.
+    pub fn enter(&mut self, phase: Phase, place: u16, exchange: Box<Exchange>) {
+        self.phase = phase;
+        self.place = place;
+        self.exchange = Some(exchange);
+        self.account = Account::new();
+        self.piece_edited = false;
+    }
+
+    /// End a phase: keep its edits, or undo them. Gives the exchange back.
+    pub fn leave(&mut self, keep: bool) -> Option<Box<Exchange>> {
+        if !keep {
+            while let Some(undo) = self.journal.pop() {
+                self.undo(undo);
+            }
+        }
+        self.journal.clear();
+        self.phase = Phase::Idle;
+        self.exchange.take()
+    }
+
+    /// Count one call of a host function.
+    ///
+    /// # Errors
+    ///
+    /// It is one too many.
+    #[inline]
+    pub fn charge_call(&mut self) -> Result<(), Overdrawn> {
+        self.account.calls += 1;
+        if self.account.calls > MAX_HOST_CALLS {
+            return Err(Overdrawn::Calls);
+        }
+        Ok(())
+    }
+
+    /// Count bytes that stay in the host.
+    ///
+    /// # Errors
+    ///
+    /// They are too many.
+    #[inline]
+    pub fn charge_bytes(&mut self, bytes: usize) -> Result<(), Overdrawn> {
+        self.account.retained = self.account.retained.saturating_add(bytes);
+        if self.account.retained > MAX_RETAINED {
+            return Err(Overdrawn::Retained);
+        }
+        Ok(())
+    }
+
+    /// Note what an edit replaces, before or just after it is made.
+    pub fn remember(&mut self, undo: Undo) {
+        self.journal.push(undo);
+    }
+
+    /// The fields of a head, where it is there.
+    #[must_use]
+    pub fn fields(&self, head: Head) -> Option<&HeaderMap> {
+        let exchange = self.exchange.as_ref()?;
+        match head {
+            Head::Request => Some(&exchange.request.headers),
+            Head::Response => exchange.response.as_ref().map(|head| &head.headers),
+            Head::Trailers => self.trailers.as_ref(),
+        }
+    }
+
+    /// The same, for edits.
+    pub fn fields_mut(&mut self, head: Head) -> Option<&mut HeaderMap> {
+        match head {
+            Head::Request => self
+                .exchange
+                .as_mut()
+                .map(|exchange| &mut exchange.request.headers),
+            Head::Response => self
+                .exchange
+                .as_mut()?
+                .response
+                .as_mut()
+                .map(|head| &mut head.headers),
+            Head::Trailers => self.trailers.as_mut(),
+        }
+    }
+
+    /// Whether the running phase may edit this head.
+    #[must_use]
+    pub fn may_edit(&self, head: Head) -> bool {
+        match (head, self.phase) {
+            (Head::Request, Phase::Request)
+            | (Head::Request, Phase::RequestBody { head_open: true })
+            | (Head::Response, Phase::Response)
+            | (Head::Response, Phase::ResponseBody { head_open: true }) => true,
+            (Head::Trailers, Phase::RequestBody { .. } | Phase::ResponseBody { .. }) => {
+                self.trailers.is_some()
+            }
+            (
+                Head::Request | Head::Response | Head::Trailers,
+                Phase::Idle
+                | Phase::Configure
+                | Phase::Request
+                | Phase::RequestBody { .. }
+                | Phase::Response
+                | Phase::ResponseBody { .. }
+                | Phase::Log,
+            ) => false,
+        }
+    }
+
+    fn undo(&mut self, undo: Undo) {
+        match undo {
+            Undo::Field { head, name, values } => {
+                if let Some(fields) = self.fields_mut(head) {
+                    fields.remove(&name);
+                    for value in values {
+                        fields.append(name.clone(), value);
+                    }
+                }
+            }
+            Undo::Piece(piece) => self.piece = piece,
+            Undo::Note(key, old) => {
+                let place = self.place;
+                if let Some(exchange) = self.exchange.as_mut() {
+                    exchange.notes.restore(place, key, old);
+                }
+            }
+            Undo::Attribute(name, old) => {
+                if let Some(exchange) = self.exchange.as_mut() {
+                    exchange.attributes.restore(name, old);
+                }
+            }
+            Undo::Method(method) => {
+                if let Some(exchange) = self.exchange.as_mut() {
+                    exchange.request.method = method;
+                }
+            }
+            Undo::Target(target) => {
+                if let Some(exchange) = self.exchange.as_mut() {
+                    exchange.request.target = target;
+                }
+            }
+            Undo::Status(status) => {
+                if let Some(response) = self.exchange.as_mut().and_then(|e| e.response.as_mut()) {
+                    response.status = status;
+                }
+            }
+        }
+    }
+}

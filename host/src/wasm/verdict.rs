@@ -1,0 +1,200 @@
+//! What a filter decided, checked.
+//!
+//! A verdict that cannot be carried out (a response that is not HTTP, an upstream that is not
+//! granted) is a failure of the call, found before its edits are kept.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode};
+
+use super::bindings::types::{
+    BodyMode as WitBodyMode, ChunkVerdict, LocalResponse, RequestVerdict as WitRequestVerdict,
+    ResponseVerdict as WitResponseVerdict, RouteHint,
+};
+use super::failure::CallFailure;
+use super::host::exchange::parse_name;
+use super::state::{MAX_FIELDS, MAX_HEAD, State};
+
+/// How a body is to meet the filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyMode {
+    /// Not at all.
+    Skip,
+    /// Piece by piece.
+    Chunks,
+    /// In one call, up to this many bytes.
+    Whole(u64),
+}
+
+/// The verdict of the request phase. A hint has already gone to the exchange.
+#[derive(Debug)]
+pub enum RequestVerdict {
+    /// Go on.
+    Next(BodyMode),
+    /// Answer with this.
+    Respond(Answer),
+}
+
+/// The verdict of the response phase.
+#[derive(Debug)]
+pub enum ResponseVerdict {
+    /// Go on.
+    Next(BodyMode),
+    /// Put this in the place of the response.
+    Replace(Answer),
+}
+
+/// The verdict of a body phase.
+#[derive(Debug)]
+pub enum PieceVerdict {
+    /// Forward it.
+    Next,
+    /// Keep it and give it again with the next.
+    More,
+    /// Forward it and everything after it.
+    Done,
+    /// Answer with this.
+    Respond(Answer),
+}
+
+/// A response that a filter made.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its status: 200 to 599.
+    pub status: StatusCode,
+    /// Its fields; none frames the message.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+    /// A stable word for logs.
+    pub reason: String,
+}
+
+/// The longest `reason` that is kept.
+const MAX_REASON: usize = 64;
+
+/// Check the verdict of `on-request`, and take its hint.
+///
+/// # Errors
+///
+/// It cannot be carried out.
+pub fn request(
+    verdict: WitRequestVerdict,
+    state: &mut State,
+) -> Result<RequestVerdict, CallFailure> {
+    match verdict {
+        WitRequestVerdict::Next(mode) => Ok(RequestVerdict::Next(mode.into())),
+        WitRequestVerdict::Route((hint, mode)) => {
+            take_hint(hint, state)?;
+            Ok(RequestVerdict::Next(mode.into()))
+        }
+        WitRequestVerdict::Respond(response) => Ok(RequestVerdict::Respond(answer(response)?)),
+    }
+}
+
+/// Check the verdict of `on-response`.
+///
+/// # Errors
+///
+/// It cannot be carried out.
+pub fn response(
+    verdict: WitResponseVerdict,
+    _state: &mut State,
+) -> Result<ResponseVerdict, CallFailure> {
+    match verdict {
+        WitResponseVerdict::Next(mode) => Ok(ResponseVerdict::Next(mode.into())),
+        WitResponseVerdict::Replace(response) => Ok(ResponseVerdict::Replace(answer(response)?)),
+    }
+}
+
+/// Check the verdict of a body call.
+///
+/// # Errors
+///
+/// It cannot be carried out.
+pub fn piece(verdict: ChunkVerdict) -> Result<PieceVerdict, CallFailure> {
+    match verdict {
+        ChunkVerdict::Next => Ok(PieceVerdict::Next),
+        ChunkVerdict::More => Ok(PieceVerdict::More),
+        ChunkVerdict::Done => Ok(PieceVerdict::Done),
+        ChunkVerdict::Respond(response) => Ok(PieceVerdict::Respond(answer(response)?)),
+    }
+}
+
+impl From<WitBodyMode> for BodyMode {
+    fn from(mode: WitBodyMode) -> Self {
+        match mode {
+            WitBodyMode::Skip => Self::Skip,
+            WitBodyMode::Chunks => Self::Chunks,
+            WitBodyMode::Whole(max) => Self::Whole(max),
+        }
+    }
+}
+
+fn take_hint(hint: RouteHint, state: &mut State) -> Result<(), CallFailure> {
+    let upstream = match hint.upstream {
+        Some(name) => match state.grants.upstream(&name) {
+            Some(granted) => Some(granted.clone()),
+            None => return Err(CallFailure::Upstream(name)),
+        },
+        None => None,
+    };
+    let Some(exchange) = state.exchange.as_mut() else {
+        return Ok(());
+    };
+    let known = &mut exchange.hint;
+    known.upstream = upstream.or_else(|| known.upstream.take());
+    if !hint.labels.is_empty() {
+        known.labels = hint.labels;
+    }
+    known.affinity = hint.affinity.or_else(|| known.affinity.take());
+    let timeout = hint.timeout_ms.map(|ms| Duration::from_millis(ms.into()));
+    known.timeout = timeout.or(known.timeout);
+    Ok(())
+}
+
+fn answer(response: LocalResponse) -> Result<Answer, CallFailure> {
+    let (200..=599, Ok(status)) = (response.status, StatusCode::from_u16(response.status)) else {
+        let text = format!("status {} is not in 200 to 599", response.status);
+        return Err(CallFailure::Verdict(text));
+    };
+    let mut headers = HeaderMap::with_capacity(response.headers.len());
+    let mut size = 0;
+    for (name, value) in response.headers {
+        size += name.len() + value.len() + 4;
+        if size > MAX_HEAD || headers.len() >= MAX_FIELDS {
+            let text = format!("its head has more than {MAX_HEAD} bytes or {MAX_FIELDS} fields");
+            return Err(CallFailure::Verdict(text));
+        }
+        let Ok(name) = parse_name(&name) else {
+            let text = format!("field `{name:.64}` is not a field name, or belongs to the gateway");
+            return Err(CallFailure::Verdict(text));
+        };
+        let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) else {
+            let text = format!("the value of field `{name}` holds a byte that no field may hold");
+            return Err(CallFailure::Verdict(text));
+        };
+        headers.append(name, value);
+    }
+    let reason = if is_word(&response.reason) {
+        response.reason
+    } else {
+        "refused".to_owned()
+    };
+    Ok(Answer {
+        status,
+        headers,
+        body: response.body.into(),
+        reason,
+    })
+}
+
+/// A reason goes into logs and metrics, so it is a short word or none.
+fn is_word(reason: &str) -> bool {
+    !reason.is_empty()
+        && reason.len() <= MAX_REASON
+        && reason
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+}

@@ -1,0 +1,428 @@
+//! The time-outs of one client connection and of the exchange on it.
+//!
+//! A request's way only writes deadlines (coarse milliseconds, one store each); one watch task
+//! a worker reads those of all connections a few times a second, and where one has passed it
+//! leaves a sign and wakes the connection's task, which then ends what waits. So no request
+//! pays for a timer. A deadline passes at its time at the earliest and two ticks later at the
+//! latest. Everything is an atomic so that the connection's I/O, which holds this, can be moved
+//! between threads; in fact one worker writes and reads it.
+//!
+//! Deliberately not here: what a passed deadline means for the client ([`crate::server`]) or
+//! for an attempt ([`crate::upstream`]).
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::config::Listener;
+use crate::worker::Common;
+
+/// The longest tick of the watch task. Milliseconds.
+const MAX_TICK: u64 = 250;
+/// The shortest.
+const MIN_TICK: u64 = 5;
+/// A head copy that has grown beyond this is given back after the request. Bytes.
+const KEPT_HEAD: usize = 2 * 1024;
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Waiting for a request's first byte.
+    Idle,
+    /// A head has begun and is not complete.
+    Head,
+    /// A request is being answered.
+    Busy,
+    /// The whole answer is written by the exchange, and not yet by the socket.
+    Answered,
+}
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// The client's next request, or the rest of its head.
+    Client,
+    /// The next piece of the request's body.
+    Body,
+    /// The client, to take a piece of the response.
+    Write,
+    /// The endpoint, to take a piece of the request's body.
+    Upload,
+    /// The endpoint's response: its head, or the next piece of its body.
+    Answer,
+}
+
+impl Wait {
+    const ALL: [Self; 5] = [
+        Self::Client,
+        Self::Body,
+        Self::Write,
+        Self::Upload,
+        Self::Answer,
+    ];
+
+    fn sign(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// Set when the worker drains.
+const DRAIN: u8 = 1 << 6;
+/// Set when the drain's time is over.
+const CUT: u8 = 1 << 7;
+
+/// How long each [`Wait`] on the client's side may take. Milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    head: u64,
+    idle: u64,
+    body: u64,
+    write: u64,
+}
+
+/// The time-outs and the state of one client connection.
+#[derive(Debug)]
+pub struct Watch {
+    /// What the worker's connections share.
+    pub common: Arc<Common>,
+    limits: Limits,
+    tick: u64,
+    phase: AtomicU8,
+    deadlines: [AtomicU64; 5],
+    signs: AtomicU8,
+    waker: OnceLock<Waker>,
+    served: AtomicU64,
+    request_bytes: AtomicU64,
+    body_open: AtomicBool,
+    body_abandoned: AtomicBool,
+    first_byte: AtomicU32,
+    upload_idle: AtomicU32,
+    refused: AtomicBool,
+    head_fresh: AtomicBool,
+    head_large: AtomicBool,
+    head: Mutex<Vec<u8>>,
+}
+
+impl Watch {
+    /// For a new connection. `tick` is that of the worker's watch task, see [`tick`].
+    #[must_use]
+    pub fn new(common: Arc<Common>, listener: &Listener, tick: u64) -> Arc<Self> {
+        let watch = Self {
+            common,
+            limits: Limits {
+                head: milliseconds(listener.header_timeout),
+                idle: milliseconds(listener.keep_alive_timeout),
+                body: milliseconds(listener.body_idle_timeout),
+                write: milliseconds(listener.write_timeout),
+            },
+            tick,
+            phase: AtomicU8::new(Phase::Idle as u8),
+            deadlines: Default::default(),
+            signs: AtomicU8::new(0),
+            waker: OnceLock::new(),
+            served: AtomicU64::new(0),
+            request_bytes: AtomicU64::new(0),
+            body_open: AtomicBool::new(false),
+            body_abandoned: AtomicBool::new(false),
+            first_byte: AtomicU32::new(0),
+            upload_idle: AtomicU32::new(0),
+            refused: AtomicBool::new(false),
+            head_fresh: AtomicBool::new(false),
+            head_large: AtomicBool::new(false),
+            head: Mutex::new(Vec::new()),
+        };
+        watch.arm(Wait::Client, watch.limits.idle);
+        Arc::new(watch)
+    }
+
+    /// What the connection is doing.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Relaxed) {
+            0 => Phase::Idle,
+            1 => Phase::Head,
+            2 => Phase::Busy,
+            _ => Phase::Answered,
+        }
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+    }
+
+    /// Requests begun on this connection.
+    #[must_use]
+    pub fn served(&self) -> u64 {
+        self.served.load(Relaxed)
+    }
+
+    fn cell(&self, wait: Wait) -> Option<&AtomicU64> {
+        self.deadlines.get(wait as usize)
+    }
+
+    /// Begin to wait, for so many milliseconds at the most.
+    pub fn arm(&self, wait: Wait, limit: u64) {
+        if let Some(cell) = self.cell(wait) {
+            let deadline = self.common.clock.now().saturating_add(limit + self.tick);
+            cell.store(deadline, Relaxed);
+        }
+    }
+
+    /// What was waited for is there.
+    pub fn disarm(&self, wait: Wait) {
+        if let Some(cell) = self.cell(wait) {
+            cell.store(0, Relaxed);
+        }
+    }
+
+    fn is_armed(&self, wait: Wait) -> bool {
+        self.cell(wait).is_some_and(|cell| cell.load(Relaxed) != 0)
+    }
+
+    /// Whether this was waited for too long.
+    #[must_use]
+    pub fn expired(&self, wait: Wait) -> bool {
+        self.signs.load(Relaxed) & wait.sign() != 0
+    }
+
+    /// Whether there is any sign at all.
+    #[must_use]
+    pub fn has_signs(&self) -> bool {
+        self.signs.load(Relaxed) != 0
+    }
+
+    /// Whether the worker drains.
+    #[must_use]
+    pub fn draining(&self) -> bool {
+        self.signs.load(Relaxed) & DRAIN != 0
+    }
+
+    /// Whether the drain's time is over.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.signs.load(Relaxed) & CUT != 0
+    }
+
+    /// Look at the deadlines; called by the watch task with the time.
+    pub fn check(&self, now: u64) {
+        for wait in Wait::ALL {
+            let passed = self.cell(wait).is_some_and(|cell| {
+                let deadline = cell.load(Relaxed);
+                deadline != 0 && deadline <= now
+            });
+            if passed {
+                self.disarm(wait);
+                self.sign(wait.sign());
+            }
+        }
+    }
+
+    /// Whether it has carried a request and waits for another one.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.phase() == Phase::Idle && self.served() > 0
+    }
+
+    /// hyper's own answer to a head was replaced by one of ours.
+    pub fn note_refused(&self) {
+        self.refused.store(true, Relaxed);
+    }
+
+    /// Whether that has happened.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.refused.load(Relaxed)
+    }
+
+    /// The worker drains. A connection that has not asked for anything yet (it was in the
+    /// accept queue, and its request may be on the way) is given `grace` milliseconds.
+    pub fn drain(&self, grace: u64) {
+        if self.served() == 0 && self.phase() == Phase::Idle {
+            self.arm(Wait::Client, grace.min(self.limits.idle));
+        }
+        self.sign(DRAIN);
+    }
+
+    /// The drain's time is over.
+    pub fn cut(&self) {
+        self.sign(CUT);
+    }
+
+    fn sign(&self, sign: u8) {
+        self.signs.store(self.signs.load(Relaxed) | sign, Relaxed);
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Whom to wake: the connection's task, which stays the same.
+    pub fn set_waker(&self, waker: &Waker) {
+        if self.waker.get().is_none() {
+            let _ = self.waker.set(waker.clone());
+        }
+    }
+
+    // The client's side, told by its I/O.
+
+    /// Bytes came in while no request was being answered: a head begins or goes on.
+    pub fn head_bytes(&self, bytes: &[u8]) {
+        let begins = self.phase() == Phase::Idle;
+        if begins {
+            self.enter(Phase::Head);
+            self.arm(Wait::Client, self.limits.head);
+        }
+        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        if begins {
+            head.clear();
+            self.head_fresh.store(true, Relaxed);
+        }
+        head.extend_from_slice(bytes);
+        if head.capacity() > KEPT_HEAD {
+            self.head_large.store(true, Relaxed);
+        }
+    }
+
+    /// Look at the bytes of the head that the present request came with, and at what followed
+    /// it in the same read. None: the head was already there when the request before it was
+    /// answered (pipelined), so it was not kept.
+    pub fn with_head<T>(&self, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        self.head_fresh.load(Relaxed).then(|| look(&head))
+    }
+
+    /// The write to the client did not go on.
+    pub fn write_waits(&self) {
+        if !self.is_armed(Wait::Write) {
+            self.arm(Wait::Write, self.limits.write);
+        }
+    }
+
+    /// All is written. After an answer this begins the wait for the next request.
+    pub fn flushed(&self) {
+        if self.phase() == Phase::Answered {
+            self.enter(Phase::Idle);
+            self.arm(Wait::Client, self.limits.idle);
+            if self.head_large.swap(false, Relaxed) {
+                *self.head.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
+            }
+        }
+    }
+
+    // The exchange.
+
+    /// A request's head is complete; `has_body` if a body follows.
+    pub fn begin(&self, has_body: bool) {
+        self.enter(Phase::Busy);
+        self.disarm(Wait::Client);
+        self.signs
+            .store(self.signs.load(Relaxed) & (DRAIN | CUT), Relaxed);
+        self.served.store(self.served() + 1, Relaxed);
+        self.request_bytes.store(0, Relaxed);
+        self.body_open.store(has_body, Relaxed);
+        self.body_abandoned.store(false, Relaxed);
+        self.first_byte.store(0, Relaxed);
+        self.upload_idle.store(0, Relaxed);
+    }
+
+    /// The exchange is over; what is left is to write it out.
+    pub fn answered(&self) {
+        if self.phase() == Phase::Busy {
+            self.enter(Phase::Answered);
+        }
+        for wait in [Wait::Body, Wait::Upload, Wait::Answer] {
+            self.disarm(wait);
+        }
+    }
+
+    /// The next piece of the request's body is waited for.
+    pub fn body_waits(&self) {
+        self.disarm(Wait::Upload);
+        if !self.is_armed(Wait::Body) {
+            self.arm(Wait::Body, self.limits.body);
+        }
+    }
+
+    /// A piece of the request's body came in, and goes to whoever asked for it.
+    pub fn body_bytes(&self, count: u64) {
+        self.disarm(Wait::Body);
+        self.request_bytes
+            .store(self.request_bytes() + count, Relaxed);
+        match self.upload_idle.load(Relaxed) {
+            0 => {}
+            limit => self.arm(Wait::Upload, u64::from(limit)),
+        }
+    }
+
+    /// No more of the request's body is to come. The endpoint's time to answer begins.
+    pub fn body_ended(&self) {
+        self.body_open.store(false, Relaxed);
+        self.disarm(Wait::Body);
+        self.disarm(Wait::Upload);
+        match self.first_byte.swap(0, Relaxed) {
+            0 => {}
+            limit => self.arm(Wait::Answer, u64::from(limit)),
+        }
+    }
+
+    /// The request's body is not read to its end: the connection can carry no other request.
+    pub fn body_abandoned(&self) {
+        self.body_abandoned.store(true, Relaxed);
+        self.body_ended();
+    }
+
+    /// Whether the present request's body was given up before its end.
+    #[must_use]
+    pub fn is_body_abandoned(&self) -> bool {
+        self.body_abandoned.load(Relaxed)
+    }
+
+    /// Whether more of the request's body is to come.
+    #[must_use]
+    pub fn body_open(&self) -> bool {
+        self.body_open.load(Relaxed)
+    }
+
+    /// What came in of the present request's body. Bytes.
+    #[must_use]
+    pub fn request_bytes(&self) -> u64 {
+        self.request_bytes.load(Relaxed)
+    }
+
+    /// A request goes to an endpoint, which must take each piece of the body within `idle`, and
+    /// begin to answer within `first_byte` of its end.
+    pub fn sent(&self, first_byte: Duration, idle: Duration) {
+        if self.body_open() {
+            self.upload_idle.store(short(idle), Relaxed);
+            self.first_byte.store(short(first_byte), Relaxed);
+        } else {
+            self.arm(Wait::Answer, milliseconds(first_byte));
+        }
+    }
+
+    /// The endpoint began to answer, or the attempt failed.
+    pub fn answer_began(&self) {
+        self.first_byte.store(0, Relaxed);
+        self.disarm(Wait::Answer);
+    }
+}
+
+/// A duration in whole milliseconds, at least one.
+#[must_use]
+pub fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1)
+}
+
+fn short(duration: Duration) -> u32 {
+    u32::try_from(milliseconds(duration)).unwrap_or(u32::MAX)
+}
+
+/// The tick that suits the shortest of these time-outs: a quarter of it, from 5 to 250 ms.
+#[must_use]
+pub fn tick(timeouts: impl Iterator<Item = Duration>) -> u64 {
+    let shortest = timeouts.map(milliseconds).min().unwrap_or(u64::MAX);
+    (shortest / 4).clamp(MIN_TICK, MAX_TICK)
+}

@@ -1,0 +1,247 @@
+//! What one worker holds: the configuration in use, its clock, its numbers.
+//!
+//! Made by [`crate::server`], used by the spine and the upstream side. Promises: everything
+//! here belongs to one thread; what other threads may see is in [`Common`]. Deliberately not
+//! here: sockets, and anything that knows HTTP.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use http::HeaderValue;
+use tokio::sync::Notify;
+
+use crate::chain::Passage;
+use crate::config::Listener;
+use crate::context::RequestId;
+use crate::gateway::Generation;
+use crate::observe::access_log::LogBuffer;
+use crate::observe::stats::WorkerStats;
+use crate::watch::Watch;
+
+/// What a worker's connections share, and other threads may read.
+#[derive(Debug)]
+pub struct Common {
+    /// The worker's coarse clock.
+    pub clock: Clock,
+    /// Where its request ids come from.
+    pub ids: Ids,
+    /// What it counts.
+    pub stats: WorkerStats,
+    /// Exchanges whose log phases did not run because too many waited.
+    pub log_phases_dropped: Arc<AtomicU64>,
+}
+
+impl Common {
+    /// For one worker.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            clock: Clock::new(),
+            ids: Ids {
+                random: fastrand::u64(..),
+                count: AtomicU64::new(fastrand::u64(..)),
+            },
+            stats: WorkerStats::default(),
+            log_phases_dropped: Arc::default(),
+        })
+    }
+}
+
+/// Request ids of one worker: a random half and a count that starts anywhere.
+#[derive(Debug)]
+pub struct Ids {
+    random: u64,
+    count: AtomicU64,
+}
+
+impl Ids {
+    /// The next one. Only the owning worker may call this.
+    #[must_use]
+    pub fn next(&self) -> RequestId {
+        let count = self.count.load(Ordering::Relaxed).wrapping_add(1);
+        self.count.store(count, Ordering::Relaxed);
+        RequestId::new(self.random, count)
+    }
+}
+
+/// Milliseconds since the worker's start, as of its last look at the real clock. Time-outs are
+/// set by it, so that a request asks no clock for them; it is behind by one tick of the watch
+/// at most (and by what the worker itself is late).
+#[derive(Debug)]
+pub struct Clock {
+    start: Instant,
+    now: AtomicU64,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            now: AtomicU64::new(1),
+        }
+    }
+
+    /// As of the last look. Never 0.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// Look at the real clock.
+    pub fn look(&self) -> u64 {
+        let elapsed = self.start.elapsed().as_millis();
+        let now = u64::try_from(elapsed).unwrap_or(u64::MAX).max(1);
+        self.now.store(now, Ordering::Relaxed);
+        now
+    }
+}
+
+/// One worker. Lives on its thread only.
+#[derive(Debug)]
+pub struct Worker {
+    /// Its place among the workers, from 0.
+    pub index: usize,
+    /// What others may see of it.
+    pub common: Arc<Common>,
+    /// Whether it is draining: every answer closes its connection.
+    pub draining: Cell<bool>,
+    /// How often the deadlines are looked at. Milliseconds.
+    pub tick: Cell<u64>,
+    /// Its end of the access log, where there is one.
+    pub access: Option<LogBuffer>,
+    /// Exchanges that have ended and whose log phases have not run.
+    pub after: After,
+    generation: RefCell<Rc<Generation>>,
+}
+
+/// The most exchanges that wait for their log phases.
+const MAX_AFTER: usize = 1024;
+
+/// Exchanges that have ended and whose log phases have not run: a bounded queue, so that slow log
+/// filters cost lines and not memory.
+#[derive(Debug, Default)]
+pub struct After {
+    waiting: RefCell<VecDeque<Rc<Passage>>>,
+    filled: Notify,
+    dropped: Arc<AtomicU64>,
+}
+
+impl After {
+    /// Let the log phases of this exchange run soon. When too many wait, this one's do not.
+    pub fn push(&self, passage: Rc<Passage>) {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.len() >= MAX_AFTER {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        waiting.push_back(passage);
+        self.filled.notify_one();
+    }
+
+    /// Run log phases as they come, between the worker's other tasks. For ever.
+    pub async fn run(&self) {
+        loop {
+            let next = self.waiting.borrow_mut().pop_front();
+            match next {
+                Some(passage) => {
+                    passage.log();
+                    tokio::task::yield_now().await;
+                }
+                None => self.filled.notified().await,
+            }
+        }
+    }
+
+    /// Run all that wait: the worker ends.
+    pub fn finish(&self) {
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        waiting.iter().for_each(|passage| passage.log());
+    }
+}
+
+impl Worker {
+    /// A worker that uses this configuration.
+    #[must_use]
+    pub fn new(
+        index: usize,
+        common: Arc<Common>,
+        generation: Rc<Generation>,
+        access: Option<LogBuffer>,
+    ) -> Self {
+        let common_dropped = Arc::clone(&common.log_phases_dropped);
+        Self {
+            index,
+            common,
+            draining: Cell::new(false),
+            tick: Cell::new(generation.tick()),
+            access,
+            after: After {
+                dropped: Arc::clone(&common_dropped),
+                ..After::default()
+            },
+            generation: RefCell::new(generation),
+        }
+    }
+
+    /// The configuration that new requests get.
+    #[must_use]
+    pub fn generation(&self) -> Rc<Generation> {
+        Rc::clone(&self.generation.borrow())
+    }
+
+    /// Give new requests another configuration. The old one is gone with its last request.
+    pub fn put_in_use(&self, generation: Rc<Generation>) {
+        self.tick.set(generation.tick());
+        drop(self.generation.replace(generation));
+    }
+}
+
+/// A client's connection, as its requests know it.
+#[derive(Debug)]
+pub struct ClientConnection {
+    /// The worker that serves it.
+    pub worker: Rc<Worker>,
+    /// Its time-outs and state.
+    pub watch: Arc<Watch>,
+    /// The listener that it came by.
+    pub listener: Rc<Listener>,
+    /// The remote address.
+    pub remote: SocketAddr,
+    /// The remote IP as `X-Forwarded-For` names it, made once.
+    pub forwarded_for: HeaderValue,
+}
+
+impl ClientConnection {
+    /// A connection from `remote`. An IPv4 address that is mapped into IPv6 is taken as IPv4.
+    #[must_use]
+    pub fn new(
+        worker: Rc<Worker>,
+        watch: Arc<Watch>,
+        listener: Rc<Listener>,
+        remote: SocketAddr,
+    ) -> Self {
+        let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+        Self {
+            worker,
+            watch,
+            listener,
+            remote,
+            forwarded_for: ip_value(remote.ip()),
+        }
+    }
+
+    /// What the worker counts.
+    #[must_use]
+    pub fn stats(&self) -> &WorkerStats {
+        &self.worker.common.stats
+    }
+}
+
+fn ip_value(ip: IpAddr) -> HeaderValue {
+    HeaderValue::from_str(&ip.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}

@@ -1,0 +1,104 @@
+//! The reference page and the JSON Schema say what the reader reads.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use windlass::config::{Config, reference};
+
+fn docs(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../docs")
+        .join(name)
+}
+
+/// The committed text, written anew before if that is asked for.
+fn committed(name: &str, made: &str) -> String {
+    let path = docs(name);
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, made).expect("the file is written");
+    }
+    std::fs::read_to_string(&path).expect("the committed file")
+}
+
+#[test]
+fn the_page_is_in_step() {
+    let made = reference::markdown();
+    assert!(
+        committed("config.md", &made) == made,
+        "UPDATE_EXPECT=1 writes docs/config.md anew"
+    );
+}
+
+#[test]
+fn the_schema_is_in_step() {
+    let made = reference::schema();
+    let committed = committed("windlass.schema.json", &made);
+    let [made, committed] =
+        [made, committed].map(|text| serde_json::from_str::<Value>(&text).unwrap());
+    assert!(
+        made == committed,
+        "UPDATE_EXPECT=1 writes docs/windlass.schema.json anew"
+    );
+}
+
+/// Each key of the schema as a file that holds only that key, with this value.
+fn files(schema: &Value, value: &str) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    let properties = schema["properties"].as_object().unwrap();
+    for (key, schema) in properties {
+        files.push((key.clone(), format!("{key} = {value}")));
+        let named = &schema["additionalProperties"];
+        let (schema, open, close) = if schema["items"]["properties"].is_object() {
+            (&schema["items"], "[{ ", " }]")
+        } else if named["properties"].is_object() {
+            (named, "{ x = { ", " } }")
+        } else if schema["properties"].is_object() {
+            (schema, "{ ", " }")
+        } else {
+            continue;
+        };
+        for (path, text) in self::files(schema, value) {
+            files.push((
+                format!("{key}.{path}"),
+                format!("{key} = {open}{text}{close}"),
+            ));
+        }
+    }
+    files
+}
+
+#[test]
+fn the_reader_reads_every_key_of_the_schema() {
+    let schema: Value = serde_json::from_str(&reference::schema()).unwrap();
+    // No key takes an infinite number.
+    let files = files(&schema, "inf");
+    assert!(files.len() > 80, "{}", files.len());
+    for (key, text) in files {
+        let problems = Config::parse("t", &text, Path::new("")).unwrap_err();
+        let at = text.find("inf").unwrap();
+        let found = problems.iter().any(|problem| problem.span.start == at);
+        assert!(found, "`{key}` is not read:\n{problems}");
+        assert!(!problems.to_string().contains("unknown key"), "{problems}");
+    }
+}
+
+#[test]
+fn the_page_has_a_row_for_every_key_of_the_schema() {
+    let schema: Value = serde_json::from_str(&reference::schema()).unwrap();
+    let page = reference::markdown();
+    for (path, _) in files(&schema, "inf")
+        .iter()
+        .filter(|(path, _)| path.contains('.'))
+    {
+        let key = path.rsplit('.').next().unwrap();
+        assert!(page.contains(&format!("| `{key}` | ")), "{path}");
+    }
+}

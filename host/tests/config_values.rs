@@ -1,0 +1,296 @@
+//! What a good file becomes: every key and every default.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking"
+)]
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use windlass::config::{
+    AccessLog, BalancePolicy, CompileCache, Config, ErrorStyle, HostInterface, HostRule, Isolation,
+    LogLevel, OnError, Period, PluginSource, RouteEnd, SecretSource,
+};
+
+const FULL: &str = include_str!("full.toml");
+
+const SMALL: &str = "\
+[[listener]]
+address = \"0.0.0.0:8080\"
+[[route]]
+path = \"/{rest+}\"
+filters = [\"f\"]
+upstream = \"u\"
+[filter.f]
+plugin = \"f.wasm\"
+[upstream.u]
+endpoints = [{ address = \"a:1\" }]
+[plan.p]
+rate = 2.5
+[[key]]
+id = \"k\"
+consumer = \"c\"
+digest = \"sha256:00112233445566778899aabbccddeeff00112233445566778899AABBCCDDEEFF\"
+plan = \"p\"
+";
+
+/// The configuration of a good file.
+fn parse(text: &str) -> Config {
+    let config = Config::parse("windlass.toml", text, Path::new("/etc/windlass"));
+    config.map_err(|problems| problems.to_string()).unwrap()
+}
+
+fn text(config: &Config, span: windlass::config::Span) -> &str {
+    config.source.slice(span)
+}
+
+#[test]
+fn every_key_reaches_the_config() {
+    let config = parse(FULL);
+    assert!(config.warnings.is_empty());
+    assert_eq!(config.server.workers.map(|workers| workers.get()), Some(2));
+    assert_eq!(config.server.trusted_proxies[1].prefix, 128);
+    assert_eq!(config.listeners[0].max_connections, 10_000);
+    assert_eq!(config.admin.unwrap().address.port(), 9080);
+    assert_eq!(
+        config.wasm.cache,
+        CompileCache::Folder(PathBuf::from("/etc/windlass/cache"))
+    );
+    assert_eq!(config.log.level, LogLevel::Debug);
+    assert_eq!(
+        config.log.access,
+        AccessLog::File(PathBuf::from("/etc/windlass/access.log"))
+    );
+    assert_eq!(
+        config.secrets[0].from,
+        SecretSource::Environment("ORDERS_HMAC".to_owned())
+    );
+    assert_eq!(
+        config.secrets[1].from,
+        SecretSource::File(PathBuf::from("/etc/windlass/other.secret"))
+    );
+    assert_eq!(
+        (&*config.apis[0].stage, config.apis[0].errors),
+        ("prod", ErrorStyle::Aws)
+    );
+    let quota = config.plans[0].quota.unwrap();
+    assert_eq!(
+        (quota.limit, quota.period, quota.offset),
+        (1000, Period::Week, 10)
+    );
+    assert_eq!(config.plans[0].rate.unwrap().burst, 10);
+    let key = &config.keys[0];
+    assert_eq!(
+        (&*key.id, &*key.consumer, key.plan, key.enabled),
+        ("acme-1", "acme", Some(0), false)
+    );
+    assert_eq!(key.digest[..3], [0x00, 0x11, 0x22]);
+    assert_eq!(
+        key.expires,
+        Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_798_761_600))
+    );
+    assert_eq!(key.attributes["tier"], "gold");
+}
+
+#[test]
+fn routes_point_at_what_they_name() {
+    let config = parse(FULL);
+    let route = &config.routes[0];
+    assert_eq!(
+        (&*route.name, route.api, route.path.as_str()),
+        ("order", Some(0), "/orders/{id}")
+    );
+    assert_eq!(route.hosts, ["api.example.com", "*.example.com"]);
+    let filters: Vec<&str> = route
+        .filters
+        .iter()
+        .map(|filter| &*config.filters[filter.filter].name)
+        .collect();
+    assert_eq!(filters, ["keys", "sign", "keys"]);
+    assert_eq!(text(&config, route.filters[1].span), "\"sign\"");
+    assert!(matches!(route.end, RouteEnd::Upstream(0)));
+    assert_eq!(
+        (route.max_body, route.first_byte_timeout),
+        (None, Some(Duration::from_secs(5)))
+    );
+    let RouteEnd::Respond(respond) = &config.routes[1].end else {
+        panic!("a fixed response")
+    };
+    assert_eq!(
+        (&respond.body[..], &respond.headers["content-type"]),
+        (
+            &b"ok"[..],
+            &"text/plain".parse::<http::HeaderValue>().unwrap()
+        )
+    );
+    assert_eq!(&*config.routes[1].name, "ANY /health");
+    let RouteEnd::Redirect(redirect) = &config.routes[2].end else {
+        panic!("a redirect")
+    };
+    assert_eq!(redirect.status, 307);
+    assert_eq!(&*config.routes[2].name, "ANY $default");
+}
+
+#[test]
+fn filters_and_upstreams_are_read() {
+    let config = parse(FULL);
+    let filter = &config.filters[0];
+    assert_eq!(
+        filter.plugin,
+        PluginSource::File(PathBuf::from("/etc/windlass/plugins/sign.wasm"))
+    );
+    assert_eq!(filter.settings.json["list"][2]["deep"], true);
+    assert_eq!(filter.settings.json["since"], "2026-01-01");
+    assert_eq!(text(&config, filter.settings.spans["/list/2/deep"]), "true");
+    let allow = filter.allow.as_ref().unwrap();
+    assert_eq!(
+        allow.interfaces,
+        [HostInterface::Crypto, HostInterface::Keys]
+    );
+    assert_eq!(
+        (&allow.upstreams[..], &allow.secrets[..]),
+        (&[1][..], &[0, 1][..])
+    );
+    assert_eq!(
+        (filter.on_error, filter.isolation),
+        (OnError::Skip, Isolation::Request)
+    );
+    assert_eq!(
+        (
+            filter.limits.memory,
+            filter.recycle.calls.get(),
+            filter.breaker.failures.get()
+        ),
+        (16 << 20, 5000, 3)
+    );
+    assert_eq!(text(&config, config.filters[1].span), "keys");
+    let upstream = &config.upstreams[0];
+    assert_eq!(upstream.balance, BalancePolicy::LeastConnections);
+    assert_eq!(
+        (upstream.endpoints[0].weight, upstream.endpoints[1].weight),
+        (3, 1)
+    );
+    assert_eq!(upstream.endpoints[0].labels["zone"], "a");
+    assert_eq!(
+        text(&config, upstream.endpoints[1].span),
+        "\"orders.internal:8080\""
+    );
+    assert_eq!(
+        upstream.host,
+        HostRule::Literal("orders.internal".to_owned())
+    );
+}
+
+#[test]
+fn everything_else_has_a_default() {
+    let config = parse(SMALL);
+    let seconds = Duration::from_secs;
+    assert_eq!(
+        (config.server.workers, config.server.drain_timeout),
+        (None, seconds(30))
+    );
+    let listener = &config.listeners[0];
+    assert_eq!(
+        (listener.header_timeout, listener.keep_alive_timeout),
+        (seconds(10), seconds(75))
+    );
+    assert_eq!(
+        (listener.body_idle_timeout, listener.write_timeout),
+        (seconds(30), seconds(30))
+    );
+    assert_eq!(
+        (listener.max_head, listener.max_uri, listener.max_headers),
+        (32 << 10, 8 << 10, 100)
+    );
+    assert_eq!(listener.max_connections, 10_000);
+    assert!(config.admin.is_none());
+    assert_eq!(
+        (
+            config.wasm.max_instances.get(),
+            config.wasm.memory,
+            config.wasm.max_memory
+        ),
+        (1000, 1 << 30, 256 << 20)
+    );
+    assert_eq!(config.wasm.cache, CompileCache::UserFolder);
+    assert_eq!(
+        (config.log.level, &config.log.access),
+        (LogLevel::Info, &AccessLog::Off)
+    );
+    assert_eq!(config.plans[0].rate.unwrap().burst, 3);
+    assert!(config.keys[0].enabled && config.keys[0].expires.is_none());
+    let route = &config.routes[0];
+    assert_eq!(
+        (&*route.name, route.max_body, route.methods.len()),
+        ("ANY /{rest+}", Some(10 << 20), 0)
+    );
+    let filter = &config.filters[0];
+    assert_eq!(filter.settings.json, serde_json::json!({}));
+    assert!(filter.allow.is_none());
+    assert_eq!(
+        (filter.limits.cpu, filter.limits.start_cpu),
+        (Duration::from_millis(10), seconds(1))
+    );
+    assert_eq!(
+        (filter.limits.memory, filter.limits.body),
+        (64 << 20, 1 << 20)
+    );
+    assert_eq!(
+        (filter.on_error, filter.isolation),
+        (OnError::Deny, Isolation::Shared)
+    );
+    assert_eq!(
+        (
+            filter.recycle.calls.get(),
+            filter.recycle.age,
+            filter.recycle.growth
+        ),
+        (10_000, seconds(600), 32 << 20)
+    );
+    let breaker = filter.breaker;
+    assert_eq!(
+        (
+            breaker.failures.get(),
+            breaker.window,
+            breaker.backoff,
+            breaker.max_backoff
+        ),
+        (5, seconds(10), seconds(1), seconds(60))
+    );
+    let upstream = &config.upstreams[0];
+    assert_eq!(
+        (upstream.connect_timeout, upstream.first_byte_timeout),
+        (seconds(2), seconds(30))
+    );
+    assert_eq!(
+        (upstream.idle_timeout, upstream.keep_alive_timeout),
+        (seconds(60), seconds(60))
+    );
+    assert_eq!(
+        (upstream.max_idle, upstream.max_head, &upstream.host),
+        (128, 64 << 10, &HostRule::Preserve)
+    );
+    assert_eq!(upstream.balance, BalancePolicy::RoundRobin);
+}
+
+#[test]
+fn every_example_parses_without_a_warning() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            let config = Config::read(&path).unwrap();
+            assert!(config.warnings.is_empty(), "{}", config.warnings);
+            count += 1;
+        }
+    }
+    assert!(count >= 4, "{count}");
+}

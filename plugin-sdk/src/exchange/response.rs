@@ -1,0 +1,57 @@
+//! The response's head.
+
+use super::fields::fields;
+use super::{Attributes, Notes, Request};
+use crate::bindings::lifecycle::windlass::host::exchange;
+use crate::{EditError, Message};
+
+/// The head of the current response: the upstream's, or that of a refusal by a later filter, or
+/// that of an error made by the gateway.
+#[derive(Debug)]
+pub struct Response(());
+
+fields!(Response, Message::Response);
+
+impl Response {
+    pub(crate) const fn current() -> Self {
+        Self(())
+    }
+
+    /// The status. None where there is no response: the client went away before one came.
+    #[inline]
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        exchange::status()
+    }
+
+    /// Changes the status: 200 to 599.
+    ///
+    /// # Errors
+    /// Why the gateway refused the edit.
+    #[inline]
+    pub fn set_status(&mut self, status: u16) -> Result<(), EditError> {
+        exchange::set_status(status)
+    }
+
+    /// The request that this answers, as it went upstream.
+    #[inline]
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        static REQUEST: Request = Request::current();
+        &REQUEST
+    }
+
+    /// The typed facts of the exchange.
+    #[inline]
+    #[must_use]
+    pub fn attributes(&self) -> Attributes {
+        Attributes::current()
+    }
+
+    /// The filter's private state for this exchange.
+    #[inline]
+    #[must_use]
+    pub fn notes(&self) -> Notes {
+        Notes::current()
+    }
+}

@@ -1,0 +1,43 @@
+//! Lines in the gateway's log, marked with the filter's name and the request id.
+//!
+//! Never write a secret. At most 8 KiB a line and 64 lines a phase.
+
+use crate::bindings::lifecycle::windlass::host::log;
+
+pub use log::Level;
+
+/// Whether lines of this level are kept; ask before building an expensive one.
+#[must_use]
+pub fn enabled(level: Level) -> bool {
+    log::enabled(level)
+}
+
+/// One line: a plain sentence and its fields.
+pub fn write(level: Level, message: &str, fields: &[(&str, &str)]) {
+    log::write(level, message, fields);
+}
+
+/// A line at level trace.
+pub fn trace(message: &str, fields: &[(&str, &str)]) {
+    write(Level::Trace, message, fields);
+}
+
+/// A line at level debug: the place for anything that is written for every request.
+pub fn debug(message: &str, fields: &[(&str, &str)]) {
+    write(Level::Debug, message, fields);
+}
+
+/// A line at level info.
+pub fn info(message: &str, fields: &[(&str, &str)]) {
+    write(Level::Info, message, fields);
+}
+
+/// A line at level warn.
+pub fn warn(message: &str, fields: &[(&str, &str)]) {
+    write(Level::Warn, message, fields);
+}
+
+/// A line at level error.
+pub fn error(message: &str, fields: &[(&str, &str)]) {
+    write(Level::Error, message, fields);
+}

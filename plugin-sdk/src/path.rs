@@ -1,0 +1,297 @@
+//! Path and query, taken apart for edits. Pure: nothing here asks the gateway.
+//!
+//! What an edit does not touch stays byte for byte as the client sent it. Names are compared
+//! percent-decoded, `+` being a space, as the gateway compares them.
+
+use core::fmt;
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+
+/// All but the unreserved characters (RFC 3986, section 2.3).
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// All but what a path segment may hold as it is (RFC 3986, section 3.3).
+const SEGMENT: &AsciiSet = &COMPONENT
+    .remove(b'!')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')')
+    .remove(b'*')
+    .remove(b'+')
+    .remove(b',')
+    .remove(b';')
+    .remove(b'=')
+    .remove(b':')
+    .remove(b'@');
+
+/// The same, and the slashes between segments.
+const SEGMENTS: &AsciiSet = &SEGMENT.remove(b'/');
+
+/// Percent-encodes a name or a value for a query.
+#[must_use]
+pub fn encode_query(value: &[u8]) -> String {
+    percent_encode(value, COMPONENT).to_string()
+}
+
+/// Percent-encodes a value that is to be one path segment: its slashes too.
+#[must_use]
+pub fn encode_segment(value: &[u8]) -> String {
+    percent_encode(value, SEGMENT).to_string()
+}
+
+/// Percent-encodes a value that is to be several path segments: not its slashes.
+#[must_use]
+pub fn encode_segments(value: &[u8]) -> String {
+    percent_encode(value, SEGMENTS).to_string()
+}
+
+/// Percent-decodes a name or a value of a query; `+` is a space.
+#[must_use]
+pub fn decode_query(text: &str) -> Vec<u8> {
+    let spaced: Cow<'_, str> = if text.contains('+') {
+        text.replace('+', " ").into()
+    } else {
+        text.into()
+    };
+    percent_decode_str(&spaced).collect()
+}
+
+/// A path and its query.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathAndQuery {
+    path: String,
+    query: Option<String>,
+}
+
+impl PathAndQuery {
+    /// Takes `/path?query` apart.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match text.split_once('?') {
+            Some((path, query)) => Self {
+                path: path.to_owned(),
+                query: Some(query.to_owned()),
+            },
+            None => Self {
+                path: text.to_owned(),
+                query: None,
+            },
+        }
+    }
+
+    /// The path, still percent-encoded, without the query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Replaces the path and keeps the query. Percent-encoded, beginning with `/`.
+    pub fn set_path(&mut self, path: impl Into<String>) {
+        self.path = path.into();
+    }
+
+    /// The query as it stands, without its `?`.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    /// The first value of a parameter, decoded. A parameter without `=` has the empty value.
+    #[must_use]
+    pub fn query_param(&self, name: &str) -> Option<Vec<u8>> {
+        self.pairs()
+            .find(|pair| is_named(pair, name))
+            .map(|pair| decode_query(value_of(pair)))
+    }
+
+    /// Gives a parameter this one value: in the place of its first one, or at the end.
+    pub fn set_query(&mut self, name: &str, value: &[u8]) {
+        let pair = pair(name, value);
+        let mut placed = false;
+        let mut pairs: Vec<&str> = Vec::new();
+        for present in self.pairs() {
+            if !is_named(present, name) {
+                pairs.push(present);
+            } else if !placed {
+                placed = true;
+                pairs.push(&pair);
+            }
+        }
+        if !placed {
+            pairs.push(&pair);
+        }
+        self.query = Some(pairs.join("&"));
+    }
+
+    /// Adds a parameter at the end.
+    pub fn append_query(&mut self, name: &str, value: &[u8]) {
+        let pair = pair(name, value);
+        let query = self.query.get_or_insert_default();
+        if !query.is_empty() {
+            query.push('&');
+        }
+        query.push_str(&pair);
+    }
+
+    /// Removes every value of a parameter, and tells how many there were.
+    pub fn remove_query(&mut self, name: &str) -> usize {
+        let kept: Vec<&str> = self.pairs().filter(|pair| !is_named(pair, name)).collect();
+        let removed = self.pairs().count() - kept.len();
+        if removed > 0 {
+            let query = kept.join("&");
+            self.query = (!kept.is_empty()).then_some(query);
+        }
+        removed
+    }
+
+    /// Gives every value of the parameter `from` the name `to`, each in its place, and tells how
+    /// many there were. Where there was one, what `to` held before is gone.
+    pub fn rename_query(&mut self, from: &str, to: &str) -> usize {
+        let renamed = self.pairs().filter(|pair| is_named(pair, from)).count();
+        if renamed > 0 {
+            let name = encode_query(to.as_bytes());
+            let pairs: Vec<String> = self
+                .pairs()
+                .filter_map(|pair| {
+                    if is_named(pair, from) {
+                        Some(match pair.split_once('=') {
+                            Some((_, value)) => format!("{name}={value}"),
+                            None => name.clone(),
+                        })
+                    } else {
+                        (!is_named(pair, to)).then(|| pair.to_owned())
+                    }
+                })
+                .collect();
+            self.query = Some(pairs.join("&"));
+        }
+        renamed
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = &str> {
+        self.query
+            .as_deref()
+            .filter(|query| !query.is_empty())
+            .into_iter()
+            .flat_map(|query| query.split('&'))
+    }
+}
+
+impl fmt::Display for PathAndQuery {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.path)?;
+        match &self.query {
+            Some(query) => write!(formatter, "?{query}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_named(pair: &str, name: &str) -> bool {
+    let present = pair.split_once('=').map_or(pair, |(name, _)| name);
+    if present.contains(['%', '+']) {
+        decode_query(present) == name.as_bytes()
+    } else {
+        present == name
+    }
+}
+
+fn value_of(pair: &str) -> &str {
+    pair.split_once('=').map_or("", |(_, value)| value)
+}
+
+fn pair(name: &str, value: &[u8]) -> String {
+    let mut pair = encode_query(name.as_bytes());
+    pair.push('=');
+    pair.push_str(&encode_query(value));
+    pair
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edited(text: &str, edit: impl FnOnce(&mut PathAndQuery)) -> String {
+        let mut path = PathAndQuery::parse(text);
+        edit(&mut path);
+        path.to_string()
+    }
+
+    #[test]
+    fn printing_gives_what_was_parsed() {
+        for text in ["/", "/a?", "/a?b", "/a?b=c&&d=%2F+", "/a?b=c?d", "/%20?x"] {
+            assert_eq!(PathAndQuery::parse(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_read_decoded() {
+        let path = PathAndQuery::parse("/a?x%5B=1+2%2F&flag&x%5B=9");
+        assert_eq!(path.query_param("x[").as_deref(), Some(b"1 2/".as_slice()));
+        assert_eq!(path.query_param("flag").as_deref(), Some(b"".as_slice()));
+        assert_eq!(path.query_param("y"), None);
+    }
+
+    #[test]
+    fn removing_a_parameter_leaves_the_others_untouched() {
+        let removed = |text| {
+            edited(text, |path| {
+                path.remove_query("key");
+            })
+        };
+        assert_eq!(removed("/a?key=1"), "/a");
+        assert_eq!(removed("/a?b=%7e+&key=1&c&%6Bey=2"), "/a?b=%7e+&c");
+        assert_eq!(removed("/a?keys=1"), "/a?keys=1");
+        assert_eq!(removed("/a?"), "/a?");
+    }
+
+    #[test]
+    fn setting_replaces_in_place_and_encodes() {
+        let set = |text| edited(text, |path| path.set_query("q", b"a&b= \xff"));
+        assert_eq!(set("/a?x=1&q=2&y&q=3"), "/a?x=1&q=a%26b%3D%20%FF&y");
+        assert_eq!(set("/a?x=1"), "/a?x=1&q=a%26b%3D%20%FF");
+        assert_eq!(set("/a"), "/a?q=a%26b%3D%20%FF");
+    }
+
+    #[test]
+    fn appending_keeps_what_is_there() {
+        let append = |text| edited(text, |path| path.append_query("q", b"2"));
+        assert_eq!(append("/a"), "/a?q=2");
+        assert_eq!(append("/a?"), "/a?q=2");
+        assert_eq!(append("/a?q=1"), "/a?q=1&q=2");
+    }
+
+    #[test]
+    fn renaming_keeps_places_and_values() {
+        let rename = |text| {
+            edited(text, |path| {
+                path.rename_query("a", "b c");
+            })
+        };
+        assert_eq!(rename("/?a=%20&x=1&a&b+c=9"), "/?b%20c=%20&x=1&b%20c");
+        assert_eq!(rename("/?b%20c=9"), "/?b%20c=9");
+    }
+
+    #[test]
+    fn an_edit_puts_back_what_it_read() {
+        for value in [b"".as_slice(), b"plain", b"a+b %2F&=?#", b"\0\xff\xc3\xa4"] {
+            let mut path = PathAndQuery::parse("/a?x=1");
+            path.set_query("name with space", value);
+            let again = PathAndQuery::parse(&path.to_string());
+            assert_eq!(again.query_param("name with space").as_deref(), Some(value));
+        }
+    }
+
+    #[test]
+    fn a_segment_keeps_its_slashes_to_itself() {
+        assert_eq!(encode_segment(b"a/b c"), "a%2Fb%20c");
+        assert_eq!(encode_segments(b"a/b c"), "a/b%20c");
+    }
+}

@@ -1,0 +1,112 @@
+//! What a configured filter tells the gateway once.
+
+use crate::bindings::lifecycle::exports::windlass::filter::lifecycle;
+use crate::host::metrics::{Counter, Gauge, Histogram};
+
+/// The attributes that a filter provides and requires with these settings, and its metric
+/// series.
+///
+/// `windlass check` holds the order of a route's filters against it, so say what is true for the
+/// settings at hand, not for the plugin in general.
+#[derive(Debug, Default)]
+pub struct Setup {
+    provides: Vec<String>,
+    sometimes: Vec<String>,
+    requires: Vec<String>,
+    series: Vec<lifecycle::Series>,
+}
+
+impl Setup {
+    /// Nothing provided, nothing required, no series.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Attributes that the filter always sets when it lets a request pass.
+    #[must_use]
+    pub fn provides<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.provides.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Attributes that it sets in some cases only.
+    #[must_use]
+    pub fn sometimes<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.sometimes.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// Attributes that it cannot work without. One that is missing at run time is a refusal by
+    /// the gateway, 500 `missing_attribute`.
+    #[must_use]
+    pub fn requires<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.requires.extend(names.into_iter().map(Into::into));
+        self
+    }
+
+    /// A series that only grows; its name ends in `_total` by custom. Keep the handle in the
+    /// filter. At most 32 series a filter.
+    pub fn counter(&mut self, name: &str, labels: &[&str]) -> Counter {
+        Counter(self.add(lifecycle::SeriesKind::Counter, name, labels))
+    }
+
+    /// A series that moves up and down.
+    pub fn gauge(&mut self, name: &str, labels: &[&str]) -> Gauge {
+        Gauge(self.add(lifecycle::SeriesKind::Gauge, name, labels))
+    }
+
+    /// Observations in buckets, 5 ms to 10 s when the value is in seconds.
+    pub fn histogram(&mut self, name: &str, labels: &[&str]) -> Histogram {
+        Histogram(self.add(lifecycle::SeriesKind::Histogram, name, labels))
+    }
+
+    fn add(&mut self, kind: lifecycle::SeriesKind, name: &str, labels: &[&str]) -> u32 {
+        let place = self.series.len();
+        self.series.push(lifecycle::Series {
+            kind,
+            name: name.to_owned(),
+            labels: labels.iter().map(|&label| label.to_owned()).collect(),
+        });
+        u32::try_from(place).unwrap_or(u32::MAX)
+    }
+
+    pub(crate) fn into_contract(self) -> lifecycle::Setup {
+        lifecycle::Setup {
+            provides: self.provides,
+            sometimes: self.sometimes,
+            requires: self.requires,
+            series: self.series,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_are_named_by_their_place() {
+        let mut setup = Setup::new();
+        let first = setup.counter("refused_total", &["reason"]);
+        let second = setup.gauge("open", &[]);
+        let third = setup.histogram("wait_seconds", &[]);
+        assert_eq!((first.0, second.0, third.0), (0, 1, 2));
+        let contract = setup.into_contract();
+        assert_eq!(contract.series[0].labels, ["reason"]);
+        assert_eq!(contract.series[2].name, "wait_seconds");
+    }
+
+    #[test]
+    fn attributes_add_up() {
+        let setup = Setup::new()
+            .provides(["consumer.id"])
+            .provides(["api-key.id"])
+            .sometimes(["plan.id"])
+            .requires(["auth.claims"])
+            .into_contract();
+        assert_eq!(setup.provides, ["consumer.id", "api-key.id"]);
+        assert_eq!(setup.sometimes, ["plan.id"]);
+        assert_eq!(setup.requires, ["auth.claims"]);
+    }
+}

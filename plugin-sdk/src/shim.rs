@@ -1,0 +1,141 @@
+//! What stands between the contract's exports and a filter's traits. Public only for
+//! [`export!`](crate::export).
+
+use core::cell::OnceCell;
+use core::marker::PhantomData;
+
+use crate::bindings::lifecycle::exports::windlass::filter::lifecycle;
+use crate::bindings::{log, request, request_body, response, response_body};
+use crate::filter::{Failure, Filter, OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody};
+use crate::{
+    ChunkVerdict, Diagnostic, LocalResponse, Piece, Request, RequestVerdict, Response,
+    ResponseVerdict, settings,
+};
+
+/// What Cargo knows about the plugin's package.
+#[derive(Debug, Clone, Copy)]
+pub struct Package {
+    /// `CARGO_PKG_NAME`.
+    pub name: &'static str,
+    /// `CARGO_PKG_VERSION`.
+    pub version: &'static str,
+    /// `CARGO_PKG_DESCRIPTION`.
+    pub description: &'static str,
+}
+
+/// The one filter of a component, and the place where it lives.
+pub trait Exported: 'static {
+    /// The filter.
+    type Filter: Filter;
+    /// The package that it is in.
+    const PACKAGE: Package;
+    /// Its place, empty until it is configured.
+    fn place<R>(visit: impl FnOnce(&OnceCell<Self::Filter>) -> R) -> R;
+}
+
+/// Implements the contract's exports for the filter of `E`.
+#[derive(Debug)]
+pub struct Shim<E>(PhantomData<E>);
+
+impl<E: Exported> lifecycle::Guest for Shim<E> {
+    fn describe() -> lifecycle::PluginInfo {
+        lifecycle::PluginInfo {
+            name: E::Filter::NAME.unwrap_or(E::PACKAGE.name).to_owned(),
+            version: E::Filter::VERSION.unwrap_or(E::PACKAGE.version).to_owned(),
+            settings_schema: E::Filter::SETTINGS_SCHEMA.map(str::to_owned),
+            summary: E::Filter::SUMMARY
+                .unwrap_or(E::PACKAGE.description)
+                .to_owned(),
+        }
+    }
+
+    fn configure(json: String) -> Result<lifecycle::Setup, Vec<lifecycle::Diagnostic>> {
+        let (filter, setup) = E::Filter::configure(settings::parse(&json)?)?;
+        E::place(|place| place.set(filter)).map_err(|_| {
+            vec![Diagnostic::new(
+                "",
+                "the instance has been configured before",
+            )]
+        })?;
+        Ok(setup.into_contract())
+    }
+}
+
+impl<E> request::exports::windlass::filter::request_phase::Guest for Shim<E>
+where
+    E: Exported<Filter: OnRequest>,
+{
+    #[inline]
+    fn on_request() -> RequestVerdict {
+        configured::<E, _>(|filter| filter.on_request(&mut Request::current()))
+            .unwrap_or_else(|failure| answer(&failure).into())
+    }
+}
+
+impl<E> request_body::exports::windlass::filter::request_body_phase::Guest for Shim<E>
+where
+    E: Exported<Filter: OnRequestBody>,
+{
+    #[inline]
+    fn on_request_body(len: u64, last: bool) -> ChunkVerdict {
+        let mut piece = Piece::current(len, last);
+        configured::<E, _>(|filter| filter.on_request_body(&mut Request::current(), &mut piece))
+            .unwrap_or_else(|failure| answer(&failure).into())
+    }
+}
+
+impl<E> response::exports::windlass::filter::response_phase::Guest for Shim<E>
+where
+    E: Exported<Filter: OnResponse>,
+{
+    #[inline]
+    fn on_response() -> ResponseVerdict {
+        configured::<E, _>(|filter| filter.on_response(&mut Response::current()))
+            .unwrap_or_else(|failure| answer(&failure).into())
+    }
+}
+
+impl<E> response_body::exports::windlass::filter::response_body_phase::Guest for Shim<E>
+where
+    E: Exported<Filter: OnResponseBody>,
+{
+    #[inline]
+    fn on_response_body(len: u64, last: bool) -> ChunkVerdict {
+        let mut piece = Piece::current(len, last);
+        configured::<E, _>(|filter| filter.on_response_body(&mut Response::current(), &mut piece))
+            .unwrap_or_else(|failure| answer(&failure).into())
+    }
+}
+
+impl<E> log::exports::windlass::filter::log_phase::Guest for Shim<E>
+where
+    E: Exported<Filter: OnLog>,
+{
+    #[inline]
+    fn on_log() {
+        configured::<E, _>(|filter| filter.on_log(&Request::current(), &Response::current()));
+    }
+}
+
+#[inline]
+fn configured<E: Exported, R>(run: impl FnOnce(&E::Filter) -> R) -> R {
+    E::place(|place| match place.get() {
+        Some(filter) => run(filter),
+        None => not_configured(),
+    })
+}
+
+/// The gateway broke the contract; nothing sensible can be answered.
+#[cold]
+fn not_configured() -> ! {
+    panic!("a phase was called before `configure`")
+}
+
+#[cold]
+fn answer(failure: &Failure) -> LocalResponse {
+    crate::host::log::error(
+        "the filter could not do its work",
+        &[("reason", &failure.reason), ("detail", &failure.detail)],
+    );
+    LocalResponse::new(500, failure.reason.as_ref())
+}

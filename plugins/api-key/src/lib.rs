@@ -1,0 +1,182 @@
+//! `builtin:api-key`: finds the consumer of a request by its API key.
+//!
+//! Promises: a request passes only with a key that the operator issued and that is neither
+//! disabled nor expired; then `consumer.id`, `api-key.id` and `auth.method` are set. To the
+//! client every key that is not accepted looks the same. Deliberately does not: count, throttle
+//! or look at plans (that is `usage-plan`), or ever write a key's text anywhere.
+
+mod settings;
+
+use settings::{Settings, Source};
+use windlass_plugin_sdk::EditError;
+use windlass_plugin_sdk::host::keys::{self, ApiKey, KeyReject};
+use windlass_plugin_sdk::host::log;
+use windlass_plugin_sdk::prelude::*;
+
+const KEY_MISSING: &str = "api_key_missing";
+const KEY_REJECTED: &str = "api_key_rejected";
+
+struct ApiKeyFilter {
+    source: Source,
+    missing: u16,
+    rejected: u16,
+    hide: bool,
+    challenge: String,
+}
+
+impl Filter for ApiKeyFilter {
+    type Settings = Settings;
+
+    const NAME: Option<&'static str> = Some("api-key");
+    const SETTINGS_SCHEMA: Option<&'static str> = Some(include_str!("../settings.schema.json"));
+
+    fn configure(settings: Settings) -> Result<(Self, Setup), Vec<Diagnostic>> {
+        let source = settings.check()?;
+        let filter = Self {
+            challenge: source.challenge(),
+            missing: settings.missing,
+            rejected: settings.rejected,
+            hide: settings.hide,
+            source,
+        };
+        let setup = Setup::new()
+            .provides(["consumer.id", "api-key.id", "auth.method"])
+            .sometimes(["plan.id"]);
+        Ok((filter, setup))
+    }
+}
+
+impl OnRequest for ApiKeyFilter {
+    fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
+        let presented = match &self.source {
+            Source::Header(name) => request.header(name),
+            Source::Query(name) => request.query_param(name).map(String::into_bytes),
+        };
+        let presented = match presented {
+            Some(presented) if !presented.is_empty() => presented,
+            Some(_) | None => return Ok(self.refuse(self.missing, KEY_MISSING).into()),
+        };
+        match keys::find(&presented) {
+            Ok(key) => {
+                provide(request, &key)?;
+                if self.hide {
+                    self.hide_key(request)?;
+                }
+                Ok(RequestVerdict::NEXT)
+            }
+            Err(why) => {
+                log::debug("the key is not accepted", &[("why", word(why))]);
+                Ok(self.refuse(self.rejected, KEY_REJECTED).into())
+            }
+        }
+    }
+}
+
+impl ApiKeyFilter {
+    /// RFC 9110, section 15.5.2: a 401 carries a challenge.
+    fn refuse(&self, status: u16, reason: &str) -> LocalResponse {
+        let refusal = LocalResponse::new(status, reason);
+        if status == 401 {
+            refusal.header("www-authenticate", self.challenge.as_str())
+        } else {
+            refusal
+        }
+    }
+
+    fn hide_key(&self, request: &mut Request) -> Result<(), EditError> {
+        match &self.source {
+            Source::Header(name) => {
+                request.remove_header(name)?;
+            }
+            Source::Query(name) => {
+                let mut path = request.path_and_query();
+                if path.remove_query(name) > 0 {
+                    request.set_path(path.to_string())?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn provide(request: &Request, key: &ApiKey) -> Result<(), EditError> {
+    let attributes = request.attributes();
+    attributes.set("consumer.id", &key.consumer)?;
+    attributes.set("api-key.id", &key.id)?;
+    attributes.set("auth.method", "api-key")?;
+    if let Some(plan) = &key.plan {
+        attributes.set("plan.id", plan)?;
+    }
+    for (name, value) in &key.attributes {
+        // The key's own id is a fact of the gateway's store and not the operator's to shadow.
+        if name != "id" {
+            attributes.set(&["api-key.", name].concat(), value)?;
+        }
+    }
+    Ok(())
+}
+
+fn word(why: KeyReject) -> &'static str {
+    match why {
+        KeyReject::Unknown => "unknown",
+        KeyReject::Disabled => "disabled",
+        KeyReject::Expired => "expired",
+    }
+}
+
+windlass_plugin_sdk::export!(ApiKeyFilter: request);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn configured(json: &str) -> ApiKeyFilter {
+        let settings =
+            windlass_plugin_sdk::parse_settings(json).expect("the settings have a shape");
+        ApiKeyFilter::configure(settings)
+            .expect("the settings are good")
+            .0
+    }
+
+    #[test]
+    fn a_401_carries_a_challenge_and_a_403_does_not() {
+        let filter = configured("{}");
+        let missing = filter.refuse(filter.missing, KEY_MISSING);
+        assert_eq!(
+            (missing.status, missing.reason.as_str()),
+            (401, "api_key_missing")
+        );
+        assert_eq!(
+            missing.headers,
+            [(
+                "www-authenticate".to_owned(),
+                br#"ApiKey in="header", name="x-api-key""#.to_vec()
+            )]
+        );
+        let rejected = filter.refuse(filter.rejected, KEY_REJECTED);
+        assert_eq!(
+            (rejected.status, rejected.reason.as_str()),
+            (403, "api_key_rejected")
+        );
+        assert_eq!(rejected.headers, []);
+    }
+
+    #[test]
+    fn the_statuses_are_as_configured() {
+        let filter = configured(r#"{"query":"key","missing":403,"rejected":401}"#);
+        assert_eq!(filter.refuse(filter.missing, KEY_MISSING).headers, []);
+        assert_eq!(
+            filter.refuse(filter.rejected, KEY_REJECTED).headers,
+            [(
+                "www-authenticate".to_owned(),
+                br#"ApiKey in="query", name="key""#.to_vec()
+            )]
+        );
+    }
+
+    #[test]
+    fn why_a_key_is_not_accepted_has_one_word_each() {
+        let words = [KeyReject::Unknown, KeyReject::Disabled, KeyReject::Expired].map(word);
+        assert_eq!(words, ["unknown", "disabled", "expired"]);
+    }
+}

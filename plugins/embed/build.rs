@@ -1,0 +1,183 @@
+//! Builds the first-party plugins for WebAssembly and puts the components into `OUT_DIR`.
+//!
+//! A Cargo inside of Cargo, so it keeps to itself: a target folder of its own (the outer build
+//! holds the lock of the other), the profile `plugin`, the lock file as it is, and an environment
+//! of which only what Cargo needs to find its tools and the registry is left. Flags and wrappers
+//! of the outer build (clippy, coverage, sanitizers) do not reach the plugins, so whatever
+//! command runs this, the components are the same.
+
+use std::env;
+use std::error::Error;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// Their folders under `plugins/`; the packages are `windlass-plugin-<name>`.
+const PLUGINS: [&str; 3] = ["api-key", "usage-plan", "transform"];
+const TARGET: &str = "wasm32-wasip2";
+const PROFILE: &str = "plugin";
+
+/// What the inner Cargo may know of the environment.
+const KEPT: [&str; 17] = [
+    "PATH",
+    "HOME",
+    "CARGO_HOME",
+    "RUSTUP_HOME",
+    "RUSTUP_TOOLCHAIN",
+    "RUSTUP_DIST_SERVER",
+    "TMPDIR",
+    "LANG",
+    "LC_ALL",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "SDKROOT",
+    "DEVELOPER_DIR",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+];
+
+/// The same, by how the names begin: how the registry is reached.
+const KEPT_PREFIXES: [&str; 4] = [
+    "CARGO_HTTP_",
+    "CARGO_NET_",
+    "CARGO_REGISTRIES_",
+    "CARGO_SOURCE_",
+];
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    let manifest = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let root = manifest
+        .ancestors()
+        .nth(2)
+        .ok_or("this package is not in plugins/ of the workspace")?;
+    check_target()?;
+    let target = target_folder(&out);
+    build(root, &target)?;
+    for name in PLUGINS {
+        let file = format!("windlass_plugin_{}.wasm", name.replace('-', "_"));
+        let built = target.join(TARGET).join(PROFILE).join(file);
+        fs::copy(&built, out.join(format!("{name}.wasm"))).map_err(|error| {
+            format!(
+                "the plugin `{name}` cannot be copied from {}: {error}",
+                built.display()
+            )
+        })?;
+    }
+    watch(root);
+    Ok(())
+}
+
+/// Everything that goes into the components, and nothing else. Said at the end: a build that failed
+/// is tried again in any case, and its message should stand alone.
+fn watch(root: &Path) {
+    for name in PLUGINS {
+        for part in ["src", "Cargo.toml", "settings.schema.json"] {
+            println!(
+                "cargo::rerun-if-changed={}",
+                root.join("plugins").join(name).join(part).display()
+            );
+        }
+    }
+    for part in [
+        "plugin-sdk/src",
+        "plugin-sdk/Cargo.toml",
+        "wit",
+        "Cargo.toml",
+        "Cargo.lock",
+    ] {
+        println!("cargo::rerun-if-changed={}", root.join(part).display());
+    }
+    println!("cargo::rerun-if-changed=build.rs");
+}
+
+/// A missing target gives errors that do not say so; ask first.
+fn check_target() -> Result<(), Box<dyn Error>> {
+    let mut rustc = Command::new(variable("RUSTC")?);
+    rustc.args(["--print", "target-libdir", "--target", TARGET]);
+    let answer = rustc.output()?;
+    let folder = PathBuf::from(String::from_utf8(answer.stdout)?.trim());
+    if answer.status.success() && folder.is_dir() {
+        return Ok(());
+    }
+    Err(format!(
+        "the first-party plugins are built for WebAssembly, and this Rust has no `{TARGET}`\n\
+         help: run `rustup target add {TARGET}` in the workspace, then build again"
+    )
+    .into())
+}
+
+/// `plugins` beside the folders of the outer profiles, so that all of them share one build.
+fn target_folder(out: &Path) -> PathBuf {
+    out.ancestors()
+        .find(|folder| folder.file_name().is_some_and(|name| name == "build"))
+        .and_then(|build| build.ancestors().nth(2))
+        .unwrap_or(out)
+        .join("plugins")
+}
+
+fn build(root: &Path, target: &Path) -> Result<(), Box<dyn Error>> {
+    let mut cargo = Command::new(variable("CARGO")?);
+    cargo
+        .current_dir(root)
+        .args([
+            "build",
+            "--locked",
+            "--target",
+            TARGET,
+            "--profile",
+            PROFILE,
+        ])
+        .arg("--target-dir")
+        .arg(target)
+        .env_clear()
+        .envs(kept_environment())
+        .env("CARGO_BUILD_BUILD_DIR", target)
+        .env("CARGO_ENCODED_RUSTFLAGS", "")
+        .env("CARGO_INCREMENTAL", "0")
+        .env("CARGO_TERM_COLOR", "never")
+        .env("RUSTC_WRAPPER", "")
+        .env("RUSTC_WORKSPACE_WRAPPER", "");
+    if let Some(jobs) = env::var_os("NUM_JOBS") {
+        cargo.arg("--jobs").arg(jobs);
+    }
+    for name in PLUGINS {
+        cargo.args(["-p", &format!("windlass-plugin-{name}")]);
+    }
+    let answer = cargo.output()?;
+    if answer.status.success() {
+        return Ok(());
+    }
+    Err(format!(
+        "the first-party plugins cannot be built ({}); their build says:\n\n{}",
+        answer.status,
+        String::from_utf8_lossy(&answer.stderr)
+    )
+    .into())
+}
+
+fn kept_environment() -> impl Iterator<Item = (OsString, OsString)> {
+    env::vars_os().filter(|(name, _)| {
+        name.to_str().is_some_and(|name| {
+            KEPT.iter().any(|kept| kept.eq_ignore_ascii_case(name))
+                || KEPT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        })
+    })
+}
+
+fn variable(name: &str) -> Result<OsString, String> {
+    env::var_os(name).ok_or_else(|| format!("Cargo has not set {name}"))
+}

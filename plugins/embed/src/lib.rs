@@ -1,0 +1,48 @@
+//! The first-party plugins, as components: what `builtin:<name>` loads.
+//!
+//! The build script builds them for WebAssembly, in a target folder of their own, and this crate
+//! embeds the files. Stands before the gateway's config, which names them. Promises: each plugin
+//! comes with exactly the grants that its README lists (a test compares the two). Deliberately
+//! does not: load, compile or look into a component.
+
+/// A first-party plugin and what it is granted without an `allow` in the config.
+#[derive(Debug, Clone, Copy)]
+pub struct BuiltinPlugin {
+    /// The name after `builtin:`.
+    pub name: &'static str,
+    /// The component, as the file's bytes.
+    pub component: &'static [u8],
+    /// The host interfaces that it is granted, by their names in `allow.interfaces`.
+    pub interfaces: &'static [&'static str],
+    /// The attributes that it may set, as in `allow.attributes`; `*` ends a prefix.
+    pub attributes: &'static [&'static str],
+}
+
+/// One row of the table: the build script has put the component of that name into `OUT_DIR`.
+macro_rules! plugin {
+    ($name:literal, interfaces: $interfaces:expr, attributes: $attributes:expr) => {
+        BuiltinPlugin {
+            name: $name,
+            component: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".wasm")),
+            interfaces: &$interfaces,
+            attributes: &$attributes,
+        }
+    };
+}
+
+/// Every first-party plugin.
+pub static BUILTIN_PLUGINS: &[BuiltinPlugin] = &[
+    plugin!(
+        "api-key",
+        interfaces: ["keys"],
+        attributes: ["consumer.*", "api-key.*", "auth.*", "plan.*"]
+    ),
+    plugin!("usage-plan", interfaces: ["limits"], attributes: []),
+    plugin!("transform", interfaces: [], attributes: []),
+];
+
+/// The plugin of this name, if there is one.
+#[must_use]
+pub fn builtin(name: &str) -> Option<&'static BuiltinPlugin> {
+    BUILTIN_PLUGINS.iter().find(|plugin| plugin.name == name)
+}

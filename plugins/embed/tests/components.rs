@@ -1,0 +1,78 @@
+//! The components export exactly their phases, and import only what they are granted.
+
+use wasmparser::{Parser, Payload};
+use windlass_builtin_plugins::{BUILTIN_PLUGINS, BuiltinPlugin, builtin};
+
+/// The names that the component itself imports and exports, not those of what is inside it.
+fn names(plugin: &BuiltinPlugin) -> (Vec<String>, Vec<String>) {
+    let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0);
+    for payload in Parser::new(0).parse_all(plugin.component) {
+        match payload.expect("the component can be read") {
+            Payload::ComponentSection { .. } | Payload::ModuleSection { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    imports.push(import.expect("an import can be read").name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    exports.push(export.expect("an export can be read").name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    exports.sort();
+    (imports, exports)
+}
+
+fn exports(name: &str) -> Vec<String> {
+    names(builtin(name).expect("the plugin is there")).1
+}
+
+#[test]
+fn each_exports_exactly_its_phases() {
+    assert_eq!(
+        exports("api-key"),
+        [
+            "windlass:filter/lifecycle@0.1.0",
+            "windlass:filter/request-phase@0.1.0",
+        ]
+    );
+    for both_ways in ["usage-plan", "transform"] {
+        assert_eq!(
+            exports(both_ways),
+            [
+                "windlass:filter/lifecycle@0.1.0",
+                "windlass:filter/request-phase@0.1.0",
+                "windlass:filter/response-phase@0.1.0",
+            ]
+        );
+    }
+}
+
+#[test]
+fn each_imports_only_what_it_is_granted() {
+    for plugin in BUILTIN_PLUGINS {
+        let mut allowed = vec!["types", "exchange", "log"];
+        allowed.extend(plugin.interfaces);
+        for import in names(plugin).0 {
+            let interface = import
+                .strip_prefix("windlass:host/")
+                .and_then(|interface| interface.strip_suffix("@0.1.0"));
+            match interface {
+                Some(interface) => assert!(
+                    allowed.contains(&interface),
+                    "{} imports {import}",
+                    plugin.name
+                ),
+                None => assert!(
+                    import.starts_with("wasi:cli/") || import.starts_with("wasi:io/"),
+                    "{} imports {import}",
+                    plugin.name
+                ),
+            }
+        }
+    }
+}

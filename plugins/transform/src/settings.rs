@@ -1,0 +1,340 @@
+//! The settings as written, and the operations that they come to.
+
+use serde::Deserialize;
+use windlass_plugin_sdk::{Diagnostic, is_field_name, is_field_value, is_reserved_field, path};
+
+use crate::operation::{Change, Operation};
+use crate::template::{Part, Side, Template};
+
+/// The edits of both directions, in the order in which they are made.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Edits of the request's head, on its way to the upstream. None by default.
+    #[serde(default)]
+    request: Vec<Edit>,
+    /// Edits of the response's head, on its way to the client. None by default.
+    #[serde(default)]
+    response: Vec<Edit>,
+}
+
+/// One edit, as written: `op`, one of `header`, `query`, `path` and `status`, and what the
+/// operation needs.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+struct Edit {
+    /// `set`, `append`, `remove` or `rename`.
+    op: Op,
+    /// The header to edit.
+    header: Option<String>,
+    /// The query parameter to edit; in `request` only.
+    query: Option<String>,
+    /// The new path, a template; for `set` in `request` only. The query stays.
+    path: Option<String>,
+    /// The new status, 200 to 599; for `set` in `response` only.
+    #[cfg_attr(test, schemars(range(min = 200, max = 599)))]
+    status: Option<u16>,
+    /// The value, a template; for `set` and `append` of a header or a query parameter.
+    value: Option<String>,
+    /// The new name; for `rename`.
+    to: Option<String>,
+}
+
+/// What an edit does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+enum Op {
+    /// Replaces every value by one.
+    Set,
+    /// Adds a value.
+    Append,
+    /// Removes every value.
+    Remove,
+    /// Moves every value to another name.
+    Rename,
+}
+
+impl Settings {
+    /// The operations of the request and of the response.
+    ///
+    /// # Errors
+    /// Every complaint about the settings.
+    pub fn operations(&self) -> Result<(Vec<Operation>, Vec<Operation>), Vec<Diagnostic>> {
+        let mut complaints = Vec::new();
+        if self.request.is_empty() && self.response.is_empty() {
+            complaints.push(Diagnostic::new(
+                "",
+                "there is no edit: give `request`, `response` or both",
+            ));
+        }
+        let mut checked = |edits: &[Edit], side| {
+            let mut operations = Vec::new();
+            for (place, edit) in edits.iter().enumerate() {
+                let mut check = Check {
+                    side,
+                    place,
+                    complaints: &mut complaints,
+                };
+                operations.extend(check.operation(edit));
+            }
+            operations
+        };
+        let request = checked(&self.request, Side::Request);
+        let response = checked(&self.response, Side::Response);
+        if complaints.is_empty() {
+            Ok((request, response))
+        } else {
+            Err(complaints)
+        }
+    }
+}
+
+/// The check of one edit. A check that gives none has complained.
+struct Check<'a> {
+    side: Side,
+    place: usize,
+    complaints: &'a mut Vec<Diagnostic>,
+}
+
+impl Check<'_> {
+    fn complain(&mut self, field: &str, message: impl Into<String>) {
+        let side = match self.side {
+            Side::Request => "request",
+            Side::Response => "response",
+        };
+        let field = if field.is_empty() {
+            String::new()
+        } else {
+            format!("/{field}")
+        };
+        let at = format!("/{side}/{}{field}", self.place);
+        self.complaints.push(Diagnostic::new(at, message));
+    }
+
+    fn operation(&mut self, edit: &Edit) -> Option<Operation> {
+        match (&edit.header, &edit.query, &edit.path, edit.status) {
+            (Some(name), None, None, None) => {
+                let name = self.header_name("header", name);
+                let change = self.change(edit);
+                let (name, change) = (name?, self.header_change(change?)?);
+                if change == Change::Rename(name.clone()) {
+                    self.complain("to", "is the name that the header already has");
+                    return None;
+                }
+                Some(Operation::Header { name, change })
+            }
+            (None, Some(name), None, None) => self.query(edit, name),
+            (None, None, Some(path), None) => self.path(edit, path),
+            (None, None, None, Some(status)) => self.status(edit, status),
+            (None, None, None, None) => {
+                let subjects = match self.side {
+                    Side::Request => "`header`, `query` or `path`",
+                    Side::Response => "`header` or `status`",
+                };
+                self.complain("", format!("says not what to edit: give {subjects}"));
+                None
+            }
+            (Some(_) | None, Some(_) | None, Some(_) | None, Some(_) | None) => {
+                self.complain(
+                    "",
+                    "edits several things: give one of `header`, `query`, `path` and `status`, \
+                     and make an edit of its own of each other",
+                );
+                None
+            }
+        }
+    }
+
+    /// What becomes of a header or a query parameter.
+    fn change(&mut self, edit: &Edit) -> Option<Change> {
+        let template = match edit.op {
+            Op::Set | Op::Append => {
+                self.leave_out("to", edit.to.is_some(), "only `rename` takes it");
+                match &edit.value {
+                    Some(value) => self.template("value", value),
+                    None => {
+                        self.complain("", "has no `value`; write `value = \"\"` for an empty one");
+                        None
+                    }
+                }
+            }
+            Op::Remove | Op::Rename => {
+                self.leave_out(
+                    "value",
+                    edit.value.is_some(),
+                    "only `set` and `append` take it",
+                );
+                None
+            }
+        };
+        match edit.op {
+            Op::Set => template.map(Change::Set),
+            Op::Append => template.map(Change::Append),
+            Op::Remove => {
+                self.leave_out("to", edit.to.is_some(), "only `rename` takes it");
+                Some(Change::Remove)
+            }
+            Op::Rename => match &edit.to {
+                Some(to) => Some(Change::Rename(to.clone())),
+                None => {
+                    self.complain("", "has no `to`: name what it is renamed to");
+                    None
+                }
+            },
+        }
+    }
+
+    fn header_change(&mut self, change: Change) -> Option<Change> {
+        match change {
+            Change::Rename(to) => Some(Change::Rename(self.header_name("to", &to)?)),
+            Change::Set(template) | Change::Append(template)
+                if template
+                    .literals()
+                    .any(|text| !is_field_value(text.as_bytes())) =>
+            {
+                self.complain("value", "a header's value holds no control characters");
+                None
+            }
+            Change::Set(_) | Change::Append(_) | Change::Remove => Some(change),
+        }
+    }
+
+    fn query(&mut self, edit: &Edit, name: &str) -> Option<Operation> {
+        if self.side == Side::Response {
+            self.complain("query", "a response has no query; edit it in `request`");
+            return None;
+        }
+        if name.is_empty() {
+            self.complain("query", "name the query parameter");
+        }
+        match self.change(edit)? {
+            Change::Rename(to) if to.is_empty() || to == name => {
+                self.complain("to", "name the query parameter's new name");
+                None
+            }
+            change => Some(Operation::Query {
+                name: name.to_owned(),
+                change,
+            }),
+        }
+    }
+
+    fn path(&mut self, edit: &Edit, text: &str) -> Option<Operation> {
+        if self.side == Side::Response {
+            self.complain("path", "a response has no path; edit it in `request`");
+            return None;
+        }
+        self.only_set(edit, "a path", "`path` holds the template itself");
+        let template = self.template("path", text)?;
+        match encode_path(&template) {
+            Ok(template) => Some(Operation::Path(template)),
+            Err(message) => {
+                self.complain("path", message);
+                None
+            }
+        }
+    }
+
+    fn status(&mut self, edit: &Edit, status: u16) -> Option<Operation> {
+        if self.side == Side::Request {
+            self.complain("status", "a request has no status; set it in `response`");
+            return None;
+        }
+        self.only_set(edit, "a status", "`status` holds the value itself");
+        if !(200..=599).contains(&status) {
+            self.complain("status", format!("must be 200 to 599, not {status}"));
+            return None;
+        }
+        Some(Operation::Status(status))
+    }
+
+    fn only_set(&mut self, edit: &Edit, what: &str, value: &str) {
+        if edit.op != Op::Set {
+            self.complain("op", format!("{what} can only be `set`"));
+        }
+        self.leave_out("value", edit.value.is_some(), value);
+        self.leave_out("to", edit.to.is_some(), "only `rename` takes it");
+    }
+
+    fn leave_out(&mut self, field: &str, given: bool, why: &str) {
+        if given {
+            self.complain(field, format!("remove `{field}`: {why}"));
+        }
+    }
+
+    fn template(&mut self, field: &str, text: &str) -> Option<Template> {
+        Template::parse(text, self.side)
+            .map_err(|message| self.complain(field, message))
+            .ok()
+    }
+
+    fn header_name(&mut self, field: &str, name: &str) -> Option<String> {
+        if !is_field_name(name) {
+            self.complain(field, format!("`{name}` is not a legal header name"));
+            None
+        } else if is_reserved_field(name) {
+            self.complain(
+                field,
+                format!("`{name}` is reserved to the gateway, which frames the message"),
+            );
+            None
+        } else if name.eq_ignore_ascii_case("host") {
+            self.complain(
+                field,
+                "`host` is reserved to the gateway; set `host` of the upstream instead",
+            );
+            None
+        } else {
+            Some(name.to_ascii_lowercase())
+        }
+    }
+}
+
+/// The template with its literals percent-encoded as far as they are not yet.
+fn encode_path(template: &Template) -> Result<Template, String> {
+    use crate::template::Fact;
+    match template.0.first() {
+        Some(Part::Literal(literal)) if literal.starts_with('/') => {}
+        Some(Part::Fact(Fact::RequestPath)) => {}
+        Some(Part::Literal(_) | Part::Fact(_)) | None => {
+            return Err("must begin with `/` or `${request.path}`".to_owned());
+        }
+    }
+    let mut parts = Vec::new();
+    for part in &template.0 {
+        parts.push(match part {
+            Part::Literal(literal) => Part::Literal(encode_path_literal(literal)?),
+            Part::Fact(fact) => Part::Fact(fact.clone()),
+        });
+    }
+    let encoded = Template(parts);
+    let sample = encoded.render(|_| Some(b"x".to_vec())).unwrap_or_default();
+    if crate::apply::has_dot_segment(&sample) {
+        return Err("holds a segment `.` or `..`; write the path that it leads to".to_owned());
+    }
+    Ok(encoded)
+}
+
+fn encode_path_literal(literal: &str) -> Result<String, String> {
+    if literal.contains(['?', '#']) {
+        return Err("holds no `?` or `#`; edit a parameter with `query`".to_owned());
+    }
+    let mut pieces = literal.split('%');
+    let mut encoded = path::encode_segments(pieces.next().unwrap_or_default().as_bytes());
+    for piece in pieces {
+        match piece.as_bytes() {
+            [high, low, rest @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                encoded.extend(['%', char::from(*high), char::from(*low)]);
+                encoded.push_str(&path::encode_segments(rest));
+            }
+            _ => return Err("has a `%` that begins no escape; write `%25`".to_owned()),
+        }
+    }
+    Ok(encoded)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! `builtin:usage-plan`: holds each API key to the rate and the quota of its usage plan.
+//!
+//! Promises: a request passes only if every bound of the plan gives, in one atomic step of the
+//! gateway; throttled and quota spent are told apart; every answer says what is left. Runs after
+//! the filter that provides `api-key.id`. Deliberately does not: count by itself, or find out
+//! who the consumer is.
+
+mod fields;
+mod settings;
+mod standing;
+
+use settings::{Settings, WithoutPlan};
+use standing::Standing;
+use windlass_plugin_sdk::host::limits::{self, Bound, Decision};
+use windlass_plugin_sdk::host::log;
+use windlass_plugin_sdk::prelude::*;
+
+/// The note that takes the standing from the request phase to the response phase.
+const STANDING: &str = "standing";
+
+struct UsagePlan {
+    plan: Option<String>,
+    without_plan: WithoutPlan,
+    cost: u64,
+    headers: bool,
+}
+
+impl Filter for UsagePlan {
+    type Settings = Settings;
+
+    const NAME: Option<&'static str> = Some("usage-plan");
+    const SETTINGS_SCHEMA: Option<&'static str> = Some(include_str!("../settings.schema.json"));
+
+    fn configure(settings: Settings) -> Result<(Self, Setup), Vec<Diagnostic>> {
+        settings.check()?;
+        let filter = Self {
+            plan: settings.plan,
+            without_plan: settings.without_plan,
+            cost: settings.cost,
+            headers: settings.headers,
+        };
+        Ok((filter, Setup::new().requires(["api-key.id"])))
+    }
+}
+
+impl OnRequest for UsagePlan {
+    fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
+        let attributes = request.attributes();
+        let key = attributes.text("api-key.id").ok_or_else(|| {
+            Failure::new("missing_attribute", "no text in the attribute `api-key.id`")
+        })?;
+        let named;
+        let plan = match &self.plan {
+            Some(plan) => plan,
+            None => match attributes.text("plan.id") {
+                Some(plan) => {
+                    named = plan;
+                    &named
+                }
+                None => return Ok(self.without_plan.verdict()),
+            },
+        };
+        let Some(decision) = limits::take(plan, &key, self.cost) else {
+            log::error("there is no such usage plan", &[("plan", plan)]);
+            return Ok(no_usage_plan());
+        };
+        let standing = Standing::of(&decision);
+        if !decision.allowed {
+            return Ok(refuse(&decision, self.headers.then_some(&standing)).into());
+        }
+        if self.headers && !standing.is_empty() {
+            request.notes().set(STANDING, standing.to_bytes())?;
+        }
+        Ok(RequestVerdict::NEXT)
+    }
+}
+
+impl OnResponse for UsagePlan {
+    fn on_response(&self, response: &mut Response) -> Result<ResponseVerdict, Failure> {
+        if self.headers
+            && let Some(note) = response.notes().get(STANDING)
+            && let Some(standing) = Standing::from_bytes(&note)
+        {
+            response.set_header("ratelimit-policy", fields::policy(&standing))?;
+            response.set_header("ratelimit", fields::limit(&standing))?;
+        }
+        Ok(ResponseVerdict::NEXT)
+    }
+}
+
+impl WithoutPlan {
+    fn verdict(self) -> RequestVerdict {
+        match self {
+            Self::Deny => no_usage_plan(),
+            Self::Allow => RequestVerdict::NEXT,
+        }
+    }
+}
+
+fn no_usage_plan() -> RequestVerdict {
+    LocalResponse::new(403, "no_usage_plan").into()
+}
+
+/// The refusal of a decision that is not allowed, with the fields of `standing` if given.
+fn refuse(decision: &Decision, standing: Option<&Standing>) -> LocalResponse {
+    let (status, reason) = match decision.refused_by {
+        Some(Bound::Quota) => (429, "quota_spent"),
+        Some(Bound::Method | Bound::Plan | Bound::Route | Bound::Gateway) => (429, "throttled"),
+        Some(Bound::Unavailable) | None => (503, "limits_unavailable"),
+    };
+    let mut refusal = LocalResponse::new(status, reason).header(
+        "retry-after",
+        fields::seconds(decision.retry_after_ms).to_string(),
+    );
+    if let Some(standing) = standing
+        && !standing.is_empty()
+    {
+        refusal = refusal
+            .header("ratelimit-policy", fields::policy(standing))
+            .header("ratelimit", fields::limit(standing));
+    }
+    refusal
+}
+
+windlass_plugin_sdk::export!(UsagePlan: request, response);
+
+#[cfg(test)]
+mod tests {
+    use windlass_plugin_sdk::host::limits::Level;
+
+    use super::*;
+
+    fn refused(bound: Bound, retry_after_ms: u64) -> Decision {
+        Decision {
+            allowed: false,
+            refused_by: Some(bound),
+            retry_after_ms,
+            rate: Some(Level {
+                limit: 10,
+                remaining: 0,
+                window_ms: 2_000,
+                reset_ms: 1_900,
+            }),
+            quota: None,
+            ticket: 0,
+        }
+    }
+
+    fn answer(decision: &Decision, headers: bool) -> (u16, String, Vec<(String, String)>) {
+        let standing = Standing::of(decision);
+        let refusal = refuse(decision, headers.then_some(&standing));
+        let headers = refusal
+            .headers
+            .into_iter()
+            .map(|(name, value)| (name, String::from_utf8(value).expect("the values are text")))
+            .collect();
+        (refusal.status, refusal.reason, headers)
+    }
+
+    fn header(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn throttled_and_quota_spent_are_told_apart() {
+        for (bound, status, reason) in [
+            (Bound::Method, 429, "throttled"),
+            (Bound::Plan, 429, "throttled"),
+            (Bound::Route, 429, "throttled"),
+            (Bound::Gateway, 429, "throttled"),
+            (Bound::Quota, 429, "quota_spent"),
+            (Bound::Unavailable, 503, "limits_unavailable"),
+        ] {
+            let (answered, why, _) = answer(&refused(bound, 1), true);
+            assert_eq!((answered, why.as_str()), (status, reason), "{bound:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_when_to_try_again_and_what_is_left() {
+        let (_, _, headers) = answer(&refused(Bound::Plan, 1_001), true);
+        assert_eq!(
+            headers,
+            [
+                header("retry-after", "2"),
+                header("ratelimit-policy", r#""rate";q=10;w=2"#),
+                header("ratelimit", r#""rate";r=0;t=2"#),
+            ]
+        );
+    }
+
+    #[test]
+    fn without_headers_only_retry_after_is_left() {
+        let (_, _, headers) = answer(&refused(Bound::Quota, 86_400_000), false);
+        assert_eq!(headers, [header("retry-after", "86400")]);
+    }
+
+    #[test]
+    fn a_key_without_a_plan_is_denied_unless_allowed() {
+        assert!(matches!(
+            WithoutPlan::Deny.verdict(),
+            RequestVerdict::Respond(refusal)
+                if refusal.status == 403 && refusal.reason == "no_usage_plan"
+        ));
+        assert!(matches!(
+            WithoutPlan::Allow.verdict(),
+            RequestVerdict::Next(BodyMode::Skip)
+        ));
+    }
+}

@@ -1,0 +1,122 @@
+//! The settings as written.
+
+use serde::Deserialize;
+use windlass_plugin_sdk::Diagnostic;
+
+/// Which plan applies, and what a request costs.
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// The usage plan that applies to every key. By default each key's own, the attribute
+    /// `plan.id`.
+    #[serde(default)]
+    pub plan: Option<String>,
+    /// What becomes of a key without a usage plan: `deny` (403, the default) or `allow`.
+    #[serde(default)]
+    pub without_plan: WithoutPlan,
+    /// How much one request takes from the rate and from the quota. The default is 1.
+    #[serde(default = "one")]
+    #[cfg_attr(test, schemars(range(min = 1)))]
+    pub cost: u64,
+    /// Whether answers carry `RateLimit` and `RateLimit-Policy`. The default is true.
+    #[serde(default = "yes")]
+    pub headers: bool,
+}
+
+/// What becomes of a key without a usage plan.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum WithoutPlan {
+    /// It is refused with 403 `no_usage_plan`.
+    #[default]
+    Deny,
+    /// It passes without bounds.
+    Allow,
+}
+
+const fn one() -> u64 {
+    1
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Settings {
+    /// # Errors
+    /// Every complaint about the settings.
+    pub fn check(&self) -> Result<(), Vec<Diagnostic>> {
+        let mut complaints = Vec::new();
+        if self.plan.as_deref() == Some("") {
+            complaints.push(Diagnostic::new(
+                "/plan",
+                "name a usage plan, or leave `plan` out to use each key's own",
+            ));
+        }
+        if self.cost == 0 {
+            complaints.push(Diagnostic::new(
+                "/cost",
+                "must be at least 1; leave the filter out of the route to count nothing",
+            ));
+        }
+        if complaints.is_empty() {
+            Ok(())
+        } else {
+            Err(complaints)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<Settings, Vec<Diagnostic>> {
+        windlass_plugin_sdk::parse_settings(json)
+    }
+
+    #[test]
+    fn the_defaults_deny_and_tell() {
+        let settings = parse("{}").unwrap();
+        assert_eq!(settings.plan, None);
+        assert_eq!(settings.without_plan, WithoutPlan::Deny);
+        assert_eq!(settings.cost, 1);
+        assert!(settings.headers);
+        settings.check().unwrap();
+    }
+
+    #[test]
+    fn every_complaint_is_made_at_once() {
+        let complaints = parse(r#"{"plan":"","cost":0}"#)
+            .unwrap()
+            .check()
+            .unwrap_err();
+        let places: Vec<_> = complaints.iter().map(|complaint| &complaint.at).collect();
+        assert_eq!(places, ["/plan", "/cost"]);
+    }
+
+    #[test]
+    fn a_wrong_word_points_to_its_place() {
+        let complaints = parse(r#"{"without_plan":"forbid"}"#).unwrap_err();
+        assert_eq!(complaints[0].at, "/without_plan");
+        assert_eq!(
+            complaints[0].message,
+            "unknown variant `forbid`, expected `deny` or `allow`"
+        );
+    }
+
+    /// `BLESS=1 cargo test` writes the file anew.
+    #[test]
+    fn the_schema_file_is_in_step() {
+        let schema = serde_json::to_string_pretty(&schemars::schema_for!(Settings)).unwrap() + "\n";
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write("settings.schema.json", &schema).unwrap();
+        }
+        assert_eq!(
+            std::fs::read_to_string("settings.schema.json").unwrap(),
+            schema
+        );
+    }
+}
