@@ -2,7 +2,8 @@
 //!
 //! Frames pass untouched, trailers too; sizes that are known are said exactly, so that framing
 //! is by content-length where it can be. A filter that asked for the body puts itself in the
-//! way by [`Body::Filtered`]; otherwise nothing is boxed or copied.
+//! way by [`Body::Filtered`]. Nothing is copied. What is larger than a pointer or two is boxed:
+//! hyper moves a request and its body a dozen times on their way.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -23,9 +24,9 @@ pub enum Body {
     /// All of it, here already.
     Full(Bytes),
     /// A request's, from the client.
-    Client(ClientBody),
+    Client(Box<ClientBody>),
     /// A response's, from an endpoint.
-    Upstream(UpstreamBody),
+    Upstream(Box<UpstreamBody>),
     /// One of these, with filters in its way.
     Filtered(Box<dyn HttpBody<Data = Bytes, Error = BodyError> + Unpin>),
 }
@@ -139,9 +140,9 @@ impl HttpBody for Body {
                 *self = Self::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Self::Client(body) => Pin::new(body).poll_frame(cx),
-            Self::Upstream(body) => Pin::new(body).poll_frame(cx),
-            Self::Filtered(body) => Pin::new(body).poll_frame(cx),
+            Self::Client(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Upstream(body) => Pin::new(&mut **body).poll_frame(cx),
+            Self::Filtered(body) => Pin::new(&mut **body).poll_frame(cx),
         }
     }
 

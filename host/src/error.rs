@@ -17,7 +17,8 @@ use crate::context::RequestId;
 pub struct RequestError {
     code: Code,
     filter: Option<std::sync::Arc<str>>,
-    headers: HeaderMap,
+    /// Boxed: few errors have any, and every `Result` on a request's way holds this.
+    headers: Option<Box<HeaderMap>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -147,7 +148,7 @@ impl From<Code> for RequestError {
         Self {
             code,
             filter: None,
-            headers: HeaderMap::new(),
+            headers: None,
             source: None,
         }
     }
@@ -172,7 +173,7 @@ impl RequestError {
     /// The same, with a field for the answer (`Allow`, `Retry-After`).
     #[must_use]
     pub fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
-        self.headers.append(name, value);
+        self.headers.get_or_insert_default().append(name, value);
         self
     }
 
@@ -202,8 +203,8 @@ impl RequestError {
 
     /// The answer's own fields, for the response phases and the client.
     #[must_use]
-    pub fn headers(&self) -> &HeaderMap {
-        &self.headers
+    pub fn headers(&self) -> HeaderMap {
+        self.headers.as_deref().cloned().unwrap_or_default()
     }
 }
 

@@ -273,15 +273,30 @@ impl Foundation {
         self.alive.load(Ordering::Relaxed)
     }
 
-    /// Make a gateway of a configuration. Warnings and errors go to `problems`, all of them.
-    /// None where there was an error.
-    pub fn build(&self, config: Config, problems: &mut Problems) -> Option<Arc<Gateway>> {
-        for name in self.fixed.differences(&Fixed::of(&config)) {
+    /// Sockets are bound before the first configuration is in use, and a request finds its
+    /// listener by its place: other addresses are an error, other totals only take no effect.
+    fn check_fixed(&self, config: &Config, problems: &mut Problems) {
+        let fixed = Fixed::of(config);
+        if self.fixed.addresses != fixed.addresses {
+            problems
+                .error(
+                    config::Span::default(),
+                    "the listeners' addresses are not those that are bound, and a reload cannot change them",
+                )
+                .help("restart the gateway to listen elsewhere");
+        }
+        for name in self.fixed.differences(&fixed) {
             problems.warning(
                 config::Span::default(),
                 format!("a change of {name} takes a restart; what is in use stays as it is"),
             );
         }
+    }
+
+    /// Make a gateway of a configuration. Warnings and errors go to `problems`, all of them.
+    /// None where there was an error.
+    pub fn build(&self, config: Config, problems: &mut Problems) -> Option<Arc<Gateway>> {
+        self.check_fixed(&config, problems);
         let services = keys::services(&config, self, problems);
         let filters = filters::load(&config, &self.registry, problems);
         let chains = chains::build(&config, &filters, problems);

@@ -1,4 +1,57 @@
-//! Windlass: a programmable API gateway.
+//! Windlass: a programmable API gateway. This crate is all of it; the binary is one call of
+//! [`cli::main`].
+//!
+//! # The life of a request
+//!
+//! ```text
+//!                client
+//!                 | ^
+//!                 v |
+//!  1  server::listen      accept; hand over to the worker that holds fewest
+//!  2  server::connection  hyper reads the head; time-outs; 408, 414, 431
+//!  3  server::head        one valid host, one framing: an Exchange, or a code
+//!                 | ^
+//!                 v |
+//!     proxy::handle       always answers; finishes every exchange: log line, counts, log phases
+//!       proxy::carry      the stops in order, each of which may fail
+//!                 | ^
+//!                 v |
+//!  4  route               path rule, then host, path, method        no_route, method_not_allowed
+//!                 | |
+//!  5  chain::request      filters in order ---- a refusal or a failure turns back here ----+
+//!                 | |                                                                      |
+//!  6  balance             a Lease on an endpoint, or a fixed response or redirect          |
+//!  7  upstream            one attempt; hop-by-hop fields off, X-Forwarded-* on             |
+//!                 | |                                                                      |
+//!                 v |                                                                      |
+//!               endpoint                                                                   |
+//!                   |                                                                      |
+//!  8  chain::response     filters in reverse, those that were entered <--------------------+
+//!                   |
+//!                   v
+//!                client
+//! ```
+//!
+//! A filter's phase, at stops 5 and 8 (and for pieces of a body between them):
+//!
+//! ```text
+//! chain -> wasm::filter    the breaker's permit, an instance of this worker's own, its limits
+//!       -> wasm::instance  the exchange moves into the store; the export runs
+//!       -> wasm::host      what the guest calls: the exchange itself, or store::*
+//!       -> wasm::verdict   checked; only then are the edits kept
+//! ```
+//!
+//! Errors of the upstream and the gateway pass stop 8 as well, so filters see every answer of
+//! their route. Bodies do not pass stop by stop: a body is a stream ([`body::Body`]) that the
+//! connection pulls, with the filters that asked for pieces in its way.
+//!
+//! # Around it
+//!
+//! [`config`] reads the file, [`gateway`] builds all that one configuration needs, [`server`] puts
+//! it in use. A request keeps the [`gateway::Generation`] that it began with. [`worker`] is what
+//! one thread owns, [`watch`] its time-outs, [`observe`] its numbers; [`admin`] shows them on a
+//! thread of its own. ARCHITECTURE.md, beside this crate's manifest, has the invariants.
+
 pub mod admin;
 pub mod balance;
 pub mod body;
@@ -8,6 +61,7 @@ pub mod config;
 pub mod context;
 pub mod error;
 pub mod gateway;
+pub mod gather;
 pub mod observe;
 pub mod proxy;
 pub mod route;

@@ -39,6 +39,10 @@ pub struct Arrival {
 }
 
 /// Answer a request.
+///
+/// # Errors
+///
+/// None: what goes wrong is an answer.
 pub async fn handle(
     connection: Rc<ClientConnection>,
     arrival: Arrival,

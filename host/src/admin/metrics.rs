@@ -79,6 +79,9 @@ fn of_process(running: &Running, gateway: &Gateway) -> Vec<Family> {
     ]
 }
 
+/// Picks one figure.
+type Figure = fn(&FilterFigures) -> &AtomicU64;
+
 fn of_filters(gateway: &Gateway) -> Vec<Family> {
     let mut families = Vec::new();
     let mut each = |kind: Kind, name: &str, help: &str, value: &dyn Fn(&Filter) -> f64| {
@@ -88,7 +91,6 @@ fn of_filters(gateway: &Gateway) -> Vec<Family> {
         }
         families.push(family);
     };
-    type Figure = fn(&FilterFigures) -> &AtomicU64;
     let figures: [(&str, &str, Figure); 5] = [
         ("filter_calls", "Phase calls", |figures| &figures.calls),
         (

@@ -180,9 +180,9 @@ fn put_refusal(exchange: &mut Exchange, refusal: Refusal, style: Style) -> Body 
     let mut headers = answer.headers;
     let mut body = answer.body;
     if body.is_empty() && answer.status.as_u16() >= 400 {
-        let text = answer.status.canonical_reason().unwrap_or("refused");
+        let text = answer.reason.replace('_', " ");
         let (kind, worded) =
-            crate::error::body(style, answer.status, &answer.reason, text, &exchange.id);
+            crate::error::body(style, answer.status, &answer.reason, &text, &exchange.id);
         headers.insert(http::header::CONTENT_TYPE, kind);
         body = worded;
     }
@@ -205,7 +205,7 @@ pub fn put_error(exchange: &mut Exchange, error: &RequestError, style: Style) ->
         code.text(),
         &exchange.id,
     );
-    let mut headers = error.headers().clone();
+    let mut headers = error.headers();
     headers.insert(http::header::CONTENT_TYPE, kind);
     exchange.outcome.failure = Some(code.as_str().into());
     exchange.outcome.filter = error.filter().cloned();

@@ -203,7 +203,7 @@ async fn answer(
     let mut text = format!("endpoint {name} got {method} {uri}");
     for (what, name) in [("consumer", "x-consumer"), ("order", "x-order")] {
         if let Some(value) = field(name) {
-            text.push_str(&format!(", {what} {value}"));
+            text.extend([", ", what, " ", value]);
         }
     }
     text.push('\n');

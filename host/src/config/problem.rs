@@ -80,6 +80,7 @@ impl std::error::Error for Problems {}
 
 impl Problems {
     /// An empty report on a file.
+    #[must_use]
     pub fn new(source: Arc<Source>) -> Self {
         Self {
             source,
@@ -89,6 +90,7 @@ impl Problems {
     }
 
     /// The file that it is about.
+    #[must_use]
     pub fn source(&self) -> &Arc<Source> {
         &self.source
     }
@@ -130,21 +132,25 @@ impl Problems {
     }
 
     /// Whether there is none.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
     /// How many are errors.
+    #[must_use]
     pub fn errors(&self) -> usize {
         self.count(Severity::Error)
     }
 
     /// How many are warnings.
+    #[must_use]
     pub fn warnings(&self) -> usize {
         self.count(Severity::Warning)
     }
 
     /// Whether one of them is an error.
+    #[must_use]
     pub fn is_fatal(&self) -> bool {
         self.errors() > 0
     }

@@ -73,6 +73,7 @@ fn row(field: &dyn Described) -> String {
 }
 
 /// The JSON Schema, `docs/windlass.schema.json`. Draft 7: what TOML editors understand.
+#[must_use]
 pub fn schema() -> String {
     let mut schema = object(&ROOT);
     if let Json::Object(members) = &mut schema {

@@ -33,16 +33,19 @@ pub struct Position {
 
 impl Span {
     /// The bytes from `start` up to, and without, `end`.
+    #[must_use]
     pub fn new(start: usize, end: usize) -> Self {
         Self { start, end }
     }
 
     /// Whether it stands for the file as a whole.
+    #[must_use]
     pub fn is_whole_file(self) -> bool {
         self == Self::default()
     }
 
     /// Whether the two have a byte in common.
+    #[must_use]
     pub fn overlaps(self, other: Self) -> bool {
         self.start < other.end && other.start < self.end
     }
@@ -64,6 +67,7 @@ impl Source {
     }
 
     /// Line and column of a byte. A byte order mark counts for nothing.
+    #[must_use]
     pub fn position(&self, byte: usize) -> Position {
         let byte = self.floor(byte);
         let before = self.text.get(..byte).unwrap_or_default();
@@ -76,6 +80,7 @@ impl Source {
     }
 
     /// The line that holds a byte, without its end.
+    #[must_use]
     pub fn line(&self, byte: usize) -> Span {
         let byte = self.floor(byte);
         let (before, after) = self.text.split_at_checked(byte).unwrap_or_default();
@@ -88,6 +93,7 @@ impl Source {
     }
 
     /// The text of a span; empty where it does not lie in the text.
+    #[must_use]
     pub fn slice(&self, span: Span) -> &str {
         self.text.get(span.start..span.end).unwrap_or_default()
     }

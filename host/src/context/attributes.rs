@@ -54,8 +54,11 @@ impl Attributes {
             .map(|(_, value)| value)
     }
 
-    /// Set a fact; gives what it replaced. `Err` gives the value back: it does not fit into
-    /// [`MAX_ATTRIBUTE_BYTES`].
+    /// Set a fact; gives what it replaced.
+    ///
+    /// # Errors
+    ///
+    /// It does not fit into [`MAX_ATTRIBUTE_BYTES`]: gives the value back.
     pub fn set(
         &mut self,
         name: Cow<'static, str>,

@@ -18,6 +18,10 @@ impl Held {
     }
 
     /// Take it for a phase. It must be put back before anything else asks.
+    ///
+    /// # Panics
+    ///
+    /// It is away: a phase that borrowed it did not put it back, which no code here does.
     #[must_use]
     #[expect(
         clippy::expect_used,

@@ -26,7 +26,11 @@ impl Notes {
             .map(|note| &note.value)
     }
 
-    /// Note something; gives what it replaced. `Err`: it does not fit into [`MAX_NOTE_BYTES`].
+    /// Note something; gives what it replaced.
+    ///
+    /// # Errors
+    ///
+    /// It does not fit into [`MAX_NOTE_BYTES`].
     pub fn set(
         &mut self,
         place: u16,

@@ -139,7 +139,7 @@ impl LogBuffer {
 
     fn hand_over(&self, bytes: &mut Vec<u8>) {
         let full = std::mem::replace(bytes, Vec::with_capacity(BUFFER + 1024));
-        let lines = full.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let lines = memchr::memchr_iter(b'\n', &full).count() as u64;
         if self.lines.try_send(full).is_err() {
             self.dropped.fetch_add(lines, Ordering::Relaxed);
         }
@@ -212,10 +212,12 @@ fn time<S: Serializer>(time: &SystemTime, out: S) -> Result<S::Ok, S::Error> {
     out.collect_str(&humantime::format_rfc3339_millis(*time))
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_none(attributes: &&Attributes) -> bool {
     attributes.iter().next().is_none()
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn attributes<S: Serializer>(attributes: &&Attributes, out: S) -> Result<S::Ok, S::Error> {
     out.collect_map(attributes.iter().filter_map(|(name, value)| {
         let value = match value {

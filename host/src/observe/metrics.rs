@@ -76,7 +76,7 @@ impl Family {
     }
 }
 
-/// Write families as Prometheus's text format (OpenMetrics 1.0).
+/// Write families as Prometheus's text format (`OpenMetrics` 1.0).
 ///
 /// # Errors
 ///
@@ -116,6 +116,7 @@ impl Collector for Families {
 /// What the workers count, as families.
 #[must_use]
 pub fn of_workers<'a>(workers: impl Iterator<Item = &'a WorkerStats>) -> Vec<Family> {
+    use Kind::{Counter as C, Gauge as G};
     let workers: Vec<&WorkerStats> = workers.collect();
     let mut families = Vec::new();
     let mut sum = |kind: Kind, name: &str, help: &str, read: fn(&WorkerStats) -> &Counter| {
@@ -126,7 +127,6 @@ pub fn of_workers<'a>(workers: impl Iterator<Item = &'a WorkerStats>) -> Vec<Fam
         }
         families.push(family);
     };
-    use Kind::{Counter as C, Gauge as G};
     sum(C, "connections", "Client connections", |stats| {
         &stats.connections
     });

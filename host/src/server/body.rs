@@ -43,7 +43,11 @@ impl ClientBody {
         }
     }
 
-    /// Take no more than so many bytes. `Err`: it is known already that there are more.
+    /// Take no more than so many bytes.
+    ///
+    /// # Errors
+    ///
+    /// It is known already that there are more.
     pub fn limit(&mut self, limit: u64) -> Result<(), BodyError> {
         self.limit = Some(limit);
         match self.incoming.size_hint().exact() {
@@ -97,14 +101,13 @@ impl ClientBody {
                             None => return Poll::Ready(()),
                         }
                     }
-                    Poll::Ready(None | Some(Err(_))) => return Poll::Ready(()),
                     // hyper passes on what it has when it is asked, at its next turn.
                     Poll::Pending if pauses == 0 => {
                         pauses += 1;
                         cx.waker().wake_by_ref();
                         return Poll::Pending;
                     }
-                    Poll::Pending => return Poll::Ready(()),
+                    Poll::Pending | Poll::Ready(None | Some(Err(_))) => return Poll::Ready(()),
                 }
             }
         })

@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 
 use super::refusal;
 use crate::error::Code;
+use crate::gather::gather;
 use crate::watch::{Phase, Wait, Watch};
 
 /// How much of a head is read at once. Bytes; what hyper's buffer begins with.
@@ -143,7 +144,11 @@ impl Write for EdgeIo {
             self.replace_automatic(pieces.first().map_or(&[], |piece| &**piece));
             return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
         }
-        let outcome = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        let stream = Pin::new(&mut self.stream);
+        let outcome = gather(pieces, |small| match small {
+            Some(bytes) => stream.poll_write(cx, bytes),
+            None => stream.poll_write_vectored(cx, pieces),
+        });
         self.note_write(outcome)
     }
 

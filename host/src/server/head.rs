@@ -35,7 +35,7 @@ pub fn arrive(connection: &ClientConnection, request: Request<Incoming>) -> Arri
     let body = if has_body {
         let held_back = seen.expect();
         let watch = Arc::clone(&connection.watch);
-        Body::Client(ClientBody::new(incoming, watch, held_back))
+        Body::Client(Box::new(ClientBody::new(incoming, watch, held_back)))
     } else {
         Body::Empty
     };

@@ -5,14 +5,14 @@
 //! been sent it is repeated only when that does no harm: an idempotent method (RFC 9110 section
 //! 9.2.2) without a body, on a connection that was used before, once.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::header::CONTENT_LENGTH;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::body::{Loan, UpstreamBody};
@@ -21,7 +21,7 @@ use super::fault::Fault;
 use super::{Endpoint, EndpointPlan, Upstream, client, headers};
 use crate::balance::{Choice, Lease};
 use crate::body::Body;
-use crate::context::{Held, ResponseHead};
+use crate::context::{Exchange, Held, ResponseHead};
 use crate::watch::{Wait, Watch, milliseconds};
 
 /// What an attempt needs besides the exchange.
@@ -39,131 +39,173 @@ pub struct Attempt<'a> {
 
 /// What came of one sending.
 enum Sent {
-    Answered(Response<Incoming>),
+    /// The response's head is in the exchange.
+    Answered(Incoming),
     /// Nothing was sent; here is the request.
-    Unsent(Request<Body>),
+    Unsent(Box<Request<Body>>),
     Failed(Fault),
 }
 
-impl Attempt<'_> {
+/// An endpoint that was picked.
+struct Pick<'a> {
+    lease: Lease,
+    endpoint: &'a Endpoint,
+    target: &'a EndpointPlan,
+}
+
+/// How a request is sent: what does not change from one connection to the next.
+#[derive(Clone, Copy)]
+struct Sending {
+    /// Whether it may go out twice.
+    repeatable: bool,
+    /// Whether its head stays in the exchange.
+    keep: bool,
+}
+
+impl<'a> Attempt<'a> {
     /// Send the exchange's request and wait for the response's head, which goes into the
     /// exchange; its body is returned. The body of the request is sent while the response comes.
+    ///
+    /// # Errors
+    ///
+    /// No endpoint takes the request, or none answered it: see [`Fault`].
     pub async fn run(&self, held: &Held, body: Body) -> Result<Body, Fault> {
-        let plan = &*self.upstream.plan;
-        let lease = held.with(|exchange| {
-            plan.balancer.pick(&Choice {
-                exclude: &[],
-                labels: &exchange.hint.labels,
-                random: fastrand::u64(..),
-            })
-        });
-        let lease = lease.ok_or_else(|| Fault::NoEndpoint {
-            upstream: plan.config.name.to_string(),
-        })?;
-        let place = lease.endpoint();
-        let (Some(endpoint), Some(target)) = (
-            self.upstream.endpoints.get(place),
-            plan.endpoints.get(place),
-        ) else {
-            return Err(Fault::NoEndpoint {
-                upstream: plan.config.name.to_string(),
-            });
-        };
-        held.with(|exchange| {
-            exchange.outcome.upstream = Some(Arc::clone(&self.upstream.name));
-            exchange.outcome.endpoint = Some(Arc::clone(&endpoint.name));
-        });
+        // One `async fn` for the whole way, since each one that another awaits is copied into
+        // it whole, for every request.
+        let pick = held.with(|exchange| self.pick(exchange))?;
         let begin = Instant::now();
-        let outcome = self.exchange(endpoint, target, held, body).await;
-        self.watch.answer_began();
-        let stats = &self.watch.common.stats;
-        match outcome {
-            Ok((connection, response)) => {
-                let elapsed = begin.elapsed().as_micros();
-                held.with(|exchange| exchange.outcome.upstream_us = u64::try_from(elapsed).ok());
-                self.accept(held, endpoint, connection, lease, response)
-            }
-            Err(fault) => {
-                stats.attempts_failed.add(1);
-                Err(fault)
-            }
-        }
-    }
-
-    /// Send, and send again where that is allowed.
-    async fn exchange(
-        &self,
-        endpoint: &Endpoint,
-        target: &EndpointPlan,
-        held: &Held,
-        body: Body,
-    ) -> Result<(Connection, Response<Incoming>), Fault> {
-        let plan = &*self.upstream.plan;
-        let stats = &self.watch.common.stats;
-        let idempotent = held.with(|exchange| exchange.request.method.is_idempotent());
-        let repeatable = body.is_empty() && idempotent;
-        let keep = self.keep_head || repeatable;
-        let mut request =
-            held.with(|exchange| headers::outgoing(plan, target, exchange, body, keep));
+        let sending = self.sending(held, &body);
+        let mut request = self.request(held, &pick, body, sending);
         let mut fresh = false;
-        loop {
-            let pooled = match fresh {
-                true => None,
-                false => self.pooled(endpoint).await,
-            };
-            let mut connection = match pooled {
-                Some(connection) => connection,
-                None => {
-                    stats.connects.add(1);
-                    Box::pin(client::connect(plan, target)).await?
-                }
+        let (connection, incoming) = loop {
+            let mut connection = match self.unused(&pick, fresh) {
+                Some(connection) if connection.is_inline() => connection,
+                other => Box::pin(self.other(&pick, other, fresh)).await?,
             };
             let reused = connection.reused;
-            stats.attempts.add(1);
-            request = match self.send(&mut connection, target, request).await {
-                Sent::Answered(response) => return Ok((connection, response)),
-                Sent::Unsent(request) if reused => request,
-                Sent::Failed(Fault::Closed { .. }) if reused && repeatable && !fresh => {
-                    fresh = true;
-                    held.with(|exchange| {
-                        headers::outgoing(plan, target, exchange, Body::Empty, keep)
-                    })
-                }
-                Sent::Unsent(_) => return Err(closed_at_once(target)),
-                Sent::Failed(fault) => return Err(fault),
+            self.begin();
+            let sent = {
+                let mut response = pin!(connection.send(request));
+                std::future::poll_fn(|cx| {
+                    self.poll_sent(cx, &mut connection, response.as_mut(), held, &pick)
+                })
+                .await
             };
-            stats.retries.add(1);
+            self.watch.answer_began();
+            request = match sent {
+                Sent::Answered(incoming) => break (connection, incoming),
+                Sent::Unsent(request) if reused => *request,
+                Sent::Failed(Fault::Closed { .. }) if reused && sending.repeatable && !fresh => {
+                    fresh = true;
+                    self.request(held, &pick, Body::Empty, sending)
+                }
+                Sent::Unsent(_) => return Err(self.failed(closed_at_once(pick.target))),
+                Sent::Failed(fault) => return Err(self.failed(fault)),
+            };
+            self.watch.common.stats.retries.add(1);
+        };
+        let elapsed = u64::try_from(begin.elapsed().as_micros()).ok();
+        held.with(|exchange| exchange.outcome.upstream_us = elapsed);
+        Ok(self.response_body(pick, connection, incoming))
+    }
+
+    fn pick(&self, exchange: &mut Exchange) -> Result<Pick<'a>, Fault> {
+        let plan = &*self.upstream.plan;
+        let lease = plan.balancer.pick(&Choice {
+            exclude: &[],
+            labels: &exchange.hint.labels,
+            random: fastrand::u64(..),
+        });
+        let pick = lease.and_then(|lease| {
+            let place = lease.endpoint();
+            Some(Pick {
+                lease,
+                endpoint: self.upstream.endpoints.get(place)?,
+                target: plan.endpoints.get(place)?,
+            })
+        });
+        let pick = pick.ok_or_else(|| Fault::NoEndpoint {
+            upstream: plan.config.name.to_string(),
+        })?;
+        exchange.outcome.upstream = Some(Arc::clone(&self.upstream.name));
+        exchange.outcome.endpoint = Some(Arc::clone(&pick.endpoint.name));
+        Ok(pick)
+    }
+
+    fn sending(&self, held: &Held, body: &Body) -> Sending {
+        let idempotent = held.with(|exchange| exchange.request.method.is_idempotent());
+        let repeatable = body.is_empty() && idempotent;
+        Sending {
+            repeatable,
+            keep: self.keep_head || repeatable,
         }
     }
 
-    /// A connection that was used before and is ready for a request.
-    async fn pooled(&self, endpoint: &Endpoint) -> Option<Connection> {
-        loop {
-            let mut connection = endpoint.pool.take(self.watch.common.clock.now())?;
-            if connection.ready().await {
-                return Some(connection);
-            }
-        }
+    fn request(&self, held: &Held, pick: &Pick<'_>, body: Body, sending: Sending) -> Request<Body> {
+        let plan = &*self.upstream.plan;
+        held.with(|exchange| headers::outgoing(plan, pick.target, exchange, body, sending.keep))
     }
 
-    /// Send a request on a connection and wait for the response's head.
-    async fn send(
-        &self,
-        connection: &mut Connection,
-        target: &EndpointPlan,
-        request: Request<Body>,
-    ) -> Sent {
+    fn begin(&self) {
+        self.watch.common.stats.attempts.add(1);
         self.watch
             .sent(self.first_byte, self.upstream.plan.config.idle_timeout);
-        let mut response = pin!(connection.send(request));
-        let outcome =
-            std::future::poll_fn(|cx| match connection.poll_response(cx, response.as_mut()) {
-                Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-                Poll::Pending if self.late() => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            })
-            .await;
-        sent(target, outcome)
+    }
+
+    fn failed(&self, fault: Fault) -> Fault {
+        self.watch.common.stats.attempts_failed.add(1);
+        fault
+    }
+
+    fn unused(&self, pick: &Pick<'_>, fresh: bool) -> Option<Connection> {
+        if fresh {
+            return None;
+        }
+        pick.endpoint.pool.take(self.watch.common.clock.now())
+    }
+
+    /// The slower ways to a connection: an unused one that a task drives, or a new one.
+    async fn other(
+        &self,
+        pick: &Pick<'_>,
+        mut unused: Option<Connection>,
+        fresh: bool,
+    ) -> Result<Connection, Fault> {
+        while let Some(mut connection) = unused {
+            if connection.ready().await {
+                return Ok(connection);
+            }
+            unused = self.unused(pick, fresh);
+        }
+        self.watch.common.stats.connects.add(1);
+        let connected = client::connect(&self.upstream.plan, pick.target).await;
+        connected.map_err(|fault| self.failed(fault))
+    }
+
+    fn poll_sent(
+        &self,
+        cx: &mut Context<'_>,
+        connection: &mut Connection,
+        response: Pin<&mut impl Future<Output = Outcome>>,
+        held: &Held,
+        pick: &Pick<'_>,
+    ) -> Poll<Sent> {
+        let outcome = match connection.poll_response(cx, response) {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending if self.late() => {
+                return Poll::Ready(Sent::Failed(Fault::FirstByte {
+                    endpoint: pick.target.name.to_string(),
+                }));
+            }
+            Poll::Pending => return Poll::Pending,
+        };
+        Poll::Ready(match outcome {
+            Ok(response) => held.with(|exchange| accept(exchange, pick.target, response)),
+            Err(mut error) => match error.take_message() {
+                Some(request) => Sent::Unsent(Box::new(request)),
+                None => Sent::Failed(Fault::of_exchange(&pick.target.name, error.into_error())),
+            },
+        })
     }
 
     fn late(&self) -> bool {
@@ -171,60 +213,43 @@ impl Attempt<'_> {
             && (self.watch.expired(Wait::Answer) || self.watch.expired(Wait::Upload))
     }
 
-    /// Take a response's head into the exchange.
-    fn accept(
-        &self,
-        held: &Held,
-        endpoint: &Endpoint,
-        connection: Connection,
-        lease: Lease,
-        response: Response<Incoming>,
-    ) -> Result<Body, Fault> {
-        let (mut parts, incoming) = response.into_parts();
-        if parts.status.is_informational() {
-            return Err(Fault::Protocol {
-                endpoint: endpoint.name.to_string(),
-                cause: None,
-            });
-        }
-        let bodiless = held.with(|exchange| exchange.request.method == Method::HEAD)
-            || parts.status == StatusCode::NOT_MODIFIED;
-        let length: Option<HeaderValue> = match bodiless {
-            true => parts.headers.get(CONTENT_LENGTH).cloned(),
-            false => None,
-        };
-        let seen = headers::Seen::of(&parts.headers);
-        headers::strip(&mut parts.headers, seen);
-        if let Some(length) = length {
-            parts.headers.insert(CONTENT_LENGTH, length);
-        }
-        let head = ResponseHead {
-            status: parts.status,
-            headers: parts.headers,
-        };
-        held.with(|exchange| exchange.response = Some(head));
+    fn response_body(&self, pick: Pick<'_>, connection: Connection, incoming: Incoming) -> Body {
         let loan = Loan {
             connection,
-            pool: Rc::clone(&endpoint.pool),
-            lease,
+            pool: Rc::clone(&pick.endpoint.pool),
+            lease: pick.lease,
         };
         let idle = milliseconds(self.upstream.plan.config.idle_timeout);
-        let body = UpstreamBody::new(incoming, loan, Arc::clone(self.watch), idle);
-        Ok(body.into())
+        UpstreamBody::new(incoming, loan, Arc::clone(self.watch), idle).into()
     }
 }
 
-fn sent(target: &EndpointPlan, outcome: Option<Outcome>) -> Sent {
-    match outcome {
-        Some(Ok(response)) => Sent::Answered(response),
-        Some(Err(mut error)) => match error.take_message() {
-            Some(request) => Sent::Unsent(request),
-            None => Sent::Failed(Fault::of_exchange(&target.name, error.into_error())),
-        },
-        None => Sent::Failed(Fault::FirstByte {
+/// Take a response's head into the exchange.
+fn accept(exchange: &mut Exchange, target: &EndpointPlan, response: Response<Incoming>) -> Sent {
+    let (mut parts, incoming) = response.into_parts();
+    if parts.status.is_informational() {
+        return Sent::Failed(Fault::Protocol {
             endpoint: target.name.to_string(),
-        }),
+            cause: None,
+        });
     }
+    let bodiless =
+        exchange.request.method == Method::HEAD || parts.status == StatusCode::NOT_MODIFIED;
+    let length = if bodiless {
+        parts.headers.get(CONTENT_LENGTH).cloned()
+    } else {
+        None
+    };
+    let seen = headers::Seen::of(&parts.headers);
+    headers::strip(&mut parts.headers, seen);
+    if let Some(length) = length {
+        parts.headers.insert(CONTENT_LENGTH, length);
+    }
+    exchange.response = Some(ResponseHead {
+        status: parts.status,
+        headers: parts.headers,
+    });
+    Sent::Answered(incoming)
 }
 
 fn closed_at_once(target: &EndpointPlan) -> Fault {

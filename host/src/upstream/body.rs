@@ -93,7 +93,7 @@ impl From<UpstreamBody> for Body {
             body.end();
             Self::Empty
         } else {
-            Self::Upstream(body)
+            Self::Upstream(Box::new(body))
         }
     }
 }

@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::connection::Connection;
 use super::fault::Fault;
+use super::io::EndpointIo;
 use super::{EndpointPlan, Plan};
 
 /// The smallest buffer that hyper takes. Bytes.
@@ -18,6 +18,10 @@ const MIN_BUFFER: usize = 8 * 1024;
 const BODY_BUFFER: usize = 128 * 1024;
 
 /// Connect to an endpoint: to each of its addresses in turn, within the upstream's time-out.
+///
+/// # Errors
+///
+/// No address took the connection, or not in time.
 pub async fn connect(plan: &Plan, endpoint: &EndpointPlan) -> Result<Connection, Fault> {
     let limit = plan.config.connect_timeout;
     let stream = match tokio::time::timeout(limit, first_of(&endpoint.addresses)).await {
@@ -28,7 +32,7 @@ pub async fn connect(plan: &Plan, endpoint: &EndpointPlan) -> Result<Connection,
     let (sender, drive) = http1::Builder::new()
         .max_header_size(plan.config.max_head)
         .max_buf_size(plan.config.max_head.max(BODY_BUFFER).max(MIN_BUFFER))
-        .handshake(TokioIo::new(stream))
+        .handshake(EndpointIo::new(stream))
         .await
         .map_err(|cause| Fault::Closed {
             endpoint: endpoint.name.to_string(),

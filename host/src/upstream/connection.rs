@@ -14,13 +14,12 @@ use http::{Request, Response};
 use http_body::Frame;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{TrySendError, http1};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use super::gate::Gate;
+use super::io::EndpointIo;
 use crate::body::Body;
 
-type Drive = http1::Connection<TokioIo<TcpStream>, Body>;
+type Drive = http1::Connection<EndpointIo, Body>;
 
 /// What comes of a request that was sent: the response, or the error, with the request in it if
 /// nothing of it was sent.
@@ -41,11 +40,6 @@ struct Inline {
     drive: Drive,
     gate: Gate,
 }
-
-const _: () = {
-    const fn is_send<T: Send>() {}
-    is_send::<TokioIo<TcpStream>>();
-};
 
 impl Connection {
     /// From what hyper's handshake gives.
@@ -134,6 +128,12 @@ impl Connection {
         }
     }
 
+    /// Whether its bytes are moved by whoever waits for a response.
+    #[must_use]
+    pub fn is_inline(&self) -> bool {
+        self.inline.is_some()
+    }
+
     /// Whether it is known to be of no more use.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -148,7 +148,7 @@ impl Connection {
 
     /// Wait until a request can be sent. False: it is of no more use.
     pub async fn ready(&mut self) -> bool {
-        if self.inline.is_some() {
+        if self.is_inline() {
             // hyper says by itself if nothing can be sent on it any more.
             return true;
         }

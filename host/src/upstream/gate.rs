@@ -22,6 +22,12 @@ struct Door {
     user: Mutex<Option<Waker>>,
 }
 
+impl Default for Gate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Gate {
     /// A closed gate.
     #[must_use]

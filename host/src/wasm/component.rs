@@ -43,6 +43,7 @@ impl fmt::Debug for ComponentDigest {
 }
 
 /// Which phases a component exports.
+#[expect(clippy::struct_excessive_bools, reason = "a set of five")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Phases {
     /// `request-phase`.

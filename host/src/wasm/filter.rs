@@ -64,6 +64,15 @@ pub struct FilterBounds {
     pub breaker: BreakerSettings,
 }
 
+impl FilterBounds {
+    /// What one call of a host function may bring into the host: a body, or a head with its
+    /// names. Bytes.
+    #[must_use]
+    pub fn max_transfer(&self) -> usize {
+        usize::try_from(self.body.saturating_add(4 * 1024 * 1024)).unwrap_or(usize::MAX)
+    }
+}
+
 /// What a configured filter said of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -378,8 +387,7 @@ impl Filter {
             &self.pre,
             &self.exports,
             self.state(),
-            self.bounds.start_cpu,
-            self.bounds.cpu,
+            &self.bounds,
             spread(self.bounds.recycle_calls),
         )?;
         match instance.configure(&self.settings)? {

@@ -13,6 +13,7 @@ use super::bindings::{
 };
 use super::component::Phases;
 use super::failure::CallFailure;
+use super::filter::FilterBounds;
 use super::piece::Piece;
 use super::services::Services;
 use super::state::{Phase, State};
@@ -107,7 +108,8 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Instantiate; the start function runs within the allowance.
+    /// Instantiate; the start function runs within its allowance. The instance is fit for so many
+    /// calls.
     ///
     /// # Errors
     ///
@@ -117,17 +119,17 @@ impl Instance {
         pre: &InstancePre<State>,
         exports: &Exports,
         state: State,
-        start_cpu: Duration,
-        cpu: Duration,
+        bounds: &FilterBounds,
         calls: u32,
     ) -> Result<Self, CallFailure> {
         let mut store = Store::new(engine, state);
+        store.set_hostcall_fuel(bounds.max_transfer());
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(|mut store| {
             store.data_mut().cpu.tick()?;
             Ok(UpdateDeadline::Continue(1))
         });
-        store.data_mut().cpu.arm(start_cpu);
+        store.data_mut().cpu.arm(bounds.start_cpu);
         store.set_epoch_deadline(1);
         let guests = pre
             .instantiate(&mut store)
@@ -136,7 +138,7 @@ impl Instance {
         Ok(Self {
             store,
             guests,
-            cpu,
+            cpu: bounds.cpu,
             born: Instant::now(),
             calls_left: calls,
             configured_memory: 0,
@@ -196,7 +198,7 @@ impl Instance {
     /// Call `on-request`.
     pub fn on_request(&mut self, call: Call<'_>) -> Called<RequestVerdict> {
         self.phase(call, Phase::Request, |guests, store| {
-            let verdict = present(&guests.request)?.call_on_request(&mut *store)?;
+            let verdict = present(guests.request.as_ref())?.call_on_request(&mut *store)?;
             Ok(verdict::request(verdict, store.data_mut())?)
         })
     }
@@ -204,7 +206,7 @@ impl Instance {
     /// Call `on-response`.
     pub fn on_response(&mut self, call: Call<'_>) -> Called<ResponseVerdict> {
         self.phase(call, Phase::Response, |guests, store| {
-            let verdict = present(&guests.response)?.call_on_response(&mut *store)?;
+            let verdict = present(guests.response.as_ref())?.call_on_response(&mut *store)?;
             Ok(verdict::response(verdict, store.data_mut())?)
         })
     }
@@ -212,7 +214,7 @@ impl Instance {
     /// Call `on-log`.
     pub fn on_log(&mut self, call: Call<'_>) -> Called<()> {
         self.phase(call, Phase::Log, |guests, store| {
-            present(&guests.log)?.call_on_log(store)
+            present(guests.log.as_ref())?.call_on_log(store)
         })
     }
 
@@ -222,7 +224,7 @@ impl Instance {
             head_open: body.head_open,
         };
         self.body_phase(call, body, phase, |guests, store, len, last| {
-            let guest = present(&guests.request_body)?;
+            let guest = present(guests.request_body.as_ref())?;
             Ok(verdict::piece(
                 guest.call_on_request_body(store, len, last)?,
             )?)
@@ -235,7 +237,7 @@ impl Instance {
             head_open: body.head_open,
         };
         self.body_phase(call, body, phase, |guests, store, len, last| {
-            let guest = present(&guests.response_body)?;
+            let guest = present(guests.response_body.as_ref())?;
             Ok(verdict::piece(
                 guest.call_on_response_body(store, len, last)?,
             )?)
@@ -315,8 +317,6 @@ impl Exports {
 
 /// A phase that the chain calls is one that the component exports: [`Phases`] is read from the
 /// same list. Were it not, the call fails like any other.
-fn present<T>(guest: &Option<T>) -> wasmtime::Result<&T> {
-    guest
-        .as_ref()
-        .ok_or_else(|| wasmtime::Error::msg("called a phase that it does not export"))
+fn present<T>(guest: Option<&T>) -> wasmtime::Result<&T> {
+    guest.ok_or_else(|| wasmtime::Error::msg("called a phase that it does not export"))
 }

@@ -56,6 +56,11 @@ impl MemoryAccount {
         self.refused
     }
 
+    /// A new call begins: what was refused before is not its concern.
+    pub fn forget_refusal(&mut self) {
+        self.refused = None;
+    }
+
     fn grow(&mut self, by: u64) -> Result<(), MemoryRefused> {
         if self.held.saturating_add(by) > self.cap {
             return Err(MemoryRefused::Cap { cap: self.cap });

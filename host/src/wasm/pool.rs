@@ -122,18 +122,6 @@ impl Spares {
             .get(worker)
             .is_none_or(|list| list.lock().len() >= INSTANCES_PER_WORKER)
     }
-
-    /// How many there are in all.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.lists.iter().map(|list| list.lock().len()).sum()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }
 
 /// Fill all lists of a filter.

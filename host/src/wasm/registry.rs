@@ -137,8 +137,11 @@ impl FilterRegistry {
     }
 
     /// How many instances this many filters may need: each worker's, in the old and the new
-    /// configuration during a reload. `Err` gives the number that `[wasm] max_instances` would
-    /// have to be.
+    /// configuration during a reload.
+    ///
+    /// # Errors
+    ///
+    /// They are too many: gives the number that `[wasm] max_instances` would have to be.
     pub fn check_room(&self, filters: usize) -> Result<(), u64> {
         let needed = 2 * filters * self.workers * INSTANCES_PER_WORKER;
         let needed = u64::try_from(needed).unwrap_or(u64::MAX);
@@ -226,8 +229,7 @@ impl FilterRegistry {
                 &linked.instance_pre,
                 &exports,
                 state,
-                spec.bounds.start_cpu,
-                spec.bounds.start_cpu,
+                &spec.bounds,
                 1,
             ),
         )?;

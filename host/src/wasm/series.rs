@@ -122,6 +122,7 @@ impl SeriesTable {
     }
 
     /// Add to a series. False where there is no such series, or the labels do not fit it.
+    #[must_use]
     pub fn add(&self, series: usize, mut labels: Vec<String>, value: f64) -> bool {
         let Some(series) = self.series.get(series) else {
             return false;

@@ -205,11 +205,13 @@ impl State {
         self.exchange = Some(exchange);
         self.account = Account::new();
         self.piece_edited = false;
+        self.memory.forget_refusal();
     }
 
     /// End a phase: keep its edits, or undo them. Gives the exchange back.
     pub fn leave(&mut self, keep: bool) -> Option<Box<Exchange>> {
         if !keep {
+            self.output.flush();
             while let Some(undo) = self.journal.pop() {
                 self.undo(undo);
             }
@@ -284,10 +286,8 @@ impl State {
     #[must_use]
     pub fn may_edit(&self, head: Head) -> bool {
         match (head, self.phase) {
-            (Head::Request, Phase::Request)
-            | (Head::Request, Phase::RequestBody { head_open: true })
-            | (Head::Response, Phase::Response)
-            | (Head::Response, Phase::ResponseBody { head_open: true }) => true,
+            (Head::Request, Phase::Request | Phase::RequestBody { head_open: true })
+            | (Head::Response, Phase::Response | Phase::ResponseBody { head_open: true }) => true,
             (Head::Trailers, Phase::RequestBody { .. } | Phase::ResponseBody { .. }) => {
                 self.trailers.is_some()
             }

@@ -53,7 +53,7 @@ impl<K: Kind> Kind for List<K> {
         }
         let mut seen: Vec<&str> = Vec::new();
         let mut values = Vec::new();
-        for item in array.iter() {
+        for item in array {
             let text = item.get_ref().as_str();
             let mut slot = slot.item(item);
             if let Some(text) = text.filter(|text| !self.repeats && seen.contains(text)) {
@@ -177,7 +177,7 @@ impl<T> Kind for Entries<T> {
             slot.error("is empty, wanted at least one");
         }
         let mut values = Vec::new();
-        for item in array.iter() {
+        for item in array {
             let mut slot = slot.item(item);
             let Some(table) = slot.table(self.section.short) else {
                 continue;

@@ -119,7 +119,13 @@ pub(super) fn plan(table: &mut Table<'_>) -> Option<Plan> {
 
 /// The smallest whole number that is not below a rate, which is positive and at most a billion.
 fn rounded_up(per_second: f64) -> u64 {
-    per_second.ceil() as u64
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a positive finite rate; beyond 2^64 it saturates"
+    )]
+    let tokens = per_second.ceil() as u64;
+    tokens
 }
 
 static QUOTA_SECTION: Section = Section {

@@ -19,6 +19,10 @@ pub(in crate::config) fn source(text: &str, folder: &Path) -> Result<PluginSourc
         let refused = Refused::because("is a URL");
         return Err(refused.help("plugins are not fetched: download it and write its path"));
     }
+    #[expect(
+        clippy::case_sensitive_file_extension_comparisons,
+        reason = "one spelling, as every toolchain writes it"
+    )]
     if text.ends_with(".wasm") {
         return Ok(PluginSource::File(folder.join(text)));
     }

@@ -1,0 +1,260 @@
+//! What a chain costs a request: from its entry to its exit, with check-out, arming, commit and
+//! return; a GET with ten fields, instances reused unless said otherwise.
+//!
+//! `cargo bench -p windlass --bench chain`. Builds the SDK's example `noop` first.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::process::Command;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use divan::Bencher;
+use http::uri::{PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use windlass::body::Body;
+use windlass::chain::{ChainIn, Passage};
+use windlass::config::Config;
+use windlass::context::{Client, Exchange, Held, RequestHead, RequestId, ResponseHead};
+use windlass::error::Style;
+use windlass::gateway::{Foundation, Gateway, Generation};
+
+const CONFIG: &str = r#"
+[[listener]]
+address = "127.0.0.1:0"
+
+[[route]]
+path = "/noop"
+filters = ["noop"]
+respond = {}
+
+[[route]]
+path = "/fresh"
+filters = ["fresh"]
+respond = {}
+
+[[route]]
+path = "/keys"
+filters = ["keys"]
+respond = {}
+
+[[route]]
+path = "/three"
+filters = ["keys", "plan", "rewrite"]
+respond = {}
+
+[filter.noop]
+plugin = "NOOP"
+
+[filter.fresh]
+plugin = "NOOP"
+isolation = "request"
+
+[filter.keys]
+plugin = "builtin:api-key"
+recycle = { calls = 1000000000 }
+
+[filter.plan]
+plugin = "builtin:usage-plan"
+
+[filter.rewrite]
+plugin = "builtin:transform"
+settings = { request = [{ op = "set", header = "x-consumer", value = "${attribute.consumer.id!}" }], response = [{ op = "set", header = "x-served-by", value = "windlass" }] }
+
+[plan.large]
+rate = 1000000000
+burst = 1000000000
+quota = { limit = 1000000000000, period = "month" }
+
+KEYS
+"#;
+
+/// A thousand keys, as the peers were measured with.
+fn keys() -> String {
+    let key = |n: usize| {
+        let digest = windlass::store::keys::KeyDigest::of(format!("bench-key-{n}").as_bytes());
+        format!(
+            "[[key]]\nid = \"k{n}\"\nconsumer = \"c{n}\"\ndigest = \"{digest}\"\nplan = \"large\"\n"
+        )
+    };
+    (0..1000).map(key).collect()
+}
+
+/// Build the example for WebAssembly, as an author would.
+fn noop() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = root.join("target/plugins");
+    let built = Command::new(env!("CARGO"))
+        .args([
+            "build",
+            "--locked",
+            "-p",
+            "windlass-plugin-sdk",
+            "--example",
+            "noop",
+        ])
+        .args([
+            "--target",
+            "wasm32-wasip2",
+            "--profile",
+            "plugin",
+            "--target-dir",
+        ])
+        .arg(&target)
+        .current_dir(&root)
+        .status()
+        .expect("cargo can be started");
+    assert!(built.success(), "the example `noop` cannot be built");
+    target.join("wasm32-wasip2/plugin/examples/noop.wasm")
+}
+
+fn gateway() -> &'static Arc<Gateway> {
+    static GATEWAY: OnceLock<(Arc<Gateway>, Foundation)> = OnceLock::new();
+    let (gateway, _) = GATEWAY.get_or_init(|| {
+        let text = CONFIG
+            .replace("NOOP", &noop().display().to_string())
+            .replace("KEYS", &keys());
+        let config = Config::parse("bench.toml", &text, Path::new("/"))
+            .unwrap_or_else(|problems| panic!("{problems}"));
+        let workers = NonZeroUsize::MIN;
+        let foundation = Foundation::new(&config, workers).expect("a foundation");
+        let mut problems = config.warnings.clone();
+        let gateway = foundation.build(config, &mut problems);
+        (gateway.unwrap_or_else(|| panic!("{problems}")), foundation)
+    });
+    gateway
+}
+
+thread_local! {
+    static GENERATION: Rc<Generation> = Generation::new(Arc::clone(gateway()));
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+fn exchange() -> Held {
+    let count = COUNT.get();
+    COUNT.set(count + 1);
+    let mut headers = HeaderMap::new();
+    let fields = [
+        ("host", "api.example.com"),
+        (
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64; rv:120.0) Gecko/20100101",
+        ),
+        (
+            "accept",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+        ),
+        ("accept-language", "en-US,en;q=0.5"),
+        ("accept-encoding", "gzip, deflate, br"),
+        ("cookie", "session=0123456789abcdef; theme=dark"),
+        ("cache-control", "no-cache"),
+        ("x-forwarded-for", "10.1.2.3"),
+        ("x-request-id", "0123456789abcdef0123456789abcdef"),
+    ];
+    for (name, value) in fields {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(value),
+        );
+    }
+    let key = format!("bench-key-{}", count % 1000);
+    headers.insert("x-api-key", HeaderValue::try_from(key).expect("a value"));
+    let target = PathAndQuery::from_static("/orders/42?full=1");
+    Held::new(Box::new(Exchange {
+        id: RequestId::new(1, count),
+        arrived: Instant::now(),
+        client: Client {
+            ip: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            port: 40000,
+            scheme: Scheme::HTTP,
+        },
+        request: RequestHead {
+            method: Method::GET,
+            target: target.clone(),
+            headers,
+        },
+        original_target: target.clone(),
+        routed_target: target,
+        route: None,
+        params: Default::default(),
+        response: None,
+        attributes: Default::default(),
+        notes: Default::default(),
+        tickets: Default::default(),
+        hint: Default::default(),
+        outcome: Default::default(),
+    }))
+}
+
+/// A future that never waits.
+fn now<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("the chain waited"),
+    }
+}
+
+/// One exchange through the chain of a route; gives the exchange, so that its end is not measured.
+fn pass(route: usize, held: Held) -> Held {
+    GENERATION.with(|generation| {
+        let chain = Rc::clone(&generation.chains[route]);
+        let services = Arc::clone(&generation.services);
+        let responds = chain.keeps_request();
+        let passage = Passage::new(chain, 0, services, Style::Problem, held.clone());
+        let mut body = Body::Empty;
+        match now(passage.request(&mut body)) {
+            Ok(ChainIn::Forward) => {}
+            other => panic!("refused: {other:?}"),
+        }
+        if responds {
+            held.with(|exchange| {
+                exchange.response = Some(ResponseHead {
+                    status: StatusCode::OK,
+                    headers: HeaderMap::new(),
+                });
+            });
+        }
+        drop(now(passage.response(Body::Empty, false)));
+    });
+    held
+}
+
+#[divan::bench(sample_count = 1000, sample_size = 200)]
+fn noop_filter(bencher: Bencher<'_, '_>) {
+    bencher
+        .with_inputs(exchange)
+        .bench_local_values(|held| pass(0, held));
+}
+
+#[divan::bench(sample_count = 1000, sample_size = 20)]
+fn fresh_instance_with_configure(bencher: Bencher<'_, '_>) {
+    bencher
+        .with_inputs(exchange)
+        .bench_local_values(|held| pass(1, held));
+}
+
+#[divan::bench(sample_count = 1000, sample_size = 200)]
+fn api_key_filter(bencher: Bencher<'_, '_>) {
+    bencher
+        .with_inputs(exchange)
+        .bench_local_values(|held| pass(2, held));
+}
+
+#[divan::bench(sample_count = 1000, sample_size = 200)]
+fn three_filters_with_response_phases(bencher: Bencher<'_, '_>) {
+    bencher
+        .with_inputs(exchange)
+        .bench_local_values(|held| pass(3, held));
+}
+
+fn main() {
+    gateway();
+    divan::main();
+}

@@ -1,0 +1,53 @@
+# The steps of .ci/run by name, and the two commands of the README. `just --list` shows them.
+
+# The gateway with three small endpoints, and curl lines to try.
+demo:
+    cargo run --release -- demo
+
+# Everything that a change must pass: all steps below, in order.
+ci:
+    .ci/run
+
+# Programs that tests call, and the pinned Rust.
+tools:
+    .ci/run tools
+
+# Formatting.
+fmt:
+    .ci/run fmt
+
+# Lints, as errors.
+clippy:
+    .ci/run clippy
+
+# The Rust documentation, without warnings.
+doc:
+    .ci/run doc
+
+# All tests but the slow ones.
+test:
+    .ci/run test
+
+# The slow tests.
+slow:
+    .ci/run slow
+
+# `windlass check` on every example.
+examples:
+    .ci/run examples
+
+# The load script, once and shortly: does it run.
+load:
+    .ci/run load
+
+# Licences, advisories, sources of the dependency tree.
+deny:
+    .ci/run deny
+
+# What a chain of filters costs.
+bench:
+    cargo bench -p windlass --bench chain
+
+# Write the expected texts and reference pages anew.
+update-expect:
+    UPDATE_EXPECT=1 cargo test -p windlass --test bad_configs --test config_reference --test errors_reference

@@ -1,0 +1,112 @@
+//! The actor: a filter of the tests that does what its settings say, good or bad.
+//!
+//! The settings hold a list of steps for each phase. A step reads, edits, calls a host interface,
+//! misbehaves, or ends the phase with a verdict; what each step gave is the phase's report, as a
+//! JSON list. So a test says what a filter does and what must come of it in one place, and one
+//! component is enough for all of them. It speaks to the contract's functions themselves, not to
+//! the SDK's friendlier ones: what is tested is the contract.
+
+mod misbehave;
+mod play;
+mod settings;
+
+use play::{End, Player};
+use settings::{Phase, Settings};
+use windlass_plugin_sdk::host::metrics::{Counter, Gauge, Histogram};
+use windlass_plugin_sdk::prelude::*;
+
+/// The filter.
+struct Actor {
+    settings: Settings,
+    series: SeriesHandles,
+}
+
+/// What every actor counts, when it is told to.
+#[derive(Clone, Copy)]
+struct SeriesHandles {
+    seen: Counter,
+    open: Gauge,
+    wait: Histogram,
+}
+
+impl Filter for Actor {
+    type Settings = Settings;
+
+    fn configure(settings: Settings) -> Result<(Self, Setup), Vec<Diagnostic>> {
+        let mut setup = Setup::new()
+            .provides(settings.provides.iter())
+            .sometimes(settings.sometimes.iter())
+            .requires(settings.requires.iter());
+        let series = SeriesHandles {
+            seen: setup.counter("seen_total", &["tier"]),
+            open: setup.gauge("open", &[]),
+            wait: setup.histogram("wait_seconds", &[]),
+        };
+        let actor = Self { settings, series };
+        actor.play(Phase::Configure);
+        Ok((actor, setup))
+    }
+}
+
+impl Actor {
+    /// Play a phase's steps; where there is a condition and it is not met, do nothing.
+    fn play(&self, phase: Phase) -> End {
+        let steps = self.settings.steps(phase);
+        if steps.is_empty() || !(phase == Phase::Configure || self.is_meant()) {
+            return End::Next;
+        }
+        let mut player = Player::new(self.series);
+        let end = player.play(steps);
+        if self.settings.tell {
+            player.tell(phase);
+        }
+        match end {
+            End::Report => End::Respond(player.report()),
+            other => other,
+        }
+    }
+
+    fn is_meant(&self) -> bool {
+        let when = self.settings.when.as_deref();
+        when.is_none_or(|name| play::request_has(name))
+    }
+}
+
+impl OnRequest for Actor {
+    fn on_request(&self, _: &mut Request) -> Result<RequestVerdict, Failure> {
+        Ok(match self.play(Phase::Request) {
+            End::Respond(response) => response.into(),
+            End::Route(hint) => hint.into(),
+            other => RequestVerdict::Next(other.mode()),
+        })
+    }
+}
+
+impl OnRequestBody for Actor {
+    fn on_request_body(&self, _: &mut Request, _: &mut Piece) -> Result<ChunkVerdict, Failure> {
+        Ok(self.play(Phase::RequestBody).of_piece())
+    }
+}
+
+impl OnResponse for Actor {
+    fn on_response(&self, _: &mut Response) -> Result<ResponseVerdict, Failure> {
+        Ok(match self.play(Phase::Response) {
+            End::Respond(response) => response.into(),
+            other => ResponseVerdict::Next(other.mode()),
+        })
+    }
+}
+
+impl OnResponseBody for Actor {
+    fn on_response_body(&self, _: &mut Response, _: &mut Piece) -> Result<ChunkVerdict, Failure> {
+        Ok(self.play(Phase::ResponseBody).of_piece())
+    }
+}
+
+impl OnLog for Actor {
+    fn on_log(&self, _: &Request, _: &Response) {
+        self.play(Phase::Log);
+    }
+}
+
+export!(Actor: request, request_body, response, response_body, log);

@@ -1,0 +1,232 @@
+//! What an actor is told to do.
+
+use serde::Deserialize;
+
+/// The settings of an actor.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Settings {
+    /// Act only on requests that have this field.
+    pub when: Option<String>,
+    /// Write each phase's report to the log.
+    pub tell: bool,
+    /// What it says that it provides.
+    pub provides: Vec<String>,
+    /// What it says that it provides in some cases.
+    pub sometimes: Vec<String>,
+    /// What it says that it requires.
+    pub requires: Vec<String>,
+    /// Steps of `configure`.
+    pub configure: Vec<Step>,
+    /// Steps of `on-request`.
+    pub request: Vec<Step>,
+    /// Steps of `on-request-body`.
+    pub request_body: Vec<Step>,
+    /// Steps of `on-response`.
+    pub response: Vec<Step>,
+    /// Steps of `on-response-body`.
+    pub response_body: Vec<Step>,
+    /// Steps of `on-log`.
+    pub log: Vec<Step>,
+}
+
+/// A phase, or `configure`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// `configure`.
+    Configure,
+    /// `on-request`.
+    Request,
+    /// `on-request-body`.
+    RequestBody,
+    /// `on-response`.
+    Response,
+    /// `on-response-body`.
+    ResponseBody,
+    /// `on-log`.
+    Log,
+}
+
+impl Phase {
+    /// Its name in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Configure => "configure",
+            Self::Request => "request",
+            Self::RequestBody => "request-body",
+            Self::Response => "response",
+            Self::ResponseBody => "response-body",
+            Self::Log => "log",
+        }
+    }
+}
+
+impl Settings {
+    /// The steps of a phase.
+    pub fn steps(&self, phase: Phase) -> &[Step] {
+        match phase {
+            Phase::Configure => &self.configure,
+            Phase::Request => &self.request,
+            Phase::RequestBody => &self.request_body,
+            Phase::Response => &self.response,
+            Phase::ResponseBody => &self.response_body,
+            Phase::Log => &self.log,
+        }
+    }
+}
+
+/// Whose fields.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Of {
+    /// The request's.
+    Request,
+    /// The response's.
+    Response,
+    /// The trailers'.
+    Trailers,
+}
+
+/// A typed fact.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fact {
+    /// Text.
+    Text(String),
+    /// A whole number.
+    Number(i64),
+    /// Yes or no.
+    Flag(bool),
+    /// Octets.
+    Bytes(Vec<u8>),
+}
+
+/// An answer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// Its status.
+    pub status: u16,
+    /// Its fields.
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    #[serde(default)]
+    pub body: String,
+    /// Its word for the logs.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// A hint to the balancer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hint {
+    /// The upstream.
+    pub upstream: Option<String>,
+    /// Labels of the endpoint.
+    #[serde(default)]
+    pub labels: Vec<(String, String)>,
+    /// The first-byte time-out. Milliseconds.
+    pub timeout: Option<u64>,
+}
+
+/// One thing to do. Lower-case, with dashes, in the settings: `"trap"`, `{ path-param = "id" }`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    // The request line and the status.
+    Method,
+    Scheme,
+    Authority,
+    Path,
+    OriginalPath,
+    PathParam(String),
+    QueryParam(String),
+    SetMethod(String),
+    SetPath(String),
+    SetAuthority(String),
+    Status,
+    SetStatus(u16),
+    // Fields.
+    Header(Of, String),
+    HeaderText(Of, String),
+    HeaderAll(Of, String),
+    HeaderMany(Of, Vec<String>),
+    Headers(Of),
+    HeadersPacked(Of),
+    SetHeader(Of, String, String),
+    AppendHeader(Of, String, String),
+    RemoveHeader(Of, String),
+    /// Append so many fields of this many bytes each.
+    FloodFields(Of, usize, usize),
+    // The body.
+    ReadPiece(u64, u32),
+    ReplacePiece(String),
+    PrependPiece(String),
+    AppendPiece(String),
+    /// Append so many bytes.
+    FloodPiece(usize),
+    // Attributes and notes.
+    Attribute(String),
+    SetAttribute(String, Fact),
+    /// Set so many attributes `flood.<n>` of this many bytes each.
+    FloodAttributes(usize, usize),
+    Note(String),
+    SetNote(String, String),
+    /// Set so many notes of this many bytes each.
+    FloodNotes(usize, usize),
+    // Host interfaces.
+    Log(String, String),
+    LogEnabled(String),
+    /// Write so many lines of this many bytes each.
+    FloodLog(usize, usize),
+    Count(String, f64),
+    Gauge(f64),
+    Observe(f64),
+    /// Count once for each of so many label values.
+    FloodLabels(usize),
+    CacheGet(String),
+    CachePut(String, String, u64),
+    CacheDelete(String),
+    CacheIncrement(String, i64, u64),
+    Take(String, String, u64),
+    TakeInline(String, u64, u64, f64),
+    /// Give back what the last step took.
+    GiveBack,
+    GiveBackTicket(u64),
+    FindKey(String),
+    Digest(String, String),
+    HmacSign(String, String, String),
+    HmacVerify(String, String, String, String),
+    // Verdicts; the steps after one are not played.
+    Skip,
+    Chunks,
+    Whole(u64),
+    More,
+    Done,
+    Respond(Answer),
+    Route(Hint),
+    /// Answer with what the steps gave, as a JSON list.
+    Report,
+    // Bad manners.
+    Trap,
+    Panic,
+    Loop,
+    Recurse,
+    /// Take memory until there is none, then trap.
+    GrowUntilRefused,
+    /// Take this much memory and keep it. Bytes.
+    Grow(usize),
+    Exit,
+    ReadFile(String),
+    Connect(String),
+    Sleep,
+    /// Use the processor until this much time has passed. Milliseconds.
+    SpinUntilPassed(u64),
+    Print(String),
+    /// Print so many lines.
+    FloodPrint(usize),
+    /// Call the host so many times.
+    FloodCalls(usize),
+}

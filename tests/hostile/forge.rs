@@ -1,0 +1,125 @@
+//! Components that no toolchain would make, from a core module in the text format.
+
+use std::path::Path;
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::{Resolve, SourceMap};
+
+/// The version of the contract.
+const CONTRACT: &str = "0.1.0";
+
+/// The world of forged filters: the contract's own, and what of WASI they name.
+const WORLD: &str = r"
+    package windlass:forge;
+
+    world forged {
+      include windlass:filter/request-filter@0.1.0;
+      import wasi:clocks/monotonic-clock@0.2.0;
+    }
+
+    world stranger {
+      import windlass:forge/secrets;
+      include windlass:filter/request-filter@0.1.0;
+    }
+
+    world bystander {
+      export wave: func();
+    }
+
+    interface secrets { reveal: func() -> u32; }
+
+    package wasi:io@0.2.0 {
+      interface poll { resource pollable; }
+    }
+
+    package wasi:clocks@0.2.0 {
+      interface monotonic-clock {
+        use wasi:io/poll@0.2.0.{pollable};
+        subscribe-duration: func(when: u64) -> pollable;
+      }
+    }
+";
+
+/// A filter that lets everything pass, but for what `on_request` does; `more` are further fields of
+/// its module. All that it returns is zeros: no text, no list, the verdict `next(skip)`.
+pub fn filter(on_request: &str, more: &str) -> Vec<u8> {
+    component("forged", &module(on_request, more), CONTRACT)
+}
+
+/// A filter that imports what nobody offers.
+pub fn with_unknown_import() -> Vec<u8> {
+    let import = r#"(import "windlass:forge/secrets" "reveal" (func $reveal (result i32)))"#;
+    component("stranger", &module_importing(import, "(drop (call $reveal))", ""), CONTRACT)
+}
+
+/// A component that is no filter.
+pub fn bystander() -> Vec<u8> {
+    component("bystander", r#"(module (func (export "wave")))"#, CONTRACT)
+}
+
+/// A filter of a contract that does not exist yet.
+pub fn of_another_version() -> Vec<u8> {
+    component("forged", &module("", ""), "0.2.0")
+}
+
+/// A filter that makes timers and keeps them.
+pub fn keeping_timers(count: u32) -> Vec<u8> {
+    let import = r#"(import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration"
+        (func $timer (param i64) (result i32)))"#;
+    let on_request = format!(
+        "(local $n i32)
+         (loop $again
+           (drop (call $timer (i64.const 1)))
+           (local.set $n (i32.add (local.get $n) (i32.const 1)))
+           (br_if $again (i32.lt_u (local.get $n) (i32.const {count}))))"
+    );
+    component("forged", &module_importing(import, &on_request, ""), CONTRACT)
+}
+
+fn module(on_request: &str, more: &str) -> String {
+    module_importing("", on_request, more)
+}
+
+fn module_importing(imports: &str, on_request: &str, more: &str) -> String {
+    format!(
+        r#"(module
+          {imports}
+          (memory (export "memory") 1)
+          {more}
+          (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
+          (func (export "windlass:filter/lifecycle@0.1.0#describe") (result i32) (i32.const 1024))
+          (func (export "windlass:filter/lifecycle@0.1.0#configure") (param i32 i32) (result i32)
+            (i32.const 1024))
+          (func (export "windlass:filter/request-phase@0.1.0#on-request") (result i32)
+            {on_request}
+            (i32.const 1024)))"#
+    )
+}
+
+/// A core module in the text format, as a component of a world of the contract at this version.
+fn component(world: &str, module: &str, version: &str) -> Vec<u8> {
+    let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+    let of_version = |text: &str| text.replace(CONTRACT, version);
+    let mut resolve = Resolve::default();
+    for folder in [contract.join("deps/windlass-host"), contract] {
+        let mut group = SourceMap::default();
+        for (name, text) in wit_files(&folder) {
+            group.push_str(&name, of_version(&text));
+        }
+        resolve.push_group(group.parse().unwrap()).unwrap();
+    }
+    let forge = resolve.push_str("forge.wit", &of_version(WORLD)).unwrap();
+    let world = resolve.select_world(&[forge], Some(world)).unwrap();
+    let mut module = wat::parse_str(of_version(module)).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    let encoder = ComponentEncoder::default().module(&module).unwrap();
+    encoder.validate(true).encode().unwrap()
+}
+
+fn wit_files(folder: &Path) -> Vec<(String, String)> {
+    let files = folder.read_dir().unwrap().map(|file| file.unwrap().path());
+    let files = files.filter(|file| file.extension().is_some_and(|kind| kind == "wit"));
+    files
+        .map(|file| (file.display().to_string(), std::fs::read_to_string(&file).unwrap()))
+        .collect()
+}

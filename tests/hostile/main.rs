@@ -1,0 +1,19 @@
+//! Filters that fail, by accident or by intent: what they cost is their own request, and nothing
+//! else.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod breaker;
+mod forge;
+mod loading;
+mod memory;
+mod requests;
+mod skip;
+#[path = "../guests/stage.rs"]
+mod stage;

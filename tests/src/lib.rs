@@ -1,0 +1,66 @@
+//! The harness of the end-to-end tests: the gateway as a process of its own, upstreams and clients
+//! that are as simple, or as broken, as a test wants them. Everything speaks over real sockets.
+//!
+//! ```no_run
+//! use windlass_tests::{Gateway, Upstream};
+//!
+//! let upstream = Upstream::echo();
+//! let gateway = Gateway::with_config(format!(
+//!     r#"
+//!     [[route]]
+//!     path     = "/orders/{{id}}"
+//!     upstream = "orders"
+//!
+//!     [upstream.orders]
+//!     endpoints = [{{ address = "{}" }}]
+//!     "#,
+//!     upstream.address(),
+//! ))
+//! .start();
+//! assert_eq!(gateway.get("/orders/1").status, 200);
+//! assert_eq!(upstream.received().len(), 1);
+//! ```
+//!
+//! Promises: nothing waits without a [`wait::DEADLINE`], and nothing waits by sleeping; a process is
+//! ended with the test that started it. It deliberately knows nothing of the gateway's inside:
+//! what it sees is what an operator and a client see.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a harness that fails fails the test"
+)]
+
+mod client;
+mod gateway;
+pub mod http;
+mod lines;
+mod load;
+mod metrics;
+mod upstream;
+pub mod wait;
+
+pub use client::{Client, Request, Response};
+pub use gateway::{Builder, Finished, Gateway, command};
+pub use lines::Lines;
+pub use load::{Load, Report};
+pub use metrics::Metrics;
+pub use upstream::{ClosedPort, Received, Reply, Then, Upstream};
+
+/// The hex digits of a SHA-256.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref())
+}
+
+/// What the configuration holds of an API key.
+#[must_use]
+pub fn key_digest(key: &str) -> String {
+    format!("sha256:{}", sha256(key.as_bytes()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

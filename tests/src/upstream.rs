@@ -1,0 +1,474 @@
+//! Endpoints as a gateway may meet them: good, slow, broken, absent.
+
+use std::fmt;
+use std::io::{self, BufReader, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+
+use crate::http::{self, Head};
+use crate::wait::{DEADLINE, Watched};
+
+/// How much of a body is kept; the rest is only counted and hashed. Bytes.
+const KEPT: usize = 64 * 1024;
+
+/// A request that an endpoint was sent.
+#[derive(Debug, Clone)]
+pub struct Received {
+    /// On which of the endpoint's connections, counted from 0.
+    pub connection: usize,
+    /// Its method.
+    pub method: String,
+    /// Its target, as it came.
+    pub target: String,
+    /// Its head.
+    pub head: Head,
+    /// The beginning of its body.
+    pub body: Vec<u8>,
+    /// How long the body was. Bytes.
+    pub length: u64,
+    /// The hex digits of the body's SHA-256.
+    pub sha256: String,
+    /// The fields after a chunked body.
+    pub trailers: Vec<(String, String)>,
+}
+
+impl Received {
+    /// The value of a field that comes once; none if it does not come.
+    ///
+    /// # Panics
+    ///
+    /// When it comes more than once.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let values: Vec<_> = self.head.all(name).collect();
+        assert!(values.len() < 2, "`{name}` comes {} times", values.len());
+        values.first().copied()
+    }
+
+    /// As the echo endpoint answers it.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "method": self.method,
+            "target": self.target,
+            "headers": self.head.fields,
+            "body": { "length": self.length, "sha256": self.sha256 },
+        })
+    }
+}
+
+/// What becomes of the connection after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// The next request is read.
+    KeepAlive,
+    /// It is closed.
+    Close,
+    /// It is reset.
+    Reset,
+    /// It stays open, and nothing more is said.
+    Hold,
+}
+
+/// A fixed answer.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    status: u16,
+    fields: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Reply {
+    /// With a status and nothing else.
+    #[must_use]
+    pub fn status(status: u16) -> Self {
+        Self {
+            status,
+            fields: Vec::new(),
+            body: Vec::new(),
+        }
+    }
+
+    /// The same with a field.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The same with a body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Write it.
+    ///
+    /// # Errors
+    ///
+    /// The connection has ended.
+    pub fn write(&self, to: &mut TcpStream) -> io::Result<Then> {
+        let mut bytes = format!("HTTP/1.1 {} Fake\r\n", self.status).into_bytes();
+        for (name, value) in &self.fields {
+            bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+        }
+        if self.status != 204 && self.status != 304 {
+            bytes.extend_from_slice(format!("content-length: {}\r\n", self.body.len()).as_bytes());
+        }
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(&self.body);
+        to.write_all(&bytes)?;
+        Ok(Then::KeepAlive)
+    }
+}
+
+type Answer = dyn Fn(&Received, &mut TcpStream) -> io::Result<Then> + Send + Sync;
+
+#[derive(Default)]
+struct Seen {
+    requests: Vec<Received>,
+    count: usize,
+    connections: usize,
+    open: usize,
+}
+
+struct Shared {
+    answer: Box<Answer>,
+    keep: AtomicBool,
+    ended: AtomicBool,
+    seen: Watched<Seen>,
+    released: Watched<usize>,
+}
+
+/// An endpoint. It ends with this value.
+pub struct Upstream {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Upstream({})", self.address)
+    }
+}
+
+impl Upstream {
+    /// Answers as it is told to, after a request was read whole.
+    ///
+    /// # Panics
+    ///
+    /// When the system has no port for it.
+    pub fn with(
+        answer: impl Fn(&Received, &mut TcpStream) -> io::Result<Then> + Send + Sync + 'static,
+    ) -> Self {
+        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let address = socket.local_addr().expect("an address");
+        let shared = Arc::new(Shared {
+            answer: Box::new(answer),
+            keep: AtomicBool::new(true),
+            ended: AtomicBool::new(false),
+            seen: Watched::default(),
+            released: Watched::default(),
+        });
+        let accepting = Arc::clone(&shared);
+        std::thread::spawn(move || accept(&socket, &accepting));
+        Self { address, shared }
+    }
+
+    /// Tells what it was sent, as JSON: method, target, headers, length and SHA-256 of the body.
+    #[must_use]
+    pub fn echo() -> Self {
+        Self::with(|request, stream| {
+            Reply::status(200)
+                .header("content-type", "application/json")
+                .body(request.json().to_string())
+                .write(stream)
+        })
+    }
+
+    /// Answers 200 with a text.
+    #[must_use]
+    pub fn text(text: &'static str) -> Self {
+        Self::fixed(Reply::status(200).body(text))
+    }
+
+    /// Always gives this answer.
+    #[must_use]
+    pub fn fixed(reply: Reply) -> Self {
+        Self::with(move |_, stream| reply.write(stream))
+    }
+
+    /// Answers after a while.
+    #[must_use]
+    pub fn slow(after: Duration, reply: Reply) -> Self {
+        Self::with(move |_, stream| {
+            // The endpoint's own slowness; no test waits by it.
+            std::thread::sleep(after);
+            reply.write(stream)
+        })
+    }
+
+    /// Writes these bytes, whatever they are, and then does with the connection as told.
+    #[must_use]
+    pub fn raw(bytes: impl Into<Vec<u8>>, then: Then) -> Self {
+        let bytes = bytes.into();
+        Self::with(move |_, stream| {
+            stream.write_all(&bytes)?;
+            Ok(then)
+        })
+    }
+
+    /// Answers with a body of so many bytes, made as it is sent.
+    #[must_use]
+    pub fn bytes(length: u64) -> Self {
+        Self::with(move |_, stream| {
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+            stream.write_all(head.as_bytes())?;
+            write_zeros(stream, length)?;
+            Ok(Then::KeepAlive)
+        })
+    }
+
+    /// Answers a request when it is [released](Self::release), the first one first.
+    #[must_use]
+    pub fn gated(reply: Reply) -> Self {
+        let gate: Arc<Watched<Option<Arc<Shared>>>> = Arc::default();
+        let known = Arc::clone(&gate);
+        let upstream = Self::with(move |_, stream| {
+            let shared = known
+                .find(DEADLINE, Clone::clone)
+                .ok_or(io::ErrorKind::TimedOut)?;
+            shared
+                .released
+                .find(DEADLINE, |left| (*left > 0).then_some(()))
+                .ok_or(io::ErrorKind::TimedOut)?;
+            shared
+                .released
+                .change(|left| *left = left.saturating_sub(1));
+            reply.write(stream)
+        });
+        gate.change(|gate| *gate = Some(Arc::clone(&upstream.shared)));
+        upstream
+    }
+
+    /// Let a gated endpoint answer so many requests.
+    pub fn release(&self, count: usize) {
+        self.shared.released.change(|left| *left += count);
+    }
+
+    /// Keeps no request, only their number: for load.
+    #[must_use]
+    pub fn counting(self) -> Self {
+        self.shared.keep.store(false, Ordering::Relaxed);
+        self
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it was sent so far.
+    #[must_use]
+    pub fn received(&self) -> Vec<Received> {
+        self.shared.seen.with(|seen| seen.requests.clone())
+    }
+
+    /// The one request that it was sent.
+    ///
+    /// # Panics
+    ///
+    /// When there is none, or more.
+    #[must_use]
+    pub fn only_request(&self) -> Received {
+        let mut received = self.received();
+        assert_eq!(received.len(), 1, "requests at the endpoint: {received:?}");
+        received.remove(0)
+    }
+
+    /// How many requests it was sent so far.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.shared.seen.with(|seen| seen.count)
+    }
+
+    /// How many connections were made to it so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.seen.with(|seen| seen.connections)
+    }
+
+    /// Wait until it was sent so many requests.
+    ///
+    /// # Panics
+    ///
+    /// When they do not come.
+    pub fn wait_for_requests(&self, count: usize) {
+        let come = self
+            .shared
+            .seen
+            .find(DEADLINE, |seen| (seen.count >= count).then_some(()));
+        assert!(come.is_some(), "{} of {count} requests came", self.count());
+    }
+
+    /// Wait until every connection to it is closed.
+    ///
+    /// # Panics
+    ///
+    /// When one stays open.
+    pub fn wait_for_no_connection(&self) {
+        let closed = self
+            .shared
+            .seen
+            .find(DEADLINE, |seen| (seen.open == 0).then_some(()));
+        assert!(closed.is_some(), "a connection to the endpoint stays open");
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::Relaxed);
+        // Wakes the accepting thread, which then ends and closes the port.
+        drop(TcpStream::connect(self.address));
+    }
+}
+
+fn accept(socket: &TcpListener, shared: &Arc<Shared>) {
+    for stream in socket.incoming() {
+        if shared.ended.load(Ordering::Relaxed) {
+            return;
+        }
+        let Ok(stream) = stream else { continue };
+        let number = shared.seen.change(|seen| {
+            seen.connections += 1;
+            seen.open += 1;
+            seen.connections - 1
+        });
+        let shared = Arc::clone(shared);
+        std::thread::spawn(move || {
+            // A connection that breaks is what some tests want; the other side will tell.
+            let _ = serve(stream, number, &shared);
+            shared.seen.change(|seen| seen.open -= 1);
+        });
+    }
+}
+
+fn serve(stream: TcpStream, connection: usize, shared: &Shared) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut writer = stream.try_clone()?;
+    let mut reader = BufReader::with_capacity(64 * 1024, stream);
+    loop {
+        let Some(request) = receive(&mut reader, connection)? else {
+            return Ok(());
+        };
+        let kept = shared.keep.load(Ordering::Relaxed).then(|| request.clone());
+        shared.seen.change(|seen| {
+            seen.count += 1;
+            seen.requests.extend(kept);
+        });
+        match (shared.answer)(&request, &mut writer)? {
+            Then::KeepAlive => {}
+            Then::Close => return Ok(()),
+            Then::Reset => return socket2::SockRef::from(&writer).set_linger(Some(Duration::ZERO)),
+            Then::Hold => return http::read_head(&mut reader).map(|_| ()),
+        }
+    }
+}
+
+fn receive(reader: &mut BufReader<TcpStream>, connection: usize) -> io::Result<Option<Received>> {
+    let Some(head) = http::read_head(reader)? else {
+        return Ok(None);
+    };
+    let mut words = head.start.split(' ');
+    let (method, target, version) = (words.next(), words.next(), words.next());
+    if version != Some("HTTP/1.1") || words.next().is_some() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let mut hash = digest::Context::new(&digest::SHA256);
+    let mut body = Vec::new();
+    let mut length = 0;
+    let trailers = match head.framing()? {
+        None => Vec::new(),
+        Some(framing) => http::read_body(reader, framing, |piece| {
+            hash.update(piece);
+            length += piece.len() as u64;
+            let room = KEPT.saturating_sub(body.len()).min(piece.len());
+            body.extend_from_slice(&piece[..room]);
+        })?,
+    };
+    Ok(Some(Received {
+        connection,
+        method: method.unwrap_or_default().to_owned(),
+        target: target.unwrap_or_default().to_owned(),
+        body,
+        length,
+        sha256: crate::hex(hash.finish().as_ref()),
+        trailers,
+        head,
+    }))
+}
+
+/// Write so many zeros.
+///
+/// # Errors
+///
+/// The connection has ended.
+pub fn write_zeros(to: &mut TcpStream, length: u64) -> io::Result<()> {
+    let piece = vec![0; 64 * 1024];
+    let mut left = length;
+    while left > 0 {
+        let count = left.min(piece.len() as u64);
+        to.write_all(&piece[..usize::try_from(count).unwrap_or(piece.len())])?;
+        left -= count;
+    }
+    Ok(())
+}
+
+/// An address that is taken, and where nobody listens: connecting to it is refused.
+#[derive(Debug)]
+pub struct ClosedPort {
+    address: SocketAddr,
+    _socket: socket2::Socket,
+}
+
+impl ClosedPort {
+    /// Take one.
+    ///
+    /// # Panics
+    ///
+    /// When the system has none.
+    #[must_use]
+    pub fn new() -> Self {
+        let socket = socket2::Socket::new(
+            socket2::Domain::IPV4,
+            socket2::Type::STREAM,
+            Some(socket2::Protocol::TCP),
+        )
+        .expect("a socket");
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        socket.bind(&any.into()).expect("a port");
+        let address = socket.local_addr().expect("an address");
+        Self {
+            address: address.as_socket().expect("an IP address"),
+            _socket: socket,
+        }
+    }
+
+    /// Where nobody listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Default for ClosedPort {
+    fn default() -> Self {
+        Self::new()
+    }
+}
