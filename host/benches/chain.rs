@@ -26,6 +26,10 @@ use windlass::context::{Client, Exchange, Held, RequestHead, RequestId, Response
 use windlass::error::Style;
 use windlass::gateway::{Foundation, Gateway, Generation};
 
+/// The one that the gateway has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const CONFIG: &str = r#"
 [[listener]]
 address = "127.0.0.1:0"
@@ -226,28 +230,28 @@ fn pass(route: usize, held: Held) -> Held {
     held
 }
 
-#[divan::bench(sample_count = 1000, sample_size = 200)]
+#[divan::bench(sample_count = 20000, sample_size = 10)]
 fn noop_filter(bencher: Bencher<'_, '_>) {
     bencher
         .with_inputs(exchange)
         .bench_local_values(|held| pass(0, held));
 }
 
-#[divan::bench(sample_count = 1000, sample_size = 20)]
+#[divan::bench(sample_count = 2000, sample_size = 10)]
 fn fresh_instance_with_configure(bencher: Bencher<'_, '_>) {
     bencher
         .with_inputs(exchange)
         .bench_local_values(|held| pass(1, held));
 }
 
-#[divan::bench(sample_count = 1000, sample_size = 200)]
+#[divan::bench(sample_count = 20000, sample_size = 10)]
 fn api_key_filter(bencher: Bencher<'_, '_>) {
     bencher
         .with_inputs(exchange)
         .bench_local_values(|held| pass(2, held));
 }
 
-#[divan::bench(sample_count = 1000, sample_size = 200)]
+#[divan::bench(sample_count = 20000, sample_size = 10)]
 fn three_filters_with_response_phases(bencher: Bencher<'_, '_>) {
     bencher
         .with_inputs(exchange)

@@ -1,7 +1,8 @@
 //! Stop 6: which endpoint of an upstream a request goes to.
 //!
 //! Before it comes the chain's way in, after it `upstream/` (an attempt at the endpoint that
-//! was picked; a retry picks again and excludes the endpoints that were tried).
+//! was picked). A pick may exclude endpoints; the one retry that `upstream/` makes stays with the
+//! endpoint, so it excludes none.
 //!
 //! Promises: pure, clock and randomness come in as arguments; a pick takes no lock and
 //! allocates nothing; one balancer serves all workers; an endpoint of weight 0 is never

@@ -22,6 +22,7 @@ pub mod gate;
 pub mod headers;
 pub mod io;
 pub mod pool;
+pub mod record;
 
 pub use fault::Fault;
 

@@ -1,4 +1,4 @@
-//! The gateway's behaviours, one promise a test.
+//! The gateway's behaviours, one promise a test, in the order of a request's way.
 
 #![allow(
     clippy::unwrap_used,
@@ -8,4 +8,24 @@
     reason = "tests fail by panicking"
 )]
 
+mod access_log;
+mod admin;
+mod api_key;
+mod balance;
+mod bodies;
+mod client_limits;
+mod commands;
+mod config;
+mod demo;
+mod drain;
+mod forwarding;
+mod framing;
+mod large;
+mod order;
+mod path_rule;
+mod reload;
+mod response_phases;
 mod routing;
+mod transform;
+mod upstream_faults;
+mod usage_plan;

@@ -38,7 +38,8 @@ impl Stage {
 
     /// With a file beside the configuration.
     pub fn file(mut self, name: &str, content: impl AsRef<[u8]>) -> Self {
-        self.files.push((name.to_owned(), content.as_ref().to_vec()));
+        self.files
+            .push((name.to_owned(), content.as_ref().to_vec()));
         self
     }
 

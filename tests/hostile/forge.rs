@@ -18,7 +18,7 @@ const WORLD: &str = r"
     }
 
     world stranger {
-      import windlass:forge/secrets;
+      import secrets;
       include windlass:filter/request-filter@0.1.0;
     }
 
@@ -49,7 +49,11 @@ pub fn filter(on_request: &str, more: &str) -> Vec<u8> {
 /// A filter that imports what nobody offers.
 pub fn with_unknown_import() -> Vec<u8> {
     let import = r#"(import "windlass:forge/secrets" "reveal" (func $reveal (result i32)))"#;
-    component("stranger", &module_importing(import, "(drop (call $reveal))", ""), CONTRACT)
+    component(
+        "stranger",
+        &module_importing(import, "(drop (call $reveal))", ""),
+        CONTRACT,
+    )
 }
 
 /// A component that is no filter.
@@ -73,7 +77,11 @@ pub fn keeping_timers(count: u32) -> Vec<u8> {
            (local.set $n (i32.add (local.get $n) (i32.const 1)))
            (br_if $again (i32.lt_u (local.get $n) (i32.const {count}))))"
     );
-    component("forged", &module_importing(import, &on_request, ""), CONTRACT)
+    component(
+        "forged",
+        &module_importing(import, &on_request, ""),
+        CONTRACT,
+    )
 }
 
 fn module(on_request: &str, more: &str) -> String {
@@ -120,6 +128,11 @@ fn wit_files(folder: &Path) -> Vec<(String, String)> {
     let files = folder.read_dir().unwrap().map(|file| file.unwrap().path());
     let files = files.filter(|file| file.extension().is_some_and(|kind| kind == "wit"));
     files
-        .map(|file| (file.display().to_string(), std::fs::read_to_string(&file).unwrap()))
+        .map(|file| {
+            (
+                file.display().to_string(),
+                std::fs::read_to_string(&file).unwrap(),
+            )
+        })
         .collect()
 }

@@ -343,6 +343,15 @@ impl Client {
         head.expect("a head before the end of the connection")
     }
 
+    /// Read a body, and give its pieces away as they come.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    pub fn read_body(&mut self, framing: Framing, take: impl FnMut(&[u8])) {
+        http::read_body(&mut self.stream, framing, take).expect("a body");
+    }
+
     /// Whether the other side has closed the connection with nothing left to read. Waits for
     /// either a byte or the end.
     pub fn is_closed(&mut self) -> bool {

@@ -306,7 +306,6 @@ impl Gateway {
     /// # Panics
     ///
     /// When the deadline passes before.
-    #[must_use]
     pub fn metrics_when(&self, what: &str, is: impl Fn(&Metrics) -> bool) -> Metrics {
         crate::wait::until(what, || Some(self.metrics()).filter(&is))
     }

@@ -47,7 +47,7 @@ pub use gateway::{Builder, Finished, Gateway, command};
 pub use lines::Lines;
 pub use load::{Load, Report};
 pub use metrics::Metrics;
-pub use upstream::{ClosedPort, Received, Reply, Then, Upstream};
+pub use upstream::{ClosedPort, FullPort, Received, Reply, Then, Upstream, write_zeros};
 
 /// The hex digits of a SHA-256.
 #[must_use]

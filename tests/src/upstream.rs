@@ -472,3 +472,57 @@ impl Default for ClosedPort {
         Self::new()
     }
 }
+
+/// An address where somebody listens who takes no connection any more: connecting to it takes
+/// for ever.
+#[derive(Debug)]
+pub struct FullPort {
+    address: SocketAddr,
+    _listener: socket2::Socket,
+    _waiting: Vec<socket2::Socket>,
+}
+
+impl FullPort {
+    /// Take one, and fill its queue.
+    ///
+    /// # Panics
+    ///
+    /// When the system has none.
+    #[must_use]
+    pub fn new() -> Self {
+        let socket = || {
+            let tcp = Some(socket2::Protocol::TCP);
+            socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, tcp)
+                .expect("a socket")
+        };
+        let listener = socket();
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        listener.bind(&any.into()).expect("a port");
+        listener.listen(0).expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let waiting = (0..4).map(|_| {
+            let client = socket();
+            client.set_nonblocking(true).expect("a socket");
+            // It is in progress, or waits; either takes a place.
+            let _ = client.connect(&address);
+            client
+        });
+        Self {
+            _waiting: waiting.collect(),
+            address: address.as_socket().expect("an IP address"),
+            _listener: listener,
+        }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Default for FullPort {
+    fn default() -> Self {
+        Self::new()
+    }
+}

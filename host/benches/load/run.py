@@ -119,7 +119,7 @@ def main():
     words = {**ports, "DIR": folder, "ACCESS": chosen.access}
     files = {name: fill(name, folder, words) for name in ("nginx-backend.conf", "nginx-proxy.conf", "windlass.toml")}
     nginx = lambda name: [find("nginx"), "-p", str(folder), "-e", f"{folder}/start.log", "-c", str(files[name])]
-    gateway = [chosen.windlass, "run", str(files["windlass.toml"])]
+    gateway = [chosen.windlass, "run", "--config", str(files["windlass.toml"])]
     if chosen.command:
         spots = {"listen": f"127.0.0.1:{ports['WINDLASS']}", "backend": f"127.0.0.1:{ports['BACKEND']}"}
         gateway = chosen.command.format(**spots).split()

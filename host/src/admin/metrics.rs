@@ -91,7 +91,7 @@ fn of_filters(gateway: &Gateway) -> Vec<Family> {
         }
         families.push(family);
     };
-    let figures: [(&str, &str, Figure); 5] = [
+    let figures: [(&str, &str, Figure); 4] = [
         ("filter_calls", "Phase calls", |figures| &figures.calls),
         (
             "filter_answers",
@@ -106,20 +106,23 @@ fn of_filters(gateway: &Gateway) -> Vec<Family> {
             "Requests that met a suspended filter",
             |figures| &figures.suspended,
         ),
-        ("filter_instances", "Instances made", |figures| {
-            &figures.instances
-        }),
     ];
     for (name, help, figure) in figures {
         each(Kind::Counter, name, help, &|filter| {
-            read(figure(filter.figures()))
+            float(filter.figure(figure))
         });
     }
     each(
         Kind::Counter,
+        "filter_instances",
+        "Instances made",
+        &|filter| float(filter.instances()),
+    );
+    each(
+        Kind::Counter,
         "filter_seconds",
         "Time in phase calls, estimated from one call in 64",
-        &|filter| read(&filter.figures().nanos) / 1e9,
+        &|filter| float(filter.figure(|figures| &figures.nanos)) / 1e9,
     );
     each(
         Kind::Gauge,

@@ -1,3 +1,5 @@
+//! The laws of balancing: shares by weight, leases that return.
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::thread;

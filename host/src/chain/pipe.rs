@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -234,7 +233,7 @@ impl Ways<'_> {
                 Ok(After::Forward)
             }
             Ok(PieceVerdict::Respond(answer)) => {
-                filter.figures().answers.fetch_add(1, Ordering::Relaxed);
+                filter.count(self.passage.worker, |figures| &figures.answers, 1);
                 let filter = filter.name().clone();
                 Err(self.refuse(Refusal { answer, filter }))
             }

@@ -1,7 +1,6 @@
 //! Stop 5: the request phases.
 
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 
 use http::header;
 use http_body::Body as _;
@@ -147,7 +146,7 @@ impl Passage {
                 Ok(None)
             }
             Ok(PieceVerdict::Respond(answer)) => {
-                filter.figures().answers.fetch_add(1, Ordering::Relaxed);
+                filter.count(self.worker, |figures| &figures.answers, 1);
                 let filter = filter.name().clone();
                 Ok(Some(Refusal { answer, filter }))
             }

@@ -1,7 +1,6 @@
 //! Stop 8: the response phases, in reverse.
 
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 
 use http::{Method, StatusCode};
 
@@ -133,7 +132,7 @@ impl Passage {
                 Ok(whole_body(piece, trailers))
             }
             Ok(PieceVerdict::Respond(answer)) => {
-                filter.figures().answers.fetch_add(1, Ordering::Relaxed);
+                filter.count(self.worker, |figures| &figures.answers, 1);
                 let filter = filter.name().clone();
                 Err(Turn::Answer(Refusal { answer, filter }))
             }

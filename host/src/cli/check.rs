@@ -52,7 +52,9 @@ fn describe(path: &Path, gateway: &Gateway, workers: NonZeroUsize) {
         let facts = filter.facts();
         let phases: Vec<_> = filter.phases().names().collect();
         println!("  filter `{}`: {}", filter.name(), facts.plugin);
-        println!("    {}", facts.summary);
+        if !facts.summary.is_empty() {
+            println!("    {}", facts.summary);
+        }
         println!("    phases: {}", phases.join(", "));
         for (title, list) in [
             ("provides", &facts.provides),

@@ -59,7 +59,7 @@ fn load_one(
     };
     match registry.filter(component, spec) {
         Ok(loaded) => {
-            warn_of_denied(filter, &loaded, problems);
+            warn_of_denied(config, filter, &loaded, problems);
             Some(loaded)
         }
         Err(error) => {
@@ -193,35 +193,74 @@ fn bounds(filter: &config::Filter) -> FilterBounds {
     }
 }
 
-/// What is imported and not granted traps when it is called; the line that grants it is given
-/// ready to paste. Toolchains that import all that a world names make this a warning, not an
-/// error.
-fn warn_of_denied(filter: &config::Filter, loaded: &Filter, problems: &mut Problems) {
-    if loaded.denied().is_empty() {
+/// What is imported and not granted traps when it is called, and an attribute that is not granted
+/// cannot be set; the line that grants them is given ready to paste. Toolchains that import all
+/// that a world names make this a warning, not an error.
+fn warn_of_denied(
+    config: &Config,
+    filter: &config::Filter,
+    loaded: &Filter,
+    problems: &mut Problems,
+) {
+    let mut grants = grants(config, filter);
+    let interfaces: Vec<_> = loaded.denied().iter().map(|name| name.name()).collect();
+    let facts = loaded.facts();
+    let set = facts.provides.iter().chain(&facts.sometimes);
+    let attributes: Vec<_> = set
+        .filter(|name| !grants.attribute(name))
+        .cloned()
+        .collect();
+    if interfaces.is_empty() && attributes.is_empty() {
         return;
     }
-    let granted = filter.allow.iter().flat_map(|allow| &allow.interfaces);
-    let mut names: Vec<_> = granted.map(|name| interface(*name)).collect();
-    names.extend(loaded.denied().iter().map(|name| name.name()));
-    let quoted: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
-    let denied: Vec<_> = loaded
-        .denied()
-        .iter()
-        .map(|name| format!("`{}`", name.name()))
-        .collect();
+    let name = &filter.name;
+    let mut what = Vec::new();
+    if !interfaces.is_empty() {
+        let list = backticked(interfaces.iter().copied());
+        what.push(format!("imports {list}: a call fails"));
+    }
+    if !attributes.is_empty() {
+        let list = backticked(attributes.iter().map(String::as_str));
+        what.push(format!("sets attribute {list}: it is refused"));
+    }
+    grants.interfaces.extend(interfaces);
+    grants.attributes.extend(attributes);
     problems
         .warning(
             filter.plugin_span,
             format!(
-                "filter `{}` imports {}, which it is not granted: a call of it fails",
-                filter.name,
-                denied.join(", ")
+                "filter `{name}` is not granted all that it uses; it {}",
+                what.join(", and ")
             ),
         )
-        .help(format!(
-            "to grant it: allow = {{ interfaces = [{}] }}",
-            quoted.join(", ")
-        ));
+        .help(format!("to grant it: {}", allow_line(&grants)));
+}
+
+fn backticked<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+/// The grants as the line of the file that says them.
+fn allow_line(grants: &Grants) -> String {
+    let list = |key: &str, names: &mut dyn Iterator<Item = &str>| {
+        let names: Vec<_> = names.map(|name| format!("\"{name}\"")).collect();
+        (!names.is_empty()).then(|| format!("{key} = [{}]", names.join(", ")))
+    };
+    let parts = [
+        list("interfaces", &mut grants.interfaces.iter().copied()),
+        list(
+            "attributes",
+            &mut grants.attributes.iter().map(String::as_str),
+        ),
+        list(
+            "upstreams",
+            &mut grants.upstreams.iter().map(|name| &**name),
+        ),
+        list("secrets", &mut grants.secrets.iter().map(|name| &**name)),
+    ];
+    let parts: Vec<_> = parts.into_iter().flatten().collect();
+    format!("allow = {{ {} }}", parts.join(", "))
 }
 
 fn report(filter: &config::Filter, error: &LoadError, problems: &mut Problems) {

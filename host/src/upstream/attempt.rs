@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::header::CONTENT_LENGTH;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 
 use super::body::{Loan, UpstreamBody};
@@ -53,15 +53,6 @@ struct Pick<'a> {
     target: &'a EndpointPlan,
 }
 
-/// How a request is sent: what does not change from one connection to the next.
-#[derive(Clone, Copy)]
-struct Sending {
-    /// Whether it may go out twice.
-    repeatable: bool,
-    /// Whether its head stays in the exchange.
-    keep: bool,
-}
-
 impl<'a> Attempt<'a> {
     /// Send the exchange's request and wait for the response's head, which goes into the
     /// exchange; its body is returned. The body of the request is sent while the response comes.
@@ -74,8 +65,8 @@ impl<'a> Attempt<'a> {
         // it whole, for every request.
         let pick = held.with(|exchange| self.pick(exchange))?;
         let begin = Instant::now();
-        let sending = self.sending(held, &body);
-        let mut request = self.request(held, &pick, body, sending);
+        let mut request = self.request(held, &pick, body);
+        let repeatable = request.body().is_empty() && request.method().is_idempotent();
         let mut fresh = false;
         let (connection, incoming) = loop {
             let mut connection = match self.unused(&pick, fresh) {
@@ -95,11 +86,14 @@ impl<'a> Attempt<'a> {
             request = match sent {
                 Sent::Answered(incoming) => break (connection, incoming),
                 Sent::Unsent(request) if reused => *request,
-                Sent::Failed(Fault::Closed { .. }) if reused && sending.repeatable && !fresh => {
-                    fresh = true;
-                    self.request(held, &pick, Body::Empty, sending)
-                }
                 Sent::Unsent(_) => return Err(self.failed(closed_at_once(pick.target))),
+                Sent::Failed(fault @ Fault::Closed { .. }) if reused && repeatable && !fresh => {
+                    fresh = true;
+                    match connection.sent_request() {
+                        Some(request) => request,
+                        None => return Err(self.failed(fault)),
+                    }
+                }
                 Sent::Failed(fault) => return Err(self.failed(fault)),
             };
             self.watch.common.stats.retries.add(1);
@@ -132,18 +126,9 @@ impl<'a> Attempt<'a> {
         Ok(pick)
     }
 
-    fn sending(&self, held: &Held, body: &Body) -> Sending {
-        let idempotent = held.with(|exchange| exchange.request.method.is_idempotent());
-        let repeatable = body.is_empty() && idempotent;
-        Sending {
-            repeatable,
-            keep: self.keep_head || repeatable,
-        }
-    }
-
-    fn request(&self, held: &Held, pick: &Pick<'_>, body: Body, sending: Sending) -> Request<Body> {
+    fn request(&self, held: &Held, pick: &Pick<'_>, body: Body) -> Request<Body> {
         let plan = &*self.upstream.plan;
-        held.with(|exchange| headers::outgoing(plan, pick.target, exchange, body, sending.keep))
+        held.with(|exchange| headers::outgoing(plan, pick.target, exchange, body, self.keep_head))
     }
 
     fn begin(&self) {
@@ -233,9 +218,7 @@ fn accept(exchange: &mut Exchange, target: &EndpointPlan, response: Response<Inc
             cause: None,
         });
     }
-    let bodiless =
-        exchange.request.method == Method::HEAD || parts.status == StatusCode::NOT_MODIFIED;
-    let length = if bodiless {
+    let length = if exchange.request.method == Method::HEAD {
         parts.headers.get(CONTENT_LENGTH).cloned()
     } else {
         None

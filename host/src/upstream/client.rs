@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use super::connection::Connection;
 use super::fault::Fault;
 use super::io::EndpointIo;
+use super::record::Record;
 use super::{EndpointPlan, Plan};
 
 /// The smallest buffer that hyper takes. Bytes.
@@ -29,16 +30,17 @@ pub async fn connect(plan: &Plan, endpoint: &EndpointPlan) -> Result<Connection,
         Ok(Err(cause)) => return Err(failed(endpoint, cause)),
         Err(_) => return Err(timed_out(endpoint, limit)),
     };
+    let record = Record::default();
     let (sender, drive) = http1::Builder::new()
         .max_header_size(plan.config.max_head)
         .max_buf_size(plan.config.max_head.max(BODY_BUFFER).max(MIN_BUFFER))
-        .handshake(EndpointIo::new(stream))
+        .handshake(EndpointIo::new(stream, record.clone()))
         .await
         .map_err(|cause| Fault::Closed {
             endpoint: endpoint.name.to_string(),
             cause,
         })?;
-    Ok(Connection::new(sender, drive))
+    Ok(Connection::new(sender, drive, record))
 }
 
 async fn first_of(addresses: &[SocketAddr]) -> io::Result<TcpStream> {

@@ -17,6 +17,7 @@ use hyper::client::conn::{TrySendError, http1};
 
 use super::gate::Gate;
 use super::io::EndpointIo;
+use super::record::Record;
 use crate::body::Body;
 
 type Drive = http1::Connection<EndpointIo, Body>;
@@ -30,6 +31,7 @@ pub type Outcome = Result<Response<Incoming>, TrySendError<Request<Body>>>;
 pub struct Connection {
     sender: http1::SendRequest<Body>,
     inline: Option<Box<Inline>>,
+    record: Record,
     /// Whether it has carried a request before.
     pub reused: bool,
 }
@@ -44,22 +46,33 @@ struct Inline {
 impl Connection {
     /// From what hyper's handshake gives.
     #[must_use]
-    pub fn new(sender: http1::SendRequest<Body>, drive: Drive) -> Self {
+    pub fn new(sender: http1::SendRequest<Body>, drive: Drive, record: Record) -> Self {
         let gate = Gate::new();
         Self {
             sender,
             inline: Some(Box::new(Inline { drive, gate })),
+            record,
             reused: false,
         }
     }
 
     /// Send a request. What is returned is polled by [`Self::poll_response`] only.
     pub fn send(&mut self, request: Request<Body>) -> impl Future<Output = Outcome> + use<> {
-        if !request.body().is_empty() {
+        if request.body().is_empty() {
+            self.record.begin();
+        } else {
+            self.record.stop();
             self.detach();
         }
         self.reused = true;
         self.sender.try_send_request(request)
+    }
+
+    /// The request that was sent last, if it had no body: to be sent once more on another
+    /// connection.
+    #[must_use]
+    pub fn sent_request(&self) -> Option<Request<Body>> {
+        self.record.again()
     }
 
     fn detach(&mut self) {

@@ -263,8 +263,8 @@ fn holds(block: &Cidr, ip: IpAddr) -> bool {
     differing == 0
 }
 
-/// The request as it goes to an endpoint. `keep` leaves the head in the exchange: for filters
-/// that look at it later, and for a second attempt.
+/// The request as it goes to an endpoint. `keep` leaves the head in the exchange, for filters
+/// and logs that look at it later.
 pub fn outgoing(
     plan: &Plan,
     endpoint: &EndpointPlan,

@@ -8,17 +8,35 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
+use super::record::Record;
 use crate::gather::gather;
 
 /// A socket to an endpoint.
 #[derive(Debug)]
-pub struct EndpointIo(TokioIo<TcpStream>);
+pub struct EndpointIo {
+    stream: TokioIo<TcpStream>,
+    record: Record,
+}
 
 impl EndpointIo {
-    /// Around a connected socket.
+    /// Around a connected socket. Heads that are written are kept in the record.
     #[must_use]
-    pub fn new(stream: TcpStream) -> Self {
-        Self(TokioIo::new(stream))
+    pub fn new(stream: TcpStream, record: Record) -> Self {
+        Self {
+            stream: TokioIo::new(stream),
+            record,
+        }
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        match &outcome {
+            Poll::Ready(Ok(count)) => self.record.wrote(bytes.get(..*count).unwrap_or_default()),
+            // On a connection that is gone already: it is to be sent once more all the same.
+            Poll::Ready(Err(_)) => self.record.wrote(bytes),
+            Poll::Pending => {}
+        }
+        outcome
     }
 }
 
@@ -33,7 +51,7 @@ impl Read for EndpointIo {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
@@ -43,7 +61,7 @@ impl Write for EndpointIo {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        self.write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -51,21 +69,25 @@ impl Write for EndpointIo {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        gather(pieces, |small| match small {
-            Some(bytes) => Pin::new(&mut self.0).poll_write(cx, bytes),
-            None => Pin::new(&mut self.0).poll_write_vectored(cx, pieces),
+        gather(pieces, |small| {
+            if let Some(bytes) = small {
+                return self.write(cx, bytes);
+            }
+            // Larger than any head that is kept.
+            self.record.stop();
+            Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
         })
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

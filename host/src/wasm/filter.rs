@@ -88,8 +88,9 @@ pub struct Facts {
     pub requires: Vec<String>,
 }
 
-/// What a filter did so far.
+/// What a filter did so far on one worker. Each worker writes its own, on a cache line of its own.
 #[derive(Debug, Default)]
+#[repr(align(128))]
 pub struct FilterFigures {
     /// Phase calls that gave a verdict.
     pub calls: AtomicU64,
@@ -99,8 +100,6 @@ pub struct FilterFigures {
     pub failures: AtomicU64,
     /// Requests that met it while it was suspended.
     pub suspended: AtomicU64,
-    /// Instances made.
-    pub instances: AtomicU64,
     /// Time in calls, from a sample. Nanoseconds.
     pub nanos: AtomicU64,
 }
@@ -123,7 +122,8 @@ pub struct Filter {
     pub(super) stubbed: Vec<String>,
     pub(super) spares: Spares,
     pub(super) breaker: Breaker,
-    pub(super) figures: FilterFigures,
+    pub(super) instances: AtomicU64,
+    pub(super) figures: Box<[FilterFigures]>,
 }
 
 impl fmt::Debug for Filter {
@@ -195,10 +195,31 @@ impl Filter {
         &self.stubbed
     }
 
-    /// What it did so far.
+    /// What it did so far: a sum over the workers.
     #[must_use]
-    pub fn figures(&self) -> &FilterFigures {
-        &self.figures
+    pub fn figure(&self, read: fn(&FilterFigures) -> &AtomicU64) -> u64 {
+        let figures = self.figures.iter();
+        figures
+            .map(|figures| read(figures).load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// Count one more on a worker. Only that worker writes there, so that a load and a store do;
+    /// what the instance maker counts beside it may be lost.
+    pub fn count(&self, worker: usize, which: fn(&FilterFigures) -> &AtomicU64, more: u64) -> u64 {
+        let Some(figures) = self.figures.get(worker) else {
+            return 0;
+        };
+        let figure = which(figures);
+        let before = figure.load(Ordering::Relaxed);
+        figure.store(before.wrapping_add(more), Ordering::Relaxed);
+        before
+    }
+
+    /// Instances made so far.
+    #[must_use]
+    pub fn instances(&self) -> u64 {
+        self.instances.load(Ordering::Relaxed)
     }
 
     /// Whether its breaker is open.
@@ -222,15 +243,12 @@ impl Filter {
         if let Some(missing) = self.missing_attribute(&exchange) {
             return (exchange, Err(CallFailure::MissingAttribute(missing)));
         }
-        let has_body = self.phases().request_body;
         let (exchange, verdict) = self.call(caller, exchange, Instance::on_request);
-        let verdict = verdict.and_then(|verdict| match verdict {
-            RequestVerdict::Next(mode) => {
-                Ok(RequestVerdict::Next(self.checked_mode(mode, has_body)?))
-            }
+        let verdict = verdict.map(|verdict| match verdict {
+            RequestVerdict::Next(mode) => RequestVerdict::Next(self.capped(mode)),
             RequestVerdict::Respond(answer) => {
-                self.figures.answers.fetch_add(1, Ordering::Relaxed);
-                Ok(RequestVerdict::Respond(answer))
+                self.count(caller.worker, |figures| &figures.answers, 1);
+                RequestVerdict::Respond(answer)
             }
         });
         (exchange, verdict)
@@ -242,15 +260,12 @@ impl Filter {
         caller: Caller<'_>,
         exchange: Box<Exchange>,
     ) -> Called<ResponseVerdict> {
-        let has_body = self.phases().response_body;
         let (exchange, verdict) = self.call(caller, exchange, Instance::on_response);
-        let verdict = verdict.and_then(|verdict| match verdict {
-            ResponseVerdict::Next(mode) => {
-                Ok(ResponseVerdict::Next(self.checked_mode(mode, has_body)?))
-            }
+        let verdict = verdict.map(|verdict| match verdict {
+            ResponseVerdict::Next(mode) => ResponseVerdict::Next(self.capped(mode)),
             ResponseVerdict::Replace(answer) => {
-                self.figures.answers.fetch_add(1, Ordering::Relaxed);
-                Ok(ResponseVerdict::Replace(answer))
+                self.count(caller.worker, |figures| &figures.answers, 1);
+                ResponseVerdict::Replace(answer)
             }
         });
         (exchange, verdict)
@@ -285,15 +300,12 @@ impl Filter {
         self.call(caller, exchange, Instance::on_log)
     }
 
-    /// A body can be asked for by a filter only that exports the phase for it.
-    fn checked_mode(&self, mode: BodyMode, has_body: bool) -> Result<BodyMode, CallFailure> {
+    /// What a filter asks to see whole is bounded by the operator.
+    fn capped(&self, mode: BodyMode) -> BodyMode {
         match mode {
-            BodyMode::Skip => Ok(BodyMode::Skip),
-            BodyMode::Chunks | BodyMode::Whole(_) if !has_body => Err(CallFailure::Verdict(
-                "it asked for the body, and exports no phase for it".into(),
-            )),
-            BodyMode::Chunks => Ok(BodyMode::Chunks),
-            BodyMode::Whole(max) => Ok(BodyMode::Whole(max.min(self.bounds.body))),
+            BodyMode::Skip => BodyMode::Skip,
+            BodyMode::Chunks => BodyMode::Chunks,
+            BodyMode::Whole(max) => BodyMode::Whole(max.min(self.bounds.body)),
         }
     }
 
@@ -317,17 +329,17 @@ impl Filter {
     ) -> Called<V> {
         let permit = self.breaker.permit(monotonic_nanos);
         if permit == Permit::Suspended {
-            self.figures.suspended.fetch_add(1, Ordering::Relaxed);
+            self.count(caller.worker, |figures| &figures.suspended, 1);
             return (exchange, Err(CallFailure::Suspended));
         }
         let mut instance = match self.check_out(caller.worker) {
             Ok(instance) => instance,
             Err(failure) => {
-                self.failed(permit, &exchange, &failure);
+                self.failed(caller.worker, permit, &exchange, &failure);
                 return (exchange, Err(failure));
             }
         };
-        let count = self.figures.calls.fetch_add(1, Ordering::Relaxed);
+        let count = self.count(caller.worker, |figures| &figures.calls, 1);
         let sampled = count.is_multiple_of(SAMPLE).then(Instant::now);
         let call = Call {
             exchange,
@@ -344,14 +356,22 @@ impl Filter {
                 (exchange, Ok(verdict))
             }
             Err(failure) => {
-                self.spares.give_up(caller.worker, instance);
-                self.failed(permit, &exchange, &failure);
+                self.give_up(caller.worker, instance);
+                self.failed(caller.worker, permit, &exchange, &failure);
                 (exchange, Err(failure))
             }
         }
     }
 
-    fn check_out(&self, worker: usize) -> Result<Instance, CallFailure> {
+    /// An isolated filter keeps no spare: what it used just goes.
+    fn give_up(&self, worker: usize, instance: Box<Instance>) {
+        match self.isolation {
+            Isolation::Shared => self.spares.give_up(worker, instance),
+            Isolation::Request => drop(instance),
+        }
+    }
+
+    fn check_out(&self, worker: usize) -> Result<Box<Instance>, CallFailure> {
         match self.isolation {
             Isolation::Shared => match self.spares.take(worker) {
                 Some(instance) => Ok(instance),
@@ -361,27 +381,26 @@ impl Filter {
         }
     }
 
-    fn check_in(&self, worker: usize, instance: Instance, sampled: Option<Instant>) {
+    fn check_in(&self, worker: usize, instance: Box<Instance>, sampled: Option<Instant>) {
         let mut fit =
             self.isolation == Isolation::Shared && instance.is_fit(self.bounds.recycle_growth);
         if let Some(began) = sampled {
             let now = Instant::now();
             let nanos = u64::try_from((now - began).as_nanos()).unwrap_or(u64::MAX);
-            self.figures
-                .nanos
-                .fetch_add(nanos.saturating_mul(SAMPLE), Ordering::Relaxed);
+            let nanos = nanos.saturating_mul(SAMPLE);
+            self.count(worker, |figures| &figures.nanos, nanos);
             fit &= instance.age(now) <= self.bounds.recycle_age;
         }
         if fit {
             self.spares.put(worker, instance);
-        } else if self.isolation == Isolation::Shared {
-            self.spares.give_up(worker, instance);
+        } else {
+            self.give_up(worker, instance);
         }
     }
 
     /// Instantiate and configure.
-    pub(super) fn start_instance(&self) -> Result<Instance, CallFailure> {
-        self.figures.instances.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn start_instance(&self) -> Result<Box<Instance>, CallFailure> {
+        self.instances.fetch_add(1, Ordering::Relaxed);
         let mut instance = Instance::start(
             self.engine.engine(),
             &self.pre,
@@ -391,7 +410,7 @@ impl Filter {
             spread(self.bounds.recycle_calls),
         )?;
         match instance.configure(&self.settings)? {
-            Ok(_) => Ok(instance),
+            Ok(_) => Ok(Box::new(instance)),
             Err(_) => Err(CallFailure::Verdict(
                 "it refused the settings that it took when it was loaded".into(),
             )),
@@ -408,8 +427,8 @@ impl Filter {
         )
     }
 
-    fn failed(&self, permit: Permit, exchange: &Exchange, failure: &CallFailure) {
-        self.figures.failures.fetch_add(1, Ordering::Relaxed);
+    fn failed(&self, worker: usize, permit: Permit, exchange: &Exchange, failure: &CallFailure) {
+        self.count(worker, |figures| &figures.failures, 1);
         tracing::warn!(
             filter = &*self.name,
             request = exchange.id.as_str(),
@@ -447,4 +466,8 @@ fn monotonic_nanos() -> u64 {
 }
 
 /// Guards a list of instances that are not in use.
-pub(super) type Idle = Mutex<Vec<Instance>>;
+#[expect(
+    clippy::vec_box,
+    reason = "an instance is large, and moves for every call"
+)]
+pub(super) type Idle = Mutex<Vec<Box<Instance>>>;

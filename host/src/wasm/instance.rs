@@ -199,7 +199,8 @@ impl Instance {
     pub fn on_request(&mut self, call: Call<'_>) -> Called<RequestVerdict> {
         self.phase(call, Phase::Request, |guests, store| {
             let verdict = present(guests.request.as_ref())?.call_on_request(&mut *store)?;
-            Ok(verdict::request(verdict, store.data_mut())?)
+            let has_body = guests.request_body.is_some();
+            Ok(verdict::request(verdict, has_body, store.data_mut())?)
         })
     }
 
@@ -207,7 +208,7 @@ impl Instance {
     pub fn on_response(&mut self, call: Call<'_>) -> Called<ResponseVerdict> {
         self.phase(call, Phase::Response, |guests, store| {
             let verdict = present(guests.response.as_ref())?.call_on_response(&mut *store)?;
-            Ok(verdict::response(verdict, store.data_mut())?)
+            Ok(verdict::response(verdict, guests.response_body.is_some())?)
         })
     }
 

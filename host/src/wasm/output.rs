@@ -5,6 +5,9 @@ use std::sync::Arc;
 /// The longest line; beyond it, it is cut.
 const MAX_LINE: usize = 8 * 1024;
 
+/// The most lines of one phase, as for `windlass:host/log`; those beyond are dropped.
+const MAX_LINES: u32 = 64;
+
 /// Which stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StreamKind {
@@ -20,6 +23,8 @@ pub struct Output {
     filter: Arc<str>,
     out: Vec<u8>,
     err: Vec<u8>,
+    /// Lines of the running phase.
+    lines: u32,
 }
 
 impl Output {
@@ -30,7 +35,13 @@ impl Output {
             filter,
             out: Vec::new(),
             err: Vec::new(),
+            lines: 0,
         }
+    }
+
+    /// A phase begins, which has its lines still before it.
+    pub fn begin(&mut self) {
+        self.lines = 0;
     }
 
     /// Write bytes; each finished line is logged.
@@ -43,7 +54,7 @@ impl Output {
             let room = MAX_LINE.saturating_sub(line.len());
             line.extend_from_slice(part.get(..room).unwrap_or(part));
             if part.ends_with(b"\n") {
-                log(&self.filter, kind, line);
+                log(&self.filter, kind, line, &mut self.lines);
                 line.clear();
             }
         }
@@ -56,19 +67,20 @@ impl Output {
             (StreamKind::Err, &mut self.err),
         ] {
             if !line.is_empty() {
-                log(&self.filter, kind, line);
+                log(&self.filter, kind, line, &mut self.lines);
                 line.clear();
             }
         }
     }
 }
 
-fn log(filter: &str, kind: StreamKind, line: &[u8]) {
+fn log(filter: &str, kind: StreamKind, line: &[u8], lines: &mut u32) {
     let text = String::from_utf8_lossy(line);
     let text = text.trim_end();
-    if text.is_empty() {
+    if text.is_empty() || *lines >= MAX_LINES {
         return;
     }
+    *lines += 1;
     match kind {
         StreamKind::Out => tracing::info!(filter, stream = "stdout", "{text}"),
         StreamKind::Err => tracing::warn!(filter, stream = "stderr", "{text}"),

@@ -29,7 +29,7 @@ pub struct Job {
     filter: Weak<Filter>,
     worker: usize,
     /// Dropped on the thread: unmapping its memory takes some microseconds.
-    given_up: Option<Instance>,
+    given_up: Option<Box<Instance>>,
 }
 
 impl InstanceMaker {
@@ -89,12 +89,12 @@ impl Spares {
 
     /// The instance that this worker used last.
     #[must_use]
-    pub fn take(&self, worker: usize) -> Option<Instance> {
+    pub fn take(&self, worker: usize) -> Option<Box<Instance>> {
         self.lists.get(worker)?.lock().pop()
     }
 
     /// Give an instance to a worker's list; one too many is dropped.
-    pub fn put(&self, worker: usize, instance: Instance) {
+    pub fn put(&self, worker: usize, instance: Box<Instance>) {
         let Some(list) = self.lists.get(worker) else {
             return;
         };
@@ -105,7 +105,7 @@ impl Spares {
     }
 
     /// Give an instance up, and ask for a new one.
-    pub fn give_up(&self, worker: usize, instance: Instance) {
+    pub fn give_up(&self, worker: usize, instance: Box<Instance>) {
         let job = Job {
             filter: self.filter.clone(),
             worker,

@@ -5,6 +5,7 @@
 //! those that no configuration uses any more are gone with their last request.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -265,7 +266,10 @@ impl FilterRegistry {
             facts,
             denied: linked.denied,
             stubbed: linked.stubbed,
-            figures: FilterFigures::default(),
+            instances: AtomicU64::new(1),
+            figures: (0..self.workers)
+                .map(|_| FilterFigures::default())
+                .collect(),
         });
         if spec.isolation == Isolation::Shared {
             start("given its instances", pool::fill(&filter))?;

@@ -28,6 +28,9 @@ pub const MAX_HOST_CALLS: u32 = 10_000;
 /// The most bytes that one phase may leave in the host: edits, attributes, notes, log lines.
 pub const MAX_RETAINED: usize = 1024 * 1024;
 
+/// The most streams and timers of WASI that one instance may hold.
+const MAX_RESOURCES: usize = 1_000;
+
 /// The largest head that edits may make. Bytes, names and values with four for each field.
 pub const MAX_HEAD: usize = 64 * 1024;
 
@@ -177,6 +180,8 @@ impl State {
         memory: MemoryAccount,
         cpu: CpuLimit,
     ) -> Self {
+        let mut resources = ResourceTable::new();
+        resources.set_max_capacity(MAX_RESOURCES);
         Self {
             output: Output::new(name.clone()),
             name,
@@ -194,7 +199,7 @@ impl State {
             piece_edited: false,
             memory,
             cpu,
-            resources: ResourceTable::new(),
+            resources,
         }
     }
 
@@ -204,6 +209,7 @@ impl State {
         self.place = place;
         self.exchange = Some(exchange);
         self.account = Account::new();
+        self.output.begin();
         self.piece_edited = false;
         self.memory.forget_refusal();
     }

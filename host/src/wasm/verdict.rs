@@ -74,36 +74,40 @@ pub struct Answer {
 /// The longest `reason` that is kept.
 const MAX_REASON: usize = 64;
 
-/// Check the verdict of `on-request`, and take its hint.
+/// Check the verdict of `on-request`, and take its hint. `has_body`: the filter exports the phase
+/// for the request's body.
 ///
 /// # Errors
 ///
 /// It cannot be carried out.
 pub fn request(
     verdict: WitRequestVerdict,
+    has_body: bool,
     state: &mut State,
 ) -> Result<RequestVerdict, CallFailure> {
     match verdict {
-        WitRequestVerdict::Next(mode) => Ok(RequestVerdict::Next(mode.into())),
+        WitRequestVerdict::Next(mode) => Ok(RequestVerdict::Next(body_mode(mode, has_body)?)),
         WitRequestVerdict::Route((hint, mode)) => {
+            let mode = body_mode(mode, has_body)?;
             take_hint(hint, state)?;
-            Ok(RequestVerdict::Next(mode.into()))
+            Ok(RequestVerdict::Next(mode))
         }
         WitRequestVerdict::Respond(response) => Ok(RequestVerdict::Respond(answer(response)?)),
     }
 }
 
-/// Check the verdict of `on-response`.
+/// Check the verdict of `on-response`. `has_body`: the filter exports the phase for the response's
+/// body.
 ///
 /// # Errors
 ///
 /// It cannot be carried out.
 pub fn response(
     verdict: WitResponseVerdict,
-    _state: &mut State,
+    has_body: bool,
 ) -> Result<ResponseVerdict, CallFailure> {
     match verdict {
-        WitResponseVerdict::Next(mode) => Ok(ResponseVerdict::Next(mode.into())),
+        WitResponseVerdict::Next(mode) => Ok(ResponseVerdict::Next(body_mode(mode, has_body)?)),
         WitResponseVerdict::Replace(response) => Ok(ResponseVerdict::Replace(answer(response)?)),
     }
 }
@@ -122,13 +126,15 @@ pub fn piece(verdict: ChunkVerdict) -> Result<PieceVerdict, CallFailure> {
     }
 }
 
-impl From<WitBodyMode> for BodyMode {
-    fn from(mode: WitBodyMode) -> Self {
-        match mode {
-            WitBodyMode::Skip => Self::Skip,
-            WitBodyMode::Chunks => Self::Chunks,
-            WitBodyMode::Whole(max) => Self::Whole(max),
-        }
+/// A body can be asked for by a filter only that exports the phase for it.
+fn body_mode(mode: WitBodyMode, has_body: bool) -> Result<BodyMode, CallFailure> {
+    match mode {
+        WitBodyMode::Skip => Ok(BodyMode::Skip),
+        WitBodyMode::Chunks | WitBodyMode::Whole(_) if !has_body => Err(CallFailure::Verdict(
+            "it asked for the body, and exports no phase for it".into(),
+        )),
+        WitBodyMode::Chunks => Ok(BodyMode::Chunks),
+        WitBodyMode::Whole(max) => Ok(BodyMode::Whole(max)),
     }
 }
 

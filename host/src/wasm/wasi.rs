@@ -335,6 +335,7 @@ fn monotonic() -> u64 {
 }
 
 fn timer(store: &mut Context<'_>, nanos: u64) -> Result<Resource<Pollable>> {
+    store.data_mut().charge_call()?;
     let now = Instant::now();
     let at = now.checked_add(std::time::Duration::from_nanos(nanos));
     let pollable = Pollable::At(at.unwrap_or(now));

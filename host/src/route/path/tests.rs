@@ -1,3 +1,5 @@
+//! The path rule, by examples and by laws.
+
 use http::uri::PathAndQuery;
 use proptest::prelude::*;
 

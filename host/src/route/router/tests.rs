@@ -1,3 +1,5 @@
+//! Which route takes which request.
+
 use super::*;
 
 fn only(methods: &[&str]) -> Vec<MethodMatch> {

@@ -1,0 +1,126 @@
+//! What was written of a request's head, for the case that it must be sent once more.
+//!
+//! hyper takes a head apart as it writes it. To clone each one before, for the rare request that
+//! has to be repeated, costs more than all else that is done to it here; to keep the bytes costs
+//! almost nothing, and they are read again only then.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+
+use crate::body::Body;
+
+/// The most that is kept. A longer head is not repeated. Bytes.
+const MOST: usize = 32 * 1024;
+/// The most fields of a head that is repeated.
+const MOST_FIELDS: usize = 128;
+/// A buffer that has grown beyond this is given back. Bytes.
+const KEPT: usize = 2 * 1024;
+
+/// The last head that was written to one connection. Shared by the connection and its I/O.
+#[derive(Debug, Clone, Default)]
+pub struct Record(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    on: AtomicBool,
+    bytes: Mutex<Vec<u8>>,
+}
+
+impl Record {
+    /// A request without a body begins: keep what is written from now on.
+    pub fn begin(&self) {
+        self.0.on.store(true, Relaxed);
+        let mut bytes = self.0.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        bytes.clear();
+        bytes.shrink_to(KEPT);
+    }
+
+    /// Something else begins: keep nothing.
+    pub fn stop(&self) {
+        self.0.on.store(false, Relaxed);
+    }
+
+    /// This was written, or would have been.
+    pub fn wrote(&self, piece: &[u8]) {
+        if !self.0.on.load(Relaxed) {
+            return;
+        }
+        let mut bytes = self.0.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        if bytes.len() + piece.len() > MOST {
+            self.stop();
+        } else {
+            bytes.extend_from_slice(piece);
+        }
+    }
+
+    /// The request whose head was written, once more. None: not all of it was kept.
+    #[must_use]
+    pub fn again(&self) -> Option<Request<Body>> {
+        if !self.0.on.load(Relaxed) {
+            return None;
+        }
+        let bytes = self.0.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        read(&bytes)
+    }
+}
+
+fn read(bytes: &[u8]) -> Option<Request<Body>> {
+    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    let mut head = httparse::Request::new(&mut fields);
+    if !head.parse(bytes).ok()?.is_complete() {
+        return None;
+    }
+    let mut headers = HeaderMap::with_capacity(head.headers.len());
+    for field in head.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        headers.append(name, HeaderValue::from_bytes(field.value).ok()?);
+    }
+    let mut request = Request::new(Body::Empty);
+    *request.method_mut() = Method::from_bytes(head.method?.as_bytes()).ok()?;
+    *request.uri_mut() = Uri::from(PathAndQuery::try_from(head.path?).ok()?);
+    *request.headers_mut() = headers;
+    Some(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &[u8] = b"GET /a?b HTTP/1.1\r\nhost: h\r\nx: 1\r\nx: \xfc\r\n\r\n";
+
+    #[test]
+    fn what_was_written_is_the_request_again() {
+        let record = Record::default();
+        record.wrote(b"before");
+        record.begin();
+        let (start, end) = HEAD.split_at(20);
+        record.wrote(start);
+        assert!(record.again().is_none(), "half a head");
+        record.wrote(end);
+        let request = record.again().unwrap();
+        assert_eq!(
+            (request.method(), request.uri()),
+            (&Method::GET, &Uri::from_static("/a?b"))
+        );
+        assert_eq!(request.headers().get_all("x").iter().count(), 2);
+        assert_eq!(request.headers().get("host").unwrap(), "h");
+    }
+
+    #[test]
+    fn what_is_too_long_or_not_wanted_is_not_kept() {
+        let record = Record::default();
+        record.wrote(HEAD);
+        assert!(record.again().is_none());
+        record.begin();
+        record.wrote(&vec![b'x'; MOST + 1]);
+        record.wrote(HEAD);
+        assert!(record.again().is_none());
+        record.begin();
+        record.wrote(HEAD);
+        record.stop();
+        assert!(record.again().is_none());
+    }
+}

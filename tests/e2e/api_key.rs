@@ -1,0 +1,193 @@
+//! `builtin:api-key`: who is calling.
+
+use windlass_tests::{Gateway, Request, Response, Upstream};
+
+use crate::config::{api_key, filtered, key, start, transform};
+
+const KEY: &str = "wl_the-secret-of-acme";
+
+/// Keys in `x-api-key`, or where the settings say.
+fn gateway(settings: &str, upstream: &Upstream) -> Gateway {
+    start(&[
+        &filtered(&["keys"], upstream.address()),
+        &api_key(settings),
+        &key("acme-1", "acme", KEY, ""),
+        &key("off-1", "off", "the-disabled-key", "enabled = false"),
+        &key(
+            "old-1",
+            "old",
+            "the-expired-key",
+            "expires = 2020-01-01T00:00:00Z",
+        ),
+    ])
+}
+
+fn with_key(key: &str) -> Request {
+    Request::get("/a").header("x-api-key", key)
+}
+
+fn assert_refused(answer: &Response, status: u16, reason: &str) {
+    assert_eq!((answer.status, &*answer.code()), (status, reason));
+}
+
+#[test]
+fn a_known_key_passes_and_is_hidden_from_the_upstream() {
+    let upstream = Upstream::echo();
+    let gateway = gateway("{ header = \"x-api-key\" }", &upstream);
+    let answer = gateway.send(&with_key(KEY).header("X-Api-Key", "another"));
+    assert_eq!(answer.status, 200);
+    assert_eq!(upstream.only_request().header("x-api-key"), None);
+    assert!(!answer.text().contains(KEY), "{}", answer.text());
+}
+
+#[test]
+fn a_key_in_the_query_passes_and_is_hidden_from_the_upstream() {
+    let upstream = Upstream::echo();
+    let gateway = gateway("{ query = \"key\" }", &upstream);
+    assert_eq!(gateway.get(&format!("/a?x=1&key={KEY}&y=2")).status, 200);
+    assert_eq!(upstream.only_request().target, "/a?x=1&y=2");
+    assert_refused(&gateway.get("/a?x=1"), 401, "api_key_missing");
+    assert_refused(&gateway.get("/a?key=wrong"), 403, "api_key_rejected");
+    // Not where it was asked for.
+    assert_refused(&gateway.send(&with_key(KEY)), 401, "api_key_missing");
+}
+
+#[test]
+fn a_missing_key_is_401_with_a_challenge() {
+    let upstream = Upstream::echo();
+    let gateway = gateway("{}", &upstream);
+    for request in [Request::get("/a"), with_key("")] {
+        let answer = gateway.send(&request);
+        assert_refused(&answer, 401, "api_key_missing");
+        let challenge = answer.header("www-authenticate");
+        assert_eq!(challenge, Some("ApiKey in=\"header\", name=\"x-api-key\""));
+    }
+}
+
+#[test]
+fn refused_key_never_reaches_upstream() {
+    let upstream = Upstream::echo();
+    let gateway = gateway("{}", &upstream);
+    let long = "a".repeat(8000);
+    for key in [
+        "wrong",
+        "the-disabled-key",
+        "the-expired-key",
+        "WL_THE-SECRET-OF-ACME",
+        &long,
+    ] {
+        assert_refused(&gateway.send(&with_key(key)), 403, "api_key_rejected");
+    }
+    assert_refused(&gateway.get("/a"), 401, "api_key_missing");
+    assert_eq!(upstream.count(), 0);
+    assert_eq!(upstream.connections(), 0);
+}
+
+#[test]
+fn unknown_disabled_and_expired_keys_look_the_same() {
+    let upstream = Upstream::echo();
+    let gateway = gateway("{}", &upstream);
+    let looks = |key: &str| {
+        let answer = gateway.send(&with_key(key));
+        let id = answer.header("x-request-id").unwrap().to_owned();
+        let names: Vec<_> = answer
+            .head
+            .fields
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect();
+        (answer.status, names, answer.text().replace(&id, "<id>"))
+    };
+    let unknown = looks("wrong");
+    assert_eq!(looks("the-disabled-key"), unknown);
+    assert_eq!(looks("the-expired-key"), unknown);
+}
+
+#[test]
+fn statuses_of_refusals_are_those_of_the_settings() {
+    let upstream = Upstream::echo();
+    let gateway = gateway("{ missing = 403, rejected = 401 }", &upstream);
+    assert_refused(&gateway.get("/a"), 403, "api_key_missing");
+    assert_refused(&gateway.send(&with_key("wrong")), 401, "api_key_rejected");
+}
+
+#[test]
+fn a_key_that_is_not_hidden_goes_upstream() {
+    let upstream = Upstream::echo();
+    let gateway = gateway("{ hide = false }", &upstream);
+    assert_eq!(gateway.send(&with_key(KEY)).status, 200);
+    assert_eq!(upstream.only_request().header("x-api-key"), Some(KEY));
+}
+
+#[test]
+fn attributes_of_the_key_reach_later_filters_and_the_access_log() {
+    let upstream = Upstream::echo();
+    let gateway = start(&[
+        "[log]\naccess = \"stdout\"\n",
+        &filtered(&["keys", "tell"], upstream.address()),
+        &api_key("{}"),
+        &transform(
+            "tell",
+            r#"{ request = [
+                { op = "set", header = "x-consumer", value = "${attribute.consumer.id!}" },
+                { op = "set", header = "x-key", value = "${attribute.api-key.id!}" },
+                { op = "set", header = "x-method", value = "${attribute.auth.method}" },
+                { op = "set", header = "x-plan", value = "${attribute.plan.id}" },
+                { op = "set", header = "x-tier", value = "${attribute.api-key.tier}" },
+            ] }"#,
+        ),
+        "\n[plan.gold]\nrate = 1\n",
+        &key(
+            "acme-1",
+            "acme",
+            KEY,
+            "plan = \"gold\"\nattributes = { tier = \"top\" }",
+        ),
+    ]);
+    assert_eq!(gateway.send(&with_key(KEY)).status, 200);
+    let request = upstream.only_request();
+    let facts = [
+        ("x-consumer", "consumer.id", "acme"),
+        ("x-key", "api-key.id", "acme-1"),
+        ("x-method", "auth.method", "api-key"),
+        ("x-plan", "plan.id", "gold"),
+        ("x-tier", "api-key.tier", "top"),
+    ];
+    let line = gateway.output().wait_for_line(|line| line.starts_with('{'));
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    for (header, attribute, value) in facts {
+        assert_eq!(request.header(header), Some(value));
+        assert_eq!(line["attributes"][attribute], value, "{line}");
+    }
+}
+
+#[test]
+fn the_key_itself_is_written_nowhere() {
+    let upstream = Upstream::echo();
+    let config = [
+        "[log]\naccess = \"stdout\"\n".to_owned(),
+        filtered(&["keys"], upstream.address()),
+        "[[route]]\npath = \"/q\"\nfilters = [\"query\"]\nupstream = \"app\"\n".to_owned(),
+        api_key("{}"),
+        "[filter.query]\nplugin = \"builtin:api-key\"\nsettings = { query = \"key\" }\n".to_owned(),
+        key("acme-1", "acme", KEY, ""),
+        key("off-1", "off", "wl_disabled-key", "enabled = false"),
+    ];
+    let gateway = Gateway::with_config(config.concat())
+        .env("WINDLASS_LOG", "trace")
+        .start();
+    let keys = [KEY, "wl_disabled-key", "wl_unknown-key"];
+    for key in keys {
+        for request in [with_key(key), Request::get(format!("/q?key={key}"))] {
+            let answer = gateway.send(&request);
+            let told = format!("{:?} {}", answer.head, answer.text());
+            assert!(!told.contains(key), "{told}");
+        }
+    }
+    assert!(gateway.terminate().success());
+    let written = gateway.output().whole() + &gateway.log().whole();
+    assert_eq!(gateway.output().count(), 6, "{written}");
+    for key in keys {
+        assert!(!written.contains(key), "{key} in\n{written}");
+    }
+}

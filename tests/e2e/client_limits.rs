@@ -1,0 +1,165 @@
+//! Stops 1 to 3: what a client may take of time and room.
+
+use windlass_tests::{Gateway, Request, Upstream};
+
+use crate::config::{all_to, start};
+
+/// A gateway to this endpoint whose listener has these lines.
+fn with_listener(lines: &str, upstream: &Upstream) -> Gateway {
+    start(&[
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n",
+        lines,
+        "\n",
+        &all_to(upstream.address()),
+    ])
+}
+
+#[test]
+fn a_head_that_does_not_end_is_408() {
+    let upstream = Upstream::echo();
+    let gateway = with_listener("header_timeout = \"200ms\"", &upstream);
+    let mut client = gateway.client();
+    client.send_raw("GET / HTTP/1.1\r\nhost: a\r\nx-slow");
+    let answer = client.read_response();
+    assert_eq!(
+        (answer.status, answer.code()),
+        (408, "request_timeout".into())
+    );
+    client.finish_sending();
+    assert!(client.is_closed());
+    assert_eq!(upstream.count(), 0);
+}
+
+#[test]
+fn a_second_head_that_does_not_end_is_408_too() {
+    let upstream = Upstream::echo();
+    let gateway = with_listener("header_timeout = \"200ms\"", &upstream);
+    let mut client = gateway.client();
+    assert_eq!(client.get("/").status, 200);
+    client.send_raw("GET / HTTP/1.1\r\n");
+    assert_eq!(client.read_response().status, 408);
+}
+
+#[test]
+fn a_body_that_stalls_is_408() {
+    let upstream = Upstream::echo();
+    let gateway = with_listener("body_idle_timeout = \"200ms\"", &upstream);
+    let mut client = gateway.client();
+    client.send_raw("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf");
+    let answer = client.read_response();
+    assert_eq!(
+        (answer.status, answer.code()),
+        (408, "request_timeout".into())
+    );
+    client.finish_sending();
+    assert!(client.is_closed());
+    assert_eq!(upstream.count(), 0);
+}
+
+#[test]
+fn an_idle_connection_is_closed_without_a_word() {
+    let upstream = Upstream::echo();
+    let gateway = with_listener("keep_alive_timeout = \"200ms\"", &upstream);
+    let mut fresh = gateway.client();
+    let mut used = gateway.client();
+    assert_eq!(used.get("/").status, 200);
+    assert!(used.is_closed());
+    assert!(fresh.is_closed());
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_cut() {
+    let upstream = Upstream::bytes(64 * 1024 * 1024);
+    let gateway = with_listener("write_timeout = \"200ms\"", &upstream);
+    let mut client = gateway.client();
+    client.send_raw(Request::get("/").bytes());
+    gateway.metrics_when("the stalled answer to be cut", |metrics| {
+        metrics["windlass_responses_cut_total"] >= 1.0
+            && metrics["windlass_connections_open"] == 0.0
+    });
+    upstream.wait_for_no_connection();
+}
+
+#[test]
+fn a_body_over_the_route_s_bound_is_413() {
+    let upstream = Upstream::echo();
+    let config =
+        all_to(upstream.address()).replacen("upstream", "max_body = \"1KiB\"\nupstream", 1);
+    let gateway = start(&[&config]);
+    let small = Request::post("/", vec![b'a'; 1024]);
+    assert_eq!(gateway.send(&small).status, 200);
+    assert_eq!(gateway.send(&small.chunked()).status, 200);
+    let large = Request::post("/", vec![b'a'; 1025]);
+    for request in [large.clone(), large.chunked()] {
+        let answer = gateway.send(&request);
+        assert_eq!(
+            (answer.status, answer.code()),
+            (413, "body_too_large".into())
+        );
+    }
+    assert_eq!(upstream.received().len(), 2);
+}
+
+#[test]
+fn an_endless_body_is_413_and_is_not_read_to_its_end() {
+    let upstream = Upstream::echo();
+    let config =
+        all_to(upstream.address()).replacen("upstream", "max_body = \"1KiB\"\nupstream", 1);
+    let gateway = start(&[&config]);
+    let mut client = gateway.client();
+    client.send_raw(format!(
+        "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n",
+        u64::MAX / 2
+    ));
+    assert_eq!(client.read_response().status, 413);
+    client.finish_sending();
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_long_target_is_414() {
+    let upstream = Upstream::echo();
+    let gateway = with_listener("max_uri = \"256B\"", &upstream);
+    let path = |length: usize| format!("/{}", "a".repeat(length - 1));
+    assert_eq!(gateway.get(&path(256)).status, 200);
+    let answer = gateway.get(&path(257));
+    assert_eq!((answer.status, answer.code()), (414, "uri_too_long".into()));
+    assert_eq!(upstream.count(), 1);
+}
+
+#[test]
+fn too_many_fields_or_too_large_a_head_is_431() {
+    let upstream = Upstream::echo();
+    let gateway = with_listener("max_headers = 10\nmax_head = \"8KiB\"", &upstream);
+    let many = |count: usize| {
+        let request = Request::get("/");
+        (1..count).fold(request, |request, n| request.header(format!("x-{n}"), "1"))
+    };
+    assert_eq!(gateway.send(&many(10)).status, 200);
+    for request in [
+        many(11),
+        Request::get("/").header("x-large", "a".repeat(9 * 1024)),
+    ] {
+        let answer = gateway.send(&request);
+        assert_eq!(
+            (answer.status, answer.code()),
+            (431, "headers_too_large".into())
+        );
+    }
+    assert_eq!(upstream.count(), 1);
+}
+
+#[test]
+fn connections_beyond_the_bound_wait_and_are_served_later() {
+    let upstream = Upstream::echo();
+    let gateway = with_listener("max_connections = 2", &upstream);
+    let mut first = gateway.client();
+    let mut second = gateway.client();
+    assert_eq!(first.get("/").status, 200);
+    assert_eq!(second.get("/").status, 200);
+    let mut third = gateway.client();
+    third.send_raw(Request::get("/third").bytes());
+    assert_eq!(first.get("/").status, 200);
+    drop(first);
+    assert_eq!(third.read_response().json()["target"], "/third");
+}

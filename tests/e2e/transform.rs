@@ -1,0 +1,121 @@
+//! `builtin:transform`: edits in both directions.
+
+use windlass_tests::{Gateway, Reply, Request, Upstream};
+
+use crate::config::{start, transform, upstream};
+
+fn gateway(settings: &str, endpoint: &Upstream) -> Gateway {
+    start(&[
+        "[[route]]\npath = \"/orders/{id}\"\nfilters = [\"rewrite\"]\nupstream = \"app\"\n",
+        &transform("rewrite", settings),
+        &upstream("app", &[endpoint.address()]),
+    ])
+}
+
+#[test]
+fn a_request_goes_upstream_as_edited() {
+    let endpoint = Upstream::echo();
+    let gateway = gateway(
+        r#"{ request = [
+            { op = "set", path = "/v2/orders/${path.id}" },
+            { op = "set", header = "x-method", value = "${request.method}" },
+            { op = "append", header = "x-list", value = "two" },
+            { op = "append", query = "source", value = "${request.header.user-agent}" },
+            { op = "rename", header = "x-old", to = "x-new" },
+            { op = "remove", query = "debug" },
+            { op = "remove", header = "x-gone" },
+            { op = "set", header = "x-absent", value = "${request.header.x-nothing}" },
+            { op = "set", header = "x-literal", value = "$${a}" },
+        ] }"#,
+        &endpoint,
+    );
+    let answer = gateway.send(
+        &Request::new("PUT", "/orders/a%2Fb?debug=1&keep=2")
+            .header("user-agent", "a b")
+            .header("x-old", "old")
+            .header("x-list", "one")
+            .header("x-gone", "1"),
+    );
+    assert_eq!(answer.status, 200);
+    let request = endpoint.only_request();
+    assert_eq!(request.target, "/v2/orders/a%2Fb?keep=2&source=a%20b");
+    assert_eq!(request.header("x-method"), Some("PUT"));
+    assert_eq!(
+        request.head.all("x-list").collect::<Vec<_>>(),
+        ["one", "two"]
+    );
+    assert_eq!(request.header("x-new"), Some("old"));
+    assert_eq!(request.header("x-literal"), Some("${a}"));
+    for gone in ["x-old", "x-gone", "x-absent"] {
+        assert_eq!(request.header(gone), None, "{gone}");
+    }
+}
+
+#[test]
+fn a_response_reaches_the_client_as_edited() {
+    let reply = Reply::status(200)
+        .header("x-order-id", "7")
+        .header("server", "secret/1.0");
+    let endpoint = Upstream::fixed(reply.body("made"));
+    let gateway = gateway(
+        r#"{ response = [
+            { op = "set", status = 201 },
+            { op = "set", header = "location", value = "/orders/${response.header.x-order-id}" },
+            { op = "rename", header = "x-order-id", to = "x-id" },
+            { op = "remove", header = "server" },
+            { op = "append", header = "x-for", value = "${path.id}" },
+        ] }"#,
+        &endpoint,
+    );
+    let answer = gateway.get("/orders/5");
+    assert_eq!((answer.status, answer.text()), (201, "made"));
+    assert_eq!(answer.header("location"), Some("/orders/7"));
+    assert_eq!(answer.header("x-id"), Some("7"));
+    assert_eq!(answer.header("x-order-id"), None);
+    assert_eq!(answer.header("server"), None);
+    assert_eq!(answer.header("x-for"), Some("5"));
+}
+
+#[test]
+fn a_value_that_does_not_fit_is_the_client_s_fault() {
+    let endpoint = Upstream::echo();
+    let gateway = gateway(
+        r#"{ request = [{ op = "set", header = "x-q", value = "${request.query.q}" }] }"#,
+        &endpoint,
+    );
+    assert_eq!(gateway.get("/orders/1?q=fine").status, 200);
+    for evil in ["a%0d%0ax-admin:%201", "a%0ab", "a%00b"] {
+        let answer = gateway.get(&format!("/orders/1?q={evil}"));
+        assert_eq!(
+            (answer.status, &*answer.code()),
+            (400, "transform_refused"),
+            "{evil}"
+        );
+    }
+    assert_eq!(endpoint.count(), 1);
+}
+
+#[test]
+fn a_bad_template_is_refused_at_its_place() {
+    let endpoint = Upstream::echo();
+    let config = [
+        "[[route]]\npath = \"/orders/{id}\"\nfilters = [\"rewrite\"]\nupstream = \"app\"\n",
+        "[filter.rewrite]\nplugin = \"builtin:transform\"\n[filter.rewrite.settings]\nrequest = [\n",
+        "    { op = \"set\", header = \"x-a\", value = \"fine\" },\n",
+        "    { op = \"set\", header = \"x-b\", value = \"${request.hedaer.x}\" },\n]\n",
+        &upstream("app", &[endpoint.address()]),
+    ]
+    .concat();
+    let checked = Gateway::with_config(&config).check();
+    assert_eq!(checked.code, Some(2), "{}", checked.errors);
+    let line = 1 + config
+        .lines()
+        .position(|line| line.contains("hedaer"))
+        .unwrap();
+    let place = format!("windlass.toml:{line}:");
+    assert!(
+        checked.errors.contains(&place),
+        "no {place} in\n{}",
+        checked.errors
+    );
+}

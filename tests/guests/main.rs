@@ -1,0 +1,16 @@
+//! Filters that behave: every host interface from a request to its answer, and filters in other
+//! languages.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod body;
+mod exchange;
+mod languages;
+mod services;
+mod stage;

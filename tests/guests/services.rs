@@ -1,0 +1,399 @@
+//! The host interfaces beside the exchange: log, metrics, cache, keys, limits, crypto.
+
+use aws_lc_rs::hmac;
+use serde_json::{Value, json};
+use windlass_tests::{Gateway, Request, Upstream, key_digest, sha256};
+
+use crate::stage::Stage;
+
+/// What steps give, on a stage with more lines.
+fn given(stage: Stage, interface: &str, more: &str, steps: &str) -> (Gateway, Value) {
+    let gateway = reporting(stage, interface, more, steps);
+    let answer = gateway.get("/act");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let report = answer.json();
+    (gateway, report)
+}
+
+fn reporting(stage: Stage, interface: &str, more: &str, steps: &str) -> Gateway {
+    let keys = format!(
+        "allow = {{ interfaces = [\"{interface}\"] {more} }}\nsettings = {{ request = [{steps}, \"report\"] }}"
+    );
+    stage
+        .actor("actor", &keys)
+        .lines("[[route]]\npath = \"/act\"\nfilters = [\"actor\"]\nrespond = { status = 200 }")
+        .start()
+}
+
+#[test]
+fn a_line_is_marked_with_the_filter_and_the_request() {
+    let upstream = Upstream::text("well");
+    let steps = r#"{ log = ["warn", "look here"] }, { log = ["debug", "not here"] },
+        { log-enabled = "error" }, { log-enabled = "debug" }, { print = "from stdout" }, { attribute = "request.id" }"#;
+    let gateway = Stage::of_one_actor(
+        &upstream,
+        &format!("settings = {{ request = [{steps}, \"report\"] }}"),
+    )
+    .start();
+    let report = gateway.get("/act").json();
+    let line = gateway
+        .log()
+        .wait_for_line(|line| line.contains("look here"));
+    assert!(
+        line.contains("WARN") && line.contains("actor") && line.contains("from=actor"),
+        "{line}"
+    );
+    assert!(line.contains(report[5].as_str().unwrap()), "{line}");
+    assert_eq!([&report[2], &report[3]], [&json!(true), &json!(false)]);
+    gateway
+        .log()
+        .wait_for_line(|line| line.contains("from stdout") && line.contains("actor"));
+    assert!(!gateway.log().text().contains("not here"));
+}
+
+#[test]
+fn a_line_that_is_too_long_is_cut() {
+    let upstream = Upstream::text("well");
+    let gateway = Stage::of_one_actor(
+        &upstream,
+        "settings = { request = [{ flood-log = [1, 100000] }] }",
+    )
+    .start();
+    assert_eq!(gateway.get("/act").status, 200);
+    let line = gateway.log().wait_for_line(|line| line.contains("flood 0"));
+    assert!((8_000..9_000).contains(&line.len()), "{}", line.len());
+}
+
+#[test]
+fn a_line_cannot_forge_another() {
+    let upstream = Upstream::text("well");
+    let keys =
+        r#"settings = { request = [{ log = ["info", "one\nERROR two\r\u001b[31mthree"] }] }"#;
+    let gateway = Stage::of_one_actor(&upstream, keys).start();
+    assert_eq!(gateway.get("/act").status, 200);
+    let line = gateway.log().wait_for_line(|line| line.contains("three"));
+    assert!(line.contains("one") && line.contains("two"), "{line:?}");
+    assert!(!line.contains('\u{1b}') && !line.contains('\r'), "{line:?}");
+}
+
+#[test]
+fn series_are_in_the_metrics() {
+    let steps = r#"{ count = ["gold", 2.0] }, { count = ["gold", 1.0] }, { count = ["plain", 1.0] },
+        { count = ["gold", -5.0] }, { gauge = 3.0 }, { gauge = -1.0 }, { observe = 0.02 }, { observe = 0.3 }, { observe = 99.0 }"#;
+    let (gateway, _) = given(Stage::new(), "metrics", "", steps);
+    let metrics = gateway.metrics();
+    let seen = |tier| {
+        metrics.with(
+            "windlass_filter_seen_total",
+            &[("filter", "actor"), ("tier", tier)],
+        )
+    };
+    assert_eq!((seen("gold"), seen("plain")), (3.0, 1.0));
+    assert_eq!(
+        metrics.with("windlass_filter_open", &[("filter", "actor")]),
+        2.0
+    );
+    let bucket = |le| {
+        metrics.with(
+            "windlass_filter_wait_seconds_bucket",
+            &[("filter", "actor"), ("le", le)],
+        )
+    };
+    assert_eq!(
+        (
+            bucket("0.01"),
+            bucket("0.025"),
+            bucket("0.5"),
+            bucket("+Inf")
+        ),
+        (0.0, 1.0, 2.0, 3.0)
+    );
+    assert_eq!(metrics["windlass_filter_wait_seconds_count"], 3.0);
+    assert!((metrics["windlass_filter_wait_seconds_sum"] - 99.32).abs() < 1e-9);
+}
+
+#[test]
+fn label_values_are_bounded() {
+    let (gateway, _) = given(Stage::new(), "metrics", "", "{ flood-labels = 1000 }");
+    let by = gateway.metrics().by("windlass_filter_seen_total", "tier");
+    assert_eq!(by.len(), 257);
+    assert_eq!(by["other"], 744.0);
+}
+
+#[test]
+fn the_cache_keeps_forgets_and_counts() {
+    let steps = r#"{ cache-get = "a" }, { cache-put = ["a", "1", 60000] }, { cache-get = "a" }, { cache-delete = "a" },
+        { cache-get = "a" }, { cache-increment = ["n", 5, 60000] }, { cache-increment = ["n", -2, 60000] },
+        { cache-put = ["zero", "1", 0] }, { cache-get = "zero" }"#;
+    let (_gateway, report) = given(Stage::new(), "cache", "", steps);
+    assert_eq!(
+        report.as_array().unwrap()[..7],
+        [
+            json!(null),
+            json!(true),
+            json!("1"),
+            json!(null),
+            json!(null),
+            json!(5),
+            json!(3)
+        ]
+    );
+    assert_eq!(report[8], json!(null), "a time of nothing keeps nothing");
+}
+
+#[test]
+fn what_is_in_the_cache_ends() {
+    let steps = r#"{ cache-increment = ["n", 1, 200] }"#;
+    let gateway = reporting(Stage::new(), "cache", "", steps);
+    assert_eq!(gateway.get("/act").json(), json!([1]));
+    assert_eq!(gateway.get("/act").json(), json!([2]));
+    windlass_tests::wait::until("the number to end", || {
+        (gateway.get("/act").json() == json!([1])).then_some(())
+    });
+}
+
+#[test]
+fn the_cache_is_shared_by_instances_and_private_to_the_name() {
+    let upstream = Upstream::text("well");
+    let keys = r#"isolation = "request"
+        allow = { interfaces = ["cache"] }
+        settings = { request = [{ cache-increment = ["n", 1, 60000] }, "report"] }"#;
+    let gateway = Stage::new()
+        .upstream("main", upstream.address())
+        .actor("one", keys)
+        .actor("two", keys)
+        .route("/one", &["one"])
+        .route("/two", &["two"])
+        .start();
+    for count in 1..=3 {
+        assert_eq!(gateway.get("/one").json(), json!([count]));
+    }
+    assert_eq!(gateway.get("/two").json(), json!([1]));
+}
+
+#[test]
+fn keys_are_found_by_what_is_presented() {
+    let key = |id: &str, value: &str, more: &str| {
+        format!(
+            "[[key]]\nid = \"{id}\"\nconsumer = \"acme\"\ndigest = \"{}\"\n{more}",
+            key_digest(value)
+        )
+    };
+    let stage = Stage::new()
+        .lines("[plan.gold]\nrate = 5.0")
+        .lines(&key(
+            "good",
+            "good-value",
+            "plan = \"gold\"\nattributes = { tier = \"first\" }",
+        ))
+        .lines(&key("off", "off-value", "enabled = false"))
+        .lines(&key("old", "old-value", "expires = 2020-01-01T00:00:00Z"));
+    let steps = r#"{ find-key = "good-value" }, { find-key = "off-value" }, { find-key = "old-value" }, { find-key = "" }, { find-key = "good-valu" }"#;
+    let (_gateway, report) = given(stage, "keys", "", steps);
+    assert_eq!(
+        report,
+        json!([
+            { "id": "good", "consumer": "acme", "plan": "gold", "attributes": [["tier", "first"]] },
+            { "error": "KeyReject::Disabled" },
+            { "error": "KeyReject::Expired" },
+            { "error": "KeyReject::Unknown" },
+            { "error": "KeyReject::Unknown" },
+        ])
+    );
+}
+
+#[test]
+fn limits_of_a_plan_are_taken_and_given_back() {
+    let stage = Stage::new()
+        .lines("[plan.small]\nrate = 0.001\nburst = 3\nquota = { limit = 10, period = \"day\" }");
+    let steps = r#"{ take = ["small", "acme", 2] }, { take = ["small", "acme", 2] }, { take = ["small", "other", 3] },
+        { take = ["none", "acme", 1] }, { take = ["small", "acme", 1] }, "give-back", "give-back", { give-back-ticket = 999 },
+        { take = ["small", "acme", 1] }, { take = ["small", "acme", 1] }"#;
+    let (_gateway, report) = given(stage, "limits", "", steps);
+    let allowed: Vec<_> = [0, 1, 2, 4, 8, 9]
+        .map(|n| report[n]["allowed"].clone())
+        .to_vec();
+    assert_eq!(allowed, [true, false, true, true, true, false], "{report}");
+    assert_eq!(report[3], json!(null), "there is no such plan");
+    assert_eq!(
+        (&report[0]["rate"]["limit"], &report[0]["rate"]["remaining"]),
+        (&json!(3), &json!(1))
+    );
+    assert_eq!(
+        (
+            &report[0]["quota"]["limit"],
+            &report[0]["quota"]["remaining"]
+        ),
+        (&json!(10), &json!(8))
+    );
+    assert_eq!(
+        (&report[1]["refused-by"], &report[1]["ticket"]),
+        (&json!("Bound::Plan"), &json!(false))
+    );
+    assert!(report[1]["retry-after"].as_u64().unwrap() > 0, "{report}");
+    assert_eq!(
+        report[1]["quota"]["remaining"],
+        json!(8),
+        "a refusal takes nothing"
+    );
+}
+
+#[test]
+fn a_spent_quota_says_so() {
+    let stage = Stage::new().lines("[plan.small]\nquota = { limit = 2, period = \"month\" }");
+    let steps = r#"{ take = ["small", "acme", 2] }, { take = ["small", "acme", 1] }"#;
+    let (_gateway, report) = given(stage, "limits", "", steps);
+    assert_eq!(
+        (&report[1]["allowed"], &report[1]["refused-by"]),
+        (&json!(false), &json!("Bound::Quota"))
+    );
+    assert_eq!(report[1]["rate"], json!(null));
+}
+
+#[test]
+fn a_bucket_of_the_filters_own_is_taken_from() {
+    let steps = r#"{ take-inline = ["a", 2, 3, 0.001] }, { take-inline = ["a", 2, 3, 0.001] }, { take-inline = ["b", 3, 3, 0.001] },
+        { take-inline = ["c", 1, 0, 1.0] }, { take-inline = ["d", 1, 1, 0.0] }, { take-inline = ["e", 1, 1, -1.0] }"#;
+    let (_gateway, report) = given(Stage::new(), "limits", "", steps);
+    let allowed: Vec<_> = report
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|given| given["allowed"].clone())
+        .collect();
+    assert_eq!(
+        allowed,
+        [true, false, true, false, false, false],
+        "{report}"
+    );
+}
+
+#[test]
+fn digests_are_those_of_the_standard() {
+    let (_gateway, report) = given(
+        Stage::new(),
+        "crypto",
+        "",
+        r#"{ digest = ["sha256", "abc"] }, { digest = ["sha384", "abc"] }, { digest = ["sha512", ""] }"#,
+    );
+    assert_eq!(report[0], sha256(b"abc"));
+    // FIPS 180-4, the examples of the secure hash standard.
+    assert_eq!(
+        report[1],
+        "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7"
+    );
+    assert!(
+        report[2]
+            .as_str()
+            .unwrap()
+            .starts_with("cf83e1357eefb8bdf1542850d66d8007")
+    );
+}
+
+/// The HMAC of a text, as hex digits.
+fn tag(secret: &str, text: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = hmac::sign(&key, text.as_bytes());
+    tag.as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+#[test]
+fn secrets_sign_and_verify_and_are_never_shown() {
+    const FROM_ENV: &str = "swordfish-of-the-environment";
+    const FROM_FILE: &str = "marlin-of-the-file";
+    let (good, other) = (tag(FROM_ENV, "data"), tag("wrong", "data"));
+    let stage = Stage::new()
+        .lines("[log]\nlevel = \"trace\"\n[secret.env]\nenv = \"THE_SECRET\"\n[secret.file]\nfile = \"secret.txt\"\n[secret.hidden]\nfile = \"secret.txt\"")
+        .env("THE_SECRET", FROM_ENV)
+        .file("secret.txt", format!("{FROM_FILE}\n"));
+    let steps = format!(
+        r#"{{ hmac-sign = ["sha256", "env", "data"] }}, {{ hmac-sign = ["sha256", "file", "data"] }},
+           {{ hmac-verify = ["sha256", "env", "data", "{good}"] }}, {{ hmac-verify = ["sha256", "env", "data", "{other}"] }},
+           {{ hmac-verify = ["sha256", "env", "other", "{good}"] }}, {{ hmac-verify = ["sha256", "env", "data", ""] }},
+           {{ hmac-verify = ["sha256", "hidden", "data", "{}"] }}, {{ hmac-sign = ["sha256", "hidden", "data"] }},
+           {{ hmac-sign = ["sha256", "none", "data"] }}"#,
+        tag(FROM_FILE, "data"),
+    );
+    let (gateway, report) = given(stage, "crypto", ", secrets = [\"env\", \"file\"]", &steps);
+    assert_eq!(report[0], good);
+    assert_eq!(report[1], tag(FROM_FILE, "data"));
+    let verified: Vec<_> = (2..7).map(|n| report[n].clone()).collect();
+    assert_eq!(verified, [true, false, false, false, false], "{report}");
+    assert!(
+        report[7]["error"].is_string() && report[8]["error"].is_string(),
+        "{report}"
+    );
+    let pages = [
+        gateway.log().text(),
+        gateway.admin("/metrics").text().to_owned(),
+        report.to_string(),
+    ];
+    for page in pages {
+        assert!(!page.contains(FROM_ENV) && !page.contains(FROM_FILE));
+    }
+}
+
+#[test]
+fn a_missing_secret_refuses_the_start() {
+    let refused = Stage::new()
+        .lines("[secret.env]\nenv = \"A_SECRET_THAT_IS_NOT_SET\"")
+        .actor(
+            "actor",
+            "allow = { interfaces = [\"crypto\"], secrets = [\"env\"] }",
+        )
+        .lines("[[route]]\npath = \"/\"\nfilters = [\"actor\"]\nrespond = { status = 200 }")
+        .builder()
+        .run_refused();
+    assert_eq!(refused.code, Some(2), "{}", refused.errors);
+    assert!(
+        refused.errors.contains("A_SECRET_THAT_IS_NOT_SET"),
+        "{}",
+        refused.errors
+    );
+}
+
+#[test]
+fn check_prints_the_grant_that_is_missing() {
+    let checked = Stage::new()
+        .actor("actor", "allow = { interfaces = [\"cache\"] }")
+        .lines("[[route]]\npath = \"/\"\nfilters = [\"actor\"]\nrespond = { status = 200 }")
+        .builder()
+        .check();
+    assert_eq!(checked.code, Some(0), "{}", checked.errors);
+    assert!(
+        checked.errors.contains("which it is not granted"),
+        "{}",
+        checked.errors
+    );
+    assert!(
+        checked
+            .errors
+            .contains("allow = { interfaces = [\"cache\", "),
+        "{}",
+        checked.errors
+    );
+}
+
+#[test]
+fn an_interface_that_is_not_granted_fails_the_call() {
+    for step in [
+        r#"{ cache-put = ["a", "1", 1000] }"#,
+        r#"{ find-key = "a" }"#,
+        r#"{ take-inline = ["a", 1, 1, 1.0] }"#,
+        r#"{ digest = ["sha256", "a"] }"#,
+        "{ gauge = 1.0 }",
+    ] {
+        let upstream = Upstream::text("well");
+        let keys = format!("settings = {{ when = \"x-act\", request = [{step}] }}");
+        let gateway = Stage::of_one_actor(&upstream, &keys).start();
+        let answer = gateway.send(&Request::get("/act").header("x-act", "1"));
+        assert_eq!(answer.code(), "filter_failed", "{step}");
+        gateway
+            .log()
+            .wait_for_line(|line| line.contains("not granted"));
+        assert_eq!(gateway.get("/act").status, 200);
+    }
+}
