@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod key;
 mod run;
+mod signals;
 mod terminal;
 
 use std::path::PathBuf;

@@ -69,7 +69,7 @@ fn a_whole_body_is_seen_once() {
 #[test]
 fn a_request_over_the_bound_of_whole_is_413() {
     let upstream = Upstream::text("ok");
-    let gateway = gateway(r#"{ request = [{ whole = 10 }] }"#, "", &upstream);
+    let gateway = gateway("{ request = [{ whole = 10 }] }", "", &upstream);
     assert_eq!(gateway.send(&Request::post("/", "0123456789")).status, 200);
     for request in [
         Request::post("/", "0123456789a"),
@@ -84,7 +84,7 @@ fn a_request_over_the_bound_of_whole_is_413() {
 #[test]
 fn a_response_over_the_bound_of_whole_is_502() {
     let upstream = Upstream::text("0123456789a");
-    let gateway = gateway(r#"{ response = [{ whole = 10 }] }"#, "", &upstream);
+    let gateway = gateway("{ response = [{ whole = 10 }] }", "", &upstream);
     let answer = gateway.get("/");
     assert_eq!(
         (answer.status, &*answer.code()),

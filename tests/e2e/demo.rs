@@ -62,7 +62,7 @@ fn every_line_of_the_demo_gives_what_it_promises() {
         let (what, _) = promise.split_once(':').unwrap_or((promise, ""));
         match what {
             "an answer of the gateway's own" => {
-                assert_eq!(given, "hello from the gateway itself\n")
+                assert_eq!(given, "hello from the gateway itself\n");
             }
             "no key" => assert_answer(&given, "401", &["api_key_missing"]),
             "a key that nobody issued" => assert_answer(&given, "403", &["api_key_rejected"]),
@@ -92,7 +92,7 @@ fn every_line_of_the_demo_gives_what_it_promises() {
                 assert_answer(&given, "405", &["allow: GET, PUT"]);
             }
             "an upstream where nothing listens" => {
-                assert_answer(&given, "502", &["connect_failed"])
+                assert_answer(&given, "502", &["connect_failed"]);
             }
             "a redirect" => assert_answer(&given, "308", &["location: /orders"]),
             "the operator's numbers" => {

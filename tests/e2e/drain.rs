@@ -39,6 +39,14 @@ fn sigterm_finishes_what_runs_closes_what_idles_and_exits_0() {
 }
 
 #[test]
+fn a_signal_that_comes_with_the_start_is_obeyed() {
+    for _ in 0..5 {
+        let gateway = start(&["[[route]]\npath = \"/\"\nrespond = { body = \"ok\" }\n"]);
+        assert_eq!(gateway.terminate().code(), Some(0));
+    }
+}
+
+#[test]
 fn a_drain_that_takes_too_long_cuts_what_is_left() {
     let upstream = Upstream::gated(Reply::status(200));
     let gateway = start(&[

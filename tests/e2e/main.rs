@@ -7,6 +7,14 @@
     clippy::indexing_slicing,
     reason = "tests fail by panicking"
 )]
+#![allow(
+    clippy::format_push_string,
+    reason = "configurations are put together from pieces, and short"
+)]
+#![allow(
+    clippy::float_cmp,
+    reason = "the numbers of `/metrics` are floats, and what they count is whole"
+)]
 
 mod access_log;
 mod admin;
@@ -23,6 +31,7 @@ mod framing;
 mod large;
 mod order;
 mod path_rule;
+mod readme;
 mod reload;
 mod response_phases;
 mod routing;

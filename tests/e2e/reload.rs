@@ -95,3 +95,59 @@ fn a_request_ends_on_the_configuration_that_it_began_with() {
     });
     old.wait_for_no_connection();
 }
+
+#[test]
+fn what_a_reload_cannot_change_is_said_and_stays() {
+    let upstream = Upstream::text("ok");
+    let good = all_to(upstream.address());
+    let gateway = start(&["[server]\nworkers = 1\n", &good]);
+    let told = gateway.reload(format!("[server]\nworkers = 2\n{good}"));
+    assert!(
+        told.iter()
+            .any(|line| line.contains("`[server] workers` takes a restart")),
+        "{told:?}"
+    );
+    assert!(told.last().unwrap().contains("is in use"), "{told:?}");
+    let moved = format!("[[listener]]\naddress = \"127.0.0.1:9\"\n{good}");
+    let told = gateway.reload(moved);
+    assert!(
+        told.iter()
+            .any(|line| line.contains("restart the gateway to listen elsewhere")),
+        "{told:?}"
+    );
+    assert!(
+        told.last().unwrap().contains("the old one stays in use"),
+        "{told:?}"
+    );
+    assert_eq!(gateway.get("/").text(), "ok");
+    assert_eq!(
+        gateway
+            .metrics()
+            .by("windlass_connections_total", "worker")
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn a_filter_whose_settings_changed_has_the_new_ones_and_the_others_stay() {
+    let upstream = Upstream::text("ok");
+    let config = |word: &str| {
+        filtered(&["first", "changed"], upstream.address())
+            + &stamp("first")
+            + &stamp("changed").replace("value = \"changed\"", &format!("value = \"{word}\""))
+    };
+    let gateway = start(&["[server]\nworkers = 1\n", &config("old")]);
+    assert_eq!(gateway.get("/").headers("x-order"), ["old", "first"]);
+    let before = gateway
+        .metrics()
+        .by("windlass_filter_instances_total", "filter");
+    let told = gateway.reload(["[server]\nworkers = 1\n", &config("new")].concat());
+    assert!(told.last().unwrap().contains("is in use"), "{told:?}");
+    assert_eq!(gateway.get("/").headers("x-order"), ["new", "first"]);
+    let after = gateway
+        .metrics()
+        .by("windlass_filter_instances_total", "filter");
+    assert_eq!(after["first"], before["first"]);
+    assert_eq!(gateway.metrics()["windlass_wasm_components"], 1.0);
+}

@@ -63,7 +63,7 @@ impl Stage {
 
     /// With a filter of another component.
     pub fn filter(self, name: &str, component: &[u8], keys: &str) -> Self {
-        let file = format!("{name}.wasm");
+        let file = format!("{name}-component.wasm");
         self.lines(&format!("[filter.{name}]\nplugin = \"{file}\"\n{keys}"))
             .file(&file, component)
     }

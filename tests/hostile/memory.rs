@@ -69,7 +69,7 @@ fn the_budget_of_all_filters_is_not_passed_and_the_others_live_on() {
             breaker = { failures = 1000000 }
             settings = { when = "x-act", request = ["grow-until-refused"] }"#,
         )
-        .actor("well", "")
+        .actor("well", "limits = { memory = \"8MiB\" }")
         .route("/act", &["hog"])
         .route("/well", &["well"])
         .start();

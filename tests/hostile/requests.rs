@@ -62,7 +62,8 @@ macro_rules! fails_alone {
         fn $name() {
             let upstream = Upstream::text("well");
             let settings = format!("request = [{}]", $step);
-            fails_alone(stage(&upstream, "", &settings), &acting(), &upstream, $reason);
+            let keys = "limits = { cpu = \"200ms\" }";
+            fails_alone(stage(&upstream, keys, &settings), &acting(), &upstream, $reason);
         }
     )+};
 }
@@ -70,9 +71,9 @@ macro_rules! fails_alone {
 fails_alone! {
     a_trap: r#""trap""#, "trapped";
     a_panic: r#""panic""#, "trapped";
+    taking_memory_without_end: r#""grow-until-refused""#, "limits.memory";
     an_endless_loop: r#""loop""#, "CPU time";
     recursion_without_end: r#""recurse""#, "trapped";
-    taking_memory_without_end: r#""grow-until-refused""#, "limits.memory";
     ending_the_process: r#""exit""#, "exit";
     opening_a_socket: r#"{ connect = "127.0.0.1:9" }"#, "filters do not have";
     sleeping: r#""sleep""#, "cannot sleep";
@@ -428,8 +429,8 @@ fn every_call_of_an_isolated_filter_may_fail_and_its_memory_returns() {
 #[test]
 fn a_filter_is_held_to_processor_time_and_not_to_the_clock_on_the_wall() {
     let upstream = Upstream::text("well");
-    let settings = r#"request = [{ log = ["info", "it begins"] }, { spin-until-passed = 1000 }]"#;
-    let gateway = stage(&upstream, "limits = { cpu = \"500ms\" }", settings).start();
+    let settings = r#"request = [{ log = ["info", "it begins"] }, { spin-until-passed = 2000 }]"#;
+    let gateway = stage(&upstream, "limits = { cpu = \"200ms\" }", settings).start();
     // Left alone, it uses up its time.
     assert_eq!(gateway.send(&acting()).code(), "filter_failed");
     gateway
@@ -443,7 +444,7 @@ fn a_filter_is_held_to_processor_time_and_not_to_the_clock_on_the_wall() {
         .log()
         .wait_from(seen, |line| line.contains("it begins"));
     gateway.signal(rustix::process::Signal::STOP);
-    let until = std::time::Instant::now() + std::time::Duration::from_millis(1100);
+    let until = std::time::Instant::now() + std::time::Duration::from_millis(2100);
     windlass_tests::wait::until("the clock to move on", || {
         (std::time::Instant::now() >= until).then_some(())
     });

@@ -1,5 +1,6 @@
 //! A client: one connection, which sends what it is told, byte by byte if need be.
 
+use std::fmt::Write as _;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
@@ -71,12 +72,13 @@ impl Request {
             head.push_str("host: gateway.test\r\n");
         }
         for (name, value) in &self.fields {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            write!(head, "{name}: {value}\r\n").expect("a text that grows");
         }
         if self.chunked {
             head.push_str("transfer-encoding: chunked\r\n");
         } else if !self.body.is_empty() {
-            head.push_str(&format!("content-length: {}\r\n", self.body.len()));
+            let length = self.body.len();
+            write!(head, "content-length: {length}\r\n").expect("a text that grows");
         }
         head.push_str("\r\n");
         let mut bytes = head.into_bytes();

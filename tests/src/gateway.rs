@@ -170,6 +170,7 @@ impl Finished {
     /// # Panics
     ///
     /// When it cannot be run.
+    #[must_use]
     pub fn of(arguments: &[&str], input: Option<&str>) -> Self {
         finish(&mut command(arguments), input)
     }
@@ -405,7 +406,9 @@ fn complete(toml: &str) -> String {
     let mut whole = toml.to_owned();
     for table in ["[[listener]]", "[admin]"] {
         if !has(table) {
-            whole.push_str(&format!("\n{table}\naddress = \"127.0.0.1:0\"\n"));
+            whole += "\n";
+            whole += table;
+            whole += "\naddress = \"127.0.0.1:0\"\n";
         }
     }
     whole

@@ -7,8 +7,13 @@ use std::ops::Index;
 #[derive(Debug, Clone, Default)]
 pub struct Metrics {
     sums: BTreeMap<String, f64>,
-    samples: Vec<(String, Vec<(String, String)>, f64)>,
+    samples: Vec<Sample>,
 }
+
+/// One number: its name, its labels, its value.
+type Sample = (String, Labels, f64);
+
+type Labels = Vec<(String, String)>;
 
 impl Metrics {
     /// From Prometheus's text format.
@@ -70,7 +75,7 @@ impl Index<&str> for Metrics {
     }
 }
 
-fn read_labels(text: &str) -> Vec<(String, String)> {
+fn read_labels(text: &str) -> Labels {
     let mut labels = Vec::new();
     let mut rest = text;
     while let Some((name, after)) = rest.split_once("=\"") {

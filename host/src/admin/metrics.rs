@@ -183,7 +183,11 @@ fn of_series(
         .map(|(values, sample)| (labels(values, None), sample.value))
         .collect();
     match spec.kind {
-        SeriesKind::Counter => push(Kind::Counter, name, values),
+        SeriesKind::Counter => {
+            // The encoder adds `_total` to every counter, also to one that has it by custom.
+            let name = name.strip_suffix("_total").unwrap_or(&name).to_owned();
+            push(Kind::Counter, name, values);
+        }
         SeriesKind::Gauge => push(Kind::Gauge, name, values),
         SeriesKind::Histogram => {
             let mut buckets = Vec::new();

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use http::header;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Body as _;
 
-use super::pipe::{Direction, Gathered, Pipe, Stage};
+use super::pipe::{Direction, Gathered, Pipe, Replayed, Stage};
 use super::{Passage, Refusal, decide};
 use crate::body::{Body, BodyError};
 use crate::error::{Code, RequestError};
@@ -142,7 +142,7 @@ impl Passage {
                 if edited {
                     self.reframed(Direction::Request);
                 }
-                *body = whole_body(piece, trailers);
+                *body = self.whole_body(Direction::Request, piece, trailers);
                 Ok(None)
             }
             Ok(PieceVerdict::Respond(answer)) => {
@@ -152,7 +152,7 @@ impl Passage {
             }
             Err(failure) => {
                 decide(filter, failure)?;
-                *body = whole_body(piece, trailers);
+                *body = self.whole_body(Direction::Request, piece, trailers);
                 Ok(None)
             }
         }
@@ -183,10 +183,31 @@ impl Passage {
     }
 }
 
-/// A gathered body: with its trailers, where it has some.
-pub(super) fn whole_body(piece: Piece, trailers: Option<http::HeaderMap>) -> Body {
-    match trailers.filter(|trailers| !trailers.is_empty()) {
-        None => piece.into_bytes().into(),
-        Some(trailers) => Body::Filtered(Box::new(super::pipe::Replayed::new(piece, trailers))),
+impl Passage {
+    /// A gathered body: with its trailers, where it has some. They are named in the head (RFC
+    /// 9110, section 6.6.2): the connection sends no others.
+    pub(super) fn whole_body(
+        &self,
+        direction: Direction,
+        piece: Piece,
+        trailers: Option<HeaderMap>,
+    ) -> Body {
+        let Some(trailers) = trailers.filter(|trailers| !trailers.is_empty()) else {
+            return piece.into_bytes().into();
+        };
+        let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+        if let Ok(names) = HeaderValue::try_from(names.join(", ")) {
+            self.held.with(|exchange| match direction {
+                Direction::Request => {
+                    exchange.request.headers.insert(header::TRAILER, names);
+                }
+                Direction::Response => {
+                    if let Some(response) = &mut exchange.response {
+                        response.headers.insert(header::TRAILER, names);
+                    }
+                }
+            });
+        }
+        Body::Filtered(Box::new(Replayed::new(piece, trailers)))
     }
 }

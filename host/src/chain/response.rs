@@ -5,7 +5,6 @@ use std::rc::Rc;
 use http::{Method, StatusCode};
 
 use super::pipe::{Direction, Gathered, Pipe, Stage};
-use super::request::whole_body;
 use super::{Passage, Refusal, decide};
 use crate::body::Body;
 use crate::context::{Exchange, ResponseHead};
@@ -129,7 +128,7 @@ impl Passage {
         }
         match verdict {
             Ok(PieceVerdict::Next | PieceVerdict::More | PieceVerdict::Done) => {
-                Ok(whole_body(piece, trailers))
+                Ok(self.whole_body(Direction::Response, piece, trailers))
             }
             Ok(PieceVerdict::Respond(answer)) => {
                 filter.count(self.worker, |figures| &figures.answers, 1);
@@ -138,7 +137,7 @@ impl Passage {
             }
             Err(failure) => {
                 decide(filter, failure).map_err(Turn::Error)?;
-                Ok(whole_body(piece, trailers))
+                Ok(self.whole_body(Direction::Response, piece, trailers))
             }
         }
     }

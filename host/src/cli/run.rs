@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::signals::{Signals, Wish};
 use super::{BAD_CONFIG, terminal};
 use crate::admin::{Admin, Reloads, Running};
 use crate::config::{self, Config};
@@ -33,6 +33,7 @@ pub struct Started {
     running: Arc<Running>,
     workers: Workers,
     access: Option<AccessLog>,
+    signals: Signals,
 }
 
 /// Run the gateway until it is told to end.
@@ -77,6 +78,8 @@ pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
         eprint!("{problems}");
     }
     let gateway = gateway.ok_or(ExitCode::from(BAD_CONFIG))?;
+    // Before anybody is told that the gateway takes requests, and may then end it.
+    let signals = Signals::listen().map_err(|error| failed(&error))?;
     let workers = bound
         .start(&gateway, access.as_ref())
         .map_err(|error| failed(&error))?;
@@ -103,6 +106,7 @@ pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
         running,
         workers,
         access,
+        signals,
     })
 }
 
@@ -131,42 +135,17 @@ fn open_log(to: &config::AccessLog) -> Result<Option<AccessLog>, LogError> {
 
 impl Started {
     /// Obey signals until one says to end.
-    pub fn serve(self) -> ExitCode {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        let runtime = match runtime {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                eprintln!("windlass: cannot wait for signals: {error}");
-                return ExitCode::FAILURE;
-            }
-        };
-        match runtime.block_on(self.obey()) {
-            Ok(()) => {}
-            Err(error) => {
-                eprintln!("windlass: cannot wait for signals: {error}");
-                return ExitCode::FAILURE;
-            }
-        }
-        self.end()
-    }
-
-    async fn obey(&self) -> std::io::Result<()> {
-        let mut reload = signal(SignalKind::hangup())?;
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+    pub fn serve(mut self) -> ExitCode {
         loop {
-            tokio::select! {
-                _ = reload.recv() => self.reload(&mut terminate).await,
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
+            match self.signals.wait() {
+                Wish::Reload => self.signals.block_on(self.reload()),
+                Wish::End => return self.end(),
             }
         }
     }
 
     /// Build the next gateway aside, and put it in use; any error keeps the old one.
-    async fn reload(&self, _terminate: &mut Signal) {
+    async fn reload(&self) {
         let path = self.path.clone();
         let running = Arc::clone(&self.running);
         let built = tokio::task::spawn_blocking(move || {

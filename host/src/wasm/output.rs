@@ -1,5 +1,6 @@
 //! Standard output and error of a guest, as log lines.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The longest line; beyond it, it is cut.
@@ -74,9 +75,27 @@ impl Output {
     }
 }
 
+/// Text of a guest's, fit for one line of the log: what could forge a line or steer a terminal is
+/// escaped.
+#[must_use]
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if character.is_control() {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    Cow::Owned(escaped)
+}
+
 fn log(filter: &str, kind: StreamKind, line: &[u8], lines: &mut u32) {
     let text = String::from_utf8_lossy(line);
-    let text = text.trim_end();
+    let text = one_line(text.trim_end());
     if text.is_empty() || *lines >= MAX_LINES {
         return;
     }

@@ -218,9 +218,7 @@ impl State {
     pub fn leave(&mut self, keep: bool) -> Option<Box<Exchange>> {
         if !keep {
             self.output.flush();
-            while let Some(undo) = self.journal.pop() {
-                self.undo(undo);
-            }
+            self.undo_to(0);
         }
         self.journal.clear();
         self.phase = Phase::Idle;
@@ -258,6 +256,21 @@ impl State {
     /// Note what an edit replaces, before or just after it is made.
     pub fn remember(&mut self, undo: Undo) {
         self.journal.push(undo);
+    }
+
+    /// Where the journal stands.
+    #[must_use]
+    pub fn mark(&self) -> usize {
+        self.journal.len()
+    }
+
+    /// Undo what was done since a mark.
+    pub fn undo_to(&mut self, mark: usize) {
+        while self.journal.len() > mark {
+            if let Some(undo) = self.journal.pop() {
+                self.undo(undo);
+            }
+        }
     }
 
     /// The fields of a head, where it is there.

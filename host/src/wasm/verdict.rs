@@ -142,7 +142,7 @@ fn take_hint(hint: RouteHint, state: &mut State) -> Result<(), CallFailure> {
     let upstream = match hint.upstream {
         Some(name) => match state.grants.upstream(&name) {
             Some(granted) => Some(granted.clone()),
-            None => return Err(CallFailure::Upstream(name)),
+            None => return Err(CallFailure::Upstream(printable(&name))),
         },
         None => None,
     };
@@ -174,7 +174,8 @@ fn answer(response: LocalResponse) -> Result<Answer, CallFailure> {
             return Err(CallFailure::Verdict(text));
         }
         let Ok(name) = parse_name(&name) else {
-            let text = format!("field `{name:.64}` is not a field name, or belongs to the gateway");
+            let name = printable(&name);
+            let text = format!("field `{name}` is not a field name, or belongs to the gateway");
             return Err(CallFailure::Verdict(text));
         };
         let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value)) else {
@@ -194,6 +195,11 @@ fn answer(response: LocalResponse) -> Result<Answer, CallFailure> {
         body: response.body.into(),
         reason,
     })
+}
+
+/// A name of the filter's making, for the log: short, and no line end in it.
+fn printable(name: &str) -> String {
+    name.escape_debug().take(64).collect()
 }
 
 /// A reason goes into logs and metrics, so it is a short word or none.

@@ -65,6 +65,15 @@ impl Attributes {
     pub fn set<'a>(self, name: &str, value: impl Into<AttributeRef<'a>>) -> Result<(), EditError> {
         exchange::set_attribute(name, value.into())
     }
+
+    /// Sets several facts in one crossing: all of them, or none.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    #[inline]
+    pub fn set_all(self, facts: &[(&str, AttributeRef<'_>)]) -> Result<(), EditError> {
+        exchange::set_attributes(facts)
+    }
 }
 
 impl<'a> From<&'a str> for AttributeRef<'a> {

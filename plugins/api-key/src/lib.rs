@@ -101,12 +101,18 @@ impl ApiKeyFilter {
 
 fn provide(request: &Request, key: &ApiKey) -> Result<(), EditError> {
     let attributes = request.attributes();
-    attributes.set("consumer.id", &key.consumer)?;
-    attributes.set("api-key.id", &key.id)?;
-    attributes.set("auth.method", "api-key")?;
-    if let Some(plan) = &key.plan {
-        attributes.set("plan.id", plan)?;
-    }
+    let facts = [
+        ("consumer.id", (&key.consumer).into()),
+        ("api-key.id", (&key.id).into()),
+        ("auth.method", "api-key".into()),
+        ("plan.id", key.plan.as_deref().unwrap_or_default().into()),
+    ];
+    let facts = if key.plan.is_some() {
+        &facts[..]
+    } else {
+        &facts[..3]
+    };
+    attributes.set_all(facts)?;
     for (name, value) in &key.attributes {
         // The key's own id is a fact of the gateway's store and not the operator's to shadow.
         if name != "id" {

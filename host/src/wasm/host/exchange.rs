@@ -1,5 +1,6 @@
 //! `windlass:host/exchange`: the implicit current exchange.
 
+use http::header::Entry;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use smallvec::SmallVec;
@@ -95,6 +96,34 @@ impl State {
         edit(fields, name.clone());
         self.remember(Undo::Field { head, name, values });
         Ok(Ok(held))
+    }
+
+    /// Set one attribute: the checks, the journal and the accounts.
+    fn put_attribute(&mut self, name: String, value: Value) -> Result<Result<(), EditError>> {
+        if !self.grants.attribute(&name) {
+            return Ok(Err(EditError::Forbidden));
+        }
+        match self.phase {
+            Phase::Idle | Phase::Configure | Phase::Log => return Ok(Err(EditError::TooLate)),
+            Phase::Request
+            | Phase::RequestBody { .. }
+            | Phase::Response
+            | Phase::ResponseBody { .. } => {}
+        }
+        let value = AttributeValue::from(value);
+        self.charge_bytes(name.len() + value.len())?;
+        let known = COMMON_ATTRIBUTES.iter().find(|known| **known == name);
+        let name = known.map_or(Cow::Owned(name), |known| Cow::Borrowed(*known));
+        let Some(exchange) = self.exchange.as_mut() else {
+            return Ok(Err(EditError::TooLate));
+        };
+        match exchange.attributes.set(name.clone(), value) {
+            Ok(old) => {
+                self.remember(Undo::Attribute(name, old));
+                Ok(Ok(()))
+            }
+            Err(_) => Ok(Err(EditError::TooLarge)),
+        }
     }
 
     fn remember_piece(&mut self) {
@@ -396,9 +425,26 @@ impl Host for State {
     }
 
     fn remove_header(&mut self, of: Message, name: String) -> Result<Result<u32, EditError>> {
-        self.edit_field(of, &name, 0, |fields, name| {
-            fields.remove(name);
-        })
+        self.charge_call()?;
+        let head = Head::from(of);
+        let name = match parse_name(&name) {
+            Ok(name) => name,
+            Err(error) => return Ok(Err(error)),
+        };
+        if !self.may_edit(head) {
+            return Ok(Err(EditError::TooLate));
+        }
+        let Some(fields) = self.fields_mut(head) else {
+            return Ok(Err(EditError::TooLate));
+        };
+        let Entry::Occupied(held) = fields.entry(name) else {
+            return Ok(Ok(0));
+        };
+        let (name, values) = held.remove_entry_mult();
+        let values: SmallVec<[HeaderValue; 1]> = values.collect();
+        let count = u32::try_from(values.len()).unwrap_or(u32::MAX);
+        self.remember(Undo::Field { head, name, values });
+        Ok(Ok(count))
     }
 
     fn read_piece(&mut self, offset: u64, len: u32) -> Result<Vec<u8>> {
@@ -432,30 +478,19 @@ impl Host for State {
 
     fn set_attribute(&mut self, name: String, value: Value) -> Result<Result<(), EditError>> {
         self.charge_call()?;
-        if !self.grants.attribute(&name) {
-            return Ok(Err(EditError::Forbidden));
-        }
-        match self.phase {
-            Phase::Idle | Phase::Configure | Phase::Log => return Ok(Err(EditError::TooLate)),
-            Phase::Request
-            | Phase::RequestBody { .. }
-            | Phase::Response
-            | Phase::ResponseBody { .. } => {}
-        }
-        let value = AttributeValue::from(value);
-        self.charge_bytes(name.len() + value.len())?;
-        let known = COMMON_ATTRIBUTES.iter().find(|known| **known == name);
-        let name = known.map_or(Cow::Owned(name), |known| Cow::Borrowed(*known));
-        let Some(exchange) = self.exchange.as_mut() else {
-            return Ok(Err(EditError::TooLate));
-        };
-        match exchange.attributes.set(name.clone(), value) {
-            Ok(old) => {
-                self.remember(Undo::Attribute(name, old));
-                Ok(Ok(()))
+        self.put_attribute(name, value)
+    }
+
+    fn set_attributes(&mut self, facts: Vec<(String, Value)>) -> Result<Result<(), EditError>> {
+        self.charge_call()?;
+        let before = self.mark();
+        for (name, value) in facts {
+            if let Err(error) = self.put_attribute(name, value)? {
+                self.undo_to(before);
+                return Ok(Err(error));
             }
-            Err(_) => Ok(Err(EditError::TooLarge)),
         }
+        Ok(Ok(()))
     }
 
     fn note(&mut self, key: String) -> Result<Option<Vec<u8>>> {

@@ -3,6 +3,7 @@
 use wasmtime::Result;
 
 use super::super::bindings::log::{Host, Level};
+use super::super::output::one_line;
 use super::super::state::State;
 
 /// The most lines of one phase.
@@ -43,6 +44,7 @@ impl Host for State {
         }
         line.truncate(line.floor_char_boundary(MAX_LINE));
         self.charge_bytes(line.len())?;
+        let line = one_line(&line);
         let request = self
             .exchange
             .as_ref()

@@ -439,7 +439,7 @@ fn key(presented: &str) -> Value {
             "plan": key.plan,
             "attributes": key.attributes,
         }),
-        Err(reject) => json!({ "error": format!("{reject:?}") }),
+        Err(reject) => json!({ "error": reject.name() }),
     }
 }
 
