@@ -3,6 +3,13 @@
 //!
 //! `cargo bench -p windlass --bench chain`. Builds the SDK's example `noop` first.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a bench stops at the first fault"
+)]
+
 use std::cell::Cell;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};

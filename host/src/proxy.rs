@@ -111,11 +111,11 @@ impl Run {
         ) else {
             return Err(Code::Internal.into());
         };
-        if let (Some(limit), Body::Client(body)) = (route.max_body, &mut *body) {
-            if let Err(error) = body.limit(limit) {
-                let error = RequestError::caused(Code::BodyTooLarge, error);
-                return Ok(self.refuse(&error, route.style));
-            }
+        if let (Some(limit), Body::Client(body)) = (route.max_body, &mut *body)
+            && let Err(error) = body.limit(limit)
+        {
+            let error = RequestError::caused(Code::BodyTooLarge, error);
+            return Ok(self.refuse(&error, route.style));
         }
         if chain.is_empty() {
             let ended = self.end(route, false, body).await;

@@ -7,7 +7,7 @@
 //! It promises
 //! - that one failed call is one failed phase of one request: whatever a guest does, the call
 //!   ends, its edits are undone, its instance is given up, and the caller gets a
-//!   [`CallFailure`](failure::CallFailure);
+//!   [`CallFailure`];
 //! - that an instance is only ever used by one worker at a time, and that its memory is bounded
 //!   by its own cap and by the process's budget;
 //! - that a filter uses what it was granted, and nothing else.

@@ -1,6 +1,7 @@
 //! What the documents show is what is there.
 
 #![allow(
+    clippy::panic,
     clippy::unwrap_used,
     clippy::expect_used,
     reason = "a test fails by panicking"

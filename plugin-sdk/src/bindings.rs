@@ -9,6 +9,8 @@
 //! Not for plugin authors: the rest of this crate is the friendly face of these functions.
 
 #![allow(
+    clippy::pedantic,
+    clippy::same_length_and_capacity,
     missing_docs,
     reason = "generated; the docs are those of the WIT files"
 )]

@@ -113,7 +113,7 @@ pub trait OnLog: Filter {
 /// are not concerned, because what a client sends may be the cause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// A short stable word in snake_case.
+    /// A short stable word in `snake_case`.
     pub reason: Cow<'static, str>,
     /// What went wrong: lower case, no period, no secret.
     pub detail: Cow<'static, str>,

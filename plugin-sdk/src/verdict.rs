@@ -38,7 +38,7 @@ impl From<LocalResponse> for ChunkVerdict {
 
 impl LocalResponse {
     /// An answer with this status (200 to 599) and this reason: a short stable word in
-    /// snake_case for logs and metrics. An empty body on a status of 400 or more is filled in by
+    /// `snake_case` for logs and metrics. An empty body on a status of 400 or more is filled in by
     /// the gateway in the error style of the API, with the reason as its code.
     #[must_use]
     pub fn new(status: u16, reason: impl Into<String>) -> Self {

@@ -2,6 +2,11 @@
 //! languages.
 
 #![allow(
+    clippy::float_cmp,
+    clippy::format_collect,
+    reason = "counts are whole numbers; short texts"
+)]
+#![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

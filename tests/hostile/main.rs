@@ -1,6 +1,7 @@
 //! Filters that fail, by accident or by intent: what they cost is their own request, and nothing
 //! else.
 
+#![allow(clippy::float_cmp, reason = "counts are whole numbers")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -72,6 +72,7 @@ fn missing(filters: &[(&Facts, OnError)], place: usize, attribute: &str) -> Opti
 
 #[cfg(test)]
 mod tests {
+    use super::OnError::{Deny, Skip};
     use super::*;
 
     fn facts(provides: &[&str], sometimes: &[&str], requires: &[&str]) -> Facts {
@@ -89,7 +90,6 @@ mod tests {
         let key = facts(&["api-key.id"], &["plan.id"], &[]);
         let plan = facts(&[], &[], &["api-key.id"]);
         let strict = facts(&[], &[], &["plan.id"]);
-        use OnError::{Deny, Skip};
         let check = |chain: &[(&Facts, OnError)]| {
             let found = check_order(chain);
             found

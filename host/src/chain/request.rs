@@ -20,6 +20,16 @@ pub enum ChainIn {
     Answer(Refusal),
 }
 
+/// How a filter took the whole body.
+enum Met {
+    /// It lets the request pass.
+    Passed,
+    /// It failed, and the request goes on as if it were not there.
+    Skipped,
+    /// It answers.
+    Answered(Refusal),
+}
+
 impl Passage {
     /// Run the request phases. What is left of the body, or what became of it, stays in `body`:
     /// an answer that needed nothing of it leaves it to be drained.
@@ -52,8 +62,10 @@ impl Passage {
                 BodyMode::Chunks => stages.push(Stage::new(place)),
                 BodyMode::Whole(max) => {
                     let through = std::mem::take(&mut stages);
-                    if let Some(refusal) = self.whole_request(place, max, body, through).await? {
-                        return Ok(ChainIn::Answer(refusal));
+                    match self.whole_request(place, max, body, through).await? {
+                        Met::Passed => {}
+                        Met::Skipped => continue,
+                        Met::Answered(refusal) => return Ok(ChainIn::Answer(refusal)),
                     }
                 }
             }
@@ -108,7 +120,7 @@ impl Passage {
         max: u64,
         body: &mut Body,
         through: Vec<Stage>,
-    ) -> Result<Option<Refusal>, RequestError> {
+    ) -> Result<Met, RequestError> {
         if through.is_empty() && body.size_hint().lower() > max {
             return Err(Code::BodyTooLarge.into());
         }
@@ -120,7 +132,7 @@ impl Passage {
         } = match gathered {
             Ok(gathered) => gathered,
             Err(None) => return Err(Code::BodyTooLarge.into()),
-            Err(Some(error)) => return self.ended(error).map(Some),
+            Err(Some(error)) => return self.ended(error).map(Met::Answered),
         };
         let Some(filter) = self.filter(place) else {
             return Err(Code::Internal.into());
@@ -143,17 +155,17 @@ impl Passage {
                     self.reframed(Direction::Request);
                 }
                 *body = self.whole_body(Direction::Request, piece, trailers);
-                Ok(None)
+                Ok(Met::Passed)
             }
             Ok(PieceVerdict::Respond(answer)) => {
                 filter.count(self.worker, |figures| &figures.answers, 1);
                 let filter = filter.name().clone();
-                Ok(Some(Refusal { answer, filter }))
+                Ok(Met::Answered(Refusal { answer, filter }))
             }
             Err(failure) => {
                 decide(filter, failure)?;
                 *body = self.whole_body(Direction::Request, piece, trailers);
-                Ok(None)
+                Ok(Met::Skipped)
             }
         }
     }

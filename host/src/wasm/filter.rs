@@ -465,9 +465,6 @@ fn monotonic_nanos() -> u64 {
     u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Guards a list of instances that are not in use.
-#[expect(
-    clippy::vec_box,
-    reason = "an instance is large, and moves for every call"
-)]
+/// Guards a list of instances that are not in use. Boxed: an instance is large, and moves for
+/// every call.
 pub(super) type Idle = Mutex<Vec<Box<Instance>>>;

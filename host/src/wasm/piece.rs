@@ -123,7 +123,7 @@ mod tests {
             }
             let whole = parts.concat();
             let wanted: Vec<u8> =
-                whole.iter().copied().skip(offset as usize).take(len as usize).collect();
+                whole.iter().copied().skip(usize::try_from(offset).unwrap()).take(usize::try_from(len).unwrap()).collect();
             prop_assert_eq!(piece.read(offset, len), wanted);
             prop_assert_eq!(piece.len(), whole.len() as u64);
             prop_assert_eq!(piece.into_bytes(), whole);

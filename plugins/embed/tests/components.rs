@@ -1,5 +1,12 @@
 //! The components export exactly their phases, and import only what they are granted.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test"
+)]
+
 use wasmparser::{Parser, Payload};
 use windlass_builtin_plugins::{BUILTIN_PLUGINS, BuiltinPlugin, builtin};
 

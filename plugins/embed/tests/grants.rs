@@ -1,5 +1,12 @@
 //! What a plugin is granted is what its README lists, and enough for what it imports.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 

@@ -99,7 +99,7 @@ mod tests {
         let text = "s = 'x'\ni = -3\nh = 0xff\nbig = 18446744073709551615\nf = 1.5\nb = true\nd = 2027-01-01T10:00Z\na = [1, { c = 2 }]";
         let (settings, unfit) = read(text);
         let expected = serde_json::json!({
-            "s": "x", "i": -3, "h": 255, "big": 18446744073709551615_u64, "f": 1.5, "b": true,
+            "s": "x", "i": -3, "h": 255, "big": 18_446_744_073_709_551_615_u64, "f": 1.5, "b": true,
             "d": "2027-01-01T10:00:00Z", "a": [1, { "c": 2 }],
         });
         assert_eq!(settings.json, expected);

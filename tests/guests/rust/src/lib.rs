@@ -68,7 +68,7 @@ impl Actor {
 
     fn is_meant(&self) -> bool {
         let when = self.settings.when.as_deref();
-        when.is_none_or(|name| play::request_has(name))
+        when.is_none_or(play::request_has)
     }
 }
 
