@@ -3,7 +3,7 @@
 
 use crate::bindings::lifecycle::windlass::host::keys;
 
-pub use keys::{ApiKey, KeyReject};
+pub use keys::{ApiKey, IdentifyError, KeyReject};
 
 /// Finds a key by the value that the client presented.
 ///
@@ -12,4 +12,15 @@ pub use keys::{ApiKey, KeyReject};
 #[inline]
 pub fn find(presented: &[u8]) -> Result<ApiKey, KeyReject> {
     keys::find(presented)
+}
+
+/// Finds a key and makes what is known of it facts of the exchange: `consumer.id`, `api-key.id`,
+/// `auth.method`, `plan.id` where it has a plan, `api-key.<name>` for each of its attributes. All
+/// of them, or nothing; cheaper than [`find`] and setting them.
+///
+/// # Errors
+/// Why the key is not accepted, or why its facts could not be set.
+#[inline]
+pub fn identify(presented: &[u8]) -> Result<(), IdentifyError> {
+    keys::identify(presented)
 }

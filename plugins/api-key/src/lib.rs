@@ -9,7 +9,7 @@ mod settings;
 
 use settings::{Settings, Source};
 use windlass_plugin_sdk::EditError;
-use windlass_plugin_sdk::host::keys::{self, ApiKey, KeyReject};
+use windlass_plugin_sdk::host::keys::{self, IdentifyError, KeyReject};
 use windlass_plugin_sdk::host::log;
 use windlass_plugin_sdk::prelude::*;
 
@@ -56,15 +56,15 @@ impl OnRequest for ApiKeyFilter {
             Some(presented) if !presented.is_empty() => presented,
             Some(_) | None => return Ok(self.refuse(self.missing, KEY_MISSING).into()),
         };
-        match keys::find(&presented) {
-            Ok(key) => {
-                provide(request, &key)?;
+        match keys::identify(&presented) {
+            Ok(()) => {
                 if self.hide {
                     self.hide_key(request)?;
                 }
                 Ok(RequestVerdict::NEXT)
             }
-            Err(why) => {
+            Err(IdentifyError::Attribute(error)) => Err(error.into()),
+            Err(IdentifyError::Rejected(why)) => {
                 log::debug("the key is not accepted", &[("why", word(why))]);
                 Ok(self.refuse(self.rejected, KEY_REJECTED).into())
             }
@@ -97,29 +97,6 @@ impl ApiKeyFilter {
         }
         Ok(())
     }
-}
-
-fn provide(request: &Request, key: &ApiKey) -> Result<(), EditError> {
-    let attributes = request.attributes();
-    let facts = [
-        ("consumer.id", (&key.consumer).into()),
-        ("api-key.id", (&key.id).into()),
-        ("auth.method", "api-key".into()),
-        ("plan.id", key.plan.as_deref().unwrap_or_default().into()),
-    ];
-    let facts = if key.plan.is_some() {
-        &facts[..]
-    } else {
-        &facts[..3]
-    };
-    attributes.set_all(facts)?;
-    for (name, value) in &key.attributes {
-        // The key's own id is a fact of the gateway's store and not the operator's to shadow.
-        if name != "id" {
-            attributes.set(&["api-key.", name].concat(), value)?;
-        }
-    }
-    Ok(())
 }
 
 fn word(why: KeyReject) -> &'static str {

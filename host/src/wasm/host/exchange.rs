@@ -98,8 +98,18 @@ impl State {
         Ok(Ok(held))
     }
 
-    /// Set one attribute: the checks, the journal and the accounts.
     fn put_attribute(&mut self, name: String, value: Value) -> Result<Result<(), EditError>> {
+        let known = COMMON_ATTRIBUTES.iter().find(|known| **known == name);
+        let name = known.map_or(Cow::Owned(name), |known| Cow::Borrowed(*known));
+        self.put_fact(name, AttributeValue::from(value))
+    }
+
+    /// Set one attribute: the checks, the journal and the accounts.
+    pub(super) fn put_fact(
+        &mut self,
+        name: Cow<'static, str>,
+        value: AttributeValue,
+    ) -> Result<Result<(), EditError>> {
         if !self.grants.attribute(&name) {
             return Ok(Err(EditError::Forbidden));
         }
@@ -110,10 +120,7 @@ impl State {
             | Phase::Response
             | Phase::ResponseBody { .. } => {}
         }
-        let value = AttributeValue::from(value);
         self.charge_bytes(name.len() + value.len())?;
-        let known = COMMON_ATTRIBUTES.iter().find(|known| **known == name);
-        let name = known.map_or(Cow::Owned(name), |known| Cow::Borrowed(*known));
         let Some(exchange) = self.exchange.as_mut() else {
             return Ok(Err(EditError::TooLate));
         };

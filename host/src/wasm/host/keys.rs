@@ -1,13 +1,17 @@
 //! `windlass:host/keys`.
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::Result;
 
-use super::super::bindings::keys::{ApiKey, Host, KeyReject as WitReject};
+use super::super::bindings::keys::{ApiKey, Host, IdentifyError, KeyReject as WitReject};
+use super::super::bindings::types::EditError;
 use super::super::state::State;
-use crate::store::keys::KeyReject;
+use crate::context::AttributeValue;
+use crate::store::keys::{self, KeyReject};
 
 impl From<KeyReject> for WitReject {
     fn from(reject: KeyReject) -> Self {
@@ -27,15 +31,41 @@ fn coarse_now() -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
+impl State {
+    fn find_key(&self, presented: &[u8]) -> std::result::Result<Arc<keys::ApiKey>, WitReject> {
+        let services = self.services.as_ref().ok_or(WitReject::Unknown)?;
+        let found = services.keys.find(presented, coarse_now());
+        found.map_err(WitReject::from)
+    }
+
+    /// Make what is known of a key facts of the exchange.
+    fn put_key(&mut self, key: &keys::ApiKey) -> Result<Result<(), EditError>> {
+        let common = [
+            ("consumer.id", Some(&*key.consumer)),
+            ("api-key.id", Some(&*key.id)),
+            ("auth.method", Some("api-key")),
+            ("plan.id", key.plan.as_deref()),
+        ];
+        let common = common
+            .into_iter()
+            .filter_map(|(name, value)| Some((Cow::Borrowed(name), value?)));
+        let own = key.attributes.iter().filter(|(name, _)| &**name != "id");
+        let own = own.map(|(name, value)| (Cow::Owned(["api-key.", name].concat()), &**value));
+        for (name, value) in common.chain(own) {
+            let put = self.put_fact(name, AttributeValue::Text(value.to_owned()))?;
+            if let Err(error) = put {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
 impl Host for State {
     fn find(&mut self, presented: Vec<u8>) -> Result<Result<ApiKey, WitReject>> {
         self.charge_call()?;
         super::in_phase(self)?;
-        let Some(services) = &self.services else {
-            return Ok(Err(WitReject::Unknown));
-        };
-        let found = services.keys.find(&presented, coarse_now());
-        Ok(found.map_err(WitReject::from).map(|key| ApiKey {
+        Ok(self.find_key(&presented).map(|key| ApiKey {
             id: key.id.to_string(),
             consumer: key.consumer.to_string(),
             plan: key.plan.as_deref().map(str::to_owned),
@@ -45,5 +75,19 @@ impl Host for State {
                 .map(|(name, value)| (name.to_string(), value.to_string()))
                 .collect(),
         }))
+    }
+    fn identify(&mut self, presented: Vec<u8>) -> Result<Result<(), IdentifyError>> {
+        self.charge_call()?;
+        super::in_phase(self)?;
+        let key = match self.find_key(&presented) {
+            Ok(key) => key,
+            Err(reject) => return Ok(Err(IdentifyError::Rejected(reject))),
+        };
+        let before = self.mark();
+        if let Err(error) = self.put_key(&key)? {
+            self.undo_to(before);
+            return Ok(Err(IdentifyError::Attribute(error)));
+        }
+        Ok(Ok(()))
     }
 }
