@@ -204,8 +204,8 @@ impl Filter {
             .sum()
     }
 
-    /// Count one more on a worker. Only that worker writes there, so that a load and a store do;
-    /// what the instance maker counts beside it may be lost.
+    /// Count one more on a worker. Only that worker writes there, so that a load and a store do.
+    /// Gives the count before.
     pub fn count(&self, worker: usize, which: fn(&FilterFigures) -> &AtomicU64, more: u64) -> u64 {
         let Some(figures) = self.figures.get(worker) else {
             return 0;

@@ -24,7 +24,7 @@ impl From<KeyReject> for WitReject {
 }
 
 /// The wall clock as of the last tick of the kernel's timer: some milliseconds are nothing to a
-/// key's end, and a look at it costs a fifth.
+/// key's end, and this clock is the cheaper one. Whole seconds, rounded down.
 fn coarse_now() -> SystemTime {
     let time = clock_gettime(ClockId::RealtimeCoarse);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
