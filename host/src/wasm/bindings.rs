@@ -13,4 +13,4 @@ wasmtime::component::bindgen!({
 pub use exports::windlass::filter::{
     lifecycle, log_phase, request_body_phase, request_phase, response_body_phase, response_phase,
 };
-pub use windlass::host::{cache, crypto, exchange, keys, limits, log, metrics, types};
+pub use self::windlass::host::{cache, crypto, exchange, keys, limits, log, metrics, types};
