@@ -144,7 +144,7 @@ fn gateway() -> &'static Arc<Gateway> {
 }
 
 thread_local! {
-    static GENERATION: Rc<Generation> = Generation::new(Arc::clone(gateway()));
+    static GENERATION: Rc<Generation> = Generation::new(Arc::clone(gateway()), 0);
     static COUNT: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -199,6 +199,7 @@ fn exchange() -> Held {
         attributes: Default::default(),
         notes: Default::default(),
         tickets: Default::default(),
+        standings: Default::default(),
         hint: Default::default(),
         outcome: Default::default(),
     }))
@@ -216,9 +217,8 @@ fn now<F: Future>(future: F) -> F::Output {
 fn pass(route: usize, held: Held) -> Held {
     GENERATION.with(|generation| {
         let chain = Rc::clone(&generation.chains[route]);
-        let services = Arc::clone(&generation.services);
         let responds = chain.keeps_request();
-        let passage = Passage::new(chain, 0, services, Style::Problem, held.clone());
+        let passage = Passage::new(chain, Style::Problem, held.clone());
         let mut body = Body::Empty;
         match now(passage.request(&mut body)) {
             Ok(ChainIn::Forward) => {}

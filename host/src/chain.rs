@@ -33,38 +33,37 @@ pub use response::put_error;
 
 use crate::context::Held;
 use crate::error::{Code, RequestError, Style};
+use crate::wasm::component::Phases;
 use crate::wasm::filter::OnError;
-use crate::wasm::{Answer, CallFailure, Caller, Filter, Services};
+use crate::wasm::{Answer, CallFailure, Caller, Filter, Seat, Services};
 
-/// The filters of a route.
-#[derive(Debug, Default)]
+/// The filters of a route, as one worker uses them.
+#[derive(Debug)]
 pub struct Chain {
-    filters: Box<[Arc<Filter>]>,
+    seats: Box<[Rc<Seat>]>,
+    services: Arc<Services>,
     has_response: bool,
     has_log: bool,
 }
 
 impl Chain {
-    /// A chain of these filters.
+    /// A chain of the filters on these seats, in this order. What they find behind their host
+    /// interfaces is in `services`.
     #[must_use]
-    pub fn new(filters: Vec<Arc<Filter>>) -> Self {
+    pub fn new(seats: Vec<Rc<Seat>>, services: Arc<Services>) -> Self {
+        let has = |phase: fn(&Phases) -> bool| seats.iter().any(|s| phase(&s.filter().phases()));
         Self {
-            has_response: filters.iter().any(|filter| filter.phases().response),
-            has_log: filters.iter().any(|filter| filter.phases().log),
-            filters: filters.into(),
+            has_response: has(|phases| phases.response),
+            has_log: has(|phases| phases.log),
+            seats: seats.into(),
+            services,
         }
-    }
-
-    /// Its filters, in order.
-    #[must_use]
-    pub fn filters(&self) -> &[Arc<Filter>] {
-        &self.filters
     }
 
     /// Whether it has none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.filters.is_empty()
+        self.seats.is_empty()
     }
 
     /// Whether any filter looks at the response or at the end of the exchange, so that the
@@ -79,14 +78,12 @@ impl Chain {
 #[derive(Debug)]
 pub struct Passage {
     chain: Rc<Chain>,
-    worker: usize,
-    services: Arc<Services>,
     style: Style,
     held: Held,
     /// Places whose request phase let the request pass, in order.
     entered: RefCell<SmallVec<[u16; 8]>>,
     /// How a filter ended the request's body while it went upstream.
-    body_end: RefCell<Option<BodyEnd>>,
+    body_end: RefCell<Option<Box<BodyEnd>>>,
 }
 
 /// How a filter ended a request's body.
@@ -102,7 +99,7 @@ pub enum BodyEnd {
 #[derive(Debug)]
 pub struct Refusal {
     /// The answer.
-    pub answer: Answer,
+    pub answer: Box<Answer>,
     /// The filter's name.
     pub filter: Arc<str>,
 }
@@ -110,17 +107,9 @@ pub struct Refusal {
 impl Passage {
     /// The beginning of a way.
     #[must_use]
-    pub fn new(
-        chain: Rc<Chain>,
-        worker: usize,
-        services: Arc<Services>,
-        style: Style,
-        held: Held,
-    ) -> Rc<Self> {
+    pub fn new(chain: Rc<Chain>, style: Style, held: Held) -> Rc<Self> {
         Rc::new(Self {
             chain,
-            worker,
-            services,
             style,
             held,
             entered: RefCell::default(),
@@ -130,7 +119,11 @@ impl Passage {
 
     /// How a filter ended the request's body while it went upstream, if one did. Once.
     pub fn take_body_end(&self) -> Option<BodyEnd> {
-        self.body_end.take()
+        self.body_end.take().map(|end| *end)
+    }
+
+    fn end_body(&self, end: BodyEnd) {
+        *self.body_end.borrow_mut() = Some(Box::new(end));
     }
 
     /// Whether any filter runs after the exchange.
@@ -144,33 +137,35 @@ impl Passage {
         if !self.chain.has_log {
             return;
         }
-        for (place, filter) in self.filters() {
+        for (place, seat) in self.seats() {
+            let filter = seat.filter();
             // What is looked at after the exchange is no trial of what happens during one.
             if filter.phases().log && !filter.is_suspended() {
                 let exchange = self.held.take();
-                let (exchange, _) = filter.on_log(self.caller(place), exchange);
+                let (exchange, _) = filter.on_log(self.caller(place, seat), exchange);
                 self.held.put(exchange);
             }
         }
     }
 
-    fn filters(&self) -> impl DoubleEndedIterator<Item = (u16, &Arc<Filter>)> {
+    /// The filters' seats, with their places in the chain.
+    fn seats(&self) -> impl DoubleEndedIterator<Item = (u16, &Rc<Seat>)> {
         self.chain
-            .filters
+            .seats
             .iter()
             .enumerate()
-            .map(|(place, filter)| (u16::try_from(place).unwrap_or(u16::MAX), filter))
+            .map(|(place, seat)| (u16::try_from(place).unwrap_or(u16::MAX), seat))
     }
 
-    fn filter(&self, place: u16) -> Option<&Arc<Filter>> {
-        self.chain.filters.get(usize::from(place))
+    fn seat(&self, place: u16) -> Option<&Rc<Seat>> {
+        self.chain.seats.get(usize::from(place))
     }
 
-    fn caller(&self, place: u16) -> Caller<'_> {
+    fn caller<'a>(&'a self, place: u16, seat: &'a Seat) -> Caller<'a> {
         Caller {
-            worker: self.worker,
+            seat,
             place,
-            services: &self.services,
+            services: &self.chain.services,
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, Method, StatusCode};
 
-use crate::store::limits::Tickets;
+use crate::store::limits::{Standings, Tickets};
 
 mod attributes;
 mod held;
@@ -50,6 +50,8 @@ pub struct Exchange {
     pub notes: Notes,
     /// What its filters took from plans and may give back.
     pub tickets: Tickets,
+    /// Where the bounds of those plans stood then.
+    pub standings: Standings,
     /// What filters said about where the request goes.
     pub hint: RouteHint,
     /// What happened.

@@ -13,6 +13,7 @@ mod filters;
 mod keys;
 mod upstreams;
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -29,7 +30,7 @@ use crate::store::limits::{Clock, LimitStore, LocalLimits};
 use crate::upstream::{Plan, Upstream};
 use crate::wasm::cache::CompileCache;
 use crate::wasm::engine::{EngineError, EngineLimits, FilterEngine};
-use crate::wasm::{Filter, FilterRegistry, Services};
+use crate::wasm::{Filter, FilterRegistry, Seat, Services};
 
 /// All that one configuration built.
 #[derive(Debug)]
@@ -67,8 +68,8 @@ impl Drop for Gateway {
 pub struct Route {
     /// What is told of it.
     pub info: RouteInfo,
-    /// Its filters.
-    pub chain: Arc<Chain>,
+    /// Its filters, in order.
+    pub filters: Vec<Arc<Filter>>,
     /// How its errors are worded.
     pub style: Style,
     /// Where it ends.
@@ -93,24 +94,26 @@ pub struct Generation {
     pub infos: Vec<Arc<RouteInfo>>,
     /// The chains of the routes.
     pub chains: Vec<Rc<Chain>>,
-    /// Keys, plans and secrets.
-    pub services: Arc<Services>,
 }
 
 impl Generation {
-    /// A worker's view.
+    /// The view of the worker with this index.
     #[must_use]
-    pub fn new(gateway: Arc<Gateway>) -> Rc<Self> {
+    pub fn new(gateway: Arc<Gateway>, worker: usize) -> Rc<Self> {
+        let services = Arc::new(Services::clone(&gateway.services));
+        let mut seats = Seats::new(worker);
         let routes = gateway.routes.iter();
         let infos = routes.clone().map(|route| Arc::new(own_copy(&route.info)));
-        let chains = routes.map(|route| Rc::new(Chain::new(route.chain.filters().to_vec())));
+        let chains = routes.map(|route| {
+            let seats = route.filters.iter().map(|filter| seats.of(filter));
+            Rc::new(Chain::new(seats.collect(), Arc::clone(&services)))
+        });
         let listeners = gateway.listeners.iter().cloned().map(Rc::new);
         let upstreams = gateway.upstreams.iter();
         Rc::new(Self {
             infos: infos.collect(),
             chains: chains.collect(),
             listeners: listeners.collect(),
-            services: Arc::new(Services::clone(&gateway.services)),
             upstreams: upstreams
                 .map(|plan| Upstream::new(Arc::clone(plan)))
                 .collect(),
@@ -146,6 +149,26 @@ impl Generation {
         let routes = self.gateway.routes.iter();
         let routes = routes.filter_map(|route| route.first_byte_timeout);
         crate::watch::tick(listeners.chain(upstreams).chain(routes))
+    }
+}
+
+/// A worker's seats: one for each filter, however many chains name it.
+struct Seats {
+    worker: usize,
+    made: HashMap<*const Filter, Rc<Seat>>,
+}
+
+impl Seats {
+    fn new(worker: usize) -> Self {
+        Self {
+            worker,
+            made: HashMap::new(),
+        }
+    }
+
+    fn of(&mut self, filter: &Arc<Filter>) -> Rc<Seat> {
+        let made = self.made.entry(Arc::as_ptr(filter));
+        Rc::clone(made.or_insert_with(|| Rc::new(Seat::new(Arc::clone(filter), self.worker))))
     }
 }
 
@@ -307,7 +330,7 @@ impl Foundation {
         }
         let (services, router) = (services?, router?);
         let routes = config.routes.into_iter().zip(chains).enumerate();
-        let routes = routes.map(|(place, (route, chain))| {
+        let routes = routes.map(|(place, (route, filters))| {
             let api = route.api.and_then(|place| config.apis.get(place));
             Route {
                 info: RouteInfo {
@@ -316,7 +339,7 @@ impl Foundation {
                     stage: api.map(|api| api.stage.clone()),
                     params: router.names(place).into(),
                 },
-                chain,
+                filters,
                 style: match api.map(|api| api.errors) {
                     Some(config::ErrorStyle::Aws) => Style::Aws,
                     Some(config::ErrorStyle::Problem) | None => Style::Problem,

@@ -121,13 +121,7 @@ impl Run {
             let ended = self.end(route, false, body).await;
             return Ok(ended.unwrap_or_else(|error| self.refuse(&error, route.style)));
         }
-        let passage = Passage::new(
-            Rc::clone(chain),
-            self.connection.worker.index,
-            Arc::clone(&generation.services),
-            route.style,
-            self.held.clone(),
-        );
+        let passage = Passage::new(Rc::clone(chain), route.style, self.held.clone());
         self.passage = Some(Rc::clone(&passage));
         let answered = match passage.request(body).await {
             Ok(ChainIn::Forward) => self.end(route, chain.keeps_request(), body).await,

@@ -32,7 +32,7 @@ pub use edge::EdgeIo;
 pub use listen::BindError;
 
 use listen::Loads;
-use thread::{Handed, Seat};
+use thread::{Handed, Kit};
 
 /// Sockets that are bound and not served yet.
 #[derive(Debug)]
@@ -95,8 +95,8 @@ pub fn bind(listeners: &[model::Listener], workers: NonZeroUsize) -> Result<Boun
         let sockets = listen::bind(listener.address, workers)?;
         let address = sockets.first().and_then(|socket| socket.local_addr().ok());
         bound.addresses.push(address.unwrap_or(listener.address));
-        for (seat, socket) in bound.sockets.iter_mut().zip(sockets) {
-            seat.push(socket);
+        for (kit, socket) in bound.sockets.iter_mut().zip(sockets) {
+            kit.push(socket);
         }
     }
     Ok(bound)
@@ -134,7 +134,7 @@ impl Bound {
         for (index, (sockets, handed)) in self.sockets.into_iter().zip(hands).enumerate() {
             let (control, controls) = mpsc::unbounded_channel();
             let common = Common::new();
-            let seat = Seat {
+            let kit = Kit {
                 index,
                 sockets,
                 common: Arc::clone(&common),
@@ -145,7 +145,7 @@ impl Bound {
                 gateway: Arc::clone(gateway),
                 access: log.and_then(AccessLog::buffer),
             };
-            let thread = thread::start(seat).map_err(|cause| StartError { index, cause })?;
+            let thread = thread::start(kit).map_err(|cause| StartError { index, cause })?;
             workers.commons.push(common);
             workers.controls.push(control);
             workers.threads.push(thread);

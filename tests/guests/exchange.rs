@@ -169,6 +169,31 @@ fn edits_of_the_request_go_upstream() {
 }
 
 #[test]
+fn several_edits_in_one_are_made_all_or_none() {
+    let upstream = Upstream::echo();
+    let steps = r#"{ set-headers = ["request", [["x-a", "1"], ["x-B", "2"], ["x-a", "3"]]] },
+        { set-headers = ["request", [["x-a", "4"], ["x-c", "5"], ["x-b", "a\nb"]]] },
+        { set-headers = ["request", [["x-c", "6"], ["connection", "x-a"]]] },
+        { set-headers = ["request", [["x-c", "7"], ["x c", "8"]]] },
+        { set-headers = ["response", [["x-c", "9"]]] }, { set-headers = ["request", []] },
+        { set-attributes = [["fact.a", { text = "1" }], ["fact.b", { flag = true }]] },
+        { set-attributes = [["fact.a", { text = "2" }], ["other.b", { flag = true }]] },
+        { attribute = "fact.a" }, { header-all = ["request", "x-a"] }"#;
+    let keys = format!(
+        "allow = {{ attributes = [\"fact.*\"] }}\nsettings = {{ tell = true, request = [{steps}] }}"
+    );
+    let gateway = Stage::of_one_actor(&upstream, &keys).start();
+    let request = Request::get("/act").header("x-a", "0").header("x-a", "00");
+    assert_eq!(gateway.send(&request).status, 200);
+    let told = r#"["ok","syntax","forbidden","syntax","too-late","ok","ok","forbidden","1",["3"]]"#;
+    gateway.log().wait_for_line(|line| line.contains(told));
+    let sent = upstream.only_request();
+    assert_eq!(sent.head.all("x-a").collect::<Vec<_>>(), ["3"]);
+    assert_eq!(sent.header("x-b"), Some("2"));
+    assert_eq!(sent.header("x-c"), None);
+}
+
+#[test]
 fn edits_of_the_response_reach_the_client() {
     let upstream = Upstream::fixed(
         Reply::status(200)

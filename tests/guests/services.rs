@@ -239,6 +239,106 @@ fn limits_of_a_plan_are_taken_and_given_back() {
 }
 
 #[test]
+fn a_charge_takes_key_and_plan_from_the_exchange() {
+    let upstream = Upstream::text("well");
+    let gateway = Stage::new()
+        .lines("[plan.small]\nrate = 0.001\nburst = 3\n[plan.large]\nrate = 0.001\nburst = 30")
+        .upstream("main", upstream.address())
+        .actor(
+            "charges",
+            r#"allow = { interfaces = ["limits"], attributes = ["api-key.id", "plan.id"] }
+            settings = { tell = true, request = [
+                "standing", { charge = ["small", 1] },
+                { set-attribute = ["api-key.id", { number = 7 }] }, { charge = ["small", 1] },
+                { set-attribute = ["api-key.id", { text = "acme" }] }, { charge = ["", 1] },
+                { set-attribute = ["plan.id", { text = "none" }] }, { charge = ["", 1] },
+                { set-attribute = ["plan.id", { text = "small" }] }, { charge = ["", 2] },
+                { charge = ["large", 2] }, { charge = ["", 2] }, { charge = ["", 1] }, "standing",
+            ], response = ["standing"] }"#,
+        )
+        .actor(
+            "asks",
+            r#"allow = { interfaces = ["limits"] }
+            settings = { request = [{ take = ["small", "acme", 0] }, "standing", "report"] }"#,
+        )
+        .actor(
+            "other",
+            r#"allow = { interfaces = ["limits"] }
+            settings = { tell = true, response = ["standing"] }"#,
+        )
+        .route("/act", &["other", "charges", "asks"])
+        .start();
+    let report = gateway.get("/act").json();
+    assert_eq!(report[0]["rate"]["remaining"], 0, "the two share a bucket");
+    assert_eq!(report[1]["rate"], report[0]["rate"]);
+    let told = |filter: &str, what: &str| {
+        let filter = format!("filter=\"{filter}\"");
+        let line = gateway
+            .log()
+            .wait_for_line(|line| line.contains(what) && line.contains(&filter));
+        let json = line.split(what).nth(1).unwrap();
+        let mut values = serde_json::Deserializer::from_str(json).into_iter::<Value>();
+        values.next().unwrap().unwrap()
+    };
+    let request = told("charges", "request gave ");
+    let why = |place: usize| request[place]["uncharged"].as_str().unwrap_or_default();
+    assert_eq!(request[0], json!(null));
+    assert_eq!(
+        [1, 3, 5, 7].map(why),
+        ["no-key", "no-key", "no-plan", "unknown-plan"],
+        "{request}"
+    );
+    let remaining = |place: usize| {
+        (
+            request[place]["allowed"].clone(),
+            request[place]["rate"]["remaining"].clone(),
+        )
+    };
+    assert_eq!(remaining(9), (json!(true), json!(1)));
+    assert_eq!(remaining(10), (json!(true), json!(28)));
+    assert_eq!(remaining(11), (json!(false), json!(1)));
+    assert_eq!(remaining(12), (json!(true), json!(0)));
+    assert_eq!(request[13]["rate"], request[12]["rate"]);
+    // Each place in the chain has its own.
+    assert_eq!(
+        told("charges", "response gave ")[0]["rate"],
+        request[12]["rate"]
+    );
+    assert_eq!(told("other", "response gave "), json!([null]));
+}
+
+#[test]
+fn a_key_becomes_facts_of_the_exchange_or_nothing() {
+    let lines = format!(
+        "[plan.gold]\nrate = 5.0\n[[key]]\nid = \"good\"\nconsumer = \"acme\"\nplan = \"gold\"\ndigest = \"{}\"\nattributes = {{ tier = \"first\" }}",
+        key_digest("open sesame")
+    );
+    let steps = r#"{ identify = "wrong" }, { attribute = "consumer.id" }, { identify = "open sesame" },
+        { attribute = "consumer.id" }, { attribute = "api-key.id" }, { attribute = "plan.id" },
+        { attribute = "api-key.tier" }, { attribute = "auth.method" }"#;
+    let stage = |attributes: &str| {
+        given(
+            Stage::new().lines(&lines),
+            "keys",
+            &format!(", attributes = [{attributes}]"),
+            steps,
+        )
+    };
+    let (_gateway, report) = stage(r#""consumer.*", "api-key.*", "plan.*", "auth.*""#);
+    assert_eq!(
+        report,
+        json!([{ "rejected": "unknown" }, null, "ok", "acme", "good", "gold", "first", "api-key"])
+    );
+    // One of them is not granted: none is set.
+    let (_gateway, report) = stage(r#""consumer.*", "api-key.*", "auth.*""#);
+    assert_eq!(
+        report,
+        json!([{ "rejected": "unknown" }, null,
+            "forbidden", null, null, null, null, null])
+    );
+}
+
+#[test]
 fn a_spent_quota_says_so() {
     let stage = Stage::new().lines("[plan.small]\nquota = { limit = 2, period = \"month\" }");
     let steps = r#"{ take = ["small", "acme", 2] }, { take = ["small", "acme", 1] }"#;

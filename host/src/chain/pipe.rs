@@ -197,9 +197,10 @@ impl Ways<'_> {
         trailers: &mut Option<HeaderMap>,
         last: bool,
     ) -> Result<After, BodyError> {
-        let Some(filter) = self.passage.filter(stage.place) else {
+        let Some(seat) = self.passage.seat(stage.place) else {
             return Ok(After::Forward);
         };
+        let filter = seat.filter();
         let cap = filter.body_cap();
         let mut none = None;
         let call = BodyCall {
@@ -210,7 +211,7 @@ impl Ways<'_> {
             edited: &mut false,
             cap: cap.max(piece_room(cap)),
         };
-        let caller = self.passage.caller(stage.place);
+        let caller = self.passage.caller(stage.place, seat);
         let exchange = self.passage.held.take();
         let (exchange, verdict) = match self.direction {
             Direction::Request => filter.on_request_body(caller, exchange, call),
@@ -233,7 +234,7 @@ impl Ways<'_> {
                 Ok(After::Forward)
             }
             Ok(PieceVerdict::Respond(answer)) => {
-                filter.count(self.passage.worker, |figures| &figures.answers, 1);
+                filter.count(seat.worker(), |figures| &figures.answers, 1);
                 let filter = filter.name().clone();
                 Err(self.refuse(Refusal { answer, filter }))
             }
@@ -248,12 +249,12 @@ impl Ways<'_> {
     }
 
     fn refuse(&self, refusal: Refusal) -> BodyError {
-        *self.passage.body_end.borrow_mut() = Some(BodyEnd::Answer(refusal));
+        self.passage.end_body(BodyEnd::Answer(refusal));
         BodyError::Ended
     }
 
     fn fail(&self, error: RequestError) -> BodyError {
-        *self.passage.body_end.borrow_mut() = Some(BodyEnd::Failed(error));
+        self.passage.end_body(BodyEnd::Failed(error));
         BodyError::Ended
     }
 }

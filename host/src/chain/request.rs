@@ -39,12 +39,13 @@ impl Passage {
     /// A filter failed, or the body that one asked for could not be had.
     pub async fn request(self: &Rc<Self>, body: &mut Body) -> Result<ChainIn, RequestError> {
         let mut stages = Vec::new();
-        for (place, filter) in self.filters() {
+        for (place, seat) in self.seats() {
+            let filter = seat.filter();
             if !filter.phases().request {
                 self.entered.borrow_mut().push(place);
                 continue;
             }
-            let (exchange, verdict) = filter.on_request(self.caller(place), self.held.take());
+            let (exchange, verdict) = filter.on_request(self.caller(place, seat), self.held.take());
             self.held.put(exchange);
             let mode = match verdict {
                 Ok(RequestVerdict::Next(mode)) => mode,
@@ -134,9 +135,10 @@ impl Passage {
             Err(None) => return Err(Code::BodyTooLarge.into()),
             Err(Some(error)) => return self.ended(error).map(Met::Answered),
         };
-        let Some(filter) = self.filter(place) else {
+        let Some(seat) = self.seat(place) else {
             return Err(Code::Internal.into());
         };
+        let filter = seat.filter();
         let mut edited = false;
         let call = BodyCall {
             piece: &mut piece,
@@ -147,7 +149,7 @@ impl Passage {
             cap: filter.body_cap(),
         };
         let exchange = self.held.take();
-        let (exchange, verdict) = filter.on_request_body(self.caller(place), exchange, call);
+        let (exchange, verdict) = filter.on_request_body(self.caller(place, seat), exchange, call);
         self.held.put(exchange);
         match verdict {
             Ok(PieceVerdict::Next | PieceVerdict::More | PieceVerdict::Done) => {
@@ -158,7 +160,7 @@ impl Passage {
                 Ok(Met::Passed)
             }
             Ok(PieceVerdict::Respond(answer)) => {
-                filter.count(self.worker, |figures| &figures.answers, 1);
+                filter.count(seat.worker(), |figures| &figures.answers, 1);
                 let filter = filter.name().clone();
                 Ok(Met::Answered(Refusal { answer, filter }))
             }

@@ -34,13 +34,15 @@ impl Passage {
             stages: Vec::new(),
         };
         for place in entered.into_iter().rev() {
-            let Some(filter) = self.filter(place) else {
+            let Some(seat) = self.seat(place) else {
                 continue;
             };
+            let filter = seat.filter();
             if !filter.phases().response {
                 continue;
             }
-            let (exchange, verdict) = filter.on_response(self.caller(place), self.held.take());
+            let (exchange, verdict) =
+                filter.on_response(self.caller(place, seat), self.held.take());
             self.held.put(exchange);
             let turned = match verdict {
                 Ok(ResponseVerdict::Next(mode)) => self.meet(place, mode, &mut back).await,
@@ -108,9 +110,10 @@ impl Passage {
                 None => Turn::Error(RequestError::caused(Code::ResponseBroken, error)),
             },
         })?;
-        let Some(filter) = self.filter(place) else {
+        let Some(seat) = self.seat(place) else {
             return Ok(piece.into_bytes().into());
         };
+        let filter = seat.filter();
         let mut edited = false;
         let call = BodyCall {
             piece: &mut piece,
@@ -121,7 +124,7 @@ impl Passage {
             cap: filter.body_cap(),
         };
         let exchange = self.held.take();
-        let (exchange, verdict) = filter.on_response_body(self.caller(place), exchange, call);
+        let (exchange, verdict) = filter.on_response_body(self.caller(place, seat), exchange, call);
         self.held.put(exchange);
         if edited {
             self.reframed(Direction::Response);
@@ -131,7 +134,7 @@ impl Passage {
                 Ok(self.whole_body(Direction::Response, piece, trailers))
             }
             Ok(PieceVerdict::Respond(answer)) => {
-                filter.count(self.worker, |figures| &figures.answers, 1);
+                filter.count(seat.worker(), |figures| &figures.answers, 1);
                 let filter = filter.name().clone();
                 Err(Turn::Answer(Refusal { answer, filter }))
             }
@@ -174,7 +177,7 @@ fn has_body(exchange: &Exchange) -> bool {
 
 /// Make a filter's answer the response. An empty body on an error status is worded by the host.
 fn put_refusal(exchange: &mut Exchange, refusal: Refusal, style: Style) -> Body {
-    let answer = refusal.answer;
+    let answer = *refusal.answer;
     let mut headers = answer.headers;
     let mut body = answer.body;
     if body.is_empty() && answer.status.as_u16() >= 400 {

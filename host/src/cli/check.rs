@@ -71,8 +71,7 @@ fn describe(path: &Path, gateway: &Gateway, workers: NonZeroUsize) {
     }
     for route in &gateway.routes {
         let filters: Vec<_> = route
-            .chain
-            .filters()
+            .filters
             .iter()
             .map(|filter| &**filter.name())
             .collect();

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use crate::chain::{Cause, Chain, Misorder, check_order};
+use crate::chain::{Cause, Misorder, check_order};
 use crate::config::{self, Config, Problems};
 use crate::route::{MethodMatch, Part, RouteSpec, Router};
 use crate::wasm::Filter;
 
-/// A chain for each route. An order in which a filter does not get what it requires is an error
+/// The filters of each route. An order in which a filter does not get what it requires is an error
 /// at its word in the list.
 pub fn build(
     config: &Config,
     filters: &[Option<Arc<Filter>>],
     problems: &mut Problems,
-) -> Vec<Arc<Chain>> {
+) -> Vec<Vec<Arc<Filter>>> {
     let chain = |route: &config::Route| {
         let references = route.filters.iter();
         let loaded: Option<Vec<_>> = references
@@ -28,7 +28,7 @@ pub fn build(
         for misorder in check_order(&facts) {
             report(route, &loaded, &misorder, problems);
         }
-        Arc::new(Chain::new(loaded))
+        loaded
     };
     config.routes.iter().map(chain).collect()
 }

@@ -73,6 +73,7 @@ fn exchange(connection: &ClientConnection, parts: Parts) -> Exchange {
         attributes: Default::default(),
         notes: Default::default(),
         tickets: Default::default(),
+        standings: Default::default(),
         hint: Default::default(),
         outcome: Default::default(),
     }

@@ -32,7 +32,7 @@ const CUT_GRACE: Duration = Duration::from_secs(1);
 const STACK: usize = 4 * 1024 * 1024;
 
 /// All that a worker's thread begins with.
-pub struct Seat {
+pub struct Kit {
     /// Its place among the workers.
     pub index: usize,
     /// Its sockets, in the order of the listeners.
@@ -63,9 +63,9 @@ pub struct Handed {
 }
 
 /// Start the thread. `Err`: it, or its runtime, could not be made.
-pub fn start(seat: Seat) -> io::Result<JoinHandle<Drained>> {
+pub fn start(kit: Kit) -> io::Result<JoinHandle<Drained>> {
     let (told, heard) = std::sync::mpsc::sync_channel(1);
-    let name = format!("worker-{}", seat.index);
+    let name = format!("worker-{}", kit.index);
     let thread = std::thread::Builder::new()
         .name(name)
         .stack_size(STACK)
@@ -79,7 +79,7 @@ pub fn start(seat: Seat) -> io::Result<JoinHandle<Drained>> {
             };
             // Whoever started this waits for it.
             let _ = told.send(outcome);
-            runtime.map_or_else(Drained::default, |runtime| runtime.block_on(work(seat)))
+            runtime.map_or_else(Drained::default, |runtime| runtime.block_on(work(kit)))
         })?;
     heard
         .recv()
@@ -97,30 +97,25 @@ struct Floor {
 }
 
 /// A worker's life.
-async fn work(seat: Seat) -> Drained {
-    let generation = Generation::new(seat.gateway);
+async fn work(kit: Kit) -> Drained {
+    let generation = Generation::new(kit.gateway, kit.index);
     let floor = Rc::new(Floor {
-        worker: Rc::new(Worker::new(
-            seat.index,
-            seat.common,
-            generation,
-            seat.access,
-        )),
+        worker: Rc::new(Worker::new(kit.index, kit.common, generation, kit.access)),
         connections: Rc::default(),
-        loads: seat.loads,
-        handers: seat.handers,
+        loads: kit.loads,
+        handers: kit.handers,
         stop: Notify::new(),
     });
     let watching = connections::watch(Rc::clone(&floor.worker), Rc::clone(&floor.connections));
     let watching = spawn_local(watching);
     let worker = Rc::clone(&floor.worker);
     let logging = spawn_local(async move { worker.after.run().await });
-    let taking = spawn_local(take(Rc::clone(&floor), seat.handed));
-    let accepting = seat.sockets.into_iter().enumerate();
+    let taking = spawn_local(take(Rc::clone(&floor), kit.handed));
+    let accepting = kit.sockets.into_iter().enumerate();
     let accepting: Vec<_> = accepting
         .map(|(listener, socket)| spawn_local(accept(Rc::clone(&floor), listener, socket)))
         .collect();
-    let limit = obey(&floor, seat.controls).await;
+    let limit = obey(&floor, kit.controls).await;
     floor.worker.draining.set(true);
     floor.stop.notify_waiters();
     for task in accepting {
@@ -141,7 +136,9 @@ async fn obey(floor: &Floor, mut controls: mpsc::UnboundedReceiver<Control>) -> 
     loop {
         match controls.recv().await {
             Some(Control::Use(gateway, done)) => {
-                floor.worker.put_in_use(Generation::new(gateway));
+                floor
+                    .worker
+                    .put_in_use(Generation::new(gateway, floor.worker.index));
                 // Whoever asked may have stopped waiting.
                 let _ = done.send(());
             }

@@ -35,6 +35,7 @@ mod counter;
 mod local;
 mod period;
 mod plan;
+mod standing;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ mod usage;
 pub use local::{DEFAULT_MAX_COUNTERS, LocalLimits};
 pub use period::Period;
 pub use plan::{EnrolledPlan, Plan, PlanError, Plans, Quota, Rate, Scope};
+pub use standing::{Standing, Standings};
 pub use ticket::{Ticket, Tickets};
 pub use time::{Clock, Timestamp};
 

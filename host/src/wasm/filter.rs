@@ -16,7 +16,7 @@ use super::failure::CallFailure;
 use super::grants::{Grants, HostInterface};
 use super::instance::{BodyCall, Call, Called, Exports, Instance};
 use super::memory::MemoryAccount;
-use super::pool::Spares;
+use super::pool::{Seat, Spares};
 use super::services::{FilterServices, Services};
 use super::state::State;
 use super::verdict::{BodyMode, PieceVerdict, RequestVerdict, ResponseVerdict};
@@ -138,8 +138,8 @@ impl fmt::Debug for Filter {
 /// Who calls, and from where.
 #[derive(Debug, Clone, Copy)]
 pub struct Caller<'a> {
-    /// The worker's index: each has its own instances.
-    pub worker: usize,
+    /// The worker's seat: it has the instance.
+    pub seat: &'a Seat,
     /// The filter's place in the chain.
     pub place: u16,
     /// Keys, plans and secrets of the exchange's configuration.
@@ -247,7 +247,7 @@ impl Filter {
         let verdict = verdict.map(|verdict| match verdict {
             RequestVerdict::Next(mode) => RequestVerdict::Next(self.capped(mode)),
             RequestVerdict::Respond(answer) => {
-                self.count(caller.worker, |figures| &figures.answers, 1);
+                self.count(caller.seat.worker(), |figures| &figures.answers, 1);
                 RequestVerdict::Respond(answer)
             }
         });
@@ -264,7 +264,7 @@ impl Filter {
         let verdict = verdict.map(|verdict| match verdict {
             ResponseVerdict::Next(mode) => ResponseVerdict::Next(self.capped(mode)),
             ResponseVerdict::Replace(answer) => {
-                self.count(caller.worker, |figures| &figures.answers, 1);
+                self.count(caller.seat.worker(), |figures| &figures.answers, 1);
                 ResponseVerdict::Replace(answer)
             }
         });
@@ -329,17 +329,17 @@ impl Filter {
     ) -> Called<V> {
         let permit = self.breaker.permit(monotonic_nanos);
         if permit == Permit::Suspended {
-            self.count(caller.worker, |figures| &figures.suspended, 1);
+            self.count(caller.seat.worker(), |figures| &figures.suspended, 1);
             return (exchange, Err(CallFailure::Suspended));
         }
-        let mut instance = match self.check_out(caller.worker) {
+        let mut instance = match self.check_out(caller.seat) {
             Ok(instance) => instance,
             Err(failure) => {
-                self.failed(caller.worker, permit, &exchange, &failure);
+                self.failed(caller.seat.worker(), permit, &exchange, &failure);
                 return (exchange, Err(failure));
             }
         };
-        let count = self.count(caller.worker, |figures| &figures.calls, 1);
+        let count = self.count(caller.seat.worker(), |figures| &figures.calls, 1);
         let sampled = count.is_multiple_of(SAMPLE).then(Instant::now);
         let call = Call {
             exchange,
@@ -352,12 +352,12 @@ impl Filter {
                 if self.breaker.succeeded(permit) {
                     tracing::info!(filter = &*self.name, "the filter works again");
                 }
-                self.check_in(caller.worker, instance, sampled);
+                self.check_in(caller.seat, instance, sampled);
                 (exchange, Ok(verdict))
             }
             Err(failure) => {
-                self.give_up(caller.worker, instance);
-                self.failed(caller.worker, permit, &exchange, &failure);
+                self.give_up(caller.seat.worker(), instance);
+                self.failed(caller.seat.worker(), permit, &exchange, &failure);
                 (exchange, Err(failure))
             }
         }
@@ -371,9 +371,9 @@ impl Filter {
         }
     }
 
-    fn check_out(&self, worker: usize) -> Result<Box<Instance>, CallFailure> {
+    fn check_out(&self, seat: &Seat) -> Result<Box<Instance>, CallFailure> {
         match self.isolation {
-            Isolation::Shared => match self.spares.take(worker) {
+            Isolation::Shared => match seat.take() {
                 Some(instance) => Ok(instance),
                 None => self.start_instance(),
             },
@@ -381,20 +381,20 @@ impl Filter {
         }
     }
 
-    fn check_in(&self, worker: usize, instance: Box<Instance>, sampled: Option<Instant>) {
+    fn check_in(&self, seat: &Seat, instance: Box<Instance>, sampled: Option<Instant>) {
         let mut fit =
             self.isolation == Isolation::Shared && instance.is_fit(self.bounds.recycle_growth);
         if let Some(began) = sampled {
             let now = Instant::now();
             let nanos = u64::try_from((now - began).as_nanos()).unwrap_or(u64::MAX);
             let nanos = nanos.saturating_mul(SAMPLE);
-            self.count(worker, |figures| &figures.nanos, nanos);
+            self.count(seat.worker(), |figures| &figures.nanos, nanos);
             fit &= instance.age(now) <= self.bounds.recycle_age;
         }
         if fit {
-            self.spares.put(worker, instance);
+            seat.keep(instance);
         } else {
-            self.give_up(worker, instance);
+            self.give_up(seat.worker(), instance);
         }
     }
 

@@ -6,7 +6,9 @@
 
 mod cache;
 mod crypto;
-pub(super) mod exchange;
+pub(super) mod edit;
+mod exchange;
+pub(super) mod hot;
 mod keys;
 mod limits;
 mod log;

@@ -9,6 +9,7 @@ use super::bindings::{cache, crypto, exchange, keys, limits, log, metrics, types
 use super::component::CompiledComponent;
 use super::engine::FilterEngine;
 use super::grants::{Grants, HostInterface};
+use super::host::hot;
 use super::state::State;
 use super::wasi;
 
@@ -36,6 +37,7 @@ pub fn link(
     types::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     exchange::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    hot::link(&mut linker)?;
     let mut denied = Vec::new();
     for interface in component.interfaces() {
         if grants.interface(*interface) {

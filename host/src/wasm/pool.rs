@@ -1,10 +1,14 @@
-//! Instances that are not in use: each worker's own, last in first out, and the thread that makes
-//! new ones so that no worker has to.
+//! Instances that are not in use: each worker's own, and the thread that makes new ones so that no
+//! worker has to.
 //!
 //! A worker runs one guest call at a time, so it needs one instance of a filter and one spare for
-//! the moment that the first is given up. Its list is behind a lock that only it and the
-//! instance maker take; a worker holds it for one push or pop.
+//! the moment that the first is given up. The one that works stays with the worker, on its
+//! [`Seat`], where nobody else reaches: a call takes no lock and touches no shared memory. The
+//! spare is in a list behind a lock that only its worker and the instance maker take, for one push
+//! or pop.
 
+use std::cell::Cell;
+use std::fmt;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -87,9 +91,9 @@ impl Spares {
         }
     }
 
-    /// The instance that this worker used last.
+    /// A spare instance of this worker.
     #[must_use]
-    pub fn take(&self, worker: usize) -> Option<Box<Instance>> {
+    fn take(&self, worker: usize) -> Option<Box<Instance>> {
         self.lists.get(worker)?.lock().pop()
     }
 
@@ -121,6 +125,70 @@ impl Spares {
         self.lists
             .get(worker)
             .is_none_or(|list| list.lock().len() >= INSTANCES_PER_WORKER)
+    }
+}
+
+/// One worker's use of a filter, shared by all of its chains that name the filter.
+pub struct Seat {
+    filter: Arc<Filter>,
+    worker: usize,
+    /// The instance that worked last.
+    instance: Cell<Option<Box<Instance>>>,
+}
+
+impl Seat {
+    /// A seat without an instance.
+    #[must_use]
+    pub fn new(filter: Arc<Filter>, worker: usize) -> Self {
+        Self {
+            filter,
+            worker,
+            instance: Cell::new(None),
+        }
+    }
+
+    /// Whose it is.
+    #[must_use]
+    pub fn filter(&self) -> &Arc<Filter> {
+        &self.filter
+    }
+
+    /// The worker's index.
+    #[must_use]
+    pub fn worker(&self) -> usize {
+        self.worker
+    }
+
+    /// The instance that worked last, else the worker's spare.
+    #[must_use]
+    pub fn take(&self) -> Option<Box<Instance>> {
+        match self.instance.take() {
+            Some(instance) => Some(instance),
+            None => self.filter.spares.take(self.worker),
+        }
+    }
+
+    /// Keep an instance for the next call.
+    pub fn keep(&self, instance: Box<Instance>) {
+        self.instance.set(Some(instance));
+    }
+}
+
+/// The filter may be in use by the next configuration too: its instance is not lost.
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(instance) = self.instance.take() {
+            self.filter.spares.put(self.worker, instance);
+        }
+    }
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Seat")
+            .field("filter", &self.filter)
+            .field("worker", &self.worker)
+            .finish_non_exhaustive()
     }
 }
 

@@ -17,6 +17,7 @@ use wasmtime::component::ResourceTable;
 use super::cpu::CpuLimit;
 use super::grants::Grants;
 use super::memory::MemoryAccount;
+use super::names::FieldNames;
 use super::output::Output;
 use super::piece::Piece;
 use super::services::{FilterServices, Services};
@@ -121,6 +122,8 @@ pub struct State {
     pub account: Account,
     /// Undoes the running phase.
     journal: Vec<Undo>,
+    /// Field names that the filter used before.
+    pub names: FieldNames,
     /// Whether the running phase edited the piece.
     pub piece_edited: bool,
     /// The instance's linear memory.
@@ -143,7 +146,7 @@ pub enum Undo {
         /// Its name.
         name: HeaderName,
         /// What it held.
-        values: SmallVec<[HeaderValue; 1]>,
+        values: Values,
     },
     /// The method.
     Method(Method),
@@ -158,6 +161,9 @@ pub enum Undo {
     /// The piece, as it was before the first edit.
     Piece(Piece),
 }
+
+/// The values of one field.
+pub type Values = SmallVec<[HeaderValue; 1]>;
 
 /// Which fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,6 +202,7 @@ impl State {
             trailers: None,
             account: Account::new(),
             journal: Vec::new(),
+            names: FieldNames::default(),
             piece_edited: false,
             memory,
             cpu,

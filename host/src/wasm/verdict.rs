@@ -13,7 +13,7 @@ use super::bindings::types::{
     ResponseVerdict as WitResponseVerdict, RouteHint,
 };
 use super::failure::CallFailure;
-use super::host::exchange::parse_name;
+use super::host::edit::parse_name;
 use super::state::{MAX_FIELDS, MAX_HEAD, State};
 
 /// How a body is to meet the filter.
@@ -33,7 +33,7 @@ pub enum RequestVerdict {
     /// Go on.
     Next(BodyMode),
     /// Answer with this.
-    Respond(Answer),
+    Respond(Box<Answer>),
 }
 
 /// The verdict of the response phase.
@@ -42,7 +42,7 @@ pub enum ResponseVerdict {
     /// Go on.
     Next(BodyMode),
     /// Put this in the place of the response.
-    Replace(Answer),
+    Replace(Box<Answer>),
 }
 
 /// The verdict of a body phase.
@@ -55,7 +55,7 @@ pub enum PieceVerdict {
     /// Forward it and everything after it.
     Done,
     /// Answer with this.
-    Respond(Answer),
+    Respond(Box<Answer>),
 }
 
 /// A response that a filter made.
@@ -160,7 +160,7 @@ fn take_hint(hint: RouteHint, state: &mut State) -> Result<(), CallFailure> {
     Ok(())
 }
 
-fn answer(response: LocalResponse) -> Result<Answer, CallFailure> {
+fn answer(response: LocalResponse) -> Result<Box<Answer>, CallFailure> {
     let (200..=599, Ok(status)) = (response.status, StatusCode::from_u16(response.status)) else {
         let text = format!("status {} is not in 200 to 599", response.status);
         return Err(CallFailure::Verdict(text));
@@ -189,12 +189,12 @@ fn answer(response: LocalResponse) -> Result<Answer, CallFailure> {
     } else {
         "refused".to_owned()
     };
-    Ok(Answer {
+    Ok(Box::new(Answer {
         status,
         headers,
         body: response.body.into(),
         reason,
-    })
+    }))
 }
 
 /// A name of the filter's making, for the log: short, and no line end in it.

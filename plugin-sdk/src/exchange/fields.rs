@@ -59,6 +59,18 @@ macro_rules! fields {
                 exchange::set_header($message, name, value.as_ref())
             }
 
+            /// Sets several fields in one crossing: all of them, or none.
+            ///
+            /// # Errors
+            /// Why the gateway refused the edit.
+            #[inline]
+            pub fn set_headers(
+                &mut self,
+                fields: &[(&str, &[u8])],
+            ) -> Result<(), $crate::EditError> {
+                exchange::set_headers($message, fields)
+            }
+
             /// Adds a value after those present.
             ///
             /// # Errors

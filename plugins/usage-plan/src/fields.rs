@@ -3,24 +3,29 @@
 //!
 //! Written by hand and not with `format!`: they are made for every answer.
 
-use crate::standing::{Part, Standing};
+use windlass_plugin_sdk::host::limits::{Level, Levels};
 
 /// The largest integer of a structured field (RFC 9651, section 3.3.1).
 const LARGEST: u64 = 999_999_999_999_999;
 
+/// Whether there is nothing to tell: the plan bounds nothing.
+pub fn is_empty(standing: &Levels) -> bool {
+    standing.rate.is_none() && standing.quota.is_none()
+}
+
 /// What may be used: `"rate";q=10;w=2, "quota";q=1000;w=86400`.
-pub fn policy(standing: &Standing) -> Vec<u8> {
-    list(standing, |part| {
-        [(";q=", part.limit), (";w=", seconds(part.window_ms))]
+pub fn policy(standing: &Levels) -> Vec<u8> {
+    list(standing, |level| {
+        [(";q=", level.limit), (";w=", seconds(level.window_ms))]
     })
 }
 
 /// What is left: `"rate";r=9;t=1, "quota";r=10;t=5000`.
-pub fn limit(standing: &Standing) -> Vec<u8> {
-    list(standing, |part| {
+pub fn limit(standing: &Levels) -> Vec<u8> {
+    list(standing, |level| {
         [
-            (";r=", part.remaining),
-            (";t=", whole_seconds(part.reset_ms)),
+            (";r=", level.remaining),
+            (";t=", whole_seconds(level.reset_ms)),
         ]
     })
 }
@@ -34,15 +39,15 @@ fn whole_seconds(milliseconds: u64) -> u64 {
     milliseconds.div_ceil(1_000)
 }
 
-fn list(standing: &Standing, parameters: impl Fn(Part) -> [(&'static str, u64); 2]) -> Vec<u8> {
+fn list(standing: &Levels, parameters: impl Fn(Level) -> [(&'static str, u64); 2]) -> Vec<u8> {
     let mut text = Vec::with_capacity(96);
-    for (name, part) in [("\"rate\"", standing.rate), ("\"quota\"", standing.quota)] {
-        let Some(part) = part else { continue };
+    for (name, level) in [("\"rate\"", standing.rate), ("\"quota\"", standing.quota)] {
+        let Some(level) = level else { continue };
         if !text.is_empty() {
             text.extend_from_slice(b", ");
         }
         text.extend_from_slice(name.as_bytes());
-        for (key, number) in parameters(part) {
+        for (key, number) in parameters(level) {
             text.extend_from_slice(key.as_bytes());
             push_number(&mut text, number.min(LARGEST));
         }
@@ -66,21 +71,21 @@ fn push_number(text: &mut Vec<u8>, mut number: u64) {
 mod tests {
     use super::*;
 
-    const RATE: Part = Part {
+    const RATE: Level = Level {
         limit: 10,
         remaining: 9,
         window_ms: 2_000,
         reset_ms: 200,
     };
-    const QUOTA: Part = Part {
+    const QUOTA: Level = Level {
         limit: 1_000,
         remaining: 10,
         window_ms: 86_400_000,
         reset_ms: 4_999_001,
     };
 
-    fn texts(rate: Option<Part>, quota: Option<Part>) -> (String, String) {
-        let standing = Standing { rate, quota };
+    fn texts(rate: Option<Level>, quota: Option<Level>) -> (String, String) {
+        let standing = Levels { rate, quota };
         let text = |bytes| String::from_utf8(bytes).expect("a field is text");
         (text(policy(&standing)), text(limit(&standing)))
     }
@@ -101,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_full_bucket_resets_now_and_a_short_window_is_a_second() {
-        let full = Part {
+        let full = Level {
             remaining: 10,
             window_ms: 100,
             reset_ms: 0,
@@ -123,7 +128,7 @@ mod tests {
 
     #[test]
     fn no_number_leaves_the_range_of_a_structured_field() {
-        let vast = Part {
+        let vast = Level {
             limit: u64::MAX,
             remaining: u64::MAX,
             window_ms: u64::MAX,

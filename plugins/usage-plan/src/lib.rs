@@ -7,16 +7,11 @@
 
 mod fields;
 mod settings;
-mod standing;
 
 use settings::{Settings, WithoutPlan};
-use standing::Standing;
-use windlass_plugin_sdk::host::limits::{self, Bound, Decision};
+use windlass_plugin_sdk::host::limits::{self, Bound, Decision, Levels, Uncharged};
 use windlass_plugin_sdk::host::log;
 use windlass_plugin_sdk::prelude::*;
-
-/// The note that takes the standing from the request phase to the response phase.
-const STANDING: &str = "standing";
 
 struct UsagePlan {
     plan: Option<String>,
@@ -45,44 +40,38 @@ impl Filter for UsagePlan {
 
 impl OnRequest for UsagePlan {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
-        let attributes = request.attributes();
-        let key = attributes.text("api-key.id").ok_or_else(|| {
-            Failure::new("missing_attribute", "no text in the attribute `api-key.id`")
-        })?;
-        let named;
-        let plan = match &self.plan {
-            Some(plan) => plan,
-            None => match attributes.text("plan.id") {
-                Some(plan) => {
-                    named = plan;
-                    &named
-                }
-                None => return Ok(self.without_plan.verdict()),
-            },
+        let decision = match limits::charge(self.plan.as_deref(), self.cost) {
+            Ok(decision) => decision,
+            Err(Uncharged::NoKey) => {
+                let detail = "no text in the attribute `api-key.id`";
+                return Err(Failure::new("missing_attribute", detail));
+            }
+            Err(Uncharged::NoPlan) => return Ok(self.without_plan.verdict()),
+            Err(Uncharged::UnknownPlan) => {
+                let named = self.plan.clone();
+                let plan = named.or_else(|| request.attributes().text("plan.id"));
+                let plan = plan.unwrap_or_default();
+                log::error("there is no such usage plan", &[("plan", &plan)]);
+                return Ok(no_usage_plan());
+            }
         };
-        let Some(decision) = limits::take(plan, &key, self.cost) else {
-            log::error("there is no such usage plan", &[("plan", plan)]);
-            return Ok(no_usage_plan());
-        };
-        let standing = Standing::of(&decision);
-        if !decision.allowed {
-            return Ok(refuse(&decision, self.headers.then_some(&standing)).into());
+        if decision.allowed {
+            return Ok(RequestVerdict::NEXT);
         }
-        if self.headers && !standing.is_empty() {
-            request.notes().set(STANDING, standing.to_bytes())?;
-        }
-        Ok(RequestVerdict::NEXT)
+        Ok(refuse(&decision, self.headers).into())
     }
 }
 
 impl OnResponse for UsagePlan {
     fn on_response(&self, response: &mut Response) -> Result<ResponseVerdict, Failure> {
         if self.headers
-            && let Some(note) = response.notes().get(STANDING)
-            && let Some(standing) = Standing::from_bytes(&note)
+            && let Some(standing) = limits::standing()
+            && !fields::is_empty(&standing)
         {
-            response.set_header("ratelimit-policy", fields::policy(&standing))?;
-            response.set_header("ratelimit", fields::limit(&standing))?;
+            response.set_headers(&[
+                ("ratelimit-policy", &fields::policy(&standing)),
+                ("ratelimit", &fields::limit(&standing)),
+            ])?;
         }
         Ok(ResponseVerdict::NEXT)
     }
@@ -101,8 +90,8 @@ fn no_usage_plan() -> RequestVerdict {
     LocalResponse::new(403, "no_usage_plan").into()
 }
 
-/// The refusal of a decision that is not allowed, with the fields of `standing` if given.
-fn refuse(decision: &Decision, standing: Option<&Standing>) -> LocalResponse {
+/// The refusal of a decision that is not allowed; `headers`: it says what is left.
+fn refuse(decision: &Decision, headers: bool) -> LocalResponse {
     let (status, reason) = match decision.refused_by {
         Some(Bound::Quota) => (429, "quota_spent"),
         Some(Bound::Method | Bound::Plan | Bound::Route | Bound::Gateway) => (429, "throttled"),
@@ -112,12 +101,14 @@ fn refuse(decision: &Decision, standing: Option<&Standing>) -> LocalResponse {
         "retry-after",
         fields::seconds(decision.retry_after_ms).to_string(),
     );
-    if let Some(standing) = standing
-        && !standing.is_empty()
-    {
+    let standing = Levels {
+        rate: decision.rate,
+        quota: decision.quota,
+    };
+    if headers && !fields::is_empty(&standing) {
         refusal = refusal
-            .header("ratelimit-policy", fields::policy(standing))
-            .header("ratelimit", fields::limit(standing));
+            .header("ratelimit-policy", fields::policy(&standing))
+            .header("ratelimit", fields::limit(&standing));
     }
     refusal
 }
@@ -147,8 +138,7 @@ mod tests {
     }
 
     fn answer(decision: &Decision, headers: bool) -> (u16, String, Vec<(String, String)>) {
-        let standing = Standing::of(decision);
-        let refusal = refuse(decision, headers.then_some(&standing));
+        let refusal = refuse(decision, headers);
         let headers = refusal
             .headers
             .into_iter()

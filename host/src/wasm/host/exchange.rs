@@ -1,27 +1,17 @@
 //! `windlass:host/exchange`: the implicit current exchange.
 
 use http::header::Entry;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use smallvec::SmallVec;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use std::borrow::Cow;
 use wasmtime::Result;
 
 use super::super::bindings::exchange::Host;
 use super::super::bindings::types::{AttributeValue as Value, EditError, Message};
 use super::super::piece::Piece;
-use super::super::state::{Head, MAX_FIELDS, MAX_HEAD, Phase, State, Undo};
+use super::super::state::{Head, MAX_HEAD, State, Undo, Values};
+use super::edit::{field_value, parse_target};
 use crate::context::{AttributeValue, Exchange};
 use crate::route;
-
-/// The names of attributes that first-party filters set, so that setting one allocates no name.
-const COMMON_ATTRIBUTES: &[&str] = &[
-    "consumer.id",
-    "api-key.id",
-    "plan.id",
-    "auth.method",
-    "auth.claims",
-];
 
 impl From<Message> for Head {
     fn from(message: Message) -> Self {
@@ -33,151 +23,31 @@ impl From<Message> for Head {
     }
 }
 
-/// Fields that frame a message or belong to one connection: the host's alone (RFC 9110, section
-/// 7.6.1; RFC 9112, section 6). `host` is edited by `set-authority`.
-#[must_use]
-pub fn is_reserved(name: &HeaderName) -> bool {
-    matches!(
-        *name,
-        header::CONNECTION
-            | header::CONTENT_LENGTH
-            | header::HOST
-            | header::EXPECT
-            | header::TE
-            | header::TRAILER
-            | header::TRANSFER_ENCODING
-            | header::UPGRADE
-    ) || matches!(
-        name.as_str(),
-        "keep-alive" | "proxy-connection" | "http2-settings"
-    )
-}
-
-/// Why a filter's field cannot be taken.
-pub fn parse_name(name: &str) -> Result<HeaderName, EditError> {
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::Syntax)?;
-    if is_reserved(&name) {
-        return Err(EditError::Forbidden);
-    }
-    Ok(name)
-}
-
 impl State {
     fn with<R>(&self, read: impl FnOnce(&Exchange) -> R) -> Option<R> {
         self.exchange.as_deref().map(read)
     }
 
-    /// Edit one field of a head: the checks, the journal and the accounts around `edit`.
-    fn edit_field(
-        &mut self,
-        of: Message,
-        name: &str,
-        added: usize,
-        edit: impl FnOnce(&mut HeaderMap, HeaderName),
-    ) -> Result<Result<u32, EditError>> {
-        self.charge_call()?;
-        let head = Head::from(of);
-        let name = match parse_name(name) {
-            Ok(name) => name,
-            Err(error) => return Ok(Err(error)),
-        };
-        if !self.may_edit(head) {
-            return Ok(Err(EditError::TooLate));
-        }
-        self.charge_bytes(added)?;
-        let Some(fields) = self.fields_mut(head) else {
-            return Ok(Err(EditError::TooLate));
-        };
-        let values: SmallVec<[HeaderValue; 1]> = fields.get_all(&name).iter().cloned().collect();
-        if added > 0 && !has_room(fields, added) {
-            return Ok(Err(EditError::TooLarge));
-        }
-        let held = u32::try_from(values.len()).unwrap_or(u32::MAX);
-        edit(fields, name.clone());
-        self.remember(Undo::Field { head, name, values });
-        Ok(Ok(held))
+    /// The first value of a field.
+    pub(super) fn first(&self, of: Message, name: &str) -> Option<&HeaderValue> {
+        self.fields(of.into())?.get(name)
     }
 
-    fn put_attribute(&mut self, name: String, value: Value) -> Result<Result<(), EditError>> {
-        let known = COMMON_ATTRIBUTES.iter().find(|known| **known == name);
-        let name = known.map_or(Cow::Owned(name), |known| Cow::Borrowed(*known));
-        self.put_fact(name, AttributeValue::from(value))
-    }
-
-    /// Set one attribute: the checks, the journal and the accounts.
-    pub(super) fn put_fact(
-        &mut self,
-        name: Cow<'static, str>,
-        value: AttributeValue,
-    ) -> Result<Result<(), EditError>> {
-        if !self.grants.attribute(&name) {
-            return Ok(Err(EditError::Forbidden));
-        }
-        match self.phase {
-            Phase::Idle | Phase::Configure | Phase::Log => return Ok(Err(EditError::TooLate)),
-            Phase::Request
-            | Phase::RequestBody { .. }
-            | Phase::Response
-            | Phase::ResponseBody { .. } => {}
-        }
-        self.charge_bytes(name.len() + value.len())?;
-        let Some(exchange) = self.exchange.as_mut() else {
-            return Ok(Err(EditError::TooLate));
-        };
-        match exchange.attributes.set(name.clone(), value) {
-            Ok(old) => {
-                self.remember(Undo::Attribute(name, old));
-                Ok(Ok(()))
-            }
-            Err(_) => Ok(Err(EditError::TooLarge)),
-        }
-    }
-
-    fn remember_piece(&mut self) {
-        if !self.piece_edited {
-            self.piece_edited = true;
-            let before = self.piece.clone();
-            self.remember(Undo::Piece(before));
-        }
-    }
-
-    fn edit_piece(
-        &mut self,
-        bytes: Vec<u8>,
-        edit: impl FnOnce(&mut Piece, bytes::Bytes),
-    ) -> Result<Result<(), EditError>> {
-        self.charge_call()?;
-        match self.phase {
-            Phase::RequestBody { .. } | Phase::ResponseBody { .. } => {}
-            Phase::Idle | Phase::Configure | Phase::Request | Phase::Response | Phase::Log => {
-                return Ok(Err(EditError::TooLate));
-            }
-        }
-        if self.piece.len().saturating_add(bytes.len() as u64) > self.body_cap {
-            return Ok(Err(EditError::TooLarge));
-        }
-        self.remember_piece();
-        edit(&mut self.piece, bytes.into());
-        Ok(Ok(()))
+    /// An attribute, of a filter or of the host.
+    pub(super) fn fact(&self, name: &str) -> Option<Value> {
+        let exchange = self.exchange.as_deref()?;
+        let set = exchange.attributes.find(name).cloned();
+        set.or_else(|| exchange.host_fact(name)).map(Value::from)
     }
 }
 
-/// Whether a head stays within its bounds when one field of this size is added.
-fn has_room(fields: &HeaderMap, added: usize) -> bool {
-    let held: usize = fields
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
-    held + added + 4 <= MAX_HEAD && fields.len() < MAX_FIELDS
-}
-
-fn text(value: &HeaderValue) -> Option<String> {
+pub(super) fn text(value: &HeaderValue) -> Option<String> {
     std::str::from_utf8(value.as_bytes())
         .ok()
         .map(str::to_owned)
 }
 
-fn octets(value: &HeaderValue) -> Vec<u8> {
+pub(super) fn octets(value: &HeaderValue) -> Vec<u8> {
     value.as_bytes().to_vec()
 }
 
@@ -342,14 +212,12 @@ impl Host for State {
 
     fn header(&mut self, of: Message, name: String) -> Result<Option<Vec<u8>>> {
         self.charge_call()?;
-        let fields = self.fields(of.into());
-        Ok(fields.and_then(|fields| fields.get(name.as_str()).map(octets)))
+        Ok(self.first(of, &name).map(octets))
     }
 
     fn header_text(&mut self, of: Message, name: String) -> Result<Option<String>> {
         self.charge_call()?;
-        let fields = self.fields(of.into());
-        Ok(fields.and_then(|fields| fields.get(name.as_str()).and_then(text)))
+        Ok(self.first(of, &name).and_then(text))
     }
 
     fn header_all(&mut self, of: Message, name: String) -> Result<Vec<Vec<u8>>> {
@@ -403,15 +271,26 @@ impl Host for State {
         name: String,
         value: Vec<u8>,
     ) -> Result<Result<(), EditError>> {
-        let added = name.len() + value.len();
-        let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(value)) else {
-            self.charge_call()?;
-            return Ok(Err(EditError::Syntax));
-        };
-        let edited = self.edit_field(of, &name, added, |fields, name| {
-            fields.insert(name, value);
-        })?;
-        Ok(edited.map(|_| ()))
+        self.charge_call()?;
+        let name = self.field_name(&name);
+        self.set_field(of, name, value)
+    }
+
+    fn set_headers(
+        &mut self,
+        of: Message,
+        fields: Vec<(String, Vec<u8>)>,
+    ) -> Result<Result<(), EditError>> {
+        self.charge_call()?;
+        let before = self.mark();
+        for (name, value) in fields {
+            let name = self.field_name(&name);
+            if let Err(error) = self.set_field(of, name, value)? {
+                self.undo_to(before);
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(()))
     }
 
     fn append_header(
@@ -420,38 +299,36 @@ impl Host for State {
         name: String,
         value: Vec<u8>,
     ) -> Result<Result<(), EditError>> {
-        let added = name.len() + value.len();
-        let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(value)) else {
-            self.charge_call()?;
-            return Ok(Err(EditError::Syntax));
+        self.charge_call()?;
+        let (name, value) = match (self.field_name(&name), field_value(value)) {
+            (Ok(name), Ok(value)) => (name, value),
+            (Err(error), _) | (Ok(_), Err(error)) => return Ok(Err(error)),
         };
-        let edited = self.edit_field(of, &name, added, |fields, name| {
-            fields.append(name, value);
+        let added = name.as_str().len() + value.len();
+        let edited = self.edit_field(of, name, added, |entry| match entry {
+            Entry::Occupied(mut held) => {
+                let before = held.iter().cloned().collect();
+                held.append(value);
+                before
+            }
+            Entry::Vacant(free) => {
+                free.insert(value);
+                Values::new()
+            }
         })?;
         Ok(edited.map(|_| ()))
     }
 
     fn remove_header(&mut self, of: Message, name: String) -> Result<Result<u32, EditError>> {
         self.charge_call()?;
-        let head = Head::from(of);
-        let name = match parse_name(&name) {
+        let name = match self.field_name(&name) {
             Ok(name) => name,
             Err(error) => return Ok(Err(error)),
         };
-        if !self.may_edit(head) {
-            return Ok(Err(EditError::TooLate));
-        }
-        let Some(fields) = self.fields_mut(head) else {
-            return Ok(Err(EditError::TooLate));
-        };
-        let Entry::Occupied(held) = fields.entry(name) else {
-            return Ok(Ok(0));
-        };
-        let (name, values) = held.remove_entry_mult();
-        let values: SmallVec<[HeaderValue; 1]> = values.collect();
-        let count = u32::try_from(values.len()).unwrap_or(u32::MAX);
-        self.remember(Undo::Field { head, name, values });
-        Ok(Ok(count))
+        self.edit_field(of, name, 0, |entry| match entry {
+            Entry::Occupied(held) => held.remove_entry_mult().1.collect(),
+            Entry::Vacant(_) => Values::new(),
+        })
     }
 
     fn read_piece(&mut self, offset: u64, len: u32) -> Result<Vec<u8>> {
@@ -473,14 +350,7 @@ impl Host for State {
 
     fn attribute(&mut self, name: String) -> Result<Option<Value>> {
         self.charge_call()?;
-        let value = self.with(|exchange| {
-            exchange
-                .attributes
-                .find(&name)
-                .cloned()
-                .or_else(|| exchange.host_fact(&name))
-        });
-        Ok(value.flatten().map(Value::from))
+        Ok(self.fact(&name))
     }
 
     fn set_attribute(&mut self, name: String, value: Value) -> Result<Result<(), EditError>> {
@@ -521,24 +391,5 @@ impl Host for State {
             }
             Err(_) => Ok(Err(EditError::TooLarge)),
         }
-    }
-}
-
-/// A target after the path rule; none where it breaks it.
-fn parse_target(text: &str) -> Option<PathAndQuery> {
-    if !text.starts_with('/') || text.contains('#') {
-        return None;
-    }
-    let (path, query) = match text.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (text, None),
-    };
-    let path = route::normalize(path).ok()?;
-    match (path, query) {
-        (Cow::Borrowed(_), _) => {
-            PathAndQuery::from_maybe_shared(bytes::Bytes::copy_from_slice(text.as_bytes())).ok()
-        }
-        (Cow::Owned(path), Some(query)) => format!("{path}?{query}").parse().ok(),
-        (Cow::Owned(path), None) => path.parse().ok(),
     }
 }

@@ -3,9 +3,11 @@
 use wasmtime::Result;
 
 use super::super::bindings::limits::{
-    Bound as WitBound, Decision as WitDecision, Host, Level as WitLevel,
+    Bound as WitBound, Decision as WitDecision, Host, Level as WitLevel, Levels as WitLevels,
+    Uncharged,
 };
 use super::super::state::State;
+use crate::context::{AttributeValue, Exchange};
 use crate::store::limits::{Bound, Decision, Level};
 
 impl From<Bound> for WitBound {
@@ -33,10 +35,15 @@ impl From<Level> for WitLevel {
 }
 
 impl State {
-    /// Keep what a decision took with the exchange, for `give-back`.
+    /// Keep a decision with the exchange: what it took for `give-back`, where its bounds stand for
+    /// `standing`.
     fn keep(&mut self, decision: Decision) -> WitDecision {
+        let place = self.place;
         let ticket = match &mut self.exchange {
-            Some(exchange) => exchange.tickets.keep(decision.ticket),
+            Some(exchange) => {
+                exchange.standings.keep(place, &decision);
+                exchange.tickets.keep(decision.ticket)
+            }
             None => 0,
         };
         WitDecision {
@@ -50,7 +57,38 @@ impl State {
     }
 }
 
+/// An attribute that is text.
+fn text<'a>(exchange: &'a Exchange, name: &str) -> Option<&'a str> {
+    match exchange.attributes.find(name)? {
+        AttributeValue::Text(text) => Some(text),
+        AttributeValue::Number(_) | AttributeValue::Flag(_) | AttributeValue::Bytes(_) => None,
+    }
+}
+
 impl Host for State {
+    fn charge(
+        &mut self,
+        plan: Option<String>,
+        cost: u64,
+    ) -> Result<std::result::Result<WitDecision, Uncharged>> {
+        self.charge_call()?;
+        super::in_phase(self)?;
+        let (Some(services), Some(exchange)) = (&self.services, &self.exchange) else {
+            return Ok(Err(Uncharged::NoKey));
+        };
+        let Some(key) = text(exchange, "api-key.id") else {
+            return Ok(Err(Uncharged::NoKey));
+        };
+        let Some(plan) = plan.as_deref().or_else(|| text(exchange, "plan.id")) else {
+            return Ok(Err(Uncharged::NoPlan));
+        };
+        let Some(plan) = services.plans.find(plan) else {
+            return Ok(Err(Uncharged::UnknownPlan));
+        };
+        let decision = services.limits.take(plan, key, cost, services.clock.now());
+        Ok(Ok(self.keep(decision)))
+    }
+
     fn take(&mut self, plan: String, key: String, cost: u64) -> Result<Option<WitDecision>> {
         self.charge_call()?;
         super::in_phase(self)?;
@@ -94,5 +132,15 @@ impl Host for State {
             services.limits.give_back(ticket);
         }
         Ok(())
+    }
+
+    fn standing(&mut self) -> Result<Option<WitLevels>> {
+        self.charge_call()?;
+        let exchange = self.exchange.as_ref();
+        let standing = exchange.and_then(|exchange| exchange.standings.find(self.place));
+        Ok(standing.map(|standing| WitLevels {
+            rate: standing.rate.map(WitLevel::from),
+            quota: standing.quota.map(WitLevel::from),
+        }))
     }
 }

@@ -11,6 +11,8 @@ use windlass_plugin_sdk::{
     RouteHint,
 };
 
+use windlass_plugin_sdk::host::keys::IdentifyError;
+
 use crate::SeriesHandles;
 use crate::misbehave;
 use crate::settings::{Answer, Fact, Hint, Of, Phase, Step};
@@ -153,6 +155,20 @@ impl Player {
                 let decision = limits::take_inline(key, *cost, *capacity, *refill);
                 self.decision(&decision)
             }
+            Step::Charge(plan, cost) => {
+                let plan = Some(plan.as_str()).filter(|plan| !plan.is_empty());
+                match limits::charge(plan, *cost) {
+                    Ok(decision) => self.decision(&decision),
+                    Err(why) => json!({ "uncharged": why.name() }),
+                }
+            }
+            Step::Standing => match limits::standing() {
+                Some(levels) => json!({
+                    "rate": levels.rate.as_ref().map(level_report),
+                    "quota": levels.quota.as_ref().map(level_report),
+                }),
+                None => Value::Null,
+            },
             Step::GiveBack => {
                 limits::give_back(self.ticket);
                 Value::Null
@@ -162,6 +178,11 @@ impl Player {
                 Value::Null
             }
             Step::FindKey(presented) => key(presented),
+            Step::Identify(presented) => match keys::identify(presented.as_bytes()) {
+                Ok(()) => json!("ok"),
+                Err(IdentifyError::Rejected(why)) => json!({ "rejected": why.name() }),
+                Err(IdentifyError::Attribute(error)) => edited(Err(error)),
+            },
             Step::Digest(hash, data) => {
                 json!(hex(&crypto::digest(self::hash(hash), data.as_bytes())))
             }
@@ -183,23 +204,24 @@ impl Player {
 
     fn decision(&mut self, decision: &limits::Decision) -> Value {
         self.ticket = decision.ticket;
-        let level = |level: &limits::Level| {
-            json!({
-                "limit": level.limit,
-                "remaining": level.remaining,
-                "window": level.window_ms,
-                "reset": level.reset_ms,
-            })
-        };
         json!({
             "allowed": decision.allowed,
             "refused-by": decision.refused_by.map(|bound| format!("{bound:?}")),
             "retry-after": decision.retry_after_ms,
-            "rate": decision.rate.as_ref().map(level),
-            "quota": decision.quota.as_ref().map(level),
+            "rate": decision.rate.as_ref().map(level_report),
+            "quota": decision.quota.as_ref().map(level_report),
             "ticket": decision.ticket != 0,
         })
     }
+}
+
+fn level_report(level: &limits::Level) -> Value {
+    json!({
+        "limit": level.limit,
+        "remaining": level.remaining,
+        "window": level.window_ms,
+        "reset": level.reset_ms,
+    })
 }
 
 fn verdict(step: &Step) -> Option<End> {
@@ -288,6 +310,13 @@ fn edit(step: &Step) -> Option<Value> {
         Step::SetHeader(of, name, value) => {
             edited(exchange::set_header(of.message(), name, value.as_bytes()))
         }
+        Step::SetHeaders(of, fields) => {
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_bytes()))
+                .collect();
+            edited(exchange::set_headers(of.message(), &fields))
+        }
         Step::AppendHeader(of, name, value) => edited(exchange::append_header(
             of.message(),
             name,
@@ -308,6 +337,13 @@ fn edit(step: &Step) -> Option<Value> {
         Step::AppendPiece(text) => edited(exchange::append_piece(text.as_bytes())),
         Step::FloodPiece(size) => edited(exchange::append_piece(&vec![b'x'; *size])),
         Step::SetAttribute(name, fact) => edited(exchange::set_attribute(name, fact.value())),
+        Step::SetAttributes(facts) => {
+            let facts: Vec<_> = facts
+                .iter()
+                .map(|(name, fact)| (name.as_str(), fact.value()))
+                .collect();
+            edited(exchange::set_attributes(&facts))
+        }
         Step::FloodAttributes(count, size) => {
             let value = vec![0; *size];
             first_refusal(*count, |n| {

@@ -156,6 +156,7 @@ pub enum Step {
     Headers(Of),
     HeadersPacked(Of),
     SetHeader(Of, String, String),
+    SetHeaders(Of, Vec<(String, String)>),
     AppendHeader(Of, String, String),
     RemoveHeader(Of, String),
     /// Append so many fields of this many bytes each.
@@ -170,6 +171,7 @@ pub enum Step {
     // Attributes and notes.
     Attribute(String),
     SetAttribute(String, Fact),
+    SetAttributes(Vec<(String, Fact)>),
     /// Set so many attributes `flood.<n>` of this many bytes each.
     FloodAttributes(usize, usize),
     Note(String),
@@ -192,10 +194,14 @@ pub enum Step {
     CacheIncrement(String, i64, u64),
     Take(String, String, u64),
     TakeInline(String, u64, u64, f64),
+    /// Of this plan, or (empty) of the key's own.
+    Charge(String, u64),
+    Standing,
     /// Give back what the last step took.
     GiveBack,
     GiveBackTicket(u64),
     FindKey(String),
+    Identify(String),
     Digest(String, String),
     HmacSign(String, String, String),
     HmacVerify(String, String, String, String),

@@ -1,0 +1,218 @@
+//! Edits of the exchange, as the functions of `windlass:host/exchange` make them: each is checked
+//! as HTTP, counted against the phase's account, and remembered for the undoing.
+
+use std::borrow::Cow;
+
+use http::header::Entry;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use wasmtime::Result;
+
+use super::super::bindings::types::{AttributeValue as Value, EditError, Message};
+use super::super::piece::Piece;
+use super::super::state::{Head, MAX_FIELDS, MAX_HEAD, Phase, State, Undo, Values};
+use crate::context::AttributeValue;
+use crate::route;
+
+/// The names of attributes that first-party filters set, so that setting one allocates no name.
+const COMMON_ATTRIBUTES: &[&str] = &[
+    "consumer.id",
+    "api-key.id",
+    "plan.id",
+    "auth.method",
+    "auth.claims",
+];
+
+/// Fields that frame a message or belong to one connection: the host's alone (RFC 9110, section
+/// 7.6.1; RFC 9112, section 6). `host` is edited by `set-authority`.
+#[must_use]
+pub fn is_reserved(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONNECTION
+            | header::CONTENT_LENGTH
+            | header::HOST
+            | header::EXPECT
+            | header::TE
+            | header::TRAILER
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE
+    ) || matches!(
+        name.as_str(),
+        "keep-alive" | "proxy-connection" | "http2-settings"
+    )
+}
+
+/// Why a filter's field cannot be taken.
+pub fn parse_name(name: &str) -> Result<HeaderName, EditError> {
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::Syntax)?;
+    if is_reserved(&name) {
+        return Err(EditError::Forbidden);
+    }
+    Ok(name)
+}
+
+impl State {
+    /// A field's name as a filter wrote it, if an edit may name it.
+    pub(super) fn field_name(&mut self, name: &str) -> Result<HeaderName, EditError> {
+        match self.names.find(name) {
+            Some(name) => Ok(name),
+            None => self.new_field_name(name),
+        }
+    }
+
+    /// The same for a name that this instance has not used before.
+    pub(super) fn new_field_name(&mut self, name: &str) -> Result<HeaderName, EditError> {
+        let name = parse_name(name)?;
+        self.names.keep(&name);
+        Ok(name)
+    }
+
+    /// Edit one field of a head: the checks, the journal and the accounts around `edit`, which
+    /// gives the values that went.
+    pub(super) fn edit_field(
+        &mut self,
+        of: Message,
+        name: HeaderName,
+        added: usize,
+        edit: impl FnOnce(Entry<'_, HeaderValue>) -> Values,
+    ) -> Result<Result<u32, EditError>> {
+        let head = Head::from(of);
+        if !self.may_edit(head) {
+            return Ok(Err(EditError::TooLate));
+        }
+        self.charge_bytes(added)?;
+        let Some(fields) = self.fields_mut(head) else {
+            return Ok(Err(EditError::TooLate));
+        };
+        if added > 0 && !has_room(fields, added) {
+            return Ok(Err(EditError::TooLarge));
+        }
+        let values = edit(fields.entry(name.clone()));
+        let held = u32::try_from(values.len()).unwrap_or(u32::MAX);
+        self.remember(Undo::Field { head, name, values });
+        Ok(Ok(held))
+    }
+
+    /// Replace every value of a field.
+    pub(super) fn set_field(
+        &mut self,
+        of: Message,
+        name: Result<HeaderName, EditError>,
+        value: Vec<u8>,
+    ) -> Result<Result<(), EditError>> {
+        let (name, value) = match (name, field_value(value)) {
+            (Ok(name), Ok(value)) => (name, value),
+            (Err(error), _) | (Ok(_), Err(error)) => return Ok(Err(error)),
+        };
+        let added = name.as_str().len() + value.len();
+        let edited = self.edit_field(of, name, added, |entry| match entry {
+            Entry::Occupied(mut held) => held.insert_mult(value).collect(),
+            Entry::Vacant(free) => {
+                free.insert(value);
+                Values::new()
+            }
+        })?;
+        Ok(edited.map(|_| ()))
+    }
+
+    pub(super) fn put_attribute(
+        &mut self,
+        name: String,
+        value: Value,
+    ) -> Result<Result<(), EditError>> {
+        let known = COMMON_ATTRIBUTES.iter().find(|known| **known == name);
+        let name = known.map_or(Cow::Owned(name), |known| Cow::Borrowed(*known));
+        self.put_fact(name, AttributeValue::from(value))
+    }
+
+    /// Set one attribute: the checks, the journal and the accounts.
+    pub(super) fn put_fact(
+        &mut self,
+        name: Cow<'static, str>,
+        value: AttributeValue,
+    ) -> Result<Result<(), EditError>> {
+        if !self.grants.attribute(&name) {
+            return Ok(Err(EditError::Forbidden));
+        }
+        match self.phase {
+            Phase::Idle | Phase::Configure | Phase::Log => return Ok(Err(EditError::TooLate)),
+            Phase::Request
+            | Phase::RequestBody { .. }
+            | Phase::Response
+            | Phase::ResponseBody { .. } => {}
+        }
+        self.charge_bytes(name.len() + value.len())?;
+        let Some(exchange) = self.exchange.as_mut() else {
+            return Ok(Err(EditError::TooLate));
+        };
+        match exchange.attributes.set(name.clone(), value) {
+            Ok(old) => {
+                self.remember(Undo::Attribute(name, old));
+                Ok(Ok(()))
+            }
+            Err(_) => Ok(Err(EditError::TooLarge)),
+        }
+    }
+
+    fn remember_piece(&mut self) {
+        if !self.piece_edited {
+            self.piece_edited = true;
+            let before = self.piece.clone();
+            self.remember(Undo::Piece(before));
+        }
+    }
+
+    pub(super) fn edit_piece(
+        &mut self,
+        bytes: Vec<u8>,
+        edit: impl FnOnce(&mut Piece, bytes::Bytes),
+    ) -> Result<Result<(), EditError>> {
+        self.charge_call()?;
+        match self.phase {
+            Phase::RequestBody { .. } | Phase::ResponseBody { .. } => {}
+            Phase::Idle | Phase::Configure | Phase::Request | Phase::Response | Phase::Log => {
+                return Ok(Err(EditError::TooLate));
+            }
+        }
+        if self.piece.len().saturating_add(bytes.len() as u64) > self.body_cap {
+            return Ok(Err(EditError::TooLarge));
+        }
+        self.remember_piece();
+        edit(&mut self.piece, bytes.into());
+        Ok(Ok(()))
+    }
+}
+
+/// Whether a head stays within its bounds when one field of this size is added.
+fn has_room(fields: &HeaderMap, added: usize) -> bool {
+    let held: usize = fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    held + added + 4 <= MAX_HEAD && fields.len() < MAX_FIELDS
+}
+
+/// A value that HTTP can carry (RFC 9110, section 5.5). Taken over, not copied.
+pub(super) fn field_value(value: Vec<u8>) -> Result<HeaderValue, EditError> {
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(value)).map_err(|_| EditError::Syntax)
+}
+
+/// A target after the path rule; none where it breaks it.
+pub(super) fn parse_target(text: &str) -> Option<PathAndQuery> {
+    if !text.starts_with('/') || text.contains('#') {
+        return None;
+    }
+    let (path, query) = match text.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (text, None),
+    };
+    let path = route::normalize(path).ok()?;
+    match (path, query) {
+        (Cow::Borrowed(_), _) => {
+            PathAndQuery::from_maybe_shared(bytes::Bytes::copy_from_slice(text.as_bytes())).ok()
+        }
+        (Cow::Owned(path), Some(query)) => format!("{path}?{query}").parse().ok(),
+        (Cow::Owned(path), None) => path.parse().ok(),
+    }
+}

@@ -1,0 +1,56 @@
+//! The field names that a filter edits: few, and the same for every request.
+//!
+//! To parse a name costs an allocation where HTTP does not define it, and to share it another; an
+//! instance does that once for each name, and clones a count from then on. Deliberately does not
+//! keep what an edit may not name.
+
+use http::HeaderName;
+use smallvec::SmallVec;
+
+/// How many names are kept. A filter that makes up names as it goes pays for those beyond.
+const MAX_NAMES: usize = 32;
+
+/// Names that were good.
+#[derive(Debug, Default)]
+pub struct FieldNames {
+    known: SmallVec<[HeaderName; 4]>,
+}
+
+impl FieldNames {
+    /// The name that was kept for this text: in lower case, as HTTP libraries write it.
+    #[must_use]
+    pub fn find(&self, text: &str) -> Option<HeaderName> {
+        self.known
+            .iter()
+            .find(|name| name.as_str() == text)
+            .cloned()
+    }
+
+    /// Keep a name, while there is room.
+    pub fn keep(&mut self, name: &HeaderName) {
+        if self.known.len() < MAX_NAMES && !self.known.contains(name) {
+            self.known.push(name.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_so_many_names_and_each_once() {
+        let mut names = FieldNames::default();
+        for n in 0..2 * MAX_NAMES {
+            let name = HeaderName::try_from(format!("x-{n}")).unwrap();
+            names.keep(&name);
+            names.keep(&name);
+        }
+        assert_eq!(names.known.len(), MAX_NAMES);
+        assert_eq!(
+            names.find("x-3").as_ref().map(HeaderName::as_str),
+            Some("x-3")
+        );
+        assert!(names.find("x-40").is_none());
+    }
+}
