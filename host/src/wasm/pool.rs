@@ -16,8 +16,11 @@ use std::thread;
 use super::filter::{Filter, Idle};
 use super::instance::Instance;
 
-/// Instances that each worker has at hand: one that works and one spare.
+/// Instances that each worker has at hand: one that works and the spare.
 pub const INSTANCES_PER_WORKER: usize = 2;
+
+/// Of these, what waits in the list while the other works.
+const SPARES_PER_WORKER: usize = 1;
 
 /// Work that waits for the instance maker. When it is full, workers help themselves.
 const QUEUE: usize = 256;
@@ -97,13 +100,13 @@ impl Spares {
         self.lists.get(worker)?.lock().pop()
     }
 
-    /// Give an instance to a worker's list; one too many is dropped.
+    /// Give an instance to a worker's list as its spare; one too many is dropped.
     pub fn put(&self, worker: usize, instance: Box<Instance>) {
         let Some(list) = self.lists.get(worker) else {
             return;
         };
         let mut list = list.lock();
-        if list.len() < INSTANCES_PER_WORKER {
+        if list.len() < SPARES_PER_WORKER {
             list.push(instance);
         }
     }
@@ -124,7 +127,7 @@ impl Spares {
     fn is_full(&self, worker: usize) -> bool {
         self.lists
             .get(worker)
-            .is_none_or(|list| list.lock().len() >= INSTANCES_PER_WORKER)
+            .is_none_or(|list| list.lock().len() >= SPARES_PER_WORKER)
     }
 }
 
@@ -192,16 +195,16 @@ impl fmt::Debug for Seat {
     }
 }
 
-/// Fill all lists of a filter.
+/// Make the first instances of a filter: for each worker, the one that will work, and the spare.
 ///
 /// # Errors
 ///
 /// An instance could not be made.
 pub fn fill(filter: &Arc<Filter>) -> Result<(), super::failure::CallFailure> {
-    for worker in 0..filter.spares.lists.len() {
-        while !filter.spares.is_full(worker) {
+    for list in &filter.spares.lists {
+        for _ in 0..INSTANCES_PER_WORKER {
             let instance = filter.start_instance()?;
-            filter.spares.put(worker, instance);
+            list.lock().push(instance);
         }
     }
     Ok(())
