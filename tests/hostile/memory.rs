@@ -101,13 +101,13 @@ fn an_instance_that_grew_is_given_up() {
     let made = |after: &Metrics| {
         figure(after, "instances_total", "actor") - figure(&before, "instances_total", "actor")
     };
-    // The last one that was given up is replaced a moment after its answer.
+    // Each of the fifty calls uses one up. Two were there before, and up to two are after.
     let after = gateway.metrics_when("the memory to return", |metrics| {
         let back = metrics["windlass_wasm_memory_bytes"] <= before["windlass_wasm_memory_bytes"];
-        back && made(metrics) >= 50.0
+        back && made(metrics) >= 48.0
     });
     let made = made(&after);
-    assert!((50.0..=52.0).contains(&made), "{made} instances");
+    assert!((48.0..=52.0).contains(&made), "{made} instances");
     assert_eq!(figure(&after, "failures_total", "actor"), 0.0);
 }
 
