@@ -53,6 +53,9 @@ impl<T> Watched<T> {
     }
 }
 
+/// Between two questions: who waits leaves the processor to those who work.
+const BETWEEN: Duration = Duration::from_millis(1);
+
 /// Ask again until there is an answer: for what can only be asked, as the gateway's metrics are.
 ///
 /// # Panics
@@ -65,6 +68,6 @@ pub fn until<R>(what: &str, mut ask: impl FnMut() -> Option<R>) -> R {
             return answer;
         }
         assert!(Instant::now() < end, "waited {DEADLINE:?} for {what}");
-        std::thread::yield_now();
+        std::thread::park_timeout(BETWEEN);
     }
 }
