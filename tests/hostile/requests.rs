@@ -426,6 +426,14 @@ fn every_call_of_an_isolated_filter_may_fail_and_its_memory_returns() {
     assert_eq!(figure(&metrics, "failures_total", "actor"), 10.0);
 }
 
+/// Let the clock move on. Milliseconds.
+fn pass(milliseconds: u64) {
+    let end = std::time::Instant::now() + std::time::Duration::from_millis(milliseconds);
+    windlass_tests::wait::until("the clock to move on", || {
+        (std::time::Instant::now() >= end).then_some(())
+    });
+}
+
 #[test]
 fn a_filter_is_held_to_processor_time_and_not_to_the_clock_on_the_wall() {
     let upstream = Upstream::text("well");
@@ -443,11 +451,11 @@ fn a_filter_is_held_to_processor_time_and_not_to_the_clock_on_the_wall() {
     gateway
         .log()
         .wait_from(seen, |line| line.contains("it begins"));
+    // It reads the clock first after that line: stopped before, it would begin to wait when it
+    // goes on.
+    pass(200);
     gateway.signal(rustix::process::Signal::STOP);
-    let until = std::time::Instant::now() + std::time::Duration::from_millis(4100);
-    windlass_tests::wait::until("the clock to move on", || {
-        (std::time::Instant::now() >= until).then_some(())
-    });
+    pass(4100);
     gateway.signal(rustix::process::Signal::CONT);
     assert_eq!(client.read_response().status, 200);
 }
