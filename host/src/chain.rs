@@ -172,11 +172,13 @@ impl Passage {
 
 /// What a failure means for the request: an error, or (`skip`) nothing.
 fn decide(filter: &Filter, failure: CallFailure) -> Result<(), RequestError> {
-    if filter.on_error() == OnError::Skip {
+    // Keys that cannot be told are never skipped: a revoked one would live on.
+    if filter.on_error() == OnError::Skip && !matches!(failure, CallFailure::Keys(_)) {
         return Ok(());
     }
     let code = match failure {
         CallFailure::Suspended => Code::FilterSuspended,
+        CallFailure::Keys(_) => Code::KeysUnavailable,
         CallFailure::MissingAttribute(_) => Code::MissingAttribute,
         CallFailure::Cpu(_)
         | CallFailure::Overdrawn(_)

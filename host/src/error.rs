@@ -117,6 +117,10 @@ codes! {
     FilterSuspended = "filter_suspended", SERVICE_UNAVAILABLE, Gateway, "the request cannot be processed now";
     /// A fact that a filter cannot work without was not set by the filters before it.
     MissingAttribute = "missing_attribute", INTERNAL_SERVER_ERROR, Gateway, "the request could not be processed";
+    /// The store where keys are changed was out of reach for too long: whatever the gateway knows of them may be revoked.
+    KeysUnavailable = "keys_unavailable", SERVICE_UNAVAILABLE, Gateway, "keys cannot be checked now";
+    /// The rate of the route or of the whole gateway gives no more now.
+    Throttled = "throttled", TOO_MANY_REQUESTS, Client, "too many requests";
     /// A fault of the gateway itself.
     Internal = "internal", INTERNAL_SERVER_ERROR, Gateway, "the gateway failed";
     /// No endpoint of the upstream can take the request.

@@ -28,5 +28,6 @@
 pub mod cache;
 pub mod crypto;
 pub mod keys;
+pub mod ledger;
 pub mod limits;
 pub mod secrets;

@@ -57,7 +57,7 @@ fn keys(config: &Config, problems: &mut Problems) -> Option<StaticKeys> {
         let api_key = ApiKey {
             id: key.id.clone(),
             consumer: key.consumer.clone(),
-            plan: plan.map(|plan| plan.name.clone()),
+            plans: plan.map(|plan| plan.name.clone()).into_iter().collect(),
             attributes: attributes
                 .map(|(name, value)| (Arc::from(&**name), Arc::from(&**value)))
                 .collect(),
@@ -103,6 +103,8 @@ fn plans(config: &Config, foundation: &Foundation, problems: &mut Problems) -> O
             },
             offset: quota.offset,
         }),
+        methods: Vec::new(),
+        apis: Vec::new(),
     });
     let now = foundation.clock.now();
     match Plans::enroll(&*foundation.limits, plans, now) {

@@ -27,8 +27,8 @@ pub struct ApiKey {
     pub id: Arc<str>,
     /// Who it was issued to.
     pub consumer: Arc<str>,
-    /// Its usage plan, where it has one.
-    pub plan: Option<Arc<str>>,
+    /// Its usage plans: one at most for each API.
+    pub plans: Box<[Arc<str>]>,
     /// What the operator attached to it.
     pub attributes: Box<[(Arc<str>, Arc<str>)]>,
     /// Whether the operator lets it be used.
@@ -62,6 +62,9 @@ pub enum KeyReject {
     /// Past its end.
     #[error("key has expired")]
     Expired,
+    /// The gateway lost touch with where keys are changed: whatever it knows may be revoked.
+    #[error("keys cannot be told: their store is out of reach")]
+    Unavailable,
 }
 
 /// Where keys are looked up.
@@ -199,7 +202,7 @@ mod tests {
         ApiKey {
             id: id.into(),
             consumer: "acme".into(),
-            plan: Some("gold".into()),
+            plans: Box::new(["gold".into()]),
             attributes: Box::new([("tier".into(), "gold".into())]),
             enabled: true,
             expires: None,

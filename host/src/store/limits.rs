@@ -45,7 +45,7 @@ mod usage;
 
 pub use local::{DEFAULT_MAX_COUNTERS, LocalLimits};
 pub use period::Period;
-pub use plan::{EnrolledPlan, Plan, PlanError, Plans, Quota, Rate, Scope};
+pub use plan::{EnrolledPlan, MethodRate, Plan, PlanError, Plans, Quota, Rate, Scope};
 pub use standing::{Standing, Standings};
 pub use ticket::{Ticket, Tickets};
 pub use time::{Clock, Timestamp};

@@ -5,6 +5,7 @@ use wasmtime::Trap;
 use super::cpu::CpuSpent;
 use super::memory::MemoryRefused;
 use super::state::{Overdrawn, State};
+use crate::store::keys::KeyReject;
 
 /// What went wrong in a call. The text tells the plugin's author where to look.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,9 @@ pub enum CallFailure {
         "routed to upstream `{0}`, which it is not granted: add it to `upstreams` in its `allow`"
     )]
     Upstream(String),
+    /// Asked for a key while the gateway could not tell which are good. No fault of the filter's.
+    #[error("asked for a key, and {0}")]
+    Keys(KeyReject),
     /// Is not called for a while.
     #[error("is suspended after repeated failures")]
     Suspended,
@@ -56,6 +60,7 @@ impl CallFailure {
             Self::Trap { .. } => "trap",
             Self::Verdict(_) => "verdict",
             Self::Upstream(_) => "upstream",
+            Self::Keys(_) => "keys_unavailable",
             Self::Suspended => "suspended",
             Self::MissingAttribute(_) => "missing_attribute",
         }
@@ -72,6 +77,9 @@ impl CallFailure {
         }
         if let Some(overdrawn) = error.downcast_ref::<Overdrawn>() {
             return Self::Overdrawn(*overdrawn);
+        }
+        if let Some(reject) = error.downcast_ref::<KeyReject>() {
+            return Self::Keys(*reject);
         }
         if let Some(refused) = state.memory.refused() {
             return Self::Memory { refused };

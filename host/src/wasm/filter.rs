@@ -357,6 +357,11 @@ impl Filter {
             }
             Err(failure) => {
                 self.give_up(caller.seat.worker(), instance);
+                if let CallFailure::Keys(why) = failure {
+                    // No fault of the filter's: its breaker stays as it is.
+                    tracing::debug!(filter = &*self.name, "{why}");
+                    return (exchange, Err(failure));
+                }
                 self.failed(caller.seat.worker(), permit, &exchange, &failure);
                 (exchange, Err(failure))
             }

@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 
 use aws_lc_rs::{constant_time, digest};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// SHA-256 (FIPS 180-4) of a key's text. Written `sha256:<64 hexadecimal digits>`.
 ///
@@ -68,6 +69,19 @@ impl fmt::Debug for KeyDigest {
             .take(4)
             .try_for_each(|byte| write!(f, "{byte:02x}"))?;
         f.write_str("..")
+    }
+}
+
+impl Serialize for KeyDigest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyDigest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

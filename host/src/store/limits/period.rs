@@ -1,7 +1,10 @@
 //! Days, weeks and months of UTC, numbered.
 
+use serde::{Deserialize, Serialize};
+
 /// A quota's period, in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Period {
     /// From midnight to midnight.
     Day,
@@ -20,7 +23,8 @@ const LAST_MS: u64 = 253_402_300_799_999;
 impl Period {
     /// The number of the period that holds this moment. Consecutive periods have consecutive
     /// numbers; number 0 holds 1970-01-01.
-    pub(super) fn number(self, wall_ms: u64) -> u32 {
+    #[must_use]
+    pub fn number(self, wall_ms: u64) -> u32 {
         let day = wall_ms.min(LAST_MS) / DAY_MS;
         let number = match self {
             Self::Day => day,
@@ -31,7 +35,8 @@ impl Period {
     }
 
     /// When the period with this number begins. Milliseconds since 1970; 0 for number 0.
-    pub(super) fn start_ms(self, number: u32) -> u64 {
+    #[must_use]
+    pub fn start_ms(self, number: u32) -> u64 {
         let number = u64::from(number);
         let day = match self {
             Self::Day => number,
@@ -42,7 +47,8 @@ impl Period {
     }
 
     /// When it ends. Milliseconds since 1970.
-    pub(super) fn end_ms(self, number: u32) -> u64 {
+    #[must_use]
+    pub fn end_ms(self, number: u32) -> u64 {
         self.start_ms(number.saturating_add(1))
     }
 }

@@ -17,6 +17,21 @@ pub struct Plan {
     pub rate: Option<Rate>,
     /// Its quota.
     pub quota: Option<Quota>,
+    /// Rates of single methods, beside the plan's own: a key has a bucket for each.
+    pub methods: Vec<MethodRate>,
+    /// The APIs that it is sold for; empty: all.
+    pub apis: Vec<Arc<str>>,
+}
+
+/// The rate of one method of an API, for each key of the plan.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MethodRate {
+    /// The method, or `ANY`.
+    pub method: Arc<str>,
+    /// The path of the route, as its pattern is written.
+    pub path: Arc<str>,
+    /// Its token bucket.
+    pub rate: Rate,
 }
 
 /// A token bucket.

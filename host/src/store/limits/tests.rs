@@ -30,6 +30,8 @@ fn rate(per_second: f64, burst: u64) -> Plan {
         name: "gold".into(),
         rate: Some(Rate { per_second, burst }),
         quota: None,
+        methods: Vec::new(),
+        apis: Vec::new(),
     }
 }
 
@@ -42,6 +44,8 @@ fn quota(limit: u64, period: Period, offset: u64) -> Plan {
             period,
             offset,
         }),
+        methods: Vec::new(),
+        apis: Vec::new(),
     }
 }
 

@@ -13,13 +13,14 @@ use super::super::state::State;
 use crate::context::AttributeValue;
 use crate::store::keys::{self, KeyReject};
 
-impl From<KeyReject> for WitReject {
-    fn from(reject: KeyReject) -> Self {
-        match reject {
-            KeyReject::Unknown => Self::Unknown,
-            KeyReject::Disabled => Self::Disabled,
-            KeyReject::Expired => Self::Expired,
-        }
+/// Why a key is not accepted, as a filter is told. None of a filter's business is that the
+/// gateway itself cannot tell: that fails the call.
+fn reject(reject: KeyReject) -> Result<WitReject> {
+    match reject {
+        KeyReject::Unknown => Ok(WitReject::Unknown),
+        KeyReject::Disabled => Ok(WitReject::Disabled),
+        KeyReject::Expired => Ok(WitReject::Expired),
+        KeyReject::Unavailable => Err(reject.into()),
     }
 }
 
@@ -32,10 +33,17 @@ fn coarse_now() -> SystemTime {
 }
 
 impl State {
-    fn find_key(&self, presented: &[u8]) -> std::result::Result<Arc<keys::ApiKey>, WitReject> {
-        let services = self.services.as_ref().ok_or(WitReject::Unknown)?;
-        let found = services.keys.find(presented, coarse_now());
-        found.map_err(WitReject::from)
+    fn find_key(
+        &self,
+        presented: &[u8],
+    ) -> Result<std::result::Result<Arc<keys::ApiKey>, WitReject>> {
+        let Some(services) = self.services.as_ref() else {
+            return Ok(Err(WitReject::Unknown));
+        };
+        match services.keys.find(presented, coarse_now()) {
+            Ok(key) => Ok(Ok(key)),
+            Err(why) => reject(why).map(Err),
+        }
     }
 
     /// Make what is known of a key facts of the exchange.
@@ -44,7 +52,7 @@ impl State {
             ("consumer.id", Some(&*key.consumer)),
             ("api-key.id", Some(&*key.id)),
             ("auth.method", Some("api-key")),
-            ("plan.id", key.plan.as_deref()),
+            ("plan.id", key.plans.first().map(|plan| &**plan)),
         ];
         let common = common
             .into_iter()
@@ -65,10 +73,10 @@ impl Host for State {
     fn find(&mut self, presented: Vec<u8>) -> Result<Result<ApiKey, WitReject>> {
         self.charge_call()?;
         super::in_phase(self)?;
-        Ok(self.find_key(&presented).map(|key| ApiKey {
+        Ok(self.find_key(&presented)?.map(|key| ApiKey {
             id: key.id.to_string(),
             consumer: key.consumer.to_string(),
-            plan: key.plan.as_deref().map(str::to_owned),
+            plan: key.plans.first().map(|plan| plan.to_string()),
             attributes: key
                 .attributes
                 .iter()
@@ -79,7 +87,7 @@ impl Host for State {
     fn identify(&mut self, presented: Vec<u8>) -> Result<Result<(), IdentifyError>> {
         self.charge_call()?;
         super::in_phase(self)?;
-        let key = match self.find_key(&presented) {
+        let key = match self.find_key(&presented)? {
             Ok(key) => key,
             Err(reject) => return Ok(Err(IdentifyError::Rejected(reject))),
         };

@@ -1,0 +1,390 @@
+//! The durable keys, plans and usage: what outlives the process, or is shared by several gateways.
+//!
+//! One trait, [`Ledger`], two implementations: [`SqliteLedger`](sqlite::SqliteLedger), a file of
+//! one gateway's own, and [`RedisLedger`](redis::RedisLedger), a Redis or Valkey that several
+//! share.
+//!
+//! It promises
+//! - that a commit is atomic, and that what was acknowledged is there after the process was
+//!   killed;
+//! - that every commit has a *revision*, a number that only grows, so that whoever knows one can
+//!   ask for what changed since;
+//! - that writers who read the same thing do not overwrite each other: each write names the
+//!   revision that it replaces;
+//! - that no text of a key comes near it: it gets digests.
+//!
+//! It deliberately knows no rules (who may have which plan, what a name may look like: that is
+//! whoever commits), no counters (those are [`limits`](super::limits)), and nobody on a
+//! request's way: every call here blocks, and is made by the keeper's thread or the admin's.
+
+pub mod record;
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::keys::KeyDigest;
+use super::limits::Period;
+use record::{KeyRecord, PlanRecord};
+
+/// Where keys, plans and usage are kept. All calls block.
+pub trait Ledger: Send + Sync + fmt::Debug {
+    /// What it is, for logs: a path, or an address without its password.
+    fn name(&self) -> String;
+
+    /// Show every key and plan, as of one moment.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken.
+    fn load(&self, visit: &mut dyn FnMut(Loaded)) -> Result<Revision, LedgerError>;
+
+    /// What was committed after this revision.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken.
+    fn changes(&self, since: Revision) -> Result<Changes, LedgerError>;
+
+    /// Write all of these, or none.
+    ///
+    /// # Errors
+    /// Something was changed by others meanwhile, or the store is out of reach.
+    fn commit(&self, writes: &[Write]) -> Result<Revision, CommitError>;
+
+    /// How many writes one commit takes: a limit of the store's, not of its callers.
+    fn most_writes(&self) -> usize {
+        usize::MAX
+    }
+
+    /// A key by its id.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken.
+    fn key(&self, id: &str) -> Result<Option<StoredKey>, LedgerError>;
+
+    /// A key by the digest of one of its secrets.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken.
+    fn key_of(&self, digest: &KeyDigest) -> Result<Option<StoredKey>, LedgerError>;
+
+    /// Keys in the order of their ids.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken.
+    fn keys(&self, query: &KeyQuery) -> Result<Vec<StoredKey>, LedgerError>;
+
+    /// A plan by its name.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken.
+    fn plan(&self, name: &str) -> Result<Option<PlanRecord>, LedgerError>;
+
+    /// All plans, in the order of their names.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken.
+    fn plans(&self) -> Result<Vec<PlanRecord>, LedgerError>;
+
+    /// What was created under this idempotency token, until it is forgotten.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken.
+    fn remembered(&self, token: &str, now_ms: u64) -> Result<Option<Remembered>, LedgerError>;
+
+    /// When a plan of this name was first met: now, where it never was. For the first period of
+    /// a quota, whose offset holds only then. Milliseconds since 1970.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken.
+    fn plan_since(&self, name: &str, now_ms: u64) -> Result<u64, LedgerError>;
+
+    /// Add to what was used, and note when keys were last used. One atomic step.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken; then nothing was added.
+    fn add_usage(&self, used: &[UsageDelta], touched: &[Touched]) -> Result<(), LedgerError>;
+
+    /// Show what was used in quota periods that are not over at this moment, extensions included.
+    /// For the start.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken.
+    fn load_quotas(
+        &self,
+        now_ms: u64,
+        visit: &mut dyn FnMut(QuotaRow),
+    ) -> Result<(), LedgerError>;
+
+    /// Set what a key may use beyond its plan's limit in one period. Durable when it returns.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken.
+    fn extend(&self, extension: &Extension) -> Result<(), LedgerError>;
+
+    /// What was used, by key and day, in the order of both.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken.
+    fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>, LedgerError>;
+
+    /// Forget what nobody asks for any more: usage of days before this one (days since 1970),
+    /// tokens and secrets past their end.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken.
+    fn forget(&self, before_day: u32, now_ms: u64) -> Result<(), LedgerError>;
+}
+
+/// Counts commits, from 0 (nothing was ever written).
+pub type Revision = u64;
+
+/// One thing that [`Ledger::load`] shows.
+#[derive(Debug)]
+pub enum Loaded {
+    /// A key.
+    Key(StoredKey),
+    /// A plan.
+    Plan(PlanRecord),
+}
+
+/// A key, and what is noted of it without a commit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredKey {
+    /// The key.
+    pub record: KeyRecord,
+    /// When it was last used, to the minute. Milliseconds since 1970.
+    pub last_used_ms: Option<u64>,
+}
+
+/// What was committed since some revision.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// The revision that these lead to.
+    pub revision: Revision,
+    /// Whether the store cannot tell (it was restored from a backup, or lost what it had):
+    /// everything must be loaded anew.
+    pub lost: bool,
+    /// Keys as they are now; None: deleted.
+    pub keys: Vec<(String, Option<KeyRecord>)>,
+    /// Plans as they are now; None: deleted.
+    pub plans: Vec<(String, Option<PlanRecord>)>,
+}
+
+/// One write of a commit. `expect` is the revision of what it replaces ([`KeyRecord::revision`]),
+/// 0 where there must be nothing. A record's own `revision` is set by the commit.
+#[derive(Debug, Clone)]
+pub enum Write {
+    /// Create or replace a key.
+    PutKey {
+        /// The key as it is to be.
+        record: KeyRecord,
+        /// What it replaces.
+        expect: Revision,
+    },
+    /// Delete a key. Its usage stays.
+    DeleteKey {
+        /// Which.
+        id: String,
+        /// As it is.
+        expect: Revision,
+    },
+    /// Create or replace a plan.
+    PutPlan {
+        /// The plan as it is to be.
+        record: PlanRecord,
+        /// What it replaces.
+        expect: Revision,
+    },
+    /// Delete a plan. Its usage stays.
+    DeletePlan {
+        /// Which.
+        name: String,
+        /// As it is.
+        expect: Revision,
+    },
+    /// Note what an idempotency token created.
+    Remember {
+        /// The token.
+        token: String,
+        /// What it stands for.
+        what: Remembered,
+        /// When it may be forgotten. Milliseconds since 1970.
+        until_ms: u64,
+    },
+}
+
+/// What an idempotency token stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// The SHA-256 of the request that came with it.
+    pub request: [u8; 32],
+    /// The id of the key that was created.
+    pub key: String,
+}
+
+/// Which keys.
+#[derive(Debug, Clone, Default)]
+pub struct KeyQuery {
+    /// Only those with a greater id.
+    pub after: Option<String>,
+    /// At most so many.
+    pub limit: usize,
+    /// Only this consumer's.
+    pub consumer: Option<String>,
+    /// Only those on this plan.
+    pub plan: Option<String>,
+    /// Only those whose name or id begins so.
+    pub prefix: Option<String>,
+}
+
+/// What a key used of a plan since it was last told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageDelta {
+    /// The plan's name.
+    pub plan: Arc<str>,
+    /// The key's id.
+    pub key: Arc<str>,
+    /// Of which day: days since 1970, in UTC.
+    pub day: u32,
+    /// How much; below 0 where more was given back than taken.
+    pub used: i64,
+    /// Where the quota stands by now, where the plan has one.
+    pub quota: Option<QuotaUse>,
+}
+
+/// What was used in one period of a quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuotaUse {
+    /// The kind of period.
+    pub period: Period,
+    /// Its number, as [`Period::number`](super::limits::Period) counts.
+    pub number: u32,
+    /// How much was used in it, all in all.
+    pub used: u64,
+}
+
+/// What a key used of a plan in a period that is not over, for the start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuotaRow {
+    /// The plan's name.
+    pub plan: String,
+    /// The key's id.
+    pub key: String,
+    /// What was used.
+    pub usage: QuotaUse,
+    /// What may be used beyond the limit; below 0 where less may be.
+    pub extra: i64,
+}
+
+/// A temporary extension of a quota.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extension {
+    /// The plan's name.
+    pub plan: String,
+    /// The key's id.
+    pub key: String,
+    /// The kind of period.
+    pub period: Period,
+    /// Its number.
+    pub number: u32,
+    /// What may be used beyond the limit in it; below 0 where less may be.
+    pub extra: i64,
+}
+
+/// When a key was last used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Touched {
+    /// The key's id.
+    pub key: Arc<str>,
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// Whose usage, when.
+#[derive(Debug, Clone, Default)]
+pub struct UsageQuery {
+    /// The plan's name.
+    pub plan: String,
+    /// Only this key's.
+    pub key: Option<String>,
+    /// The first day. Days since 1970, in UTC.
+    pub from_day: u32,
+    /// The last day, itself included.
+    pub to_day: u32,
+    /// Only keys with a greater id.
+    pub after: Option<String>,
+    /// At most so many keys.
+    pub limit: usize,
+}
+
+/// What one key used on one day. Days without usage have no row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageRow {
+    /// The key's id.
+    pub key: String,
+    /// Days since 1970, in UTC.
+    pub day: u32,
+    /// How much.
+    pub used: u64,
+}
+
+/// The store cannot do it.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// It is out of reach for now.
+    #[error("{name} is out of reach: {cause}")]
+    Unreachable {
+        /// Which store.
+        name: String,
+        /// Why.
+        cause: String,
+    },
+    /// It is there, and does not work.
+    #[error("{name} failed: {cause}")]
+    Failed {
+        /// Which store.
+        name: String,
+        /// Why.
+        cause: String,
+    },
+    /// What it holds was not written by this program, or is damaged.
+    #[error("{name}: {what}")]
+    Corrupt {
+        /// Which store.
+        name: String,
+        /// What is wrong, and the cure.
+        what: String,
+    },
+}
+
+/// Nothing was written.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// What is there is not what the writer expected.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// The store cannot do it.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// What is there is not what the writer expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Conflict {
+    /// The key was changed, deleted or created meanwhile.
+    #[error("key `{0}` was changed meanwhile")]
+    Key(String),
+    /// The plan was changed, deleted or created meanwhile.
+    #[error("plan `{0}` was changed meanwhile")]
+    Plan(String),
+    /// Another key has the same secret.
+    #[error("key `{id}` has the same secret as key `{owner}`")]
+    Digest {
+        /// Whose write was refused.
+        id: String,
+        /// Who has it.
+        owner: String,
+    },
+    /// The idempotency token stands for something already.
+    #[error("the idempotency key was used meanwhile")]
+    Token,
+}

@@ -1,0 +1,138 @@
+//! Keys and plans as they are kept.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Revision;
+use crate::store::keys::KeyDigest;
+use crate::store::limits::{MethodRate, Period, Plan, Quota, Rate};
+
+/// An API key, without its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    /// Its public name, the attribute `api-key.id`: 1 to 64 of `[A-Za-z0-9_-]`. Never changes.
+    pub id: String,
+    /// What people call it; may be empty.
+    pub name: String,
+    /// Whom it was issued to, the attribute `consumer.id`.
+    pub consumer: String,
+    /// The names of its usage plans.
+    pub plans: Vec<String>,
+    /// What the operator attached to it, the attributes `api-key.<name>`.
+    pub metadata: BTreeMap<String, String>,
+    /// Whether it is accepted.
+    pub enabled: bool,
+    /// Milliseconds since 1970.
+    pub created_ms: u64,
+    /// Milliseconds since 1970.
+    pub updated_ms: u64,
+    /// From when on it is refused. Milliseconds since 1970.
+    pub expires_ms: Option<u64>,
+    /// What it is presented as: the newest first, and during a rotation the one before it.
+    pub secrets: Vec<SecretRecord>,
+    /// The commit that wrote it; 0 before the first.
+    #[serde(default)]
+    pub revision: Revision,
+}
+
+/// One text that a key is presented as, by its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretRecord {
+    /// Its digest.
+    pub digest: KeyDigest,
+    /// Its first characters, to recognise it by: too few to help anybody guess the rest.
+    pub prefix: String,
+    /// Milliseconds since 1970.
+    pub created_ms: u64,
+    /// From when on it is refused: the deadline of a rotation. Milliseconds since 1970.
+    pub expires_ms: Option<u64>,
+}
+
+/// A usage plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanRecord {
+    /// Its name: counters belong to it. Never changes.
+    pub name: String,
+    /// For people; may be empty.
+    pub description: String,
+    /// Its token bucket.
+    pub rate: Option<RateRecord>,
+    /// Its quota.
+    pub quota: Option<QuotaRecord>,
+    /// Rates of single methods.
+    pub methods: Vec<MethodRecord>,
+    /// The APIs that it is sold for; empty: all.
+    pub apis: Vec<String>,
+    /// Milliseconds since 1970.
+    pub created_ms: u64,
+    /// Milliseconds since 1970.
+    pub updated_ms: u64,
+    /// The commit that wrote it; 0 before the first.
+    #[serde(default)]
+    pub revision: Revision,
+}
+
+/// A token bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RateRecord {
+    /// Tokens that come back each second.
+    pub per_second: f64,
+    /// The bucket's size.
+    pub burst: u64,
+}
+
+/// A number of requests for each period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaRecord {
+    /// How many a period.
+    pub limit: u64,
+    /// The period, in UTC.
+    pub period: Period,
+    /// Subtracted from the limit in the first period.
+    pub offset: u64,
+}
+
+/// The rate of one method of an API, for each key of the plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MethodRecord {
+    /// The method, or `ANY`.
+    pub method: String,
+    /// The path of the route, as its pattern is written.
+    pub path: String,
+    /// Tokens that come back each second.
+    pub per_second: f64,
+    /// The bucket's size.
+    pub burst: u64,
+}
+
+impl From<&PlanRecord> for Plan {
+    fn from(record: &PlanRecord) -> Self {
+        Self {
+            name: Arc::from(&*record.name),
+            rate: record.rate.map(|rate| Rate {
+                per_second: rate.per_second,
+                burst: rate.burst,
+            }),
+            quota: record.quota.map(|quota| Quota {
+                limit: quota.limit,
+                period: quota.period,
+                offset: quota.offset,
+            }),
+            methods: record
+                .methods
+                .iter()
+                .map(|method| MethodRate {
+                    method: Arc::from(&*method.method),
+                    path: Arc::from(&*method.path),
+                    rate: Rate {
+                        per_second: method.per_second,
+                        burst: method.burst,
+                    },
+                })
+                .collect(),
+            apis: record.apis.iter().map(|api| Arc::from(&**api)).collect(),
+        }
+    }
+}
