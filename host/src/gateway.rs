@@ -11,6 +11,7 @@
 mod chains;
 mod filters;
 mod keys;
+mod rates;
 mod upstreams;
 
 use std::collections::HashMap;
@@ -23,8 +24,8 @@ use std::time::Duration;
 
 use crate::chain::Chain;
 use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd};
-use crate::context::RouteInfo;
-use crate::error::Style;
+use crate::context::{Exchange, Rates, RouteInfo};
+use crate::error::{RequestError, Style};
 use crate::route::Router;
 use crate::store::limits::{Clock, LimitStore, LocalLimits};
 use crate::upstream::{Plan, Upstream};
@@ -97,6 +98,15 @@ pub struct Generation {
 }
 
 impl Generation {
+    /// Take from the rates that the requests of this route share, for one that no filter charged.
+    ///
+    /// # Errors
+    ///
+    /// One of them gives no more now.
+    pub fn take_rates(&self, route: &Route, exchange: &mut Exchange) -> Result<(), RequestError> {
+        rates::take(&self.gateway.services, &route.info, exchange)
+    }
+
     /// The view of the worker with this index.
     #[must_use]
     pub fn new(gateway: Arc<Gateway>, worker: usize) -> Rc<Self> {
@@ -179,7 +189,9 @@ fn own_copy(info: &RouteInfo) -> RouteInfo {
         name: Arc::from(&*info.name),
         api: copy(&info.api),
         stage: copy(&info.stage),
+        pattern: Arc::from(&*info.pattern),
         params: info.params.clone(),
+        rates: info.rates.clone(),
     }
 }
 
@@ -337,7 +349,9 @@ impl Foundation {
                     name: route.name,
                     api: api.map(|api| api.name.clone()),
                     stage: api.map(|api| api.stage.clone()),
+                    pattern: Arc::from(&*route.path),
                     params: router.names(place).into(),
+                    rates: Rates::default(),
                 },
                 filters,
                 style: match api.map(|api| api.errors) {
