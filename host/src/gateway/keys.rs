@@ -52,12 +52,13 @@ fn secrets(config: &Config, problems: &mut Problems) -> Option<Secrets> {
 
 fn keys(config: &Config, problems: &mut Problems) -> Option<StaticKeys> {
     let keys = config.keys.iter().map(|key| {
-        let plan = key.plan.and_then(|place| config.plans.get(place));
+        let plans = key.plans.iter();
+        let plans = plans.filter_map(|place| config.plans.get(*place));
         let attributes = key.attributes.iter();
         let api_key = ApiKey {
             id: key.id.clone(),
             consumer: key.consumer.clone(),
-            plans: plan.map(|plan| plan.name.clone()).into_iter().collect(),
+            plans: plans.map(|plan| plan.name.clone()).collect(),
             attributes: attributes
                 .map(|(name, value)| (Arc::from(&**name), Arc::from(&**value)))
                 .collect(),
