@@ -27,7 +27,7 @@ use fixed::Fixed;
 
 use crate::chain::Chain;
 use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd};
-use crate::context::{Exchange, Rates, RouteInfo};
+use crate::context::{Exchange, RouteInfo};
 use crate::error::{RequestError, Style};
 use crate::route::Router;
 use crate::store::limits::{Clock, LimitStore, LocalLimits};
@@ -299,33 +299,36 @@ impl Foundation {
         let filters = filters::load(&config, &self.registry, problems);
         let chains = chains::build(&config, &filters, problems);
         let router = chains::router(&config, problems);
+        let rates = rates::enroll(&config, &*self.limits, problems);
         let upstreams = upstreams::plans(&config, problems);
         if problems.is_fatal() {
             return None;
         }
         let (services, router) = (services?, router?);
-        let routes = config.routes.into_iter().zip(chains).enumerate();
-        let routes = routes.map(|(place, (route, filters))| {
-            let api = route.api.and_then(|place| config.apis.get(place));
-            Route {
-                info: RouteInfo {
-                    name: route.name,
-                    api: api.map(|api| api.name.clone()),
-                    stage: api.map(|api| api.stage.clone()),
-                    pattern: Arc::from(&*route.path),
-                    params: router.names(place).into(),
-                    rates: Rates::default(),
-                },
-                filters,
-                style: match api.map(|api| api.errors) {
-                    Some(config::ErrorStyle::Aws) => Style::Aws,
-                    Some(config::ErrorStyle::Problem) | None => Style::Problem,
-                },
-                end: route.end,
-                max_body: route.max_body,
-                first_byte_timeout: route.first_byte_timeout,
-            }
-        });
+        let routes = config.routes.into_iter().zip(chains).zip(rates);
+        let routes = routes
+            .enumerate()
+            .map(|(place, ((route, filters), rates))| {
+                let api = route.api.and_then(|place| config.apis.get(place));
+                Route {
+                    info: RouteInfo {
+                        name: route.name,
+                        api: api.map(|api| api.name.clone()),
+                        stage: api.map(|api| api.stage.clone()),
+                        pattern: Arc::from(&*route.path),
+                        params: router.names(place).into(),
+                        rates,
+                    },
+                    filters,
+                    style: match api.map(|api| api.errors) {
+                        Some(config::ErrorStyle::Aws) => Style::Aws,
+                        Some(config::ErrorStyle::Problem) | None => Style::Problem,
+                    },
+                    end: route.end,
+                    max_body: route.max_body,
+                    first_byte_timeout: route.first_byte_timeout,
+                }
+            });
         let routes = routes.collect();
         self.alive.fetch_add(1, Ordering::Relaxed);
         Some(Arc::new(Gateway {
