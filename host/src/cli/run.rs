@@ -78,6 +78,7 @@ pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
         eprint!("{problems}");
     }
     let gateway = gateway.ok_or(ExitCode::from(BAD_CONFIG))?;
+    foundation.restore().map_err(|error| failed(&error))?;
     // Before anybody is told that the gateway takes requests, and may then end it.
     let signals = Signals::listen().map_err(|error| failed(&error))?;
     let workers = bound
@@ -180,6 +181,7 @@ impl Started {
             "draining: new connections are refused, running requests are answered"
         );
         let drained = self.workers.drain(limit);
+        self.running.foundation.close();
         drop(self.access);
         tracing::info!(finished = drained.finished, cut = drained.cut, "ended");
         ExitCode::SUCCESS

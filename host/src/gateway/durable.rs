@@ -1,0 +1,57 @@
+//! What `[store]` says: the ledger, its keeper, and the counters that go with it.
+
+use std::sync::Arc;
+
+use super::FoundationError;
+use crate::config::{self, Config};
+use crate::store::keeper::{Keeper, KeeperSettings};
+use crate::store::ledger::Ledger;
+use crate::store::ledger::sqlite::SqliteLedger;
+use crate::store::limits::{Clock, LimitStore, LocalLimits};
+
+/// The counters, and what is behind them.
+pub struct Durable {
+    /// The counters.
+    pub limits: Arc<dyn LimitStore>,
+    /// Where there is a `[store]`.
+    pub keeper: Option<Arc<Keeper>>,
+}
+
+/// Open the store and read it, as the configuration says. Without `[store]` counters are in
+/// memory, and nothing else is kept.
+pub fn open(config: &Config, clock: Clock) -> Result<Durable, FoundationError> {
+    let Some(store) = &config.store else {
+        return Ok(Durable {
+            limits: Arc::new(LocalLimits::default()),
+            keeper: None,
+        });
+    };
+    let (ledger, limits, shared): (Arc<dyn Ledger>, Arc<dyn LimitStore>, bool) = match &store.place
+    {
+        config::StorePlace::Sqlite(path) => (
+            Arc::new(SqliteLedger::open(path)?),
+            Arc::new(LocalLimits::new(store.max_counters)),
+            false,
+        ),
+        config::StorePlace::Redis(_) => todo!(),
+    };
+    let settings = KeeperSettings {
+        flush_interval: store.flush_interval,
+        max_staleness: shared.then_some(store.max_staleness),
+        believe_stale: store.on_stale == config::OnStale::Allow,
+        usage_days: store.usage_days,
+    };
+    let name = ledger.name();
+    let keeper = Keeper::start(ledger, Arc::clone(&limits), clock, settings)?;
+    let state = keeper.state();
+    tracing::info!(
+        keys = state.keys,
+        plans = keeper.plans().snapshot().len(),
+        revision = state.revision,
+        "keys and plans are read from {name}"
+    );
+    Ok(Durable {
+        limits,
+        keeper: Some(Arc::new(keeper)),
+    })
+}

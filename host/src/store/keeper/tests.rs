@@ -1,0 +1,1 @@
+//! In step with a ledger in a file.
