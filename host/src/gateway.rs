@@ -26,6 +26,8 @@ use std::time::Duration;
 
 use fixed::Fixed;
 
+use durable::Durable;
+
 use crate::chain::Chain;
 use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd};
 use crate::context::{Exchange, Rates, RouteInfo};
@@ -243,8 +245,28 @@ impl Foundation {
     ///
     /// # Errors
     ///
-    /// The system gives no address space or no thread.
+    /// The system gives no address space or no thread, or the store cannot be opened.
     pub fn new(config: &Config, workers: NonZeroUsize) -> Result<Self, FoundationError> {
+        let clock = Clock::start();
+        let durable = durable::open(config, clock)?;
+        Self::lay(config, workers, clock, durable)
+    }
+
+    /// The same without its store, which a gateway that runs may have: for `windlass check`.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no address space or no thread.
+    pub fn without_store(config: &Config, workers: NonZeroUsize) -> Result<Self, FoundationError> {
+        Self::lay(config, workers, Clock::start(), Durable::none())
+    }
+
+    fn lay(
+        config: &Config,
+        workers: NonZeroUsize,
+        clock: Clock,
+        durable: Durable,
+    ) -> Result<Self, FoundationError> {
         let instances = config.wasm.max_instances.get();
         let engine = FilterEngine::start(EngineLimits {
             max_instances: instances,
@@ -259,8 +281,6 @@ impl Foundation {
                 None => CompileCache::off(),
             },
         };
-        let clock = Clock::start();
-        let durable = durable::open(config, clock)?;
         Ok(Self {
             registry: FilterRegistry::new(engine, cache, workers.get(), instances)?,
             limits: durable.limits,

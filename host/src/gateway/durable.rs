@@ -17,20 +17,26 @@ pub struct Durable {
     pub keeper: Option<Arc<Keeper>>,
 }
 
-/// Open the store and read it, as the configuration says. Without `[store]` counters are in
-/// memory, and nothing else is kept.
-pub fn open(config: &Config, clock: Clock) -> Result<Durable, FoundationError> {
-    let Some(store) = &config.store else {
-        return Ok(Durable {
+impl Durable {
+    /// Without `[store]`: counters are in memory, and nothing is kept.
+    pub fn none() -> Self {
+        Self {
             limits: Arc::new(LocalLimits::default()),
             keeper: None,
-        });
+        }
+    }
+}
+
+/// Open the store and read it, as the configuration says.
+pub fn open(config: &Config, clock: Clock) -> Result<Durable, FoundationError> {
+    let Some(store) = &config.store else {
+        return Ok(Durable::none());
     };
     let (ledger, limits, shared): (Arc<dyn Ledger>, Arc<dyn LimitStore>, bool) = match &store.place
     {
         config::StorePlace::Sqlite(path) => (
             Arc::new(SqliteLedger::open(path)?),
-            Arc::new(LocalLimits::new(store.max_counters)),
+            Arc::new(LocalLimits::new(store.max_counters).recording()),
             false,
         ),
         config::StorePlace::Redis(_) => todo!(),
