@@ -30,4 +30,5 @@ pub mod crypto;
 pub mod keys;
 pub mod ledger;
 pub mod limits;
+pub mod registrar;
 pub mod secrets;
