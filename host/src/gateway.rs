@@ -26,6 +26,7 @@ use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd};
 use crate::context::RouteInfo;
 use crate::error::Style;
 use crate::route::Router;
+use crate::store::keys::LiveKeys;
 use crate::store::limits::{Clock, LimitStore, LocalLimits};
 use crate::upstream::{Plan, Upstream};
 use crate::wasm::cache::CompileCache;
@@ -287,6 +288,11 @@ impl Foundation {
     #[must_use]
     pub fn registry(&self) -> &FilterRegistry {
         &self.registry
+    }
+
+    /// The keys of the ledger, where there is one.
+    fn live_keys(&self) -> Option<LiveKeys> {
+        None
     }
 
     /// How many configurations are in memory: one, and during a reload those that requests still

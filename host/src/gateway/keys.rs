@@ -1,10 +1,11 @@
 //! Secrets, keys and plans of a configuration.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Foundation;
 use crate::config::{self, Config, Problems};
-use crate::store::keys::{ApiKey, DuplicateKey, KeyDigest, StaticKeys};
+use crate::store::keys::{DuplicateKey, KeyDigest, KeyIndex, Keys, ListedKey, Profile, listed};
 use crate::store::limits::{Period, Plan, Plans, Quota, Rate};
 use crate::store::secrets::{SecretSource, Secrets};
 use crate::wasm::Services;
@@ -19,7 +20,10 @@ pub fn services(
     let keys = keys(config, problems);
     let plans = plans(config, foundation, problems);
     Some(Services {
-        keys: Arc::new(keys?),
+        keys: Keys {
+            fixed: Arc::new(keys?),
+            live: foundation.live_keys(),
+        },
         plans: Arc::new(plans?),
         limits: foundation.limits.clone(),
         clock: foundation.clock,
@@ -50,23 +54,25 @@ fn secrets(config: &Config, problems: &mut Problems) -> Option<Secrets> {
     }
 }
 
-fn keys(config: &Config, problems: &mut Problems) -> Option<StaticKeys> {
+fn keys(config: &Config, problems: &mut Problems) -> Option<KeyIndex> {
     let keys = config.keys.iter().map(|key| {
         let plan = key.plan.and_then(|place| config.plans.get(place));
         let attributes = key.attributes.iter();
-        let api_key = ApiKey {
+        ListedKey {
             id: key.id.clone(),
             consumer: key.consumer.clone(),
-            plans: plan.map(|plan| plan.name.clone()).into_iter().collect(),
-            attributes: attributes
-                .map(|(name, value)| (Arc::from(&**name), Arc::from(&**value)))
-                .collect(),
+            digest: KeyDigest::from_bytes(key.digest),
+            profile: Profile {
+                plans: plan.map(|plan| plan.name.clone()).into_iter().collect(),
+                attributes: attributes
+                    .map(|(name, value)| (Box::from(&**name), Box::from(&**value)))
+                    .collect(),
+            },
             enabled: key.enabled,
-            expires: key.expires,
-        };
-        (KeyDigest::from_bytes(key.digest), api_key)
+            expires_ms: key.expires.map(since_1970),
+        }
     });
-    match StaticKeys::new(keys) {
+    match listed(keys) {
         Ok(keys) => Some(keys),
         Err(duplicates) => {
             for duplicate in duplicates {
@@ -75,6 +81,12 @@ fn keys(config: &Config, problems: &mut Problems) -> Option<StaticKeys> {
             None
         }
     }
+}
+
+/// Milliseconds.
+fn since_1970(moment: SystemTime) -> u64 {
+    let time = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The later of the two.
