@@ -69,7 +69,9 @@ pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
     let foundation = Foundation::new(&config, count).map_err(|error| failed(&error))?;
     let bound = server::bind(&config.listeners, count).map_err(|error| failed(&error))?;
     let admin = config.admin.as_ref();
-    let admin = admin.map(|admin| Admin::bind(admin.address)).transpose();
+    let admin = admin
+        .map(|admin| Admin::bind(admin, &config.secrets))
+        .transpose();
     let admin = admin.map_err(|error| failed(&error))?;
     let access = open_log(&config.log.access).map_err(|error| failed(&error))?;
     let mut problems = config.warnings.clone();
@@ -90,6 +92,7 @@ pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
         reloads: Reloads::default(),
         log_dropped: access.as_ref().map(AccessLog::dropped).unwrap_or_default(),
         gateway: ArcSwap::new(gateway),
+        registrar: None,
     });
     for address in workers.addresses() {
         tracing::info!(%address, workers = count.get(), "takes requests");

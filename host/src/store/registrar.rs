@@ -22,12 +22,11 @@
 mod csv;
 mod error;
 mod export;
-#[cfg(test)]
-mod fake;
 mod import;
 mod keys;
 mod plans;
 mod rules;
+mod secret;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -244,9 +243,7 @@ impl Registrar {
     /// or refuses keys, so this is no error of the change.
     fn put_in_force(&self) {
         if let Err(error) = self.works.catch_up() {
-            tracing::warn!(
-                "a change is stored, and not yet in force on this gateway: {error}"
-            );
+            tracing::warn!("a change is stored, and not yet in force on this gateway: {error}");
         }
     }
 }

@@ -14,8 +14,8 @@ use ::csv::{ReaderBuilder, StringRecord, Trim};
 
 use super::super::keys::KeyDigest;
 use super::super::ledger::record::SecretRecord;
-use super::keys::imported_secret;
 use super::rules;
+use super::secret::imported_secret;
 
 /// What is wrong with one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,11 @@ pub(super) fn read(
         let line = record.position().map_or(0, ::csv::Position::line);
         if rows.len() + warnings.len() >= most {
             let message = format!("the file has more than {most} rows; split it");
-            return Err(Warning { line, column: 1, message });
+            return Err(Warning {
+                line,
+                column: 1,
+                message,
+            });
         }
         let record = columns.rejoin(record);
         match columns.row(&record, line, now_ms) {
@@ -184,8 +188,12 @@ impl Columns {
         let key = at(Some(self.key));
         rules::imported(key).map_err(|why| wrong(self.key, format!("`key` {why}")))?;
         let description = at(self.description);
-        rules::line(description, rules::LONGEST_VALUE)
-            .map_err(|why| wrong(self.description.unwrap_or(0), format!("`description` {why}")))?;
+        rules::line(description, rules::LONGEST_VALUE).map_err(|why| {
+            wrong(
+                self.description.unwrap_or(0),
+                format!("`description` {why}"),
+            )
+        })?;
         let enabled = match &*at(self.enabled).to_ascii_lowercase() {
             "" | "true" => true,
             "false" => false,
@@ -211,7 +219,9 @@ impl Columns {
 
 /// A list of plans: `planA,planB`, also in single quotes.
 fn plans(text: &str) -> Result<Vec<String>, String> {
-    let bare = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\''));
+    let bare = text
+        .strip_prefix('\'')
+        .and_then(|text| text.strip_suffix('\''));
     let names = bare.unwrap_or(text).split(',').map(str::trim);
     let names: Vec<String> = names
         .filter(|name| !name.is_empty())

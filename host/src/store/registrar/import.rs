@@ -7,7 +7,7 @@
 use super::super::ledger::record::KeyRecord;
 use super::super::ledger::{CommitError, Conflict, Write};
 use super::csv::{self, Row, Warning};
-use super::keys::new_id;
+use super::secret::new_id;
 use super::{Registrar, RegistrarError, TRIES};
 
 /// The most rows of one file.

@@ -3,21 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
-use super::super::keys::{ApiKey, KeyDigest, RandomnessError, generate};
+use super::super::keys::{ApiKey, KeyDigest};
 use super::super::ledger::record::{KeyRecord, SecretRecord};
 use super::super::ledger::{CommitError, Conflict, KeyQuery, Remembered, StoredKey, Write};
 use super::rules;
+use super::secret::{brought, issued, new_id};
 use super::{KeyView, Origin, Page, Registrar, RegistrarError, TOKEN_MS, TRIES};
-
-/// The first characters of a secret that are kept: of an issued key its scheme and four more, of
-/// an imported one four.
-const SHOWN: usize = 4;
-
-/// The length of an id. Characters.
-const ID: usize = 16;
 
 /// A key to be made.
 #[derive(Debug, Clone)]
@@ -429,11 +422,12 @@ impl Registrar {
 
 impl KeyFilter {
     fn holds(&self, key: &ApiKey) -> bool {
-        let is = |wanted: &Option<String>, has: &dyn Fn(&str) -> bool| {
-            wanted.as_deref().is_none_or(has)
-        };
+        let is =
+            |wanted: &Option<String>, has: &dyn Fn(&str) -> bool| wanted.as_deref().is_none_or(has);
         is(&self.consumer, &|consumer| *key.consumer == *consumer)
-            && is(&self.plan, &|plan| key.plans.iter().any(|own| **own == *plan))
+            && is(&self.plan, &|plan| {
+                key.plans.iter().any(|own| **own == *plan)
+            })
             && is(&self.prefix, &|prefix| key.id.starts_with(prefix))
     }
 }
@@ -467,47 +461,4 @@ fn view(record: KeyRecord, last_used_ms: Option<u64>) -> KeyView {
         last_used_ms,
         origin: Origin::Store,
     }
-}
-
-/// A new secret, and its text.
-fn issued(now_ms: u64) -> Result<(SecretRecord, Zeroizing<String>), RegistrarError> {
-    let (key, digest) = generate()?;
-    let text = key.reveal();
-    let shown = super::super::keys::PREFIX.len() + SHOWN;
-    Ok((secret(digest, &text, shown, now_ms), text))
-}
-
-/// A secret that was issued elsewhere.
-fn brought(text: &str, now_ms: u64) -> Result<SecretRecord, RegistrarError> {
-    rules::imported(text).map_err(|why| RegistrarError::invalid("value", why))?;
-    Ok(imported_secret(text, now_ms))
-}
-
-/// The same for one that was looked at.
-pub(super) fn imported_secret(text: &str, now_ms: u64) -> SecretRecord {
-    secret(KeyDigest::of(text.as_bytes()), text, SHOWN, now_ms)
-}
-
-fn secret(digest: KeyDigest, text: &str, shown: usize, now_ms: u64) -> SecretRecord {
-    SecretRecord {
-        digest,
-        prefix: text.chars().take(shown).collect(),
-        created_ms: now_ms,
-        expires_ms: None,
-    }
-}
-
-/// Sixteen random characters of `[0-9a-z]`: 82 bits.
-pub(super) fn new_id() -> Result<String, RandomnessError> {
-    const DIGITS: &[u8; 36] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    let mut id = String::with_capacity(ID);
-    let mut bytes = [0_u8; 32];
-    while id.len() < ID {
-        rand::fill(&mut bytes).map_err(|_| RandomnessError)?;
-        // 252 = 7 * 36: what is above would favour the first characters.
-        let even = bytes.iter().filter(|byte| **byte < 252);
-        let digits = even.filter_map(|byte| DIGITS.get(usize::from(*byte) % DIGITS.len()));
-        id.extend(digits.take(ID - id.len()).map(|digit| char::from(*digit)));
-    }
-    Ok(id)
 }

@@ -1,8 +1,6 @@
 //! Plans: created, shown, changed, deleted.
 
-use super::super::ledger::record::{
-    MethodRecord, PlanRecord, QuotaRecord, RateRecord,
-};
+use super::super::ledger::record::{MethodRecord, PlanRecord, QuotaRecord, RateRecord};
 use super::super::ledger::{CommitError, KeyQuery, Write};
 use super::super::limits::Plan;
 use super::keys::as_known;

@@ -50,9 +50,8 @@ pub fn imported(text: &str) -> Result<(), &'static str> {
 /// # Errors
 /// Why not.
 pub fn line(text: &str, longest: usize) -> Result<(), String> {
-    let breaks = |character: char| {
-        character.is_control() || matches!(character, '\u{2028}' | '\u{2029}')
-    };
+    let breaks =
+        |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
     if text.chars().any(breaks) {
         Err("must be one line without control characters".to_owned())
     } else if text.chars().count() > longest {
@@ -124,7 +123,10 @@ fn names(names: &[String]) -> Result<(), String> {
 pub fn plan(record: &PlanRecord) -> Result<(), RegistrarError> {
     let mut faults = Vec::new();
     if !is_name(&record.name) {
-        faults.push(Fault::new("name", "must be 1 to 64 letters, digits, `_` and `-`"));
+        faults.push(Fault::new(
+            "name",
+            "must be 1 to 64 letters, digits, `_` and `-`",
+        ));
     }
     if let Err(message) = line(&record.description, LONGEST_VALUE) {
         faults.push(Fault::new("description", message));
@@ -207,7 +209,10 @@ pub fn apart(plans: &[Sold<'_>]) -> Result<(), RegistrarError> {
                 (true, true) => Some(None),
                 (true, false) => two.first().map(|api| Some(*api)),
                 (false, true) => one.first().map(|api| Some(*api)),
-                (false, false) => one.iter().find(|api| two.contains(api)).map(|api| Some(*api)),
+                (false, false) => one
+                    .iter()
+                    .find(|api| two.contains(api))
+                    .map(|api| Some(*api)),
             };
             if let Some(api) = api {
                 return Err(RegistrarError::Overlap {

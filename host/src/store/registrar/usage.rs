@@ -114,9 +114,7 @@ impl Registrar {
             .collect();
         let next = keys.last().map(|usage| usage.key.clone());
         // One that used something earlier in the period, and nothing in these days.
-        keys.retain(|usage| {
-            ask.key.is_some() || usage.days.iter().any(|(used, _)| *used > 0)
-        });
+        keys.retain(|usage| ask.key.is_some() || usage.days.iter().any(|(used, _)| *used > 0));
         Ok(UsageReport {
             keys,
             next: next.filter(|_| more),
@@ -140,7 +138,12 @@ impl Registrar {
                 let spent = used.range(day_of_start(quota, day)..=day);
                 let spent: u64 = spent.map(|(_, used)| *used).sum();
                 let first = quota.offset > 0 && number <= quota.period.number(since_ms);
-                let limit = quota.limit - if first { quota.offset.min(quota.limit) } else { 0 };
+                let limit = quota.limit
+                    - if first {
+                        quota.offset.min(quota.limit)
+                    } else {
+                        0
+                    };
                 let now = number == quota.period.number(now_ms);
                 let limit = limit.saturating_add_signed(if now { extra } else { 0 });
                 limit.saturating_sub(spent)
