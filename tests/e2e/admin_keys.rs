@@ -13,7 +13,12 @@ fn a_created_key_works_at_once_and_is_never_shown_again() {
         "{\"consumer\":\"acme\",\"name\":\"first\",\"metadata\":{\"tier\":\"gold\"}}",
     );
     assert_eq!(status_with(&gateway, &secret), 200);
-    for path in [&*format!("/v1/keys/{id}"), "/v1/keys", "/v1/keys/export", "/v1/keys/export?format=csv"] {
+    for path in [
+        &*format!("/v1/keys/{id}"),
+        "/v1/keys",
+        "/v1/keys/export",
+        "/v1/keys/export?format=csv",
+    ] {
         let shown = get(&gateway, path);
         assert_eq!(shown.status, 200, "{path}");
         assert!(shown.text().contains(&id), "{path}: {}", shown.text());
@@ -22,9 +27,17 @@ fn a_created_key_works_at_once_and_is_never_shown_again() {
     }
     let key = get(&gateway, &format!("/v1/keys/{id}")).json();
     assert_eq!(key["secrets"][0]["prefix"], secret[..7]);
-    assert_eq!((&key["status"], &key["metadata"]["tier"]), (&"active".into(), &"gold".into()));
-    let line = gateway.log().wait_for_line(|line| line.contains("audit") && line.contains(&id));
-    assert!(line.contains("actor=ops") && line.contains("create"), "{line}");
+    assert_eq!(
+        (&key["status"], &key["metadata"]["tier"]),
+        (&"active".into(), &"gold".into())
+    );
+    let line = gateway
+        .log()
+        .wait_for_line(|line| line.contains("audit") && line.contains(&id));
+    assert!(
+        line.contains("actor=ops") && line.contains("create"),
+        "{line}"
+    );
     assert!(!gateway.log().text().contains(&secret));
 }
 
@@ -56,9 +69,18 @@ fn a_rotation_keeps_the_old_secret_for_a_while() {
     let path = format!("/v1/keys/{id}/rotate");
     let rotate = |body: &str| call(&gateway, "POST", &path, body);
     let second = rotate("").json()["secret"].as_str().unwrap().to_owned();
-    assert_eq!((status_with(&gateway, &first), status_with(&gateway, &second)), (200, 200));
+    assert_eq!(
+        (
+            status_with(&gateway, &first),
+            status_with(&gateway, &second)
+        ),
+        (200, 200)
+    );
     assert_eq!(rotate("{}").code(), "rotation_running");
-    let third = rotate("{\"overlap_seconds\":0}").json()["secret"].as_str().unwrap().to_owned();
+    let third = rotate("{\"overlap_seconds\":0}").json()["secret"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let statuses = [&first, &second, &third].map(|key| status_with(&gateway, key));
     assert_eq!(statuses, [403, 403, 200]);
 }
@@ -81,8 +103,14 @@ fn a_repeated_creation_makes_one_key() {
     assert_eq!(first["key"]["id"], again["key"]["id"]);
     assert!(again["secret"].is_null());
     let other = create("{\"consumer\":\"other\"}");
-    assert_eq!((other.status, &*other.code()), (422, "idempotency_mismatch"));
-    let items = get(&gateway, "/v1/keys").json()["items"].as_array().unwrap().len();
+    assert_eq!(
+        (other.status, &*other.code()),
+        (422, "idempotency_mismatch")
+    );
+    let items = get(&gateway, "/v1/keys").json()["items"]
+        .as_array()
+        .unwrap()
+        .len();
     assert_eq!(items, 1);
 }
 
@@ -117,7 +145,11 @@ fn keys_come_in_pages_until_there_are_no_more() {
     loop {
         let page = get(&gateway, &format!("/v1/keys?limit=2{cursor}")).json();
         let items = page["items"].as_array().unwrap();
-        found.extend(items.iter().map(|key| key["id"].as_str().unwrap().to_owned()));
+        found.extend(
+            items
+                .iter()
+                .map(|key| key["id"].as_str().unwrap().to_owned()),
+        );
         match page["next_cursor"].as_str() {
             Some(next) => cursor = format!("&cursor={next}"),
             None => break,
@@ -147,18 +179,26 @@ fn amazons_file_is_imported_and_no_key_is_left_in_the_database_or_the_log() {
         let request = request("POST", &path).header("content-type", "text/csv");
         send(&gateway, &request.body(file))
     };
-    let bad = import(&format!("{FILE}true,Fourth,short,\n"), "?fail_on_warnings=true");
+    let bad = import(
+        &format!("{FILE}true,Fourth,short,\n"),
+        "?fail_on_warnings=true",
+    );
     assert_eq!((bad.status, &*bad.code()), (400, "rows_wrong"));
     let row = &bad.json()["warnings"][0];
     assert_eq!((&row["line"], &row["column"]), (&5.into(), &3.into()));
-    assert_eq!(get(&gateway, "/v1/keys").json()["items"].as_array().unwrap().len(), 0);
+    assert_eq!(
+        get(&gateway, "/v1/keys").json()["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
 
     let good = import(FILE, "");
     assert_eq!(good.status, 200, "{}", good.text());
     assert_eq!(good.json()["ids"].as_array().unwrap().len(), 3);
-    let statuses = ["1", "2", "3"].map(|number| {
-        status_with(&gateway, &format!("apikey{number}234abcdefghij0123456789"))
-    });
+    let statuses = ["1", "2", "3"]
+        .map(|number| status_with(&gateway, &format!("apikey{number}234abcdefghij0123456789")));
     assert_eq!(statuses, [200, 200, 403]);
     let (_, secret) = create(&gateway, "{\"consumer\":\"acme\"}");
     assert_eq!(status_with(&gateway, &secret), 200);
@@ -168,13 +208,20 @@ fn amazons_file_is_imported_and_no_key_is_left_in_the_database_or_the_log() {
     let mut read = 0;
     for entry in std::fs::read_dir(gateway.folder()).unwrap() {
         let path = entry.unwrap().path();
-        if !path.file_name().unwrap().to_string_lossy().starts_with("windlass.db") {
+        if !path
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .starts_with("windlass.db")
+        {
             continue;
         }
         let bytes = std::fs::read(&path).unwrap();
         read += bytes.len();
         for text in ["apikey1234abcdefghij0123456789", &*secret, &secret[3..]] {
-            let found = bytes.windows(text.len()).any(|window| window == text.as_bytes());
+            let found = bytes
+                .windows(text.len())
+                .any(|window| window == text.as_bytes());
             assert!(!found, "{} holds a key", path.display());
         }
     }
@@ -212,9 +259,15 @@ fn keys_of_the_configuration_are_shown_and_not_changed() {
     let key = crate::config::key("fixed-1", "alice", "alice", "");
     let gateway = builder(&["keys"], &upstream, &key).start();
     let shown = get(&gateway, "/v1/keys/fixed-1").json();
-    assert_eq!((&shown["source"], &shown["consumer"]), (&"configuration".into(), &"alice".into()));
+    assert_eq!(
+        (&shown["source"], &shown["consumer"]),
+        (&"configuration".into(), &"alice".into())
+    );
     let refused = call(&gateway, "PATCH", "/v1/keys/fixed-1", "{\"enabled\":false}");
-    assert_eq!((refused.status, &*refused.code()), (409, "defined_in_configuration"));
+    assert_eq!(
+        (refused.status, &*refused.code()),
+        (409, "defined_in_configuration")
+    );
     let body = "{\"consumer\":\"eve\",\"value\":\"alice-alice-alice-alice\"}";
     assert_eq!(call(&gateway, "POST", "/v1/keys", body).status, 201);
     let with = Request::get("/").header("x-api-key", "alice-alice-alice-alice");

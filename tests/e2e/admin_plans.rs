@@ -13,14 +13,20 @@ fn plan(gateway: &windlass_tests::Gateway, body: &str) {
 fn a_plan_and_its_changes_are_in_force_at_once() {
     let upstream = Upstream::text("ok");
     let gateway = start(&["keys", "plan"], &upstream);
-    plan(&gateway, "{\"name\":\"gold\",\"quota\":{\"limit\":2,\"period\":\"day\"}}");
+    plan(
+        &gateway,
+        "{\"name\":\"gold\",\"quota\":{\"limit\":2,\"period\":\"day\"}}",
+    );
     let (_, key) = create(&gateway, "{\"consumer\":\"acme\",\"plans\":[\"gold\"]}");
     let statuses = [(); 3].map(|()| status_with(&gateway, &key));
     assert_eq!(statuses, [200, 200, 429]);
     let wider = "{\"quota\":{\"limit\":3,\"period\":\"day\"}}";
     assert_eq!(call(&gateway, "PATCH", "/v1/plans/gold", wider).status, 200);
     // What was used stays used.
-    assert_eq!((status_with(&gateway, &key), status_with(&gateway, &key)), (200, 429));
+    assert_eq!(
+        (status_with(&gateway, &key), status_with(&gateway, &key)),
+        (200, 429)
+    );
     let (_, without) = create(&gateway, "{\"consumer\":\"acme\"}");
     assert_eq!(status_with(&gateway, &without), 403);
 }
@@ -29,7 +35,10 @@ fn a_plan_and_its_changes_are_in_force_at_once() {
 fn a_plan_in_use_is_not_deleted() {
     let upstream = Upstream::text("ok");
     let gateway = start(&["keys"], &upstream);
-    plan(&gateway, "{\"name\":\"gold\",\"rate\":{\"per_second\":1,\"burst\":1}}");
+    plan(
+        &gateway,
+        "{\"name\":\"gold\",\"rate\":{\"per_second\":1,\"burst\":1}}",
+    );
     let (id, _) = create(&gateway, "{\"consumer\":\"acme\",\"plans\":[\"gold\"]}");
     let delete = || send(&gateway, &request("DELETE", "/v1/plans/gold"));
     let refused = delete();
@@ -61,18 +70,27 @@ fn a_plan_of_the_configuration_can_be_sold_and_not_changed() {
     let more = "\n[plan.fixed]\nquota = { limit = 1, period = \"month\" }\n";
     let gateway = builder(&["keys", "plan"], &upstream, more).start();
     let shown = get(&gateway, "/v1/plans/fixed").json();
-    assert_eq!((&shown["source"], &shown["quota"]["limit"]), (&"configuration".into(), &1.into()));
+    assert_eq!(
+        (&shown["source"], &shown["quota"]["limit"]),
+        (&"configuration".into(), &1.into())
+    );
     let refused = send(&gateway, &request("DELETE", "/v1/plans/fixed"));
     assert_eq!(refused.code(), "defined_in_configuration");
     let (_, key) = create(&gateway, "{\"consumer\":\"acme\",\"plans\":[\"fixed\"]}");
-    assert_eq!((status_with(&gateway, &key), status_with(&gateway, &key)), (200, 429));
+    assert_eq!(
+        (status_with(&gateway, &key), status_with(&gateway, &key)),
+        (200, 429)
+    );
 }
 
 #[test]
 fn usage_is_told_at_once_as_json_and_csv_and_can_be_extended() {
     let upstream = Upstream::text("ok");
     let gateway = start(&["keys", "plan"], &upstream);
-    plan(&gateway, "{\"name\":\"gold\",\"quota\":{\"limit\":3,\"period\":\"month\"}}");
+    plan(
+        &gateway,
+        "{\"name\":\"gold\",\"quota\":{\"limit\":3,\"period\":\"month\"}}",
+    );
     let (id, key) = create(&gateway, "{\"consumer\":\"acme\",\"plans\":[\"gold\"]}");
     let statuses = [(); 4].map(|()| status_with(&gateway, &key));
     assert_eq!(statuses, [200, 200, 200, 429]);
@@ -88,7 +106,13 @@ fn usage_is_told_at_once_as_json_and_csv_and_can_be_extended() {
     let csv = send(&gateway, &csv.header("connection", "close"));
     assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
     let day = usage["from"].as_str().unwrap();
-    assert_eq!(csv.text(), format!("plan,key,day,used,remaining\ngold,{id},{day},5,0\n"));
-    let refused = get(&gateway, "/v1/usage?plan=gold&from=2026-01-01&to=2025-01-01");
+    assert_eq!(
+        csv.text(),
+        format!("plan,key,day,used,remaining\ngold,{id},{day},5,0\n")
+    );
+    let refused = get(
+        &gateway,
+        "/v1/usage?plan=gold&from=2026-01-01&to=2025-01-01",
+    );
     assert_eq!(refused.status, 400);
 }

@@ -16,11 +16,24 @@ fn json(done: &Finished) -> serde_json::Value {
 #[test]
 fn a_key_goes_to_standard_output_alone_and_works() {
     let gateway = start(&["keys"], &Upstream::text("ok"));
-    let made = ops(&gateway, &["keys", "create", "--consumer", "acme", "--metadata", "tier=gold"]);
+    let made = ops(
+        &gateway,
+        &[
+            "keys",
+            "create",
+            "--consumer",
+            "acme",
+            "--metadata",
+            "tier=gold",
+        ],
+    );
     assert_eq!(made.code, Some(0), "{}", made.errors);
     let key = made.output.strip_suffix('\n').unwrap();
     assert_eq!(key.lines().count(), 1);
-    assert!(!made.errors.contains(key), "the key is on standard error too");
+    assert!(
+        !made.errors.contains(key),
+        "the key is on standard error too"
+    );
     assert_eq!(status_with(&gateway, key), 200);
     let listed = json(&ops(&gateway, &["keys", "list", "--json"]));
     let id = listed["items"][0]["id"].as_str().unwrap();
@@ -34,9 +47,20 @@ fn a_key_goes_to_standard_output_alone_and_works() {
     let rotated = ops(&gateway, &["keys", "rotate", id, "--overlap", "0s"]);
     assert_eq!(status_with(&gateway, rotated.output.trim_end()), 200);
     assert_eq!(status_with(&gateway, key), 403);
-    let update = ["keys", "update", id, "--name", "other", "--no-metadata", "--json"];
+    let update = [
+        "keys",
+        "update",
+        id,
+        "--name",
+        "other",
+        "--no-metadata",
+        "--json",
+    ];
     let updated = json(&ops(&gateway, &update));
-    assert_eq!((&updated["name"], &updated["metadata"]), (&"other".into(), &serde_json::json!({})));
+    assert_eq!(
+        (&updated["name"], &updated["metadata"]),
+        (&"other".into(), &serde_json::json!({}))
+    );
     assert_eq!(ops(&gateway, &["keys", "delete", id]).code, Some(0));
     assert_eq!(ops(&gateway, &["keys", "show", id]).code, Some(3));
 }
@@ -56,7 +80,11 @@ fn exit_codes_tell_what_went_wrong() {
     let gateway = start(&["keys"], &Upstream::text("ok"));
     let code = |arguments: &[&str], token: &str| {
         let done = windlass(&gateway, arguments, token, "");
-        assert!(done.errors.starts_with("windlass: ") || done.code == Some(2), "{}", done.errors);
+        assert!(
+            done.errors.starts_with("windlass: ") || done.code == Some(2),
+            "{}",
+            done.errors
+        );
         done.code
     };
     assert_eq!(code(&["keys", "show", "nobody"], WRITE), Some(3));
@@ -65,8 +93,14 @@ fn exit_codes_tell_what_went_wrong() {
     assert_eq!(code(&["keys", "delete", "nobody"], READ), Some(4));
     assert_eq!(code(&["keys", "create", "--consumer", ""], WRITE), Some(2));
     assert_eq!(code(&["keys", "create"], WRITE), Some(2));
-    assert_eq!(code(&["plans", "create", "p", "--rate", "1"], WRITE), Some(2));
-    assert_eq!(code(&["keys", "list", "--token-file", "nowhere"], WRITE), Some(2));
+    assert_eq!(
+        code(&["plans", "create", "p", "--rate", "1"], WRITE),
+        Some(2)
+    );
+    assert_eq!(
+        code(&["keys", "list", "--token-file", "nowhere"], WRITE),
+        Some(2)
+    );
     let nobody = windlass_tests::ClosedPort::new();
     let mut command = command(["keys", "list"]);
     command.env("WINDLASS_ADMIN_URL", format!("http://{}", nobody.address()));
@@ -89,16 +123,42 @@ fn a_token_is_not_sent_in_the_clear_to_another_machine() {
 fn plans_are_made_shown_changed_and_deleted() {
     let gateway = start(&["keys"], &Upstream::text("ok"));
     let create = [
-        "plans", "create", "gold", "--rate", "5", "--burst", "10", "--quota", "1000", "--per", "month",
-        "--method", "GET /orders/{id}=1/5", "--api", "orders", "--json",
+        "plans",
+        "create",
+        "gold",
+        "--rate",
+        "5",
+        "--burst",
+        "10",
+        "--quota",
+        "1000",
+        "--per",
+        "month",
+        "--method",
+        "GET /orders/{id}=1/5",
+        "--api",
+        "orders",
+        "--json",
     ];
     let made = json(&ops(&gateway, &create));
     assert_eq!(made["methods"][0]["path"], "/orders/{id}");
     let shown = ops(&gateway, &["plans", "show", "gold"]).output;
-    for text in ["5.0/s, burst 10", "1000 a month", "GET /orders/{id}", "orders"] {
+    for text in [
+        "5.0/s, burst 10",
+        "1000 a month",
+        "GET /orders/{id}",
+        "orders",
+    ] {
         assert!(shown.contains(text), "{text} in {shown}");
     }
-    let update = ["plans", "update", "gold", "--no-rate", "--all-apis", "--json"];
+    let update = [
+        "plans",
+        "update",
+        "gold",
+        "--no-rate",
+        "--all-apis",
+        "--json",
+    ];
     let updated = json(&ops(&gateway, &update));
     assert!(updated["rate"].is_null());
     assert_eq!(updated["quota"]["limit"], 1000);
@@ -113,18 +173,44 @@ fn usage_is_shown_and_extended() {
     let gateway = start(&["keys", "plan"], &upstream);
     let plan = ["plans", "create", "gold", "--quota", "2", "--per", "day"];
     assert_eq!(ops(&gateway, &plan).code, Some(0));
-    let made = ops(&gateway, &["keys", "create", "--consumer", "acme", "--plan", "gold", "--json"]);
+    let made = ops(
+        &gateway,
+        &[
+            "keys",
+            "create",
+            "--consumer",
+            "acme",
+            "--plan",
+            "gold",
+            "--json",
+        ],
+    );
     let made = json(&made);
-    let (id, key) = (made["key"]["id"].as_str().unwrap(), made["secret"].as_str().unwrap());
+    let (id, key) = (
+        made["key"]["id"].as_str().unwrap(),
+        made["secret"].as_str().unwrap(),
+    );
     let statuses = [(); 3].map(|()| status_with(&gateway, key));
     assert_eq!(statuses, [200, 200, 429]);
     let shown = ops(&gateway, &["usage", "show", "--plan", "gold"]).output;
     assert!(shown.contains(id), "{shown}");
     let csv = ops(&gateway, &["usage", "show", "--plan", "gold", "--csv"]).output;
     assert!(csv.ends_with(",2,0\n"), "{csv}");
-    let extend = ["usage", "extend", "--plan", "gold", "--key", id, "--remaining", "1"];
+    let extend = [
+        "usage",
+        "extend",
+        "--plan",
+        "gold",
+        "--key",
+        id,
+        "--remaining",
+        "1",
+    ];
     assert_eq!(ops(&gateway, &extend).code, Some(0));
-    assert_eq!((status_with(&gateway, key), status_with(&gateway, key)), (200, 429));
+    assert_eq!(
+        (status_with(&gateway, key), status_with(&gateway, key)),
+        (200, 429)
+    );
 }
 
 #[test]
@@ -138,7 +224,11 @@ fn an_import_tells_each_row_that_was_left_out() {
     let all = ["keys", "import", "-", "--fail-on-warnings"];
     let refused = windlass(&gateway, &all, WRITE, file);
     assert_eq!(refused.code, Some(2));
-    assert!(refused.errors.contains("line 2, column 2"), "{}", refused.errors);
+    assert!(
+        refused.errors.contains("line 2, column 2"),
+        "{}",
+        refused.errors
+    );
     let exported = ops(&gateway, &["keys", "export", "--csv"]).output;
     assert_eq!(exported.lines().count(), 2, "{exported}");
 }

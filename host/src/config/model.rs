@@ -98,27 +98,6 @@ pub struct Listener {
 pub struct Admin {
     /// Where it is bound: a loopback address.
     pub address: SocketAddr,
-    pub tokens: Vec<AdminToken>,
-    pub tls: Option<AdminTls>,
-    pub max_body: u64,
-}
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdminToken {
-    pub name: Arc<str>,
-    pub role: Role,
-    pub secret: usize,
-    pub span: Span,
-}
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    Read,
-    Write,
-}
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdminTls {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-    pub span: Span,
 }
 
 /// `[wasm]`: totals of the filter engine. Fixed for the life of the process.

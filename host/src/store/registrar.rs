@@ -38,7 +38,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 
-use super::keys::{ApiKey, KeyDigest};
+use super::keys::KeyEntry;
 use super::ledger::record::{KeyRecord, PlanRecord};
 use super::ledger::{Extension, Ledger, LedgerError, Remembered};
 use super::limits::Plan;
@@ -164,7 +164,7 @@ struct Fixed {
     /// In the order of their names.
     plans: Vec<Plan>,
     /// In the order of their ids.
-    keys: Vec<(KeyDigest, ApiKey)>,
+    keys: Vec<KeyEntry>,
 }
 
 /// Sells keys and plans.
@@ -200,14 +200,14 @@ impl Registrar {
     pub fn put_fixed(
         &self,
         plans: impl IntoIterator<Item = Plan>,
-        keys: impl IntoIterator<Item = (KeyDigest, ApiKey)>,
+        keys: impl IntoIterator<Item = KeyEntry>,
     ) {
         let mut fixed = Fixed {
             plans: plans.into_iter().collect(),
             keys: keys.into_iter().collect(),
         };
         fixed.plans.sort_by(|one, two| one.name.cmp(&two.name));
-        fixed.keys.sort_by(|one, two| one.1.id.cmp(&two.1.id));
+        fixed.keys.sort_by(|one, two| one.id.cmp(&two.id));
         self.fixed.store(Arc::new(fixed));
     }
 

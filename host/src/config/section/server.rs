@@ -247,12 +247,7 @@ pub(super) fn admin(table: &mut Table<'_>) -> Option<Admin> {
             .error(span, &message)
             .help(format!("write `\"127.0.0.1:{}\"`", address.port()));
     }
-    Some(Admin {
-        address,
-        tokens: Vec::new(),
-        tls: None,
-        max_body: 1 << 26,
-    })
+    Some(Admin { address })
 }
 
 /// Reports an address that an earlier listener has.

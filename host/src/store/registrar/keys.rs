@@ -1,11 +1,11 @@
 //! Keys: created, shown, changed, rotated, deleted.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::super::keys::{ApiKey, KeyDigest};
+use super::super::keys::{KeyDigest, KeyEntry};
 use super::super::ledger::record::{KeyRecord, SecretRecord};
 use super::super::ledger::{CommitError, Conflict, KeyQuery, Remembered, StoredKey, Write};
 use super::rules;
@@ -215,8 +215,9 @@ impl Registrar {
             prefix: filter.prefix.clone(),
         })?;
         let fixed = self.fixed.load();
-        let fixed = fixed.keys.iter().map(|(_, key)| key);
         let fixed = fixed
+            .keys
+            .iter()
             .filter(|key| after.is_none_or(|after| *key.id > *after) && filter.holds(key))
             .take(limit + 1);
         let fixed: Vec<KeyView> = fixed.map(|key| self.view_fixed(key)).collect();
@@ -370,29 +371,31 @@ impl Registrar {
 
     fn fixed_key(&self, id: &str) -> Option<KeyView> {
         let fixed = self.fixed.load();
-        let place = fixed.keys.binary_search_by(|(_, key)| (*key.id).cmp(id));
-        let (_, key) = fixed.keys.get(place.ok()?)?;
+        let place = fixed.keys.binary_search_by(|key| (*key.id).cmp(id));
+        let key = fixed.keys.get(place.ok()?)?;
         Some(self.view_fixed(key))
     }
 
-    fn view_fixed(&self, key: &ApiKey) -> KeyView {
-        let own = |text: &str| text.to_owned();
-        let since = |time: SystemTime| time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let ms = |time| u64::try_from(since(time).as_millis()).unwrap_or(u64::MAX);
-        let attributes = key.attributes.iter();
+    fn view_fixed(&self, key: &KeyEntry) -> KeyView {
+        let attributes = key.profile.attributes.iter();
         KeyView {
             record: KeyRecord {
-                id: own(&key.id),
+                id: key.id.clone(),
                 name: String::new(),
-                consumer: own(&key.consumer),
-                plans: key.plans.iter().map(|plan| own(plan)).collect(),
+                consumer: key.consumer.clone(),
+                plans: key
+                    .profile
+                    .plans
+                    .iter()
+                    .map(|plan| plan.to_string())
+                    .collect(),
                 metadata: attributes
-                    .map(|(name, value)| (own(name), own(value)))
+                    .map(|(name, value)| (name.to_string(), value.to_string()))
                     .collect(),
                 enabled: key.enabled,
                 created_ms: 0,
                 updated_ms: 0,
-                expires_ms: key.expires.map(ms),
+                expires_ms: key.expires_ms,
                 secrets: Vec::new(),
                 revision: 0,
             },
@@ -413,20 +416,21 @@ impl Registrar {
 
     pub(super) fn not_fixed_digest(&self, digest: &KeyDigest) -> Result<(), RegistrarError> {
         let fixed = self.fixed.load();
-        match fixed.keys.iter().find(|(own, _)| own == digest) {
-            Some((_, key)) => Err(RegistrarError::KeyExists(key.id.to_string())),
+        let has = |key: &&KeyEntry| key.secrets.iter().any(|secret| secret.digest == *digest);
+        match fixed.keys.iter().find(has) {
+            Some(key) => Err(RegistrarError::KeyExists(key.id.clone())),
             None => Ok(()),
         }
     }
 }
 
 impl KeyFilter {
-    fn holds(&self, key: &ApiKey) -> bool {
+    fn holds(&self, key: &KeyEntry) -> bool {
         let is =
             |wanted: &Option<String>, has: &dyn Fn(&str) -> bool| wanted.as_deref().is_none_or(has);
         is(&self.consumer, &|consumer| *key.consumer == *consumer)
             && is(&self.plan, &|plan| {
-                key.plans.iter().any(|own| **own == *plan)
+                key.profile.plans.iter().any(|own| **own == *plan)
             })
             && is(&self.prefix, &|prefix| key.id.starts_with(prefix))
     }

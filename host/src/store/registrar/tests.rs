@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
 
-use super::super::keys::{ApiKey, KeyDigest, checksum_holds};
+use super::super::keys::{KeyDigest, KeyEntry, Profile, Secret, checksum_holds};
 use super::super::ledger::record::{QuotaRecord, RateRecord};
 use super::super::ledger::sqlite::SqliteLedger;
 use super::super::ledger::{Extension, Ledger, LedgerError, UsageDelta};

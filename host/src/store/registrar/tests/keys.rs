@@ -205,16 +205,19 @@ fn every_fault_of_a_key_is_told() {
 fn keys_come_in_pages() {
     let shop = shop();
     let mut ids: Vec<String> = (0..7).map(|_| shop.sell(&[]).key.record.id).collect();
-    let fixed = ApiKey {
-        id: "aaa-config".into(),
-        consumer: "acme".into(),
-        plans: Box::default(),
-        attributes: Box::default(),
+    let fixed = KeyEntry {
+        id: "aaa-config".to_owned(),
+        consumer: "acme".to_owned(),
+        secrets: vec![Secret {
+            digest: KeyDigest::of(b"config"),
+            expires_ms: u64::MAX,
+        }],
+        profile: Profile::default(),
         enabled: true,
-        expires: None,
+        expires_ms: None,
+        last_used_ms: None,
     };
-    shop.registrar
-        .put_fixed([], [(KeyDigest::of(b"config"), fixed)]);
+    shop.registrar.put_fixed([], [fixed]);
     ids.push("aaa-config".to_owned());
     ids.sort();
     let (mut found, mut after) = (Vec::new(), None::<String>);
