@@ -10,6 +10,7 @@
 
 mod chains;
 mod filters;
+mod fixed;
 mod keys;
 mod upstreams;
 
@@ -20,6 +21,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use fixed::Fixed;
 
 use crate::chain::Chain;
 use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd};
@@ -199,46 +202,6 @@ impl std::fmt::Debug for Foundation {
         f.debug_struct("Foundation")
             .field("registry", &self.registry)
             .finish_non_exhaustive()
-    }
-}
-
-/// What a reload cannot change.
-#[derive(Debug, Clone, PartialEq)]
-struct Fixed {
-    workers: Option<NonZeroUsize>,
-    addresses: Vec<std::net::SocketAddr>,
-    admin: Option<config::Admin>,
-    wasm: config::Wasm,
-    log: config::Log,
-}
-
-impl Fixed {
-    fn of(config: &Config) -> Self {
-        let listeners = config.listeners.iter();
-        Self {
-            workers: config.server.workers,
-            addresses: listeners.map(|listener| listener.address).collect(),
-            admin: config.admin.clone(),
-            wasm: config.wasm.clone(),
-            log: config.log.clone(),
-        }
-    }
-
-    /// The parts that differ, by their names in the file.
-    fn differences(&self, other: &Self) -> Vec<&'static str> {
-        [
-            (self.workers == other.workers, "`[server] workers`"),
-            (
-                self.addresses == other.addresses,
-                "the listeners' addresses",
-            ),
-            (self.admin == other.admin, "`[admin]`"),
-            (self.wasm == other.wasm, "`[wasm]`"),
-            (self.log == other.log, "`[log]`"),
-        ]
-        .into_iter()
-        .filter_map(|(same, name)| (!same).then_some(name))
-        .collect()
     }
 }
 

@@ -56,14 +56,15 @@ fn secrets(config: &Config, problems: &mut Problems) -> Option<Secrets> {
 
 fn keys(config: &Config, problems: &mut Problems) -> Option<KeyIndex> {
     let keys = config.keys.iter().map(|key| {
-        let plan = key.plan.and_then(|place| config.plans.get(place));
+        let plans = key.plans.iter();
+        let plans = plans.filter_map(|place| config.plans.get(*place));
         let attributes = key.attributes.iter();
         ListedKey {
             id: key.id.clone(),
             consumer: key.consumer.clone(),
             digest: KeyDigest::from_bytes(key.digest),
             profile: Profile {
-                plans: plan.map(|plan| plan.name.clone()).into_iter().collect(),
+                plans: plans.map(|plan| plan.name.clone()).collect(),
                 attributes: attributes
                     .map(|(name, value)| (Box::from(&**name), Box::from(&**value)))
                     .collect(),
