@@ -31,4 +31,5 @@ pub mod keys;
 pub mod keeper;
 pub mod ledger;
 pub mod limits;
+pub mod registrar;
 pub mod secrets;

@@ -58,9 +58,7 @@ pub enum DuplicateKey {
 ///
 /// # Errors
 /// Every pair that shares a digest or an id, not only the first.
-pub fn listed(
-    keys: impl IntoIterator<Item = ListedKey>,
-) -> Result<KeyIndex, Vec<DuplicateKey>> {
+pub fn listed(keys: impl IntoIterator<Item = ListedKey>) -> Result<KeyIndex, Vec<DuplicateKey>> {
     let mut digests: HashMap<KeyDigest, Arc<str>> = HashMap::new();
     let mut ids: HashMap<Arc<str>, (usize, KeyDigest)> = HashMap::new();
     let mut errors = Vec::new();

@@ -23,9 +23,7 @@ fn entry(id: &str, texts: &[&str]) -> KeyEntry {
 
 fn find(index: &KeyIndex, text: &str) -> Option<String> {
     let digest = KeyDigest::of(text.as_bytes());
-    index
-        .find(&digest, 0, &mut |key| key.id().to_owned())
-        .ok()
+    index.find(&digest, 0, &mut |key| key.id().to_owned()).ok()
 }
 
 #[test]
@@ -62,7 +60,11 @@ fn what_is_replaced_or_removed_is_found_no_more() {
 #[test]
 fn one_put_may_name_an_id_twice() {
     let index = KeyIndex::for_keys(1);
-    index.put([entry("a", &["1"]), entry("a", &["1", "2"]), entry("a", &["2"])]);
+    index.put([
+        entry("a", &["1"]),
+        entry("a", &["1", "2"]),
+        entry("a", &["2"]),
+    ]);
     assert_eq!(find(&index, "1"), None);
     assert_eq!(find(&index, "2"), Some("a".to_owned()));
     assert_eq!(index.len(), 1);
@@ -96,7 +98,12 @@ fn sets_of_plans_are_told_once_each() {
         ..entry(id, &[id])
     };
     let index = KeyIndex::for_keys(1);
-    index.put([on("a", &["x", "y"]), on("b", &["x", "y"]), on("c", &["z"]), on("d", &[])]);
+    index.put([
+        on("a", &["x", "y"]),
+        on("b", &["x", "y"]),
+        on("c", &["z"]),
+        on("d", &[]),
+    ]);
     index.remove(["c"]);
     assert_eq!(index.plan_sets(), [vec![Arc::from("x"), Arc::from("y")]]);
 }

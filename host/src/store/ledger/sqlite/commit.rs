@@ -57,11 +57,7 @@ pub(super) fn commit(connection: &mut Connection, writes: &[Write]) -> Result<Re
 }
 
 /// What stands in the place of a record; 0 for nothing.
-fn found(
-    connection: &Connection,
-    table: &'static str,
-    id: &str,
-) -> rusqlite::Result<Revision> {
+fn found(connection: &Connection, table: &'static str, id: &str) -> rusqlite::Result<Revision> {
     let found = connection
         .prepare_cached(table)?
         .query_row([id], |row| row.get(0))
@@ -124,7 +120,11 @@ fn put_key(
         newest.prefix,
         newest.created_ms,
         newest.expires_ms,
-        if older.is_empty() { None } else { Some(json(&older)?) },
+        if older.is_empty() {
+            None
+        } else {
+            Some(json(&older)?)
+        },
         revision,
     ])?;
     bury(connection, "key", &key.id, None)?;
