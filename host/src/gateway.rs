@@ -15,6 +15,7 @@ mod fixed;
 mod keys;
 mod rates;
 mod upstreams;
+mod works;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -26,7 +27,7 @@ use std::time::Duration;
 
 use fixed::Fixed;
 
-use durable::Durable;
+use durable::{Durable, Selling};
 
 use crate::chain::Chain;
 use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd};
@@ -37,6 +38,7 @@ use crate::store::keys::LiveKeys;
 use crate::store::keeper::{Keeper, KeeperError};
 use crate::store::ledger::LedgerError;
 use crate::store::limits::{Clock, LimitStore, LivePlans};
+use crate::store::registrar::Registrar;
 use crate::upstream::{Plan, Upstream};
 use crate::wasm::cache::CompileCache;
 use crate::wasm::engine::{EngineError, EngineLimits, FilterEngine};
@@ -209,6 +211,7 @@ pub struct Foundation {
     registry: FilterRegistry,
     limits: Arc<dyn LimitStore>,
     keeper: Option<Arc<Keeper>>,
+    selling: Option<Selling>,
     clock: Clock,
     made: AtomicU64,
     alive: Arc<AtomicU64>,
@@ -283,6 +286,7 @@ impl Foundation {
         };
         Ok(Self {
             registry: FilterRegistry::new(engine, cache, workers.get(), instances)?,
+            selling: Selling::of(&durable, clock),
             limits: durable.limits,
             keeper: durable.keeper,
             clock,
@@ -302,6 +306,19 @@ impl Foundation {
     #[must_use]
     pub fn keeper(&self) -> Option<&Arc<Keeper>> {
         self.keeper.as_ref()
+    }
+
+    /// Sells keys and plans, where there is a `[store]`.
+    #[must_use]
+    pub fn registrar(&self) -> Option<&Arc<Registrar>> {
+        self.selling.as_ref().map(|selling| &selling.registrar)
+    }
+
+    /// What this configuration defines cannot be sold otherwise from now on.
+    pub fn put_in_use(&self, gateway: &Gateway) {
+        if let Some(selling) = &self.selling {
+            selling.put_in_use(gateway);
+        }
     }
 
     fn live_keys(&self) -> Option<LiveKeys> {

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::FoundationError;
+use super::works::GatewayWorks;
+use super::{FoundationError, Gateway};
 use crate::config::{self, Config};
 use crate::store::keeper::{Keeper, KeeperSettings};
 use crate::store::ledger::Ledger;
 use crate::store::ledger::sqlite::SqliteLedger;
 use crate::store::limits::{Clock, LimitStore, LocalLimits};
+use crate::store::registrar::{Registrar, Works};
 
 /// The counters, and what is behind them.
 pub struct Durable {
@@ -24,6 +26,37 @@ impl Durable {
             limits: Arc::new(LocalLimits::default()),
             keeper: None,
         }
+    }
+}
+
+/// The rules of selling, and what of the running gateway they reach.
+pub struct Selling {
+    /// The rules.
+    pub registrar: Arc<Registrar>,
+    works: Arc<GatewayWorks>,
+}
+
+impl Selling {
+    /// Where there is a `[store]`.
+    pub fn of(durable: &Durable, clock: Clock) -> Option<Self> {
+        let keeper = durable.keeper.as_ref()?;
+        let limits = Arc::clone(&durable.limits);
+        let works = Arc::new(GatewayWorks::new(Arc::clone(keeper), limits, clock));
+        let reached: Arc<dyn Works> = works.clone();
+        Some(Self {
+            registrar: Arc::new(Registrar::new(Arc::clone(keeper.ledger()), reached)),
+            works,
+        })
+    }
+
+    /// What this configuration defines is shown, and cannot be changed.
+    pub fn put_in_use(&self, gateway: &Gateway) {
+        let services = &gateway.services;
+        self.works.put_in_use(services.plans.clone());
+        let plans = services.plans.fixed().iter();
+        let plans = plans.map(|plan| plan.plan().clone());
+        self.registrar
+            .put_fixed(plans, services.keys.fixed.entries());
     }
 }
 
