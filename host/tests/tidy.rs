@@ -24,7 +24,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cli",
         &["admin", "config", "gateway", "observe", "server", "store"],
     ),
-    ("admin", &["gateway", "observe", "wasm", "worker"]),
+    // Of `config` its own section; of `store` the registrar, who sells keys and plans.
+    (
+        "admin",
+        &["config", "gateway", "observe", "store", "wasm", "worker"],
+    ),
     // Builds all that one configuration says.
     (
         "gateway",

@@ -1,10 +1,11 @@
 //! Secrets, keys and plans of a configuration.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Foundation;
 use crate::config::{self, Config, Problems};
-use crate::store::keys::{ApiKey, DuplicateKey, KeyDigest, StaticKeys};
+use crate::store::keys::{DuplicateKey, KeyDigest, KeyIndex, Keys, ListedKey, Profile, listed};
 use crate::store::limits::{MethodRate, Period, Plan, PlanBook, Plans, Quota, Rate};
 use crate::store::secrets::{SecretSource, Secrets};
 use crate::wasm::Services;
@@ -19,8 +20,11 @@ pub fn services(
     let keys = keys(config, problems);
     let plans = plans(config, foundation, problems);
     Some(Services {
-        keys: Arc::new(keys?),
-        plans: PlanBook::new(plans?, Arc::default()),
+        keys: Keys {
+            fixed: Arc::new(keys?),
+            live: foundation.live_keys(),
+        },
+        plans: PlanBook::new(plans?, foundation.live_plans()),
         limits: foundation.limits.clone(),
         clock: foundation.clock,
         secrets: Arc::new(secrets?),
@@ -50,24 +54,26 @@ fn secrets(config: &Config, problems: &mut Problems) -> Option<Secrets> {
     }
 }
 
-fn keys(config: &Config, problems: &mut Problems) -> Option<StaticKeys> {
+fn keys(config: &Config, problems: &mut Problems) -> Option<KeyIndex> {
     let keys = config.keys.iter().map(|key| {
         let plans = key.plans.iter();
         let plans = plans.filter_map(|place| config.plans.get(*place));
         let attributes = key.attributes.iter();
-        let api_key = ApiKey {
+        ListedKey {
             id: key.id.clone(),
             consumer: key.consumer.clone(),
-            plans: plans.map(|plan| plan.name.clone()).collect(),
-            attributes: attributes
-                .map(|(name, value)| (Arc::from(&**name), Arc::from(&**value)))
-                .collect(),
+            digest: KeyDigest::from_bytes(key.digest),
+            profile: Profile {
+                plans: plans.map(|plan| plan.name.clone()).collect(),
+                attributes: attributes
+                    .map(|(name, value)| (Box::from(&**name), Box::from(&**value)))
+                    .collect(),
+            },
             enabled: key.enabled,
-            expires: key.expires,
-        };
-        (KeyDigest::from_bytes(key.digest), api_key)
+            expires_ms: key.expires.map(since_1970),
+        }
     });
-    match StaticKeys::new(keys) {
+    match listed(keys) {
         Ok(keys) => Some(keys),
         Err(duplicates) => {
             for duplicate in duplicates {
@@ -76,6 +82,12 @@ fn keys(config: &Config, problems: &mut Problems) -> Option<StaticKeys> {
             None
         }
     }
+}
+
+/// Milliseconds.
+fn since_1970(moment: SystemTime) -> u64 {
+    let time = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The later of the two.
@@ -89,9 +101,21 @@ fn key_span(config: &Config, duplicate: &DuplicateKey) -> config::Span {
 }
 
 fn plans(config: &Config, foundation: &Foundation, problems: &mut Problems) -> Option<Plans> {
-    let now_ms = foundation.clock.now().wall_ms;
-    let plans = config.plans.iter();
-    let plans = plans.map(|plan| (defined(config, plan), now_ms));
+    let mut since = Vec::new();
+    for plan in &config.plans {
+        match foundation.plan_since(&plan.name) {
+            Ok(since_ms) => since.push(since_ms),
+            Err(error) => {
+                problems.error(plan.span, format!("plan `{}`: {error}", plan.name));
+                return None;
+            }
+        }
+    }
+    let plans = config
+        .plans
+        .iter()
+        .map(|plan| defined(config, plan))
+        .zip(since);
     match Plans::enroll(&*foundation.limits, plans) {
         Ok(plans) => Some(plans),
         Err(errors) => {

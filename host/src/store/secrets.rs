@@ -17,6 +17,7 @@ use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
 use super::crypto::Hash;
+use super::keys::KeyDigest;
 
 /// The longest value. Bytes, after its trailing newline is gone.
 pub const MAX_SECRET: usize = 64 * 1024;
@@ -96,6 +97,13 @@ impl Secret {
             value,
             keys: Default::default(),
         })
+    }
+
+    /// What the value would be known by, were it a key: for comparing it with what somebody
+    /// presents.
+    #[must_use]
+    pub fn key_digest(&self) -> KeyDigest {
+        KeyDigest::of(&self.value)
     }
 
     /// The value as an HMAC key.
