@@ -69,7 +69,11 @@ impl State {
     }
 
     /// Make what is known of a key facts of the exchange.
-    fn put_key(&mut self, services: &Services, key: &keys::ApiKey) -> Result<Result<(), EditError>> {
+    fn put_key(
+        &mut self,
+        services: &Services,
+        key: &keys::ApiKey,
+    ) -> Result<Result<(), EditError>> {
         let plan = self.plan_of(services, key);
         let common = [
             ("consumer.id", Some(key.consumer())),
@@ -99,7 +103,7 @@ impl Host for State {
         self.with_key(&presented, |state, services, key| ApiKey {
             id: key.id().to_owned(),
             consumer: key.consumer().to_owned(),
-            plan: state.plan_of(services, key).map(|plan| plan.to_string()),
+            plan: state.plan_of(services, key).map(ToString::to_string),
             attributes: key
                 .attributes()
                 .iter()
