@@ -8,6 +8,7 @@
 //! It deliberately reads nothing of the file itself (that is `config/`), and puts nothing in use
 //! (that is `server/`).
 
+mod apis;
 mod chains;
 mod durable;
 mod filters;
@@ -25,6 +26,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use apis::Bases;
+
 use fixed::Fixed;
 
 use durable::{Durable, Selling};
@@ -32,7 +35,7 @@ use durable::{Durable, Selling};
 use crate::chain::Chain;
 use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd};
 use crate::context::{Exchange, RouteInfo};
-use crate::error::{RequestError, Style};
+use crate::error::{RequestError, Words};
 use crate::route::Router;
 use crate::store::keeper::{Keeper, KeeperError};
 use crate::store::keys::LiveKeys;
@@ -55,6 +58,8 @@ pub struct Gateway {
     pub listeners: Vec<Listener>,
     /// Finds routes.
     pub router: Router,
+    /// Finds the API of a path that no route has.
+    pub bases: Bases,
     /// The routes, in the order of the configuration.
     pub routes: Vec<Route>,
     /// The upstreams, in the order of the configuration.
@@ -83,7 +88,7 @@ pub struct Route {
     /// Its filters, in order.
     pub filters: Vec<Arc<Filter>>,
     /// How its errors are worded.
-    pub style: Style,
+    pub words: Arc<Words>,
     /// Where it ends.
     pub end: RouteEnd,
     /// The largest request body. Bytes.
@@ -127,7 +132,8 @@ impl Generation {
         let infos = routes.clone().map(|route| Arc::new(own_copy(&route.info)));
         let chains = routes.map(|route| {
             let seats = route.filters.iter().map(|filter| seats.of(filter));
-            Rc::new(Chain::new(seats.collect(), Arc::clone(&services)))
+            let words = Arc::clone(&route.words);
+            Rc::new(Chain::new(seats.collect(), Arc::clone(&services), words))
         });
         let listeners = gateway.listeners.iter().cloned().map(Rc::new);
         let upstreams = gateway.upstreams.iter();
@@ -196,11 +202,16 @@ impl Seats {
 /// A copy whose reference counts nobody else touches.
 fn own_copy(info: &RouteInfo) -> RouteInfo {
     let copy = |text: &Option<Arc<str>>| text.as_deref().map(Arc::from);
+    let variables = info.variables.iter();
     RouteInfo {
         name: Arc::from(&*info.name),
         api: copy(&info.api),
         stage: copy(&info.stage),
         pattern: Arc::from(&*info.pattern),
+        variables: variables
+            .map(|(name, value)| (name.clone(), Arc::from(&**value)))
+            .collect(),
+        base: info.base.as_ref().and_then(|base| apis::base_path(&base.path)),
         params: info.params.clone(),
         rates: info.rates.clone(),
     }
@@ -395,28 +406,32 @@ impl Foundation {
         let chains = chains::build(&config, &filters, problems);
         let router = chains::router(&config, problems);
         let rates = rates::enroll(&config, &*self.limits, problems);
+        apis::check(&config, problems);
         let upstreams = upstreams::plans(&config, problems);
         if problems.is_fatal() {
             return None;
         }
         let (services, router) = (services?, router?);
+        let words = apis::words(&config);
+        let bases = Bases::new(&config, &words);
         let routes = config.routes.into_iter().zip(chains).zip(rates).enumerate();
         let routes = routes.map(|(place, ((route, filters), rates))| {
             let api = route.api.and_then(|place| config.apis.get(place));
+            let words = route.api.and_then(|place| words.get(place));
+            let base = api.and_then(|api| api.base_path.as_deref());
             Route {
                 info: RouteInfo {
                     name: route.name,
                     api: api.map(|api| api.name.clone()),
                     stage: api.map(|api| api.stage.clone()),
                     pattern: Arc::from(&*route.path),
+                    variables: api.map(apis::variables).unwrap_or_default(),
+                    base: base.and_then(apis::base_path),
                     params: router.names(place).into(),
                     rates,
                 },
                 filters,
-                style: match api.map(|api| api.errors) {
-                    Some(config::ErrorStyle::Aws) => Style::Aws,
-                    Some(config::ErrorStyle::Problem) | None => Style::Problem,
-                },
+                words: words.cloned().unwrap_or_default(),
                 end: route.end,
                 max_body: route.max_body,
                 first_byte_timeout: route.first_byte_timeout,
@@ -430,6 +445,7 @@ impl Foundation {
             listeners: config.listeners,
             routes,
             router,
+            bases,
             upstreams,
             filters: filters.into_iter().flatten().collect(),
             services: Arc::new(services),
