@@ -18,6 +18,7 @@
 //! request's way: every call here blocks, and is made by the keeper's thread or the admin's.
 
 pub mod record;
+pub mod redis;
 
 use std::fmt;
 use std::sync::Arc;
