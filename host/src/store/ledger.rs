@@ -19,6 +19,7 @@
 
 pub mod record;
 pub mod redis;
+pub mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -389,3 +390,6 @@ pub enum Conflict {
     #[error("the idempotency key was used meanwhile")]
     Token,
 }
+
+#[cfg(test)]
+pub(in crate::store) mod tests;

@@ -44,6 +44,10 @@ while at <= #ARGV do
         if of_key then
             write.old = old and record_of(old)
             write.new = put and cjson.decode(write.json)
+            if put and #write.new.secrets == 0 then
+                -- Nobody could present it.
+                return { 'key', write.name }
+            end
             for _, secret in ipairs(write.old and write.old.secrets or {}) do
                 owners[secret.digest] = false
             end
