@@ -155,6 +155,14 @@ impl Server {
         &self,
         mut ask: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, LedgerError> {
+        self.write_to(|connection, _| ask(connection))
+    }
+
+    /// The same for who wants to know the server's process before.
+    pub(in crate::store) fn write_to<T>(
+        &self,
+        mut ask: impl FnMut(&mut Connection, &str) -> RedisResult<T>,
+    ) -> Result<T, LedgerError> {
         let line = self.idle.lock().pop();
         let alive = line.and_then(|mut line| {
             let answer = cmd("PING").query::<String>(&mut line.connection);
@@ -164,9 +172,14 @@ impl Server {
             Some(line) => Ok(line),
             None => self.fresh(),
         };
-        line.and_then(|line| self.run(line, &mut ask))
-            .map(|answer| answer.value)
-            .map_err(|error| self.fault(&error))
+        line.and_then(|line| {
+            let process = line.process.clone().unwrap_or_default();
+            self.run(line, &mut |connection: &mut Connection| {
+                ask(connection, &process)
+            })
+        })
+        .map(|answer| answer.value)
+        .map_err(|error| self.fault(&error))
     }
 
     fn run<T>(
