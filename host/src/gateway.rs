@@ -10,7 +10,9 @@
 
 mod chains;
 mod filters;
+mod fixed;
 mod keys;
+mod rates;
 mod upstreams;
 
 use std::collections::HashMap;
@@ -21,10 +23,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use fixed::Fixed;
+
 use crate::chain::Chain;
 use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd};
-use crate::context::RouteInfo;
-use crate::error::Style;
+use crate::context::{Exchange, Rates, RouteInfo};
+use crate::error::{RequestError, Style};
 use crate::route::Router;
 use crate::store::limits::{Clock, LimitStore, LocalLimits};
 use crate::upstream::{Plan, Upstream};
@@ -97,6 +101,15 @@ pub struct Generation {
 }
 
 impl Generation {
+    /// Take from the rates that the requests of this route share, for one that no filter charged.
+    ///
+    /// # Errors
+    ///
+    /// One of them gives no more now.
+    pub fn take_rates(&self, route: &Route, exchange: &mut Exchange) -> Result<(), RequestError> {
+        rates::take(&self.gateway.services, &route.info, exchange)
+    }
+
     /// The view of the worker with this index.
     #[must_use]
     pub fn new(gateway: Arc<Gateway>, worker: usize) -> Rc<Self> {
@@ -179,7 +192,9 @@ fn own_copy(info: &RouteInfo) -> RouteInfo {
         name: Arc::from(&*info.name),
         api: copy(&info.api),
         stage: copy(&info.stage),
+        pattern: Arc::from(&*info.pattern),
         params: info.params.clone(),
+        rates: info.rates.clone(),
     }
 }
 
@@ -198,46 +213,6 @@ impl std::fmt::Debug for Foundation {
         f.debug_struct("Foundation")
             .field("registry", &self.registry)
             .finish_non_exhaustive()
-    }
-}
-
-/// What a reload cannot change.
-#[derive(Debug, Clone, PartialEq)]
-struct Fixed {
-    workers: Option<NonZeroUsize>,
-    addresses: Vec<std::net::SocketAddr>,
-    admin: Option<config::Admin>,
-    wasm: config::Wasm,
-    log: config::Log,
-}
-
-impl Fixed {
-    fn of(config: &Config) -> Self {
-        let listeners = config.listeners.iter();
-        Self {
-            workers: config.server.workers,
-            addresses: listeners.map(|listener| listener.address).collect(),
-            admin: config.admin.clone(),
-            wasm: config.wasm.clone(),
-            log: config.log.clone(),
-        }
-    }
-
-    /// The parts that differ, by their names in the file.
-    fn differences(&self, other: &Self) -> Vec<&'static str> {
-        [
-            (self.workers == other.workers, "`[server] workers`"),
-            (
-                self.addresses == other.addresses,
-                "the listeners' addresses",
-            ),
-            (self.admin == other.admin, "`[admin]`"),
-            (self.wasm == other.wasm, "`[wasm]`"),
-            (self.log == other.log, "`[log]`"),
-        ]
-        .into_iter()
-        .filter_map(|(same, name)| (!same).then_some(name))
-        .collect()
     }
 }
 
@@ -337,7 +312,9 @@ impl Foundation {
                     name: route.name,
                     api: api.map(|api| api.name.clone()),
                     stage: api.map(|api| api.stage.clone()),
+                    pattern: Arc::from(&*route.path),
                     params: router.names(place).into(),
+                    rates: Rates::default(),
                 },
                 filters,
                 style: match api.map(|api| api.errors) {

@@ -31,6 +31,7 @@ mod framing;
 mod large;
 mod order;
 mod path_rule;
+mod rates;
 mod readme;
 mod reload;
 mod response_phases;

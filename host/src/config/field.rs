@@ -17,7 +17,7 @@ use serde_json::Value as Json;
 
 pub(super) use collection::{Entries, List, Map, Named, Nested};
 pub(super) use number::{Flag, Numbers, Rate, Whole};
-pub(super) use reference::Reference;
+pub(super) use reference::{Reference, SecretName};
 pub(super) use text::{Choice, Parsed};
 pub(super) use unit::{Bound, Size, Time};
 

@@ -7,10 +7,11 @@ use super::source::Span;
 use super::value::digest::is_digest;
 
 /// Keys of `[[key]]` and `[secret.<name>]` whose values are never private.
-const PUBLIC: [&str; 10] = [
+const PUBLIC: [&str; 11] = [
     "id",
     "consumer",
     "plan",
+    "plans",
     "enabled",
     "expires",
     "attributes",
@@ -31,7 +32,7 @@ pub(super) fn find(text: &str) -> Vec<Span> {
             private = names_secrets(content);
         } else if !content.starts_with('#') {
             spans.extend(digests(line, start));
-            if private || names_secrets_inline(content) {
+            if private || names_secrets_inline(content) || holds_password(content) {
                 spans.extend(value(line, start));
             }
         }
@@ -54,6 +55,13 @@ fn names_secrets(header: &str) -> bool {
 fn names_secrets_inline(content: &str) -> bool {
     let name = content.split(['=', '.', ' ']).next().unwrap_or_default();
     matches!(name, "secret" | "secrets") && content.contains('{')
+}
+
+/// `password = "..."`, and a URL with something before its host.
+fn holds_password(content: &str) -> bool {
+    let name = content.split(['=', ' ']).next().unwrap_or_default();
+    let in_url = |(_, rest): (&str, &str)| rest.contains('@');
+    name.ends_with("password") || content.split_once("://").is_some_and(in_url)
 }
 
 /// What follows `digest =`, unless it is a digest.
@@ -134,6 +142,15 @@ mod tests {
             ["\"\"\"", "\"\"\"", "s3", "\"\"\""]
         );
         assert_eq!(hidden("secret.a = { value = 's3' }"), ["{ value = 's3' }"]);
+    }
+
+    #[test]
+    fn passwords_are_hidden_wherever_they_stand() {
+        assert_eq!(
+            hidden("[store]\nurl = \"redis://:s3@a/0\npassword = 's3'\nstore.password = s3"),
+            ["\"redis://:s3@a/0", "'s3'", "s3"]
+        );
+        assert!(hidden("[store]\nurl = 'redis://a/0'\nprefix = 'x'").is_empty());
     }
 
     #[test]

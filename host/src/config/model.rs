@@ -5,17 +5,27 @@
 //! looked up by name after the start. Spans point into [`Config::source`], so that what is found
 //! out later (by a plugin, for example) is still reported at its line.
 
+mod admin;
+mod sold;
+mod store;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode};
 
 use super::problem::Problems;
 use super::source::{Source, Span};
+
+pub use admin::{Admin, AdminTls, AdminToken, Role};
+pub use sold::{
+    Api, ApiResponse, ErrorStyle, Key, Period, Plan, PlanMethod, Quota, Rate, ResponsePart,
+};
+pub use store::{OnStale, OnUnavailable, RedisPlace, Store, StorePlace};
 
 /// All that one file says.
 #[derive(Debug)]
@@ -34,6 +44,8 @@ pub struct Config {
     pub wasm: Wasm,
     /// `[log]`.
     pub log: Log,
+    /// `[store]`, if there.
+    pub store: Option<Store>,
     /// `[secret.<name>]`.
     pub secrets: Vec<Secret>,
     /// `[api.<name>]`.
@@ -59,6 +71,8 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Whose `X-Forwarded-*` fields are believed. Default: nobody's.
     pub trusted_proxies: Vec<Cidr>,
+    /// What all clients together may ask for, on each gateway. Default no bound.
+    pub rate: Option<Rate>,
 }
 
 /// A block of addresses, RFC 4632 (IPv4) and RFC 4291 (IPv6).
@@ -91,13 +105,6 @@ pub struct Listener {
     pub max_headers: usize,
     /// The most connections open at once. Default 10,000.
     pub max_connections: usize,
-}
-
-/// `[admin]`: the operator's listener.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Admin {
-    /// Where it is bound: a loopback address.
-    pub address: SocketAddr,
 }
 
 /// `[wasm]`: totals of the filter engine. Fixed for the life of the process.
@@ -181,90 +188,6 @@ pub enum SecretSource {
     File(PathBuf),
 }
 
-/// `[api.<name>]`: routes that are sold together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Api {
-    /// Its name: the attribute `api.id`.
-    pub name: Arc<str>,
-    /// Its stage: the attribute `api.stage`. Default `default`.
-    pub stage: Arc<str>,
-    /// How the gateway words its own errors. Default problem.
-    pub errors: ErrorStyle,
-}
-
-/// How the gateway words its own errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ErrorStyle {
-    /// `application/problem+json`, RFC 9457.
-    #[default]
-    Problem,
-    /// `{"message": ..}`, as Amazon API Gateway does.
-    Aws,
-}
-
-/// `[plan.<name>]`: a usage plan. At least one of rate and quota.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Its token bucket.
-    pub rate: Option<Rate>,
-    /// Its quota.
-    pub quota: Option<Quota>,
-}
-
-/// A token bucket.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
-    /// Tokens that come back each second; positive and finite.
-    pub per_second: f64,
-    /// The bucket's size; at least 1. Default: the rate, rounded up.
-    pub burst: u64,
-}
-
-/// A number of requests for each period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
-    /// How many a period.
-    pub limit: u64,
-    /// The period, in UTC.
-    pub period: Period,
-    /// Subtracted from the limit of the first period; less than `limit`. Default 0.
-    pub offset: u64,
-}
-
-/// A quota's period, in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Period {
-    /// From midnight.
-    Day,
-    /// From Sunday midnight, as Amazon API Gateway counts.
-    Week,
-    /// From the first of the month.
-    Month,
-}
-
-/// `[[key]]`: an API key, by its digest only.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Key {
-    /// Its public name: the attribute `api-key.id`. Unique.
-    pub id: Arc<str>,
-    /// Who it was issued to: the attribute `consumer.id`.
-    pub consumer: Arc<str>,
-    /// SHA-256 of the key's text. Unique.
-    pub digest: [u8; 32],
-    /// The place of its usage plan in [`Config::plans`].
-    pub plan: Option<usize>,
-    /// Whether it is accepted. Default true.
-    pub enabled: bool,
-    /// When it ends. Default never.
-    pub expires: Option<SystemTime>,
-    /// What the operator attached to it.
-    pub attributes: BTreeMap<String, String>,
-    /// The entry in the file.
-    pub span: Span,
-}
-
 /// `[[route]]`: match, chain and end.
 #[derive(Debug)]
 pub struct Route {
@@ -288,6 +211,8 @@ pub struct Route {
     pub max_body: Option<u64>,
     /// Lowers the upstream's first-byte time-out.
     pub first_byte_timeout: Option<Duration>,
+    /// What all clients together may ask of it, on each gateway. Default no bound.
+    pub rate: Option<Rate>,
     /// The entry in the file.
     pub span: Span,
 }

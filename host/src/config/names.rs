@@ -97,6 +97,20 @@ impl Names {
         self.list.iter().filter(same).map(|name| name.text.as_str())
     }
 
+    /// The place of a name in its group.
+    pub fn place(&self, group: Group, text: &str) -> Option<usize> {
+        let mut names = self.list.iter();
+        let name = names.find(|name| name.group == group && name.text == text)?;
+        Some(name.place)
+    }
+
+    /// The name at a place of a group.
+    pub fn at(&self, group: Group, place: usize) -> &str {
+        let mut names = self.list.iter();
+        let name = names.find(|name| name.group == group && name.place == place);
+        name.map_or("", |name| &name.text)
+    }
+
     /// The place of a name in its group, which is used from now on.
     pub fn use_name(&mut self, group: Group, text: &str) -> Option<usize> {
         let mut names = self.list.iter_mut();
@@ -121,6 +135,9 @@ mod tests {
         let root = DeTable::parse("[filter.z]\n[upstream.u]\n[filter.a]\nx = 1").unwrap();
         let mut names = Names::collect(root.get_ref());
         assert_eq!(names.of(Group::Filter).collect::<Vec<_>>(), ["z", "a"]);
+        assert_eq!(names.place(Group::Filter, "a"), Some(1));
+        assert_eq!(names.at(Group::Filter, 1), "a");
+        assert_eq!(names.at(Group::Plan, 0), "");
         assert_eq!(names.use_name(Group::Filter, "a"), Some(1));
         assert_eq!(names.use_name(Group::Upstream, "a"), None);
         let unused: Vec<&str> = names.unused().map(|(_, name, _)| name).collect();

@@ -38,6 +38,13 @@ pub(super) struct Reader {
     pub seen: BTreeMap<(String, String), Span>,
     /// The most memory that a filter may ask for: `[wasm]` is read before the filters. Bytes.
     pub max_memory: u64,
+    /// What stands before the paths of an API's routes, by the API's place: APIs are read before
+    /// routes.
+    pub base_paths: BTreeMap<usize, String>,
+    /// The APIs of a plan, by the plan's place: plans are read before keys.
+    pub plan_apis: BTreeMap<usize, Vec<usize>>,
+    /// Whether keys may stand elsewhere too, in a store.
+    pub has_store: bool,
     /// What relative paths in the file are relative to.
     pub folder: PathBuf,
     /// Whether a syntax error may have swallowed a part of the file.
@@ -96,10 +103,16 @@ impl Config {
             names: Names::collect(root.get_ref()),
             seen: BTreeMap::new(),
             max_memory: u64::MAX,
+            base_paths: BTreeMap::new(),
+            plan_apis: BTreeMap::new(),
+            has_store: false,
             folder: folder.to_path_buf(),
             incomplete: !syntax.is_empty(),
         };
         let parts = reader.root(root.get_ref());
+        if let Some(parts) = &parts {
+            check::plan_methods(&mut reader, parts.plans(), parts.routes());
+        }
         check::unused(&mut reader);
         let problems = with_syntax(reader.problems, syntax);
         if problems.is_fatal() {

@@ -3,14 +3,18 @@
 //! A reader takes every key before it gives up, so that every problem is found. It gives none
 //! where something that was reported leaves nothing to go on with.
 
+mod admin;
 mod api;
 mod bounds;
 mod engine;
 mod filter;
 mod key;
+mod plan;
 mod respond;
+mod response;
 mod route;
 mod server;
+mod store;
 mod upstream;
 
 use std::sync::Arc;
@@ -18,7 +22,8 @@ use std::sync::Arc;
 use super::check;
 use super::field::{Defaults, Empty, Entries, Field, Named, Nested, Optional, Section};
 use super::model::{
-    Admin, Api, Config, Filter, Key, Listener, Log, Plan, Route, Secret, Server, Upstream, Wasm,
+    Admin, Api, Config, Filter, Key, Listener, Log, Plan, Route, Secret, Server, Store, Upstream,
+    Wasm,
 };
 use super::problem::Problems;
 use super::read::Table;
@@ -29,8 +34,8 @@ pub(super) static ROOT: Section = Section {
     heading: "windlass.toml",
     doc: "The configuration of one gateway.",
     fields: &[
-        &SERVER, &LISTENER, &ADMIN, &WASM, &LOG, &SECRET, &API, &PLAN, &KEY, &ROUTE, &FILTER,
-        &UPSTREAM,
+        &SERVER, &LISTENER, &ADMIN, &WASM, &LOG, &STORE, &SECRET, &API, &PLAN, &KEY, &ROUTE,
+        &FILTER, &UPSTREAM,
     ],
     hints: &[],
     short: None,
@@ -62,8 +67,8 @@ static LISTENER: Field<Entries<Listener>, Empty> = Field::new(
 static ADMIN: Field<Nested<Admin>, Optional> = Field::new(
     "admin",
     Nested {
-        section: &server::ADMIN,
-        read: server::admin,
+        section: &admin::ADMIN,
+        read: admin::admin,
     },
     Optional("no admin listener"),
     "The operator's listener.",
@@ -89,6 +94,16 @@ static LOG: Field<Nested<Log>, Defaults> = Field::new(
     "What is written down, and where.",
 );
 
+static STORE: Field<Nested<Store>, Optional> = Field::new(
+    "store",
+    Nested {
+        section: &store::STORE,
+        read: store::store,
+    },
+    Optional("only the keys and plans of this file"),
+    "Where keys, plans and usage are kept.",
+);
+
 static SECRET: Field<Named<Secret>, Empty> = Field::new(
     "secret",
     Named {
@@ -112,8 +127,8 @@ static API: Field<Named<Api>, Empty> = Field::new(
 static PLAN: Field<Named<Plan>, Empty> = Field::new(
     "plan",
     Named {
-        section: &api::PLAN,
-        read: api::plan,
+        section: &plan::PLAN,
+        read: plan::plan,
     },
     Empty("none"),
     "Usage plans.",
@@ -170,6 +185,7 @@ pub(super) struct Parts {
     admin: Option<Admin>,
     wasm: Wasm,
     log: Log,
+    store: Option<Store>,
     secrets: Vec<Secret>,
     apis: Vec<Api>,
     plans: Vec<Plan>,
@@ -187,6 +203,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Parts> {
     let wasm = table.take(&WASM);
     table.reader().max_memory = wasm.as_ref().map_or(u64::MAX, |wasm| wasm.max_memory);
     let log = table.take(&LOG);
+    let store = table.take(&STORE);
     let secrets = table.take(&SECRET);
     let apis = table.take(&API);
     let plans = table.take(&PLAN);
@@ -210,6 +227,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Parts> {
         admin,
         wasm: wasm?,
         log: log?,
+        store,
         secrets,
         apis,
         plans,
@@ -221,6 +239,16 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Parts> {
 }
 
 impl Parts {
+    /// The plans that could be read.
+    pub fn plans(&self) -> &[Plan] {
+        &self.plans
+    }
+
+    /// The routes that could be read.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
     /// The configuration, with what was warned of.
     pub fn into_config(self, source: Arc<Source>, warnings: Problems) -> Config {
         Config {
@@ -231,6 +259,7 @@ impl Parts {
             admin: self.admin,
             wasm: self.wasm,
             log: self.log,
+            store: self.store,
             secrets: self.secrets,
             apis: self.apis,
             plans: self.plans,

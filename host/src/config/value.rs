@@ -16,6 +16,8 @@ pub(super) mod plugin;
 pub(super) mod redirect;
 pub(super) mod settings;
 pub(super) mod size;
+pub(super) mod store;
+pub(super) mod template;
 
 /// Why a text is refused.
 #[derive(Debug, Default, PartialEq, Eq)]

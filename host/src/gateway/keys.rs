@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Foundation;
 use crate::config::{self, Config, Problems};
 use crate::store::keys::{ApiKey, DuplicateKey, KeyDigest, StaticKeys};
-use crate::store::limits::{Period, Plan, Plans, Quota, Rate};
+use crate::store::limits::{Period, Plan, PlanBook, Plans, Quota, Rate};
 use crate::store::secrets::{SecretSource, Secrets};
 use crate::wasm::Services;
 
@@ -20,7 +20,7 @@ pub fn services(
     let plans = plans(config, foundation, problems);
     Some(Services {
         keys: Arc::new(keys?),
-        plans: Arc::new(plans?),
+        plans: PlanBook::new(plans?, Arc::default()),
         limits: foundation.limits.clone(),
         clock: foundation.clock,
         secrets: Arc::new(secrets?),
@@ -52,12 +52,13 @@ fn secrets(config: &Config, problems: &mut Problems) -> Option<Secrets> {
 
 fn keys(config: &Config, problems: &mut Problems) -> Option<StaticKeys> {
     let keys = config.keys.iter().map(|key| {
-        let plan = key.plan.and_then(|place| config.plans.get(place));
+        let plans = key.plans.iter();
+        let plans = plans.filter_map(|place| config.plans.get(*place));
         let attributes = key.attributes.iter();
         let api_key = ApiKey {
             id: key.id.clone(),
             consumer: key.consumer.clone(),
-            plans: plan.map(|plan| plan.name.clone()).into_iter().collect(),
+            plans: plans.map(|plan| plan.name.clone()).collect(),
             attributes: attributes
                 .map(|(name, value)| (Arc::from(&**name), Arc::from(&**value)))
                 .collect(),
@@ -88,12 +89,24 @@ fn key_span(config: &Config, duplicate: &DuplicateKey) -> config::Span {
 }
 
 fn plans(config: &Config, foundation: &Foundation, problems: &mut Problems) -> Option<Plans> {
-    let plans = config.plans.iter().map(|plan| Plan {
+    let now_ms = foundation.clock.now().wall_ms;
+    let plans = config.plans.iter().map(|plan| (defined(plan), now_ms));
+    match Plans::enroll(&*foundation.limits, plans) {
+        Ok(plans) => Some(plans),
+        Err(errors) => {
+            for error in errors {
+                problems.error(config::Span::default(), error.to_string());
+            }
+            None
+        }
+    }
+}
+
+/// The plan as the store of counters takes it.
+fn defined(plan: &config::Plan) -> Plan {
+    Plan {
         name: plan.name.clone(),
-        rate: plan.rate.map(|rate| Rate {
-            per_second: rate.per_second,
-            burst: rate.burst,
-        }),
+        rate: plan.rate.map(rate),
         quota: plan.quota.map(|quota| Quota {
             limit: quota.limit,
             period: match quota.period {
@@ -105,15 +118,12 @@ fn plans(config: &Config, foundation: &Foundation, problems: &mut Problems) -> O
         }),
         methods: Vec::new(),
         apis: Vec::new(),
-    });
-    let now = foundation.clock.now();
-    match Plans::enroll(&*foundation.limits, plans, now) {
-        Ok(plans) => Some(plans),
-        Err(errors) => {
-            for error in errors {
-                problems.error(config::Span::default(), error.to_string());
-            }
-            None
-        }
+    }
+}
+
+fn rate(rate: config::Rate) -> Rate {
+    Rate {
+        per_second: rate.per_second,
+        burst: rate.burst,
     }
 }

@@ -110,11 +110,7 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// The store is out of reach or broken.
-    fn load_quotas(
-        &self,
-        now_ms: u64,
-        visit: &mut dyn FnMut(QuotaRow),
-    ) -> Result<(), LedgerError>;
+    fn load_quotas(&self, now_ms: u64, visit: &mut dyn FnMut(QuotaRow)) -> Result<(), LedgerError>;
 
     /// Set what a key may use beyond its plan's limit in one period. Durable when it returns.
     ///

@@ -1,4 +1,7 @@
 //! A name that is defined elsewhere in the file.
+//!
+//! Where that is a secret's, what stands there in its place may be the secret itself: it is not
+//! shown.
 
 use serde_json::{Value as Json, json};
 
@@ -59,6 +62,51 @@ impl Kind for Reference {
             slot.owner()
         );
         slot.problems().error(span, message).help(help);
+        None
+    }
+}
+
+/// The name of a secret, where people look for a place to write the secret itself: what is not
+/// such a name is never shown.
+pub(in crate::config) struct SecretName;
+
+impl Kind for SecretName {
+    /// The secret's place in the list.
+    type Value = usize;
+
+    fn words(&self) -> String {
+        "the name of a secret".to_owned()
+    }
+
+    fn schema(&self) -> Json {
+        Reference(Group::Secret).schema()
+    }
+
+    fn read(&self, slot: &mut Slot<'_>) -> Option<usize> {
+        if slot.as_text().is_none() {
+            slot.mask();
+        }
+        let text = slot.text(&self.words())?;
+        if let Some(place) = slot.names().use_name(Group::Secret, text) {
+            return Some(place);
+        }
+        slot.mask();
+        if slot.is_incomplete() {
+            return None;
+        }
+        let known: Vec<String> = slot
+            .names()
+            .of(Group::Secret)
+            .map(|name| format!("`{name}`"))
+            .collect();
+        let there = if known.is_empty() {
+            "there is none yet".to_owned()
+        } else {
+            format!("there are {}", known.join(", "))
+        };
+        slot.error("does not name a secret").help(format!(
+            "a secret itself never stands in the file: add `[secret.<name>]` with `env` or `file`, and write its name here; {there}"
+        ));
         None
     }
 }

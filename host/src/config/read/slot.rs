@@ -227,10 +227,16 @@ impl<'a> Slot<'a> {
         read: fn(&mut Table<'_>) -> Option<T>,
     ) -> Option<T> {
         let (name, span) = name;
+        let own = format!("{} `{}`", self.key, name.escape_debug());
+        let owner = if self.owner.is_empty() {
+            own
+        } else {
+            format!("{}: {own}", self.owner)
+        };
         let mut table = Table {
             span,
             name: Some(name),
-            owner: format!("{} `{}`", self.key, name.escape_debug()),
+            owner,
             prefix: String::new(),
             values,
             section,

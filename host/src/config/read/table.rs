@@ -64,6 +64,11 @@ impl<'a> Table<'a> {
         Arc::from(self.name.unwrap_or_default())
     }
 
+    /// What it is called in reports.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
     /// Where the table begins.
     pub fn span(&self) -> Span {
         self.span

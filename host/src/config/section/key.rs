@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use toml::de::{DeTable, DeValue};
 
 use crate::config::field::{
-    Empty, Field, Flag, Is, Kind, Map, Optional, Parsed, Reference, Required, Section,
+    Empty, Field, Flag, Is, Kind, List, Map, Optional, Parsed, Reference, Required, Section,
 };
 use crate::config::model::{Key, Secret, SecretSource};
 use crate::config::names::Group;
@@ -26,6 +26,7 @@ pub(super) static KEY: Section = Section {
         &CONSUMER,
         &DIGEST,
         &PLAN,
+        &PLANS,
         &ENABLED,
         &EXPIRES,
         &ATTRIBUTES,
@@ -87,7 +88,18 @@ static PLAN: Field<Reference, Optional> = Field::new(
     "plan",
     Reference(Group::Plan),
     Optional("no plan"),
-    "Its usage plan.",
+    "Its usage plan, where it has one only.",
+);
+
+static PLANS: Field<List<Reference>, Empty> = Field::new(
+    "plans",
+    List {
+        of: Reference(Group::Plan),
+        least: 0,
+        repeats: false,
+    },
+    Empty("that of `plan`"),
+    "Its usage plans: one for each API at most.",
 );
 
 static ENABLED: Field<Flag, Is<bool>> =
@@ -154,7 +166,7 @@ pub(super) fn key(table: &mut Table<'_>) -> Option<Key> {
     let id = table.take(&ID);
     let consumer = table.take(&CONSUMER);
     let digest = table.take(&DIGEST);
-    let plan = table.take(&PLAN);
+    let plans = plans(table);
     let enabled = table.take(&ENABLED);
     let expires = table.take(&EXPIRES);
     let attributes: BTreeMap<String, String> = table.take(&ATTRIBUTES);
@@ -180,12 +192,57 @@ pub(super) fn key(table: &mut Table<'_>) -> Option<Key> {
         id: Arc::from(id?),
         consumer: Arc::from(consumer?),
         digest: digest?,
-        plan: plan.map(|plan| plan.place),
+        plans,
         enabled,
         expires,
         attributes,
         span: table.span(),
     })
+}
+
+/// The places of its plans; reports both keys, and two plans for one API.
+fn plans(table: &mut Table<'_>) -> Vec<usize> {
+    let plan = table.take(&PLAN);
+    let plans = table.take(&PLANS);
+    if table.has(PLAN.key) && table.has(PLANS.key) {
+        let span = table.span_of(PLAN.key).max(table.span_of(PLANS.key));
+        table
+            .error(span, "has both `plan` and `plans`, wanted one of them")
+            .help("write all of them in `plans`");
+    }
+    for (place, later) in plans.iter().enumerate() {
+        let mut earlier = plans.iter().take(place);
+        let Some(shared) = earlier.find_map(|one| shared(table, one.place, later.place)) else {
+            continue;
+        };
+        table
+            .error(later.span, &shared)
+            .help("one plan a key for each API: say in `apis` of each plan what it is sold for");
+    }
+    plan.into_iter()
+        .chain(plans)
+        .map(|plan| plan.place)
+        .collect()
+}
+
+/// What two plans share, if they do. Says nothing of one that could not be read.
+fn shared(table: &mut Table<'_>, one: usize, other: usize) -> Option<String> {
+    let reader = table.reader();
+    let (of_one, of_other) = (reader.plan_apis.get(&one)?, reader.plan_apis.get(&other)?);
+    let names = &reader.names;
+    let both = of_one.iter().find(|api| of_other.contains(api));
+    let what = match (of_one.as_slice(), of_other.as_slice(), both) {
+        (_, _, Some(api)) => format!("API `{}`", names.at(Group::Api, *api)),
+        ([], [], None) => "every API".to_owned(),
+        ([], [api, ..], None) | ([api, ..], [], None) => {
+            format!("API `{}`", names.at(Group::Api, *api))
+        }
+        ([_, ..], [_, ..], None) => return None,
+    };
+    let (one, other) = (names.at(Group::Plan, one), names.at(Group::Plan, other));
+    Some(format!(
+        "`plans` holds `{one}` and `{other}`, which are both sold for {what}"
+    ))
 }
 
 /// `[secret.<name>]`.

@@ -6,10 +6,11 @@ use std::time::Duration;
 use http::Method;
 use toml::de::DeTable;
 
+use super::plan::{BURST, bucket};
 use super::respond;
 use crate::config::field::{
-    Bound, Empty, Field, Is, List, Nested, Optional, Parsed, Reference, Required, Section, Size,
-    Time,
+    Bound, Empty, Field, Is, List, Nested, Optional, Parsed, Rate as RateKind, Reference, Required,
+    Section, Size, Time,
 };
 use crate::config::model::{FilterReference, FixedResponse, Redirect, Route, RouteEnd};
 use crate::config::names::Group;
@@ -33,6 +34,8 @@ pub(super) static ROUTE: Section = Section {
         &REDIRECT,
         &MAX_BODY,
         &FIRST_BYTE_TIMEOUT,
+        &RATE,
+        &BURST,
     ],
     hints: &[
         (
@@ -169,6 +172,13 @@ static FIRST_BYTE_TIMEOUT: Field<Time, Optional> = Field::new(
     "Lowers the upstream's `first_byte_timeout` for this route.",
 );
 
+static RATE: Field<RateKind, Optional> = Field::new(
+    "rate",
+    RateKind,
+    Optional("no rate"),
+    "Requests a second of all clients together, on each gateway; beyond it 429 `throttled`.",
+);
+
 /// What a route is called in reports.
 pub(super) fn title(values: &DeTable<'_>) -> String {
     let text = |key: &str| values.get(key).and_then(|value| value.get_ref().as_str());
@@ -196,12 +206,16 @@ pub(super) fn route(table: &mut Table<'_>) -> Option<Route> {
             "`first_byte_timeout` changes nothing without `upstream`",
         );
     }
+    let rate = bucket(table, &RATE, &BURST);
     let methods = any_alone(table, methods);
     let path = path?;
-    let name = unique(table, name, &methods, &hosts, &path);
+    let api = api.map(|api| api.place);
+    let base = api.and_then(|api| table.reader().base_paths.get(&api).cloned());
+    let full = full_path(base.as_deref().unwrap_or_default(), &path);
+    let name = unique(table, name, &methods, &hosts, &full);
     Some(Route {
         name: Arc::from(name),
-        api: api.map(|api| api.place),
+        api,
         path,
         path_span: table.span_of(PATH.key),
         methods,
@@ -216,8 +230,18 @@ pub(super) fn route(table: &mut Table<'_>) -> Option<Route> {
         end: end?,
         max_body,
         first_byte_timeout,
+        rate,
         span: table.span(),
     })
+}
+
+/// A path below that of its API.
+fn full_path(base: &str, path: &str) -> String {
+    if !base.is_empty() && !path.starts_with('/') {
+        format!("{base}/{path}")
+    } else {
+        format!("{base}{path}")
+    }
 }
 
 /// The end; reports none, and several.

@@ -1,13 +1,15 @@
-//! `[server]`, `[[listener]]` and `[admin]`.
+//! `[server]` and `[[listener]]`.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use super::plan::{BURST, bucket};
 use crate::config::field::{
-    Empty, Field, Is, List, Optional, Parsed, Required, Section, Size, Time, Whole,
+    Empty, Field, Is, List, Optional, Parsed, Rate as RateKind, Required, Section, Size, Time,
+    Whole,
 };
-use crate::config::model::{Admin, Cidr, Listener, Server};
+use crate::config::model::{Cidr, Listener, Server};
 use crate::config::read::Table;
 use crate::config::value::address;
 
@@ -15,7 +17,7 @@ use crate::config::value::address;
 pub(super) static SERVER: Section = Section {
     heading: "[server]",
     doc: "The process.",
-    fields: &[&WORKERS, &DRAIN_TIMEOUT, &TRUSTED_PROXIES],
+    fields: &[&WORKERS, &DRAIN_TIMEOUT, &TRUSTED_PROXIES, &RATE, &BURST],
     hints: &[],
     short: None,
     private: false,
@@ -58,12 +60,20 @@ static TRUSTED_PROXIES: Field<List<Parsed<Cidr>>, Empty> = Field::new(
     "Whose `X-Forwarded-*` fields are believed.",
 );
 
+static RATE: Field<RateKind, Optional> = Field::new(
+    "rate",
+    RateKind,
+    Optional("no rate"),
+    "Requests a second of all clients together, on each gateway; beyond it 429 `throttled`.",
+);
+
 /// Reads `[server]`.
 pub(super) fn server(table: &mut Table<'_>) -> Option<Server> {
     let server = Server {
         workers: table.take(&WORKERS),
         drain_timeout: table.take(&DRAIN_TIMEOUT),
         trusted_proxies: table.take(&TRUSTED_PROXIES),
+        rate: bucket(table, &RATE, &BURST),
     };
     if server.trusted_proxies.iter().any(|block| block.prefix == 0) {
         let span = table.span_of(TRUSTED_PROXIES.key);
@@ -114,7 +124,8 @@ static ADDRESS: Field<Parsed<SocketAddr>, Required> = Field::new(
     "Where it is bound; port 0 lets the system choose.",
 );
 
-const SOCKET: Parsed<SocketAddr> = Parsed {
+/// An address to bind to.
+pub(super) const SOCKET: Parsed<SocketAddr> = Parsed {
     words: "an IP address with a port",
     pattern: ":[0-9]+$",
     private: false,
@@ -219,39 +230,8 @@ pub(super) fn listener(table: &mut Table<'_>) -> Option<Listener> {
     })
 }
 
-/// `[admin]`.
-pub(super) static ADMIN: Section = Section {
-    heading: "[admin]",
-    doc: "The operator's listener: `/metrics`, `/livez`, `/readyz`. Without it there is none.",
-    fields: &[&ADMIN_ADDRESS],
-    hints: &[],
-    short: Some("address"),
-    private: false,
-};
-
-static ADMIN_ADDRESS: Field<Parsed<SocketAddr>, Required> = Field::new(
-    "address",
-    SOCKET,
-    Required("\"127.0.0.1:9080\""),
-    "Where it is bound; a loopback address, since it asks nobody who they are.",
-);
-
-/// Reads `[admin]`.
-pub(super) fn admin(table: &mut Table<'_>) -> Option<Admin> {
-    let address = table.take(&ADMIN_ADDRESS)?;
-    bound_once(table, address);
-    if !address.ip().is_loopback() {
-        let span = table.span_of(ADMIN_ADDRESS.key);
-        let message = format!("`address` holds `{address}`, which is not a loopback address");
-        table
-            .error(span, &message)
-            .help(format!("write `\"127.0.0.1:{}\"`", address.port()));
-    }
-    Some(Admin { address })
-}
-
 /// Reports an address that an earlier listener has.
-fn bound_once(table: &mut Table<'_>, address: SocketAddr) {
+pub(super) fn bound_once(table: &mut Table<'_>, address: SocketAddr) {
     let span = table.span_of(ADDRESS.key);
     if address.port() == 0 {
         return;

@@ -41,6 +41,25 @@ pub(in crate::config) fn pattern(text: &str) -> Result<String, Refused> {
     Ok(text.to_owned())
 }
 
+/// Checks what stands before the paths of an API's routes: `/shop/v1`.
+pub(in crate::config) fn base(text: &str) -> Result<String, Refused> {
+    if text.is_empty() || text == "/" {
+        return Err(Refused::plain().help("leave `base_path` out where there is none"));
+    }
+    if let Some(shorter) = text.strip_suffix('/') {
+        return Err(Refused::because("ends with `/`").write(shorter));
+    }
+    if text.contains(['{', '}']) {
+        return Err(Refused::because(
+            "has a parameter: it is the same for every request",
+        ));
+    }
+    if text == DEFAULT {
+        return Err(Refused::plain());
+    }
+    pattern(text)
+}
+
 /// The name of a parameter's segment; none for a literal one.
 fn parameter<'a>(text: &str, segment: &'a str, last: bool) -> Result<Option<&'a str>, Refused> {
     if !segment.contains(['{', '}']) {
@@ -166,6 +185,26 @@ mod tests {
             "/a\n",
         ] {
             assert!(pattern(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn bases() {
+        for good in ["/shop", "/shop/v1", "/caf%C3%A9"] {
+            assert_eq!(base(good), Ok(good.to_owned()));
+        }
+        for bad in [
+            "",
+            "/",
+            "shop",
+            "/shop/",
+            "/{tenant}",
+            "$default",
+            "/a//b",
+            "/a?b",
+            "/..",
+        ] {
+            assert!(base(bad).is_err(), "{bad}");
         }
     }
 

@@ -46,13 +46,21 @@ impl State {
         }
     }
 
+    /// Of a key's plans the one that is sold for the exchange's API.
+    fn plan_of<'a>(&self, key: &'a keys::ApiKey) -> Option<&'a Arc<str>> {
+        let route = self.exchange.as_ref()?.route.as_ref();
+        let api = route.and_then(|route| route.api.as_deref());
+        self.services.as_ref()?.plans.pick(&key.plans, api)
+    }
+
     /// Make what is known of a key facts of the exchange.
     fn put_key(&mut self, key: &keys::ApiKey) -> Result<Result<(), EditError>> {
+        let plan = self.plan_of(key);
         let common = [
             ("consumer.id", Some(&*key.consumer)),
             ("api-key.id", Some(&*key.id)),
             ("auth.method", Some("api-key")),
-            ("plan.id", key.plans.first().map(|plan| &**plan)),
+            ("plan.id", plan.map(|plan| &**plan)),
         ];
         let common = common
             .into_iter()
@@ -73,10 +81,11 @@ impl Host for State {
     fn find(&mut self, presented: Vec<u8>) -> Result<Result<ApiKey, WitReject>> {
         self.charge_call()?;
         super::in_phase(self)?;
-        Ok(self.find_key(&presented)?.map(|key| ApiKey {
+        let found = self.find_key(&presented)?;
+        Ok(found.map(|key| ApiKey {
             id: key.id.to_string(),
             consumer: key.consumer.to_string(),
-            plan: key.plans.first().map(|plan| plan.to_string()),
+            plan: self.plan_of(&key).map(|plan| plan.to_string()),
             attributes: key
                 .attributes
                 .iter()

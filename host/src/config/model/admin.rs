@@ -1,0 +1,53 @@
+//! `[admin]`: the operator's listener, and who may use it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::source::Span;
+
+/// `[admin]`: the operator's listener.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it is bound: a loopback address, or any with `tls` and at least one token.
+    pub address: SocketAddr,
+    /// Who may use it. Default nobody.
+    pub tokens: Vec<AdminToken>,
+    /// Its certificate. Default plain HTTP.
+    pub tls: Option<AdminTls>,
+    /// The largest request body. Bytes, default 64 MiB.
+    pub max_body: u64,
+}
+
+/// A bearer token of the admin API.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminToken {
+    /// Whose it is, for the audit log. Unique.
+    pub name: Arc<str>,
+    /// What it may do.
+    pub role: Role,
+    /// The place of its text in [`Config::secrets`](super::Config::secrets).
+    pub secret: usize,
+    /// The entry in the file.
+    pub span: Span,
+}
+
+/// What a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Look at everything, and change nothing.
+    Read,
+    /// Look at everything and change it.
+    Write,
+}
+
+/// `tls = { .. }`: the admin listener's certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminTls {
+    /// Its chain, PEM, its own certificate first.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// The `tls` value in the file.
+    pub span: Span,
+}
