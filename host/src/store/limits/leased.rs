@@ -46,7 +46,8 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-pub use state::{LeaseState, LeaseStats};
+pub use state::LeaseState;
+use state::LeaseStats;
 
 use super::local::LocalLimits;
 use super::plan::{EnrolledPlan, Plan, PlanError, Rate, RateError, Scope};

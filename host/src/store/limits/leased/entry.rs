@@ -52,11 +52,18 @@ pub(super) struct QuotaLease {
     pub extra: i64,
 }
 
+/// A method of a plan: its number here, and its name everywhere.
+#[derive(Debug, Clone)]
+pub(super) struct Method {
+    number: u32,
+    name: Arc<str>,
+}
+
 /// A part of a token bucket.
 #[derive(Debug, Clone)]
 pub(super) struct RateLease {
     /// None: the plan's own.
-    pub method: Option<(Arc<str>, Arc<str>)>,
+    pub method: Option<Method>,
     pub rate: Rate,
     pub lease: Lease,
 }
@@ -88,26 +95,23 @@ pub(super) fn limit(quota: &Quota, since_ms: u64, number: u32) -> u64 {
     quota.limit.saturating_sub(offset).min(MOST)
 }
 
-/// Which of a plan's rates.
-fn is_of(lease: &RateLease, method: Option<&MethodRate>) -> bool {
-    match (&lease.method, method) {
-        (None, None) => true,
-        (Some((name, path)), Some(method)) => *name == method.method && *path == method.path,
-        (None, Some(_)) | (Some(_), None) => false,
-    }
-}
-
-/// The rates that a taking meets, the method's first.
+/// The rates that a taking meets, the method's first, with the number of the method.
 fn rates<'a>(
     plan: &'a EnrolledPlan,
     take: &Take<'_>,
-) -> impl Iterator<Item = (Option<&'a MethodRate>, Rate)> {
-    let plan = plan.plan();
-    let method = take.method.and_then(|place| plan.methods.get(place));
-    let of_method = method.map(|method| (Some(method), method.rate));
-    of_method
-        .into_iter()
-        .chain(plan.rate.map(|rate| (None, rate)))
+) -> impl Iterator<Item = (Option<(u32, &'a MethodRate)>, Rate)> {
+    let method = take.method.and_then(|place| {
+        let method = plan.plan().methods.get(place)?;
+        Some((Some((plan.bound(place)?.number, method)), method.rate))
+    });
+    let own = plan.plan().rate.map(|rate| (None, rate));
+    method.into_iter().chain(own)
+}
+
+impl RateLease {
+    fn number(&self) -> Option<u32> {
+        self.method.as_ref().map(|method| method.number)
+    }
 }
 
 impl Entry {
@@ -116,14 +120,16 @@ impl Entry {
         let now = take.now;
         for (method, rate) in rates(plan, take) {
             let size = terms.rate(&rate);
-            match self.rates.iter_mut().find(|lease| is_of(lease, method)) {
+            match self.lease_of(method.map(|(number, _)| number)) {
                 Some(known) => {
                     known.rate = rate;
                     known.lease.size = size;
                 }
                 None => self.rates.push(RateLease {
-                    method: method
-                        .map(|method| (Arc::clone(&method.method), Arc::clone(&method.path))),
+                    method: method.map(|(number, method)| Method {
+                        number,
+                        name: format!("{} {}", method.method, method.path).into(),
+                    }),
                     rate,
                     lease: terms.lease(size, now),
                 }),
@@ -158,10 +164,13 @@ impl Entry {
         self.quota = Some(lease);
     }
 
-    fn rate(&mut self, method: Option<&MethodRate>) -> Option<&mut Lease> {
+    fn lease_of(&mut self, method: Option<u32>) -> Option<&mut RateLease> {
         let mut rates = self.rates.iter_mut();
-        let found = rates.find(|lease| is_of(lease, method))?;
-        Some(&mut found.lease)
+        rates.find(|lease| lease.number() == method)
+    }
+
+    fn rate(&mut self, method: Option<u32>) -> Option<&mut Lease> {
+        Some(&mut self.lease_of(method)?.lease)
     }
 
     /// The first bound of which there is too little, and the longest wait.
@@ -174,7 +183,7 @@ impl Entry {
         };
         for (method, _) in rates(plan, take) {
             let by = method.map_or(Bound::Plan, |_| Bound::Method);
-            if let Some(lease) = self.rate(method)
+            if let Some(lease) = self.rate(method.map(|(number, _)| number))
                 && lease.available() < cost
             {
                 lease.lack(cost, now);
@@ -200,7 +209,7 @@ impl Entry {
     /// Use up so much of all that the taking meets.
     pub(super) fn spend(&mut self, plan: &EnrolledPlan, take: &Take<'_>) {
         for (method, _) in rates(plan, take) {
-            if let Some(lease) = self.rate(method) {
+            if let Some(lease) = self.rate(method.map(|(number, _)| number)) {
                 lease.spend(take.cost, take.now);
             }
         }
@@ -209,9 +218,13 @@ impl Entry {
         }
     }
 
-    /// Undo what was spent. Of methods' rates nothing comes back: their own bucket in the store
-    /// fills by itself.
+    /// Undo what was spent.
     pub(super) fn give_back(&mut self, cost: u64, taken: &Taken) {
+        if taken.method.is_some()
+            && let Some(lease) = self.rate(taken.method)
+        {
+            lease.give_back(cost);
+        }
         if taken.rate
             && let Some(lease) = self.rate(None)
         {
@@ -254,13 +267,14 @@ impl Entry {
 
     /// What of a level is this gateway's to give.
     pub(super) fn show(&self, rate: Option<&mut Level>, quota: Option<&mut Level>) {
-        if let (Some(level), Some(lease)) = (rate, self.rates.first()) {
+        // Of several, the level does not say which one it is.
+        if let (Some(level), [lease]) = (rate, &*self.rates) {
             let ours = lease.lease.available().saturating_add(lease.lease.left);
             level.remaining = level.remaining.min(ours);
         }
         if let (Some(level), Some(quota)) = (quota, &self.quota) {
-            let ours = quota.lease.available().max(quota.lease.granted);
-            let ours = ours.max(quota.lease.granted.saturating_add(quota.lease.left));
+            let ours = quota.lease.granted.saturating_add(quota.lease.left);
+            let ours = ours.max(quota.lease.available());
             level.remaining = level.remaining.min(ours);
         }
     }
@@ -296,8 +310,8 @@ impl Entry {
             quota.lease.fail(*order);
         }
         for (method, _, order) in &orders.rates {
-            let mut rates = self.rates.iter_mut();
-            if let Some(rate) = rates.find(|rate| rate.method == *method) {
+            let number = method.as_ref().map(|method| method.number);
+            if let Some(rate) = self.lease_of(number) {
                 rate.lease.fail(*order);
             }
         }
@@ -312,8 +326,8 @@ impl Entry {
     ) -> Option<i64> {
         let gateways = answer.gateways;
         for ((method, _, order), grant) in orders.rates.iter().zip(&answer.rates) {
-            let mut rates = self.rates.iter_mut();
-            if let Some(rate) = rates.find(|rate| rate.method == *method) {
+            let number = method.as_ref().map(|method| method.number);
+            if let Some(rate) = self.lease_of(number) {
                 rate.lease.settle(*order, *grant, gateways, now);
             }
         }
@@ -338,7 +352,7 @@ pub(super) struct Orders {
     pub plan: Arc<str>,
     pub key: Arc<str>,
     pub quota: Option<(QuotaLease, Order)>,
-    pub rates: Vec<(Option<(Arc<str>, Arc<str>)>, Rate, Order)>,
+    pub rates: Vec<(Option<Method>, Rate, Order)>,
 }
 
 /// What came of it.
@@ -378,9 +392,9 @@ pub(super) fn ends_ms(period: Period, number: u32) -> u64 {
 }
 
 /// A bucket's name in the store.
-pub(super) fn rate_name(plan: &str, key: &str, method: Option<&(Arc<str>, Arc<str>)>) -> String {
+pub(super) fn rate_name(plan: &str, key: &str, method: Option<&Method>) -> String {
     match method {
         None => format!("{plan}:{key}"),
-        Some((method, path)) => format!("{plan}:{key}:{method} {path}"),
+        Some(method) => format!("{plan}:{key}:{}", method.name),
     }
 }

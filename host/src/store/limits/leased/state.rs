@@ -6,7 +6,7 @@ use super::super::time::Timestamp;
 
 /// Counted as it happens.
 #[derive(Debug)]
-pub struct LeaseStats {
+pub(super) struct LeaseStats {
     refused: AtomicU64,
     allowed: AtomicU64,
     refills: AtomicU64,
