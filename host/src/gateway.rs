@@ -40,7 +40,7 @@ use crate::route::Router;
 use crate::store::keeper::{Keeper, KeeperError};
 use crate::store::keys::LiveKeys;
 use crate::store::ledger::LedgerError;
-use crate::store::limits::{Clock, LimitStore, LivePlans};
+use crate::store::limits::{Clock, LeaseState, LeasedLimits, LimitStore, LivePlans};
 use crate::store::registrar::Registrar;
 use crate::upstream::{Plan, Upstream};
 use crate::wasm::cache::CompileCache;
@@ -221,6 +221,7 @@ fn own_copy(info: &RouteInfo) -> RouteInfo {
 pub struct Foundation {
     registry: FilterRegistry,
     limits: Arc<dyn LimitStore>,
+    leased: Option<Arc<LeasedLimits>>,
     keeper: Option<Arc<Keeper>>,
     selling: Option<Selling>,
     clock: Clock,
@@ -249,6 +250,14 @@ pub enum FoundationError {
     /// The store of keys and plans cannot be used.
     #[error("`[store]`: {0}")]
     Store(#[from] LedgerError),
+    /// The store's password cannot be read.
+    #[error("`[store] password`: secret `{secret}`: {cause}")]
+    Password {
+        /// The secret's name.
+        secret: Arc<str>,
+        /// Why not.
+        cause: String,
+    },
     /// What keeps keys fresh does not start.
     #[error("`[store]`: {0}")]
     Keeper(#[from] KeeperError),
@@ -299,6 +308,7 @@ impl Foundation {
             registry: FilterRegistry::new(engine, cache, workers.get(), instances)?,
             selling: Selling::of(&durable, clock),
             limits: durable.limits,
+            leased: durable.leased,
             keeper: durable.keeper,
             clock,
             made: AtomicU64::new(0),
@@ -317,6 +327,12 @@ impl Foundation {
     #[must_use]
     pub fn keeper(&self) -> Option<&Arc<Keeper>> {
         self.keeper.as_ref()
+    }
+
+    /// How the shared counters stand, where several gateways share them.
+    #[must_use]
+    pub fn leases(&self) -> Option<LeaseState> {
+        self.leased.as_ref().map(|leased| leased.state())
     }
 
     /// Sells keys and plans, where there is a `[store]`.

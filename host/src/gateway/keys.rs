@@ -31,14 +31,17 @@ pub fn services(
     })
 }
 
+/// Where a secret is read from.
+pub(super) fn source(secret: &config::Secret) -> SecretSource {
+    match &secret.from {
+        config::SecretSource::Environment(name) => SecretSource::Environment(name.clone()),
+        config::SecretSource::File(path) => SecretSource::File(path.clone()),
+    }
+}
+
 fn secrets(config: &Config, problems: &mut Problems) -> Option<Secrets> {
-    let sources = config.secrets.iter().map(|secret| {
-        let source = match &secret.from {
-            config::SecretSource::Environment(name) => SecretSource::Environment(name.clone()),
-            config::SecretSource::File(path) => SecretSource::File(path.clone()),
-        };
-        (secret.name.clone(), source)
-    });
+    let sources = config.secrets.iter();
+    let sources = sources.map(|secret| (secret.name.clone(), source(secret)));
     match Secrets::read(sources) {
         Ok(secrets) => Some(secrets),
         Err(errors) => {
