@@ -108,6 +108,17 @@ fn of_store(running: &Running) -> Vec<Family> {
             "Since when nothing was heard of the store",
             state.since_contact.as_secs_f64(),
         ),
+        gauge(
+            "usage_unsaved",
+            "What was counted and is not yet in the store: what a crash now would forget",
+            float(state.unsaved),
+        ),
+        Family::new(
+            Kind::Counter,
+            "store_failures",
+            "Calls of the store that failed",
+        )
+        .with(&[], float(state.failures)),
     ]
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Period, Source, nullable, present};
+use super::{Period, Source, names, nullable, present, whole};
 use crate::admin::date;
 use crate::store::ledger::record::{MethodRecord, QuotaRecord, RateRecord};
 use crate::store::limits;
@@ -49,6 +49,7 @@ pub struct PlanRate {
     pub per_second: f64,
     /// The bucket's size.
     #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
+    #[serde(deserialize_with = "whole")]
     pub burst: u64,
 }
 
@@ -58,11 +59,12 @@ pub struct PlanRate {
 pub struct PlanQuota {
     /// How many a period.
     #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
+    #[serde(deserialize_with = "whole")]
     pub limit: u64,
     /// The period.
     pub period: Period,
     /// Subtracted from the limit in the first period; less than `limit`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 9_007_199_254_740_990_u64, default = 0)]
     pub offset: u64,
 }
@@ -85,6 +87,7 @@ pub struct PlanMethod {
     pub per_second: f64,
     /// The bucket's size.
     #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
+    #[serde(deserialize_with = "whole")]
     pub burst: u64,
 }
 
@@ -134,7 +137,7 @@ pub struct PlanCreate {
     pub methods: Vec<PlanMethod>,
     /// The APIs that it is sold for. Default all.
     #[serde(default)]
-    #[schema(max_items = 16)]
+    #[schema(schema_with = names, required = false)]
     pub apis: Vec<String>,
 }
 
@@ -164,7 +167,7 @@ pub struct PlanUpdate {
     pub methods: Option<Vec<PlanMethod>>,
     /// All APIs that it is sold for.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false, max_items = 16)]
+    #[schema(schema_with = names, required = false)]
     pub apis: Option<Vec<String>>,
 }
 
