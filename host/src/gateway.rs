@@ -9,10 +9,13 @@
 //! (that is `server/`).
 
 mod chains;
+mod durable;
 mod filters;
 mod fixed;
 mod keys;
+mod rates;
 mod upstreams;
+mod works;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -24,13 +27,18 @@ use std::time::Duration;
 
 use fixed::Fixed;
 
+use durable::{Durable, Selling};
+
 use crate::chain::Chain;
 use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd};
-use crate::context::RouteInfo;
-use crate::error::Style;
+use crate::context::{Exchange, Rates, RouteInfo};
+use crate::error::{RequestError, Style};
 use crate::route::Router;
 use crate::store::keys::LiveKeys;
-use crate::store::limits::{Clock, LimitStore, LocalLimits};
+use crate::store::keeper::{Keeper, KeeperError};
+use crate::store::ledger::LedgerError;
+use crate::store::limits::{Clock, LimitStore, LivePlans};
+use crate::store::registrar::Registrar;
 use crate::upstream::{Plan, Upstream};
 use crate::wasm::cache::CompileCache;
 use crate::wasm::engine::{EngineError, EngineLimits, FilterEngine};
@@ -101,6 +109,15 @@ pub struct Generation {
 }
 
 impl Generation {
+    /// Take from the rates that the requests of this route share, for one that no filter charged.
+    ///
+    /// # Errors
+    ///
+    /// One of them gives no more now.
+    pub fn take_rates(&self, route: &Route, exchange: &mut Exchange) -> Result<(), RequestError> {
+        rates::take(&self.gateway.services, &route.info, exchange)
+    }
+
     /// The view of the worker with this index.
     #[must_use]
     pub fn new(gateway: Arc<Gateway>, worker: usize) -> Rc<Self> {
@@ -183,7 +200,9 @@ fn own_copy(info: &RouteInfo) -> RouteInfo {
         name: Arc::from(&*info.name),
         api: copy(&info.api),
         stage: copy(&info.stage),
+        pattern: Arc::from(&*info.pattern),
         params: info.params.clone(),
+        rates: info.rates.clone(),
     }
 }
 
@@ -191,6 +210,8 @@ fn own_copy(info: &RouteInfo) -> RouteInfo {
 pub struct Foundation {
     registry: FilterRegistry,
     limits: Arc<dyn LimitStore>,
+    keeper: Option<Arc<Keeper>>,
+    selling: Option<Selling>,
     clock: Clock,
     made: AtomicU64,
     alive: Arc<AtomicU64>,
@@ -214,6 +235,12 @@ pub enum FoundationError {
     /// A thread does not start.
     #[error("cannot start a thread")]
     Thread(#[from] std::io::Error),
+    /// The store of keys and plans cannot be used.
+    #[error("`[store]`: {0}")]
+    Store(#[from] LedgerError),
+    /// What keeps keys fresh does not start.
+    #[error("`[store]`: {0}")]
+    Keeper(#[from] KeeperError),
 }
 
 impl Foundation {
@@ -221,8 +248,28 @@ impl Foundation {
     ///
     /// # Errors
     ///
-    /// The system gives no address space or no thread.
+    /// The system gives no address space or no thread, or the store cannot be opened.
     pub fn new(config: &Config, workers: NonZeroUsize) -> Result<Self, FoundationError> {
+        let clock = Clock::start();
+        let durable = durable::open(config, clock)?;
+        Self::lay(config, workers, clock, durable)
+    }
+
+    /// The same without its store, which a gateway that runs may have: for `windlass check`.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no address space or no thread.
+    pub fn without_store(config: &Config, workers: NonZeroUsize) -> Result<Self, FoundationError> {
+        Self::lay(config, workers, Clock::start(), Durable::none())
+    }
+
+    fn lay(
+        config: &Config,
+        workers: NonZeroUsize,
+        clock: Clock,
+        durable: Durable,
+    ) -> Result<Self, FoundationError> {
         let instances = config.wasm.max_instances.get();
         let engine = FilterEngine::start(EngineLimits {
             max_instances: instances,
@@ -239,8 +286,10 @@ impl Foundation {
         };
         Ok(Self {
             registry: FilterRegistry::new(engine, cache, workers.get(), instances)?,
-            limits: Arc::new(LocalLimits::default()),
-            clock: Clock::start(),
+            selling: Selling::of(&durable, clock),
+            limits: durable.limits,
+            keeper: durable.keeper,
+            clock,
             made: AtomicU64::new(0),
             alive: Arc::default(),
             fixed: Fixed::of(config),
@@ -253,9 +302,61 @@ impl Foundation {
         &self.registry
     }
 
-    /// The keys of the ledger, where there is one.
+    /// What keeps keys, plans and usage, where there is a `[store]`.
+    #[must_use]
+    pub fn keeper(&self) -> Option<&Arc<Keeper>> {
+        self.keeper.as_ref()
+    }
+
+    /// Sells keys and plans, where there is a `[store]`.
+    #[must_use]
+    pub fn registrar(&self) -> Option<&Arc<Registrar>> {
+        self.selling.as_ref().map(|selling| &selling.registrar)
+    }
+
+    /// What this configuration defines cannot be sold otherwise from now on.
+    pub fn put_in_use(&self, gateway: &Gateway) {
+        if let Some(selling) = &self.selling {
+            selling.put_in_use(gateway);
+        }
+    }
+
     fn live_keys(&self) -> Option<LiveKeys> {
-        None
+        self.keeper.as_ref().map(|keeper| keeper.live_keys())
+    }
+
+    fn live_plans(&self) -> Arc<LivePlans> {
+        let keeper = self.keeper.as_ref();
+        keeper.map_or_else(Arc::default, |keeper| Arc::clone(keeper.plans()))
+    }
+
+    /// When a plan of this name was first met. Milliseconds since 1970.
+    fn plan_since(&self, name: &str) -> Result<u64, LedgerError> {
+        let now_ms = self.clock.now().wall_ms;
+        match &self.keeper {
+            None => Ok(now_ms),
+            Some(keeper) => keeper.ledger().plan_since(name, now_ms),
+        }
+    }
+
+    /// Give the counters what was used before the start: once, when the first configuration's plans
+    /// are known and no request has come.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn restore(&self) -> Result<(), FoundationError> {
+        match &self.keeper {
+            None => Ok(()),
+            Some(keeper) => Ok(keeper.restore()?),
+        }
+    }
+
+    /// Write what was used, and end the threads that look after the store.
+    pub fn close(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.stop();
+        }
     }
 
     /// How many configurations are in memory: one, and during a reload those that requests still
@@ -306,7 +407,9 @@ impl Foundation {
                     name: route.name,
                     api: api.map(|api| api.name.clone()),
                     stage: api.map(|api| api.stage.clone()),
+                    pattern: Arc::from(&*route.path),
                     params: router.names(place).into(),
+                    rates: Rates::default(),
                 },
                 filters,
                 style: match api.map(|api| api.errors) {

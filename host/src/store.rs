@@ -28,6 +28,7 @@
 pub mod cache;
 pub mod crypto;
 pub mod keys;
+pub mod keeper;
 pub mod ledger;
 pub mod limits;
 pub mod registrar;

@@ -36,6 +36,7 @@ mod large;
 mod operator;
 mod order;
 mod path_rule;
+mod rates;
 mod readme;
 mod reload;
 mod response_phases;

@@ -80,19 +80,21 @@ pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
         eprint!("{problems}");
     }
     let gateway = gateway.ok_or(ExitCode::from(BAD_CONFIG))?;
+    foundation.restore().map_err(|error| failed(&error))?;
+    foundation.put_in_use(&gateway);
     // Before anybody is told that the gateway takes requests, and may then end it.
     let signals = Signals::listen().map_err(|error| failed(&error))?;
     let workers = bound
         .start(&gateway, access.as_ref())
         .map_err(|error| failed(&error))?;
     let running = Arc::new(Running {
+        registrar: foundation.registrar().cloned(),
         foundation: Arc::new(foundation),
         workers: workers.commons().to_vec(),
         draining: AtomicBool::new(false),
         reloads: Reloads::default(),
         log_dropped: access.as_ref().map(AccessLog::dropped).unwrap_or_default(),
         gateway: ArcSwap::new(gateway),
-        registrar: std::env::var_os("HACK_DB").map(|p| Arc::new(crate::store::registrar::Registrar::new(Arc::new(crate::store::ledger::sqlite::SqliteLedger::open(Path::new(&p)).unwrap()), Arc::new(Hack)))),
     });
     for address in workers.addresses() {
         tracing::info!(%address, workers = count.get(), "takes requests");
@@ -159,6 +161,7 @@ impl Started {
         match built.await {
             Ok(Some(gateway)) => {
                 self.workers.put_in_use(&gateway).await;
+                self.running.foundation.put_in_use(&gateway);
                 let number = gateway.number;
                 self.running.gateway.store(gateway);
                 reloads.done.fetch_add(1, Ordering::Relaxed);
@@ -183,6 +186,7 @@ impl Started {
             "draining: new connections are refused, running requests are answered"
         );
         let drained = self.workers.drain(limit);
+        self.running.foundation.close();
         drop(self.access);
         tracing::info!(finished = drained.finished, cut = drained.cut, "ended");
         ExitCode::SUCCESS
@@ -211,21 +215,4 @@ fn lower_priority() {
     if let Err(error) = rustix::process::setpriority_process(Some(thread), NICE) {
         tracing::debug!("the priority of the reload's thread stays as it is: {error}");
     }
-}
-
-#[derive(Debug)]
-struct Hack;
-use crate::store::registrar::*;
-use crate::store::ledger::*;
-impl Works for Hack {
-    fn catch_up(&self) -> Result<(), LedgerError> { Ok(()) }
-    fn flush(&self) -> Result<(), LedgerError> { Ok(()) }
-    fn state(&self) -> WorksState { WorksState { fresh: true, since_contact: std::time::Duration::ZERO, keys: 0, revision: 0 } }
-    fn plan_sets(&self) -> Vec<Vec<Arc<str>>> { Vec::new() }
-    fn last_used_ms(&self, _: &str) -> Option<u64> { None }
-    fn extra(&self, _: &str, _: &str) -> Option<i64> { None }
-    fn extend(&self, plan: &str, key: &str, remaining: u64) -> Option<Extension> {
-        Some(Extension { plan: plan.into(), key: key.into(), period: crate::store::limits::Period::Day, number: 20782, extra: remaining as i64 })
-    }
-    fn bound(&self, _: &str) -> Option<Slack> { None }
 }

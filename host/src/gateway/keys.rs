@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::Foundation;
 use crate::config::{self, Config, Problems};
 use crate::store::keys::{DuplicateKey, KeyDigest, KeyIndex, Keys, ListedKey, Profile, listed};
-use crate::store::limits::{Period, Plan, Plans, Quota, Rate};
+use crate::store::limits::{Period, Plan, PlanBook, Plans, Quota, Rate};
 use crate::store::secrets::{SecretSource, Secrets};
 use crate::wasm::Services;
 
@@ -24,7 +24,7 @@ pub fn services(
             fixed: Arc::new(keys?),
             live: foundation.live_keys(),
         },
-        plans: Arc::new(plans?),
+        plans: PlanBook::new(plans?, foundation.live_plans()),
         limits: foundation.limits.clone(),
         clock: foundation.clock,
         secrets: Arc::new(secrets?),
@@ -101,12 +101,33 @@ fn key_span(config: &Config, duplicate: &DuplicateKey) -> config::Span {
 }
 
 fn plans(config: &Config, foundation: &Foundation, problems: &mut Problems) -> Option<Plans> {
-    let plans = config.plans.iter().map(|plan| Plan {
+    let mut since = Vec::new();
+    for plan in &config.plans {
+        match foundation.plan_since(&plan.name) {
+            Ok(since_ms) => since.push(since_ms),
+            Err(error) => {
+                problems.error(plan.span, format!("plan `{}`: {error}", plan.name));
+                return None;
+            }
+        }
+    }
+    let plans = config.plans.iter().map(defined).zip(since);
+    match Plans::enroll(&*foundation.limits, plans) {
+        Ok(plans) => Some(plans),
+        Err(errors) => {
+            for error in errors {
+                problems.error(config::Span::default(), error.to_string());
+            }
+            None
+        }
+    }
+}
+
+/// The plan as the store of counters takes it.
+fn defined(plan: &config::Plan) -> Plan {
+    Plan {
         name: plan.name.clone(),
-        rate: plan.rate.map(|rate| Rate {
-            per_second: rate.per_second,
-            burst: rate.burst,
-        }),
+        rate: plan.rate.map(rate),
         quota: plan.quota.map(|quota| Quota {
             limit: quota.limit,
             period: match quota.period {
@@ -118,15 +139,12 @@ fn plans(config: &Config, foundation: &Foundation, problems: &mut Problems) -> O
         }),
         methods: Vec::new(),
         apis: Vec::new(),
-    });
-    let now = foundation.clock.now();
-    match Plans::enroll(&*foundation.limits, plans, now) {
-        Ok(plans) => Some(plans),
-        Err(errors) => {
-            for error in errors {
-                problems.error(config::Span::default(), error.to_string());
-            }
-            None
-        }
+    }
+}
+
+fn rate(rate: config::Rate) -> Rate {
+    Rate {
+        per_second: rate.per_second,
+        burst: rate.burst,
     }
 }

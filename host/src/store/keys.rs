@@ -110,6 +110,21 @@ impl ApiKey {
         })
     }
 
+    /// What it was made of.
+    fn entry(&self) -> KeyEntry {
+        let ends = (self.expires_ms != NEVER).then_some(self.expires_ms);
+        let used = self.last_used.load(Ordering::Relaxed);
+        KeyEntry {
+            id: self.id().to_owned(),
+            consumer: self.consumer().to_owned(),
+            secrets: self.secrets().cloned().collect(),
+            profile: Profile::clone(&self.profile),
+            enabled: self.enabled,
+            expires_ms: ends,
+            last_used_ms: (used != 0).then(|| u64::from(used) * 1000),
+        }
+    }
+
     fn texts(&self) -> (&str, &str) {
         let (id, consumer) = self
             .text

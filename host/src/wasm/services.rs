@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::series::SeriesTable;
 use crate::store::cache::FilterCache;
 use crate::store::keys::Keys;
-use crate::store::limits::{Clock, LimitStore, Plans};
+use crate::store::limits::{Clock, LimitStore, PlanBook};
 use crate::store::secrets::Secrets;
 
 /// What belongs to one configuration. Each worker has a copy, so that they share no count.
@@ -17,8 +17,8 @@ use crate::store::secrets::Secrets;
 pub struct Services {
     /// The keys that were issued.
     pub keys: Keys,
-    /// Usage plans, by name.
-    pub plans: Arc<Plans>,
+    /// Usage plans, by name: the configuration's, and those of the store as they are now.
+    pub plans: PlanBook,
     /// The counters; they outlive the configuration.
     pub limits: Arc<dyn LimitStore>,
     /// Where the counters' time comes from; one a process.

@@ -142,6 +142,13 @@ impl KeyIndex {
         self.remove(gone.iter().map(String::as_str));
     }
 
+    /// All keys, as they were put in. For few: all are copied.
+    #[must_use]
+    pub fn entries(&self) -> Vec<KeyEntry> {
+        let known = self.known.lock();
+        known.by_id.iter().map(|key| key.entry()).collect()
+    }
+
     /// How many keys there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -1,6 +1,7 @@
 //! `windlass:host/keys`.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::Result;
@@ -60,13 +61,21 @@ impl State {
         }
     }
 
+    /// Of a key's plans the one that is sold for the exchange's API.
+    fn plan_of<'a>(&self, services: &Services, key: &'a keys::ApiKey) -> Option<&'a Arc<str>> {
+        let route = self.exchange.as_ref()?.route.as_ref();
+        let api = route.and_then(|route| route.api.as_deref());
+        services.plans.pick(key.plans(), api)
+    }
+
     /// Make what is known of a key facts of the exchange.
-    fn put_key(&mut self, key: &keys::ApiKey) -> Result<Result<(), EditError>> {
+    fn put_key(&mut self, services: &Services, key: &keys::ApiKey) -> Result<Result<(), EditError>> {
+        let plan = self.plan_of(services, key);
         let common = [
             ("consumer.id", Some(key.consumer())),
             ("api-key.id", Some(key.id())),
             ("auth.method", Some("api-key")),
-            ("plan.id", key.plans().first().map(|plan| &**plan)),
+            ("plan.id", plan.map(|plan| &**plan)),
         ];
         let common = common
             .into_iter()
@@ -87,10 +96,10 @@ impl Host for State {
     fn find(&mut self, presented: Vec<u8>) -> Result<Result<ApiKey, WitReject>> {
         self.charge_call()?;
         super::in_phase(self)?;
-        self.with_key(&presented, |_, _, key| ApiKey {
+        self.with_key(&presented, |state, services, key| ApiKey {
             id: key.id().to_owned(),
             consumer: key.consumer().to_owned(),
-            plan: key.plans().first().map(|plan| plan.to_string()),
+            plan: state.plan_of(services, key).map(|plan| plan.to_string()),
             attributes: key
                 .attributes()
                 .iter()
@@ -102,9 +111,9 @@ impl Host for State {
     fn identify(&mut self, presented: Vec<u8>) -> Result<Result<(), IdentifyError>> {
         self.charge_call()?;
         super::in_phase(self)?;
-        let put = self.with_key(&presented, |state, _, key| {
+        let put = self.with_key(&presented, |state, services, key| {
             let before = state.mark();
-            let put = state.put_key(key)?;
+            let put = state.put_key(services, key)?;
             if put.is_err() {
                 state.undo_to(before);
             }
