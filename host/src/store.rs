@@ -27,8 +27,8 @@
 
 pub mod cache;
 pub mod crypto;
-pub mod keys;
 pub mod keeper;
+pub mod keys;
 pub mod ledger;
 pub mod limits;
 pub mod registrar;

@@ -68,6 +68,8 @@ impl Works for GatewayWorks {
             since_contact: state.since_contact,
             keys: state.keys,
             revision: state.revision,
+            failures: state.failures,
+            unsaved: state.unsaved,
         }
     }
 

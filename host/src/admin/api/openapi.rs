@@ -97,7 +97,9 @@ impl Modify for Common {
             for operation in operations.into_iter().flatten() {
                 // Fields may be left out: the macro cannot say so of one that is no null.
                 for parameter in operation.parameters.iter_mut().flatten() {
-                    if matches!(parameter.parameter_in, ParameterIn::Header) {
+                    if let RefOr::T(parameter) = parameter
+                        && matches!(parameter.parameter_in, ParameterIn::Header)
+                    {
                         parameter.required = Required::False;
                     }
                 }

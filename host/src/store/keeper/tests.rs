@@ -171,7 +171,9 @@ fn usage_that_cannot_be_written_is_written_later() {
     assert!(take(&keeper, &gold, 2).allowed);
     let hinder = rusqlite::Connection::open(&path).unwrap();
     hinder
-        .execute_batch("CREATE TRIGGER no BEFORE INSERT ON usage BEGIN SELECT raise(ABORT, 'no'); END")
+        .execute_batch(
+            "CREATE TRIGGER no BEFORE INSERT ON usage BEGIN SELECT raise(ABORT, 'no'); END",
+        )
         .unwrap();
     keeper.flush().unwrap_err();
     assert_eq!(keeper.state().unsaved, 1);

@@ -69,7 +69,11 @@ impl State {
     }
 
     /// Make what is known of a key facts of the exchange.
-    fn put_key(&mut self, services: &Services, key: &keys::ApiKey) -> Result<Result<(), EditError>> {
+    fn put_key(
+        &mut self,
+        services: &Services,
+        key: &keys::ApiKey,
+    ) -> Result<Result<(), EditError>> {
         let plan = self.plan_of(services, key);
         let common = [
             ("consumer.id", Some(key.consumer())),
