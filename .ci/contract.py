@@ -46,11 +46,12 @@ respond = { body = "ok" }
 # What a file of keys looks like is beyond JSON Schema: any text is refused with its line.
 SETTINGS = """
 [[operations]]
-include-operation-id = "importKeys"
+include-name = "POST /v1/keys/import"
 checks.positive_data_acceptance.enabled = false
 
 [checks]
 positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "412", "422"]
+negative_data_rejection.expected-statuses = ["400", "401", "403", "404", "405", "408", "409", "412", "413", "415", "422"]
 """
 
 

@@ -36,6 +36,7 @@ use crate::error::{RequestError, Style};
 use crate::route::Router;
 use crate::store::keeper::{Keeper, KeeperError};
 use crate::store::keys::LiveKeys;
+use crate::store::keys::Rejects;
 use crate::store::ledger::LedgerError;
 use crate::store::limits::{Clock, LimitStore, LivePlans};
 use crate::store::registrar::Registrar;
@@ -121,7 +122,10 @@ impl Generation {
     /// The view of the worker with this index.
     #[must_use]
     pub fn new(gateway: Arc<Gateway>, worker: usize) -> Rc<Self> {
-        let services = Arc::new(Services::clone(&gateway.services));
+        let services = Arc::new(Services {
+            worker,
+            ..Services::clone(&gateway.services)
+        });
         let mut seats = Seats::new(worker);
         let routes = gateway.routes.iter();
         let infos = routes.clone().map(|route| Arc::new(own_copy(&route.info)));
@@ -212,6 +216,7 @@ pub struct Foundation {
     limits: Arc<dyn LimitStore>,
     keeper: Option<Arc<Keeper>>,
     selling: Option<Selling>,
+    rejects: Arc<[Rejects]>,
     clock: Clock,
     made: AtomicU64,
     alive: Arc<AtomicU64>,
@@ -286,6 +291,7 @@ impl Foundation {
         };
         Ok(Self {
             registry: FilterRegistry::new(engine, cache, workers.get(), instances)?,
+            rejects: (0..workers.get()).map(|_| Rejects::default()).collect(),
             selling: Selling::of(&durable, clock),
             limits: durable.limits,
             keeper: durable.keeper,
@@ -294,6 +300,12 @@ impl Foundation {
             alive: Arc::default(),
             fixed: Fixed::of(config),
         })
+    }
+
+    /// How many keys each worker did not accept, for metrics.
+    #[must_use]
+    pub fn rejects(&self) -> &[Rejects] {
+        &self.rejects
     }
 
     /// The filter registry, for metrics.

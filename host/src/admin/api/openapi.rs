@@ -104,7 +104,13 @@ impl Modify for Common {
                     }
                 }
                 add(&mut operation.responses, &COMMON);
-                if operation.request_body.is_some() {
+                if let Some(RefOr::T(body)) = &mut operation.request_body {
+                    let optional = operation.operation_id.as_deref() == Some("rotateKey");
+                    body.required = Some(if optional {
+                        Required::False
+                    } else {
+                        Required::True
+                    });
                     add(&mut operation.responses, &OF_BODIES);
                 }
             }

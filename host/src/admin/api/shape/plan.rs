@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Period, Source, names, nullable, present, whole};
+use super::{Period, Source, Strict, names, nullable, present, whole};
 use crate::admin::date;
 use crate::store::ledger::record::{MethodRecord, QuotaRecord, RateRecord};
 use crate::store::limits;
@@ -127,14 +127,16 @@ pub struct PlanCreate {
     pub description: String,
     /// Its token bucket.
     #[serde(default)]
-    pub rate: Option<PlanRate>,
+    #[schema(value_type = Option<PlanRate>)]
+    pub rate: Option<Strict<PlanRate>>,
     /// Its quota.
     #[serde(default)]
-    pub quota: Option<PlanQuota>,
+    #[schema(value_type = Option<PlanQuota>)]
+    pub quota: Option<Strict<PlanQuota>>,
     /// Rates of single methods.
     #[serde(default)]
-    #[schema(max_items = 64)]
-    pub methods: Vec<PlanMethod>,
+    #[schema(value_type = Vec<PlanMethod>, max_items = 64)]
+    pub methods: Vec<Strict<PlanMethod>>,
     /// The APIs that it is sold for. Default all.
     #[serde(default)]
     #[schema(schema_with = names, required = false)]
@@ -156,15 +158,15 @@ pub struct PlanUpdate {
     /// Its token bucket; null: none.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<PlanRate>)]
-    pub rate: Option<Option<PlanRate>>,
+    pub rate: Option<Option<Strict<PlanRate>>>,
     /// Its quota; null: none.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<PlanQuota>)]
-    pub quota: Option<Option<PlanQuota>>,
+    pub quota: Option<Option<Strict<PlanQuota>>>,
     /// All rates of single methods.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false, max_items = 64)]
-    pub methods: Option<Vec<PlanMethod>>,
+    #[schema(value_type = Vec<PlanMethod>, required = false, max_items = 64)]
+    pub methods: Option<Vec<Strict<PlanMethod>>>,
     /// All APIs that it is sold for.
     #[serde(default, deserialize_with = "present")]
     #[schema(schema_with = names, required = false)]
@@ -216,9 +218,9 @@ impl From<PlanCreate> for NewPlan {
         Self {
             name: plan.name,
             description: plan.description,
-            rate: plan.rate.map(RateRecord::from),
-            quota: plan.quota.map(QuotaRecord::from),
-            methods: plan.methods.into_iter().map(MethodRecord::from).collect(),
+            rate: plan.rate.map(|Strict(rate)| rate.into()),
+            quota: plan.quota.map(|Strict(quota)| quota.into()),
+            methods: methods(plan.methods),
             apis: plan.apis,
         }
     }
@@ -226,15 +228,21 @@ impl From<PlanCreate> for NewPlan {
 
 impl From<PlanUpdate> for PlanChange {
     fn from(plan: PlanUpdate) -> Self {
-        let methods = |methods: Vec<PlanMethod>| methods.into_iter().map(MethodRecord::from);
         Self {
             description: plan.description,
-            rate: plan.rate.map(|rate| rate.map(RateRecord::from)),
-            quota: plan.quota.map(|quota| quota.map(QuotaRecord::from)),
-            methods: plan.methods.map(|list| methods(list).collect()),
+            rate: plan.rate.map(|rate| rate.map(|Strict(rate)| rate.into())),
+            quota: plan
+                .quota
+                .map(|quota| quota.map(|Strict(quota)| quota.into())),
+            methods: plan.methods.map(methods),
             apis: plan.apis,
         }
     }
+}
+
+fn methods(methods: Vec<Strict<PlanMethod>>) -> Vec<MethodRecord> {
+    let methods = methods.into_iter();
+    methods.map(|Strict(method)| method.into()).collect()
 }
 
 impl From<PlanRate> for RateRecord {
