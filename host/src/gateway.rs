@@ -31,7 +31,7 @@ use durable::{Durable, Selling};
 
 use crate::chain::Chain;
 use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd};
-use crate::context::{Exchange, Rates, RouteInfo};
+use crate::context::{Exchange, RouteInfo};
 use crate::error::{RequestError, Style};
 use crate::route::Router;
 use crate::store::keeper::{Keeper, KeeperError};
@@ -406,13 +406,14 @@ impl Foundation {
         let filters = filters::load(&config, &self.registry, problems);
         let chains = chains::build(&config, &filters, problems);
         let router = chains::router(&config, problems);
+        let rates = rates::enroll(&config, &*self.limits, problems);
         let upstreams = upstreams::plans(&config, problems);
         if problems.is_fatal() {
             return None;
         }
         let (services, router) = (services?, router?);
-        let routes = config.routes.into_iter().zip(chains).enumerate();
-        let routes = routes.map(|(place, (route, filters))| {
+        let routes = config.routes.into_iter().zip(chains).zip(rates).enumerate();
+        let routes = routes.map(|(place, ((route, filters), rates))| {
             let api = route.api.and_then(|place| config.apis.get(place));
             Route {
                 info: RouteInfo {
@@ -421,7 +422,7 @@ impl Foundation {
                     stage: api.map(|api| api.stage.clone()),
                     pattern: Arc::from(&*route.path),
                     params: router.names(place).into(),
-                    rates: Rates::default(),
+                    rates,
                 },
                 filters,
                 style: match api.map(|api| api.errors) {

@@ -368,7 +368,6 @@ fn an_offset_shortens_the_first_period() {
 }
 
 #[test]
-#[ignore = "takes 20 s"]
 fn sixty_four_connections_take_a_quota_of_ten_thousand_exactly() {
     let to = Upstream::text("ok").counting();
     let gateway = Parts {

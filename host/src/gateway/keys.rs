@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::Foundation;
 use crate::config::{self, Config, Problems};
 use crate::store::keys::{DuplicateKey, KeyDigest, KeyIndex, Keys, ListedKey, Profile, listed};
-use crate::store::limits::{Period, Plan, PlanBook, Plans, Quota, Rate};
+use crate::store::limits::{MethodRate, Period, Plan, PlanBook, Plans, Quota, Rate};
 use crate::store::secrets::{SecretSource, Secrets};
 use crate::wasm::Services;
 
@@ -113,12 +113,18 @@ fn plans(config: &Config, foundation: &Foundation, problems: &mut Problems) -> O
             }
         }
     }
-    let plans = config.plans.iter().map(defined).zip(since);
+    let plans = config
+        .plans
+        .iter()
+        .map(|plan| defined(config, plan))
+        .zip(since);
     match Plans::enroll(&*foundation.limits, plans) {
         Ok(plans) => Some(plans),
         Err(errors) => {
             for error in errors {
-                problems.error(config::Span::default(), error.to_string());
+                let plan = config.plans.iter().find(|plan| *plan.name == *error.plan());
+                let span = plan.map_or_else(config::Span::default, |plan| plan.span);
+                problems.error(span, error.to_string());
             }
             None
         }
@@ -126,7 +132,9 @@ fn plans(config: &Config, foundation: &Foundation, problems: &mut Problems) -> O
 }
 
 /// The plan as the store of counters takes it.
-fn defined(plan: &config::Plan) -> Plan {
+fn defined(config: &Config, plan: &config::Plan) -> Plan {
+    let apis = plan.apis.iter();
+    let apis = apis.filter_map(|place| config.apis.get(*place));
     Plan {
         name: plan.name.clone(),
         rate: plan.rate.map(rate),
@@ -139,12 +147,21 @@ fn defined(plan: &config::Plan) -> Plan {
             },
             offset: quota.offset,
         }),
-        methods: Vec::new(),
-        apis: Vec::new(),
+        methods: plan.methods.iter().map(method).collect(),
+        apis: apis.map(|api| api.name.clone()).collect(),
     }
 }
 
-fn rate(rate: config::Rate) -> Rate {
+fn method(method: &config::PlanMethod) -> MethodRate {
+    MethodRate {
+        method: Arc::from(&*method.method),
+        path: Arc::from(&*method.path),
+        rate: rate(method.rate),
+    }
+}
+
+/// A rate as the store of counters takes it.
+pub(super) fn rate(rate: config::Rate) -> Rate {
     Rate {
         per_second: rate.per_second,
         burst: rate.burst,

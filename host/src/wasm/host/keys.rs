@@ -106,7 +106,7 @@ impl Host for State {
         self.with_key(&presented, |state, services, key| ApiKey {
             id: key.id().to_owned(),
             consumer: key.consumer().to_owned(),
-            plan: state.plan_of(services, key).map(|plan| plan.to_string()),
+            plan: state.plan_of(services, key).map(ToString::to_string),
             attributes: key
                 .attributes()
                 .iter()
