@@ -8,6 +8,7 @@
 //! It deliberately reads nothing of the file itself (that is `config/`), and puts nothing in use
 //! (that is `server/`).
 
+mod apis;
 mod chains;
 mod durable;
 mod filters;
@@ -25,6 +26,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use apis::Bases;
+
 use fixed::Fixed;
 
 use durable::{Durable, Selling};
@@ -32,12 +35,13 @@ use durable::{Durable, Selling};
 use crate::chain::Chain;
 use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd};
 use crate::context::{Exchange, RouteInfo};
-use crate::error::{RequestError, Style};
+use crate::error::{RequestError, Words};
 use crate::route::Router;
 use crate::store::keeper::{Keeper, KeeperError};
 use crate::store::keys::LiveKeys;
+use crate::store::keys::Rejects;
 use crate::store::ledger::LedgerError;
-use crate::store::limits::{Clock, LimitStore, LivePlans};
+use crate::store::limits::{Clock, LeaseState, LeasedLimits, LimitStore, LivePlans};
 use crate::store::registrar::Registrar;
 use crate::upstream::{Plan, Upstream};
 use crate::wasm::cache::CompileCache;
@@ -55,6 +59,8 @@ pub struct Gateway {
     pub listeners: Vec<Listener>,
     /// Finds routes.
     pub router: Router,
+    /// Finds the API of a path that no route has.
+    pub bases: Bases,
     /// The routes, in the order of the configuration.
     pub routes: Vec<Route>,
     /// The upstreams, in the order of the configuration.
@@ -83,7 +89,7 @@ pub struct Route {
     /// Its filters, in order.
     pub filters: Vec<Arc<Filter>>,
     /// How its errors are worded.
-    pub style: Style,
+    pub words: Arc<Words>,
     /// Where it ends.
     pub end: RouteEnd,
     /// The largest request body. Bytes.
@@ -121,13 +127,17 @@ impl Generation {
     /// The view of the worker with this index.
     #[must_use]
     pub fn new(gateway: Arc<Gateway>, worker: usize) -> Rc<Self> {
-        let services = Arc::new(Services::clone(&gateway.services));
+        let services = Arc::new(Services {
+            worker,
+            ..Services::clone(&gateway.services)
+        });
         let mut seats = Seats::new(worker);
         let routes = gateway.routes.iter();
         let infos = routes.clone().map(|route| Arc::new(own_copy(&route.info)));
         let chains = routes.map(|route| {
             let seats = route.filters.iter().map(|filter| seats.of(filter));
-            Rc::new(Chain::new(seats.collect(), Arc::clone(&services)))
+            let words = Arc::clone(&route.words);
+            Rc::new(Chain::new(seats.collect(), Arc::clone(&services), words))
         });
         let listeners = gateway.listeners.iter().cloned().map(Rc::new);
         let upstreams = gateway.upstreams.iter();
@@ -196,11 +206,19 @@ impl Seats {
 /// A copy whose reference counts nobody else touches.
 fn own_copy(info: &RouteInfo) -> RouteInfo {
     let copy = |text: &Option<Arc<str>>| text.as_deref().map(Arc::from);
+    let variables = info.variables.iter();
     RouteInfo {
         name: Arc::from(&*info.name),
         api: copy(&info.api),
         stage: copy(&info.stage),
         pattern: Arc::from(&*info.pattern),
+        variables: variables
+            .map(|(name, value)| (name.clone(), Arc::from(&**value)))
+            .collect(),
+        base: info
+            .base
+            .as_ref()
+            .and_then(|base| apis::base_path(&base.path)),
         params: info.params.clone(),
         rates: info.rates.clone(),
     }
@@ -210,8 +228,10 @@ fn own_copy(info: &RouteInfo) -> RouteInfo {
 pub struct Foundation {
     registry: FilterRegistry,
     limits: Arc<dyn LimitStore>,
+    leased: Option<Arc<LeasedLimits>>,
     keeper: Option<Arc<Keeper>>,
     selling: Option<Selling>,
+    rejects: Arc<[Rejects]>,
     clock: Clock,
     made: AtomicU64,
     alive: Arc<AtomicU64>,
@@ -238,6 +258,14 @@ pub enum FoundationError {
     /// The store of keys and plans cannot be used.
     #[error("`[store]`: {0}")]
     Store(#[from] LedgerError),
+    /// The store's password cannot be read.
+    #[error("`[store] password`: secret `{secret}`: {cause}")]
+    Password {
+        /// The secret's name.
+        secret: Arc<str>,
+        /// Why not.
+        cause: String,
+    },
     /// What keeps keys fresh does not start.
     #[error("`[store]`: {0}")]
     Keeper(#[from] KeeperError),
@@ -286,14 +314,22 @@ impl Foundation {
         };
         Ok(Self {
             registry: FilterRegistry::new(engine, cache, workers.get(), instances)?,
+            rejects: (0..workers.get()).map(|_| Rejects::default()).collect(),
             selling: Selling::of(&durable, clock),
             limits: durable.limits,
+            leased: durable.leased,
             keeper: durable.keeper,
             clock,
             made: AtomicU64::new(0),
             alive: Arc::default(),
             fixed: Fixed::of(config),
         })
+    }
+
+    /// How many keys each worker did not accept, for metrics.
+    #[must_use]
+    pub fn rejects(&self) -> &[Rejects] {
+        &self.rejects
     }
 
     /// The filter registry, for metrics.
@@ -306,6 +342,12 @@ impl Foundation {
     #[must_use]
     pub fn keeper(&self) -> Option<&Arc<Keeper>> {
         self.keeper.as_ref()
+    }
+
+    /// How the shared counters stand, where several gateways share them.
+    #[must_use]
+    pub fn leases(&self) -> Option<LeaseState> {
+        self.leased.as_ref().map(|leased| leased.state())
     }
 
     /// Sells keys and plans, where there is a `[store]`.
@@ -395,28 +437,32 @@ impl Foundation {
         let chains = chains::build(&config, &filters, problems);
         let router = chains::router(&config, problems);
         let rates = rates::enroll(&config, &*self.limits, problems);
+        apis::check(&config, problems);
         let upstreams = upstreams::plans(&config, problems);
         if problems.is_fatal() {
             return None;
         }
         let (services, router) = (services?, router?);
+        let words = apis::words(&config);
+        let bases = Bases::new(&config, &words);
         let routes = config.routes.into_iter().zip(chains).zip(rates).enumerate();
         let routes = routes.map(|(place, ((route, filters), rates))| {
             let api = route.api.and_then(|place| config.apis.get(place));
+            let words = route.api.and_then(|place| words.get(place));
+            let base = api.and_then(|api| api.base_path.as_deref());
             Route {
                 info: RouteInfo {
                     name: route.name,
                     api: api.map(|api| api.name.clone()),
                     stage: api.map(|api| api.stage.clone()),
                     pattern: Arc::from(&*route.path),
+                    variables: api.map(apis::variables).unwrap_or_default(),
+                    base: base.and_then(apis::base_path),
                     params: router.names(place).into(),
                     rates,
                 },
                 filters,
-                style: match api.map(|api| api.errors) {
-                    Some(config::ErrorStyle::Aws) => Style::Aws,
-                    Some(config::ErrorStyle::Problem) | None => Style::Problem,
-                },
+                words: words.cloned().unwrap_or_default(),
                 end: route.end,
                 max_body: route.max_body,
                 first_byte_timeout: route.first_byte_timeout,
@@ -430,6 +476,7 @@ impl Foundation {
             listeners: config.listeners,
             routes,
             router,
+            bases,
             upstreams,
             filters: filters.into_iter().flatten().collect(),
             services: Arc::new(services),

@@ -24,6 +24,8 @@ pub fn services(
             fixed: Arc::new(keys?),
             live: foundation.live_keys(),
         },
+        rejects: Arc::clone(&foundation.rejects),
+        worker: 0,
         plans: PlanBook::new(plans?, foundation.live_plans()),
         limits: foundation.limits.clone(),
         clock: foundation.clock,
@@ -31,14 +33,17 @@ pub fn services(
     })
 }
 
+/// Where a secret is read from.
+pub(super) fn source(secret: &config::Secret) -> SecretSource {
+    match &secret.from {
+        config::SecretSource::Environment(name) => SecretSource::Environment(name.clone()),
+        config::SecretSource::File(path) => SecretSource::File(path.clone()),
+    }
+}
+
 fn secrets(config: &Config, problems: &mut Problems) -> Option<Secrets> {
-    let sources = config.secrets.iter().map(|secret| {
-        let source = match &secret.from {
-            config::SecretSource::Environment(name) => SecretSource::Environment(name.clone()),
-            config::SecretSource::File(path) => SecretSource::File(path.clone()),
-        };
-        (secret.name.clone(), source)
-    });
+    let sources = config.secrets.iter();
+    let sources = sources.map(|secret| (secret.name.clone(), source(secret)));
     match Secrets::read(sources) {
         Ok(secrets) => Some(secrets),
         Err(errors) => {

@@ -8,13 +8,14 @@ use arc_swap::ArcSwap;
 
 use crate::store::keeper::Keeper;
 use crate::store::ledger::{Extension, LedgerError};
-use crate::store::limits::{Clock, LimitStore, PlanBook, QuotaStanding};
+use crate::store::limits::{Clock, LeasedLimits, LimitStore, PlanBook, QuotaStanding};
 use crate::store::registrar::{Slack, Works, WorksState};
 
 /// The works of one process.
 pub struct GatewayWorks {
     keeper: Arc<Keeper>,
     limits: Arc<dyn LimitStore>,
+    leased: Option<Arc<LeasedLimits>>,
     clock: Clock,
     /// The plans of the configuration in use, with the store's.
     plans: ArcSwap<PlanBook>,
@@ -30,11 +31,17 @@ impl fmt::Debug for GatewayWorks {
 
 impl GatewayWorks {
     /// Before the first configuration is in use.
-    pub fn new(keeper: Arc<Keeper>, limits: Arc<dyn LimitStore>, clock: Clock) -> Self {
+    pub fn new(
+        keeper: Arc<Keeper>,
+        limits: Arc<dyn LimitStore>,
+        leased: Option<Arc<LeasedLimits>>,
+        clock: Clock,
+    ) -> Self {
         let live = Arc::clone(keeper.plans());
         Self {
             keeper,
             limits,
+            leased,
             clock,
             plans: ArcSwap::from_pointee(PlanBook::new(Default::default(), live)),
         }
@@ -68,6 +75,8 @@ impl Works for GatewayWorks {
             since_contact: state.since_contact,
             keys: state.keys,
             revision: state.revision,
+            failures: state.failures,
+            unsaved: state.unsaved,
         }
     }
 
@@ -98,7 +107,14 @@ impl Works for GatewayWorks {
         })
     }
 
-    fn bound(&self, _plan: &str) -> Option<Slack> {
-        None
+    fn bound(&self, plan: &str) -> Option<Slack> {
+        let leased = self.leased.as_ref()?;
+        let plans = self.plans.load();
+        let bound = plans.with(plan, |plan| Some(leased.bound(plan?.plan())))?;
+        Some(Slack {
+            rate: bound.rate.saturating_mul(bound.gateways),
+            quota: bound.quota.saturating_mul(bound.gateways),
+            nodes: bound.gateways,
+        })
     }
 }

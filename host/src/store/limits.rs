@@ -40,6 +40,7 @@
 mod book;
 mod bucket;
 mod counter;
+mod leased;
 mod local;
 mod names;
 mod period;
@@ -58,6 +59,7 @@ use super::ledger::{QuotaRow, UsageDelta};
 use counter::Refusal;
 
 pub use book::{LivePlans, PlanBook, Plans};
+pub use leased::{LeaseBound, LeasePolicy, LeaseState, LeasedLimits, OnUnavailable};
 pub use local::{DEFAULT_MAX_COUNTERS, LocalLimits};
 pub use period::Period;
 pub use plan::{

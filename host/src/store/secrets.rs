@@ -57,6 +57,14 @@ impl Secret {
         }
     }
 
+    /// Its text, wiped when it is dropped: for the one place that must send it, to log in to the
+    /// store. None where it is not UTF-8.
+    #[must_use]
+    pub fn login(&self) -> Option<Zeroizing<String>> {
+        let text = std::str::from_utf8(&self.value).ok()?;
+        Some(Zeroizing::new(text.to_owned()))
+    }
+
     /// Read a value; one trailing newline (LF or CRLF) is taken off.
     ///
     /// # Errors
