@@ -30,7 +30,6 @@ use windlass::body::Body;
 use windlass::chain::{ChainIn, Passage};
 use windlass::config::Config;
 use windlass::context::{Client, Exchange, Held, RequestHead, RequestId, ResponseHead};
-use windlass::error::Style;
 use windlass::gateway::{Foundation, Gateway, Generation};
 
 /// The one that the gateway has.
@@ -218,7 +217,7 @@ fn pass(route: usize, held: Held) -> Held {
     GENERATION.with(|generation| {
         let chain = Rc::clone(&generation.chains[route]);
         let responds = chain.keeps_request();
-        let passage = Passage::new(chain, Style::Problem, held.clone());
+        let passage = Passage::new(chain, held.clone());
         let mut body = Body::Empty;
         match now(passage.request(&mut body)) {
             Ok(ChainIn::Forward) => {}

@@ -32,7 +32,7 @@ pub use request::ChainIn;
 pub use response::put_error;
 
 use crate::context::Held;
-use crate::error::{Code, RequestError, Style};
+use crate::error::{Code, RequestError, Words};
 use crate::wasm::component::Phases;
 use crate::wasm::filter::OnError;
 use crate::wasm::{Answer, CallFailure, Caller, Filter, Seat, Services};
@@ -42,21 +42,23 @@ use crate::wasm::{Answer, CallFailure, Caller, Filter, Seat, Services};
 pub struct Chain {
     seats: Box<[Rc<Seat>]>,
     services: Arc<Services>,
+    words: Arc<Words>,
     has_response: bool,
     has_log: bool,
 }
 
 impl Chain {
     /// A chain of the filters on these seats, in this order. What they find behind their host
-    /// interfaces is in `services`.
+    /// interfaces is in `services`; `words` are those of the route's errors.
     #[must_use]
-    pub fn new(seats: Vec<Rc<Seat>>, services: Arc<Services>) -> Self {
+    pub fn new(seats: Vec<Rc<Seat>>, services: Arc<Services>, words: Arc<Words>) -> Self {
         let has = |phase: fn(&Phases) -> bool| seats.iter().any(|s| phase(&s.filter().phases()));
         Self {
             has_response: has(|phases| phases.response),
             has_log: has(|phases| phases.log),
             seats: seats.into(),
             services,
+            words,
         }
     }
 
@@ -78,7 +80,6 @@ impl Chain {
 #[derive(Debug)]
 pub struct Passage {
     chain: Rc<Chain>,
-    style: Style,
     held: Held,
     /// Places whose request phase let the request pass, in order.
     entered: RefCell<SmallVec<[u16; 8]>>,
@@ -107,14 +108,17 @@ pub struct Refusal {
 impl Passage {
     /// The beginning of a way.
     #[must_use]
-    pub fn new(chain: Rc<Chain>, style: Style, held: Held) -> Rc<Self> {
+    pub fn new(chain: Rc<Chain>, held: Held) -> Rc<Self> {
         Rc::new(Self {
             chain,
-            style,
             held,
             entered: RefCell::default(),
             body_end: RefCell::default(),
         })
+    }
+
+    fn words(&self) -> &Words {
+        &self.chain.words
     }
 
     /// How a filter ended the request's body while it went upstream, if one did. Once.

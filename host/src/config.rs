@@ -31,3 +31,4 @@ mod value;
 pub use model::*;
 pub use problem::{Problem, Problems, Severity};
 pub use source::{Position, Source, Span};
+pub(crate) use value::nearest;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use crate::store::limits::{SharedRate, Standings, Tickets};
 
@@ -100,6 +100,10 @@ pub struct RouteInfo {
     pub stage: Option<Arc<str>>,
     /// Its pattern, as it is written: what a plan's methods are named by.
     pub pattern: Arc<str>,
+    /// `api.variable.<name>`: the stage variables, by name.
+    pub variables: Box<[(Box<str>, Arc<str>)]>,
+    /// What stands before the paths of its API.
+    pub base: Option<BasePath>,
     /// The names of the path parameters, in the order of the pattern.
     pub params: Box<[Box<str>]>,
     /// The rates that its requests share.
@@ -121,6 +125,17 @@ impl Rates {
     pub fn is_empty(&self) -> bool {
         self.route.is_none() && self.gateway.is_none()
     }
+}
+
+/// What stands before the paths of an API: `/shop/v1`.
+#[derive(Debug, Clone)]
+pub struct BasePath {
+    /// Itself, without a slash at its end.
+    pub path: Box<str>,
+    /// How many segments it has.
+    pub segments: usize,
+    /// Itself, for `x-forwarded-prefix`.
+    pub prefix: HeaderValue,
 }
 
 /// Where the values of the path parameters stand in the routed path, in the pattern's order.
@@ -196,7 +211,11 @@ impl Exchange {
             "outcome.upstream-us" => self.outcome.upstream_us.and_then(number),
             "outcome.request-bytes" => number(self.outcome.request_bytes),
             "outcome.response-bytes" => number(self.outcome.response_bytes),
-            _ => None,
+            other => {
+                let name = other.strip_prefix("api.variable.")?;
+                let mut variables = self.route.as_ref()?.variables.iter();
+                text(&variables.find(|(known, _)| **known == *name)?.1)
+            }
         }
     }
 

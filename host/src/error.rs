@@ -7,10 +7,11 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::context::RequestId;
+mod words;
+
+pub use words::{Fault, Override, Part, Style, Words};
 
 /// A request that the gateway itself answers with an error.
 #[derive(Debug)]
@@ -31,16 +32,6 @@ pub enum Side {
     Gateway,
     /// The upstream's.
     Upstream,
-}
-
-/// How the gateway words its errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Style {
-    /// `application/problem+json` (RFC 9457).
-    #[default]
-    Problem,
-    /// `{"message": ..}`, the body that Amazon API Gateway's clients know.
-    Aws,
 }
 
 macro_rules! codes {
@@ -226,60 +217,5 @@ impl StdError for RequestError {
         self.source
             .as_deref()
             .map(|source| source as &(dyn StdError + 'static))
-    }
-}
-
-/// A body in the gateway's own words, and its content type.
-///
-/// `problem`: RFC 9457 with `type` `about:blank`, `title` (the status's phrase), `status`,
-/// `detail`, `code` and `request-id`. `aws`: `{"message": ..}` with the words of API Gateway
-/// (developer guide, "Gateway response types").
-#[must_use]
-pub fn body(
-    style: Style,
-    status: StatusCode,
-    code: &str,
-    text: &str,
-    id: &RequestId,
-) -> (HeaderValue, Bytes) {
-    match style {
-        Style::Problem => {
-            let problem = serde_json::json!({
-                "type": "about:blank",
-                "title": status.canonical_reason().unwrap_or("Error"),
-                "status": status.as_u16(),
-                "detail": text,
-                "code": code,
-                "request-id": id.as_str(),
-            });
-            (
-                HeaderValue::from_static("application/problem+json"),
-                format!("{problem}\n").into(),
-            )
-        }
-        Style::Aws => {
-            let message = serde_json::json!({ "message": aws_message(status, code) });
-            (
-                HeaderValue::from_static("application/json"),
-                message.to_string().into(),
-            )
-        }
-    }
-}
-
-/// The message that API Gateway gives for the same fault.
-fn aws_message(status: StatusCode, code: &str) -> &'static str {
-    match (status.as_u16(), code) {
-        (429, "quota_spent") => "Limit Exceeded",
-        (429, _) => "Too Many Requests",
-        (401, _) => "Unauthorized",
-        (403, _) => "Forbidden",
-        (404, _) => "Not Found",
-        (405, _) => "Method Not Allowed",
-        (413, _) => "Request Too Long",
-        (503, _) => "Service Unavailable",
-        (504, _) => "Endpoint request timed out",
-        (400..=499, _) => "Bad Request",
-        _ => "Internal server error",
     }
 }

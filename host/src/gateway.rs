@@ -8,12 +8,15 @@
 //! It deliberately reads nothing of the file itself (that is `config/`), and puts nothing in use
 //! (that is `server/`).
 
+mod apis;
 mod chains;
+mod durable;
 mod filters;
 mod fixed;
 mod keys;
 mod rates;
 mod upstreams;
+mod works;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -23,14 +26,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+pub use apis::Bases;
+
 use fixed::Fixed;
+
+use durable::{Durable, Selling};
 
 use crate::chain::Chain;
 use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd};
-use crate::context::{Exchange, Rates, RouteInfo};
-use crate::error::{RequestError, Style};
+use crate::context::{Exchange, RouteInfo};
+use crate::error::{RequestError, Words};
 use crate::route::Router;
-use crate::store::limits::{Clock, LimitStore, LocalLimits};
+use crate::store::keeper::{Keeper, KeeperError};
+use crate::store::keys::LiveKeys;
+use crate::store::ledger::LedgerError;
+use crate::store::limits::{Clock, LeaseState, LeasedLimits, LimitStore, LivePlans};
+use crate::store::registrar::Registrar;
 use crate::upstream::{Plan, Upstream};
 use crate::wasm::cache::CompileCache;
 use crate::wasm::engine::{EngineError, EngineLimits, FilterEngine};
@@ -47,6 +58,8 @@ pub struct Gateway {
     pub listeners: Vec<Listener>,
     /// Finds routes.
     pub router: Router,
+    /// Finds the API of a path that no route has.
+    pub bases: Bases,
     /// The routes, in the order of the configuration.
     pub routes: Vec<Route>,
     /// The upstreams, in the order of the configuration.
@@ -75,7 +88,7 @@ pub struct Route {
     /// Its filters, in order.
     pub filters: Vec<Arc<Filter>>,
     /// How its errors are worded.
-    pub style: Style,
+    pub words: Arc<Words>,
     /// Where it ends.
     pub end: RouteEnd,
     /// The largest request body. Bytes.
@@ -119,7 +132,8 @@ impl Generation {
         let infos = routes.clone().map(|route| Arc::new(own_copy(&route.info)));
         let chains = routes.map(|route| {
             let seats = route.filters.iter().map(|filter| seats.of(filter));
-            Rc::new(Chain::new(seats.collect(), Arc::clone(&services)))
+            let words = Arc::clone(&route.words);
+            Rc::new(Chain::new(seats.collect(), Arc::clone(&services), words))
         });
         let listeners = gateway.listeners.iter().cloned().map(Rc::new);
         let upstreams = gateway.upstreams.iter();
@@ -188,11 +202,16 @@ impl Seats {
 /// A copy whose reference counts nobody else touches.
 fn own_copy(info: &RouteInfo) -> RouteInfo {
     let copy = |text: &Option<Arc<str>>| text.as_deref().map(Arc::from);
+    let variables = info.variables.iter();
     RouteInfo {
         name: Arc::from(&*info.name),
         api: copy(&info.api),
         stage: copy(&info.stage),
         pattern: Arc::from(&*info.pattern),
+        variables: variables
+            .map(|(name, value)| (name.clone(), Arc::from(&**value)))
+            .collect(),
+        base: info.base.as_ref().and_then(|base| apis::base_path(&base.path)),
         params: info.params.clone(),
         rates: info.rates.clone(),
     }
@@ -202,6 +221,9 @@ fn own_copy(info: &RouteInfo) -> RouteInfo {
 pub struct Foundation {
     registry: FilterRegistry,
     limits: Arc<dyn LimitStore>,
+    leased: Option<Arc<LeasedLimits>>,
+    keeper: Option<Arc<Keeper>>,
+    selling: Option<Selling>,
     clock: Clock,
     made: AtomicU64,
     alive: Arc<AtomicU64>,
@@ -225,6 +247,20 @@ pub enum FoundationError {
     /// A thread does not start.
     #[error("cannot start a thread")]
     Thread(#[from] std::io::Error),
+    /// The store of keys and plans cannot be used.
+    #[error("`[store]`: {0}")]
+    Store(#[from] LedgerError),
+    /// The store's password cannot be read.
+    #[error("`[store] password`: secret `{secret}`: {cause}")]
+    Password {
+        /// The secret's name.
+        secret: Arc<str>,
+        /// Why not.
+        cause: String,
+    },
+    /// What keeps keys fresh does not start.
+    #[error("`[store]`: {0}")]
+    Keeper(#[from] KeeperError),
 }
 
 impl Foundation {
@@ -232,8 +268,28 @@ impl Foundation {
     ///
     /// # Errors
     ///
-    /// The system gives no address space or no thread.
+    /// The system gives no address space or no thread, or the store cannot be opened.
     pub fn new(config: &Config, workers: NonZeroUsize) -> Result<Self, FoundationError> {
+        let clock = Clock::start();
+        let durable = durable::open(config, clock)?;
+        Self::lay(config, workers, clock, durable)
+    }
+
+    /// The same without its store, which a gateway that runs may have: for `windlass check`.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no address space or no thread.
+    pub fn without_store(config: &Config, workers: NonZeroUsize) -> Result<Self, FoundationError> {
+        Self::lay(config, workers, Clock::start(), Durable::none())
+    }
+
+    fn lay(
+        config: &Config,
+        workers: NonZeroUsize,
+        clock: Clock,
+        durable: Durable,
+    ) -> Result<Self, FoundationError> {
         let instances = config.wasm.max_instances.get();
         let engine = FilterEngine::start(EngineLimits {
             max_instances: instances,
@@ -250,8 +306,11 @@ impl Foundation {
         };
         Ok(Self {
             registry: FilterRegistry::new(engine, cache, workers.get(), instances)?,
-            limits: Arc::new(LocalLimits::default()),
-            clock: Clock::start(),
+            selling: Selling::of(&durable, clock),
+            limits: durable.limits,
+            leased: durable.leased,
+            keeper: durable.keeper,
+            clock,
             made: AtomicU64::new(0),
             alive: Arc::default(),
             fixed: Fixed::of(config),
@@ -262,6 +321,69 @@ impl Foundation {
     #[must_use]
     pub fn registry(&self) -> &FilterRegistry {
         &self.registry
+    }
+
+    /// What keeps keys, plans and usage, where there is a `[store]`.
+    #[must_use]
+    pub fn keeper(&self) -> Option<&Arc<Keeper>> {
+        self.keeper.as_ref()
+    }
+
+    /// How the shared counters stand, where several gateways share them.
+    #[must_use]
+    pub fn leases(&self) -> Option<LeaseState> {
+        self.leased.as_ref().map(|leased| leased.state())
+    }
+
+    /// Sells keys and plans, where there is a `[store]`.
+    #[must_use]
+    pub fn registrar(&self) -> Option<&Arc<Registrar>> {
+        self.selling.as_ref().map(|selling| &selling.registrar)
+    }
+
+    /// What this configuration defines cannot be sold otherwise from now on.
+    pub fn put_in_use(&self, gateway: &Gateway) {
+        if let Some(selling) = &self.selling {
+            selling.put_in_use(gateway);
+        }
+    }
+
+    fn live_keys(&self) -> Option<LiveKeys> {
+        self.keeper.as_ref().map(|keeper| keeper.live_keys())
+    }
+
+    fn live_plans(&self) -> Arc<LivePlans> {
+        let keeper = self.keeper.as_ref();
+        keeper.map_or_else(Arc::default, |keeper| Arc::clone(keeper.plans()))
+    }
+
+    /// When a plan of this name was first met. Milliseconds since 1970.
+    fn plan_since(&self, name: &str) -> Result<u64, LedgerError> {
+        let now_ms = self.clock.now().wall_ms;
+        match &self.keeper {
+            None => Ok(now_ms),
+            Some(keeper) => keeper.ledger().plan_since(name, now_ms),
+        }
+    }
+
+    /// Give the counters what was used before the start: once, when the first configuration's plans
+    /// are known and no request has come.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn restore(&self) -> Result<(), FoundationError> {
+        match &self.keeper {
+            None => Ok(()),
+            Some(keeper) => Ok(keeper.restore()?),
+        }
+    }
+
+    /// Write what was used, and end the threads that look after the store.
+    pub fn close(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.stop();
+        }
     }
 
     /// How many configurations are in memory: one, and during a reload those that requests still
@@ -299,28 +421,33 @@ impl Foundation {
         let filters = filters::load(&config, &self.registry, problems);
         let chains = chains::build(&config, &filters, problems);
         let router = chains::router(&config, problems);
+        let rates = rates::enroll(&config, &*self.limits, problems);
+        apis::check(&config, problems);
         let upstreams = upstreams::plans(&config, problems);
         if problems.is_fatal() {
             return None;
         }
         let (services, router) = (services?, router?);
-        let routes = config.routes.into_iter().zip(chains).enumerate();
-        let routes = routes.map(|(place, (route, filters))| {
+        let words = apis::words(&config);
+        let bases = Bases::new(&config, &words);
+        let routes = config.routes.into_iter().zip(chains).zip(rates).enumerate();
+        let routes = routes.map(|(place, ((route, filters), rates))| {
             let api = route.api.and_then(|place| config.apis.get(place));
+            let words = route.api.and_then(|place| words.get(place));
+            let base = api.and_then(|api| api.base_path.as_deref());
             Route {
                 info: RouteInfo {
                     name: route.name,
                     api: api.map(|api| api.name.clone()),
                     stage: api.map(|api| api.stage.clone()),
                     pattern: Arc::from(&*route.path),
+                    variables: api.map(apis::variables).unwrap_or_default(),
+                    base: base.and_then(apis::base_path),
                     params: router.names(place).into(),
-                    rates: Rates::default(),
+                    rates,
                 },
                 filters,
-                style: match api.map(|api| api.errors) {
-                    Some(config::ErrorStyle::Aws) => Style::Aws,
-                    Some(config::ErrorStyle::Problem) | None => Style::Problem,
-                },
+                words: words.cloned().unwrap_or_default(),
                 end: route.end,
                 max_body: route.max_body,
                 first_byte_timeout: route.first_byte_timeout,
@@ -334,6 +461,7 @@ impl Foundation {
             listeners: config.listeners,
             routes,
             router,
+            bases,
             upstreams,
             filters: filters.into_iter().flatten().collect(),
             services: Arc::new(services),

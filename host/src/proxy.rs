@@ -19,7 +19,7 @@ use crate::body::Body;
 use crate::chain::{BodyEnd, ChainIn, Passage, put_error};
 use crate::config::RouteEnd;
 use crate::context::{Exchange, Held, ResponseHead};
-use crate::error::{Code, RequestError, Style};
+use crate::error::{Code, RequestError, Words};
 use crate::gateway::{Generation, Route};
 use crate::upstream::attempt::Attempt;
 use crate::upstream::headers;
@@ -55,7 +55,7 @@ pub async fn handle(
     };
     let answer = match answer {
         Ok(answer) => answer,
-        Err(error) => run.refuse(&error, Style::default()),
+        Err(error) => run.refuse(&error, &Words::default()),
     };
     // Behind a head that is refused there may be anything: it is not read, and the connection closes.
     if let (Body::Client(unread), Ok(())) = (&mut body, arrival.verdict) {
@@ -102,9 +102,13 @@ impl Run {
     /// is left in the exchange. What is left of the request's body stays where it is.
     async fn carry(&mut self, body: &mut Body) -> Result<Body, RequestError> {
         let generation = Rc::clone(&self.generation);
-        let place = self
-            .held
-            .with(|exchange| find::route(&generation, exchange))?;
+        let place = match self.held.with(|exchange| find::route(&generation, exchange)) {
+            Ok(place) => place,
+            Err(error) => {
+                let words = self.held.with(|exchange| find::words(&generation, exchange));
+                return Ok(self.refuse(&error, words.unwrap_or(&Words::default())));
+            }
+        };
         let (Some(route), Some(chain)) = (
             generation.gateway.routes.get(place),
             generation.chains.get(place),
@@ -115,13 +119,13 @@ impl Run {
             && let Err(error) = body.limit(limit)
         {
             let error = RequestError::caused(Code::BodyTooLarge, error);
-            return Ok(self.refuse(&error, route.style));
+            return Ok(self.refuse(&error, &route.words));
         }
         if chain.is_empty() {
             let ended = self.end(route, false, body).await;
-            return Ok(ended.unwrap_or_else(|error| self.refuse(&error, route.style)));
+            return Ok(ended.unwrap_or_else(|error| self.refuse(&error, &route.words)));
         }
-        let passage = Passage::new(Rc::clone(chain), route.style, self.held.clone());
+        let passage = Passage::new(Rc::clone(chain), self.held.clone());
         self.passage = Some(Rc::clone(&passage));
         let answered = match passage.request(body).await {
             Ok(ChainIn::Forward) => self.end(route, chain.keeps_request(), body).await,
@@ -138,8 +142,8 @@ impl Run {
             // of the broken request is not.
             Err(error) => match passage.take_body_end() {
                 Some(BodyEnd::Answer(refusal)) => (passage.put_refusal(refusal), true),
-                Some(BodyEnd::Failed(error)) => (self.refuse(&error, route.style), true),
-                None => (self.refuse(&error, route.style), true),
+                Some(BodyEnd::Failed(error)) => (self.refuse(&error, &route.words), true),
+                None => (self.refuse(&error, &route.words), true),
             },
         };
         Ok(passage.response(body, made).await)
@@ -168,8 +172,9 @@ impl Run {
                 Ok(Body::full(fixed.body.clone()))
             }
             RouteEnd::Redirect(redirect) => self.held.with(|exchange| {
+                let base = exchange.route.as_ref().and_then(|route| route.base.as_ref());
                 let target = &exchange.request.target;
-                exchange.response = Some(answer::redirection(redirect, target)?);
+                exchange.response = Some(answer::redirection(redirect, base, target)?);
                 Ok(Body::Empty)
             }),
         }
@@ -205,11 +210,11 @@ impl Run {
     }
 
     /// Answer with an error.
-    fn refuse(&self, error: &RequestError, style: Style) -> Body {
+    fn refuse(&self, error: &RequestError, words: &Words) -> Body {
         self.connection.stats().refused(error.code());
         self.held.with(|exchange| {
             log(exchange, error);
-            put_error(exchange, error, style)
+            put_error(exchange, error, words)
         })
     }
 

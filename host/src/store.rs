@@ -27,7 +27,9 @@
 
 pub mod cache;
 pub mod crypto;
+pub mod keeper;
 pub mod keys;
 pub mod ledger;
 pub mod limits;
+pub mod registrar;
 pub mod secrets;

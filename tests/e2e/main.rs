@@ -18,9 +18,13 @@
 
 mod access_log;
 mod admin;
+mod admin_auth;
+mod admin_keys;
+mod admin_plans;
 mod api_key;
 mod balance;
 mod bodies;
+mod cli_keys;
 mod client_limits;
 mod commands;
 mod config;
@@ -29,6 +33,7 @@ mod drain;
 mod forwarding;
 mod framing;
 mod large;
+mod operator;
 mod order;
 mod path_rule;
 mod rates;

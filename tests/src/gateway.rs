@@ -174,6 +174,16 @@ impl Finished {
     pub fn of(arguments: &[&str], input: Option<&str>) -> Self {
         finish(&mut command(arguments), input)
     }
+
+    /// Run a command that is made already, with a text for its standard input.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be run.
+    #[must_use]
+    pub fn of_command(command: &mut Command, input: &str) -> Self {
+        finish(command, Some(input))
+    }
 }
 
 /// Reap the process when it ends.

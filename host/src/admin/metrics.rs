@@ -14,6 +14,7 @@ pub fn families(running: &Running) -> Vec<Family> {
     let mut families = of_workers(workers);
     let gateway = running.gateway.load();
     families.extend(of_process(running, &gateway));
+    families.extend(of_store(running));
     families.extend(of_filters(&gateway));
     families.push(of_endpoints(&gateway));
     for filter in &gateway.filters {
@@ -75,6 +76,37 @@ fn of_process(running: &Running, gateway: &Gateway) -> Vec<Family> {
             "wasm_memory_limit_bytes",
             "What the linear memory of all filter instances may be",
             float(budget.limit()),
+        ),
+    ]
+}
+
+/// How the store stands, where there is one.
+fn of_store(running: &Running) -> Vec<Family> {
+    let Some(registrar) = &running.registrar else {
+        return Vec::new();
+    };
+    let state = registrar.state();
+    let gauge = |name, help, value| Family::new(Kind::Gauge, name, help).with(&[], value);
+    vec![
+        gauge(
+            "keys",
+            "Keys of the store that this gateway knows",
+            float(u64::try_from(state.keys).unwrap_or(u64::MAX)),
+        ),
+        gauge(
+            "keys_revision",
+            "The last commit of the store that this gateway has seen",
+            float(state.revision),
+        ),
+        gauge(
+            "keys_fresh",
+            "Whether this gateway knows every change up to `max_staleness` ago",
+            f64::from(u8::from(state.fresh)),
+        ),
+        gauge(
+            "store_since_contact_seconds",
+            "Since when nothing was heard of the store",
+            state.since_contact.as_secs_f64(),
         ),
     ]
 }

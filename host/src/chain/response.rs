@@ -8,7 +8,7 @@ use super::pipe::{Direction, Gathered, Pipe, Stage};
 use super::{Passage, Refusal, decide};
 use crate::body::Body;
 use crate::context::{Exchange, ResponseHead};
-use crate::error::{Code, RequestError, Style};
+use crate::error::{Code, Fault, RequestError, Words};
 use crate::wasm::{BodyCall, BodyMode, PieceVerdict, ResponseVerdict};
 
 /// The response's body on its way back.
@@ -148,8 +148,8 @@ impl Passage {
     /// Put another response in the place of the one in hand; gives its body.
     fn turn(&self, turn: Turn) -> Body {
         self.held.with(|exchange| match turn {
-            Turn::Answer(refusal) => put_refusal(exchange, refusal, self.style),
-            Turn::Error(error) => put_error(exchange, &error, self.style),
+            Turn::Answer(refusal) => put_refusal(exchange, refusal, self.words()),
+            Turn::Error(error) => put_error(exchange, &error, self.words()),
         })
     }
 
@@ -176,43 +176,38 @@ fn has_body(exchange: &Exchange) -> bool {
 }
 
 /// Make a filter's answer the response. An empty body on an error status is worded by the host.
-fn put_refusal(exchange: &mut Exchange, refusal: Refusal, style: Style) -> Body {
+fn put_refusal(exchange: &mut Exchange, refusal: Refusal, words: &Words) -> Body {
     let answer = *refusal.answer;
-    let mut headers = answer.headers;
+    let mut head = ResponseHead {
+        status: answer.status,
+        headers: answer.headers,
+    };
     let mut body = answer.body;
-    if body.is_empty() && answer.status.as_u16() >= 400 {
-        let text = answer.reason.replace('_', " ");
-        let (kind, worded) =
-            crate::error::body(style, answer.status, &answer.reason, &text, &exchange.id);
-        headers.insert(http::header::CONTENT_TYPE, kind);
-        body = worded;
+    if body.is_empty() && head.status.as_u16() >= 400 {
+        let fault = Fault {
+            status: head.status,
+            code: &answer.reason,
+            text: &answer.reason.replace('_', " "),
+        };
+        (head, body) = words.answer(fault, head.headers, &exchange.id);
     }
     exchange.outcome.failure = Some(answer.reason.into());
     exchange.outcome.filter = Some(refusal.filter);
-    exchange.response = Some(ResponseHead {
-        status: answer.status,
-        headers,
-    });
+    exchange.response = Some(head);
     body.into()
 }
 
 /// Make an error the response.
-pub fn put_error(exchange: &mut Exchange, error: &RequestError, style: Style) -> Body {
+pub fn put_error(exchange: &mut Exchange, error: &RequestError, words: &Words) -> Body {
     let code = error.code();
-    let (kind, body) = crate::error::body(
-        style,
-        code.status(),
-        code.as_str(),
-        code.text(),
-        &exchange.id,
-    );
-    let mut headers = error.headers();
-    headers.insert(http::header::CONTENT_TYPE, kind);
+    let fault = Fault {
+        status: code.status(),
+        code: code.as_str(),
+        text: code.text(),
+    };
+    let (head, body) = words.answer(fault, error.headers(), &exchange.id);
     exchange.outcome.failure = Some(code.as_str().into());
     exchange.outcome.filter = error.filter().cloned();
-    exchange.response = Some(ResponseHead {
-        status: code.status(),
-        headers,
-    });
+    exchange.response = Some(head);
     body.into()
 }

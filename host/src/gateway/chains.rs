@@ -77,6 +77,13 @@ fn report(
     problems.error(span, format!("{needs} {why}")).help(help);
 }
 
+/// What stands before a route's path.
+fn base<'c>(config: &'c Config, route: &config::Route) -> &'c str {
+    let api = route.api.and_then(|place| config.apis.get(place));
+    let base = api.and_then(|api| api.base_path.as_deref());
+    base.unwrap_or_default()
+}
+
 /// The router of all routes. None where routes conflict.
 pub fn router(config: &Config, problems: &mut Problems) -> Option<Router> {
     let methods = config.routes.iter().map(|route| {
@@ -90,6 +97,7 @@ pub fn router(config: &Config, problems: &mut Problems) -> Option<Router> {
     let specs = config.routes.iter().zip(&methods);
     let specs: Vec<_> = specs
         .map(|(route, methods)| RouteSpec {
+            base: base(config, route),
             path: &route.path,
             methods,
             hosts: &route.hosts,

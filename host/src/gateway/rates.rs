@@ -5,9 +5,11 @@
 
 use http::{HeaderName, HeaderValue, header};
 
-use crate::context::{Exchange, RouteInfo};
+use super::keys;
+use crate::config::{self, Config, Problems, Span};
+use crate::context::{Exchange, Rates, RouteInfo};
 use crate::error::{Code, RequestError};
-use crate::store::limits::{Bound, Decision, Level, Take};
+use crate::store::limits::{Bound, Decision, Level, LimitStore, RateError, SharedRate, Take};
 use crate::wasm::Services;
 
 /// draft-ietf-httpapi-ratelimit-headers: what is left.
@@ -16,6 +18,33 @@ static RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 /// The largest integer of a structured field (RFC 9651, section 3.3.1).
 const LARGEST: u64 = 999_999_999_999_999;
+
+/// The rates that the requests of each route share. Their buckets go by the names of the routes, and
+/// are those of the configuration before.
+pub fn enroll(config: &Config, limits: &dyn LimitStore, problems: &mut Problems) -> Vec<Rates> {
+    let mut enroll = |name: &str, rate: Option<config::Rate>, span| {
+        let enrolled = limits.shared_rate(name, keys::rate(rate?));
+        report(enrolled, span, problems)
+    };
+    let gateway = enroll("gateway", config.server.rate, Span::default());
+    let mut rates = |route: &config::Route| Rates {
+        route: enroll(&format!("route {}", route.name), route.rate, route.span),
+        gateway: gateway.clone(),
+    };
+    config.routes.iter().map(&mut rates).collect()
+}
+
+fn report(
+    enrolled: Result<SharedRate, RateError>,
+    span: Span,
+    problems: &mut Problems,
+) -> Option<SharedRate> {
+    enrolled
+        .map_err(|error| {
+            problems.error(span, error.to_string());
+        })
+        .ok()
+}
 
 /// Take from the rates of the exchange's route and of the gateway, unless that was done.
 ///

@@ -12,19 +12,23 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use super::Run;
 use crate::body::{Body, BodyError};
 use crate::config::Redirect;
-use crate::context::ResponseHead;
+use crate::context::{BasePath, ResponseHead};
 use crate::error::{Code, RequestError};
 use crate::upstream::headers;
 
-/// `${path}` and `${query}` stand for the request's own.
+/// `${path}` and `${query}` stand for the request's own; the path is what the client knows it by,
+/// with what stands before the API's paths.
 pub fn redirection(
     redirect: &Redirect,
+    base: Option<&BasePath>,
     target: &PathAndQuery,
 ) -> Result<ResponseHead, RequestError> {
     let query = target.query().map(|query| format!("?{query}"));
+    let base = base.map_or("", |base| &base.path);
+    let path = format!("{base}{}", target.path());
     let to = redirect
         .to
-        .replace("${path}", target.path())
+        .replace("${path}", &path)
         .replace("${query}", query.as_deref().unwrap_or_default());
     let location =
         HeaderValue::try_from(to).map_err(|error| RequestError::caused(Code::Internal, error))?;

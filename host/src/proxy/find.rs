@@ -6,10 +6,11 @@ use http::header::{ALLOW, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 
-use crate::context::Exchange;
-use crate::error::{Code, RequestError};
+use crate::context::{BasePath, Exchange};
+use crate::error::{Code, RequestError, Words};
 use crate::gateway::Generation;
 use crate::route::{self, NoRoute};
+use crate::upstream::headers;
 
 /// Apply the path rule, and find the route: its place in the configuration.
 pub fn route(generation: &Generation, exchange: &mut Exchange) -> Result<usize, RequestError> {
@@ -30,7 +31,36 @@ pub fn route(generation: &Generation, exchange: &mut Exchange) -> Result<usize, 
     let info = generation.infos.get(found.route).ok_or(Code::Internal)?;
     exchange.route = Some(Arc::clone(info));
     exchange.params = found.params.ranges().collect();
+    if let Some(base) = &info.base {
+        go_below(base, exchange)?;
+    }
     Ok(found.route)
+}
+
+/// From here on the request's path is what stands below that of the API.
+fn go_below(base: &BasePath, exchange: &mut Exchange) -> Result<(), RequestError> {
+    let head = &mut exchange.request;
+    let cut = route::skip(head.target.path(), base.segments);
+    let below = head.target.as_str().get(cut..).unwrap_or_default();
+    let slash = if below.starts_with('/') { "" } else { "/" };
+    let target = PathAndQuery::try_from(format!("{slash}{below}"))
+        .map_err(|error| RequestError::caused(Code::BadPath, error))?;
+    head.target = target.clone();
+    exchange.routed_target = target;
+    for range in &mut exchange.params {
+        *range = range.start.saturating_sub(cut)..range.end.saturating_sub(cut);
+    }
+    headers::forward_prefix(&base.prefix, &mut head.headers);
+    Ok(())
+}
+
+/// How an error is worded where no route was found: as the API does whose paths begin as the
+/// request's does.
+pub fn words<'g>(generation: &'g Generation, exchange: &Exchange) -> Option<&'g Words> {
+    let head = &exchange.request;
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let bases = &generation.gateway.bases;
+    bases.find(host.unwrap_or_default(), &head.method, head.target.path())
 }
 
 fn no_route(error: NoRoute) -> RequestError {

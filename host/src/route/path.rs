@@ -229,5 +229,13 @@ fn write_query(query: &str, normal: &mut String) -> Result<(), PathError> {
     Ok(())
 }
 
+/// Where in a path that begins with `/` the part below its first `segments` segments begins: at
+/// a slash, or at its end.
+#[must_use]
+pub fn skip(path: &str, segments: usize) -> usize {
+    let slash = path.match_indices('/').nth(segments);
+    slash.map_or(path.len(), |(place, _)| place)
+}
+
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,8 @@ const MAX_SEGMENTS: usize = 128;
 pub(super) enum Pattern {
     /// Takes what no other route takes.
     Default,
+    /// Takes what no other route takes, of what begins with these segments.
+    Below { segments: Vec<Segment> },
     /// The segments of the path, and the names of the parameters among them, in order.
     Path {
         segments: Vec<Segment>,
@@ -82,6 +84,37 @@ pub(super) fn parse(path: &str) -> Result<Pattern, Complaint> {
         ));
     }
     Ok(Pattern::Path { segments, names })
+}
+
+/// Reads a pattern that stands below a base path: literal segments, empty for none.
+pub(super) fn parse_below(base: &str, path: &str) -> Result<Pattern, Complaint> {
+    if base.is_empty() {
+        return parse(path);
+    }
+    let Pattern::Path {
+        segments: mut all,
+        names: nothing,
+    } = parse(base)?
+    else {
+        return Err(not_absolute(base));
+    };
+    let is_plain = nothing.is_empty() && all.last() != Some(&Segment::Literal("".into()));
+    if !is_plain {
+        return Err(Complaint::new(
+            format!("base path `{base}` is not a list of fixed segments"),
+            "write one such as `/shop/v1`".to_owned(),
+        ));
+    }
+    match parse(path)? {
+        Pattern::Default | Pattern::Below { .. } => Ok(Pattern::Below { segments: all }),
+        Pattern::Path { segments, names } => {
+            all.extend(segments);
+            Ok(Pattern::Path {
+                segments: all,
+                names,
+            })
+        }
+    }
 }
 
 fn not_absolute(path: &str) -> Complaint {

@@ -10,6 +10,7 @@ use super::{MethodMatch, NoRoute, RouteSpec, Router};
 
 #[derive(Clone, Debug)]
 struct Route {
+    base: &'static str,
     path: String,
     methods: Vec<MethodMatch>,
     hosts: Vec<String>,
@@ -35,6 +36,12 @@ fn host_rank(route: &Route, host: &str) -> Option<usize> {
 fn path_rank(pattern: &str, path: &str) -> Option<(u8, Vec<u8>, Vec<String>)> {
     if pattern == "$default" {
         return Some((2, vec![], vec![]));
+    }
+    if let Some(base) = pattern.strip_suffix("$default") {
+        let rest = path.strip_prefix(base)?;
+        let segments = base.split('/').map(|_| 0);
+        let is_below = rest.is_empty() || rest.starts_with('/');
+        return is_below.then(|| (1, segments.chain([3]).collect(), vec![]));
     }
     let (mut ranks, mut values) = (vec![], vec![]);
     let wanted: Vec<&str> = pattern.split('/').collect();
@@ -78,9 +85,12 @@ fn best(
     let mut found: Option<(Rank, usize, Vec<String>)> = None;
     let mut allow = vec![];
     for (index, route) in routes.iter().enumerate() {
-        let (Some(host), Some((kind, segments, values))) =
-            (host_rank(route, host), path_rank(&route.path, path))
-        else {
+        let full = format!("{}{}", route.base, route.path);
+        let mut ranked = path_rank(&full, path);
+        if ranked.is_none() && !route.base.is_empty() && route.path == "/" {
+            ranked = path_rank(route.base, path);
+        }
+        let (Some(host), Some((kind, segments, values))) = (host_rank(route, host), ranked) else {
             continue;
         };
         for known in &route.methods {
@@ -135,7 +145,9 @@ fn route() -> impl Strategy<Value = Route> {
         .map(str::to_owned)
         .collect::<Vec<_>>();
     let hosts = prop_oneof![2 => Just(vec![]), 1 => prop::sample::subsequence(hosts, 0..=2)];
-    (pattern(), methods(), hosts).prop_map(|(path, methods, hosts)| Route {
+    let base = prop::sample::select(vec!["", "", "", "/a", "/a/b", "/b"]);
+    (base, pattern(), methods(), hosts).prop_map(|(base, path, methods, hosts)| Route {
+        base,
         path,
         methods,
         hosts,
@@ -153,6 +165,7 @@ fn build(mut routes: Vec<Route>) -> (Router, Vec<Route>) {
         let specs: Vec<RouteSpec<'_>> = routes
             .iter()
             .map(|route| RouteSpec {
+                base: route.base,
                 path: &route.path,
                 methods: &route.methods,
                 hosts: &route.hosts,

@@ -8,7 +8,8 @@
 //! 2. **Path**, as in
 //!    [API Gateway's HTTP APIs](https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-routes.html#http-api-develop-routes.evaluation):
 //!    a match of the full path, then one with a greedy parameter, then `$default`. Of two of
-//!    one kind the first segment that differs decides: literal, `{name}`, `{name+}`.
+//!    one kind the first segment that differs decides: literal, `{name}`, `{name+}`. The
+//!    `$default` below a base path is to those like a greedy parameter that comes last.
 //! 3. **Method.** A route that names it comes before one for `ANY`.
 //!
 //! A route that does not take the method is passed over, at every step, as in API Gateway: with
@@ -28,12 +29,15 @@ use super::hosts::{self, HostPattern, Hosts};
 use super::params::Params;
 use super::path::split_query;
 use super::pattern::{self, Complaint, Pattern};
-use super::trie;
+use super::trie::{self, Methods};
 
 /// A route as the router needs it. Its place in the list given to [`Router::new`] is its
 /// identity.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteSpec<'a> {
+    /// What stands before the path: `/shop/v1`, or nothing. Its segments are literal. A route of
+    /// `/` takes the base path itself too, and `$default` what begins with it.
+    pub base: &'a str,
     /// `/orders/{id}`, `/files/{rest+}` or `$default`.
     pub path: &'a str,
     /// The methods that it takes; at least one entry.
@@ -191,12 +195,7 @@ impl Router {
         errors: &mut Vec<RouteError>,
     ) {
         let Some(spec) = specs.get(route) else { return };
-        for host in hosts {
-            let group = self.hosts.group(host);
-            let methods = match pattern {
-                Pattern::Default => &mut group.default,
-                Pattern::Path { segments, .. } => group.root.reach(segments),
-            };
+        let mut claim = |methods: &mut Methods, host: &HostPattern| {
             for method in spec.methods {
                 let claimed = match method {
                     MethodMatch::Any => methods.claim(None, route),
@@ -210,9 +209,24 @@ impl Router {
                     errors.push(collision(route, other, method, host, specs));
                 }
             }
+        };
+        for host in hosts {
+            let group = self.hosts.group(host);
+            match pattern {
+                Pattern::Default => claim(&mut group.default, host),
+                Pattern::Below { segments } => claim(group.root.below(segments), host),
+                Pattern::Path { segments, .. } => {
+                    claim(group.root.reach(segments), host);
+                    if let (Some((_, base)), false, "/") =
+                        (segments.split_last(), spec.base.is_empty(), spec.path)
+                    {
+                        claim(group.root.reach(base), host);
+                    }
+                }
+            }
         }
         self.names.push(match pattern {
-            Pattern::Default => Box::default(),
+            Pattern::Default | Pattern::Below { .. } => Box::default(),
             Pattern::Path { names, .. } => names.clone().into_boxed_slice(),
         });
     }
@@ -233,7 +247,7 @@ fn read(
             help: complaint.help,
         });
     };
-    let pattern = pattern::parse(spec.path).map_err(|complaint| fault(Part::Path, complaint));
+    let pattern = pattern::parse_below(spec.base, spec.path).map_err(|complaint| fault(Part::Path, complaint));
     if let Err(complaint) = check_methods(spec.methods) {
         fault(Part::Methods, complaint);
     }
@@ -285,7 +299,7 @@ fn collision(
     host: &HostPattern,
     specs: &[RouteSpec<'_>],
 ) -> RouteError {
-    let path = |route: usize| specs.get(route).map_or("", |spec| spec.path);
+    let path = |route: usize| specs.get(route).map_or_else(String::new, full_path);
     let place = match host {
         HostPattern::Any => String::new(),
         HostPattern::Exact(name) => format!(" on host `{name}`"),
@@ -309,6 +323,16 @@ fn collision(
         message,
         help: Some(help),
     }
+}
+
+/// The path with what stands before it, for people.
+fn full_path(spec: &RouteSpec<'_>) -> String {
+    let slash = if spec.base.is_empty() || spec.path.starts_with('/') {
+        ""
+    } else {
+        "/"
+    };
+    format!("{}{slash}{}", spec.base, spec.path)
 }
 
 fn method_text(method: &MethodMatch) -> &str {

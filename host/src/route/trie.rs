@@ -61,9 +61,22 @@ pub(super) struct Node {
     parameter: Option<Box<Node>>,
     greedy: Methods,
     ends: Methods,
+    /// For all that is here and below, and that nothing else takes.
+    below: Methods,
 }
 
 impl Node {
+    /// The methods for what nothing else takes at and below a list of literals; the way there is
+    /// made.
+    pub(super) fn below(&mut self, base: &[Segment]) -> &mut Methods {
+        match base.split_first() {
+            Some((Segment::Literal(text), rest)) => {
+                self.literals.entry(text.clone()).or_default().below(rest)
+            }
+            Some((Segment::Parameter | Segment::Greedy, _)) | None => &mut self.below,
+        }
+    }
+
     /// The methods at the end of a pattern; the way there is made.
     pub(super) fn reach(&mut self, pattern: &[Segment]) -> &mut Methods {
         match pattern.split_first() {
@@ -100,6 +113,7 @@ pub(super) fn find(root: &Node, method: &Method, path: &str) -> Option<(usize, P
 
 /// Adds the methods of every route that matches the path to a list.
 pub(super) fn collect_methods(node: &Node, rest: Option<&str>, methods: &mut Vec<Method>) {
+    methods.extend(node.below.list().cloned());
     let Some(rest) = rest else {
         methods.extend(node.ends.list().cloned());
         return;
@@ -132,7 +146,11 @@ impl Search<'_> {
     /// a slash; none is its end, which an empty segment is not.
     fn visit(&mut self, node: &Node, rest: Option<&str>) -> Option<usize> {
         let Some(rest) = rest else {
-            return node.ends.choose(self.method);
+            let end = node.ends.choose(self.method);
+            if end.is_none() {
+                self.fall_to(node);
+            }
+            return end;
         };
         let (segment, next) = first_segment(rest);
         if let Some(child) = node.literal(segment)
@@ -141,6 +159,7 @@ impl Search<'_> {
             return Some(route);
         }
         if segment.is_empty() {
+            self.fall_to(node);
             return None;
         }
         let start = self.path_length.saturating_sub(rest.len());
@@ -159,7 +178,18 @@ impl Search<'_> {
             params.push(start..self.path_length);
             self.greedy = Some((route, params));
         }
+        self.fall_to(node);
         None
+    }
+
+    /// What a node has for all below it, if no branch further down had more. There are no
+    /// parameters on the way to it.
+    fn fall_to(&mut self, node: &Node) {
+        if self.greedy.is_none()
+            && let Some(route) = node.below.choose(self.method)
+        {
+            self.greedy = Some((route, Params::default()));
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Answers that the gateway writes past hyper, to heads that hyper could not read.
 
 use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 
-use crate::error::{self, Code, Style};
+use crate::error::{Code, Fault, Words};
 use crate::worker::Common;
 
 /// A whole answer, ready for the socket, which is closed after it. It is counted here.
@@ -13,15 +15,21 @@ pub fn raw(common: &Common, code: Code) -> Bytes {
     common.stats.refused(code);
     common.stats.answered(status);
     tracing::debug!(%code, %id, "a request's head could not be taken");
-    let (kind, body) = error::body(Style::Problem, status, code.as_str(), code.text(), &id);
-    let head = format!(
+    let fault = Fault {
+        status,
+        code: code.as_str(),
+        text: code.text(),
+    };
+    let (head, body) = Words::default().answer(fault, HeaderMap::new(), &id);
+    let kind = head.headers.get(CONTENT_TYPE);
+    let text = format!(
         "HTTP/1.1 {} {}\r\ncontent-type: {}\r\ncontent-length: {}\r\nx-request-id: {id}\r\nconnection: close\r\n\r\n",
         status.as_u16(),
         status.canonical_reason().unwrap_or("Error"),
-        kind.to_str().unwrap_or_default(),
+        kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default(),
         body.len(),
     );
-    let mut answer = head.into_bytes();
+    let mut answer = text.into_bytes();
     answer.extend_from_slice(&body);
     answer.into()
 }

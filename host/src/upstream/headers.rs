@@ -25,6 +25,7 @@ pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
@@ -48,6 +49,7 @@ impl Seen {
     const CONTENT_LENGTH: u16 = 1 << 6;
     const EXPECT: u16 = 1 << 7;
     const FORWARDED: u16 = 1 << 8;
+    const FORWARDED_PREFIX: u16 = 1 << 9;
 
     /// Look at a head.
     #[must_use]
@@ -64,6 +66,7 @@ impl Seen {
                 "content-length" => Self::CONTENT_LENGTH,
                 "expect" => Self::EXPECT,
                 "forwarded" => Self::FORWARDED,
+                "x-forwarded-prefix" => Self::FORWARDED_PREFIX,
                 "host" => {
                     seen.hosts = seen.hosts.saturating_add(1);
                     0
@@ -179,6 +182,9 @@ pub fn forward(
         if seen.has(Seen::FORWARDED) {
             headers.remove(FORWARDED);
         }
+        if seen.has(Seen::FORWARDED_PREFIX) {
+            headers.remove(&FORWARDED_PREFIX);
+        }
         headers.insert(&FORWARDED_FOR, connection.forwarded_for.clone());
         headers.insert(&FORWARDED_PROTO, HeaderValue::from_static("http"));
         if let Some(host) = headers.get(HOST).cloned() {
@@ -187,6 +193,15 @@ pub fn forward(
     }
     let id = request_id(exchange);
     exchange.request.headers.insert(&REQUEST_ID, id);
+}
+
+/// Say what was taken off the front of the path, after what a trusted proxy took off before.
+pub fn forward_prefix(prefix: &HeaderValue, headers: &mut HeaderMap) {
+    let before = headers.get(&FORWARDED_PREFIX).map(HeaderValue::as_bytes);
+    let before = before.map(|before| before.strip_suffix(b"/").unwrap_or(before));
+    let whole = before.map(|before| [before, prefix.as_bytes()].concat());
+    let whole = whole.and_then(|whole| HeaderValue::from_bytes(&whole).ok());
+    headers.insert(&FORWARDED_PREFIX, whole.unwrap_or_else(|| prefix.clone()));
 }
 
 /// The exchange's id as a field.

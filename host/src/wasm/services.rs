@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::series::SeriesTable;
 use crate::store::cache::FilterCache;
-use crate::store::keys::KeyStore;
+use crate::store::keys::Keys;
 use crate::store::limits::{Clock, LimitStore, PlanBook};
 use crate::store::secrets::Secrets;
 
@@ -16,7 +16,7 @@ use crate::store::secrets::Secrets;
 #[derive(Clone)]
 pub struct Services {
     /// The keys that were issued.
-    pub keys: Arc<dyn KeyStore>,
+    pub keys: Keys,
     /// Usage plans, by name: the configuration's, and those of the store as they are now.
     pub plans: PlanBook,
     /// The counters; they outlive the configuration.

@@ -9,9 +9,9 @@ mod fields;
 mod settings;
 
 use settings::{Settings, WithoutPlan};
+use windlass_plugin_sdk::AttributeValue;
 use windlass_plugin_sdk::host::limits::{self, Bound, Decision, Levels, Uncharged};
 use windlass_plugin_sdk::host::log;
-use windlass_plugin_sdk::AttributeValue;
 use windlass_plugin_sdk::prelude::*;
 
 struct UsagePlan {

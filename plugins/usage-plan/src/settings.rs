@@ -92,7 +92,10 @@ mod tests {
         let settings = parse("{}").unwrap();
         assert_eq!(settings.plan, None);
         assert_eq!(settings.without_plan, WithoutPlan::Deny);
-        assert_eq!((settings.cost, settings.cost_attribute.as_deref()), (1, None));
+        assert_eq!(
+            (settings.cost, settings.cost_attribute.as_deref()),
+            (1, None)
+        );
         assert!(settings.headers);
         settings.check().unwrap();
     }

@@ -211,3 +211,16 @@ fn every_raw_byte_that_passes_is_legal_for_the_http_crate() {
         }
     }
 }
+
+#[test]
+fn what_is_below_begins_at_a_slash_or_at_the_end() {
+    for (path, segments, below) in [
+        ("/shop/v1/orders", 1, "/v1/orders"),
+        ("/shop/v1/orders", 2, "/orders"),
+        ("/shop/v1/", 2, "/"),
+        ("/shop/v1", 2, ""),
+        ("/shop", 7, ""),
+    ] {
+        assert_eq!(&path[skip(path, segments)..], below, "{path}");
+    }
+}

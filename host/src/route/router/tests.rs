@@ -12,7 +12,7 @@ fn only(methods: &[&str]) -> Vec<MethodMatch> {
         .collect()
 }
 
-/// Routes written as `GET,PUT /path host host`.
+/// Routes written as `GET,PUT /path host host`, or `GET /base|/path`.
 fn build(routes: &[&str]) -> Result<Router, Vec<RouteError>> {
     let parts: Vec<(Vec<MethodMatch>, &str, Vec<String>)> = routes
         .iter()
@@ -26,7 +26,8 @@ fn build(routes: &[&str]) -> Result<Router, Vec<RouteError>> {
     let specs: Vec<RouteSpec<'_>> = parts
         .iter()
         .map(|(methods, path, hosts)| RouteSpec {
-            path,
+            base: path.split_once('|').map_or("", |(base, _)| base),
+            path: path.split_once('|').map_or(*path, |(_, path)| path),
             methods,
             hosts,
         })
@@ -321,6 +322,7 @@ fn every_fault_of_every_route_is_told() {
 #[test]
 fn route_without_methods_is_refused() {
     let spec = RouteSpec {
+        base: "",
         path: "/",
         methods: &[],
         hosts: &[],
@@ -364,4 +366,42 @@ fn hostile_paths_end_soon() {
     assert_eq!(find(&"/".repeat(100_000)), Err(NoRoute::Path));
     let host = "a.".repeat(100_000);
     assert_eq!(router.find(&host, &Method::GET, "/"), Err(NoRoute::Path));
+}
+
+#[test]
+fn paths_below_a_base_path_are_matched_with_it() {
+    assert_found(
+        &[
+            "GET /shop/v1|/",
+            "GET /shop/v1|/orders/{id}",
+            "ANY /shop/v1|$default",
+            "GET /shop|$default",
+            "GET /{rest+}",
+        ],
+        &[
+            ("GET /shop/v1", "GET /shop/v1|/"),
+            ("GET /shop/v1/", "GET /shop/v1|/"),
+            ("POST /shop/v1", "ANY /shop/v1|$default"),
+            ("POST /shop/v1/", "ANY /shop/v1|$default"),
+            ("GET /shop/v1/orders/7", "GET /shop/v1|/orders/{id}"),
+            ("GET /shop/v1/orders/", "ANY /shop/v1|$default"),
+            ("GET /shop/v1/users/7", "ANY /shop/v1|$default"),
+            ("GET /shop/v2", "GET /shop|$default"),
+            ("GET /shop", "GET /shop|$default"),
+            ("GET /shopping", "GET /{rest+}"),
+            ("GET /", "404"),
+            ("POST /shop/v2", "405 GET"),
+        ],
+    );
+}
+
+#[test]
+fn the_root_of_an_api_collides_with_the_path_of_another_route() {
+    let errors = build(&["GET /shop", "GET /shop|/"]).unwrap_err();
+    assert_eq!(
+        errors[0].message,
+        "`GET /shop/` matches just what `GET /shop` matches"
+    );
+    let errors = build(&["GET /shop|$default", "GET /shop|$default"]).unwrap_err();
+    assert_eq!(errors[0].message, "`GET /shop/$default` is there already");
 }

@@ -104,12 +104,13 @@ impl SqliteLedger {
         run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, LedgerError> {
         let mut writer = self.writer.lock();
-        let done = rusqlite::Transaction::new(&mut writer, rusqlite::TransactionBehavior::Immediate)
-            .and_then(|transaction| {
-                let value = run(&transaction)?;
-                transaction.commit()?;
-                Ok(value)
-            });
+        let done =
+            rusqlite::Transaction::new(&mut writer, rusqlite::TransactionBehavior::Immediate)
+                .and_then(|transaction| {
+                    let value = run(&transaction)?;
+                    transaction.commit()?;
+                    Ok(value)
+                });
         done.map_err(|error| failed(&self.path, error))
     }
 }
@@ -178,11 +179,7 @@ impl Ledger for SqliteLedger {
         self.write(|connection| usage::add(connection, used, touched))
     }
 
-    fn load_quotas(
-        &self,
-        now_ms: u64,
-        visit: &mut dyn FnMut(QuotaRow),
-    ) -> Result<(), LedgerError> {
+    fn load_quotas(&self, now_ms: u64, visit: &mut dyn FnMut(QuotaRow)) -> Result<(), LedgerError> {
         self.read(|connection| usage::load_quotas(connection, now_ms, visit))
     }
 
@@ -212,7 +209,9 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
     rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
         LedgerError::Failed {
             name: named(path),
-            cause: "another gateway has it; several gateways share a Redis (`[store] url`), not a file".into(),
+            cause:
+                "another gateway has it; several gateways share a Redis (`[store] url`), not a file"
+                    .into(),
         }
     })?;
     Ok(file)

@@ -129,6 +129,23 @@ pub enum PlanError {
     },
 }
 
+impl PlanError {
+    /// The name of the plan.
+    #[must_use]
+    pub fn plan(&self) -> &str {
+        match self {
+            Self::Empty(plan)
+            | Self::Rate(plan)
+            | Self::Burst(plan)
+            | Self::Limit(plan)
+            | Self::Offset(plan)
+            | Self::Duplicate(plan)
+            | Self::TooManyMethods(plan)
+            | Self::Method { plan, .. } => plan,
+        }
+    }
+}
+
 /// The rate of a method that makes no sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MethodError {

@@ -133,17 +133,22 @@ impl Table {
         self.queue.len()
     }
 
-    /// What the next counter has to tell. None: no counter has.
-    pub(super) fn dequeue(&mut self) -> Option<Option<Delta>> {
-        let place = self.queue.pop_front()?;
-        self.left = self.left.saturating_add(1);
-        let entry = self.entries.get_mut(place as usize);
-        Some(entry.and_then(|entry| {
+    /// What the next `most` counters have to tell. Gives how many left the queue.
+    pub(super) fn dequeue(&mut self, most: usize, told: &mut Vec<Delta>) -> usize {
+        let leaving = most.min(self.queue.len());
+        for place in self.queue.drain(..leaving) {
+            let Some(entry) = self.entries.get_mut(place as usize) else {
+                continue;
+            };
             entry.queued = NOT_QUEUED;
-            let what = entry.counter.unsaved()?;
-            let (space, key) = (entry.space, Arc::clone(&entry.key));
-            Some(Delta { space, key, what })
-        }))
+            told.extend(entry.counter.unsaved().map(|what| Delta {
+                space: entry.space,
+                key: Arc::clone(&entry.key),
+                what,
+            }));
+        }
+        self.left = self.left.saturating_add(leaving as u64);
+        leaving
     }
 
     /// What is told outside of the counters; `most` can wait.
@@ -295,13 +300,13 @@ mod tests {
         let places = names.map(|key| table.insert(&owner(key), key.into(), used()));
         // The first leaves the queue, and later the table; the last takes its place.
         places.iter().for_each(|place| table.enqueue(*place));
-        assert_eq!(&*table.dequeue().unwrap().unwrap().key, "a");
+        let mut told = Vec::new();
+        assert_eq!(table.dequeue(1, &mut told), 1);
         table.enqueue(places[3]);
         table.remove(places[0]);
-        let told: Vec<_> = std::iter::from_fn(|| table.dequeue()).collect();
-        let told: Vec<_> = told.iter().map(|delta| delta.as_ref().unwrap()).collect();
+        assert_eq!(table.dequeue(9, &mut told), 3);
         let keys: Vec<&str> = told.iter().map(|delta| &*delta.key).collect();
-        assert_eq!(keys, ["b", "c", "d"]);
+        assert_eq!(keys, ["a", "b", "c", "d"]);
         assert_eq!(table.queued(), 0);
     }
 }

@@ -57,11 +57,7 @@ pub(super) fn commit(connection: &mut Connection, writes: &[Write]) -> Result<Re
 }
 
 /// What stands in the place of a record; 0 for nothing.
-fn found(
-    connection: &Connection,
-    table: &'static str,
-    id: &str,
-) -> rusqlite::Result<Revision> {
+fn found(connection: &Connection, table: &'static str, id: &str) -> rusqlite::Result<Revision> {
     let found = connection
         .prepare_cached(table)?
         .query_row([id], |row| row.get(0))
@@ -69,8 +65,6 @@ fn found(
     Ok(found.unwrap_or(0))
 }
 
-/// Where the digits of a digest begin in its text, counted from 1.
-const DIGITS: i64 = 8;
 const KEY_REVISION: &str = "SELECT revision FROM keys WHERE id = ?1";
 const PLAN_REVISION: &str = "SELECT revision FROM plans WHERE name = ?1";
 
@@ -83,13 +77,10 @@ fn put_key(
     if found(connection, KEY_REVISION, &key.id)? != expect {
         return Err(Conflict::Key(key.id.clone()).into());
     }
-    if expect != 0 {
-        connection
-            .prepare_cached("DELETE FROM digests WHERE key = ?2 AND digest IN (SELECT digest FROM keys WHERE id = ?2 UNION ALL SELECT unhex(substr(value ->> 'digest', ?1)) FROM keys, json_each(keys.older) WHERE id = ?2)")?
-            .execute(params![DIGITS, key.id])?;
-        connection
-            .prepare_cached("DELETE FROM key_plans WHERE key = ?1 AND plan IN (SELECT value FROM keys, json_each(keys.plans) WHERE id = ?1)")?
-            .execute([&key.id])?;
+    if expect != 0
+        && let Some(old) = rows::key(connection, &key.id)?
+    {
+        forget_lists(connection, &old.record)?;
     }
     let Some((newest, older)) = key.secrets.split_first() else {
         // A key that nobody can present is a fault of the caller's; refuse it as a conflict.
@@ -129,7 +120,11 @@ fn put_key(
         newest.prefix,
         newest.created_ms,
         newest.expires_ms,
-        if older.is_empty() { None } else { Some(json(&older)?) },
+        if older.is_empty() {
+            None
+        } else {
+            Some(json(&older)?)
+        },
         revision,
     ])?;
     bury(connection, "key", &key.id, None)?;
@@ -148,20 +143,26 @@ fn delete_key(
     let Some(stored) = rows::key(connection, id)? else {
         return Err(Conflict::Key(id.to_owned()).into());
     };
-    for secret in &stored.record.secrets {
-        connection
-            .prepare_cached("DELETE FROM digests WHERE digest = ?1")?
-            .execute([secret.digest])?;
-    }
-    for plan in &stored.record.plans {
-        connection
-            .prepare_cached("DELETE FROM key_plans WHERE plan = ?1 AND key = ?2")?
-            .execute([plan, id])?;
-    }
+    forget_lists(connection, &stored.record)?;
     connection
         .prepare_cached("DELETE FROM keys WHERE id = ?1")?
         .execute([id])?;
     bury(connection, "key", id, Some(revision))?;
+    Ok(())
+}
+
+/// Take a key out of the lists beside its row.
+fn forget_lists(connection: &Connection, key: &KeyRecord) -> rusqlite::Result<()> {
+    for secret in &key.secrets {
+        connection
+            .prepare_cached("DELETE FROM digests WHERE digest = ?1")?
+            .execute([secret.digest])?;
+    }
+    for plan in &key.plans {
+        connection
+            .prepare_cached("DELETE FROM key_plans WHERE plan = ?1 AND key = ?2")?
+            .execute([plan, &key.id])?;
+    }
     Ok(())
 }
 

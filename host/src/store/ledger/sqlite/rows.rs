@@ -172,10 +172,7 @@ pub(super) fn key_of(
         .optional()
 }
 
-pub(super) fn keys(
-    connection: &Connection,
-    query: &KeyQuery,
-) -> rusqlite::Result<Vec<StoredKey>> {
+pub(super) fn keys(connection: &Connection, query: &KeyQuery) -> rusqlite::Result<Vec<StoredKey>> {
     // Only what is asked for stands in the statement, so that each form has its index.
     let mut text = format!("SELECT {KEY} FROM keys WHERE id > :after");
     let limit = i64::try_from(query.limit).unwrap_or(i64::MAX);
@@ -210,7 +207,8 @@ pub(super) fn plan(connection: &Connection, name: &str) -> rusqlite::Result<Opti
 }
 
 pub(super) fn plans(connection: &Connection) -> rusqlite::Result<Vec<PlanRecord>> {
-    let mut plans = connection.prepare_cached("SELECT record, revision FROM plans ORDER BY name")?;
+    let mut plans =
+        connection.prepare_cached("SELECT record, revision FROM plans ORDER BY name")?;
     let rows = plans.query_map([], plan_row)?;
     rows.collect()
 }

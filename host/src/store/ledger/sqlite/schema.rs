@@ -57,9 +57,8 @@ pub(super) fn bring_up(connection: &mut Connection, path: &Path) -> Result<(), L
             "is a database of another program; it is left as it is: name another file in `[store] path`",
         ));
     }
-    let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| {
-        row.get::<_, String>(0)
-    });
+    let mode = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
     mode.map_err(told)?;
     if version == newest() {
         return Ok(());

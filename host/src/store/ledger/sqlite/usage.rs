@@ -42,7 +42,9 @@ pub(super) fn plan_since(
     now_ms: u64,
 ) -> rusqlite::Result<u64> {
     connection
-        .prepare_cached("INSERT INTO plan_since (name, since_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+        .prepare_cached(
+            "INSERT INTO plan_since (name, since_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+        )?
         .execute(params![name, fit(now_ms)])?;
     let since = "SELECT since_ms FROM plan_since WHERE name = ?1";
     connection

@@ -48,7 +48,8 @@ impl LocalLimits {
             posted.for_each(&mut tell);
             // Those that are used meanwhile queue up behind, and are told the next time.
             while left > 0 {
-                left = drain(&mut shard.0.lock(), left, &mut batch);
+                let gone = shard.0.lock().dequeue(left.min(BATCH), &mut batch);
+                left = if gone == 0 { 0 } else { left - gone };
                 batch.drain(..).for_each(&mut tell);
             }
         }
@@ -237,15 +238,4 @@ fn peek(plan: &EnrolledPlan, now: Timestamp) -> Want<'_> {
         cost: 0,
         now,
     }
-}
-
-/// Take what some of the `left` counters have to tell. Gives how many are left.
-fn drain(table: &mut Table, left: usize, batch: &mut Vec<Delta>) -> usize {
-    for _ in 0..left.min(BATCH) {
-        match table.dequeue() {
-            None => return 0,
-            Some(delta) => batch.extend(delta),
-        }
-    }
-    left.saturating_sub(BATCH)
 }

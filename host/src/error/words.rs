@@ -1,0 +1,329 @@
+//! How the gateway words its errors, and what an API says in their place.
+//!
+//! It promises that a route without words of its own costs nothing: they are looked at when
+//! there is an error, and not before.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use crate::context::{RequestId, ResponseHead};
+
+/// How the gateway words its errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Style {
+    /// `application/problem+json` (RFC 9457).
+    #[default]
+    Problem,
+    /// `{"message": ..}`, the body that Amazon API Gateway's clients know.
+    Aws,
+}
+
+/// How the errors of one API are worded.
+#[derive(Debug, Default)]
+pub struct Words {
+    /// The gateway's own words.
+    pub style: Style,
+    /// What stands in their place.
+    pub overrides: Box<[Override]>,
+}
+
+/// Another answer in the place of the gateway's own (Amazon API Gateway: a gateway response).
+#[derive(Debug, Clone, Default)]
+pub struct Override {
+    /// The code of an error or the reason of a refusal; `default_4xx` and `default_5xx` are for
+    /// those that have none of their own.
+    pub code: Box<str>,
+    /// Its status. None: that of the error.
+    pub status: Option<StatusCode>,
+    /// Its fields; they replace those of the same name.
+    pub headers: HeaderMap,
+    /// Its body. None: the gateway's own words.
+    pub body: Option<Box<[Part]>>,
+    /// Whether values are escaped for JSON.
+    pub escapes: bool,
+}
+
+/// One stretch of an override's body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// As it stands.
+    Text(Box<str>),
+    /// The status that is sent.
+    Status,
+    /// The code or reason.
+    Code,
+    /// The sentence that the gateway has for it.
+    Message,
+    /// The request's id.
+    RequestId,
+}
+
+/// What is to be worded.
+#[derive(Debug, Clone, Copy)]
+pub struct Fault<'a> {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its stable code, or the reason of a refusal.
+    pub code: &'a str,
+    /// Its sentence.
+    pub text: &'a str,
+}
+
+impl Words {
+    /// The answer: its head, with the fault's own fields in it, and its body.
+    #[must_use]
+    pub fn answer(
+        &self,
+        fault: Fault<'_>,
+        mut headers: HeaderMap,
+        id: &RequestId,
+    ) -> (ResponseHead, Bytes) {
+        let Some(other) = self.instead_of(fault) else {
+            let (kind, body) = own_words(self.style, fault.status, fault, id);
+            headers.insert(header::CONTENT_TYPE, kind);
+            let status = fault.status;
+            return (ResponseHead { status, headers }, body);
+        };
+        let status = other.status.unwrap_or(fault.status);
+        let body = match &other.body {
+            None => {
+                let (kind, body) = own_words(self.style, status, fault, id);
+                headers.insert(header::CONTENT_TYPE, kind);
+                body
+            }
+            Some(parts) => {
+                headers.remove(header::CONTENT_TYPE);
+                if !parts.is_empty() {
+                    let json = HeaderValue::from_static("application/json");
+                    headers.insert(header::CONTENT_TYPE, json);
+                }
+                let message = self.style.message(status, fault);
+                other.fill(parts, status, fault.code, message, id)
+            }
+        };
+        for (name, value) in &other.headers {
+            headers.insert(name, value.clone());
+        }
+        (ResponseHead { status, headers }, body)
+    }
+
+    /// The override for a fault: its own before that of its class.
+    fn instead_of(&self, fault: Fault<'_>) -> Option<&Override> {
+        let named = |code: &str| self.overrides.iter().find(|other| *other.code == *code);
+        named(fault.code).or_else(|| match fault.status.as_u16() {
+            400..=499 => named("default_4xx"),
+            500..=599 => named("default_5xx"),
+            _ => None,
+        })
+    }
+}
+
+impl Override {
+    fn fill(
+        &self,
+        parts: &[Part],
+        status: StatusCode,
+        code: &str,
+        message: &str,
+        id: &RequestId,
+    ) -> Bytes {
+        let mut body = String::new();
+        for part in parts {
+            let value = match part {
+                Part::Text(text) => {
+                    body.push_str(text);
+                    continue;
+                }
+                Part::Status => status.as_str(),
+                Part::Code => code,
+                Part::Message => message,
+                Part::RequestId => id.as_str(),
+            };
+            if self.escapes {
+                let quoted = serde_json::Value::from(value).to_string();
+                let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+                body.push_str(inside.unwrap_or_default());
+            } else {
+                body.push_str(value);
+            }
+        }
+        body.into()
+    }
+}
+
+impl Style {
+    /// The sentence for a fault that is answered with this status.
+    fn message(self, status: StatusCode, fault: Fault<'_>) -> &str {
+        match self {
+            Self::Problem => fault.text,
+            // A fault that an API answers with success is still what it was.
+            Self::Aws if status.as_u16() < 400 => aws_message(fault.status, fault.code),
+            Self::Aws => aws_message(status, fault.code),
+        }
+    }
+}
+
+/// A body in the gateway's own words, and its content type.
+///
+/// `problem`: RFC 9457 with `type` `about:blank`, `title` (the status's phrase), `status`,
+/// `detail`, `code` and `request-id`. `aws`: `{"message": ..}` with the words of API Gateway
+/// (developer guide, "Gateway response types").
+fn own_words(
+    style: Style,
+    status: StatusCode,
+    fault: Fault<'_>,
+    id: &RequestId,
+) -> (HeaderValue, Bytes) {
+    let message = style.message(status, fault);
+    match style {
+        Style::Problem => {
+            let problem = serde_json::json!({
+                "type": "about:blank",
+                "title": status.canonical_reason().unwrap_or("Error"),
+                "status": status.as_u16(),
+                "detail": message,
+                "code": fault.code,
+                "request-id": id.as_str(),
+            });
+            let mut body = String::new();
+            // Writing to a `String` cannot fail.
+            let _ = writeln!(body, "{problem}");
+            (
+                HeaderValue::from_static("application/problem+json"),
+                body.into(),
+            )
+        }
+        Style::Aws => {
+            let message = serde_json::json!({ "message": message });
+            (
+                HeaderValue::from_static("application/json"),
+                message.to_string().into(),
+            )
+        }
+    }
+}
+
+/// The message that API Gateway gives for the same fault.
+fn aws_message(status: StatusCode, code: &str) -> &'static str {
+    match (status.as_u16(), code) {
+        (429, "quota_spent") => "Limit Exceeded",
+        (429, _) => "Too Many Requests",
+        (401, _) => "Unauthorized",
+        (403, _) => "Forbidden",
+        (404, _) => "Not Found",
+        (405, _) => "Method Not Allowed",
+        (413, _) => "Request Too Long",
+        (503, _) => "Service Unavailable",
+        (504, _) => "Endpoint request timed out",
+        (400..=499, _) => "Bad Request",
+        _ => "Internal server error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(status: u16, code: &'static str) -> Fault<'static> {
+        Fault {
+            status: StatusCode::from_u16(status).unwrap(),
+            code,
+            text: "too \"many\"",
+        }
+    }
+
+    fn answer(words: &Words, fault: Fault<'_>) -> (u16, HeaderMap, String) {
+        let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("7"))]);
+        let (head, body) = words.answer(fault, headers, &RequestId::new(1, 2));
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        (head.status.as_u16(), head.headers, body)
+    }
+
+    fn override_of(code: &str, body: Option<&[Part]>) -> Override {
+        Override {
+            code: code.into(),
+            body: body.map(Box::from),
+            escapes: true,
+            ..Override::default()
+        }
+    }
+
+    fn aws(overrides: Vec<Override>) -> Words {
+        Words {
+            style: Style::Aws,
+            overrides: overrides.into(),
+        }
+    }
+
+    #[test]
+    fn aws_words_are_those_of_amazon() {
+        for (status, code, body) in [
+            (403, "api_key_rejected", "{\"message\":\"Forbidden\"}"),
+            (403, "no_usage_plan", "{\"message\":\"Forbidden\"}"),
+            (429, "throttled", "{\"message\":\"Too Many Requests\"}"),
+            (429, "quota_spent", "{\"message\":\"Limit Exceeded\"}"),
+        ] {
+            let (sent, headers, text) = answer(&aws(Vec::new()), fault(status, code));
+            assert_eq!((sent, &*text), (status, body));
+            assert_eq!(headers["content-type"], "application/json");
+        }
+    }
+
+    #[test]
+    fn a_fault_of_its_own_comes_before_its_class() {
+        let text = |text: &str| [Part::Text(text.into())];
+        let words = aws(vec![
+            override_of("default_4xx", Some(&text("4"))),
+            override_of("throttled", Some(&text("t"))),
+            override_of("default_5xx", Some(&text("5"))),
+        ]);
+        for (status, code, body) in [
+            (429, "throttled", "t"),
+            (429, "quota_spent", "4"),
+            (502, "connect_failed", "5"),
+        ] {
+            assert_eq!(answer(&words, fault(status, code)).2, body);
+        }
+    }
+
+    #[test]
+    fn values_are_escaped_for_json_and_only_there() {
+        let parts = [Part::Code, Part::Text(" ".into()), Part::Message];
+        let mut other = override_of("throttled", Some(&parts));
+        let problem = |other: &Override| Words {
+            style: Style::Problem,
+            overrides: [other.clone()].into(),
+        };
+        let (_, headers, body) = answer(&problem(&other), fault(429, "throttled"));
+        assert_eq!(body, "throttled too \\\"many\\\"");
+        assert_eq!(headers["content-type"], "application/json");
+        other.escapes = false;
+        other.headers.insert("content-type", HeaderValue::from_static("text/plain"));
+        let (_, headers, body) = answer(&problem(&other), fault(429, "throttled"));
+        assert_eq!(body, "throttled too \"many\"");
+        assert_eq!(headers["content-type"], "text/plain");
+        assert_eq!(headers["retry-after"], "7", "the fault's own fields stay");
+    }
+
+    #[test]
+    fn another_status_is_in_the_words_too() {
+        let mut other = override_of("api_key_missing", None);
+        other.status = Some(StatusCode::FORBIDDEN);
+        let words = aws(vec![other.clone()]);
+        let (status, _, body) = answer(&words, fault(401, "api_key_missing"));
+        assert_eq!((status, &*body), (403, "{\"message\":\"Forbidden\"}"));
+        other.status = Some(StatusCode::OK);
+        let words = aws(vec![other]);
+        let (status, _, body) = answer(&words, fault(401, "api_key_missing"));
+        assert_eq!((status, &*body), (200, "{\"message\":\"Unauthorized\"}"));
+    }
+
+    #[test]
+    fn an_empty_body_has_no_type() {
+        let words = aws(vec![override_of("throttled", Some(&[]))]);
+        let (_, headers, body) = answer(&words, fault(429, "throttled"));
+        assert_eq!((body.as_str(), headers.contains_key("content-type")), ("", false));
+    }
+}
