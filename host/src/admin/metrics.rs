@@ -15,6 +15,7 @@ pub fn families(running: &Running) -> Vec<Family> {
     let gateway = running.gateway.load();
     families.extend(of_process(running, &gateway));
     families.extend(of_store(running));
+    families.extend(super::leases::families(running));
     families.extend(of_filters(&gateway));
     families.push(of_endpoints(&gateway));
     for filter in &gateway.filters {
