@@ -47,7 +47,10 @@ fn main() {
         times.sort_by(f64::total_cmp);
         times[ROUNDS / 2]
     });
-    println!("look-up, median of {ROUNDS} rounds: {few:.0} ns among 1,000 keys, {many:.0} ns among 1,000,000: {:.0} ns more", many - few);
+    println!(
+        "look-up, median of {ROUNDS} rounds: {few:.0} ns among 1,000 keys, {many:.0} ns among 1,000,000: {:.0} ns more",
+        many - few
+    );
 }
 
 /// Keys in a file, and read from it.
@@ -62,7 +65,10 @@ impl Stand {
     fn with(path: &Path, count: usize) -> Self {
         let began = Instant::now();
         fill(path, count);
-        println!("{count} keys: written in {:.1} s", began.elapsed().as_secs_f64());
+        println!(
+            "{count} keys: written in {:.1} s",
+            began.elapsed().as_secs_f64()
+        );
         let before = resident();
         let began = Instant::now();
         let ledger = Arc::new(SqliteLedger::open(path).expect("a ledger"));
@@ -127,7 +133,10 @@ fn fill(path: &Path, count: usize) {
 fn put(number: usize) -> Write {
     let record = KeyRecord {
         // Ids are random where they are made: not in the order of their making.
-        id: format!("{:016x}", (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        id: format!(
+            "{:016x}",
+            (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        ),
         name: format!("key {number}"),
         consumer: format!("consumer-{number}"),
         plans: vec![format!("plan-{}", number % 10)],

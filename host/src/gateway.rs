@@ -39,6 +39,7 @@ use crate::error::{RequestError, Words};
 use crate::route::Router;
 use crate::store::keeper::{Keeper, KeeperError};
 use crate::store::keys::LiveKeys;
+use crate::store::keys::Rejects;
 use crate::store::ledger::LedgerError;
 use crate::store::limits::{Clock, LeaseState, LeasedLimits, LimitStore, LivePlans};
 use crate::store::registrar::Registrar;
@@ -126,7 +127,10 @@ impl Generation {
     /// The view of the worker with this index.
     #[must_use]
     pub fn new(gateway: Arc<Gateway>, worker: usize) -> Rc<Self> {
-        let services = Arc::new(Services::clone(&gateway.services));
+        let services = Arc::new(Services {
+            worker,
+            ..Services::clone(&gateway.services)
+        });
         let mut seats = Seats::new(worker);
         let routes = gateway.routes.iter();
         let infos = routes.clone().map(|route| Arc::new(own_copy(&route.info)));
@@ -211,7 +215,10 @@ fn own_copy(info: &RouteInfo) -> RouteInfo {
         variables: variables
             .map(|(name, value)| (name.clone(), Arc::from(&**value)))
             .collect(),
-        base: info.base.as_ref().and_then(|base| apis::base_path(&base.path)),
+        base: info
+            .base
+            .as_ref()
+            .and_then(|base| apis::base_path(&base.path)),
         params: info.params.clone(),
         rates: info.rates.clone(),
     }
@@ -224,6 +231,7 @@ pub struct Foundation {
     leased: Option<Arc<LeasedLimits>>,
     keeper: Option<Arc<Keeper>>,
     selling: Option<Selling>,
+    rejects: Arc<[Rejects]>,
     clock: Clock,
     made: AtomicU64,
     alive: Arc<AtomicU64>,
@@ -306,6 +314,7 @@ impl Foundation {
         };
         Ok(Self {
             registry: FilterRegistry::new(engine, cache, workers.get(), instances)?,
+            rejects: (0..workers.get()).map(|_| Rejects::default()).collect(),
             selling: Selling::of(&durable, clock),
             limits: durable.limits,
             leased: durable.leased,
@@ -315,6 +324,12 @@ impl Foundation {
             alive: Arc::default(),
             fixed: Fixed::of(config),
         })
+    }
+
+    /// How many keys each worker did not accept, for metrics.
+    #[must_use]
+    pub fn rejects(&self) -> &[Rejects] {
+        &self.rejects
     }
 
     /// The filter registry, for metrics.

@@ -59,6 +59,11 @@ fn disabling_enabling_expiring_and_deleting_are_in_force_at_once() {
     assert_eq!(send(&gateway, &request("DELETE", &path)).status, 204);
     assert_eq!(status_with(&gateway, &secret), 403);
     assert_eq!(get(&gateway, &path).status, 404);
+    let metrics = gateway.metrics();
+    let rejects = |why| metrics.with("windlass_key_rejects_total", &[("why", why)]);
+    let counted = ["unknown", "disabled", "expired"].map(rejects);
+    assert_eq!(counted, [1.0, 1.0, 1.0], "the reasons are told apart");
+    assert_eq!(metrics["windlass_keys"], 0.0);
 }
 
 #[test]

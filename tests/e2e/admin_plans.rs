@@ -56,12 +56,12 @@ fn a_plan_that_makes_no_sense_is_refused_with_every_fault() {
     let upstream = Upstream::text("ok");
     let gateway = start(&["keys"], &upstream);
     let post = |body: &str| call(&gateway, "POST", "/v1/plans", body);
-    assert_eq!(post("{\"name\":\"empty\"}").code(), "invalid");
+    assert_eq!(post("{\"name\":\"empty\"}").code(), "senseless");
     let wrong = post("{\"name\":\"a b\",\"rate\":{\"per_second\":0,\"burst\":0}}");
     let errors = wrong.json()["errors"].as_array().unwrap().len();
     assert_eq!((wrong.status, errors), (400, 3), "{}", wrong.text());
     let offset = "{\"name\":\"o\",\"quota\":{\"limit\":5,\"period\":\"day\",\"offset\":5}}";
-    assert_eq!(post(offset).status, 400);
+    assert_eq!(post(offset).status, 422);
 }
 
 #[test]
@@ -114,5 +114,5 @@ fn usage_is_told_at_once_as_json_and_csv_and_can_be_extended() {
         &gateway,
         "/v1/usage?plan=gold&from=2026-01-01&to=2025-01-01",
     );
-    assert_eq!(refused.status, 400);
+    assert_eq!(refused.status, 422);
 }

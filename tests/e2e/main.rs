@@ -30,6 +30,7 @@ mod commands;
 mod config;
 mod demo;
 mod drain;
+mod durability;
 mod forwarding;
 mod framing;
 mod large;

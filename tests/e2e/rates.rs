@@ -298,6 +298,40 @@ fn the_gateways_rate_holds_for_all_routes_and_its_answer_meets_the_response_phas
 }
 
 #[test]
+fn refusals_are_worded_as_amazons_where_the_api_says_so() {
+    let to = Upstream::text("ok");
+    let more = [
+        "\n[api.orders]\nerrors = \"aws\"\n[api.stock]\nerrors = \"aws\"\n",
+        "[[route]]\napi = \"orders\"\npath = \"/open\"\nupstream = \"app\"\nrate = 0.001\nburst = 1\n",
+        "[plan.slow]\napis = [\"orders\"]\nrate = 0.001\nburst = 1\n",
+        &key("dave-1", "dave", "dave", "plan = \"slow\""),
+    ]
+    .concat();
+    let gateway = Parts {
+        orders: "api = \"orders\"",
+        stock: "api = \"stock\"",
+        plan: "quota = { limit = 1, period = \"month\" }",
+        more: &more,
+        ..PARTS
+    }
+    .start(&to);
+    let told = |key, target| {
+        let answer = gateway.send(&of(key, target));
+        (answer.status, answer.text().to_owned())
+    };
+    let words = |status, message: &str| (status, format!("{{\"message\":\"{message}\"}}"));
+    for (key, target, refusal) in [
+        ("alice", "/orders/1", words(429, "Limit Exceeded")),
+        ("dave", "/orders/1", words(429, "Too Many Requests")),
+        ("", "/open", words(429, "Too Many Requests")),
+    ] {
+        assert_eq!(told(key, target), (200, "ok".to_owned()));
+        assert_eq!(told(key, target), refusal);
+    }
+    assert_eq!(told("dave", "/stock/1"), words(403, "Forbidden"));
+}
+
+#[test]
 fn a_routes_bucket_survives_a_reload() {
     let to = Upstream::text("ok");
     let orders = format!("{SLOW}\nburst = 2");

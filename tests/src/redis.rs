@@ -41,7 +41,14 @@ impl RedisServer {
     /// When it does not start: `apt-get install redis-server` installs it.
     #[must_use]
     pub fn durable() -> Self {
-        Self::start(&["--appendonly", "yes", "--appendfsync", "always", "--save", ""])
+        Self::start(&[
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--save",
+            "",
+        ])
     }
 
     /// One with these settings.

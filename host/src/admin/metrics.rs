@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use super::Running;
 use crate::gateway::Gateway;
 use crate::observe::metrics::{Family, Kind, float, of_workers, read};
+use crate::store::keys::KeyReject;
 use crate::wasm::filter::{Filter, FilterFigures};
 use crate::wasm::series::{BUCKETS, Sample, SeriesKind, SeriesSpec};
 
@@ -14,6 +15,7 @@ pub fn families(running: &Running) -> Vec<Family> {
     let mut families = of_workers(workers);
     let gateway = running.gateway.load();
     families.extend(of_process(running, &gateway));
+    families.push(of_rejects(running));
     families.extend(of_store(running));
     families.extend(super::leases::families(running));
     families.extend(of_filters(&gateway));
@@ -81,6 +83,24 @@ fn of_process(running: &Running, gateway: &Gateway) -> Vec<Family> {
     ]
 }
 
+/// Keys that were not accepted: to the client all reasons are one, to the operator not.
+fn of_rejects(running: &Running) -> Family {
+    let reasons = [
+        (KeyReject::Unknown, "unknown"),
+        (KeyReject::Disabled, "disabled"),
+        (KeyReject::Expired, "expired"),
+        (KeyReject::Unavailable, "unavailable"),
+    ];
+    let help = "Keys that were presented and not accepted, by the reason";
+    let mut family = Family::new(Kind::Counter, "key_rejects", help);
+    for (why, word) in reasons {
+        let workers = running.foundation.rejects().iter();
+        let sum: u64 = workers.map(|rejects| rejects.value(why)).sum();
+        family.push(&[("why", word)], float(sum));
+    }
+    family
+}
+
 /// How the store stands, where there is one.
 fn of_store(running: &Running) -> Vec<Family> {
     let Some(registrar) = &running.registrar else {
@@ -109,6 +129,17 @@ fn of_store(running: &Running) -> Vec<Family> {
             "Since when nothing was heard of the store",
             state.since_contact.as_secs_f64(),
         ),
+        gauge(
+            "usage_unsaved",
+            "What was counted and is not yet in the store: what a crash now would forget",
+            float(state.unsaved),
+        ),
+        Family::new(
+            Kind::Counter,
+            "store_failures",
+            "Calls of the store that failed",
+        )
+        .with(&[], float(state.failures)),
     ]
 }
 

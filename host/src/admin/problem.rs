@@ -119,6 +119,7 @@ impl From<RegistrarError> for Problem {
                 problem.errors = faults.map(|fault| (fault.field, fault.message)).collect();
                 problem
             }
+            E::Senseless(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "senseless", detail),
             E::NoKey(_) => Self::new(StatusCode::NOT_FOUND, "no_such_key", detail),
             E::NoPlan(_) => Self::new(StatusCode::NOT_FOUND, "no_such_plan", detail),
             E::NotOnPlan { .. } => Self::new(StatusCode::NOT_FOUND, "not_on_plan", detail),

@@ -48,7 +48,12 @@ impl Selling {
     pub fn of(durable: &Durable, clock: Clock) -> Option<Self> {
         let keeper = durable.keeper.as_ref()?;
         let limits = Arc::clone(&durable.limits);
-        let works = Arc::new(GatewayWorks::new(Arc::clone(keeper), limits, durable.leased.clone(), clock));
+        let works = Arc::new(GatewayWorks::new(
+            Arc::clone(keeper),
+            limits,
+            durable.leased.clone(),
+            clock,
+        ));
         let reached: Arc<dyn Works> = works.clone();
         Some(Self {
             registrar: Arc::new(Registrar::new(Arc::clone(keeper.ledger()), reached)),

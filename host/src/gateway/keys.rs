@@ -24,6 +24,8 @@ pub fn services(
             fixed: Arc::new(keys?),
             live: foundation.live_keys(),
         },
+        rejects: Arc::clone(&foundation.rejects),
+        worker: 0,
         plans: PlanBook::new(plans?, foundation.live_plans()),
         limits: foundation.limits.clone(),
         clock: foundation.clock,

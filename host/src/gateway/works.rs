@@ -75,6 +75,8 @@ impl Works for GatewayWorks {
             since_contact: state.since_contact,
             keys: state.keys,
             revision: state.revision,
+            failures: state.failures,
+            unsaved: state.unsaved,
         }
     }
 

@@ -18,11 +18,13 @@ mod digest;
 mod index;
 mod issue;
 mod listed;
+mod rejects;
 
 pub use digest::{DigestError, KeyDigest};
 pub use index::KeyIndex;
 pub use issue::{ISSUED_LENGTH, PREFIX, RandomnessError, SecretKey, checksum_holds, generate};
 pub use listed::{DuplicateKey, ListedKey, listed};
+pub use rejects::Rejects;
 
 /// The longest value that is looked up. Bytes; what is longer is unknown without being hashed.
 pub const MAX_PRESENTED: usize = 512;

@@ -224,21 +224,21 @@ pub struct Decision {
 }
 
 impl Decision {
-    /// Without a level.
-    fn of(taken: Result<Option<Ticket>, Refusal>) -> Self {
-        let (refusal, ticket) = match taken {
-            Ok(ticket) => (None, ticket),
-            Err(refusal) => (Some(refusal), None),
-        };
-        Self {
-            allowed: refusal.is_none(),
-            refused_by: refusal.map(|refusal| refusal.by),
-            retry_after_ms: refusal.map_or(0, |refusal| refusal.retry_after_ms),
-            rate: None,
-            quota: None,
-            shared: None,
-            ticket,
-        }
+    /// That of a cost of 0 where nothing is bounded.
+    const NOTHING: Self = Self {
+        allowed: true,
+        refused_by: None,
+        retry_after_ms: 0,
+        rate: None,
+        quota: None,
+        shared: None,
+        ticket: None,
+    };
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.allowed = false;
+        self.refused_by = Some(refusal.by);
+        self.retry_after_ms = refusal.retry_after_ms;
     }
 }
 

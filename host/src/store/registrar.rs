@@ -105,6 +105,10 @@ pub struct WorksState {
     pub keys: usize,
     /// The commit that the index shows.
     pub revision: u64,
+    /// Calls of the ledger that failed since the start.
+    pub failures: u64,
+    /// Requests that were counted and are not yet in the ledger.
+    pub unsaved: u64,
 }
 
 /// By how much several gateways together may admit more than a plan says.

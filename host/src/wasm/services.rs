@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::series::SeriesTable;
 use crate::store::cache::FilterCache;
-use crate::store::keys::Keys;
+use crate::store::keys::{Keys, Rejects};
 use crate::store::limits::{Clock, LimitStore, PlanBook};
 use crate::store::secrets::Secrets;
 
@@ -17,6 +17,10 @@ use crate::store::secrets::Secrets;
 pub struct Services {
     /// The keys that were issued.
     pub keys: Keys,
+    /// Keys that were not accepted, as each worker counts them.
+    pub rejects: Arc<[Rejects]>,
+    /// Whose copy this is: its place in `rejects`.
+    pub worker: usize,
     /// Usage plans, by name: the configuration's, and those of the store as they are now.
     pub plans: PlanBook,
     /// The counters; they outlive the configuration.

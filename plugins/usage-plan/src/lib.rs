@@ -103,7 +103,7 @@ fn told_cost(told: Option<AttributeValue>, name: &str, cost: u64) -> u64 {
         Some(AttributeValue::Flag(_) | AttributeValue::Bytes(_)) => None,
     };
     number.unwrap_or_else(|| {
-        log::warn("the cost is no whole number", &[("attribute", &name)]);
+        log::warn("the cost is no whole number", &[("attribute", name)]);
         cost
     })
 }

@@ -11,6 +11,7 @@ use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 
 use super::super::problem::Problem;
+use super::shape::Strict;
 
 /// The largest body but that of an import.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -55,8 +56,8 @@ pub async fn optional<T: DeserializeOwned + Default>(request: Request) -> Result
 
 /// A fault is told with its place. The text of a value may be a key, and is not repeated.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let json = Json::<T>::from_bytes(bytes);
-    json.map(|Json(value)| value).map_err(|refused| {
+    let json = Json::<Strict<T>>::from_bytes(bytes);
+    json.map(|Json(Strict(value))| value).map_err(|refused| {
         let text = refused.body_text();
         let (_, place) = text.split_once(": ").unwrap_or(("", &text));
         Problem::invalid(format!("the body is not as described: {}", masked(place)))
@@ -124,6 +125,8 @@ mod tests {
             detail.contains("`consumr`") && detail.contains("line 2"),
             "{detail}"
         );
+        let detail = fault("[\"name\", \"consumer\"]");
+        assert!(detail.contains("an object"), "{detail}");
         let detail = fault("{\"consumer\": \"a\", \"plans\": [\"x\", 7]}");
         assert!(detail.contains("plans[1]"), "{detail}");
     }

@@ -43,7 +43,7 @@ pub struct ExportParams {
 ///
 /// An array of keys, or the columns
 /// `id,name,consumer,plans,enabled,status,expires,created,last_used,prefix,metadata`.
-#[utoipa::path(get, path = "/v1/keys/export", tag = "keys", params(ExportParams),
+#[utoipa::path(get, operation_id = "exportKeys", path = "/v1/keys/export", tag = "keys", params(ExportParams),
     responses((status = 200, description = "The keys", content((Vec<Key> = "application/json"), (String = "text/csv")))))]
 pub async fn export(
     State(api): State<Arc<Api>>,

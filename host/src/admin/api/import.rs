@@ -34,8 +34,8 @@ pub struct ImportParams {
 /// `description`, `enabled` and `usageplanids` (here names of plans). With
 /// `accept: application/x-ndjson` the answer is a stream of lines: `{"done": 1000, "of": 5000}`
 /// while it runs, and then the answer, or the problem, itself.
-#[utoipa::path(post, path = "/v1/keys/import", tag = "keys", params(ImportParams),
-    request_body(content = String, content_type = "text/csv", description = "The file"),
+#[utoipa::path(post, operation_id = "importKeys", path = "/v1/keys/import", tag = "keys", params(ImportParams),
+    request_body(content = String, content_type = "text/csv", description = "The file", example = json!("name,key,enabled\nfirst,apikey1234abcdefghij0123456789,true\n")),
     responses((status = 200, description = "What was imported, and what was left out", content((Imported = "application/json"), (String = "application/x-ndjson"))),
         (status = 409, description = "Others changed the same keys meanwhile", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub async fn import(

@@ -22,7 +22,7 @@ const LONGEST_OVERLAP: u64 = 30 * 24 * 60 * 60;
 type Shared = State<Arc<Api>>;
 
 /// Keys, in the order of their ids.
-#[utoipa::path(get, path = "/v1/keys", tag = "keys", params(KeyParams),
+#[utoipa::path(get, operation_id = "listKeys", path = "/v1/keys", tag = "keys", params(KeyParams),
     responses((status = 200, description = "A piece of the list", body = KeyPage)))]
 pub async fn list(
     State(api): Shared,
@@ -47,8 +47,8 @@ pub fn filter(query: KeyParams) -> Result<KeyFilter, Problem> {
 }
 
 /// Make a key. Its text is in this answer and nowhere else.
-#[utoipa::path(post, path = "/v1/keys", tag = "keys",
-    params(("idempotency-key" = Option<String>, Header, description = "Makes the request safe to repeat for 24 hours: a repetition shows the key that the first one made, without its text.", min_length = 1, max_length = 128, pattern = "^[!-~]{1,128}$")),
+#[utoipa::path(post, operation_id = "createKey", path = "/v1/keys", tag = "keys",
+    params(("idempotency-key" = String, Header, description = "Makes the request safe to repeat for 24 hours: a repetition shows the key that the first one made, without its text.", min_length = 1, max_length = 128, pattern = "^[!-~]{1,128}$")),
     request_body(content = KeyCreate, content_type = "application/json"),
     responses(
         (status = 201, description = "The key was made", body = KeyCreated, headers(("etag" = String, description = "The key's revision"), ("location" = String, description = "The key's path"))),
@@ -99,7 +99,7 @@ pub async fn create(
 }
 
 /// A key, without its text.
-#[utoipa::path(get, path = "/v1/keys/{id}", tag = "keys",
+#[utoipa::path(get, operation_id = "showKey", path = "/v1/keys/{id}", tag = "keys",
     params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses((status = 200, description = "The key", body = Key, headers(("etag" = String, description = "The key's revision")))))]
 pub async fn show(
@@ -114,9 +114,9 @@ pub async fn show(
 }
 
 /// Change a key. What is left out stays.
-#[utoipa::path(patch, path = "/v1/keys/{id}", tag = "keys",
+#[utoipa::path(patch, operation_id = "updateKey", path = "/v1/keys/{id}", tag = "keys",
     params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("if-match" = Option<String>, Header, description = "Only if the key is still at this revision: its `etag`", pattern = r#"^"[0-9]{1,15}"$"#)),
+        ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`", pattern = r#"^("[0-9]{1,15}"|[0-9]{1,15})$"#)),
     request_body(content = KeyUpdate, content_type = "application/json"),
     responses((status = 200, description = "The key as it is now", body = Key, headers(("etag" = String, description = "The key's revision"))),
         (status = 409, description = "It is defined in the configuration, a plan does not exist, or two plans overlap", body = super::shape::ProblemBody, content_type = "application/problem+json"),
@@ -147,10 +147,10 @@ pub async fn update(
 }
 
 /// Give a key a new secret. The old one is accepted for a while more.
-#[utoipa::path(post, path = "/v1/keys/{id}/rotate", tag = "keys",
+#[utoipa::path(post, operation_id = "rotateKey", path = "/v1/keys/{id}/rotate", tag = "keys",
     params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("if-match" = Option<String>, Header, description = "Only if the key is still at this revision: its `etag`", pattern = r#"^"[0-9]{1,15}"$"#)),
-    request_body(content = Option<Rotate>, content_type = "application/json"),
+        ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`", pattern = r#"^("[0-9]{1,15}"|[0-9]{1,15})$"#)),
+    request_body(content = Rotate, content_type = "application/json"),
     responses((status = 200, description = "The key with its new text", body = KeyCreated, headers(("etag" = String, description = "The key's revision"))),
         (status = 409, description = "It is defined in the configuration, or has two live secrets already", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
@@ -185,9 +185,9 @@ pub async fn rotate(
 }
 
 /// Delete a key. It is refused from now on; its usage stays.
-#[utoipa::path(delete, path = "/v1/keys/{id}", tag = "keys",
+#[utoipa::path(delete, operation_id = "deleteKey", path = "/v1/keys/{id}", tag = "keys",
     params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("if-match" = Option<String>, Header, description = "Only if the key is still at this revision: its `etag`", pattern = r#"^"[0-9]{1,15}"$"#)),
+        ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`", pattern = r#"^("[0-9]{1,15}"|[0-9]{1,15})$"#)),
     responses((status = 204, description = "It is gone"),
         (status = 409, description = "It is defined in the configuration", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]

@@ -193,10 +193,12 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     if value == "*" && more.is_none() {
         return Ok(None);
     }
-    let number = value
+    // Without its quotes it is no `etag`, and means the same to everybody.
+    let bare = value
         .strip_prefix('"')
         .and_then(|value| value.strip_suffix('"'));
-    let number = number.filter(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = Some(bare.unwrap_or(value))
+        .filter(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
     match number.and_then(|number| number.parse().ok()) {
         Some(revision) if more.is_none() => Ok(Some(revision)),
         Some(_) | None => Err(Problem::of(

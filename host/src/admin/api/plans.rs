@@ -17,7 +17,7 @@ use crate::admin::problem::Problem;
 type Shared = State<Arc<Api>>;
 
 /// Plans, in the order of their names.
-#[utoipa::path(get, path = "/v1/plans", tag = "plans", params(PageParams),
+#[utoipa::path(get, operation_id = "listPlans", path = "/v1/plans", tag = "plans", params(PageParams),
     responses((status = 200, description = "A piece of the list", body = PlanPage)))]
 pub async fn list(
     State(api): Shared,
@@ -32,9 +32,10 @@ pub async fn list(
 }
 
 /// Make a plan.
-#[utoipa::path(post, path = "/v1/plans", tag = "plans",
+#[utoipa::path(post, operation_id = "createPlan", path = "/v1/plans", tag = "plans",
     request_body(content = PlanCreate, content_type = "application/json"),
     responses((status = 201, description = "The plan was made", body = Plan, headers(("etag" = String, description = "The plan's revision"), ("location" = String, description = "The plan's path"))),
+        (status = 422, description = "Each part makes sense, and all together do not", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "There is one of that name", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub async fn create(
     State(api): Shared,
@@ -58,7 +59,7 @@ pub async fn create(
 }
 
 /// A plan.
-#[utoipa::path(get, path = "/v1/plans/{name}", tag = "plans",
+#[utoipa::path(get, operation_id = "showPlan", path = "/v1/plans/{name}", tag = "plans",
     params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses((status = 200, description = "The plan", body = Plan, headers(("etag" = String, description = "The plan's revision")))))]
 pub async fn show(
@@ -74,11 +75,12 @@ pub async fn show(
 }
 
 /// Change a plan. What is left out stays; what keys used stays used.
-#[utoipa::path(patch, path = "/v1/plans/{name}", tag = "plans",
+#[utoipa::path(patch, operation_id = "updatePlan", path = "/v1/plans/{name}", tag = "plans",
     params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("if-match" = Option<String>, Header, description = "Only if the plan is still at this revision: its `etag`", pattern = r#"^"[0-9]{1,15}"$"#)),
+        ("if-match" = String, Header, description = "Only if the plan is still at this revision: its `etag`", pattern = r#"^("[0-9]{1,15}"|[0-9]{1,15})$"#)),
     request_body(content = PlanUpdate, content_type = "application/json"),
     responses((status = 200, description = "The plan as it is now", body = Plan, headers(("etag" = String, description = "The plan's revision"))),
+        (status = 422, description = "Each part makes sense, and all together do not", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It is defined in the configuration, or a key would have two plans for one API", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub async fn update(
@@ -101,9 +103,9 @@ pub async fn update(
 }
 
 /// Delete a plan that no key is on.
-#[utoipa::path(delete, path = "/v1/plans/{name}", tag = "plans",
+#[utoipa::path(delete, operation_id = "deletePlan", path = "/v1/plans/{name}", tag = "plans",
     params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("if-match" = Option<String>, Header, description = "Only if the plan is still at this revision: its `etag`", pattern = r#"^"[0-9]{1,15}"$"#)),
+        ("if-match" = String, Header, description = "Only if the plan is still at this revision: its `etag`", pattern = r#"^("[0-9]{1,15}"|[0-9]{1,15})$"#)),
     responses((status = 204, description = "It is gone"),
         (status = 409, description = "It is defined in the configuration, or keys are on it", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]

@@ -8,7 +8,7 @@ mod plan;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{
-    AdditionalProperties, Object, ObjectBuilder, Schema, SchemaType, Type,
+    AdditionalProperties, Array, ArrayBuilder, Object, ObjectBuilder, Schema, SchemaType, Type,
 };
 use zeroize::Zeroizing;
 
@@ -60,6 +60,7 @@ pub enum Period {
 #[serde(deny_unknown_fields)]
 pub struct Extend {
     /// Requests that remain from now on, in the period that runs.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 9_007_199_254_740_991_u64)]
     pub remaining: u64,
 }
@@ -223,15 +224,25 @@ pub fn metadata() -> Object {
         .build()
 }
 
+/// A list of names, none twice.
+pub fn names() -> Array {
+    let name = one(Type::String).pattern(Some("^[A-Za-z0-9_-]{1,64}$"));
+    ArrayBuilder::new()
+        .items(name)
+        .max_items(Some(registrar::MOST_PLANS))
+        .unique_items(true)
+        .build()
+}
+
 fn usage_items() -> Object {
     let number = ObjectBuilder::new()
         .schema_type(SchemaType::from_iter([Type::Integer, Type::Null]))
         .minimum(Some(0_u64));
-    let pair = utoipa::openapi::schema::ArrayBuilder::new()
+    let pair = ArrayBuilder::new()
         .items(number)
         .min_items(Some(2))
         .max_items(Some(2));
-    let days = utoipa::openapi::schema::ArrayBuilder::new().items(pair);
+    let days = ArrayBuilder::new().items(pair);
     one(Type::Object)
         .additional_properties(Some(AdditionalProperties::RefOr(days.build().into())))
         .build()
@@ -269,4 +280,53 @@ pub fn secret_in<'de, D: Deserializer<'de>>(
 ) -> Result<Option<Zeroizing<String>>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     Ok(text.map(Zeroizing::new))
+}
+
+/// A whole number, also one that is written `5.0`: to JSON Schema that is one.
+pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    struct Whole;
+    impl serde::de::Visitor<'_> for Whole {
+        type Value = u64;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "a whole number from 0 to {MOST}")
+        }
+        fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<u64, E> {
+            Ok(number)
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "within what a float keeps exactly"
+        )]
+        fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<u64, E> {
+            if (0.0..=MOST as f64).contains(&number) && number.fract() == 0.0 {
+                return Ok(number as u64);
+            }
+            let found = serde::de::Unexpected::Float(number);
+            Err(E::invalid_value(found, &self))
+        }
+    }
+    deserializer.deserialize_u64(Whole)
+}
+
+/// What is written as an object, and not as a list of its values: serde takes both.
+#[derive(Debug, Clone)]
+pub struct Strict<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Strict<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Members<T> {
+            type Value = T;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+            }
+        }
+        let members = Members(std::marker::PhantomData);
+        deserializer.deserialize_map(members).map(Self)
+    }
 }

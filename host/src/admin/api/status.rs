@@ -12,7 +12,7 @@ use super::shape::{Status, StoreStatus};
 use super::{Api, json};
 
 /// How the gateway and its store stand.
-#[utoipa::path(get, path = "/v1/status", tag = "gateway",
+#[utoipa::path(get, operation_id = "showStatus", path = "/v1/status", tag = "gateway",
     responses((status = 200, description = "How it stands", body = Status)))]
 pub async fn show(State(api): State<Arc<Api>>, Params(_): Params<Nothing>) -> Response {
     let running = &api.running;

@@ -65,9 +65,10 @@ pub struct UsageParams {
 ///
 /// As comma-separated values it has the columns `plan,key,day,used,remaining`, and the next page's
 /// cursor in `x-next-cursor`.
-#[utoipa::path(get, path = "/v1/usage", tag = "usage", params(UsageParams),
+#[utoipa::path(get, operation_id = "showUsage", path = "/v1/usage", tag = "usage", params(UsageParams),
     responses((status = 200, description = "The report", headers(("x-next-cursor" = String, description = "Of comma-separated values: where to go on")), content(
-        (Usage = "application/json"), (String = "text/csv")))))]
+        (Usage = "application/json"), (String = "text/csv"))),
+        (status = 422, description = "The days make no sense together", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub async fn show(
     State(api): Shared,
     Params(query): Params<UsageParams>,
@@ -145,7 +146,7 @@ pub fn wants(headers: &HeaderMap, kind: &str) -> bool {
 }
 
 /// Extend what remains of a quota, in the period that runs.
-#[utoipa::path(patch, path = "/v1/plans/{name}/usage/{key}", tag = "usage",
+#[utoipa::path(patch, operation_id = "extendQuota", path = "/v1/plans/{name}/usage/{key}", tag = "usage",
     params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("key" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     request_body(content = Extend, content_type = "application/json"),

@@ -398,11 +398,7 @@ impl Ledger for RedisLedger {
         usage::add(self, used, touched)
     }
 
-    fn load_quotas(
-        &self,
-        now_ms: u64,
-        visit: &mut dyn FnMut(QuotaRow),
-    ) -> Result<(), LedgerError> {
+    fn load_quotas(&self, now_ms: u64, visit: &mut dyn FnMut(QuotaRow)) -> Result<(), LedgerError> {
         usage::load_quotas(self, now_ms, visit)
     }
 

@@ -9,8 +9,7 @@ use super::bucket::Shape;
 use super::counter::{Bounds, Counter, Refusal, Seen, Waits, Want};
 use super::names::Names;
 use super::plan::{EnrolledPlan, Plan, PlanError, Rate, RateError, Scope};
-use super::shared::take_shared;
-use super::shared::{Held, SeenRate, SharedRate, SharedRates};
+use super::shared::{Held, SharedRate, SharedRates, take_shared};
 use super::table::{Owner, Table};
 use super::ticket::{TakenFrom, Ticket};
 use super::time::Timestamp;
@@ -75,15 +74,6 @@ struct Asked<'a> {
     gateway: Option<&'a SharedRate>,
 }
 
-/// What came of it, before it is put into words.
-struct Outcome {
-    /// The counter, as it stands then.
-    seen: Seen,
-    taken: Result<Option<Ticket>, Refusal>,
-    /// The shared rate that refused.
-    shared: Option<SeenRate>,
-}
-
 impl LocalLimits {
     /// Room for so many counters, at least one. What is used is told to nobody.
     #[must_use]
@@ -132,81 +122,76 @@ impl LocalLimits {
 
     fn decide(&self, asked: &Asked<'_>) -> Decision {
         let owner = self.owner(asked.space, asked.key);
-        let outcome = match self.table(owner.hash) {
-            Some(table) => self.step(&mut table.lock(), &owner, asked),
-            None => no_room(&asked.want),
+        let mut decision = Decision::NOTHING;
+        let seen = match self.table(owner.hash) {
+            Some(table) => self.step(&mut table.lock(), &owner, asked, &mut decision),
+            None => no_room(&asked.want, &mut decision),
         };
         // Outside of the locks.
-        let (rate, quota) = outcome.seen.levels(&asked.want);
-        let shared = outcome.shared.map(|rate| rate.level(asked.want.now));
-        Decision {
-            rate,
-            quota,
-            shared,
-            ..Decision::of(outcome.taken)
-        }
+        (decision.rate, decision.quota) = seen.levels(&asked.want);
+        decision
     }
 
-    /// One atomic step over all bounds.
-    fn step(&self, table: &mut Table, owner: &Owner<'_>, asked: &Asked<'_>) -> Outcome {
+    /// One atomic step over all bounds. Gives the counter as it stands then.
+    fn step(
+        &self,
+        table: &mut Table,
+        owner: &Owner<'_>,
+        asked: &Asked<'_>,
+        decision: &mut Decision,
+    ) -> Seen {
         let want = &asked.want;
         table.tick(want.now);
         let place = table.find(owner);
         let Some((place, entry)) = place.and_then(|place| Some((place, table.entry(place)?)))
         else {
-            return self.first_step(table, owner, asked);
+            return self.first_step(table, owner, asked, decision);
         };
         let noted = self.notes(want);
         let (waits, over) = entry.counter.settle(want);
-        let (taken, shared) = take_all(&mut entry.counter, asked, waits, noted);
-        let has_taken = matches!(taken, Ok(Some(_)));
-        let outcome = Outcome {
-            seen: entry.counter.seen(want),
-            shared,
-            taken: taken.map(|numbers| {
-                numbers.map(|numbers| {
-                    ticket(owner, Arc::clone(&entry.key), &entry.counter, want, numbers)
-                })
-            }),
-        };
-        if noted && has_taken {
-            table.enqueue(place);
+        let taken = take_all(&mut entry.counter, asked, waits, noted, decision);
+        let seen = entry.counter.seen(want);
+        if let Some(numbers) = taken {
+            let key = Arc::clone(&entry.key);
+            decision.ticket = Some(ticket(owner, key, &entry.counter, want, numbers));
+            if noted {
+                table.enqueue(place);
+            }
         }
         if let Some(over) = over {
             table.post(owner, over, self.most);
         }
-        outcome
+        seen
     }
 
     /// The same for an owner without a counter, who gets one if something is taken.
-    fn first_step(&self, table: &mut Table, owner: &Owner<'_>, asked: &Asked<'_>) -> Outcome {
+    fn first_step(
+        &self,
+        table: &mut Table,
+        owner: &Owner<'_>,
+        asked: &Asked<'_>,
+        decision: &mut Decision,
+    ) -> Seen {
         let want = &asked.want;
         let mut counter = Counter::new();
         let (waits, _) = counter.settle(want);
         // Before locks are taken that others wait for too.
         let needs_room = want.cost > 0 && waits.refusal().is_none();
         if needs_room && !table.make_room(self.most, want.now) {
-            return no_room(want);
+            return no_room(want, decision);
         }
         let noted = self.notes(want);
-        let (taken, shared) = take_all(&mut counter, asked, waits, noted);
+        let taken = take_all(&mut counter, asked, waits, noted, decision);
         let seen = counter.seen(want);
-        let taken = taken.map(|numbers| {
-            numbers.map(|numbers| {
-                let key: Arc<str> = owner.key.into();
-                let ticket = ticket(owner, Arc::clone(&key), &counter, want, numbers);
-                let place = table.insert(owner, key, counter);
-                if noted {
-                    table.enqueue(place);
-                }
-                ticket
-            })
-        });
-        Outcome {
-            seen,
-            taken,
-            shared,
+        if let Some(numbers) = taken {
+            let key: Arc<str> = owner.key.into();
+            decision.ticket = Some(ticket(owner, Arc::clone(&key), &counter, want, numbers));
+            let place = table.insert(owner, key, counter);
+            if noted {
+                table.enqueue(place);
+            }
         }
+        seen
     }
 
     /// Whether what this taking uses is to be told.
@@ -319,25 +304,28 @@ impl LimitStore for LocalLimits {
     }
 }
 
-/// Take from the counter and the shared rates, or from none. Gives the numbers of the shared ones
-/// when something was taken, and the one that refused.
+/// Take from the counter and the shared rates, or from none; which is what is decided. Gives the
+/// numbers of the shared ones when something was taken.
 fn take_all(
     counter: &mut Counter,
     asked: &Asked<'_>,
     mut waits: Waits,
     noted: bool,
-) -> (Result<Option<Numbers>, Refusal>, Option<SeenRate>) {
+    decision: &mut Decision,
+) -> Option<Numbers> {
     let want = &asked.want;
     let mut held = Held::lock(asked.route, asked.gateway);
     held.settle(&mut waits, want.cost, want.now);
-    match waits.refusal() {
-        Some(refusal) => (Err(refusal), held.seen(refusal.by)),
-        None if want.cost == 0 => (Ok(None), None),
-        None => {
-            counter.take(want, noted);
-            (Ok(Some(held.take(want.cost))), None)
-        }
+    if let Some(refusal) = waits.refusal() {
+        decision.refuse(refusal);
+        decision.shared = held.level(refusal.by, want.now);
+        return None;
     }
+    if want.cost == 0 {
+        return None;
+    }
+    counter.take(want, noted);
+    Some(held.take(want.cost))
 }
 
 /// Of the route's rate and the gateway's.
@@ -363,15 +351,12 @@ fn ticket(
     }
 }
 
-/// The outcome for who would need a counter, and there is no room.
-fn no_room(want: &Want<'_>) -> Outcome {
+/// What is decided for who would need a counter, and there is no room.
+fn no_room(want: &Want<'_>, decision: &mut Decision) -> Seen {
     let mut counter = Counter::new();
     let _ = counter.settle(want);
-    Outcome {
-        seen: counter.seen(want),
-        taken: Err(NO_ROOM),
-        shared: None,
-    }
+    decision.refuse(NO_ROOM);
+    counter.seen(want)
 }
 
 /// What a filter is told whose bucket makes no sense.
@@ -386,8 +371,8 @@ fn senseless(capacity: u64) -> Decision {
         by: Bound::Plan,
         retry_after_ms: NEVER,
     };
-    Decision {
-        rate: Some(rate),
-        ..Decision::of(Err(refusal))
-    }
+    let mut decision = Decision::NOTHING;
+    decision.refuse(refusal);
+    decision.rate = Some(rate);
+    decision
 }

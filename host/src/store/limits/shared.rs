@@ -116,46 +116,34 @@ impl<'a> Held<'a> {
         (take(&mut self.route), take(&mut self.gateway))
     }
 
-    /// What the one looks like that refused.
-    pub(super) fn seen(&self, by: Bound) -> Option<SeenRate> {
+    /// Where the one stands that refused, if it is one of these.
+    pub(super) fn level(&self, by: Bound, now: Timestamp) -> Option<Level> {
         let held = match by {
             Bound::Route => self.route.as_ref(),
             Bound::Gateway => self.gateway.as_ref(),
             Bound::Method | Bound::Plan | Bound::Quota | Bound::Unavailable => None,
         };
-        held.map(|held| SeenRate(held.shape, *held.bucket))
-    }
-}
-
-/// A shared rate as it was at one moment.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct SeenRate(Shape, Bucket);
-
-impl SeenRate {
-    pub(super) fn level(&self, now: Timestamp) -> Level {
-        self.1.level(&self.0, now.monotonic_ns)
+        held.map(|held| held.bucket.level(&held.shape, now.monotonic_ns))
     }
 }
 
 /// Take from shared rates alone.
 pub(super) fn take_shared(take: &Take<'_>) -> Decision {
+    let mut decision = Decision::NOTHING;
     let mut waits = Waits::default();
     let mut held = Held::lock(take.route, take.gateway);
     held.settle(&mut waits, take.cost, take.now);
-    let refusal = waits.refusal();
-    let seen = refusal.and_then(|refusal| held.seen(refusal.by));
-    let taken = (refusal.is_none() && take.cost > 0).then(|| held.take(take.cost));
-    drop(held);
-    Decision {
-        shared: seen.map(|rate| rate.level(take.now)),
-        ..Decision::of(match refusal {
-            Some(refusal) => Err(refusal),
-            None => Ok(taken.map(|(route, gateway)| Ticket {
-                cost: take.cost,
-                counter: None,
-                route,
-                gateway,
-            })),
-        })
+    if let Some(refusal) = waits.refusal() {
+        decision.refuse(refusal);
+        decision.shared = held.level(refusal.by, take.now);
+    } else if take.cost > 0 {
+        let (route, gateway) = held.take(take.cost);
+        decision.ticket = Some(Ticket {
+            cost: take.cost,
+            counter: None,
+            route,
+            gateway,
+        });
     }
+    decision
 }

@@ -29,6 +29,9 @@ pub enum RegistrarError {
     /// Some parts make no sense.
     #[error("{}", faults(.0))]
     Invalid(Vec<Fault>),
+    /// Each part makes sense, and all together do not.
+    #[error("{0}")]
+    Senseless(String),
     /// There is no such key.
     #[error("there is no key `{0}`")]
     NoKey(String),
@@ -119,7 +122,7 @@ impl RegistrarError {
 
 impl From<PlanError> for RegistrarError {
     fn from(error: PlanError) -> Self {
-        Self::invalid("plan", error.to_string())
+        Self::Senseless(error.to_string())
     }
 }
 

@@ -144,6 +144,14 @@ pub fn plan(record: &PlanRecord) -> Result<(), RegistrarError> {
     }
     methods(record, &mut faults);
     done(faults)?;
+    let mut seen = BTreeSet::new();
+    for method in &record.methods {
+        if !seen.insert((&method.method, &method.path)) {
+            let (method, path) = (&method.method, &method.path);
+            let message = format!("`methods` has {method} {path} twice");
+            return Err(RegistrarError::Senseless(message));
+        }
+    }
     Plan::from(record).check()?;
     Ok(())
 }
@@ -164,7 +172,6 @@ fn methods(record: &PlanRecord, faults: &mut Vec<Fault>) {
         let message = format!("has more than {MOST_METHODS} entries");
         faults.push(Fault::new("methods", message));
     }
-    let mut seen = BTreeSet::new();
     for (place, method) in record.methods.iter().enumerate() {
         let field = format!("methods[{place}]");
         let word = &method.method;
@@ -179,9 +186,6 @@ fn methods(record: &PlanRecord, faults: &mut Vec<Fault>) {
         }
         if let Err(message) = line(path, LONGEST_PATH) {
             faults.push(Fault::new(format!("{field}.path"), message));
-        }
-        if !seen.insert((word, path)) {
-            faults.push(Fault::new(&field, "repeats an earlier entry"));
         }
         tokens(&field, method.per_second, method.burst, faults);
     }

@@ -42,6 +42,8 @@ impl Works for Noted {
             since_contact: Duration::ZERO,
             keys: 0,
             revision: 0,
+            failures: 0,
+            unsaved: 0,
         }
     }
     fn plan_sets(&self) -> Vec<Vec<Arc<str>>> {

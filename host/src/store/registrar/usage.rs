@@ -72,11 +72,13 @@ impl Registrar {
     pub fn usage(&self, ask: &UsageAsk, now_ms: u64) -> Result<UsageReport, RegistrarError> {
         let (first, last) = (*ask.days.start(), *ask.days.end());
         if last < first {
-            return Err(RegistrarError::invalid("to", "is before `from`"));
+            return Err(RegistrarError::Senseless(
+                "`to` is before `from`".to_owned(),
+            ));
         }
         if last - first >= LONGEST_REPORT {
-            let message = format!("is more than {LONGEST_REPORT} days after `from`");
-            return Err(RegistrarError::invalid("to", message));
+            let message = format!("`from` to `to` is more than {LONGEST_REPORT} days");
+            return Err(RegistrarError::Senseless(message));
         }
         let plan = self.plan(&ask.plan)?.record;
         if let Some(key) = &ask.key {

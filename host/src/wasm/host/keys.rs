@@ -54,6 +54,9 @@ impl State {
         let found = services
             .keys
             .find(presented, coarse_now(), |key| take(self, &services, key));
+        if let (Err(why), Some(rejects)) = (&found, services.rejects.get(services.worker)) {
+            rejects.count(*why);
+        }
         self.services = Some(services);
         match found {
             Ok(taken) => Ok(Ok(taken)),

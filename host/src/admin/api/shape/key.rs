@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::{Source, metadata, nullable, present, secret_in, secret_out};
+use super::{Source, metadata, names, nullable, present, secret_in, secret_out, whole};
 use crate::admin::date;
 use crate::admin::problem::Problem;
 use crate::store::registrar::{KeyChange, KeyView, NewKey, Origin, Page, Warning};
@@ -169,7 +169,7 @@ pub struct KeyCreate {
     pub consumer: String,
     /// Its usage plans: one at most for each API.
     #[serde(default)]
-    #[schema(max_items = 16)]
+    #[schema(schema_with = names, required = false)]
     pub plans: Vec<String>,
     #[serde(default)]
     #[schema(schema_with = metadata)]
@@ -235,7 +235,7 @@ pub struct KeyUpdate {
     pub consumer: Option<String>,
     /// All of its usage plans.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false, max_items = 16)]
+    #[schema(schema_with = names, required = false)]
     pub plans: Option<Vec<String>>,
     #[serde(default, deserialize_with = "present")]
     #[schema(schema_with = metadata, required = false)]
@@ -275,6 +275,7 @@ impl KeyUpdate {
 pub struct Rotate {
     /// For how long the old secret is accepted beside the new one. Seconds; 0: it ends now.
     #[schema(default = 86_400, minimum = 0, maximum = 2_592_000)]
+    #[serde(deserialize_with = "whole")]
     pub overlap_seconds: u64,
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Period, Source, nullable, present};
+use super::{Period, Source, Strict, names, nullable, present, whole};
 use crate::admin::date;
 use crate::store::ledger::record::{MethodRecord, QuotaRecord, RateRecord};
 use crate::store::limits;
@@ -49,6 +49,7 @@ pub struct PlanRate {
     pub per_second: f64,
     /// The bucket's size.
     #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
+    #[serde(deserialize_with = "whole")]
     pub burst: u64,
 }
 
@@ -58,11 +59,12 @@ pub struct PlanRate {
 pub struct PlanQuota {
     /// How many a period.
     #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
+    #[serde(deserialize_with = "whole")]
     pub limit: u64,
     /// The period.
     pub period: Period,
     /// Subtracted from the limit in the first period; less than `limit`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 9_007_199_254_740_990_u64, default = 0)]
     pub offset: u64,
 }
@@ -85,6 +87,7 @@ pub struct PlanMethod {
     pub per_second: f64,
     /// The bucket's size.
     #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
+    #[serde(deserialize_with = "whole")]
     pub burst: u64,
 }
 
@@ -124,17 +127,19 @@ pub struct PlanCreate {
     pub description: String,
     /// Its token bucket.
     #[serde(default)]
-    pub rate: Option<PlanRate>,
+    #[schema(value_type = Option<PlanRate>)]
+    pub rate: Option<Strict<PlanRate>>,
     /// Its quota.
     #[serde(default)]
-    pub quota: Option<PlanQuota>,
+    #[schema(value_type = Option<PlanQuota>)]
+    pub quota: Option<Strict<PlanQuota>>,
     /// Rates of single methods.
     #[serde(default)]
-    #[schema(max_items = 64)]
-    pub methods: Vec<PlanMethod>,
+    #[schema(value_type = Vec<PlanMethod>, max_items = 64)]
+    pub methods: Vec<Strict<PlanMethod>>,
     /// The APIs that it is sold for. Default all.
     #[serde(default)]
-    #[schema(max_items = 16)]
+    #[schema(schema_with = names, required = false)]
     pub apis: Vec<String>,
 }
 
@@ -153,18 +158,18 @@ pub struct PlanUpdate {
     /// Its token bucket; null: none.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<PlanRate>)]
-    pub rate: Option<Option<PlanRate>>,
+    pub rate: Option<Option<Strict<PlanRate>>>,
     /// Its quota; null: none.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<PlanQuota>)]
-    pub quota: Option<Option<PlanQuota>>,
+    pub quota: Option<Option<Strict<PlanQuota>>>,
     /// All rates of single methods.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false, max_items = 64)]
-    pub methods: Option<Vec<PlanMethod>>,
+    #[schema(value_type = Vec<PlanMethod>, required = false, max_items = 64)]
+    pub methods: Option<Vec<Strict<PlanMethod>>>,
     /// All APIs that it is sold for.
     #[serde(default, deserialize_with = "present")]
-    #[schema(nullable = false, max_items = 16)]
+    #[schema(schema_with = names, required = false)]
     pub apis: Option<Vec<String>>,
 }
 
@@ -213,9 +218,9 @@ impl From<PlanCreate> for NewPlan {
         Self {
             name: plan.name,
             description: plan.description,
-            rate: plan.rate.map(RateRecord::from),
-            quota: plan.quota.map(QuotaRecord::from),
-            methods: plan.methods.into_iter().map(MethodRecord::from).collect(),
+            rate: plan.rate.map(|Strict(rate)| rate.into()),
+            quota: plan.quota.map(|Strict(quota)| quota.into()),
+            methods: methods(plan.methods),
             apis: plan.apis,
         }
     }
@@ -223,15 +228,21 @@ impl From<PlanCreate> for NewPlan {
 
 impl From<PlanUpdate> for PlanChange {
     fn from(plan: PlanUpdate) -> Self {
-        let methods = |methods: Vec<PlanMethod>| methods.into_iter().map(MethodRecord::from);
         Self {
             description: plan.description,
-            rate: plan.rate.map(|rate| rate.map(RateRecord::from)),
-            quota: plan.quota.map(|quota| quota.map(QuotaRecord::from)),
-            methods: plan.methods.map(|list| methods(list).collect()),
+            rate: plan.rate.map(|rate| rate.map(|Strict(rate)| rate.into())),
+            quota: plan
+                .quota
+                .map(|quota| quota.map(|Strict(quota)| quota.into())),
+            methods: plan.methods.map(methods),
             apis: plan.apis,
         }
     }
+}
+
+fn methods(methods: Vec<Strict<PlanMethod>>) -> Vec<MethodRecord> {
+    let methods = methods.into_iter();
+    methods.map(|Strict(method)| method.into()).collect()
 }
 
 impl From<PlanRate> for RateRecord {

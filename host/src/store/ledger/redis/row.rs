@@ -137,10 +137,7 @@ mod tests {
     fn a_token_stands_for_nothing_after_its_end() {
         let row = format!("1000 {} some key", "0a".repeat(32));
         let what = remembered(&row, 999).unwrap();
-        assert_eq!(
-            (what.request, &*what.key),
-            ([10; 32], "some key")
-        );
+        assert_eq!((what.request, &*what.key), ([10; 32], "some key"));
         assert_eq!(remembered(&row, 1000), None);
     }
 }

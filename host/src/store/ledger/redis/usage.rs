@@ -213,7 +213,10 @@ pub(super) fn query(
         (None, Some(after)) => format!("({after}"),
         (None, None) => "-".to_owned(),
     };
-    let end = query.key.as_ref().map_or_else(|| "+".to_owned(), |key| format!("[{key}"));
+    let end = query
+        .key
+        .as_ref()
+        .map_or_else(|| "+".to_owned(), |key| format!("[{key}"));
     let mut found: Vec<UsageRow> = Vec::new();
     let mut keys = 0;
     loop {

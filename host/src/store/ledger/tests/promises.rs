@@ -229,7 +229,10 @@ pub(super) fn changes_tell_what_is_now(ledger: &dyn Ledger) {
     // A deleted one that comes again is there.
     ledger.commit(&[put(key("c"))]).unwrap();
     let told = ledger.changes(last).unwrap();
-    assert!(matches!(&*told.keys, [(id, Some(_))] if id == "c"), "{told:?}");
+    assert!(
+        matches!(&*told.keys, [(id, Some(_))] if id == "c"),
+        "{told:?}"
+    );
 }
 
 pub(super) fn a_revision_that_never_was_is_lost(ledger: &dyn Ledger) {
@@ -542,10 +545,7 @@ pub(super) fn what_is_old_is_forgotten(ledger: &dyn Ledger) {
     // Twice does no harm, and what is used anew is counted anew.
     ledger.forget(101, NOON_MS).unwrap();
     ledger.add_usage(&deltas[2..], &[]).unwrap();
-    assert_eq!(
-        usage(ledger, &query),
-        [row("a", 101, 2), row("b", 99, 3)]
-    );
+    assert_eq!(usage(ledger, &query), [row("a", 101, 2), row("b", 99, 3)]);
 }
 
 pub(super) fn texts_of_all_kinds_are_kept(ledger: &dyn Ledger) {
@@ -555,7 +555,11 @@ pub(super) fn texts_of_all_kinds_are_kept(ledger: &dyn Ledger) {
         name: odd.to_owned(),
         consumer: odd.to_owned(),
         plans: Vec::new(),
-        metadata: [("x".to_owned(), odd.to_owned()), ("y".to_owned(), String::new())].into(),
+        metadata: [
+            ("x".to_owned(), odd.to_owned()),
+            ("y".to_owned(), String::new()),
+        ]
+        .into(),
         enabled: false,
         expires_ms,
         ..key("A-Za_z09")

@@ -24,7 +24,10 @@ fn impatient(server: &RedisServer) -> RedisLedger {
 }
 
 fn tell(server: &RedisServer, words: &[&str]) {
-    let mut connection = Client::open(server.url()).unwrap().get_connection().unwrap();
+    let mut connection = Client::open(server.url())
+        .unwrap()
+        .get_connection()
+        .unwrap();
     let mut words = words.iter();
     let mut command = ::redis::cmd(words.next().unwrap());
     command.arg(words.as_slice());
@@ -60,7 +63,10 @@ fn a_store_that_was_emptied_is_lost() {
     // Somebody writes before this one asks, so that the revisions are the same again.
     assert_eq!(create(&open(&server), &["b"]), revision);
     assert!(ledger.changes(revision).unwrap().lost);
-    assert!(ledger.changes(revision).unwrap().lost, "until it was loaded");
+    assert!(
+        ledger.changes(revision).unwrap().lost,
+        "until it was loaded"
+    );
     let (revision, keys, _) = load(&ledger);
     assert_eq!(ids(&keys), ["b"]);
     assert!(!ledger.changes(revision).unwrap().lost);
@@ -101,7 +107,11 @@ fn a_store_that_stands_still_is_given_up_in_time() {
     let error = ledger.key("a").unwrap_err();
     assert!(matches!(error, LedgerError::Unreachable { .. }), "{error}");
     assert!(ledger.commit(&[put(key("b"))]).is_err());
-    assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begin.elapsed()
+    );
     server.resume();
     // A late answer to what was asked before is nobody's.
     assert_eq!(record(&ledger, "a").id, "a");
@@ -116,7 +126,9 @@ fn a_newer_schema_is_left_alone() {
     let errors = [
         ledger.commit(&[put(key("a"))]).unwrap_err().to_string(),
         ledger.changes(0).unwrap_err().to_string(),
-        RedisLedger::open(&settings(&server)).unwrap_err().to_string(),
+        RedisLedger::open(&settings(&server))
+            .unwrap_err()
+            .to_string(),
     ];
     for error in errors {
         assert!(error.contains("schema version 2"), "{error}");
@@ -175,7 +187,10 @@ fn a_deletion_is_told_for_a_week_and_lost_after() {
     let deleted = ledger.commit(&[delete]).unwrap();
     ledger.forget(0, now_ms() + 6 * DAY_MS).unwrap();
     let told = ledger.changes(created).unwrap();
-    assert_eq!((told.lost, told.keys), (false, vec![("a".to_owned(), None)]));
+    assert_eq!(
+        (told.lost, told.keys),
+        (false, vec![("a".to_owned(), None)])
+    );
     ledger.forget(0, now_ms() + 8 * DAY_MS).unwrap();
     assert!(ledger.changes(created).unwrap().lost);
     assert!(!ledger.changes(deleted).unwrap().lost);
@@ -191,7 +206,11 @@ fn a_commit_as_large_as_it_may_be_is_told_whole() {
         .collect();
     let begin = Instant::now();
     ledger.commit(&writes).unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begin.elapsed()
+    );
     assert_eq!(ledger.changes(0).unwrap().keys.len(), writes.len());
     create(&ledger, &["one-more"]);
     assert_eq!(ledger.changes(0).unwrap().keys.len(), writes.len() + 1);

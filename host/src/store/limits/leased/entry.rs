@@ -243,7 +243,10 @@ impl Entry {
     pub(super) fn wants(&self, now: Timestamp) -> bool {
         let quota = self.quota.as_ref().map(|quota| &quota.lease);
         let rates = self.rates.iter().map(|rate| &rate.lease);
-        quota.into_iter().chain(rates).any(|lease| lease.is_low(now))
+        quota
+            .into_iter()
+            .chain(rates)
+            .any(|lease| lease.is_low(now))
     }
 
     /// Whether there is something to tell or to give back.

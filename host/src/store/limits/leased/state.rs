@@ -78,7 +78,11 @@ impl LeaseStats {
     }
 
     pub(super) fn note_unavailable(&self, allowed: bool) {
-        let count = if allowed { &self.allowed } else { &self.refused };
+        let count = if allowed {
+            &self.allowed
+        } else {
+            &self.refused
+        };
         count.fetch_add(1, Relaxed);
     }
 

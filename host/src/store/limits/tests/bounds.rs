@@ -151,6 +151,28 @@ fn what_is_given_back_comes_back_everywhere() {
 }
 
 #[test]
+fn an_exchange_takes_from_the_shared_rates_once() {
+    let all = All::new(5, 5, 5, 5, 5);
+    let mut tickets = Tickets::default();
+    assert!(!tickets.has_shared());
+    // What took from the plan alone does not count.
+    let alone = Take {
+        route: None,
+        gateway: None,
+        ..all.asked("acme", 1)
+    };
+    tickets.keep(all.one.store.take(&alone).ticket);
+    assert!(!tickets.has_shared());
+    let number = tickets.keep(all.take(1).ticket);
+    assert!(tickets.has_shared());
+    // Once it is given back, the next who asks takes again.
+    all.one.store.give_back(tickets.redeem(number).unwrap());
+    assert!(!tickets.has_shared());
+    tickets.keep_shared();
+    assert!(tickets.has_shared());
+}
+
+#[test]
 fn shared_rates_are_for_all_keys_and_survive_a_reload() {
     let all = All::new(9, 9, 9, 3, 9);
     for key in ["acme", "other", "third"] {

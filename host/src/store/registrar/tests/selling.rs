@@ -84,7 +84,7 @@ fn a_plan_in_use_is_not_deleted_and_one_of_the_configuration_not_changed() {
     empty.rate = None;
     assert!(matches!(
         shop.registrar.create_plan(empty, NOW),
-        Err(RegistrarError::Invalid(_))
+        Err(RegistrarError::Senseless(_))
     ));
 }
 
@@ -229,11 +229,11 @@ fn usage_is_told_by_day_with_what_remained() {
     );
     assert!(matches!(
         ask(today..=today - 1, None),
-        Err(RegistrarError::Invalid(_))
+        Err(RegistrarError::Senseless(_))
     ));
     assert!(matches!(
         ask(0..=today, None),
-        Err(RegistrarError::Invalid(_))
+        Err(RegistrarError::Senseless(_))
     ));
     assert!(matches!(
         ask(today..=today, Some("nobody")),

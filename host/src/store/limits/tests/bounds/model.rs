@@ -233,4 +233,46 @@ proptest! {
             }
         }
     }
+
+    #[test]
+    fn the_wait_for_all_bounds_is_honest(
+        sizes in prop::array::uniform4(rates()), limit in 1..30_u64, steps in steps()
+    ) {
+        let [method_size, plan, route, gateway] = sizes;
+        let named = MethodRate { rate: real(method_size), ..method("GET", "/1", 1.0, 1) };
+        let one = One::new(Plan {
+            rate: Some(real(plan)),
+            methods: vec![named],
+            ..quota(limit, Period::Day, 0)
+        });
+        let route = one.store.shared_rate("route", real(route)).unwrap();
+        let gateway = one.store.shared_rate("gateway", real(gateway)).unwrap();
+        let least = sizes.iter().map(|(_, burst)| *burst).chain([limit]).min().unwrap();
+        let take = |cost, now_us| one.store.take(&Take {
+            plan: Some(&one.plan),
+            key: "acme",
+            method: Some(0),
+            route: Some(&route),
+            gateway: Some(&gateway),
+            cost,
+            now: at(now_us),
+        });
+        let mut now_us = 0;
+        for step in steps {
+            now_us += step.pause_us;
+            let decision = take(step.cost, now_us);
+            let wait_ms = decision.retry_after_ms;
+            prop_assert_eq!(decision.allowed, wait_ms == 0);
+            if decision.allowed {
+                continue;
+            }
+            if step.cost > least {
+                prop_assert_eq!(wait_ms, NEVER);
+                continue;
+            }
+            prop_assert!(!take(step.cost, now_us + (wait_ms - 1) * 1000).allowed);
+            now_us += wait_ms * 1000;
+            prop_assert!(take(step.cost, now_us).allowed, "after {wait_ms}");
+        }
+    }
 }
