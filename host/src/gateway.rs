@@ -192,7 +192,10 @@ fn own_copy(info: &RouteInfo) -> RouteInfo {
         variables: variables
             .map(|(name, value)| (name.clone(), Arc::from(&**value)))
             .collect(),
-        base: info.base.as_ref().and_then(|base| apis::base_path(&base.path)),
+        base: info
+            .base
+            .as_ref()
+            .and_then(|base| apis::base_path(&base.path)),
         params: info.params.clone(),
     }
 }

@@ -102,10 +102,15 @@ impl Run {
     /// is left in the exchange. What is left of the request's body stays where it is.
     async fn carry(&mut self, body: &mut Body) -> Result<Body, RequestError> {
         let generation = Rc::clone(&self.generation);
-        let place = match self.held.with(|exchange| find::route(&generation, exchange)) {
+        let place = match self
+            .held
+            .with(|exchange| find::route(&generation, exchange))
+        {
             Ok(place) => place,
             Err(error) => {
-                let words = self.held.with(|exchange| find::words(&generation, exchange));
+                let words = self
+                    .held
+                    .with(|exchange| find::words(&generation, exchange));
                 return Ok(self.refuse(&error, words.unwrap_or(&Words::default())));
             }
         };
@@ -167,7 +172,10 @@ impl Run {
                 Ok(Body::full(fixed.body.clone()))
             }
             RouteEnd::Redirect(redirect) => self.held.with(|exchange| {
-                let base = exchange.route.as_ref().and_then(|route| route.base.as_ref());
+                let base = exchange
+                    .route
+                    .as_ref()
+                    .and_then(|route| route.base.as_ref());
                 let target = &exchange.request.target;
                 exchange.response = Some(answer::redirection(redirect, base, target)?);
                 Ok(Body::Empty)

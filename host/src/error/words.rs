@@ -143,7 +143,9 @@ impl Override {
             };
             if self.escapes {
                 let quoted = serde_json::Value::from(value).to_string();
-                let inside = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+                let inside = quoted
+                    .strip_prefix('"')
+                    .and_then(|rest| rest.strip_suffix('"'));
                 body.push_str(inside.unwrap_or_default());
             } else {
                 body.push_str(value);
@@ -300,7 +302,9 @@ mod tests {
         assert_eq!(body, "throttled too \\\"many\\\"");
         assert_eq!(headers["content-type"], "application/json");
         other.escapes = false;
-        other.headers.insert("content-type", HeaderValue::from_static("text/plain"));
+        other
+            .headers
+            .insert("content-type", HeaderValue::from_static("text/plain"));
         let (_, headers, body) = answer(&problem(&other), fault(429, "throttled"));
         assert_eq!(body, "throttled too \"many\"");
         assert_eq!(headers["content-type"], "text/plain");
@@ -324,6 +328,9 @@ mod tests {
     fn an_empty_body_has_no_type() {
         let words = aws(vec![override_of("throttled", Some(&[]))]);
         let (_, headers, body) = answer(&words, fault(429, "throttled"));
-        assert_eq!((body.as_str(), headers.contains_key("content-type")), ("", false));
+        assert_eq!(
+            (body.as_str(), headers.contains_key("content-type")),
+            ("", false)
+        );
     }
 }

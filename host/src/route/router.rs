@@ -247,7 +247,8 @@ fn read(
             help: complaint.help,
         });
     };
-    let pattern = pattern::parse_below(spec.base, spec.path).map_err(|complaint| fault(Part::Path, complaint));
+    let pattern = pattern::parse_below(spec.base, spec.path)
+        .map_err(|complaint| fault(Part::Path, complaint));
     if let Err(complaint) = check_methods(spec.methods) {
         fault(Part::Methods, complaint);
     }
