@@ -36,6 +36,10 @@ slow:
 examples:
     .ci/run examples
 
+# The admin API against its own description.
+contract:
+    .ci/run contract
+
 # The load script, once and shortly: does it run.
 load:
     .ci/run load

@@ -1,9 +1,16 @@
-//! The operator's listener: numbers, liveness, readiness.
+//! The operator's listener: numbers, liveness, readiness, and the admin API.
 //!
-//! Its own thread and runtime: whatever is asked here, no worker is asked. On loopback only; the
-//! admin API for keys and plans will live beside these routes.
+//! Its own thread and runtime: whatever is asked here, no worker is asked. What is around every
+//! request is in [`envelope`], who may ask what in [`access`], the API for keys and plans in
+//! [`api`], connections and TLS in [`serve`].
 
+mod access;
+mod api;
+pub mod date;
+mod envelope;
 mod metrics;
+mod problem;
+mod serve;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -13,11 +20,18 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use crate::config;
 use crate::gateway::{Foundation, Gateway};
+use crate::store::registrar::Registrar;
 use crate::worker::Common;
+use access::{Access, Role, Token};
+use envelope::Gate;
+use problem::Problem;
+use serve::Tls;
 
 /// What the operator's side knows of the running process.
 #[derive(Debug)]
@@ -34,6 +48,8 @@ pub struct Running {
     pub reloads: Reloads,
     /// Lines of the access log that were dropped.
     pub log_dropped: Arc<AtomicU64>,
+    /// Sells keys and plans, where there is a store.
+    pub registrar: Option<Arc<Registrar>>,
 }
 
 /// How reloads went.
@@ -58,6 +74,9 @@ pub enum AdminError {
         /// Why not.
         cause: std::io::Error,
     },
+    /// The certificate or its key.
+    #[error("`[admin] tls`: {0}")]
+    Tls(#[from] serve::TlsError),
     /// The thread or its runtime.
     #[error("cannot start the admin listener's thread: {0}")]
     Thread(std::io::Error),
@@ -68,24 +87,46 @@ pub enum AdminError {
 pub struct Admin {
     socket: TcpListener,
     address: SocketAddr,
+    tls: Option<Tls>,
+    tokens: Vec<Token>,
+    max_body: usize,
 }
 
 impl Admin {
-    /// Bind it.
+    /// Bind it, as `[admin]` says. Its tokens are secrets of the configuration by name: a reload
+    /// puts new values in force.
     ///
     /// # Errors
     ///
-    /// The address is in use or not one of this machine.
-    pub fn bind(address: SocketAddr) -> Result<Self, AdminError> {
+    /// The address is in use or not one of this machine, or the certificate cannot be used.
+    pub fn bind(settings: &config::Admin, secrets: &[config::Secret]) -> Result<Self, AdminError> {
+        let address = settings.address;
+        let tls = settings.tls.as_ref();
+        let tls = tls.map(|tls| Tls::read(&tls.certificate, &tls.key));
+        let tls = tls.transpose()?;
         let socket = TcpListener::bind(address);
         let socket = socket.map_err(|cause| AdminError::Bind { address, cause })?;
         let bound = socket.local_addr();
         let bound = bound.map_err(|cause| AdminError::Bind { address, cause })?;
         let blocking = socket.set_nonblocking(true);
         blocking.map_err(|cause| AdminError::Bind { address, cause })?;
+        let tokens = settings.tokens.iter().filter_map(|token| {
+            let secret = secrets.get(token.secret)?;
+            Some(Token {
+                name: token.name.clone(),
+                role: match token.role {
+                    config::Role::Read => Role::Read,
+                    config::Role::Write => Role::Write,
+                },
+                secret: secret.name.clone(),
+            })
+        });
         Ok(Self {
             socket,
             address: bound,
+            tls,
+            tokens: tokens.collect(),
+            max_body: usize::try_from(settings.max_body).unwrap_or(usize::MAX),
         })
     }
 
@@ -103,24 +144,17 @@ impl Admin {
     pub fn start(self, running: Arc<Running>) -> Result<(), AdminError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
+            .max_blocking_threads(MOST_THREADS)
             .build()
             .map_err(AdminError::Thread)?;
-        let routes = Router::new()
-            .route("/metrics", get(metrics))
-            .route("/livez", get(livez))
-            .route("/readyz", get(readyz))
-            .with_state(running);
-        let socket = self.socket;
+        let local = self.address.ip().is_loopback();
+        let routes = routes(running, self.tokens, self.max_body, local);
+        let (socket, tls) = (self.socket, self.tls);
         let serve = move || {
-            runtime.block_on(async move {
-                let served = match tokio::net::TcpListener::from_std(socket) {
-                    Ok(socket) => axum::serve(socket, routes).await,
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = served {
-                    tracing::error!("the admin listener ended: {error}");
-                }
-            });
+            let served = runtime.block_on(serve::serve(socket, tls, routes));
+            if let Err(error) = served {
+                tracing::error!("the admin listener ended: {error}");
+            }
         };
         let thread = std::thread::Builder::new().name("windlass-admin".into());
         thread.spawn(serve).map_err(AdminError::Thread)?;
@@ -128,15 +162,43 @@ impl Admin {
     }
 }
 
+/// Threads for what blocks: more than may be asked at once.
+const MOST_THREADS: usize = 16;
+
+fn routes(running: Arc<Running>, tokens: Vec<Token>, max_body: usize, local: bool) -> Router {
+    let gate = Arc::new(Gate {
+        running: Arc::clone(&running),
+        access: Access::new(tokens),
+    });
+    let numbers = Router::new()
+        .route("/metrics", get(metrics))
+        .with_state(Arc::clone(&running));
+    let api = api::routes(Arc::clone(&running), max_body);
+    let guarded =
+        |routes: Router| routes.layer(from_fn_with_state(Arc::clone(&gate), envelope::guard));
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .with_state(running)
+        .merge(if local { numbers } else { guarded(numbers) })
+        .merge(guarded(api))
+        .fallback(async || Problem::no_such_path())
+        .layer(from_fn(envelope::envelope))
+}
+
 /// The process lives.
 async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// The process takes requests.
+/// The process takes requests, and knows which keys are revoked.
 async fn readyz(State(running): State<Arc<Running>>) -> Response {
     if running.draining.load(Ordering::Relaxed) {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
+    }
+    let registrar = running.registrar.as_ref();
+    if registrar.is_some_and(|registrar| !registrar.state().fresh) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stale keys\n").into_response();
     }
     "ok\n".into_response()
 }

@@ -1,14 +1,19 @@
 //! The command line: what an operator types, and what the process answers with.
 //!
 //! Exit codes: 0 done, 1 it could not be done (an address in use, no thread), 2 the configuration
-//! or the command line has errors.
+//! or the command line has errors. Those of commands that talk to a running gateway are in
+//! [`remote`].
 
 mod check;
 mod demo;
 mod key;
+mod keys;
+mod plans;
+mod remote;
 mod run;
 mod signals;
 mod terminal;
+mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,9 +40,15 @@ enum Command {
     Check(ConfigFile),
     /// Run a gateway with three small endpoints, and print curl lines to try.
     Demo(demo::Demo),
-    /// Make API keys.
+    /// Make API keys for the configuration.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Issue and manage the API keys of a running gateway.
+    Keys(keys::Keys),
+    /// Manage the usage plans of a running gateway.
+    Plans(plans::Plans),
+    /// See what keys used of their plans, and extend it.
+    Usage(usage::Usage),
 }
 
 /// Which file.
@@ -56,5 +67,8 @@ pub fn main() -> ExitCode {
         Command::Check(file) => check::check(&file.config),
         Command::Demo(demo) => demo::demo(&demo),
         Command::Key(command) => key::run(&command),
+        Command::Keys(command) => keys::run(&command),
+        Command::Plans(command) => plans::run(&command),
+        Command::Usage(command) => usage::run(&command),
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
-use crate::store::limits::{Standings, Tickets};
+use crate::store::limits::{SharedRate, Standings, Tickets};
 
 mod attributes;
 mod held;
@@ -98,12 +98,33 @@ pub struct RouteInfo {
     pub api: Option<Arc<str>>,
     /// `api.stage`.
     pub stage: Option<Arc<str>>,
+    /// Its pattern, as it is written: what a plan's methods are named by.
+    pub pattern: Arc<str>,
     /// `api.variable.<name>`: the stage variables, by name.
     pub variables: Box<[(Box<str>, Arc<str>)]>,
     /// What stands before the paths of its API.
     pub base: Option<BasePath>,
     /// The names of the path parameters, in the order of the pattern.
     pub params: Box<[Box<str>]>,
+    /// The rates that its requests share.
+    pub rates: Rates,
+}
+
+/// The rates that all requests of a route share, whoever they come from.
+#[derive(Debug, Clone, Default)]
+pub struct Rates {
+    /// The route's own.
+    pub route: Option<SharedRate>,
+    /// The gateway's.
+    pub gateway: Option<SharedRate>,
+}
+
+impl Rates {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.route.is_none() && self.gateway.is_none()
+    }
 }
 
 /// What stands before the paths of an API: `/shop/v1`.

@@ -10,10 +10,13 @@
 
 mod apis;
 mod chains;
+mod durable;
 mod filters;
 mod fixed;
 mod keys;
+mod rates;
 mod upstreams;
+mod works;
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
@@ -27,12 +30,19 @@ pub use apis::Bases;
 
 use fixed::Fixed;
 
+use durable::{Durable, Selling};
+
 use crate::chain::Chain;
 use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd};
-use crate::context::RouteInfo;
-use crate::error::Words;
+use crate::context::{Exchange, RouteInfo};
+use crate::error::{RequestError, Words};
 use crate::route::Router;
-use crate::store::limits::{Clock, LimitStore, LocalLimits};
+use crate::store::keeper::{Keeper, KeeperError};
+use crate::store::keys::LiveKeys;
+use crate::store::keys::Rejects;
+use crate::store::ledger::LedgerError;
+use crate::store::limits::{Clock, LeaseState, LeasedLimits, LimitStore, LivePlans};
+use crate::store::registrar::Registrar;
 use crate::upstream::{Plan, Upstream};
 use crate::wasm::cache::CompileCache;
 use crate::wasm::engine::{EngineError, EngineLimits, FilterEngine};
@@ -105,10 +115,22 @@ pub struct Generation {
 }
 
 impl Generation {
+    /// Take from the rates that the requests of this route share, for one that no filter charged.
+    ///
+    /// # Errors
+    ///
+    /// One of them gives no more now.
+    pub fn take_rates(&self, route: &Route, exchange: &mut Exchange) -> Result<(), RequestError> {
+        rates::take(&self.gateway.services, &route.info, exchange)
+    }
+
     /// The view of the worker with this index.
     #[must_use]
     pub fn new(gateway: Arc<Gateway>, worker: usize) -> Rc<Self> {
-        let services = Arc::new(Services::clone(&gateway.services));
+        let services = Arc::new(Services {
+            worker,
+            ..Services::clone(&gateway.services)
+        });
         let mut seats = Seats::new(worker);
         let routes = gateway.routes.iter();
         let infos = routes.clone().map(|route| Arc::new(own_copy(&route.info)));
@@ -189,6 +211,7 @@ fn own_copy(info: &RouteInfo) -> RouteInfo {
         name: Arc::from(&*info.name),
         api: copy(&info.api),
         stage: copy(&info.stage),
+        pattern: Arc::from(&*info.pattern),
         variables: variables
             .map(|(name, value)| (name.clone(), Arc::from(&**value)))
             .collect(),
@@ -197,6 +220,7 @@ fn own_copy(info: &RouteInfo) -> RouteInfo {
             .as_ref()
             .and_then(|base| apis::base_path(&base.path)),
         params: info.params.clone(),
+        rates: info.rates.clone(),
     }
 }
 
@@ -204,6 +228,10 @@ fn own_copy(info: &RouteInfo) -> RouteInfo {
 pub struct Foundation {
     registry: FilterRegistry,
     limits: Arc<dyn LimitStore>,
+    leased: Option<Arc<LeasedLimits>>,
+    keeper: Option<Arc<Keeper>>,
+    selling: Option<Selling>,
+    rejects: Arc<[Rejects]>,
     clock: Clock,
     made: AtomicU64,
     alive: Arc<AtomicU64>,
@@ -227,6 +255,20 @@ pub enum FoundationError {
     /// A thread does not start.
     #[error("cannot start a thread")]
     Thread(#[from] std::io::Error),
+    /// The store of keys and plans cannot be used.
+    #[error("`[store]`: {0}")]
+    Store(#[from] LedgerError),
+    /// The store's password cannot be read.
+    #[error("`[store] password`: secret `{secret}`: {cause}")]
+    Password {
+        /// The secret's name.
+        secret: Arc<str>,
+        /// Why not.
+        cause: String,
+    },
+    /// What keeps keys fresh does not start.
+    #[error("`[store]`: {0}")]
+    Keeper(#[from] KeeperError),
 }
 
 impl Foundation {
@@ -234,8 +276,28 @@ impl Foundation {
     ///
     /// # Errors
     ///
-    /// The system gives no address space or no thread.
+    /// The system gives no address space or no thread, or the store cannot be opened.
     pub fn new(config: &Config, workers: NonZeroUsize) -> Result<Self, FoundationError> {
+        let clock = Clock::start();
+        let durable = durable::open(config, clock)?;
+        Self::lay(config, workers, clock, durable)
+    }
+
+    /// The same without its store, which a gateway that runs may have: for `windlass check`.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no address space or no thread.
+    pub fn without_store(config: &Config, workers: NonZeroUsize) -> Result<Self, FoundationError> {
+        Self::lay(config, workers, Clock::start(), Durable::none())
+    }
+
+    fn lay(
+        config: &Config,
+        workers: NonZeroUsize,
+        clock: Clock,
+        durable: Durable,
+    ) -> Result<Self, FoundationError> {
         let instances = config.wasm.max_instances.get();
         let engine = FilterEngine::start(EngineLimits {
             max_instances: instances,
@@ -252,18 +314,91 @@ impl Foundation {
         };
         Ok(Self {
             registry: FilterRegistry::new(engine, cache, workers.get(), instances)?,
-            limits: Arc::new(LocalLimits::default()),
-            clock: Clock::start(),
+            rejects: (0..workers.get()).map(|_| Rejects::default()).collect(),
+            selling: Selling::of(&durable, clock),
+            limits: durable.limits,
+            leased: durable.leased,
+            keeper: durable.keeper,
+            clock,
             made: AtomicU64::new(0),
             alive: Arc::default(),
             fixed: Fixed::of(config),
         })
     }
 
+    /// How many keys each worker did not accept, for metrics.
+    #[must_use]
+    pub fn rejects(&self) -> &[Rejects] {
+        &self.rejects
+    }
+
     /// The filter registry, for metrics.
     #[must_use]
     pub fn registry(&self) -> &FilterRegistry {
         &self.registry
+    }
+
+    /// What keeps keys, plans and usage, where there is a `[store]`.
+    #[must_use]
+    pub fn keeper(&self) -> Option<&Arc<Keeper>> {
+        self.keeper.as_ref()
+    }
+
+    /// How the shared counters stand, where several gateways share them.
+    #[must_use]
+    pub fn leases(&self) -> Option<LeaseState> {
+        self.leased.as_ref().map(|leased| leased.state())
+    }
+
+    /// Sells keys and plans, where there is a `[store]`.
+    #[must_use]
+    pub fn registrar(&self) -> Option<&Arc<Registrar>> {
+        self.selling.as_ref().map(|selling| &selling.registrar)
+    }
+
+    /// What this configuration defines cannot be sold otherwise from now on.
+    pub fn put_in_use(&self, gateway: &Gateway) {
+        if let Some(selling) = &self.selling {
+            selling.put_in_use(gateway);
+        }
+    }
+
+    fn live_keys(&self) -> Option<LiveKeys> {
+        self.keeper.as_ref().map(|keeper| keeper.live_keys())
+    }
+
+    fn live_plans(&self) -> Arc<LivePlans> {
+        let keeper = self.keeper.as_ref();
+        keeper.map_or_else(Arc::default, |keeper| Arc::clone(keeper.plans()))
+    }
+
+    /// When a plan of this name was first met. Milliseconds since 1970.
+    fn plan_since(&self, name: &str) -> Result<u64, LedgerError> {
+        let now_ms = self.clock.now().wall_ms;
+        match &self.keeper {
+            None => Ok(now_ms),
+            Some(keeper) => keeper.ledger().plan_since(name, now_ms),
+        }
+    }
+
+    /// Give the counters what was used before the start: once, when the first configuration's plans
+    /// are known and no request has come.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub fn restore(&self) -> Result<(), FoundationError> {
+        match &self.keeper {
+            None => Ok(()),
+            Some(keeper) => Ok(keeper.restore()?),
+        }
+    }
+
+    /// Write what was used, and end the threads that look after the store.
+    pub fn close(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.stop();
+        }
     }
 
     /// How many configurations are in memory: one, and during a reload those that requests still
@@ -301,6 +436,7 @@ impl Foundation {
         let filters = filters::load(&config, &self.registry, problems);
         let chains = chains::build(&config, &filters, problems);
         let router = chains::router(&config, problems);
+        let rates = rates::enroll(&config, &*self.limits, problems);
         apis::check(&config, problems);
         let upstreams = upstreams::plans(&config, problems);
         if problems.is_fatal() {
@@ -309,8 +445,8 @@ impl Foundation {
         let (services, router) = (services?, router?);
         let words = apis::words(&config);
         let bases = Bases::new(&config, &words);
-        let routes = config.routes.into_iter().zip(chains).enumerate();
-        let routes = routes.map(|(place, (route, filters))| {
+        let routes = config.routes.into_iter().zip(chains).zip(rates).enumerate();
+        let routes = routes.map(|(place, ((route, filters), rates))| {
             let api = route.api.and_then(|place| config.apis.get(place));
             let words = route.api.and_then(|place| words.get(place));
             let base = api.and_then(|api| api.base_path.as_deref());
@@ -319,9 +455,11 @@ impl Foundation {
                     name: route.name,
                     api: api.map(|api| api.name.clone()),
                     stage: api.map(|api| api.stage.clone()),
+                    pattern: Arc::from(&*route.path),
                     variables: api.map(apis::variables).unwrap_or_default(),
                     base: base.and_then(apis::base_path),
                     params: router.names(place).into(),
+                    rates,
                 },
                 filters,
                 words: words.cloned().unwrap_or_default(),

@@ -154,13 +154,18 @@ impl Run {
         Ok(passage.response(body, made).await)
     }
 
-    /// Where the route ends: an upstream, or an answer of its own.
+    /// Where the route ends: an upstream, or an answer of its own. The rates that its requests share
+    /// are asked before, where no filter did.
     async fn end(
         &self,
         route: &Route,
         keep_head: bool,
         body: &mut Body,
     ) -> Result<Body, RequestError> {
+        if !route.info.rates.is_empty() {
+            self.held
+                .with(|exchange| self.generation.take_rates(route, exchange))?;
+        }
         match &route.end {
             RouteEnd::Upstream(place) => self.send(route, *place, keep_head, body).await,
             RouteEnd::Respond(fixed) => {

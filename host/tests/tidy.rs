@@ -24,7 +24,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cli",
         &["admin", "config", "gateway", "observe", "server", "store"],
     ),
-    ("admin", &["gateway", "observe", "wasm", "worker"]),
+    // Of `config` its own section; of `store` the registrar, who sells keys and plans.
+    (
+        "admin",
+        &["config", "gateway", "observe", "store", "wasm", "worker"],
+    ),
     // Builds all that one configuration says.
     (
         "gateway",
@@ -63,7 +67,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("watch", &["config", "worker"]),
     // One type for every source of a body, so that frames are not boxed.
     ("body", &["error", "server", "upstream"]),
-    // Of `store` the tickets, which an exchange gives back when it ends.
+    // Of `store` the tickets, which an exchange gives back when it ends, and the rates of its route.
     ("context", &["store"]),
     ("error", &["context"]),
     ("observe", &["context", "error"]),

@@ -18,19 +18,26 @@
 
 mod access_log;
 mod admin;
+mod admin_auth;
+mod admin_keys;
+mod admin_plans;
 mod api_key;
 mod balance;
 mod bodies;
+mod cli_keys;
 mod client_limits;
 mod commands;
 mod config;
 mod demo;
 mod drain;
+mod durability;
 mod forwarding;
 mod framing;
 mod large;
+mod operator;
 mod order;
 mod path_rule;
+mod rates;
 mod readme;
 mod reload;
 mod response_phases;

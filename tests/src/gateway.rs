@@ -110,6 +110,7 @@ impl Builder {
             pid: Pid::from_child(&child),
             child: Arc::new(Watched::new(None)),
             folder: self.folder,
+            environment: self.environment,
             log,
             output,
             address: SocketAddr::from(([0; 4], 0)),
@@ -174,6 +175,16 @@ impl Finished {
     pub fn of(arguments: &[&str], input: Option<&str>) -> Self {
         finish(&mut command(arguments), input)
     }
+
+    /// Run a command that is made already, with a text for its standard input.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be run.
+    #[must_use]
+    pub fn of_command(command: &mut Command, input: &str) -> Self {
+        finish(command, Some(input))
+    }
 }
 
 /// Reap the process when it ends.
@@ -198,6 +209,7 @@ pub struct Gateway {
     pid: Pid,
     child: Arc<Watched<Option<ExitStatus>>>,
     folder: TempDir,
+    environment: Vec<(String, String)>,
     log: Lines,
     output: Lines,
     address: SocketAddr,
@@ -357,6 +369,38 @@ impl Gateway {
     pub fn wait_for_end(&self) -> ExitStatus {
         let ended = self.child.find(DEADLINE, |ended| *ended);
         ended.unwrap_or_else(|| panic!("the gateway does not end:\n{}", self.log.text()))
+    }
+
+    /// End it at once, whatever it does (SIGKILL); gives what starts another one in the same
+    /// folder.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    #[must_use]
+    pub fn kill(mut self) -> Builder {
+        self.signal(Signal::KILL);
+        let _ = self.wait_for_end();
+        self.leave()
+    }
+
+    /// End it gently (SIGTERM); gives what starts another one in the same folder.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    #[must_use]
+    pub fn end(mut self) -> Builder {
+        let _ = self.terminate();
+        self.leave()
+    }
+
+    fn leave(&mut self) -> Builder {
+        let other = TempDir::new().expect("a folder");
+        Builder {
+            folder: std::mem::replace(&mut self.folder, other),
+            environment: std::mem::take(&mut self.environment),
+        }
     }
 
     /// Its memory now: what is resident. Bytes.

@@ -39,6 +39,7 @@ pub mod http;
 mod lines;
 mod load;
 mod metrics;
+mod redis;
 mod upstream;
 pub mod wait;
 
@@ -47,6 +48,7 @@ pub use gateway::{Builder, Finished, Gateway, command};
 pub use lines::Lines;
 pub use load::{Load, Report};
 pub use metrics::Metrics;
+pub use redis::RedisServer;
 pub use upstream::{ClosedPort, FullPort, Received, Reply, Then, Upstream, write_zeros};
 
 /// The hex digits of a SHA-256.

@@ -53,6 +53,15 @@ impl<T> Watched<T> {
     }
 }
 
+/// Wait for a moment: for tests of what the clock itself promises, and of nothing else.
+pub fn moment(at: Instant) {
+    while let Some(left) = at.checked_duration_since(Instant::now())
+        && !left.is_zero()
+    {
+        std::thread::park_timeout(left);
+    }
+}
+
 /// Between two questions: who waits leaves the processor to those who work.
 const BETWEEN: Duration = Duration::from_millis(1);
 

@@ -1,10 +1,13 @@
 //! What `/metrics` shows: workers, filters, upstreams, configurations.
 
+mod store;
+
 use std::sync::atomic::AtomicU64;
 
 use super::Running;
 use crate::gateway::Gateway;
 use crate::observe::metrics::{Family, Kind, float, of_workers, read};
+use crate::store::keys::KeyReject;
 use crate::wasm::filter::{Filter, FilterFigures};
 use crate::wasm::series::{BUCKETS, Sample, SeriesKind, SeriesSpec};
 
@@ -14,6 +17,8 @@ pub fn families(running: &Running) -> Vec<Family> {
     let mut families = of_workers(workers);
     let gateway = running.gateway.load();
     families.extend(of_process(running, &gateway));
+    families.push(of_rejects(running));
+    families.extend(store::families(running));
     families.extend(of_filters(&gateway));
     families.push(of_endpoints(&gateway));
     for filter in &gateway.filters {
@@ -77,6 +82,24 @@ fn of_process(running: &Running, gateway: &Gateway) -> Vec<Family> {
             float(budget.limit()),
         ),
     ]
+}
+
+/// Keys that were not accepted: to the client all reasons are one, to the operator not.
+fn of_rejects(running: &Running) -> Family {
+    let reasons = [
+        (KeyReject::Unknown, "unknown"),
+        (KeyReject::Disabled, "disabled"),
+        (KeyReject::Expired, "expired"),
+        (KeyReject::Unavailable, "unavailable"),
+    ];
+    let help = "Keys that were presented and not accepted, by the reason";
+    let mut family = Family::new(Kind::Counter, "key_rejects", help);
+    for (why, word) in reasons {
+        let workers = running.foundation.rejects().iter();
+        let sum: u64 = workers.map(|rejects| rejects.value(why)).sum();
+        family.push(&[("why", word)], float(sum));
+    }
+    family
 }
 
 /// Picks one figure.

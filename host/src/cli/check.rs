@@ -18,7 +18,7 @@ pub fn check(path: &Path) -> ExitCode {
         }
     };
     let workers = super::run::workers(&config);
-    let foundation = match Foundation::new(&config, workers) {
+    let foundation = match Foundation::without_store(&config, workers) {
         Ok(foundation) => foundation,
         Err(error) => {
             eprintln!("windlass: {error}");

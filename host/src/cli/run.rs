@@ -69,7 +69,9 @@ pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
     let foundation = Foundation::new(&config, count).map_err(|error| failed(&error))?;
     let bound = server::bind(&config.listeners, count).map_err(|error| failed(&error))?;
     let admin = config.admin.as_ref();
-    let admin = admin.map(|admin| Admin::bind(admin.address)).transpose();
+    let admin = admin
+        .map(|admin| Admin::bind(admin, &config.secrets))
+        .transpose();
     let admin = admin.map_err(|error| failed(&error))?;
     let access = open_log(&config.log.access).map_err(|error| failed(&error))?;
     let mut problems = config.warnings.clone();
@@ -78,12 +80,15 @@ pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
         eprint!("{problems}");
     }
     let gateway = gateway.ok_or(ExitCode::from(BAD_CONFIG))?;
+    foundation.restore().map_err(|error| failed(&error))?;
+    foundation.put_in_use(&gateway);
     // Before anybody is told that the gateway takes requests, and may then end it.
     let signals = Signals::listen().map_err(|error| failed(&error))?;
     let workers = bound
         .start(&gateway, access.as_ref())
         .map_err(|error| failed(&error))?;
     let running = Arc::new(Running {
+        registrar: foundation.registrar().cloned(),
         foundation: Arc::new(foundation),
         workers: workers.commons().to_vec(),
         draining: AtomicBool::new(false),
@@ -156,6 +161,7 @@ impl Started {
         match built.await {
             Ok(Some(gateway)) => {
                 self.workers.put_in_use(&gateway).await;
+                self.running.foundation.put_in_use(&gateway);
                 let number = gateway.number;
                 self.running.gateway.store(gateway);
                 reloads.done.fetch_add(1, Ordering::Relaxed);
@@ -180,6 +186,7 @@ impl Started {
             "draining: new connections are refused, running requests are answered"
         );
         let drained = self.workers.drain(limit);
+        self.running.foundation.close();
         drop(self.access);
         tracing::info!(finished = drained.finished, cut = drained.cut, "ended");
         ExitCode::SUCCESS

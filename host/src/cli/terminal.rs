@@ -6,7 +6,8 @@ use tracing_subscriber::fmt::time::SystemTime;
 use crate::config::{Log, LogLevel};
 
 /// Write the gateway's own lines to standard error from now on, as important as `[log] level`
-/// says; the variable `WINDLASS_LOG` overrides it (`debug`, or `windlass::chain=trace,info`).
+/// says; the variable `WINDLASS_LOG` overrides it (`debug`, or `windlass::chain=trace,info`). Lines
+/// of the audit log are written whatever the level is.
 pub fn log(settings: &Log) {
     let level = match settings.level {
         LogLevel::Trace => "trace",
@@ -15,6 +16,7 @@ pub fn log(settings: &Log) {
         LogLevel::Warn => "warn",
         LogLevel::Error => "error",
     };
+    let level = format!("{level},windlass::audit=info");
     let filter = EnvFilter::try_from_env("WINDLASS_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

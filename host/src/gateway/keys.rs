@@ -1,11 +1,12 @@
 //! Secrets, keys and plans of a configuration.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Foundation;
 use crate::config::{self, Config, Problems};
-use crate::store::keys::{ApiKey, DuplicateKey, KeyDigest, StaticKeys};
-use crate::store::limits::{Period, Plan, Plans, Quota, Rate};
+use crate::store::keys::{DuplicateKey, KeyDigest, KeyIndex, Keys, ListedKey, Profile, listed};
+use crate::store::limits::{MethodRate, Period, Plan, PlanBook, Plans, Quota, Rate};
 use crate::store::secrets::{SecretSource, Secrets};
 use crate::wasm::Services;
 
@@ -19,22 +20,30 @@ pub fn services(
     let keys = keys(config, problems);
     let plans = plans(config, foundation, problems);
     Some(Services {
-        keys: Arc::new(keys?),
-        plans: Arc::new(plans?),
+        keys: Keys {
+            fixed: Arc::new(keys?),
+            live: foundation.live_keys(),
+        },
+        rejects: Arc::clone(&foundation.rejects),
+        worker: 0,
+        plans: PlanBook::new(plans?, foundation.live_plans()),
         limits: foundation.limits.clone(),
         clock: foundation.clock,
         secrets: Arc::new(secrets?),
     })
 }
 
+/// Where a secret is read from.
+pub(super) fn source(secret: &config::Secret) -> SecretSource {
+    match &secret.from {
+        config::SecretSource::Environment(name) => SecretSource::Environment(name.clone()),
+        config::SecretSource::File(path) => SecretSource::File(path.clone()),
+    }
+}
+
 fn secrets(config: &Config, problems: &mut Problems) -> Option<Secrets> {
-    let sources = config.secrets.iter().map(|secret| {
-        let source = match &secret.from {
-            config::SecretSource::Environment(name) => SecretSource::Environment(name.clone()),
-            config::SecretSource::File(path) => SecretSource::File(path.clone()),
-        };
-        (secret.name.clone(), source)
-    });
+    let sources = config.secrets.iter();
+    let sources = sources.map(|secret| (secret.name.clone(), source(secret)));
     match Secrets::read(sources) {
         Ok(secrets) => Some(secrets),
         Err(errors) => {
@@ -50,24 +59,26 @@ fn secrets(config: &Config, problems: &mut Problems) -> Option<Secrets> {
     }
 }
 
-fn keys(config: &Config, problems: &mut Problems) -> Option<StaticKeys> {
+fn keys(config: &Config, problems: &mut Problems) -> Option<KeyIndex> {
     let keys = config.keys.iter().map(|key| {
         let plans = key.plans.iter();
         let plans = plans.filter_map(|place| config.plans.get(*place));
         let attributes = key.attributes.iter();
-        let api_key = ApiKey {
+        ListedKey {
             id: key.id.clone(),
             consumer: key.consumer.clone(),
-            plans: plans.map(|plan| plan.name.clone()).collect(),
-            attributes: attributes
-                .map(|(name, value)| (Arc::from(&**name), Arc::from(&**value)))
-                .collect(),
+            digest: KeyDigest::from_bytes(key.digest),
+            profile: Profile {
+                plans: plans.map(|plan| plan.name.clone()).collect(),
+                attributes: attributes
+                    .map(|(name, value)| (Box::from(&**name), Box::from(&**value)))
+                    .collect(),
+            },
             enabled: key.enabled,
-            expires: key.expires,
-        };
-        (KeyDigest::from_bytes(key.digest), api_key)
+            expires_ms: key.expires.map(since_1970),
+        }
     });
-    match StaticKeys::new(keys) {
+    match listed(keys) {
         Ok(keys) => Some(keys),
         Err(duplicates) => {
             for duplicate in duplicates {
@@ -76,6 +87,12 @@ fn keys(config: &Config, problems: &mut Problems) -> Option<StaticKeys> {
             None
         }
     }
+}
+
+/// Milliseconds.
+fn since_1970(moment: SystemTime) -> u64 {
+    let time = moment.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The later of the two.
@@ -89,12 +106,41 @@ fn key_span(config: &Config, duplicate: &DuplicateKey) -> config::Span {
 }
 
 fn plans(config: &Config, foundation: &Foundation, problems: &mut Problems) -> Option<Plans> {
-    let plans = config.plans.iter().map(|plan| Plan {
+    let mut since = Vec::new();
+    for plan in &config.plans {
+        match foundation.plan_since(&plan.name) {
+            Ok(since_ms) => since.push(since_ms),
+            Err(error) => {
+                problems.error(plan.span, format!("plan `{}`: {error}", plan.name));
+                return None;
+            }
+        }
+    }
+    let plans = config
+        .plans
+        .iter()
+        .map(|plan| defined(config, plan))
+        .zip(since);
+    match Plans::enroll(&*foundation.limits, plans) {
+        Ok(plans) => Some(plans),
+        Err(errors) => {
+            for error in errors {
+                let plan = config.plans.iter().find(|plan| *plan.name == *error.plan());
+                let span = plan.map_or_else(config::Span::default, |plan| plan.span);
+                problems.error(span, error.to_string());
+            }
+            None
+        }
+    }
+}
+
+/// The plan as the store of counters takes it.
+fn defined(config: &Config, plan: &config::Plan) -> Plan {
+    let apis = plan.apis.iter();
+    let apis = apis.filter_map(|place| config.apis.get(*place));
+    Plan {
         name: plan.name.clone(),
-        rate: plan.rate.map(|rate| Rate {
-            per_second: rate.per_second,
-            burst: rate.burst,
-        }),
+        rate: plan.rate.map(rate),
         quota: plan.quota.map(|quota| Quota {
             limit: quota.limit,
             period: match quota.period {
@@ -104,17 +150,23 @@ fn plans(config: &Config, foundation: &Foundation, problems: &mut Problems) -> O
             },
             offset: quota.offset,
         }),
-        methods: Vec::new(),
-        apis: Vec::new(),
-    });
-    let now = foundation.clock.now();
-    match Plans::enroll(&*foundation.limits, plans, now) {
-        Ok(plans) => Some(plans),
-        Err(errors) => {
-            for error in errors {
-                problems.error(config::Span::default(), error.to_string());
-            }
-            None
-        }
+        methods: plan.methods.iter().map(method).collect(),
+        apis: apis.map(|api| api.name.clone()).collect(),
+    }
+}
+
+fn method(method: &config::PlanMethod) -> MethodRate {
+    MethodRate {
+        method: Arc::from(&*method.method),
+        path: Arc::from(&*method.path),
+        rate: rate(method.rate),
+    }
+}
+
+/// A rate as the store of counters takes it.
+pub(super) fn rate(rate: config::Rate) -> Rate {
+    Rate {
+        per_second: rate.per_second,
+        burst: rate.burst,
     }
 }

@@ -1,52 +1,203 @@
 //! API keys: found by what the client presented, known only by digest.
 //!
 //! Promises: the text of a key is neither kept nor printable; a look-up takes no lock, waits for
-//! nothing and copies no text; digests are compared in constant time.
+//! nothing, counts nothing that workers share and copies no text; digests are compared in constant
+//! time.
 //!
-//! Deliberately absent: changing keys. [`StaticKeys`] is immutable, built with each config.
+//! Two indexes stand behind a look-up ([`Keys`]): the keys of the configuration, and those of the
+//! [ledger](super::ledger), which the [keeper](super::keeper) holds fresh. Deliberately absent:
+//! changing keys; that is the ledger's.
 
-use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use ahash::RandomState;
+use smallvec::SmallVec;
 
 mod digest;
+mod index;
 mod issue;
+mod listed;
+mod rejects;
 
 pub use digest::{DigestError, KeyDigest};
+pub use index::KeyIndex;
 pub use issue::{ISSUED_LENGTH, PREFIX, RandomnessError, SecretKey, checksum_holds, generate};
+pub use listed::{DuplicateKey, ListedKey, listed};
+pub use rejects::Rejects;
 
 /// The longest value that is looked up. Bytes; what is longer is unknown without being hashed.
 pub const MAX_PRESENTED: usize = 512;
 
-/// What is known of a key. Cheap to hand out: shared text only.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The end of what never ends. Milliseconds since 1970.
+const NEVER: u64 = u64::MAX;
+
+/// What a verdict needs to know of a key. A million of these are to fit in memory, so it is
+/// small: one piece of memory for most keys, and what many keys have in common is kept once.
 pub struct ApiKey {
-    /// Its public name, fit for logs.
-    pub id: Arc<str>,
-    /// Who it was issued to.
-    pub consumer: Arc<str>,
-    /// Its usage plans: one at most for each API.
+    /// The id, then the consumer.
+    text: SmallVec<[u8; 40]>,
+    /// Where the id ends.
+    id_length: u8,
+    enabled: bool,
+    secret: Secret,
+    /// During a rotation, the secrets before the newest.
+    older: Option<Box<[Secret]>>,
+    expires_ms: u64,
+    profile: Arc<Profile>,
+    /// Seconds since 1970; 0 where it never was.
+    last_used: AtomicU32,
+    /// What of it the ledger knows.
+    last_told: AtomicU32,
+}
+
+/// One text that a key is presented as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// Its digest.
+    pub digest: KeyDigest,
+    /// From when on it is refused. Milliseconds since 1970; `u64::MAX` for never.
+    pub expires_ms: u64,
+}
+
+/// What many keys have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Profile {
+    /// The names of its usage plans: one at most for each API.
     pub plans: Box<[Arc<str>]>,
-    /// What the operator attached to it.
-    pub attributes: Box<[(Arc<str>, Arc<str>)]>,
+    /// What the operator attached: names and values.
+    pub attributes: Box<[(Box<str>, Box<str>)]>,
+}
+
+/// A key, for an index.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyEntry {
+    /// Its public name, fit for logs. Bytes: at most 255.
+    pub id: String,
+    /// Who it was issued to.
+    pub consumer: String,
+    /// What it is presented as, the newest first.
+    pub secrets: Vec<Secret>,
+    /// Its plans and attributes.
+    pub profile: Profile,
     /// Whether the operator lets it be used.
     pub enabled: bool,
-    /// The moment from which it is refused.
-    pub expires: Option<SystemTime>,
+    /// The moment from which it is refused. Milliseconds since 1970.
+    pub expires_ms: Option<u64>,
+    /// When it was last used. Milliseconds since 1970.
+    pub last_used_ms: Option<u64>,
 }
 
 impl ApiKey {
-    /// Whether it is accepted at this moment. Disabled is told before expired.
-    fn admit(&self, now: SystemTime) -> Result<(), KeyReject> {
+    /// None where the entry cannot be one: without a secret, or with an id that is too long.
+    fn new(entry: KeyEntry, profile: Arc<Profile>) -> Option<Self> {
+        let mut secrets = entry.secrets.into_iter();
+        let secret = secrets.next()?;
+        let older: Box<[Secret]> = secrets.collect();
+        let mut text = SmallVec::with_capacity(entry.id.len() + entry.consumer.len());
+        text.extend_from_slice(entry.id.as_bytes());
+        text.extend_from_slice(entry.consumer.as_bytes());
+        let last_used = entry.last_used_ms.unwrap_or(0) / 1000;
+        let last_used = u32::try_from(last_used).unwrap_or(u32::MAX);
+        Some(Self {
+            id_length: u8::try_from(entry.id.len()).ok()?,
+            text,
+            enabled: entry.enabled,
+            secret,
+            older: (!older.is_empty()).then_some(older),
+            expires_ms: entry.expires_ms.unwrap_or(NEVER),
+            profile,
+            last_used: AtomicU32::new(last_used),
+            last_told: AtomicU32::new(last_used),
+        })
+    }
+
+    /// What it was made of.
+    fn entry(&self) -> KeyEntry {
+        let ends = (self.expires_ms != NEVER).then_some(self.expires_ms);
+        let used = self.last_used.load(Ordering::Relaxed);
+        KeyEntry {
+            id: self.id().to_owned(),
+            consumer: self.consumer().to_owned(),
+            secrets: self.secrets().cloned().collect(),
+            profile: Profile::clone(&self.profile),
+            enabled: self.enabled,
+            expires_ms: ends,
+            last_used_ms: (used != 0).then(|| u64::from(used) * 1000),
+        }
+    }
+
+    fn texts(&self) -> (&str, &str) {
+        let (id, consumer) = self
+            .text
+            .split_at_checked(usize::from(self.id_length))
+            .unwrap_or_default();
+        let text = |bytes| std::str::from_utf8(bytes).unwrap_or_default();
+        (text(id), text(consumer))
+    }
+
+    /// Its public name, fit for logs.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.texts().0
+    }
+
+    /// Who it was issued to.
+    #[must_use]
+    pub fn consumer(&self) -> &str {
+        self.texts().1
+    }
+
+    /// The names of its usage plans: one at most for each API.
+    #[must_use]
+    pub fn plans(&self) -> &[Arc<str>] {
+        &self.profile.plans
+    }
+
+    /// What the operator attached to it.
+    #[must_use]
+    pub fn attributes(&self) -> &[(Box<str>, Box<str>)] {
+        &self.profile.attributes
+    }
+
+    fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        std::iter::once(&self.secret).chain(self.older.iter().flatten())
+    }
+
+    /// Its secret with this digest.
+    fn secret_of(&self, digest: &KeyDigest) -> Option<&Secret> {
+        self.secrets().find(|secret| secret.digest == *digest)
+    }
+
+    /// Whether it is accepted at this moment when presented as this secret. Disabled is told
+    /// before expired; the end of a rotation is an end like another.
+    fn admit(&self, secret: &Secret, now_ms: u64) -> Result<(), KeyReject> {
         if !self.enabled {
-            return Err(KeyReject::Disabled);
+            Err(KeyReject::Disabled)
+        } else if now_ms >= self.expires_ms || now_ms >= secret.expires_ms {
+            Err(KeyReject::Expired)
+        } else {
+            Ok(())
         }
-        match self.expires {
-            Some(end) if now >= end => Err(KeyReject::Expired),
-            Some(_) | None => Ok(()),
+    }
+
+    /// Note that it is used now. Written once a second at most, so that workers seldom meet.
+    fn touch(&self, now_ms: u64) {
+        let now = u32::try_from(now_ms / 1000).unwrap_or(u32::MAX);
+        if self.last_used.load(Ordering::Relaxed) < now {
+            self.last_used.store(now, Ordering::Relaxed);
         }
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (id, consumer) = self.texts();
+        f.debug_struct("ApiKey")
+            .field("id", &id)
+            .field("consumer", &consumer)
+            .field("profile", &self.profile)
+            .finish_non_exhaustive()
     }
 }
 
@@ -67,210 +218,100 @@ pub enum KeyReject {
     Unavailable,
 }
 
-/// Where keys are looked up.
-///
-/// An implementation promises that [`find_digest`](Self::find_digest) never blocks, takes no
-/// lock and does no input or output: a durable store keeps all that a verdict needs in an index
-/// in memory, which it replaces aside. Several digests may lead to one key (two live secrets
-/// during a rotation). It compares digests in constant time, as `==` on [`KeyDigest`] does.
-pub trait KeyStore: Send + Sync {
-    /// The key with this digest, if it is accepted at this moment.
-    ///
-    /// # Errors
-    /// Why it is not accepted.
-    fn find_digest(&self, digest: &KeyDigest, now: SystemTime) -> Result<Arc<ApiKey>, KeyReject>;
+/// A moment, for look-ups. Milliseconds; both clocks may be as coarse as the kernel's tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moment {
+    /// Since 1970-01-01T00:00:00Z.
+    pub wall_ms: u64,
+    /// On the clock of [`Freshness`].
+    pub monotonic_ms: u64,
+}
 
-    /// The key that the client presented, if it is accepted at this moment. What is empty or
-    /// longer than [`MAX_PRESENTED`] is unknown without being hashed.
+/// Until when the keys of the ledger may be believed. Written by the keeper, read at each look-up:
+/// also where the keeper itself hangs, keys are refused in time.
+#[derive(Debug)]
+pub struct Freshness {
+    until_ms: AtomicU64,
+}
+
+impl Freshness {
+    /// For ever: the ledger is this gateway's own.
+    #[must_use]
+    pub fn lasting() -> Self {
+        Self {
+            until_ms: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// Until this moment of the monotonic clock. Milliseconds.
+    pub fn set(&self, until_ms: u64) {
+        self.until_ms.store(until_ms, Ordering::Relaxed);
+    }
+
+    /// Whether they may be believed at this moment.
+    #[must_use]
+    pub fn holds(&self, monotonic_ms: u64) -> bool {
+        monotonic_ms < self.until_ms.load(Ordering::Relaxed)
+    }
+}
+
+/// Where presented keys are looked up.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    /// Those of the configuration.
+    pub fixed: Arc<KeyIndex>,
+    /// Those of the ledger, where there is one.
+    pub live: Option<LiveKeys>,
+}
+
+/// The keys of the ledger.
+#[derive(Debug, Clone)]
+pub struct LiveKeys {
+    /// The keys.
+    pub index: Arc<KeyIndex>,
+    /// Until when they may be believed. None: for ever, whatever happens (`on_stale = "allow"`).
+    pub freshness: Option<Arc<Freshness>>,
+}
+
+impl Keys {
+    /// Hand the key that the client presented to `take`, if it is accepted at this moment. What is
+    /// empty or longer than [`MAX_PRESENTED`] is unknown without being hashed.
     ///
     /// # Errors
     /// Why it is not accepted.
-    fn find(&self, presented: &[u8], now: SystemTime) -> Result<Arc<ApiKey>, KeyReject> {
+    pub fn find<T>(
+        &self,
+        presented: &[u8],
+        now: Moment,
+        take: impl FnOnce(&ApiKey) -> T,
+    ) -> Result<T, KeyReject> {
         if presented.is_empty() || presented.len() > MAX_PRESENTED {
             return Err(KeyReject::Unknown);
         }
-        self.find_digest(&KeyDigest::of(presented), now)
+        let digest = KeyDigest::of(presented);
+        let mut take = Some(take);
+        let mut accept = |key: &ApiKey| {
+            key.touch(now.wall_ms);
+            take.take().map(|take| take(key))
+        };
+        let found = match self.fixed.find(&digest, now.wall_ms, &mut accept) {
+            Err(KeyReject::Unknown) => match &self.live {
+                None => Err(KeyReject::Unknown),
+                Some(live) if live.is_stale(now.monotonic_ms) => Err(KeyReject::Unavailable),
+                Some(live) => live.index.find(&digest, now.wall_ms, &mut accept),
+            },
+            found => found,
+        };
+        found.and_then(|taken| taken.ok_or(KeyReject::Unknown))
     }
 }
 
-/// The keys of one config.
-#[derive(Debug, Default)]
-pub struct StaticKeys {
-    index: HashMap<KeyDigest, Arc<ApiKey>, RandomState>,
-}
-
-/// Two keys that cannot stand in one config.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DuplicateKey {
-    /// Two with one digest.
-    #[error("keys `{first}` and `{second}` have the same digest {digest}")]
-    Digest {
-        /// The id of the earlier one.
-        first: Arc<str>,
-        /// The id of the later one.
-        second: Arc<str>,
-        /// Theirs.
-        digest: KeyDigest,
-        /// The later one's place in the list.
-        place: usize,
-    },
-    /// Two with one id.
-    #[error(
-        "key id `{id}` is used twice, by {first} (entry {}) and {second} (entry {})",
-        .places.0 + 1, .places.1 + 1
-    )]
-    Id {
-        /// The id.
-        id: Arc<str>,
-        /// The digest of the earlier one.
-        first: KeyDigest,
-        /// The digest of the later one.
-        second: KeyDigest,
-        /// Their places in the list, from 0.
-        places: (usize, usize),
-    },
-}
-
-impl StaticKeys {
-    /// An index over the keys, in the order of the config.
-    ///
-    /// # Errors
-    /// Every pair that shares a digest or an id, not only the first.
-    pub fn new(
-        keys: impl IntoIterator<Item = (KeyDigest, ApiKey)>,
-    ) -> Result<Self, Vec<DuplicateKey>> {
-        let mut index: HashMap<KeyDigest, Arc<ApiKey>, RandomState> = HashMap::default();
-        let mut ids: HashMap<Arc<str>, (usize, KeyDigest)> = HashMap::new();
-        let mut errors = Vec::new();
-        for (place, (digest, key)) in keys.into_iter().enumerate() {
-            if let Some((earlier, first)) = ids.get(&key.id) {
-                errors.push(DuplicateKey::Id {
-                    id: key.id.clone(),
-                    first: *first,
-                    second: digest,
-                    places: (*earlier, place),
-                });
-            } else {
-                ids.insert(key.id.clone(), (place, digest));
-            }
-            if let Some(earlier) = index.get(&digest) {
-                errors.push(DuplicateKey::Digest {
-                    first: earlier.id.clone(),
-                    second: key.id,
-                    digest,
-                    place,
-                });
-            } else {
-                index.insert(digest, Arc::new(key));
-            }
-        }
-        if errors.is_empty() {
-            Ok(Self { index })
-        } else {
-            Err(errors)
-        }
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.index.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
-    }
-}
-
-impl KeyStore for StaticKeys {
-    fn find_digest(&self, digest: &KeyDigest, now: SystemTime) -> Result<Arc<ApiKey>, KeyReject> {
-        let key = self.index.get(digest).ok_or(KeyReject::Unknown)?;
-        key.admit(now)?;
-        Ok(key.clone())
+impl LiveKeys {
+    fn is_stale(&self, monotonic_ms: u64) -> bool {
+        let freshness = self.freshness.as_ref();
+        freshness.is_some_and(|freshness| !freshness.holds(monotonic_ms))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
-
-    use super::*;
-
-    fn key(id: &str) -> ApiKey {
-        ApiKey {
-            id: id.into(),
-            consumer: "acme".into(),
-            plans: Box::new(["gold".into()]),
-            attributes: Box::new([("tier".into(), "gold".into())]),
-            enabled: true,
-            expires: None,
-        }
-    }
-
-    fn at(seconds: u64) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn a_key_is_found_by_its_text() {
-        let digest = KeyDigest::of(b"open sesame");
-        let keys = StaticKeys::new([(digest, key("a"))]).unwrap();
-        assert_eq!(*keys.find(b"open sesame", at(0)).unwrap(), key("a"));
-        assert_eq!(keys.find(b"open sesam", at(0)), Err(KeyReject::Unknown));
-        assert_eq!(keys.find(b"", at(0)), Err(KeyReject::Unknown));
-        assert_eq!(keys.find(&[0xff, 0], at(0)), Err(KeyReject::Unknown));
-    }
-
-    #[test]
-    fn disabled_and_expired_are_told_apart() {
-        let disabled = ApiKey {
-            enabled: false,
-            expires: Some(at(1)),
-            ..key("disabled")
-        };
-        let ending = ApiKey {
-            expires: Some(at(10)),
-            ..key("ending")
-        };
-        let keys = StaticKeys::new([
-            (KeyDigest::of(b"disabled"), disabled),
-            (KeyDigest::of(b"ending"), ending),
-        ])
-        .unwrap();
-        assert_eq!(keys.find(b"disabled", at(5)), Err(KeyReject::Disabled));
-        assert!(keys.find(b"ending", at(9)).is_ok());
-        assert_eq!(keys.find(b"ending", at(10)), Err(KeyReject::Expired));
-    }
-
-    #[test]
-    fn what_is_too_long_is_unknown() {
-        let longest = vec![b'k'; MAX_PRESENTED];
-        let longer = vec![b'k'; MAX_PRESENTED + 1];
-        let keys = StaticKeys::new([
-            (KeyDigest::of(&longest), key("longest")),
-            (KeyDigest::of(&longer), key("longer")),
-        ])
-        .unwrap();
-        assert!(keys.find(&longest, at(0)).is_ok());
-        assert_eq!(keys.find(&longer, at(0)), Err(KeyReject::Unknown));
-    }
-
-    #[test]
-    fn every_duplicate_is_told_with_both_names() {
-        let (one, two) = (KeyDigest::of(b"1"), KeyDigest::of(b"2"));
-        let errors =
-            StaticKeys::new([(one, key("a")), (one, key("b")), (two, key("a"))]).unwrap_err();
-        let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        assert_eq!(texts.len(), 2);
-        assert_eq!(
-            texts[0],
-            format!("keys `a` and `b` have the same digest {one}")
-        );
-        assert_eq!(
-            texts[1],
-            format!("key id `a` is used twice, by {one} (entry 1) and {two} (entry 3)")
-        );
-    }
-}
+mod tests;

@@ -18,6 +18,8 @@
 //! request's way: every call here blocks, and is made by the keeper's thread or the admin's.
 
 pub mod record;
+pub mod redis;
+pub mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -384,3 +386,6 @@ pub enum Conflict {
     #[error("the idempotency key was used meanwhile")]
     Token,
 }
+
+#[cfg(test)]
+pub(in crate::store) mod tests;

@@ -1,4 +1,4 @@
-//! Usage plans' counters and filters' own token buckets: exact, atomic, bounded.
+//! Usage plans' counters, shared rates and filters' own token buckets: exact, atomic, bounded.
 //!
 //! The rules, Amazon API Gateway's where it states them (developer guide, "Throttle requests to
 //! your REST APIs"; API reference, `QuotaSettings`):
@@ -9,17 +9,24 @@
 //! - A **quota** counts within a day, week or month of UTC. Weeks begin on Sunday: Amazon names
 //!   no weekday, but its API counts the days of a week from 0 to 6 in the American way.
 //! - The **offset** of a quota is subtracted from the limit of its first period: that in which
-//!   the store first met a plan of that name. Every key of the plan is meant, for the purpose
-//!   is a plan that starts in the middle of a month.
-//! - The rate is asked before the quota, as Amazon throttles before it counts: where both
-//!   refuse, the rate is named. The waiting time told is that of all bounds that refuse.
-//! - A request that is refused takes nothing anywhere. A cost of 0 always passes, takes
+//!   a plan of that name was first met, by whom it is enrolled. Every key of the plan is meant,
+//!   for the purpose is a plan that starts in the middle of a month.
+//! - An **extension** changes what remains of one key's quota in one period, and no other.
+//! - The **order** in which bounds are asked, and named where they refuse: the plan's rate for the
+//!   method, the plan's rate, its quota, the route's rate, the gateway's rate. Amazon throttles
+//!   before it counts. The waiting time told is that of all bounds that refuse.
+//! - All give in one atomic step, or nothing is taken anywhere. A cost of 0 always passes, takes
 //!   nothing, and shows where the bounds stand.
 //!
-//! Counters belong to a plan's *name* and a key. So they survive a reload: the store lives
-//! outside of a `Gateway`, and what a key used stays used when the plan's numbers change (a
-//! lowered burst leaves the bucket empty at worst, never in debt). A quota whose period changes
-//! (from day to month, say) counts anew.
+//! Counters belong to a plan's *name* and a key: an API's routes and a plan's APIs share them. So
+//! they survive a reload: the store lives outside of a `Gateway`, and what a key used stays used
+//! when the plan's numbers change (a lowered burst leaves the bucket empty at worst, never in
+//! debt). A quota whose period changes (from day to month, say) counts anew. The buckets of routes
+//! and of the gateway belong to their names in the same way.
+//!
+//! What was used is told by key and day, once, to whoever saves it
+//! ([`unsaved`](LimitStore::unsaved)), and what was used of a quota comes back at the start
+//! ([`restore`](LimitStore::restore)). Buckets are full after a start.
 //!
 //! Two clocks come in with every call ([`Timestamp`]). Buckets run on the one that never steps,
 //! quotas on the wall clock, whose steps are met like this: back over the start of the period
@@ -30,22 +37,36 @@
 //! Deliberately absent: waiting, and knowledge of who asks. A store that is shared by several
 //! gateways is another [`LimitStore`].
 
+mod book;
 mod bucket;
 mod counter;
+mod leased;
 mod local;
+mod names;
 mod period;
 mod plan;
+mod shared;
 mod standing;
 mod table;
 #[cfg(test)]
 mod tests;
 mod ticket;
 mod time;
+mod unsaved;
 mod usage;
 
+use super::ledger::{QuotaRow, UsageDelta};
+use counter::Refusal;
+
+pub use book::{LivePlans, PlanBook, Plans};
+pub use leased::{LeaseBound, LeasePolicy, LeaseState, LeasedLimits, OnUnavailable};
 pub use local::{DEFAULT_MAX_COUNTERS, LocalLimits};
 pub use period::Period;
-pub use plan::{EnrolledPlan, MethodRate, Plan, PlanError, Plans, Quota, Rate, Scope};
+pub use plan::{
+    EnrolledPlan, MAX_METHODS, MethodError, MethodRate, Plan, PlanError, Quota, Rate, RateError,
+    Scope,
+};
+pub use shared::SharedRate;
 pub use standing::{Standing, Standings};
 pub use ticket::{Ticket, Tickets};
 pub use time::{Clock, Timestamp};
@@ -56,23 +77,32 @@ pub const NEVER: u64 = u64::MAX;
 
 /// Where counters live.
 ///
-/// An implementation promises that no call blocks or waits for another process (enrolling
-/// aside, which happens while a config is built), and that each call is one atomic step across
-/// all workers: a bound of N admits N, never N + 1.
+/// An implementation promises that no call on a request's way ([`take`](Self::take),
+/// [`take_inline`](Self::take_inline), [`give_back`](Self::give_back)) blocks or waits for another
+/// process, and that each is one atomic step across all workers: a bound of N admits N, never
+/// N + 1 (where several gateways share a store, as far as its own documentation says).
 pub trait LimitStore: Send + Sync {
-    /// Make a plan known; its counters are those of the last plan with its name. For the start
-    /// and reloads.
+    /// Make a plan known; its counters are those of the last plan with its name. `since_ms` is when
+    /// a plan of that name was first met (milliseconds since 1970); the earliest that was ever
+    /// given counts. For the start, reloads and changes of plans.
     ///
     /// # Errors
     /// The plan makes no sense.
-    fn enroll(&self, plan: Plan, now: Timestamp) -> Result<EnrolledPlan, PlanError>;
+    fn enroll(&self, plan: Plan, since_ms: u64) -> Result<EnrolledPlan, PlanError>;
 
     /// Where the buckets of the filter with this name are kept. For the start and reloads.
     fn scope(&self, filter: &str) -> Scope;
 
-    /// Take from every bound of the plan for this key, or from none. The plan must have been
-    /// enrolled with this store.
-    fn take(&self, plan: &EnrolledPlan, key: &str, cost: u64, now: Timestamp) -> Decision;
+    /// The rate of a route or of the gateway; its bucket is that of the last rate with this name.
+    /// For the start and reloads.
+    ///
+    /// # Errors
+    /// The rate makes no sense.
+    fn shared_rate(&self, name: &str, rate: Rate) -> Result<SharedRate, RateError>;
+
+    /// Take from every bound, or from none. The plan and the shared rates must have been made known
+    /// to this store.
+    fn take(&self, take: &Take<'_>) -> Decision;
 
     /// Take from a token bucket that the filter defines: `capacity` tokens at most,
     /// `refill_per_second` of them a second. A capacity of 0, or a refill that is not a positive
@@ -87,9 +117,56 @@ pub trait LimitStore: Send + Sync {
         now: Timestamp,
     ) -> Decision;
 
-    /// Give back what was taken: to the bucket, which never holds more than its size, and to
+    /// Give back what was taken: to the buckets, which never hold more than their size, and to
     /// the quota if the period is still that of the taking.
     fn give_back(&self, ticket: Ticket);
+
+    /// Show what was used under plans since it was last shown, by key and day. What is shown is not
+    /// shown again, unless it is [put back](Self::put_back). Locks are short and none is held while
+    /// `visit` runs. For one thread at a time, off the workers.
+    fn unsaved(&self, visit: &mut dyn FnMut(UsageDelta));
+
+    /// What could not be saved: it is shown again the next time, with what came meanwhile.
+    fn put_back(&self, delta: UsageDelta);
+
+    /// What was used of a quota before the start. After the plans were enrolled (a row of another
+    /// kind of period than its plan's quota has is left out), before requests come.
+    fn restore(&self, row: &QuotaRow);
+
+    /// From now on so much remains of this key's quota in the period of this moment. For that period
+    /// only: the next begins as ever. Off the workers.
+    ///
+    /// # Errors
+    /// The plan has no quota, or the store cannot do it now.
+    fn extend(
+        &self,
+        plan: &EnrolledPlan,
+        key: &str,
+        remaining: u64,
+        now: Timestamp,
+    ) -> Result<Extended, ExtendError>;
+
+    /// Where this key's quota stands. None: the plan has no quota. Off the workers.
+    fn standing(&self, plan: &EnrolledPlan, key: &str, now: Timestamp) -> Option<QuotaStanding>;
+}
+
+/// What one step takes, and from what.
+#[derive(Debug, Clone, Copy)]
+pub struct Take<'a> {
+    /// The usage plan. None: only the shared rates are meant.
+    pub plan: Option<&'a EnrolledPlan>,
+    /// Whose counter of the plan; no matter without a plan.
+    pub key: &'a str,
+    /// The plan's rate for the method, as [`EnrolledPlan::method`] found it.
+    pub method: Option<usize>,
+    /// The route's rate.
+    pub route: Option<&'a SharedRate>,
+    /// The gateway's rate.
+    pub gateway: Option<&'a SharedRate>,
+    /// From each of them.
+    pub cost: u64,
+    /// Now.
+    pub now: Timestamp,
 }
 
 /// Which bound refused.
@@ -112,7 +189,8 @@ pub enum Bound {
 /// Where one bound stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Level {
-    /// How many may be taken: the burst of a rate, the limit of a quota (without its offset).
+    /// How many may be taken: the burst of a rate, the limit of a quota (without its offset, with
+    /// its extension).
     pub limit: u64,
     /// How many may still be taken now.
     pub remaining: u64,
@@ -134,10 +212,74 @@ pub struct Decision {
     /// Until another try succeeds if nobody else takes. Milliseconds; 0 when allowed,
     /// [`NEVER`] when none can.
     pub retry_after_ms: u64,
-    /// The rate's state after this step, where there is a rate.
+    /// The rate's state after this step, where there is a rate: of the plan's own and that of the
+    /// method the one that gives less.
     pub rate: Option<Level>,
     /// The quota's state after this step, where there is a quota.
     pub quota: Option<Level>,
+    /// The state of the route's or the gateway's rate, where it is the one that refused.
+    pub shared: Option<Level>,
     /// Names what was taken. None when nothing was.
     pub ticket: Option<Ticket>,
+}
+
+impl Decision {
+    /// That of a cost of 0 where nothing is bounded.
+    const NOTHING: Self = Self {
+        allowed: true,
+        refused_by: None,
+        retry_after_ms: 0,
+        rate: None,
+        quota: None,
+        shared: None,
+        ticket: None,
+    };
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.allowed = false;
+        self.refused_by = Some(refusal.by);
+        self.retry_after_ms = refusal.retry_after_ms;
+    }
+}
+
+/// Where a key's quota stands in the period of some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuotaStanding {
+    /// The kind of period.
+    pub period: Period,
+    /// Its number, as [`Period::number`] counts.
+    pub number: u32,
+    /// What was used in it.
+    pub used: u64,
+    /// What may be used beyond the limit in it; below 0 where less may be.
+    pub extra: i64,
+    /// What may still be used in it.
+    pub remaining: u64,
+}
+
+/// A quota that was extended, for the ledger's [`Extension`](super::ledger::Extension).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extended {
+    /// The kind of period.
+    pub period: Period,
+    /// Its number, as [`Period::number`] counts.
+    pub number: u32,
+    /// What may be used beyond the limit in it; below 0 where less may be.
+    pub extra: i64,
+    /// What may still be used in it.
+    pub remaining: u64,
+}
+
+/// Why a quota cannot be extended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExtendError {
+    /// The plan has none.
+    #[error("the plan has no quota")]
+    NoQuota,
+    /// There is no room for another counter.
+    #[error("there is no room for another counter: raise `[store] max_counters`")]
+    NoRoom,
+    /// The store that several gateways share is out of reach.
+    #[error("the store of limits is out of reach: {0}")]
+    Unreachable(String),
 }

@@ -17,6 +17,7 @@ use aws_lc_rs::hmac;
 use zeroize::Zeroizing;
 
 use super::crypto::Hash;
+use super::keys::KeyDigest;
 
 /// The longest value. Bytes, after its trailing newline is gone.
 pub const MAX_SECRET: usize = 64 * 1024;
@@ -54,6 +55,14 @@ impl Secret {
             value: Zeroizing::new(value),
             keys: Default::default(),
         }
+    }
+
+    /// Its text, wiped when it is dropped: for the one place that must send it, to log in to the
+    /// store. None where it is not UTF-8.
+    #[must_use]
+    pub fn login(&self) -> Option<Zeroizing<String>> {
+        let text = std::str::from_utf8(&self.value).ok()?;
+        Some(Zeroizing::new(text.to_owned()))
     }
 
     /// Read a value; one trailing newline (LF or CRLF) is taken off.
@@ -96,6 +105,13 @@ impl Secret {
             value,
             keys: Default::default(),
         })
+    }
+
+    /// What the value would be known by, were it a key: for comparing it with what somebody
+    /// presents.
+    #[must_use]
+    pub fn key_digest(&self) -> KeyDigest {
+        KeyDigest::of(&self.value)
     }
 
     /// The value as an HMAC key.

@@ -8,17 +8,21 @@ use std::sync::Arc;
 
 use super::series::SeriesTable;
 use crate::store::cache::FilterCache;
-use crate::store::keys::KeyStore;
-use crate::store::limits::{Clock, LimitStore, Plans};
+use crate::store::keys::{Keys, Rejects};
+use crate::store::limits::{Clock, LimitStore, PlanBook};
 use crate::store::secrets::Secrets;
 
 /// What belongs to one configuration. Each worker has a copy, so that they share no count.
 #[derive(Clone)]
 pub struct Services {
     /// The keys that were issued.
-    pub keys: Arc<dyn KeyStore>,
-    /// Usage plans, by name.
-    pub plans: Arc<Plans>,
+    pub keys: Keys,
+    /// Keys that were not accepted, as each worker counts them.
+    pub rejects: Arc<[Rejects]>,
+    /// Whose copy this is: its place in `rejects`.
+    pub worker: usize,
+    /// Usage plans, by name: the configuration's, and those of the store as they are now.
+    pub plans: PlanBook,
     /// The counters; they outlive the configuration.
     pub limits: Arc<dyn LimitStore>,
     /// Where the counters' time comes from; one a process.

@@ -9,6 +9,7 @@ mod fields;
 mod settings;
 
 use settings::{Settings, WithoutPlan};
+use windlass_plugin_sdk::AttributeValue;
 use windlass_plugin_sdk::host::limits::{self, Bound, Decision, Levels, Uncharged};
 use windlass_plugin_sdk::host::log;
 use windlass_plugin_sdk::prelude::*;
@@ -17,6 +18,7 @@ struct UsagePlan {
     plan: Option<String>,
     without_plan: WithoutPlan,
     cost: u64,
+    cost_attribute: Option<String>,
     headers: bool,
 }
 
@@ -32,6 +34,7 @@ impl Filter for UsagePlan {
             plan: settings.plan,
             without_plan: settings.without_plan,
             cost: settings.cost,
+            cost_attribute: settings.cost_attribute,
             headers: settings.headers,
         };
         Ok((filter, Setup::new().requires(["api-key.id"])))
@@ -40,7 +43,11 @@ impl Filter for UsagePlan {
 
 impl OnRequest for UsagePlan {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
-        let decision = match limits::charge(self.plan.as_deref(), self.cost) {
+        let cost = match &self.cost_attribute {
+            Some(name) => told_cost(request.attributes().get(name), name, self.cost),
+            None => self.cost,
+        };
+        let decision = match limits::charge(self.plan.as_deref(), cost) {
             Ok(decision) => decision,
             Err(Uncharged::NoKey) => {
                 let detail = "no text in the attribute `api-key.id`";
@@ -84,6 +91,21 @@ impl WithoutPlan {
             Self::Allow => RequestVerdict::NEXT,
         }
     }
+}
+
+/// What the request costs: what a filter said, else the cost of the settings. What is no whole
+/// number does not make a request free.
+fn told_cost(told: Option<AttributeValue>, name: &str, cost: u64) -> u64 {
+    let number = match &told {
+        None => return cost,
+        Some(AttributeValue::Number(number)) => u64::try_from(*number).ok(),
+        Some(AttributeValue::Text(text)) => text.parse().ok(),
+        Some(AttributeValue::Flag(_) | AttributeValue::Bytes(_)) => None,
+    };
+    number.unwrap_or_else(|| {
+        log::warn("the cost is no whole number", &[("attribute", name)]);
+        cost
+    })
 }
 
 fn no_usage_plan() -> RequestVerdict {
@@ -183,6 +205,15 @@ mod tests {
     fn without_headers_only_retry_after_is_left() {
         let (_, _, headers) = answer(&refused(Bound::Quota, 86_400_000), false);
         assert_eq!(headers, [header("retry-after", "86400")]);
+    }
+
+    #[test]
+    fn a_filter_may_say_what_a_request_costs() {
+        let cost = |told| told_cost(told, "request-cost", 3);
+        assert_eq!(cost(None), 3);
+        assert_eq!(cost(Some(AttributeValue::Number(7))), 7);
+        assert_eq!(cost(Some(AttributeValue::Number(0))), 0);
+        assert_eq!(cost(Some(AttributeValue::Text("12".to_owned()))), 12);
     }
 
     #[test]

@@ -15,10 +15,14 @@ pub struct Settings {
     /// What becomes of a key without a usage plan: `deny` (403, the default) or `allow`.
     #[serde(default)]
     pub without_plan: WithoutPlan,
-    /// How much one request takes from the rate and from the quota. The default is 1.
+    /// How much one request takes from each bound. The default is 1.
     #[serde(default = "one")]
     #[cfg_attr(test, schemars(range(min = 1)))]
     pub cost: u64,
+    /// The attribute in which a filter before this one says what the request costs: a whole number,
+    /// 0 for nothing. Where it is not there, `cost` holds.
+    #[serde(default)]
+    pub cost_attribute: Option<String>,
     /// Whether answers carry `RateLimit` and `RateLimit-Policy`. The default is true.
     #[serde(default = "yes")]
     pub headers: bool,
@@ -55,6 +59,12 @@ impl Settings {
                 "name a usage plan, or leave `plan` out to use each key's own",
             ));
         }
+        if self.cost_attribute.as_deref() == Some("") {
+            complaints.push(Diagnostic::new(
+                "/cost_attribute",
+                "name an attribute, or leave `cost_attribute` out",
+            ));
+        }
         if self.cost == 0 {
             complaints.push(Diagnostic::new(
                 "/cost",
@@ -82,19 +92,22 @@ mod tests {
         let settings = parse("{}").unwrap();
         assert_eq!(settings.plan, None);
         assert_eq!(settings.without_plan, WithoutPlan::Deny);
-        assert_eq!(settings.cost, 1);
+        assert_eq!(
+            (settings.cost, settings.cost_attribute.as_deref()),
+            (1, None)
+        );
         assert!(settings.headers);
         settings.check().unwrap();
     }
 
     #[test]
     fn every_complaint_is_made_at_once() {
-        let complaints = parse(r#"{"plan":"","cost":0}"#)
+        let complaints = parse(r#"{"plan":"","cost":0,"cost_attribute":""}"#)
             .unwrap()
             .check()
             .unwrap_err();
         let places: Vec<_> = complaints.iter().map(|complaint| &complaint.at).collect();
-        assert_eq!(places, ["/plan", "/cost"]);
+        assert_eq!(places, ["/plan", "/cost_attribute", "/cost"]);
     }
 
     #[test]

@@ -261,7 +261,7 @@ fn values_are_decoded_when_read() {
 
     // Another route names the same places otherwise.
     let found = router.find("", &Method::GET, "/1/x/2").unwrap();
-    assert_eq!(router.names(found.route), ["c".into(), "d".into()]);
+    assert_eq!(router.names(found.route), ["c", "d"].map(Box::<str>::from));
     let value = found.params.get(router.names(found.route), "d", "/1/x/2");
     assert_eq!(value.as_deref(), Some("2"));
     assert_eq!(router.names(7), []);

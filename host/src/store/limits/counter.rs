@@ -1,4 +1,4 @@
-//! The counter of one plan (or filter) and key: all bounds, decided together.
+//! The counter of one plan (or filter) and key: all of its bounds, decided together.
 
 use super::bucket::{Bucket, Shape};
 use super::period::Period;
@@ -6,8 +6,9 @@ use super::plan::Quota;
 use super::time::Timestamp;
 use super::usage::Usage;
 use super::{Bound, Level};
+use crate::store::ledger::QuotaUse;
 
-/// The bounds that a request meets.
+/// The bounds of a plan, or of a filter's own bucket.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     /// The rate's bucket.
@@ -16,6 +17,42 @@ pub(super) struct Bounds {
     pub quota: Option<Quota>,
     /// When the plan was first met, for the quota's first period. Milliseconds since 1970.
     pub since_ms: u64,
+    /// Whether they are a plan's, whose usage is told.
+    pub is_plan: bool,
+}
+
+/// The rate of one method of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MethodBound {
+    /// Which bucket of a counter is its.
+    pub number: u32,
+    pub shape: Shape,
+}
+
+/// What one taking wants of a counter.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Want<'a> {
+    pub bounds: &'a Bounds,
+    pub method: Option<&'a MethodBound>,
+    pub cost: u64,
+    pub now: Timestamp,
+}
+
+impl Want<'_> {
+    /// The day of its moment. Days since 1970.
+    pub(super) fn day(&self) -> u32 {
+        Period::Day.number(self.now.wall_ms)
+    }
+}
+
+/// How long each bound makes a taking wait. Milliseconds; 0: it gives.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Waits {
+    pub method: u64,
+    pub plan: u64,
+    pub quota: u64,
+    pub route: u64,
+    pub gateway: u64,
 }
 
 /// Why nothing was taken.
@@ -25,11 +62,47 @@ pub(super) struct Refusal {
     pub retry_after_ms: u64,
 }
 
+impl Waits {
+    /// The first that does not give, and the longest wait.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        let in_order = [
+            (Bound::Method, self.method),
+            (Bound::Plan, self.plan),
+            (Bound::Quota, self.quota),
+            (Bound::Route, self.route),
+            (Bound::Gateway, self.gateway),
+        ];
+        let (by, _) = in_order.into_iter().find(|(_, wait_ms)| *wait_ms > 0)?;
+        let waits = in_order.into_iter().map(|(_, wait_ms)| wait_ms);
+        Some(Refusal {
+            by,
+            retry_after_ms: waits.max().unwrap_or_default(),
+        })
+    }
+}
+
 /// What one key used of one plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Counter {
     bucket: Bucket,
+    /// Of the plan's methods, those that were ever taken from, by their numbers.
+    methods: Vec<(u32, Bucket)>,
     usage: Usage,
+    /// Of which `unsaved` is. Days since 1970.
+    day: u32,
+    /// Whether something was used or given back that was not told.
+    changed: bool,
+    /// What was used and not told.
+    unsaved: i64,
+}
+
+/// What was used and is to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unsaved {
+    /// Days since 1970.
+    pub day: u32,
+    pub used: i64,
+    pub quota: Option<QuotaUse>,
 }
 
 impl Counter {
@@ -37,90 +110,270 @@ impl Counter {
     pub(super) fn new() -> Self {
         Self {
             bucket: Bucket::default(),
+            methods: Vec::new(),
             usage: Usage::NONE,
+            day: 0,
+            changed: false,
+            unsaved: 0,
         }
     }
 
-    /// Take from all bounds, or from none.
-    pub(super) fn take(
-        &mut self,
-        bounds: &Bounds,
-        cost: u64,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
-        let mut rate_ms = 0;
+    /// Bring it to this moment, and say how long each of its bounds makes this taking wait. Gives
+    /// also what was to be told of the day or the period that is over with it.
+    pub(super) fn settle(&mut self, want: &Want<'_>) -> (Waits, Option<Unsaved>) {
+        let Want {
+            bounds, cost, now, ..
+        } = *want;
+        let mut waits = Waits::default();
+        if let Some(method) = want.method {
+            // One that was never taken from is full.
+            waits.method = match self.method(method.number) {
+                Some(bucket) => {
+                    bucket.settle(&method.shape, now.monotonic_ns);
+                    bucket.wait_ms(&method.shape, cost, now.monotonic_ns)
+                }
+                None => Bucket::default().wait_ms(&method.shape, cost, now.monotonic_ns),
+            };
+        }
         if let Some(shape) = &bounds.rate {
             self.bucket.settle(shape, now.monotonic_ns);
-            rate_ms = self.bucket.wait_ms(shape, cost, now.monotonic_ns);
+            waits.plan = self.bucket.wait_ms(shape, cost, now.monotonic_ns);
         }
-        let mut quota_ms = 0;
+        let before = self.usage;
         if let Some(quota) = &bounds.quota {
             self.usage.settle(quota, now.wall_ms);
-            quota_ms = self
+            waits.quota = self
                 .usage
                 .wait_ms(quota, bounds.since_ms, cost, now.wall_ms);
         }
-        let retry_after_ms = rate_ms.max(quota_ms);
-        if rate_ms > 0 {
-            return Err(Refusal {
-                by: Bound::Plan,
-                retry_after_ms,
-            });
+        (waits, self.over(&before, want.day()))
+    }
+
+    /// What was to be told of a day or a period that is over. Of a period that goes on nothing is
+    /// told with its days: its last state is told with the counter.
+    fn over(&mut self, before: &Usage, day: u32) -> Option<Unsaved> {
+        if !self.changed {
+            return None;
         }
-        if quota_ms > 0 {
-            return Err(Refusal {
-                by: Bound::Quota,
-                retry_after_ms,
-            });
+        if self.usage.place() != before.place() {
+            return self.tell(before);
         }
-        if bounds.rate.is_some() {
+        let used = std::mem::take(&mut self.unsaved);
+        if self.day == day || used == 0 {
+            self.unsaved = used;
+            return None;
+        }
+        Some(Unsaved {
+            day: self.day,
+            used,
+            quota: None,
+        })
+    }
+
+    /// Take from all bounds, after [`settle`](Self::settle) said that all give. `noted`: what is
+    /// used is to be told.
+    pub(super) fn take(&mut self, want: &Want<'_>, noted: bool) {
+        let cost = want.cost;
+        if let Some(method) = want.method {
+            match self.method(method.number) {
+                Some(bucket) => bucket.take(cost),
+                None => {
+                    let mut bucket = Bucket::default();
+                    bucket.settle(&method.shape, want.now.monotonic_ns);
+                    bucket.take(cost);
+                    self.methods.push((method.number, bucket));
+                }
+            }
+        }
+        if want.bounds.rate.is_some() {
             self.bucket.take(cost);
         }
-        if bounds.quota.is_some() {
+        if want.bounds.quota.is_some() {
             self.usage.take(cost);
         }
-        Ok(())
+        if noted {
+            self.day = want.day();
+            self.note(signed(cost));
+        }
     }
 
-    /// Where what was just taken from the quota was taken.
-    pub(super) fn place(&self) -> (Period, u32) {
-        self.usage.place()
+    /// What a ticket must know of what was just taken.
+    pub(super) fn taken(&self, want: &Want<'_>) -> Taken {
+        Taken {
+            rate: want.bounds.rate.is_some(),
+            method: want.method.map(|method| method.number),
+            quota: want.bounds.quota.map(|_| self.usage.place()),
+            is_plan: want.bounds.is_plan,
+            day: want.day(),
+        }
     }
 
-    /// Undo what was taken.
-    pub(super) fn give_back(&mut self, taken: &Taken) {
+    /// Undo what was taken. `noted`: what is used is to be told; then this gives what cannot be
+    /// told with the counter, as its day is over.
+    pub(super) fn give_back(&mut self, cost: u64, taken: &Taken, noted: bool) -> Option<Unsaved> {
         if taken.rate {
-            self.bucket.give_back(taken.cost);
+            self.bucket.give_back(cost);
+        }
+        if let Some(bucket) = taken.method.and_then(|number| self.method(number)) {
+            bucket.give_back(cost);
         }
         if let Some(place) = taken.quota {
-            self.usage.give_back(taken.cost, place);
+            self.usage.give_back(cost, place);
         }
+        noted.then(|| self.add(&taken.given_back(cost))).flatten()
+    }
+
+    /// Add to what is to be told. Gives back what is of another day, or of a period that is over.
+    pub(super) fn add(&mut self, more: &Unsaved) -> Option<Unsaved> {
+        let goes_on = |quota: &QuotaUse| self.usage.place() == (quota.period, quota.number);
+        let quota = more.quota.filter(|quota| !goes_on(quota));
+        let other = self.day != more.day;
+        self.note(if other { 0 } else { more.used });
+        let used = if other { more.used } else { 0 };
+        (used != 0 || quota.is_some()).then_some(Unsaved {
+            day: more.day,
+            used,
+            quota,
+        })
+    }
+
+    fn note(&mut self, used: i64) {
+        self.unsaved = self.unsaved.saturating_add(used);
+        self.changed = true;
+    }
+
+    /// What is to be told, once.
+    pub(super) fn unsaved(&mut self) -> Option<Unsaved> {
+        let usage = self.usage;
+        self.tell(&usage)
+    }
+
+    /// The same, with the usage of its quota as it was then.
+    fn tell(&mut self, usage: &Usage) -> Option<Unsaved> {
+        std::mem::take(&mut self.changed).then(|| Unsaved {
+            day: self.day,
+            used: std::mem::take(&mut self.unsaved),
+            quota: (*usage != Usage::NONE).then_some(QuotaUse {
+                period: usage.period,
+                number: usage.number,
+                used: usage.used,
+            }),
+        })
+    }
+
+    /// What was used before the process began.
+    pub(super) fn restore(&mut self, usage: QuotaUse, extra: i64) {
+        if self.usage.place() == (usage.period, usage.number) {
+            self.usage.used = self.usage.used.max(usage.used);
+            self.usage.extra = extra;
+        } else {
+            self.usage = Usage {
+                period: usage.period,
+                number: usage.number,
+                used: usage.used,
+                extra,
+            };
+        }
+    }
+
+    /// From now on so much remains of the quota in its period.
+    pub(super) fn extend(&mut self, quota: &Quota, since_ms: u64, remaining: u64) {
+        self.usage.extend(quota, since_ms, remaining);
+    }
+
+    /// Of its quota.
+    pub(super) fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    fn method(&mut self, number: u32) -> Option<&mut Bucket> {
+        let mut methods = self.methods.iter_mut();
+        methods
+            .find(|(known, _)| *known == number)
+            .map(|(_, bucket)| bucket)
     }
 
     /// Whether it is as good as new.
     pub(super) fn is_idle(&self, now: Timestamp) -> bool {
-        self.bucket.is_full(now.monotonic_ns) && self.usage.is_over(now.wall_ms)
+        let full = |bucket: &Bucket| bucket.is_full(now.monotonic_ns);
+        full(&self.bucket)
+            && self.methods.iter().all(|(_, bucket)| full(bucket))
+            && self.usage.is_over(now.wall_ms)
     }
 
-    /// Where the rate and the quota stand, after [`take`](Self::take) with the same moment.
-    pub(super) fn levels(&self, bounds: &Bounds, now: Timestamp) -> (Option<Level>, Option<Level>) {
-        let rate = bounds
-            .rate
-            .map(|shape| self.bucket.level(&shape, now.monotonic_ns));
+    /// As it is, as far as this taking is concerned. After [`settle`](Self::settle) with it.
+    pub(super) fn seen(&self, want: &Want<'_>) -> Seen {
+        let known = |number| self.methods.iter().find(|(known, _)| *known == number);
+        Seen {
+            bucket: self.bucket,
+            method: want.method.map(|method| {
+                let bucket = known(method.number).map(|(_, bucket)| *bucket);
+                bucket.unwrap_or_default()
+            }),
+            usage: self.usage,
+        }
+    }
+}
+
+/// A counter at one moment, for one taking.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    bucket: Bucket,
+    method: Option<Bucket>,
+    usage: Usage,
+}
+
+impl Seen {
+    /// Where the rate and the quota stand: of the plan's rate and the method's the tighter.
+    pub(super) fn levels(&self, want: &Want<'_>) -> (Option<Level>, Option<Level>) {
+        let Want { bounds, now, .. } = *want;
+        let level = |bucket: Bucket, shape: &Shape| bucket.level(shape, now.monotonic_ns);
+        let plan = bounds.rate.map(|shape| level(self.bucket, &shape));
+        let method = want.method.zip(self.method);
+        let method = method.map(|(method, bucket)| level(bucket, &method.shape));
         let quota = bounds
             .quota
             .map(|quota| self.usage.level(&quota, bounds.since_ms, now.wall_ms));
-        (rate, quota)
+        (tighter(method, plan), quota)
     }
+}
+
+/// The one that gives less; where both give the same, the one that takes longer to give more.
+fn tighter(one: Option<Level>, other: Option<Level>) -> Option<Level> {
+    let (Some(a), Some(b)) = (one, other) else {
+        return one.or(other);
+    };
+    let first = (a.remaining, std::cmp::Reverse(a.reset_ms))
+        <= (b.remaining, std::cmp::Reverse(b.reset_ms));
+    Some(if first { a } else { b })
 }
 
 /// What was taken from a counter.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Taken {
-    /// From each bound.
-    pub cost: u64,
-    /// Whether from the bucket.
+    /// Whether from the plan's bucket.
     pub rate: bool,
+    /// From the bucket of which method.
+    pub method: Option<u32>,
     /// From the quota of which period.
     pub quota: Option<(Period, u32)>,
+    /// Whether under a plan, whose usage is told.
+    pub is_plan: bool,
+    /// On which day. Days since 1970.
+    pub day: u32,
+}
+
+impl Taken {
+    /// What is told when it is given back.
+    pub(super) fn given_back(&self, cost: u64) -> Unsaved {
+        Unsaved {
+            day: self.day,
+            used: signed(cost).saturating_neg(),
+            quota: None,
+        }
+    }
+}
+
+fn signed(cost: u64) -> i64 {
+    i64::try_from(cost).unwrap_or(i64::MAX)
 }

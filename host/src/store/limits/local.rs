@@ -1,20 +1,26 @@
 //! Counters in the memory of one gateway.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use ahash::RandomState;
 use parking_lot::Mutex;
 
 use super::bucket::Shape;
-use super::counter::{Bounds, Counter, Refusal, Taken};
-use super::plan::{EnrolledPlan, Plan, PlanError, Scope};
+use super::counter::{Bounds, Counter, Refusal, Seen, Waits, Want};
+use super::names::Names;
+use super::plan::{EnrolledPlan, Plan, PlanError, Rate, RateError, Scope};
+use super::shared::{Held, SharedRate, SharedRates, take_shared};
 use super::table::{Owner, Table};
-use super::ticket::Ticket;
+use super::ticket::{TakenFrom, Ticket};
 use super::time::Timestamp;
-use super::{Bound, Decision, Level, LimitStore, NEVER};
+use super::{
+    Bound, Decision, ExtendError, Extended, Level, LimitStore, NEVER, QuotaStanding, Take,
+};
+use crate::store::ledger::{QuotaRow, UsageDelta};
 
-/// How many counters are kept if nothing else is said: some 150 MB at worst.
+mod saved;
+
+/// How many counters are kept if nothing else is said: some 250 MB at worst.
 pub const DEFAULT_MAX_COUNTERS: usize = 1_000_000;
 
 /// The most shards.
@@ -27,20 +33,25 @@ const NO_ROOM: Refusal = Refusal {
     retry_after_ms: 1000,
 };
 
-/// Exact counters for one gateway, in memory. They survive reloads, not restarts.
+/// Exact counters for one gateway, in memory. They survive reloads, and restarts where what was
+/// used is saved.
 ///
-/// One short lock out of 64 is held while one decision is made. At most the given number of
+/// One short lock out of 64 is held while one decision is made, and with it those of the route's
+/// and the gateway's rates where there are such. At most the given number of
 /// counters is kept (one lock's share may be used up a few per cent earlier). A counter goes when
-/// it is as good as new: its bucket full, its period over for an hour or nothing used in it.
-/// When all room is taken by others, what would need a new counter is refused as
-/// [`Bound::Unavailable`]: who could fill the room could otherwise take without bounds.
+/// it is as good as new: its buckets full, its period over for an hour or nothing used in it, and
+/// all that was used told. When all room is taken by others, what would need a new counter is
+/// refused as [`Bound::Unavailable`]: who could fill the room could otherwise take without bounds.
 #[derive(Debug)]
 pub struct LocalLimits {
     shards: Box<[Shard]>,
     /// Of each shard. Counters.
     most: usize,
+    /// Whether what is used is kept until it was told.
+    recording: bool,
     hasher: RandomState,
     names: Mutex<Names>,
+    shared: SharedRates,
 }
 
 /// On a cache line of its own (two, for processors that fetch pairs).
@@ -48,28 +59,23 @@ pub struct LocalLimits {
 #[repr(align(128))]
 struct Shard(Mutex<Table>);
 
-/// The numbers that names were given, and when. Grows with the names that an operator ever put
-/// into configs.
-#[derive(Debug, Default)]
-struct Names {
-    plans: HashMap<Arc<str>, (u32, u64)>,
-    filters: HashMap<Arc<str>, u32>,
-}
-
-impl Names {
-    fn next(&self) -> u32 {
-        u32::try_from(self.plans.len() + self.filters.len()).unwrap_or(u32::MAX)
-    }
-}
-
 impl Default for LocalLimits {
     fn default() -> Self {
         Self::new(DEFAULT_MAX_COUNTERS)
     }
 }
 
+/// One taking from one counter.
+struct Asked<'a> {
+    space: u32,
+    key: &'a str,
+    want: Want<'a>,
+    route: Option<&'a SharedRate>,
+    gateway: Option<&'a SharedRate>,
+}
+
 impl LocalLimits {
-    /// Room for so many counters, at least one.
+    /// Room for so many counters, at least one. What is used is told to nobody.
     #[must_use]
     pub fn new(max_counters: usize) -> Self {
         let shards = (max_counters / SHARE).clamp(1, SHARDS);
@@ -82,9 +88,19 @@ impl LocalLimits {
         Self {
             shards: (0..shards).map(|_| Shard::default()).collect(),
             most: (max_counters / shards).max(1),
+            recording: false,
             hasher: RandomState::new(),
             names: Mutex::default(),
+            shared: SharedRates::default(),
         }
+    }
+
+    /// The same, for somebody who asks for what is [`unsaved`](LimitStore::unsaved) now and then:
+    /// it is kept until then.
+    #[must_use]
+    pub fn recording(mut self) -> Self {
+        self.recording = true;
+        self
     }
 
     /// How many counters are kept. For metrics: it visits every lock.
@@ -99,74 +115,120 @@ impl LocalLimits {
         self.shards.get(place).map(|shard| &shard.0)
     }
 
-    fn decide(
-        &self,
-        space: u32,
-        key: &str,
-        bounds: &Bounds,
-        cost: u64,
-        now: Timestamp,
-    ) -> Decision {
+    fn owner<'a>(&self, space: u32, key: &'a str) -> Owner<'a> {
         let hash = self.hasher.hash_one((space, key));
-        let owner = Owner { space, key, hash };
-        let (counter, outcome) = match self.table(hash) {
-            Some(table) => take(&mut table.lock(), self.most, &owner, bounds, cost, now),
-            None => (untouched(bounds, now), Err(NO_ROOM)),
+        Owner { space, key, hash }
+    }
+
+    fn decide(&self, asked: &Asked<'_>) -> Decision {
+        let owner = self.owner(asked.space, asked.key);
+        let mut decision = Decision::NOTHING;
+        let seen = match self.table(owner.hash) {
+            Some(table) => self.step(&mut table.lock(), &owner, asked, &mut decision),
+            None => no_room(&asked.want, &mut decision),
         };
-        // Outside of the lock.
-        let (rate, quota) = counter.levels(bounds, now);
-        match outcome {
-            Ok(key) => Decision {
-                allowed: true,
-                refused_by: None,
-                retry_after_ms: 0,
-                rate,
-                quota,
-                ticket: key.map(|key| {
-                    let place = bounds.quota.map(|_| counter.place());
-                    let taken = Taken {
-                        cost,
-                        rate: bounds.rate.is_some(),
-                        quota: place,
-                    };
-                    Ticket {
-                        space,
-                        hash,
-                        key,
-                        taken,
-                    }
-                }),
-            },
-            Err(refusal) => Decision {
-                allowed: false,
-                refused_by: Some(refusal.by),
-                retry_after_ms: refusal.retry_after_ms,
-                rate,
-                quota,
-                ticket: None,
-            },
+        // Outside of the locks.
+        (decision.rate, decision.quota) = seen.levels(&asked.want);
+        decision
+    }
+
+    /// One atomic step over all bounds. Gives the counter as it stands then.
+    fn step(
+        &self,
+        table: &mut Table,
+        owner: &Owner<'_>,
+        asked: &Asked<'_>,
+        decision: &mut Decision,
+    ) -> Seen {
+        let want = &asked.want;
+        table.tick(want.now);
+        let place = table.find(owner);
+        let Some((place, entry)) = place.and_then(|place| Some((place, table.entry(place)?)))
+        else {
+            return self.first_step(table, owner, asked, decision);
+        };
+        let noted = self.notes(want);
+        let (waits, over) = entry.counter.settle(want);
+        let taken = take_all(&mut entry.counter, asked, waits, noted, decision);
+        let seen = entry.counter.seen(want);
+        if let Some(numbers) = taken {
+            let key = Arc::clone(&entry.key);
+            decision.ticket = Some(ticket(owner, key, &entry.counter, want, numbers));
+            if noted {
+                table.enqueue(place);
+            }
         }
+        if let Some(over) = over {
+            table.post(owner, over, self.most);
+        }
+        seen
+    }
+
+    /// The same for an owner without a counter, who gets one if something is taken.
+    fn first_step(
+        &self,
+        table: &mut Table,
+        owner: &Owner<'_>,
+        asked: &Asked<'_>,
+        decision: &mut Decision,
+    ) -> Seen {
+        let want = &asked.want;
+        let mut counter = Counter::new();
+        let (waits, _) = counter.settle(want);
+        // Before locks are taken that others wait for too.
+        let needs_room = want.cost > 0 && waits.refusal().is_none();
+        if needs_room && !table.make_room(self.most, want.now) {
+            return no_room(want, decision);
+        }
+        let noted = self.notes(want);
+        let taken = take_all(&mut counter, asked, waits, noted, decision);
+        let seen = counter.seen(want);
+        if let Some(numbers) = taken {
+            let key: Arc<str> = owner.key.into();
+            decision.ticket = Some(ticket(owner, Arc::clone(&key), &counter, want, numbers));
+            let place = table.insert(owner, key, counter);
+            if noted {
+                table.enqueue(place);
+            }
+        }
+        seen
+    }
+
+    /// Whether what this taking uses is to be told.
+    fn notes(&self, want: &Want<'_>) -> bool {
+        self.recording && want.bounds.is_plan
     }
 }
 
 impl LimitStore for LocalLimits {
-    fn enroll(&self, plan: Plan, now: Timestamp) -> Result<EnrolledPlan, PlanError> {
-        plan.check()?;
-        let mut names = self.names.lock();
-        let next = names.next();
-        let name = plan.name.clone();
-        let (space, since_ms) = *names.plans.entry(name).or_insert((next, now.wall_ms));
-        EnrolledPlan::new(plan, space, since_ms)
+    fn enroll(&self, plan: Plan, since_ms: u64) -> Result<EnrolledPlan, PlanError> {
+        self.names.lock().enroll(plan, since_ms)
     }
 
     fn scope(&self, filter: &str) -> Scope {
-        let mut names = self.names.lock();
-        let next = names.next();
-        Scope::new(*names.filters.entry(filter.into()).or_insert(next))
+        self.names.lock().scope(filter)
     }
 
-    fn take(&self, plan: &EnrolledPlan, key: &str, cost: u64, now: Timestamp) -> Decision {
-        self.decide(plan.space, key, &plan.bounds, cost, now)
+    fn shared_rate(&self, name: &str, rate: Rate) -> Result<SharedRate, RateError> {
+        self.shared.enroll(name, rate)
+    }
+
+    fn take(&self, take: &Take<'_>) -> Decision {
+        let Some(plan) = take.plan else {
+            return take_shared(take);
+        };
+        self.decide(&Asked {
+            space: plan.number,
+            key: take.key,
+            want: Want {
+                bounds: &plan.bounds,
+                method: take.method.and_then(|place| plan.bound(place)),
+                cost: take.cost,
+                now: take.now,
+            },
+            route: take.route,
+            gateway: take.gateway,
+        })
     }
 
     fn take_inline(
@@ -181,76 +243,120 @@ impl LimitStore for LocalLimits {
         if capacity == 0 || !refill_per_second.is_finite() || refill_per_second <= 0.0 {
             return senseless(capacity);
         }
-        let rate = Some(Shape::new(capacity, refill_per_second));
-        self.decide(
-            scope.0,
+        let bounds = Bounds {
+            rate: Some(Shape::new(capacity, refill_per_second)),
+            quota: None,
+            since_ms: 0,
+            is_plan: false,
+        };
+        self.decide(&Asked {
+            space: scope.0,
             key,
-            &Bounds {
-                rate,
-                quota: None,
-                since_ms: 0,
+            want: Want {
+                bounds: &bounds,
+                method: None,
+                cost,
+                now,
             },
-            cost,
-            now,
-        )
+            route: None,
+            gateway: None,
+        })
     }
 
     fn give_back(&self, ticket: Ticket) {
         let Ticket {
-            space,
-            hash,
-            key,
-            taken,
+            cost,
+            counter,
+            route,
+            gateway,
         } = ticket;
-        let Some(table) = self.table(hash) else {
-            return;
-        };
-        // No counter: it was as good as new, and there is nothing to give back to.
-        if let Some(entry) = table.lock().find(&Owner {
-            space,
-            key: &key,
-            hash,
-        }) {
-            entry.counter.give_back(&taken);
+        if let Some(from) = counter {
+            self.give_back_to(&from, cost);
         }
+        self.shared.give_back(route, cost);
+        self.shared.give_back(gateway, cost);
+    }
+
+    fn unsaved(&self, visit: &mut dyn FnMut(UsageDelta)) {
+        self.tell(visit);
+    }
+
+    fn put_back(&self, delta: UsageDelta) {
+        self.untell(delta);
+    }
+
+    fn restore(&self, row: &QuotaRow) {
+        self.restore_row(row);
+    }
+
+    fn extend(
+        &self,
+        plan: &EnrolledPlan,
+        key: &str,
+        remaining: u64,
+        now: Timestamp,
+    ) -> Result<Extended, ExtendError> {
+        self.extend_quota(plan, key, remaining, now)
+    }
+
+    fn standing(&self, plan: &EnrolledPlan, key: &str, now: Timestamp) -> Option<QuotaStanding> {
+        self.quota_standing(plan, key, now)
     }
 }
 
-/// Take for this owner; gives the counter as it stands then, and the key's shared text when
-/// something was taken.
-fn take(
-    table: &mut Table,
-    most: usize,
+/// Take from the counter and the shared rates, or from none; which is what is decided. Gives the
+/// numbers of the shared ones when something was taken.
+fn take_all(
+    counter: &mut Counter,
+    asked: &Asked<'_>,
+    mut waits: Waits,
+    noted: bool,
+    decision: &mut Decision,
+) -> Option<Numbers> {
+    let want = &asked.want;
+    let mut held = Held::lock(asked.route, asked.gateway);
+    held.settle(&mut waits, want.cost, want.now);
+    if let Some(refusal) = waits.refusal() {
+        decision.refuse(refusal);
+        decision.shared = held.level(refusal.by, want.now);
+        return None;
+    }
+    if want.cost == 0 {
+        return None;
+    }
+    counter.take(want, noted);
+    Some(held.take(want.cost))
+}
+
+/// Of the route's rate and the gateway's.
+type Numbers = (Option<u32>, Option<u32>);
+
+fn ticket(
     owner: &Owner<'_>,
-    bounds: &Bounds,
-    cost: u64,
-    now: Timestamp,
-) -> (Counter, Result<Option<Arc<str>>, Refusal>) {
-    table.tick(now);
-    if let Some(entry) = table.find(owner) {
-        let outcome = entry.counter.take(bounds, cost, now);
-        return (
-            entry.counter,
-            outcome.map(|()| (cost > 0).then(|| entry.key.clone())),
-        );
-    }
-    let mut counter = Counter::new();
-    match counter.take(bounds, cost, now) {
-        Err(refusal) => (counter, Err(refusal)),
-        Ok(()) if cost == 0 => (counter, Ok(None)),
-        Ok(()) => match table.insert(owner, counter, most, now) {
-            Some(key) => (counter, Ok(Some(key))),
-            None => (untouched(bounds, now), Err(NO_ROOM)),
-        },
+    key: Arc<str>,
+    counter: &Counter,
+    want: &Want<'_>,
+    (route, gateway): Numbers,
+) -> Ticket {
+    Ticket {
+        cost: want.cost,
+        counter: Some(TakenFrom {
+            space: owner.space,
+            hash: owner.hash,
+            key,
+            taken: counter.taken(want),
+        }),
+        route,
+        gateway,
     }
 }
 
-/// The counter of who took nothing yet.
-fn untouched(bounds: &Bounds, now: Timestamp) -> Counter {
+/// What is decided for who would need a counter, and there is no room.
+fn no_room(want: &Want<'_>, decision: &mut Decision) -> Seen {
     let mut counter = Counter::new();
-    // A cost of 0 is never refused.
-    let _ = counter.take(bounds, 0, now);
-    counter
+    let _ = counter.settle(want);
+    decision.refuse(NO_ROOM);
+    counter.seen(want)
 }
 
 /// What a filter is told whose bucket makes no sense.
@@ -261,12 +367,12 @@ fn senseless(capacity: u64) -> Decision {
         window_ms: NEVER,
         reset_ms: NEVER,
     };
-    Decision {
-        allowed: false,
-        refused_by: Some(Bound::Plan),
+    let refusal = Refusal {
+        by: Bound::Plan,
         retry_after_ms: NEVER,
-        rate: Some(rate),
-        quota: None,
-        ticket: None,
-    }
+    };
+    let mut decision = Decision::NOTHING;
+    decision.refuse(refusal);
+    decision.rate = Some(rate);
+    decision
 }

@@ -1,12 +1,20 @@
 //! Usage plans: as defined, and as enrolled with a store.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use ahash::RandomState;
+use smallvec::SmallVec;
+
 use super::bucket::Shape;
-use super::counter::Bounds;
+use super::counter::{Bounds, MethodBound};
 use super::period::Period;
-use super::{LimitStore, Timestamp};
+
+/// The most methods of one plan.
+pub const MAX_METHODS: usize = 256;
+
+/// The word for every method.
+const ANY: &str = "ANY";
 
 /// A usage plan.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +51,37 @@ pub struct Rate {
     pub burst: u64,
 }
 
+impl Rate {
+    pub(super) fn shape(&self) -> Shape {
+        Shape::new(self.burst, self.per_second)
+    }
+
+    /// Whether its numbers make sense.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn check(&self) -> Result<(), RateError> {
+        if !self.per_second.is_finite() || self.per_second < SLOWEST {
+            return Err(RateError::Rate);
+        }
+        if self.burst == 0 {
+            return Err(RateError::Burst);
+        }
+        Ok(())
+    }
+}
+
+/// A rate that makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RateError {
+    /// Its speed is not a number above 0.
+    #[error("the rate must be a number of requests a second above 0")]
+    Rate,
+    /// Its burst is 0.
+    #[error("the burst must be at least 1")]
+    Burst,
+}
+
 /// A number of requests for each period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
@@ -58,7 +97,7 @@ pub struct Quota {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// It bounds nothing.
-    #[error("plan `{0}` has neither rate nor quota")]
+    #[error("plan `{0}` has neither rate nor quota, and no rate of a method")]
     Empty(Arc<str>),
     /// Its rate is not a number above 0.
     #[error("plan `{0}`: the rate must be a number of requests a second above 0")]
@@ -75,6 +114,53 @@ pub enum PlanError {
     /// Another has its name.
     #[error("plan `{0}` is there twice")]
     Duplicate(Arc<str>),
+    /// It has too many methods.
+    #[error("plan `{0}` has rates for more than {MAX_METHODS} methods")]
+    TooManyMethods(Arc<str>),
+    /// The rate of one of its methods makes no sense.
+    #[error("plan `{plan}`, method `{method}`: {wrong}")]
+    Method {
+        /// The plan's name.
+        plan: Arc<str>,
+        /// The method with its path.
+        method: String,
+        /// What is wrong.
+        wrong: MethodError,
+    },
+}
+
+impl PlanError {
+    /// The name of the plan.
+    #[must_use]
+    pub fn plan(&self) -> &str {
+        match self {
+            Self::Empty(plan)
+            | Self::Rate(plan)
+            | Self::Burst(plan)
+            | Self::Limit(plan)
+            | Self::Offset(plan)
+            | Self::Duplicate(plan)
+            | Self::TooManyMethods(plan)
+            | Self::Method { plan, .. } => plan,
+        }
+    }
+}
+
+/// The rate of a method that makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MethodError {
+    /// Its numbers.
+    #[error(transparent)]
+    Rate(#[from] RateError),
+    /// It is no method's name.
+    #[error("a method is written as `GET` is, in capitals, or is `ANY`")]
+    Name,
+    /// It is no route's path.
+    #[error("a path is written as its route's is, and begins with `/` or is `$default`")]
+    Path,
+    /// It is there twice.
+    #[error("it has a rate already")]
+    Duplicate,
 }
 
 /// The lowest rate. Tokens a second.
@@ -87,16 +173,13 @@ impl Plan {
     /// The first that does not.
     pub fn check(&self) -> Result<(), PlanError> {
         let fail = |error: fn(Arc<str>) -> PlanError| Err(error(self.name.clone()));
-        if self.rate.is_none() && self.quota.is_none() {
+        if self.rate.is_none() && self.quota.is_none() && self.methods.is_empty() {
             return fail(PlanError::Empty);
         }
-        if let Some(rate) = self.rate {
-            if !rate.per_second.is_finite() || rate.per_second < SLOWEST {
-                return fail(PlanError::Rate);
-            }
-            if rate.burst == 0 {
-                return fail(PlanError::Burst);
-            }
+        match self.rate.map_or(Ok(()), |rate| rate.check()) {
+            Ok(()) => {}
+            Err(RateError::Rate) => return fail(PlanError::Rate),
+            Err(RateError::Burst) => return fail(PlanError::Burst),
         }
         if let Some(quota) = self.quota {
             if quota.limit == 0 {
@@ -106,7 +189,48 @@ impl Plan {
                 return fail(PlanError::Offset);
             }
         }
+        if self.methods.len() > MAX_METHODS {
+            return fail(PlanError::TooManyMethods);
+        }
+        let mut seen = HashSet::new();
+        for method in &self.methods {
+            let checked = match method.check() {
+                Ok(()) if !seen.insert((&method.method, &method.path)) => {
+                    Err(MethodError::Duplicate)
+                }
+                checked => checked,
+            };
+            checked.map_err(|wrong| PlanError::Method {
+                plan: self.name.clone(),
+                method: format!("{} {}", method.method, method.path),
+                wrong,
+            })?;
+        }
         Ok(())
+    }
+
+    /// Whether it is sold for this API; None: for a route without one.
+    #[must_use]
+    pub fn sells(&self, api: Option<&str>) -> bool {
+        self.apis.is_empty() || self.names(api)
+    }
+
+    /// Whether it names this API.
+    pub(super) fn names(&self, api: Option<&str>) -> bool {
+        api.is_some_and(|api| self.apis.iter().any(|sold| **sold == *api))
+    }
+}
+
+impl MethodRate {
+    fn check(&self) -> Result<(), MethodError> {
+        let is_letter = |byte: u8| byte.is_ascii_uppercase() || matches!(byte, b'-' | b'_');
+        if self.method.is_empty() || !self.method.bytes().all(is_letter) {
+            return Err(MethodError::Name);
+        }
+        if !self.path.starts_with('/') && *self.path != *"$default" {
+            return Err(MethodError::Path);
+        }
+        Ok(self.rate.check()?)
     }
 }
 
@@ -114,30 +238,49 @@ impl Plan {
 #[derive(Debug)]
 pub struct EnrolledPlan {
     plan: Plan,
-    pub(super) space: u32,
+    pub(super) number: u32,
     pub(super) bounds: Bounds,
+    /// In the order of the plan's.
+    methods: Box<[MethodBound]>,
+    /// The places of the methods with this path.
+    by_path: HashMap<Arc<str>, SmallVec<[usize; 2]>, RandomState>,
 }
 
 impl EnrolledPlan {
-    /// For a [`LimitStore`]: the plan, the number that the store gave its name, and when the
-    /// store first met that name (milliseconds since 1970).
+    /// For a [`LimitStore`](super::LimitStore): the plan, the number that the store gave its name,
+    /// when that name was first met (milliseconds since 1970), and the numbers of its methods, in
+    /// their order.
     ///
     /// # Errors
     /// The plan makes no sense.
-    pub fn new(plan: Plan, space: u32, since_ms: u64) -> Result<Self, PlanError> {
+    pub(super) fn new(
+        plan: Plan,
+        number: u32,
+        since_ms: u64,
+        methods: &[u32],
+    ) -> Result<Self, PlanError> {
         plan.check()?;
-        let rate = plan
-            .rate
-            .map(|rate| Shape::new(rate.burst, rate.per_second));
         let bounds = Bounds {
-            rate,
+            rate: plan.rate.map(|rate| rate.shape()),
             quota: plan.quota,
             since_ms,
+            is_plan: true,
         };
+        let mut by_path: HashMap<Arc<str>, SmallVec<[usize; 2]>, RandomState> = HashMap::default();
+        for (place, method) in plan.methods.iter().enumerate() {
+            by_path.entry(method.path.clone()).or_default().push(place);
+        }
+        let methods = plan.methods.iter().zip(methods);
+        let methods = methods.map(|(method, number)| MethodBound {
+            number: *number,
+            shape: method.rate.shape(),
+        });
         Ok(Self {
+            methods: methods.collect(),
             plan,
-            space,
+            number,
             bounds,
+            by_path,
         })
     }
 
@@ -146,6 +289,35 @@ impl EnrolledPlan {
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
+
+    /// When its name was first met: its quota's offset holds in the period of that moment.
+    /// Milliseconds since 1970.
+    #[must_use]
+    pub fn since_ms(&self) -> u64 {
+        self.bounds.since_ms
+    }
+
+    /// The rate that holds for this method on the route with this pattern: its place in
+    /// [`Plan::methods`]. One that names the method goes before `ANY`.
+    #[must_use]
+    pub fn method(&self, method: &str, pattern: &str) -> Option<usize> {
+        if self.by_path.is_empty() {
+            return None;
+        }
+        let places = self.by_path.get(pattern)?;
+        let with = |name: &str| {
+            let mut places = places.iter().copied();
+            places.find(|place| {
+                let known = self.plan.methods.get(*place);
+                known.is_some_and(|known| *known.method == *name)
+            })
+        };
+        with(method).or_else(|| with(ANY))
+    }
+
+    pub(super) fn bound(&self, place: usize) -> Option<&MethodBound> {
+        self.methods.get(place)
+    }
 }
 
 /// Where a store keeps the buckets of one filter's name.
@@ -153,52 +325,9 @@ impl EnrolledPlan {
 pub struct Scope(pub(super) u32);
 
 impl Scope {
-    /// For a [`LimitStore`]: the number that it gave the filter's name.
+    /// For a [`LimitStore`](super::LimitStore): the number that it gave the filter's name.
     #[must_use]
     pub fn new(number: u32) -> Self {
         Self(number)
-    }
-}
-
-/// The plans of one config, by name.
-#[derive(Debug, Default)]
-pub struct Plans {
-    by_name: HashMap<Arc<str>, EnrolledPlan, ahash::RandomState>,
-}
-
-impl Plans {
-    /// Enroll all of them.
-    ///
-    /// # Errors
-    /// Every plan that makes no sense or has a name twice. The names of the others are known to
-    /// the store from then on, which harms nothing.
-    pub fn enroll(
-        store: &dyn LimitStore,
-        plans: impl IntoIterator<Item = Plan>,
-        now: Timestamp,
-    ) -> Result<Self, Vec<PlanError>> {
-        let mut by_name: HashMap<Arc<str>, EnrolledPlan, ahash::RandomState> = HashMap::default();
-        let mut errors = Vec::new();
-        for plan in plans {
-            let name = plan.name.clone();
-            match store.enroll(plan, now) {
-                Err(error) => errors.push(error),
-                Ok(_) if by_name.contains_key(&name) => errors.push(PlanError::Duplicate(name)),
-                Ok(plan) => {
-                    by_name.insert(name, plan);
-                }
-            }
-        }
-        if errors.is_empty() {
-            Ok(Self { by_name })
-        } else {
-            Err(errors)
-        }
-    }
-
-    /// The plan of that name.
-    #[must_use]
-    pub fn find(&self, name: &str) -> Option<&EnrolledPlan> {
-        self.by_name.get(name)
     }
 }

@@ -59,6 +59,7 @@ mod tests {
                 reset_ms: 1,
             }),
             quota: None,
+            shared: None,
             ticket: None,
         }
     }

@@ -1,14 +1,18 @@
 //! The counters behind one lock.
 //!
 //! A dense list with a hash index of places in it, so that a cursor can walk the list a few
-//! counters at a time and drop the idle ones: there is no moment at which all are walked.
+//! counters at a time and drop the idle ones: there is no moment at which all are walked. Beside
+//! it stands a queue of the places where something was used that was not told (see
+//! [`unsaved`](super::unsaved)); a counter in the queue is kept.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 
-use super::counter::Counter;
+use super::counter::{Counter, Unsaved};
 use super::time::Timestamp;
+use super::unsaved::{Delta, Outbox};
 
 /// How many counters the cursor looks at with every new one, and every so many takings.
 const STEPS: usize = 4;
@@ -18,6 +22,8 @@ const STEPS_WHEN_FULL: usize = 64;
 const TAKINGS: u8 = 16;
 /// Below this nothing is gained by giving memory back. Counters.
 const SMALL: usize = 256;
+/// A counter that does not stand in the queue.
+const NOT_QUEUED: u64 = u64::MAX;
 
 /// Some of a store's counters.
 #[derive(Debug, Default)]
@@ -26,6 +32,13 @@ pub(super) struct Table {
     entries: Vec<Entry>,
     cursor: usize,
     takings: u8,
+    /// The places of counters that have something to tell, each once.
+    queue: VecDeque<u32>,
+    /// How many ever left the queue: the number of the one at its head.
+    left: u64,
+    outbox: Outbox,
+    /// How often something to tell was lost for want of room.
+    lost: u64,
 }
 
 /// Whose counter.
@@ -41,52 +54,54 @@ pub(super) struct Owner<'a> {
 pub(super) struct Entry {
     space: u32,
     hash: u64,
+    /// Its number in the queue, counted from the first that ever stood there.
+    queued: u64,
     pub key: Arc<str>,
     pub counter: Counter,
 }
 
 impl Table {
-    /// The counter of this owner, if it has one.
-    pub(super) fn find(&mut self, owner: &Owner<'_>) -> Option<&mut Entry> {
+    /// The place of this owner's counter, if there is one.
+    pub(super) fn find(&self, owner: &Owner<'_>) -> Option<usize> {
         let entries = &self.entries;
         let place = *self.index.find(owner.hash, |place| {
             entries
                 .get(*place as usize)
                 .is_some_and(|entry| entry.space == owner.space && *entry.key == *owner.key)
         })?;
-        self.entries.get_mut(place as usize)
+        Some(place as usize)
     }
 
-    /// Keep a counter for an owner who has none. None, and nothing is kept, when `most` are
-    /// there and no idle one was met.
-    pub(super) fn insert(
-        &mut self,
-        owner: &Owner<'_>,
-        counter: Counter,
-        most: usize,
-        now: Timestamp,
-    ) -> Option<Arc<str>> {
+    /// The counter at this place.
+    pub(super) fn entry(&mut self, place: usize) -> Option<&mut Entry> {
+        self.entries.get_mut(place)
+    }
+
+    /// Whether there is room for another counter when `most` are kept; idle ones make room.
+    pub(super) fn make_room(&mut self, most: usize, now: Timestamp) -> bool {
         let steps = if self.entries.len() < most {
             STEPS
         } else {
             STEPS_WHEN_FULL
         };
         self.sweep(steps, now);
-        if self.entries.len() >= most {
-            return None;
-        }
-        let place = u32::try_from(self.entries.len()).ok()?;
-        let key: Arc<str> = owner.key.into();
+        self.entries.len() < most.min(u32::MAX as usize)
+    }
+
+    /// Keep a counter for an owner who has none. Gives its place.
+    pub(super) fn insert(&mut self, owner: &Owner<'_>, key: Arc<str>, counter: Counter) -> usize {
+        let place = self.entries.len();
         self.entries.push(Entry {
             space: owner.space,
             hash: owner.hash,
-            key: key.clone(),
+            queued: NOT_QUEUED,
+            key,
             counter,
         });
         let entries = &self.entries;
         self.index
-            .insert_unique(owner.hash, place, |place| hash_at(entries, *place));
-        Some(key)
+            .insert_unique(owner.hash, narrow(place), |place| hash_at(entries, *place));
+        place
     }
 
     /// Count a taking; now and then it pays for a look at some counters.
@@ -102,18 +117,80 @@ impl Table {
         self.entries.len()
     }
 
+    /// The counter at this place has something to tell.
+    pub(super) fn enqueue(&mut self, place: usize) {
+        let number = self.left.saturating_add(self.queue.len() as u64);
+        if let Some(entry) = self.entries.get_mut(place)
+            && entry.queued == NOT_QUEUED
+        {
+            entry.queued = number;
+            self.queue.push_back(narrow(place));
+        }
+    }
+
+    /// How many counters have something to tell.
+    pub(super) fn queued(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// What the next `most` counters have to tell. Gives how many left the queue.
+    pub(super) fn dequeue(&mut self, most: usize, told: &mut Vec<Delta>) -> usize {
+        let leaving = most.min(self.queue.len());
+        for place in self.queue.drain(..leaving) {
+            let Some(entry) = self.entries.get_mut(place as usize) else {
+                continue;
+            };
+            entry.queued = NOT_QUEUED;
+            told.extend(entry.counter.unsaved().map(|what| Delta {
+                space: entry.space,
+                key: Arc::clone(&entry.key),
+                what,
+            }));
+        }
+        self.left = self.left.saturating_add(leaving as u64);
+        leaving
+    }
+
+    /// What is told outside of the counters; `most` can wait.
+    pub(super) fn post(&mut self, owner: &Owner<'_>, what: Unsaved, most: usize) {
+        let (space, key) = (owner.space, owner.key.into());
+        if self.outbox.put(Delta { space, key, what }, most).is_err() {
+            self.lost = self.lost.saturating_add(1);
+        }
+    }
+
+    /// The same for what could not be saved.
+    pub(super) fn post_back(&mut self, delta: Delta, most: usize) {
+        if self.outbox.put_back(delta, most).is_err() {
+            self.lost = self.lost.saturating_add(1);
+        }
+    }
+
+    /// What waits to be told outside of the counters.
+    pub(super) fn posted(&mut self) -> impl Iterator<Item = Delta> + use<> {
+        self.outbox.take()
+    }
+
+    /// How often something to tell was lost for want of room.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// Look at the next so many counters, and drop the idle ones.
     fn sweep(&mut self, steps: usize, now: Timestamp) {
         for _ in 0..steps.min(self.entries.len()) {
             match self.entries.get(self.cursor) {
                 None => self.cursor = 0,
-                Some(entry) if entry.counter.is_idle(now) => self.remove(self.cursor),
+                Some(entry) if entry.queued == NOT_QUEUED && entry.counter.is_idle(now) => {
+                    self.remove(self.cursor);
+                }
                 Some(_) => self.cursor += 1,
             }
         }
         if self.entries.len() < self.entries.capacity() / 4 && self.entries.capacity() > SMALL {
             let kept = self.entries.len() * 2;
             self.entries.shrink_to(kept);
+            self.queue.shrink_to(kept);
             let entries = &self.entries;
             self.index.shrink_to(kept, |place| hash_at(entries, *place));
         }
@@ -132,11 +209,27 @@ impl Table {
         if place != last {
             let moved = hash_of(&self.entries, last);
             if let Some(each) = self.index.find_mut(moved, |each| *each as usize == last) {
-                *each = u32::try_from(place).unwrap_or(*each);
+                *each = narrow(place);
             }
+            self.move_in_queue(last, place);
         }
         self.entries.swap_remove(place);
     }
+
+    /// The queue names a counter by its place.
+    fn move_in_queue(&mut self, from: usize, to: usize) {
+        let queued = self.entries.get(from).map_or(NOT_QUEUED, |e| e.queued);
+        let number = queued.checked_sub(self.left);
+        let number = number.and_then(|number| usize::try_from(number).ok());
+        if let Some(place) = number.and_then(|number| self.queue.get_mut(number)) {
+            *place = narrow(to);
+        }
+    }
+}
+
+/// There are never more than [`Table::make_room`] lets in.
+fn narrow(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
 }
 
 fn hash_at(entries: &[Entry], place: u32) -> u64 {
@@ -151,13 +244,32 @@ fn hash_of(entries: &[Entry], place: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::bucket::Shape;
-    use super::super::counter::Bounds;
+    use super::super::counter::{Bounds, Want};
     use super::*;
+
+    /// One that is as good as new would be swept.
+    fn used() -> Counter {
+        let bounds = Bounds {
+            rate: Some(Shape::new(5, 1.0)),
+            quota: None,
+            since_ms: 0,
+            is_plan: true,
+        };
+        let want = Want {
+            bounds: &bounds,
+            method: None,
+            cost: 1,
+            now: Timestamp::default(),
+        };
+        let mut counter = Counter::new();
+        assert_eq!(counter.settle(&want).0.refusal(), None);
+        counter.take(&want, true);
+        counter
+    }
 
     #[test]
     fn owners_of_one_hash_are_told_apart() {
         let mut table = Table::default();
-        let now = Timestamp::default();
         let owner = |space, key| Owner {
             space,
             key,
@@ -165,21 +277,36 @@ mod tests {
         };
         for (space, key) in [(0, "a"), (0, "b"), (1, "a")] {
             assert!(table.find(&owner(space, key)).is_none());
-            // One that is as good as new would be swept.
-            let mut counter = Counter::new();
-            let rate = Some(Shape::new(5, 1.0));
-            let bounds = Bounds {
-                rate,
-                quota: None,
-                since_ms: 0,
-            };
-            assert_eq!(counter.take(&bounds, 1, now), Ok(()));
-            assert!(table.insert(&owner(space, key), counter, 10, now).is_some());
+            assert!(table.make_room(10, Timestamp::default()));
+            table.insert(&owner(space, key), key.into(), used());
         }
         for (space, key) in [(0, "a"), (0, "b"), (1, "a")] {
-            let entry = table.find(&owner(space, key)).unwrap();
+            let place = table.find(&owner(space, key)).unwrap();
+            let entry = table.entry(place).unwrap();
             assert_eq!((entry.space, &*entry.key), (space, key));
         }
         assert!(table.find(&owner(1, "b")).is_none());
+    }
+
+    #[test]
+    fn the_queue_follows_counters_that_move() {
+        let mut table = Table::default();
+        let owner = |key| Owner {
+            space: 0,
+            key,
+            hash: 7,
+        };
+        let names = ["a", "b", "c", "d"];
+        let places = names.map(|key| table.insert(&owner(key), key.into(), used()));
+        // The first leaves the queue, and later the table; the last takes its place.
+        places.iter().for_each(|place| table.enqueue(*place));
+        let mut told = Vec::new();
+        assert_eq!(table.dequeue(1, &mut told), 1);
+        table.enqueue(places[3]);
+        table.remove(places[0]);
+        assert_eq!(table.dequeue(9, &mut told), 3);
+        let keys: Vec<&str> = told.iter().map(|delta| &*delta.key).collect();
+        assert_eq!(keys, ["a", "b", "c", "d"]);
+        assert_eq!(table.queued(), 0);
     }
 }

@@ -6,7 +6,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod bounds;
 mod model;
+mod plans;
+mod saved;
 mod shared;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -56,6 +59,25 @@ fn both(per_second: f64, burst: u64, limit: u64) -> Plan {
     }
 }
 
+/// Take from a plan alone.
+fn take(
+    store: &LocalLimits,
+    plan: &EnrolledPlan,
+    key: &str,
+    cost: u64,
+    now: Timestamp,
+) -> Decision {
+    store.take(&Take {
+        plan: Some(plan),
+        key,
+        method: None,
+        route: None,
+        gateway: None,
+        cost,
+        now,
+    })
+}
+
 /// A store with one plan in it.
 struct One {
     store: LocalLimits,
@@ -65,12 +87,20 @@ struct One {
 impl One {
     fn new(plan: Plan) -> Self {
         let store = LocalLimits::default();
-        let plan = store.enroll(plan, NOON).unwrap();
+        Self::with(store, plan)
+    }
+
+    fn with(store: LocalLimits, plan: Plan) -> Self {
+        let plan = store.enroll(plan, NOON.wall_ms).unwrap();
         Self { store, plan }
     }
 
     fn take(&self, cost: u64, now: Timestamp) -> Decision {
-        self.store.take(&self.plan, "acme", cost, now)
+        self.take_for("acme", cost, now)
+    }
+
+    fn take_for(&self, key: &str, cost: u64, now: Timestamp) -> Decision {
+        take(&self.store, &self.plan, key, cost, now)
     }
 
     /// How many of so many single takings pass.
@@ -82,7 +112,7 @@ impl One {
 
     /// What a reload does.
     fn change(&mut self, plan: Plan, now: Timestamp) {
-        self.plan = self.store.enroll(plan, now).unwrap();
+        self.plan = self.store.enroll(plan, now.wall_ms).unwrap();
     }
 }
 
@@ -106,11 +136,11 @@ fn keys_plans_and_filters_have_counters_of_their_own() {
         name: "silver".into(),
         ..rate(1.0, 1)
     };
-    let silver = one.store.enroll(silver, NOON).unwrap();
+    let silver = one.store.enroll(silver, NOON.wall_ms).unwrap();
     let (keys, gold) = (one.store.scope("keys"), one.store.scope("gold"));
     assert!(one.take(1, NOON).allowed && !one.take(1, NOON).allowed);
-    assert!(one.store.take(&one.plan, "other", 1, NOON).allowed);
-    assert!(one.store.take(&silver, "acme", 1, NOON).allowed);
+    assert!(one.take_for("other", 1, NOON).allowed);
+    assert!(take(&one.store, &silver, "acme", 1, NOON).allowed);
     assert!(one.store.take_inline(keys, "acme", 1, 1, 1.0, NOON).allowed);
     assert!(one.store.take_inline(gold, "acme", 1, 1, 1.0, NOON).allowed);
     assert!(!one.store.take_inline(gold, "acme", 1, 1, 1.0, NOON).allowed);
@@ -243,13 +273,9 @@ fn the_offset_shortens_the_first_period_only() {
     );
     assert_eq!(refused.quota.unwrap().limit, 100);
     // Keys that come later in the first period are meant too.
-    assert!(!one.store.take(&one.plan, "late", 91, after_ms(1)).allowed);
+    assert!(!one.take_for("late", 91, after_ms(1)).allowed);
     assert_eq!(one.admitted(200, after_ms(DAY_MS / 2)), 100);
-    assert!(
-        one.store
-            .take(&one.plan, "later", 100, after_ms(DAY_MS / 2))
-            .allowed
-    );
+    assert!(one.take_for("later", 100, after_ms(DAY_MS / 2)).allowed);
     assert_eq!(one.admitted(200, after_ms(DAY_MS / 2 + DAY_MS)), 100);
 }
 
@@ -335,18 +361,14 @@ fn what_is_given_back_can_be_taken_again() {
 fn giving_back_never_credits_the_next_period() {
     let one = One::new(quota(10, Period::Day, 0));
     let old = one.take(5, NOON).ticket.unwrap();
-    let unseen = one.store.take(&one.plan, "quiet", 5, NOON).ticket.unwrap();
+    let unseen = one.take_for("quiet", 5, NOON).ticket.unwrap();
     let tomorrow = after_ms(DAY_MS);
     assert!(one.take(4, tomorrow).allowed);
     one.store.give_back(old);
     one.store.give_back(unseen);
     assert_eq!(one.take(0, tomorrow).quota.unwrap().remaining, 6);
     assert_eq!(
-        one.store
-            .take(&one.plan, "quiet", 0, tomorrow)
-            .quota
-            .unwrap()
-            .remaining,
+        one.take_for("quiet", 0, tomorrow).quota.unwrap().remaining,
         10
     );
 }
@@ -413,7 +435,7 @@ fn the_first_period_is_that_of_the_name() {
 fn a_plan_that_makes_no_sense_is_refused() {
     let store = LocalLimits::default();
     let name = || "gold".into();
-    let refused = |plan| store.enroll(plan, NOON).unwrap_err();
+    let refused = |plan| store.enroll(plan, NOON.wall_ms).unwrap_err();
     assert_eq!(
         refused(Plan {
             rate: None,
@@ -427,15 +449,16 @@ fn a_plan_that_makes_no_sense_is_refused() {
     assert_eq!(refused(rate(1.0, 0)), PlanError::Burst(name()));
     assert_eq!(refused(quota(0, Period::Day, 0)), PlanError::Limit(name()));
     assert_eq!(refused(quota(5, Period::Day, 5)), PlanError::Offset(name()));
+    let met = |plan| (plan, NOON.wall_ms);
     let errors =
-        Plans::enroll(&store, [rate(1.0, 1), rate(2.0, 0), rate(1.0, 1)], NOON).unwrap_err();
+        Plans::enroll(&store, [rate(1.0, 1), rate(2.0, 0), rate(1.0, 1)].map(met)).unwrap_err();
     assert_eq!(
         errors,
         [PlanError::Burst(name()), PlanError::Duplicate(name())]
     );
-    let plans = Plans::enroll(&store, [rate(1.0, 1)], NOON).unwrap();
+    let plans = Plans::enroll(&store, [rate(1.0, 1)].map(met)).unwrap();
     assert_eq!(
-        plans.find("gold").map(EnrolledPlan::plan),
+        plans.find("gold").map(|plan| plan.plan()),
         Some(&rate(1.0, 1))
     );
     assert!(plans.find("silver").is_none());

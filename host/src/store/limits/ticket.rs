@@ -2,22 +2,45 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::counter::Taken;
 
 /// Names what one [`take`](super::LimitStore::take) took. Handing it back consumes it, so it
 /// works once; dropping it leaves things taken.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ticket {
-    pub(super) space: u32,
-    pub(super) hash: u64,
-    pub(super) key: Arc<str>,
-    pub(super) taken: Taken,
+    /// From each bound.
+    pub(super) cost: u64,
+    /// From a counter.
+    pub(super) counter: Option<TakenFrom>,
+    /// From the route's bucket with this number.
+    pub(super) route: Option<u32>,
+    /// From the gateway's bucket with this number.
+    pub(super) gateway: Option<u32>,
+}
+
+/// A counter, and what was taken from it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TakenFrom {
+    pub space: u32,
+    pub hash: u64,
+    pub key: Arc<str>,
+    pub taken: Taken,
+}
+
+impl Ticket {
+    fn is_shared(&self) -> bool {
+        self.route.is_some() || self.gateway.is_some()
+    }
 }
 
 /// The tickets of one exchange, by the numbers that its filters know them by.
 #[derive(Debug, Default)]
 pub struct Tickets {
-    kept: Vec<Option<Ticket>>,
+    kept: SmallVec<[Option<Ticket>; 1]>,
+    /// Whether the spine took from the shared rates.
+    shared: bool,
 }
 
 impl Tickets {
@@ -28,6 +51,18 @@ impl Tickets {
         }
         self.kept.push(ticket);
         self.kept.len() as u64
+    }
+
+    /// Note that the shared rates were taken from, for good.
+    pub fn keep_shared(&mut self) {
+        self.shared = true;
+    }
+
+    /// Whether the rates of the route and the gateway were taken from, and not given back. They
+    /// are taken from once in an exchange.
+    #[must_use]
+    pub fn has_shared(&self) -> bool {
+        self.shared || self.kept.iter().flatten().any(Ticket::is_shared)
     }
 
     /// The ticket with this number, once.

@@ -11,9 +11,11 @@ const GRACE_MS: u64 = 60 * 60 * 1000;
 /// What one key used in one period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Usage {
-    period: Period,
-    number: u32,
-    used: u64,
+    pub period: Period,
+    pub number: u32,
+    pub used: u64,
+    /// What may be used beyond the limit in this period; below 0 where less may be.
+    pub extra: i64,
 }
 
 impl Usage {
@@ -22,6 +24,7 @@ impl Usage {
         period: Period::Day,
         number: 0,
         used: 0,
+        extra: 0,
     };
 
     /// Bring it to the period of this moment.
@@ -31,7 +34,7 @@ impl Usage {
             *self = Self {
                 period: quota.period,
                 number,
-                used: 0,
+                ..Self::NONE
             };
         } else if self.number > number.saturating_add(1) {
             // The clock was wrong before, by more than a period: what was used stays used.
@@ -50,10 +53,26 @@ impl Usage {
         }
     }
 
-    fn remaining(&self, quota: &Quota, since_ms: u64) -> u64 {
+    /// What may still be used. Settled.
+    pub(super) fn remaining(&self, quota: &Quota, since_ms: u64) -> u64 {
+        self.allowed(quota, since_ms)
+            .saturating_add_signed(self.extra)
+            .saturating_sub(self.used)
+    }
+
+    /// The limit of this period, extensions left out.
+    fn allowed(&self, quota: &Quota, since_ms: u64) -> u64 {
         let first = quota.offset > 0 && self.number <= self.period.number(since_ms);
         let offset = if first { quota.offset } else { 0 };
-        quota.limit.saturating_sub(offset).saturating_sub(self.used)
+        quota.limit.saturating_sub(offset)
+    }
+
+    /// From now on so much may still be used in this period. Settled.
+    pub(super) fn extend(&mut self, quota: &Quota, since_ms: u64, remaining: u64) {
+        let wanted = i128::from(self.used) + i128::from(remaining);
+        let extra = wanted - i128::from(self.allowed(quota, since_ms));
+        let most = if extra < 0 { i64::MIN } else { i64::MAX };
+        self.extra = i64::try_from(extra).unwrap_or(most);
     }
 
     fn ends_in_ms(&self, wall_ms: u64) -> u64 {
@@ -78,7 +97,8 @@ impl Usage {
 
     /// Whether nothing would be lost with it.
     pub(super) fn is_over(&self, wall_ms: u64) -> bool {
-        self.used == 0 || wall_ms >= self.period.end_ms(self.number).saturating_add(GRACE_MS)
+        (self.used == 0 && self.extra == 0)
+            || wall_ms >= self.period.end_ms(self.number).saturating_add(GRACE_MS)
     }
 
     /// Where it stands, settled.
@@ -88,7 +108,7 @@ impl Usage {
             self.period.end_ms(self.number),
         );
         Level {
-            limit: quota.limit,
+            limit: quota.limit.saturating_add_signed(self.extra),
             remaining: self.remaining(quota, since_ms),
             window_ms: end.saturating_sub(start),
             reset_ms: end.saturating_sub(wall_ms),

@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::Result;
 
 use super::super::bindings::keys::{ApiKey, Host, IdentifyError, KeyReject as WitReject};
 use super::super::bindings::types::EditError;
+use super::super::services::Services;
 use super::super::state::State;
 use crate::context::AttributeValue;
-use crate::store::keys::{self, KeyReject};
+use crate::store::keys::{self, KeyReject, Moment};
 
 /// Why a key is not accepted, as a filter is told. None of a filter's business is that the
 /// gateway itself cannot tell: that fails the call.
@@ -24,40 +24,70 @@ fn reject(reject: KeyReject) -> Result<WitReject> {
     }
 }
 
-/// The wall clock as of the last tick of the kernel's timer: some milliseconds are nothing to a
-/// key's end, and this clock is the cheaper one. Whole seconds, rounded down.
-fn coarse_now() -> SystemTime {
-    let time = clock_gettime(ClockId::RealtimeCoarse);
+/// Both clocks as of the last tick of the kernel's timer: some milliseconds are nothing to a key's
+/// end, and these clocks are the cheaper ones.
+fn coarse_now() -> Moment {
+    Moment {
+        wall_ms: milliseconds(ClockId::RealtimeCoarse),
+        monotonic_ms: milliseconds(ClockId::MonotonicCoarse),
+    }
+}
+
+fn milliseconds(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    UNIX_EPOCH + Duration::from_secs(seconds)
+    let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds * 1000 + nanoseconds / 1_000_000
 }
 
 impl State {
-    fn find_key(
-        &self,
+    /// Hand what was found to `take`, which may change everything but the services. They are taken
+    /// out meanwhile: nothing is counted or copied.
+    fn with_key<T>(
+        &mut self,
         presented: &[u8],
-    ) -> Result<std::result::Result<Arc<keys::ApiKey>, WitReject>> {
-        let Some(services) = self.services.as_ref() else {
+        take: impl FnOnce(&mut Self, &Services, &keys::ApiKey) -> T,
+    ) -> Result<std::result::Result<T, WitReject>> {
+        let Some(services) = self.services.take() else {
             return Ok(Err(WitReject::Unknown));
         };
-        match services.keys.find(presented, coarse_now()) {
-            Ok(key) => Ok(Ok(key)),
+        let found = services
+            .keys
+            .find(presented, coarse_now(), |key| take(self, &services, key));
+        if let (Err(why), Some(rejects)) = (&found, services.rejects.get(services.worker)) {
+            rejects.count(*why);
+        }
+        self.services = Some(services);
+        match found {
+            Ok(taken) => Ok(Ok(taken)),
             Err(why) => reject(why).map(Err),
         }
     }
 
+    /// Of a key's plans the one that is sold for the exchange's API.
+    fn plan_of<'a>(&self, services: &Services, key: &'a keys::ApiKey) -> Option<&'a Arc<str>> {
+        let route = self.exchange.as_ref()?.route.as_ref();
+        let api = route.and_then(|route| route.api.as_deref());
+        services.plans.pick(key.plans(), api)
+    }
+
     /// Make what is known of a key facts of the exchange.
-    fn put_key(&mut self, key: &keys::ApiKey) -> Result<Result<(), EditError>> {
+    fn put_key(
+        &mut self,
+        services: &Services,
+        key: &keys::ApiKey,
+    ) -> Result<Result<(), EditError>> {
+        let plan = self.plan_of(services, key);
         let common = [
-            ("consumer.id", Some(&*key.consumer)),
-            ("api-key.id", Some(&*key.id)),
+            ("consumer.id", Some(key.consumer())),
+            ("api-key.id", Some(key.id())),
             ("auth.method", Some("api-key")),
-            ("plan.id", key.plans.first().map(|plan| &**plan)),
+            ("plan.id", plan.map(|plan| &**plan)),
         ];
         let common = common
             .into_iter()
             .filter_map(|(name, value)| Some((Cow::Borrowed(name), value?)));
-        let own = key.attributes.iter().filter(|(name, _)| &**name != "id");
+        let own = key.attributes().iter().filter(|(name, _)| &**name != "id");
         let own = own.map(|(name, value)| (Cow::Owned(["api-key.", name].concat()), &**value));
         for (name, value) in common.chain(own) {
             let put = self.put_fact(name, AttributeValue::Text(value.to_owned()))?;
@@ -73,29 +103,32 @@ impl Host for State {
     fn find(&mut self, presented: Vec<u8>) -> Result<Result<ApiKey, WitReject>> {
         self.charge_call()?;
         super::in_phase(self)?;
-        Ok(self.find_key(&presented)?.map(|key| ApiKey {
-            id: key.id.to_string(),
-            consumer: key.consumer.to_string(),
-            plan: key.plans.first().map(|plan| plan.to_string()),
+        self.with_key(&presented, |state, services, key| ApiKey {
+            id: key.id().to_owned(),
+            consumer: key.consumer().to_owned(),
+            plan: state.plan_of(services, key).map(ToString::to_string),
             attributes: key
-                .attributes
+                .attributes()
                 .iter()
                 .map(|(name, value)| (name.to_string(), value.to_string()))
                 .collect(),
-        }))
+        })
     }
+
     fn identify(&mut self, presented: Vec<u8>) -> Result<Result<(), IdentifyError>> {
         self.charge_call()?;
         super::in_phase(self)?;
-        let key = match self.find_key(&presented)? {
-            Ok(key) => key,
-            Err(reject) => return Ok(Err(IdentifyError::Rejected(reject))),
-        };
-        let before = self.mark();
-        if let Err(error) = self.put_key(&key)? {
-            self.undo_to(before);
-            return Ok(Err(IdentifyError::Attribute(error)));
+        let put = self.with_key(&presented, |state, services, key| {
+            let before = state.mark();
+            let put = state.put_key(services, key)?;
+            if put.is_err() {
+                state.undo_to(before);
+            }
+            Ok::<_, wasmtime::Error>(put)
+        })?;
+        match put {
+            Ok(put) => Ok(put?.map_err(IdentifyError::Attribute)),
+            Err(reject) => Ok(Err(IdentifyError::Rejected(reject))),
         }
-        Ok(Ok(()))
     }
 }

@@ -6,9 +6,10 @@ use super::super::bindings::limits::{
     Bound as WitBound, Decision as WitDecision, Host, Level as WitLevel, Levels as WitLevels,
     Uncharged,
 };
+use super::super::services::Services;
 use super::super::state::State;
 use crate::context::{AttributeValue, Exchange};
-use crate::store::limits::{Bound, Decision, Level};
+use crate::store::limits::{Bound, Decision, EnrolledPlan, Level, Take};
 
 impl From<Bound> for WitBound {
     fn from(bound: Bound) -> Self {
@@ -65,6 +66,32 @@ fn text<'a>(exchange: &'a Exchange, name: &str) -> Option<&'a str> {
     }
 }
 
+/// Take from all bounds that hold for the exchange. The shared rates are taken from once.
+fn take(
+    services: &Services,
+    exchange: &Exchange,
+    plan: &EnrolledPlan,
+    key: &str,
+    cost: u64,
+) -> Decision {
+    let route = exchange.route.as_deref();
+    let method = route.and_then(|route| {
+        let method = exchange.request.method.as_str();
+        plan.method(method, &route.pattern)
+    });
+    let rates = route.map(|route| &route.rates);
+    let rates = rates.filter(|rates| !rates.is_empty() && !exchange.tickets.has_shared());
+    services.limits.take(&Take {
+        plan: Some(plan),
+        key,
+        method,
+        route: rates.and_then(|rates| rates.route.as_ref()),
+        gateway: rates.and_then(|rates| rates.gateway.as_ref()),
+        cost,
+        now: services.clock.now(),
+    })
+}
+
 impl Host for State {
     fn charge(
         &mut self,
@@ -82,24 +109,25 @@ impl Host for State {
         let Some(plan) = plan.as_deref().or_else(|| text(exchange, "plan.id")) else {
             return Ok(Err(Uncharged::NoPlan));
         };
-        let Some(plan) = services.plans.find(plan) else {
-            return Ok(Err(Uncharged::UnknownPlan));
-        };
-        let decision = services.limits.take(plan, key, cost, services.clock.now());
-        Ok(Ok(self.keep(decision)))
+        let decision = services.plans.with(plan, |plan| {
+            Some(take(services, exchange, plan?, key, cost))
+        });
+        Ok(match decision {
+            Some(decision) => Ok(self.keep(decision)),
+            None => Err(Uncharged::UnknownPlan),
+        })
     }
 
     fn take(&mut self, plan: String, key: String, cost: u64) -> Result<Option<WitDecision>> {
         self.charge_call()?;
         super::in_phase(self)?;
-        let Some(services) = &self.services else {
+        let (Some(services), Some(exchange)) = (&self.services, &self.exchange) else {
             return Ok(None);
         };
-        let Some(plan) = services.plans.find(&plan) else {
-            return Ok(None);
-        };
-        let decision = services.limits.take(plan, &key, cost, services.clock.now());
-        Ok(Some(self.keep(decision)))
+        let decision = services.plans.with(&plan, |plan| {
+            Some(take(services, exchange, plan?, &key, cost))
+        });
+        Ok(decision.map(|decision| self.keep(decision)))
     }
 
     fn take_inline(

@@ -8,15 +8,15 @@ use super::*;
 #[test]
 fn idle_counters_go() {
     let store = LocalLimits::new(100_000);
-    let plan = store.enroll(both(1.0, 10, 10), NOON).unwrap();
+    let plan = store.enroll(both(1.0, 10, 10), NOON.wall_ms).unwrap();
     for number in 0..10_000 {
-        assert!(store.take(&plan, &number.to_string(), 1, NOON).allowed);
+        assert!(take(&store, &plan, &number.to_string(), 1, NOON).allowed);
     }
     assert_eq!(store.counters(), 10_000);
     // Their buckets are full again, but the day is not over.
     let touch = |now: Timestamp| {
         for _ in 0..10 {
-            (0..10_000).for_each(|number| drop(store.take(&plan, &format!("x{number}"), 0, now)));
+            (0..10_000).for_each(|number| drop(take(&store, &plan, &format!("x{number}"), 0, now)));
         }
     };
     touch(after_ms(60_000));
@@ -28,8 +28,8 @@ fn idle_counters_go() {
 #[test]
 fn without_room_new_keys_are_refused_and_known_ones_are_not() {
     let store = LocalLimits::new(1000);
-    let plan = store.enroll(rate(1.0, 10), NOON).unwrap();
-    let take = |number: u64, now| store.take(&plan, &number.to_string(), 1, now);
+    let plan = store.enroll(rate(1.0, 10), NOON.wall_ms).unwrap();
+    let take = |number: u64, now| take(&store, &plan, &number.to_string(), 1, now);
     let decisions: Vec<Decision> = (0..5000).map(|number| take(number, NOON)).collect();
     let kept = store.counters();
     assert!((900..=1000).contains(&kept), "{kept}");
@@ -87,31 +87,27 @@ fn takings_and_returns_of_many_threads_balance() {
 #[test]
 fn what_stays_is_still_found() {
     let store = LocalLimits::new(100_000);
-    let quick = store.enroll(rate(1.0, 10), NOON).unwrap();
+    let quick = store.enroll(rate(1.0, 10), NOON.wall_ms).unwrap();
     let slow = store
         .enroll(
             Plan {
                 name: "slow".into(),
                 ..rate(1e-9, 10)
             },
-            NOON,
+            NOON.wall_ms,
         )
         .unwrap();
     for number in 0..6000_u64 {
         let plan = if number % 3 == 0 { &slow } else { &quick };
-        assert!(
-            store
-                .take(plan, &number.to_string(), 1 + number % 7, NOON)
-                .allowed
-        );
+        assert!(take(&store, plan, &number.to_string(), 1 + number % 7, NOON).allowed);
     }
     let later = after_ms(60_000);
     for number in 0..60_000 {
-        assert!(store.take(&quick, &format!("x{number}"), 0, later).allowed);
+        assert!(take(&store, &quick, &format!("x{number}"), 0, later).allowed);
     }
     assert_eq!(store.counters(), 2000);
     for number in (0..6000_u64).step_by(3) {
-        let shown = store.take(&slow, &number.to_string(), 0, later);
+        let shown = take(&store, &slow, &number.to_string(), 0, later);
         assert_eq!(shown.rate.unwrap().remaining, 10 - (1 + number % 7));
     }
 }

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""Holds the admin API to its own description: `.ci/contract.py BINARY [SCHEMATHESIS]`.
+
+Starts a gateway with a store in a folder of its own, makes a few plans and keys so that what is
+generated finds something, and lets schemathesis ask what the OpenAPI document allows and what it
+does not, for about a minute. Fails where an answer is a 5xx, has a status, a type, a header or a
+body that the document does not have, or where nonsense is taken.
+
+Left out is `ignored_auth`: it guesses tokens, and the gateway stops listening to who does that.
+tests/e2e/admin_auth.rs holds that part.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.request
+
+SECONDS = "60"
+
+CONFIG = """
+[[listener]]
+address = "127.0.0.1:0"
+
+[admin]
+address = "127.0.0.1:0"
+tokens  = [{ name = "ops", role = "write", secret = "ops" }]
+
+[store]
+path = "windlass.db"
+
+[secret.ops]
+env = "CONTRACT_TOKEN"
+
+[[route]]
+path    = "/"
+respond = { body = "ok" }
+"""
+
+# What is accepted, beside 2xx, of a request that the document allows: a plan that does not exist,
+# a name that is taken, a revision that is another.
+# What a file of keys looks like is beyond JSON Schema: any text is refused with its line.
+SETTINGS = """
+[[operations]]
+include-name = "POST /v1/keys/import"
+checks.positive_data_acceptance.enabled = false
+
+[checks]
+positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "412", "422"]
+negative_data_rejection.expected-statuses = ["400", "401", "403", "404", "405", "408", "409", "412", "413", "415", "422"]
+"""
+
+
+def lines(stream, found, seen):
+    """Reads the log to its end, so that the gateway never waits for a reader."""
+    for line in stream:
+        seen.append(line)
+        where = re.search(r"answers the operator.*address=(\S+)", line)
+        if where:
+            found.append(where.group(1))
+            found.ready.set()
+    found.ready.set()
+
+
+class Found(list):
+    """The operator's address, once it is known."""
+
+    def __init__(self):
+        super().__init__()
+        self.ready = threading.Event()
+
+
+def post(base, token, path, body):
+    """Makes something by the API."""
+    request = urllib.request.Request(
+        base + path,
+        json.dumps(body).encode(),
+        {"authorization": f"Bearer {token}", "content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def main():
+    """Starts, asks, ends."""
+    binary = os.path.abspath(sys.argv[1])
+    schemathesis = sys.argv[2] if len(sys.argv) > 2 else "schemathesis"
+    token = os.urandom(16).hex()
+    folder = tempfile.mkdtemp(prefix="windlass-contract-")
+    with open(os.path.join(folder, "windlass.toml"), "w", encoding="utf-8") as file:
+        file.write(CONFIG)
+    with open(os.path.join(folder, "schemathesis.toml"), "w", encoding="utf-8") as file:
+        file.write(SETTINGS)
+    environment = dict(os.environ, CONTRACT_TOKEN=token, NO_COLOR="1")
+    gateway = subprocess.Popen(
+        [binary, "run"], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    found, seen = Found(), []
+    reader = threading.Thread(target=lines, args=(gateway.stderr, found, seen), daemon=True)
+    reader.start()
+    try:
+        if not found.ready.wait(30) or not found:
+            sys.exit("the gateway does not start:\n" + "".join(seen))
+        base = "http://" + found[0]
+        for name in ["gold", "silver"]:
+            quota = {"limit": 1000, "period": "month"}
+            post(base, token, "/v1/plans", {"name": name, "apis": [name], "quota": quota})
+            post(base, token, "/v1/keys", {"consumer": "acme", "plans": [name]})
+        asked = subprocess.run(
+            [
+                schemathesis,
+                "run",
+                base + "/v1/openapi.json",
+                "--header",
+                f"Authorization: Bearer {token}",
+                "--checks",
+                "all",
+                "--exclude-checks",
+                "ignored_auth",
+                "--phases",
+                "examples,coverage,fuzzing,stateful",
+                "--max-time",
+                SECONDS,
+                "--max-examples",
+                "60",
+                "--continue-on-failure",
+                "--request-timeout",
+                "20",
+            ],
+            cwd=folder,
+            check=False,
+            timeout=400,
+        )
+        failed = asked.returncode != 0
+        faults = [line for line in seen if "ERROR" in line]
+        if gateway.poll() is not None or faults:
+            failed = True
+            print("the gateway's log:\n" + "".join(faults or seen[-20:]), file=sys.stderr)
+        sys.exit(1 if failed else 0)
+    finally:
+        gateway.terminate()
+        gateway.wait(60)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,310 @@
+//! Who may ask what: bearer tokens (RFC 6750) with a role each.
+//!
+//! It promises
+//! - that a token is compared by its SHA-256, in constant time, with every token there is;
+//! - that after [`MOST_FAILURES`] wrong tokens within a minute an address is not listened to
+//!   until that minute is over, and that the table of such addresses is bounded;
+//! - that no token is logged.
+//!
+//! Tokens' values are secrets of the configuration and read with it: a reload puts new ones in
+//! force. Without any token nobody may ask anything below `/v1`.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use parking_lot::Mutex;
+
+use super::problem::Problem;
+use crate::store::keys::KeyDigest;
+use crate::store::secrets::Secrets;
+
+/// Wrong tokens from one address before it is not listened to for a while.
+pub const MOST_FAILURES: u32 = 10;
+
+/// How long failures are remembered.
+const WINDOW: Duration = Duration::from_secs(60);
+
+/// The most addresses whose failures are remembered.
+const MOST_ADDRESSES: usize = 10_000;
+
+/// The longest token that is looked at. Bytes.
+const LONGEST: usize = 4096;
+
+/// What a token may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// To look.
+    Read,
+    /// To look and to change.
+    Write,
+}
+
+/// A token that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Its name, for the log.
+    pub name: Arc<str>,
+    /// What it may be used for.
+    pub role: Role,
+    /// The name of the secret that is its value.
+    pub secret: Arc<str>,
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// The token's name.
+    pub name: Arc<str>,
+    /// What it may be used for.
+    pub role: Role,
+}
+
+/// The tokens, and who guessed at them.
+#[derive(Debug, Default)]
+pub struct Access {
+    tokens: Vec<Token>,
+    failures: Mutex<HashMap<IpAddr, Failures>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Failures {
+    since: Instant,
+    count: u32,
+}
+
+impl Access {
+    /// With these tokens.
+    #[must_use]
+    pub fn new(tokens: Vec<Token>) -> Self {
+        Self {
+            tokens,
+            failures: Mutex::default(),
+        }
+    }
+
+    /// Whether there are any tokens.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.tokens.is_empty()
+    }
+
+    /// Who it is that asks.
+    ///
+    /// # Errors
+    /// No token is known, none or a wrong one came, or the address is not listened to.
+    pub fn admit(
+        &self,
+        headers: &HeaderMap,
+        from: IpAddr,
+        secrets: &Secrets,
+        now: Instant,
+    ) -> Result<Actor, Problem> {
+        if !self.is_open() {
+            let detail = "the admin API is closed: no token is configured; add `tokens = [{ name = \"ops\", role = \"write\", secret = \"..\" }]` to `[admin]` and restart";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "no_tokens", detail));
+        }
+        if let Some(seconds) = self.shut_out(from, now) {
+            let detail =
+                format!("too many wrong tokens from this address; try again in {seconds} s");
+            return Err(
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", detail)
+                    .retry_after(seconds),
+            );
+        }
+        let Some(presented) = presented(headers) else {
+            let detail = "send `authorization: Bearer <token>`";
+            return Err(Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "token_missing",
+                detail,
+            ));
+        };
+        let found = presented.and_then(|token| self.find(token, secrets));
+        found.ok_or_else(|| {
+            self.count(from, now);
+            let detail = "this token is not one of `[admin] tokens`";
+            Problem::new(StatusCode::UNAUTHORIZED, "token_rejected", detail)
+        })
+    }
+
+    /// Compares with every token, whichever fits.
+    fn find(&self, presented: &[u8], secrets: &Secrets) -> Option<Actor> {
+        let digest = KeyDigest::of(presented);
+        let mut found = None;
+        for token in &self.tokens {
+            let own = secrets
+                .find(&token.secret)
+                .map(|secret| secret.key_digest());
+            // Equal in constant time.
+            if own == Some(digest) {
+                found = Some(Actor {
+                    name: token.name.clone(),
+                    role: token.role,
+                });
+            }
+        }
+        found
+    }
+
+    /// For how long the address is not listened to. Seconds, rounded up.
+    fn shut_out(&self, from: IpAddr, now: Instant) -> Option<u64> {
+        let failures = self.failures.lock();
+        let known = failures.get(&from)?;
+        let left = WINDOW.checked_sub(now.saturating_duration_since(known.since))?;
+        (known.count >= MOST_FAILURES && !left.is_zero()).then(|| left.as_secs() + 1)
+    }
+
+    fn count(&self, from: IpAddr, now: Instant) {
+        let over = |known: &Failures| now.saturating_duration_since(known.since) >= WINDOW;
+        let mut failures = self.failures.lock();
+        if failures.len() >= MOST_ADDRESSES && !failures.contains_key(&from) {
+            failures.retain(|_, known| !over(known));
+            if failures.len() >= MOST_ADDRESSES {
+                let oldest = failures.iter().min_by_key(|(_, known)| known.since);
+                if let Some(oldest) = oldest.map(|(address, _)| *address) {
+                    failures.remove(&oldest);
+                }
+            }
+        }
+        let known = failures.entry(from).or_insert(Failures {
+            since: now,
+            count: 0,
+        });
+        if over(known) {
+            *known = Failures {
+                since: now,
+                count: 0,
+            };
+        }
+        known.count += 1;
+    }
+}
+
+/// The bearer token: None where there is no `Authorization`, `Some(None)` where it is no bearer
+/// token that anybody can have.
+fn presented(headers: &HeaderMap) -> Option<Option<&[u8]>> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next()?.as_bytes();
+    if values.next().is_some() {
+        return Some(None);
+    }
+    let Some((scheme, token)) = value.split_at_checked(7) else {
+        return Some(None);
+    };
+    let token = token.trim_ascii();
+    let fits = scheme.eq_ignore_ascii_case(b"bearer ") && (1..=LONGEST).contains(&token.len());
+    Some(fits.then_some(token))
+}
+
+/// Whether the role suffices for the method.
+///
+/// # Errors
+/// It does not.
+pub fn may(actor: &Actor, method: &Method) -> Result<(), Problem> {
+    let looks = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    match actor.role {
+        Role::Write => Ok(()),
+        Role::Read if looks => Ok(()),
+        Role::Read => {
+            let detail = format!(
+                "token `{}` may only read; use one with `role = \"write\"`",
+                actor.name
+            );
+            Err(Problem::new(StatusCode::FORBIDDEN, "read_only", detail))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+    use crate::store::secrets::Secret;
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn access() -> (Access, Secrets) {
+        let token = |name: &str, role| Token {
+            name: name.into(),
+            role,
+            secret: format!("of-{name}").into(),
+        };
+        let secret = |name: &str| (name.into(), Secret::new(format!("value {name}").into()));
+        (
+            Access::new(vec![token("ops", Role::Write), token("view", Role::Read)]),
+            [secret("of-ops"), secret("of-view")].into_iter().collect(),
+        )
+    }
+
+    fn with(value: &str) -> HeaderMap {
+        let value = HeaderValue::from_str(value).unwrap();
+        [(header::AUTHORIZATION, value)].into_iter().collect()
+    }
+
+    #[test]
+    fn a_token_is_known_by_its_value() {
+        let (access, secrets) = access();
+        let admit = |value: &str| access.admit(&with(value), HERE, &secrets, Instant::now());
+        assert_eq!(&*admit("Bearer value of-ops").unwrap().name, "ops");
+        let view = admit("bearer value of-view").unwrap();
+        assert_eq!(view.role, Role::Read);
+        assert!(may(&view, &Method::GET).is_ok());
+        assert_eq!(may(&view, &Method::PATCH).unwrap_err().code, "read_only");
+        for wrong in ["Bearer x", "Bearer ", "Basic value of-ops", "value of-ops"] {
+            assert_eq!(admit(wrong).unwrap_err().code, "token_rejected", "{wrong}");
+        }
+    }
+
+    #[test]
+    fn no_token_is_no_guess_and_without_tokens_nobody_is_admitted() {
+        let (access, secrets) = access();
+        for _ in 0..100 {
+            let refused = access.admit(&HeaderMap::new(), HERE, &secrets, Instant::now());
+            assert_eq!(refused.unwrap_err().code, "token_missing");
+        }
+        let closed = Access::default();
+        let refused = closed.admit(&with("Bearer x"), HERE, &secrets, Instant::now());
+        assert_eq!(refused.unwrap_err().status, StatusCode::FORBIDDEN);
+    }
+
+    #[test]
+    fn who_guesses_is_not_listened_to_for_the_rest_of_the_minute() {
+        let (access, secrets) = access();
+        let start = Instant::now();
+        let admit = |value: &str, from: IpAddr, after: u64| {
+            let now = start + Duration::from_secs(after);
+            access.admit(&with(value), from, &secrets, now)
+        };
+        for _ in 0..MOST_FAILURES {
+            assert_eq!(
+                admit("Bearer x", HERE, 0).unwrap_err().code,
+                "token_rejected"
+            );
+        }
+        let refused = admit("Bearer value of-ops", HERE, 59).unwrap_err();
+        assert_eq!(refused.code, "too_many_failures");
+        assert_eq!(refused.retry_after, Some(2));
+        let elsewhere = IpAddr::V4([192, 0, 2, 1].into());
+        assert!(admit("Bearer value of-ops", elsewhere, 59).is_ok());
+        assert!(admit("Bearer value of-ops", HERE, 61).is_ok());
+    }
+
+    #[test]
+    fn the_table_of_addresses_is_bounded() {
+        let (access, secrets) = access();
+        let now = Instant::now();
+        for number in 0..u32::try_from(MOST_ADDRESSES).unwrap() + 100 {
+            let from = IpAddr::V4(number.into());
+            assert!(
+                access
+                    .admit(&with("Bearer x"), from, &secrets, now)
+                    .is_err()
+            );
+        }
+        assert_eq!(access.failures.lock().len(), MOST_ADDRESSES);
+    }
+}

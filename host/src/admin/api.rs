@@ -1,0 +1,161 @@
+//! The admin API: keys, plans and usage, below `/v1`.
+//!
+//! Before it come [`super::serve`] (a connection) and [`super::envelope`] (a request's id, who
+//! asks, what an error looks like); after it the [`Registrar`], which has the rules.
+//!
+//! It promises
+//! - that what is blocking runs on threads of its own, [`MOST_CALLS`] at once, imports and
+//!   exports [`MOST_HEAVY`] at once; who finds no room for five seconds is told to come back;
+//! - that every body has a limit and a deadline, and that unknown members and parameters are
+//!   refused with their place;
+//! - that every change is a line of the audit log, and that no line holds a key.
+//!
+//! It is described by [`openapi`], which is served and true.
+
+mod body;
+mod export;
+mod import;
+mod keys;
+pub(super) mod openapi;
+mod params;
+mod plans;
+pub(super) mod shape;
+mod status;
+mod stream;
+mod usage;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, patch, post};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::Running;
+use super::envelope::Caller;
+use super::problem::Problem;
+use crate::store::registrar::Registrar;
+
+/// Calls of the store at once.
+const MOST_CALLS: usize = 8;
+
+/// Imports and exports at once.
+const MOST_HEAVY: usize = 2;
+
+/// How long a request waits for room.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// What the routes share.
+#[derive(Debug)]
+pub(super) struct Api {
+    running: Arc<Running>,
+    calls: Arc<Semaphore>,
+    heavy: Arc<Semaphore>,
+    max_import: usize,
+}
+
+/// The routes.
+pub(super) fn routes(running: Arc<Running>, max_import: usize) -> Router {
+    let api = Arc::new(Api {
+        running,
+        calls: Arc::new(Semaphore::new(MOST_CALLS)),
+        heavy: Arc::new(Semaphore::new(MOST_HEAVY)),
+        max_import,
+    });
+    Router::new()
+        .route("/v1/keys", get(keys::list).post(keys::create))
+        .route("/v1/keys/import", post(import::import))
+        .route("/v1/keys/export", get(export::export))
+        .route(
+            "/v1/keys/{id}",
+            get(keys::show).patch(keys::update).delete(keys::delete),
+        )
+        .route("/v1/keys/{id}/rotate", post(keys::rotate))
+        .route("/v1/plans", get(plans::list).post(plans::create))
+        .route(
+            "/v1/plans/{name}",
+            get(plans::show).patch(plans::update).delete(plans::delete),
+        )
+        .route("/v1/plans/{name}/usage/{key}", patch(usage::extend))
+        .route("/v1/usage", get(usage::show))
+        .route("/v1/status", get(status::show))
+        .route("/v1/openapi.json", get(openapi::show))
+        .method_not_allowed_fallback(async || {
+            let detail = "this path does not take this method; `allow` lists those that it takes";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+        })
+        .with_state(api)
+}
+
+impl Api {
+    fn registrar(&self) -> Result<Arc<Registrar>, Problem> {
+        let registrar = self.running.registrar.clone();
+        registrar.ok_or_else(|| {
+            let detail = "this gateway has no store; add `[store]` with `path = \"windlass.db\"` to the configuration and restart";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_store", detail)
+        })
+    }
+
+    /// Do this with the registrar, on a thread where it may block.
+    async fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Registrar) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let registrar = self.registrar()?;
+        let room = room(&self.calls).await?;
+        let done = tokio::task::spawn_blocking(move || {
+            let made = work(&registrar);
+            drop(room);
+            made
+        });
+        done.await.unwrap_or_else(|_| Err(broken()))
+    }
+}
+
+/// A place among those who may work.
+async fn room(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
+    let room = tokio::time::timeout(WAIT, Arc::clone(of).acquire_owned()).await;
+    room.ok().and_then(Result::ok).ok_or_else(|| {
+        let detail = "too many calls are running; try again";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(1)
+    })
+}
+
+/// A call ended in a way that no call should.
+fn broken() -> Problem {
+    let detail = "the call broke; the gateway's log says why";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "broken", detail)
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A line of the audit log: who did what to which.
+fn audit(caller: &Caller, action: &str, kind: &str, id: &str) {
+    tracing::info!(
+        target: "windlass::audit",
+        actor = %caller.actor,
+        action,
+        kind,
+        id,
+        request = %caller.request,
+        remote = %caller.remote,
+        "audit: a change by the admin API"
+    );
+}
+
+/// JSON.
+fn json(status: StatusCode, value: &impl serde::Serialize) -> Response {
+    match serde_json::to_string(value) {
+        Ok(text) => {
+            let kind = [(axum::http::header::CONTENT_TYPE, "application/json")];
+            (status, kind, text + "\n").into_response()
+        }
+        Err(_) => broken().into_response(),
+    }
+}

@@ -1,0 +1,144 @@
+//! A request's body: its type, its limit, its deadline, and what it says.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
+
+use super::super::problem::Problem;
+use super::shape::Strict;
+
+/// The largest body but that of an import.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// How long a small body may take.
+const TIME: Duration = Duration::from_secs(10);
+
+/// How long an import's body may take.
+const LONG_TIME: Duration = Duration::from_secs(300);
+
+/// The bytes of a small body of this type; None where there is none.
+pub async fn bytes(request: Request, kind: &str) -> Result<Option<Bytes>, Problem> {
+    let is = is_kind(&request, kind);
+    let bytes = read(request.into_body(), MAX_BODY, TIME).await?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    is.map(|()| Some(bytes))
+}
+
+/// The bytes of a large body of this type.
+pub async fn large(request: Request, kind: &str, limit: usize) -> Result<Bytes, Problem> {
+    is_kind(&request, kind)?;
+    read(request.into_body(), limit, LONG_TIME).await
+}
+
+/// What a JSON body says.
+pub async fn json<T: DeserializeOwned>(request: Request) -> Result<(T, Bytes), Problem> {
+    let Some(bytes) = bytes(request, "application/json").await? else {
+        return Err(Problem::invalid("the body is empty; send a JSON object"));
+    };
+    Ok((parse(&bytes)?, bytes))
+}
+
+/// The same where the body may be left out.
+pub async fn optional<T: DeserializeOwned + Default>(request: Request) -> Result<T, Problem> {
+    match bytes(request, "application/json").await? {
+        Some(bytes) => parse(&bytes),
+        None => Ok(T::default()),
+    }
+}
+
+/// A fault is told with its place. The text of a value may be a key, and is not repeated.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let json = Json::<Strict<T>>::from_bytes(bytes);
+    json.map(|Json(Strict(value))| value).map_err(|refused| {
+        let text = refused.body_text();
+        let (_, place) = text.split_once(": ").unwrap_or(("", &text));
+        Problem::invalid(format!("the body is not as described: {}", masked(place)))
+    })
+}
+
+/// serde quotes strings that it did not expect: they are taken out.
+fn masked(text: &str) -> String {
+    match text.split_once("string \"") {
+        Some((before, rest)) => {
+            let after = rest.rsplit_once('"').map_or("", |(_, after)| after);
+            format!("{before}a string{after}")
+        }
+        None => text.to_owned(),
+    }
+}
+
+fn is_kind(request: &Request, kind: &str) -> Result<(), Problem> {
+    let value = request.headers().get(header::CONTENT_TYPE);
+    let value = value.and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = value.split(';').next().unwrap_or("").trim();
+    if essence.eq_ignore_ascii_case(kind) {
+        return Ok(());
+    }
+    let detail = format!("send `content-type: {kind}`");
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Err(Problem::new(status, "unsupported_media_type", detail))
+}
+
+async fn read(mut body: Body, limit: usize, time: Duration) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let detail = format!("the body has more than {limit} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    };
+    let whole = async {
+        let mut whole = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| Problem::invalid("the body ended before its end"))?;
+            if let Ok(piece) = frame.into_data() {
+                if whole.len() + piece.len() > limit {
+                    return Err(too_large());
+                }
+                whole.extend_from_slice(&piece);
+            }
+        }
+        Ok(whole.freeze())
+    };
+    let late = |_| {
+        let detail = "the body did not arrive in time";
+        Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
+    };
+    tokio::time::timeout(time, whole).await.map_err(late)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shape::KeyCreate;
+    use super::*;
+
+    #[test]
+    fn an_unknown_member_is_refused_with_its_place() {
+        let fault = |text: &str| parse::<KeyCreate>(text.as_bytes()).unwrap_err().detail;
+        let detail = fault("{\"consumer\": \"a\",\n \"consumr\": \"b\"}");
+        assert!(
+            detail.contains("`consumr`") && detail.contains("line 2"),
+            "{detail}"
+        );
+        let detail = fault("[\"name\", \"consumer\"]");
+        assert!(detail.contains("an object"), "{detail}");
+        let detail = fault("{\"consumer\": \"a\", \"plans\": [\"x\", 7]}");
+        assert!(detail.contains("plans[1]"), "{detail}");
+    }
+
+    #[test]
+    fn a_value_that_may_be_a_key_is_not_repeated() {
+        let text = "{\"consumer\": \"a\", \"enabled\": \"wl_secret\\\"quoted\"}";
+        let detail = parse::<KeyCreate>(text.as_bytes()).unwrap_err().detail;
+        assert!(
+            !detail.contains("secret") && !detail.contains("quoted"),
+            "{detail}"
+        );
+        assert!(detail.contains("enabled"), "{detail}");
+    }
+}

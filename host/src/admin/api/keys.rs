@@ -1,0 +1,234 @@
+//! `/v1/keys`: created, listed, shown, changed, rotated, deleted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+
+use super::params::{self, KeyId, KeyParams, Nothing, Params};
+use super::shape::{Key, KeyCreate, KeyCreated, KeyPage, KeyUpdate, Rotate};
+use super::{Api, audit, body, json, now_ms};
+use crate::admin::envelope::Caller;
+use crate::admin::problem::Problem;
+use crate::store::registrar::{Idempotency, KeyFilter};
+
+/// The longest overlap of a rotation. Seconds.
+const LONGEST_OVERLAP: u64 = 30 * 24 * 60 * 60;
+
+type Shared = State<Arc<Api>>;
+
+/// Keys, in the order of their ids.
+#[utoipa::path(get, operation_id = "listKeys", path = "/v1/keys", tag = "keys", params(KeyParams),
+    responses((status = 200, description = "A piece of the list", body = KeyPage)))]
+pub async fn list(
+    State(api): Shared,
+    Params(query): Params<KeyParams>,
+) -> Result<Response, Problem> {
+    let limit = params::limit(query.limit)?;
+    let after = params::after(query.cursor.as_deref())?.map(str::to_owned);
+    let filter = filter(query)?;
+    let page = api
+        .call(move |registrar| Ok(registrar.keys(&filter, after.as_deref(), limit)?))
+        .await?;
+    Ok(json(StatusCode::OK, &KeyPage::new(page, now_ms())))
+}
+
+/// Which keys the parameters mean.
+pub fn filter(query: KeyParams) -> Result<KeyFilter, Problem> {
+    Ok(KeyFilter {
+        consumer: params::text("consumer", query.consumer)?,
+        plan: params::name("plan", query.plan)?,
+        prefix: params::text("prefix", query.prefix)?,
+    })
+}
+
+/// Make a key. Its text is in this answer and nowhere else.
+#[utoipa::path(post, operation_id = "createKey", path = "/v1/keys", tag = "keys",
+    params(("idempotency-key" = String, Header, description = "Makes the request safe to repeat for 24 hours: a repetition shows the key that the first one made, without its text.", min_length = 1, max_length = 128, pattern = "^[!-~]{1,128}$")),
+    request_body(content = KeyCreate, content_type = "application/json"),
+    responses(
+        (status = 201, description = "The key was made", body = KeyCreated, headers(("etag" = String, description = "The key's revision"), ("location" = String, description = "The key's path"))),
+        (status = 200, description = "The same request made it before", body = KeyCreated, headers(("etag" = String, description = "The key's revision"), ("idempotency-replayed" = String, description = "`true`"))),
+        (status = 409, description = "A plan does not exist or two overlap, or another key has this text", body = super::shape::ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "The idempotency key came with another request", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+pub async fn create(
+    State(api): Shared,
+    Extension(caller): Extension<Caller>,
+    Params(_): Params<Nothing>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let token = params::idempotency(request.headers())?;
+    let token = token.map(|token| format!("{}:{token}", caller.actor));
+    let (new, bytes) = body::json::<KeyCreate>(request).await?;
+    let once = token.map(|token| Idempotency {
+        token,
+        request: sha256(&bytes),
+    });
+    let new = new.new_key()?;
+    let now = now_ms();
+    let made = api
+        .call(move |registrar| Ok(registrar.create_key(new, once.as_ref(), now)?))
+        .await?;
+    let id = made.key.record.id.clone();
+    let revision = made.key.record.revision;
+    let (status, more) = match made.replayed {
+        true => {
+            let name = HeaderName::from_static("idempotency-replayed");
+            (StatusCode::OK, (name, "true".to_owned()))
+        }
+        false => {
+            audit(&caller, "create", "key", &id);
+            (
+                StatusCode::CREATED,
+                (header::LOCATION, format!("/v1/keys/{id}")),
+            )
+        }
+    };
+    let made = KeyCreated {
+        key: Key::new(made.key, now),
+        secret: made.secret,
+    };
+    let mut response = json(status, &made);
+    put(&mut response, more.0, &more.1);
+    no_store(&mut response);
+    Ok(tagged(response, revision))
+}
+
+/// A key, without its text.
+#[utoipa::path(get, operation_id = "showKey", path = "/v1/keys/{id}", tag = "keys",
+    params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$")),
+    responses((status = 200, description = "The key", body = Key, headers(("etag" = String, description = "The key's revision")))))]
+pub async fn show(
+    State(api): Shared,
+    KeyId(id): KeyId,
+    Params(_): Params<Nothing>,
+) -> Result<Response, Problem> {
+    let view = api.call(move |registrar| Ok(registrar.key(&id)?)).await?;
+    let revision = view.record.revision;
+    let response = json(StatusCode::OK, &Key::new(view, now_ms()));
+    Ok(tagged(response, revision))
+}
+
+/// Change a key. What is left out stays.
+#[utoipa::path(patch, operation_id = "updateKey", path = "/v1/keys/{id}", tag = "keys",
+    params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$"),
+        ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`", pattern = r#"^("[0-9]{1,15}"|[0-9]{1,15})$"#)),
+    request_body(content = KeyUpdate, content_type = "application/json"),
+    responses((status = 200, description = "The key as it is now", body = Key, headers(("etag" = String, description = "The key's revision"))),
+        (status = 409, description = "It is defined in the configuration, a plan does not exist, or two plans overlap", body = super::shape::ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+pub async fn update(
+    State(api): Shared,
+    Extension(caller): Extension<Caller>,
+    KeyId(id): KeyId,
+    Params(_): Params<Nothing>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let known = params::if_match(request.headers())?;
+    let (update, _) = body::json::<KeyUpdate>(request).await?;
+    let action = match update.enabled {
+        Some(true) => "update, enabled",
+        Some(false) => "update, disabled",
+        None => "update",
+    };
+    let change = update.change()?;
+    let now = now_ms();
+    let name = id.clone();
+    let view = api
+        .call(move |registrar| Ok(registrar.update_key(&name, &change, known, now)?))
+        .await?;
+    audit(&caller, action, "key", &id);
+    let revision = view.record.revision;
+    Ok(tagged(json(StatusCode::OK, &Key::new(view, now)), revision))
+}
+
+/// Give a key a new secret. The old one is accepted for a while more.
+#[utoipa::path(post, operation_id = "rotateKey", path = "/v1/keys/{id}/rotate", tag = "keys",
+    params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$"),
+        ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`", pattern = r#"^("[0-9]{1,15}"|[0-9]{1,15})$"#)),
+    request_body(content = Rotate, content_type = "application/json"),
+    responses((status = 200, description = "The key with its new text", body = KeyCreated, headers(("etag" = String, description = "The key's revision"))),
+        (status = 409, description = "It is defined in the configuration, or has two live secrets already", body = super::shape::ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+pub async fn rotate(
+    State(api): Shared,
+    Extension(caller): Extension<Caller>,
+    KeyId(id): KeyId,
+    Params(_): Params<Nothing>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let known = params::if_match(request.headers())?;
+    let rotate = body::optional::<Rotate>(request).await?;
+    if rotate.overlap_seconds > LONGEST_OVERLAP {
+        let message = format!("must be at most {LONGEST_OVERLAP}");
+        return Err(Problem::of("overlap_seconds", &message));
+    }
+    let overlap = Duration::from_secs(rotate.overlap_seconds);
+    let now = now_ms();
+    let name = id.clone();
+    let rotated = api
+        .call(move |registrar| Ok(registrar.rotate_key(&name, overlap, known, now)?))
+        .await?;
+    audit(&caller, "rotate", "key", &id);
+    let revision = rotated.key.record.revision;
+    let made = KeyCreated {
+        key: Key::new(rotated.key, now),
+        secret: Some(rotated.secret),
+    };
+    let mut response = json(StatusCode::OK, &made);
+    no_store(&mut response);
+    Ok(tagged(response, revision))
+}
+
+/// Delete a key. It is refused from now on; its usage stays.
+#[utoipa::path(delete, operation_id = "deleteKey", path = "/v1/keys/{id}", tag = "keys",
+    params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$"),
+        ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`", pattern = r#"^("[0-9]{1,15}"|[0-9]{1,15})$"#)),
+    responses((status = 204, description = "It is gone"),
+        (status = 409, description = "It is defined in the configuration", body = super::shape::ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+pub async fn delete(
+    State(api): Shared,
+    Extension(caller): Extension<Caller>,
+    KeyId(id): KeyId,
+    Params(_): Params<Nothing>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let known = params::if_match(&headers)?;
+    let name = id.clone();
+    api.call(move |registrar| Ok(registrar.delete_key(&name, known)?))
+        .await?;
+    audit(&caller, "delete", "key", &id);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// With its revision.
+pub fn tagged(mut response: Response, revision: u64) -> Response {
+    put(&mut response, header::ETAG, &params::etag(revision));
+    response
+}
+
+/// A field whose value is ours.
+pub fn put(response: &mut Response, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// A secret is in it: nobody on the way may keep it.
+fn no_store(response: &mut Response) {
+    put(response, header::CACHE_CONTROL, "no-store");
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut sum = [0; 32];
+    let made = digest::digest(&digest::SHA256, bytes);
+    for (to, from) in sum.iter_mut().zip(made.as_ref()) {
+        *to = *from;
+    }
+    sum
+}

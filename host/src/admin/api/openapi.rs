@@ -1,0 +1,209 @@
+//! The API's own description, `OpenAPI` 3.1: served, and true.
+//!
+//! What each operation takes and gives stands beside its handler; what can happen to all of them
+//! (no token, a malformed request, no store) is added here.
+
+use std::sync::LazyLock;
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use utoipa::openapi::path::ParameterIn;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{
+    Content, HeaderBuilder, Object, RefOr, Required, ResponseBuilder, Responses, Schema, Type,
+};
+use utoipa::{Modify, OpenApi};
+
+use super::params::{Nothing, Params};
+use super::shape::{self, ProblemBody};
+use super::{export, import, keys, plans, status, usage};
+
+/// The document.
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    let document = Description::openapi().to_pretty_json();
+    document.unwrap_or_default() + "\n"
+});
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Windlass admin API",
+        description = "API keys, usage plans and usage of a Windlass gateway.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    paths(
+        keys::list, keys::create, keys::show, keys::update, keys::delete, keys::rotate,
+        import::import, export::export,
+        plans::list, plans::create, plans::show, plans::update, plans::delete,
+        usage::show, usage::extend,
+        status::show, show,
+    ),
+    components(schemas(ProblemBody, shape::ProblemPart, shape::ImportWarning)),
+    security(("token" = [])),
+    modifiers(&Common)
+)]
+struct Description;
+
+/// What can happen to every operation.
+struct Common;
+
+const COMMON: [(StatusCode, &str); 8] = [
+    (StatusCode::BAD_REQUEST, "The request is not as described"),
+    (StatusCode::UNAUTHORIZED, "No token came, or a wrong one"),
+    (
+        StatusCode::FORBIDDEN,
+        "The token may only read, or no tokens are configured",
+    ),
+    (StatusCode::NOT_FOUND, "There is no such key, plan or path"),
+    (
+        StatusCode::METHOD_NOT_ALLOWED,
+        "The path does not take this method",
+    ),
+    (
+        StatusCode::TOO_MANY_REQUESTS,
+        "Too many wrong tokens came from this address",
+    ),
+    (StatusCode::INTERNAL_SERVER_ERROR, "The store is broken"),
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        "There is no store, or it is out of reach, or busy",
+    ),
+];
+
+const OF_BODIES: [(StatusCode, &str); 3] = [
+    (
+        StatusCode::REQUEST_TIMEOUT,
+        "The body did not arrive in time",
+    ),
+    (StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
+    (
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "The body is of another type",
+    ),
+];
+
+impl Modify for Common {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(scheme));
+        for path in document.paths.paths.values_mut() {
+            let operations = [
+                &mut path.get,
+                &mut path.post,
+                &mut path.patch,
+                &mut path.delete,
+            ];
+            for operation in operations.into_iter().flatten() {
+                // Fields may be left out: the macro cannot say so of one that is no null.
+                for parameter in operation.parameters.iter_mut().flatten() {
+                    if let RefOr::T(parameter) = parameter
+                        && matches!(parameter.parameter_in, ParameterIn::Header)
+                    {
+                        parameter.required = Required::False;
+                    }
+                }
+                add(&mut operation.responses, &COMMON);
+                if let Some(RefOr::T(body)) = &mut operation.request_body {
+                    let optional = operation.operation_id.as_deref() == Some("rotateKey");
+                    body.required = Some(if optional {
+                        Required::False
+                    } else {
+                        Required::True
+                    });
+                    add(&mut operation.responses, &OF_BODIES);
+                }
+            }
+        }
+    }
+}
+
+fn add(responses: &mut Responses, more: &[(StatusCode, &str)]) {
+    for (status, description) in more {
+        let entry = responses.responses.entry(status.as_str().to_owned());
+        entry.or_insert_with(|| RefOr::T(problem(*status, description)));
+    }
+    let text = || RefOr::<Schema>::T(Schema::Object(Object::with_type(Type::String)));
+    for response in responses.responses.values_mut() {
+        if let RefOr::T(response) = response {
+            let id = HeaderBuilder::new()
+                .schema(Some(text()))
+                .description(Some("The request's id"));
+            response
+                .headers
+                .insert("x-request-id".to_owned(), id.build().into());
+        }
+    }
+}
+
+fn problem(status: StatusCode, description: &str) -> utoipa::openapi::Response {
+    let body = Content::new(Some(utoipa::openapi::Ref::from_schema_name("ProblemBody")));
+    let response = ResponseBuilder::new()
+        .description(description)
+        .content("application/problem+json", body);
+    let field = match status {
+        StatusCode::UNAUTHORIZED => Some("www-authenticate"),
+        StatusCode::METHOD_NOT_ALLOWED => Some("allow"),
+        StatusCode::TOO_MANY_REQUESTS => Some("retry-after"),
+        _ => None,
+    };
+    let text = Object::with_type(Type::String);
+    match field {
+        Some(field) => response.header(field, utoipa::openapi::Header::new(text)),
+        None => response,
+    }
+    .build()
+}
+
+/// This document.
+#[utoipa::path(get, operation_id = "showDescription", path = "/v1/openapi.json", tag = "gateway",
+    responses((status = 200, description = "`OpenAPI` 3.1", body = Object, content_type = "application/json")))]
+pub async fn show(Params(_): Params<Nothing>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (StatusCode::OK, kind, DOCUMENT.as_str()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn every_operation_says_what_happens_without_a_token() {
+        let document: Value = serde_json::from_str(&DOCUMENT).unwrap();
+        assert_eq!(document["openapi"], "3.1.0");
+        let paths = document["paths"].as_object().unwrap();
+        assert_eq!(paths.len(), 11);
+        let mut operations = BTreeSet::new();
+        for (path, methods) in paths {
+            for (method, operation) in methods.as_object().unwrap() {
+                operations.insert(operation["operationId"].as_str().unwrap());
+                let refused = &operation["responses"]["401"]["content"];
+                assert!(
+                    refused["application/problem+json"].is_object(),
+                    "{method} {path}"
+                );
+            }
+        }
+        assert_eq!(operations.len(), 17, "{operations:?}");
+    }
+
+    #[test]
+    fn the_limits_are_those_of_the_rules() {
+        use crate::store::registrar as rules;
+        let document: Value = serde_json::from_str(&DOCUMENT).unwrap();
+        let schemas = &document["components"]["schemas"];
+        let create = &schemas["KeyCreate"]["properties"];
+        assert_eq!(create["name"]["maxLength"], rules::LONGEST_NAME);
+        assert_eq!(create["plans"]["maxItems"], rules::MOST_PLANS);
+        assert_eq!(create["metadata"]["maxProperties"], rules::MOST_METADATA);
+        assert_eq!(create["name"]["pattern"], shape::LINE);
+        let plan = &schemas["PlanCreate"]["properties"];
+        assert_eq!(plan["methods"]["maxItems"], rules::MOST_METHODS);
+        assert_eq!(plan["description"]["maxLength"], rules::LONGEST_VALUE);
+        assert_eq!(plan["name"]["pattern"], "^[A-Za-z0-9_-]{1,64}$");
+    }
+}

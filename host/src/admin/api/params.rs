@@ -1,0 +1,229 @@
+//! What a request says beside its body: path, query, conditional and idempotency fields.
+
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
+
+use super::super::problem::Problem;
+
+/// How a page's place is written.
+const CURSOR: &str = "c_";
+
+/// The largest and the usual page.
+pub const MOST: usize = 1000;
+const USUAL: usize = 100;
+
+/// The name of a key in the path.
+#[derive(Debug)]
+pub struct KeyId(pub String);
+
+/// The name of a plan in the path.
+#[derive(Debug)]
+pub struct PlanName(pub String);
+
+/// The names of a plan and a key in the path.
+#[derive(Debug)]
+pub struct PlanAndKey(pub String, pub String);
+
+/// What stands after the `?`.
+#[derive(Debug)]
+pub struct Params<T>(pub T);
+
+fn named(kind: &'static str, name: String) -> Result<String, Problem> {
+    if is_name(&name) {
+        return Ok(name);
+    }
+    let (code, detail) = match kind {
+        "key" => (
+            "no_such_key",
+            "an id of a key has 1 to 64 letters, digits, `_` and `-`",
+        ),
+        _ => (
+            "no_such_plan",
+            "a plan's name has 1 to 64 letters, digits, `_` and `-`",
+        ),
+    };
+    Err(Problem::new(StatusCode::NOT_FOUND, code, detail))
+}
+
+/// Letters, digits, `_` and `-`, at most 64.
+fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (1..=64).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for KeyId {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let Path(name) = path.map_err(|_| Problem::no_such_path())?;
+        named("key", name).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PlanName {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        let Path(name) = path.map_err(|_| Problem::no_such_path())?;
+        named("plan", name).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PlanAndKey {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let Path((plan, key)) = path.map_err(|_| Problem::no_such_path())?;
+        Ok(Self(named("plan", plan)?, named("key", key)?))
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query = Query::<T>::try_from_uri(&parts.uri);
+        let refused = |refused: axum::extract::rejection::QueryRejection| {
+            let text = refused.body_text();
+            let (_, place) = text.split_once(": ").unwrap_or(("", &text));
+            Problem::invalid(format!("the query is not as described: {place}"))
+        };
+        query.map(|Query(value)| Self(value)).map_err(refused)
+    }
+}
+
+/// For requests without parameters: any is refused.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// Which keys.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct KeyParams {
+    /// How many, at the most.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    pub limit: Option<usize>,
+    /// Where to go on: the `next_cursor` of the page before.
+    #[param(pattern = "^c_[A-Za-z0-9_-]{1,64}$")]
+    pub cursor: Option<String>,
+    /// Only this consumer's.
+    #[param(min_length = 1, max_length = 128)]
+    pub consumer: Option<String>,
+    /// Only those on this plan.
+    #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
+    pub plan: Option<String>,
+    /// Only those whose name or id begins so.
+    #[param(min_length = 1, max_length = 128)]
+    pub prefix: Option<String>,
+}
+
+/// A piece of a list.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PageParams {
+    /// How many, at the most.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    pub limit: Option<usize>,
+    /// Where to go on: the `next_cursor` of the page before.
+    #[param(pattern = "^c_[A-Za-z0-9_-]{1,64}$")]
+    pub cursor: Option<String>,
+}
+
+/// How large a page is to be.
+pub fn limit(limit: Option<usize>) -> Result<usize, Problem> {
+    match limit {
+        None => Ok(USUAL),
+        Some(limit) if (1..=MOST).contains(&limit) => Ok(limit),
+        Some(_) => Err(Problem::of("limit", "must be 1 to 1000")),
+    }
+}
+
+/// What the page before ended with.
+pub fn after(cursor: Option<&str>) -> Result<Option<&str>, Problem> {
+    let Some(cursor) = cursor else {
+        return Ok(None);
+    };
+    match cursor.strip_prefix(CURSOR).filter(|id| is_name(id)) {
+        Some(id) => Ok(Some(id)),
+        None => Err(Problem::of(
+            "cursor",
+            "is not one; take `next_cursor` as it came",
+        )),
+    }
+}
+
+/// Where the next page begins.
+pub fn cursor(last: Option<String>) -> Option<String> {
+    last.map(|last| format!("{CURSOR}{last}"))
+}
+
+/// A name among the parameters.
+pub fn name(field: &str, value: Option<String>) -> Result<Option<String>, Problem> {
+    match value {
+        Some(value) if !is_name(&value) => Err(Problem::of(
+            field,
+            "must be 1 to 64 letters, digits, `_` and `-`",
+        )),
+        value => Ok(value),
+    }
+}
+
+/// A text among the parameters.
+pub fn text(field: &str, value: Option<String>) -> Result<Option<String>, Problem> {
+    match value {
+        Some(value) if !(1..=128).contains(&value.chars().count()) => {
+            Err(Problem::of(field, "must have 1 to 128 characters"))
+        }
+        value => Ok(value),
+    }
+}
+
+/// The revision that `If-Match` names; None where there is no such field, or it is `*`.
+pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+    let mut values = headers.get_all(header::IF_MATCH).iter();
+    let (value, more) = (values.next(), values.next());
+    let Some(value) = value else { return Ok(None) };
+    let value = value.to_str().unwrap_or("").trim();
+    if value == "*" && more.is_none() {
+        return Ok(None);
+    }
+    // Without its quotes it is no `etag`, and means the same to everybody.
+    let bare = value
+        .strip_prefix('"')
+        .and_then(|value| value.strip_suffix('"'));
+    let number = Some(bare.unwrap_or(value))
+        .filter(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
+    match number.and_then(|number| number.parse().ok()) {
+        Some(revision) if more.is_none() => Ok(Some(revision)),
+        Some(_) | None => Err(Problem::of(
+            "if-match",
+            "must be one `etag` as it came, or `*`",
+        )),
+    }
+}
+
+/// The idempotency key, where there is one.
+pub fn idempotency(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or("");
+    let fits = (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits && values.next().is_none() {
+        return Ok(Some(text));
+    }
+    let message = "must be one value of 1 to 128 printable ASCII characters without spaces";
+    Err(Problem::of("idempotency-key", message))
+}
+
+/// The revision as an `ETag`.
+pub fn etag(revision: u64) -> String {
+    format!("\"{revision}\"")
+}

@@ -1,0 +1,125 @@
+//! `/v1/plans`: created, listed, shown, changed, deleted.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+
+use super::keys::{put, tagged};
+use super::params::{self, Nothing, PageParams, Params, PlanName};
+use super::shape::{Plan, PlanCreate, PlanPage, PlanUpdate};
+use super::{Api, audit, body, json, now_ms};
+use crate::admin::envelope::Caller;
+use crate::admin::problem::Problem;
+
+type Shared = State<Arc<Api>>;
+
+/// Plans, in the order of their names.
+#[utoipa::path(get, operation_id = "listPlans", path = "/v1/plans", tag = "plans", params(PageParams),
+    responses((status = 200, description = "A piece of the list", body = PlanPage)))]
+pub async fn list(
+    State(api): Shared,
+    Params(query): Params<PageParams>,
+) -> Result<Response, Problem> {
+    let limit = params::limit(query.limit)?;
+    let after = params::after(query.cursor.as_deref())?.map(str::to_owned);
+    let page = api
+        .call(move |registrar| Ok(registrar.plans(after.as_deref(), limit)?))
+        .await?;
+    Ok(json(StatusCode::OK, &PlanPage::from(page)))
+}
+
+/// Make a plan.
+#[utoipa::path(post, operation_id = "createPlan", path = "/v1/plans", tag = "plans",
+    request_body(content = PlanCreate, content_type = "application/json"),
+    responses((status = 201, description = "The plan was made", body = Plan, headers(("etag" = String, description = "The plan's revision"), ("location" = String, description = "The plan's path"))),
+        (status = 422, description = "Each part makes sense, and all together do not", body = super::shape::ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "There is one of that name", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+pub async fn create(
+    State(api): Shared,
+    Extension(caller): Extension<Caller>,
+    Params(_): Params<Nothing>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (plan, _) = body::json::<PlanCreate>(request).await?;
+    let view = api
+        .call(move |registrar| Ok(registrar.create_plan(plan.into(), now_ms())?))
+        .await?;
+    let (name, revision) = (view.record.name.clone(), view.record.revision);
+    audit(&caller, "create", "plan", &name);
+    let mut response = json(StatusCode::CREATED, &Plan::from(view));
+    put(
+        &mut response,
+        header::LOCATION,
+        &format!("/v1/plans/{name}"),
+    );
+    Ok(tagged(response, revision))
+}
+
+/// A plan.
+#[utoipa::path(get, operation_id = "showPlan", path = "/v1/plans/{name}", tag = "plans",
+    params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
+    responses((status = 200, description = "The plan", body = Plan, headers(("etag" = String, description = "The plan's revision")))))]
+pub async fn show(
+    State(api): Shared,
+    PlanName(name): PlanName,
+    Params(_): Params<Nothing>,
+) -> Result<Response, Problem> {
+    let view = api
+        .call(move |registrar| Ok(registrar.plan(&name)?))
+        .await?;
+    let revision = view.record.revision;
+    Ok(tagged(json(StatusCode::OK, &Plan::from(view)), revision))
+}
+
+/// Change a plan. What is left out stays; what keys used stays used.
+#[utoipa::path(patch, operation_id = "updatePlan", path = "/v1/plans/{name}", tag = "plans",
+    params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
+        ("if-match" = String, Header, description = "Only if the plan is still at this revision: its `etag`", pattern = r#"^("[0-9]{1,15}"|[0-9]{1,15})$"#)),
+    request_body(content = PlanUpdate, content_type = "application/json"),
+    responses((status = 200, description = "The plan as it is now", body = Plan, headers(("etag" = String, description = "The plan's revision"))),
+        (status = 422, description = "Each part makes sense, and all together do not", body = super::shape::ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It is defined in the configuration, or a key would have two plans for one API", body = super::shape::ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+pub async fn update(
+    State(api): Shared,
+    Extension(caller): Extension<Caller>,
+    PlanName(name): PlanName,
+    Params(_): Params<Nothing>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let known = params::if_match(request.headers())?;
+    let (update, _) = body::json::<PlanUpdate>(request).await?;
+    let change = update.into();
+    let plan = name.clone();
+    let view = api
+        .call(move |registrar| Ok(registrar.update_plan(&plan, &change, known, now_ms())?))
+        .await?;
+    audit(&caller, "update", "plan", &name);
+    let revision = view.record.revision;
+    Ok(tagged(json(StatusCode::OK, &Plan::from(view)), revision))
+}
+
+/// Delete a plan that no key is on.
+#[utoipa::path(delete, operation_id = "deletePlan", path = "/v1/plans/{name}", tag = "plans",
+    params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
+        ("if-match" = String, Header, description = "Only if the plan is still at this revision: its `etag`", pattern = r#"^("[0-9]{1,15}"|[0-9]{1,15})$"#)),
+    responses((status = 204, description = "It is gone"),
+        (status = 409, description = "It is defined in the configuration, or keys are on it", body = super::shape::ProblemBody, content_type = "application/problem+json"),
+        (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+pub async fn delete(
+    State(api): Shared,
+    Extension(caller): Extension<Caller>,
+    PlanName(name): PlanName,
+    Params(_): Params<Nothing>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let known = params::if_match(&headers)?;
+    let plan = name.clone();
+    api.call(move |registrar| Ok(registrar.delete_plan(&plan, known)?))
+        .await?;
+    audit(&caller, "delete", "plan", &name);
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,332 @@
+//! What goes over the wire, as Rust and as JSON Schema.
+//!
+//! Every limit here is one of the registrar's rules: a test holds the document to them.
+
+mod key;
+mod plan;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{
+    AdditionalProperties, Array, ArrayBuilder, Object, ObjectBuilder, Schema, SchemaType, Type,
+};
+use zeroize::Zeroizing;
+
+use crate::store::registrar::{self, Extended, ImportReport, Origin};
+
+pub use key::{ImportWarning, Key, KeyCreate, KeyCreated, KeyPage, KeyUpdate, Rotate};
+pub use plan::{Plan, PlanCreate, PlanPage, PlanUpdate};
+
+use super::super::date;
+
+/// One line: no control characters and line separators.
+pub const LINE: &str = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$";
+/// The largest whole number.
+pub const MOST: u64 = (1 << 53) - 1;
+
+/// Where a key or plan is defined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// In the store: the API changes it.
+    Store,
+    /// In the configuration: a reload changes it.
+    Configuration,
+}
+
+impl From<Origin> for Source {
+    fn from(origin: Origin) -> Self {
+        match origin {
+            Origin::Store => Self::Store,
+            Origin::Configuration => Self::Configuration,
+        }
+    }
+}
+
+/// A quota's period, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Period {
+    /// From midnight to midnight.
+    Day,
+    /// From Sunday's midnight on.
+    Week,
+    /// From the first of the month on.
+    Month,
+}
+
+/// How much is to remain of a quota.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Extend {
+    /// Requests that remain from now on, in the period that runs.
+    #[serde(deserialize_with = "whole")]
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_u64)]
+    pub remaining: u64,
+}
+
+/// A quota that was extended.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ExtendedQuota {
+    /// The plan.
+    pub plan: String,
+    /// The key.
+    pub key: String,
+    /// Requests that remain from now on.
+    pub remaining: u64,
+    /// What may be used beyond the plan's limit in this period; below 0 where less may be.
+    pub extra: i64,
+    /// The kind of period.
+    pub period: Period,
+    /// When it ends, and the extension with it.
+    #[schema(format = DateTime)]
+    pub ends: String,
+}
+
+impl ExtendedQuota {
+    /// Of this plan and key.
+    pub fn new(plan: String, key: String, made: &Extended) -> Self {
+        Self {
+            plan,
+            key,
+            remaining: made.remaining,
+            extra: made.extra,
+            period: plan::period(made.period),
+            ends: date::moment(made.ends_ms),
+        }
+    }
+}
+
+/// What keys used of a plan, by day.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Usage {
+    /// The plan.
+    pub plan: String,
+    /// The first day.
+    #[schema(format = Date)]
+    pub from: String,
+    /// The last day.
+    #[schema(format = Date)]
+    pub to: String,
+    /// For each key, by its id, one pair for each day: what was used, and what remained of the
+    /// quota when the day ended (null where the plan has none).
+    #[schema(schema_with = usage_items)]
+    pub items: serde_json::Map<String, serde_json::Value>,
+    /// Where to go on; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// What an import did.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Imported {
+    /// The ids of the keys that were made, in the order of the rows.
+    pub ids: Vec<String>,
+    /// Rows that were left out: the first 1,000 of them.
+    pub warnings: Vec<ImportWarning>,
+    /// How many rows were left out.
+    #[schema(minimum = 0)]
+    pub left_out: usize,
+}
+
+impl From<ImportReport> for Imported {
+    fn from(report: ImportReport) -> Self {
+        Self {
+            ids: report.ids,
+            warnings: report.warnings.iter().map(ImportWarning::from).collect(),
+            left_out: report.left_out,
+        }
+    }
+}
+
+/// How the gateway stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Status {
+    /// The version that runs.
+    pub version: String,
+    /// The configuration in use, counted from 1.
+    pub generation: u64,
+    /// Whether the process is draining.
+    pub draining: bool,
+    /// Where keys and plans are kept; null without `[store]`.
+    pub store: Option<StoreStatus>,
+}
+
+/// How the store stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StoreStatus {
+    /// Which it is.
+    pub name: String,
+    /// Whether this gateway knows every change up to `max_staleness` ago.
+    pub fresh: bool,
+    /// Since when nothing was heard of the store. Milliseconds.
+    pub since_contact_ms: u64,
+    /// Keys that this gateway knows.
+    pub keys: usize,
+    /// The commit that it has seen.
+    pub revision: u64,
+}
+
+/// What is wrong with the request. RFC 9457.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes what `Problem::body` writes")]
+pub struct ProblemBody {
+    /// Always `about:blank`.
+    #[schema(rename = "type")]
+    pub r#type: String,
+    /// The status's phrase.
+    pub title: String,
+    /// The status.
+    #[schema(minimum = 400, maximum = 599)]
+    pub status: u16,
+    /// A sentence with the cure.
+    pub detail: String,
+    /// A stable word.
+    #[schema(pattern = "^[a-z_]+$")]
+    pub code: String,
+    /// The request's id, also in `x-request-id`.
+    #[schema(rename = "request-id")]
+    pub request_id: String,
+    /// What is wrong with which part.
+    #[schema(nullable = false)]
+    pub errors: Option<Vec<ProblemPart>>,
+    /// Of an import: what is wrong with which row.
+    #[schema(nullable = false)]
+    pub warnings: Option<Vec<ImportWarning>>,
+}
+
+/// What is wrong with one part of a request.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes what `Problem::body` writes")]
+pub struct ProblemPart {
+    /// Which, as a path of names.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+fn one(kind: Type) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(SchemaType::Type(kind))
+}
+
+/// `metadata`.
+pub fn metadata() -> Object {
+    let name = one(Type::String).pattern(Some("^(?!id$)[A-Za-z0-9_-]{1,64}$"));
+    let value = one(Type::String)
+        .max_length(Some(registrar::LONGEST_VALUE))
+        .pattern(Some(LINE));
+    one(Type::Object)
+        .description(Some(
+            "What is attached to the key: the attributes `api-key.<name>` that filters see.",
+        ))
+        .property_names(Some(Schema::Object(name.build())))
+        .additional_properties(Some(AdditionalProperties::RefOr(value.build().into())))
+        .max_properties(Some(registrar::MOST_METADATA))
+        .build()
+}
+
+/// A list of names, none twice.
+pub fn names() -> Array {
+    let name = one(Type::String).pattern(Some("^[A-Za-z0-9_-]{1,64}$"));
+    ArrayBuilder::new()
+        .items(name)
+        .max_items(Some(registrar::MOST_PLANS))
+        .unique_items(true)
+        .build()
+}
+
+fn usage_items() -> Object {
+    let number = ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Integer, Type::Null]))
+        .minimum(Some(0_u64));
+    let pair = ArrayBuilder::new()
+        .items(number)
+        .min_items(Some(2))
+        .max_items(Some(2));
+    let days = ArrayBuilder::new().items(pair);
+    one(Type::Object)
+        .additional_properties(Some(AdditionalProperties::RefOr(days.build().into())))
+        .build()
+}
+
+/// A value that may be left out, and may not be null.
+pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
+}
+
+/// A value that may be left out (it stays) or null (it goes).
+pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
+}
+
+/// A key's text on its way out.
+#[expect(clippy::ref_option, reason = "serde calls it so")]
+pub fn secret_out<S: Serializer>(
+    secret: &Option<Zeroizing<String>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    secret
+        .as_ref()
+        .map(|secret| secret.as_str())
+        .serialize(serializer)
+}
+
+/// A key's text on its way in.
+pub fn secret_in<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Zeroizing<String>>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.map(Zeroizing::new))
+}
+
+/// A whole number, also one that is written `5.0`: to JSON Schema that is one.
+pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    struct Whole;
+    impl serde::de::Visitor<'_> for Whole {
+        type Value = u64;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "a whole number from 0 to {MOST}")
+        }
+        fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<u64, E> {
+            Ok(number)
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "within what a float keeps exactly"
+        )]
+        fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<u64, E> {
+            if (0.0..=MOST as f64).contains(&number) && number.fract() == 0.0 {
+                return Ok(number as u64);
+            }
+            let found = serde::de::Unexpected::Float(number);
+            Err(E::invalid_value(found, &self))
+        }
+    }
+    deserializer.deserialize_u64(Whole)
+}
+
+/// What is written as an object, and not as a list of its values: serde takes both.
+#[derive(Debug, Clone)]
+pub struct Strict<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Strict<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Members<T> {
+            type Value = T;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+            }
+        }
+        let members = Members(std::marker::PhantomData);
+        deserializer.deserialize_map(members).map(Self)
+    }
+}

@@ -1,0 +1,311 @@
+//! Keys over the wire.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+use super::{Source, metadata, names, nullable, present, secret_in, secret_out, whole};
+use crate::admin::date;
+use crate::admin::problem::Problem;
+use crate::store::registrar::{KeyChange, KeyView, NewKey, Origin, Page, Warning};
+
+/// A key, without its text.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Key {
+    /// Its public name, the attribute `api-key.id`. Never changes.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// Whom it was issued to, the attribute `consumer.id`.
+    pub consumer: String,
+    /// Its usage plans.
+    pub plans: Vec<String>,
+    #[schema(schema_with = metadata)]
+    metadata: BTreeMap<String, String>,
+    /// Whether the operator lets it be used.
+    pub enabled: bool,
+    /// Whether it is accepted now, and why not.
+    pub status: KeyStatus,
+    /// From when on it is refused; null: never.
+    #[schema(format = DateTime)]
+    pub expires: Option<String>,
+    /// When it was made; null for one of the configuration.
+    #[schema(format = DateTime)]
+    pub created: Option<String>,
+    /// When it was last changed; null for one of the configuration.
+    #[schema(format = DateTime)]
+    pub updated: Option<String>,
+    /// When it was last used, to the minute; null: never.
+    #[schema(format = DateTime)]
+    pub last_used: Option<String>,
+    /// What it is presented as: the newest first, and during a rotation the one before it.
+    pub secrets: Vec<SecretInfo>,
+    /// Where it is defined.
+    pub source: Source,
+    /// Counts changes; also the `etag`.
+    #[schema(minimum = 0)]
+    pub revision: u64,
+}
+
+/// Whether a key is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyStatus {
+    /// It is.
+    Active,
+    /// The operator switched it off.
+    Disabled,
+    /// It is past its end.
+    Expired,
+}
+
+/// One text that a key is presented as, to recognise it by.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SecretInfo {
+    /// Its first characters.
+    pub prefix: String,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    pub created: String,
+    /// From when on it is refused; null: with the key.
+    #[schema(format = DateTime)]
+    pub expires: Option<String>,
+}
+
+impl Key {
+    /// As of this moment.
+    pub fn new(view: KeyView, now_ms: u64) -> Self {
+        let record = view.record;
+        let past = |end: Option<u64>| end.is_some_and(|end| end <= now_ms);
+        let stored = view.origin == Origin::Store;
+        Self {
+            status: match (record.enabled, past(record.expires_ms)) {
+                (false, _) => KeyStatus::Disabled,
+                (true, true) => KeyStatus::Expired,
+                (true, false) => KeyStatus::Active,
+            },
+            id: record.id,
+            name: record.name,
+            consumer: record.consumer,
+            plans: record.plans,
+            metadata: record.metadata,
+            enabled: record.enabled,
+            expires: record.expires_ms.map(date::moment),
+            created: stored.then(|| date::moment(record.created_ms)),
+            updated: stored.then(|| date::moment(record.updated_ms)),
+            last_used: view.last_used_ms.map(date::moment),
+            secrets: record
+                .secrets
+                .into_iter()
+                .filter(|secret| !past(secret.expires_ms))
+                .map(|secret| SecretInfo {
+                    prefix: secret.prefix,
+                    created: date::moment(secret.created_ms),
+                    expires: secret.expires_ms.map(date::moment),
+                })
+                .collect(),
+            source: view.origin.into(),
+            revision: record.revision,
+        }
+    }
+
+    /// What is attached to it.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+}
+
+/// A key that was made or got a new secret.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct KeyCreated {
+    /// The key.
+    pub key: Key,
+    /// Its text. It is shown this once and kept nowhere; null where it was brought along, and
+    /// where the same request made the key before.
+    #[serde(serialize_with = "secret_out")]
+    #[schema(value_type = Option<String>)]
+    pub secret: Option<Zeroizing<String>>,
+}
+
+/// A piece of the list of keys.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct KeyPage {
+    /// The keys, in the order of their ids.
+    pub items: Vec<Key>,
+    /// Where to go on; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+impl KeyPage {
+    /// As of this moment.
+    pub fn new(page: Page<KeyView>, now_ms: u64) -> Self {
+        let items = page.items.into_iter();
+        Self {
+            items: items.map(|key| Key::new(key, now_ms)).collect(),
+            next_cursor: super::super::params::cursor(page.next),
+        }
+    }
+}
+
+/// A key to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyCreate {
+    /// What people call it.
+    #[serde(default)]
+    #[schema(
+        max_length = 128,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
+    )]
+    pub name: String,
+    /// Whom it is issued to.
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
+    )]
+    pub consumer: String,
+    /// Its usage plans: one at most for each API.
+    #[serde(default)]
+    #[schema(schema_with = names, required = false)]
+    pub plans: Vec<String>,
+    #[serde(default)]
+    #[schema(schema_with = metadata)]
+    pub(crate) metadata: BTreeMap<String, String>,
+    /// Whether it is accepted.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    pub enabled: bool,
+    /// From when on it is refused. Default never.
+    #[serde(default)]
+    #[schema(format = DateTime)]
+    pub expires: Option<String>,
+    /// Its text, for a key that was issued elsewhere. Default a new one is made.
+    #[serde(default, deserialize_with = "secret_in")]
+    #[schema(value_type = Option<String>, min_length = 20, max_length = 128, pattern = r"^[!#-&(-+\-.-~]{20,128}$")]
+    pub value: Option<Zeroizing<String>>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl KeyCreate {
+    /// For the registrar.
+    pub fn new_key(self) -> Result<NewKey, Problem> {
+        Ok(NewKey {
+            name: self.name,
+            consumer: self.consumer,
+            plans: self.plans,
+            metadata: self.metadata,
+            enabled: self.enabled,
+            expires_ms: self.expires.as_deref().map(moment).transpose()?,
+            value: self.value,
+        })
+    }
+}
+
+fn moment(text: &str) -> Result<u64, Problem> {
+    let wrong = || Problem::of("expires", "must be a date-time as `2027-01-01T00:00:00Z`");
+    date::read_moment(text).ok_or_else(wrong)
+}
+
+/// What is to be changed of a key. What is left out stays.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeyUpdate {
+    /// What people call it.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(
+        nullable = false,
+        max_length = 128,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
+    )]
+    pub name: Option<String>,
+    /// Whom it is issued to.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(
+        nullable = false,
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
+    )]
+    pub consumer: Option<String>,
+    /// All of its usage plans.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(schema_with = names, required = false)]
+    pub plans: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(schema_with = metadata, required = false)]
+    pub(crate) metadata: Option<BTreeMap<String, String>>,
+    /// Whether it is accepted.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub enabled: Option<bool>,
+    /// From when on it is refused; null: never.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub expires: Option<Option<String>>,
+}
+
+impl KeyUpdate {
+    /// For the registrar.
+    pub fn change(self) -> Result<KeyChange, Problem> {
+        let expires_ms = match self.expires {
+            None => None,
+            Some(None) => Some(None),
+            Some(Some(text)) => Some(Some(moment(&text)?)),
+        };
+        Ok(KeyChange {
+            name: self.name,
+            consumer: self.consumer,
+            plans: self.plans,
+            metadata: self.metadata,
+            enabled: self.enabled,
+            expires_ms,
+        })
+    }
+}
+
+/// How a key gets a new secret.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rotate {
+    /// For how long the old secret is accepted beside the new one. Seconds; 0: it ends now.
+    #[schema(default = 86_400, minimum = 0, maximum = 2_592_000)]
+    #[serde(deserialize_with = "whole")]
+    pub overlap_seconds: u64,
+}
+
+impl Default for Rotate {
+    fn default() -> Self {
+        Self {
+            overlap_seconds: 24 * 60 * 60,
+        }
+    }
+}
+
+/// A row of an import that was left out.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ImportWarning {
+    /// Its line in the file, from 1.
+    #[schema(minimum = 0)]
+    pub line: u64,
+    /// Which of its fields, from 1.
+    #[schema(minimum = 1)]
+    pub column: u64,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl From<&Warning> for ImportWarning {
+    fn from(warning: &Warning) -> Self {
+        Self {
+            line: warning.line,
+            column: warning.column,
+            message: warning.message.clone(),
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Plans over the wire.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{Period, Source, Strict, names, nullable, present, whole};
+use crate::admin::date;
+use crate::store::ledger::record::{MethodRecord, QuotaRecord, RateRecord};
+use crate::store::limits;
+use crate::store::registrar::{NewPlan, Origin, Page, PlanChange, PlanView};
+
+/// A usage plan.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Plan {
+    /// Its name: counters belong to it. Never changes.
+    pub name: String,
+    /// For people.
+    pub description: String,
+    /// Its token bucket; null: none.
+    pub rate: Option<PlanRate>,
+    /// Its quota; null: none.
+    pub quota: Option<PlanQuota>,
+    /// Rates of single methods, beside the plan's own.
+    pub methods: Vec<PlanMethod>,
+    /// The APIs that it is sold for; empty: all.
+    pub apis: Vec<String>,
+    /// By how much several gateways on one store may together admit more; null for a gateway
+    /// that counts alone, and is exact.
+    pub slack: Option<Slack>,
+    /// When it was made; null for one of the configuration.
+    #[schema(format = DateTime)]
+    pub created: Option<String>,
+    /// When it was last changed; null for one of the configuration.
+    #[schema(format = DateTime)]
+    pub updated: Option<String>,
+    /// Where it is defined.
+    pub source: Source,
+    /// Counts changes; also the `etag`.
+    #[schema(minimum = 0)]
+    pub revision: u64,
+}
+
+/// A token bucket.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanRate {
+    /// Tokens that come back each second.
+    #[schema(minimum = 0.000_000_001, maximum = 1_000_000_000)]
+    pub per_second: f64,
+    /// The bucket's size.
+    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
+    #[serde(deserialize_with = "whole")]
+    pub burst: u64,
+}
+
+/// A number of requests for each period.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanQuota {
+    /// How many a period.
+    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
+    #[serde(deserialize_with = "whole")]
+    pub limit: u64,
+    /// The period.
+    pub period: Period,
+    /// Subtracted from the limit in the first period; less than `limit`.
+    #[serde(default, deserialize_with = "whole")]
+    #[schema(minimum = 0, maximum = 9_007_199_254_740_990_u64, default = 0)]
+    pub offset: u64,
+}
+
+/// The rate of one method of an API, for each key of the plan.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanMethod {
+    /// The method in capitals, or `ANY`.
+    #[schema(pattern = "^[A-Z]{1,32}$")]
+    pub method: String,
+    /// The path of the route, as the configuration writes it.
+    #[schema(
+        max_length = 1024,
+        pattern = r"^(\$default|/[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*)$"
+    )]
+    pub path: String,
+    /// Tokens that come back each second.
+    #[schema(minimum = 0.000_000_001, maximum = 1_000_000_000)]
+    pub per_second: f64,
+    /// The bucket's size.
+    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
+    #[serde(deserialize_with = "whole")]
+    pub burst: u64,
+}
+
+/// By how much several gateways may overstep a plan.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Slack {
+    /// Requests beyond the burst.
+    pub rate: u64,
+    /// Requests beyond the quota.
+    pub quota: u64,
+    /// Gateways that take part now.
+    pub nodes: u64,
+}
+
+/// A piece of the list of plans.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PlanPage {
+    /// The plans, in the order of their names.
+    pub items: Vec<Plan>,
+    /// Where to go on; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// A plan to be made: with a rate, a quota, or rates of methods.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanCreate {
+    /// Its name.
+    #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$")]
+    pub name: String,
+    /// For people.
+    #[serde(default)]
+    #[schema(
+        max_length = 256,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
+    )]
+    pub description: String,
+    /// Its token bucket.
+    #[serde(default)]
+    #[schema(value_type = Option<PlanRate>)]
+    pub rate: Option<Strict<PlanRate>>,
+    /// Its quota.
+    #[serde(default)]
+    #[schema(value_type = Option<PlanQuota>)]
+    pub quota: Option<Strict<PlanQuota>>,
+    /// Rates of single methods.
+    #[serde(default)]
+    #[schema(value_type = Vec<PlanMethod>, max_items = 64)]
+    pub methods: Vec<Strict<PlanMethod>>,
+    /// The APIs that it is sold for. Default all.
+    #[serde(default)]
+    #[schema(schema_with = names, required = false)]
+    pub apis: Vec<String>,
+}
+
+/// What is to be changed of a plan. What is left out stays.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanUpdate {
+    /// For people.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(
+        nullable = false,
+        max_length = 256,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
+    )]
+    pub description: Option<String>,
+    /// Its token bucket; null: none.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<PlanRate>)]
+    pub rate: Option<Option<Strict<PlanRate>>>,
+    /// Its quota; null: none.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<PlanQuota>)]
+    pub quota: Option<Option<Strict<PlanQuota>>>,
+    /// All rates of single methods.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Vec<PlanMethod>, required = false, max_items = 64)]
+    pub methods: Option<Vec<Strict<PlanMethod>>>,
+    /// All APIs that it is sold for.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(schema_with = names, required = false)]
+    pub apis: Option<Vec<String>>,
+}
+
+impl From<PlanView> for Plan {
+    fn from(view: PlanView) -> Self {
+        let stored = view.origin == Origin::Store;
+        let record = view.record;
+        Self {
+            name: record.name,
+            description: record.description,
+            rate: record.rate.map(|rate| PlanRate {
+                per_second: rate.per_second,
+                burst: rate.burst,
+            }),
+            quota: record.quota.map(|quota| PlanQuota {
+                limit: quota.limit,
+                period: period(quota.period),
+                offset: quota.offset,
+            }),
+            methods: record.methods.into_iter().map(PlanMethod::from).collect(),
+            apis: record.apis,
+            slack: view.slack.map(|slack| Slack {
+                rate: slack.rate,
+                quota: slack.quota,
+                nodes: slack.nodes,
+            }),
+            created: stored.then(|| date::moment(record.created_ms)),
+            updated: stored.then(|| date::moment(record.updated_ms)),
+            source: view.origin.into(),
+            revision: record.revision,
+        }
+    }
+}
+
+impl From<Page<PlanView>> for PlanPage {
+    fn from(page: Page<PlanView>) -> Self {
+        Self {
+            items: page.items.into_iter().map(Plan::from).collect(),
+            next_cursor: super::super::params::cursor(page.next),
+        }
+    }
+}
+
+impl From<PlanCreate> for NewPlan {
+    fn from(plan: PlanCreate) -> Self {
+        Self {
+            name: plan.name,
+            description: plan.description,
+            rate: plan.rate.map(|Strict(rate)| rate.into()),
+            quota: plan.quota.map(|Strict(quota)| quota.into()),
+            methods: methods(plan.methods),
+            apis: plan.apis,
+        }
+    }
+}
+
+impl From<PlanUpdate> for PlanChange {
+    fn from(plan: PlanUpdate) -> Self {
+        Self {
+            description: plan.description,
+            rate: plan.rate.map(|rate| rate.map(|Strict(rate)| rate.into())),
+            quota: plan
+                .quota
+                .map(|quota| quota.map(|Strict(quota)| quota.into())),
+            methods: plan.methods.map(methods),
+            apis: plan.apis,
+        }
+    }
+}
+
+fn methods(methods: Vec<Strict<PlanMethod>>) -> Vec<MethodRecord> {
+    let methods = methods.into_iter();
+    methods.map(|Strict(method)| method.into()).collect()
+}
+
+impl From<PlanRate> for RateRecord {
+    fn from(rate: PlanRate) -> Self {
+        Self {
+            per_second: rate.per_second,
+            burst: rate.burst,
+        }
+    }
+}
+
+impl From<PlanQuota> for QuotaRecord {
+    fn from(quota: PlanQuota) -> Self {
+        Self {
+            limit: quota.limit,
+            period: match quota.period {
+                Period::Day => limits::Period::Day,
+                Period::Week => limits::Period::Week,
+                Period::Month => limits::Period::Month,
+            },
+            offset: quota.offset,
+        }
+    }
+}
+
+impl From<PlanMethod> for MethodRecord {
+    fn from(method: PlanMethod) -> Self {
+        Self {
+            method: method.method,
+            path: method.path,
+            per_second: method.per_second,
+            burst: method.burst,
+        }
+    }
+}
+
+impl From<MethodRecord> for PlanMethod {
+    fn from(method: MethodRecord) -> Self {
+        Self {
+            method: method.method,
+            path: method.path,
+            per_second: method.per_second,
+            burst: method.burst,
+        }
+    }
+}
+
+/// The kind of period, as it is written.
+pub fn period(period: limits::Period) -> Period {
+    match period {
+        limits::Period::Day => Period::Day,
+        limits::Period::Week => Period::Week,
+        limits::Period::Month => Period::Month,
+    }
+}

@@ -1,0 +1,36 @@
+//! `/v1/status`: how the gateway and its store stand.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+
+use super::params::{Nothing, Params};
+use super::shape::{Status, StoreStatus};
+use super::{Api, json};
+
+/// How the gateway and its store stand.
+#[utoipa::path(get, operation_id = "showStatus", path = "/v1/status", tag = "gateway",
+    responses((status = 200, description = "How it stands", body = Status)))]
+pub async fn show(State(api): State<Arc<Api>>, Params(_): Params<Nothing>) -> Response {
+    let running = &api.running;
+    let store = running.registrar.as_ref().map(|registrar| {
+        let state = registrar.state();
+        StoreStatus {
+            name: registrar.ledger_name(),
+            fresh: state.fresh,
+            since_contact_ms: u64::try_from(state.since_contact.as_millis()).unwrap_or(u64::MAX),
+            keys: state.keys,
+            revision: state.revision,
+        }
+    });
+    let status = Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        generation: running.gateway.load().number,
+        draining: running.draining.load(Ordering::Relaxed),
+        store,
+    };
+    json(StatusCode::OK, &status)
+}

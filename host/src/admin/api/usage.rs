@@ -1,0 +1,173 @@
+//! `/v1/usage` and extensions: what keys used of their plans.
+//!
+//! As Amazon's `GetUsage` and `UpdateUsage` (API Gateway API reference).
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::params::{self, Nothing, Params, PlanAndKey};
+use super::shape::{Extend, ExtendedQuota, MOST, Usage};
+use super::{Api, audit, body, json, now_ms};
+use crate::admin::date;
+use crate::admin::envelope::Caller;
+use crate::admin::problem::Problem;
+use crate::store::registrar::{UsageAsk, UsageReport};
+
+type Shared = State<Arc<Api>>;
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// How a report is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// As an object.
+    Json,
+    /// As comma-separated values.
+    Csv,
+}
+
+/// Whose usage, when.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct UsageParams {
+    /// The plan.
+    #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
+    pub plan: String,
+    /// Only this key's.
+    #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
+    pub key: Option<String>,
+    /// The first day, in UTC. Default the last one.
+    #[param(format = Date)]
+    pub from: Option<String>,
+    /// The last day, itself included; at most 365 after the first. Default today.
+    #[param(format = Date)]
+    pub to: Option<String>,
+    /// How the report is written; `accept: text/csv` does the same. Default JSON.
+    #[param(inline)]
+    pub format: Option<Format>,
+    /// How many keys, at the most.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    pub limit: Option<usize>,
+    /// Where to go on: the `next_cursor` of the page before.
+    #[param(pattern = "^c_[A-Za-z0-9_-]{1,64}$")]
+    pub cursor: Option<String>,
+}
+
+/// What keys used of a plan, by day.
+///
+/// As comma-separated values it has the columns `plan,key,day,used,remaining`, and the next page's
+/// cursor in `x-next-cursor`.
+#[utoipa::path(get, operation_id = "showUsage", path = "/v1/usage", tag = "usage", params(UsageParams),
+    responses((status = 200, description = "The report", headers(("x-next-cursor" = String, description = "Of comma-separated values: where to go on")), content(
+        (Usage = "application/json"), (String = "text/csv"))),
+        (status = 422, description = "The days make no sense together", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+pub async fn show(
+    State(api): Shared,
+    Params(query): Params<UsageParams>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let csv = match query.format {
+        Some(format) => format == Format::Csv,
+        None => wants(&headers, "text/csv"),
+    };
+    let now = now_ms();
+    let today = u32::try_from(now / DAY_MS).unwrap_or(u32::MAX);
+    let day = |field: &str, text: Option<&str>, default: u32| match text {
+        None => Ok(default),
+        Some(text) => {
+            date::read_day(text).ok_or_else(|| Problem::of(field, "must be a day as `2026-11-25`"))
+        }
+    };
+    let to = day("to", query.to.as_deref(), today)?;
+    let from = day("from", query.from.as_deref(), to)?;
+    let plan = params::name("plan", Some(query.plan))?.unwrap_or_default();
+    let ask = UsageAsk {
+        plan: plan.clone(),
+        key: params::name("key", query.key)?,
+        days: from..=to,
+        after: params::after(query.cursor.as_deref())?.map(str::to_owned),
+        limit: params::limit(query.limit)?,
+    };
+    let report = api
+        .call(move |registrar| Ok(registrar.usage(&ask, now)?))
+        .await?;
+    if csv {
+        return Ok(as_csv(&plan, from, report));
+    }
+    let items = report.keys.into_iter();
+    let items = items.map(|usage| {
+        let days = usage.days.into_iter();
+        let days = days.map(|(used, left)| serde_json::json!([used, left]));
+        (usage.key, days.collect())
+    });
+    let usage = Usage {
+        plan,
+        from: date::day(from),
+        to: date::day(to),
+        items: items.collect(),
+        next_cursor: params::cursor(report.next),
+    };
+    Ok(json(StatusCode::OK, &usage))
+}
+
+/// Names of plans and keys need no quotes.
+fn as_csv(plan: &str, from: u32, report: UsageReport) -> Response {
+    let mut text = "plan,key,day,used,remaining\n".to_owned();
+    for usage in &report.keys {
+        for (day, (used, left)) in (from..).zip(&usage.days) {
+            let left = left.map(|left| left.to_string()).unwrap_or_default();
+            let day = date::day(day);
+            text += &format!("{plan},{},{day},{used},{left}\n", usage.key);
+        }
+    }
+    let kind = [(header::CONTENT_TYPE, "text/csv; charset=utf-8")];
+    let mut response = (StatusCode::OK, kind, text).into_response();
+    if let Some(cursor) = params::cursor(report.next) {
+        let name = axum::http::HeaderName::from_static("x-next-cursor");
+        super::keys::put(&mut response, name, &cursor);
+    }
+    response
+}
+
+/// Whether the client asks for this type.
+pub fn wants(headers: &HeaderMap, kind: &str) -> bool {
+    let values = headers.get_all(header::ACCEPT).iter();
+    let values = values.filter_map(|value| value.to_str().ok());
+    let mut kinds = values.flat_map(|value| value.split(','));
+    kinds.any(|each| each.split(';').next().unwrap_or("").trim() == kind)
+}
+
+/// Extend what remains of a quota, in the period that runs.
+#[utoipa::path(patch, operation_id = "extendQuota", path = "/v1/plans/{name}/usage/{key}", tag = "usage",
+    params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
+        ("key" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$")),
+    request_body(content = Extend, content_type = "application/json"),
+    responses((status = 200, description = "What remains", body = ExtendedQuota),
+        (status = 409, description = "The plan has no quota", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+pub async fn extend(
+    State(api): Shared,
+    Extension(caller): Extension<Caller>,
+    PlanAndKey(plan, key): PlanAndKey,
+    Params(_): Params<Nothing>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (Extend { remaining }, _) = body::json(request).await?;
+    if remaining > MOST {
+        return Err(Problem::of("remaining", &format!("must be at most {MOST}")));
+    }
+    let (plan_name, id) = (plan.clone(), key.clone());
+    let made = api
+        .call(move |registrar| Ok(registrar.extend(&plan_name, &id, remaining)?))
+        .await?;
+    let action = format!("extend to {remaining}");
+    audit(&caller, &action, "usage", &format!("{plan}/{key}"));
+    Ok(json(StatusCode::OK, &ExtendedQuota::new(plan, key, &made)))
+}

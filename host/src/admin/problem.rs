@@ -1,0 +1,200 @@
+//! What the operator is told when something cannot be done: RFC 9457, with stable codes.
+//!
+//! A handler answers with a [`Problem`]; its body is written by [`super::envelope`], which knows
+//! the request's id. No text holds a secret or a key.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::store::ledger::LedgerError;
+use crate::store::registrar::{ImportError, ImportReport, RegistrarError, Warning};
+
+/// An answer that says why not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Problem {
+    /// The status.
+    pub status: StatusCode,
+    /// The stable word.
+    pub code: &'static str,
+    /// A sentence with the cure.
+    pub detail: String,
+    /// What is wrong with which part: its name, and a sentence.
+    pub errors: Vec<(String, String)>,
+    /// Further members of the body.
+    pub more: Vec<(&'static str, Value)>,
+    /// When to try again. Seconds.
+    pub retry_after: Option<u64>,
+}
+
+impl Problem {
+    /// With this status, code and text.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            more: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    /// The same with the time to try again. Seconds.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// The request makes no sense.
+    #[must_use]
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid", detail)
+    }
+
+    /// One part of the request makes no sense.
+    #[must_use]
+    pub fn of(field: &str, message: &str) -> Self {
+        let mut problem = Self::invalid(format!("`{field}` {message}"));
+        problem.errors.push((field.to_owned(), message.to_owned()));
+        problem
+    }
+
+    /// There is nothing at this path.
+    #[must_use]
+    pub fn no_such_path() -> Self {
+        let detail = "there is nothing at this path; /v1/openapi.json describes what there is";
+        Self::new(StatusCode::NOT_FOUND, "no_such_path", detail)
+    }
+
+    /// The body, for the request with this id.
+    #[must_use]
+    pub fn body(&self, request: &str) -> String {
+        let mut body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "code": self.code,
+            "request-id": request,
+        });
+        if let Some(members) = body.as_object_mut() {
+            if !self.errors.is_empty() {
+                let errors = self.errors.iter();
+                let errors =
+                    errors.map(|(field, message)| json!({ "field": field, "message": message }));
+                members.insert("errors".to_owned(), errors.collect());
+            }
+            for (name, value) in &self.more {
+                members.insert((*name).to_owned(), value.clone());
+            }
+        }
+        format!("{body}\n")
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if let Some(seconds) = self.retry_after {
+            let seconds = HeaderValue::from(seconds);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<RegistrarError> for Problem {
+    fn from(error: RegistrarError) -> Self {
+        use RegistrarError as E;
+        let detail = error.to_string();
+        let conflict = |code| Self::new(StatusCode::CONFLICT, code, &*detail);
+        match error {
+            E::Invalid(faults) => {
+                let mut problem = Self::invalid(detail);
+                let faults = faults.into_iter();
+                problem.errors = faults.map(|fault| (fault.field, fault.message)).collect();
+                problem
+            }
+            E::Senseless(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "senseless", detail),
+            E::NoKey(_) => Self::new(StatusCode::NOT_FOUND, "no_such_key", detail),
+            E::NoPlan(_) => Self::new(StatusCode::NOT_FOUND, "no_such_plan", detail),
+            E::NotOnPlan { .. } => Self::new(StatusCode::NOT_FOUND, "not_on_plan", detail),
+            E::UnknownPlan(_) => conflict("no_such_plan"),
+            E::Fixed { .. } => conflict("defined_in_configuration"),
+            E::PlanExists(_) => conflict("plan_exists"),
+            E::KeyExists(_) => conflict("key_exists"),
+            E::PlanInUse { .. } => conflict("plan_in_use"),
+            E::Overlap { .. } => conflict("plans_overlap"),
+            E::Rotating(_) => conflict("rotation_running"),
+            E::NoQuota(_) => conflict("no_quota"),
+            E::Contended(..) => conflict("contended"),
+            E::Changed { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "changed", detail),
+            E::Mismatch => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_mismatch",
+                detail,
+            ),
+            E::Ledger(error) => error.into(),
+            E::Randomness(_) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "no_randomness", detail)
+            }
+        }
+    }
+}
+
+impl From<LedgerError> for Problem {
+    fn from(error: LedgerError) -> Self {
+        let (status, code) = match &error {
+            LedgerError::Unreachable { .. } => {
+                (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable")
+            }
+            LedgerError::Failed { .. } | LedgerError::Corrupt { .. } => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "store_failed")
+            }
+        };
+        tracing::error!("the admin API cannot do what it was asked: {error}");
+        let detail = "the store cannot do it now; the gateway's log says why";
+        Self::new(status, code, detail)
+    }
+}
+
+impl From<ImportError> for Problem {
+    fn from(error: ImportError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ImportError::Unreadable(warning) => {
+                let mut problem = Self::new(StatusCode::BAD_REQUEST, "bad_file", detail);
+                let report = ImportReport {
+                    warnings: vec![warning],
+                    ..ImportReport::default()
+                };
+                problem.more.push(("warnings", warnings(&report.warnings)));
+                problem
+            }
+            ImportError::Warnings(report) => {
+                let mut problem = Self::new(StatusCode::BAD_REQUEST, "rows_wrong", detail);
+                problem.more.push(("warnings", warnings(&report.warnings)));
+                problem
+            }
+            ImportError::Registrar { error, done } => {
+                let mut problem = Self::from(error);
+                if done > 0 {
+                    problem.detail =
+                        format!("{}; {done} keys were imported before", problem.detail);
+                }
+                problem
+            }
+        }
+    }
+}
+
+fn warnings(warnings: &[Warning]) -> Value {
+    let each = warnings.iter().map(|warning| {
+        json!({ "line": warning.line, "column": warning.column, "message": warning.message })
+    });
+    each.collect()
+}

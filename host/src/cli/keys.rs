@@ -1,0 +1,468 @@
+//! `windlass keys`: API keys of a running gateway, over its admin API.
+
+use std::fs;
+use std::io::{IsTerminal as _, Read as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
+
+use super::remote::{self, Call, Failure, Remote, Where, cell, when};
+
+#[derive(Debug, clap::Args)]
+pub struct Keys {
+    #[command(flatten)]
+    place: Where,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a key. Its text goes to standard output, this once; everything else to standard error.
+    Create(Create),
+    /// List keys, in the order of their ids.
+    List(List),
+    /// Show a key, without its text.
+    Show(Id),
+    /// Change a key. What is not named stays.
+    Update(Update),
+    /// Give a key a new text; the old one is accepted for a while more.
+    Rotate(Rotate),
+    /// Accept a key again.
+    Enable(Id),
+    /// Refuse a key from now on.
+    Disable(Id),
+    /// Delete a key. Its usage stays.
+    Delete(Id),
+    /// Import keys from a file in Amazon API Gateway's format.
+    Import(Import),
+    /// Write all keys to standard output, without their texts.
+    Export(Export),
+}
+
+#[derive(Debug, clap::Args)]
+struct Id {
+    /// The key's id.
+    id: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct Create {
+    /// Whom it is issued to.
+    #[arg(long)]
+    consumer: String,
+    /// What people call it.
+    #[arg(long, default_value = "")]
+    name: String,
+    /// A usage plan; may be repeated.
+    #[arg(long = "plan", value_name = "PLAN")]
+    plans: Vec<String>,
+    /// What is attached to it; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    metadata: Vec<(String, String)>,
+    /// From when on it is refused: `2027-01-01T00:00:00Z`.
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+    /// Make it, and refuse it until it is enabled.
+    #[arg(long)]
+    disabled: bool,
+    /// Take the key's text from standard input, for a key that was issued elsewhere.
+    #[arg(long)]
+    value_stdin: bool,
+    /// Makes the command safe to repeat for 24 hours.
+    #[arg(long, value_name = "TEXT")]
+    idempotency_key: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// Only this consumer's.
+    #[arg(long)]
+    consumer: Option<String>,
+    /// Only those on this plan.
+    #[arg(long)]
+    plan: Option<String>,
+    /// Only those whose name or id begins so.
+    #[arg(long)]
+    prefix: Option<String>,
+    /// How many, at the most 1000.
+    #[arg(long, default_value_t = 100)]
+    limit: u32,
+    /// Where to go on.
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Update {
+    /// The key's id.
+    id: String,
+    /// What people call it.
+    #[arg(long)]
+    name: Option<String>,
+    /// Whom it is issued to.
+    #[arg(long)]
+    consumer: Option<String>,
+    /// A usage plan, in the place of those it has; may be repeated.
+    #[arg(long = "plan", value_name = "PLAN")]
+    plans: Vec<String>,
+    /// Take it off all plans.
+    #[arg(long, conflicts_with = "plans")]
+    no_plans: bool,
+    /// What is attached to it, in the place of what is; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    metadata: Vec<(String, String)>,
+    /// Attach nothing to it.
+    #[arg(long, conflicts_with = "metadata")]
+    no_metadata: bool,
+    /// From when on it is refused: `2027-01-01T00:00:00Z`, or `never`.
+    #[arg(long, value_name = "TIME")]
+    expires: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Rotate {
+    /// The key's id.
+    id: String,
+    /// For how long the old text is accepted: `24h`; `0s` ends it now.
+    #[arg(long, default_value = "24h", value_parser = humantime::parse_duration)]
+    overlap: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+struct Import {
+    /// The file; `-` for standard input.
+    file: PathBuf,
+    /// One wrong row keeps all others out.
+    #[arg(long)]
+    fail_on_warnings: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Export {
+    /// Comma-separated values in the place of JSON.
+    #[arg(long)]
+    csv: bool,
+    /// Only this consumer's.
+    #[arg(long)]
+    consumer: Option<String>,
+    /// Only those on this plan.
+    #[arg(long)]
+    plan: Option<String>,
+    /// Only those whose name or id begins so.
+    #[arg(long)]
+    prefix: Option<String>,
+}
+
+/// `name=value`.
+pub fn pair(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=');
+    let (name, value) = parts.ok_or_else(|| "write it as NAME=VALUE".to_owned())?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Do it.
+pub fn run(keys: &Keys) -> ExitCode {
+    match Remote::new(&keys.place).and_then(|remote| keys.run(&remote)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+impl Keys {
+    fn run(&self, remote: &Remote) -> Result<(), Failure> {
+        let json = self.place.json;
+        match &self.command {
+            Command::Create(create) => made(&create.run(remote)?, json),
+            Command::List(list) => list.run(remote, json),
+            Command::Show(key) => {
+                shown(&remote.value("GET", &path(&key.id), Call::default())?, json);
+                Ok(())
+            }
+            Command::Update(update) => changed(remote, &update.id, update.body(), json),
+            Command::Rotate(rotate) => {
+                let body = json!({ "overlap_seconds": rotate.overlap.as_secs() });
+                let path = format!("{}/rotate", path(&rotate.id));
+                made(&remote.value("POST", &path, Call::json(&body))?, json)
+            }
+            Command::Enable(key) => changed(remote, &key.id, json!({ "enabled": true }), json),
+            Command::Disable(key) => changed(remote, &key.id, json!({ "enabled": false }), json),
+            Command::Delete(key) => {
+                remote.text("DELETE", &path(&key.id), Call::default())?;
+                eprintln!("key `{}` is deleted: it is refused from now on", key.id);
+                Ok(())
+            }
+            Command::Import(import) => import.run(remote, json),
+            Command::Export(export) => export.run(remote),
+        }
+    }
+}
+
+/// An id is no path: what is odd in it is escaped, and not found.
+pub fn segment(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+fn path(id: &str) -> String {
+    format!("/v1/keys/{}", segment(id))
+}
+
+/// A key's text, alone on standard output.
+fn made(answer: &Value, json: bool) -> Result<(), Failure> {
+    if json {
+        remote::json(answer);
+        return Ok(());
+    }
+    let key = &answer["key"];
+    eprintln!("key `{}` of {}", cell(&key["id"]), cell(&key["consumer"]));
+    match answer["secret"].as_str() {
+        Some(secret) => {
+            eprintln!("its text, which is shown this once and kept nowhere:");
+            println!("{secret}");
+        }
+        None => eprintln!("its text is not shown again"),
+    }
+    for old in key["secrets"].as_array().into_iter().flatten().skip(1) {
+        let (prefix, end) = (cell(&old["prefix"]), when(&old["expires"]));
+        eprintln!("the old text ({prefix}..) is accepted until {end} UTC");
+    }
+    Ok(())
+}
+
+fn changed(remote: &Remote, id: &str, body: Value, json: bool) -> Result<(), Failure> {
+    let key = remote.value("PATCH", &path(id), Call::json(&body))?;
+    shown(&key, json);
+    Ok(())
+}
+
+fn shown(key: &Value, json: bool) {
+    if json {
+        return remote::json(key);
+    }
+    let secrets = key["secrets"].as_array().into_iter().flatten();
+    let secrets: Vec<String> = secrets
+        .map(|secret| match secret["expires"].is_null() {
+            true => format!("{}..", cell(&secret["prefix"])),
+            false => format!(
+                "{}.. until {}",
+                cell(&secret["prefix"]),
+                when(&secret["expires"])
+            ),
+        })
+        .collect();
+    remote::record(&[
+        ("id", cell(&key["id"])),
+        ("name", cell(&key["name"])),
+        ("consumer", cell(&key["consumer"])),
+        ("plans", cell(&key["plans"])),
+        ("metadata", cell(&key["metadata"])),
+        ("status", cell(&key["status"])),
+        ("expires", when(&key["expires"])),
+        ("created", when(&key["created"])),
+        ("updated", when(&key["updated"])),
+        ("last used", when(&key["last_used"])),
+        ("begins with", secrets.join(", ")),
+        ("defined in", cell(&key["source"])),
+    ]);
+}
+
+impl Create {
+    fn run(&self, remote: &Remote) -> Result<Value, Failure> {
+        let mut body = json!({
+            "consumer": self.consumer,
+            "name": self.name,
+            "plans": self.plans,
+            "metadata": object(&self.metadata),
+            "enabled": !self.disabled,
+            "expires": self.expires,
+        });
+        if self.value_stdin {
+            body["value"] = Value::from(standard_input()?.trim().to_owned());
+        }
+        let mut call = Call::json(&body);
+        let token = self.idempotency_key.clone();
+        call.headers
+            .extend(token.map(|token| ("idempotency-key", token)));
+        remote.value("POST", "/v1/keys", call)
+    }
+}
+
+fn standard_input() -> Result<Zeroizing<String>, Failure> {
+    let mut input = std::io::stdin();
+    if input.is_terminal() {
+        eprintln!("type the key, then Enter and Ctrl-D:");
+    }
+    let mut text = Zeroizing::new(String::with_capacity(1024));
+    let read = input.by_ref().take(1024).read_to_string(&mut text);
+    read.map_err(|error| Failure::Usage(format!("the key cannot be read: {error}")))?;
+    Ok(text)
+}
+
+fn object(pairs: &[(String, String)]) -> Value {
+    let pairs = pairs.iter().cloned();
+    Value::Object(pairs.map(|(name, value)| (name, value.into())).collect())
+}
+
+impl List {
+    fn run(&self, remote: &Remote, json: bool) -> Result<(), Failure> {
+        let mut call = Call::default();
+        call.query.push(("limit", self.limit.to_string()));
+        for (name, value) in [
+            ("consumer", &self.consumer),
+            ("plan", &self.plan),
+            ("prefix", &self.prefix),
+            ("cursor", &self.cursor),
+        ] {
+            call.query.extend(value.clone().map(|value| (name, value)));
+        }
+        let page = remote.value("GET", "/v1/keys", call)?;
+        if json {
+            remote::json(&page);
+            return Ok(());
+        }
+        let items = page["items"].as_array().into_iter().flatten();
+        remote::table(
+            &[
+                "ID",
+                "NAME",
+                "CONSUMER",
+                "PLANS",
+                "STATUS",
+                "EXPIRES",
+                "LAST USED",
+            ],
+            items.map(|key| {
+                vec![
+                    cell(&key["id"]),
+                    cell(&key["name"]),
+                    cell(&key["consumer"]),
+                    cell(&key["plans"]),
+                    cell(&key["status"]),
+                    when(&key["expires"]),
+                    when(&key["last_used"]),
+                ]
+            }),
+        );
+        if let Some(cursor) = page["next_cursor"].as_str() {
+            eprintln!("there are more: --cursor {cursor}");
+        }
+        Ok(())
+    }
+}
+
+impl Update {
+    fn body(&self) -> Value {
+        let mut body = Map::new();
+        let mut put = |name: &str, value: Option<Value>| {
+            body.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        put("name", self.name.clone().map(Value::from));
+        put("consumer", self.consumer.clone().map(Value::from));
+        let plans = !self.plans.is_empty() || self.no_plans;
+        put("plans", plans.then(|| Value::from(self.plans.clone())));
+        let metadata = !self.metadata.is_empty() || self.no_metadata;
+        put("metadata", metadata.then(|| object(&self.metadata)));
+        put(
+            "expires",
+            self.expires.as_deref().map(|end| match end {
+                "never" => Value::Null,
+                end => Value::from(end),
+            }),
+        );
+        Value::Object(body)
+    }
+}
+
+impl Import {
+    fn run(&self, remote: &Remote, json: bool) -> Result<(), Failure> {
+        let cannot = |error| {
+            let file = self.file.display();
+            Failure::Usage(format!("`{file}` cannot be read: {error}"))
+        };
+        let file = if self.file.as_os_str() == "-" {
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes).map_err(cannot)?;
+            bytes
+        } else {
+            fs::read(&self.file).map_err(cannot)?
+        };
+        let call = Call {
+            query: vec![("fail_on_warnings", self.fail_on_warnings.to_string())],
+            headers: vec![("accept", "application/x-ndjson".to_owned())],
+            body: Some(("text/csv", file)),
+        };
+        let bar = bar();
+        let mut last = Value::Null;
+        let told = remote.lines("POST", "/v1/keys/import", call, &mut |line| {
+            match (line["done"].as_u64(), line["of"].as_u64()) {
+                (Some(done), Some(of)) => {
+                    bar.set_length(of);
+                    bar.set_position(done);
+                }
+                (Some(_), None) | (None, _) => last = line,
+            }
+            Ok(())
+        });
+        bar.finish_and_clear();
+        told?;
+        if let Some(status) = last["status"].as_u64() {
+            return Err(Failure::Problem(u16::try_from(status).unwrap_or(500), last));
+        }
+        let Some(ids) = last["ids"].as_array() else {
+            return Err(Failure::Unreachable(
+                "the answer ended before its end; `windlass keys list` shows what was imported"
+                    .to_owned(),
+            ));
+        };
+        if json {
+            remote::json(&last);
+            return Ok(());
+        }
+        let left_out = last["left_out"].as_u64().unwrap_or(0);
+        eprintln!("imported {} keys; {left_out} rows were left out", ids.len());
+        let warnings = last["warnings"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        remote::tell_warnings(warnings.iter());
+        if left_out > warnings.len() as u64 {
+            eprintln!("  and {} more", left_out - warnings.len() as u64);
+        }
+        Ok(())
+    }
+}
+
+/// Shown on a terminal only.
+fn bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(0);
+    let style =
+        ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} keys, {eta} left");
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+impl Export {
+    fn run(&self, remote: &Remote) -> Result<(), Failure> {
+        let mut call = Call::default();
+        let format = if self.csv { "csv" } else { "json" };
+        call.query.push(("format", format.to_owned()));
+        for (name, value) in [
+            ("consumer", &self.consumer),
+            ("plan", &self.plan),
+            ("prefix", &self.prefix),
+        ] {
+            call.query.extend(value.clone().map(|value| (name, value)));
+        }
+        remote.copy("GET", "/v1/keys/export", call)
+    }
+}

@@ -1,0 +1,290 @@
+//! `windlass plans`: usage plans of a running gateway, over its admin API.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::{Map, Value, json};
+
+use super::keys::segment;
+use super::remote::{self, Call, Failure, Remote, Where, cell, when};
+
+#[derive(Debug, clap::Args)]
+pub struct Plans {
+    #[command(flatten)]
+    place: Where,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a plan.
+    Create(Define),
+    /// List plans, in the order of their names.
+    List(List),
+    /// Show a plan.
+    Show(Name),
+    /// Change a plan. What is not named stays; what keys used stays used.
+    Update(Update),
+    /// Delete a plan that no key is on.
+    Delete(Name),
+}
+
+#[derive(Debug, clap::Args)]
+struct Name {
+    /// The plan's name.
+    name: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// How many, at the most 1000.
+    #[arg(long, default_value_t = 1000)]
+    limit: u32,
+    /// Where to go on.
+    #[arg(long)]
+    cursor: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Define {
+    /// The plan's name.
+    name: String,
+    /// For people.
+    #[arg(long)]
+    description: Option<String>,
+    /// Requests a second that come back.
+    #[arg(long, requires = "burst", value_name = "NUMBER")]
+    rate: Option<f64>,
+    /// Requests at once.
+    #[arg(long, requires = "rate", value_name = "NUMBER")]
+    burst: Option<u64>,
+    /// Requests a period.
+    #[arg(long, requires = "per", value_name = "NUMBER")]
+    quota: Option<u64>,
+    /// The quota's period, in UTC.
+    #[arg(long, requires = "quota", value_parser = ["day", "week", "month"])]
+    per: Option<String>,
+    /// Subtracted from the quota in the first period.
+    #[arg(long, requires = "quota", value_name = "NUMBER")]
+    offset: Option<u64>,
+    /// The rate and burst of one method: `GET /orders/{id}=1/5`; may be repeated.
+    #[arg(long = "method", value_name = "METHOD PATH=RATE/BURST", value_parser = method)]
+    methods: Vec<Value>,
+    /// An API that it is sold for; may be repeated. Default all.
+    #[arg(long = "api", value_name = "API")]
+    apis: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Update {
+    #[command(flatten)]
+    define: Define,
+    /// No rate.
+    #[arg(long, conflicts_with = "rate")]
+    no_rate: bool,
+    /// No quota.
+    #[arg(long, conflicts_with = "quota")]
+    no_quota: bool,
+    /// No rates of single methods.
+    #[arg(long, conflicts_with = "methods")]
+    no_methods: bool,
+    /// Sold for all APIs.
+    #[arg(long, conflicts_with = "apis")]
+    all_apis: bool,
+}
+
+/// `GET /orders/{id}=1/5`.
+fn method(text: &str) -> Result<Value, String> {
+    let read = || {
+        let (route, numbers) = text.rsplit_once('=')?;
+        let (method, path) = route.split_once(' ')?;
+        let (rate, burst) = numbers.split_once('/')?;
+        let (rate, burst): (f64, u64) = (rate.parse().ok()?, burst.parse().ok()?);
+        Some(json!({ "method": method, "path": path, "per_second": rate, "burst": burst }))
+    };
+    read().ok_or_else(|| "write it as `GET /orders/{id}=1/5`".to_owned())
+}
+
+/// Do it.
+pub fn run(plans: &Plans) -> ExitCode {
+    match Remote::new(&plans.place).and_then(|remote| plans.run(&remote)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+impl Plans {
+    fn run(&self, remote: &Remote) -> Result<(), Failure> {
+        let json = self.place.json;
+        match &self.command {
+            Command::Create(define) => {
+                let mut body = define.body();
+                body.insert("name".to_owned(), define.name.clone().into());
+                let call = Call::json(&Value::Object(body));
+                shown(&remote.value("POST", "/v1/plans", call)?, json);
+            }
+            Command::List(list) => list.run(remote, json)?,
+            Command::Show(plan) => {
+                shown(
+                    &remote.value("GET", &path(&plan.name), Call::default())?,
+                    json,
+                );
+            }
+            Command::Update(update) => {
+                let call = Call::json(&Value::Object(update.body()));
+                let path = path(&update.define.name);
+                shown(&remote.value("PATCH", &path, call)?, json);
+            }
+            Command::Delete(plan) => {
+                remote.text("DELETE", &path(&plan.name), Call::default())?;
+                eprintln!("plan `{}` is deleted", plan.name);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn path(name: &str) -> String {
+    format!("/v1/plans/{}", segment(name))
+}
+
+impl Define {
+    /// What is named, without the name.
+    fn body(&self) -> Map<String, Value> {
+        let mut body = Map::new();
+        let mut put = |name: &str, value: Option<Value>| {
+            body.extend(value.map(|value| (name.to_owned(), value)));
+        };
+        put("description", self.description.clone().map(Value::from));
+        let rate = self.rate.zip(self.burst);
+        put(
+            "rate",
+            rate.map(|(rate, burst)| json!({ "per_second": rate, "burst": burst })),
+        );
+        let quota = self.quota.zip(self.per.as_ref());
+        put("quota", quota.map(|(limit, period)| {
+            json!({ "limit": limit, "period": period, "offset": self.offset.unwrap_or(0) })
+        }));
+        let methods = !self.methods.is_empty();
+        put(
+            "methods",
+            methods.then(|| Value::from(self.methods.clone())),
+        );
+        let apis = !self.apis.is_empty();
+        put("apis", apis.then(|| Value::from(self.apis.clone())));
+        body
+    }
+}
+
+impl Update {
+    fn body(&self) -> Map<String, Value> {
+        let mut body = self.define.body();
+        for (gone, name, value) in [
+            (self.no_rate, "rate", Value::Null),
+            (self.no_quota, "quota", Value::Null),
+            (self.no_methods, "methods", json!([])),
+            (self.all_apis, "apis", json!([])),
+        ] {
+            if gone {
+                body.insert(name.to_owned(), value);
+            }
+        }
+        body
+    }
+}
+
+fn rate(plan: &Value) -> String {
+    match &plan["rate"] {
+        Value::Null => "-".to_owned(),
+        rate => format!(
+            "{}/s, burst {}",
+            cell(&rate["per_second"]),
+            cell(&rate["burst"])
+        ),
+    }
+}
+
+fn quota(plan: &Value) -> String {
+    match &plan["quota"] {
+        Value::Null => "-".to_owned(),
+        quota => {
+            let offset = quota["offset"].as_u64().filter(|offset| *offset > 0);
+            let offset = offset.map(|offset| format!(", {offset} less in the first"));
+            let (limit, period) = (cell(&quota["limit"]), cell(&quota["period"]));
+            format!("{limit} a {period}{}", offset.unwrap_or_default())
+        }
+    }
+}
+
+fn apis(plan: &Value) -> String {
+    match plan["apis"].as_array() {
+        Some(apis) if !apis.is_empty() => remote::list(apis),
+        Some(_) | None => "all".to_owned(),
+    }
+}
+
+fn shown(plan: &Value, json: bool) {
+    if json {
+        return remote::json(plan);
+    }
+    let mut parts = vec![
+        ("name", cell(&plan["name"])),
+        ("description", cell(&plan["description"])),
+        ("rate", rate(plan)),
+        ("quota", quota(plan)),
+        ("sold for", apis(plan)),
+    ];
+    for method in plan["methods"].as_array().into_iter().flatten() {
+        let (name, path) = (cell(&method["method"]), cell(&method["path"]));
+        let (rate, burst) = (cell(&method["per_second"]), cell(&method["burst"]));
+        parts.push(("method", format!("{name} {path}: {rate}/s, burst {burst}")));
+    }
+    if let Some(slack) = plan["slack"].as_object() {
+        let of = |name: &str| slack.get(name).map(cell).unwrap_or_default();
+        let text = format!(
+            "{} beyond the burst, {} beyond the quota, over {} gateways",
+            of("rate"),
+            of("quota"),
+            of("nodes")
+        );
+        parts.push(("at the most", text));
+    }
+    parts.push(("created", when(&plan["created"])));
+    parts.push(("updated", when(&plan["updated"])));
+    parts.push(("defined in", cell(&plan["source"])));
+    remote::record(&parts);
+}
+
+impl List {
+    fn run(&self, remote: &Remote, json: bool) -> Result<(), Failure> {
+        let mut call = Call::default();
+        call.query.push(("limit", self.limit.to_string()));
+        let cursor = self.cursor.clone();
+        call.query.extend(cursor.map(|cursor| ("cursor", cursor)));
+        let page = remote.value("GET", "/v1/plans", call)?;
+        if json {
+            remote::json(&page);
+            return Ok(());
+        }
+        let items = page["items"].as_array().into_iter().flatten();
+        remote::table(
+            &["NAME", "RATE", "QUOTA", "METHODS", "SOLD FOR", "DEFINED IN"],
+            items.map(|plan| {
+                let methods = plan["methods"].as_array().map_or(0, Vec::len);
+                vec![
+                    cell(&plan["name"]),
+                    rate(plan),
+                    quota(plan),
+                    methods.to_string(),
+                    apis(plan),
+                    cell(&plan["source"]),
+                ]
+            }),
+        );
+        if let Some(cursor) = page["next_cursor"].as_str() {
+            eprintln!("there are more: --cursor {cursor}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,388 @@
+//! Talking to a gateway's admin API.
+//!
+//! It promises that the token is never an argument (other users of the machine see those), never
+//! follows a redirect, and travels in the clear to nowhere but this machine; and that every call
+//! ends.
+//!
+//! Exit codes: 0 done, 1 it could not be done (nobody answers, the gateway cannot), 2 the command
+//! line or what it asks for makes no sense, 3 there is no such key or plan, 4 the token does not
+//! suffice.
+
+mod show;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use ureq::Agent;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use zeroize::Zeroizing;
+
+pub use show::{cell, json, list, record, table, when};
+
+/// From a call to the head of its answer: an import has its own pace after that.
+const ANSWER: Duration = Duration::from_secs(120);
+
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// The largest answer. Bytes.
+const LARGEST: u64 = 1 << 30;
+
+/// Where systems keep the certificates that they trust.
+const BUNDLES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// What stands in a query as it is.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+/// Which gateway, and as whom.
+#[derive(Debug, clap::Args)]
+pub struct Where {
+    /// The gateway's admin listener.
+    #[arg(long, global = true, value_name = "URL", help_heading = "Gateway")]
+    url: Option<String>,
+    /// A file with the bearer token; else it is taken from the variable `WINDLASS_ADMIN_TOKEN`.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Gateway")]
+    token_file: Option<PathBuf>,
+    /// A PEM file with the certificates to trust; else those of the system.
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Gateway")]
+    ca: Option<PathBuf>,
+    /// Write the API's JSON to standard output, as it is.
+    #[arg(long, global = true, help_heading = "Gateway")]
+    pub json: bool,
+}
+
+/// Why it is not done.
+#[derive(Debug)]
+pub enum Failure {
+    /// The command line, or a file that it names, makes no sense.
+    Usage(String),
+    /// Nobody answers, or not in a way that makes sense.
+    Unreachable(String),
+    /// The gateway says why not.
+    Problem(u16, Value),
+}
+
+impl Failure {
+    /// Tell it on standard error.
+    pub fn tell(&self) -> ExitCode {
+        match self {
+            Self::Usage(text) => {
+                eprintln!("windlass: {text}");
+                ExitCode::from(2)
+            }
+            Self::Unreachable(text) => {
+                eprintln!("windlass: {text}");
+                ExitCode::from(1)
+            }
+            Self::Problem(status, body) => {
+                tell_problem(*status, body);
+                ExitCode::from(code(*status))
+            }
+        }
+    }
+}
+
+/// The exit code for a status.
+fn code(status: u16) -> u8 {
+    match status {
+        401 | 403 => 4,
+        404 => 3,
+        // Time-outs and throttles pass: another try may do.
+        408 | 429 => 1,
+        400..=499 => 2,
+        _ => 1,
+    }
+}
+
+fn tell_problem(status: u16, body: &Value) {
+    let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or("");
+    let detail = match text("detail") {
+        "" => "the gateway gave no reason",
+        detail => detail,
+    };
+    eprintln!("windlass: {detail}");
+    let each = |name: &str| {
+        body.get(name)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    };
+    for part in
+        each("errors").filter(|_| body["errors"].as_array().is_some_and(|all| all.len() > 1))
+    {
+        eprintln!("  `{}` {}", cell(&part["field"]), cell(&part["message"]));
+    }
+    tell_warnings(each("warnings"));
+    let (word, id) = (text("code"), text("request-id"));
+    eprintln!("  ({status} {word}, request {id} in the gateway's log)");
+    if status == 401 {
+        eprintln!("  the token comes from WINDLASS_ADMIN_TOKEN or --token-file");
+    }
+}
+
+/// Rows of an import that were left out.
+pub fn tell_warnings<'a>(warnings: impl Iterator<Item = &'a Value>) {
+    for row in warnings {
+        let (line, column) = (cell(&row["line"]), cell(&row["column"]));
+        eprintln!("  line {line}, column {column}: {}", cell(&row["message"]));
+    }
+}
+
+/// What a call takes beside its path.
+#[derive(Debug, Default)]
+pub struct Call<'a> {
+    /// Names and values after the `?`.
+    pub query: Vec<(&'a str, String)>,
+    /// Fields.
+    pub headers: Vec<(&'a str, String)>,
+    /// The body's type, and the body.
+    pub body: Option<(&'a str, Vec<u8>)>,
+}
+
+impl Call<'_> {
+    /// With a JSON body.
+    #[must_use]
+    pub fn json(body: &Value) -> Self {
+        Self {
+            body: Some(("application/json", body.to_string().into_bytes())),
+            ..Self::default()
+        }
+    }
+}
+
+/// A gateway's admin API.
+#[derive(Debug)]
+pub struct Remote {
+    agent: Agent,
+    base: String,
+    token: Option<Zeroizing<String>>,
+}
+
+impl Remote {
+    /// The one that the command line means.
+    pub fn new(place: &Where) -> Result<Self, Failure> {
+        let url = place.url.clone();
+        let url = url.or_else(|| std::env::var("WINDLASS_ADMIN_URL").ok());
+        let url = url.filter(|url| !url.is_empty());
+        let url = url.unwrap_or_else(|| "http://127.0.0.1:9080".to_owned());
+        let base = url.trim_end_matches('/').to_owned();
+        let token = token(place)?;
+        check(&base, token.is_some())?;
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(CONNECT))
+            .timeout_recv_response(Some(ANSWER));
+        if base.starts_with("https:") {
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let tls = TlsConfig::builder()
+                .unversioned_rustls_crypto_provider(provider)
+                .root_certs(RootCerts::new_with_certs(&trusted(place)?));
+            config = config.tls_config(tls.build());
+        }
+        Ok(Self {
+            agent: config.build().new_agent(),
+            base,
+            token,
+        })
+    }
+
+    /// Ask, and read the answer's lines one by one until it ends. An answer that is an error is a
+    /// failure.
+    fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        call: Call<'_>,
+        line: &mut dyn FnMut(&str) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut uri = format!("{}{path}", self.base);
+        for (place, (name, value)) in call.query.iter().enumerate() {
+            uri.push(if place == 0 { '?' } else { '&' });
+            uri = format!("{uri}{name}={}", utf8_percent_encode(value, PLAIN));
+        }
+        let mut request = http::Request::builder().method(method).uri(&uri);
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {}", **token));
+        }
+        for (name, value) in &call.headers {
+            request = request.header(*name, value);
+        }
+        let answer = match call.body {
+            Some((kind, body)) => {
+                let request = request.header("content-type", kind).body(body);
+                self.agent.run(request.map_err(|error| wrong(&error))?)
+            }
+            None => {
+                let request = request.body(());
+                self.agent.run(request.map_err(|error| wrong(&error))?)
+            }
+        };
+        let unreachable = |error: &dyn std::fmt::Display| {
+            Failure::Unreachable(format!(
+                "the gateway at {} does not answer: {error}; is it running with an `[admin]` section? `--url` or WINDLASS_ADMIN_URL name another",
+                self.base
+            ))
+        };
+        let answer = answer.map_err(|error| unreachable(&error))?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body().into_with_config().limit(LARGEST);
+        if !(200..300).contains(&status) {
+            let text = body.read_to_string().unwrap_or_default();
+            let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+            return Err(Failure::Problem(status, body));
+        }
+        let mut lines = BufReader::new(body.reader());
+        let mut text = String::new();
+        loop {
+            text.clear();
+            let read = lines.read_line(&mut text);
+            if read.map_err(|error| unreachable(&error))? == 0 {
+                return Ok(());
+            }
+            line(&text)?;
+        }
+    }
+
+    /// Ask, and take the answer as text.
+    pub fn text(&self, method: &str, path: &str, call: Call<'_>) -> Result<String, Failure> {
+        let mut whole = String::new();
+        self.ask(method, path, call, &mut |line| {
+            whole.push_str(line);
+            Ok(())
+        })?;
+        Ok(whole)
+    }
+
+    /// Ask, and take the answer as JSON; null where it is empty.
+    pub fn value(&self, method: &str, path: &str, call: Call<'_>) -> Result<Value, Failure> {
+        let text = self.text(method, path, call)?;
+        if text.trim().is_empty() {
+            return Ok(Value::Null);
+        }
+        parse(&text)
+    }
+
+    /// Ask for a stream of JSON, one value a line.
+    pub fn lines(
+        &self,
+        method: &str,
+        path: &str,
+        call: Call<'_>,
+        each: &mut dyn FnMut(Value) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.ask(method, path, call, &mut |line| each(parse(line)?))
+    }
+
+    /// Ask for text, and write it to standard output as it comes.
+    pub fn copy(&self, method: &str, path: &str, call: Call<'_>) -> Result<(), Failure> {
+        self.ask(method, path, call, &mut |line| {
+            use std::io::Write as _;
+            let written = std::io::stdout().write_all(line.as_bytes());
+            written.map_err(|error| Failure::Unreachable(format!("standard output: {error}")))
+        })
+    }
+}
+
+fn parse(text: &str) -> Result<Value, Failure> {
+    let wrong = |_| {
+        Failure::Unreachable(
+            "the answer is no JSON; is this a gateway's admin listener?".to_owned(),
+        )
+    };
+    serde_json::from_str(text).map_err(wrong)
+}
+
+fn wrong(error: &http::Error) -> Failure {
+    Failure::Usage(format!("the request cannot be made: {error}"))
+}
+
+/// Whether the URL is one that a token may be sent to.
+fn check(base: &str, with_token: bool) -> Result<(), Failure> {
+    let uri: http::Uri = base.parse().map_err(|error| {
+        Failure::Usage(format!(
+            "`{base}` is no URL: {error}; write `http://127.0.0.1:9080`"
+        ))
+    })?;
+    let host = uri.host().unwrap_or("");
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let address = bare.parse::<std::net::IpAddr>();
+    let local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    match uri.scheme_str() {
+        Some("https") => Ok(()),
+        Some("http") if local || !with_token => Ok(()),
+        Some("http") => Err(Failure::Usage(format!(
+            "the token would go to {host} in the clear; use `https://`"
+        ))),
+        Some(_) | None => Err(Failure::Usage(format!(
+            "`{base}` is no URL of HTTP; write `http://127.0.0.1:9080`"
+        ))),
+    }
+}
+
+fn token(place: &Where) -> Result<Option<Zeroizing<String>>, Failure> {
+    let token = match &place.token_file {
+        Some(path) => {
+            let text = fs::read_to_string(path).map_err(|error| {
+                Failure::Usage(format!(
+                    "the token file `{}` cannot be read: {error}",
+                    path.display()
+                ))
+            })?;
+            Some(Zeroizing::new(text))
+        }
+        None => std::env::var("WINDLASS_ADMIN_TOKEN")
+            .ok()
+            .map(Zeroizing::new),
+    };
+    let token = token.map(|token| Zeroizing::new(token.trim().to_owned()));
+    Ok(token.filter(|token| !token.is_empty()))
+}
+
+/// The certificates to trust.
+fn trusted(place: &Where) -> Result<Vec<Certificate<'static>>, Failure> {
+    let own = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    let system = || {
+        BUNDLES
+            .iter()
+            .map(PathBuf::from)
+            .find(|path| path.is_file())
+    };
+    let Some(path) = place.ca.clone().or(own).or_else(system) else {
+        return Err(Failure::Usage(
+            "this system has no certificates to trust; name a file of them by `--ca`".to_owned(),
+        ));
+    };
+    let text = fs::read(&path)
+        .map_err(|error| Failure::Usage(format!("`{}` cannot be read: {error}", path.display())))?;
+    let items = ureq::tls::parse_pem(&text);
+    let found: Vec<_> = items
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            Ok(_) | Err(_) => None,
+        })
+        .collect();
+    if found.is_empty() {
+        let path = path.display();
+        return Err(Failure::Usage(format!(
+            "`{path}` holds no certificate in PEM"
+        )));
+    }
+    Ok(found)
+}

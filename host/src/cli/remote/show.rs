@@ -1,0 +1,72 @@
+//! Answers for people: tables on standard output.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+
+/// JSON as it came, one value.
+pub fn json(value: &Value) {
+    println!("{value}");
+}
+
+/// A value as people read it.
+#[must_use]
+pub fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::Array(values) if values.is_empty() => "-".to_owned(),
+        Value::Array(values) => list(values),
+        Value::Object(members) if members.is_empty() => "-".to_owned(),
+        Value::Object(members) => {
+            let each = members.iter();
+            let each = each.map(|(name, value)| format!("{name}={}", cell(value)));
+            each.collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+/// Values with commas between.
+#[must_use]
+pub fn list(values: &[Value]) -> String {
+    values.iter().map(cell).collect::<Vec<_>>().join(", ")
+}
+
+/// A moment to the minute: seconds are for scripts.
+#[must_use]
+pub fn when(value: &Value) -> String {
+    match value.as_str().and_then(|text| text.get(..16)) {
+        Some(text) => text.replace('T', " "),
+        None => "-".to_owned(),
+    }
+}
+
+fn plain() -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic);
+    table
+}
+
+/// Rows below a heading.
+pub fn table(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
+    let mut table = plain();
+    table.set_header(heading.to_vec());
+    for row in rows {
+        table.add_row(row);
+    }
+    println!("{}", table.trim_fmt());
+}
+
+/// One thing, a line for each of its parts.
+pub fn record(parts: &[(&str, String)]) {
+    let mut table = plain();
+    for (name, value) in parts {
+        table.add_row([(*name).to_owned(), value.clone()]);
+    }
+    println!("{}", table.trim_fmt());
+}

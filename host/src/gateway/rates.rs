@@ -1,0 +1,148 @@
+//! The rates that requests share: a route's, and the whole gateway's.
+//!
+//! A filter that charges a usage plan takes them in the same step; for a request that met none,
+//! the spine takes them here, before the route's end.
+
+use http::{HeaderName, HeaderValue, header};
+
+use super::keys;
+use crate::config::{self, Config, Problems, Span};
+use crate::context::{Exchange, Rates, RouteInfo};
+use crate::error::{Code, RequestError};
+use crate::store::limits::{Bound, Decision, Level, LimitStore, RateError, SharedRate, Take};
+use crate::wasm::Services;
+
+/// draft-ietf-httpapi-ratelimit-headers: what is left.
+static RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+/// The same: what may be used.
+static RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// The largest integer of a structured field (RFC 9651, section 3.3.1).
+const LARGEST: u64 = 999_999_999_999_999;
+
+/// The rates that the requests of each route share. Their buckets go by the names of the routes, and
+/// are those of the configuration before.
+pub fn enroll(config: &Config, limits: &dyn LimitStore, problems: &mut Problems) -> Vec<Rates> {
+    let mut enroll = |name: &str, rate: Option<config::Rate>, span| {
+        let enrolled = limits.shared_rate(name, keys::rate(rate?));
+        report(enrolled, span, problems)
+    };
+    let gateway = enroll("gateway", config.server.rate, Span::default());
+    let mut rates = |route: &config::Route| Rates {
+        route: enroll(&format!("route {}", route.name), route.rate, route.span),
+        gateway: gateway.clone(),
+    };
+    config.routes.iter().map(&mut rates).collect()
+}
+
+fn report(
+    enrolled: Result<SharedRate, RateError>,
+    span: Span,
+    problems: &mut Problems,
+) -> Option<SharedRate> {
+    enrolled
+        .map_err(|error| {
+            problems.error(span, error.to_string());
+        })
+        .ok()
+}
+
+/// Take from the rates of the exchange's route and of the gateway, unless that was done.
+///
+/// # Errors
+///
+/// One of them gives no more now.
+pub fn take(
+    services: &Services,
+    route: &RouteInfo,
+    exchange: &mut Exchange,
+) -> Result<(), RequestError> {
+    if exchange.tickets.has_shared() {
+        return Ok(());
+    }
+    let decision = services.limits.take(&Take {
+        plan: None,
+        key: "",
+        method: None,
+        route: route.rates.route.as_ref(),
+        gateway: route.rates.gateway.as_ref(),
+        cost: 1,
+        now: services.clock.now(),
+    });
+    match decision.refused_by {
+        None => {
+            exchange.tickets.keep_shared();
+            Ok(())
+        }
+        Some(bound) => Err(throttled(bound, &decision)),
+    }
+}
+
+/// The answer says when to come again, and how much may be asked.
+fn throttled(bound: Bound, decision: &Decision) -> RequestError {
+    let mut error = RequestError::from(Code::Throttled);
+    let wait = seconds(decision.retry_after_ms).max(1);
+    error = error.with_header(header::RETRY_AFTER, wait.into());
+    let name = match bound {
+        Bound::Route => "route",
+        Bound::Gateway => "gateway",
+        // Not asked for here.
+        Bound::Method | Bound::Plan | Bound::Quota | Bound::Unavailable => return error,
+    };
+    let Some(level) = decision.shared else {
+        return error;
+    };
+    for (field, value) in [
+        (&RATELIMIT_POLICY, policy(name, &level)),
+        (&RATELIMIT, left(name, &level)),
+    ] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            error = error.with_header(field.clone(), value);
+        }
+    }
+    error
+}
+
+fn policy(name: &str, level: &Level) -> String {
+    let (limit, window) = (level.limit.min(LARGEST), seconds(level.window_ms).max(1));
+    format!("\"{name}\";q={limit};w={window}")
+}
+
+fn left(name: &str, level: &Level) -> String {
+    let (remaining, reset) = (level.remaining.min(LARGEST), seconds(level.reset_ms));
+    format!("\"{name}\";r={remaining};t={reset}")
+}
+
+/// Whole seconds, rounded up.
+fn seconds(milliseconds: u64) -> u64 {
+    milliseconds.div_ceil(1000).min(LARGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_says_when_to_come_again() {
+        let level = Level {
+            limit: 10,
+            remaining: 0,
+            window_ms: 2000,
+            reset_ms: 1999,
+        };
+        let decision = Decision {
+            allowed: false,
+            refused_by: Some(Bound::Route),
+            retry_after_ms: 199,
+            rate: None,
+            quota: None,
+            shared: Some(level),
+            ticket: None,
+        };
+        let error = throttled(Bound::Route, &decision);
+        assert_eq!(error.code(), Code::Throttled);
+        let headers = error.headers();
+        assert_eq!(headers["retry-after"], "1");
+        assert_eq!(headers["ratelimit-policy"], "\"route\";q=10;w=2");
+        assert_eq!(headers["ratelimit"], "\"route\";r=0;t=2");
+    }
+}

@@ -1,0 +1,135 @@
+//! What the rules of selling need of the running gateway: its index of keys, its plans, its
+//! counters.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use crate::store::keeper::Keeper;
+use crate::store::ledger::{Extension, LedgerError};
+use crate::store::limits::{Clock, ExtendError, LeasedLimits, LimitStore, PlanBook, QuotaStanding};
+use crate::store::registrar::{Slack, Works, WorksState};
+
+/// The works of one process.
+pub struct GatewayWorks {
+    keeper: Arc<Keeper>,
+    limits: Arc<dyn LimitStore>,
+    leased: Option<Arc<LeasedLimits>>,
+    clock: Clock,
+    /// The plans of the configuration in use, with the store's.
+    plans: ArcSwap<PlanBook>,
+}
+
+impl fmt::Debug for GatewayWorks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GatewayWorks")
+            .field("keeper", &self.keeper)
+            .finish_non_exhaustive()
+    }
+}
+
+impl GatewayWorks {
+    /// Before the first configuration is in use.
+    pub fn new(
+        keeper: Arc<Keeper>,
+        limits: Arc<dyn LimitStore>,
+        leased: Option<Arc<LeasedLimits>>,
+        clock: Clock,
+    ) -> Self {
+        let live = Arc::clone(keeper.plans());
+        Self {
+            keeper,
+            limits,
+            leased,
+            clock,
+            plans: ArcSwap::from_pointee(PlanBook::new(Default::default(), live)),
+        }
+    }
+
+    /// The plans of the configuration that is in use from now on.
+    pub fn put_in_use(&self, plans: PlanBook) {
+        self.plans.store(Arc::new(plans));
+    }
+
+    fn standing(&self, plan: &str, key: &str) -> Option<QuotaStanding> {
+        let now = self.clock.now();
+        let plans = self.plans.load();
+        plans.with(plan, |plan| self.limits.standing(plan?, key, now))
+    }
+}
+
+impl Works for GatewayWorks {
+    fn catch_up(&self) -> Result<(), LedgerError> {
+        self.keeper.catch_up()
+    }
+
+    fn flush(&self) -> Result<(), LedgerError> {
+        self.keeper.flush()
+    }
+
+    fn state(&self) -> WorksState {
+        let state = self.keeper.state();
+        WorksState {
+            fresh: state.fresh,
+            since_contact: state.since_contact,
+            keys: state.keys,
+            revision: state.revision,
+            failures: state.failures,
+            unsaved: state.unsaved,
+        }
+    }
+
+    fn plan_sets(&self) -> Vec<Vec<Arc<str>>> {
+        self.keeper.index().plan_sets()
+    }
+
+    fn last_used_ms(&self, id: &str) -> Option<u64> {
+        self.keeper.index().last_used_ms(id)
+    }
+
+    fn extra(&self, plan: &str, key: &str) -> Option<i64> {
+        self.standing(plan, key).map(|standing| standing.extra)
+    }
+
+    fn extend(
+        &self,
+        plan: &str,
+        key: &str,
+        remaining: u64,
+    ) -> Result<Option<Extension>, LedgerError> {
+        let now = self.clock.now();
+        let plans = self.plans.load();
+        let extended = plans.with(plan, |plan| match plan {
+            None => Err(ExtendError::NoQuota),
+            Some(plan) => self.limits.extend(plan, key, remaining, now),
+        });
+        let failed = |cause: String| LedgerError::Unreachable {
+            name: "the store of counters".to_owned(),
+            cause,
+        };
+        match extended {
+            Ok(extended) => Ok(Some(Extension {
+                plan: plan.to_owned(),
+                key: key.to_owned(),
+                period: extended.period,
+                number: extended.number,
+                extra: extended.extra,
+            })),
+            Err(ExtendError::NoQuota) => Ok(None),
+            Err(error @ ExtendError::NoRoom) => Err(failed(error.to_string())),
+            Err(ExtendError::Unreachable(cause)) => Err(failed(cause)),
+        }
+    }
+
+    fn bound(&self, plan: &str) -> Option<Slack> {
+        let leased = self.leased.as_ref()?;
+        let plans = self.plans.load();
+        let bound = plans.with(plan, |plan| Some(leased.bound(plan?.plan())))?;
+        Some(Slack {
+            rate: bound.rate.saturating_mul(bound.gateways),
+            quota: bound.quota.saturating_mul(bound.gateways),
+            nodes: bound.gateways,
+        })
+    }
+}

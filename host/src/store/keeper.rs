@@ -1,0 +1,534 @@
+//! Keeps what is in memory and what is in the [ledger](super::ledger) in step.
+//!
+//! One thread. From the ledger come keys and plans: into the [`KeyIndex`] and the [`LivePlans`],
+//! by asking a few times a second what was committed since. (A question also notices a connection
+//! that is dead; a subscription alone does not.) To the ledger goes what was used: from the
+//! counters, at most one interval late, and when keys were last used.
+//!
+//! It promises
+//! - that a commit of this process is in force here when [`catch_up`](Keeper::catch_up) returns,
+//!   and one of another gateway within a second;
+//! - that a lost connection heals by itself, and that nothing used is lost by it: what could not
+//!   be written is written later;
+//! - that with a shared ledger out of reach for longer than `max_staleness` its keys are refused
+//!   ([`Freshness`]), or believed on if the operator says so.
+//!
+//! It deliberately is on no request's way, and changes nothing in the ledger but usage.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::keys::{Freshness, KeyEntry, KeyIndex, LiveKeys, Profile, Secret};
+use super::ledger::record::{KeyRecord, PlanRecord};
+use super::ledger::{Changes, Ledger, LedgerError, Loaded, Revision, StoredKey, Touched};
+use super::limits::{Clock, LimitStore, LivePlans, Plan, Plans};
+
+/// Between two questions for changes.
+const ASK: Duration = Duration::from_millis(250);
+/// Between two writings of when keys were last used.
+const TOUCH: Duration = Duration::from_mins(1);
+/// Between two clearings of what is old.
+const FORGET: Duration = Duration::from_hours(1);
+/// Keys that are put into the index at once: each time some shards are copied, and these are in
+/// memory twice.
+const BATCH: usize = 1 << 16;
+/// Rows that are written in one transaction.
+const ROWS: usize = 4096;
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// How it works.
+#[derive(Debug, Clone, Copy)]
+pub struct KeeperSettings {
+    /// Between two writings of what was used: what a crash may lose.
+    pub flush_interval: Duration,
+    /// For a ledger that is shared: how long its keys are believed without contact.
+    pub max_staleness: Option<Duration>,
+    /// Whether they are believed on after that.
+    pub believe_stale: bool,
+    /// How many days usage is kept.
+    pub usage_days: u32,
+}
+
+/// Where things stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeeperState {
+    /// Whether the ledger's keys are as fresh as they must be.
+    pub fresh: bool,
+    /// Since the last answer of the ledger.
+    pub since_contact: Duration,
+    /// How many keys the index has.
+    pub keys: usize,
+    /// The commit that it is at.
+    pub revision: Revision,
+    /// Calls of the ledger that failed.
+    pub failures: u64,
+    /// Rows of usage that could not be written at the last try, and will be.
+    pub unsaved: u64,
+}
+
+/// The thread and what it looks after. It ends when this is dropped, with a last writing.
+#[derive(Debug)]
+pub struct Keeper {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    ledger: Arc<dyn Ledger>,
+    limits: Arc<dyn LimitStore>,
+    index: Arc<KeyIndex>,
+    plans: Arc<LivePlans>,
+    freshness: Option<Arc<Freshness>>,
+    clock: Clock,
+    settings: KeeperSettings,
+    /// The commit that index and plans are at. Held while they are brought up.
+    at: Mutex<Revision>,
+    /// Held while usage is written.
+    flushing: Mutex<()>,
+    began: Instant,
+    /// Milliseconds since `began`.
+    contact_ms: AtomicU64,
+    reachable: AtomicBool,
+    failures: AtomicU64,
+    unsaved: AtomicU64,
+    ending: Mutex<bool>,
+    end: Condvar,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("ledger", &self.ledger)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why it does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The system gives no thread.
+    #[error("cannot start the thread that keeps keys fresh")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Keeper {
+    /// Read all keys and plans, and keep them fresh from then on.
+    ///
+    /// # Errors
+    /// The ledger cannot be read, or the system gives no thread.
+    pub fn start(
+        ledger: Arc<dyn Ledger>,
+        limits: Arc<dyn LimitStore>,
+        clock: Clock,
+        settings: KeeperSettings,
+    ) -> Result<Self, KeeperError> {
+        let shared = Arc::new(Shared {
+            ledger,
+            limits,
+            index: Arc::default(),
+            plans: Arc::default(),
+            freshness: settings
+                .max_staleness
+                .map(|_| Arc::new(Freshness::lasting())),
+            clock,
+            settings,
+            at: Mutex::new(0),
+            flushing: Mutex::new(()),
+            began: Instant::now(),
+            contact_ms: AtomicU64::new(0),
+            reachable: AtomicBool::new(true),
+            failures: AtomicU64::new(0),
+            unsaved: AtomicU64::new(0),
+            ending: Mutex::new(false),
+            end: Condvar::new(),
+        });
+        let asked_ms = monotonic_ms();
+        *shared.at.lock() = shared.load()?;
+        shared.in_touch(asked_ms);
+        let looked_after = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("windlass-keeper".into())
+            .spawn(move || looked_after.look_after())?;
+        Ok(Self {
+            shared,
+            thread: Mutex::new(Some(thread)),
+        })
+    }
+
+    /// The keys, for look-ups.
+    #[must_use]
+    pub fn live_keys(&self) -> LiveKeys {
+        let settings = &self.shared.settings;
+        LiveKeys {
+            index: Arc::clone(&self.shared.index),
+            freshness: self
+                .shared
+                .freshness
+                .clone()
+                .filter(|_| !settings.believe_stale),
+        }
+    }
+
+    /// The keys.
+    #[must_use]
+    pub fn index(&self) -> &Arc<KeyIndex> {
+        &self.shared.index
+    }
+
+    /// The plans.
+    #[must_use]
+    pub fn plans(&self) -> &Arc<LivePlans> {
+        &self.shared.plans
+    }
+
+    /// The ledger.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<dyn Ledger> {
+        &self.shared.ledger
+    }
+
+    /// Give the counters what was used before the start. After the plans of the configuration were
+    /// enrolled, before requests come.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn restore(&self) -> Result<(), LedgerError> {
+        let shared = &self.shared;
+        let now_ms = shared.clock.now().wall_ms;
+        shared
+            .ledger
+            .load_quotas(now_ms, &mut |row| shared.limits.restore(&row))
+    }
+
+    /// Put in force what was committed.
+    ///
+    /// # Errors
+    /// The ledger is out of reach.
+    pub fn catch_up(&self) -> Result<(), LedgerError> {
+        self.shared.catch_up()
+    }
+
+    /// Write what was used.
+    ///
+    /// # Errors
+    /// The ledger is out of reach; what was used is written later.
+    pub fn flush(&self) -> Result<(), LedgerError> {
+        self.shared.flush(false)
+    }
+
+    /// Where things stand.
+    #[must_use]
+    pub fn state(&self) -> KeeperState {
+        let shared = &self.shared;
+        let contact = Duration::from_millis(shared.contact_ms.load(Ordering::Relaxed));
+        let freshness = shared.freshness.as_ref();
+        KeeperState {
+            fresh: freshness.is_none_or(|freshness| freshness.holds(monotonic_ms())),
+            since_contact: shared.began.elapsed().saturating_sub(contact),
+            keys: shared.index.len(),
+            revision: *shared.at.lock(),
+            failures: shared.failures.load(Ordering::Relaxed),
+            unsaved: shared.unsaved.load(Ordering::Relaxed),
+        }
+    }
+
+    /// End the thread, with a last writing. Once; later calls do nothing.
+    pub fn stop(&self) {
+        *self.shared.ending.lock() = true;
+        self.shared.end.notify_all();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that keeps keys fresh had failed");
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    /// The thread.
+    fn look_after(&self) {
+        let start = Instant::now();
+        let mut due = Due {
+            ask: start + ASK,
+            flush: start + self.settings.flush_interval,
+            touch: start + TOUCH,
+            forget: start + ASK,
+        };
+        loop {
+            let mut ending = self.ending.lock();
+            if !*ending {
+                self.end.wait_until(&mut ending, due.next());
+            }
+            let last = *ending;
+            drop(ending);
+            let now = Instant::now();
+            if last {
+                self.note("write what was used", self.flush(true));
+                return;
+            }
+            if now >= due.ask {
+                due.ask = now + ASK;
+                self.note("be asked for changes", self.catch_up());
+            }
+            if now >= due.flush {
+                due.flush = now + self.settings.flush_interval;
+                let touch = now >= due.touch;
+                if touch {
+                    due.touch = now + TOUCH;
+                }
+                self.note("take what was used", self.flush(touch));
+            }
+            if now >= due.forget {
+                due.forget = now + FORGET;
+                self.note("forget what is old", self.forget());
+            }
+        }
+    }
+
+    /// Count and log, once for each turn of events.
+    fn note(&self, what: &str, done: Result<(), LedgerError>) {
+        match done {
+            Ok(()) => {
+                if !self.reachable.swap(true, Ordering::Relaxed) {
+                    tracing::info!("the store of keys and plans answers again");
+                }
+            }
+            Err(error) => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                if self.reachable.swap(false, Ordering::Relaxed) {
+                    tracing::error!("the store of keys and plans cannot {what}: {error}");
+                } else {
+                    tracing::debug!("the store of keys and plans cannot {what}: {error}");
+                }
+            }
+        }
+    }
+
+    /// The ledger answered a question that was asked at this moment.
+    fn in_touch(&self, asked_ms: u64) {
+        let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.contact_ms.store(since, Ordering::Relaxed);
+        if let (Some(freshness), Some(max)) = (&self.freshness, self.settings.max_staleness) {
+            let max = u64::try_from(max.as_millis()).unwrap_or(u64::MAX);
+            freshness.set(asked_ms.saturating_add(max));
+        }
+    }
+
+    /// Everything, a piece at a time.
+    fn load(&self) -> Result<Revision, LedgerError> {
+        let mut batch = Vec::new();
+        let mut plans = Vec::new();
+        let revision = self.ledger.load(&mut |loaded| match loaded {
+            Loaded::Plan(plan) => plans.push(plan),
+            Loaded::Key(key) => {
+                batch.push(entry(key));
+                if batch.len() == BATCH {
+                    self.index.put(batch.drain(..));
+                }
+            }
+        })?;
+        self.index.put(batch);
+        let mut enrolled = Plans::default();
+        for plan in plans {
+            if let Some(plan) = self.enroll(&plan) {
+                enrolled.insert(Arc::new(plan));
+            }
+        }
+        self.plans.replace(enrolled);
+        Ok(revision)
+    }
+
+    /// Everything anew, and nothing else any more.
+    fn reload(&self) -> Result<Revision, LedgerError> {
+        tracing::error!(
+            "the store {} is not the one that was there before (restored, or emptied): keys and plans are read anew",
+            self.ledger.name()
+        );
+        let mut keys = Vec::new();
+        let mut plans = Plans::default();
+        let revision = self.ledger.load(&mut |loaded| match loaded {
+            Loaded::Key(key) => keys.push(entry(key)),
+            Loaded::Plan(plan) => {
+                if let Some(plan) = self.enroll(&plan) {
+                    plans.insert(Arc::new(plan));
+                }
+            }
+        })?;
+        self.index.replace(keys);
+        self.plans.replace(plans);
+        Ok(revision)
+    }
+
+    fn catch_up(&self) -> Result<(), LedgerError> {
+        let mut at = self.at.lock();
+        let asked_ms = monotonic_ms();
+        let changes = self.ledger.changes(*at)?;
+        *at = if changes.lost {
+            self.reload()?
+        } else {
+            self.apply(changes)
+        };
+        self.in_touch(asked_ms);
+        Ok(())
+    }
+
+    fn apply(&self, changes: Changes) -> Revision {
+        // Plans first: a new key may be on a new plan.
+        for (name, plan) in &changes.plans {
+            match plan.as_ref().map(|plan| self.enroll(plan)) {
+                Some(Some(plan)) => self.plans.upsert(plan),
+                Some(None) => {}
+                None => self.plans.remove(name),
+            }
+        }
+        let mut gone = Vec::new();
+        let mut put = Vec::new();
+        for (id, record) in changes.keys {
+            match record {
+                Some(record) => put.push(entry(StoredKey {
+                    record,
+                    last_used_ms: None,
+                })),
+                None => gone.push(id),
+            }
+        }
+        self.index.remove(gone.iter().map(String::as_str));
+        self.index.put(put);
+        changes.revision
+    }
+
+    /// A plan that makes no sense was written by somebody else: keys on it have no plan.
+    fn enroll(&self, record: &PlanRecord) -> Option<super::limits::EnrolledPlan> {
+        match self.limits.enroll(Plan::from(record), record.created_ms) {
+            Ok(plan) => Some(plan),
+            Err(error) => {
+                tracing::error!("the store holds a plan that cannot be used: {error}");
+                None
+            }
+        }
+    }
+
+    fn flush(&self, touched: bool) -> Result<(), LedgerError> {
+        let one_at_a_time = self.flushing.lock();
+        let mut used = Vec::new();
+        self.limits.unsaved(&mut |delta| used.push(delta));
+        let mut touches = Vec::new();
+        if touched {
+            self.index.touched(|id, at_ms| {
+                touches.push(Touched {
+                    key: Arc::from(id),
+                    at_ms,
+                });
+            });
+        }
+        let mut failed = None;
+        let mut unsaved = 0;
+        for rows in used.chunks(ROWS) {
+            // After a failure the rest waits for the next time, too.
+            let saved = match failed {
+                None => self.ledger.add_usage(rows, &[]),
+                Some(_) => Ok(()),
+            };
+            if let Err(error) = saved {
+                failed = Some(error);
+            }
+            if failed.is_some() {
+                unsaved += rows.len() as u64;
+                for row in rows {
+                    self.limits.put_back(row.clone());
+                }
+            }
+        }
+        for rows in touches.chunks(ROWS) {
+            if failed.is_none()
+                && let Err(error) = self.ledger.add_usage(&[], rows)
+            {
+                failed = Some(error);
+            }
+        }
+        drop(one_at_a_time);
+        self.unsaved.store(unsaved, Ordering::Relaxed);
+        failed.map_or(Ok(()), Err)
+    }
+
+    fn forget(&self) -> Result<(), LedgerError> {
+        let now_ms = self.clock.now().wall_ms;
+        let today = u32::try_from(now_ms / DAY_MS).unwrap_or(u32::MAX);
+        let before = today.saturating_sub(self.settings.usage_days);
+        self.ledger.forget(before, now_ms)
+    }
+}
+
+/// When what is to be done.
+struct Due {
+    ask: Instant,
+    flush: Instant,
+    touch: Instant,
+    forget: Instant,
+}
+
+impl Due {
+    fn next(&self) -> Instant {
+        self.ask.min(self.flush).min(self.forget)
+    }
+}
+
+/// On the clock that look-ups go by.
+fn monotonic_ms() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
+    seconds * 1000 + nanoseconds / 1_000_000
+}
+
+/// What the index needs of a key.
+fn entry(stored: StoredKey) -> KeyEntry {
+    let KeyRecord {
+        id,
+        consumer,
+        plans,
+        metadata,
+        enabled,
+        expires_ms,
+        secrets,
+        ..
+    } = stored.record;
+    KeyEntry {
+        id,
+        consumer,
+        secrets: secrets
+            .into_iter()
+            .map(|secret| Secret {
+                digest: secret.digest,
+                expires_ms: secret.expires_ms.unwrap_or(u64::MAX),
+            })
+            .collect(),
+        profile: Profile {
+            plans: plans.into_iter().map(Arc::from).collect(),
+            attributes: metadata
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        },
+        enabled,
+        expires_ms,
+        last_used_ms: stored.last_used_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests;

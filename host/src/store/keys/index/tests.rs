@@ -1,0 +1,141 @@
+use proptest::prelude::*;
+
+use super::super::Secret;
+use super::*;
+
+fn entry(id: &str, texts: &[&str]) -> KeyEntry {
+    KeyEntry {
+        id: id.to_owned(),
+        consumer: format!("consumer of {id}"),
+        secrets: texts
+            .iter()
+            .map(|text| Secret {
+                digest: KeyDigest::of(text.as_bytes()),
+                expires_ms: u64::MAX,
+            })
+            .collect(),
+        profile: Profile::default(),
+        enabled: true,
+        expires_ms: None,
+        last_used_ms: None,
+    }
+}
+
+fn find(index: &KeyIndex, text: &str) -> Option<String> {
+    let digest = KeyDigest::of(text.as_bytes());
+    index.find(&digest, 0, &mut |key| key.id().to_owned()).ok()
+}
+
+#[test]
+fn a_rotation_has_two_secrets_until_the_older_ends() {
+    let index = KeyIndex::for_keys(1);
+    let mut rotated = entry("a", &["new", "old"]);
+    rotated.secrets[1].expires_ms = 10;
+    index.put([entry("a", &["old"])]);
+    index.put([rotated]);
+    let seen = |text: &str, now_ms| {
+        let digest = KeyDigest::of(text.as_bytes());
+        index.find(&digest, now_ms, &mut |key| key.id().to_owned())
+    };
+    assert_eq!(seen("new", 10), Ok("a".to_owned()));
+    assert_eq!(seen("old", 9), Ok("a".to_owned()));
+    assert_eq!(seen("old", 10), Err(KeyReject::Expired));
+    assert_eq!(index.len(), 1);
+}
+
+#[test]
+fn what_is_replaced_or_removed_is_found_no_more() {
+    let index = KeyIndex::for_keys(1);
+    index.put([entry("a", &["1"]), entry("b", &["2"])]);
+    index.put([entry("a", &["3"])]);
+    assert_eq!(find(&index, "1"), None);
+    assert_eq!(find(&index, "3"), Some("a".to_owned()));
+    index.remove(["a", "nobody"]);
+    assert_eq!(find(&index, "3"), None);
+    index.replace(vec![entry("c", &["4"])]);
+    assert_eq!((find(&index, "2"), index.len()), (None, 1));
+    assert_eq!(find(&index, "4"), Some("c".to_owned()));
+}
+
+#[test]
+fn one_put_may_name_an_id_twice() {
+    let index = KeyIndex::for_keys(1);
+    index.put([
+        entry("a", &["1"]),
+        entry("a", &["1", "2"]),
+        entry("a", &["2"]),
+    ]);
+    assert_eq!(find(&index, "1"), None);
+    assert_eq!(find(&index, "2"), Some("a".to_owned()));
+    assert_eq!(index.len(), 1);
+}
+
+#[test]
+fn last_use_is_told_once_and_outlives_a_change() {
+    let index = KeyIndex::for_keys(1);
+    index.put([entry("a", &["1"])]);
+    let touched = || {
+        let mut told = Vec::new();
+        index.touched(|id, at_ms| told.push((id.to_owned(), at_ms)));
+        told
+    };
+    assert_eq!(touched(), []);
+    let digest = KeyDigest::of(b"1");
+    index.find(&digest, 0, &mut |key| key.touch(5_500)).unwrap();
+    index.put([entry("a", &["2", "1"])]);
+    assert_eq!(touched(), [("a".to_owned(), 5_000)]);
+    assert_eq!(touched(), []);
+    assert_eq!(index.last_used_ms("a"), Some(5_000));
+}
+
+#[test]
+fn sets_of_plans_are_told_once_each() {
+    let on = |id: &str, plans: &[&str]| KeyEntry {
+        profile: Profile {
+            plans: plans.iter().map(|plan| Arc::from(*plan)).collect(),
+            attributes: Box::default(),
+        },
+        ..entry(id, &[id])
+    };
+    let index = KeyIndex::for_keys(1);
+    index.put([
+        on("a", &["x", "y"]),
+        on("b", &["x", "y"]),
+        on("c", &["z"]),
+        on("d", &[]),
+    ]);
+    index.remove(["c"]);
+    assert_eq!(index.plan_sets(), [vec![Arc::from("x"), Arc::from("y")]]);
+}
+
+proptest! {
+    /// Whatever is put in and taken out, the index finds what a plain map finds.
+    #[test]
+    fn it_is_a_map(steps in proptest::collection::vec((0_u8..40, any::<bool>(), 0_u16..200), 0..300)) {
+        let index = KeyIndex::for_keys(300);
+        let mut plain: HashMap<String, String> = HashMap::new();
+        for (id, put, text) in steps {
+            let id = format!("id-{id}");
+            // No two keys have one text: the ledger sees to that.
+            let text = format!("{id}/{text}");
+            if put {
+                index.put([entry(&id, &[&text])]);
+                plain.insert(id, text);
+            } else {
+                index.remove([&*id]);
+                plain.remove(&id);
+            }
+        }
+        prop_assert_eq!(index.len(), plain.len());
+        for (id, text) in &plain {
+            prop_assert_eq!(find(&index, text), Some(id.clone()));
+        }
+        let mut rows = 0;
+        for shard in &index.shards {
+            let shard = shard.load();
+            prop_assert!(shard.rows.is_sorted_by_key(|row| row.0));
+            rows += shard.rows.len();
+        }
+        prop_assert_eq!(rows, plain.len());
+    }
+}

@@ -1,0 +1,41 @@
+//! How many keys were not accepted, and why. To the client all reasons are one; here they are
+//! told apart.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::KeyReject;
+
+/// What one worker counts: it alone writes, anyone may read. Aligned so that two share no cache
+/// line.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Rejects {
+    unknown: AtomicU64,
+    disabled: AtomicU64,
+    expired: AtomicU64,
+    unavailable: AtomicU64,
+}
+
+impl Rejects {
+    /// Count one. Only the owning worker may do this.
+    pub fn count(&self, why: KeyReject) {
+        let counter = self.counter(why);
+        let now = counter.load(Ordering::Relaxed);
+        counter.store(now.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// How many there were.
+    #[must_use]
+    pub fn value(&self, why: KeyReject) -> u64 {
+        self.counter(why).load(Ordering::Relaxed)
+    }
+
+    fn counter(&self, why: KeyReject) -> &AtomicU64 {
+        match why {
+            KeyReject::Unknown => &self.unknown,
+            KeyReject::Disabled => &self.disabled,
+            KeyReject::Expired => &self.expired,
+            KeyReject::Unavailable => &self.unavailable,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+use super::*;
+
+fn key(id: &str, text: &str) -> ListedKey {
+    ListedKey {
+        id: id.into(),
+        consumer: "acme".into(),
+        digest: KeyDigest::of(text.as_bytes()),
+        profile: Profile {
+            plans: Box::new(["gold".into()]),
+            attributes: Box::new([("tier".into(), "gold".into())]),
+        },
+        enabled: true,
+        expires_ms: None,
+    }
+}
+
+fn keys(listed_keys: impl IntoIterator<Item = ListedKey>) -> Keys {
+    Keys {
+        fixed: Arc::new(listed(listed_keys).unwrap()),
+        live: None,
+    }
+}
+
+fn at(wall_ms: u64) -> Moment {
+    Moment {
+        wall_ms,
+        monotonic_ms: 0,
+    }
+}
+
+fn id(keys: &Keys, presented: &[u8], wall_ms: u64) -> Result<String, KeyReject> {
+    keys.find(presented, at(wall_ms), |key| key.id().to_owned())
+}
+
+#[test]
+fn a_key_is_found_by_its_text() {
+    let keys = keys([key("a", "open sesame")]);
+    let seen = keys.find(b"open sesame", at(0), |key| {
+        (
+            key.id().to_owned(),
+            key.consumer().to_owned(),
+            key.plans().to_vec(),
+            key.attributes().len(),
+        )
+    });
+    let plans = vec![Arc::from("gold")];
+    assert_eq!(seen, Ok(("a".to_owned(), "acme".to_owned(), plans, 1)));
+    assert_eq!(id(&keys, b"open sesam", 0), Err(KeyReject::Unknown));
+    assert_eq!(id(&keys, b"", 0), Err(KeyReject::Unknown));
+    assert_eq!(id(&keys, &[0xff, 0], 0), Err(KeyReject::Unknown));
+}
+
+#[test]
+fn disabled_and_expired_are_told_apart() {
+    let keys = keys([
+        ListedKey {
+            enabled: false,
+            expires_ms: Some(1),
+            ..key("disabled", "disabled")
+        },
+        ListedKey {
+            expires_ms: Some(10),
+            ..key("ending", "ending")
+        },
+    ]);
+    assert_eq!(id(&keys, b"disabled", 5), Err(KeyReject::Disabled));
+    assert!(id(&keys, b"ending", 9).is_ok());
+    assert_eq!(id(&keys, b"ending", 10), Err(KeyReject::Expired));
+}
+
+#[test]
+fn what_is_too_long_is_unknown() {
+    let longest = "k".repeat(MAX_PRESENTED);
+    let longer = "k".repeat(MAX_PRESENTED + 1);
+    let keys = keys([key("longest", &longest), key("longer", &longer)]);
+    assert!(id(&keys, longest.as_bytes(), 0).is_ok());
+    assert_eq!(id(&keys, longer.as_bytes(), 0), Err(KeyReject::Unknown));
+}
+
+#[test]
+fn every_duplicate_is_told_with_both_names() {
+    let errors = listed([key("a", "1"), key("b", "1"), key("a", "2")]).unwrap_err();
+    let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    let (one, two) = (KeyDigest::of(b"1"), KeyDigest::of(b"2"));
+    assert_eq!(
+        texts,
+        [
+            format!("keys `a` and `b` have the same digest {one}"),
+            format!("key id `a` is used twice, by {one} (entry 1) and {two} (entry 3)"),
+        ]
+    );
+}
+
+#[test]
+fn stale_keys_of_the_ledger_are_refused_and_those_of_the_file_are_not() {
+    let freshness = Arc::new(Freshness::lasting());
+    freshness.set(100);
+    let keys = Keys {
+        live: Some(LiveKeys {
+            index: Arc::new(listed([key("live", "live")]).unwrap()),
+            freshness: Some(freshness.clone()),
+        }),
+        ..keys([key("fixed", "fixed")])
+    };
+    let find = |text: &[u8], monotonic_ms| {
+        let now = Moment {
+            wall_ms: 0,
+            monotonic_ms,
+        };
+        keys.find(text, now, |key| key.id().to_owned())
+    };
+    assert!(find(b"live", 99).is_ok());
+    assert_eq!(find(b"live", 100), Err(KeyReject::Unavailable));
+    // Whether it is a key at all cannot be told either.
+    assert_eq!(find(b"nobody's", 100), Err(KeyReject::Unavailable));
+    assert!(find(b"fixed", 100).is_ok());
+    freshness.set(200);
+    assert!(find(b"live", 100).is_ok());
+}
+
+#[test]
+fn debug_shows_no_digest() {
+    let keys = keys([key("a", "open sesame")]);
+    let text = keys.find(b"open sesame", at(0), |key| format!("{key:?}"));
+    let text = text.unwrap();
+    assert!(text.contains("\"a\"") && !text.contains("sha256"), "{text}");
+}

@@ -1,0 +1,416 @@
+//! Keys, plans and usage in a Redis or Valkey that several gateways share.
+//!
+//! Promises
+//! - that every commit is one Lua script, which checks everything before it writes anything;
+//! - that no script takes long: what may be large is read and written in pieces;
+//! - that a server which lost what it had (emptied, restored, restarted, failed over to a replica)
+//!   is noticed by the next [`changes`](Ledger::changes), which says so;
+//! - that everything is under one hash tag, `{prefix}:`, so that one node of a cluster has it all.
+//!
+//! How durable it is, the server's own settings say: with `appendonly yes` and `appendfsync
+//! always` what was acknowledged is on its disk, with `everysec` a crash of its machine may take
+//! the last second. One that keeps nothing over a restart is warned of at the start.
+//!
+//! A call that ends in a time-out may have done what it was asked: a commit that was not answered
+//! is looked up by whoever made it, usage that was not acknowledged may be added twice.
+//!
+//! It needs Redis 7 or a Valkey: scripts that read the time and then write.
+//!
+//! What is where, all names after `{prefix}:`
+//!
+//! | name | kind | what |
+//! | --- | --- | --- |
+//! | `meta` | hash | `schema`, `store` (a random id), `revision`, `floor` (the oldest revision whose changes can still be told) |
+//! | `keys`, `plans` | hash | a record by its id or name: its revision, a space, its JSON |
+//! | `key-ids`, `of-consumer:<consumer>`, `of-plan:<plan>` | sorted set | ids of keys, in their order |
+//! | `digests` | hash | the key's id by the digest of a secret |
+//! | `secret-ends` | sorted set | digests that end, by when |
+//! | `changes` | sorted set | `k<id>` and `p<name>`, by the revision that changed them last |
+//! | `gone` | sorted set | those of them that were deleted, by when |
+//! | `tokens`, `token-ends` | hash, sorted set | what idempotency tokens stand for, and when they end |
+//! | `last-used` | hash | when a key was last used |
+//! | `plan-since` | hash | when a plan's name was first met |
+//! | `usage:<day>:<plan>` | hash | what keys used |
+//! | `usage-days`, `usage-plans`, `usage-keys:<plan>`, `usage-last:<plan>` | sets | which of those there are |
+//! | `quota:<period>:<number>`, `extra:<period>:<number>`, `quotas` | hashes, sorted set | what was used of quotas, their extensions, and when they end |
+
+mod row;
+mod server;
+mod usage;
+
+use ::redis::{Connection, RedisResult};
+use parking_lot::Mutex;
+
+pub use server::RedisSettings;
+pub(in crate::store) use server::{Script, Server, command};
+
+use super::record::PlanRecord;
+use super::{
+    Changes, CommitError, Conflict, Extension, KeyQuery, Ledger, LedgerError, Loaded, QuotaRow,
+    Remembered, Revision, StoredKey, Touched, UsageDelta, UsageQuery, UsageRow, Write,
+};
+use crate::store::keys::KeyDigest;
+
+/// The version of what is where. A later program's is refused.
+const SCHEMA: u32 = 1;
+/// Writes of one commit: a script of so many holds the server up for less than a tenth of a second.
+const MOST_WRITES: usize = 2000;
+/// Changes, or keys, that one script reads.
+const PIECE: usize = 1000;
+
+const PRELUDE: &str = include_str!("redis/prelude.lua");
+static COMMIT: Script = Script::new(&[PRELUDE, include_str!("redis/commit.lua")]);
+static CHANGES: Script = Script::new(&[PRELUDE, include_str!("redis/changes.lua")]);
+static PAGE: Script = Script::new(&[PRELUDE, include_str!("redis/page.lua")]);
+
+/// A name, and its record where there is one.
+type NamedRow = (String, Option<Vec<u8>>);
+/// A key's id, its record, and when it was last used.
+type KeyRow = (String, Option<Vec<u8>>, Option<u64>);
+
+/// Keys, plans and usage in a Redis.
+#[derive(Debug)]
+pub struct RedisLedger {
+    server: Server,
+    /// What a store that is found empty gets as its id.
+    id: String,
+    /// What was last loaded from.
+    origin: Mutex<Option<Origin>>,
+}
+
+/// Where what somebody knows comes from: only with the same one, revisions can be compared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Origin {
+    store: String,
+    process: Option<String>,
+}
+
+impl RedisLedger {
+    /// Connect, and see that it can be used. Warns where the server keeps nothing over a restart.
+    ///
+    /// # Errors
+    /// The settings make no sense, the server is out of reach, or what it holds is of a later
+    /// schema.
+    pub fn open(settings: &RedisSettings) -> Result<Self, LedgerError> {
+        let ledger = Self {
+            server: Server::new(settings)?,
+            id: format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
+            origin: Mutex::default(),
+        };
+        ledger.page("key-ids", None, 1)?;
+        ledger.warn_of_loss();
+        Ok(ledger)
+    }
+
+    /// Some servers do not let themselves be asked; then nothing is said.
+    fn warn_of_loss(&self) {
+        let setting = |name: &str| -> Option<String> {
+            let ask = |connection: &mut Connection| {
+                let mut ask = command("CONFIG");
+                ask.arg("GET").arg(name);
+                ask.query::<Vec<String>>(connection)
+            };
+            self.server.read(ask).ok()?.value.into_iter().nth(1)
+        };
+        let (Some(append), Some(save)) = (setting("appendonly"), setting("save")) else {
+            return;
+        };
+        if append == "no" {
+            let store = self.server.name();
+            if save.is_empty() {
+                tracing::warn!(
+                    store,
+                    "the store keeps nothing: a restart of it loses all keys and plans; set \
+                     `appendonly yes` in its configuration"
+                );
+            } else {
+                tracing::warn!(
+                    store,
+                    save,
+                    "a crash of the store loses what was written since its last snapshot; set \
+                     `appendonly yes` in its configuration"
+                );
+            }
+        }
+    }
+
+    fn meta(&self) -> String {
+        self.server.key("meta")
+    }
+
+    /// Keys with greater ids, some of them, and the revision at which they were read.
+    fn page(
+        &self,
+        ids: &str,
+        after: Option<&str>,
+        most: usize,
+    ) -> Result<(Origin, Revision, Vec<KeyRow>), LedgerError> {
+        let begin = after.map_or_else(|| "-".to_owned(), |after| format!("({after}"));
+        let answer = self.server.read(|connection| {
+            PAGE.call()
+                .key(self.meta())
+                .arg(&self.id)
+                .arg(ids)
+                .arg(&begin)
+                .arg(most)
+                .invoke::<(String, Revision, Vec<KeyRow>)>(connection)
+        })?;
+        let (store, revision, rows) = answer.value;
+        let process = answer.process;
+        Ok((Origin { store, process }, revision, rows))
+    }
+
+    /// The key of a row; None where it was deleted while it was read.
+    fn stored(&self, row: KeyRow) -> Result<Option<StoredKey>, LedgerError> {
+        let (id, text, last_used_ms) = row;
+        text.map(|text| {
+            Ok(StoredKey {
+                record: row::key(&text).map_err(|error| self.damaged("key", &id, &error))?,
+                last_used_ms,
+            })
+        })
+        .transpose()
+    }
+
+    fn damaged(&self, kind: &str, name: &str, error: &row::Damage) -> LedgerError {
+        LedgerError::Corrupt {
+            name: self.server.name().to_owned(),
+            what: format!(
+                "what it holds of {kind} `{name}` cannot be read: {error}; write the {kind} anew, or \
+                 restore a backup"
+            ),
+        }
+    }
+
+    /// One command that reads.
+    fn ask<T: ::redis::FromRedisValue>(&self, words: &[&str]) -> Result<T, LedgerError> {
+        let ask = |connection: &mut Connection| -> RedisResult<T> {
+            let mut words = words.iter();
+            let mut ask = command(words.next().copied().unwrap_or_default());
+            ask.arg(words.as_slice());
+            ask.query(connection)
+        };
+        Ok(self.server.read(ask)?.value)
+    }
+
+    /// What is stored under this id.
+    fn find(&self, id: &str) -> Result<Option<StoredKey>, LedgerError> {
+        let text = self.ask(&["HGET", &self.server.key("keys"), id])?;
+        let last_used_ms = self.ask(&["HGET", &self.server.key("last-used"), id])?;
+        self.stored((id.to_owned(), text, last_used_ms))
+    }
+
+    /// One page of changes, and the revision that the store has.
+    fn some_changes(&self, changes: &mut Changes) -> Result<Revision, LedgerError> {
+        let since = changes.revision;
+        let answer = self.server.read(|connection| {
+            CHANGES
+                .call()
+                .key(self.meta())
+                .arg(&self.id)
+                .arg(since)
+                .arg(PIECE)
+                .invoke::<(String, Revision, Revision, Revision, Vec<NamedRow>)>(connection)
+        })?;
+        let (store, revision, floor, until, rows) = answer.value;
+        let process = answer.process;
+        let found = Origin { store, process };
+        let mut origin = self.origin.lock();
+        let known = origin.get_or_insert_with(|| found.clone());
+        if *known != found || revision < since || floor > since {
+            changes.lost = true;
+            return Ok(since);
+        }
+        drop(origin);
+        for (name, text) in rows {
+            if let Some(id) = name.strip_prefix('k') {
+                let record = text.as_deref().map(row::key).transpose();
+                let record = record.map_err(|error| self.damaged("key", id, &error))?;
+                changes.keys.push((id.to_owned(), record));
+            } else if let Some(plan) = name.strip_prefix('p') {
+                let record = text.as_deref().map(row::plan).transpose();
+                let record = record.map_err(|error| self.damaged("plan", plan, &error))?;
+                changes.plans.push((plan.to_owned(), record));
+            }
+        }
+        changes.revision = until;
+        Ok(revision)
+    }
+}
+
+impl Ledger for RedisLedger {
+    fn name(&self) -> String {
+        self.server.name().to_owned()
+    }
+
+    fn load(&self, visit: &mut dyn FnMut(Loaded)) -> Result<Revision, LedgerError> {
+        // What changes after the first page is told by the changes since its revision.
+        let (origin, revision, mut rows) = self.page("key-ids", None, PIECE)?;
+        for plan in self.plans()? {
+            visit(Loaded::Plan(plan));
+        }
+        while let Some((last, ..)) = rows.last() {
+            let last = last.clone();
+            for row in rows {
+                if let Some(key) = self.stored(row)? {
+                    visit(Loaded::Key(key));
+                }
+            }
+            let (now, _, next) = self.page("key-ids", Some(&last), PIECE)?;
+            if now != origin {
+                return Err(LedgerError::Unreachable {
+                    name: self.name(),
+                    cause: "it was restarted or replaced while it was read".to_owned(),
+                });
+            }
+            rows = next;
+        }
+        *self.origin.lock() = Some(origin);
+        Ok(revision)
+    }
+
+    fn changes(&self, since: Revision) -> Result<Changes, LedgerError> {
+        let mut changes = Changes {
+            revision: since,
+            ..Changes::default()
+        };
+        while self.some_changes(&mut changes)? > changes.revision && !changes.lost {}
+        if changes.lost {
+            return Ok(Changes {
+                revision: since,
+                lost: true,
+                ..Changes::default()
+            });
+        }
+        Ok(changes)
+    }
+
+    fn commit(&self, writes: &[Write]) -> Result<Revision, CommitError> {
+        let mut call = COMMIT.call();
+        call.key(self.meta()).arg(&self.id);
+        for write in writes {
+            row::write(&mut call, write);
+        }
+        let answer: Vec<String> = self.server.write(|connection| call.invoke(connection))?;
+        let mut words = answer.into_iter();
+        let mut word = || words.next().unwrap_or_default();
+        let outcome = word();
+        Err(match &*outcome {
+            "ok" => {
+                return word().parse().map_err(|_| {
+                    CommitError::Ledger(LedgerError::Failed {
+                        name: self.name(),
+                        cause: "it told no revision".to_owned(),
+                    })
+                });
+            }
+            "key" => Conflict::Key(word()),
+            "plan" => Conflict::Plan(word()),
+            "digest" => Conflict::Digest {
+                id: word(),
+                owner: word(),
+            },
+            _ => Conflict::Token,
+        }
+        .into())
+    }
+
+    fn most_writes(&self) -> usize {
+        MOST_WRITES
+    }
+
+    fn key(&self, id: &str) -> Result<Option<StoredKey>, LedgerError> {
+        self.find(id)
+    }
+
+    fn key_of(&self, digest: &KeyDigest) -> Result<Option<StoredKey>, LedgerError> {
+        let digests = self.server.key("digests");
+        let id: Option<String> = self.ask(&["HGET", &digests, &digest.to_string()])?;
+        match id {
+            Some(id) => self.find(&id),
+            None => Ok(None),
+        }
+    }
+
+    fn keys(&self, query: &KeyQuery) -> Result<Vec<StoredKey>, LedgerError> {
+        let ids = match (&query.consumer, &query.plan) {
+            (Some(consumer), _) => format!("of-consumer:{consumer}"),
+            (None, Some(plan)) => format!("of-plan:{plan}"),
+            (None, None) => "key-ids".to_owned(),
+        };
+        let filtered = query.prefix.is_some() || query.consumer.is_some() && query.plan.is_some();
+        let piece = if filtered {
+            PIECE
+        } else {
+            query.limit.clamp(1, PIECE)
+        };
+        let mut found = Vec::new();
+        let mut after = query.after.clone();
+        while found.len() < query.limit {
+            let (_, _, rows) = self.page(&ids, after.as_deref(), piece)?;
+            let Some((last, ..)) = rows.last() else {
+                break;
+            };
+            after = Some(last.clone());
+            for row in rows {
+                if let Some(key) = self.stored(row)?
+                    && row::is_meant(&key.record, query)
+                    && found.len() < query.limit
+                {
+                    found.push(key);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn plan(&self, name: &str) -> Result<Option<PlanRecord>, LedgerError> {
+        let text: Option<Vec<u8>> = self.ask(&["HGET", &self.server.key("plans"), name])?;
+        let record = text.as_deref().map(row::plan).transpose();
+        record.map_err(|error| self.damaged("plan", name, &error))
+    }
+
+    fn plans(&self) -> Result<Vec<PlanRecord>, LedgerError> {
+        let rows: Vec<(String, Vec<u8>)> = self.ask(&["HGETALL", &self.server.key("plans")])?;
+        let plans = rows.iter().map(|(name, text)| {
+            row::plan(text).map_err(|error| self.damaged("plan", name, &error))
+        });
+        let mut plans = plans.collect::<Result<Vec<_>, _>>()?;
+        plans.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(plans)
+    }
+
+    fn remembered(&self, token: &str, now_ms: u64) -> Result<Option<Remembered>, LedgerError> {
+        let text: Option<String> = self.ask(&["HGET", &self.server.key("tokens"), token])?;
+        Ok(text.and_then(|text| row::remembered(&text, now_ms)))
+    }
+
+    fn plan_since(&self, name: &str, now_ms: u64) -> Result<u64, LedgerError> {
+        let kept = self.server.key("plan-since");
+        // The first one stays, so that asking twice does no harm.
+        let () = self.ask(&["HSETNX", &kept, name, &now_ms.to_string()])?;
+        Ok(self
+            .ask::<Option<u64>>(&["HGET", &kept, name])?
+            .unwrap_or(now_ms))
+    }
+
+    fn add_usage(&self, used: &[UsageDelta], touched: &[Touched]) -> Result<(), LedgerError> {
+        usage::add(self, used, touched)
+    }
+
+    fn load_quotas(&self, now_ms: u64, visit: &mut dyn FnMut(QuotaRow)) -> Result<(), LedgerError> {
+        usage::load_quotas(self, now_ms, visit)
+    }
+
+    fn extend(&self, extension: &Extension) -> Result<(), LedgerError> {
+        usage::extend(self, extension)
+    }
+
+    fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>, LedgerError> {
+        usage::query(self, query)
+    }
+
+    fn forget(&self, before_day: u32, now_ms: u64) -> Result<(), LedgerError> {
+        usage::forget(self, before_day, now_ms)
+    }
+}

@@ -1,0 +1,314 @@
+//! What was used, and what is forgotten.
+
+use std::collections::BTreeMap;
+
+use ::redis::Connection;
+
+use super::super::{
+    CommitError, Extension, Ledger, LedgerError, QuotaRow, QuotaUse, Touched, UsageDelta,
+    UsageQuery, UsageRow, Write,
+};
+use super::{PIECE, PRELUDE, RedisLedger, Script, command};
+use crate::store::limits::Period;
+
+static ADD: Script = Script::new(&[PRELUDE, include_str!("add_usage.lua")]);
+static USAGE: Script = Script::new(&[PRELUDE, include_str!("usage.lua")]);
+static FORGET: Script = Script::new(&[PRELUDE, include_str!("forget.lua")]);
+
+/// How long a deletion can be told as a change. Milliseconds.
+const GONE_MS: u64 = 7 * 24 * 60 * 60 * 1000;
+/// How long what was used in a period is kept after its end, for clocks that differ. Milliseconds.
+const GRACE_MS: u64 = 60 * 60 * 1000;
+/// The most days and keys that one script reads, multiplied.
+const MOST_CELLS: u64 = 20_000;
+
+/// A period's name in the store.
+fn word(period: Period) -> &'static str {
+    match period {
+        Period::Day => "day",
+        Period::Week => "week",
+        Period::Month => "month",
+    }
+}
+
+fn period(word: &str) -> Option<Period> {
+    [Period::Day, Period::Week, Period::Month]
+        .into_iter()
+        .find(|period| self::word(*period) == word)
+}
+
+/// Add to what was used.
+pub(super) fn add(
+    ledger: &RedisLedger,
+    used: &[UsageDelta],
+    touched: &[Touched],
+) -> Result<(), LedgerError> {
+    let mut used = used.chunks(PIECE);
+    let mut touched = touched.chunks(PIECE);
+    loop {
+        let (deltas, touches) = (used.next(), touched.next());
+        if deltas.is_none() && touches.is_none() {
+            return Ok(());
+        }
+        add_some(
+            ledger,
+            deltas.unwrap_or_default(),
+            touches.unwrap_or_default(),
+        )?;
+    }
+}
+
+fn add_some(
+    ledger: &RedisLedger,
+    used: &[UsageDelta],
+    touched: &[Touched],
+) -> Result<(), LedgerError> {
+    let mut call = ADD.call();
+    call.key(ledger.meta()).arg(&ledger.id).arg(used.len());
+    for delta in used {
+        call.arg(&*delta.plan)
+            .arg(&*delta.key)
+            .arg(delta.day)
+            .arg(delta.used);
+        match &delta.quota {
+            Some(quota) => call
+                .arg(word(quota.period))
+                .arg(quota.number)
+                .arg(ends_ms(quota.period, quota.number))
+                .arg(quota.used),
+            None => call.arg("").arg(0).arg(0).arg(0),
+        };
+    }
+    for touch in touched {
+        call.arg(&*touch.key).arg(touch.at_ms);
+    }
+    ledger
+        .server
+        .write(|connection| call.invoke::<()>(connection))
+}
+
+fn ends_ms(period: Period, number: u32) -> u64 {
+    period.end_ms(number).saturating_add(GRACE_MS)
+}
+
+/// Set what may be used beyond a limit.
+pub(super) fn extend(ledger: &RedisLedger, extension: &Extension) -> Result<(), LedgerError> {
+    let name = format!("{}:{}", word(extension.period), extension.number);
+    let field = format!("{}\n{}", extension.plan, extension.key);
+    let () = ledger.ask(&[
+        "HSET",
+        &ledger.server.key(&format!("extra:{name}")),
+        &field,
+        &extension.extra.to_string(),
+    ])?;
+    ledger.ask(&[
+        "ZADD",
+        &ledger.server.key("quotas"),
+        &ends_ms(extension.period, extension.number).to_string(),
+        &name,
+    ])
+}
+
+/// Show what was used of quotas, and their extensions.
+pub(super) fn load_quotas(
+    ledger: &RedisLedger,
+    now_ms: u64,
+    visit: &mut dyn FnMut(QuotaRow),
+) -> Result<(), LedgerError> {
+    let quotas = ledger.server.key("quotas");
+    let names: Vec<String> =
+        ledger.ask(&["ZRANGEBYSCORE", &quotas, &format!("({now_ms}"), "+inf"])?;
+    for name in names {
+        let place = name
+            .split_once(':')
+            .and_then(|(word, number)| Some((period(word)?, number.parse::<u32>().ok()?)));
+        let Some((period, number)) = place else {
+            continue;
+        };
+        if period.end_ms(number) <= now_ms {
+            continue;
+        }
+        // Extensions are few: somebody made each of them.
+        let mut extras = BTreeMap::new();
+        for_each(ledger, &format!("extra:{name}"), &mut |owner, extra| {
+            extras.insert(owner.to_owned(), (extra, false));
+        })?;
+        for_each(ledger, &format!("quota:{name}"), &mut |owner, used| {
+            let extra = extras.get_mut(owner).map(|(extra, shown)| {
+                *shown = true;
+                *extra
+            });
+            let extra = extra.unwrap_or_default();
+            show(owner, period, number, used, extra, visit);
+        })?;
+        for (owner, (extra, shown)) in extras {
+            if !shown {
+                show(&owner, period, number, 0, extra, visit);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn show(
+    owner: &str,
+    period: Period,
+    number: u32,
+    used: i64,
+    extra: i64,
+    visit: &mut dyn FnMut(QuotaRow),
+) {
+    // A plan's name may hold anything; a key's id holds no line's end.
+    if let Some((plan, key)) = owner.rsplit_once('\n') {
+        visit(QuotaRow {
+            plan: plan.to_owned(),
+            key: key.to_owned(),
+            usage: QuotaUse {
+                period,
+                number,
+                used: u64::try_from(used).unwrap_or_default(),
+            },
+            extra,
+        });
+    }
+}
+
+/// Walk a hash of numbers, a piece at a time; what is there all the while is shown at least once.
+fn for_each(
+    ledger: &RedisLedger,
+    hash: &str,
+    show: &mut dyn FnMut(&str, i64),
+) -> Result<(), LedgerError> {
+    let hash = ledger.server.key(hash);
+    let mut cursor = 0_u64;
+    loop {
+        let ask = |connection: &mut Connection| {
+            let mut ask = command("HSCAN");
+            ask.arg(&hash).arg(cursor).arg("COUNT").arg(PIECE);
+            ask.query::<(u64, Vec<(String, i64)>)>(connection)
+        };
+        let (next, rows) = ledger.server.read(ask)?.value;
+        for (field, value) in rows {
+            show(&field, value);
+        }
+        if next == 0 {
+            return Ok(());
+        }
+        cursor = next;
+    }
+}
+
+/// What was used, by key and day.
+pub(super) fn query(
+    ledger: &RedisLedger,
+    query: &UsageQuery,
+) -> Result<Vec<UsageRow>, LedgerError> {
+    let days = u64::from(query.to_day.saturating_sub(query.from_day)) + 1;
+    let piece = (MOST_CELLS / days).clamp(1, PIECE as u64);
+    let mut begin = match (&query.key, &query.after) {
+        (Some(key), None) => format!("[{key}"),
+        (Some(key), Some(after)) if key > after => format!("[{key}"),
+        // Nothing that was asked for comes after.
+        (Some(_), Some(_)) => return Ok(Vec::new()),
+        (None, Some(after)) => format!("({after}"),
+        (None, None) => "-".to_owned(),
+    };
+    let end = query
+        .key
+        .as_ref()
+        .map_or_else(|| "+".to_owned(), |key| format!("[{key}"));
+    let mut found: Vec<UsageRow> = Vec::new();
+    let mut keys = 0;
+    loop {
+        let answer = ledger.server.read(|connection| {
+            USAGE
+                .call()
+                .key(ledger.meta())
+                .arg(&ledger.id)
+                .arg(&query.plan)
+                .arg(query.from_day)
+                .arg(query.to_day)
+                .arg(&begin)
+                .arg(&end)
+                .arg(piece)
+                .invoke::<(Option<String>, Vec<(String, u32, i64)>)>(connection)
+        })?;
+        let (last, rows) = answer.value;
+        for (key, day, used) in rows {
+            // A day that was given back more than it took shows as one without usage.
+            let Some(used) = u64::try_from(used).ok().filter(|used| *used > 0) else {
+                continue;
+            };
+            if found.last().is_none_or(|before| before.key != key) {
+                if keys == query.limit {
+                    return Ok(found);
+                }
+                keys += 1;
+            }
+            found.push(UsageRow { key, day, used });
+        }
+        let Some(last) = last else {
+            return Ok(found);
+        };
+        begin = format!("({last}");
+    }
+}
+
+/// Forget what nobody asks for any more, a piece at a time.
+pub(super) fn forget(
+    ledger: &RedisLedger,
+    before_day: u32,
+    now_ms: u64,
+) -> Result<(), LedgerError> {
+    loop {
+        let (more, owners) = ledger.server.write(|connection| {
+            FORGET
+                .call()
+                .key(ledger.meta())
+                .arg(&ledger.id)
+                .arg(before_day)
+                .arg(now_ms)
+                .arg(now_ms.saturating_sub(GONE_MS))
+                .arg(PIECE)
+                .invoke::<(bool, Vec<Option<String>>)>(connection)
+        })?;
+        let removed = forget_secrets(ledger, owners.into_iter().flatten(), now_ms)?;
+        if !more && !removed {
+            return Ok(());
+        }
+    }
+}
+
+/// Take secrets past their end out of these keys. What others change meanwhile is left for the next
+/// time. Gives whether there may be more.
+fn forget_secrets(
+    ledger: &RedisLedger,
+    owners: impl Iterator<Item = String>,
+    now_ms: u64,
+) -> Result<bool, LedgerError> {
+    let mut removed = false;
+    for id in owners {
+        let Some(mut key) = ledger.key(&id)? else {
+            continue;
+        };
+        let before = key.record.secrets.len();
+        let mut is_newest = true;
+        // The newest one says how the key ended.
+        key.record.secrets.retain(|secret| {
+            std::mem::take(&mut is_newest) || secret.expires_ms.is_none_or(|end| end > now_ms)
+        });
+        if key.record.secrets.len() == before {
+            continue;
+        }
+        let write = Write::PutKey {
+            expect: key.record.revision,
+            record: key.record,
+        };
+        match ledger.commit(&[write]) {
+            Ok(_) => removed = true,
+            Err(CommitError::Conflict(_)) => {}
+            Err(CommitError::Ledger(error)) => return Err(error),
+        }
+    }
+    Ok(removed)
+}

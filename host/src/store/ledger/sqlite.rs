@@ -1,0 +1,298 @@
+//! The ledger of one gateway: a file of SQLite.
+//!
+//! It promises
+//! - that a commit is on the disk when it returns (write-ahead log, `synchronous = FULL`);
+//! - that a file which is damaged, comes from another program or from a newer Windlass stops the
+//!   start, and is left as it is;
+//! - that one gateway has it at a time: a lock on a file beside it, which the system lets go of
+//!   when the process ends, however it ends. The file itself is not locked: it can be read and
+//!   backed up (`sqlite3 FILE .backup`) while the gateway runs.
+//!
+//! Two connections, each behind a lock: one writes, one reads, so that a long list holds up no
+//! commit. Deliberately absent: keys' texts, and anything about them but digests.
+
+mod commit;
+mod rows;
+mod schema;
+mod usage;
+
+use std::fs::{File, OpenOptions};
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rustix::fs::FlockOperation;
+
+use super::record::PlanRecord;
+use super::{
+    Changes, CommitError, Extension, KeyQuery, Ledger, LedgerError, Loaded, QuotaRow, Remembered,
+    Revision, StoredKey, Touched, UsageDelta, UsageQuery, UsageRow, Write,
+};
+use crate::store::keys::KeyDigest;
+
+/// How long a write waits for one by somebody else (a backup's end, an operator's shell).
+const BUSY: Duration = Duration::from_secs(5);
+
+/// A ledger in a file.
+#[derive(Debug)]
+pub struct SqliteLedger {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    reader: Mutex<Connection>,
+    /// Held while the ledger lives.
+    _lock: File,
+}
+
+impl SqliteLedger {
+    /// Open the file, or make it where there is none (readable by its owner only).
+    ///
+    /// # Errors
+    /// It cannot be opened, is another gateway's, is damaged, or was written by something else.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        let lock = lock(path)?;
+        check_head(path)?;
+        let make = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path);
+        make.map_err(|cause| cannot_open(path, &cause))?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = |path: &Path| -> rusqlite::Result<Connection> {
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.busy_timeout(BUSY)?;
+            // What is damaged is left as it is: nothing is written by closing.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+            connection.set_prepared_statement_cache_capacity(64);
+            Ok(connection)
+        };
+        let mut writer = open(path).map_err(|error| failed(path, error))?;
+        schema::bring_up(&mut writer, path)?;
+        let reader = open(path).map_err(|error| failed(path, error))?;
+        let settings = [
+            (&writer, "synchronous", "FULL"),
+            (&reader, "query_only", "ON"),
+            (&reader, "cache_size", "-8192"),
+        ];
+        for (connection, name, value) in settings {
+            let set = connection.pragma_update(None, name, value);
+            set.map_err(|error| failed(path, error))?;
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            writer: Mutex::new(writer),
+            reader: Mutex::new(reader),
+            _lock: lock,
+        })
+    }
+
+    fn read<T>(
+        &self,
+        run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, LedgerError> {
+        run(&self.reader.lock()).map_err(|error| failed(&self.path, error))
+    }
+
+    /// Run in one transaction, which is on the disk when this returns.
+    fn write<T>(
+        &self,
+        run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, LedgerError> {
+        let mut writer = self.writer.lock();
+        let done =
+            rusqlite::Transaction::new(&mut writer, rusqlite::TransactionBehavior::Immediate)
+                .and_then(|transaction| {
+                    let value = run(&transaction)?;
+                    transaction.commit()?;
+                    Ok(value)
+                });
+        done.map_err(|error| failed(&self.path, error))
+    }
+}
+
+impl Drop for SqliteLedger {
+    fn drop(&mut self) {
+        // So that the log beside the file is empty when nothing runs. It is no loss where it fails.
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        if let Err(error) = self.writer.get_mut().query_row(checkpoint, [], |_| Ok(())) {
+            tracing::debug!("the store's log stays beside it: {error}");
+        }
+    }
+}
+
+impl Ledger for SqliteLedger {
+    fn name(&self) -> String {
+        format!("`{}`", self.path.display())
+    }
+
+    fn load(&self, visit: &mut dyn FnMut(Loaded)) -> Result<Revision, LedgerError> {
+        self.read(|connection| rows::load(connection, visit))
+    }
+
+    fn changes(&self, since: Revision) -> Result<Changes, LedgerError> {
+        self.read(|connection| rows::changes(connection, since))
+    }
+
+    fn commit(&self, writes: &[Write]) -> Result<Revision, CommitError> {
+        // The inner result rolls the transaction back without being the store's fault.
+        let mut writer = self.writer.lock();
+        commit::commit(&mut writer, writes).map_err(|error| match error {
+            commit::Error::Conflict(conflict) => conflict.into(),
+            commit::Error::Store(error) => failed(&self.path, error).into(),
+        })
+    }
+
+    fn key(&self, id: &str) -> Result<Option<StoredKey>, LedgerError> {
+        self.read(|connection| rows::key(connection, id))
+    }
+
+    fn key_of(&self, digest: &KeyDigest) -> Result<Option<StoredKey>, LedgerError> {
+        self.read(|connection| rows::key_of(connection, digest))
+    }
+
+    fn keys(&self, query: &KeyQuery) -> Result<Vec<StoredKey>, LedgerError> {
+        self.read(|connection| rows::keys(connection, query))
+    }
+
+    fn plan(&self, name: &str) -> Result<Option<PlanRecord>, LedgerError> {
+        self.read(|connection| rows::plan(connection, name))
+    }
+
+    fn plans(&self) -> Result<Vec<PlanRecord>, LedgerError> {
+        self.read(rows::plans)
+    }
+
+    fn remembered(&self, token: &str, now_ms: u64) -> Result<Option<Remembered>, LedgerError> {
+        self.read(|connection| rows::remembered(connection, token, now_ms))
+    }
+
+    fn plan_since(&self, name: &str, now_ms: u64) -> Result<u64, LedgerError> {
+        self.write(|connection| usage::plan_since(connection, name, now_ms))
+    }
+
+    fn add_usage(&self, used: &[UsageDelta], touched: &[Touched]) -> Result<(), LedgerError> {
+        self.write(|connection| usage::add(connection, used, touched))
+    }
+
+    fn load_quotas(&self, now_ms: u64, visit: &mut dyn FnMut(QuotaRow)) -> Result<(), LedgerError> {
+        self.read(|connection| usage::load_quotas(connection, now_ms, visit))
+    }
+
+    fn extend(&self, extension: &Extension) -> Result<(), LedgerError> {
+        self.write(|connection| usage::extend(connection, extension))
+    }
+
+    fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>, LedgerError> {
+        self.read(|connection| usage::usage(connection, query))
+    }
+
+    fn forget(&self, before_day: u32, now_ms: u64) -> Result<(), LedgerError> {
+        self.write(|connection| usage::forget(connection, before_day, now_ms))
+    }
+}
+
+/// Take the lock beside the file.
+fn lock(path: &Path) -> Result<File, LedgerError> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push("-lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&beside)
+        .map_err(|cause| cannot_open(path, &cause))?;
+    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+        LedgerError::Failed {
+            name: named(path),
+            cause:
+                "another gateway has it; several gateways share a Redis (`[store] url`), not a file"
+                    .into(),
+        }
+    })?;
+    Ok(file)
+}
+
+/// Look at the file's first bytes before SQLite does: it is not to be touched unless it is ours.
+/// Offsets: SQLite file format, section 1.3.
+fn check_head(path: &Path) -> Result<(), LedgerError> {
+    let mut head = [0_u8; 100];
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(cannot_open(path, &error)),
+    };
+    let length = file.metadata().map_err(|cause| cannot_open(path, &cause))?;
+    if length.len() == 0 {
+        return Ok(());
+    }
+    let is_sqlite = file.read_exact(&mut head).is_ok() && head.starts_with(b"SQLite format 3\0");
+    if !is_sqlite {
+        return Err(corrupt(
+            path,
+            "is not a database of SQLite, or is damaged at its very beginning; it is left as it is: restore it from a backup, or name another file in `[store] path`",
+        ));
+    }
+    let number = |at: usize| {
+        let bytes = head.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        bytes.map_or(0, u32::from_be_bytes)
+    };
+    schema::check(path, number(68), number(60))
+}
+
+fn named(path: &Path) -> String {
+    format!("the store `{}`", path.display())
+}
+
+fn cannot_open(path: &Path, cause: &std::io::Error) -> LedgerError {
+    LedgerError::Failed {
+        name: named(path),
+        cause: format!("it cannot be opened: {cause}"),
+    }
+}
+
+fn corrupt(path: &Path, what: &str) -> LedgerError {
+    LedgerError::Corrupt {
+        name: named(path),
+        what: what.to_owned(),
+    }
+}
+
+/// What SQLite says, with the cure where there is one.
+fn failed(path: &Path, error: rusqlite::Error) -> LedgerError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => corrupt(
+            path,
+            &format!(
+                "is damaged ({error}); it is left as it is: restore it from a backup, or move it away to begin with an empty one"
+            ),
+        ),
+        Some(ErrorCode::DiskFull) => LedgerError::Unreachable {
+            name: named(path),
+            cause: "its disk is full".into(),
+        },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => LedgerError::Unreachable {
+            name: named(path),
+            cause: "another program holds it locked".into(),
+        },
+        Some(_) | None => match error {
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..) => corrupt(
+                path,
+                &format!("holds something that no Windlass wrote ({error}); it is left as it is"),
+            ),
+            other => LedgerError::Failed {
+                name: named(path),
+                cause: other.to_string(),
+            },
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! The plans that are in force: those of the config, and those of the store of plans.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ahash::RandomState;
+use arc_swap::ArcSwap;
+
+use super::LimitStore;
+use super::plan::{EnrolledPlan, Plan, PlanError};
+
+/// Plans by name. Never changed: another state is another value, which shares what stays.
+#[derive(Debug, Default, Clone)]
+pub struct Plans {
+    by_name: HashMap<Arc<str>, Arc<EnrolledPlan>, RandomState>,
+}
+
+impl Plans {
+    /// Enroll all of them, each with the moment at which its name was first met (milliseconds
+    /// since 1970).
+    ///
+    /// # Errors
+    /// Every plan that makes no sense or has a name twice. The names of the others are known to
+    /// the store from then on, which harms nothing.
+    pub fn enroll(
+        store: &dyn LimitStore,
+        plans: impl IntoIterator<Item = (Plan, u64)>,
+    ) -> Result<Self, Vec<PlanError>> {
+        let mut made = Self::default();
+        let mut errors = Vec::new();
+        for (plan, since_ms) in plans {
+            let name = plan.name.clone();
+            match store.enroll(plan, since_ms) {
+                Err(error) => errors.push(error),
+                Ok(_) if made.by_name.contains_key(&name) => {
+                    errors.push(PlanError::Duplicate(name));
+                }
+                Ok(plan) => made.insert(Arc::new(plan)),
+            }
+        }
+        if errors.is_empty() {
+            Ok(made)
+        } else {
+            Err(errors)
+        }
+    }
+
+    /// Put a plan in, in place of one with its name.
+    pub fn insert(&mut self, plan: Arc<EnrolledPlan>) {
+        self.by_name.insert(plan.plan().name.clone(), plan);
+    }
+
+    /// Take the plan of that name out.
+    pub fn remove(&mut self, name: &str) -> Option<Arc<EnrolledPlan>> {
+        self.by_name.remove(name)
+    }
+
+    /// The plan of that name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Arc<EnrolledPlan>> {
+        self.by_name.get(name)
+    }
+
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<EnrolledPlan>> {
+        self.by_name.values()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+}
+
+/// The plans of the store, replaced while requests run. One a process.
+#[derive(Debug, Default)]
+pub struct LivePlans(ArcSwap<Plans>);
+
+impl LivePlans {
+    /// These from now on, and no others.
+    pub fn replace(&self, plans: Plans) {
+        self.0.store(Arc::new(plans));
+    }
+
+    /// This one too, or in place of the one with its name.
+    pub fn upsert(&self, plan: EnrolledPlan) {
+        let plan = Arc::new(plan);
+        self.0.rcu(|plans| {
+            let mut plans = Plans::clone(plans);
+            plans.insert(Arc::clone(&plan));
+            plans
+        });
+    }
+
+    /// Without the one of that name.
+    pub fn remove(&self, name: &str) {
+        self.0.rcu(|plans| {
+            let mut plans = Plans::clone(plans);
+            plans.remove(name);
+            plans
+        });
+    }
+
+    /// As they are now. Shares a count: not for a request's way.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Plans> {
+        self.0.load_full()
+    }
+}
+
+/// The plans that one configuration's requests meet. A plan of the config goes before one of the
+/// store with its name.
+#[derive(Debug, Default, Clone)]
+pub struct PlanBook {
+    /// The config's.
+    fixed: Arc<Plans>,
+    /// The store's.
+    live: Arc<LivePlans>,
+}
+
+impl PlanBook {
+    /// The plans of a config, and beside them those of the store.
+    #[must_use]
+    pub fn new(fixed: Plans, live: Arc<LivePlans>) -> Self {
+        Self {
+            fixed: Arc::new(fixed),
+            live,
+        }
+    }
+
+    /// The plans of the config.
+    #[must_use]
+    pub fn fixed(&self) -> &Arc<Plans> {
+        &self.fixed
+    }
+
+    /// The plans of the store.
+    #[must_use]
+    pub fn live(&self) -> &Arc<LivePlans> {
+        &self.live
+    }
+
+    /// Do something with the plan of that name, as it is now. Takes no lock, and shares no count.
+    pub fn with<R>(&self, name: &str, work: impl FnOnce(Option<&EnrolledPlan>) -> R) -> R {
+        match self.fixed.find(name) {
+            Some(plan) => work(Some(plan)),
+            None => work(self.live.0.load().find(name).map(|plan| &**plan)),
+        }
+    }
+
+    /// Of a key's plans the one that is sold for a route of this API (None: a route without an
+    /// API). One that names the API goes before one that is sold for all, and the earlier before
+    /// the later. Where none is sold for it, one that does not exist is given, if there is such:
+    /// whoever uses it is told so, for a plan that is lost does not make a key free.
+    #[must_use]
+    pub fn pick<'a>(&self, plans: &'a [Arc<str>], api: Option<&str>) -> Option<&'a Arc<str>> {
+        let mut best = None;
+        for name in plans {
+            let fit = self.with(name, |plan| match plan {
+                Some(plan) if plan.plan().names(api) => Some(Fit::Named),
+                Some(plan) if plan.plan().apis.is_empty() => Some(Fit::All),
+                Some(_) => None,
+                None => Some(Fit::Lost),
+            });
+            let Some(fit) = fit else { continue };
+            if fit == Fit::Named {
+                return Some(name);
+            }
+            if best.is_none_or(|(known, _)| fit > known) {
+                best = Some((fit, name));
+            }
+        }
+        best.map(|(_, name)| name)
+    }
+}
+
+/// How well a plan fits a route; the later the better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    /// There is no plan of that name.
+    Lost,
+    /// It is sold for all APIs.
+    All,
+    /// It is sold for this one.
+    Named,
+}

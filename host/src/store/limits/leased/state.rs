@@ -1,0 +1,102 @@
+//! Numbers for metrics, and whether the store is within reach.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use super::super::time::Timestamp;
+
+/// Counted as it happens.
+#[derive(Debug)]
+pub(super) struct LeaseStats {
+    refused: AtomicU64,
+    allowed: AtomicU64,
+    refills: AtomicU64,
+    failures: AtomicU64,
+    gateways: AtomicU64,
+    contact_ns: AtomicU64,
+    reachable: AtomicBool,
+}
+
+/// As it was at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseState {
+    /// Takings that were refused as no lease was left and the store was out of reach.
+    pub refused_unavailable: u64,
+    /// Takings that were let through all the same.
+    pub allowed_unavailable: u64,
+    /// Calls of the store that succeeded.
+    pub refills: u64,
+    /// Calls of the store that failed.
+    pub failures: u64,
+    /// Whether the last one succeeded.
+    pub reachable: bool,
+    /// Since the last one that did. Milliseconds.
+    pub since_contact_ms: u64,
+    /// How many gateways share the budget, this one included.
+    pub gateways: u64,
+    /// Of how many plans and keys leases are kept.
+    pub entries: usize,
+}
+
+impl Default for LeaseStats {
+    fn default() -> Self {
+        Self {
+            refused: AtomicU64::new(0),
+            allowed: AtomicU64::new(0),
+            refills: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+            gateways: AtomicU64::new(1),
+            contact_ns: AtomicU64::new(0),
+            reachable: AtomicBool::new(true),
+        }
+    }
+}
+
+impl LeaseStats {
+    pub(super) fn is_reachable(&self) -> bool {
+        self.reachable.load(Relaxed)
+    }
+
+    pub(super) fn gateways(&self) -> u64 {
+        self.gateways.load(Relaxed)
+    }
+
+    pub(super) fn note_gateways(&self, gateways: u64) {
+        self.gateways.store(gateways.max(1), Relaxed);
+    }
+
+    /// Gives whether it was out of reach before.
+    pub(super) fn note_contact(&self, now: Timestamp) -> bool {
+        self.refills.fetch_add(1, Relaxed);
+        self.contact_ns.store(now.monotonic_ns, Relaxed);
+        !self.reachable.swap(true, Relaxed)
+    }
+
+    /// Gives whether it was within reach before.
+    pub(super) fn note_failure(&self) -> bool {
+        self.failures.fetch_add(1, Relaxed);
+        self.reachable.swap(false, Relaxed)
+    }
+
+    pub(super) fn note_unavailable(&self, allowed: bool) {
+        let count = if allowed {
+            &self.allowed
+        } else {
+            &self.refused
+        };
+        count.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn state(&self, entries: usize, now: Timestamp) -> LeaseState {
+        let contact_ns = self.contact_ns.load(Relaxed);
+        LeaseState {
+            refused_unavailable: self.refused.load(Relaxed),
+            allowed_unavailable: self.allowed.load(Relaxed),
+            refills: self.refills.load(Relaxed),
+            failures: self.failures.load(Relaxed),
+            reachable: self.is_reachable(),
+            since_contact_ms: now.monotonic_ns.saturating_sub(contact_ns) / 1_000_000,
+            gateways: self.gateways(),
+            entries,
+        }
+    }
+}

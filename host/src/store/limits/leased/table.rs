@@ -1,0 +1,143 @@
+//! The leases, behind short locks.
+
+use std::sync::Arc;
+
+use ahash::RandomState;
+use hashbrown::HashTable;
+use parking_lot::{Mutex, MutexGuard};
+
+use super::super::plan::EnrolledPlan;
+use super::super::time::Timestamp;
+use super::entry::Entry;
+
+/// The most shards.
+const SHARDS: usize = 64;
+/// Entries that make a shard of its own worth while.
+const SHARE: usize = 256;
+
+/// Whose leases: found again by the refilling thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub space: u32,
+    pub hash: u64,
+    pub key: Arc<str>,
+}
+
+/// All leases of a gateway.
+#[derive(Debug)]
+pub(super) struct Leases {
+    shards: Box<[Shard]>,
+    most: usize,
+    hasher: RandomState,
+}
+
+/// On a cache line of its own (two, for processors that fetch pairs).
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shard(Mutex<HashTable<Entry>>);
+
+/// One shard's entries, while its lock is held.
+pub(super) struct Held<'a> {
+    table: MutexGuard<'a, HashTable<Entry>>,
+    most: usize,
+}
+
+impl Leases {
+    /// Room for so many entries, at least one.
+    pub(super) fn new(max_entries: usize) -> Self {
+        let shards = (max_entries / SHARE).clamp(1, SHARDS);
+        let shards = if shards.is_power_of_two() {
+            shards
+        } else {
+            shards.next_power_of_two() / 2
+        };
+        Self {
+            shards: (0..shards).map(|_| Shard::default()).collect(),
+            most: (max_entries / shards).max(1),
+            hasher: RandomState::new(),
+        }
+    }
+
+    pub(super) fn hash(&self, space: u32, key: &str) -> u64 {
+        self.hasher.hash_one((space, key))
+    }
+
+    /// Lock the shard of this hash.
+    pub(super) fn hold(&self, hash: u64) -> Option<Held<'_>> {
+        let place = (hash >> 32) as usize & (self.shards.len() - 1);
+        let shard = self.shards.get(place)?;
+        Some(Held {
+            table: shard.0.lock(),
+            most: self.most,
+        })
+    }
+
+    /// How many entries there are. Visits every lock.
+    pub(super) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.0.lock().len()).sum()
+    }
+
+    /// How many shards there are.
+    pub(super) fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Look at all entries of one shard: drop those that are as good as new, and note the owners
+    /// of those that `choose` says yes to, which are marked as queued.
+    pub(super) fn sweep(
+        &self,
+        shard: usize,
+        now: Timestamp,
+        mut choose: impl FnMut(&Entry) -> bool,
+        owners: &mut Vec<Owner>,
+    ) {
+        let Some(shard) = self.shards.get(shard) else {
+            return;
+        };
+        shard.0.lock().retain(|entry| {
+            if !entry.queued && choose(entry) {
+                entry.queued = true;
+                owners.push(Owner {
+                    space: entry.space,
+                    hash: entry.hash,
+                    key: Arc::clone(&entry.key),
+                });
+            }
+            !entry.is_idle(now)
+        });
+    }
+}
+
+impl Held<'_> {
+    /// The entry of this owner.
+    pub(super) fn find(&mut self, space: u32, hash: u64, key: &str) -> Option<&mut Entry> {
+        let is_it = |entry: &Entry| entry.space == space && *entry.key == *key;
+        self.table.find_mut(hash, is_it)
+    }
+
+    /// The same, made where there is none and there is room.
+    pub(super) fn find_or_make(
+        &mut self,
+        plan: &EnrolledPlan,
+        hash: u64,
+        key: &str,
+    ) -> Option<&mut Entry> {
+        let space = plan.number;
+        if self.find(space, hash, key).is_none() {
+            if self.table.len() >= self.most {
+                return None;
+            }
+            let entry = Entry {
+                space,
+                hash,
+                plan: Arc::clone(&plan.plan().name),
+                key: key.into(),
+                quota: None,
+                rates: Vec::new(),
+                queued: false,
+            };
+            self.table.insert_unique(hash, entry, |entry| entry.hash);
+        }
+        self.find(space, hash, key)
+    }
+}

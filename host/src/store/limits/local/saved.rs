@@ -1,0 +1,241 @@
+//! What outlives the process: what was used goes out to whoever saves it, and comes in at the
+//! start.
+
+use std::sync::Arc;
+
+use super::super::counter::{Counter, Taken, Unsaved, Want};
+use super::super::plan::EnrolledPlan;
+use super::super::table::{Owner, Table};
+use super::super::ticket::TakenFrom;
+use super::super::time::Timestamp;
+use super::super::unsaved::Delta;
+use super::super::{ExtendError, Extended, QuotaStanding};
+use super::LocalLimits;
+use crate::store::ledger::{QuotaRow, UsageDelta};
+
+/// How many counters are told of while one lock is held.
+const BATCH: usize = 128;
+
+impl LocalLimits {
+    /// How often something to tell was lost, as nobody saved for so long that there was no room.
+    /// For metrics: it visits every lock.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.0.lock().lost()).sum()
+    }
+
+    /// How many counters have something to tell. For metrics: it visits every lock.
+    #[must_use]
+    pub fn unsaved_counters(&self) -> usize {
+        let queued = self.shards.iter().map(|shard| shard.0.lock().queued());
+        queued.sum()
+    }
+
+    /// Tell what was used, of each shard first what waits outside of its counters, which is older.
+    pub(super) fn tell(&self, visit: &mut dyn FnMut(UsageDelta)) {
+        let mut names = Vec::new();
+        let mut tell = |delta| {
+            if let Some(delta) = self.worded(delta, &mut names) {
+                visit(delta);
+            }
+        };
+        let mut batch = Vec::with_capacity(BATCH);
+        for shard in &self.shards {
+            let (posted, mut left) = {
+                let mut table = shard.0.lock();
+                (table.posted(), table.queued())
+            };
+            posted.for_each(&mut tell);
+            // Those that are used meanwhile queue up behind, and are told the next time.
+            while left > 0 {
+                let gone = shard.0.lock().dequeue(left.min(BATCH), &mut batch);
+                left = if gone == 0 { 0 } else { left - gone };
+                batch.drain(..).for_each(&mut tell);
+            }
+        }
+    }
+
+    /// With the plan's name, which is known before there is a counter.
+    fn worded(&self, delta: Delta, names: &mut Vec<Option<Arc<str>>>) -> Option<UsageDelta> {
+        let place = delta.space as usize;
+        if names.len() <= place {
+            *names = self.names.lock().plans();
+        }
+        let plan = names.get(place)?.clone()?;
+        let Unsaved { day, used, quota } = delta.what;
+        Some(UsageDelta {
+            plan,
+            key: delta.key,
+            day,
+            used,
+            quota,
+        })
+    }
+
+    /// What could not be saved is told again the next time.
+    pub(super) fn untell(&self, delta: UsageDelta) {
+        let space = self.names.lock().number(&delta.plan);
+        let owner = self.owner(space, &delta.key);
+        let Some(table) = self.table(owner.hash) else {
+            return;
+        };
+        let mut table = table.lock();
+        let mut left = Some(Unsaved {
+            day: delta.day,
+            used: delta.used,
+            quota: delta.quota,
+        });
+        if let Some(place) = table.find(&owner) {
+            let entry = table.entry(place);
+            left = left.and_then(|what| entry.map_or(Some(what), |e| e.counter.add(&what)));
+            table.enqueue(place);
+        }
+        if let Some(what) = left {
+            let key = Arc::clone(&delta.key);
+            table.post_back(Delta { space, key, what }, self.most);
+        }
+    }
+
+    pub(super) fn give_back_to(&self, from: &TakenFrom, cost: u64) {
+        let TakenFrom {
+            space,
+            hash,
+            key,
+            taken,
+        } = from;
+        let owner = Owner {
+            space: *space,
+            key,
+            hash: *hash,
+        };
+        let Some(table) = self.table(*hash) else {
+            return;
+        };
+        let mut table = table.lock();
+        // Without a counter there is nothing to give back to, but something to tell.
+        let left = match table.find(&owner) {
+            Some(place) => self.give_back_at(&mut table, place, cost, taken),
+            None => self.notes_taken(taken).then(|| taken.given_back(cost)),
+        };
+        if let Some(left) = left {
+            table.post(&owner, left, self.most);
+        }
+    }
+
+    fn give_back_at(
+        &self,
+        table: &mut Table,
+        place: usize,
+        cost: u64,
+        taken: &Taken,
+    ) -> Option<Unsaved> {
+        let noted = self.notes_taken(taken);
+        let entry = table.entry(place)?;
+        let left = entry.counter.give_back(cost, taken, noted);
+        if noted {
+            table.enqueue(place);
+        }
+        left
+    }
+
+    /// Whether what was used by this taking is told.
+    fn notes_taken(&self, taken: &Taken) -> bool {
+        self.recording && taken.is_plan
+    }
+
+    /// Before requests come.
+    pub(super) fn restore_row(&self, row: &QuotaRow) {
+        let space = {
+            let mut names = self.names.lock();
+            let period = names.period(&row.plan);
+            if period.is_some_and(|period| period != row.usage.period) {
+                return;
+            }
+            names.number(&row.plan)
+        };
+        let owner = self.owner(space, &row.key);
+        let Some(table) = self.table(owner.hash) else {
+            return;
+        };
+        let mut table = table.lock();
+        let place = match table.find(&owner) {
+            Some(place) => place,
+            // Nobody took yet: nothing can be idle, and a sweep finds nothing.
+            None if table.len() < self.most => {
+                table.insert(&owner, owner.key.into(), Counter::new())
+            }
+            None => return,
+        };
+        if let Some(entry) = table.entry(place) {
+            entry.counter.restore(row.usage, row.extra);
+        }
+    }
+
+    pub(super) fn extend_quota(
+        &self,
+        plan: &EnrolledPlan,
+        key: &str,
+        remaining: u64,
+        now: Timestamp,
+    ) -> Result<Extended, ExtendError> {
+        let quota = plan.plan().quota.ok_or(ExtendError::NoQuota)?;
+        let want = peek(plan, now);
+        let owner = self.owner(plan.number, key);
+        let table = self.table(owner.hash).ok_or(ExtendError::NoRoom)?;
+        let mut table = table.lock();
+        let place = match table.find(&owner) {
+            Some(place) => place,
+            None if table.make_room(self.most, now) => {
+                table.insert(&owner, key.into(), Counter::new())
+            }
+            None => return Err(ExtendError::NoRoom),
+        };
+        let entry = table.entry(place).ok_or(ExtendError::NoRoom)?;
+        let (_, over) = entry.counter.settle(&want);
+        entry.counter.extend(&quota, plan.since_ms(), remaining);
+        let usage = *entry.counter.usage();
+        if let Some(over) = over {
+            table.post(&owner, over, self.most);
+        }
+        Ok(Extended {
+            period: usage.period,
+            number: usage.number,
+            extra: usage.extra,
+            remaining: usage.remaining(&quota, plan.since_ms()),
+        })
+    }
+
+    pub(super) fn quota_standing(
+        &self,
+        plan: &EnrolledPlan,
+        key: &str,
+        now: Timestamp,
+    ) -> Option<QuotaStanding> {
+        let quota = plan.plan().quota?;
+        let owner = self.owner(plan.number, key);
+        let mut usage = {
+            let mut table = self.table(owner.hash)?.lock();
+            let place = table.find(&owner);
+            let entry = place.and_then(|place| table.entry(place));
+            entry.map_or_else(|| *Counter::new().usage(), |entry| *entry.counter.usage())
+        };
+        usage.settle(&quota, now.wall_ms);
+        Some(QuotaStanding {
+            period: usage.period,
+            number: usage.number,
+            used: usage.used,
+            extra: usage.extra,
+            remaining: usage.remaining(&quota, plan.since_ms()),
+        })
+    }
+}
+
+/// Takes nothing, and brings a counter to this moment.
+fn peek(plan: &EnrolledPlan, now: Timestamp) -> Want<'_> {
+    Want {
+        bounds: &plan.bounds,
+        method: None,
+        cost: 0,
+        now,
+    }
+}

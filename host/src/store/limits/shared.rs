@@ -1,0 +1,149 @@
+//! Rates that many keys share: a route's, and the whole gateway's.
+//!
+//! One bucket behind one short lock. Locks are taken in the order counter, route, gateway, and
+//! all are let go when the step is decided, so that no two workers wait for each other. Each
+//! gateway has its own: where several share a store of counters, these rates hold on each.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::bucket::{Bucket, Shape};
+use super::counter::Waits;
+use super::plan::{Rate, RateError};
+use super::ticket::Ticket;
+use super::{Bound, Decision, Level, Take, Timestamp};
+
+/// The rate of a route or of the gateway, with its bucket.
+#[derive(Debug, Clone)]
+pub struct SharedRate {
+    shape: Shape,
+    number: u32,
+    bucket: Arc<SharedBucket>,
+}
+
+/// On a cache line of its own (two, for processors that fetch pairs).
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct SharedBucket(Mutex<Bucket>);
+
+/// The buckets of all names that ever had a rate. A name that comes again has its bucket back.
+#[derive(Debug, Default)]
+pub(super) struct SharedRates(Mutex<Buckets>);
+
+#[derive(Debug, Default)]
+struct Buckets {
+    numbers: HashMap<String, u32>,
+    buckets: Vec<Arc<SharedBucket>>,
+}
+
+impl SharedRates {
+    /// The rate of this name.
+    pub(super) fn enroll(&self, name: &str, rate: Rate) -> Result<SharedRate, RateError> {
+        rate.check()?;
+        let mut known = self.0.lock();
+        let next = u32::try_from(known.buckets.len()).unwrap_or(u32::MAX);
+        let number = *known.numbers.entry(name.to_owned()).or_insert(next);
+        if number == next {
+            known.buckets.push(Arc::default());
+        }
+        let bucket = known.buckets.get(number as usize).cloned();
+        Ok(SharedRate {
+            shape: rate.shape(),
+            number,
+            bucket: bucket.unwrap_or_default(),
+        })
+    }
+
+    /// Give back to the bucket with this number.
+    pub(super) fn give_back(&self, number: Option<u32>, cost: u64) {
+        let Some(number) = number else { return };
+        let bucket = self.0.lock().buckets.get(number as usize).cloned();
+        if let Some(bucket) = bucket {
+            bucket.0.lock().give_back(cost);
+        }
+    }
+}
+
+/// The shared rates of one taking, while their locks are held.
+pub(super) struct Held<'a> {
+    route: Option<HeldRate<'a>>,
+    gateway: Option<HeldRate<'a>>,
+}
+
+struct HeldRate<'a> {
+    shape: Shape,
+    number: u32,
+    bucket: MutexGuard<'a, Bucket>,
+}
+
+impl<'a> Held<'a> {
+    /// Lock them, in this order. The counter's lock, where there is one, is held already.
+    pub(super) fn lock(route: Option<&'a SharedRate>, gateway: Option<&'a SharedRate>) -> Self {
+        let hold = |rate: &'a SharedRate| HeldRate {
+            shape: rate.shape,
+            number: rate.number,
+            bucket: rate.bucket.0.lock(),
+        };
+        let route = route.map(hold);
+        Self {
+            route,
+            gateway: gateway.map(hold),
+        }
+    }
+
+    /// Note how long this cost must wait for them.
+    pub(super) fn settle(&mut self, waits: &mut Waits, cost: u64, now: Timestamp) {
+        let wait = |held: &mut Option<HeldRate<'_>>| {
+            held.as_mut().map_or(0, |held| {
+                held.bucket.settle(&held.shape, now.monotonic_ns);
+                held.bucket.wait_ms(&held.shape, cost, now.monotonic_ns)
+            })
+        };
+        waits.route = wait(&mut self.route);
+        waits.gateway = wait(&mut self.gateway);
+    }
+
+    /// Take from both. Gives their numbers, for the ticket.
+    pub(super) fn take(&mut self, cost: u64) -> (Option<u32>, Option<u32>) {
+        let take = |held: &mut Option<HeldRate<'_>>| {
+            held.as_mut().map(|held| {
+                held.bucket.take(cost);
+                held.number
+            })
+        };
+        (take(&mut self.route), take(&mut self.gateway))
+    }
+
+    /// Where the one stands that refused, if it is one of these.
+    pub(super) fn level(&self, by: Bound, now: Timestamp) -> Option<Level> {
+        let held = match by {
+            Bound::Route => self.route.as_ref(),
+            Bound::Gateway => self.gateway.as_ref(),
+            Bound::Method | Bound::Plan | Bound::Quota | Bound::Unavailable => None,
+        };
+        held.map(|held| held.bucket.level(&held.shape, now.monotonic_ns))
+    }
+}
+
+/// Take from shared rates alone.
+pub(super) fn take_shared(take: &Take<'_>) -> Decision {
+    let mut decision = Decision::NOTHING;
+    let mut waits = Waits::default();
+    let mut held = Held::lock(take.route, take.gateway);
+    held.settle(&mut waits, take.cost, take.now);
+    if let Some(refusal) = waits.refusal() {
+        decision.refuse(refusal);
+        decision.shared = held.level(refusal.by, take.now);
+    } else if take.cost > 0 {
+        let (route, gateway) = held.take(take.cost);
+        decision.ticket = Some(Ticket {
+            cost: take.cost,
+            counter: None,
+            route,
+            gateway,
+        });
+    }
+    decision
+}

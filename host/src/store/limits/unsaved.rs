@@ -1,0 +1,71 @@
+//! What was used and is still to be told to the ledger.
+//!
+//! A counter that was used stands in the queue of its table, once; whoever saves takes it from
+//! there. What cannot wait in its counter, as the day is over or the counter gone, waits here.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use super::counter::Unsaved;
+
+/// Whose, and of which day.
+type Whose = (u32, Arc<str>, u32);
+
+/// What waits outside of the counters, for each key in the order of days, so that of a quota the
+/// last state is told last. Bounded.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    waiting: BTreeMap<Whose, Unsaved>,
+}
+
+/// What was used by whom.
+#[derive(Debug)]
+pub(super) struct Delta {
+    pub space: u32,
+    pub key: Arc<str>,
+    pub what: Unsaved,
+}
+
+impl Outbox {
+    /// Let this wait, unless `most` wait already: then it is given back, and lost.
+    pub(super) fn put(&mut self, delta: Delta, most: usize) -> Result<(), Delta> {
+        let full = self.waiting.len() >= most;
+        let Delta { space, key, what } = delta;
+        match self.waiting.entry((space, key, what.day)) {
+            Entry::Occupied(mut known) => {
+                let known = known.get_mut();
+                known.used = known.used.saturating_add(what.used);
+                // A quota is told by its last state.
+                known.quota = what.quota.or(known.quota);
+            }
+            Entry::Vacant(free) if full => {
+                let (space, key, _) = free.into_key();
+                return Err(Delta { space, key, what });
+            }
+            Entry::Vacant(free) => {
+                free.insert(what);
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for what could not be saved: older than what came here meanwhile.
+    pub(super) fn put_back(&mut self, delta: Delta, most: usize) -> Result<(), Delta> {
+        let whose = (delta.space, Arc::clone(&delta.key), delta.what.day);
+        let newer = self.waiting.get(&whose).and_then(|known| known.quota);
+        let quota = newer.or(delta.what.quota);
+        let what = Unsaved {
+            quota,
+            ..delta.what
+        };
+        self.put(Delta { what, ..delta }, most)
+    }
+
+    /// All that waits.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Delta> + use<> {
+        std::mem::take(&mut self.waiting)
+            .into_iter()
+            .map(|((space, key, _), what)| Delta { space, key, what })
+    }
+}

@@ -1,0 +1,261 @@
+//! The rules by which keys and plans are sold: who may have which plan, what a name may look
+//! like, how a secret is rotated, what an import takes.
+//!
+//! It stands between the admin API and the durable [`Ledger`], which knows no rules, and is
+//! called by nobody on a request's way: every call here blocks.
+//!
+//! It promises
+//! - that a change is in the ledger, and in force on this gateway, when a call returns;
+//! - that two who change one thing at the same time do not overwrite each other: a change is
+//!   made anew on what the other left, [`TRIES`] times at the most, or refused where the caller
+//!   named the revision that it knows;
+//! - that a key's text is seen by whoever created it, once, and kept nowhere;
+//! - that what the configuration defines is shown, and never changed, here.
+//!
+//! A plan and the keys on it are checked against each other under a lock of this gateway's. Where
+//! several gateways share a ledger, one can delete a plan in the very moment in which another
+//! puts a key on it: that key then has no plan, and its requests are refused.
+//!
+//! It deliberately reads no clock (the time comes in with every call), knows no HTTP and no
+//! roles, and decides nothing about requests.
+
+mod csv;
+mod error;
+mod export;
+mod import;
+mod keys;
+mod plans;
+mod rules;
+mod secret;
+#[cfg(test)]
+mod tests;
+mod usage;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::RwLock;
+
+use super::keys::KeyEntry;
+use super::ledger::record::{KeyRecord, PlanRecord};
+use super::ledger::{Extension, Ledger, LedgerError, Remembered};
+use super::limits::Plan;
+
+pub use csv::Warning;
+pub use error::{Fault, RegistrarError};
+pub use import::{ImportError, ImportReport, MOST_ROWS, MOST_WARNINGS};
+pub use keys::{Created, Idempotency, KeyChange, KeyFilter, NewKey, Rotated};
+pub use plans::{NewPlan, PlanChange};
+pub use rules::{LONGEST_NAME, LONGEST_VALUE, MOST_METADATA, MOST_METHODS, MOST_PLANS};
+pub use usage::{Extended, KeyUsage, LONGEST_REPORT, UsageAsk, UsageReport};
+
+/// How often a change is tried again when others change the same thing.
+pub const TRIES: usize = 16;
+
+/// How long what an idempotency token stands for is kept. Milliseconds.
+pub const TOKEN_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The works of this gateway that a change must reach, and that know what the ledger does not
+/// yet: the index of keys and the counters of plans.
+pub trait Works: Send + Sync {
+    /// Bring the index up to what was committed.
+    ///
+    /// # Errors
+    /// The ledger is out of reach; the index is brought up later.
+    fn catch_up(&self) -> Result<(), LedgerError>;
+
+    /// Write what was used to the ledger now.
+    ///
+    /// # Errors
+    /// The ledger is out of reach.
+    fn flush(&self) -> Result<(), LedgerError>;
+
+    /// How things stand.
+    fn state(&self) -> WorksState;
+
+    /// The distinct sets of plans that keys have.
+    fn plan_sets(&self) -> Vec<Vec<Arc<str>>>;
+
+    /// When this gateway last saw the key with this id. Milliseconds since 1970.
+    fn last_used_ms(&self, id: &str) -> Option<u64>;
+
+    /// What may be used beyond a plan's limit in the period that runs; None where nothing was
+    /// counted yet.
+    fn extra(&self, plan: &str, key: &str) -> Option<i64>;
+
+    /// From now on so much remains for the key in the period that runs. None where the plan is
+    /// not known here, or has no quota.
+    ///
+    /// # Errors
+    /// The counters cannot be reached, or have no room.
+    fn extend(
+        &self,
+        plan: &str,
+        key: &str,
+        remaining: u64,
+    ) -> Result<Option<Extension>, LedgerError>;
+
+    /// By how much several gateways together may admit more than the plan says; None for a
+    /// gateway that counts alone, and is exact.
+    fn bound(&self, plan: &str) -> Option<Slack>;
+}
+
+/// How the works stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorksState {
+    /// Whether the index is known to hold every change up to `max_staleness` ago.
+    pub fresh: bool,
+    /// Since when nothing was heard of the ledger.
+    pub since_contact: Duration,
+    /// Keys in the index.
+    pub keys: usize,
+    /// The commit that the index shows.
+    pub revision: u64,
+    /// Calls of the ledger that failed since the start.
+    pub failures: u64,
+    /// Requests that were counted and are not yet in the ledger.
+    pub unsaved: u64,
+}
+
+/// By how much several gateways together may admit more than a plan says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slack {
+    /// Requests beyond the burst.
+    pub rate: u64,
+    /// Requests beyond the quota.
+    pub quota: u64,
+    /// Gateways that take part now.
+    pub nodes: u64,
+}
+
+/// Where a key or plan is defined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// In the store: it can be changed here.
+    Store,
+    /// In the configuration: it is shown here, and changed by a reload.
+    Configuration,
+}
+
+/// A key as it is shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyView {
+    /// The key.
+    pub record: KeyRecord,
+    /// When it was last used. Milliseconds since 1970.
+    pub last_used_ms: Option<u64>,
+    /// Where it is defined.
+    pub origin: Origin,
+}
+
+/// A plan as it is shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanView {
+    /// The plan.
+    pub record: PlanRecord,
+    /// Where it is defined.
+    pub origin: Origin,
+    /// By how much several gateways may overstep it.
+    pub slack: Option<Slack>,
+}
+
+/// A piece of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page<T> {
+    /// What is in it, in the order of ids or names.
+    pub items: Vec<T>,
+    /// The last of them, where there may be more.
+    pub next: Option<String>,
+}
+
+/// What the configuration in use defines.
+#[derive(Debug, Default)]
+struct Fixed {
+    /// In the order of their names.
+    plans: Vec<Plan>,
+    /// In the order of their ids.
+    keys: Vec<KeyEntry>,
+}
+
+/// Sells keys and plans.
+pub struct Registrar {
+    ledger: Arc<dyn Ledger>,
+    works: Arc<dyn Works>,
+    fixed: ArcSwap<Fixed>,
+    /// Held for reading while a key is put on a plan, for writing while a plan changes.
+    plans: RwLock<()>,
+}
+
+impl fmt::Debug for Registrar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registrar")
+            .field("ledger", &self.ledger)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Registrar {
+    /// On this ledger, for the gateway with these works.
+    #[must_use]
+    pub fn new(ledger: Arc<dyn Ledger>, works: Arc<dyn Works>) -> Self {
+        Self {
+            ledger,
+            works,
+            fixed: ArcSwap::default(),
+            plans: RwLock::new(()),
+        }
+    }
+
+    /// What the configuration in use defines: at the start, and with every reload.
+    pub fn put_fixed(
+        &self,
+        plans: impl IntoIterator<Item = Plan>,
+        keys: impl IntoIterator<Item = KeyEntry>,
+    ) {
+        let mut fixed = Fixed {
+            plans: plans.into_iter().collect(),
+            keys: keys.into_iter().collect(),
+        };
+        fixed.plans.sort_by(|one, two| one.name.cmp(&two.name));
+        fixed.keys.sort_by(|one, two| one.id.cmp(&two.id));
+        self.fixed.store(Arc::new(fixed));
+    }
+
+    /// What the ledger is, for people.
+    #[must_use]
+    pub fn ledger_name(&self) -> String {
+        self.ledger.name()
+    }
+
+    /// How the works stand.
+    #[must_use]
+    pub fn state(&self) -> WorksState {
+        self.works.state()
+    }
+
+    /// What was created under this token, if the request was the same.
+    ///
+    /// # Errors
+    /// The request was another one, or the ledger is out of reach.
+    fn remembered(
+        &self,
+        with: &Idempotency,
+        now_ms: u64,
+    ) -> Result<Option<Remembered>, RegistrarError> {
+        match self.ledger.remembered(&with.token, now_ms)? {
+            Some(what) if what.request == with.request => Ok(Some(what)),
+            Some(_) => Err(RegistrarError::Mismatch),
+            None => Ok(None),
+        }
+    }
+
+    /// The commit is done; make it seen here. What this gateway cannot read now it reads later,
+    /// or refuses keys, so this is no error of the change.
+    fn put_in_force(&self) {
+        if let Err(error) = self.works.catch_up() {
+            tracing::warn!("a change is stored, and not yet in force on this gateway: {error}");
+        }
+    }
+}

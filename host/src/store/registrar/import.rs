@@ -1,0 +1,319 @@
+//! Many keys at once, from a file.
+//!
+//! Rows are looked at before anything is written. What is wrong with one row is a warning, and
+//! the others are imported; or, if the caller wants so, nothing is. Keys are committed in pieces,
+//! since one commit of a million would hold up every other writer.
+
+use super::super::ledger::record::KeyRecord;
+use super::super::ledger::{CommitError, Conflict, Write};
+use super::csv::{self, Row, Warning};
+use super::secret::new_id;
+use super::{Registrar, RegistrarError, TRIES};
+
+/// The most rows of one file.
+pub const MOST_ROWS: usize = 1_000_000;
+
+/// The most warnings that are told; the others are counted.
+pub const MOST_WARNINGS: usize = 1000;
+
+/// Keys in one commit.
+const PIECE: usize = 1000;
+
+/// What came of an import.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImportReport {
+    /// The ids of the keys that were made, in the order of the rows.
+    pub ids: Vec<String>,
+    /// Rows that were left out: the first [`MOST_WARNINGS`] of them.
+    pub warnings: Vec<Warning>,
+    /// How many were left out.
+    pub left_out: usize,
+}
+
+/// Why nothing was imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file is no such file.
+    #[error("line {}, column {}: {}", .0.line, .0.column, .0.message)]
+    Unreadable(Warning),
+    /// Some rows are wrong, and the caller wants all or nothing.
+    #[error("{} rows are wrong, and nothing was imported", .0.left_out)]
+    Warnings(ImportReport),
+    /// The store cannot do it. What the error comes after, of `done` keys, stays imported.
+    #[error("{error}; {done} keys were imported before")]
+    Registrar {
+        /// Why.
+        error: RegistrarError,
+        /// How many keys were imported, and are there.
+        done: usize,
+    },
+}
+
+impl From<RegistrarError> for ImportError {
+    fn from(error: RegistrarError) -> Self {
+        Self::Registrar { error, done: 0 }
+    }
+}
+
+impl Registrar {
+    /// Import keys from a file in Amazon's format. With `all_or_nothing` one row that is wrong
+    /// keeps all others out. `progress` is told how many rows are done, and of how many.
+    ///
+    /// # Errors
+    /// The file is no such file, a row is wrong where none may be, or the store is out of reach.
+    pub fn import(
+        &self,
+        file: &[u8],
+        all_or_nothing: bool,
+        now_ms: u64,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<ImportReport, ImportError> {
+        let (rows, mut wrong) =
+            csv::read(file, now_ms, MOST_ROWS).map_err(ImportError::Unreadable)?;
+        let _plans = self.plans.read();
+        let rows = self.with_plans_that_exist(rows, &mut wrong)?;
+        let total = rows.len();
+        progress(0, total);
+        let piece = self.ledger.most_writes().clamp(1, PIECE);
+        let mut ids = Vec::with_capacity(total);
+        if all_or_nothing {
+            let rows = self.not_there_yet(rows, &mut wrong)?;
+            if !wrong.is_empty() {
+                return Err(ImportError::Warnings(report(Vec::new(), wrong)));
+            }
+            self.import_all(&rows, piece, now_ms, &mut ids, progress)?;
+        } else {
+            for rows in rows.chunks(piece) {
+                if let Err(error) = self.import_piece(rows, now_ms, &mut ids, &mut wrong) {
+                    self.put_in_force();
+                    let done = ids.len();
+                    return Err(ImportError::Registrar { error, done });
+                }
+                progress(ids.len(), total);
+            }
+        }
+        self.put_in_force();
+        Ok(report(ids, wrong))
+    }
+
+    /// Without the rows whose plans are not there, or cannot be a key's together.
+    fn with_plans_that_exist(
+        &self,
+        rows: Vec<Row>,
+        wrong: &mut Vec<Warning>,
+    ) -> Result<Vec<Row>, RegistrarError> {
+        // Few sets of plans, many rows.
+        let mut known: Vec<(Vec<String>, Option<String>)> = Vec::new();
+        let mut good = Vec::with_capacity(rows.len());
+        for row in rows {
+            let found = known.iter().find(|(plans, _)| *plans == row.plans);
+            let fault = match found {
+                Some((_, fault)) => fault.clone(),
+                None => {
+                    let fault = match self.check_plans(&row.plans) {
+                        Ok(()) => None,
+                        Err(
+                            error @ (RegistrarError::UnknownPlan(_)
+                            | RegistrarError::Overlap { .. }),
+                        ) => Some(error.to_string()),
+                        Err(error) => return Err(error),
+                    };
+                    if known.len() < PIECE {
+                        known.push((row.plans.clone(), fault.clone()));
+                    }
+                    fault
+                }
+            };
+            match fault {
+                None => good.push(row),
+                Some(message) => wrong.push(Warning {
+                    line: row.line,
+                    column: row.plans_column,
+                    message,
+                }),
+            }
+        }
+        Ok(good)
+    }
+
+    /// Without the rows whose text another key has.
+    fn not_there_yet(
+        &self,
+        rows: Vec<Row>,
+        wrong: &mut Vec<Warning>,
+    ) -> Result<Vec<Row>, RegistrarError> {
+        let mut fresh = Vec::with_capacity(rows.len());
+        for row in rows {
+            let digest = row.secret.digest;
+            let owner = match self.not_fixed_digest(&digest) {
+                Err(RegistrarError::KeyExists(owner)) => Some(owner),
+                Err(error) => return Err(error),
+                Ok(()) => self.ledger.key_of(&digest)?.map(|key| key.record.id),
+            };
+            match owner {
+                None => fresh.push(row),
+                Some(owner) => wrong.push(Warning {
+                    line: row.line,
+                    column: row.key_column,
+                    message: format!("key `{owner}` has this value already; the row is left out"),
+                }),
+            }
+        }
+        Ok(fresh)
+    }
+
+    /// One piece. Only where the store refuses it is each of its rows looked up.
+    fn import_piece(
+        &self,
+        rows: &[Row],
+        now_ms: u64,
+        ids: &mut Vec<String>,
+        wrong: &mut Vec<Warning>,
+    ) -> Result<(), RegistrarError> {
+        let fixed = rows.iter();
+        let fixed = fixed.filter(|row| self.not_fixed_digest(&row.secret.digest).is_ok());
+        let mut rows: Vec<Row> = if fixed.count() == rows.len() {
+            rows.to_vec()
+        } else {
+            self.not_there_yet(rows.to_vec(), wrong)?
+        };
+        for _ in 0..TRIES {
+            if rows.is_empty() {
+                return Ok(());
+            }
+            match self.commit_rows(&rows, now_ms) {
+                Ok((_, made)) => {
+                    ids.extend(made);
+                    return Ok(());
+                }
+                Err(CommitOrRandomness::Commit(CommitError::Conflict(
+                    Conflict::Digest { .. } | Conflict::Key(_),
+                ))) => rows = self.not_there_yet(rows, wrong)?,
+                Err(other) => return Err(other.into()),
+            }
+        }
+        Err(RegistrarError::Contended("key", "of the import".to_owned()))
+    }
+
+    /// All rows: in one commit where the store takes so many, else in pieces that are taken back
+    /// when one fails.
+    fn import_all(
+        &self,
+        rows: &[Row],
+        piece: usize,
+        now_ms: u64,
+        ids: &mut Vec<String>,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<(), ImportError> {
+        let most = self.ledger.most_writes();
+        let piece = if rows.len() <= most { most } else { piece };
+        let mut done: Vec<(u64, Vec<String>)> = Vec::new();
+        for part in rows.chunks(piece.max(1)) {
+            match self.commit_rows(part, now_ms) {
+                Ok((revision, made)) => {
+                    ids.extend(made.iter().cloned());
+                    progress(ids.len(), rows.len());
+                    done.push((revision, made));
+                }
+                Err(error) => {
+                    let left = self.take_back(&done);
+                    self.put_in_force();
+                    let error = error.into();
+                    return Err(ImportError::Registrar { error, done: left });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Delete what was imported; how many could not be.
+    fn take_back(&self, done: &[(u64, Vec<String>)]) -> usize {
+        let mut left = 0;
+        for (revision, ids) in done {
+            let writes: Vec<Write> = ids
+                .iter()
+                .map(|id| Write::DeleteKey {
+                    id: id.clone(),
+                    expect: *revision,
+                })
+                .collect();
+            if let Err(error) = self.ledger.commit(&writes) {
+                tracing::error!("keys of a failed import cannot be taken back: {error}");
+                left += ids.len();
+            }
+        }
+        left
+    }
+
+    fn commit_rows(
+        &self,
+        rows: &[Row],
+        now_ms: u64,
+    ) -> Result<(u64, Vec<String>), CommitOrRandomness> {
+        let mut ids = Vec::with_capacity(rows.len());
+        let mut writes = Vec::with_capacity(rows.len());
+        for row in rows {
+            let id = new_id().map_err(CommitOrRandomness::Randomness)?;
+            writes.push(Write::PutKey {
+                record: record(id.clone(), row, now_ms),
+                expect: 0,
+            });
+            ids.push(id);
+        }
+        let committed = self.ledger.commit(&writes);
+        let revision = committed.map_err(CommitOrRandomness::Commit)?;
+        Ok((revision, ids))
+    }
+}
+
+/// Why a piece was not written.
+enum CommitOrRandomness {
+    Commit(CommitError),
+    Randomness(super::super::keys::RandomnessError),
+}
+
+impl From<CommitOrRandomness> for RegistrarError {
+    fn from(error: CommitOrRandomness) -> Self {
+        match error {
+            CommitOrRandomness::Randomness(error) => error.into(),
+            CommitOrRandomness::Commit(CommitError::Ledger(error)) => error.into(),
+            CommitOrRandomness::Commit(CommitError::Conflict(Conflict::Digest {
+                owner, ..
+            })) => Self::KeyExists(owner),
+            CommitOrRandomness::Commit(CommitError::Conflict(
+                Conflict::Key(name) | Conflict::Plan(name),
+            )) => Self::Contended("key", name),
+            CommitOrRandomness::Commit(CommitError::Conflict(Conflict::Token)) => Self::Mismatch,
+        }
+    }
+}
+
+/// An imported key belongs to a consumer of its own name.
+fn record(id: String, row: &Row, now_ms: u64) -> KeyRecord {
+    let description = Some(&row.description).filter(|text| !text.is_empty());
+    let metadata = description.map(|text| ("description".to_owned(), text.clone()));
+    KeyRecord {
+        id,
+        name: row.name.clone(),
+        consumer: row.name.clone(),
+        plans: row.plans.clone(),
+        metadata: metadata.into_iter().collect(),
+        enabled: row.enabled,
+        created_ms: now_ms,
+        updated_ms: now_ms,
+        expires_ms: None,
+        secrets: vec![row.secret.clone()],
+        revision: 0,
+    }
+}
+
+fn report(ids: Vec<String>, mut warnings: Vec<Warning>) -> ImportReport {
+    warnings.sort_by_key(|warning| (warning.line, warning.column));
+    let left_out = warnings.len();
+    warnings.truncate(MOST_WARNINGS);
+    ImportReport {
+        ids,
+        warnings,
+        left_out,
+    }
+}

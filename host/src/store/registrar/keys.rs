@@ -1,0 +1,470 @@
+//! Keys: created, shown, changed, rotated, deleted.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::super::keys::{KeyDigest, KeyEntry};
+use super::super::ledger::record::{KeyRecord, SecretRecord};
+use super::super::ledger::{CommitError, Conflict, KeyQuery, Remembered, StoredKey, Write};
+use super::rules;
+use super::secret::{brought, issued, new_id};
+use super::{KeyView, Origin, Page, Registrar, RegistrarError, TOKEN_MS, TRIES};
+
+/// A key to be made.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    /// What people call it; may be empty.
+    pub name: String,
+    /// Whom it is issued to.
+    pub consumer: String,
+    /// Its plans.
+    pub plans: Vec<String>,
+    /// What is attached to it.
+    pub metadata: BTreeMap<String, String>,
+    /// Whether it is accepted.
+    pub enabled: bool,
+    /// From when on it is refused. Milliseconds since 1970.
+    pub expires_ms: Option<u64>,
+    /// Its text, for one that was issued elsewhere; None: a new one is made.
+    pub value: Option<Zeroizing<String>>,
+}
+
+/// What a request to create is known by.
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    /// Who asked and the token that came with it.
+    pub token: String,
+    /// The SHA-256 of the request.
+    pub request: [u8; 32],
+}
+
+/// A key that was made.
+#[derive(Debug)]
+pub struct Created {
+    /// The key.
+    pub key: KeyView,
+    /// Its text, to be shown once. None for one that was brought along, and for a request that
+    /// was repeated.
+    pub secret: Option<Zeroizing<String>>,
+    /// Whether the same request created it before.
+    pub replayed: bool,
+}
+
+/// A new secret of a key.
+#[derive(Debug)]
+pub struct Rotated {
+    /// The key.
+    pub key: KeyView,
+    /// Its new text, to be shown once.
+    pub secret: Zeroizing<String>,
+}
+
+/// What is to be changed of a key. None: it stays.
+#[derive(Debug, Clone, Default)]
+pub struct KeyChange {
+    /// What people call it.
+    pub name: Option<String>,
+    /// Whom it is issued to.
+    pub consumer: Option<String>,
+    /// All of its plans.
+    pub plans: Option<Vec<String>>,
+    /// All that is attached to it.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// Whether it is accepted.
+    pub enabled: Option<bool>,
+    /// From when on it is refused; `Some(None)`: never.
+    pub expires_ms: Option<Option<u64>>,
+}
+
+/// Which keys.
+#[derive(Debug, Clone, Default)]
+pub struct KeyFilter {
+    /// Only this consumer's.
+    pub consumer: Option<String>,
+    /// Only those on this plan.
+    pub plan: Option<String>,
+    /// Only those whose name or id begins so.
+    pub prefix: Option<String>,
+}
+
+impl Registrar {
+    /// Make a key, or show the one that the same request made before.
+    ///
+    /// # Errors
+    /// Something makes no sense, a plan does not exist, the text is another key's, or the store
+    /// is out of reach.
+    pub fn create_key(
+        &self,
+        new: NewKey,
+        once: Option<&Idempotency>,
+        now_ms: u64,
+    ) -> Result<Created, RegistrarError> {
+        if let Some(before) = self.replay(once, now_ms)? {
+            return Ok(before);
+        }
+        let mut record = KeyRecord {
+            id: String::new(),
+            name: new.name,
+            consumer: new.consumer,
+            plans: new.plans,
+            metadata: new.metadata,
+            enabled: new.enabled,
+            created_ms: now_ms,
+            updated_ms: now_ms,
+            expires_ms: new.expires_ms,
+            secrets: Vec::new(),
+            revision: 0,
+        };
+        rules::key(&record)?;
+        let (secret, shown) = match new.value {
+            Some(value) => (brought(&value, now_ms)?, None),
+            None => {
+                let (secret, text) = issued(now_ms)?;
+                (secret, Some(text))
+            }
+        };
+        self.not_fixed_digest(&secret.digest)?;
+        record.secrets = vec![secret];
+        let _plans = self.plans.read();
+        self.check_plans(&record.plans)?;
+        for _ in 0..TRIES {
+            record.id = new_id()?;
+            let mut writes = vec![Write::PutKey {
+                record: record.clone(),
+                expect: 0,
+            }];
+            writes.extend(once.map(|once| Write::Remember {
+                token: once.token.clone(),
+                what: Remembered {
+                    request: once.request,
+                    key: record.id.clone(),
+                },
+                until_ms: now_ms.saturating_add(TOKEN_MS),
+            }));
+            match self.ledger.commit(&writes) {
+                Ok(revision) => {
+                    record.revision = revision;
+                    self.put_in_force();
+                    return Ok(Created {
+                        key: view(record, None),
+                        secret: shown,
+                        replayed: false,
+                    });
+                }
+                Err(CommitError::Conflict(Conflict::Digest { owner, .. })) => {
+                    return Err(RegistrarError::KeyExists(owner));
+                }
+                Err(CommitError::Conflict(Conflict::Token)) => {
+                    if let Some(before) = self.replay(once, now_ms)? {
+                        return Ok(before);
+                    }
+                    // It is past its end, and was not cleared away yet.
+                    self.ledger.forget(0, now_ms)?;
+                }
+                // An id that was drawn twice: another one.
+                Err(CommitError::Conflict(Conflict::Key(_) | Conflict::Plan(_))) => {}
+                Err(CommitError::Ledger(error)) => return Err(error.into()),
+            }
+        }
+        Err(RegistrarError::Contended("key", record.name))
+    }
+
+    fn replay(
+        &self,
+        once: Option<&Idempotency>,
+        now_ms: u64,
+    ) -> Result<Option<Created>, RegistrarError> {
+        let Some(once) = once else { return Ok(None) };
+        let Some(what) = self.remembered(once, now_ms)? else {
+            return Ok(None);
+        };
+        Ok(Some(Created {
+            key: self.key(&what.key)?,
+            secret: None,
+            replayed: true,
+        }))
+    }
+
+    /// The key with this id.
+    ///
+    /// # Errors
+    /// There is none, or the store is out of reach.
+    pub fn key(&self, id: &str) -> Result<KeyView, RegistrarError> {
+        if let Some(fixed) = self.fixed_key(id) {
+            return Ok(fixed);
+        }
+        Ok(self.view_stored(self.stored(id)?))
+    }
+
+    /// Keys in the order of their ids: those with a greater one than `after`, `limit` at the
+    /// most. Those of the configuration are among them.
+    ///
+    /// # Errors
+    /// The store is out of reach.
+    pub fn keys(
+        &self,
+        filter: &KeyFilter,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<KeyView>, RegistrarError> {
+        let stored = self.ledger.keys(&KeyQuery {
+            after: after.map(str::to_owned),
+            limit: limit + 1,
+            consumer: filter.consumer.clone(),
+            plan: filter.plan.clone(),
+            prefix: filter.prefix.clone(),
+        })?;
+        let fixed = self.fixed.load();
+        let fixed = fixed
+            .keys
+            .iter()
+            .filter(|key| after.is_none_or(|after| *key.id > *after) && filter.holds(key))
+            .take(limit + 1);
+        let fixed: Vec<KeyView> = fixed.map(|key| self.view_fixed(key)).collect();
+        let mut items: Vec<KeyView> = stored
+            .into_iter()
+            .map(|key| self.view_stored(key))
+            .chain(fixed)
+            .collect();
+        items.sort_by(|one, two| one.record.id.cmp(&two.record.id));
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let last = items.last().map(|key| key.record.id.clone());
+        Ok(Page {
+            items,
+            next: last.filter(|_| more),
+        })
+    }
+
+    /// Change a key.
+    ///
+    /// # Errors
+    /// There is none, it is not as `known` says, something makes no sense, or the store is out
+    /// of reach.
+    pub fn update_key(
+        &self,
+        id: &str,
+        change: &KeyChange,
+        known: Option<u64>,
+        now_ms: u64,
+    ) -> Result<KeyView, RegistrarError> {
+        let _plans = self.plans.read();
+        self.change_key(id, known, now_ms, |record| {
+            let change = change.clone();
+            put(&mut record.name, change.name);
+            put(&mut record.consumer, change.consumer);
+            put(&mut record.metadata, change.metadata);
+            put(&mut record.enabled, change.enabled);
+            put(&mut record.expires_ms, change.expires_ms);
+            let plans = change.plans.is_some();
+            put(&mut record.plans, change.plans);
+            rules::key(record)?;
+            if plans {
+                self.check_plans(&record.plans)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Give a key a new secret. The old one lives for `overlap` more, at the most until its own
+    /// end.
+    ///
+    /// # Errors
+    /// There is no such key, it has two live secrets already, or the store is out of reach.
+    pub fn rotate_key(
+        &self,
+        id: &str,
+        overlap: Duration,
+        known: Option<u64>,
+        now_ms: u64,
+    ) -> Result<Rotated, RegistrarError> {
+        let (secret, text) = issued(now_ms)?;
+        let overlap = u64::try_from(overlap.as_millis()).unwrap_or(u64::MAX);
+        let end = now_ms.saturating_add(overlap);
+        let key = self.change_key(id, known, now_ms, |record| {
+            let alive = |secret: &SecretRecord| secret.expires_ms.is_none_or(|end| end > now_ms);
+            record.secrets.retain(|secret| overlap > 0 && alive(secret));
+            if record.secrets.len() > 1 {
+                return Err(RegistrarError::Rotating(record.id.clone()));
+            }
+            for old in &mut record.secrets {
+                old.expires_ms = Some(old.expires_ms.map_or(end, |own| own.min(end)));
+            }
+            record.secrets.insert(0, secret.clone());
+            Ok(())
+        })?;
+        Ok(Rotated { key, secret: text })
+    }
+
+    /// Delete a key. Its usage stays.
+    ///
+    /// # Errors
+    /// There is none, it is not as `known` says, or the store is out of reach.
+    pub fn delete_key(&self, id: &str, known: Option<u64>) -> Result<(), RegistrarError> {
+        self.not_fixed_key(id)?;
+        for _ in 0..TRIES {
+            let record = self.stored(id)?.record;
+            as_known("key", id, record.revision, known)?;
+            match self.ledger.commit(&[Write::DeleteKey {
+                id: id.to_owned(),
+                expect: record.revision,
+            }]) {
+                Ok(_) => {
+                    self.put_in_force();
+                    return Ok(());
+                }
+                Err(CommitError::Conflict(_)) => {}
+                Err(CommitError::Ledger(error)) => return Err(error.into()),
+            }
+        }
+        Err(RegistrarError::Contended("key", id.to_owned()))
+    }
+
+    fn change_key(
+        &self,
+        id: &str,
+        known: Option<u64>,
+        now_ms: u64,
+        change: impl Fn(&mut KeyRecord) -> Result<(), RegistrarError>,
+    ) -> Result<KeyView, RegistrarError> {
+        self.not_fixed_key(id)?;
+        for _ in 0..TRIES {
+            let StoredKey {
+                mut record,
+                last_used_ms,
+            } = self.stored(id)?;
+            let expect = record.revision;
+            as_known("key", id, expect, known)?;
+            change(&mut record)?;
+            record.updated_ms = now_ms;
+            match self.ledger.commit(&[Write::PutKey {
+                record: record.clone(),
+                expect,
+            }]) {
+                Ok(revision) => {
+                    record.revision = revision;
+                    self.put_in_force();
+                    return Ok(self.view_stored(StoredKey {
+                        record,
+                        last_used_ms,
+                    }));
+                }
+                Err(CommitError::Conflict(Conflict::Digest { owner, .. })) => {
+                    return Err(RegistrarError::KeyExists(owner));
+                }
+                Err(CommitError::Conflict(_)) => {}
+                Err(CommitError::Ledger(error)) => return Err(error.into()),
+            }
+        }
+        Err(RegistrarError::Contended("key", id.to_owned()))
+    }
+
+    fn stored(&self, id: &str) -> Result<StoredKey, RegistrarError> {
+        let key = self.ledger.key(id)?;
+        key.ok_or_else(|| RegistrarError::NoKey(id.to_owned()))
+    }
+
+    pub(super) fn view_stored(&self, key: StoredKey) -> KeyView {
+        let seen = self.works.last_used_ms(&key.record.id);
+        view(key.record, key.last_used_ms.max(seen))
+    }
+
+    fn fixed_key(&self, id: &str) -> Option<KeyView> {
+        let fixed = self.fixed.load();
+        let place = fixed.keys.binary_search_by(|key| (*key.id).cmp(id));
+        let key = fixed.keys.get(place.ok()?)?;
+        Some(self.view_fixed(key))
+    }
+
+    fn view_fixed(&self, key: &KeyEntry) -> KeyView {
+        let attributes = key.profile.attributes.iter();
+        KeyView {
+            record: KeyRecord {
+                id: key.id.clone(),
+                name: String::new(),
+                consumer: key.consumer.clone(),
+                plans: key
+                    .profile
+                    .plans
+                    .iter()
+                    .map(|plan| plan.to_string())
+                    .collect(),
+                metadata: attributes
+                    .map(|(name, value)| (name.to_string(), value.to_string()))
+                    .collect(),
+                enabled: key.enabled,
+                created_ms: 0,
+                updated_ms: 0,
+                expires_ms: key.expires_ms,
+                secrets: Vec::new(),
+                revision: 0,
+            },
+            last_used_ms: self.works.last_used_ms(&key.id),
+            origin: Origin::Configuration,
+        }
+    }
+
+    fn not_fixed_key(&self, id: &str) -> Result<(), RegistrarError> {
+        match self.fixed_key(id) {
+            None => Ok(()),
+            Some(_) => Err(RegistrarError::Fixed {
+                kind: "key",
+                name: id.to_owned(),
+            }),
+        }
+    }
+
+    pub(super) fn not_fixed_digest(&self, digest: &KeyDigest) -> Result<(), RegistrarError> {
+        let fixed = self.fixed.load();
+        let has = |key: &&KeyEntry| key.secrets.iter().any(|secret| secret.digest == *digest);
+        match fixed.keys.iter().find(has) {
+            Some(key) => Err(RegistrarError::KeyExists(key.id.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl KeyFilter {
+    fn holds(&self, key: &KeyEntry) -> bool {
+        let is =
+            |wanted: &Option<String>, has: &dyn Fn(&str) -> bool| wanted.as_deref().is_none_or(has);
+        is(&self.consumer, &|consumer| *key.consumer == *consumer)
+            && is(&self.plan, &|plan| {
+                key.profile.plans.iter().any(|own| **own == *plan)
+            })
+            && is(&self.prefix, &|prefix| key.id.starts_with(prefix))
+    }
+}
+
+fn put<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+/// Whether the revision is the one that the caller knows.
+pub(super) fn as_known(
+    kind: &'static str,
+    name: &str,
+    revision: u64,
+    known: Option<u64>,
+) -> Result<(), RegistrarError> {
+    match known {
+        Some(known) if known != revision => Err(RegistrarError::Changed {
+            kind,
+            name: name.to_owned(),
+            revision,
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn view(record: KeyRecord, last_used_ms: Option<u64>) -> KeyView {
+    KeyView {
+        record,
+        last_used_ms,
+        origin: Origin::Store,
+    }
+}

@@ -1,0 +1,198 @@
+//! What keys used of their plans, by day, and temporary extensions.
+//!
+//! As Amazon's `GetUsage` and `UpdateUsage` (API Gateway API reference): for each key and day
+//! what was used, and what remained of the quota when the day ended.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use super::super::ledger::UsageQuery;
+use super::super::ledger::record::{PlanRecord, QuotaRecord};
+use super::super::limits::Period;
+use super::{Registrar, RegistrarError};
+
+/// The most days of one report.
+pub const LONGEST_REPORT: u32 = 366;
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// Whose usage, when.
+#[derive(Debug, Clone)]
+pub struct UsageAsk {
+    /// The plan.
+    pub plan: String,
+    /// Only this key's.
+    pub key: Option<String>,
+    /// From this day to that, both included. Days since 1970, in UTC.
+    pub days: RangeInclusive<u32>,
+    /// Only keys with a greater id.
+    pub after: Option<String>,
+    /// At most so many keys.
+    pub limit: usize,
+}
+
+/// What was used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsageReport {
+    /// Keys that used anything in these days, in the order of their ids.
+    pub keys: Vec<KeyUsage>,
+    /// The last of them, where there may be more.
+    pub next: Option<String>,
+}
+
+/// What one key used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyUsage {
+    /// Its id.
+    pub key: String,
+    /// For each day of the report what was used, and what remained of the quota; None where the
+    /// plan has none.
+    pub days: Vec<(u64, Option<u64>)>,
+}
+
+/// A quota that was extended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extended {
+    /// What remains from now on, in this period.
+    pub remaining: u64,
+    /// The kind of period.
+    pub period: Period,
+    /// When it ends. Milliseconds since 1970.
+    pub ends_ms: u64,
+    /// What may be used beyond the plan's limit in it; below 0 where less may be.
+    pub extra: i64,
+}
+
+impl Registrar {
+    /// What keys used of a plan. What remained is told by the plan as it is now; an extension
+    /// counts in the period that runs.
+    ///
+    /// # Errors
+    /// There is no such plan or key, the days make no sense, or the store is out of reach.
+    pub fn usage(&self, ask: &UsageAsk, now_ms: u64) -> Result<UsageReport, RegistrarError> {
+        let (first, last) = (*ask.days.start(), *ask.days.end());
+        if last < first {
+            return Err(RegistrarError::Senseless(
+                "`to` is before `from`".to_owned(),
+            ));
+        }
+        if last - first >= LONGEST_REPORT {
+            let message = format!("`from` to `to` is more than {LONGEST_REPORT} days");
+            return Err(RegistrarError::Senseless(message));
+        }
+        let plan = self.plan(&ask.plan)?.record;
+        if let Some(key) = &ask.key {
+            self.key(key)?;
+        }
+        self.works.flush()?;
+        let begin = plan.quota.map_or(first, |quota| day_of_start(quota, first));
+        let rows = self.ledger.usage(&UsageQuery {
+            plan: ask.plan.clone(),
+            key: ask.key.clone(),
+            from_day: begin,
+            to_day: last,
+            after: ask.after.clone(),
+            limit: ask.limit + 1,
+        })?;
+        let mut by_key: BTreeMap<String, BTreeMap<u32, u64>> = BTreeMap::new();
+        for row in rows {
+            by_key.entry(row.key).or_default().insert(row.day, row.used);
+        }
+        if let Some(key) = &ask.key {
+            by_key.entry(key.clone()).or_default();
+        }
+        let since = match plan.quota {
+            Some(quota) if quota.offset > 0 => self.ledger.plan_since(&plan.name, now_ms)?,
+            Some(_) | None => 0,
+        };
+        let more = by_key.len() > ask.limit;
+        let mut keys: Vec<KeyUsage> = by_key
+            .into_iter()
+            .take(ask.limit)
+            .map(|(key, used)| {
+                let days = self.days(&plan, &key, &used, ask.days.clone(), since, now_ms);
+                KeyUsage { key, days }
+            })
+            .collect();
+        let next = keys.last().map(|usage| usage.key.clone());
+        // One that used something earlier in the period, and nothing in these days.
+        keys.retain(|usage| ask.key.is_some() || usage.days.iter().any(|(used, _)| *used > 0));
+        Ok(UsageReport {
+            keys,
+            next: next.filter(|_| more),
+        })
+    }
+
+    fn days(
+        &self,
+        plan: &PlanRecord,
+        key: &str,
+        used: &BTreeMap<u32, u64>,
+        days: RangeInclusive<u32>,
+        since_ms: u64,
+        now_ms: u64,
+    ) -> Vec<(u64, Option<u64>)> {
+        let extra = self.works.extra(&plan.name, key).unwrap_or(0);
+        days.map(|day| {
+            let on_it = used.get(&day).copied().unwrap_or(0);
+            let remaining = plan.quota.map(|quota| {
+                let number = quota.period.number(start_of(day));
+                let spent = used.range(day_of_start(quota, day)..=day);
+                let spent: u64 = spent.map(|(_, used)| *used).sum();
+                let first = quota.offset > 0 && number <= quota.period.number(since_ms);
+                let limit = quota.limit
+                    - if first {
+                        quota.offset.min(quota.limit)
+                    } else {
+                        0
+                    };
+                let now = number == quota.period.number(now_ms);
+                let limit = limit.saturating_add_signed(if now { extra } else { 0 });
+                limit.saturating_sub(spent)
+            });
+            (on_it, remaining)
+        })
+        .collect()
+    }
+
+    /// From now on so much of the plan's quota remains for the key, in the period that runs.
+    ///
+    /// # Errors
+    /// There is no such plan or key, the key is not on the plan, the plan has no quota, or the
+    /// store is out of reach.
+    pub fn extend(
+        &self,
+        plan: &str,
+        key: &str,
+        remaining: u64,
+    ) -> Result<Extended, RegistrarError> {
+        if self.plan(plan)?.record.quota.is_none() {
+            return Err(RegistrarError::NoQuota(plan.to_owned()));
+        }
+        if !self.key(key)?.record.plans.iter().any(|own| own == plan) {
+            return Err(RegistrarError::NotOnPlan {
+                key: key.to_owned(),
+                plan: plan.to_owned(),
+            });
+        }
+        let extension = self.works.extend(plan, key, remaining)?;
+        let extension = extension.ok_or_else(|| RegistrarError::NoQuota(plan.to_owned()))?;
+        self.ledger.extend(&extension)?;
+        Ok(Extended {
+            remaining,
+            period: extension.period,
+            ends_ms: extension.period.end_ms(extension.number),
+            extra: extension.extra,
+        })
+    }
+}
+
+fn start_of(day: u32) -> u64 {
+    u64::from(day) * DAY_MS
+}
+
+/// The first day of the quota's period that holds this day.
+fn day_of_start(quota: QuotaRecord, day: u32) -> u32 {
+    let number = quota.period.number(start_of(day));
+    u32::try_from(quota.period.start_ms(number) / DAY_MS).unwrap_or(day)
+}

@@ -1,0 +1,187 @@
+//! A redis-server of a test's own: on a free port, with a folder of its own, ended with the test.
+//!
+//! It needs nothing of this crate: the unit tests of the gateway's stores use it too.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+/// How long a server may take to answer.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// How many ports are tried: another program may take a free one before the server does.
+const TRIES: usize = 5;
+
+/// A running redis-server.
+#[derive(Debug)]
+pub struct RedisServer {
+    address: SocketAddr,
+    settings: Vec<String>,
+    folder: TempDir,
+    process: Option<Child>,
+}
+
+impl RedisServer {
+    /// One that keeps nothing over a restart.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start: `apt-get install redis-server` installs it.
+    #[must_use]
+    pub fn forgetful() -> Self {
+        Self::start(&["--appendonly", "no", "--save", ""])
+    }
+
+    /// One that keeps everything: each write is on its disk before it is answered.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start: `apt-get install redis-server` installs it.
+    #[must_use]
+    pub fn durable() -> Self {
+        Self::start(&[
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--save",
+            "",
+        ])
+    }
+
+    /// One with these settings.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start: `apt-get install redis-server` installs it.
+    #[must_use]
+    pub fn start(settings: &[&str]) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let mut server = Self {
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            settings: settings.iter().map(|&text| text.to_owned()).collect(),
+            folder,
+            process: None,
+        };
+        for _ in 0..TRIES {
+            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+            server.address = free.local_addr().expect("its address");
+            drop(free);
+            if server.try_run() {
+                return server;
+            }
+        }
+        panic!("redis-server does not start");
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://{}", self.address)
+    }
+
+    /// End it at once, as a crash does.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended already.
+    pub fn kill(&mut self) {
+        let mut process = self.process.take().expect("a running server");
+        process.kill().expect("a process of ours");
+        process.wait().expect("a process of ours");
+    }
+
+    /// Start it again where it was, after [`kill`](Self::kill).
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub fn restart(&mut self) {
+        assert!(self.process.is_none(), "it runs");
+        assert!(self.try_run(), "redis-server does not start again");
+    }
+
+    /// Let it stand still, with its connections open, until [`resume`](Self::resume).
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Let it go on.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let process = self.process.as_ref().expect("a running server");
+        kill_process(Pid::from_child(process), signal).expect("a process of ours");
+    }
+
+    /// Run it, and wait until it answers. False when it ended instead.
+    fn try_run(&mut self) -> bool {
+        let process = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1"])
+            .args(["--port", &self.address.port().to_string()])
+            .arg("--dir")
+            .arg(self.folder.path())
+            .args(&self.settings)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("redis-server; apt-get install redis-server");
+        let process = self.process.insert(process);
+        let end = Instant::now() + DEADLINE;
+        while Instant::now() < end {
+            if answers(self.address) {
+                return true;
+            }
+            if process.try_wait().expect("a process of ours").is_some() {
+                break;
+            }
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+        let _ = process.kill();
+        let _ = process.wait();
+        self.process = None;
+        false
+    }
+}
+
+/// Whether it answers, and has read what it kept.
+fn answers(address: SocketAddr) -> bool {
+    use std::io::{Read as _, Write as _};
+    let ask = || -> std::io::Result<bool> {
+        let mut connection = TcpStream::connect(address)?;
+        connection.set_read_timeout(Some(Duration::from_secs(5)))?;
+        connection.write_all(b"PING\r\n")?;
+        let mut answer = [0; 5];
+        connection.read_exact(&mut answer)?;
+        Ok(&answer == b"+PONG")
+    };
+    ask().unwrap_or(false)
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        if let Some(process) = &mut self.process {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+}
