@@ -15,7 +15,8 @@ fn json(done: &Finished) -> serde_json::Value {
 
 #[test]
 fn a_key_goes_to_standard_output_alone_and_works() {
-    let gateway = start(&["keys"], &Upstream::text("ok"));
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys"], &upstream);
     let made = ops(
         &gateway,
         &[
@@ -67,7 +68,8 @@ fn a_key_goes_to_standard_output_alone_and_works() {
 
 #[test]
 fn a_key_that_was_issued_elsewhere_is_read_from_standard_input() {
-    let gateway = start(&["keys"], &Upstream::text("ok"));
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys"], &upstream);
     let value = "apikey1234abcdefghij0123456789";
     let create = ["keys", "create", "--consumer", "acme", "--value-stdin"];
     let made = windlass(&gateway, &create, WRITE, &format!("{value}\n"));
@@ -77,7 +79,8 @@ fn a_key_that_was_issued_elsewhere_is_read_from_standard_input() {
 
 #[test]
 fn exit_codes_tell_what_went_wrong() {
-    let gateway = start(&["keys"], &Upstream::text("ok"));
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys"], &upstream);
     let code = |arguments: &[&str], token: &str| {
         let done = windlass(&gateway, arguments, token, "");
         assert!(
@@ -121,7 +124,8 @@ fn a_token_is_not_sent_in_the_clear_to_another_machine() {
 
 #[test]
 fn plans_are_made_shown_changed_and_deleted() {
-    let gateway = start(&["keys"], &Upstream::text("ok"));
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys"], &upstream);
     let create = [
         "plans",
         "create",
@@ -215,7 +219,8 @@ fn usage_is_shown_and_extended() {
 
 #[test]
 fn an_import_tells_each_row_that_was_left_out() {
-    let gateway = start(&["keys"], &Upstream::text("ok"));
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys"], &upstream);
     let file = "name,key\none,apikey1234abcdefghij0123456789\ntwo,short\n";
     let done = windlass(&gateway, &["keys", "import", "-"], WRITE, file);
     assert_eq!(done.code, Some(0), "{}", done.errors);

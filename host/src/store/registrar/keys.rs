@@ -160,6 +160,8 @@ impl Registrar {
                     if let Some(before) = self.replay(once, now_ms)? {
                         return Ok(before);
                     }
+                    // It is past its end, and was not cleared away yet.
+                    self.ledger.forget(0, now_ms)?;
                 }
                 // An id that was drawn twice: another one.
                 Err(CommitError::Conflict(Conflict::Key(_) | Conflict::Plan(_))) => {}

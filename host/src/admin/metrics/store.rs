@@ -1,0 +1,53 @@
+//! How the store of keys, plans and usage stands, where there is one.
+
+use super::float;
+use crate::admin::Running;
+use crate::observe::metrics::{Family, Kind};
+
+/// Its families.
+pub(super) fn families(running: &Running) -> Vec<Family> {
+    let Some(keeper) = running.foundation.keeper() else {
+        return Vec::new();
+    };
+    let state = keeper.state();
+    vec![
+        gauge(
+            "keys",
+            "Keys of the store that this gateway knows",
+            float(u64::try_from(state.keys).unwrap_or(u64::MAX)),
+        ),
+        gauge(
+            "keys_revision",
+            "The last commit of the store that this gateway has seen",
+            float(state.revision),
+        ),
+        gauge(
+            "keys_fresh",
+            "Whether this gateway knows every change up to `max_staleness` ago",
+            f64::from(u8::from(state.fresh)),
+        ),
+        gauge(
+            "store_since_contact_seconds",
+            "Since when nothing was heard of the store",
+            state.since_contact.as_secs_f64(),
+        ),
+        counter(
+            "store_failures",
+            "Calls of the store, off requests' way, that failed",
+            state.failures,
+        ),
+        gauge(
+            "usage_unsaved",
+            "Counts of usage that could not be written at the last try, and will be",
+            float(state.unsaved),
+        ),
+    ]
+}
+
+fn gauge(name: &str, help: &str, value: f64) -> Family {
+    Family::new(Kind::Gauge, name, help).with(&[], value)
+}
+
+fn counter(name: &str, help: &str, value: u64) -> Family {
+    Family::new(Kind::Counter, name, help).with(&[], float(value))
+}
