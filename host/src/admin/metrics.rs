@@ -1,5 +1,7 @@
 //! What `/metrics` shows: workers, filters, upstreams, configurations.
 
+mod store;
+
 use std::sync::atomic::AtomicU64;
 
 use super::Running;
@@ -16,7 +18,7 @@ pub fn families(running: &Running) -> Vec<Family> {
     let gateway = running.gateway.load();
     families.extend(of_process(running, &gateway));
     families.push(of_rejects(running));
-    families.extend(of_store(running));
+    families.extend(store::families(running));
     families.extend(of_filters(&gateway));
     families.push(of_endpoints(&gateway));
     for filter in &gateway.filters {
@@ -98,48 +100,6 @@ fn of_rejects(running: &Running) -> Family {
         family.push(&[("why", word)], float(sum));
     }
     family
-}
-
-/// How the store stands, where there is one.
-fn of_store(running: &Running) -> Vec<Family> {
-    let Some(registrar) = &running.registrar else {
-        return Vec::new();
-    };
-    let state = registrar.state();
-    let gauge = |name, help, value| Family::new(Kind::Gauge, name, help).with(&[], value);
-    vec![
-        gauge(
-            "keys",
-            "Keys of the store that this gateway knows",
-            float(u64::try_from(state.keys).unwrap_or(u64::MAX)),
-        ),
-        gauge(
-            "keys_revision",
-            "The last commit of the store that this gateway has seen",
-            float(state.revision),
-        ),
-        gauge(
-            "keys_fresh",
-            "Whether this gateway knows every change up to `max_staleness` ago",
-            f64::from(u8::from(state.fresh)),
-        ),
-        gauge(
-            "store_since_contact_seconds",
-            "Since when nothing was heard of the store",
-            state.since_contact.as_secs_f64(),
-        ),
-        gauge(
-            "usage_unsaved",
-            "What was counted and is not yet in the store: what a crash now would forget",
-            float(state.unsaved),
-        ),
-        Family::new(
-            Kind::Counter,
-            "store_failures",
-            "Calls of the store that failed",
-        )
-        .with(&[], float(state.failures)),
-    ]
 }
 
 /// Picks one figure.

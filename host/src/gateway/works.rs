@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 
 use crate::store::keeper::Keeper;
 use crate::store::ledger::{Extension, LedgerError};
-use crate::store::limits::{Clock, LeasedLimits, LimitStore, PlanBook, QuotaStanding};
+use crate::store::limits::{Clock, ExtendError, LeasedLimits, LimitStore, PlanBook, QuotaStanding};
 use crate::store::registrar::{Slack, Works, WorksState};
 
 /// The works of one process.
@@ -92,19 +92,34 @@ impl Works for GatewayWorks {
         self.standing(plan, key).map(|standing| standing.extra)
     }
 
-    fn extend(&self, plan: &str, key: &str, remaining: u64) -> Option<Extension> {
+    fn extend(
+        &self,
+        plan: &str,
+        key: &str,
+        remaining: u64,
+    ) -> Result<Option<Extension>, LedgerError> {
         let now = self.clock.now();
         let plans = self.plans.load();
-        let extended = plans.with(plan, |plan| {
-            self.limits.extend(plan?, key, remaining, now).ok()
-        })?;
-        Some(Extension {
-            plan: plan.to_owned(),
-            key: key.to_owned(),
-            period: extended.period,
-            number: extended.number,
-            extra: extended.extra,
-        })
+        let extended = plans.with(plan, |plan| match plan {
+            None => Err(ExtendError::NoQuota),
+            Some(plan) => self.limits.extend(plan, key, remaining, now),
+        });
+        let failed = |cause: String| LedgerError::Unreachable {
+            name: "the store of counters".to_owned(),
+            cause,
+        };
+        match extended {
+            Ok(extended) => Ok(Some(Extension {
+                plan: plan.to_owned(),
+                key: key.to_owned(),
+                period: extended.period,
+                number: extended.number,
+                extra: extended.extra,
+            })),
+            Err(ExtendError::NoQuota) => Ok(None),
+            Err(error @ ExtendError::NoRoom) => Err(failed(error.to_string())),
+            Err(ExtendError::Unreachable(cause)) => Err(failed(cause)),
+        }
     }
 
     fn bound(&self, plan: &str) -> Option<Slack> {

@@ -87,7 +87,15 @@ pub trait Works: Send + Sync {
 
     /// From now on so much remains for the key in the period that runs. None where the plan is
     /// not known here, or has no quota.
-    fn extend(&self, plan: &str, key: &str, remaining: u64) -> Option<Extension>;
+    ///
+    /// # Errors
+    /// The counters cannot be reached, or have no room.
+    fn extend(
+        &self,
+        plan: &str,
+        key: &str,
+        remaining: u64,
+    ) -> Result<Option<Extension>, LedgerError>;
 
     /// By how much several gateways together may admit more than the plan says; None for a
     /// gateway that counts alone, and is exact.

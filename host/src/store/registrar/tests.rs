@@ -55,14 +55,19 @@ impl Works for Noted {
     fn extra(&self, _: &str, _: &str) -> Option<i64> {
         *self.extra.lock()
     }
-    fn extend(&self, plan: &str, key: &str, remaining: u64) -> Option<Extension> {
-        Some(Extension {
+    fn extend(
+        &self,
+        plan: &str,
+        key: &str,
+        remaining: u64,
+    ) -> Result<Option<Extension>, LedgerError> {
+        Ok(Some(Extension {
             plan: plan.to_owned(),
             key: key.to_owned(),
             period: Period::Day,
             number: Period::Day.number(NOW),
             extra: i64::try_from(remaining).unwrap(),
-        })
+        }))
     }
     fn bound(&self, _: &str) -> Option<Slack> {
         None

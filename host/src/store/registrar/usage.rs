@@ -175,7 +175,7 @@ impl Registrar {
                 plan: plan.to_owned(),
             });
         }
-        let extension = self.works.extend(plan, key, remaining);
+        let extension = self.works.extend(plan, key, remaining)?;
         let extension = extension.ok_or_else(|| RegistrarError::NoQuota(plan.to_owned()))?;
         self.ledger.extend(&extension)?;
         Ok(Extended {
