@@ -139,7 +139,9 @@ impl Server {
         &self,
         mut ask: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<Answer<T>, LedgerError> {
-        if let Some(line) = self.idle.lock().pop() {
+        // The lock is not to be held while it is asked.
+        let line = self.idle.lock().pop();
+        if let Some(line) = line {
             match self.run(line, &mut ask) {
                 Err(error) if is_dead(&error) => {}
                 outcome => return outcome.map_err(|error| self.fault(&error)),
@@ -164,13 +166,15 @@ impl Server {
         mut ask: impl FnMut(&mut Connection, &str) -> RedisResult<T>,
     ) -> Result<T, LedgerError> {
         let line = self.idle.lock().pop();
-        let alive = line.and_then(|mut line| {
+        let alive = line.map(|mut line| {
             let answer = cmd("PING").query::<String>(&mut line.connection);
-            answer.is_ok().then_some(line)
+            answer.map(|_| line)
         });
         let line = match alive {
-            Some(line) => Ok(line),
-            None => self.fresh(),
+            Some(Ok(line)) => Ok(line),
+            // One that stands still does so for everybody: it was waited for long enough.
+            Some(Err(error)) if error.is_timeout() => Err(error),
+            Some(Err(_)) | None => self.fresh(),
         };
         line.and_then(|line| {
             let process = line.process.clone().unwrap_or_default();
