@@ -108,7 +108,7 @@ fn a_redis_restarted_under_load_gives_no_quota_twice() {
         let admitted = report.status(200) as u64;
         assert_eq!(admitted, upstream.count() as u64);
         let most = LIMIT + 3 * LEASE;
-        // What was granted in an answer that got lost stays out of the budget.
+        // What went back just before the end of the first is not known to the second.
         let least = LIMIT - 3 * LEASE;
         assert!((least..=most).contains(&admitted), "{admitted}");
     }

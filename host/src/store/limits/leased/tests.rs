@@ -227,7 +227,7 @@ fn restart_under_load(mut server: RedisServer) {
         wait_for_the_end(admitted);
     });
     let most = 100_000 + bound.gateways * bound.quota;
-    // What was granted in an answer that got lost stays out of the budget.
+    // What went back just before the end of the first is not known to the second.
     let least = 100_000 - bound.gateways * bound.quota;
     assert!((least..=most).contains(&admitted), "{admitted}");
 }
