@@ -50,6 +50,7 @@ include-name = "POST /v1/keys/import"
 checks.positive_data_acceptance.enabled = false
 
 [checks]
+ignored_auth.enabled = false
 positive_data_acceptance.expected-statuses = ["2xx", "404", "409", "412", "422"]
 negative_data_rejection.expected-statuses = ["400", "401", "403", "404", "405", "408", "409", "412", "413", "415", "422"]
 """
@@ -117,10 +118,6 @@ def main():
                 base + "/v1/openapi.json",
                 "--header",
                 f"Authorization: Bearer {token}",
-                "--checks",
-                "all",
-                "--exclude-checks",
-                "ignored_auth",
                 "--phases",
                 "examples,coverage,fuzzing,stateful",
                 "--max-time",

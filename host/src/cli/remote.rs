@@ -51,10 +51,10 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
 /// Which gateway, and as whom.
 #[derive(Debug, clap::Args)]
 pub struct Where {
-    /// The gateway's admin listener.
+    /// The gateway's admin listener; else WINDLASS_ADMIN_URL, else `http://127.0.0.1:9080`.
     #[arg(long, global = true, value_name = "URL", help_heading = "Gateway")]
     url: Option<String>,
-    /// A file with the bearer token; else it is taken from the variable `WINDLASS_ADMIN_TOKEN`.
+    /// A file with the bearer token; else WINDLASS_ADMIN_TOKEN.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Gateway")]
     token_file: Option<PathBuf>,
     /// A PEM file with the certificates to trust; else those of the system.

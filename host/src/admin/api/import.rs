@@ -54,7 +54,8 @@ pub async fn import(
         let made = registrar.import(&file, all_or_nothing, now_ms(), progress);
         drop(room);
         let report = made.map_err(Problem::from)?;
-        audit(&caller, "import", "keys", &report.ids.len().to_string());
+        let count = format!("{} keys", report.ids.len());
+        audit(&caller, "import", "keys", &count);
         Ok(Imported::from(report))
     };
     if !streams {
