@@ -43,14 +43,7 @@ impl RedisServer {
     /// When it does not start: `apt-get install redis-server` installs it.
     #[must_use]
     pub fn durable() -> Self {
-        Self::start(&[
-            "--appendonly",
-            "yes",
-            "--appendfsync",
-            "no",
-            "--save",
-            "",
-        ])
+        Self::start(&["--appendonly", "yes", "--appendfsync", "no", "--save", ""])
     }
 
     /// One with these settings.
