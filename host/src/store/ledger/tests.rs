@@ -1,4 +1,4 @@
-//! What every ledger promises, proved on each: SQLite's always, Redis' where there is a
+//! What every ledger promises, proved on each: the file's always, Redis' where there is a
 //! redis-server.
 
 #[path = "../../../../tests/src/redis.rs"]

@@ -25,8 +25,8 @@
 //! and what it lets through is settled when Redis is there again. A Redis that comes back with less
 //! than it had (killed, restored, failed over) gives no quota twice: another process of it makes
 //! every gateway say the highest total that it saw, and grants nothing of quotas for the second
-//! that this takes. Buckets start full then: one burst more. A call whose answer is lost may have
-//! been carried out: then its grant stays out of the budget until the period ends.
+//! that this takes. Buckets start full then: one burst more. A call whose answer was lost comes
+//! again with its number, and is carried out once.
 //!
 //! Each gateway's own, not shared: the rates of routes and of the gateway, filters' own buckets,
 //! and the plan's bounds once more in full, so that no gateway alone can pass them, whatever Redis
@@ -58,6 +58,7 @@ use super::{Bound, Decision, ExtendError, Extended, LimitStore, QuotaStanding, T
 use crate::store::ledger::redis::{RedisSettings, Server};
 use crate::store::ledger::{LedgerError, QuotaRow, UsageDelta};
 use entry::{Entry, Short, Terms};
+use refill::Speaker;
 use table::{Leases, Owner};
 
 /// What is answered when Redis is out of reach and no lease is left.
@@ -142,11 +143,12 @@ impl LeasedLimits {
             queue: Mutex::default(),
             wake: Condvar::new(),
         });
-        refill::round(&shared, Vec::new(), &mut None, false)?;
+        let mut speaker = Speaker::default();
+        speaker.round(&shared, Vec::new(), false)?;
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("leases".to_owned())
-            .spawn(move || refill::run(&of_thread))
+            .spawn(move || refill::run(&of_thread, speaker))
             .map_err(|error| LedgerError::Failed {
                 name: shared.server.name().to_owned(),
                 cause: format!("no thread for it can be started: {error}"),

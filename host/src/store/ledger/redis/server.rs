@@ -229,7 +229,11 @@ impl Server {
     /// What went wrong, for people.
     pub(in crate::store) fn fault(&self, error: &RedisError) -> LedgerError {
         let name = self.name.clone();
-        let cause = error.to_string();
+        let cause = if error.is_timeout() {
+            format!("no answer within {:?}", self.timeout)
+        } else {
+            error.to_string()
+        };
         match error.kind() {
             ErrorKind::Io
             | ErrorKind::Server(

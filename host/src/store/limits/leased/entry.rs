@@ -284,7 +284,7 @@ impl Entry {
         }
     }
 
-    /// What is to be told of it, and asked for. [`Entry::settle`] or [`Entry::fail`] must follow.
+    /// What is to be told of it, and asked for. [`Entry::settle`] must follow.
     pub(super) fn orders(&mut self, now: Timestamp, ending: bool) -> Orders {
         self.queued = false;
         Orders {
@@ -304,21 +304,6 @@ impl Entry {
                     (rate.method.clone(), rate.rate, order)
                 })
                 .collect(),
-        }
-    }
-
-    /// The orders were not carried out.
-    pub(super) fn fail(&mut self, orders: &Orders) {
-        if let (Some(quota), Some((told, order))) = (&mut self.quota, &orders.quota)
-            && (quota.period, quota.number) == (told.period, told.number)
-        {
-            quota.lease.fail(*order);
-        }
-        for (method, _, order) in &orders.rates {
-            let number = method.as_ref().map(|method| method.number);
-            if let Some(rate) = self.lease_of(number) {
-                rate.lease.fail(*order);
-            }
         }
     }
 

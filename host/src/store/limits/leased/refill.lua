@@ -1,6 +1,6 @@
 -- Settles what one gateway used, and grants what it asks for.
--- ARGV: the gateway's id, the server's process, the process that the gateway knew before (or
--- nothing), then each bound:
+-- ARGV: the gateway's id, the number of its call, the server's process, the process that the gateway
+-- knew before (or nothing), then each bound:
 --   Q name spent back want limit floor ends_ms
 --   R name spent back want burst per_second
 -- `floor` is the highest total that the gateway saw, where it must be told; else nothing.
@@ -9,7 +9,7 @@
 local base = string.sub(KEYS[1], 1, -5)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
-local gateway, process, before = ARGV[1], ARGV[2], ARGV[3]
+local gateway, number, process, before = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 redis.call('ZADD', base .. 'gateways', now, gateway)
 redis.call('ZREMRANGEBYSCORE', base .. 'gateways', '-inf', now - 3000)
@@ -23,6 +23,14 @@ if before ~= '' and before ~= process and redis.call('HGET', settling, 'process'
 end
 local until_ms = tonumber(redis.call('HGET', settling, 'until') or 0)
 local is_settled = until_ms <= now or redis.call('HGET', settling, 'process') ~= process
+
+-- A call whose answer was lost comes again with its number: it is answered again, and not carried out
+-- again.
+local answered = base .. 'answer:' .. gateway
+local kept = redis.call('HMGET', answered, 'number', 'answers')
+if kept[1] == number then
+    return { gateways, cmsgpack.unpack(kept[2]) }
+end
 
 local function share(want, left)
     if want <= 0 or left < 1 then
@@ -68,7 +76,7 @@ local function rate(name, spent, back, want, burst, per_second)
 end
 
 local answers = {}
-local at = 4
+local at = 5
 while at <= #ARGV do
     local name = ARGV[at + 1]
     local spent, back, want = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4])
@@ -80,5 +88,9 @@ while at <= #ARGV do
         answers[#answers + 1] = rate(name, spent, back, want, most, tonumber(ARGV[at + 6]))
         at = at + 7
     end
+end
+if #answers > 0 then
+    redis.call('HSET', answered, 'number', number, 'answers', cmsgpack.pack(answers))
+    redis.call('PEXPIRE', answered, 3600000)
 end
 return { gateways, answers }

@@ -8,7 +8,7 @@ use ::redis::Connection;
 use super::super::LimitStore;
 use super::super::time::Timestamp;
 use super::Shared;
-use super::entry::{Answer, Orders, quota_name, rate_name};
+use super::entry::{Answer, Entry, Orders, quota_name, rate_name};
 use super::lease::{Grant, Order};
 use super::table::Owner;
 use crate::store::ledger::redis::Script;
@@ -30,15 +30,26 @@ const SWEEPS: usize = 8;
 /// What the script answers for one bound.
 type Row = (u64, u64, u64, u64, i64);
 
+/// What the thread knows of its calls.
+#[derive(Debug, Default)]
+pub(super) struct Speaker {
+    /// The server's process that answered last.
+    process: Option<Arc<str>>,
+    /// Counts calls, so that the store knows one that comes again.
+    number: u64,
+    /// What was told in a call that was not answered: it may have been carried out, and comes again
+    /// before anything else.
+    doubtful: Vec<Orders>,
+}
+
 /// Work until told to stop; then give back what is held.
-pub(super) fn run(shared: &Shared) {
+pub(super) fn run(shared: &Shared, mut speaker: Speaker) {
     let mut next_shard = 0;
     let mut silent = 0;
-    let mut process: Option<Arc<str>> = None;
     while let Some(mut owners) = shared.wait(ROUND) {
         let now = shared.clock.now();
         for _ in 0..shared.leases.shards().div_ceil(SWEEPS) {
-            let choose = |entry: &super::entry::Entry| entry.is_unsettled(now);
+            let choose = |entry: &Entry| entry.is_unsettled(now);
             shared.leases.sweep(next_shard, now, choose, &mut owners);
             next_shard = (next_shard + 1) % shared.leases.shards();
         }
@@ -47,70 +58,127 @@ pub(super) fn run(shared: &Shared) {
             continue;
         }
         silent = 0;
-        if round(shared, owners, &mut process, false).is_err() {
+        if speaker.round(shared, owners, false).is_err() {
             shared.pause(PAUSE);
         }
     }
-    let mut owners = Vec::new();
-    for shard in 0..shared.leases.shards() {
-        let all = |_: &super::entry::Entry| true;
-        shared
-            .leases
-            .sweep(shard, shared.clock.now(), all, &mut owners);
-    }
+    let owners = choose_all(shared, |_| true);
     // What is not given back is lost to the others until the period ends: nothing waits for that.
-    let _ = round(shared, owners, &mut process, true);
+    let _ = speaker.round(shared, owners, true);
 }
 
-/// Tell of these, in pieces, and one call at the least.
-pub(super) fn round(
-    shared: &Shared,
-    mut owners: Vec<Owner>,
-    process: &mut Option<Arc<str>>,
-    ending: bool,
-) -> Result<(), LedgerError> {
-    loop {
-        let rest = owners.split_off(owners.len().min(BATCH));
-        let orders: Vec<Orders> = owners
-            .iter()
-            .filter_map(|owner| {
+/// The owners of all entries that `choose` says yes to.
+fn choose_all(shared: &Shared, choose: impl Fn(&Entry) -> bool) -> Vec<Owner> {
+    let mut owners = Vec::new();
+    for shard in 0..shared.leases.shards() {
+        let now = shared.clock.now();
+        shared.leases.sweep(shard, now, &choose, &mut owners);
+    }
+    owners
+}
+
+impl Speaker {
+    /// Tell of these, in pieces, and one call at the least.
+    pub(super) fn round(
+        &mut self,
+        shared: &Shared,
+        mut owners: Vec<Owner>,
+        ending: bool,
+    ) -> Result<(), LedgerError> {
+        let doubtful = std::mem::take(&mut self.doubtful);
+        if !doubtful.is_empty()
+            && let Err(error) = self.tell(shared, doubtful, ending)
+        {
+            shared.queue_all(owners.into_iter());
+            return Err(error);
+        }
+        loop {
+            let rest = owners.split_off(owners.len().min(BATCH));
+            let orders = owners.iter().filter_map(|owner| {
                 let mut held = shared.leases.hold(owner.hash)?;
                 let entry = held.find(owner.space, owner.hash, &owner.key)?;
                 Some(entry.orders(shared.clock.now(), ending))
-            })
-            .collect();
-        let before = process.clone();
-        match call(shared, &orders, process) {
-            Ok(answers) => {
-                shared.note_contact();
-                let now = shared.clock.now();
-                for (orders, answer) in orders.iter().zip(&answers) {
-                    settle(shared, orders, answer, now);
-                }
-            }
-            Err(error) => {
-                shared.note_failure(&error);
-                for orders in &orders {
-                    fail(shared, orders);
-                }
-                shared.queue_all(owners.into_iter().chain(rest));
+            });
+            let orders = orders.collect();
+            self.number += 1;
+            if let Err(error) = self.tell(shared, orders, ending) {
+                shared.queue_all(rest.into_iter());
                 return Err(error);
             }
-        }
-        if before.is_some() && before != *process && !ending {
-            // Another process may have forgotten: all say what they know.
-            let mut all = Vec::new();
-            for shard in 0..shared.leases.shards() {
-                let now = shared.clock.now();
-                let choose = |entry: &super::entry::Entry| entry.quota.is_some();
-                shared.leases.sweep(shard, now, choose, &mut all);
+            if rest.is_empty() {
+                return Ok(());
             }
+            owners = rest;
+        }
+    }
+
+    /// Make the call with the last number, and settle what it answers.
+    fn tell(
+        &mut self,
+        shared: &Shared,
+        orders: Vec<Orders>,
+        ending: bool,
+    ) -> Result<(), LedgerError> {
+        let before = self.process.clone();
+        let answers = match self.call(shared, &orders) {
+            Ok(answers) => answers,
+            Err(error) => {
+                shared.note_failure(&error);
+                self.doubtful = orders;
+                return Err(error);
+            }
+        };
+        shared.note_contact();
+        let now = shared.clock.now();
+        for (orders, answer) in orders.iter().zip(&answers) {
+            settle(shared, orders, answer, now);
+        }
+        if before.is_some() && before != self.process && !ending {
+            // Another process may have forgotten: all say what they know.
+            let all = choose_all(shared, |entry| entry.quota.is_some());
             shared.queue_all(all.into_iter());
         }
-        if rest.is_empty() {
-            return Ok(());
-        }
-        owners = rest;
+        Ok(())
+    }
+
+    fn call(&mut self, shared: &Shared, orders: &[Orders]) -> Result<Vec<Answer>, LedgerError> {
+        let meta = shared.server.key("meta");
+        let before = self.process.as_deref().unwrap_or_default();
+        let ask = |connection: &mut Connection, process: &str| {
+            let mut call = REFILL.call();
+            call.key(&meta).arg(&shared.id).arg(self.number);
+            call.arg(process).arg(before);
+            for orders in orders {
+                add(&mut call, orders, process);
+            }
+            let answer = call.invoke::<(u64, Vec<Row>)>(connection)?;
+            Ok((answer, Arc::<str>::from(process)))
+        };
+        let ((gateways, rows), process) = shared.server.write_to(ask)?;
+        shared.note_gateways(gateways);
+        self.process = Some(Arc::clone(&process));
+        let mut rows = rows.into_iter();
+        let answers = orders.iter().map(|orders| {
+            let mut next = || rows.next().unwrap_or_default();
+            Answer {
+                gateways,
+                process: Arc::clone(&process),
+                quota: orders.quota.as_ref().map(|_| {
+                    let row = next();
+                    (grant(row), row.3, row.4)
+                }),
+                rates: orders.rates.iter().map(|_| grant(next())).collect(),
+            }
+        });
+        Ok(answers.collect())
+    }
+}
+
+fn grant((granted, left, wait_ms, ..): Row) -> Grant {
+    Grant {
+        granted,
+        left,
+        wait_ms,
     }
 }
 
@@ -136,58 +204,6 @@ fn settle(shared: &Shared, orders: &Orders, answer: &Answer, now: Timestamp) {
             extra,
         });
     }
-}
-
-fn fail(shared: &Shared, orders: &Orders) {
-    if let Some(mut held) = shared.leases.hold(orders.hash)
-        && let Some(entry) = held.find(orders.space, orders.hash, &orders.key)
-    {
-        entry.fail(orders);
-        entry.queued = true;
-    }
-}
-
-/// One call of the script.
-fn call(
-    shared: &Shared,
-    orders: &[Orders],
-    known: &mut Option<Arc<str>>,
-) -> Result<Vec<Answer>, LedgerError> {
-    let meta = shared.server.key("meta");
-    let before = known.as_deref().unwrap_or_default();
-    let ask = |connection: &mut Connection, process: &str| {
-        let mut call = REFILL.call();
-        call.key(&meta).arg(&shared.id).arg(process).arg(before);
-        for orders in orders {
-            add(&mut call, orders, process);
-        }
-        let answer = call.invoke::<(u64, Vec<Row>)>(connection)?;
-        Ok((answer, Arc::<str>::from(process)))
-    };
-    let ((gateways, rows), process) = shared.server.write_to(ask)?;
-    shared.note_gateways(gateways);
-    *known = Some(Arc::clone(&process));
-    let mut rows = rows.into_iter();
-    Ok(orders
-        .iter()
-        .map(|orders| {
-            let mut next = || rows.next().unwrap_or_default();
-            let grant = |(granted, left, wait_ms, ..): Row| Grant {
-                granted,
-                left,
-                wait_ms,
-            };
-            Answer {
-                gateways,
-                process: Arc::clone(&process),
-                quota: orders.quota.as_ref().map(|_| {
-                    let row = next();
-                    (grant(row), row.3, row.4)
-                }),
-                rates: orders.rates.iter().map(|_| grant(next())).collect(),
-            }
-        })
-        .collect())
 }
 
 /// The arguments of one entry.
