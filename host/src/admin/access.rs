@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 
 use super::problem::Problem;
 use crate::store::keys::KeyDigest;
-use crate::store::secrets::Secrets;
+use crate::store::secrets::{Secret, Secrets};
 
 /// Wrong tokens from one address before it is not listened to for a while.
 pub const MOST_FAILURES: u32 = 10;
@@ -135,9 +135,7 @@ impl Access {
         let digest = KeyDigest::of(presented);
         let mut found = None;
         for token in &self.tokens {
-            let own = secrets
-                .find(&token.secret)
-                .map(|secret| secret.key_digest());
+            let own = secrets.find(&token.secret).map(Secret::key_digest);
             // Equal in constant time.
             if own == Some(digest) {
                 found = Some(Actor {
@@ -223,7 +221,6 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
-    use crate::store::secrets::Secret;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 

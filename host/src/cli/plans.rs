@@ -77,6 +77,10 @@ struct Define {
 }
 
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 struct Update {
     #[command(flatten)]
     define: Define,

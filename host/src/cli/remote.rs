@@ -51,10 +51,10 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
 /// Which gateway, and as whom.
 #[derive(Debug, clap::Args)]
 pub struct Where {
-    /// The gateway's admin listener; else WINDLASS_ADMIN_URL, else `http://127.0.0.1:9080`.
+    /// The gateway's admin listener; else `WINDLASS_ADMIN_URL`, else `http://127.0.0.1:9080`.
     #[arg(long, global = true, value_name = "URL", help_heading = "Gateway")]
     url: Option<String>,
-    /// A file with the bearer token; else WINDLASS_ADMIN_TOKEN.
+    /// A file with the bearer token; else `WINDLASS_ADMIN_TOKEN`.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Gateway")]
     token_file: Option<PathBuf>,
     /// A PEM file with the certificates to trust; else those of the system.
@@ -98,11 +98,13 @@ impl Failure {
 
 /// The exit code for a status.
 fn code(status: u16) -> u8 {
+    // Time-outs and throttles pass: another try may do.
+    if matches!(status, 408 | 429) {
+        return 1;
+    }
     match status {
         401 | 403 => 4,
         404 => 3,
-        // Time-outs and throttles pass: another try may do.
-        408 | 429 => 1,
         400..=499 => 2,
         _ => 1,
     }

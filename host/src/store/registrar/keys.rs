@@ -62,6 +62,10 @@ pub struct Rotated {
 }
 
 /// What is to be changed of a key. None: it stays.
+#[expect(
+    clippy::option_option,
+    reason = "left out, null, and a value are three things"
+)]
 #[derive(Debug, Clone, Default)]
 pub struct KeyChange {
     /// What people call it.

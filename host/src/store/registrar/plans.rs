@@ -25,6 +25,10 @@ pub struct NewPlan {
 }
 
 /// What is to be changed of a plan. None: it stays.
+#[expect(
+    clippy::option_option,
+    reason = "left out, null, and a value are three things"
+)]
 #[derive(Debug, Clone, Default)]
 pub struct PlanChange {
     /// For people.

@@ -287,7 +287,10 @@ fn without_its_store_the_policy_answers() {
             assert_eq!(delta.quota, None);
             reported += delta.used;
         });
-        assert!(reported >= 3 + i64::try_from(allowed).unwrap(), "{reported}");
+        assert!(
+            reported >= 3 + i64::try_from(allowed).unwrap(),
+            "{reported}"
+        );
     }
 }
 

@@ -1,5 +1,7 @@
 //! Plans, files of keys, usage.
 
+use std::fmt::Write as _;
+
 use super::*;
 
 #[test]
@@ -160,7 +162,7 @@ fn a_large_import_is_made_in_pieces_and_exported_whole() {
     let shop = shop();
     let mut file = "name,key\n".to_owned();
     for number in 0..2500 {
-        file += &format!("n{number},key-{number:020}\n");
+        writeln!(file, "n{number},key-{number:020}").unwrap();
     }
     let mut told = Vec::new();
     let report = shop
