@@ -13,7 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use windlass::config::{
     AccessLog, BalancePolicy, CompileCache, Config, ErrorStyle, HostInterface, HostRule, Isolation,
-    LogLevel, OnError, Period, PluginSource, RouteEnd, SecretSource,
+    LogLevel, OnError, OnStale, OnUnavailable, Period, PluginSource, Rate, RedisPlace,
+    ResponsePart, Role, RouteEnd, SecretSource, Store, StorePlace,
 };
 
 const FULL: &str = include_str!("full.toml");
@@ -55,7 +56,6 @@ fn every_key_reaches_the_config() {
     assert_eq!(config.server.workers.map(std::num::NonZero::get), Some(2));
     assert_eq!(config.server.trusted_proxies[1].prefix, 128);
     assert_eq!(config.listeners[0].max_connections, 10_000);
-    assert_eq!(config.admin.unwrap().address.port(), 9080);
     assert_eq!(
         config.wasm.cache,
         CompileCache::Folder(PathBuf::from("/etc/windlass/cache"))
@@ -85,15 +85,152 @@ fn every_key_reaches_the_config() {
     assert_eq!(config.plans[0].rate.unwrap().burst, 10);
     let key = &config.keys[0];
     assert_eq!(
-        (&*key.id, &*key.consumer, key.plan, key.enabled),
-        ("acme-1", "acme", Some(0), false)
+        (&*key.id, &*key.consumer, &key.plans[..], key.enabled),
+        ("acme-1", "acme", &[0, 1][..], false)
     );
+    assert_eq!(config.keys[1].plans, [1]);
     assert_eq!(key.digest[..3], [0x00, 0x11, 0x22]);
     assert_eq!(
         key.expires,
         Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_798_761_600))
     );
     assert_eq!(key.attributes["tier"], "gold");
+}
+
+fn rate(per_second: f64, burst: u64) -> Rate {
+    Rate { per_second, burst }
+}
+
+#[test]
+fn the_admin_listener_and_the_store_are_read() {
+    let config = parse(FULL);
+    let admin = config.admin.as_ref().unwrap();
+    assert_eq!((admin.address.port(), admin.max_body), (9080, 128 << 20));
+    let tokens: Vec<_> = admin
+        .tokens
+        .iter()
+        .map(|token| {
+            (
+                &*token.name,
+                token.role,
+                &*config.secrets[token.secret].name,
+            )
+        })
+        .collect();
+    assert_eq!(
+        tokens,
+        [
+            ("ops", Role::Write, "ops"),
+            ("dashboard", Role::Read, "dashboard")
+        ]
+    );
+    let tls = admin.tls.as_ref().unwrap();
+    assert_eq!(tls.certificate, PathBuf::from("/etc/windlass/admin.pem"));
+    assert_eq!(tls.key, PathBuf::from("/etc/windlass/admin.key"));
+    let store = config.store.as_ref().unwrap();
+    assert_eq!(
+        *store,
+        Store {
+            place: StorePlace::Redis(RedisPlace {
+                url: "rediss://windlass@keys.internal:6379/2".to_owned(),
+                password: Some(2),
+                prefix: "shop".to_owned(),
+                timeout: Duration::from_millis(250),
+            }),
+            flush_interval: Duration::from_millis(100),
+            max_staleness: Duration::from_secs(30),
+            on_stale: OnStale::Allow,
+            on_unavailable: OnUnavailable::Local,
+            max_lease: 50,
+            max_counters: 10_000,
+            usage_days: 30,
+            span: store.span,
+        }
+    );
+}
+
+#[test]
+fn a_store_has_defaults() {
+    for (line, place) in [
+        (
+            "path = \"windlass.db\"",
+            StorePlace::Sqlite(PathBuf::from("/etc/windlass/windlass.db")),
+        ),
+        (
+            "url = \"redis://localhost\"",
+            StorePlace::Redis(RedisPlace {
+                url: "redis://localhost".to_owned(),
+                password: None,
+                prefix: "windlass".to_owned(),
+                timeout: Duration::from_secs(1),
+            }),
+        ),
+    ] {
+        let config = parse(&format!("{SMALL}[store]\n{line}\n"));
+        let store = config.store.unwrap();
+        assert_eq!(
+            store,
+            Store {
+                place,
+                flush_interval: Duration::from_millis(500),
+                max_staleness: Duration::from_secs(10),
+                on_stale: OnStale::Deny,
+                on_unavailable: OnUnavailable::Deny,
+                max_lease: 100,
+                max_counters: 1_000_000,
+                usage_days: 400,
+                span: store.span,
+            }
+        );
+    }
+}
+
+#[test]
+fn apis_and_plans_are_read() {
+    let config = parse(FULL);
+    let api = &config.apis[0];
+    assert_eq!(api.base_path.as_deref(), Some("/shop/v1"));
+    assert_eq!(api.variables["region"], "eu");
+    let [throttled, class] = &api.responses[..] else {
+        panic!("two responses")
+    };
+    assert_eq!(
+        (&*throttled.code, &*class.code),
+        ("throttled", "default_4xx")
+    );
+    assert_eq!(throttled.status.unwrap(), 503);
+    assert_eq!(throttled.headers["x-hint"], "later");
+    assert_eq!((throttled.is_json, class.is_json), (false, true));
+    let body = throttled.body.as_ref().unwrap();
+    assert_eq!(body[0], ResponsePart::Status);
+    assert_eq!(body[7], ResponsePart::Text(") ${x}".to_owned()));
+    let plan = &config.plans[0];
+    assert_eq!((&plan.apis[..], plan.rate), (&[0][..], Some(rate(5.5, 10))));
+    let methods: Vec<_> = plan
+        .methods
+        .iter()
+        .map(|method| (&*method.method, &*method.path, method.rate))
+        .collect();
+    assert_eq!(
+        methods,
+        [
+            ("GET", "/orders/{id}", rate(1.0, 3)),
+            ("ANY", "/orders/{id}", rate(0.5, 1))
+        ]
+    );
+    assert_eq!(config.server.rate, Some(rate(10_000.0, 20_000)));
+    assert_eq!(config.routes[0].rate, Some(rate(2.5, 100)));
+    assert_eq!(config.routes[1].rate, None);
+}
+
+#[test]
+fn routes_of_apis_with_other_base_paths_may_have_the_same_path() {
+    let route =
+        |api: &str| format!("[[route]]\napi = \"{api}\"\npath = \"/x\"\nupstream = \"u\"\n");
+    let apis = "[api.a]\nbase_path = \"/a\"\n[api.b]\nbase_path = \"/b\"\n";
+    let config = parse(&format!("{SMALL}{apis}{}{}", route("a"), route("b")));
+    let names: Vec<&str> = config.routes.iter().map(|route| &*route.name).collect();
+    assert_eq!(names, ["ANY /{rest+}", "ANY /a/x", "ANY /b/x"]);
 }
 
 #[test]
@@ -207,7 +344,7 @@ fn everything_else_has_a_default() {
         (32 << 10, 8 << 10, 100)
     );
     assert_eq!(listener.max_connections, 10_000);
-    assert!(config.admin.is_none());
+    assert!(config.admin.is_none() && config.store.is_none());
     assert_eq!(
         (
             config.wasm.max_instances.get(),

@@ -22,6 +22,7 @@ mod admin_auth;
 mod admin_keys;
 mod admin_plans;
 mod api_key;
+mod apis;
 mod balance;
 mod bodies;
 mod cli_keys;

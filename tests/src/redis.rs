@@ -166,7 +166,8 @@ fn answers(address: SocketAddr) -> bool {
         connection.write_all(b"PING\r\n")?;
         let mut answer = [0; 5];
         connection.read_exact(&mut answer)?;
-        Ok(&answer == b"+PONG")
+        // One that wants a password says so.
+        Ok(&answer == b"+PONG" || &answer == b"-NOAU")
     };
     ask().unwrap_or(false)
 }

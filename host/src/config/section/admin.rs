@@ -27,7 +27,7 @@ pub(super) static ADMIN: Section = Section {
         ),
     ],
     short: Some("address"),
-    private: false,
+    private: true,
 };
 
 static ADDRESS: Field<Parsed<SocketAddr>, Required> = Field::new(
@@ -91,19 +91,23 @@ pub(super) fn admin(table: &mut Table<'_>) -> Option<Admin> {
 
 /// Reports an address that others reach, without what keeps them out.
 fn check_reach(table: &mut Table<'_>, address: SocketAddr, is_open: bool) {
-    let lacks = match (table.has(TLS.key), is_open) {
+    const SOME_TLS: &str = "`tls = { certificate = \"admin.pem\", key = \"admin.key\" }`";
+    const SOME_TOKENS: &str =
+        "`tokens = [{ name = \"ops\", role = \"write\", secret = \"<name>\" }]`";
+    let (lacks, some) = match (table.has(TLS.key), is_open) {
         (true, false) => return,
-        (true, true) => "`tokens`",
-        (false, false) => "`tls`",
-        (false, true) => "`tls` and `tokens`",
+        (true, true) => ("`tokens`", SOME_TOKENS.to_owned()),
+        (false, false) => ("`tls`", SOME_TLS.to_owned()),
+        (false, true) => (
+            "`tls` and `tokens`",
+            format!("{SOME_TLS} and {SOME_TOKENS}"),
+        ),
     };
     let span = table.span_of(ADDRESS.key);
     let message =
         format!("`address` holds `{address}`, which is not a loopback address, without {lacks}");
-    table.error(span, &message).help(format!(
-        "write `\"127.0.0.1:{}\"`, or add {lacks}: `tls = {{ certificate = \"admin.pem\", key = \"admin.key\" }}`, `tokens = [{{ name = \"ops\", role = \"write\", secret = \"<name>\" }}]`",
-        address.port()
-    ));
+    let help = format!("write `\"127.0.0.1:{}\"`, or add {some}", address.port());
+    table.error(span, &message).help(help);
 }
 
 static TOKEN: Section = Section {

@@ -139,7 +139,9 @@ impl Server {
         &self,
         mut ask: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<Answer<T>, LedgerError> {
-        if let Some(line) = self.idle.lock().pop() {
+        // The lock is not to be held while it is asked.
+        let line = self.idle.lock().pop();
+        if let Some(line) = line {
             match self.run(line, &mut ask) {
                 Err(error) if is_dead(&error) => {}
                 outcome => return outcome.map_err(|error| self.fault(&error)),
