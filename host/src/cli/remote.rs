@@ -23,7 +23,7 @@ use ureq::Agent;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use zeroize::Zeroizing;
 
-pub use show::{cell, json, list, record, table, when};
+pub use show::{at, cell, json, list, record, table, when};
 
 /// From a call to the head of its answer: an import has its own pace after that.
 const ANSWER: Duration = Duration::from_secs(120);
@@ -123,10 +123,16 @@ fn tell_problem(status: u16, body: &Value) {
             .into_iter()
             .flatten()
     };
-    for part in
-        each("errors").filter(|_| body["errors"].as_array().is_some_and(|all| all.len() > 1))
-    {
-        eprintln!("  `{}` {}", cell(&part["field"]), cell(&part["message"]));
+    for part in each("errors").filter(|_| {
+        at(body, "errors")
+            .as_array()
+            .is_some_and(|all| all.len() > 1)
+    }) {
+        eprintln!(
+            "  `{}` {}",
+            cell(at(part, "field")),
+            cell(at(part, "message"))
+        );
     }
     tell_warnings(each("warnings"));
     let (word, id) = (text("code"), text("request-id"));
@@ -139,8 +145,11 @@ fn tell_problem(status: u16, body: &Value) {
 /// Rows of an import that were left out.
 pub fn tell_warnings<'a>(warnings: impl Iterator<Item = &'a Value>) {
     for row in warnings {
-        let (line, column) = (cell(&row["line"]), cell(&row["column"]));
-        eprintln!("  line {line}, column {column}: {}", cell(&row["message"]));
+        let (line, column) = (cell(at(row, "line")), cell(at(row, "column")));
+        eprintln!(
+            "  line {line}, column {column}: {}",
+            cell(at(row, "message"))
+        );
     }
 }
 

@@ -62,10 +62,6 @@ pub struct Rotated {
 }
 
 /// What is to be changed of a key. None: it stays.
-#[expect(
-    clippy::option_option,
-    reason = "left out, null, and a value are three things"
-)]
 #[derive(Debug, Clone, Default)]
 pub struct KeyChange {
     /// What people call it.
@@ -389,12 +385,7 @@ impl Registrar {
                 id: key.id.clone(),
                 name: String::new(),
                 consumer: key.consumer.clone(),
-                plans: key
-                    .profile
-                    .plans
-                    .iter()
-                    .map(|plan| plan.to_string())
-                    .collect(),
+                plans: key.profile.plans.iter().map(ToString::to_string).collect(),
                 metadata: attributes
                     .map(|(name, value)| (name.to_string(), value.to_string()))
                     .collect(),

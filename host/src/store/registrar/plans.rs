@@ -25,10 +25,6 @@ pub struct NewPlan {
 }
 
 /// What is to be changed of a plan. None: it stays.
-#[expect(
-    clippy::option_option,
-    reason = "left out, null, and a value are three things"
-)]
 #[derive(Debug, Clone, Default)]
 pub struct PlanChange {
     /// For people.
@@ -296,7 +292,7 @@ fn of_configuration(plan: &Plan) -> PlanRecord {
                 burst: method.rate.burst,
             })
             .collect(),
-        apis: plan.apis.iter().map(|api| api.to_string()).collect(),
+        apis: plan.apis.iter().map(ToString::to_string).collect(),
         created_ms: 0,
         updated_ms: 0,
         revision: 0,
