@@ -69,3 +69,58 @@ impl Outbox {
             .map(|((space, key, _), what)| Delta { space, key, what })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Period;
+    use super::*;
+    use crate::store::ledger::QuotaUse;
+
+    fn delta(day: u32, used: i64, quota: Option<u64>) -> Delta {
+        let quota = quota.map(|used| QuotaUse {
+            period: Period::Day,
+            number: day,
+            used,
+        });
+        Delta {
+            space: 0,
+            key: "acme".into(),
+            what: Unsaved { day, used, quota },
+        }
+    }
+
+    fn all(outbox: &mut Outbox) -> Vec<(u32, i64, Option<u64>)> {
+        let told = outbox.take().map(|delta| delta.what);
+        told.map(|what| (what.day, what.used, what.quota.map(|quota| quota.used)))
+            .collect()
+    }
+
+    #[test]
+    fn days_are_told_in_order_and_a_quota_by_its_last_state() {
+        let mut outbox = Outbox::default();
+        for delta in [
+            delta(8, 1, Some(11)),
+            delta(7, 4, Some(4)),
+            delta(7, -1, None),
+            delta(7, 2, Some(5)),
+        ] {
+            assert!(outbox.put(delta, 9).is_ok());
+        }
+        // What could not be saved is older than that.
+        assert!(outbox.put_back(delta(7, 3, Some(3)), 9).is_ok());
+        assert!(outbox.put_back(delta(6, 2, Some(2)), 9).is_ok());
+        let told = [(6, 2, Some(2)), (7, 8, Some(5)), (8, 1, Some(11))];
+        assert_eq!(all(&mut outbox), told);
+        assert_eq!(all(&mut outbox), []);
+    }
+
+    #[test]
+    fn what_has_no_room_is_given_back() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.put(delta(7, 1, None), 1).is_ok());
+        let lost = outbox.put(delta(8, 2, None), 1).unwrap_err();
+        assert_eq!((lost.what.day, lost.what.used), (8, 2));
+        assert!(outbox.put(delta(7, 1, None), 1).is_ok());
+        assert_eq!(all(&mut outbox), [(7, 2, None)]);
+    }
+}
