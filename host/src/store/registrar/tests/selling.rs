@@ -168,7 +168,7 @@ fn a_large_import_is_made_in_pieces_and_exported_whole() {
     let report = shop
         .registrar
         .import(file.as_bytes(), false, NOW, &mut |done, of| {
-            told.push((done, of))
+            told.push((done, of));
         });
     assert_eq!(report.unwrap().ids.len(), 2500);
     assert_eq!(told, [(0, 2500), (1000, 2500), (2000, 2500), (2500, 2500)]);
