@@ -34,9 +34,6 @@ const ASK: Duration = Duration::from_millis(250);
 const TOUCH: Duration = Duration::from_mins(1);
 /// Between two clearings of what is old.
 const FORGET: Duration = Duration::from_hours(1);
-/// Keys that are put into the index at once: each time some shards are copied, and these are in
-/// memory twice.
-const BATCH: usize = 1 << 16;
 /// Rows that are written in one transaction.
 const ROWS: usize = 4096;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -330,18 +327,13 @@ impl Shared {
 
     /// Everything, a piece at a time.
     fn load(&self) -> Result<Revision, LedgerError> {
-        let mut batch = Vec::new();
+        let mut loading = self.index.load();
         let mut plans = Vec::new();
         let revision = self.ledger.load(&mut |loaded| match loaded {
             Loaded::Plan(plan) => plans.push(plan),
-            Loaded::Key(key) => {
-                batch.push(entry(key));
-                if batch.len() == BATCH {
-                    self.index.put(batch.drain(..));
-                }
-            }
+            Loaded::Key(key) => loading.put(&entry(key)),
         })?;
-        self.index.put(batch);
+        drop(loading);
         let mut enrolled = Plans::default();
         for plan in plans {
             if let Some(plan) = self.enroll(&plan) {

@@ -21,7 +21,7 @@ mod listed;
 mod rejects;
 
 pub use digest::{DigestError, KeyDigest};
-pub use index::KeyIndex;
+pub use index::{KeyIndex, Loading};
 pub use issue::{ISSUED_LENGTH, PREFIX, RandomnessError, SecretKey, checksum_holds, generate};
 pub use listed::{DuplicateKey, ListedKey, listed};
 pub use rejects::Rejects;
@@ -32,23 +32,24 @@ pub const MAX_PRESENTED: usize = 512;
 /// The end of what never ends. Milliseconds since 1970.
 const NEVER: u64 = u64::MAX;
 
-/// What a verdict needs to know of a key. A million of these are to fit in memory, so it is
-/// small: one piece of memory for most keys, and what many keys have in common is kept once.
+/// What a verdict needs to know of a key that is presented as one of its secrets. A million of these
+/// are to fit in memory, and one is to be read in one go: two cache lines, and what many keys have in
+/// common is kept once.
+#[repr(align(64))]
 pub struct ApiKey {
-    /// The id, then the consumer.
-    text: SmallVec<[u8; 40]>,
-    /// Where the id ends.
-    id_length: u8,
-    enabled: bool,
-    secret: Secret,
-    /// During a rotation, the secrets before the newest.
-    older: Option<Box<[Secret]>>,
+    digest: KeyDigest,
+    /// The earlier of the key's end and the secret's.
     expires_ms: u64,
     profile: Arc<Profile>,
     /// Seconds since 1970; 0 where it never was.
     last_used: AtomicU32,
     /// What of it the ledger knows.
     last_told: AtomicU32,
+    /// The id, then the consumer.
+    text: SmallVec<[u8; 40]>,
+    /// Where the id ends.
+    id_length: u8,
+    enabled: bool,
 }
 
 /// One text that a key is presented as.
@@ -89,26 +90,27 @@ pub struct KeyEntry {
 }
 
 impl ApiKey {
-    /// None where the entry cannot be one: without a secret, or with an id that is too long.
-    fn new(entry: KeyEntry, profile: Arc<Profile>) -> Option<Self> {
-        let mut secrets = entry.secrets.into_iter();
-        let secret = secrets.next()?;
-        let older: Box<[Secret]> = secrets.collect();
-        let mut text = SmallVec::with_capacity(entry.id.len() + entry.consumer.len());
-        text.extend_from_slice(entry.id.as_bytes());
-        text.extend_from_slice(entry.consumer.as_bytes());
-        let last_used = entry.last_used_ms.unwrap_or(0) / 1000;
-        let last_used = u32::try_from(last_used).unwrap_or(u32::MAX);
-        Some(Self {
-            id_length: u8::try_from(entry.id.len()).ok()?,
-            text,
-            enabled: entry.enabled,
-            secret,
-            older: (!older.is_empty()).then_some(older),
-            expires_ms: entry.expires_ms.unwrap_or(NEVER),
-            profile,
-            last_used: AtomicU32::new(last_used),
-            last_told: AtomicU32::new(last_used),
+    /// One for each secret; none where the id is too long.
+    fn of<'a>(
+        entry: &'a KeyEntry,
+        profile: &'a Arc<Profile>,
+    ) -> impl Iterator<Item = Self> + use<'a> {
+        entry.secrets.iter().filter_map(|secret| {
+            let mut text = SmallVec::with_capacity(entry.id.len() + entry.consumer.len());
+            text.extend_from_slice(entry.id.as_bytes());
+            text.extend_from_slice(entry.consumer.as_bytes());
+            let last_used = entry.last_used_ms.unwrap_or(0) / 1000;
+            let last_used = u32::try_from(last_used).unwrap_or(u32::MAX);
+            Some(Self {
+                digest: secret.digest,
+                expires_ms: entry.expires_ms.unwrap_or(NEVER).min(secret.expires_ms),
+                profile: Arc::clone(profile),
+                last_used: AtomicU32::new(last_used),
+                last_told: AtomicU32::new(last_used),
+                text,
+                id_length: u8::try_from(entry.id.len()).ok()?,
+                enabled: entry.enabled,
+            })
         })
     }
 
@@ -119,7 +121,10 @@ impl ApiKey {
         KeyEntry {
             id: self.id().to_owned(),
             consumer: self.consumer().to_owned(),
-            secrets: self.secrets().cloned().collect(),
+            secrets: vec![Secret {
+                digest: self.digest,
+                expires_ms: NEVER,
+            }],
             profile: Profile::clone(&self.profile),
             enabled: self.enabled,
             expires_ms: ends,
@@ -160,21 +165,12 @@ impl ApiKey {
         &self.profile.attributes
     }
 
-    fn secrets(&self) -> impl Iterator<Item = &Secret> {
-        std::iter::once(&self.secret).chain(self.older.iter().flatten())
-    }
-
-    /// Its secret with this digest.
-    fn secret_of(&self, digest: &KeyDigest) -> Option<&Secret> {
-        self.secrets().find(|secret| secret.digest == *digest)
-    }
-
-    /// Whether it is accepted at this moment when presented as this secret. Disabled is told
-    /// before expired; the end of a rotation is an end like another.
-    fn admit(&self, secret: &Secret, now_ms: u64) -> Result<(), KeyReject> {
+    /// Whether it is accepted at this moment. Disabled is told before expired; the end of a rotation
+    /// is an end like another.
+    fn admit(&self, now_ms: u64) -> Result<(), KeyReject> {
         if !self.enabled {
             Err(KeyReject::Disabled)
-        } else if now_ms >= self.expires_ms || now_ms >= secret.expires_ms {
+        } else if now_ms >= self.expires_ms {
             Err(KeyReject::Expired)
         } else {
             Ok(())
@@ -186,6 +182,22 @@ impl ApiKey {
         let now = u32::try_from(now_ms / 1000).unwrap_or(u32::MAX);
         if self.last_used.load(Ordering::Relaxed) < now {
             self.last_used.store(now, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Clone for ApiKey {
+    fn clone(&self) -> Self {
+        let copy = |seconds: &AtomicU32| AtomicU32::new(seconds.load(Ordering::Relaxed));
+        Self {
+            digest: self.digest,
+            expires_ms: self.expires_ms,
+            profile: Arc::clone(&self.profile),
+            last_used: copy(&self.last_used),
+            last_told: copy(&self.last_told),
+            text: self.text.clone(),
+            id_length: self.id_length,
+            enabled: self.enabled,
         }
     }
 }
