@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 
 use super::problem::Problem;
 use crate::store::keys::KeyDigest;
-use crate::store::secrets::Secrets;
+use crate::store::secrets::{Secret, Secrets};
 
 /// Wrong tokens from one address before it is not listened to for a while.
 pub const MOST_FAILURES: u32 = 10;
@@ -114,15 +114,15 @@ impl Access {
                     .retry_after(seconds),
             );
         }
-        let Some(presented) = presented(headers) else {
-            let detail = "send `authorization: Bearer <token>`";
-            return Err(Problem::new(
-                StatusCode::UNAUTHORIZED,
-                "token_missing",
-                detail,
-            ));
+        let found = match presented(headers) {
+            Presented::Nothing => {
+                let status = StatusCode::UNAUTHORIZED;
+                let detail = "send `authorization: Bearer <token>`";
+                return Err(Problem::new(status, "token_missing", detail));
+            }
+            Presented::Nonsense => None,
+            Presented::Token(token) => self.find(token, secrets),
         };
-        let found = presented.and_then(|token| self.find(token, secrets));
         found.ok_or_else(|| {
             self.count(from, now);
             let detail = "this token is not one of `[admin] tokens`";
@@ -135,9 +135,7 @@ impl Access {
         let digest = KeyDigest::of(presented);
         let mut found = None;
         for token in &self.tokens {
-            let own = secrets
-                .find(&token.secret)
-                .map(|secret| secret.key_digest());
+            let own = secrets.find(&token.secret).map(Secret::key_digest);
             // Equal in constant time.
             if own == Some(digest) {
                 found = Some(Actor {
@@ -183,20 +181,33 @@ impl Access {
     }
 }
 
-/// The bearer token: None where there is no `Authorization`, `Some(None)` where it is no bearer
-/// token that anybody can have.
-fn presented(headers: &HeaderMap) -> Option<Option<&[u8]>> {
+/// What came in the place of a token.
+enum Presented<'a> {
+    /// Nothing: nobody guessed.
+    Nothing,
+    /// What nobody can have as a token.
+    Nonsense,
+    /// A token.
+    Token(&'a [u8]),
+}
+
+fn presented(headers: &HeaderMap) -> Presented<'_> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next()?.as_bytes();
-    if values.next().is_some() {
-        return Some(None);
-    }
-    let Some((scheme, token)) = value.split_at_checked(7) else {
-        return Some(None);
+    let Some(value) = values.next() else {
+        return Presented::Nothing;
     };
-    let token = token.trim_ascii();
-    let fits = scheme.eq_ignore_ascii_case(b"bearer ") && (1..=LONGEST).contains(&token.len());
-    Some(fits.then_some(token))
+    let parts = value.as_bytes().split_at_checked(7);
+    match parts {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => {
+            let token = token.trim_ascii();
+            if (1..=LONGEST).contains(&token.len()) && values.next().is_none() {
+                Presented::Token(token)
+            } else {
+                Presented::Nonsense
+            }
+        }
+        Some(_) | None => Presented::Nonsense,
+    }
 }
 
 /// Whether the role suffices for the method.
@@ -223,7 +234,6 @@ mod tests {
     use axum::http::HeaderValue;
 
     use super::*;
-    use crate::store::secrets::Secret;
 
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::remote::{self, Call, Failure, Remote, Where, cell, when};
+use super::remote::{self, Call, Failure, Remote, Where, at, cell, when};
 
 #[derive(Debug, clap::Args)]
 pub struct Keys {
@@ -218,17 +218,21 @@ fn made(answer: &Value, json: bool) -> Result<(), Failure> {
         remote::json(answer);
         return Ok(());
     }
-    let key = &answer["key"];
-    eprintln!("key `{}` of {}", cell(&key["id"]), cell(&key["consumer"]));
-    match answer["secret"].as_str() {
+    let key = at(answer, "key");
+    eprintln!(
+        "key `{}` of {}",
+        cell(at(key, "id")),
+        cell(at(key, "consumer"))
+    );
+    match at(answer, "secret").as_str() {
         Some(secret) => {
             eprintln!("its text, which is shown this once and kept nowhere:");
             println!("{secret}");
         }
         None => eprintln!("its text is not shown again"),
     }
-    for old in key["secrets"].as_array().into_iter().flatten().skip(1) {
-        let (prefix, end) = (cell(&old["prefix"]), when(&old["expires"]));
+    for old in at(key, "secrets").as_array().into_iter().flatten().skip(1) {
+        let (prefix, end) = (cell(at(old, "prefix")), when(at(old, "expires")));
         eprintln!("the old text ({prefix}..) is accepted until {end} UTC");
     }
     Ok(())
@@ -244,30 +248,30 @@ fn shown(key: &Value, json: bool) {
     if json {
         return remote::json(key);
     }
-    let secrets = key["secrets"].as_array().into_iter().flatten();
+    let secrets = at(key, "secrets").as_array().into_iter().flatten();
     let secrets: Vec<String> = secrets
-        .map(|secret| match secret["expires"].is_null() {
-            true => format!("{}..", cell(&secret["prefix"])),
+        .map(|secret| match at(secret, "expires").is_null() {
+            true => format!("{}..", cell(at(secret, "prefix"))),
             false => format!(
                 "{}.. until {}",
-                cell(&secret["prefix"]),
-                when(&secret["expires"])
+                cell(at(secret, "prefix")),
+                when(at(secret, "expires"))
             ),
         })
         .collect();
     remote::record(&[
-        ("id", cell(&key["id"])),
-        ("name", cell(&key["name"])),
-        ("consumer", cell(&key["consumer"])),
-        ("plans", cell(&key["plans"])),
-        ("metadata", cell(&key["metadata"])),
-        ("status", cell(&key["status"])),
-        ("expires", when(&key["expires"])),
-        ("created", when(&key["created"])),
-        ("updated", when(&key["updated"])),
-        ("last used", when(&key["last_used"])),
+        ("id", cell(at(key, "id"))),
+        ("name", cell(at(key, "name"))),
+        ("consumer", cell(at(key, "consumer"))),
+        ("plans", cell(at(key, "plans"))),
+        ("metadata", cell(at(key, "metadata"))),
+        ("status", cell(at(key, "status"))),
+        ("expires", when(at(key, "expires"))),
+        ("created", when(at(key, "created"))),
+        ("updated", when(at(key, "updated"))),
+        ("last used", when(at(key, "last_used"))),
         ("begins with", secrets.join(", ")),
-        ("defined in", cell(&key["source"])),
+        ("defined in", cell(at(key, "source"))),
     ]);
 }
 
@@ -282,7 +286,9 @@ impl Create {
             "expires": self.expires,
         });
         if self.value_stdin {
-            body["value"] = Value::from(standard_input()?.trim().to_owned());
+            let value = Value::from(standard_input()?.trim().to_owned());
+            body.as_object_mut()
+                .map(|members| members.insert("value".to_owned(), value));
         }
         let mut call = Call::json(&body);
         let token = self.idempotency_key.clone();
@@ -325,7 +331,7 @@ impl List {
             remote::json(&page);
             return Ok(());
         }
-        let items = page["items"].as_array().into_iter().flatten();
+        let items = at(&page, "items").as_array().into_iter().flatten();
         remote::table(
             &[
                 "ID",
@@ -338,17 +344,17 @@ impl List {
             ],
             items.map(|key| {
                 vec![
-                    cell(&key["id"]),
-                    cell(&key["name"]),
-                    cell(&key["consumer"]),
-                    cell(&key["plans"]),
-                    cell(&key["status"]),
-                    when(&key["expires"]),
-                    when(&key["last_used"]),
+                    cell(at(key, "id")),
+                    cell(at(key, "name")),
+                    cell(at(key, "consumer")),
+                    cell(at(key, "plans")),
+                    cell(at(key, "status")),
+                    when(at(key, "expires")),
+                    when(at(key, "last_used")),
                 ]
             }),
         );
-        if let Some(cursor) = page["next_cursor"].as_str() {
+        if let Some(cursor) = at(&page, "next_cursor").as_str() {
             eprintln!("there are more: --cursor {cursor}");
         }
         Ok(())
@@ -399,7 +405,7 @@ impl Import {
         let bar = bar();
         let mut last = Value::Null;
         let told = remote.lines("POST", "/v1/keys/import", call, &mut |line| {
-            match (line["done"].as_u64(), line["of"].as_u64()) {
+            match (at(&line, "done").as_u64(), at(&line, "of").as_u64()) {
                 (Some(done), Some(of)) => {
                     bar.set_length(of);
                     bar.set_position(done);
@@ -410,10 +416,10 @@ impl Import {
         });
         bar.finish_and_clear();
         told?;
-        if let Some(status) = last["status"].as_u64() {
+        if let Some(status) = at(&last, "status").as_u64() {
             return Err(Failure::Problem(u16::try_from(status).unwrap_or(500), last));
         }
-        let Some(ids) = last["ids"].as_array() else {
+        let Some(ids) = at(&last, "ids").as_array() else {
             return Err(Failure::Unreachable(
                 "the answer ended before its end; `windlass keys list` shows what was imported"
                     .to_owned(),
@@ -423,9 +429,9 @@ impl Import {
             remote::json(&last);
             return Ok(());
         }
-        let left_out = last["left_out"].as_u64().unwrap_or(0);
+        let left_out = at(&last, "left_out").as_u64().unwrap_or(0);
         eprintln!("imported {} keys; {left_out} rows were left out", ids.len());
-        let warnings = last["warnings"]
+        let warnings = at(&last, "warnings")
             .as_array()
             .map(Vec::as_slice)
             .unwrap_or_default();

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::keys::segment;
-use super::remote::{self, Call, Failure, Remote, Where, cell, when};
+use super::remote::{self, Call, Failure, Remote, Where, at, cell, when};
 
 #[derive(Debug, clap::Args)]
 pub struct Plans {
@@ -77,6 +77,10 @@ struct Define {
 }
 
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 struct Update {
     #[command(flatten)]
     define: Define,
@@ -195,30 +199,30 @@ impl Update {
 }
 
 fn rate(plan: &Value) -> String {
-    match &plan["rate"] {
+    match at(plan, "rate") {
         Value::Null => "-".to_owned(),
         rate => format!(
             "{}/s, burst {}",
-            cell(&rate["per_second"]),
-            cell(&rate["burst"])
+            cell(at(rate, "per_second")),
+            cell(at(rate, "burst"))
         ),
     }
 }
 
 fn quota(plan: &Value) -> String {
-    match &plan["quota"] {
+    match at(plan, "quota") {
         Value::Null => "-".to_owned(),
         quota => {
-            let offset = quota["offset"].as_u64().filter(|offset| *offset > 0);
+            let offset = at(quota, "offset").as_u64().filter(|offset| *offset > 0);
             let offset = offset.map(|offset| format!(", {offset} less in the first"));
-            let (limit, period) = (cell(&quota["limit"]), cell(&quota["period"]));
+            let (limit, period) = (cell(at(quota, "limit")), cell(at(quota, "period")));
             format!("{limit} a {period}{}", offset.unwrap_or_default())
         }
     }
 }
 
 fn apis(plan: &Value) -> String {
-    match plan["apis"].as_array() {
+    match at(plan, "apis").as_array() {
         Some(apis) if !apis.is_empty() => remote::list(apis),
         Some(_) | None => "all".to_owned(),
     }
@@ -229,18 +233,18 @@ fn shown(plan: &Value, json: bool) {
         return remote::json(plan);
     }
     let mut parts = vec![
-        ("name", cell(&plan["name"])),
-        ("description", cell(&plan["description"])),
+        ("name", cell(at(plan, "name"))),
+        ("description", cell(at(plan, "description"))),
         ("rate", rate(plan)),
         ("quota", quota(plan)),
         ("sold for", apis(plan)),
     ];
-    for method in plan["methods"].as_array().into_iter().flatten() {
-        let (name, path) = (cell(&method["method"]), cell(&method["path"]));
-        let (rate, burst) = (cell(&method["per_second"]), cell(&method["burst"]));
+    for method in at(plan, "methods").as_array().into_iter().flatten() {
+        let (name, path) = (cell(at(method, "method")), cell(at(method, "path")));
+        let (rate, burst) = (cell(at(method, "per_second")), cell(at(method, "burst")));
         parts.push(("method", format!("{name} {path}: {rate}/s, burst {burst}")));
     }
-    if let Some(slack) = plan["slack"].as_object() {
+    if let Some(slack) = at(plan, "slack").as_object() {
         let of = |name: &str| slack.get(name).map(cell).unwrap_or_default();
         let text = format!(
             "{} beyond the burst, {} beyond the quota, over {} gateways",
@@ -250,9 +254,9 @@ fn shown(plan: &Value, json: bool) {
         );
         parts.push(("at the most", text));
     }
-    parts.push(("created", when(&plan["created"])));
-    parts.push(("updated", when(&plan["updated"])));
-    parts.push(("defined in", cell(&plan["source"])));
+    parts.push(("created", when(at(plan, "created"))));
+    parts.push(("updated", when(at(plan, "updated"))));
+    parts.push(("defined in", cell(at(plan, "source"))));
     remote::record(&parts);
 }
 
@@ -267,22 +271,22 @@ impl List {
             remote::json(&page);
             return Ok(());
         }
-        let items = page["items"].as_array().into_iter().flatten();
+        let items = at(&page, "items").as_array().into_iter().flatten();
         remote::table(
             &["NAME", "RATE", "QUOTA", "METHODS", "SOLD FOR", "DEFINED IN"],
             items.map(|plan| {
-                let methods = plan["methods"].as_array().map_or(0, Vec::len);
+                let methods = at(plan, "methods").as_array().map_or(0, Vec::len);
                 vec![
-                    cell(&plan["name"]),
+                    cell(at(plan, "name")),
                     rate(plan),
                     quota(plan),
                     methods.to_string(),
                     apis(plan),
-                    cell(&plan["source"]),
+                    cell(at(plan, "source")),
                 ]
             }),
         );
-        if let Some(cursor) = page["next_cursor"].as_str() {
+        if let Some(cursor) = at(&page, "next_cursor").as_str() {
             eprintln!("there are more: --cursor {cursor}");
         }
         Ok(())

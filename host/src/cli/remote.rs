@@ -23,7 +23,7 @@ use ureq::Agent;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use zeroize::Zeroizing;
 
-pub use show::{cell, json, list, record, table, when};
+pub use show::{at, cell, json, list, record, table, when};
 
 /// From a call to the head of its answer: an import has its own pace after that.
 const ANSWER: Duration = Duration::from_secs(120);
@@ -51,10 +51,10 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
 /// Which gateway, and as whom.
 #[derive(Debug, clap::Args)]
 pub struct Where {
-    /// The gateway's admin listener; else WINDLASS_ADMIN_URL, else `http://127.0.0.1:9080`.
+    /// The gateway's admin listener; else `WINDLASS_ADMIN_URL`, else `http://127.0.0.1:9080`.
     #[arg(long, global = true, value_name = "URL", help_heading = "Gateway")]
     url: Option<String>,
-    /// A file with the bearer token; else WINDLASS_ADMIN_TOKEN.
+    /// A file with the bearer token; else `WINDLASS_ADMIN_TOKEN`.
     #[arg(long, global = true, value_name = "FILE", help_heading = "Gateway")]
     token_file: Option<PathBuf>,
     /// A PEM file with the certificates to trust; else those of the system.
@@ -98,11 +98,13 @@ impl Failure {
 
 /// The exit code for a status.
 fn code(status: u16) -> u8 {
+    // Time-outs and throttles pass: another try may do.
+    if matches!(status, 408 | 429) {
+        return 1;
+    }
     match status {
         401 | 403 => 4,
         404 => 3,
-        // Time-outs and throttles pass: another try may do.
-        408 | 429 => 1,
         400..=499 => 2,
         _ => 1,
     }
@@ -121,10 +123,16 @@ fn tell_problem(status: u16, body: &Value) {
             .into_iter()
             .flatten()
     };
-    for part in
-        each("errors").filter(|_| body["errors"].as_array().is_some_and(|all| all.len() > 1))
-    {
-        eprintln!("  `{}` {}", cell(&part["field"]), cell(&part["message"]));
+    for part in each("errors").filter(|_| {
+        at(body, "errors")
+            .as_array()
+            .is_some_and(|all| all.len() > 1)
+    }) {
+        eprintln!(
+            "  `{}` {}",
+            cell(at(part, "field")),
+            cell(at(part, "message"))
+        );
     }
     tell_warnings(each("warnings"));
     let (word, id) = (text("code"), text("request-id"));
@@ -137,8 +145,11 @@ fn tell_problem(status: u16, body: &Value) {
 /// Rows of an import that were left out.
 pub fn tell_warnings<'a>(warnings: impl Iterator<Item = &'a Value>) {
     for row in warnings {
-        let (line, column) = (cell(&row["line"]), cell(&row["column"]));
-        eprintln!("  line {line}, column {column}: {}", cell(&row["message"]));
+        let (line, column) = (cell(at(row, "line")), cell(at(row, "column")));
+        eprintln!(
+            "  line {line}, column {column}: {}",
+            cell(at(row, "message"))
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::keys::segment;
-use super::remote::{self, Call, Failure, Remote, Where, cell, when};
+use super::remote::{self, Call, Failure, Remote, Where, at, cell, when};
 use crate::admin::date::{day, read_day};
 
 #[derive(Debug, clap::Args)]
@@ -103,8 +103,8 @@ impl Show {
             return Ok(());
         }
         let mut rows = Vec::new();
-        let first = usage["from"].as_str().and_then(read_day).unwrap_or(0);
-        for (key, pairs) in usage["items"].as_object().into_iter().flatten() {
+        let first = at(&usage, "from").as_str().and_then(read_day).unwrap_or(0);
+        for (key, pairs) in at(&usage, "items").as_object().into_iter().flatten() {
             for (number, pair) in (first..).zip(pairs.as_array().into_iter().flatten()) {
                 rows.push(vec![
                     key.clone(),
@@ -115,7 +115,7 @@ impl Show {
             }
         }
         remote::table(&["KEY", "DAY", "USED", "REMAINING"], rows);
-        if let Some(cursor) = usage["next_cursor"].as_str() {
+        if let Some(cursor) = at(&usage, "next_cursor").as_str() {
             eprintln!("there are more: --cursor {cursor}");
         }
         Ok(())
@@ -132,7 +132,7 @@ impl Extend {
             remote::json(&made);
             return Ok(());
         }
-        let (remaining, ends) = (cell(&made["remaining"]), when(&made["ends"]));
+        let (remaining, ends) = (cell(at(&made, "remaining")), when(at(&made, "ends")));
         eprintln!(
             "key `{}` may use {remaining} more of plan `{}` until {ends} UTC",
             self.key, self.plan

@@ -256,6 +256,10 @@ pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 }
 
 /// A value that may be left out (it stays) or null (it goes).
+#[expect(
+    clippy::option_option,
+    reason = "left out, null, and a value are three things"
+)]
 pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {

@@ -2,6 +2,7 @@
 //!
 //! As Amazon's `GetUsage` and `UpdateUsage` (API Gateway API reference).
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -125,7 +126,8 @@ fn as_csv(plan: &str, from: u32, report: UsageReport) -> Response {
         for (day, (used, left)) in (from..).zip(&usage.days) {
             let left = left.map(|left| left.to_string()).unwrap_or_default();
             let day = date::day(day);
-            text += &format!("{plan},{},{day},{used},{left}\n", usage.key);
+            // A text takes every write.
+            let _ = writeln!(text, "{plan},{},{day},{used},{left}", usage.key);
         }
     }
     let kind = [(header::CONTENT_TYPE, "text/csv; charset=utf-8")];

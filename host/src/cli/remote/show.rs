@@ -8,6 +8,12 @@ pub fn json(value: &Value) {
     println!("{value}");
 }
 
+/// A member; null where there is none.
+#[must_use]
+pub fn at<'a>(value: &'a Value, name: &str) -> &'a Value {
+    value.get(name).unwrap_or(&Value::Null)
+}
+
 /// A value as people read it.
 #[must_use]
 pub fn cell(value: &Value) -> String {

@@ -64,7 +64,7 @@ pub enum RegistrarError {
         key: String,
     },
     /// Two plans of one key are sold for one API.
-    #[error("plans `{first}` and `{second}` are both sold for {}; a key has one plan for each API", shared(.api))]
+    #[error("plans `{first}` and `{second}` are both sold for {}; a key has one plan for each API", shared(.api.as_deref()))]
     Overlap {
         /// The one.
         first: String,
@@ -133,7 +133,7 @@ fn faults(faults: &[Fault]) -> String {
     texts.collect::<Vec<_>>().join("; ")
 }
 
-fn shared(api: &Option<String>) -> String {
+fn shared(api: Option<&str>) -> String {
     match api {
         Some(api) => format!("API `{api}`"),
         None => "all APIs".to_owned(),

@@ -385,12 +385,7 @@ impl Registrar {
                 id: key.id.clone(),
                 name: String::new(),
                 consumer: key.consumer.clone(),
-                plans: key
-                    .profile
-                    .plans
-                    .iter()
-                    .map(|plan| plan.to_string())
-                    .collect(),
+                plans: key.profile.plans.iter().map(ToString::to_string).collect(),
                 metadata: attributes
                     .map(|(name, value)| (name.to_string(), value.to_string()))
                     .collect(),

@@ -292,7 +292,7 @@ fn of_configuration(plan: &Plan) -> PlanRecord {
                 burst: method.rate.burst,
             })
             .collect(),
-        apis: plan.apis.iter().map(|api| api.to_string()).collect(),
+        apis: plan.apis.iter().map(ToString::to_string).collect(),
         created_ms: 0,
         updated_ms: 0,
         revision: 0,

@@ -137,10 +137,10 @@ pub fn plan(record: &PlanRecord) -> Result<(), RegistrarError> {
     if let Some(rate) = &record.rate {
         tokens("rate", rate.per_second, rate.burst, &mut faults);
     }
-    if let Some(quota) = &record.quota {
-        if quota.limit > MOST || quota.offset > MOST {
-            faults.push(Fault::new("quota", format!("must be at most {MOST}")));
-        }
+    if let Some(quota) = &record.quota
+        && (quota.limit > MOST || quota.offset > MOST)
+    {
+        faults.push(Fault::new("quota", format!("must be at most {MOST}")));
     }
     methods(record, &mut faults);
     done(faults)?;

@@ -213,6 +213,10 @@ fn moment(text: &str) -> Result<u64, Problem> {
 }
 
 /// What is to be changed of a key. What is left out stays.
+#[expect(
+    clippy::option_option,
+    reason = "left out, null, and a value are three things"
+)]
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyUpdate {

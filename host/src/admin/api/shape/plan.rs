@@ -144,6 +144,10 @@ pub struct PlanCreate {
 }
 
 /// What is to be changed of a plan. What is left out stays.
+#[expect(
+    clippy::option_option,
+    reason = "left out, null, and a value are three things"
+)]
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanUpdate {

@@ -141,7 +141,7 @@ fn concurrent_changes_of_one_key_are_all_kept() {
             let (shop, id) = (Arc::clone(&shop), id.clone());
             std::thread::spawn(move || {
                 let rules = &shop.registrar;
-                rules.change_for_test(&id, number)
+                rules.change_for_test(&id, number);
             })
         })
         .collect();

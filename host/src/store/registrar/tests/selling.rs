@@ -1,5 +1,7 @@
 //! Plans, files of keys, usage.
 
+use std::fmt::Write as _;
+
 use super::*;
 
 #[test]
@@ -160,13 +162,13 @@ fn a_large_import_is_made_in_pieces_and_exported_whole() {
     let shop = shop();
     let mut file = "name,key\n".to_owned();
     for number in 0..2500 {
-        file += &format!("n{number},key-{number:020}\n");
+        writeln!(file, "n{number},key-{number:020}").unwrap();
     }
     let mut told = Vec::new();
     let report = shop
         .registrar
         .import(file.as_bytes(), false, NOW, &mut |done, of| {
-            told.push((done, of))
+            told.push((done, of));
         });
     assert_eq!(report.unwrap().ids.len(), 2500);
     assert_eq!(told, [(0, 2500), (1000, 2500), (2000, 2500), (2500, 2500)]);
