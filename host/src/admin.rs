@@ -8,6 +8,7 @@ mod access;
 mod api;
 pub mod date;
 mod envelope;
+mod leases;
 mod metrics;
 mod problem;
 mod serve;

@@ -394,10 +394,13 @@ impl Foundation {
         }
     }
 
-    /// Write what was used, and end the threads that look after the store.
+    /// Write what was used, give back what is leased, and end the threads that look after the store.
     pub fn close(&self) {
         if let Some(keeper) = &self.keeper {
             keeper.stop();
+        }
+        if let Some(leased) = &self.leased {
+            leased.stop();
         }
     }
 

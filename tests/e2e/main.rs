@@ -43,6 +43,7 @@ mod readme;
 mod reload;
 mod response_phases;
 mod routing;
+mod several;
 mod transform;
 mod upstream_faults;
 mod usage_plan;

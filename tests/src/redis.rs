@@ -76,12 +76,6 @@ impl RedisServer {
         panic!("redis-server does not start");
     }
 
-    /// Where it listens.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {

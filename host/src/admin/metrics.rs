@@ -19,6 +19,7 @@ pub fn families(running: &Running) -> Vec<Family> {
     families.extend(of_process(running, &gateway));
     families.push(of_rejects(running));
     families.extend(store::families(running));
+    families.extend(super::leases::families(running));
     families.extend(of_filters(&gateway));
     families.push(of_endpoints(&gateway));
     for filter in &gateway.filters {

@@ -264,7 +264,7 @@ fn values_are_decoded_when_read() {
     assert_eq!(router.names(found.route), ["c", "d"].map(Box::<str>::from));
     let value = found.params.get(router.names(found.route), "d", "/1/x/2");
     assert_eq!(value.as_deref(), Some("2"));
-    assert_eq!(router.names(7), []);
+    assert!(router.names(7).is_empty());
 }
 
 #[test]

@@ -73,12 +73,12 @@ on_every_ledger! {
     pages_have_no_gaps
     filters_narrow
     a_token_stands_for_one_thing
+    texts_of_all_kinds_are_kept
     a_plan_is_first_met_once
     usage_adds_up_by_day
     usage_is_paged_by_key
     quotas_are_loaded_with_their_extensions
     what_is_old_is_forgotten
-    texts_of_all_kinds_are_kept
 }
 
 /// A key that is presented as `<id>-1`.

@@ -97,7 +97,7 @@ pub struct LeaseBound {
 #[derive(Debug)]
 pub struct LeasedLimits {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the gateway's workers and the refilling thread have in common.
@@ -153,7 +153,7 @@ impl LeasedLimits {
             })?;
         Ok(Arc::new(Self {
             shared,
-            thread: Some(thread),
+            thread: Mutex::new(Some(thread)),
         }))
     }
 
@@ -168,6 +168,19 @@ impl LeasedLimits {
         }
     }
 
+    /// Give back what is held, and end the thread: at the end of the process. What is taken from
+    /// then on is decided by what leases are left, of which none are granted any more. Waits for
+    /// the store as long as its time-outs let it.
+    pub fn stop(&self) {
+        self.shared.queue.lock().stop = true;
+        self.shared.wake.notify_all();
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            // It has nothing to tell.
+            let _ = thread.join();
+        }
+    }
+
     /// For metrics. It visits every lock.
     #[must_use]
     pub fn state(&self) -> LeaseState {
@@ -178,12 +191,7 @@ impl LeasedLimits {
 
 impl Drop for LeasedLimits {
     fn drop(&mut self) {
-        self.shared.queue.lock().stop = true;
-        self.shared.wake.notify_all();
-        if let Some(thread) = self.thread.take() {
-            // It has nothing to tell; each of its calls ends in time.
-            let _ = thread.join();
-        }
+        self.stop();
     }
 }
 

@@ -164,13 +164,15 @@ impl Server {
         mut ask: impl FnMut(&mut Connection, &str) -> RedisResult<T>,
     ) -> Result<T, LedgerError> {
         let line = self.idle.lock().pop();
-        let alive = line.and_then(|mut line| {
+        let alive = line.map(|mut line| {
             let answer = cmd("PING").query::<String>(&mut line.connection);
-            answer.is_ok().then_some(line)
+            answer.map(|_| line)
         });
         let line = match alive {
-            Some(line) => Ok(line),
-            None => self.fresh(),
+            Some(Ok(line)) => Ok(line),
+            // One that stands still does so for everybody: it was waited for long enough.
+            Some(Err(error)) if error.is_timeout() => Err(error),
+            Some(Err(_)) | None => self.fresh(),
         };
         line.and_then(|line| {
             let process = line.process.clone().unwrap_or_default();

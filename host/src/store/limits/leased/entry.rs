@@ -181,10 +181,12 @@ impl Entry {
             let known = short.get_or_insert(Short { by, retry_after_ms });
             known.retry_after_ms = known.retry_after_ms.max(retry_after_ms);
         };
-        for (method, _) in rates(plan, take) {
+        // What can never be given is refused by the counters, which say so.
+        for (method, rate) in rates(plan, take) {
             let by = method.map_or(Bound::Plan, |_| Bound::Method);
             if let Some(lease) = self.rate(method.map(|(number, _)| number))
                 && lease.available() < cost
+                && cost <= rate.burst
             {
                 lease.lack(cost, now);
                 note(by, lease.wait_ms(now));
@@ -192,11 +194,11 @@ impl Entry {
         }
         if let Some(quota) = &mut self.quota
             && quota.lease.available() < cost
+            && cost <= quota.most()
         {
             quota.lease.lack(cost, now);
             let end_ms = quota.period.end_ms(quota.number);
-            // What others hold comes back within seconds: only an empty budget is final.
-            let wait_ms = if quota.lease.left == 0 && quota.process.is_some() {
+            let wait_ms = if quota.total >= quota.most() {
                 end_ms.saturating_sub(now.wall_ms)
             } else {
                 quota.lease.wait_ms(now)
@@ -369,6 +371,11 @@ pub(super) struct Answer {
 }
 
 impl QuotaLease {
+    /// What all gateways together may take in the period.
+    fn most(&self) -> u64 {
+        self.limit.saturating_add_signed(self.extra)
+    }
+
     /// Its name in the store. A key's id holds no `:`, so that no two plans share one.
     pub(super) fn name(&self, plan: &str, key: &str) -> String {
         quota_name(self.period, self.number, plan, key)

@@ -1,0 +1,161 @@
+//! Several gateways on one Redis: they share keys, plans and budgets.
+
+use std::time::{Duration, Instant};
+
+use windlass_tests::{Gateway, RedisServer, Report, Request, Upstream, wait};
+
+use crate::config::{api_key, filtered, key};
+use crate::operator::{READ, STORE, WRITE, call, create, status_with};
+
+/// What a quota gives here, and the most that one gateway takes out of its budget at once.
+const LIMIT: u64 = 10_000;
+const LEASE: u64 = 100;
+/// How long nothing must be let in before the budget counts as empty: what one gateway holds and
+/// does not use goes back within half of it.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// Three gateways on this Redis, with these filters and more lines of configuration.
+fn three(redis: &RedisServer, filters: &[&str], upstream: &Upstream, more: &str) -> [Gateway; 3] {
+    let place = format!(
+        "url = \"{}\"\nmax_lease = {LEASE}\ntimeout = \"500ms\"",
+        redis.url()
+    );
+    let config = filtered(filters, upstream.address())
+        + &api_key("{}")
+        + "\n[filter.plan]\nplugin = \"builtin:usage-plan\"\n"
+        + &STORE.replace("path = \"windlass.db\"", &place)
+        + more;
+    std::array::from_fn(|_| {
+        Gateway::with_config(&config)
+            .file("ops.token", WRITE)
+            .file("view.token", READ)
+            .start()
+    })
+}
+
+/// Load on 64 connections over the three, until nothing more reaches the upstream for a while.
+fn load(gateways: &[Gateway; 3], upstream: &Upstream, meanwhile: impl FnOnce()) -> Report {
+    let connections = [22, 21, 21];
+    let loads: Vec<_> = gateways
+        .iter()
+        .zip(connections)
+        .map(|(gateway, count)| {
+            let request = Request::get("/").header("x-api-key", "alice");
+            gateway.load(request).connections(count).start()
+        })
+        .collect();
+    meanwhile();
+    let mut last = (upstream.count(), Instant::now());
+    wait::until("the end of the quota", || {
+        let now = upstream.count();
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+        (last.1.elapsed() > SILENCE).then_some(())
+    });
+    let mut whole = Report::default();
+    for load in loads {
+        let report = load.stop();
+        assert_eq!(report.failures, Vec::<String>::new());
+        for (status, count) in report.statuses {
+            *whole.statuses.entry(status).or_default() += count;
+        }
+    }
+    whole
+}
+
+/// One key on one plan, both of the configuration.
+fn alice() -> String {
+    format!("\n[plan.gold]\nquota = {{ limit = {LIMIT}, period = \"month\" }}\n")
+        + &key("alice-1", "alice", "alice", "plan = \"gold\"")
+}
+
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
+fn three_gateways_admit_a_quota_within_the_bound() {
+    let redis = RedisServer::forgetful();
+    let upstream = Upstream::text("ok").counting();
+    let gateways = three(&redis, &["keys", "plan"], &upstream, &alice());
+    let report = load(&gateways, &upstream, || {});
+    let admitted = report.status(200) as u64;
+    assert_eq!(admitted, upstream.count() as u64);
+    let most = LIMIT + 3 * LEASE;
+    assert!((LIMIT..=most).contains(&admitted), "{admitted}");
+    let others: Vec<_> = report.statuses.keys().copied().collect();
+    assert_eq!(others, [200, 429]);
+}
+
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
+fn a_redis_restarted_under_load_gives_no_quota_twice() {
+    for mut redis in [RedisServer::durable(), RedisServer::forgetful()] {
+        let upstream = Upstream::text("ok").counting();
+        let gateways = three(&redis, &["keys", "plan"], &upstream, &alice());
+        let report = load(&gateways, &upstream, || {
+            wait::until("some to be let in", || {
+                (upstream.count() > 2000).then_some(())
+            });
+            redis.kill();
+            // The policy is applied: what is leased is used up, and then it is no.
+            for gateway in &gateways {
+                gateway.metrics_when("the policy", |metrics| {
+                    let refused = metrics.by("windlass_limit_leases_unavailable_total", "answer");
+                    refused.get("refused").is_some_and(|count| *count > 0.0)
+                });
+            }
+            redis.restart();
+        });
+        let admitted = report.status(200) as u64;
+        assert_eq!(admitted, upstream.count() as u64);
+        let most = LIMIT + 3 * LEASE;
+        // What was granted in an answer that got lost stays out of the budget.
+        let least = LIMIT - 3 * LEASE;
+        assert!((least..=most).contains(&admitted), "{admitted}");
+    }
+}
+
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
+fn a_key_is_in_force_and_revoked_everywhere_within_a_second() {
+    let redis = RedisServer::durable();
+    let upstream = Upstream::echo();
+    let gateways = three(&redis, &["keys"], &upstream, "");
+    let (id, secret) = create(&gateways[0], "{\"consumer\":\"acme\"}");
+    assert_eq!(status_with(&gateways[0], &secret), 200);
+    let within_a_second = |status: u16| {
+        let begin = Instant::now();
+        for gateway in &gateways {
+            wait::until("the key's new state", || {
+                (status_with(gateway, &secret) == status).then_some(())
+            });
+        }
+        let took = begin.elapsed();
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    };
+    within_a_second(200);
+    let path = format!("/v1/keys/{id}");
+    let changed = call(&gateways[1], "PATCH", &path, "{\"enabled\":false}");
+    assert_eq!(changed.status, 200, "{}", changed.text());
+    within_a_second(403);
+}
+
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
+fn keys_are_caught_up_with_after_a_lost_connection() {
+    let mut redis = RedisServer::durable();
+    let upstream = Upstream::echo();
+    let gateways = three(&redis, &["keys"], &upstream, "");
+    let (_, secret) = create(&gateways[0], "{\"consumer\":\"acme\"}");
+    redis.kill();
+    let refused = call(&gateways[0], "POST", "/v1/keys", "{\"consumer\":\"x\"}");
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    redis.restart();
+    let (_, later) = create(&gateways[2], "{\"consumer\":\"acme\"}");
+    for gateway in &gateways {
+        for secret in [&secret, &later] {
+            wait::until("the key", || {
+                (status_with(gateway, secret) == 200).then_some(())
+            });
+        }
+    }
+}
