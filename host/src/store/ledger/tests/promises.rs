@@ -4,16 +4,16 @@ mod usage;
 
 use std::sync::Arc;
 
+pub(super) use self::usage::{
+    a_plan_is_first_met_once, quotas_are_loaded_with_their_extensions, usage_adds_up_by_day,
+    usage_is_paged_by_key, what_is_old_is_forgotten,
+};
+use self::usage::{delta, row, usage};
 use super::super::record::{KeyRecord, MethodRecord, PlanRecord, SecretRecord};
 use super::super::{
     CommitError, Conflict, KeyQuery, Ledger, Remembered, Touched, UsageQuery, Write,
 };
 use super::{create, ids, key, load, now_ms, plan, put, put_plan, record, secret};
-use self::usage::{delta, row, usage};
-pub(super) use self::usage::{
-    a_plan_is_first_met_once, quotas_are_loaded_with_their_extensions, usage_adds_up_by_day,
-    usage_is_paged_by_key, what_is_old_is_forgotten,
-};
 use crate::store::keys::KeyDigest;
 
 /// 2024-03-13T12:00:00Z, a Wednesday.
