@@ -126,6 +126,7 @@ pub struct Bases {
 
 impl Bases {
     /// Of this configuration, with the words of its APIs.
+    #[must_use]
     pub fn new(config: &Config, words: &[Arc<Words>]) -> Self {
         let hosts: Vec<Vec<String>> = (0..words.len()).map(|place| hosts(config, place)).collect();
         let mut specs = Vec::new();
