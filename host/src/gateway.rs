@@ -133,7 +133,9 @@ impl Generation {
         });
         let mut seats = Seats::new(worker);
         let routes = gateway.routes.iter();
-        let infos = routes.clone().map(|route| Arc::new(own_copy(&route.info)));
+        let infos = routes
+            .clone()
+            .map(|route| Arc::new(apis::own_copy(&route.info)));
         let chains = routes.map(|route| {
             let seats = route.filters.iter().map(|filter| seats.of(filter));
             let words = Arc::clone(&route.words);
@@ -200,27 +202,6 @@ impl Seats {
     fn of(&mut self, filter: &Arc<Filter>) -> Rc<Seat> {
         let made = self.made.entry(Arc::as_ptr(filter));
         Rc::clone(made.or_insert_with(|| Rc::new(Seat::new(Arc::clone(filter), self.worker))))
-    }
-}
-
-/// A copy whose reference counts nobody else touches.
-fn own_copy(info: &RouteInfo) -> RouteInfo {
-    let copy = |text: &Option<Arc<str>>| text.as_deref().map(Arc::from);
-    let variables = info.variables.iter();
-    RouteInfo {
-        name: Arc::from(&*info.name),
-        api: copy(&info.api),
-        stage: copy(&info.stage),
-        pattern: Arc::from(&*info.pattern),
-        variables: variables
-            .map(|(name, value)| (name.clone(), Arc::from(&**value)))
-            .collect(),
-        base: info
-            .base
-            .as_ref()
-            .and_then(|base| apis::base_path(&base.path)),
-        params: info.params.clone(),
-        rates: info.rates.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderValue, Method};
 
 use crate::config::{self, Config, Problems, ResponsePart, nearest};
-use crate::context::BasePath;
+use crate::context::{BasePath, RouteInfo};
 use crate::error::{Code, Override, Part, Style, Words};
 use crate::route::{MethodMatch, RouteSpec, Router};
 
@@ -98,6 +98,24 @@ pub fn base_path(path: &str) -> Option<BasePath> {
     })
 }
 
+/// A copy whose reference counts nobody else touches.
+pub fn own_copy(info: &RouteInfo) -> RouteInfo {
+    let copy = |text: &Option<Arc<str>>| text.as_deref().map(Arc::from);
+    let variables = info.variables.iter();
+    RouteInfo {
+        name: Arc::from(&*info.name),
+        api: copy(&info.api),
+        stage: copy(&info.stage),
+        pattern: Arc::from(&*info.pattern),
+        variables: variables
+            .map(|(name, value)| (name.clone(), Arc::from(&**value)))
+            .collect(),
+        base: info.base.as_ref().and_then(|base| base_path(&base.path)),
+        params: info.params.clone(),
+        rates: info.rates.clone(),
+    }
+}
+
 /// Finds the API of a path that no route has.
 #[derive(Debug)]
 pub struct Bases {
@@ -108,6 +126,7 @@ pub struct Bases {
 
 impl Bases {
     /// Of this configuration, with the words of its APIs.
+    #[must_use]
     pub fn new(config: &Config, words: &[Arc<Words>]) -> Self {
         let hosts: Vec<Vec<String>> = (0..words.len()).map(|place| hosts(config, place)).collect();
         let mut specs = Vec::new();

@@ -31,7 +31,7 @@ pub struct Store {
 /// Where a store is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StorePlace {
-    /// In this SQLite file.
+    /// In this file of its own.
     Sqlite(PathBuf),
     /// In this Redis or Valkey.
     Redis(RedisPlace),
