@@ -35,6 +35,7 @@ mod durability;
 mod forwarding;
 mod framing;
 mod large;
+mod many_keys;
 mod operator;
 mod order;
 mod path_rule;

@@ -164,3 +164,53 @@ fn keys_are_caught_up_with_after_a_lost_connection() {
         }
     }
 }
+
+/// Without the store for longer than its `max_staleness`, what each policy makes of a key.
+fn stale(policy: &str) -> (Gateway, RedisServer, Upstream, String) {
+    let mut redis = RedisServer::durable();
+    let upstream = Upstream::text("ok");
+    let place = format!(
+        "url = \"{}\"\ntimeout = \"200ms\"\nmax_staleness = \"1s\"\non_stale = \"{policy}\"",
+        redis.url()
+    );
+    let config = filtered(&["keys"], upstream.address())
+        + &api_key("{}")
+        + &STORE.replace("path = \"windlass.db\"", &place)
+        + &key("alice-1", "alice", "alice", "");
+    let gateway = Gateway::with_config(config)
+        .file("ops.token", WRITE)
+        .file("view.token", READ)
+        .start();
+    let (_, secret) = create(&gateway, "{\"consumer\":\"acme\"}");
+    assert_eq!(status_with(&gateway, &secret), 200);
+    redis.kill();
+    wait::until("stale keys", || {
+        (gateway.admin("/readyz").status == 503).then_some(())
+    });
+    assert_eq!(gateway.admin("/readyz").text(), "stale keys\n");
+    assert_eq!(gateway.metrics().with("windlass_keys_fresh", &[]), 0.0);
+    // A key of the configuration is as good as its file.
+    assert_eq!(status_with(&gateway, "alice"), 200);
+    (gateway, redis, upstream, secret)
+}
+
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
+fn without_the_store_no_revoked_key_lives_on() {
+    let (gateway, mut redis, _upstream, secret) = stale("deny");
+    let answer = gateway.send(&Request::get("/").header("x-api-key", secret.as_str()));
+    assert_eq!((answer.status, &*answer.code()), (503, "keys_unavailable"));
+    redis.restart();
+    wait::until("fresh keys", || {
+        (gateway.admin("/readyz").status == 200).then_some(())
+    });
+    // No breaker is open: it was no fault of the filter's.
+    assert_eq!(status_with(&gateway, &secret), 200);
+}
+
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
+fn without_the_store_keys_are_believed_on_where_the_operator_says_so() {
+    let (gateway, _redis, _upstream, secret) = stale("allow");
+    assert_eq!(status_with(&gateway, &secret), 200);
+}

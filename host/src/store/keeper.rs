@@ -15,6 +15,8 @@
 //!
 //! It deliberately is on no request's way, and changes nothing in the ledger but usage.
 
+mod entry;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -23,10 +25,11 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::keys::{Freshness, KeyEntry, KeyIndex, LiveKeys, Profile, Secret};
-use super::ledger::record::{KeyRecord, PlanRecord};
+use super::keys::{Freshness, KeyIndex, LiveKeys};
+use super::ledger::record::PlanRecord;
 use super::ledger::{Changes, Ledger, LedgerError, Loaded, Revision, StoredKey, Touched};
 use super::limits::{Clock, LimitStore, LivePlans, Plan, Plans};
+use entry::entry;
 
 /// Between two questions for changes.
 const ASK: Duration = Duration::from_millis(250);
@@ -485,41 +488,6 @@ fn monotonic_ms() -> u64 {
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanoseconds = u64::try_from(time.tv_nsec).unwrap_or(0);
     seconds * 1000 + nanoseconds / 1_000_000
-}
-
-/// What the index needs of a key.
-fn entry(stored: StoredKey) -> KeyEntry {
-    let KeyRecord {
-        id,
-        consumer,
-        plans,
-        metadata,
-        enabled,
-        expires_ms,
-        secrets,
-        ..
-    } = stored.record;
-    KeyEntry {
-        id,
-        consumer,
-        secrets: secrets
-            .into_iter()
-            .map(|secret| Secret {
-                digest: secret.digest,
-                expires_ms: secret.expires_ms.unwrap_or(u64::MAX),
-            })
-            .collect(),
-        profile: Profile {
-            plans: plans.into_iter().map(Arc::from).collect(),
-            attributes: metadata
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        },
-        enabled,
-        expires_ms,
-        last_used_ms: stored.last_used_ms,
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::super::keys::{KeyDigest, KeyReject, Keys, Moment};
-use super::super::ledger::record::{PlanRecord, QuotaRecord, SecretRecord};
+use super::super::ledger::record::{KeyRecord, PlanRecord, QuotaRecord, SecretRecord};
 use super::super::ledger::sqlite::SqliteLedger;
 use super::super::ledger::{QuotaRow, UsageQuery, UsageRow, Write};
 use super::super::limits::{Decision, EnrolledPlan, LocalLimits, Period, Take};

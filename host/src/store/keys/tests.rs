@@ -1,3 +1,5 @@
+//! Look-ups, as a client meets them.
+
 use super::*;
 
 fn key(id: &str, text: &str) -> ListedKey {

@@ -1,6 +1,6 @@
 //! Changes of the index: what is known of the keys beside the shards, and shards made anew.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -16,7 +16,7 @@ pub(super) struct Known {
     /// One place for each secret of each key.
     places: HashTable<Place>,
     hasher: RandomState,
-    profiles: HashMap<Arc<Profile>, (), RandomState>,
+    profiles: HashSet<Arc<Profile>, RandomState>,
     /// How many profiles there were when those that nobody has any more were last dropped.
     swept: usize,
     keys: usize,
@@ -62,17 +62,20 @@ impl Known {
     fn remove(&mut self, id: &str, shard: u16) {
         let hash = self.hash(id);
         let place = Place { hash, shard };
-        if let Ok(found) = self.places.find_entry(spread(hash), |known| *known == place) {
+        if let Ok(found) = self
+            .places
+            .find_entry(spread(hash), |known| *known == place)
+        {
             found.remove();
         }
     }
 
     fn profile(&mut self, profile: &Profile) -> Arc<Profile> {
-        if let Some((known, ())) = self.profiles.get_key_value(profile) {
+        if let Some(known) = self.profiles.get(profile) {
             return Arc::clone(known);
         }
         let kept = Arc::new(profile.clone());
-        self.profiles.insert(Arc::clone(&kept), ());
+        self.profiles.insert(Arc::clone(&kept));
         kept
     }
 
@@ -85,14 +88,14 @@ impl Known {
 
     fn drop_unused(&mut self) {
         self.profiles
-            .retain(|profile, ()| Arc::strong_count(profile) > 1);
+            .retain(|profile| Arc::strong_count(profile) > 1);
         self.swept = self.profiles.len();
     }
 
     /// The distinct sets of plans that keys have.
     pub(super) fn plan_sets(&mut self) -> Vec<Vec<Arc<str>>> {
         self.drop_unused();
-        let sets = self.profiles.keys().map(|profile| profile.plans.to_vec());
+        let sets = self.profiles.iter().map(|profile| profile.plans.to_vec());
         let mut sets: Vec<Vec<Arc<str>>> = sets.filter(|plans| !plans.is_empty()).collect();
         sets.sort_unstable();
         sets.dedup();
@@ -147,12 +150,7 @@ impl Edits {
 
     /// The key with this id goes. Gives when it was last used, and what of it the ledger knows.
     /// Seconds since 1970.
-    pub(super) fn remove(
-        &mut self,
-        index: &KeyIndex,
-        known: &mut Known,
-        id: &str,
-    ) -> (u32, u32) {
+    pub(super) fn remove(&mut self, index: &KeyIndex, known: &mut Known, id: &str) -> (u32, u32) {
         let mut used = (0, 0);
         let mut any = false;
         let mut note = |key: &ApiKey| {

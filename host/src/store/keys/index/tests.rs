@@ -1,3 +1,5 @@
+//! The index against a plain map, and what it promises of changes.
+
 use proptest::prelude::*;
 
 use std::collections::HashMap;
@@ -101,7 +103,10 @@ fn what_is_loaded_is_there_at_the_end() {
     let index = KeyIndex::default();
     let mut loading = index.load();
     for number in 0..1000 {
-        loading.put(&entry(&format!("id-{number}"), &[&format!("text-{number}")]));
+        loading.put(&entry(
+            &format!("id-{number}"),
+            &[&format!("text-{number}")],
+        ));
     }
     drop(loading);
     assert_eq!(index.len(), 1000);

@@ -40,8 +40,7 @@ fn json_or_empty<T: DeserializeOwned + Default>(
     column: usize,
 ) -> rusqlite::Result<T> {
     match row.get_ref(column)? {
-        ValueRef::Null => Ok(T::default()),
-        ValueRef::Text(b"[]" | b"{}") => Ok(T::default()),
+        ValueRef::Null | ValueRef::Text(b"[]" | b"{}") => Ok(T::default()),
         ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Text(_) | ValueRef::Blob(_) => {
             json(row, column)
         }

@@ -1,0 +1,48 @@
+//! Many keys: imported in one go, there after a restart, and small.
+
+use std::fmt::Write as _;
+
+use windlass_tests::Upstream;
+
+use crate::operator::{builder, get, request, send, status_with};
+
+const KEYS: usize = 100_000;
+/// What a gateway with a million may take for each, so that all fit into 300 MiB beside it. Bytes.
+const EACH: u64 = 260;
+
+fn text(number: usize) -> String {
+    format!("imported-key-{number:08}-abcdefgh")
+}
+
+#[test]
+#[ignore = "takes half a minute: a hundred thousand keys"]
+fn a_hundred_thousand_keys_are_imported_and_are_small() {
+    let upstream = Upstream::text("ok");
+    let gateway = builder(&["keys"], &upstream, "").start();
+    assert_eq!(status_with(&gateway, "nobody's"), 403);
+    let empty = gateway.rss();
+    let mut csv = "name,key\n".to_owned();
+    for number in 0..KEYS {
+        writeln!(csv, "key {number},{}", text(number)).unwrap();
+    }
+    let import = request("POST", "/v1/keys/import").header("content-type", "text/csv");
+    let answer = send(&gateway, &import.body(csv));
+    assert!(answer.status < 300, "{}", answer.text());
+    let ids = answer.json()["ids"].as_array().map(Vec::len);
+    assert_eq!(ids, Some(KEYS));
+    assert_eq!(status_with(&gateway, &text(KEYS / 3)), 200);
+
+    // What the import itself needed does not count.
+    let gateway = gateway.end().start();
+    for number in [0, KEYS / 2, KEYS - 1] {
+        assert_eq!(status_with(&gateway, &text(number)), 200);
+    }
+    assert_eq!(status_with(&gateway, &text(KEYS)), 403);
+    assert_eq!(get(&gateway, "/v1/status").json()["keys"], KEYS);
+    let more = gateway.rss().saturating_sub(empty);
+    assert!(
+        more < EACH * KEYS as u64,
+        "{} bytes a key",
+        more / KEYS as u64
+    );
+}
