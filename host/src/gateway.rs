@@ -237,7 +237,7 @@ pub enum FoundationError {
     #[error("cannot start a thread")]
     Thread(#[from] std::io::Error),
     /// The store of keys and plans cannot be used.
-    #[error("`[store]`: {0}")]
+    #[error("`[store]` cannot be used")]
     Store(#[from] LedgerError),
     /// The store's password cannot be read.
     #[error("`[store] password`: secret `{secret}`: {cause}")]
@@ -248,7 +248,7 @@ pub enum FoundationError {
         cause: String,
     },
     /// What keeps keys fresh does not start.
-    #[error("`[store]`: {0}")]
+    #[error("`[store]` cannot be used")]
     Keeper(#[from] KeeperError),
 }
 

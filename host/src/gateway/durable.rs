@@ -64,7 +64,8 @@ impl Selling {
     /// What this configuration defines is shown, and cannot be changed.
     pub fn put_in_use(&self, gateway: &Gateway) {
         let services = &gateway.services;
-        self.works.put_in_use(services.plans.clone());
+        let keys = Arc::clone(&services.keys.fixed);
+        self.works.put_in_use(services.plans.clone(), keys);
         let plans = services.plans.fixed().iter();
         let plans = plans.map(|plan| plan.plan().clone());
         self.registrar

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use crate::store::keeper::Keeper;
+use crate::store::keys::KeyIndex;
 use crate::store::ledger::{Extension, LedgerError};
 use crate::store::limits::{Clock, ExtendError, LeasedLimits, LimitStore, PlanBook, QuotaStanding};
 use crate::store::registrar::{Slack, Works, WorksState};
@@ -19,6 +20,8 @@ pub struct GatewayWorks {
     clock: Clock,
     /// The plans of the configuration in use, with the store's.
     plans: ArcSwap<PlanBook>,
+    /// The keys of the configuration in use.
+    fixed: ArcSwap<KeyIndex>,
 }
 
 impl fmt::Debug for GatewayWorks {
@@ -44,12 +47,14 @@ impl GatewayWorks {
             leased,
             clock,
             plans: ArcSwap::from_pointee(PlanBook::new(Default::default(), live)),
+            fixed: ArcSwap::default(),
         }
     }
 
-    /// The plans of the configuration that is in use from now on.
-    pub fn put_in_use(&self, plans: PlanBook) {
+    /// The plans and keys of the configuration that is in use from now on.
+    pub fn put_in_use(&self, plans: PlanBook, keys: Arc<KeyIndex>) {
         self.plans.store(Arc::new(plans));
+        self.fixed.store(keys);
     }
 
     fn standing(&self, plan: &str, key: &str) -> Option<QuotaStanding> {
@@ -85,7 +90,8 @@ impl Works for GatewayWorks {
     }
 
     fn last_used_ms(&self, id: &str) -> Option<u64> {
-        self.keeper.index().last_used_ms(id)
+        let fixed = self.fixed.load().last_used_ms(id);
+        fixed.or_else(|| self.keeper.index().last_used_ms(id))
     }
 
     fn extra(&self, plan: &str, key: &str) -> Option<i64> {

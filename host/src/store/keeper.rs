@@ -15,6 +15,7 @@
 //!
 //! It deliberately is on no request's way, and changes nothing in the ledger but usage.
 
+mod due;
 mod entry;
 
 use std::sync::Arc;
@@ -28,7 +29,8 @@ use rustix::time::{ClockId, clock_gettime};
 use super::keys::{Freshness, KeyIndex, LiveKeys};
 use super::ledger::record::PlanRecord;
 use super::ledger::{Changes, Ledger, LedgerError, Loaded, Revision, StoredKey, Touched};
-use super::limits::{Clock, LimitStore, LivePlans, Plan, Plans};
+use super::limits::{Clock, EnrolledPlan, LimitStore, LivePlans, Plan, Plans};
+use due::Due;
 use entry::entry;
 
 /// Between two questions for changes.
@@ -88,6 +90,8 @@ struct Shared {
     settings: KeeperSettings,
     /// The commit that index and plans are at. Held while they are brought up.
     at: Mutex<Revision>,
+    /// The same for whoever only wants to know.
+    revision: AtomicU64,
     /// Held while usage is written.
     flushing: Mutex<()>,
     began: Instant,
@@ -141,6 +145,7 @@ impl Keeper {
             clock,
             settings,
             at: Mutex::new(0),
+            revision: AtomicU64::new(0),
             flushing: Mutex::new(()),
             began: Instant::now(),
             contact_ms: AtomicU64::new(0),
@@ -151,7 +156,9 @@ impl Keeper {
             end: Condvar::new(),
         });
         let asked_ms = monotonic_ms();
-        *shared.at.lock() = shared.load()?;
+        let revision = shared.load()?;
+        *shared.at.lock() = revision;
+        shared.revision.store(revision, Ordering::Relaxed);
         shared.in_touch(asked_ms);
         let looked_after = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
@@ -234,7 +241,7 @@ impl Keeper {
             fresh: freshness.is_none_or(|freshness| freshness.holds(monotonic_ms())),
             since_contact: shared.began.elapsed().saturating_sub(contact),
             keys: shared.index.len(),
-            revision: *shared.at.lock(),
+            revision: shared.revision.load(Ordering::Relaxed),
             failures: shared.failures.load(Ordering::Relaxed),
             unsaved: shared.unsaved.load(Ordering::Relaxed),
         }
@@ -337,14 +344,18 @@ impl Shared {
             Loaded::Key(key) => loading.put(&entry(key)),
         })?;
         drop(loading);
-        let mut enrolled = Plans::default();
-        for plan in plans {
-            if let Some(plan) = self.enroll(&plan) {
-                enrolled.insert(Arc::new(plan));
+        self.plans.replace(self.enroll_all(&plans)?);
+        Ok(revision)
+    }
+
+    fn enroll_all(&self, records: &[PlanRecord]) -> Result<Plans, LedgerError> {
+        let mut plans = Plans::default();
+        for record in records {
+            if let Some(plan) = self.enroll(record)? {
+                plans.insert(Arc::new(plan));
             }
         }
-        self.plans.replace(enrolled);
-        Ok(revision)
+        Ok(plans)
     }
 
     /// Everything anew, and nothing else any more.
@@ -354,15 +365,12 @@ impl Shared {
             self.ledger.name()
         );
         let mut keys = Vec::new();
-        let mut plans = Plans::default();
+        let mut plans = Vec::new();
         let revision = self.ledger.load(&mut |loaded| match loaded {
             Loaded::Key(key) => keys.push(entry(key)),
-            Loaded::Plan(plan) => {
-                if let Some(plan) = self.enroll(&plan) {
-                    plans.insert(Arc::new(plan));
-                }
-            }
+            Loaded::Plan(plan) => plans.push(plan),
         })?;
+        let plans = self.enroll_all(&plans)?;
         self.index.replace(keys);
         self.plans.replace(plans);
         Ok(revision)
@@ -375,19 +383,19 @@ impl Shared {
         *at = if changes.lost {
             self.reload()?
         } else {
-            self.apply(changes)
+            self.apply(changes)?
         };
+        self.revision.store(*at, Ordering::Relaxed);
         self.in_touch(asked_ms);
         Ok(())
     }
 
-    fn apply(&self, changes: Changes) -> Revision {
+    fn apply(&self, changes: Changes) -> Result<Revision, LedgerError> {
         // Plans first: a new key may be on a new plan.
         for (name, plan) in &changes.plans {
-            match plan.as_ref().map(|plan| self.enroll(plan)) {
+            match plan.as_ref().map(|plan| self.enroll(plan)).transpose()? {
                 Some(Some(plan)) => self.plans.upsert(plan),
-                Some(None) => {}
-                None => self.plans.remove(name),
+                Some(None) | None => self.plans.remove(name),
             }
         }
         let mut gone = Vec::new();
@@ -403,18 +411,20 @@ impl Shared {
         }
         self.index.remove(gone.iter().map(String::as_str));
         self.index.put(put);
-        changes.revision
+        Ok(changes.revision)
     }
 
     /// A plan that makes no sense was written by somebody else: keys on it have no plan.
-    fn enroll(&self, record: &PlanRecord) -> Option<super::limits::EnrolledPlan> {
-        match self.limits.enroll(Plan::from(record), record.created_ms) {
+    fn enroll(&self, record: &PlanRecord) -> Result<Option<EnrolledPlan>, LedgerError> {
+        // A name that was there before keeps its first period.
+        let since_ms = self.ledger.plan_since(&record.name, record.created_ms)?;
+        Ok(match self.limits.enroll(Plan::from(record), since_ms) {
             Ok(plan) => Some(plan),
             Err(error) => {
                 tracing::error!("the store holds a plan that cannot be used: {error}");
                 None
             }
-        }
+        })
     }
 
     fn flush(&self, touched: bool) -> Result<(), LedgerError> {
@@ -454,6 +464,9 @@ impl Shared {
             {
                 failed = Some(error);
             }
+            if failed.is_some() {
+                self.index.untold(rows.iter().map(|touched| &*touched.key));
+            }
         }
         drop(one_at_a_time);
         self.unsaved.store(unsaved, Ordering::Relaxed);
@@ -465,20 +478,6 @@ impl Shared {
         let today = u32::try_from(now_ms / DAY_MS).unwrap_or(u32::MAX);
         let before = today.saturating_sub(self.settings.usage_days);
         self.ledger.forget(before, now_ms)
-    }
-}
-
-/// When what is to be done.
-struct Due {
-    ask: Instant,
-    flush: Instant,
-    touch: Instant,
-    forget: Instant,
-}
-
-impl Due {
-    fn next(&self) -> Instant {
-        self.ask.min(self.flush).min(self.forget)
     }
 }
 

@@ -125,7 +125,7 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     fn usage(&self, query: &UsageQuery) -> Result<Vec<UsageRow>, LedgerError>;
 
     /// Forget what nobody asks for any more: usage of days before this one (days since 1970),
-    /// tokens and secrets past their end.
+    /// tokens past their end, and deletions that every gateway has long seen.
     ///
     /// # Errors
     /// The store is out of reach or broken.

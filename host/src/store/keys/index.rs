@@ -200,6 +200,20 @@ impl KeyIndex {
     }
 }
 
+impl KeyIndex {
+    /// What [`touched`](Self::touched) told of these keys was lost: it is told again.
+    pub fn untold<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
+        let known = self.known.lock();
+        for id in ids {
+            for shard in known.places(id).into_iter().filter_map(|at| self.shard(at)) {
+                let shard = shard.load();
+                let own = shard.keys.iter().filter(|key| key.id() == id);
+                own.for_each(|key| key.last_told.store(0, Ordering::Relaxed));
+            }
+        }
+    }
+}
+
 /// Many keys on their way in. With its end they are all there.
 #[derive(Debug)]
 pub struct Loading<'a> {

@@ -251,7 +251,13 @@ fn named(path: &Path) -> String {
 fn cannot_open(path: &Path, cause: &std::io::Error) -> LedgerError {
     LedgerError::Failed {
         name: named(path),
-        cause: format!("it cannot be opened: {cause}"),
+        cause: match cause.kind() {
+            std::io::ErrorKind::NotFound => "its folder does not exist: make it first".into(),
+            std::io::ErrorKind::PermissionDenied => {
+                "this user may not read and write it, or its folder".into()
+            }
+            _ => format!("it cannot be opened: {cause}"),
+        },
     }
 }
 

@@ -102,7 +102,15 @@ impl Registrar {
             by_key.entry(key.clone()).or_default();
         }
         let since = match plan.quota {
-            Some(quota) if quota.offset > 0 => self.ledger.plan_since(&plan.name, now_ms)?,
+            // Noted when the plan came into force; its making is the latest that can be.
+            Some(quota) if quota.offset > 0 => {
+                let made_ms = if plan.created_ms > 0 {
+                    plan.created_ms
+                } else {
+                    now_ms
+                };
+                self.ledger.plan_since(&plan.name, made_ms)?
+            }
             Some(_) | None => 0,
         };
         let more = by_key.len() > ask.limit;
@@ -177,6 +185,9 @@ impl Registrar {
         }
         let extension = self.works.extend(plan, key, remaining)?;
         let extension = extension.ok_or_else(|| RegistrarError::NoQuota(plan.to_owned()))?;
+        // What was used in a period that is over goes first: written later, it would end the
+        // extension.
+        self.works.flush()?;
         self.ledger.extend(&extension)?;
         Ok(Extended {
             remaining,

@@ -118,8 +118,8 @@ pub(super) struct Edits {
 #[derive(Debug, Default)]
 struct Edit {
     inserted: Vec<ApiKey>,
-    /// The digests of those that go.
-    removed: Vec<KeyDigest>,
+    /// The digests of those that go, and whose: another key may come with the same digest.
+    removed: Vec<(KeyDigest, Box<str>)>,
 }
 
 impl Edits {
@@ -164,9 +164,9 @@ impl Edits {
             if let Some(shard) = index.shard(place) {
                 for key in shard.load().keys.iter().filter(|key| key.id() == id) {
                     // Put in and replaced by the same edits: the shard still has the first.
-                    if !edit.removed.contains(&key.digest) {
+                    if !goes(&edit.removed, key) {
                         note(key);
-                        edit.removed.push(key.digest);
+                        edit.removed.push((key.digest, id.into()));
                         gone += 1;
                     }
                 }
@@ -198,6 +198,12 @@ impl Edits {
     }
 }
 
+/// Whether a key is among those that go.
+fn goes(removed: &[(KeyDigest, Box<str>)], key: &ApiKey) -> bool {
+    let mut removed = removed.iter();
+    removed.any(|(digest, id)| *digest == key.digest && **id == *key.id())
+}
+
 impl Shard {
     fn edited(&self, edit: Edit) -> Self {
         let Edit {
@@ -206,8 +212,8 @@ impl Shard {
         } = edit;
         let order = |one: &ApiKey, two: &ApiKey| one.digest.as_bytes().cmp(two.digest.as_bytes());
         inserted.sort_unstable_by(order);
-        let mut keys = Vec::with_capacity(self.keys.len() + inserted.len() - removed.len());
-        let stays = |key: &&ApiKey| !removed.contains(&key.digest);
+        let mut keys = Vec::with_capacity(self.keys.len() + inserted.len());
+        let stays = |key: &&ApiKey| !goes(&removed, key);
         let mut old = self.keys.iter().filter(stays).peekable();
         for key in inserted {
             while let Some(next) = old.next_if(|next| order(next, &key).is_lt()) {

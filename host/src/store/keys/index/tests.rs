@@ -62,6 +62,31 @@ fn what_is_replaced_or_removed_is_found_no_more() {
 }
 
 #[test]
+fn a_secret_may_go_to_another_key_when_all_is_read_anew() {
+    let index = KeyIndex::for_keys(1);
+    index.put([entry("old", &["1"]), entry("other", &["2"])]);
+    index.replace(vec![entry("new", &["1"]), entry("other", &["2"])]);
+    assert_eq!(find(&index, "1"), Some("new".to_owned()));
+    assert_eq!(index.len(), 2);
+}
+
+#[test]
+fn what_could_not_be_written_of_last_uses_is_told_again() {
+    let index = KeyIndex::for_keys(1);
+    index.put([entry("a", &["1"])]);
+    let digest = KeyDigest::of(b"1");
+    index.find(&digest, 0, &mut |key| key.touch(5_500)).unwrap();
+    let touched = || {
+        let mut told = 0;
+        index.touched(|_, _| told += 1);
+        told
+    };
+    assert_eq!((touched(), touched()), (1, 0));
+    index.untold(["a", "nobody"]);
+    assert_eq!((touched(), touched()), (1, 0));
+}
+
+#[test]
 fn one_put_may_name_an_id_twice() {
     let index = KeyIndex::for_keys(1);
     index.put([

@@ -186,3 +186,28 @@ fn a_backup_can_be_made_while_it_is_open() {
     put(&ledger, key("b"));
     assert_eq!(ids(&SqliteLedger::open(&copy).unwrap()), ["a"]);
 }
+
+#[test]
+fn usage_that_no_integer_holds_ends_at_the_largest() {
+    let (_folder, path) = folder();
+    let ledger = SqliteLedger::open(&path).unwrap();
+    let delta = UsageDelta {
+        plan: "gold".into(),
+        key: "a".into(),
+        day: 1,
+        used: i64::MAX,
+        quota: None,
+    };
+    for _ in 0..2 {
+        ledger.add_usage(std::slice::from_ref(&delta), &[]).unwrap();
+    }
+    let query = UsageQuery {
+        plan: "gold".to_owned(),
+        from_day: 1,
+        to_day: 1,
+        limit: 10,
+        ..UsageQuery::default()
+    };
+    let rows = ledger.usage(&query).unwrap();
+    assert_eq!(rows[0].used, i64::MAX.unsigned_abs());
+}

@@ -58,7 +58,8 @@ pub(super) fn add(
     touched: &[Touched],
 ) -> rusqlite::Result<()> {
     let by_day = "INSERT INTO usage (plan, key, day, used) VALUES (?1, ?2, ?3, max(?4, 0)) \
-         ON CONFLICT DO UPDATE SET used = max(used + ?4, 0)";
+         ON CONFLICT DO UPDATE SET used = \
+         iif(?4 > 0 AND used > 9223372036854775807 - ?4, 9223372036854775807, max(used + ?4, 0))";
     let mut by_day = connection.prepare_cached(by_day)?;
     // An extension belongs to its period; one of a coming period stays.
     let quota = "INSERT INTO quotas (plan, key, period, number, used, extra) VALUES (?1, ?2, ?3, ?4, ?5, 0) \
@@ -162,6 +163,9 @@ pub(super) fn forget(
 ) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM usage WHERE day < ?1", [before_day])?;
     connection.execute("DELETE FROM tokens WHERE until_ms <= ?1", [fit(now_ms)])?;
+    // The gateway whose file this is has long seen what was deleted so many commits ago.
+    let seen = "DELETE FROM deleted WHERE revision < (SELECT revision FROM commits) - 10000";
+    connection.execute(seen, [])?;
     for period in [Period::Day, Period::Week, Period::Month] {
         // One period is kept, for a clock that steps back.
         let number = period.number(now_ms).saturating_sub(1);

@@ -164,7 +164,14 @@ impl LocalLimits {
             None if table.len() < self.most => {
                 table.insert(&owner, owner.key.into(), Counter::new())
             }
-            None => return,
+            None => {
+                tracing::warn!(
+                    plan = row.plan,
+                    key = row.key,
+                    "there is no room for what this key used: raise `[store] max_counters`"
+                );
+                return;
+            }
         };
         if let Some(entry) = table.entry(place) {
             entry.counter.restore(row.usage, row.extra);
