@@ -74,6 +74,19 @@ fn a_store_that_was_emptied_is_lost() {
 
 #[test]
 #[ignore = "needs redis-server: apt-get install redis-server"]
+fn a_store_that_was_emptied_and_filled_by_this_very_gateway_is_lost() {
+    let server = RedisServer::forgetful();
+    let ledger = open(&server);
+    create(&ledger, &["a"]);
+    let (revision, ..) = load(&ledger);
+    tell(&server, &["FLUSHALL"]);
+    assert_eq!(create(&ledger, &["b"]), revision);
+    assert!(ledger.changes(revision).unwrap().lost);
+    assert_eq!(ids(&load(&ledger).1), ["b"]);
+}
+
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
 fn what_was_acknowledged_is_there_after_a_crash_of_a_durable_store() {
     let mut server = RedisServer::durable();
     let ledger = open(&server);
