@@ -21,8 +21,9 @@ use super::super::date;
 
 /// One line: no control characters and line separators.
 pub const LINE: &str = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$";
-/// The largest whole number.
-pub const MOST: u64 = (1 << 53) - 1;
+/// The largest whole number: the largest quota of a configuration, and one that every reader of JSON
+/// keeps exactly, also written as `5.0`.
+pub const MOST: u64 = 1_000_000_000_000;
 
 /// Where a key or plan is defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -61,7 +62,7 @@ pub enum Period {
 pub struct Extend {
     /// Requests that remain from now on, in the period that runs.
     #[serde(deserialize_with = "whole")]
-    #[schema(minimum = 0, maximum = 9_007_199_254_740_991_u64)]
+    #[schema(minimum = 0, maximum = 1_000_000_000_000_u64)]
     pub remaining: u64,
 }
 

@@ -16,8 +16,9 @@ pub const MOST_METADATA: usize = 32;
 pub const MOST_PLANS: usize = 16;
 /// The most methods with a rate of their own in one plan.
 pub const MOST_METHODS: usize = 64;
-/// The largest whole number: what every reader of JSON keeps exactly.
-const MOST: u64 = (1 << 53) - 1;
+/// The largest whole number: the largest quota of a configuration, and one that every reader of JSON
+/// keeps exactly, also written as `5.0`.
+const MOST: u64 = 1_000_000_000_000;
 /// The highest rate. Requests a second.
 const FASTEST: f64 = 1e9;
 /// The longest path of a method. Characters.

@@ -48,7 +48,7 @@ pub struct PlanRate {
     #[schema(minimum = 0.000_000_001, maximum = 1_000_000_000)]
     pub per_second: f64,
     /// The bucket's size.
-    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
     #[serde(deserialize_with = "whole")]
     pub burst: u64,
 }
@@ -58,14 +58,14 @@ pub struct PlanRate {
 #[serde(deny_unknown_fields)]
 pub struct PlanQuota {
     /// How many a period.
-    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
     #[serde(deserialize_with = "whole")]
     pub limit: u64,
     /// The period.
     pub period: Period,
     /// Subtracted from the limit in the first period; less than `limit`.
     #[serde(default, deserialize_with = "whole")]
-    #[schema(minimum = 0, maximum = 9_007_199_254_740_990_u64, default = 0)]
+    #[schema(minimum = 0, maximum = 999_999_999_999_u64, default = 0)]
     pub offset: u64,
 }
 
@@ -86,7 +86,7 @@ pub struct PlanMethod {
     #[schema(minimum = 0.000_000_001, maximum = 1_000_000_000)]
     pub per_second: f64,
     /// The bucket's size.
-    #[schema(minimum = 1, maximum = 9_007_199_254_740_991_u64)]
+    #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
     #[serde(deserialize_with = "whole")]
     pub burst: u64,
 }
