@@ -297,7 +297,10 @@ impl Shared {
                 if touch {
                     due.touch = now + TOUCH;
                 }
-                self.note("take what was used", self.flush(touch));
+                // Where there was nothing to write its success says nothing of the store.
+                if let Err(error) = self.flush(touch) {
+                    self.note("take what was used", Err(error));
+                }
             }
             if now >= due.forget {
                 due.forget = now + FORGET;
