@@ -100,7 +100,7 @@ pub async fn guard(
                 target: "windlass::audit",
                 why = problem.code,
                 method = %request.method(),
-                path = request.uri().path(),
+                path = masked(request.uri().path()),
                 request = %id,
                 %remote,
                 "audit: refused at the admin API"
@@ -124,4 +124,17 @@ fn admit(gate: &Gate, request: &Request, remote: SocketAddr) -> Result<Actor, Pr
 /// Sixteen random hex digits: to find a request in the log, not to keep anybody out.
 fn new_id() -> Arc<str> {
     format!("{:016x}", fastrand::u64(..)).into()
+}
+
+/// A path for the log: what is longer than an id may be a key that was taken for one.
+fn masked(path: &str) -> String {
+    let segments = path.split('/').map(|segment| {
+        let first: String = segment.chars().take(4).collect();
+        if segment.len() > 16 {
+            first + ".."
+        } else {
+            segment.to_owned()
+        }
+    });
+    segments.collect::<Vec<_>>().join("/")
 }

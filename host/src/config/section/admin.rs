@@ -185,7 +185,7 @@ fn token(table: &mut Table<'_>) -> Option<AdminToken> {
 
 static TLS_SECTION: Section = Section {
     heading: "tls = { .. }",
-    doc: "The certificate of the admin listener. Both files are read again when they change.",
+    doc: "The certificate of the admin listener. Both files are read at the start.",
     fields: &[&CERTIFICATE, &KEY],
     hints: &[("cert", "it is called `certificate`")],
     short: None,

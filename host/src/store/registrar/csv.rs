@@ -72,9 +72,10 @@ pub(super) fn read(
     let columns = Columns::of(header)?;
     let (mut rows, mut warnings) = (Vec::new(), Vec::new());
     let mut seen: HashMap<KeyDigest, u64> = HashMap::new();
+    let mut lines = Lines::new(bytes);
     for record in reader.records() {
         let record = record.map_err(|error| unreadable(&error))?;
-        let line = record.position().map_or(0, ::csv::Position::line);
+        let line = lines.of(record.position().map_or(0, ::csv::Position::byte));
         if rows.len() + warnings.len() >= most {
             let message = format!("the file has more than {most} rows; split it");
             return Err(Warning {
@@ -242,6 +243,38 @@ fn plans(text: &str) -> Result<Vec<String>, String> {
     Ok(names)
 }
 
+/// Counts lines, whatever ends them: the reader's own count stands where it was before it skipped
+/// the end of a line and empty ones.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl<'a> Lines<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        let (at, line) = (0, 1);
+        Self { bytes, at, line }
+    }
+
+    /// The line of the row that begins at this byte, or after the ends of lines that are there.
+    /// Asked in the order of the rows.
+    fn of(&mut self, byte: u64) -> u64 {
+        let byte = usize::try_from(byte).unwrap_or(usize::MAX);
+        while let Some(this) = self.bytes.get(self.at)
+            && (self.at < byte || matches!(this, b'\r' | b'\n'))
+        {
+            let next = self.bytes.get(self.at + 1);
+            // A carriage return before a line feed ends no line of its own.
+            if *this == b'\n' || (*this == b'\r' && next != Some(&b'\n')) {
+                self.line += 1;
+            }
+            self.at += 1;
+        }
+        self.line
+    }
+}
+
 /// The file is no such file.
 fn unreadable(error: &::csv::Error) -> Warning {
     let position = error.position();
@@ -335,5 +368,17 @@ mod tests {
     fn a_byte_order_mark_is_no_part_of_the_first_column() {
         let (found, _) = rows("\u{feff}name,key\none,aaaaaaaaaaaaaaaaaaaa\n");
         assert_eq!(found[0].name, "one");
+    }
+
+    #[test]
+    fn a_wrong_row_names_its_line_whatever_ends_lines() {
+        let lines = |text: &str| -> Vec<u64> {
+            let (_, warnings) = super::read(text.as_bytes(), 0, 100).unwrap();
+            warnings.iter().map(|warning| warning.line).collect()
+        };
+        assert_eq!(lines("name,key\na,short\nb,short\n"), [2, 3]);
+        assert_eq!(lines("name,key\r\na,short\r\nb,short\r\n"), [2, 3]);
+        assert_eq!(lines("name,key\n\n\na,short\n\nb,short\n"), [4, 6]);
+        assert_eq!(lines("name,key\n\"a\nb\",short\nc,short\n"), [2, 4]);
     }
 }

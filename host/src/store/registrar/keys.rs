@@ -250,7 +250,8 @@ impl Registrar {
         known: Option<u64>,
         now_ms: u64,
     ) -> Result<KeyView, RegistrarError> {
-        let _plans = self.plans.read();
+        // A revocation waits for no change of plans, and for no import.
+        let _plans = change.plans.is_some().then(|| self.plans.read());
         self.change_key(id, known, now_ms, |record| {
             let change = change.clone();
             put(&mut record.name, change.name);
