@@ -168,10 +168,7 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
 
 /// Do it.
 pub fn run(keys: &Keys) -> ExitCode {
-    match Remote::new(&keys.place).and_then(|remote| keys.run(&remote)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
-    }
+    remote::run(&keys.place, |remote| keys.run(remote))
 }
 
 impl Keys {

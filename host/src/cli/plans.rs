@@ -112,10 +112,7 @@ fn method(text: &str) -> Result<Value, String> {
 
 /// Do it.
 pub fn run(plans: &Plans) -> ExitCode {
-    match Remote::new(&plans.place).and_then(|remote| plans.run(&remote)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
-    }
+    remote::run(&plans.place, |remote| plans.run(remote))
 }
 
 impl Plans {

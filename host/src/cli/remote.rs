@@ -183,6 +183,14 @@ pub struct Remote {
     token: Option<Zeroizing<String>>,
 }
 
+/// Do something with the gateway that the command line means.
+pub fn run(place: &Where, work: impl FnOnce(&Remote) -> Result<(), Failure>) -> ExitCode {
+    match Remote::new(place).and_then(|remote| work(&remote)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
 impl Remote {
     /// The one that the command line means.
     pub fn new(place: &Where) -> Result<Self, Failure> {

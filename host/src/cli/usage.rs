@@ -65,10 +65,7 @@ struct Extend {
 
 /// Do it.
 pub fn run(usage: &Usage) -> ExitCode {
-    match Remote::new(&usage.place).and_then(|remote| usage.run(&remote)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
-    }
+    remote::run(&usage.place, |remote| usage.run(remote))
 }
 
 impl Usage {

@@ -29,18 +29,21 @@ static STATUS: Field<Whole<u16>, Is<u16>> = Field::new(
     "Its status.",
 );
 
+/// The fields of an answer that the file words.
+pub(super) const FIELDS: Map<Parsed<HeaderValue>> = Map {
+    of: Parsed {
+        words: "the value of a field",
+        pattern: "",
+        private: false,
+        parse: |text, _| field_value(text),
+    },
+    key: |name| Ok(field_name(name)?.as_str().to_owned()),
+    keys: "a field name",
+};
+
 static HEADERS: Field<Map<Parsed<HeaderValue>>, Empty> = Field::new(
     "headers",
-    Map {
-        of: Parsed {
-            words: "the value of a field",
-            pattern: "",
-            private: false,
-            parse: |text, _| field_value(text),
-        },
-        key: |name| Ok(field_name(name)?.as_str().to_owned()),
-        keys: "a field name",
-    },
+    FIELDS,
     Empty("none"),
     "Its fields; those of framing and of the connection belong to the gateway.",
 );

@@ -4,11 +4,12 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde_json::{Value as Json, json};
 
+use super::respond::FIELDS;
 use crate::config::field::{Empty, Field, Kind, Map, Optional, Parsed, Section, Whole};
 use crate::config::model::{ApiResponse, ResponsePart};
 use crate::config::read::{Slot, Table};
 use crate::config::source::Span;
-use crate::config::value::message::{field_name, field_value, is_bodiless};
+use crate::config::value::message::is_bodiless;
 use crate::config::value::template;
 
 /// `[api.<name>.responses.<code>]`.
@@ -37,16 +38,7 @@ static STATUS: Field<Whole<StatusCode>, Optional> = Field::new(
 
 static HEADERS: Field<Map<Parsed<HeaderValue>>, Empty> = Field::new(
     "headers",
-    Map {
-        of: Parsed {
-            words: "the value of a field",
-            pattern: "",
-            private: false,
-            parse: |text, _| field_value(text),
-        },
-        key: |name| Ok(field_name(name)?.as_str().to_owned()),
-        keys: "a field name",
-    },
+    FIELDS,
     Empty("none"),
     "Its fields, beside those of the error (`retry-after`); those of framing belong to the gateway.",
 );

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::super::keys::{KeyDigest, KeyReject, Keys, Moment};
-use super::super::ledger::record::{KeyRecord, PlanRecord, QuotaRecord, SecretRecord};
+use super::super::keys::{KeyReject, Keys, Moment};
+use super::super::ledger::record::{KeyRecord, PlanRecord, QuotaRecord};
 use super::super::ledger::sqlite::SqliteLedger;
+use super::super::ledger::tests::{self as fixture, secret};
 use super::super::ledger::{QuotaRow, UsageQuery, UsageRow, Write};
 use super::super::limits::{Decision, EnrolledPlan, LocalLimits, Period, Take};
 use super::*;
@@ -31,24 +32,11 @@ fn keeper(path: &Path, limits: &Arc<LocalLimits>) -> Keeper {
     Keeper::start(ledger, limits, Clock::start(), settings(None)).unwrap()
 }
 
+/// A key that is presented as its id.
 fn key(id: &str) -> KeyRecord {
     KeyRecord {
-        id: id.to_owned(),
-        name: String::new(),
-        consumer: "acme".to_owned(),
-        plans: vec!["gold".to_owned()],
-        metadata: [("team".to_owned(), "blue".to_owned())].into(),
-        enabled: true,
-        created_ms: 1,
-        updated_ms: 1,
-        expires_ms: None,
-        secrets: vec![SecretRecord {
-            digest: KeyDigest::of(id.as_bytes()),
-            prefix: "pre".to_owned(),
-            created_ms: 1,
-            expires_ms: None,
-        }],
-        revision: 0,
+        secrets: vec![secret(id)],
+        ..fixture::key(id)
     }
 }
 

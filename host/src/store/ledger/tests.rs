@@ -82,7 +82,8 @@ on_every_ledger! {
 }
 
 /// A key that is presented as `<id>-1`.
-fn key(id: &str) -> KeyRecord {
+/// Any key. It is presented as its id and `-1`.
+pub(in crate::store) fn key(id: &str) -> KeyRecord {
     KeyRecord {
         id: id.to_owned(),
         name: format!("name of {id}"),
@@ -98,7 +99,8 @@ fn key(id: &str) -> KeyRecord {
     }
 }
 
-fn secret(text: &str) -> SecretRecord {
+/// What is presented as this text.
+pub(in crate::store) fn secret(text: &str) -> SecretRecord {
     SecretRecord {
         digest: KeyDigest::of(text.as_bytes()),
         prefix: "wl_12345".to_owned(),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use super::super::record::{KeyRecord, SecretRecord};
+use super::super::record::KeyRecord;
+use super::super::tests::key;
 use super::super::{KeyQuery, Write};
 use super::*;
 
@@ -13,27 +14,6 @@ fn folder() -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("windlass.db");
     (folder, path)
-}
-
-fn key(id: &str) -> KeyRecord {
-    KeyRecord {
-        id: id.to_owned(),
-        name: String::new(),
-        consumer: "acme".to_owned(),
-        plans: vec!["gold".to_owned()],
-        metadata: [("team".to_owned(), "blue".to_owned())].into(),
-        enabled: true,
-        created_ms: 1,
-        updated_ms: 1,
-        expires_ms: None,
-        secrets: vec![SecretRecord {
-            digest: KeyDigest::of(id.as_bytes()),
-            prefix: "wl_abc".to_owned(),
-            created_ms: 1,
-            expires_ms: None,
-        }],
-        revision: 0,
-    }
 }
 
 fn put(ledger: &SqliteLedger, record: KeyRecord) {
