@@ -135,7 +135,7 @@ impl Works for GatewayWorks {
         Some(Slack {
             rate: bound.rate.saturating_mul(bound.gateways),
             quota: bound.quota.saturating_mul(bound.gateways),
-            nodes: bound.gateways,
+            gateways: bound.gateways,
         })
     }
 }

@@ -127,7 +127,7 @@ pub struct Slack {
     /// Requests beyond the quota.
     pub quota: u64,
     /// Gateways that take part now.
-    pub nodes: u64,
+    pub gateways: u64,
 }
 
 /// Where a key or plan is defined.

@@ -99,7 +99,7 @@ pub struct Slack {
     /// Requests beyond the quota.
     pub quota: u64,
     /// Gateways that take part now.
-    pub nodes: u64,
+    pub gateways: u64,
 }
 
 /// A piece of the list of plans.
@@ -198,7 +198,7 @@ impl From<PlanView> for Plan {
             slack: view.slack.map(|slack| Slack {
                 rate: slack.rate,
                 quota: slack.quota,
-                nodes: slack.nodes,
+                gateways: slack.gateways,
             }),
             created: stored.then(|| date::moment(record.created_ms)),
             updated: stored.then(|| date::moment(record.updated_ms)),
