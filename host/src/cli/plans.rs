@@ -247,7 +247,7 @@ fn shown(plan: &Value, json: bool) {
             "{} beyond the burst, {} beyond the quota, over {} gateways",
             of("rate"),
             of("quota"),
-            of("nodes")
+            of("gateways")
         );
         parts.push(("at the most", text));
     }
