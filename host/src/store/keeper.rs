@@ -344,6 +344,7 @@ impl Shared {
         let mut plans = Vec::new();
         let revision = self.ledger.load(&mut |loaded| match loaded {
             Loaded::Plan(plan) => plans.push(plan),
+            Loaded::Keys(count) => loading.expect(count),
             Loaded::Key(key) => loading.put(&entry(key)),
         })?;
         drop(loading);
@@ -370,8 +371,9 @@ impl Shared {
         let mut keys = Vec::new();
         let mut plans = Vec::new();
         let revision = self.ledger.load(&mut |loaded| match loaded {
-            Loaded::Key(key) => keys.push(entry(key)),
             Loaded::Plan(plan) => plans.push(plan),
+            Loaded::Keys(count) => keys.reserve_exact(count),
+            Loaded::Key(key) => keys.push(entry(key)),
         })?;
         let plans = self.enroll_all(&plans)?;
         self.index.replace(keys);

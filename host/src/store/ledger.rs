@@ -138,6 +138,8 @@ pub type Revision = u64;
 /// One thing that [`Ledger::load`] shows.
 #[derive(Debug)]
 pub enum Loaded {
+    /// About how many keys follow: comes before the first of them, so that room is made for all.
+    Keys(usize),
     /// A key.
     Key(StoredKey),
     /// A plan.

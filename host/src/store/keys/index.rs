@@ -108,7 +108,8 @@ impl KeyIndex {
         known.sweep();
     }
 
-    /// Put in many keys, one after another as they come.
+    /// Put in many keys, one after another as they come. For the start, when none is there: all of
+    /// them are in force at the end.
     pub fn load(&self) -> Loading<'_> {
         Loading {
             index: self,
@@ -222,13 +223,21 @@ pub struct Loading<'a> {
 }
 
 impl Loading<'_> {
+    /// About how many keys come. Room is made for them once: what grows step by step leaves behind
+    /// as much again, which an allocator keeps for long.
+    pub fn expect(&mut self, keys: usize) {
+        let shards = self.index.shards.len();
+        // Digests are evenly spread, not evenly dealt: nearly all shards have their share and
+        // less than three standard deviations more.
+        let share = keys / shards;
+        self.edits.expect(share + 3 * share.isqrt());
+        self.index.known.lock().expect(keys);
+    }
+
     /// One more.
     pub fn put(&mut self, entry: &KeyEntry) {
         let index = self.index;
         self.edits.put(index, &mut index.known.lock(), entry);
-        if self.edits.len() >= BATCH {
-            std::mem::take(&mut self.edits).carry_out(index);
-        }
     }
 }
 

@@ -249,6 +249,11 @@ impl Ledger for RedisLedger {
         for plan in self.plans()? {
             visit(Loaded::Plan(plan));
         }
+        let count = |connection: &mut Connection| {
+            let mut ask = command("ZCARD");
+            ask.arg(self.server.key("key-ids")).query(connection)
+        };
+        visit(Loaded::Keys(self.server.read(count)?.value));
         while let Some((last, ..)) = rows.last() {
             let last = last.clone();
             for row in rows {

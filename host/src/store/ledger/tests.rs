@@ -157,9 +157,15 @@ fn ids(keys: &[StoredKey]) -> Vec<&str> {
 /// All that is shown: the revision, the keys, the names of the plans.
 fn load(ledger: &dyn Ledger) -> (Revision, Vec<StoredKey>, Vec<String>) {
     let (mut keys, mut plans) = (Vec::new(), Vec::new());
+    let mut expected = None;
     let revision = ledger.load(&mut |loaded| match loaded {
-        Loaded::Key(key) => keys.push(key),
+        Loaded::Keys(count) => expected = Some(count),
+        Loaded::Key(key) => {
+            assert!(expected.is_some(), "the count comes before the keys");
+            keys.push(key);
+        }
         Loaded::Plan(plan) => plans.push(plan.name),
     });
+    assert_eq!(expected, Some(keys.len()));
     (revision.unwrap(), keys, plans)
 }

@@ -35,6 +35,11 @@ impl Known {
         self.keys
     }
 
+    /// Make room for so many more keys.
+    pub(super) fn expect(&mut self, keys: usize) {
+        self.places.reserve(keys, |place| spread(place.hash));
+    }
+
     fn hash(&self, id: &str) -> u32 {
         // The table takes the upper bits for itself; these are as good.
         let hash = self.hasher.hash_one(id);
@@ -113,6 +118,8 @@ fn spread(hash: u32) -> u64 {
 pub(super) struct Edits {
     by_shard: HashMap<u16, Edit, RandomState>,
     inserted: usize,
+    /// How many keys a shard is made room for.
+    share: usize,
 }
 
 #[derive(Debug, Default)]
@@ -128,6 +135,11 @@ impl Edits {
         self.inserted
     }
 
+    /// Make room for so many keys in each shard.
+    pub(super) fn expect(&mut self, share: usize) {
+        self.share = share;
+    }
+
     /// A key, in the place of the one with its id.
     pub(super) fn put(&mut self, index: &KeyIndex, known: &mut Known, entry: &KeyEntry) {
         let profile = known.profile(&entry.profile);
@@ -141,7 +153,11 @@ impl Edits {
             key.last_told.fetch_max(used.1, Ordering::Relaxed);
             let place = index.place(&key.digest);
             known.insert(&entry.id, place);
-            self.by_shard.entry(place).or_default().inserted.push(key);
+            let edit = self.by_shard.entry(place).or_insert_with(|| Edit {
+                inserted: Vec::with_capacity(self.share),
+                removed: Vec::new(),
+            });
+            edit.inserted.push(key);
             self.inserted += 1;
             any = true;
         }
@@ -212,6 +228,9 @@ impl Shard {
         } = edit;
         let order = |one: &ApiKey, two: &ApiKey| one.digest.as_bytes().cmp(two.digest.as_bytes());
         inserted.sort_unstable_by(order);
+        if self.keys.is_empty() {
+            return Self::of(inserted);
+        }
         let mut keys = Vec::with_capacity(self.keys.len() + inserted.len());
         let stays = |key: &&ApiKey| !goes(&removed, key);
         let mut old = self.keys.iter().filter(stays).peekable();
@@ -222,6 +241,11 @@ impl Shard {
             keys.push(key);
         }
         keys.extend(old.cloned());
+        Self::of(keys)
+    }
+
+    /// Of keys in the order of their digests.
+    fn of(keys: Vec<ApiKey>) -> Self {
         Self {
             tags: keys.iter().map(|key| tag(&key.digest)).collect(),
             keys: keys.into(),

@@ -105,6 +105,12 @@ pub(super) fn load(
         for plan in plans(connection)? {
             visit(Loaded::Plan(plan));
         }
+        let count = |row: &Row<'_>| row.get::<_, usize>(0);
+        visit(Loaded::Keys(connection.query_row(
+            "SELECT count(*) FROM keys",
+            [],
+            count,
+        )?));
         let mut keys = connection.prepare(&format!("SELECT {KEY} FROM keys ORDER BY id"))?;
         let mut rows = keys.query([])?;
         while let Some(row) = rows.next()? {
