@@ -15,14 +15,17 @@ use crate::config as model;
 
 pub mod attempt;
 pub mod body;
+pub mod budget;
 pub mod client;
 pub mod connection;
 pub mod fault;
 pub mod gate;
 pub mod headers;
+pub mod health;
 pub mod io;
 pub mod pool;
 pub mod record;
+pub mod replay;
 
 pub use fault::Fault;
 

@@ -306,7 +306,7 @@ fn filters_and_upstreams_are_read() {
     );
     assert_eq!(text(&config, config.filters[1].span), "keys");
     let upstream = &config.upstreams[0];
-    assert_eq!(upstream.balance, BalancePolicy::LeastConnections);
+    assert_eq!(upstream.balance.policy, BalancePolicy::LeastConnections);
     assert_eq!(
         (upstream.endpoints[0].weight, upstream.endpoints[1].weight),
         (3, 1)
@@ -411,7 +411,7 @@ fn everything_else_has_a_default() {
         (upstream.max_idle, upstream.max_head, &upstream.host),
         (128, 64 << 10, &HostRule::Preserve)
     );
-    assert_eq!(upstream.balance, BalancePolicy::RoundRobin);
+    assert_eq!(upstream.balance.policy, BalancePolicy::RoundRobin);
 }
 
 #[test]

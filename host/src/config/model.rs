@@ -8,6 +8,7 @@
 mod admin;
 mod sold;
 mod store;
+mod upstream;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,6 +27,10 @@ pub use sold::{
     Api, ApiResponse, ErrorStyle, Key, Period, Plan, PlanMethod, Quota, Rate, ResponsePart,
 };
 pub use store::{OnStale, OnUnavailable, RedisPlace, Store, StorePlace};
+pub use upstream::{
+    Balance, BalancePolicy, Ejection, Endpoint, EndpointLimits, HashKey, HealthCheck, HostRule,
+    HttpCheck, Probe, Retries, RetryOn, StatusRanges, Sticky, StickyBy, Threshold, Upstream,
+};
 
 /// All that one file says.
 #[derive(Debug)]
@@ -396,62 +401,4 @@ pub struct Breaker {
     pub backoff: Duration,
     /// Default 60 s.
     pub max_backoff: Duration,
-}
-
-/// `[upstream.<name>]`: a named group of endpoints.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Upstream {
-    /// Its name: the attribute `upstream.name`.
-    pub name: Arc<str>,
-    /// How an endpoint is picked. Default round robin.
-    pub balance: BalancePolicy,
-    /// Its endpoints, at least one.
-    pub endpoints: Vec<Endpoint>,
-    /// For a new connection. Default 2 s.
-    pub connect_timeout: Duration,
-    /// From the request's end to the response's head. Default 30 s.
-    pub first_byte_timeout: Duration,
-    /// Between two pieces of a body. Default 60 s.
-    pub idle_timeout: Duration,
-    /// How long an unused connection is kept. Default 60 s.
-    pub keep_alive_timeout: Duration,
-    /// The most unused connections that a worker keeps for each endpoint. Default 128.
-    pub max_idle: usize,
-    /// The largest response head. Bytes, default 64 KiB.
-    pub max_head: usize,
-    /// What goes upstream as `host`. Default preserve.
-    pub host: HostRule,
-}
-
-/// How an endpoint is picked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BalancePolicy {
-    /// In turn, by weight.
-    RoundRobin,
-    /// The fewest active requests for its weight.
-    LeastConnections,
-}
-
-/// One address of an upstream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// `ip:port`, or `name:port`, which is resolved when the configuration is put in use.
-    pub address: String,
-    /// The address in the file.
-    pub span: Span,
-    /// 0 to 1000; 0 takes nothing. Default 1.
-    pub weight: u32,
-    /// For route hints. Default none.
-    pub labels: BTreeMap<String, String>,
-}
-
-/// What goes upstream as `host`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HostRule {
-    /// What the client sent.
-    Preserve,
-    /// The endpoint's address.
-    Endpoint,
-    /// This name.
-    Literal(String),
 }

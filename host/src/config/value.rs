@@ -5,6 +5,7 @@
 
 pub(super) mod address;
 pub(super) mod attribute;
+pub(super) mod balance;
 pub(super) mod digest;
 pub(super) mod duration;
 pub(super) mod host;

@@ -33,9 +33,11 @@ fn plan(upstream: &config::Upstream, problems: &mut Problems) -> Plan {
         weight: endpoint.weight,
         labels: endpoint.labels.clone().into_iter().collect(),
     });
-    let policy = match upstream.balance {
+    let policy = match upstream.balance.policy {
         BalancePolicy::RoundRobin => Policy::RoundRobin,
-        BalancePolicy::LeastConnections => Policy::LeastConnections,
+        BalancePolicy::LeastConnections
+        | BalancePolicy::TwoChoices
+        | BalancePolicy::ConsistentHash => Policy::LeastConnections,
     };
     Plan {
         endpoints,

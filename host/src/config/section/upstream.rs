@@ -1,13 +1,19 @@
 //! `[upstream.<name>]`: a named group of endpoints.
 
+mod balance;
+mod health;
+mod retry;
+
 use std::time::Duration;
 
 use crate::config::field::{
-    Choice, Empty, Entries, Field, Is, Map, Parsed, Required, Section, Size, Time, Whole, Written,
+    Defaults, Empty, Entries, Field, Is, Map, Nested, Optional, Parsed, Required, Section, Size,
+    Time, Whole, Written,
 };
-use crate::config::model::{BalancePolicy, Endpoint, HostRule, Upstream};
+use crate::config::model::{
+    Ejection, Endpoint, EndpointLimits, HealthCheck, HostRule, Retries, Upstream,
+};
 use crate::config::read::Table;
-use crate::config::value::name::{line, name};
 use crate::config::value::{address, host};
 
 /// `[upstream.<name>]`.
@@ -15,8 +21,19 @@ pub(super) static UPSTREAM: Section = Section {
     heading: "[upstream.<name>]",
     doc: "A named group of endpoints. The name is the attribute `upstream.name`.",
     fields: &[
-        &BALANCE,
         &ENDPOINTS,
+        &balance::BALANCE,
+        &balance::HASH_ON,
+        &balance::HASH_BOUND,
+        &balance::SLOW_START,
+        &balance::FAIL_OPEN,
+        &balance::FAILOVER,
+        &balance::PREFER,
+        &balance::STICKY,
+        &HEALTH,
+        &EJECTION,
+        &RETRIES,
+        &LIMITS,
         &CONNECT_TIMEOUT,
         &FIRST_BYTE_TIMEOUT,
         &IDLE_TIMEOUT,
@@ -45,18 +62,6 @@ pub(super) static UPSTREAM: Section = Section {
     private: false,
 };
 
-static BALANCE: Field<Choice<BalancePolicy>, Is<BalancePolicy>> = Field::new(
-    "balance",
-    Choice {
-        options: &[
-            ("round-robin", BalancePolicy::RoundRobin),
-            ("least-connections", BalancePolicy::LeastConnections),
-        ],
-    },
-    Is(BalancePolicy::RoundRobin),
-    "How an endpoint is picked: in turn, or the one with the fewest active requests; both by weight.",
-);
-
 static ENDPOINTS: Field<Entries<Endpoint>, Required> = Field::new(
     "endpoints",
     Entries {
@@ -67,6 +72,46 @@ static ENDPOINTS: Field<Entries<Endpoint>, Required> = Field::new(
     },
     Required("[{ address = \"10.0.0.1:8080\" }]"),
     "Its endpoints, at least one.",
+);
+
+static HEALTH: Field<Nested<HealthCheck>, Optional> = Field::new(
+    "health",
+    Nested {
+        section: &health::HEALTH,
+        read: health::health,
+    },
+    Optional("endpoints are not asked"),
+    "Asks each endpoint whether it is well.",
+);
+
+static EJECTION: Field<Nested<Ejection>, Defaults> = Field::new(
+    "ejection",
+    Nested {
+        section: &health::EJECTION,
+        read: health::ejection,
+    },
+    Defaults,
+    "Takes endpoints out by the results of requests.",
+);
+
+static RETRIES: Field<Nested<Retries>, Defaults> = Field::new(
+    "retries",
+    Nested {
+        section: &retry::RETRIES,
+        read: retry::retries,
+    },
+    Defaults,
+    "When a request is tried once more.",
+);
+
+static LIMITS: Field<Nested<EndpointLimits>, Defaults> = Field::new(
+    "limits",
+    Nested {
+        section: &retry::LIMITS,
+        read: retry::limits,
+    },
+    Defaults,
+    "How much an endpoint is given at once.",
 );
 
 static CONNECT_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
@@ -133,8 +178,12 @@ static HOST: Field<Parsed<HostRule>, Written> = Field::new(
 
 /// Reads one `[upstream.<name>]`.
 pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
-    let balance = table.take(&BALANCE);
     let endpoints = table.take(&ENDPOINTS);
+    let balance = balance::balance(table);
+    let health = table.take(&HEALTH);
+    let ejection = table.take(&EJECTION);
+    let retries = table.take(&RETRIES);
+    let limits = table.take(&LIMITS);
     let connect_timeout = table.take(&CONNECT_TIMEOUT);
     let first_byte_timeout = table.take(&FIRST_BYTE_TIMEOUT);
     let idle_timeout = table.take(&IDLE_TIMEOUT);
@@ -146,8 +195,12 @@ pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
     weighed(table, &endpoints);
     Some(Upstream {
         name: table.name(),
-        balance,
+        balance: balance?,
         endpoints,
+        health,
+        ejection: ejection?,
+        retries: retries?,
+        limits: limits?,
         connect_timeout,
         first_byte_timeout,
         idle_timeout,
@@ -183,7 +236,7 @@ fn weighed(table: &mut Table<'_>, endpoints: &[Endpoint]) {
 static ENDPOINT: Section = Section {
     heading: "endpoints = [{ .. }]",
     doc: "One address of an upstream.",
-    fields: &[&ADDRESS, &WEIGHT, &LABELS],
+    fields: &[&ADDRESS, &WEIGHT, &PRIORITY, &LABELS],
     hints: &[
         (
             "url",
@@ -211,7 +264,7 @@ static ADDRESS: Field<Parsed<String>, Required> = Field::new(
         parse: |text, _| address::endpoint(text),
     },
     Required("\"10.0.0.1:8080\""),
-    "Its IP address or name, with the port; a name is resolved when the configuration is put in use.",
+    "Its IP address or name, with the port; a name stands for all its addresses, and is asked for again as its TTL says.",
 );
 
 static WEIGHT: Field<Whole<u32>, Is<u32>> = Field::new(
@@ -225,30 +278,34 @@ static WEIGHT: Field<Whole<u32>, Is<u32>> = Field::new(
     "Its share of the requests, relative to the others; 0 takes none.",
 );
 
+static PRIORITY: Field<Whole<u8>, Is<u8>> = Field::new(
+    "priority",
+    Whole {
+        least: 0,
+        most: 15,
+        of: |number| u8::try_from(number).ok(),
+    },
+    Is(0),
+    "Its group: 0 is used first, the next one when too few of it are available (`failover`).",
+);
+
 static LABELS: Field<Map<Parsed<String>>, Empty> = Field::new(
     "labels",
-    Map {
-        of: Parsed {
-            words: "a text of one line",
-            pattern: "",
-            private: false,
-            parse: |text, _| line(text),
-        },
-        key: name,
-        keys: "a name of letters, digits, `_` and `-`",
-    },
+    balance::LABELS,
     Empty("none"),
-    "For route hints of filters.",
+    "For route hints of filters, and `prefer`.",
 );
 
 fn endpoint(table: &mut Table<'_>) -> Option<Endpoint> {
     let address = table.take(&ADDRESS);
     let weight = table.take(&WEIGHT);
+    let priority = table.take(&PRIORITY);
     let labels = table.take(&LABELS);
     Some(Endpoint {
         address: address?,
         span: table.span_of(ADDRESS.key),
         weight,
+        priority,
         labels,
     })
 }

@@ -1,0 +1,271 @@
+//! `[upstream.<name>]`: endpoints, and how requests are shared among them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use crate::config::source::Span;
+
+/// `[upstream.<name>]`: a named group of endpoints.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// Its name: the attribute `upstream.name`.
+    pub name: Arc<str>,
+    /// How an endpoint is picked.
+    pub balance: Balance,
+    /// Its endpoints, at least one.
+    pub endpoints: Vec<Endpoint>,
+    /// Asks each endpoint whether it is well. Default none.
+    pub health: Option<HealthCheck>,
+    /// Takes endpoints out by the results of requests.
+    pub ejection: Ejection,
+    /// When a request is tried once more.
+    pub retries: Retries,
+    /// How much an endpoint is given at once.
+    pub limits: EndpointLimits,
+    /// For a new connection. Default 2 s.
+    pub connect_timeout: Duration,
+    /// From the request's end to the response's head. Default 30 s.
+    pub first_byte_timeout: Duration,
+    /// Between two pieces of a body. Default 60 s.
+    pub idle_timeout: Duration,
+    /// How long an unused connection is kept. Default 60 s.
+    pub keep_alive_timeout: Duration,
+    /// The most unused connections that a worker keeps for each endpoint. Default 128.
+    pub max_idle: usize,
+    /// The largest response head. Bytes, default 64 KiB.
+    pub max_head: usize,
+    /// What goes upstream as `host`. Default preserve.
+    pub host: HostRule,
+}
+
+/// How an endpoint is picked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Balance {
+    /// The policy. Default round robin.
+    pub policy: BalancePolicy,
+    /// What `consistent-hash` picks by. Default the client's address.
+    pub hash_on: HashKey,
+    /// How many times its fair share of the active requests an endpoint takes before a key goes
+    /// elsewhere, in percent. Default 125.
+    pub hash_bound: u32,
+    /// How long an endpoint that is new or well again takes to get its whole share. Default none.
+    pub slow_start: Option<Duration>,
+    /// With fewer endpoints available, all that are not draining are used. Default never.
+    pub fail_open: Threshold,
+    /// A priority group with fewer endpoints available gives way to the next. Default one.
+    pub failover: Threshold,
+    /// Labels of the endpoints that are used before others of their priority. Default none.
+    pub prefer: BTreeMap<String, String>,
+    /// Keeps a client on its endpoint. Default none.
+    pub sticky: Option<Sticky>,
+}
+
+/// The rule by which an endpoint is picked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BalancePolicy {
+    /// In turn, by weight.
+    RoundRobin,
+    /// The fewest active requests for its weight.
+    LeastConnections,
+    /// The less loaded of two that are drawn by weight.
+    TwoChoices,
+    /// By a key of the request, always the same while it is available.
+    ConsistentHash,
+}
+
+/// What of a request is its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HashKey {
+    /// The client's IP address.
+    Client,
+    /// A field of the request.
+    Header(HeaderName),
+    /// A cookie.
+    Cookie(String),
+    /// A parameter of the route's path.
+    Param(String),
+    /// An attribute that filters set.
+    Attribute(String),
+}
+
+/// A number of endpoints, or a share of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threshold {
+    /// So many.
+    Count(u32),
+    /// So many of a hundred.
+    Percent(u32),
+}
+
+/// `sticky = { .. }`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sticky {
+    /// How a client says where it belongs.
+    pub by: StickyBy,
+    /// The place of the secret that signs it.
+    pub secret: usize,
+    /// How long it holds. Default an hour.
+    pub duration: Duration,
+    /// Whether the cookie is sent over TLS only. Default true.
+    pub secure: bool,
+    /// The table in the file.
+    pub span: Span,
+}
+
+/// How a client says where it belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StickyBy {
+    /// By this cookie.
+    Cookie(String),
+    /// By this field, of the request as of the response.
+    Header(HeaderName),
+}
+
+/// `health = { .. }`: asks each endpoint whether it is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// How it is asked.
+    pub probe: Probe,
+    /// Between two questions, by chance up to a tenth more or less. Default 5 s.
+    pub interval: Duration,
+    /// For one answer. Default 2 s.
+    pub timeout: Duration,
+    /// So many good answers in a row make it healthy. Default 2.
+    pub rise: u32,
+    /// So many bad ones make it unhealthy. Default 3.
+    pub fall: u32,
+    /// The port to ask, where it is not that of the requests.
+    pub port: Option<u16>,
+}
+
+/// How an endpoint is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Probe {
+    /// By a connection that is made and closed.
+    Tcp,
+    /// By an HTTP request.
+    Http(HttpCheck),
+    /// By the gRPC health protocol, for this service; empty for the whole server.
+    Grpc(String),
+}
+
+/// What an HTTP check sends and wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpCheck {
+    /// Default GET.
+    pub method: http::Method,
+    /// Default `/`.
+    pub path: String,
+    /// The `host` field. Default the endpoint's address.
+    pub host: Option<String>,
+    /// Good statuses. Default 200 to 399.
+    pub expect: StatusRanges,
+    /// What the body must contain, within its first 64 KiB.
+    pub body: Option<String>,
+}
+
+/// Statuses, as ranges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusRanges(pub Vec<(u16, u16)>);
+
+impl StatusRanges {
+    /// Whether it is one of them.
+    #[must_use]
+    pub fn holds(&self, status: u16) -> bool {
+        let mut ranges = self.0.iter();
+        ranges.any(|(least, most)| (*least..=*most).contains(&status))
+    }
+}
+
+/// `ejection = { .. }`: takes endpoints out by the results of requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ejection {
+    /// So many faults in a row. Default 5; 0 never.
+    pub faults: u32,
+    /// A smaller share of good results within an interval, in percent. Default 0: never.
+    pub min_success: u32,
+    /// Results that are needed to tell a share. Default 50.
+    pub min_requests: u32,
+    /// How often shares are told. Default 10 s.
+    pub interval: Duration,
+    /// Statuses that are faults. Default 502 to 504.
+    pub statuses: StatusRanges,
+    /// How long the first time; as much longer with each. Default 10 s.
+    pub backoff: Duration,
+    /// The longest. Default 5 min.
+    pub max_backoff: Duration,
+    /// The most endpoints that are out at once, in percent, rounded down. Default 50.
+    pub max_share: u32,
+}
+
+/// `retries = { .. }`: when a request is tried once more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retries {
+    /// The most attempts, the first included. Default 2.
+    pub attempts: u32,
+    /// Why. Default connect and reset.
+    pub on: Vec<RetryOn>,
+    /// Statuses that are tried elsewhere. Default none.
+    pub statuses: StatusRanges,
+    /// For one attempt. Default none beside the first-byte time-out.
+    pub try_timeout: Option<Duration>,
+    /// The largest body that is kept for it. Bytes, default 64 KiB.
+    pub max_body: usize,
+    /// Retries for each hundred requests. Default 20.
+    pub budget: u32,
+    /// Retries a second beside those. Default 10.
+    pub budget_rate: u32,
+}
+
+/// Why a request is tried once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryOn {
+    /// No connection: nothing was sent.
+    Connect,
+    /// The connection ended before the response's first byte.
+    Reset,
+    /// No response in time.
+    Timeout,
+}
+
+/// `limits = { .. }` of an upstream: how much an endpoint is given at once, by all workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointLimits {
+    /// Active requests. Default no limit.
+    pub max_active: Option<u32>,
+    /// Connections. Default no limit.
+    pub max_connections: Option<u32>,
+    /// Requests that wait for an endpoint, by all workers. Default 128.
+    pub queue: usize,
+    /// How long one waits. Default 1 s.
+    pub queue_timeout: Duration,
+}
+
+/// One address of an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `ip:port`, or `name:port`, which is resolved again and again.
+    pub address: String,
+    /// The address in the file.
+    pub span: Span,
+    /// 0 to 1000; 0 takes nothing. Default 1.
+    pub weight: u32,
+    /// 0 is the first to be used. Default 0.
+    pub priority: u8,
+    /// For route hints, and `prefer`. Default none.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What goes upstream as `host`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostRule {
+    /// What the client sent.
+    Preserve,
+    /// The endpoint's address.
+    Endpoint,
+    /// This name.
+    Literal(String),
+}

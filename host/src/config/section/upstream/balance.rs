@@ -1,0 +1,231 @@
+//! How an upstream's requests are shared among its endpoints.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use crate::config::field::{
+    Choice, Empty, Field, Flag, Is, Map, Nested, Optional, Parsed, Required, SecretName, Section,
+    Time, Whole, Written,
+};
+use crate::config::model::{Balance, BalancePolicy, HashKey, Sticky, StickyBy, Threshold};
+use crate::config::read::Table;
+use crate::config::value::balance::{cookie_name, hash_key, sticky_field, threshold};
+use crate::config::value::name::{line, name};
+
+pub(super) static BALANCE: Field<Choice<BalancePolicy>, Is<BalancePolicy>> = Field::new(
+    "balance",
+    Choice {
+        options: &[
+            ("round-robin", BalancePolicy::RoundRobin),
+            ("least-connections", BalancePolicy::LeastConnections),
+            ("two-choices", BalancePolicy::TwoChoices),
+            ("consistent-hash", BalancePolicy::ConsistentHash),
+        ],
+    },
+    Is(BalancePolicy::RoundRobin),
+    "How an endpoint is picked: in turn, the one with the fewest active requests, the less loaded of two drawn by chance, or by a key of the request; all by weight.",
+);
+
+pub(super) static HASH_ON: Field<Parsed<HashKey>, Optional> = Field::new(
+    "hash_on",
+    Parsed {
+        words: "`\"client\"`, `\"header:<name>\"`, `\"cookie:<name>\"`, `\"param:<name>\"` or `\"attribute:<name>\"`",
+        pattern: "^(client|(header|cookie|param|attribute):.+)$",
+        private: false,
+        parse: |text, _| hash_key(text),
+    },
+    Optional("`\"client\"`, its IP address"),
+    "The key of `consistent-hash`; a request without it is spread by weight. An affinity that a filter hints comes first.",
+);
+
+pub(super) static HASH_BOUND: Field<Whole<u32>, Is<u32>> = Field::new(
+    "hash_bound",
+    Whole {
+        least: 101,
+        most: 10_000,
+        of: |number| u32::try_from(number).ok(),
+    },
+    Is(125),
+    "How much of its fair share of the active requests an endpoint takes by `consistent-hash` before a key goes elsewhere; in percent.",
+);
+
+pub(super) static SLOW_START: Field<Time, Optional> = Field::new(
+    "slow_start",
+    Time {
+        least: Duration::from_millis(100),
+        most: Duration::from_mins(15),
+    },
+    Optional("its whole share at once"),
+    "How long an endpoint that joins, or is well again, takes to get its whole share, which grows evenly.",
+);
+
+const THRESHOLD: Parsed<Threshold> = Parsed {
+    words: "a number of endpoints such as `\"1\"`, or a share such as `\"50%\"`",
+    pattern: "^[0-9]+%?$",
+    private: false,
+    parse: |text, _| threshold(text),
+};
+
+pub(super) static FAIL_OPEN: Field<Parsed<Threshold>, Written> = Field::new(
+    "fail_open",
+    THRESHOLD,
+    Written("0"),
+    "With fewer available endpoints than this, requests go to all that are not draining, as if they were well; `\"0\"`: never, 503 when none is left.",
+);
+
+pub(super) static FAILOVER: Field<Parsed<Threshold>, Written> = Field::new(
+    "failover",
+    THRESHOLD,
+    Written("1"),
+    "With fewer available endpoints than this, a priority group gives way to the next.",
+);
+
+pub(super) static PREFER: Field<Map<Parsed<String>>, Empty> = Field::new(
+    "prefer",
+    LABELS,
+    Empty("none"),
+    "Labels, such as `{ zone = \"a\" }`: endpoints that carry them are used before others of their priority.",
+);
+
+/// Names and values of one line.
+pub(super) const LABELS: Map<Parsed<String>> = Map {
+    of: Parsed {
+        words: "a text of one line",
+        pattern: "",
+        private: false,
+        parse: |text, _| line(text),
+    },
+    key: name,
+    keys: "a name of letters, digits, `_` and `-`",
+};
+
+pub(super) static STICKY: Field<Nested<Sticky>, Optional> = Field::new(
+    "sticky",
+    Nested {
+        section: &STICKY_SECTION,
+        read: sticky,
+    },
+    Optional("a client may get another endpoint with each request"),
+    "Keeps a client on its endpoint while that is available.",
+);
+
+/// Reads what of an upstream says how its endpoints are picked.
+pub(super) fn balance(table: &mut Table<'_>) -> Option<Balance> {
+    let policy = table.take(&BALANCE);
+    let hash_on = table.take(&HASH_ON);
+    let hash_bound = table.take(&HASH_BOUND);
+    let slow_start = table.take(&SLOW_START);
+    let fail_open = table.take(&FAIL_OPEN);
+    let failover = table.take(&FAILOVER);
+    let prefer: BTreeMap<String, String> = table.take(&PREFER);
+    let sticky = table.take(&STICKY);
+    if policy != BalancePolicy::ConsistentHash {
+        for key in [HASH_ON.key, HASH_BOUND.key] {
+            if table.has(key) {
+                let span = table.span_of(key);
+                let message =
+                    format!("`{key}` changes nothing without `balance = \"consistent-hash\"`");
+                table.warning(span, &message);
+            }
+        }
+    }
+    Some(Balance {
+        policy,
+        hash_on: hash_on.unwrap_or(HashKey::Client),
+        hash_bound,
+        slow_start,
+        fail_open: fail_open?,
+        failover: failover?,
+        prefer,
+        sticky,
+    })
+}
+
+static STICKY_SECTION: Section = Section {
+    heading: "sticky = { .. }",
+    doc: "How a client is kept on its endpoint: by a signed cookie, or by a signed field that it repeats. What it says holds over reloads and restarts, and on every gateway with the same secret.",
+    fields: &[&COOKIE, &HEADER, &SECRET, &DURATION, &SECURE],
+    hints: &[("ttl", "it is called `duration`")],
+    short: Some("cookie"),
+    private: true,
+};
+
+static COOKIE: Field<Parsed<String>, Optional> = Field::new(
+    "cookie",
+    Parsed {
+        words: "the name of a cookie",
+        pattern: "",
+        private: false,
+        parse: |text, _| cookie_name(text),
+    },
+    Optional("no cookie"),
+    "The cookie's name. It is sent with `HttpOnly`, `SameSite=Lax` and `Path=/`.",
+);
+
+static HEADER: Field<Parsed<HeaderName>, Optional> = Field::new(
+    "header",
+    Parsed {
+        words: "the name of a field",
+        pattern: "",
+        private: false,
+        parse: |text, _| sticky_field(text),
+    },
+    Optional("no field"),
+    "The field, for clients without cookies: the response tells it, the client repeats it.",
+);
+
+static SECRET: Field<SecretName, Required> = Field::new(
+    "secret",
+    SecretName,
+    Required("\"<name of a [secret.x]>\""),
+    "The `[secret.<name>]` that signs it.",
+);
+
+static DURATION: Field<Time, Is<Duration>> = Field::new(
+    "duration",
+    Time {
+        least: Duration::from_secs(1),
+        most: Duration::from_hours(24 * 7),
+    },
+    Is(Duration::from_hours(1)),
+    "How long it holds, from the first response on.",
+);
+
+static SECURE: Field<Flag, Is<bool>> = Field::new(
+    "secure",
+    Flag,
+    Is(true),
+    "Whether the cookie is sent back over TLS only.",
+);
+
+fn sticky(table: &mut Table<'_>) -> Option<Sticky> {
+    let cookie = table.take(&COOKIE);
+    let header = table.take(&HEADER);
+    let secret = table.take(&SECRET);
+    let duration = table.take(&DURATION);
+    let secure = table.take(&SECURE);
+    let by = match (table.has(COOKIE.key), table.has(HEADER.key)) {
+        (true, true) | (false, false) if !table.is_incomplete() => {
+            let span = table.span();
+            table.error(span, "`sticky` wants either `cookie` or `header`");
+            None
+        }
+        (true | false, true | false) => {
+            let cookie = cookie.map(StickyBy::Cookie);
+            cookie.or(header.map(StickyBy::Header))
+        }
+    };
+    if table.has(SECURE.key) && table.has(HEADER.key) {
+        let span = table.span_of(SECURE.key);
+        table.warning(span, "`sticky.secure` changes nothing without `cookie`");
+    }
+    Some(Sticky {
+        by: by?,
+        secret: secret?,
+        duration,
+        secure,
+        span: table.span(),
+    })
+}

@@ -1,0 +1,211 @@
+//! `retries` and `limits` of an upstream.
+
+use std::time::Duration;
+
+use crate::config::field::{
+    Choice, Empty, Field, Is, List, Optional, Parsed, Section, Size, Time, Whole,
+};
+use crate::config::model::{EndpointLimits, Retries, RetryOn, StatusRanges};
+use crate::config::read::Table;
+use crate::config::value::balance::statuses;
+
+/// `retries = { .. }`.
+pub(super) static RETRIES: Section = Section {
+    heading: "retries = { .. }",
+    doc: "When a request is tried once more, on another endpoint where there is one. Only if nothing of it was sent, or its method is idempotent (RFC 9110 section 9.2.2) and its whole body was kept.",
+    fields: &[
+        &ATTEMPTS,
+        &ON,
+        &STATUSES,
+        &TRY_TIMEOUT,
+        &MAX_BODY,
+        &BUDGET,
+        &BUDGET_RATE,
+    ],
+    hints: &[
+        ("max", "it is called `attempts`, the first one included"),
+        ("count", "it is called `attempts`, the first one included"),
+    ],
+    short: None,
+    private: false,
+};
+
+static ATTEMPTS: Field<Whole<u32>, Is<u32>> = Field::new(
+    "attempts",
+    Whole {
+        least: 1,
+        most: 10,
+        of: |number| u32::try_from(number).ok(),
+    },
+    Is(2),
+    "The most attempts, the first one included; 1: no retry.",
+);
+
+static ON: Field<List<Choice<RetryOn>>, Empty> = Field::new(
+    "on",
+    List {
+        of: Choice {
+            options: &[
+                ("connect", RetryOn::Connect),
+                ("reset", RetryOn::Reset),
+                ("timeout", RetryOn::Timeout),
+            ],
+        },
+        least: 0,
+        repeats: false,
+    },
+    Empty("`[\"connect\", \"reset\"]`"),
+    "After which faults: no connection, an end of the connection before the response's first byte, no response in time.",
+);
+
+static STATUSES: Field<Parsed<StatusRanges>, Optional> = Field::new(
+    "statuses",
+    Parsed {
+        words: "statuses such as `\"502-504\"`",
+        pattern: "^[0-9, -]+$",
+        private: false,
+        parse: |text, _| statuses(text),
+    },
+    Optional("none"),
+    "After which responses; the last attempt's goes to the client whatever it is.",
+);
+
+static TRY_TIMEOUT: Field<Time, Optional> = Field::new(
+    "try_timeout",
+    Time::USUAL,
+    Optional("`first_byte_timeout`, which is that of all attempts together"),
+    "From the end of the request to the head of the response, for each attempt but the last.",
+);
+
+static MAX_BODY: Field<Size<usize>, Is<usize>> = Field::new(
+    "max_body",
+    Size {
+        least: 0,
+        most: 64 << 20,
+        of: |bytes| usize::try_from(bytes).ok(),
+    },
+    Is(64 << 10),
+    "The largest request body that is kept to be sent again.",
+);
+
+static BUDGET: Field<Whole<u32>, Is<u32>> = Field::new(
+    "budget",
+    Whole {
+        least: 0,
+        most: 1000,
+        of: |number| u32::try_from(number).ok(),
+    },
+    Is(20),
+    "Retries for each hundred requests, of each worker; attempts that sent nothing are free.",
+);
+
+static BUDGET_RATE: Field<Whole<u32>, Is<u32>> = Field::new(
+    "budget_rate",
+    Whole {
+        least: 0,
+        most: 1_000_000,
+        of: |number| u32::try_from(number).ok(),
+    },
+    Is(10),
+    "Retries a second beside `budget`, of all workers together.",
+);
+
+/// Reads `retries`.
+pub(super) fn retries(table: &mut Table<'_>) -> Option<Retries> {
+    let on = table.take(&ON);
+    let retries = Retries {
+        attempts: table.take(&ATTEMPTS),
+        on: match table.has(ON.key) {
+            true => on,
+            false => vec![RetryOn::Connect, RetryOn::Reset],
+        },
+        statuses: table.take(&STATUSES).unwrap_or(StatusRanges(Vec::new())),
+        try_timeout: table.take(&TRY_TIMEOUT),
+        max_body: table.take(&MAX_BODY),
+        budget: table.take(&BUDGET),
+        budget_rate: table.take(&BUDGET_RATE),
+    };
+    if retries.attempts == 1 {
+        for key in [ON.key, STATUSES.key, TRY_TIMEOUT.key, MAX_BODY.key] {
+            if table.has(key) {
+                let span = table.span_of(key);
+                let message = format!("`retries.{key}` changes nothing with `attempts = 1`");
+                table.warning(span, &message);
+            }
+        }
+    }
+    Some(retries)
+}
+
+/// `limits = { .. }`.
+pub(super) static LIMITS: Section = Section {
+    heading: "limits = { .. }",
+    doc: "How much each endpoint is given at once, by all workers together. When none takes more, requests wait in a queue; beyond it, or too long, 503 with `Retry-After`.",
+    fields: &[&MAX_ACTIVE, &MAX_CONNECTIONS, &QUEUE, &QUEUE_TIMEOUT],
+    hints: &[("max_requests", "it is called `max_active`")],
+    short: None,
+    private: false,
+};
+
+const COUNT: Whole<u32> = Whole {
+    least: 1,
+    most: 1_000_000,
+    of: |number| u32::try_from(number).ok(),
+};
+
+static MAX_ACTIVE: Field<Whole<u32>, Optional> = Field::new(
+    "max_active",
+    COUNT,
+    Optional("no limit"),
+    "The most active requests on one endpoint.",
+);
+
+static MAX_CONNECTIONS: Field<Whole<u32>, Optional> = Field::new(
+    "max_connections",
+    COUNT,
+    Optional("no limit"),
+    "The most connections to one endpoint, unused ones included.",
+);
+
+static QUEUE: Field<Whole<usize>, Is<usize>> = Field::new(
+    "queue",
+    Whole {
+        least: 0,
+        most: 100_000,
+        of: |number| usize::try_from(number).ok(),
+    },
+    Is(128),
+    "The most requests of one upstream that wait; 0: none waits.",
+);
+
+static QUEUE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
+    "queue_timeout",
+    Time {
+        least: Duration::from_millis(1),
+        most: Duration::from_mins(5),
+    },
+    Is(Duration::from_secs(1)),
+    "How long one of them waits.",
+);
+
+/// Reads `limits`.
+pub(super) fn limits(table: &mut Table<'_>) -> Option<EndpointLimits> {
+    let limits = EndpointLimits {
+        max_active: table.take(&MAX_ACTIVE),
+        max_connections: table.take(&MAX_CONNECTIONS),
+        queue: table.take(&QUEUE),
+        queue_timeout: table.take(&QUEUE_TIMEOUT),
+    };
+    if limits.max_active.is_none() && limits.max_connections.is_none() {
+        for key in [QUEUE.key, QUEUE_TIMEOUT.key] {
+            if table.has(key) {
+                let span = table.span_of(key);
+                let message = format!(
+                    "`limits.{key}` changes nothing without `max_active` or `max_connections`"
+                );
+                table.warning(span, &message);
+            }
+        }
+    }
+    Some(limits)
+}

@@ -1,0 +1,145 @@
+//! What the balancing of an upstream is written with: thresholds, hash keys, statuses, cookies.
+
+use http::HeaderName;
+
+use super::message::field_name;
+use super::{Refused, attribute};
+use crate::config::model::{HashKey, StatusRanges, Threshold};
+
+/// The largest count of endpoints in a threshold.
+const MOST: u32 = 10_000;
+
+/// `"3"` or `"50%"`.
+pub(in crate::config) fn threshold(text: &str) -> Result<Threshold, Refused> {
+    let number = |text: &str, most| {
+        let number = text.parse::<u32>().ok();
+        number.filter(|number| *number <= most && !text.starts_with('+'))
+    };
+    match text.strip_suffix('%') {
+        Some(percent) => number(percent, 100).map(Threshold::Percent),
+        None => number(text, MOST).map(Threshold::Count),
+    }
+    .ok_or_else(Refused::plain)
+}
+
+/// `client`, `header:<name>`, `cookie:<name>`, `param:<name>`, `attribute:<name>`.
+pub(in crate::config) fn hash_key(text: &str) -> Result<HashKey, Refused> {
+    let Some((of, name)) = text.split_once(':') else {
+        return match text {
+            "client" => Ok(HashKey::Client),
+            "header" | "cookie" | "param" | "attribute" => {
+                Err(Refused::plain().help(format!("say which: `\"{text}:<name>\"`")))
+            }
+            "ip" | "source" | "address" | "client.ip" => {
+                Err(Refused::plain().help("write `\"client\"`"))
+            }
+            _other => Err(Refused::plain()),
+        };
+    };
+    match of {
+        "header" => {
+            let name = HeaderName::from_bytes(name.as_bytes());
+            let name =
+                name.map_err(|_| Refused::because("names no field (RFC 9110, section 5.1)"))?;
+            Ok(HashKey::Header(name))
+        }
+        "cookie" => cookie_name(name).map(HashKey::Cookie),
+        "param" if !name.is_empty() && !name.contains(['{', '}', '+', '/']) => {
+            Ok(HashKey::Param(name.to_owned()))
+        }
+        "param" => Err(Refused::because("names no parameter").help(
+            "write the name as it stands in the route's path, without braces: `\"param:id\"`",
+        )),
+        "attribute" if attribute::is_name(name) => Ok(HashKey::Attribute(name.to_owned())),
+        "attribute" => Err(Refused::because("names no attribute")),
+        _other => Err(Refused::plain()),
+    }
+}
+
+/// The name of a cookie: a token (RFC 6265, section 4.1.1).
+pub(in crate::config) fn cookie_name(text: &str) -> Result<String, Refused> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(token) {
+        return Err(Refused::because(
+            "names no cookie: wanted at most 64 letters, digits and marks such as `_` and `-`",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// A field of the response that says where a client belongs.
+pub(in crate::config) fn sticky_field(text: &str) -> Result<HeaderName, Refused> {
+    field_name(text)
+}
+
+/// `"200-299,404"`.
+pub(in crate::config) fn statuses(text: &str) -> Result<StatusRanges, Refused> {
+    let status = |text: &str| {
+        let text = text.trim();
+        let number = text.parse::<u16>().ok().filter(|_| text.len() == 3);
+        number.filter(|number| (100..=599).contains(number))
+    };
+    let ranges = text.split(',').map(|part| {
+        let (least, most) = part.split_once('-').unwrap_or((part, part));
+        let range = status(least).zip(status(most));
+        range.filter(|(least, most)| least <= most).ok_or_else(|| {
+            Refused::because(format!(
+                "holds `{}`, which is neither a status from 100 to 599 nor a range of them",
+                part.trim().escape_debug()
+            ))
+            .help("write them as `\"200-299,404\"`")
+        })
+    });
+    ranges.collect::<Result<_, _>>().map(StatusRanges)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thresholds_are_counts_or_shares() {
+        assert_eq!(threshold("0"), Ok(Threshold::Count(0)));
+        assert_eq!(threshold("50%"), Ok(Threshold::Percent(50)));
+        for bad in ["", "%", "101%", "-1", "+3", "3.5", "10001", "50 %"] {
+            assert!(threshold(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hash_keys_say_of_what() {
+        assert_eq!(hash_key("client"), Ok(HashKey::Client));
+        let user = HeaderName::from_static("x-user");
+        assert_eq!(hash_key("header:X-User"), Ok(HashKey::Header(user)));
+        assert_eq!(hash_key("cookie:sid"), Ok(HashKey::Cookie("sid".into())));
+        assert_eq!(hash_key("param:id"), Ok(HashKey::Param("id".into())));
+        let attribute = HashKey::Attribute("consumer.id".into());
+        assert_eq!(hash_key("attribute:consumer.id"), Ok(attribute));
+        for bad in [
+            "",
+            "ip",
+            "header",
+            "header:",
+            "header:a b",
+            "cookie:",
+            "cookie:a;b",
+            "param:{id}",
+            "attribute:",
+            "attribute:a.*",
+            "query:x",
+        ] {
+            assert!(hash_key(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn statuses_are_numbers_and_ranges() {
+        let ranges = statuses("200-299, 404").unwrap();
+        assert!(ranges.holds(204) && ranges.holds(404) && !ranges.holds(403));
+        for bad in [
+            "", "2xx", "200-", "299-200", "99", "600", "200,,404", "0200",
+        ] {
+            assert!(statuses(bad).is_err(), "{bad}");
+        }
+    }
+}

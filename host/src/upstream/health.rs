@@ -1,0 +1,335 @@
+//! Which endpoints are available, and why: what is known of one, as it is told.
+//!
+//! Pure: results and times come in, a share comes out. An endpoint takes requests while its checks
+//! do not say otherwise, its faults have not ejected it, and nobody drains it. After it joined, or
+//! was away, its share grows evenly over the slow start.
+//!
+//! Promises: the very first check decides alone; each change of state is told once, with its
+//! reason, and the last of them are kept. Deliberately not here: asking ([`probe`]), and whose
+//! faults count ([`super::known`]).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::watch::milliseconds;
+
+pub mod probe;
+
+/// Changes of state that are kept of each endpoint.
+pub const HISTORY: usize = 16;
+/// The longest reason. Characters.
+const REASON: usize = 200;
+/// The least share during a slow start. Permille: with less, an endpoint that is measured by its
+/// first requests would get none for seconds.
+const FIRST_SHARE: u32 = 100;
+/// An endpoint's whole share.
+pub const WHOLE: u32 = 1000;
+
+/// How an endpoint stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// It takes requests.
+    Healthy,
+    /// It takes requests, with a share that grows.
+    Starting,
+    /// Its checks fail.
+    Unhealthy,
+    /// Its faults took it out for a while.
+    Ejected,
+    /// An operator lets it finish what runs.
+    Draining,
+}
+
+impl State {
+    /// The word for it, in logs, metrics and the admin API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Starting => "starting",
+            Self::Unhealthy => "unhealthy",
+            Self::Ejected => "ejected",
+            Self::Draining => "draining",
+        }
+    }
+
+    /// Whether it takes requests.
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Healthy | Self::Starting => true,
+            Self::Unhealthy | Self::Ejected | Self::Draining => false,
+        }
+    }
+}
+
+/// One change of state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// When. Milliseconds since 1970.
+    pub at_ms: u64,
+    /// What it was.
+    pub from: State,
+    /// What it is since.
+    pub to: State,
+    /// Why.
+    pub reason: String,
+}
+
+/// A moment, on both clocks. Milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Since 1970, for people.
+    pub wall_ms: u64,
+    /// Since some moment, for sums.
+    pub steady_ms: u64,
+}
+
+/// How many answers in a row decide.
+#[derive(Debug, Clone, Copy)]
+pub struct Counts {
+    /// Good ones.
+    pub rise: u32,
+    /// Bad ones.
+    pub fall: u32,
+}
+
+/// How long an endpoint is out.
+#[derive(Debug, Clone, Copy)]
+pub struct Backoff {
+    /// The first time.
+    pub first: Duration,
+    /// The longest.
+    pub most: Duration,
+}
+
+/// What is known of one endpoint.
+#[derive(Debug, Default)]
+pub struct Health {
+    checked: Checked,
+    ejected: Option<Ejected>,
+    /// The last ejection, while it still counts.
+    before: Option<Ejected>,
+    drained: bool,
+    /// When it began to take requests. None: it never was away.
+    since_ms: Option<u64>,
+    /// How it was last told.
+    told: Option<State>,
+    history: VecDeque<Change>,
+}
+
+/// What the checks say.
+#[derive(Debug, Default, Clone, Copy)]
+struct Checked {
+    /// None: not asked yet.
+    well: Option<bool>,
+    /// Answers in a row that say otherwise.
+    against: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Ejected {
+    until_ms: u64,
+    length_ms: u64,
+}
+
+impl Health {
+    /// Of an endpoint that joins others: its slow start begins now.
+    #[must_use]
+    pub fn joining(now: Now) -> Self {
+        Self {
+            since_ms: Some(now.steady_ms),
+            ..Self::default()
+        }
+    }
+
+    /// An answer to a check. Gives the change, if it made one.
+    pub fn checked(
+        &mut self,
+        answer: Result<(), &str>,
+        counts: Counts,
+        now: Now,
+    ) -> Option<Change> {
+        let well = answer.is_ok();
+        let checked = &mut self.checked;
+        match checked.well {
+            None => *checked = Checked::of(well),
+            Some(known) if known == well => checked.against = 0,
+            Some(_) => {
+                checked.against += 1;
+                let needed = if well { counts.rise } else { counts.fall };
+                if checked.against >= needed {
+                    *checked = Checked::of(well);
+                }
+            }
+        }
+        match answer {
+            Ok(()) => self.tell("its checks are good", now),
+            Err(why) => self.tell(why, now),
+        }
+    }
+
+    /// Checks are over: what they said counts no more.
+    pub fn unchecked(&mut self, now: Now) -> Option<Change> {
+        self.checked = Checked::default();
+        self.tell("it is not checked any more", now)
+    }
+
+    /// Its faults take it out, for longer than the time before.
+    pub fn eject(&mut self, why: &str, backoff: Backoff, now: Now) -> Option<Change> {
+        if self.ejected.is_some() {
+            return None;
+        }
+        let first = milliseconds(backoff.first);
+        // A time that is as long past as it lasted is forgotten.
+        let recent = self
+            .before
+            .filter(|before| now.steady_ms < before.until_ms.saturating_add(before.length_ms));
+        let length_ms = match recent {
+            Some(before) => before.length_ms.saturating_mul(2),
+            None => first,
+        };
+        let length_ms = length_ms.clamp(first, milliseconds(backoff.most).max(first));
+        let ejected = Ejected {
+            until_ms: now.steady_ms.saturating_add(length_ms),
+            length_ms,
+        };
+        self.ejected = Some(ejected);
+        self.before = Some(ejected);
+        self.tell(why, now)
+    }
+
+    /// Time has passed: what was for a while may be over.
+    pub fn pass(&mut self, slow_start: Option<Duration>, now: Now) -> Option<Change> {
+        let over = self
+            .ejected
+            .is_some_and(|ejected| now.steady_ms >= ejected.until_ms);
+        if over {
+            self.ejected = None;
+        }
+        let change = self.tell("its time out is over", now);
+        if self.ramp(slow_start, now) == WHOLE {
+            self.since_ms = None;
+        }
+        change
+    }
+
+    /// An operator lets it finish, or takes that back.
+    pub fn drain(&mut self, drained: bool, now: Now) -> Option<Change> {
+        self.drained = drained;
+        self.tell(
+            match drained {
+                true => "an operator drains it",
+                false => "an operator ended its drain",
+            },
+            now,
+        )
+    }
+
+    /// How it stands, but for the slow start.
+    fn standing(&self) -> State {
+        if self.drained {
+            State::Draining
+        } else if self.ejected.is_some() {
+            State::Ejected
+        } else if self.checked.well == Some(false) {
+            State::Unhealthy
+        } else {
+            State::Healthy
+        }
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn state(&self, slow_start: Option<Duration>, now: Now) -> State {
+        match self.standing() {
+            State::Healthy if self.ramp(slow_start, now) < WHOLE => State::Starting,
+            standing => standing,
+        }
+    }
+
+    /// Which part of its weight counts. Permille; 0: it takes nothing.
+    #[must_use]
+    pub fn share(&self, slow_start: Option<Duration>, now: Now) -> u32 {
+        match self.standing() {
+            State::Healthy | State::Starting => self.ramp(slow_start, now),
+            State::Unhealthy | State::Ejected | State::Draining => 0,
+        }
+    }
+
+    /// Whether it may be used when too few others are left.
+    #[must_use]
+    pub fn is_last_resort(&self) -> bool {
+        !self.drained
+    }
+
+    /// Whether its faults took it out.
+    #[must_use]
+    pub fn is_ejected(&self) -> bool {
+        self.ejected.is_some()
+    }
+
+    /// Whether an operator drains it.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.drained
+    }
+
+    /// Whether it was asked, and how it answered.
+    #[must_use]
+    pub fn checks(&self) -> Option<bool> {
+        self.checked.well
+    }
+
+    /// Its last changes, the oldest first.
+    pub fn history(&self) -> impl ExactSizeIterator<Item = &Change> {
+        self.history.iter()
+    }
+
+    fn ramp(&self, slow_start: Option<Duration>, now: Now) -> u32 {
+        let (Some(since_ms), Some(length)) = (self.since_ms, slow_start) else {
+            return WHOLE;
+        };
+        let length_ms = milliseconds(length);
+        let passed = now.steady_ms.saturating_sub(since_ms).min(length_ms);
+        let share = passed.saturating_mul(u64::from(WHOLE)) / length_ms;
+        u32::try_from(share)
+            .unwrap_or(WHOLE)
+            .clamp(FIRST_SHARE, WHOLE)
+    }
+
+    /// Note a change of state, if there is one.
+    fn tell(&mut self, why: &str, now: Now) -> Option<Change> {
+        let to = self.standing();
+        let from = self.told.replace(to).unwrap_or(State::Healthy);
+        if from == to {
+            return None;
+        }
+        if to == State::Healthy {
+            self.since_ms = Some(now.steady_ms);
+        }
+        let change = Change {
+            at_ms: now.wall_ms,
+            from,
+            to,
+            reason: why.chars().take(REASON).collect(),
+        };
+        if self.history.len() == HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(change.clone());
+        Some(change)
+    }
+}
+
+impl Checked {
+    fn of(well: bool) -> Self {
+        Self {
+            well: Some(well),
+            against: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,251 @@
+//! A request's body that may have to be sent again.
+//!
+//! What goes to the endpoint is kept on the way (references to the same bytes, no copy), up to a
+//! bound. What was longer is sent all the same, and cannot be sent again. Deliberately not here:
+//! whether it is to be sent again.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+
+use crate::body::{Body, BodyError};
+
+/// A body, and what was read of it.
+#[derive(Debug, Clone)]
+pub struct Tape(Rc<RefCell<Reel>>);
+
+#[derive(Debug)]
+struct Reel {
+    source: Body,
+    kept: Vec<Piece>,
+    size: usize,
+    most: usize,
+    /// Whether something was read that is not kept.
+    is_torn: bool,
+    ended: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Piece {
+    Data(Bytes),
+    Trailers(HeaderMap),
+}
+
+impl Piece {
+    fn size(&self) -> usize {
+        match self {
+            Self::Data(data) => data.len(),
+            // Bounded with the head.
+            Self::Trailers(_) => 0,
+        }
+    }
+
+    fn frame(self) -> Frame<Bytes> {
+        match self {
+            Self::Data(data) => Frame::data(data),
+            Self::Trailers(trailers) => Frame::trailers(trailers),
+        }
+    }
+}
+
+impl Tape {
+    /// Keep up to so many bytes of this body.
+    #[must_use]
+    pub fn new(source: Body, most: usize) -> Self {
+        Self(Rc::new(RefCell::new(Reel {
+            source,
+            kept: Vec::new(),
+            size: 0,
+            most,
+            is_torn: false,
+            ended: false,
+        })))
+    }
+
+    /// The body from its beginning. None: something of it was read that is not kept. Only one of
+    /// them is read at a time.
+    #[must_use]
+    pub fn play(&self) -> Option<Body> {
+        if self.0.borrow().is_torn {
+            return None;
+        }
+        Some(Body::Filtered(Box::new(Player {
+            reel: Rc::clone(&self.0),
+            place: 0,
+        })))
+    }
+
+    /// The body itself, if nothing of it was read.
+    #[must_use]
+    pub fn into_unread(self) -> Option<Body> {
+        let mut reel = self.0.borrow_mut();
+        let is_unread = reel.kept.is_empty() && !reel.is_torn && !reel.ended;
+        is_unread.then(|| std::mem::take(&mut reel.source))
+    }
+}
+
+/// A body that is read from a tape, and then from its source.
+struct Player {
+    reel: Rc<RefCell<Reel>>,
+    place: usize,
+}
+
+impl Reel {
+    fn keep(&mut self, piece: Piece) {
+        self.size += piece.size();
+        if self.is_torn || self.size > self.most {
+            self.is_torn = true;
+            self.kept = Vec::new();
+        } else {
+            self.kept.push(piece);
+        }
+    }
+}
+
+impl HttpBody for Player {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let reel = &mut *this.reel.borrow_mut();
+        if let Some(piece) = reel.kept.get(this.place) {
+            this.place += 1;
+            return Poll::Ready(Some(Ok(piece.clone().frame())));
+        }
+        if reel.ended {
+            return Poll::Ready(None);
+        }
+        let frame = ready!(Pin::new(&mut reel.source).poll_frame(cx));
+        let frame = match frame {
+            None => {
+                reel.ended = true;
+                return Poll::Ready(None);
+            }
+            Some(Err(error)) => {
+                // What is kept has no end.
+                reel.is_torn = true;
+                return Poll::Ready(Some(Err(error)));
+            }
+            Some(Ok(frame)) => frame,
+        };
+        reel.ended = reel.source.is_end_stream();
+        let piece = match frame.into_data() {
+            Ok(data) => Piece::Data(data),
+            Err(frame) => match frame.into_trailers() {
+                Ok(trailers) => Piece::Trailers(trailers),
+                // HTTP knows no others.
+                Err(frame) => return Poll::Ready(Some(Ok(frame))),
+            },
+        };
+        this.place += 1;
+        reel.keep(piece.clone());
+        Poll::Ready(Some(Ok(piece.frame())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        let reel = self.reel.borrow();
+        let read = self.place >= reel.kept.len();
+        read && (reel.ended || reel.source.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let reel = self.reel.borrow();
+        let kept = reel.kept.iter().skip(self.place).map(Piece::size);
+        let kept = kept.sum::<usize>() as u64;
+        let left = match reel.ended {
+            true => SizeHint::with_exact(0),
+            false => reel.source.size_hint(),
+        };
+        let mut hint = SizeHint::new();
+        if let Some(upper) = left.upper() {
+            hint.set_upper(upper + kept);
+        }
+        hint.set_lower(left.lower() + kept);
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    /// These pieces, one after another; of unknown size.
+    struct Pieces(std::vec::IntoIter<&'static str>);
+
+    impl HttpBody for Pieces {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            let piece = self
+                .0
+                .next()
+                .map(|text| Bytes::from_static(text.as_bytes()));
+            Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
+        }
+    }
+
+    fn source(pieces: &[&'static str]) -> Body {
+        Body::Filtered(Box::new(Pieces(pieces.to_vec().into_iter())))
+    }
+
+    fn read(body: Body) -> String {
+        let collected = body.collect();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let bytes = runtime.block_on(collected).unwrap().to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn what_was_sent_is_sent_again_and_the_rest_after_it() {
+        let tape = Tape::new(source(&["ab", "cd", "ef"]), 100);
+        let mut first = tape.play().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(first.frame()).unwrap().unwrap();
+        drop(first);
+        assert_eq!(read(tape.play().unwrap()), "abcdef");
+        assert_eq!(read(tape.play().unwrap()), "abcdef");
+    }
+
+    #[test]
+    fn what_is_too_long_is_sent_once() {
+        let tape = Tape::new(source(&["abc", "def"]), 5);
+        assert_eq!(read(tape.play().unwrap()), "abcdef");
+        assert!(tape.play().is_none());
+    }
+
+    #[test]
+    fn sizes_that_are_known_stay_known() {
+        let tape = Tape::new(Body::full(Bytes::from_static(b"abcd")), 100);
+        let body = tape.play().unwrap();
+        assert_eq!(body.size_hint().exact(), Some(4));
+        assert_eq!(read(body), "abcd");
+        let again = tape.play().unwrap();
+        assert_eq!(
+            (again.size_hint().exact(), again.is_end_stream()),
+            (Some(4), false)
+        );
+        assert!(tape.into_unread().is_none());
+        let unread = Tape::new(Body::full(Bytes::from_static(b"x")), 1);
+        drop(unread.play());
+        assert!(unread.into_unread().is_some());
+    }
+}
