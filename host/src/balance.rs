@@ -1,26 +1,36 @@
 //! Stop 6: which endpoint of an upstream a request goes to.
 //!
-//! Before it comes the chain's way in, after it `upstream/` (an attempt at the endpoint that
-//! was picked). A pick may exclude endpoints; the one retry that `upstream/` makes stays with the
-//! endpoint, so it excludes none.
+//! Before it comes the chain's way in, after it `upstream/` (attempts at the endpoints that were
+//! picked). A balancer is made for the members of one time; when they change, another one succeeds
+//! it and knows what it knew. What changes from moment to moment (active requests, how much of its
+//! weight an endpoint may take) is in their [`Slot`]s.
 //!
-//! Promises: pure, clock and randomness come in as arguments; a pick takes no lock and
-//! allocates nothing; one balancer serves all workers; an endpoint of weight 0 is never
-//! picked; a [`Lease`] that is dropped, by an unwinding panic too, is counted no more.
+//! Promises: pure, clock and randomness come in as arguments; a pick takes no lock and allocates
+//! nothing; one balancer serves all workers; an endpoint of weight 0, or whose share is 0, is never
+//! picked (the latter unless too few are left); a [`Lease`] that is dropped, by an unwinding panic
+//! too, is counted no more.
 //!
-//! Deliberately absent: addresses (an endpoint is its place in the list) and connections.
+//! Deliberately absent: addresses (an endpoint is its place in the list), health (its outcome is the
+//! share) and connections.
 
-mod endpoint;
+mod consistent_hash;
 mod least_connections;
+mod member;
 mod random;
 mod round_robin;
+mod slot;
+mod split;
 #[cfg(test)]
 mod tests;
+mod tier;
+mod two_choices;
 
-pub use endpoint::{Choice, EndpointSpec, Lease, MAX_WEIGHT};
+pub use member::{Choice, MAX_WEIGHT, Member};
+pub use slot::{Lease, Slot, WHOLE};
+pub use split::Split;
 
-use endpoint::Endpoints;
-use round_robin::RoundRobin;
+use member::Candidates;
+use tier::{InUse, Tier};
 
 /// How an upstream's endpoints share its requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,48 +40,176 @@ pub enum Policy {
     RoundRobin,
     /// The endpoint with the fewest active requests for its weight.
     LeastConnections,
+    /// The less loaded of two that are drawn by weight.
+    TwoChoices,
+    /// By a key of the request.
+    ConsistentHash,
+}
+
+/// A number of endpoints, or a share of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threshold {
+    /// So many.
+    Count(u32),
+    /// So many of a hundred.
+    Percent(u32),
+}
+
+impl Threshold {
+    /// How many that is of so many, rounded up; never more than there are.
+    fn of(self, all: usize) -> usize {
+        match self {
+            Self::Count(count) => usize::try_from(count).unwrap_or(usize::MAX).min(all),
+            Self::Percent(percent) => {
+                let percent = usize::try_from(percent.min(100)).unwrap_or(100);
+                (all * percent).div_ceil(100)
+            }
+        }
+    }
+}
+
+/// How a balancer picks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The policy.
+    pub policy: Policy,
+    /// How much of its fair share of what is active an endpoint takes under a consistent hash.
+    /// Percent.
+    pub hash_bound: u32,
+    /// With fewer available endpoints in the tier that is in use, all that may be are used.
+    pub fail_open: Threshold,
+    /// A tier with fewer available endpoints gives way to the next; 1 at least.
+    pub failover: Threshold,
+    /// Labels of endpoints that are used before others of their priority.
+    pub prefer: Vec<(String, String)>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            policy: Policy::default(),
+            hash_bound: 125,
+            fail_open: Threshold::Count(0),
+            failover: Threshold::Count(1),
+            prefer: Vec::new(),
+        }
+    }
+}
+
+/// What came of a pick.
+#[derive(Debug)]
+pub enum Picked {
+    /// An endpoint; a request is counted on it until the lease drops.
+    Endpoint(Lease),
+    /// All that could take it have as many active requests as they may.
+    Full,
+    /// None could take it.
+    None,
 }
 
 /// Picks endpoints of one upstream by one policy. Shared by all workers.
 #[derive(Debug)]
 pub struct Balancer {
-    endpoints: Endpoints,
-    picker: Picker,
-}
-
-/// A policy with the state that it keeps.
-#[derive(Debug)]
-enum Picker {
-    RoundRobin(RoundRobin),
-    LeastConnections,
+    settings: Settings,
+    members: Box<[Member]>,
+    tiers: Box<[Tier]>,
+    in_use: InUse,
 }
 
 impl Balancer {
-    /// A balancer with no active requests. Endpoints are known by their place in the list.
+    /// A balancer over these endpoints, which are known by their place in the list.
     #[must_use]
-    pub fn new(policy: Policy, endpoints: Vec<EndpointSpec>) -> Self {
-        let endpoints = Endpoints::new(endpoints);
-        let picker = match policy {
-            Policy::RoundRobin => Picker::RoundRobin(RoundRobin::new(&endpoints)),
-            Policy::LeastConnections => Picker::LeastConnections,
-        };
-        Self { endpoints, picker }
+    pub fn new(settings: Settings, members: Vec<Member>) -> Self {
+        Self::after(settings, members, &[])
     }
 
-    /// Picks an endpoint and counts a request on it until the lease drops. None where no
-    /// endpoint of positive weight satisfies the choice.
+    /// The same over other endpoints, with what this one knows of those that stay.
     #[must_use]
-    pub fn pick(&self, choice: &Choice<'_>) -> Option<Lease> {
-        let endpoint = match &self.picker {
-            Picker::RoundRobin(turns) => turns.pick(&self.endpoints, choice),
-            Picker::LeastConnections => least_connections::pick(&self.endpoints, choice),
+    pub fn succeeding(&self, members: Vec<Member>) -> Self {
+        Self::after(self.settings.clone(), members, &self.tiers)
+    }
+
+    fn after(settings: Settings, members: Vec<Member>, before: &[Tier]) -> Self {
+        let balancer = Self {
+            tiers: tier::tiers(&settings, &members, before),
+            members: members.into(),
+            settings,
+            in_use: InUse::default(),
         };
-        self.endpoints.lease(endpoint?)
+        balancer.refresh();
+        balancer
+    }
+
+    /// Some endpoint's share has changed: see which of them are used.
+    pub fn refresh(&self) {
+        self.in_use.look(&self.settings, &self.members, &self.tiers);
+    }
+
+    /// Picks an endpoint and counts a request on it until the lease drops.
+    #[must_use]
+    pub fn pick(&self, choice: &Choice<'_>) -> Picked {
+        let first = self.in_use.tier();
+        if let Some(lease) = choice.sticky.and_then(|wanted| self.wanted(wanted, choice)) {
+            return Picked::Endpoint(lease);
+        }
+        let others = (0..self.tiers.len()).filter(|tier| *tier != first);
+        for tier in std::iter::once(first).chain(others) {
+            if let Some(lease) = self.pick_of(tier, choice) {
+                return Picked::Endpoint(lease);
+            }
+        }
+        let open = self.in_use.is_open();
+        let mut members = self.members.iter().enumerate();
+        match members.any(|(place, member)| member.admitted(place, choice, open).is_some()) {
+            true => Picked::Full,
+            false => Picked::None,
+        }
+    }
+
+    fn pick_of(&self, tier: usize, choice: &Choice<'_>) -> Option<Lease> {
+        let known = self.tiers.get(tier)?;
+        let open = tier == self.in_use.tier() && self.in_use.is_open();
+        // An endpoint that others fill between the look and the lease is passed over the next time.
+        for _ in 0..=known.places.len() {
+            let place = known.pick(Candidates {
+                members: &self.members,
+                tier: &known.places,
+                choice,
+                open,
+            })?;
+            let member = self.members.get(place)?;
+            if let Some(lease) = member.slot.lease(member.max_active, place) {
+                return Some(lease);
+            }
+        }
+        None
+    }
+
+    /// The endpoint that a client is kept on, if it takes the request.
+    fn wanted(&self, identity: u64, choice: &Choice<'_>) -> Option<Lease> {
+        let mut members = self.members.iter().enumerate();
+        let (place, member) = members.find(|(_, member)| member.identity == identity)?;
+        member.admitted(place, choice, self.in_use.is_open())?;
+        member.slot.lease(member.max_active, place)
+    }
+
+    /// Whether too few endpoints are available, so that all that may be are used.
+    #[must_use]
+    pub fn fails_open(&self) -> bool {
+        self.in_use.is_open()
+    }
+
+    /// The place of the tier that is in use, 0 for the first.
+    #[must_use]
+    pub fn tier(&self) -> usize {
+        self.in_use.tier()
     }
 
     /// Active requests on an endpoint; 0 for one that is not in the list.
     #[must_use]
     pub fn active(&self, endpoint: usize) -> u32 {
-        self.endpoints.active(endpoint)
+        self.members
+            .get(endpoint)
+            .map_or(0, |member| member.slot.active())
     }
 }

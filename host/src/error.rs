@@ -116,6 +116,8 @@ codes! {
     Internal = "internal", INTERNAL_SERVER_ERROR, Gateway, "the gateway failed";
     /// No endpoint of the upstream can take the request.
     NoEndpoint = "no_endpoint", SERVICE_UNAVAILABLE, Upstream, "the service is not available now";
+    /// All endpoints that could take the request have as much to do as they may, and it waited as long as it may; `Retry-After` says when to come again.
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, Upstream, "the service has too much to do now";
     /// No connection to the endpoint could be made.
     ConnectFailed = "connect_failed", BAD_GATEWAY, Upstream, "the service could not be reached";
     /// No connection to the endpoint could be made in time.

@@ -43,7 +43,9 @@ use crate::store::keys::Rejects;
 use crate::store::ledger::LedgerError;
 use crate::store::limits::{Clock, LeaseState, LeasedLimits, LimitStore, LivePlans};
 use crate::store::registrar::Registrar;
-use crate::upstream::{Plan, Upstream};
+use crate::upstream::registry::Registry;
+use crate::upstream::rounds::Rounds;
+use crate::upstream::{Plan, Pools, Upstream};
 use crate::wasm::cache::CompileCache;
 use crate::wasm::engine::{EngineError, EngineLimits, FilterEngine};
 use crate::wasm::{Filter, FilterRegistry, Seat, Services};
@@ -71,6 +73,8 @@ pub struct Gateway {
     pub services: Arc<Services>,
     /// How long a drain waits.
     pub drain_timeout: Duration,
+    /// How many workers there are.
+    pub workers: u32,
     alive: Arc<AtomicU64>,
 }
 
@@ -126,7 +130,7 @@ impl Generation {
 
     /// The view of the worker with this index.
     #[must_use]
-    pub fn new(gateway: Arc<Gateway>, worker: usize) -> Rc<Self> {
+    pub fn new(gateway: Arc<Gateway>, worker: usize, pools: &Rc<Pools>) -> Rc<Self> {
         let services = Arc::new(Services {
             worker,
             ..Services::clone(&gateway.services)
@@ -148,17 +152,10 @@ impl Generation {
             chains: chains.collect(),
             listeners: listeners.collect(),
             upstreams: upstreams
-                .map(|plan| Upstream::new(Arc::clone(plan)))
+                .map(|plan| Upstream::new(Arc::clone(plan), Rc::clone(pools), gateway.workers))
                 .collect(),
             gateway,
         })
-    }
-
-    /// Look after what grows old. Called once a tick of the watch task.
-    pub fn reap(&self, now: u64) {
-        for upstream in &self.upstreams {
-            upstream.reap(now);
-        }
     }
 
     /// How often its time-outs are to be looked at. Milliseconds.
@@ -213,6 +210,9 @@ pub struct Foundation {
     keeper: Option<Arc<Keeper>>,
     selling: Option<Selling>,
     rejects: Arc<[Rejects]>,
+    upstreams: Registry,
+    rounds: Rounds,
+    workers: NonZeroUsize,
     clock: Clock,
     made: AtomicU64,
     alive: Arc<AtomicU64>,
@@ -296,6 +296,9 @@ impl Foundation {
         Ok(Self {
             registry: FilterRegistry::new(engine, cache, workers.get(), instances)?,
             rejects: (0..workers.get()).map(|_| Rejects::default()).collect(),
+            upstreams: Registry::default(),
+            rounds: Rounds::start(config.server.resolvers.clone())?,
+            workers,
             selling: Selling::of(&durable, clock),
             limits: durable.limits,
             leased: durable.leased,
@@ -311,6 +314,21 @@ impl Foundation {
     #[must_use]
     pub fn rejects(&self) -> &[Rejects] {
         &self.rejects
+    }
+
+    /// The upstreams in use, and their changes at run time.
+    #[must_use]
+    pub fn upstreams(&self) -> &Registry {
+        &self.upstreams
+    }
+
+    /// What a name of an endpoint stands for now. Waits; not to be called on a worker.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer.
+    pub fn resolve(&self, name: &str) -> Result<Vec<std::net::SocketAddr>, String> {
+        self.rounds.resolve(name)
     }
 
     /// The filter registry, for metrics.
@@ -342,6 +360,8 @@ impl Foundation {
         if let Some(selling) = &self.selling {
             selling.put_in_use(gateway);
         }
+        self.upstreams.put_in_use(&gateway.upstreams);
+        self.rounds.look_after(&gateway.upstreams);
     }
 
     fn live_keys(&self) -> Option<LiveKeys> {
@@ -422,7 +442,8 @@ impl Foundation {
         let router = chains::router(&config, problems);
         let rates = rates::enroll(&config, &*self.limits, problems);
         apis::check(&config, problems);
-        let upstreams = upstreams::plans(&config, problems);
+        let secrets = services.as_ref().map(|services| &*services.secrets);
+        let upstreams = upstreams::plans(&config, &self.upstreams, &self.rounds, secrets, problems);
         if problems.is_fatal() {
             return None;
         }
@@ -465,6 +486,7 @@ impl Foundation {
             filters: filters.into_iter().flatten().collect(),
             services: Arc::new(services),
             drain_timeout: config.server.drain_timeout,
+            workers: u32::try_from(self.workers.get()).unwrap_or(u32::MAX),
             alive: Arc::clone(&self.alive),
         }))
     }

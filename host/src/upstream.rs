@@ -1,17 +1,22 @@
 //! Stop 7: from an exchange to an endpoint's response.
 //!
-//! After the chain and the balancer, before the chain's way back. Promises: a request is sent
-//! twice only if it cannot have been acted on or may be repeated (idempotent, without a body),
-//! and once more at most; every wait has an end. Deliberately not here: which endpoint
-//! ([`crate::balance`]), and anything a filter sees.
+//! After the chain and the balancer, before the chain's way back. What an upstream is, from the
+//! outside in:
+//!
+//! - [`registry`]: all upstreams of the process by name, and what an operator changes at run time;
+//! - [`group`] and [`known`]: what outlives configurations of one upstream, and of one endpoint;
+//! - [`plan`]: an upstream of one configuration, its members and their balancer;
+//! - [`Upstream`]: one worker's view of that, with its connections and its retry budget;
+//! - [`attempt`]: one exchange, over as many attempts as it may have.
+//!
+//! Promises: a request is sent twice only if it cannot have been acted on or may be repeated
+//! (idempotent, with a body that was kept), and never more often than its budget allows; every wait
+//! has an end. Deliberately not here: which endpoint ([`crate::balance`]), and anything a filter
+//! sees.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-
-use http::HeaderValue;
-
-use crate::balance::Balancer;
-use crate::config as model;
 
 pub mod attempt;
 pub mod body;
@@ -20,38 +25,30 @@ pub mod client;
 pub mod connection;
 pub mod fault;
 pub mod gate;
+pub mod group;
 pub mod headers;
 pub mod health;
 pub mod io;
+pub mod key;
+pub mod known;
+pub mod names;
+pub mod plan;
 pub mod pool;
+pub mod queue;
+pub mod reach;
 pub mod record;
+pub mod registry;
 pub mod replay;
+pub mod rounds;
+pub mod sticky;
 
 pub use fault::Fault;
+pub use plan::{EndpointPlan, Plan};
+pub use pool::Pools;
 
-/// What the workers share of one upstream: its part of the configuration, ready for use.
-#[derive(Debug)]
-pub struct Plan {
-    /// As configured.
-    pub config: model::Upstream,
-    /// Picks endpoints.
-    pub balancer: Balancer,
-    /// Where each endpoint is, in the order of the configuration.
-    pub endpoints: Vec<EndpointPlan>,
-    /// What goes upstream as `host`, where it is one name for all.
-    pub host: Option<HeaderValue>,
-}
-
-/// One endpoint, ready for use.
-#[derive(Debug)]
-pub struct EndpointPlan {
-    /// Its name in the configuration: `ip:port` or `name:port`.
-    pub name: Arc<str>,
-    /// What that name stands for, in the order in which they are tried.
-    pub addresses: Vec<std::net::SocketAddr>,
-    /// The same as a `host` field.
-    pub host: HeaderValue,
-}
+use budget::Budget;
+use known::{Known, Tally};
+use plan::Members;
 
 /// One worker's view of an upstream: the plan, and connections of its own.
 #[derive(Debug)]
@@ -60,8 +57,19 @@ pub struct Upstream {
     pub plan: Arc<Plan>,
     /// Its name. A copy of this worker's, so that no other worker's count of it is touched.
     pub name: Arc<str>,
-    /// The endpoints, in the order of the configuration.
-    pub endpoints: Vec<Endpoint>,
+    /// How many retries there may be.
+    pub budget: Budget,
+    pools: Rc<Pools>,
+    view: RefCell<Rc<View>>,
+}
+
+/// The endpoints as they were at one time, as a worker sees them.
+#[derive(Debug)]
+pub struct View {
+    /// What the workers share of it.
+    pub members: Arc<Members>,
+    /// In the order of the members.
+    pub endpoints: Vec<Rc<Endpoint>>,
 }
 
 /// One worker's view of an endpoint.
@@ -71,31 +79,66 @@ pub struct Endpoint {
     pub name: Arc<str>,
     /// Its unused connections.
     pub pool: Rc<pool::Pool>,
+    /// What the process knows of it.
+    pub known: Arc<Known>,
+    /// What this worker counts of it.
+    pub tally: Arc<Tally>,
 }
 
 impl Upstream {
-    /// A worker's view, without connections yet.
+    /// A worker's view. Connections that it has already are used on.
     #[must_use]
-    pub fn new(plan: Arc<Plan>) -> Self {
-        let keep = pool::Keep {
-            most: plan.config.max_idle,
-            longest: crate::watch::milliseconds(plan.config.keep_alive_timeout),
+    pub fn new(plan: Arc<Plan>, pools: Rc<Pools>, workers: u32) -> Self {
+        let retries = &plan.config.retries;
+        let nothing = View {
+            members: plan.members(),
+            endpoints: Vec::new(),
         };
-        let endpoints = plan.endpoints.iter().map(|endpoint| Endpoint {
-            name: Arc::from(&*endpoint.name),
-            pool: Rc::new(pool::Pool::new(keep)),
-        });
-        Self {
+        let upstream = Self {
             name: Arc::from(&*plan.config.name),
-            endpoints: endpoints.collect(),
+            budget: Budget::new(retries.budget, retries.budget_rate, workers),
+            view: RefCell::new(Rc::new(nothing)),
             plan,
-        }
+            pools,
+        };
+        upstream.look(upstream.plan.members());
+        upstream
     }
 
-    /// Close the connections that nobody used for long, and those that their endpoint closed.
-    pub fn reap(&self, now: u64) {
-        for endpoint in &self.endpoints {
-            endpoint.pool.reap(now);
+    /// The endpoints as they are now.
+    pub fn view(&self) -> Rc<View> {
+        let view = Rc::clone(&self.view.borrow());
+        if view.members.version == self.plan.version() {
+            return view;
         }
+        self.look(self.plan.members())
+    }
+
+    fn look(&self, members: Arc<Members>) -> Rc<View> {
+        let before = Rc::clone(&self.view.borrow());
+        let endpoints = members.endpoints.iter().map(|target| {
+            let mut before = before.endpoints.iter();
+            let stays = before.find(|endpoint| endpoint.known.id == target.known.id);
+            stays.map_or_else(|| self.endpoint(target), Rc::clone)
+        });
+        let endpoints = endpoints.collect();
+        let view = Rc::new(View { members, endpoints });
+        self.view.replace(Rc::clone(&view));
+        view
+    }
+
+    fn endpoint(&self, target: &EndpointPlan) -> Rc<Endpoint> {
+        Rc::new(Endpoint {
+            name: Arc::from(&*target.known.name),
+            pool: self.pools.of(&self.plan, &target.known),
+            tally: target.known.tally(),
+            known: Arc::clone(&target.known),
+        })
+    }
+}
+
+impl Drop for Endpoint {
+    fn drop(&mut self) {
+        self.known.settle(&self.tally);
     }
 }

@@ -1,6 +1,7 @@
 //! What `/metrics` shows: workers, filters, upstreams, configurations.
 
 mod store;
+mod upstreams;
 
 use std::sync::atomic::AtomicU64;
 
@@ -21,7 +22,7 @@ pub fn families(running: &Running) -> Vec<Family> {
     families.extend(store::families(running));
     families.extend(super::leases::families(running));
     families.extend(of_filters(&gateway));
-    families.push(of_endpoints(&gateway));
+    families.extend(upstreams::families(&gateway));
     for filter in &gateway.filters {
         for (spec, samples) in filter.own().series.read() {
             of_series(
@@ -155,27 +156,6 @@ fn of_filters(gateway: &Gateway) -> Vec<Family> {
         &|filter| f64::from(u8::from(filter.is_suspended())),
     );
     families
-}
-
-fn of_endpoints(gateway: &Gateway) -> Family {
-    let mut family = Family::new(
-        Kind::Gauge,
-        "endpoint_requests_active",
-        "Requests that run on an endpoint now",
-    );
-    for plan in &gateway.upstreams {
-        for (place, endpoint) in plan.endpoints.iter().enumerate() {
-            let active = f64::from(plan.balancer.active(place));
-            family.push(
-                &[
-                    ("upstream", &plan.config.name),
-                    ("endpoint", &endpoint.name),
-                ],
-                active,
-            );
-        }
-    }
-    family
 }
 
 /// A filter's own series. A histogram becomes its buckets, its sum and its count.

@@ -10,50 +10,39 @@
 //! count is raised right after the pick, so at most as many picks as there are workers are made
 //! on a stale count, and the next one sees them.
 
-use super::endpoint::{Choice, Endpoints};
+use std::cmp::Ordering;
+
+use super::member::{Candidate, Candidates};
 use super::random;
 
-/// Active requests over weight, of one endpoint.
-#[derive(Clone, Copy)]
-struct Load {
-    active: u64,
-    weight: u64,
+/// Compares active requests over weight, without dividing: both products stay below 2^52.
+pub(super) fn compare(one: Candidate, other: Candidate) -> Ordering {
+    (one.active * other.weight).cmp(&(other.active * one.weight))
 }
 
-impl Load {
-    /// Compares the quotients, without dividing: both products stay below 2^42.
-    fn compare(self, other: Self) -> std::cmp::Ordering {
-        (self.active * other.weight).cmp(&(other.active * self.weight))
-    }
-}
-
-/// The least loaded endpoint that the choice admits. One pass: of endpoints with equal load,
-/// each takes the place of those before it with the probability of its weight in the sum.
-pub(super) fn pick(endpoints: &Endpoints, choice: &Choice<'_>) -> Option<usize> {
-    let mut best: Option<(usize, Load)> = None;
+/// The least loaded of the candidates. One pass: of endpoints with equal load, each takes the place
+/// of those before it with the probability of its weight in the sum.
+pub(super) fn pick(candidates: Candidates<'_>) -> Option<usize> {
+    let mut best: Option<Candidate> = None;
     let mut tied_weight = 0;
-    let mut bits = choice.random;
-    for (place, endpoint) in endpoints.admitted(choice) {
-        let load = Load {
-            active: u64::from(endpoint.active()),
-            weight: u64::from(endpoint.weight),
-        };
-        let order = best.map_or(std::cmp::Ordering::Less, |(_, least)| load.compare(least));
+    let mut bits = candidates.choice.random;
+    for candidate in candidates.all() {
+        let order = best.map_or(Ordering::Less, |least| compare(candidate, least));
         let takes_place = match order {
-            std::cmp::Ordering::Less => {
-                tied_weight = load.weight;
+            Ordering::Less => {
+                tied_weight = candidate.weight;
                 true
             }
-            std::cmp::Ordering::Equal => {
-                tied_weight += load.weight;
+            Ordering::Equal => {
+                tied_weight += candidate.weight;
                 bits = random::mix(bits);
-                random::below(bits, tied_weight) < load.weight
+                random::below(bits, tied_weight) < candidate.weight
             }
-            std::cmp::Ordering::Greater => false,
+            Ordering::Greater => false,
         };
         if takes_place {
-            best = Some((place, load));
+            best = Some(candidate);
         }
     }
-    best.map(|(place, _)| place)
+    best.map(|best| best.place)
 }

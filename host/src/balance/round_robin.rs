@@ -8,11 +8,14 @@
 //! A turn of an endpoint that the choice does not admit goes to one of the others at random, in
 //! proportion to their weights. Going on to the next turn instead would give the whole share
 //! of a failed endpoint to whoever comes after it. Picks that are restricted by labels thus are
-//! right in their shares, and random rather than smooth in their order.
+//! right in their shares, and random rather than smooth in their order. So are turns of an endpoint
+//! whose share still grows: it takes its part of them, and the rest is drawn among all, itself
+//! included, which gives each exactly its part of the weights that count.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::endpoint::{Choice, Endpoints};
+use super::member::{Candidates, MAX_WEIGHT, Member};
+use super::random;
 
 /// The sum of weights up to which shares are exact. Weights of a larger sum are scaled down to
 /// this one and rounded to the nearest, though to 1 at least (which can make the turns a few
@@ -22,27 +25,35 @@ const MAX_TURNS: u64 = 16_384;
 
 #[derive(Debug)]
 pub(super) struct RoundRobin {
-    /// Places of endpoints. Empty where no endpoint has a weight.
+    /// Places in the tier. Empty where no endpoint has a weight.
     turns: Box<[usize]>,
     cursor: AtomicUsize,
 }
 
 impl RoundRobin {
-    pub(super) fn new(endpoints: &Endpoints) -> Self {
-        let weights: Vec<u64> = endpoints.weights().map(u64::from).collect();
+    /// `before` is the same tier's cursor before its members changed: where many leave and come,
+    /// the first ones are not to get all.
+    pub(super) fn new(members: &[Member], tier: &[usize], before: Option<&Self>) -> Self {
+        let weight = |place: &usize| {
+            let member = members.get(*place);
+            member.map_or(0, |member| u64::from(member.weight.min(MAX_WEIGHT)))
+        };
+        let weights: Vec<u64> = tier.iter().map(weight).collect();
+        let cursor = before.map_or(0, |before| before.cursor.load(Ordering::Relaxed));
         Self {
             turns: smooth_turns(&reduce(&weights)),
-            cursor: AtomicUsize::new(0),
+            cursor: AtomicUsize::new(cursor),
         }
     }
 
-    pub(super) fn pick(&self, endpoints: &Endpoints, choice: &Choice<'_>) -> Option<usize> {
+    pub(super) fn pick(&self, candidates: Candidates<'_>) -> Option<usize> {
         let step = self.cursor.fetch_add(1, Ordering::Relaxed);
         let turn = *self.turns.get(step.checked_rem(self.turns.len())?)?;
-        if endpoints.admits(turn, choice) {
-            Some(turn)
-        } else {
-            endpoints.by_weight(choice)
+        let random = candidates.choice.random;
+        let meant = candidates.at(*candidates.tier.get(turn)?);
+        match meant.filter(|meant| candidates.takes_draw(*meant, random::mix(!random))) {
+            Some(meant) => Some(meant.place),
+            None => candidates.by_weight(random),
         }
     }
 }

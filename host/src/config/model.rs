@@ -76,6 +76,8 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Whose `X-Forwarded-*` fields are believed. Default: nobody's.
     pub trusted_proxies: Vec<Cidr>,
+    /// The DNS servers that names of endpoints are asked of. Default the system's.
+    pub resolvers: Vec<SocketAddr>,
     /// What all clients together may ask for, on each gateway. Default no bound.
     pub rate: Option<Rate>,
 }

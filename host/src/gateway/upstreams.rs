@@ -1,73 +1,73 @@
-//! The upstreams of a configuration: names resolved, balancers made.
+//! The upstreams of a configuration: names answered, balancers made.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::HeaderValue;
+use crate::config::{self, Config, Problems};
+use crate::store::secrets::Secrets;
+use crate::upstream::Plan;
+use crate::upstream::group::Group;
+use crate::upstream::registry::Registry;
+use crate::upstream::rounds::Rounds;
+use crate::upstream::sticky::Sticky;
 
-use crate::balance::{Balancer, EndpointSpec, Policy};
-use crate::config::{self, BalancePolicy, Config, HostRule, Problems};
-use crate::upstream::{EndpointPlan, Plan};
-
-/// All upstreams, in the order of the configuration. A name that does not resolve is an error at
-/// its place.
-pub fn plans(config: &Config, problems: &mut Problems) -> Vec<Arc<Plan>> {
-    let upstreams = config.upstreams.iter();
-    upstreams
-        .map(|upstream| Arc::new(plan(upstream, problems)))
-        .collect()
-}
-
-fn plan(upstream: &config::Upstream, problems: &mut Problems) -> Plan {
-    let mut endpoints = Vec::new();
-    for endpoint in &upstream.endpoints {
-        let addresses = resolve(upstream, endpoint, problems);
-        let host = HeaderValue::from_str(&endpoint.address);
-        endpoints.push(EndpointPlan {
-            name: Arc::from(endpoint.address.as_str()),
-            addresses,
-            host: host.unwrap_or_else(|_| HeaderValue::from_static("")),
+/// All upstreams, in the order of the configuration. A name that nobody answers is an error at its
+/// place, unless it was answered before.
+pub fn plans(
+    config: &Config,
+    registry: &Registry,
+    rounds: &Rounds,
+    secrets: Option<&Secrets>,
+    problems: &mut Problems,
+) -> Vec<Arc<Plan>> {
+    let plan = |upstream: &config::Upstream| {
+        let group = registry.group(&upstream.name);
+        for endpoint in &upstream.endpoints {
+            resolve(upstream, endpoint, &group, rounds, problems);
+        }
+        let sticky = upstream.balance.sticky.as_ref();
+        let sticky = sticky.and_then(|sticky| {
+            let name = &config.secrets.get(sticky.secret)?.name;
+            let key = secrets?.find(name)?.signing_key();
+            Some(Sticky::new(sticky, key, &upstream.name))
         });
-    }
-    let specs = upstream.endpoints.iter().map(|endpoint| EndpointSpec {
-        weight: endpoint.weight,
-        labels: endpoint.labels.clone().into_iter().collect(),
-    });
-    let policy = match upstream.balance.policy {
-        BalancePolicy::RoundRobin => Policy::RoundRobin,
-        BalancePolicy::LeastConnections
-        | BalancePolicy::TwoChoices
-        | BalancePolicy::ConsistentHash => Policy::LeastConnections,
+        Arc::new(Plan::new(upstream.clone(), group, sticky))
     };
-    Plan {
-        endpoints,
-        balancer: Balancer::new(policy, specs.collect()),
-        host: match &upstream.host {
-            HostRule::Literal(name) => HeaderValue::from_str(name).ok(),
-            HostRule::Preserve | HostRule::Endpoint => None,
-        },
-        config: upstream.clone(),
-    }
+    config.upstreams.iter().map(plan).collect()
 }
 
 fn resolve(
     upstream: &config::Upstream,
     endpoint: &config::Endpoint,
+    group: &Group,
+    rounds: &Rounds,
     problems: &mut Problems,
-) -> Vec<SocketAddr> {
-    match endpoint.address.to_socket_addrs() {
-        Ok(addresses) => addresses.collect(),
+) {
+    let name = &endpoint.address;
+    if name.parse::<SocketAddr>().is_ok() {
+        return;
+    }
+    match rounds.resolve(name) {
+        Ok(addresses) => {
+            group.answered(name, addresses);
+        }
         Err(error) => {
-            problems
-                .error(
+            let message = format!(
+                "upstream `{}`: endpoint `{name}` cannot be resolved: {error}",
+                upstream.name
+            );
+            let known = group.addresses(name);
+            let problem = if known.is_empty() {
+                problems.error(endpoint.span, message)
+            } else {
+                problems.warning(
                     endpoint.span,
-                    format!(
-                        "upstream `{}`: endpoint `{}` cannot be resolved: {error}",
-                        upstream.name, endpoint.address
-                    ),
+                    format!("{message}; its last addresses are used"),
                 )
-                .help("give an address such as `10.0.0.1:8080`, or a name that this machine can resolve");
-            Vec::new()
+            };
+            problem.help(
+                "give an address such as `10.0.0.1:8080`, or a name that this machine can resolve",
+            );
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use crate::upstream::Pools;
 use crate::watch::Watch;
 use crate::worker::Worker;
 
@@ -96,12 +97,12 @@ impl Drop for Place {
 }
 
 /// Look at every deadline once a tick, for ever.
-pub async fn watch(worker: Rc<Worker>, connections: Rc<Connections>) {
+pub async fn watch(worker: Rc<Worker>, connections: Rc<Connections>, pools: Rc<Pools>) {
     loop {
         sleep(Duration::from_millis(worker.tick.get())).await;
         let now = worker.common.clock.look();
         connections.each(|watch| watch.check(now));
-        worker.generation().reap(now);
+        pools.reap(now);
         if let Some(access) = &worker.access {
             access.flush();
         }

@@ -17,6 +17,7 @@ use super::listen::{Loads, Ticket};
 use super::{Control, Drained, connection};
 use crate::gateway::{Gateway, Generation};
 use crate::observe::access_log::LogBuffer;
+use crate::upstream::Pools;
 use crate::watch::Watch;
 use crate::worker::{ClientConnection, Common, Worker};
 
@@ -90,6 +91,7 @@ pub fn start(kit: Kit) -> io::Result<JoinHandle<Drained>> {
 /// What the tasks of a worker share.
 struct Floor {
     worker: Rc<Worker>,
+    pools: Rc<Pools>,
     connections: Rc<Connections>,
     loads: Arc<Loads>,
     handers: Vec<mpsc::UnboundedSender<Handed>>,
@@ -98,15 +100,21 @@ struct Floor {
 
 /// A worker's life.
 async fn work(kit: Kit) -> Drained {
-    let generation = Generation::new(kit.gateway, kit.index);
+    let pools = Rc::default();
+    let generation = Generation::new(kit.gateway, kit.index, &pools);
     let floor = Rc::new(Floor {
         worker: Rc::new(Worker::new(kit.index, kit.common, generation, kit.access)),
+        pools,
         connections: Rc::default(),
         loads: kit.loads,
         handers: kit.handers,
         stop: Notify::new(),
     });
-    let watching = connections::watch(Rc::clone(&floor.worker), Rc::clone(&floor.connections));
+    let watching = connections::watch(
+        Rc::clone(&floor.worker),
+        Rc::clone(&floor.connections),
+        Rc::clone(&floor.pools),
+    );
     let watching = spawn_local(watching);
     let worker = Rc::clone(&floor.worker);
     let logging = spawn_local(async move { worker.after.run().await });
@@ -136,9 +144,8 @@ async fn obey(floor: &Floor, mut controls: mpsc::UnboundedReceiver<Control>) -> 
     loop {
         match controls.recv().await {
             Some(Control::Use(gateway, done)) => {
-                floor
-                    .worker
-                    .put_in_use(Generation::new(gateway, floor.worker.index));
+                let generation = Generation::new(gateway, floor.worker.index, &floor.pools);
+                floor.worker.put_in_use(generation);
                 // Whoever asked may have stopped waiting.
                 let _ = done.send(());
             }

@@ -114,6 +114,12 @@ impl Secret {
         KeyDigest::of(&self.value)
     }
 
+    /// The value as a key that signs what the gateway itself hands out (HMAC-SHA-256).
+    #[must_use]
+    pub fn signing_key(&self) -> hmac::Key {
+        self.hmac_key(Hash::Sha256).clone()
+    }
+
     /// The value as an HMAC key.
     pub(super) fn hmac_key(&self, hash: Hash) -> &hmac::Key {
         let [sha256, sha384, sha512] = &self.keys;

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 
 use super::connection::Connection;
 use super::pool::Pool;
-use crate::balance::Lease;
+use super::queue::Turn;
 use crate::body::{Body, BodyError};
 use crate::watch::{Wait, Watch};
 
@@ -27,7 +27,7 @@ pub struct Loan {
     /// Where it came from.
     pub pool: Rc<Pool>,
     /// The place among the endpoint's active requests.
-    pub lease: Lease,
+    pub turn: Turn,
 }
 
 impl Loan {
@@ -36,9 +36,9 @@ impl Loan {
         let Self {
             mut connection,
             pool,
-            lease,
+            turn,
         } = self;
-        drop(lease);
+        drop(turn);
         connection.settle();
         if !watch.body_open() {
             pool.put(connection, watch.common.clock.now());

@@ -18,14 +18,14 @@ const MIN_BUFFER: usize = 8 * 1024;
 /// How much of a body hyper gathers before it waits. Bytes.
 const BODY_BUFFER: usize = 128 * 1024;
 
-/// Connect to an endpoint: to each of its addresses in turn, within the upstream's time-out.
+/// Connect to an endpoint, within the upstream's time-out.
 ///
 /// # Errors
 ///
-/// No address took the connection, or not in time.
+/// It took no connection, or not in time.
 pub async fn connect(plan: &Plan, endpoint: &EndpointPlan) -> Result<Connection, Fault> {
     let limit = plan.config.connect_timeout;
-    let stream = match tokio::time::timeout(limit, first_of(&endpoint.addresses)).await {
+    let stream = match tokio::time::timeout(limit, connect_to(endpoint.known.address)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(cause)) => return Err(failed(endpoint, cause)),
         Err(_) => return Err(timed_out(endpoint, limit)),
@@ -37,36 +37,28 @@ pub async fn connect(plan: &Plan, endpoint: &EndpointPlan) -> Result<Connection,
         .handshake(EndpointIo::new(stream, record.clone()))
         .await
         .map_err(|cause| Fault::Closed {
-            endpoint: endpoint.name.to_string(),
+            endpoint: endpoint.known.name.to_string(),
             cause,
         })?;
     Ok(Connection::new(sender, drive, record))
 }
 
-async fn first_of(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name stands for no address");
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 fn failed(endpoint: &EndpointPlan, cause: io::Error) -> Fault {
     Fault::Connect {
-        endpoint: endpoint.name.to_string(),
+        endpoint: endpoint.known.name.to_string(),
         cause,
     }
 }
 
 fn timed_out(endpoint: &EndpointPlan, limit: Duration) -> Fault {
     Fault::ConnectTimeout {
-        endpoint: endpoint.name.to_string(),
+        endpoint: endpoint.known.name.to_string(),
         milliseconds: limit.as_millis(),
     }
 }

@@ -17,6 +17,7 @@ use hyper::client::conn::{TrySendError, http1};
 
 use super::gate::Gate;
 use super::io::EndpointIo;
+use super::known::ConnectionPlace;
 use super::record::Record;
 use crate::body::Body;
 
@@ -32,6 +33,7 @@ pub struct Connection {
     sender: http1::SendRequest<Body>,
     inline: Option<Box<Inline>>,
     record: Record,
+    place: Option<ConnectionPlace>,
     /// Whether it has carried a request before.
     pub reused: bool,
 }
@@ -52,8 +54,14 @@ impl Connection {
             sender,
             inline: Some(Box::new(Inline { drive, gate })),
             record,
+            place: None,
             reused: false,
         }
+    }
+
+    /// It is one of the endpoint's connections as long as it is there.
+    pub fn holds(&mut self, place: ConnectionPlace) {
+        self.place = Some(place);
     }
 
     /// Send a request. What is returned is polled by [`Self::poll_response`] only.

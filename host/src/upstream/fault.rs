@@ -2,6 +2,10 @@
 
 use std::io;
 
+use http::HeaderValue;
+use http::header::RETRY_AFTER;
+
+use super::queue::Overload;
 use crate::body::BodyError;
 use crate::error::{Code, RequestError};
 
@@ -13,6 +17,14 @@ pub enum Fault {
     NoEndpoint {
         /// The upstream's name.
         upstream: String,
+    },
+    /// All endpoints that could take it have as much to do as they may.
+    #[error("upstream `{upstream}` has no room: {why}")]
+    Overloaded {
+        /// The upstream's name.
+        upstream: String,
+        /// Why it did not wait longer.
+        why: Overload,
     },
     /// No connection.
     #[error("no connection to `{endpoint}`")]
@@ -85,11 +97,28 @@ impl Fault {
         Self::Closed { endpoint, cause }
     }
 
+    /// Whether the endpoint is to blame: enough of these in a row take it out.
+    #[must_use]
+    pub fn is_endpoints(&self) -> bool {
+        match self {
+            Self::Connect { .. }
+            | Self::ConnectTimeout { .. }
+            | Self::FirstByte { .. }
+            | Self::Closed { .. }
+            | Self::Protocol { .. } => true,
+            Self::NoEndpoint { .. }
+            | Self::Overloaded { .. }
+            | Self::Body { .. }
+            | Self::Request(_) => false,
+        }
+    }
+
     /// What the client is told.
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
             Self::NoEndpoint { .. } => Code::NoEndpoint,
+            Self::Overloaded { .. } => Code::Overloaded,
             Self::Connect { .. } => Code::ConnectFailed,
             Self::ConnectTimeout { .. } => Code::ConnectTimeout,
             Self::FirstByte { .. } => Code::FirstByteTimeout,
@@ -103,6 +132,12 @@ impl Fault {
 
 impl From<Fault> for RequestError {
     fn from(fault: Fault) -> Self {
-        Self::caused(fault.code(), fault)
+        let overloaded = matches!(fault, Fault::Overloaded { .. });
+        let error = Self::caused(fault.code(), fault);
+        if overloaded {
+            error.with_header(RETRY_AFTER, HeaderValue::from_static("1"))
+        } else {
+            error
+        }
     }
 }

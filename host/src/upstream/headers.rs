@@ -278,6 +278,19 @@ fn holds(block: &Cidr, ip: IpAddr) -> bool {
     differing == 0
 }
 
+/// What goes as `host` to this endpoint.
+pub fn address(plan: &Plan, endpoint: &EndpointPlan, headers: &mut HeaderMap) {
+    match (&plan.config.host, &plan.host) {
+        (HostRule::Preserve, _) | (HostRule::Literal(_), None) => {}
+        (HostRule::Endpoint, _) => {
+            headers.insert(HOST, endpoint.host.clone());
+        }
+        (HostRule::Literal(_), Some(host)) => {
+            headers.insert(HOST, host.clone());
+        }
+    }
+}
+
 /// The request as it goes to an endpoint. `keep` leaves the head in the exchange, for filters
 /// and logs that look at it later.
 pub fn outgoing(
@@ -299,15 +312,7 @@ pub fn outgoing(
     *request.uri_mut() = Uri::from(head.target.clone());
     *request.headers_mut() = headers;
     let headers = request.headers_mut();
-    match (&plan.config.host, &plan.host) {
-        (HostRule::Preserve, _) | (HostRule::Literal(_), None) => {}
-        (HostRule::Endpoint, _) => {
-            headers.insert(HOST, endpoint.host.clone());
-        }
-        (HostRule::Literal(_), Some(host)) => {
-            headers.insert(HOST, host.clone());
-        }
-    }
+    address(plan, endpoint, headers);
     if let Some((name, value)) = framing {
         headers.insert(name, value);
     }

@@ -41,6 +41,15 @@ pub enum State {
 }
 
 impl State {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Healthy,
+        Self::Starting,
+        Self::Unhealthy,
+        Self::Ejected,
+        Self::Draining,
+    ];
+
     /// The word for it, in logs, metrics and the admin API.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -17,7 +17,14 @@ use crate::config::value::address;
 pub(super) static SERVER: Section = Section {
     heading: "[server]",
     doc: "The process.",
-    fields: &[&WORKERS, &DRAIN_TIMEOUT, &TRUSTED_PROXIES, &RATE, &BURST],
+    fields: &[
+        &WORKERS,
+        &DRAIN_TIMEOUT,
+        &TRUSTED_PROXIES,
+        &RESOLVERS,
+        &RATE,
+        &BURST,
+    ],
     hints: &[],
     short: None,
     private: false,
@@ -60,6 +67,17 @@ static TRUSTED_PROXIES: Field<List<Parsed<Cidr>>, Empty> = Field::new(
     "Whose `X-Forwarded-*` fields are believed.",
 );
 
+static RESOLVERS: Field<List<Parsed<SocketAddr>>, Empty> = Field::new(
+    "resolvers",
+    List {
+        of: SOCKET,
+        least: 0,
+        repeats: false,
+    },
+    Empty("the system's"),
+    "The DNS servers that names of endpoints are asked of.",
+);
+
 static RATE: Field<RateKind, Optional> = Field::new(
     "rate",
     RateKind,
@@ -73,6 +91,7 @@ pub(super) fn server(table: &mut Table<'_>) -> Option<Server> {
         workers: table.take(&WORKERS),
         drain_timeout: table.take(&DRAIN_TIMEOUT),
         trusted_proxies: table.take(&TRUSTED_PROXIES),
+        resolvers: table.take(&RESOLVERS),
         rate: bucket(table, &RATE, &BURST),
     };
     if server.trusted_proxies.iter().any(|block| block.prefix == 0) {

@@ -1,0 +1,133 @@
+//! Upstreams and their endpoints, as metrics.
+
+use crate::gateway::Gateway;
+use crate::observe::metrics::{Family, Kind, float};
+use crate::upstream::health::State;
+use crate::upstream::plan::{EndpointPlan, Plan};
+
+/// All families.
+pub fn families(gateway: &Gateway) -> Vec<Family> {
+    let mut families = of_endpoints(gateway);
+    families.extend(of_upstreams(gateway));
+    families.push(of_states(gateway));
+    families
+}
+
+/// What one endpoint shows.
+type Shown = fn(&Plan, &EndpointPlan) -> f64;
+
+fn of_endpoints(gateway: &Gateway) -> Vec<Family> {
+    let shown: [(Kind, &str, &str, Shown); 7] = [
+        (
+            Kind::Gauge,
+            "endpoint_requests_active",
+            "Requests that run on an endpoint now",
+            |_, endpoint| f64::from(endpoint.known.slot.active()),
+        ),
+        (
+            Kind::Gauge,
+            "endpoint_connections",
+            "Connections to an endpoint, unused ones included",
+            |_, endpoint| f64::from(endpoint.known.connections()),
+        ),
+        (
+            Kind::Gauge,
+            "endpoint_available",
+            "Whether an endpoint takes requests",
+            |plan, endpoint| f64::from(u8::from(plan.state(&endpoint.known).is_available())),
+        ),
+        (
+            Kind::Counter,
+            "endpoint_attempts",
+            "Requests sent to an endpoint, repeated ones included",
+            |_, endpoint| float(endpoint.known.figures().attempts),
+        ),
+        (
+            Kind::Counter,
+            "endpoint_faults",
+            "Attempts that were faults of the endpoint",
+            |_, endpoint| float(endpoint.known.figures().faults),
+        ),
+        (
+            Kind::Counter,
+            "endpoint_connects",
+            "Connections made to an endpoint",
+            |_, endpoint| float(endpoint.known.figures().connects),
+        ),
+        (
+            Kind::Counter,
+            "endpoint_ejections",
+            "How often faults took an endpoint out",
+            |_, endpoint| float(endpoint.known.ejections()),
+        ),
+    ];
+    let family = |(kind, name, help, value): (Kind, &str, &str, Shown)| {
+        let mut family = Family::new(kind, name, help);
+        for plan in &gateway.upstreams {
+            for endpoint in &plan.members().endpoints {
+                family.push(&labels(plan, endpoint), value(plan, endpoint));
+            }
+        }
+        family
+    };
+    shown.into_iter().map(family).collect()
+}
+
+/// One series for each state, so that a sum over endpoints is a count.
+fn of_states(gateway: &Gateway) -> Family {
+    let help = "How an endpoint stands: 1 for its state, 0 for the others";
+    let mut family = Family::new(Kind::Gauge, "endpoint_state", help);
+    for plan in &gateway.upstreams {
+        for endpoint in &plan.members().endpoints {
+            let is = plan.state(&endpoint.known);
+            let [upstream, name] = labels(plan, endpoint);
+            for state in State::ALL {
+                let value = f64::from(u8::from(state == is));
+                family.push(&[upstream, name, ("state", state.as_str())], value);
+            }
+        }
+    }
+    family
+}
+
+fn of_upstreams(gateway: &Gateway) -> Vec<Family> {
+    let mut open = Family::new(
+        Kind::Gauge,
+        "upstream_fails_open",
+        "Whether too few endpoints are available, so that all that are not draining are used",
+    );
+    let mut tier = Family::new(
+        Kind::Gauge,
+        "upstream_tier",
+        "Which group of endpoints is in use, 0 for the first",
+    );
+    let mut waiting = Family::new(
+        Kind::Gauge,
+        "upstream_requests_waiting",
+        "Requests that wait for an endpoint with room",
+    );
+    let mut refused = Family::new(
+        Kind::Counter,
+        "upstream_requests_overloaded",
+        "Requests that found no endpoint with room in time",
+    );
+    for plan in &gateway.upstreams {
+        let labels = [("upstream", &*plan.config.name)];
+        let balancer = &plan.members().balancer;
+        open.push(&labels, f64::from(u8::from(balancer.fails_open())));
+        let in_use = u32::try_from(balancer.tier()).unwrap_or(u32::MAX);
+        tier.push(&labels, f64::from(in_use));
+        let queue = &plan.group.queue;
+        let count = u32::try_from(queue.len()).unwrap_or(u32::MAX);
+        waiting.push(&labels, f64::from(count));
+        refused.push(&labels, float(queue.refused()));
+    }
+    vec![open, tier, waiting, refused]
+}
+
+fn labels<'a>(plan: &'a Plan, endpoint: &'a EndpointPlan) -> [(&'static str, &'a str); 2] {
+    [
+        ("upstream", &*plan.config.name),
+        ("endpoint", &*endpoint.known.name),
+    ]
+}

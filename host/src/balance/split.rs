@@ -1,0 +1,53 @@
+//! Weighted groups: which of several upstreams a request of a route goes to.
+//!
+//! By chance, or by a key, so that a consumer stays with its group: then each group bids for the key
+//! (weighted rendezvous hashing), and a group whose weight is raised only gains keys.
+
+use super::random;
+
+/// Groups and their weights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// Identity and weight.
+    groups: Box<[(u64, u32)]>,
+    total: u64,
+}
+
+impl Split {
+    /// Groups by identity and weight. None where no weight is positive.
+    #[must_use]
+    pub fn new(groups: impl IntoIterator<Item = (u64, u32)>) -> Option<Self> {
+        let groups: Box<[(u64, u32)]> = groups.into_iter().collect();
+        let total = groups.iter().map(|(_, weight)| u64::from(*weight)).sum();
+        (total > 0).then_some(Self { groups, total })
+    }
+
+    /// One of them at random, by weight.
+    #[must_use]
+    pub fn pick(&self, random: u64) -> usize {
+        let mut left = random::below(random::mix(random), self.total);
+        let mut groups = self.groups.iter();
+        let place = groups.position(|(_, weight)| match left.checked_sub(u64::from(*weight)) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        });
+        place.unwrap_or(0)
+    }
+
+    /// The one of this key.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "53 bits are a number in (0, 1)")]
+    pub fn pick_by(&self, key: u64) -> usize {
+        let bid = |(identity, weight): &(u64, u32)| {
+            let bits = random::mix(random::mix(key) ^ *identity);
+            let part = ((bits >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+            f64::from(*weight) / -part.ln()
+        };
+        let bids = self.groups.iter().map(bid).enumerate();
+        let best = bids.max_by(|(_, one), (_, other)| one.total_cmp(other));
+        best.map_or(0, |(place, _)| place)
+    }
+}

@@ -1,0 +1,136 @@
+//! Tiers: endpoints that are used before others.
+//!
+//! Priority groups and zones are one thing here: of the endpoints of one priority, those with the
+//! preferred labels are a tier before the others. Each tier has a policy's state of its own.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use super::consistent_hash::ConsistentHash;
+use super::member::{Candidates, Member};
+use super::round_robin::RoundRobin;
+use super::two_choices::TwoChoices;
+use super::{Policy, Settings, least_connections};
+
+/// Members of one rank.
+#[derive(Debug)]
+pub(super) struct Tier {
+    rank: (u8, bool),
+    /// Places among the members.
+    pub(super) places: Box<[usize]>,
+    picker: Picker,
+}
+
+/// A policy with the state that it keeps.
+#[derive(Debug)]
+enum Picker {
+    RoundRobin(RoundRobin),
+    LeastConnections,
+    TwoChoices(TwoChoices),
+    ConsistentHash(ConsistentHash),
+}
+
+/// Which tier is in use. Written when an endpoint changes, read by every pick.
+#[derive(Debug, Default)]
+pub(super) struct InUse {
+    tier: AtomicUsize,
+    open: AtomicBool,
+}
+
+impl InUse {
+    pub(super) fn tier(&self) -> usize {
+        self.tier.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Look which one it is.
+    pub(super) fn look(&self, settings: &Settings, members: &[Member], tiers: &[Tier]) {
+        let counts: Vec<(usize, usize)> = tiers.iter().map(|tier| tier.count(members)).collect();
+        let enough = counts
+            .iter()
+            .position(|(available, all)| *available >= settings.failover.of(*all).max(1));
+        let some = || counts.iter().position(|(available, _)| *available > 0);
+        let tier = enough.or_else(some).unwrap_or(0);
+        let open = counts
+            .get(tier)
+            .is_some_and(|(available, all)| *available < settings.fail_open.of(*all));
+        self.tier.store(tier, Ordering::Relaxed);
+        self.open.store(open, Ordering::Relaxed);
+    }
+}
+
+/// The tiers of these members, the first to be used first. `before` are those of the members before.
+pub(super) fn tiers(settings: &Settings, members: &[Member], before: &[Tier]) -> Box<[Tier]> {
+    let rank = |member: &Member| {
+        let prefer = &settings.prefer;
+        let preferred = prefer.iter().all(|label| member.labels.contains(label));
+        (member.priority, !preferred)
+    };
+    let mut ranks: Vec<(u8, bool)> = members.iter().map(rank).collect();
+    ranks.sort_unstable();
+    ranks.dedup();
+    let tier = |at: (u8, bool)| {
+        let places = members.iter().enumerate();
+        let places = places.filter(|(_, member)| rank(member) == at);
+        let places: Box<[usize]> = places.map(|(place, _)| place).collect();
+        let before = before.iter().find(|tier| tier.rank == at);
+        let before = before.map(|tier| &tier.picker);
+        Tier {
+            rank: at,
+            picker: Picker::new(settings, members, &places, before),
+            places,
+        }
+    };
+    ranks.into_iter().map(tier).collect()
+}
+
+impl Tier {
+    /// Members that take requests, and all that may.
+    fn count(&self, members: &[Member]) -> (usize, usize) {
+        let members = self.places.iter().filter_map(|place| members.get(*place));
+        let members = members.filter(|member| member.weight > 0);
+        members.fold((0, 0), |(available, all), member| {
+            let takes = usize::from(member.slot.share() > 0);
+            (available + takes, all + 1)
+        })
+    }
+
+    pub(super) fn pick(&self, candidates: Candidates<'_>) -> Option<usize> {
+        match &self.picker {
+            Picker::RoundRobin(turns) => turns.pick(candidates),
+            Picker::LeastConnections => least_connections::pick(candidates),
+            Picker::TwoChoices(draws) => draws.pick(candidates),
+            Picker::ConsistentHash(table) => table.pick(candidates),
+        }
+    }
+}
+
+impl Picker {
+    fn new(settings: &Settings, members: &[Member], tier: &[usize], before: Option<&Self>) -> Self {
+        match settings.policy {
+            Policy::LeastConnections => Self::LeastConnections,
+            Policy::TwoChoices => Self::TwoChoices(TwoChoices::new(members, tier)),
+            Policy::RoundRobin => {
+                let before = match before {
+                    Some(Self::RoundRobin(before)) => Some(before),
+                    Some(
+                        Self::LeastConnections | Self::TwoChoices(_) | Self::ConsistentHash(_),
+                    )
+                    | None => None,
+                };
+                Self::RoundRobin(RoundRobin::new(members, tier, before))
+            }
+            Policy::ConsistentHash => {
+                let before = match before {
+                    Some(Self::ConsistentHash(before)) => Some(before),
+                    Some(Self::LeastConnections | Self::TwoChoices(_) | Self::RoundRobin(_))
+                    | None => None,
+                };
+                let bound = settings.hash_bound;
+                Self::ConsistentHash(ConsistentHash::new(members, tier, bound, before))
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What outlives configurations of an upstream: its endpoints by address, and what an operator
+//! changed at run time.
+//!
+//! Changes at run time hold over reloads, until they are taken back or the gateway restarts: a
+//! reload for another reason is not to end a drain. Deliberately not here: what follows from it for
+//! the balancer of a configuration ([`super::plan`]).
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::health::Health;
+use super::known::{Known, now};
+use super::queue::Queue;
+use crate::balance::Slot;
+
+/// One upstream, by its name.
+#[derive(Debug)]
+pub struct Group {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where its requests wait for room.
+    pub queue: Arc<Queue>,
+    known: Mutex<HashMap<(String, SocketAddr), Weak<Known>>>,
+    /// What the names of its endpoints stand for, as last answered.
+    answers: Mutex<HashMap<String, Vec<SocketAddr>>>,
+    changes: Mutex<BTreeMap<String, Override>>,
+    revision: AtomicU64,
+}
+
+/// What an operator changed of one endpoint at run time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Override {
+    /// Another weight.
+    pub weight: Option<u32>,
+    /// It finishes what runs, and gets nothing new.
+    pub drained: bool,
+    /// It is in no file.
+    pub added: Option<Added>,
+    /// It is in the file, and is not used.
+    pub removed: bool,
+}
+
+/// An endpoint that no file has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Added {
+    /// Its share, 0 to 1000.
+    pub weight: u32,
+    /// Its group.
+    pub priority: u8,
+    /// Names and values.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Group {
+    /// An upstream that nobody knows yet.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: Arc::from(name),
+            queue: Arc::default(),
+            known: Mutex::default(),
+            answers: Mutex::default(),
+            changes: Mutex::default(),
+            revision: AtomicU64::new(1),
+        }
+    }
+
+    /// The endpoint at this address, as it was configured. `joins`: others are there already, so a
+    /// new one starts slowly.
+    pub fn endpoint(&self, configured: &str, address: SocketAddr, joins: bool) -> Arc<Known> {
+        let mut all = self.known.lock();
+        let key = (configured.to_owned(), address);
+        if let Some(known) = all.get(&key).and_then(Weak::upgrade) {
+            return known;
+        }
+        all.retain(|_, known| known.strong_count() > 0);
+        let name = match configured.parse::<SocketAddr>() {
+            Ok(_) => Arc::from(configured),
+            Err(_) => Arc::from(format!("{configured}/{}", address.ip())),
+        };
+        let health = match joins {
+            true => Health::joining(now()),
+            false => Health::default(),
+        };
+        let known = Arc::new(Known::new(name, address, Slot::new(), health));
+        all.insert(key, Arc::downgrade(&known));
+        known
+    }
+
+    /// What a name stands for, as last answered.
+    #[must_use]
+    pub fn addresses(&self, configured: &str) -> Vec<SocketAddr> {
+        if let Ok(address) = configured.parse() {
+            return vec![address];
+        }
+        let answers = self.answers.lock();
+        answers.get(configured).cloned().unwrap_or_default()
+    }
+
+    /// Counts what changes here: whoever has seen a lower one is to look again.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
+    fn changed(&self) {
+        self.revision.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// A name was answered. Whether that is news. An answer without addresses is none.
+    pub fn answered(&self, configured: &str, mut addresses: Vec<SocketAddr>) -> bool {
+        if addresses.is_empty() {
+            return false;
+        }
+        addresses.sort_unstable();
+        addresses.dedup();
+        let mut answers = self.answers.lock();
+        if answers.get(configured) == Some(&addresses) {
+            return false;
+        }
+        answers.insert(configured.to_owned(), addresses);
+        self.changed();
+        true
+    }
+
+    /// What was changed at run time.
+    #[must_use]
+    pub fn overrides(&self) -> BTreeMap<String, Override> {
+        self.changes.lock().clone()
+    }
+
+    /// Change one endpoint at run time; what changes nothing any more is forgotten.
+    pub fn change<T>(&self, address: &str, change: impl FnOnce(&mut Override) -> T) -> T {
+        let mut changes = self.changes.lock();
+        let entry = changes.entry(address.to_owned()).or_default();
+        let outcome = change(entry);
+        if *entry == Override::default() {
+            changes.remove(address);
+        }
+        self.changed();
+        outcome
+    }
+}

@@ -1,0 +1,56 @@
+//! What of a request a consistent pick goes by.
+
+use std::net::IpAddr;
+
+use http::header::COOKIE;
+
+use crate::config::HashKey;
+use crate::context::{AttributeValue, Exchange};
+
+/// The key of this request as a number, where it has one. What a filter hinted comes first.
+#[must_use]
+pub fn of(exchange: &Exchange, by: &HashKey) -> Option<u64> {
+    if let Some(affinity) = &exchange.hint.affinity {
+        return Some(hash(affinity));
+    }
+    match by {
+        HashKey::Client => Some(match exchange.client.ip {
+            IpAddr::V4(ip) => hash(&ip.octets()),
+            IpAddr::V6(ip) => hash(&ip.octets()),
+        }),
+        HashKey::Header(name) => {
+            let value = exchange.request.headers.get(name)?;
+            Some(hash(value.as_bytes()))
+        }
+        HashKey::Cookie(name) => {
+            let lines = exchange.request.headers.get_all(COOKIE).iter();
+            let mut pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+            let value = pairs.find_map(|pair| {
+                let pair = pair.trim_ascii().strip_prefix(name.as_bytes())?;
+                pair.strip_prefix(b"=")
+            });
+            value.map(hash)
+        }
+        HashKey::Param(name) => exchange.param(name).map(|value| hash(value.as_bytes())),
+        HashKey::Attribute(name) => {
+            let fact = exchange.attributes.find(name);
+            let own = match fact {
+                None => exchange.host_fact(name),
+                Some(_) => None,
+            };
+            Some(match fact.or(own.as_ref())? {
+                AttributeValue::Text(text) => hash(text.as_bytes()),
+                AttributeValue::Number(number) => hash(&number.to_be_bytes()),
+                AttributeValue::Flag(flag) => hash(&[u8::from(*flag)]),
+                AttributeValue::Bytes(bytes) => hash(bytes),
+            })
+        }
+    }
+}
+
+/// The same on every gateway and after every restart. FNV-1a, 64 bits; the balancer mixes it.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}

@@ -1,0 +1,235 @@
+//! One endpoint as the whole process knows it, whatever configuration is in use.
+//!
+//! Its active requests, its health and its figures outlive reloads: a reload that keeps an endpoint
+//! keeps what is known of it. Promises: a good result costs one load on the request's way; only a
+//! fault takes a lock. Deliberately not here: which upstreams have it, and connections.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+
+use super::health::{Change, Health, Now};
+use super::queue::{Overload, Queue};
+use crate::balance::Slot;
+use crate::config::EndpointLimits;
+use crate::observe::stats::Counter;
+
+/// One endpoint of one upstream.
+#[derive(Debug)]
+pub struct Known {
+    /// Tells it from all others of this process.
+    pub id: u64,
+    /// Its name in logs, metrics and attributes: the address, or the configured name and the
+    /// address that it stands for.
+    pub name: Arc<str>,
+    /// Where it is.
+    pub address: SocketAddr,
+    /// Its active requests, and the share of its weight that counts.
+    pub slot: Slot,
+    health: Mutex<Health>,
+    faults_in_row: AtomicU32,
+    connections: AtomicU32,
+    waiting: Queue,
+    tallies: Mutex<Vec<Weak<Tally>>>,
+    /// What tallies counted that are gone.
+    past: Mutex<Figures>,
+    ejections: AtomicU64,
+}
+
+/// A place among an endpoint's connections, until this drops.
+#[derive(Debug)]
+pub struct ConnectionPlace(Arc<Known>);
+
+impl Drop for ConnectionPlace {
+    fn drop(&mut self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.waiting.freed();
+    }
+}
+
+/// What one worker counts of one endpoint.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Tally {
+    /// Requests sent to it, repeated ones included.
+    pub attempts: Counter,
+    /// Those that were faults of its.
+    pub faults: Counter,
+    /// Connections made.
+    pub connects: Counter,
+}
+
+/// What was counted of one endpoint, by all workers.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    /// Requests sent to it.
+    pub attempts: u64,
+    /// Those that were faults of its.
+    pub faults: u64,
+    /// Connections made.
+    pub connects: u64,
+}
+
+impl Known {
+    /// An endpoint that nobody knows yet.
+    #[must_use]
+    pub fn new(name: Arc<str>, address: SocketAddr, slot: Slot, health: Health) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            name,
+            address,
+            slot,
+            health: Mutex::new(health),
+            faults_in_row: AtomicU32::new(0),
+            connections: AtomicU32::new(0),
+            waiting: Queue::default(),
+            tallies: Mutex::default(),
+            past: Mutex::default(),
+            ejections: AtomicU64::new(0),
+        }
+    }
+
+    /// Look at its health, or tell it something.
+    pub fn health<T>(&self, look: impl FnOnce(&mut Health) -> T) -> T {
+        look(&mut self.health.lock())
+    }
+
+    /// An attempt went well.
+    pub fn went_well(&self) {
+        if self.faults_in_row.load(Ordering::Relaxed) != 0 {
+            self.faults_in_row.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// An attempt was a fault of its. How many there were in a row.
+    pub fn went_wrong(&self) -> u32 {
+        let before = self.faults_in_row.fetch_add(1, Ordering::Relaxed);
+        before.saturating_add(1)
+    }
+
+    /// It is out: its faults are counted anew when it is back.
+    pub fn was_ejected(&self) {
+        self.faults_in_row.store(0, Ordering::Relaxed);
+        self.ejections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often its faults took it out.
+    #[must_use]
+    pub fn ejections(&self) -> u64 {
+        self.ejections.load(Ordering::Relaxed)
+    }
+
+    /// A place among its connections, of all workers; waits where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Too many wait, or it took too long.
+    pub async fn connection(
+        self: &Arc<Self>,
+        limits: &EndpointLimits,
+    ) -> Result<ConnectionPlace, Overload> {
+        let most = limits.max_connections.unwrap_or(u32::MAX);
+        if !self.waiting.is_in_use()
+            && let Some(place) = self.connect(most)
+        {
+            return Ok(place);
+        }
+        self.waiting.wait(limits, || self.connect(most)).await
+    }
+
+    fn connect(self: &Arc<Self>, most: u32) -> Option<ConnectionPlace> {
+        let count = &self.connections;
+        let more = |count: u32| (count < most).then(|| count.saturating_add(1));
+        count
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .ok()
+            .map(|_| ConnectionPlace(Arc::clone(self)))
+    }
+
+    /// Connections to it, unused ones included.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody waits for a connection: unused ones are closed then.
+    #[must_use]
+    pub fn wants_connections(&self) -> bool {
+        self.waiting.is_in_use()
+    }
+
+    /// Where one worker counts what it does with it.
+    #[must_use]
+    pub fn tally(&self) -> Arc<Tally> {
+        let tally = Arc::new(Tally::default());
+        self.tallies.lock().push(Arc::downgrade(&tally));
+        tally
+    }
+
+    /// A worker counts no more.
+    pub fn settle(&self, tally: &Tally) {
+        self.past.lock().add(tally);
+        // It is still referred to by the one who settles it, and by nobody else.
+        let mut tallies = self.tallies.lock();
+        tallies.retain(|known| !std::ptr::eq(known.as_ptr(), tally));
+    }
+
+    /// What was counted of it.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let tallies = self.tallies.lock();
+        let mut figures = *self.past.lock();
+        for tally in tallies.iter().filter_map(Weak::upgrade) {
+            figures.add(&tally);
+        }
+        figures
+    }
+
+    /// Log a change of state, once for all who could.
+    pub fn log(&self, upstream: &str, change: Option<&Change>) {
+        let Some(change) = change else { return };
+        let (from, to) = (change.from.as_str(), change.to.as_str());
+        let (endpoint, reason) = (&*self.name, &*change.reason);
+        if change.to.is_available() {
+            tracing::info!(
+                upstream,
+                endpoint,
+                from,
+                to,
+                "an endpoint takes requests again: {reason}"
+            );
+        } else {
+            tracing::warn!(
+                upstream,
+                endpoint,
+                from,
+                to,
+                "an endpoint takes no requests: {reason}"
+            );
+        }
+    }
+}
+
+impl Figures {
+    fn add(&mut self, tally: &Tally) {
+        self.attempts += tally.attempts.value();
+        self.faults += tally.faults.value();
+        self.connects += tally.connects.value();
+    }
+}
+
+/// This moment, on both clocks.
+#[must_use]
+pub fn now() -> Now {
+    use std::time::{Instant, SystemTime};
+    static BEGAN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let short = |millis: u128| u64::try_from(millis).unwrap_or(u64::MAX);
+    Now {
+        wall_ms: wall.map_or(0, |wall| short(wall.as_millis())),
+        steady_ms: short(BEGAN.elapsed().as_millis()),
+    }
+}

@@ -1,0 +1,360 @@
+//! An upstream of one configuration, ready for use: which endpoints it has now, and the balancer
+//! over them.
+//!
+//! The members change while it is in use (names are answered anew, an operator adds, removes,
+//! weighs and drains), and what takes requests changes with health. Workers see a change at their
+//! next request: they compare one number. Promises: a change of members keeps what the balancer
+//! knows of those that stay; a request finds the endpoint that it was given, whatever changes.
+//! Deliberately not here: who notices ([`super::rounds`]), and connections.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use parking_lot::Mutex;
+
+use super::group::{Group, Override};
+use super::health::{Backoff, Change, Counts, Health, Now, State};
+use super::known::{Known, now};
+use super::queue::Queue;
+use super::sticky::{Sticky, TokenName};
+use crate::balance::{Balancer, Member, Policy, Settings, Threshold};
+use crate::config::{self as model, BalancePolicy};
+use crate::context::{Exchange, ResponseHead};
+
+/// What the workers share of one upstream: its part of the configuration, ready for use.
+#[derive(Debug)]
+pub struct Plan {
+    /// As configured.
+    pub config: model::Upstream,
+    /// What goes upstream as `host`, where it is one name for all.
+    pub host: Option<HeaderValue>,
+    /// Keeps clients on their endpoints.
+    pub sticky: Option<Sticky>,
+    /// What outlives this configuration.
+    pub group: Arc<Group>,
+    /// Where requests wait for room, where there is a limit.
+    pub queue: Option<Arc<Queue>>,
+    current: ArcSwap<Members>,
+    version: AtomicU64,
+    /// What of the group these members are made of.
+    seen: AtomicU64,
+    /// One change at a time.
+    changing: Mutex<()>,
+}
+
+/// The endpoints of an upstream at one time.
+#[derive(Debug)]
+pub struct Members {
+    /// Which change made them.
+    pub version: u64,
+    /// Picks endpoints.
+    pub balancer: Balancer,
+    /// The endpoints; the balancer knows them by their place.
+    pub endpoints: Vec<EndpointPlan>,
+    /// The identities of those that clients are kept on, by the names that tokens have for them.
+    names: HashMap<TokenName, u64>,
+}
+
+/// One endpoint, ready for use.
+#[derive(Debug)]
+pub struct EndpointPlan {
+    /// What the process knows of it.
+    pub known: Arc<Known>,
+    /// As it was configured, or added: `ip:port` or `name:port`.
+    pub configured: Arc<str>,
+    /// The same as a `host` field.
+    pub host: HeaderValue,
+    /// Its weight as it counts now, but for health.
+    pub weight: u32,
+    /// Its priority group.
+    pub priority: u8,
+    /// Names and values.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An endpoint as the file or an operator has it.
+struct Entry<'a> {
+    address: &'a str,
+    weight: u32,
+    priority: u8,
+    labels: &'a BTreeMap<String, String>,
+}
+
+impl Plan {
+    /// An upstream of a configuration. Its names have been answered.
+    #[must_use]
+    pub fn new(config: model::Upstream, group: Arc<Group>, sticky: Option<Sticky>) -> Self {
+        let host = match &config.host {
+            model::HostRule::Literal(name) => HeaderValue::from_str(name).ok(),
+            model::HostRule::Preserve | model::HostRule::Endpoint => None,
+        };
+        let none = Members {
+            version: 0,
+            balancer: Balancer::new(settings(&config), Vec::new()),
+            endpoints: Vec::new(),
+            names: HashMap::new(),
+        };
+        let plan = Self {
+            host,
+            sticky,
+            queue: config.limits.max_active.map(|_| Arc::clone(&group.queue)),
+            config,
+            group,
+            current: ArcSwap::from_pointee(none),
+            version: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
+            changing: Mutex::default(),
+        };
+        plan.regroup();
+        plan
+    }
+
+    /// The endpoints as they are now.
+    #[must_use]
+    pub fn members(&self) -> Arc<Members> {
+        self.current.load_full()
+    }
+
+    /// Which change they come from: for those who keep a copy.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Find the endpoints anew if anything about them changed.
+    pub fn catch_up(&self) {
+        if self.seen.load(Ordering::Acquire) != self.group.revision() {
+            self.regroup();
+        }
+    }
+
+    /// The endpoints changed: find them anew.
+    pub fn regroup(&self) {
+        let changing = self.changing.lock();
+        // Before the look: what changes meanwhile is seen the next time.
+        self.seen.store(self.group.revision(), Ordering::Release);
+        let overrides = self.group.overrides();
+        let before = self.members();
+        let mut endpoints = Vec::new();
+        for entry in self.entries(&overrides) {
+            let change = overrides.get(entry.address);
+            let weight = change
+                .and_then(|change| change.weight)
+                .unwrap_or(entry.weight);
+            for address in self.group.addresses(entry.address) {
+                let joins = before.version > 0;
+                let known = self.group.endpoint(entry.address, address, joins);
+                let drained = change.is_some_and(|change| change.drained);
+                let change = known.health(|health| {
+                    (health.is_drained() != drained).then(|| health.drain(drained, now()))
+                });
+                known.log(&self.group.name, change.flatten().as_ref());
+                let host = HeaderValue::from_str(entry.address);
+                endpoints.push(EndpointPlan {
+                    known,
+                    configured: Arc::from(entry.address),
+                    host: host.unwrap_or_else(|_| HeaderValue::from_static("")),
+                    weight,
+                    priority: entry.priority,
+                    labels: entry.labels.clone(),
+                });
+            }
+        }
+        let members = endpoints.iter().map(|endpoint| Member {
+            slot: endpoint.known.slot.clone(),
+            weight: endpoint.weight,
+            labels: endpoint.labels.clone().into_iter().collect(),
+            priority: endpoint.priority,
+            identity: identity(&endpoint.known.name),
+            max_active: self.config.limits.max_active.unwrap_or(u32::MAX),
+        });
+        let names = self.sticky.iter().flat_map(|sticky| {
+            let endpoints = endpoints.iter().map(|endpoint| &*endpoint.known.name);
+            endpoints.map(|name| (sticky.name(name), identity(name)))
+        });
+        let names = names.collect();
+        let balancer = before.balancer.succeeding(members.collect());
+        let version = before.version + 1;
+        self.current.store(Arc::new(Members {
+            version,
+            balancer,
+            names,
+            endpoints,
+        }));
+        drop(changing);
+        self.refresh();
+        self.version.store(version, Ordering::Release);
+    }
+
+    /// What the file has and nobody removed, then what was added.
+    fn entries<'a>(&'a self, overrides: &'a BTreeMap<String, Override>) -> Vec<Entry<'a>> {
+        let configured = self.config.endpoints.iter();
+        let configured = configured.filter(|endpoint| {
+            let change = overrides.get(&endpoint.address);
+            !change.is_some_and(|change| change.removed)
+        });
+        let configured = configured.map(|endpoint| Entry {
+            address: &endpoint.address,
+            weight: endpoint.weight,
+            priority: endpoint.priority,
+            labels: &endpoint.labels,
+        });
+        let is_configured = |address: &String| {
+            let mut endpoints = self.config.endpoints.iter();
+            endpoints.any(|endpoint| endpoint.address == *address)
+        };
+        let added = overrides.iter().filter_map(|(address, change)| {
+            let added = change.added.as_ref().filter(|_| !is_configured(address))?;
+            Some(Entry {
+                address,
+                weight: added.weight,
+                priority: added.priority,
+                labels: &added.labels,
+            })
+        });
+        configured.chain(added).collect()
+    }
+
+    /// The endpoint that a request's client is kept on, by its identity, if it says so.
+    #[must_use]
+    pub fn wanted(&self, members: &Members, exchange: &Exchange) -> Option<u64> {
+        let sticky = self.sticky.as_ref()?;
+        let name = sticky.wanted(&exchange.request.headers, now().wall_ms / 1000)?;
+        members.names.get(&name).copied()
+    }
+
+    /// Tell a client where it belongs from now on, where it does not know.
+    pub fn keep(&self, wanted: Option<u64>, target: &EndpointPlan, response: &mut ResponseHead) {
+        if let Some(sticky) = &self.sticky
+            && wanted != Some(identity(&target.known.name))
+        {
+            let name = sticky.name(&target.known.name);
+            sticky.tell(&name, now().wall_ms / 1000, &mut response.headers);
+        }
+    }
+
+    /// Whatever says how endpoints are reached, as a number: with the same one, connections that are
+    /// there are used on.
+    #[must_use]
+    pub fn way(&self) -> u64 {
+        identity(&format!("{}", self.config.max_head))
+    }
+
+    /// Let the balancer see how its endpoints are now.
+    pub fn refresh(&self) {
+        let (members, now) = (self.members(), now());
+        for endpoint in &members.endpoints {
+            let slow_start = self.config.balance.slow_start;
+            let (share, last_resort) = endpoint
+                .known
+                .health(|health| (health.share(slow_start, now), health.is_last_resort()));
+            endpoint.known.slot.set(share, last_resort);
+        }
+        members.balancer.refresh();
+        if let Some(queue) = &self.queue {
+            queue.changed();
+        }
+    }
+
+    /// Time has passed. Whether anything is still on its way to another state.
+    pub fn pass(&self, now: Now) {
+        let slow_start = self.config.balance.slow_start;
+        for endpoint in &self.members().endpoints {
+            let change = endpoint.known.health(|health| health.pass(slow_start, now));
+            endpoint.known.log(&self.group.name, change.as_ref());
+        }
+        self.refresh();
+    }
+
+    /// An answer to a check.
+    pub fn checked(&self, known: &Known, answer: Result<(), &str>) {
+        let Some(check) = &self.config.health else {
+            return;
+        };
+        let counts = Counts {
+            rise: check.rise,
+            fall: check.fall,
+        };
+        self.tell(known, |health| health.checked(answer, counts, now()));
+    }
+
+    /// Tell something of an endpoint, and let the balancer see what it changed.
+    pub fn tell(&self, known: &Known, told: impl FnOnce(&mut Health) -> Option<Change>) {
+        let change = known.health(told);
+        known.log(&self.group.name, change.as_ref());
+        if change.is_some() {
+            self.refresh();
+        }
+    }
+
+    /// A result was a fault of this endpoint's: one too many in a row takes it out.
+    pub fn fault(&self, known: &Known) {
+        let in_row = known.went_wrong();
+        let most = self.config.ejection.faults;
+        if most != 0 && in_row >= most {
+            self.eject(known, &format!("{in_row} faults in a row"));
+        }
+    }
+
+    /// Take an endpoint out for a while, if not too many are out already.
+    pub fn eject(&self, known: &Known, why: &str) {
+        let rules = &self.config.ejection;
+        // Two that go at once are not both to see room for the last.
+        let changing = self.changing.lock();
+        let members = self.members();
+        let out = members.endpoints.iter();
+        let out = out.filter(|endpoint| endpoint.known.health(|health| health.is_ejected()));
+        let share = members.endpoints.len() as u64 * u64::from(rules.max_share) / 100;
+        if out.count() as u64 >= share {
+            return;
+        }
+        let backoff = Backoff {
+            first: rules.backoff,
+            most: rules.max_backoff,
+        };
+        let change = known.health(|health| health.eject(why, backoff, now()));
+        drop(changing);
+        known.was_ejected();
+        known.log(&self.group.name, change.as_ref());
+        self.refresh();
+    }
+
+    /// How an endpoint stands.
+    #[must_use]
+    pub fn state(&self, known: &Known) -> State {
+        let slow_start = self.config.balance.slow_start;
+        known.health(|health| health.state(slow_start, now()))
+    }
+}
+
+fn settings(config: &model::Upstream) -> Settings {
+    let balance = &config.balance;
+    let threshold = |threshold| match threshold {
+        model::Threshold::Count(count) => Threshold::Count(count),
+        model::Threshold::Percent(percent) => Threshold::Percent(percent),
+    };
+    Settings {
+        policy: match balance.policy {
+            BalancePolicy::RoundRobin => Policy::RoundRobin,
+            BalancePolicy::LeastConnections => Policy::LeastConnections,
+            BalancePolicy::TwoChoices => Policy::TwoChoices,
+            BalancePolicy::ConsistentHash => Policy::ConsistentHash,
+        },
+        hash_bound: balance.hash_bound,
+        fail_open: threshold(balance.fail_open),
+        failover: threshold(balance.failover),
+        prefer: balance.prefer.clone().into_iter().collect(),
+    }
+}
+
+/// What stands for an endpoint where a number is needed: the same in each process and on each
+/// machine, so that a key goes to the same endpoint from every gateway. FNV-1a, 64 bits.
+#[must_use]
+pub fn identity(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}

@@ -1,0 +1,204 @@
+//! All upstreams of the process by name, and the plans that are in use.
+//!
+//! Made with the process, asked by each configuration that is built, told which one is in use.
+//! Deliberately not here: connections.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::group::{Added, Group};
+use super::plan::Plan;
+
+/// All upstreams of the process.
+#[derive(Debug, Default)]
+pub struct Registry {
+    groups: Mutex<HashMap<Arc<str>, Weak<Group>>>,
+    in_use: ArcSwap<Vec<Arc<Plan>>>,
+}
+
+/// Why an endpoint cannot be changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeError {
+    /// No such upstream.
+    #[error("there is no upstream `{0}`")]
+    NoUpstream(String),
+    /// No such endpoint.
+    #[error("upstream `{upstream}` has no endpoint `{endpoint}`")]
+    NoEndpoint {
+        /// The upstream.
+        upstream: String,
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// It is there.
+    #[error("upstream `{upstream}` has the endpoint `{endpoint}` already")]
+    Exists {
+        /// The upstream.
+        upstream: String,
+        /// The endpoint.
+        endpoint: String,
+    },
+    /// Its name has no address.
+    #[error("`{0}` stands for no address now")]
+    Unresolved(String),
+}
+
+/// A change of one endpoint. What is none stays as it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EndpointChange {
+    /// Another weight, 0 to 1000.
+    pub weight: Option<u32>,
+    /// Whether it finishes what runs and gets nothing new.
+    pub drained: Option<bool>,
+}
+
+impl Registry {
+    /// The upstream of this name, as the process knows it.
+    pub fn group(&self, name: &str) -> Arc<Group> {
+        let mut groups = self.groups.lock();
+        if let Some(group) = groups.get(name).and_then(Weak::upgrade) {
+            return group;
+        }
+        groups.retain(|_, group| group.strong_count() > 0);
+        let group = Arc::new(Group::new(name));
+        groups.insert(Arc::clone(&group.name), Arc::downgrade(&group));
+        group
+    }
+
+    /// These are in use from now on.
+    pub fn put_in_use(&self, plans: &[Arc<Plan>]) {
+        self.in_use.store(Arc::new(plans.to_vec()));
+        for plan in plans {
+            // What was changed while it was built.
+            plan.regroup();
+        }
+    }
+
+    /// Those in use, in the order of the configuration.
+    #[must_use]
+    pub fn in_use(&self) -> Arc<Vec<Arc<Plan>>> {
+        self.in_use.load_full()
+    }
+
+    /// The one of this name that is in use.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn plan(&self, name: &str) -> Result<Arc<Plan>, ChangeError> {
+        let plans = self.in_use.load();
+        let found = plans.iter().find(|plan| *plan.config.name == *name);
+        let found = found.map(Arc::clone);
+        found.ok_or_else(|| ChangeError::NoUpstream(name.to_owned()))
+    }
+
+    /// Add an endpoint; its name, if it has one, has been answered.
+    ///
+    /// # Errors
+    ///
+    /// There is no such upstream, or the endpoint is there already, or its name has no address.
+    pub fn add(&self, upstream: &str, address: &str, added: Added) -> Result<(), ChangeError> {
+        let plan = self.plan(upstream)?;
+        if has(&plan, address) {
+            return Err(ChangeError::Exists {
+                upstream: upstream.to_owned(),
+                endpoint: address.to_owned(),
+            });
+        }
+        if plan.group.addresses(address).is_empty() {
+            return Err(ChangeError::Unresolved(address.to_owned()));
+        }
+        let configured = is_configured(&plan, address);
+        plan.group.change(address, |change| {
+            change.removed = false;
+            change.drained = false;
+            if configured {
+                change.weight = Some(added.weight);
+            } else {
+                change.added = Some(added);
+            }
+        });
+        plan.regroup();
+        Ok(())
+    }
+
+    /// Change an endpoint's weight, or drain it.
+    ///
+    /// # Errors
+    ///
+    /// There is no such upstream or endpoint.
+    pub fn change(
+        &self,
+        upstream: &str,
+        address: &str,
+        change: EndpointChange,
+    ) -> Result<(), ChangeError> {
+        let plan = self.there(upstream, address)?;
+        plan.group.change(address, |known| {
+            known.weight = change.weight.or(known.weight);
+            known.drained = change.drained.unwrap_or(known.drained);
+        });
+        plan.regroup();
+        Ok(())
+    }
+
+    /// Remove an endpoint: requests that run on it end there.
+    ///
+    /// # Errors
+    ///
+    /// There is no such upstream or endpoint.
+    pub fn remove(&self, upstream: &str, address: &str) -> Result<(), ChangeError> {
+        let plan = self.there(upstream, address)?;
+        let configured = is_configured(&plan, address);
+        plan.group.change(address, |change| {
+            *change = super::group::Override {
+                removed: configured,
+                ..Default::default()
+            };
+        });
+        plan.regroup();
+        Ok(())
+    }
+
+    /// Take back what was changed at run time: the file counts again.
+    ///
+    /// # Errors
+    ///
+    /// There is no such upstream.
+    pub fn restore(&self, upstream: &str) -> Result<(), ChangeError> {
+        let plan = self.plan(upstream)?;
+        for address in plan.group.overrides().keys() {
+            plan.group
+                .change(address, |change| *change = Default::default());
+        }
+        plan.regroup();
+        Ok(())
+    }
+
+    fn there(&self, upstream: &str, address: &str) -> Result<Arc<Plan>, ChangeError> {
+        let plan = self.plan(upstream)?;
+        if has(&plan, address) {
+            return Ok(plan);
+        }
+        Err(ChangeError::NoEndpoint {
+            upstream: upstream.to_owned(),
+            endpoint: address.to_owned(),
+        })
+    }
+}
+
+fn is_configured(plan: &Plan, address: &str) -> bool {
+    let mut endpoints = plan.config.endpoints.iter();
+    endpoints.any(|endpoint| endpoint.address == address)
+}
+
+fn has(plan: &Plan, address: &str) -> bool {
+    let overrides = plan.group.overrides();
+    let change = overrides.get(address);
+    let removed = change.is_some_and(|change| change.removed);
+    let added = change.is_some_and(|change| change.added.is_some());
+    added || (is_configured(plan, address) && !removed)
+}

@@ -1,0 +1,285 @@
+//! The rounds: all that looks after endpoints while nobody asks, on one thread of its own.
+//!
+//! Checks, names, slow starts, ejections that end, shares of good results. Once a gateway, never on
+//! a worker. Promises: each check has an end; a name that is not answered keeps its last addresses;
+//! what is no longer in use is looked after no more. Deliberately not here: what follows from what
+//! is found ([`super::plan`], [`super::health`]).
+
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::health::probe;
+use super::known::{Figures, Known, now};
+use super::names::Names;
+use super::plan::{EndpointPlan, Plan};
+use super::reach::Reached;
+
+/// How often the passing of time is looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// How long a name that was not answered rests, at first and at most.
+const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// How long the making of a configuration waits for a name.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The thread that makes the rounds. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Rounds {
+    orders: UnboundedSender<Order>,
+}
+
+/// What the thread is told.
+enum Order {
+    /// Ask for a name.
+    Resolve(
+        String,
+        SyncSender<Result<Vec<std::net::SocketAddr>, String>>,
+    ),
+    /// Look after these, and no others.
+    LookAfter(Vec<Arc<Plan>>),
+}
+
+impl Rounds {
+    /// Start the thread. It asks these servers for names; where there are none, the system's.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread or runtime.
+    pub fn start(servers: Vec<std::net::SocketAddr>) -> std::io::Result<Self> {
+        let (orders, taken) = unbounded_channel();
+        let runtime = || {
+            Builder::new_current_thread()
+                .enable_all()
+                .build_local(LocalOptions::default())
+        };
+        let (told, heard) = sync_channel(1);
+        std::thread::Builder::new()
+            .name("windlass-rounds".into())
+            .spawn(move || match runtime() {
+                Ok(runtime) => {
+                    // Whoever started this waits for it.
+                    let _ = told.send(Ok(()));
+                    runtime.block_on(obey(&servers, taken));
+                }
+                Err(error) => {
+                    let _ = told.send(Err(error));
+                }
+            })?;
+        let started = heard.recv();
+        started.unwrap_or_else(|_| Err(std::io::ErrorKind::BrokenPipe.into()))?;
+        Ok(Self { orders })
+    }
+
+    /// What this name stands for now. Waits for the answer; not to be called on a worker.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn resolve(&self, name: &str) -> Result<Vec<std::net::SocketAddr>, String> {
+        let (answer, answered) = sync_channel(1);
+        let order = Order::Resolve(name.to_owned(), answer);
+        let gone = || "the gateway is ending".to_owned();
+        self.orders.send(order).map_err(|_| gone())?;
+        let answered = answered.recv_timeout(PATIENCE);
+        answered.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+    }
+
+    /// Look after these, and no others.
+    pub fn look_after(&self, plans: &[Arc<Plan>]) {
+        // The thread is gone when the process ends, and nothing is looked after any more.
+        let _ = self.orders.send(Order::LookAfter(plans.to_vec()));
+    }
+}
+
+/// A task that ends with this.
+struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn task(run: impl Future<Output = ()> + 'static) -> Task {
+    Task(spawn_local(run).abort_handle())
+}
+
+async fn obey(servers: &[std::net::SocketAddr], mut orders: UnboundedReceiver<Order>) {
+    let names = Rc::new(Names::new(servers));
+    let mut tasks: Vec<Task> = Vec::new();
+    while let Some(order) = orders.recv().await {
+        match order {
+            Order::Resolve(name, answer) => {
+                let names = Rc::clone(&names);
+                spawn_local(async move {
+                    let found = names.ask(&name).await;
+                    // Who asked may have stopped waiting.
+                    let _ = answer.send(found.map(|found| found.addresses));
+                });
+            }
+            Order::LookAfter(plans) => {
+                // The old ones first: an endpoint is not to be asked twice.
+                tasks.clear();
+                let plans = plans.into_iter();
+                tasks.extend(plans.map(|plan| task(look_after(plan, Rc::clone(&names)))));
+            }
+        }
+    }
+}
+
+/// Look after one upstream, until this is dropped.
+async fn look_after(plan: Arc<Plan>, names: Rc<Names>) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut checks: HashMap<u64, Task> = HashMap::new();
+    let mut asked: HashMap<Arc<str>, Task> = HashMap::new();
+    let mut shares = Shares::default();
+    let mut version = None;
+    loop {
+        ticks.tick().await;
+        plan.catch_up();
+        if version != Some(plan.version()) {
+            version = Some(plan.version());
+            let members = plan.members();
+            check_all(&plan, &members.endpoints, &mut checks);
+            ask_all(&plan, &members.endpoints, &names, &mut asked);
+        }
+        plan.pass(now());
+        shares.look(&plan);
+    }
+}
+
+/// A task for each endpoint that is to be checked, and for no other.
+fn check_all(plan: &Arc<Plan>, endpoints: &[EndpointPlan], checks: &mut HashMap<u64, Task>) {
+    if plan.config.health.is_none() {
+        for endpoint in endpoints {
+            plan.tell(&endpoint.known, |health| health.unchecked(now()));
+        }
+        return;
+    }
+    let there: HashSet<u64> = endpoints.iter().map(|endpoint| endpoint.known.id).collect();
+    checks.retain(|id, _| there.contains(id));
+    for endpoint in endpoints {
+        checks.entry(endpoint.known.id).or_insert_with(|| {
+            let reached = Reached::of(plan, endpoint);
+            task(check(
+                Arc::clone(plan),
+                Arc::clone(&endpoint.known),
+                reached,
+            ))
+        });
+    }
+}
+
+/// Ask one endpoint again and again.
+async fn check(plan: Arc<Plan>, known: Arc<Known>, reached: Reached) {
+    let Some(check) = &plan.config.health else {
+        return;
+    };
+    // What was asked before, by another configuration, can wait; what is new cannot.
+    let first = match known.health(|health| health.checks()) {
+        Some(_) => 1.0,
+        None => 0.1,
+    };
+    sleep(check.interval.mul_f64(fastrand::f64() * first)).await;
+    loop {
+        let answer = probe::ask(check, &reached).await;
+        plan.checked(&known, answer.as_ref().map(|_| ()).map_err(String::as_str));
+        sleep(check.interval.mul_f64(0.9 + fastrand::f64() * 0.2)).await;
+    }
+}
+
+/// A task for each name, and for no other.
+fn ask_all(
+    plan: &Arc<Plan>,
+    endpoints: &[EndpointPlan],
+    names: &Rc<Names>,
+    asked: &mut HashMap<Arc<str>, Task>,
+) {
+    let names_there = endpoints.iter().map(|endpoint| &endpoint.configured);
+    let names_there = names_there.filter(|name| name.parse::<std::net::SocketAddr>().is_err());
+    let there: HashSet<Arc<str>> = names_there.map(Arc::clone).collect();
+    asked.retain(|name, _| there.contains(name));
+    for name in there {
+        asked
+            .entry(Arc::clone(&name))
+            .or_insert_with(|| task(ask(Arc::clone(plan), name, Rc::clone(names))));
+    }
+}
+
+/// Ask for one name again and again, as its TTL says.
+async fn ask(plan: Arc<Plan>, name: Arc<str>, names: Rc<Names>) {
+    let upstream = &*plan.group.name;
+    let mut rest = REST.0;
+    loop {
+        match names.ask(&name).await {
+            Ok(answer) => {
+                if rest != REST.0 {
+                    tracing::info!(upstream, name = &*name, "a name is answered again");
+                    rest = REST.0;
+                }
+                let count = answer.addresses.len();
+                if plan.group.answered(&name, answer.addresses) {
+                    tracing::info!(upstream, name = &*name, count, "a name has other addresses");
+                }
+                sleep(answer.holds).await;
+            }
+            Err(error) => {
+                if rest == REST.0 {
+                    tracing::warn!(
+                        upstream,
+                        name = &*name,
+                        "a name is not answered, and keeps its last addresses: {error}"
+                    );
+                }
+                rest = (rest * 2).min(REST.1);
+                sleep(rest).await;
+            }
+        }
+    }
+}
+
+/// The shares of good results of one upstream's endpoints.
+#[derive(Default)]
+struct Shares {
+    /// When they were told last. Milliseconds.
+    told_ms: u64,
+    figures: HashMap<u64, Figures>,
+}
+
+impl Shares {
+    /// Take out what has too few good results, once an interval.
+    fn look(&mut self, plan: &Plan) {
+        let rules = &plan.config.ejection;
+        let now_ms = now().steady_ms;
+        let interval = u64::try_from(rules.interval.as_millis()).unwrap_or(u64::MAX);
+        if rules.min_success == 0 || now_ms < self.told_ms.saturating_add(interval) {
+            return;
+        }
+        let is_first = self.told_ms == 0;
+        self.told_ms = now_ms;
+        let mut figures = HashMap::new();
+        for endpoint in &plan.members().endpoints {
+            let known = &endpoint.known;
+            let now = known.figures();
+            let before = self.figures.get(&known.id).copied().unwrap_or_default();
+            figures.insert(known.id, now);
+            let attempts = now.attempts.saturating_sub(before.attempts);
+            let faults = now.faults.saturating_sub(before.faults);
+            let good = attempts.saturating_sub(faults).saturating_mul(100);
+            let too_few = good < attempts.saturating_mul(u64::from(rules.min_success));
+            if !is_first && attempts >= u64::from(rules.min_requests) && too_few {
+                let share = good / attempts.max(1);
+                plan.eject(known, &format!("{share} % of {attempts} results were good"));
+            }
+        }
+        self.figures = figures;
+    }
+}

@@ -1,0 +1,224 @@
+//! What keeps a client on its endpoint: a token that it carries.
+//!
+//! A token names the endpoint by a keyed digest, so that it tells nothing of the network behind the
+//! gateway, and ends at a time; both are signed (HMAC-SHA-256). It holds on every gateway with the
+//! same secret, over reloads and restarts. Promises: a token that was changed, has ended, or names
+//! an endpoint that is gone counts as none; comparing takes constant time. Deliberately not here:
+//! whether the endpoint takes requests (the balancer has the last word).
+//!
+//! Form: base64url without padding of 8 bytes endpoint, 5 bytes end (seconds since 1970), 16 bytes
+//! signature.
+
+use std::sync::Arc;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
+use http::header::{COOKIE, SET_COOKIE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::config::StickyBy;
+
+/// Bytes of a token, before its text.
+const TOKEN: usize = NAME + END + SIGNATURE;
+const NAME: usize = 8;
+const END: usize = 5;
+const SIGNATURE: usize = 16;
+
+/// Signs and reads the tokens of one upstream.
+pub struct Sticky {
+    by: StickyBy,
+    key: hmac::Key,
+    upstream: Arc<str>,
+    /// How long one holds. Seconds.
+    duration: u64,
+    /// `; Path=/; ...`.
+    cookie_rest: String,
+}
+
+impl std::fmt::Debug for Sticky {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sticky")
+            .field("by", &self.by)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An endpoint as a token names it.
+pub type TokenName = [u8; NAME];
+
+impl Sticky {
+    /// As configured, with the secret as its key.
+    #[must_use]
+    pub fn new(config: &crate::config::Sticky, key: hmac::Key, upstream: &Arc<str>) -> Self {
+        let duration = config.duration.as_secs();
+        let secure = if config.secure { "; Secure" } else { "" };
+        Self {
+            by: config.by.clone(),
+            key,
+            upstream: Arc::clone(upstream),
+            duration,
+            cookie_rest: format!("; Path=/; Max-Age={duration}; HttpOnly; SameSite=Lax{secure}"),
+        }
+    }
+
+    /// How tokens name this endpoint.
+    #[must_use]
+    pub fn name(&self, endpoint: &str) -> TokenName {
+        let tag = self.sign(b"endpoint", endpoint.as_bytes());
+        let mut name = TokenName::default();
+        for (to, from) in name.iter_mut().zip(tag.as_ref()) {
+            *to = *from;
+        }
+        name
+    }
+
+    /// Where the client of this request belongs, if it says so and may be believed.
+    #[must_use]
+    pub fn wanted(&self, headers: &HeaderMap, now_s: u64) -> Option<TokenName> {
+        match &self.by {
+            StickyBy::Header(field) => self.read(headers.get(field)?.as_bytes(), now_s),
+            StickyBy::Cookie(name) => {
+                cookies(headers, name).find_map(|value| self.read(value, now_s))
+            }
+        }
+    }
+
+    /// Tell the client of this response where it belongs from now on.
+    pub fn tell(&self, endpoint: &TokenName, now_s: u64, headers: &mut HeaderMap) {
+        let token = self.token(endpoint, now_s.saturating_add(self.duration));
+        let (field, value) = match &self.by {
+            StickyBy::Header(field) => (field.clone(), HeaderValue::try_from(token)),
+            StickyBy::Cookie(name) => {
+                let text = format!("{name}={token}{}", self.cookie_rest);
+                (SET_COOKIE, HeaderValue::try_from(text))
+            }
+        };
+        // Both are made of characters that a field takes.
+        if let Ok(value) = value {
+            self.put(headers, field, value);
+        }
+    }
+
+    fn put(&self, headers: &mut HeaderMap, field: HeaderName, value: HeaderValue) {
+        match &self.by {
+            StickyBy::Header(_) => {
+                headers.insert(field, value);
+            }
+            StickyBy::Cookie(_) => {
+                headers.append(field, value);
+            }
+        }
+    }
+
+    fn token(&self, endpoint: &TokenName, end_s: u64) -> String {
+        let [_, _, _, end @ ..] = end_s.to_be_bytes();
+        let mut bytes = Vec::with_capacity(TOKEN);
+        bytes.extend_from_slice(endpoint);
+        bytes.extend_from_slice(&end);
+        let signature = self.sign(b"token", &bytes);
+        bytes.extend_from_slice(signature.as_ref().get(..SIGNATURE).unwrap_or_default());
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn read(&self, text: &[u8], now_s: u64) -> Option<TokenName> {
+        let bytes: [u8; TOKEN] = decode(text)?;
+        let (signed, signature) = bytes.split_at_checked(NAME + END)?;
+        let right = self.sign(b"token", signed);
+        verify_slices_are_equal(right.as_ref().get(..SIGNATURE)?, signature).ok()?;
+        let (endpoint, end) = signed.split_first_chunk()?;
+        let end = end.iter().fold(0, |end, byte| end << 8 | u64::from(*byte));
+        (now_s < end).then_some(*endpoint)
+    }
+
+    fn sign(&self, what: &[u8], data: &[u8]) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(&self.key);
+        for part in [what, self.upstream.as_bytes()] {
+            context.update(part);
+            // A name holds no NUL: what is signed has one reading.
+            context.update(&[0]);
+        }
+        context.update(data);
+        context.sign()
+    }
+}
+
+/// The values of all cookies of this name (RFC 6265 section 5.4).
+fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let lines = headers.get_all(COOKIE).iter();
+    let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(move |pair| {
+        let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
+        value.strip_prefix(b"=")
+    })
+}
+
+/// So many bytes; None: another length, a strange character, or bits that mean nothing.
+fn decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
+    // The longest that can be right: what a client sends is decoded up to there only.
+    if text.len() != (N * 4).div_ceil(3) {
+        return None;
+    }
+    URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn sticky(upstream: &str, key: &[u8]) -> Sticky {
+        let config = crate::config::Sticky {
+            by: StickyBy::Cookie("lb".to_owned()),
+            secret: 0,
+            duration: Duration::from_secs(60),
+            secure: true,
+            span: crate::config::Span::default(),
+        };
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        Sticky::new(&config, key, &Arc::from(upstream))
+    }
+
+    fn told(sticky: &Sticky, endpoint: &str, now_s: u64) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        sticky.tell(&sticky.name(endpoint), now_s, &mut headers);
+        let cookie = headers.get(SET_COOKIE).unwrap().to_str().unwrap();
+        let rest = "; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure";
+        let pair = cookie.strip_suffix(rest).unwrap();
+        let line = format!("a=b; {pair}; c=d");
+        HeaderMap::from_iter([(COOKIE, HeaderValue::try_from(line).unwrap())])
+    }
+
+    #[test]
+    fn a_token_says_where_the_client_belongs_until_it_ends() {
+        let orders = sticky("orders", b"secret");
+        let name = orders.name("10.0.0.1:80");
+        let request = told(&orders, "10.0.0.1:80", 1_000);
+        assert_eq!(orders.wanted(&request, 1_059), Some(name));
+        assert_eq!(orders.wanted(&request, 1_060), None, "ended");
+        assert_eq!(
+            sticky("orders", b"secret").wanted(&request, 1_000),
+            Some(name)
+        );
+        assert_eq!(sticky("orders", b"other").wanted(&request, 1_000), None);
+        assert_eq!(sticky("users", b"secret").wanted(&request, 1_000), None);
+        assert_ne!(name, orders.name("10.0.0.2:80"));
+    }
+
+    #[test]
+    fn a_token_that_was_changed_counts_as_none() {
+        let orders = sticky("orders", b"secret");
+        let token = orders.token(&orders.name("a:1"), 2_000);
+        assert!(orders.read(token.as_bytes(), 1_000).is_some());
+        for place in 0..token.len() {
+            let mut changed = token.clone().into_bytes();
+            changed[place] = if changed[place] == b'A' { b'B' } else { b'A' };
+            assert_eq!(orders.read(&changed, 1_000), None, "{place}");
+        }
+        for strange in ["", "=", "a", &token[1..], &format!("{token}A")] {
+            assert_eq!(orders.read(strange.as_bytes(), 1_000), None, "{strange}");
+        }
+    }
+}
