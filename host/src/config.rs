@@ -32,3 +32,18 @@ pub use model::*;
 pub use problem::{Problem, Problems, Severity};
 pub use source::{Position, Source, Span};
 pub(crate) use value::nearest;
+
+/// The largest weight of an endpoint.
+pub const MAX_WEIGHT: u32 = 1000;
+
+/// Whether this is an endpoint's address: an IP address or a name, with a port.
+#[must_use]
+pub fn is_endpoint(text: &str) -> bool {
+    text.len() <= 260 && value::address::endpoint(text).is_ok()
+}
+
+/// Whether this is a label of an endpoint.
+#[must_use]
+pub fn is_label(name: &str, text: &str) -> bool {
+    value::name::name(name).is_ok() && text.len() <= 256 && value::name::line(text).is_ok()
+}

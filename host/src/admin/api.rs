@@ -1,4 +1,4 @@
-//! The admin API: keys, plans and usage, below `/v1`.
+//! The admin API: keys, plans, usage and upstreams, below `/v1`.
 //!
 //! Before it come [`super::serve`] (a connection) and [`super::envelope`] (a request's id, who
 //! asks, what an error looks like); after it the [`Registrar`], which has the rules.
@@ -22,6 +22,7 @@ mod plans;
 pub(super) mod shape;
 mod status;
 mod stream;
+mod upstreams;
 mod usage;
 
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, patch, post};
+use axum::routing::{delete, get, patch, post};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Running;
@@ -80,6 +81,14 @@ pub(super) fn routes(running: Arc<Running>, max_import: usize) -> Router {
         )
         .route("/v1/plans/{name}/usage/{key}", patch(usage::extend))
         .route("/v1/usage", get(usage::show))
+        .route("/v1/upstreams", get(upstreams::list))
+        .route("/v1/upstreams/{name}", get(upstreams::show))
+        .route("/v1/upstreams/{name}/endpoints", post(upstreams::add))
+        .route(
+            "/v1/upstreams/{name}/endpoints/{address}",
+            patch(upstreams::update).delete(upstreams::remove),
+        )
+        .route("/v1/upstreams/{name}/changes", delete(upstreams::restore))
         .route("/v1/status", get(status::show))
         .route("/v1/openapi.json", get(openapi::show))
         .method_not_allowed_fallback(async || {

@@ -16,7 +16,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::params::{Nothing, Params};
 use super::shape::{self, ProblemBody};
-use super::{export, import, keys, plans, status, usage};
+use super::{export, import, keys, plans, status, upstreams, usage};
 
 /// The document.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -28,7 +28,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
 #[openapi(
     info(
         title = "Windlass admin API",
-        description = "API keys, usage plans and usage of a Windlass gateway.",
+        description = "API keys, usage plans, usage and upstreams of a Windlass gateway.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     paths(
@@ -36,6 +36,8 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
         import::import, export::export,
         plans::list, plans::create, plans::show, plans::update, plans::delete,
         usage::show, usage::extend,
+        upstreams::list, upstreams::show, upstreams::add, upstreams::update, upstreams::remove,
+        upstreams::restore,
         status::show, show,
     ),
     components(schemas(ProblemBody, shape::ProblemPart, shape::ImportWarning)),
@@ -54,7 +56,10 @@ const COMMON: [(StatusCode, &str); 8] = [
         StatusCode::FORBIDDEN,
         "The token may only read, or no tokens are configured",
     ),
-    (StatusCode::NOT_FOUND, "There is no such key, plan or path"),
+    (
+        StatusCode::NOT_FOUND,
+        "There is no such key, plan, upstream, endpoint or path",
+    ),
     (
         StatusCode::METHOD_NOT_ALLOWED,
         "The path does not take this method",

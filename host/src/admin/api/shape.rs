@@ -4,6 +4,7 @@
 
 mod key;
 mod plan;
+mod upstream;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use utoipa::ToSchema;
@@ -16,6 +17,7 @@ use crate::store::registrar::{self, Extended, ImportReport, Origin};
 
 pub use key::{ImportWarning, Key, KeyCreate, KeyCreated, KeyPage, KeyUpdate, Rotate};
 pub use plan::{Plan, PlanCreate, PlanPage, PlanUpdate};
+pub use upstream::{EndpointCreate, EndpointUpdate, Upstream, UpstreamList};
 
 use super::super::date;
 

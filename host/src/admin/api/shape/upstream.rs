@@ -1,0 +1,254 @@
+//! Upstreams and their endpoints over the wire.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::present;
+use crate::admin::date;
+use crate::upstream::group::{Added, Override};
+use crate::upstream::health::Change;
+use crate::upstream::plan::{EndpointPlan, Plan};
+use crate::upstream::registry::EndpointChange;
+
+/// All upstreams.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UpstreamList {
+    /// In the order of the configuration.
+    pub items: Vec<Upstream>,
+}
+
+/// An upstream.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Upstream {
+    /// Its name.
+    pub name: String,
+    /// Whether too few endpoints are available, so that all that are not draining are used.
+    pub fails_open: bool,
+    /// Requests that wait for an endpoint with room.
+    #[schema(minimum = 0)]
+    pub waiting: usize,
+    /// Its endpoints as they are now. A name that stands for several addresses has one for each.
+    pub endpoints: Vec<Endpoint>,
+    /// What was changed at run time, by address: it holds until it is taken back, or the gateway
+    /// restarts.
+    pub changes: BTreeMap<String, EndpointOverride>,
+}
+
+/// An endpoint as it is now.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Endpoint {
+    /// Its name in metrics and logs.
+    pub name: String,
+    /// Its address or name, as it was configured or added.
+    pub address: String,
+    /// Its share, relative to the others.
+    #[schema(minimum = 0, maximum = 1000)]
+    pub weight: u32,
+    /// Its group; 0 is used first.
+    pub priority: u8,
+    /// Names and values.
+    pub labels: BTreeMap<String, String>,
+    /// How it stands.
+    pub state: EndpointState,
+    /// What the last checks say; null before the first, and without checks.
+    pub checks_good: Option<bool>,
+    /// Requests that run on it.
+    pub active: u32,
+    /// Connections to it, unused ones included.
+    pub connections: u32,
+    /// Requests sent to it since it is known, repeated ones included.
+    pub attempts: u64,
+    /// Those that were faults of its.
+    pub faults: u64,
+    /// How often faults took it out.
+    pub ejections: u64,
+    /// Its last changes of state, the newest first.
+    pub history: Vec<StateChange>,
+}
+
+/// How an endpoint stands.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EndpointState {
+    /// It takes requests.
+    Healthy,
+    /// It takes requests, with a share that grows.
+    Starting,
+    /// Its checks fail.
+    Unhealthy,
+    /// Its faults took it out for a while.
+    Ejected,
+    /// It finishes what runs.
+    Draining,
+}
+
+/// A change of state.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StateChange {
+    /// When.
+    #[schema(format = DateTime)]
+    pub at: String,
+    /// What it was.
+    pub from: EndpointState,
+    /// What it was since.
+    pub to: EndpointState,
+    /// Why.
+    pub reason: String,
+}
+
+/// What was changed of an endpoint at run time.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EndpointOverride {
+    /// Its weight; null: not changed.
+    pub weight: Option<u32>,
+    /// Whether it drains.
+    pub drained: bool,
+    /// Whether it was added, and is in no file.
+    pub added: bool,
+    /// Whether it is in the file, and was removed.
+    pub removed: bool,
+}
+
+/// A new endpoint.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointCreate {
+    /// Its IP address or name, with the port.
+    #[schema(
+        max_length = 260,
+        pattern = r"^(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,253}):[1-9][0-9]{0,4}$"
+    )]
+    pub address: String,
+    /// Its share, relative to the others.
+    #[serde(default = "one")]
+    #[schema(minimum = 0, maximum = 1000, default = 1)]
+    pub weight: u32,
+    /// Its group; 0 is used first.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 15, default = 0)]
+    pub priority: u8,
+    /// Names and values.
+    #[serde(default)]
+    #[schema(max_properties = 32)]
+    pub labels: BTreeMap<String, String>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// A change of an endpoint. What is left out stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointUpdate {
+    /// Another weight; 0 takes nothing new.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(minimum = 0, maximum = 1000, nullable = false)]
+    pub weight: Option<u32>,
+    /// Whether it finishes what runs, and gets nothing new.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    pub drain: Option<bool>,
+}
+
+impl From<EndpointUpdate> for EndpointChange {
+    fn from(update: EndpointUpdate) -> Self {
+        Self {
+            weight: update.weight,
+            drained: update.drain,
+        }
+    }
+}
+
+impl EndpointCreate {
+    /// Without its address.
+    pub fn added(self) -> Added {
+        Added {
+            weight: self.weight,
+            priority: self.priority,
+            labels: self.labels,
+        }
+    }
+}
+
+impl From<&Plan> for Upstream {
+    fn from(plan: &Plan) -> Self {
+        let members = plan.members();
+        let endpoints = members.endpoints.iter();
+        let changes = plan.group.overrides().into_iter();
+        Self {
+            name: plan.config.name.to_string(),
+            fails_open: members.balancer.fails_open(),
+            waiting: plan.group.queue.len(),
+            endpoints: endpoints
+                .map(|endpoint| Endpoint::of(plan, endpoint))
+                .collect(),
+            changes: changes
+                .map(|(address, change)| (address, EndpointOverride::from(change)))
+                .collect(),
+        }
+    }
+}
+
+impl Endpoint {
+    fn of(plan: &Plan, endpoint: &EndpointPlan) -> Self {
+        let known = &endpoint.known;
+        let figures = known.figures();
+        let (checks_good, history) = known.health(|health| {
+            let history: Vec<StateChange> = health.history().map(StateChange::from).collect();
+            (health.checks(), history)
+        });
+        Self {
+            name: known.name.to_string(),
+            address: endpoint.configured.to_string(),
+            weight: endpoint.weight,
+            priority: endpoint.priority,
+            labels: endpoint.labels.clone(),
+            state: plan.state(known).into(),
+            checks_good,
+            active: known.slot.active(),
+            connections: known.connections(),
+            attempts: figures.attempts,
+            faults: figures.faults,
+            ejections: known.ejections(),
+            history: history.into_iter().rev().collect(),
+        }
+    }
+}
+
+impl From<&Change> for StateChange {
+    fn from(change: &Change) -> Self {
+        Self {
+            at: date::moment(change.at_ms),
+            from: change.from.into(),
+            to: change.to.into(),
+            reason: change.reason.clone(),
+        }
+    }
+}
+
+impl From<Override> for EndpointOverride {
+    fn from(change: Override) -> Self {
+        Self {
+            weight: change.weight,
+            drained: change.drained,
+            added: change.added.is_some(),
+            removed: change.removed,
+        }
+    }
+}
+
+impl From<crate::upstream::health::State> for EndpointState {
+    fn from(state: crate::upstream::health::State) -> Self {
+        use crate::upstream::health::State as S;
+        match state {
+            S::Healthy => Self::Healthy,
+            S::Starting => Self::Starting,
+            S::Unhealthy => Self::Unhealthy,
+            S::Ejected => Self::Ejected,
+            S::Draining => Self::Draining,
+        }
+    }
+}

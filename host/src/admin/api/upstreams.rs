@@ -1,0 +1,187 @@
+//! `/v1/upstreams`: shown, and their endpoints changed without a reload.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Path, Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::Response;
+
+use super::keys::put;
+use super::params::{Nothing, Params};
+use super::shape::{EndpointCreate, EndpointUpdate, Upstream, UpstreamList};
+use super::{Api, audit, body, json};
+use crate::admin::envelope::Caller;
+use crate::admin::problem::Problem;
+use crate::config::{MAX_WEIGHT, is_endpoint, is_label};
+use crate::upstream::registry::{ChangeError, Registry};
+
+type Shared = State<Arc<Api>>;
+
+/// Upstreams, and how their endpoints stand.
+#[utoipa::path(get, operation_id = "listUpstreams", path = "/v1/upstreams", tag = "upstreams",
+    responses((status = 200, description = "All of them", body = UpstreamList)))]
+pub async fn list(State(api): Shared, Params(_): Params<Nothing>) -> Response {
+    let plans = registry(&api).in_use();
+    let items = plans.iter().map(|plan| Upstream::from(&**plan)).collect();
+    json(StatusCode::OK, &UpstreamList { items })
+}
+
+/// An upstream, and how its endpoints stand.
+#[utoipa::path(get, operation_id = "showUpstream", path = "/v1/upstreams/{name}", tag = "upstreams",
+    params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
+    responses((status = 200, description = "The upstream", body = Upstream)))]
+pub async fn show(
+    State(api): Shared,
+    path: Result<Path<String>, axum::extract::rejection::PathRejection>,
+    Params(_): Params<Nothing>,
+) -> Result<Response, Problem> {
+    let Path(name) = path.map_err(|_| Problem::no_such_path())?;
+    shown(&api, &name, StatusCode::OK)
+}
+
+/// Add an endpoint. It takes requests at once, or over the slow start.
+#[utoipa::path(post, operation_id = "addEndpoint", path = "/v1/upstreams/{name}/endpoints", tag = "upstreams",
+    params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
+    request_body(content = EndpointCreate, content_type = "application/json"),
+    responses((status = 201, description = "The upstream as it is now", body = Upstream, headers(("location" = String, description = "The upstream's path"))),
+        (status = 422, description = "Its name has no address now", body = super::shape::ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "It is there already", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
+pub async fn add(
+    State(api): Shared,
+    Extension(caller): Extension<Caller>,
+    path: Result<Path<String>, axum::extract::rejection::PathRejection>,
+    Params(_): Params<Nothing>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let Path(name) = path.map_err(|_| Problem::no_such_path())?;
+    let (endpoint, _) = body::json::<EndpointCreate>(request).await?;
+    registry(&api).plan(&name)?;
+    if !is_endpoint(&endpoint.address) {
+        let wanted = "wants an IP address or a name, with a port, such as `10.0.0.1:8080`";
+        return Err(Problem::of("address", wanted));
+    }
+    weighs(Some(endpoint.weight))?;
+    if endpoint.priority > 15 {
+        return Err(Problem::of("priority", "wants a number from 0 to 15"));
+    }
+    let labels = &endpoint.labels;
+    if labels.len() > 32 || !labels.iter().all(|(name, value)| is_label(name, value)) {
+        let wanted =
+            "wants at most 32 names of letters, digits, `_` and `-`, with values of one line";
+        return Err(Problem::of("labels", wanted));
+    }
+    let address = endpoint.address.clone();
+    resolve(&api, &name, &address).await?;
+    registry(&api).add(&name, &address, endpoint.added())?;
+    audit(&caller, "create", "endpoint", &format!("{name}/{address}"));
+    let mut response = shown(&api, &name, StatusCode::CREATED)?;
+    put(
+        &mut response,
+        header::LOCATION,
+        &format!("/v1/upstreams/{name}"),
+    );
+    Ok(response)
+}
+
+/// Change an endpoint: weigh it, drain it, or end its drain.
+#[utoipa::path(patch, operation_id = "updateEndpoint", path = "/v1/upstreams/{name}/endpoints/{address}", tag = "upstreams",
+    params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
+        ("address" = String, Path, description = "The endpoint's `address`")),
+    request_body(content = EndpointUpdate, content_type = "application/json"),
+    responses((status = 200, description = "The upstream as it is now", body = Upstream)))]
+pub async fn update(
+    State(api): Shared,
+    Extension(caller): Extension<Caller>,
+    path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
+    Params(_): Params<Nothing>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let Path((name, address)) = path.map_err(|_| Problem::no_such_path())?;
+    let (update, _) = body::json::<EndpointUpdate>(request).await?;
+    weighs(update.weight)?;
+    registry(&api).change(&name, &address, update.into())?;
+    audit(&caller, "update", "endpoint", &format!("{name}/{address}"));
+    shown(&api, &name, StatusCode::OK)
+}
+
+/// Remove an endpoint. Requests that run on it end there.
+#[utoipa::path(delete, operation_id = "removeEndpoint", path = "/v1/upstreams/{name}/endpoints/{address}", tag = "upstreams",
+    params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
+        ("address" = String, Path, description = "The endpoint's `address`")),
+    responses((status = 204, description = "It is gone")))]
+pub async fn remove(
+    State(api): Shared,
+    Extension(caller): Extension<Caller>,
+    path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
+    Params(_): Params<Nothing>,
+) -> Result<StatusCode, Problem> {
+    let Path((name, address)) = path.map_err(|_| Problem::no_such_path())?;
+    registry(&api).remove(&name, &address)?;
+    audit(&caller, "delete", "endpoint", &format!("{name}/{address}"));
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Take back what was changed at run time: the configuration counts again.
+#[utoipa::path(delete, operation_id = "restoreUpstream", path = "/v1/upstreams/{name}/changes", tag = "upstreams",
+    params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
+    responses((status = 200, description = "The upstream as it is now", body = Upstream)))]
+pub async fn restore(
+    State(api): Shared,
+    Extension(caller): Extension<Caller>,
+    path: Result<Path<String>, axum::extract::rejection::PathRejection>,
+    Params(_): Params<Nothing>,
+) -> Result<Response, Problem> {
+    let Path(name) = path.map_err(|_| Problem::no_such_path())?;
+    registry(&api).restore(&name)?;
+    audit(&caller, "restore", "upstream", &name);
+    shown(&api, &name, StatusCode::OK)
+}
+
+fn registry(api: &Api) -> &Registry {
+    api.running.foundation.upstreams()
+}
+
+fn shown(api: &Api, name: &str, status: StatusCode) -> Result<Response, Problem> {
+    let plan = registry(api).plan(name)?;
+    Ok(json(status, &Upstream::from(&*plan)))
+}
+
+fn weighs(weight: Option<u32>) -> Result<(), Problem> {
+    match weight {
+        Some(weight) if weight > MAX_WEIGHT => {
+            Err(Problem::of("weight", "wants a number from 0 to 1000"))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Ask for the name of an endpoint that is new.
+async fn resolve(api: &Arc<Api>, upstream: &str, address: &str) -> Result<(), Problem> {
+    if address.parse::<std::net::SocketAddr>().is_ok() {
+        return Ok(());
+    }
+    let plan = registry(api).plan(upstream)?;
+    let (api, name) = (Arc::clone(api), address.to_owned());
+    let asked = tokio::task::spawn_blocking(move || api.running.foundation.resolve(&name));
+    match asked.await {
+        Ok(Ok(addresses)) => {
+            plan.group.answered(address, addresses);
+            Ok(())
+        }
+        Ok(Err(_)) => Err(ChangeError::Unresolved(address.to_owned()).into()),
+        Err(_) => Err(super::broken()),
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        let (status, code) = match &error {
+            ChangeError::NoUpstream(_) => (StatusCode::NOT_FOUND, "no_such_upstream"),
+            ChangeError::NoEndpoint { .. } => (StatusCode::NOT_FOUND, "no_such_endpoint"),
+            ChangeError::Exists { .. } => (StatusCode::CONFLICT, "endpoint_exists"),
+            ChangeError::Unresolved(_) => (StatusCode::UNPROCESSABLE_ENTITY, "no_address"),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
