@@ -187,6 +187,16 @@ impl Watch {
         self.signs.load(Relaxed) & wait.sign() != 0
     }
 
+    /// What was waited for too long is given up, and the exchange goes on: another attempt begins.
+    pub fn begin_again(&self) {
+        let mut waits = self.signs.load(Relaxed);
+        for wait in [Wait::Answer, Wait::Upload] {
+            self.disarm(wait);
+            waits &= !wait.sign();
+        }
+        self.signs.store(waits, Relaxed);
+    }
+
     /// Whether there is any sign at all.
     #[must_use]
     pub fn has_signs(&self) -> bool {

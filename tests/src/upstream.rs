@@ -1,10 +1,11 @@
 //! Endpoints as a gateway may meet them: good, slow, broken, absent.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, BufReader, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -143,6 +144,8 @@ struct Shared {
     ended: AtomicBool,
     seen: Watched<Seen>,
     released: Watched<usize>,
+    streams: Mutex<HashMap<usize, TcpStream>>,
+    closed: Watched<bool>,
 }
 
 /// An endpoint. It ends with this value.
@@ -166,7 +169,19 @@ impl Upstream {
     pub fn with(
         answer: impl Fn(&Received, &mut TcpStream) -> io::Result<Then> + Send + Sync + 'static,
     ) -> Self {
-        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        Self::at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), answer)
+    }
+
+    /// The same at this address, where another one may have been.
+    ///
+    /// # Panics
+    ///
+    /// When it is in use.
+    pub fn at(
+        address: SocketAddr,
+        answer: impl Fn(&Received, &mut TcpStream) -> io::Result<Then> + Send + Sync + 'static,
+    ) -> Self {
+        let socket = TcpListener::bind(address).expect("a port");
         let address = socket.local_addr().expect("an address");
         let shared = Arc::new(Shared {
             answer: Box::new(answer),
@@ -174,10 +189,34 @@ impl Upstream {
             ended: AtomicBool::new(false),
             seen: Watched::default(),
             released: Watched::default(),
+            streams: Mutex::default(),
+            closed: Watched::default(),
         });
         let accepting = Arc::clone(&shared);
-        std::thread::spawn(move || accept(&socket, &accepting));
+        std::thread::spawn(move || {
+            accept(&socket, &accepting);
+            drop(socket);
+            accepting.closed.change(|closed| *closed = true);
+        });
         Self { address, shared }
+    }
+
+    /// End it as a crash does: its connections are reset, and nobody listens any more. Where it was.
+    ///
+    /// # Panics
+    ///
+    /// When it does not end.
+    pub fn kill(self) -> SocketAddr {
+        let (address, shared) = (self.address, Arc::clone(&self.shared));
+        drop(self);
+        let closed = shared.closed.find(DEADLINE, |closed| closed.then_some(()));
+        assert!(closed.is_some(), "the endpoint still listens");
+        for stream in shared.streams.lock().expect("no panic").values() {
+            // Those that have ended already are gone.
+            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        address
     }
 
     /// Tells what it was sent, as JSON: method, target, headers, length and SHA-256 of the body.
@@ -351,9 +390,18 @@ fn accept(socket: &TcpListener, shared: &Arc<Shared>) {
             seen.connections - 1
         });
         let shared = Arc::clone(shared);
+        if let Ok(copy) = stream.try_clone() {
+            shared
+                .streams
+                .lock()
+                .expect("no panic")
+                .insert(number, copy);
+        }
         std::thread::spawn(move || {
             // A connection that breaks is what some tests want; the other side will tell.
             let _ = serve(stream, number, &shared);
+            // With the last copy the connection is closed.
+            drop(shared.streams.lock().expect("no panic").remove(&number));
             shared.seen.change(|seen| seen.open -= 1);
         });
     }

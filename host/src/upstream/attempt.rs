@@ -89,7 +89,7 @@ impl Pick {
     }
 }
 
-impl<'a> Attempt<'a> {
+impl Attempt<'_> {
     /// Send the exchange's request and wait for the response's head, which goes into the
     /// exchange; its body is returned. The body of the request is sent while the response comes.
     ///
@@ -151,7 +151,7 @@ impl<'a> Attempt<'a> {
                 }
                 (connection, sent) => {
                     let next = self.next(held, &mut pick, &mut trials, connection, sent, begin);
-                    match Box::pin(next).await {
+                    match next {
                         Next::Send(again) => request = *again,
                         Next::Answer(connection, incoming) => break (*connection, incoming),
                         Next::Fail(fault) => return Err(fault),
@@ -394,7 +394,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// What follows an attempt that is not the answer yet.
-    async fn next(
+    fn next(
         &self,
         held: &Held,
         pick: &mut Pick,
@@ -408,7 +408,8 @@ impl<'a> Attempt<'a> {
             Sent::Unsent(..) => plan.config.retries.on.contains(&RetryOn::Connect),
             Sent::Answered(_) | Sent::Failed(_) => false,
         };
-        let wanted = free || self.may_repeat(held, &sent);
+        let wanted = free
+            || (self.may_repeat(held, &sent) && Self::is_kept(trials, connection.as_ref(), &sent));
         let in_time = begin.elapsed() < self.first_byte;
         // Another endpoint first: without one, nothing is taken from the budget.
         let elsewhere = match wanted && in_time && !self.is_last(trials) {
@@ -420,6 +421,7 @@ impl<'a> Attempt<'a> {
                 match self.again(held, &elsewhere, trials, connection.as_ref(), sent) {
                     Ok(request) => {
                         held.with(|exchange| exchange.response = None);
+                        self.watch.begin_again();
                         self.watch.common.stats.retries.add(1);
                         *pick = elsewhere;
                         return Next::Send(Box::new(request));
@@ -451,6 +453,16 @@ impl<'a> Attempt<'a> {
             Sent::Failed(_) => false,
         };
         on && held.with(|exchange| exchange.request.method.is_idempotent())
+    }
+
+    /// Whether all of it is still there.
+    fn is_kept(trials: &Trials, connection: Option<&Connection>, sent: &Sent) -> bool {
+        match (sent, &trials.tape) {
+            (Sent::Unsent(..), _) => true,
+            (_, Some(tape)) => tape.is_whole(),
+            (_, None) if trials.keeps_head => true,
+            (_, None) => connection.is_some_and(|connection| connection.sent_request().is_some()),
+        }
     }
 
     /// The request once more, for this endpoint. Err: it cannot be sent again.

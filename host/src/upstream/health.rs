@@ -155,7 +155,7 @@ impl Health {
     /// An answer to a check. Gives the change, if it made one.
     pub fn checked(
         &mut self,
-        answer: Result<(), &str>,
+        answer: Result<(), String>,
         counts: Counts,
         now: Now,
     ) -> Option<Change> {
@@ -174,7 +174,7 @@ impl Health {
         }
         match answer {
             Ok(()) => self.tell("its checks are good", now),
-            Err(why) => self.tell(why, now),
+            Err(why) => self.tell(&why, now),
         }
     }
 
@@ -291,6 +291,7 @@ impl Health {
     }
 
     /// Its last changes, the oldest first.
+    #[must_use]
     pub fn history(&self) -> impl ExactSizeIterator<Item = &Change> {
         self.history.iter()
     }

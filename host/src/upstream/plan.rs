@@ -181,8 +181,8 @@ impl Plan {
         self.current.store(Arc::new(Members {
             version,
             balancer,
-            names,
             endpoints,
+            names,
         }));
         drop(changing);
         self.refresh();
@@ -232,7 +232,7 @@ impl Plan {
             && wanted != Some(identity(&target.known.name))
         {
             let name = sticky.name(&target.known.name);
-            sticky.tell(&name, now().wall_ms / 1000, &mut response.headers);
+            sticky.tell(name, now().wall_ms / 1000, &mut response.headers);
         }
     }
 
@@ -270,7 +270,7 @@ impl Plan {
     }
 
     /// An answer to a check.
-    pub fn checked(&self, known: &Known, answer: Result<(), &str>) {
+    pub fn checked(&self, known: &Known, answer: Result<(), String>) {
         let Some(check) = &self.config.health else {
             return;
         };

@@ -33,7 +33,7 @@ struct Way {
     endpoint: u64,
     keep: Keep,
     /// See [`Plan::way`].
-    way: u64,
+    settings: u64,
 }
 
 impl Pools {
@@ -46,7 +46,7 @@ impl Pools {
         let way = Way {
             endpoint: known.id,
             keep,
-            way: plan.way(),
+            settings: plan.way(),
         };
         let mut pools = self.0.borrow_mut();
         let pool = pools

@@ -80,12 +80,10 @@ impl Tape {
         })))
     }
 
-    /// The body itself, if nothing of it was read.
+    /// Whether all that was read of it is kept.
     #[must_use]
-    pub fn into_unread(self) -> Option<Body> {
-        let mut reel = self.0.borrow_mut();
-        let is_unread = reel.kept.is_empty() && !reel.is_torn && !reel.ended;
-        is_unread.then(|| std::mem::take(&mut reel.source))
+    pub fn is_whole(&self) -> bool {
+        !self.0.borrow().is_torn
     }
 }
 
@@ -181,7 +179,7 @@ mod tests {
     use super::*;
 
     /// These pieces, one after another; of unknown size.
-    struct Pieces(std::vec::IntoIter<&'static str>);
+    struct Pieces(Vec<&'static str>);
 
     impl HttpBody for Pieces {
         type Data = Bytes;
@@ -191,16 +189,13 @@ mod tests {
             mut self: Pin<&mut Self>,
             _: &mut Context<'_>,
         ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-            let piece = self
-                .0
-                .next()
-                .map(|text| Bytes::from_static(text.as_bytes()));
+            let piece = self.0.pop().map(|text| Bytes::from_static(text.as_bytes()));
             Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))))
         }
     }
 
     fn source(pieces: &[&'static str]) -> Body {
-        Body::Filtered(Box::new(Pieces(pieces.to_vec().into_iter())))
+        Body::Filtered(Box::new(Pieces(pieces.iter().rev().copied().collect())))
     }
 
     fn read(body: Body) -> String {
@@ -229,7 +224,7 @@ mod tests {
     fn what_is_too_long_is_sent_once() {
         let tape = Tape::new(source(&["abc", "def"]), 5);
         assert_eq!(read(tape.play().unwrap()), "abcdef");
-        assert!(tape.play().is_none());
+        assert!(tape.play().is_none() && !tape.is_whole());
     }
 
     #[test]
@@ -243,9 +238,6 @@ mod tests {
             (again.size_hint().exact(), again.is_end_stream()),
             (Some(4), false)
         );
-        assert!(tape.into_unread().is_none());
-        let unread = Tape::new(Body::full(Bytes::from_static(b"x")), 1);
-        drop(unread.play());
-        assert!(unread.into_unread().is_some());
+        assert!(tape.is_whole());
     }
 }

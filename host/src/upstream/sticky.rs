@@ -86,7 +86,7 @@ impl Sticky {
     }
 
     /// Tell the client of this response where it belongs from now on.
-    pub fn tell(&self, endpoint: &TokenName, now_s: u64, headers: &mut HeaderMap) {
+    pub fn tell(&self, endpoint: TokenName, now_s: u64, headers: &mut HeaderMap) {
         let token = self.token(endpoint, now_s.saturating_add(self.duration));
         let (field, value) = match &self.by {
             StickyBy::Header(field) => (field.clone(), HeaderValue::try_from(token)),
@@ -112,10 +112,10 @@ impl Sticky {
         }
     }
 
-    fn token(&self, endpoint: &TokenName, end_s: u64) -> String {
+    fn token(&self, endpoint: TokenName, end_s: u64) -> String {
         let [_, _, _, end @ ..] = end_s.to_be_bytes();
         let mut bytes = Vec::with_capacity(TOKEN);
-        bytes.extend_from_slice(endpoint);
+        bytes.extend_from_slice(&endpoint);
         bytes.extend_from_slice(&end);
         let signature = self.sign(b"token", &bytes);
         bytes.extend_from_slice(signature.as_ref().get(..SIGNATURE).unwrap_or_default());
@@ -183,7 +183,7 @@ mod tests {
 
     fn told(sticky: &Sticky, endpoint: &str, now_s: u64) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        sticky.tell(&sticky.name(endpoint), now_s, &mut headers);
+        sticky.tell(sticky.name(endpoint), now_s, &mut headers);
         let cookie = headers.get(SET_COOKIE).unwrap().to_str().unwrap();
         let rest = "; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure";
         let pair = cookie.strip_suffix(rest).unwrap();
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn a_token_that_was_changed_counts_as_none() {
         let orders = sticky("orders", b"secret");
-        let token = orders.token(&orders.name("a:1"), 2_000);
+        let token = orders.token(orders.name("a:1"), 2_000);
         assert!(orders.read(token.as_bytes(), 1_000).is_some());
         for place in 0..token.len() {
             let mut changed = token.clone().into_bytes();

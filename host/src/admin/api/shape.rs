@@ -237,6 +237,18 @@ pub fn names() -> Array {
         .build()
 }
 
+/// Labels of an endpoint.
+pub fn labels() -> Object {
+    let name = one(Type::String).pattern(Some("^[A-Za-z0-9_-]{1,64}$"));
+    let value = one(Type::String).max_length(Some(256)).pattern(Some(LINE));
+    one(Type::Object)
+        .description(Some("Names and values."))
+        .property_names(Some(Schema::Object(name.build())))
+        .additional_properties(Some(AdditionalProperties::RefOr(value.build().into())))
+        .max_properties(Some(32))
+        .build()
+}
+
 fn usage_items() -> Object {
     let number = ObjectBuilder::new()
         .schema_type(SchemaType::from_iter([Type::Integer, Type::Null]))

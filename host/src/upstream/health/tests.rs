@@ -26,19 +26,33 @@ fn the_first_check_decides_alone_and_later_ones_by_counts() {
         WHOLE,
         "used until it is asked"
     );
-    let change = health.checked(Err("refused"), COUNTS, at(1)).unwrap();
+    let change = health
+        .checked(Err("refused".to_owned()), COUNTS, at(1))
+        .unwrap();
     assert_eq!((change.from, change.to), (State::Healthy, State::Unhealthy));
     assert_eq!(change.reason, "refused");
     assert_eq!(health.share(NO_RAMP, at(1)), 0);
     assert!(health.checked(Ok(()), COUNTS, at(2)).is_none());
-    assert!(health.checked(Err("refused"), COUNTS, at(3)).is_none());
+    assert!(
+        health
+            .checked(Err("refused".to_owned()), COUNTS, at(3))
+            .is_none()
+    );
     assert!(health.checked(Ok(()), COUNTS, at(4)).is_none(), "in a row");
     assert!(health.checked(Ok(()), COUNTS, at(5)).is_some());
     assert_eq!(health.share(NO_RAMP, at(5)), WHOLE);
     for second in 6..8 {
-        assert!(health.checked(Err("late"), COUNTS, at(second)).is_none());
+        assert!(
+            health
+                .checked(Err("late".to_owned()), COUNTS, at(second))
+                .is_none()
+        );
     }
-    assert!(health.checked(Err("late"), COUNTS, at(8)).is_some());
+    assert!(
+        health
+            .checked(Err("late".to_owned()), COUNTS, at(8))
+            .is_some()
+    );
     assert_eq!(health.history().len(), 3);
 }
 
@@ -94,7 +108,7 @@ fn a_share_grows_evenly_after_it_was_away() {
 fn an_unhealthy_endpoint_stays_so_when_its_time_out_ends() {
     let mut health = Health::default();
     health.eject("faults", BACKOFF, at(0));
-    health.checked(Err("refused"), COUNTS, at(1));
+    health.checked(Err("refused".to_owned()), COUNTS, at(1));
     let change = health.pass(NO_RAMP, at(11)).unwrap();
     assert_eq!(change.to, State::Unhealthy);
     assert!(health.unchecked(at(12)).is_some());
@@ -131,7 +145,7 @@ proptest! {
             let now = at(second as u64 * 3);
             let change = match told {
                 Told::Checked(true) => health.checked(Ok(()), COUNTS, now),
-                Told::Checked(false) => health.checked(Err("bad"), COUNTS, now),
+                Told::Checked(false) => health.checked(Err("bad".to_owned()), COUNTS, now),
                 Told::Eject => health.eject("faults", BACKOFF, now),
                 Told::Drain(drained) => health.drain(drained, now),
                 Told::Pass => health.pass(NO_RAMP, now),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::present;
+use super::{labels, present};
 use crate::admin::date;
 use crate::upstream::group::{Added, Override};
 use crate::upstream::health::Change;
@@ -131,7 +131,7 @@ pub struct EndpointCreate {
     pub priority: u8,
     /// Names and values.
     #[serde(default)]
-    #[schema(max_properties = 32)]
+    #[schema(schema_with = labels, required = false)]
     pub labels: BTreeMap<String, String>,
 }
 

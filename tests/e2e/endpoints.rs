@@ -1,0 +1,203 @@
+//! Endpoints that come, go, drain and weigh otherwise while requests run.
+
+use std::net::SocketAddr;
+
+use windlass_tests::{Gateway, Reply, Request, Upstream};
+
+use crate::operator;
+
+/// A gateway with the admin API, and all requests to this endpoint.
+fn start(endpoint: &Upstream) -> Gateway {
+    operator::builder(&[], endpoint, "").start()
+}
+
+fn endpoint_path(address: SocketAddr) -> String {
+    format!("/v1/upstreams/app/endpoints/{address}")
+}
+
+fn add(gateway: &Gateway, body: &str) -> windlass_tests::Response {
+    operator::call(gateway, "POST", "/v1/upstreams/app/endpoints", body)
+}
+
+fn bodies(gateway: &Gateway, requests: usize) -> Vec<String> {
+    let report = gateway.load(Request::get("/")).connections(4).run(requests);
+    assert_eq!(
+        (report.status(200), report.failures.len()),
+        (requests, 0),
+        "{report:?}"
+    );
+    report.bodies.into_keys().collect()
+}
+
+#[test]
+fn endpoints_are_added_weighed_drained_and_removed_without_a_reload() {
+    let (one, two) = (Upstream::text("one"), Upstream::text("two"));
+    let gateway = start(&one);
+    let made = add(
+        &gateway,
+        &format!("{{\"address\":\"{}\",\"weight\":3}}", two.address()),
+    );
+    assert_eq!(made.status, 201, "{}", made.text());
+    assert_eq!(made.header("location"), Some("/v1/upstreams/app"));
+    let report = gateway.load(Request::get("/")).connections(4).run(4000);
+    let share = report.share("two");
+    assert!((0.73..=0.77).contains(&share), "{share}");
+    // A reload for another reason takes nothing back.
+    let config = std::fs::read_to_string(gateway.folder().join("windlass.toml")).unwrap();
+    gateway.reload(&config);
+    assert_eq!(bodies(&gateway, 100), ["one", "two"]);
+    let drained = operator::call(
+        &gateway,
+        "PATCH",
+        &endpoint_path(one.address()),
+        "{\"drain\":true}",
+    );
+    assert_eq!(drained.status, 200, "{}", drained.text());
+    assert_eq!(drained.json()["endpoints"][0]["state"], "draining");
+    assert_eq!(bodies(&gateway, 100), ["two"]);
+    let changed = operator::call(
+        &gateway,
+        "PATCH",
+        &endpoint_path(one.address()),
+        "{\"drain\":false,\"weight\":3}",
+    );
+    assert_eq!(changed.json()["endpoints"][0]["weight"], 3);
+    assert_eq!(bodies(&gateway, 100), ["one", "two"]);
+    let removed = operator::send(
+        &gateway,
+        &operator::request("DELETE", &endpoint_path(one.address())),
+    );
+    assert_eq!(removed.status, 204);
+    assert_eq!(bodies(&gateway, 100), ["two"]);
+    let shown = operator::get(&gateway, "/v1/upstreams/app").json();
+    assert_eq!(shown["changes"][one.address().to_string()]["removed"], true);
+    let restored = operator::send(
+        &gateway,
+        &operator::request("DELETE", "/v1/upstreams/app/changes"),
+    );
+    assert_eq!(restored.status, 200, "{}", restored.text());
+    assert_eq!(bodies(&gateway, 100), ["one"]);
+    let audit = gateway.log().text();
+    for action in ["create", "update", "delete", "restore"] {
+        let line = audit
+            .lines()
+            .find(|line| line.contains("audit:") && line.contains(&format!("action=\"{action}\"")));
+        assert!(line.is_some(), "{action}: {audit}");
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_its_cure() {
+    let one = Upstream::text("one");
+    let gateway = start(&one);
+    let exists = add(&gateway, &format!("{{\"address\":\"{}\"}}", one.address()));
+    assert_eq!((exists.status, &*exists.code()), (409, "endpoint_exists"));
+    let bad = add(&gateway, "{\"address\":\"http://10.0.0.1\"}");
+    assert_eq!((bad.status, &*bad.code()), (400, "invalid"));
+    assert!(
+        bad.text().contains("such as `10.0.0.1:8080`"),
+        "{}",
+        bad.text()
+    );
+    let heavy = add(&gateway, "{\"address\":\"10.0.0.1:80\",\"weight\":1001}");
+    assert!(heavy.text().contains("from 0 to 1000"), "{}", heavy.text());
+    let unknown = add(&gateway, "{\"address\":\"10.0.0.1:80\",\"wieght\":1}");
+    assert_eq!(unknown.status, 400);
+    let nobody = operator::call(
+        &gateway,
+        "PATCH",
+        &endpoint_path(([10, 0, 0, 9], 1).into()),
+        "{\"weight\":1}",
+    );
+    assert_eq!((nobody.status, &*nobody.code()), (404, "no_such_endpoint"));
+    let nowhere = operator::call(
+        &gateway,
+        "POST",
+        "/v1/upstreams/other/endpoints",
+        "{\"address\":\"10.0.0.1:80\"}",
+    );
+    assert_eq!(
+        (nowhere.status, &*nowhere.code()),
+        (404, "no_such_upstream")
+    );
+}
+
+/// What runs on an endpoint that drains, or is removed, ends there.
+#[test]
+fn a_drain_cuts_nothing() {
+    let (one, two) = (
+        Upstream::gated(Reply::status(200).body("late")),
+        Upstream::text("two"),
+    );
+    let gateway = start(&one);
+    let mut client = gateway.client();
+    client.send_raw("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    one.wait_for_requests(1);
+    add(&gateway, &format!("{{\"address\":\"{}\"}}", two.address()));
+    operator::call(
+        &gateway,
+        "PATCH",
+        &endpoint_path(one.address()),
+        "{\"drain\":true}",
+    );
+    assert_eq!(bodies(&gateway, 20), ["two"]);
+    operator::send(
+        &gateway,
+        &operator::request("DELETE", &endpoint_path(one.address())),
+    );
+    one.release(1);
+    let answer = client.read_response();
+    assert_eq!((answer.status, answer.text()), (200, "late"));
+}
+
+#[test]
+fn every_endpoint_is_drained_in_turn_under_load_without_a_failed_request() {
+    let endpoints = ["one", "two", "three"].map(|text| Upstream::text(text).counting());
+    let gateway = start(&endpoints[0]);
+    for endpoint in &endpoints[1..] {
+        add(
+            &gateway,
+            &format!("{{\"address\":\"{}\"}}", endpoint.address()),
+        );
+    }
+    let load = gateway.load(Request::get("/")).connections(8).start();
+    for endpoint in &endpoints {
+        load.wait_for_more(200);
+        let path = endpoint_path(endpoint.address());
+        operator::call(&gateway, "PATCH", &path, "{\"drain\":true}");
+        gateway.metrics_when("nothing to run on it", |metrics| {
+            let name = endpoint.address().to_string();
+            metrics.with("windlass_endpoint_requests_active", &[("endpoint", &*name)]) == 0.0
+        });
+        let before = endpoint.count();
+        load.wait_for_more(200);
+        assert_eq!(endpoint.count(), before, "it gets nothing new");
+        operator::call(&gateway, "PATCH", &path, "{\"drain\":false}");
+    }
+    let report = load.stop();
+    assert_eq!(report.failures, Vec::<String>::new());
+    assert_eq!(report.statuses.len(), 1, "{:?}", report.statuses);
+}
+
+#[test]
+fn a_reload_keeps_the_connections_to_endpoints_that_stay() {
+    let (one, two) = (Upstream::text("one"), Upstream::text("two"));
+    let gateway = start(&one);
+    // One client is one worker's.
+    let mut client = gateway.client();
+    let mut texts = |requests: usize| -> Vec<String> {
+        (0..requests)
+            .map(|_| client.get("/").text().to_owned())
+            .collect()
+    };
+    texts(3);
+    assert_eq!(one.connections(), 1);
+    let config = std::fs::read_to_string(gateway.folder().join("windlass.toml")).unwrap();
+    let address = format!("{{ address = \"{}\" }}", one.address());
+    let both = format!("{address}, {{ address = \"{}\" }}", two.address());
+    gateway.reload(config.replace(&address, &both));
+    assert!(texts(4).contains(&"two".to_owned()));
+    gateway.reload(&config);
+    assert_eq!(texts(2), ["one", "one"]);
+    assert_eq!(one.connections(), 1);
+}

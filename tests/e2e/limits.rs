@@ -1,0 +1,142 @@
+//! Stop 7: how much an endpoint is given at once, and who waits.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use windlass_tests::wait::until;
+use windlass_tests::{Reply, Request, Upstream};
+
+use crate::config::start;
+
+fn config(endpoints: &[SocketAddr], lines: &str) -> String {
+    let endpoints = endpoints
+        .iter()
+        .map(|address| format!("{{ address = \"{address}\" }}"));
+    let endpoints: Vec<String> = endpoints.collect();
+    format!(
+        "[server]\nworkers = 2\n[[route]]\npath = \"$default\"\nupstream = \"app\"\n[upstream.app]\n\
+         endpoints = [{}]\n{lines}\n",
+        endpoints.join(", ")
+    )
+}
+
+/// Fewer places than workers: nobody starves, and nobody is refused.
+#[test]
+fn one_place_serves_all_workers_in_turn() {
+    let endpoint =
+        Upstream::slow(Duration::from_millis(1), Reply::status(200).body("ok")).counting();
+    let gateway = start(&[&config(
+        &[endpoint.address()],
+        "limits = { max_active = 1, queue_timeout = \"30s\" }",
+    )]);
+    let report = gateway.load(Request::get("/")).connections(16).run(1000);
+    assert_eq!(
+        (report.status(200), report.failures.len()),
+        (1000, 0),
+        "{report:?}"
+    );
+    let metrics = gateway.metrics();
+    assert_eq!(metrics["windlass_upstream_requests_waiting"], 0.0);
+    assert_eq!(metrics["windlass_endpoint_requests_active"], 0.0);
+}
+
+#[test]
+fn beyond_the_queue_and_its_time_it_is_503_with_retry_after() {
+    let endpoint = Upstream::gated(Reply::status(200).body("ok"));
+    let gateway = start(&[&config(
+        &[endpoint.address()],
+        "limits = { max_active = 1, queue = 1, queue_timeout = \"300ms\" }",
+    )]);
+    let running = gateway.load(Request::get("/")).start();
+    endpoint.wait_for_requests(1);
+    let began = Instant::now();
+    let late = gateway.get("/");
+    assert_eq!((late.status, &*late.code()), (503, "overloaded"));
+    assert_eq!(late.header("retry-after"), Some("1"));
+    let waited = began.elapsed();
+    assert!(waited >= Duration::from_millis(300), "{waited:?}");
+    // One waits, the next one does not.
+    let waiting = gateway.load(Request::get("/")).start();
+    gateway.metrics_when("one that waits", |metrics| {
+        metrics["windlass_upstream_requests_waiting"] == 1.0
+    });
+    let began = Instant::now();
+    let refused = gateway.get("/");
+    assert_eq!((refused.status, &*refused.code()), (503, "overloaded"));
+    assert!(began.elapsed() < Duration::from_millis(250));
+    assert!(gateway.metrics()["windlass_upstream_requests_overloaded_total"] >= 2.0);
+    endpoint.release(1000);
+    let (running, waiting) = (running.stop(), waiting.stop());
+    assert!(running.status(200) > 0 && !waiting.statuses.is_empty());
+    assert_eq!(endpoint.received().len(), endpoint.count());
+}
+
+#[test]
+fn an_endpoint_never_has_more_than_its_maximum() {
+    let endpoints = [(); 2].map(|()| Upstream::gated(Reply::status(200).body("ok")));
+    let gateway = start(&[&config(
+        &endpoints.each_ref().map(Upstream::address),
+        "balance = \"least-connections\"\nlimits = { max_active = 3, queue_timeout = \"30s\" }",
+    )]);
+    let load = gateway.load(Request::get("/")).connections(20).start();
+    gateway.metrics_when("the queue", |metrics| {
+        metrics["windlass_upstream_requests_waiting"] == 14.0
+    });
+    for endpoint in &endpoints {
+        endpoint.wait_for_requests(3);
+    }
+    assert_eq!(endpoints.each_ref().map(Upstream::count), [3, 3]);
+    assert_eq!(gateway.metrics()["windlass_endpoint_requests_active"], 6.0);
+    for endpoint in &endpoints {
+        endpoint.release(100_000);
+    }
+    load.wait_for_more(100);
+    let report = load.stop();
+    assert_eq!(report.failures, Vec::<String>::new());
+    assert_eq!(report.statuses.len(), 1, "{:?}", report.statuses);
+}
+
+/// Connections are counted over all workers; one worker's unused ones are closed for the other.
+#[test]
+fn one_connection_serves_all_workers() {
+    let endpoint = Upstream::text("ok").counting();
+    let gateway = start(&[&config(
+        &[endpoint.address()],
+        "limits = { max_connections = 1, queue_timeout = \"30s\" }",
+    )]);
+    let report = gateway.load(Request::get("/")).connections(8).run(200);
+    assert_eq!(
+        (report.status(200), report.failures.len()),
+        (200, 0),
+        "{report:?}"
+    );
+    assert!(gateway.metrics()["windlass_endpoint_connections"] <= 1.0);
+}
+
+#[test]
+fn a_client_that_goes_away_gives_its_place_back() {
+    let endpoint = Upstream::gated(Reply::status(200).body("ok"));
+    let gateway = start(&[&config(
+        &[endpoint.address()],
+        "limits = { max_active = 1, queue_timeout = \"30s\" }",
+    )]);
+    let mut first = gateway.client();
+    first.send_raw("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    endpoint.wait_for_requests(1);
+    let mut second = gateway.client();
+    second.send_raw("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    let mut third = gateway.client();
+    third.send_raw("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    gateway.metrics_when("two that wait", |metrics| {
+        metrics["windlass_upstream_requests_waiting"] == 2.0
+    });
+    drop((first, second));
+    endpoint.release(100);
+    assert_eq!(third.read_response().status, 200);
+    until("all places to be free", || {
+        let metrics = gateway.metrics();
+        let active = metrics["windlass_endpoint_requests_active"];
+        let waiting = metrics["windlass_upstream_requests_waiting"];
+        (active == 0.0 && waiting == 0.0).then_some(())
+    });
+}

@@ -1,0 +1,241 @@
+//! Stop 7: what is tried once more, and what is not.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use windlass_tests::{ClosedPort, FullPort, Reply, Request, Then, Upstream};
+
+use crate::config::start;
+
+fn config(endpoints: &[SocketAddr], lines: &str) -> String {
+    let endpoints = endpoints
+        .iter()
+        .map(|address| format!("{{ address = \"{address}\" }}"));
+    let endpoints: Vec<String> = endpoints.collect();
+    format!(
+        "[[route]]\npath = \"$default\"\nupstream = \"app\"\n[upstream.app]\nendpoints = [{}]\n\
+         ejection = {{ faults = 0 }}\n{lines}\n",
+        endpoints.join(", ")
+    )
+}
+
+/// Takes a request and resets the connection.
+fn resetting() -> Upstream {
+    Upstream::raw("", Then::Reset)
+}
+
+#[test]
+fn what_was_not_sent_goes_elsewhere_whatever_the_method() {
+    let (closed, good) = (ClosedPort::new(), Upstream::echo());
+    let gateway = start(&[&config(&[closed.address(), good.address()], "")]);
+    for _ in 0..4 {
+        let answer = gateway.send(&Request::post("/", "a body").chunked());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.json()["body"]["length"], 6);
+    }
+    assert_eq!(good.count(), 4);
+}
+
+#[test]
+fn a_reset_is_repeated_elsewhere_only_where_it_does_no_harm() {
+    let (bad, good) = (resetting(), Upstream::echo());
+    let gateway = start(&[&config(&[bad.address(), good.address()], "")]);
+    let (mut puts, mut posts) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let put = Request::new("PUT", "/").body("0123456789").chunked();
+        puts.push(gateway.send(&put));
+        posts.push(gateway.send(&Request::post("/", "0123456789")));
+    }
+    assert!(puts.iter().all(|answer| answer.status == 200), "{puts:?}");
+    assert!(
+        puts.iter()
+            .all(|answer| answer.json()["body"]["length"] == 10)
+    );
+    let failed = posts.iter().filter(|answer| answer.status == 502).count();
+    assert!(failed > 0, "some of them met the bad one");
+    // No POST was sent twice.
+    let sent = bad.received().into_iter().chain(good.received());
+    assert_eq!(sent.filter(|request| request.method == "POST").count(), 4);
+}
+
+#[test]
+fn a_body_that_is_too_long_to_be_kept_is_sent_once() {
+    let (bad, good) = (resetting(), Upstream::echo());
+    let gateway = start(&[&config(
+        &[bad.address(), good.address()],
+        "retries = { max_body = \"1KiB\" }",
+    )]);
+    let body = vec![b'x'; 2000];
+    let answers: Vec<u16> = (0..4)
+        .map(|_| gateway.send(&Request::new("PUT", "/").body(&*body)).status)
+        .collect();
+    assert!(
+        answers.contains(&502) && answers.contains(&200),
+        "{answers:?}"
+    );
+    let good = good.received();
+    assert!(good.iter().all(|request| request.length == 2000));
+}
+
+#[test]
+fn three_attempts_meet_three_endpoints() {
+    let bad = [resetting(), resetting()];
+    let good = Upstream::text("good");
+    let endpoints = [bad[0].address(), bad[1].address(), good.address()];
+    let gateway = start(&[&config(
+        &endpoints,
+        "retries = { attempts = 3, budget = 1000, budget_rate = 1000 }",
+    )]);
+    let report = gateway.load(Request::get("/")).connections(4).run(200);
+    assert_eq!(
+        (report.status(200), report.failures.len()),
+        (200, 0),
+        "{report:?}"
+    );
+    gateway.reload(config(
+        &endpoints,
+        "retries = { attempts = 2, budget = 1000, budget_rate = 1000 }",
+    ));
+    let report = gateway.load(Request::get("/")).connections(4).run(200);
+    assert!(report.status(502) > 0, "two are not enough: {report:?}");
+}
+
+#[test]
+fn chosen_statuses_are_tried_elsewhere_and_the_last_is_given() {
+    let bad = Upstream::fixed(Reply::status(503).header("x-from", "bad").body("busy"));
+    let good = Upstream::text("good");
+    let endpoints = [bad.address(), good.address()];
+    let gateway = start(&[&config(
+        &endpoints,
+        "retries = { statuses = \"503\", budget_rate = 1000 }",
+    )]);
+    for _ in 0..6 {
+        let answer = gateway.get("/");
+        assert_eq!((answer.status, answer.text()), (200, "good"));
+        assert_eq!(
+            answer.header("x-from"),
+            None,
+            "nothing is left of the first"
+        );
+    }
+    assert!(bad.count() > 0);
+    // A POST may have been acted on.
+    let posts: Vec<u16> = (0..6)
+        .map(|_| gateway.send(&Request::post("/", "x")).status)
+        .collect();
+    assert!(posts.contains(&503), "{posts:?}");
+    let only = start(&[&config(
+        &[bad.address()],
+        "retries = { statuses = \"503\" }",
+    )]);
+    let answer = only.get("/");
+    assert_eq!((answer.status, answer.text()), (503, "busy"));
+}
+
+#[test]
+fn a_slow_attempt_is_given_up_for_another() {
+    let slow = Upstream::raw("", Then::Hold);
+    let good = Upstream::text("good");
+    let gateway = start(&[&config(
+        &[slow.address(), good.address()],
+        "retries = { try_timeout = \"100ms\", budget_rate = 1000 }",
+    )]);
+    for _ in 0..4 {
+        assert_eq!(gateway.get("/").text(), "good");
+    }
+    assert!(slow.count() > 0);
+}
+
+#[test]
+fn a_connection_that_is_not_made_in_time_is_tried_elsewhere() {
+    let (full, good) = (FullPort::new(), Upstream::text("good"));
+    let gateway = start(&[&config(
+        &[full.address(), good.address()],
+        "connect_timeout = \"100ms\"",
+    )]);
+    for _ in 0..4 {
+        assert_eq!(gateway.send(&Request::post("/", "x")).text(), "good");
+    }
+}
+
+#[test]
+fn a_budget_ends_a_storm() {
+    let bad = [(); 4].map(|()| resetting());
+    let gateway = start(&[
+        "[server]\nworkers = 1\n",
+        &config(
+            &bad.each_ref().map(Upstream::address),
+            "retries = { attempts = 4, budget = 10, budget_rate = 0 }",
+        ),
+    ]);
+    let report = gateway.load(Request::get("/")).connections(4).run(500);
+    assert_eq!(report.status(502), 500);
+    let sent: usize = bad.iter().map(Upstream::count).sum();
+    assert!((500..=550).contains(&sent), "{sent}");
+    assert!(sent > 520, "{sent}: some of the budget was used");
+}
+
+#[test]
+fn a_stale_connection_is_no_error_and_no_second_post() {
+    // Answers once on each connection, and closes it a moment later, as if by its own time-out.
+    let served = AtomicUsize::new(0);
+    let closing = Upstream::with(move |_, stream| {
+        served.fetch_add(1, Ordering::Relaxed);
+        Reply::status(200).body("once").write(stream)?;
+        Ok(Then::Close)
+    });
+    let gateway = start(&[&config(&[closing.address()], "retries = { attempts = 1 }")]);
+    let report = gateway.load(Request::get("/")).connections(8).run(2000);
+    assert_eq!(
+        (report.status(200), report.failures.len()),
+        (2000, 0),
+        "{report:?}"
+    );
+    let before = closing.count();
+    let posts = gateway
+        .load(Request::post("/", "x"))
+        .connections(8)
+        .run(500);
+    let answered = posts.status(200) + posts.status(502);
+    assert_eq!(answered, 500, "{posts:?}");
+    assert_eq!(
+        closing.count() - before,
+        posts.status(200),
+        "no POST came twice"
+    );
+}
+
+/// Two of three endpoints die under load: whoever waits for an answer gets one.
+#[test]
+fn dead_endpoints_cost_no_request() {
+    let quick =
+        || Upstream::slow(Duration::from_millis(1), Reply::status(200).body("ok")).counting();
+    let (one, two, three) = (quick(), quick(), quick());
+    let endpoints = [one.address(), two.address(), three.address()];
+    let gateway = start(&[&config(
+        &endpoints,
+        "retries = { attempts = 3, budget = 100 }\nhealth = { kind = \"tcp\", interval = \"100ms\", fall = 1, rise = 1 }",
+    )]);
+    let load = gateway.load(Request::get("/")).connections(16).start();
+    load.wait_for_more(500);
+    let (one, two) = (one.kill(), two.kill());
+    load.wait_for_more(1000);
+    gateway.metrics_when("both to be out", |metrics| {
+        metrics["windlass_endpoint_available"] == 1.0
+    });
+    let revived = [one, two].map(|place| {
+        Upstream::at(place, |_, stream| {
+            Reply::status(200).body("back").write(stream)
+        })
+        .counting()
+    });
+    gateway.metrics_when("both to be back", |metrics| {
+        metrics["windlass_endpoint_available"] == 3.0
+    });
+    load.wait_for_more(1000);
+    let report = load.stop();
+    assert_eq!(report.failures, Vec::<String>::new());
+    assert_eq!(report.statuses.len(), 1, "{:?}", report.statuses);
+    assert!(revived.iter().all(|endpoint| endpoint.count() > 0));
+}
