@@ -206,6 +206,7 @@ impl Upstream {
     /// # Panics
     ///
     /// When it does not end.
+    #[must_use]
     pub fn kill(self) -> SocketAddr {
         let (address, shared) = (self.address, Arc::clone(&self.shared));
         drop(self);
