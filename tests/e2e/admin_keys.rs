@@ -259,6 +259,25 @@ fn an_import_tells_how_far_it_is() {
 }
 
 #[test]
+fn who_stalls_with_a_file_holds_nobody_up() {
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys"], &upstream);
+    let import = || request("POST", "/v1/keys/import").header("content-type", "text/csv");
+    let mut stalled = Vec::new();
+    for _ in 0..4 {
+        let head = import().header("content-length", "1000000").bytes();
+        let mut client = windlass_tests::Client::connect(gateway.admin_address());
+        client.send_raw(head);
+        client.send_raw("name,key\n");
+        stalled.push(client);
+    }
+    let file = "name,key\none,apikey1234abcdefghij0123456789\n";
+    let done = send(&gateway, &import().body(file));
+    assert_eq!(done.status, 200, "{}", done.text());
+    assert_eq!(get(&gateway, "/v1/keys/export").status, 200);
+}
+
+#[test]
 fn keys_of_the_configuration_are_shown_and_not_changed() {
     let upstream = Upstream::text("ok");
     let key = crate::config::key("fixed-1", "alice", "alice", "");

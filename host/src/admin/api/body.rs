@@ -1,5 +1,6 @@
 //! A request's body: its type, its limit, its deadline, and what it says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -9,8 +10,11 @@ use axum::http::{StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use super::super::problem::Problem;
+use super::room_for;
 use super::shape::Strict;
 
 /// The largest body but that of an import.
@@ -22,20 +26,41 @@ const TIME: Duration = Duration::from_secs(10);
 /// How long an import's body may take.
 const LONG_TIME: Duration = Duration::from_secs(300);
 
+/// How long nothing of a body may come.
+const STALL: Duration = Duration::from_secs(10);
+
+/// What large bodies take of the space for all of them at once. Bytes.
+const UNIT: usize = 64 * 1024;
+
+/// So many bodies of this size fit into the space for all of them.
+const LARGE_BODIES: usize = 4;
+
+/// Space for large bodies, for all of them together.
+pub fn space(limit: usize) -> Arc<Semaphore> {
+    let units = limit.div_ceil(UNIT).saturating_mul(LARGE_BODIES);
+    Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS)))
+}
+
 /// The bytes of a small body of this type; None where there is none.
 pub async fn bytes(request: Request, kind: &str) -> Result<Option<Bytes>, Problem> {
     let is = is_kind(&request, kind);
-    let bytes = read(request.into_body(), MAX_BODY, TIME).await?;
+    let bytes = read(request.into_body(), MAX_BODY, TIME, None).await?;
+    let bytes = bytes.0;
     if bytes.is_empty() {
         return Ok(None);
     }
     is.map(|()| Some(bytes))
 }
 
-/// The bytes of a large body of this type.
-pub async fn large(request: Request, kind: &str, limit: usize) -> Result<Bytes, Problem> {
+/// The bytes of a large body of this type, and the space that they take.
+pub async fn large(
+    request: Request,
+    kind: &str,
+    limit: usize,
+    space: &Arc<Semaphore>,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Problem> {
     is_kind(&request, kind)?;
-    read(request.into_body(), limit, LONG_TIME).await
+    read(request.into_body(), limit, LONG_TIME, Some(space)).await
 }
 
 /// What a JSON body says.
@@ -87,29 +112,46 @@ fn is_kind(request: &Request, kind: &str) -> Result<(), Problem> {
     Err(Problem::new(status, "unsupported_media_type", detail))
 }
 
-async fn read(mut body: Body, limit: usize, time: Duration) -> Result<Bytes, Problem> {
+/// A body takes space as it comes: one that stalls holds no more than it has sent.
+async fn read(
+    mut body: Body,
+    limit: usize,
+    time: Duration,
+    space: Option<&Arc<Semaphore>>,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Problem> {
     let too_large = || {
         let detail = format!("the body has more than {limit} bytes");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
-    };
-    let whole = async {
-        let mut whole = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| Problem::invalid("the body ended before its end"))?;
-            if let Ok(piece) = frame.into_data() {
-                if whole.len() + piece.len() > limit {
-                    return Err(too_large());
-                }
-                whole.extend_from_slice(&piece);
-            }
-        }
-        Ok(whole.freeze())
     };
     let late = |_| {
         let detail = "the body did not arrive in time";
         Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
     };
-    tokio::time::timeout(time, whole).await.map_err(late)?
+    let whole = async {
+        let mut whole = BytesMut::new();
+        let mut held: Option<OwnedSemaphorePermit> = None;
+        while let Some(frame) = timeout(STALL, body.frame()).await.map_err(late)? {
+            let frame = frame.map_err(|_| Problem::invalid("the body ended before its end"))?;
+            let Ok(piece) = frame.into_data() else {
+                continue;
+            };
+            if whole.len() + piece.len() > limit {
+                return Err(too_large());
+            }
+            if let Some(space) = space {
+                let has = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+                let units = (whole.len() + piece.len()).div_ceil(UNIT);
+                let more = room_for(space, units.saturating_sub(has)).await?;
+                match &mut held {
+                    Some(held) => held.merge(more),
+                    None => held = Some(more),
+                }
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok((whole.freeze(), held))
+    };
+    timeout(time, whole).await.map_err(late)?
 }
 
 #[cfg(test)]
