@@ -259,6 +259,85 @@ fn an_import_tells_how_far_it_is() {
 }
 
 #[test]
+fn a_key_in_the_place_of_a_name_is_not_repeated() {
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys", "plan"], &upstream);
+    let plan = "{\"name\":\"gold\",\"quota\":{\"limit\":2,\"period\":\"day\"}}";
+    assert_eq!(call(&gateway, "POST", "/v1/plans", plan).status, 201);
+    let (id, key) = create(&gateway, "{\"consumer\":\"acme\"}");
+    let import = |row: &str| {
+        let path = "/v1/keys/import?fail_on_warnings=true";
+        let request = request("POST", path).header("content-type", "text/csv");
+        let head = "name,key,usageplanids,enabled\n";
+        send(&gateway, &request.body(format!("{head}{row}\n")))
+    };
+    let unused = "apikey1234abcdefghij0123456789";
+    let json = |method: &str, path: &str, body: String| call(&gateway, method, path, &body);
+    let answers = [
+        get(&gateway, &format!("/v1/keys/{key}")),
+        get(&gateway, &format!("/v1/plans/{key}")),
+        get(&gateway, &format!("/v1/keys?{key}=1")),
+        get(&gateway, &format!("/v1/keys?plan={key}!")),
+        get(&gateway, &format!("/v1/usage?plan={key}")),
+        get(&gateway, &format!("/v1/usage?plan=gold&key={key}")),
+        get(&gateway, &format!("/v1/usage?plan=gold&format={key}")),
+        send(&gateway, &request("DELETE", &format!("/v1/keys/{key}"))),
+        json("POST", &format!("/v1/keys/{key}/rotate"), String::new()),
+        json(
+            "POST",
+            "/v1/keys",
+            format!("{{\"consumer\":\"a\",\"plans\":[\"{key}\"]}}"),
+        ),
+        json(
+            "POST",
+            "/v1/keys",
+            format!("{{\"consumer\":\"a\",\"{key}\":1}}"),
+        ),
+        json(
+            "PATCH",
+            &format!("/v1/keys/{id}"),
+            format!("{{\"metadata\":{{\"{key}\":\"a\\nb\"}}}}"),
+        ),
+        json(
+            "PATCH",
+            &format!("/v1/keys/{id}"),
+            format!("{{\"metadata\":{{\"{key}\":7}}}}"),
+        ),
+        json("POST", "/v1/plans", format!("{{\"name\":\"{key}\"}}")),
+        json(
+            "PATCH",
+            &format!("/v1/plans/gold/usage/{key}"),
+            "{\"remaining\":1}".to_owned(),
+        ),
+        json(
+            "PATCH",
+            &format!("/v1/plans/{key}/usage/{id}"),
+            "{\"remaining\":1}".to_owned(),
+        ),
+        import(&format!("a,{unused},{key},")),
+        import(&format!("a,{unused},\"{key},{key}\",")),
+        import(&format!("a,{unused},,{key}")),
+    ];
+    for (place, answer) in answers.iter().enumerate() {
+        assert!(answer.status >= 400, "{place}: {}", answer.text());
+        assert!(
+            !answer.text().contains(&key[7..]),
+            "{place}: {}",
+            answer.text()
+        );
+    }
+    let request = Request::get(format!("/v1/keys/{key}")).header("connection", "close");
+    assert_eq!(send(&gateway, &request).status, 401);
+    gateway
+        .log()
+        .wait_for_line(|line| line.contains("token_missing"));
+    assert!(
+        !gateway.log().text().contains(&key[7..]),
+        "the log holds a key"
+    );
+}
+
+#[test]
 fn who_stalls_with_a_file_holds_nobody_up() {
     let upstream = Upstream::text("ok");
     let gateway = start(&["keys"], &upstream);

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::super::problem::Problem;
 use super::room_for;
 use super::shape::Strict;
+use crate::store::keys::masked;
 
 /// The largest body but that of an import.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -79,25 +80,47 @@ pub async fn optional<T: DeserializeOwned + Default>(request: Request) -> Result
     }
 }
 
-/// A fault is told with its place. The text of a value may be a key, and is not repeated.
+/// A fault is told with its place. No value is repeated, and no name that may be a key.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let json = Json::<Strict<T>>::from_bytes(bytes);
     json.map(|Json(Strict(value))| value).map_err(|refused| {
         let text = refused.body_text();
-        let (_, place) = text.split_once(": ").unwrap_or(("", &text));
-        Problem::invalid(format!("the body is not as described: {}", masked(place)))
+        let (_, fault) = text.split_once(": ").unwrap_or(("", &text));
+        let fault = match fault.split_once(": ") {
+            Some((place, why)) => format!("{}: {}", place_of(place), masked(&without_values(why))),
+            None => masked(fault).into_owned(),
+        };
+        Problem::invalid(format!("the body is not as described: {fault}"))
     })
 }
 
-/// serde quotes strings that it did not expect: they are taken out.
-fn masked(text: &str) -> String {
-    match text.split_once("string \"") {
-        Some((before, rest)) => {
-            let after = rest.rsplit_once('"').map_or("", |(_, after)| after);
-            format!("{before}a string{after}")
-        }
-        None => text.to_owned(),
+/// Members that have members: a path that begins with one may be long without being a key.
+const NESTED: [&str; 4] = ["metadata", "methods", "quota", "rate"];
+
+/// A path of names, some of which the client chose.
+fn place_of(path: &str) -> String {
+    if let Some((head, rest)) = path.split_once('.')
+        && let Some(name) = head.split('[').next()
+        && NESTED.contains(&name)
+    {
+        return format!("{}.{}", masked(head), masked(rest));
     }
+    masked(path).into_owned()
+}
+
+/// serde quotes strings and numbers that it did not expect: they are taken out.
+fn without_values(text: &str) -> String {
+    if let Some((before, rest)) = text.split_once("string \"") {
+        let after = rest.rsplit_once('"').map_or("", |(_, after)| after);
+        return format!("{before}a string{after}");
+    }
+    for kind in ["integer", "floating point", "character"] {
+        if let Some((before, rest)) = text.split_once(&*format!("{kind} `")) {
+            let after = rest.split_once('`').map_or("", |(_, after)| after);
+            return format!("{before}{kind}{after}");
+        }
+    }
+    text.to_owned()
 }
 
 fn is_kind(request: &Request, kind: &str) -> Result<(), Problem> {
@@ -174,13 +197,35 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_may_be_a_key_is_not_repeated() {
-        let text = "{\"consumer\": \"a\", \"enabled\": \"wl_secret\\\"quoted\"}";
-        let detail = parse::<KeyCreate>(text.as_bytes()).unwrap_err().detail;
+    fn nothing_that_may_be_a_key_is_repeated_wherever_it_stands() {
+        const KEY: &str = "12345678901234567890.123";
+        let fault = |text: &str| {
+            let text = text.replace("KEY", KEY);
+            parse::<KeyCreate>(text.as_bytes()).unwrap_err().detail
+        };
+        for text in [
+            "{\"consumer\": \"a\", \"enabled\": \"wl_secret\\\"quoted\"}",
+            "{\"consumer\": \"a\", \"enabled\": \"KEY\"}",
+            "{\"consumer\": 1234567890123456789}",
+            "{\"consumer\": 12345678901234567.25}",
+            "{\"consumer\": KEY}",
+            "{\"consumer\": \"a\", \"KEY\": 1}",
+            "{\"consumer\": \"a\", \"metadata\": {\"KEY\": 1}}",
+            "{\"consumer\": \"a\", \"a KEY: b\": 1}",
+        ] {
+            let detail = fault(text);
+            for part in ["secret", "quoted", "5678"] {
+                assert!(!detail.contains(part), "{text}: {detail}");
+            }
+        }
+        let detail = fault("{\"consumer\": \"a\", \"enabled\": \"KEY\"}");
         assert!(
-            !detail.contains("secret") && !detail.contains("quoted"),
+            detail.contains("enabled: invalid type: a string"),
             "{detail}"
         );
-        assert!(detail.contains("enabled"), "{detail}");
+        let text = "{\"name\": \"a\", \"methods\": [{\"per_second\": \"x\"}]}";
+        let detail = parse::<super::super::shape::PlanCreate>(text.as_bytes());
+        let detail = detail.unwrap_err().detail;
+        assert!(detail.contains("methods[0].per_second"), "{detail}");
     }
 }

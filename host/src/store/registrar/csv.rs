@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use ::csv::{ReaderBuilder, StringRecord, Trim};
 
-use super::super::keys::KeyDigest;
+use super::super::keys::{KeyDigest, masked};
 use super::super::ledger::record::SecretRecord;
 use super::rules;
 use super::secret::imported_secret;
@@ -237,7 +237,7 @@ fn plans(text: &str) -> Result<Vec<String>, String> {
             return Err("`usageplanids` holds a name that no plan can have".to_owned());
         }
         if names.iter().take(place).any(|earlier| earlier == name) {
-            return Err(format!("`usageplanids` names `{name}` twice"));
+            return Err(format!("`usageplanids` names `{}` twice", masked(name)));
         }
     }
     Ok(names)
@@ -344,11 +344,15 @@ mod tests {
              odd,cccccccccccccccccccc,maybe,\n\
              twice,aaaaaaaaaaaaaaaaaaaa,,\n\
              wide,dddddddddddddddddddd,true,a,b\n\
-             plan,eeeeeeeeeeeeeeeeeeee,true,no such\n",
+             plan,eeeeeeeeeeeeeeeeeeee,true,no such\n\
+             list,ffffffffffffffffffff,true,\"abcdefghijabcdefghij,abcdefghijabcdefghij\"\n",
         );
         assert_eq!(good.len(), 1);
         let places: Vec<_> = warnings.iter().map(|it| (it.line, it.column)).collect();
-        assert_eq!(places, [(3, 2), (4, 1), (5, 3), (6, 2), (7, 5), (8, 4)]);
+        assert_eq!(
+            places,
+            [(3, 2), (4, 1), (5, 3), (6, 2), (7, 5), (8, 4), (9, 4)]
+        );
         assert!(warnings.iter().all(|it| !it.message.contains("abcdefghij")));
         assert!(warnings[3].message.contains("line 2"), "{:?}", warnings[3]);
     }
