@@ -94,7 +94,7 @@ pub async fn guard(
             });
             Ok(next.run(request).await)
         }
-        // Who is not listened to is told so, and cannot fill the log.
+        // Who has to wait is told so, and cannot fill the log.
         Err(problem) if problem.status == StatusCode::TOO_MANY_REQUESTS => Err(problem),
         Err(problem) => {
             tracing::warn!(
