@@ -104,6 +104,11 @@ pub enum RegistrarError {
     /// The token came with another request before.
     #[error("this idempotency key came with another request before; use a new one")]
     Mismatch,
+    /// The request made a key before, which was deleted.
+    #[error(
+        "key `{}`, which this request made before, was deleted; use a new idempotency key to make another", masked(.0)
+    )]
+    Gone(String),
     /// Others change it all the time.
     #[error("{} `{}` is being changed by others; try again", .0, masked(.1))]
     Contended(&'static str, String),

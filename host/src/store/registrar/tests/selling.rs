@@ -270,6 +270,17 @@ fn usage_is_told_by_day_with_what_remained() {
         ask(today..=today, Some("nobody")),
         Err(RegistrarError::NoKey(_))
     ));
+    let other = shop.sell(&["gold"]).key.record.id;
+    for id in [&id, &other] {
+        shop.registrar.delete_key(id, None).unwrap();
+    }
+    *shop.works.extra.lock() = None;
+    let deleted = ask(today + 1..=today + 1, Some(&id)).unwrap();
+    assert_eq!(deleted.keys[0].days, [(0, Some(50))]);
+    assert!(matches!(
+        ask(today..=today, Some(&other)),
+        Err(RegistrarError::NoKey(_))
+    ));
 }
 
 #[test]
