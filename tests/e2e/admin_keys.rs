@@ -112,11 +112,16 @@ fn a_repeated_creation_makes_one_key() {
         (other.status, &*other.code()),
         (422, "idempotency_mismatch")
     );
-    let items = get(&gateway, "/v1/keys").json()["items"]
-        .as_array()
-        .unwrap()
-        .len();
-    assert_eq!(items, 1);
+    let items = || {
+        let page = get(&gateway, "/v1/keys").json();
+        page["items"].as_array().unwrap().len()
+    };
+    assert_eq!(items(), 1);
+    let path = format!("/v1/keys/{}", first["key"]["id"].as_str().unwrap());
+    assert_eq!(send(&gateway, &request("DELETE", &path)).status, 204);
+    let late = create("{\"consumer\":\"acme\"}");
+    assert_eq!((late.status, &*late.code()), (409, "key_deleted"));
+    assert_eq!(items(), 0, "a late repetition brought the key back");
 }
 
 #[test]
@@ -234,6 +239,24 @@ fn amazons_file_is_imported_and_no_key_is_left_in_the_database_or_the_log() {
     for text in ["apikey1234abcdefghij0123456789", &*secret] {
         assert!(!gateway.log().text().contains(text), "the log holds a key");
     }
+}
+
+#[test]
+fn a_name_that_a_spreadsheet_would_run_comes_back_as_it_was() {
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys"], &upstream);
+    create(&gateway, "{\"consumer\":\"@acme\",\"name\":\"=1+1\"}");
+    let exported = get(&gateway, "/v1/keys/export?format=csv");
+    assert!(
+        exported.text().contains(",'=1+1,'@acme,"),
+        "{}",
+        exported.text()
+    );
+    let import = request("POST", "/v1/keys/import").header("content-type", "text/csv");
+    let file = "name,key\n'=1+1,apikey1234abcdefghij0123456789\n";
+    let made = send(&gateway, &import.body(file)).json();
+    let path = format!("/v1/keys/{}", made["ids"][0].as_str().unwrap());
+    assert_eq!(get(&gateway, &path).json()["name"], "=1+1");
 }
 
 #[test]

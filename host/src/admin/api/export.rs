@@ -16,7 +16,7 @@ use super::usage::{Format, wants};
 use super::{Api, audit, now_ms, stream};
 use crate::admin::envelope::Caller;
 use crate::admin::problem::Problem;
-use crate::store::registrar::{KeyFilter, KeyView};
+use crate::store::registrar::{KeyFilter, KeyView, guarded};
 
 /// How long one piece may wait for its turn.
 const WAIT: Duration = Duration::from_secs(60);
@@ -57,7 +57,9 @@ pub struct ExportParams {
 /// All keys of the store.
 ///
 /// An array of keys, or the columns
-/// `id,name,consumer,plans,enabled,status,expires,created,last_used,prefix,metadata`.
+/// `id,name,consumer,plans,enabled,status,expires,created,last_used,prefix,metadata`. In a column a
+/// value that a spreadsheet would take for a formula (it begins with `= + - @`) has a `'` before it,
+/// which an import takes away.
 #[utoipa::path(get, operation_id = "exportKeys", path = "/v1/keys/export", tag = "keys", params(ExportParams),
     responses((status = 200, description = "The keys", content((Vec<Key> = "application/json"), (String = "text/csv")))))]
 pub async fn export(
@@ -144,7 +146,8 @@ fn as_csv(keys: Vec<KeyView>, first: bool) -> Vec<u8> {
         let _ = lines.write_record(COLUMNS);
     }
     for key in keys {
-        let _ = lines.write_record(row(&Key::new(key, now)));
+        let row = row(&Key::new(key, now));
+        let _ = lines.write_record(row.iter().map(|field| guarded(field).into_owned()));
     }
     lines.into_inner().unwrap_or_default()
 }
