@@ -36,7 +36,8 @@ use access::{Access, Role, Token};
 use envelope::Gate;
 use problem::Problem;
 use serve::Patience;
-use tls::Tls;
+
+pub use tls::Tls;
 
 /// What the operator's side knows of the running process.
 #[derive(Debug)]
@@ -139,6 +140,12 @@ impl Admin {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Its certificate, for a reload; None for plain HTTP.
+    #[must_use]
+    pub fn tls(&self) -> Option<Tls> {
+        self.tls.clone()
     }
 
     /// Serve it, on a thread of its own that ends with the process.

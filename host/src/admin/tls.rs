@@ -1,9 +1,13 @@
 //! The certificate of the operator's listener.
+//!
+//! It promises that a new one is used by every handshake that begins after it was read, that
+//! connections go on with what they began with, and that one that cannot be used changes nothing.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -29,9 +33,9 @@ pub enum TlsError {
     Pair(#[from] rustls::Error),
 }
 
-/// A certificate with its key, ready for handshakes.
+/// A certificate with its key, ready for handshakes. A clone is another hold on the same.
 #[derive(Clone)]
-pub struct Tls(TlsAcceptor);
+pub struct Tls(Arc<ArcSwap<ServerConfig>>);
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -45,21 +49,17 @@ impl Tls {
     /// # Errors
     /// A file cannot be read, or the two do not fit.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let fault = |path: &Path, what| {
-            let path = path.to_owned();
-            move |cause| TlsError::File { path, what, cause }
-        };
-        let chain = CertificateDer::pem_file_iter(certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(fault(certificate, "certificates"))?;
-        let secret = PrivateKeyDer::from_pem_file(key).map_err(fault(key, "a private key"))?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, secret)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+        let config = Arc::new(config(certificate, key)?);
+        Ok(Self(Arc::new(ArcSwap::new(config))))
+    }
+
+    /// The same anew, for handshakes from now on.
+    ///
+    /// # Errors
+    /// A file cannot be read, or the two do not fit; then what was read before stays in use.
+    pub fn read_again(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
+        self.0.store(Arc::new(config(certificate, key)?));
+        Ok(())
     }
 
     /// Shake hands.
@@ -67,6 +67,24 @@ impl Tls {
     /// # Errors
     /// The client is gone, or speaks no TLS that is known here.
     pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        self.0.accept(stream).await
+        TlsAcceptor::from(self.0.load_full()).accept(stream).await
     }
+}
+
+fn config(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
+    let fault = |path: &Path, what| {
+        let path = path.to_owned();
+        move |cause| TlsError::File { path, what, cause }
+    };
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(fault(certificate, "certificates"))?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(fault(key, "a private key"))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, secret)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
 }
