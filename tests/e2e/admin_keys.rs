@@ -260,7 +260,7 @@ fn a_name_that_a_spreadsheet_would_run_comes_back_as_it_was() {
 }
 
 #[test]
-fn an_import_tells_how_far_it_is() {
+fn an_import_tells_how_far_it_is_and_an_export_is_whole() {
     let upstream = Upstream::text("ok");
     let gateway = start(&["keys"], &upstream);
     let mut file = "name,key\n".to_owned();
@@ -279,6 +279,11 @@ fn an_import_tells_how_far_it_is() {
         .collect();
     assert_eq!(lines[1], serde_json::json!({ "done": 1000, "of": 1500 }));
     assert_eq!(lines.last().unwrap()["ids"].as_array().unwrap().len(), 1500);
+    // An export is made of several pieces too.
+    let exported = get(&gateway, "/v1/keys/export");
+    assert_eq!(exported.json().as_array().unwrap().len(), 1500);
+    let exported = get(&gateway, "/v1/keys/export?format=csv");
+    assert_eq!(exported.text().lines().count(), 1501);
 }
 
 #[test]

@@ -225,7 +225,7 @@ fn made(answer: &Value, json: bool) -> Result<(), Failure> {
     let secret = at(answer, "secret").as_str();
     let unseen = |why: Unwritten| match secret {
         Some(_) => Failure::Unseen(format!(
-            "key `{id}` is made, and its text, which is kept nowhere, was not shown: {why}; `windlass keys rotate {id} --overlap 0s` gives it a new one"
+            "a text was made for key `{id}` and was not shown, and it is kept nowhere: {why}; `windlass keys rotate {id} --overlap 0s` makes another, and ends all before it"
         )),
         None => why.into(),
     };

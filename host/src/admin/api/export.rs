@@ -18,6 +18,9 @@ use crate::admin::envelope::Caller;
 use crate::admin::problem::Problem;
 use crate::store::registrar::{KeyFilter, KeyView, guarded};
 
+/// Pieces that wait for the client: what a client that stalls holds in memory.
+const WAITING: usize = 1;
+
 /// How long one piece may wait for its turn.
 const WAIT: Duration = Duration::from_secs(60);
 
@@ -79,7 +82,7 @@ pub async fn export(
     };
     // Before the answer has begun an error has an answer of its own.
     let first = piece(&api, &filter, csv, None).await?;
-    let (pieces, body) = stream::body();
+    let (pieces, body) = stream::body(WAITING);
     audit(&caller, "export", "keys", "*");
     tokio::spawn(async move {
         let mut next = Some(first);

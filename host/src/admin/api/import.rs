@@ -20,6 +20,9 @@ use crate::admin::problem::Problem;
 /// A stream of JSON objects, one a line.
 const LINES: &str = "application/x-ndjson";
 
+/// Lines of progress that wait for the client.
+const WAITING: usize = 4;
+
 /// How long a file that has come waits for its turn.
 const QUEUE: Duration = Duration::from_secs(60);
 
@@ -68,7 +71,7 @@ pub async fn import(
         let imported = done.await.unwrap_or_else(|_| Err(broken()))?;
         return Ok(json(StatusCode::OK, &imported));
     }
-    let (pieces, body) = stream::body();
+    let (pieces, body) = stream::body(WAITING);
     tokio::spawn(async move {
         let progress = pieces.clone();
         let done = tokio::task::spawn_blocking(move || {

@@ -12,9 +12,6 @@ use bytes::Bytes;
 use http_body::Frame;
 use tokio::sync::mpsc;
 
-/// Pieces that wait for the client.
-const WAITING: usize = 4;
-
 /// How long a client may take nothing.
 const WAIT: Duration = Duration::from_secs(30);
 
@@ -44,9 +41,9 @@ impl http_body::Body for Made {
     }
 }
 
-/// A body, and where its pieces are put.
-pub fn body() -> (Pieces, Body) {
-    let (to, from) = mpsc::channel(WAITING);
+/// A body of which so many pieces wait for the client at the most, and where they are put.
+pub fn body(waiting: usize) -> (Pieces, Body) {
+    let (to, from) = mpsc::channel(waiting);
     (Pieces(to), Body::new(Made(from)))
 }
 

@@ -4,7 +4,7 @@ use super::super::ledger::KeyQuery;
 use super::{KeyFilter, KeyView, Page, Registrar, RegistrarError};
 
 /// Keys in one piece.
-const PIECE: usize = 500;
+const PIECE: usize = 250;
 
 impl Registrar {
     /// Keys of the store that the filter holds, in the order of their ids, from after this id on.
