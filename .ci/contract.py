@@ -6,7 +6,7 @@ generated finds something, and lets schemathesis ask what the OpenAPI document a
 does not, for about a minute. Fails where an answer is a 5xx, has a status, a type, a header or a
 body that the document does not have, or where nonsense is taken.
 
-Left out is `ignored_auth`: it guesses tokens, and the gateway stops listening to who does that.
+Left out is `ignored_auth`: it guesses tokens, and the gateway tells who does that to wait (429).
 tests/e2e/admin_auth.rs holds that part.
 """
 

@@ -2,7 +2,7 @@
 //!
 //! Its own thread and runtime: whatever is asked here, no worker is asked. What is around every
 //! request is in [`envelope`], who may ask what in [`access`], the API for keys and plans in
-//! [`api`], connections and TLS in [`serve`].
+//! [`api`], connections in [`serve`], their certificate in [`tls`].
 
 mod access;
 mod api;
@@ -10,8 +10,11 @@ pub mod date;
 mod envelope;
 mod leases;
 mod metrics;
+mod network;
 mod problem;
 mod serve;
+mod steady;
+mod tls;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -32,7 +35,9 @@ use crate::worker::Common;
 use access::{Access, Role, Token};
 use envelope::Gate;
 use problem::Problem;
-use serve::Tls;
+use serve::Patience;
+
+pub use tls::Tls;
 
 /// What the operator's side knows of the running process.
 #[derive(Debug)]
@@ -77,7 +82,7 @@ pub enum AdminError {
     },
     /// The certificate or its key.
     #[error("`[admin] tls`: {0}")]
-    Tls(#[from] serve::TlsError),
+    Tls(#[from] tls::TlsError),
     /// The thread or its runtime.
     #[error("cannot start the admin listener's thread: {0}")]
     Thread(std::io::Error),
@@ -137,6 +142,12 @@ impl Admin {
         self.address
     }
 
+    /// Its certificate, for a reload; None for plain HTTP.
+    #[must_use]
+    pub fn tls(&self) -> Option<Tls> {
+        self.tls.clone()
+    }
+
     /// Serve it, on a thread of its own that ends with the process.
     ///
     /// # Errors
@@ -152,7 +163,7 @@ impl Admin {
         let routes = routes(running, self.tokens, self.max_body, local);
         let (socket, tls) = (self.socket, self.tls);
         let serve = move || {
-            let served = runtime.block_on(serve::serve(socket, tls, routes));
+            let served = runtime.block_on(serve::serve(socket, tls, routes, Patience::USUAL));
             if let Err(error) = served {
                 tracing::error!("the admin listener ended: {error}");
             }

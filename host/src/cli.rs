@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod key;
 mod keys;
+mod output;
 mod plans;
 mod remote;
 mod run;

@@ -41,7 +41,7 @@ use crate::store::keeper::{Keeper, KeeperError};
 use crate::store::keys::LiveKeys;
 use crate::store::keys::Rejects;
 use crate::store::ledger::LedgerError;
-use crate::store::limits::{Clock, LeaseState, LeasedLimits, LimitStore, LivePlans};
+use crate::store::limits::{Clock, LeaseState, LeasedLimits, LimitFigures, LimitStore, LivePlans};
 use crate::store::registrar::Registrar;
 use crate::upstream::registry::Registry;
 use crate::upstream::rounds::Rounds;
@@ -347,6 +347,12 @@ impl Foundation {
     #[must_use]
     pub fn leases(&self) -> Option<LeaseState> {
         self.leased.as_ref().map(|leased| leased.state())
+    }
+
+    /// How the counters in this gateway's memory stand, for metrics.
+    #[must_use]
+    pub fn limits(&self) -> LimitFigures {
+        self.limits.figures()
     }
 
     /// Sells keys and plans, where there is a `[store]`.

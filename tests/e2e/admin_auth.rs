@@ -1,6 +1,6 @@
 //! Who may use the admin API.
 
-use windlass_tests::{Gateway, Request, Upstream, command};
+use windlass_tests::{Finished, Gateway, Request, Upstream, command};
 
 use crate::config::{all_to, start as plain};
 use crate::operator::{self, READ, STORE, WRITE, call, get, request, send, start};
@@ -65,7 +65,7 @@ fn a_token_is_needed_and_its_role_is_held_to() {
 }
 
 #[test]
-fn who_guesses_tokens_is_not_listened_to_for_a_while() {
+fn who_guesses_tokens_is_told_to_wait_and_shuts_nobody_out() {
     let gateway = start(&["keys"], &Upstream::text("ok"));
     let guess = Request::get("/v1/keys")
         .header("authorization", "Bearer guess")
@@ -73,11 +73,12 @@ fn who_guesses_tokens_is_not_listened_to_for_a_while() {
     for _ in 0..10 {
         assert_eq!(send(&gateway, &guess).status, 401);
     }
-    let refused = get(&gateway, "/v1/keys");
+    let refused = send(&gateway, &guess);
     assert_eq!(
         (refused.status, &*refused.code()),
         (429, "too_many_failures")
     );
+    assert_eq!(get(&gateway, "/v1/keys").status, 200);
     let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((1..=61).contains(&seconds), "{seconds}");
     assert_eq!(gateway.admin("/livez").status, 200);
@@ -101,48 +102,78 @@ fn a_reload_puts_a_new_token_in_force() {
     assert_eq!(send(&gateway, &with_new).status, 200);
 }
 
-#[test]
-fn over_tls_the_certificate_is_checked_and_the_token_works() {
-    let upstream = Upstream::text("ok");
+/// With TLS, and its files beside the configuration.
+fn with_tls(upstream: &Upstream) -> (Gateway, String) {
     let config = all_to(upstream.address())
         + &STORE.replace(
             "[store]",
             "tls = { certificate = \"admin.pem\", key = \"admin.key\" }\n\n[store]",
         );
-    let gateway = Gateway::with_config(config)
+    let gateway = Gateway::with_config(&config)
         .file("ops.token", WRITE)
         .file("view.token", READ)
         .file("admin.pem", include_str!("tls/admin.pem"))
         .file("admin.key", include_str!("tls/admin.key"))
         .start();
-    let list = |more: &[&str]| {
-        let mut command = command(["keys", "list", "--json"].iter().chain(more));
-        command
-            .env(
-                "WINDLASS_ADMIN_URL",
-                format!("https://{}", gateway.admin_address()),
-            )
-            .env("WINDLASS_ADMIN_TOKEN", WRITE);
-        command.output().unwrap()
+    (gateway, config)
+}
+
+/// The outcome of `windlass keys list` by who trusts this certificate.
+fn list_trusting(gateway: &Gateway, certificate: &str) -> Finished {
+    let file = gateway.folder().join("trusted.pem");
+    std::fs::write(&file, certificate).unwrap();
+    let mut command = command(["keys", "list", "--json", "--ca", file.to_str().unwrap()]);
+    command
+        .env(
+            "WINDLASS_ADMIN_URL",
+            format!("https://{}", gateway.admin_address()),
+        )
+        .env("WINDLASS_ADMIN_TOKEN", WRITE);
+    Finished::of_command(&mut command, "")
+}
+
+#[test]
+fn over_tls_the_certificate_is_checked_and_the_token_works() {
+    let upstream = Upstream::text("ok");
+    let (gateway, _) = with_tls(&upstream);
+    let good = list_trusting(&gateway, include_str!("tls/admin.pem"));
+    assert_eq!(good.code, Some(0), "{}", good.errors);
+    assert!(good.output.contains("\"items\":[]"), "{}", good.output);
+    let bad = list_trusting(&gateway, include_str!("tls/other.pem"));
+    assert_eq!(bad.code, Some(1), "an unknown certificate is taken");
+}
+
+#[test]
+fn a_reload_puts_a_new_certificate_in_use_and_a_bad_one_keeps_the_old() {
+    const OLD: &str = include_str!("tls/admin.pem");
+    const NEW: &str = include_str!("tls/next.pem");
+    let upstream = Upstream::text("ok");
+    let (gateway, config) = with_tls(&upstream);
+    let put = |name: &str, text: &str| std::fs::write(gateway.folder().join(name), text).unwrap();
+    let told = |config: &str| {
+        let lines = gateway.reload(config).join("\n");
+        assert!(lines.contains("a new configuration is in use"), "{lines}");
+        lines
     };
-    let certificate = gateway.folder().join("admin.pem");
-    let good = list(&["--ca", certificate.to_str().unwrap()]);
-    let text = String::from_utf8_lossy(&good.stdout);
-    assert_eq!(
-        good.status.code(),
-        Some(0),
-        "{}",
-        String::from_utf8_lossy(&good.stderr)
-    );
-    assert!(text.contains("\"items\":[]"), "{text}");
-    let other = gateway.folder().join("other.pem");
-    std::fs::write(&other, include_str!("tls/other.pem")).unwrap();
-    let bad = list(&["--ca", other.to_str().unwrap()]);
-    assert_eq!(
-        bad.status.code(),
-        Some(1),
-        "an unknown certificate is taken"
-    );
+    put("admin.pem", NEW);
+    put("admin.key", include_str!("tls/next.key"));
+    let lines = told(&config);
+    assert!(!lines.contains("certificate"), "{lines}");
+    assert_eq!(list_trusting(&gateway, NEW).code, Some(0));
+    assert_eq!(list_trusting(&gateway, OLD).code, Some(1));
+    for key in ["nonsense", include_str!("tls/admin.key")] {
+        put("admin.key", key);
+        let lines = told(&config);
+        assert!(
+            lines.contains("ERROR") && lines.contains("[admin] tls"),
+            "{lines}"
+        );
+        assert_eq!(list_trusting(&gateway, NEW).code, Some(0));
+    }
+    put("moved.pem", OLD);
+    let lines = told(&config.replace("admin.pem", "moved.pem"));
+    assert!(!lines.contains("takes a restart"), "{lines}");
+    assert_eq!(list_trusting(&gateway, OLD).code, Some(0));
 }
 
 #[test]

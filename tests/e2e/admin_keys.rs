@@ -112,11 +112,16 @@ fn a_repeated_creation_makes_one_key() {
         (other.status, &*other.code()),
         (422, "idempotency_mismatch")
     );
-    let items = get(&gateway, "/v1/keys").json()["items"]
-        .as_array()
-        .unwrap()
-        .len();
-    assert_eq!(items, 1);
+    let items = || {
+        let page = get(&gateway, "/v1/keys").json();
+        page["items"].as_array().unwrap().len()
+    };
+    assert_eq!(items(), 1);
+    let path = format!("/v1/keys/{}", first["key"]["id"].as_str().unwrap());
+    assert_eq!(send(&gateway, &request("DELETE", &path)).status, 204);
+    let late = create("{\"consumer\":\"acme\"}");
+    assert_eq!((late.status, &*late.code()), (409, "key_deleted"));
+    assert_eq!(items(), 0, "a late repetition brought the key back");
 }
 
 #[test]
@@ -237,7 +242,25 @@ fn amazons_file_is_imported_and_no_key_is_left_in_the_database_or_the_log() {
 }
 
 #[test]
-fn an_import_tells_how_far_it_is() {
+fn a_name_that_a_spreadsheet_would_run_comes_back_as_it_was() {
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys"], &upstream);
+    create(&gateway, "{\"consumer\":\"@acme\",\"name\":\"=1+1\"}");
+    let exported = get(&gateway, "/v1/keys/export?format=csv");
+    assert!(
+        exported.text().contains(",'=1+1,'@acme,"),
+        "{}",
+        exported.text()
+    );
+    let import = request("POST", "/v1/keys/import").header("content-type", "text/csv");
+    let file = "name,key\n'=1+1,apikey1234abcdefghij0123456789\n";
+    let made = send(&gateway, &import.body(file)).json();
+    let path = format!("/v1/keys/{}", made["ids"][0].as_str().unwrap());
+    assert_eq!(get(&gateway, &path).json()["name"], "=1+1");
+}
+
+#[test]
+fn an_import_tells_how_far_it_is_and_an_export_is_whole() {
     let upstream = Upstream::text("ok");
     let gateway = start(&["keys"], &upstream);
     let mut file = "name,key\n".to_owned();
@@ -256,6 +279,109 @@ fn an_import_tells_how_far_it_is() {
         .collect();
     assert_eq!(lines[1], serde_json::json!({ "done": 1000, "of": 1500 }));
     assert_eq!(lines.last().unwrap()["ids"].as_array().unwrap().len(), 1500);
+    // An export is made of several pieces too.
+    let exported = get(&gateway, "/v1/keys/export");
+    assert_eq!(exported.json().as_array().unwrap().len(), 1500);
+    let exported = get(&gateway, "/v1/keys/export?format=csv");
+    assert_eq!(exported.text().lines().count(), 1501);
+}
+
+#[test]
+fn a_key_in_the_place_of_a_name_is_not_repeated() {
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys", "plan"], &upstream);
+    let plan = "{\"name\":\"gold\",\"quota\":{\"limit\":2,\"period\":\"day\"}}";
+    assert_eq!(call(&gateway, "POST", "/v1/plans", plan).status, 201);
+    let (id, key) = create(&gateway, "{\"consumer\":\"acme\"}");
+    let import = |row: &str| {
+        let path = "/v1/keys/import?fail_on_warnings=true";
+        let request = request("POST", path).header("content-type", "text/csv");
+        let head = "name,key,usageplanids,enabled\n";
+        send(&gateway, &request.body(format!("{head}{row}\n")))
+    };
+    let unused = "apikey1234abcdefghij0123456789";
+    let json = |method: &str, path: &str, body: String| call(&gateway, method, path, &body);
+    let answers = [
+        get(&gateway, &format!("/v1/keys/{key}")),
+        get(&gateway, &format!("/v1/plans/{key}")),
+        get(&gateway, &format!("/v1/keys?{key}=1")),
+        get(&gateway, &format!("/v1/keys?plan={key}!")),
+        get(&gateway, &format!("/v1/usage?plan={key}")),
+        get(&gateway, &format!("/v1/usage?plan=gold&key={key}")),
+        get(&gateway, &format!("/v1/usage?plan=gold&format={key}")),
+        send(&gateway, &request("DELETE", &format!("/v1/keys/{key}"))),
+        json("POST", &format!("/v1/keys/{key}/rotate"), String::new()),
+        json(
+            "POST",
+            "/v1/keys",
+            format!("{{\"consumer\":\"a\",\"plans\":[\"{key}\"]}}"),
+        ),
+        json(
+            "POST",
+            "/v1/keys",
+            format!("{{\"consumer\":\"a\",\"{key}\":1}}"),
+        ),
+        json(
+            "PATCH",
+            &format!("/v1/keys/{id}"),
+            format!("{{\"metadata\":{{\"{key}\":\"a\\nb\"}}}}"),
+        ),
+        json(
+            "PATCH",
+            &format!("/v1/keys/{id}"),
+            format!("{{\"metadata\":{{\"{key}\":7}}}}"),
+        ),
+        json("POST", "/v1/plans", format!("{{\"name\":\"{key}\"}}")),
+        json(
+            "PATCH",
+            &format!("/v1/plans/gold/usage/{key}"),
+            "{\"remaining\":1}".to_owned(),
+        ),
+        json(
+            "PATCH",
+            &format!("/v1/plans/{key}/usage/{id}"),
+            "{\"remaining\":1}".to_owned(),
+        ),
+        import(&format!("a,{unused},{key},")),
+        import(&format!("a,{unused},\"{key},{key}\",")),
+        import(&format!("a,{unused},,{key}")),
+    ];
+    for (place, answer) in answers.iter().enumerate() {
+        assert!(answer.status >= 400, "{place}: {}", answer.text());
+        assert!(
+            !answer.text().contains(&key[7..]),
+            "{place}: {}",
+            answer.text()
+        );
+    }
+    let request = Request::get(format!("/v1/keys/{key}")).header("connection", "close");
+    assert_eq!(send(&gateway, &request).status, 401);
+    gateway
+        .log()
+        .wait_for_line(|line| line.contains("token_missing"));
+    assert!(
+        !gateway.log().text().contains(&key[7..]),
+        "the log holds a key"
+    );
+}
+
+#[test]
+fn who_stalls_with_a_file_holds_nobody_up() {
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys"], &upstream);
+    let import = || request("POST", "/v1/keys/import").header("content-type", "text/csv");
+    let mut stalled = Vec::new();
+    for _ in 0..4 {
+        let head = import().header("content-length", "1000000").bytes();
+        let mut client = windlass_tests::Client::connect(gateway.admin_address());
+        client.send_raw(head);
+        client.send_raw("name,key\n");
+        stalled.push(client);
+    }
+    let file = "name,key\none,apikey1234abcdefghij0123456789\n";
+    let done = send(&gateway, &import().body(file));
+    assert_eq!(done.status, 200, "{}", done.text());
+    assert_eq!(get(&gateway, "/v1/keys/export").status, 200);
 }
 
 #[test]

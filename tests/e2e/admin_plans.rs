@@ -116,3 +116,44 @@ fn usage_is_told_at_once_as_json_and_csv_and_can_be_extended() {
     );
     assert_eq!(refused.status, 422);
 }
+
+#[test]
+fn a_plan_of_the_configuration_that_hides_one_of_the_store_is_warned_of() {
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys", "plan"], &upstream);
+    plan(
+        &gateway,
+        "{\"name\":\"gold\",\"quota\":{\"limit\":2,\"period\":\"day\"}}",
+    );
+    let hides = |text: &str| {
+        text.contains("plan `gold` of the configuration hides plan `gold` of the store")
+    };
+    let file = gateway.folder().join("windlass.toml");
+    let before = std::fs::read_to_string(file).unwrap();
+    assert!(!hides(&gateway.reload(&before).join("\n")));
+    let config = format!("{before}\n[plan.gold]\nquota = {{ limit = 1, period = \"day\" }}\n");
+    let told = gateway.reload(&config).join("\n");
+    assert!(hides(&told) && told.contains("windlass.toml:"), "{told}");
+    let shown = get(&gateway, "/v1/plans/gold").json();
+    assert_eq!(shown["source"], "configuration");
+    let gateway = gateway.end().start();
+    assert!(hides(&gateway.log().text()), "{}", gateway.log().text());
+}
+
+#[test]
+fn counters_are_told_of_and_none_of_usage_is_lost() {
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys", "plan"], &upstream);
+    plan(
+        &gateway,
+        "{\"name\":\"gold\",\"quota\":{\"limit\":9,\"period\":\"day\"}}",
+    );
+    let counters = || gateway.metrics()["windlass_limit_counters"];
+    assert_eq!(counters(), 0.0);
+    for number in 1..=2 {
+        let (_, key) = create(&gateway, "{\"consumer\":\"acme\",\"plans\":[\"gold\"]}");
+        assert_eq!(status_with(&gateway, &key), 200);
+        assert_eq!(counters(), f64::from(number));
+    }
+    assert_eq!(gateway.metrics()["windlass_usage_lost_total"], 0.0);
+}

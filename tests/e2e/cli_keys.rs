@@ -223,7 +223,7 @@ fn an_import_tells_each_row_that_was_left_out() {
     let gateway = start(&["keys"], &upstream);
     let file = "name,key\none,apikey1234abcdefghij0123456789\ntwo,short\n";
     let done = windlass(&gateway, &["keys", "import", "-"], WRITE, file);
-    assert_eq!(done.code, Some(0), "{}", done.errors);
+    assert_eq!(done.code, Some(2), "{}", done.errors);
     assert!(done.errors.contains("imported 1 keys"), "{}", done.errors);
     assert!(done.errors.contains("line 3, column 2"), "{}", done.errors);
     let all = ["keys", "import", "-", "--fail-on-warnings"];
@@ -236,4 +236,79 @@ fn an_import_tells_each_row_that_was_left_out() {
     );
     let exported = ops(&gateway, &["keys", "export", "--csv"]).output;
     assert_eq!(exported.lines().count(), 2, "{exported}");
+}
+
+#[test]
+fn an_import_that_leaves_rows_out_is_not_done() {
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys"], &upstream);
+    let import = |file: &str| {
+        let arguments = ["keys", "import", "-", "--json"];
+        let done = windlass(&gateway, &arguments, WRITE, file);
+        let report: serde_json::Value = serde_json::from_str(&done.output).unwrap();
+        (done.code, report["left_out"].as_u64())
+    };
+    let good = "name,key\none,apikey1234abcdefghij0123456789\n";
+    assert_eq!(import(good), (Some(0), Some(0)));
+    assert_eq!(import(good), (Some(2), Some(1)));
+}
+
+#[test]
+fn an_overlap_is_whole_seconds() {
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys"], &upstream);
+    let (id, key) = crate::operator::create(&gateway, "{\"consumer\":\"acme\"}");
+    let refused = ops(&gateway, &["keys", "rotate", &id, "--overlap", "500ms"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(
+        refused.errors.contains("whole seconds"),
+        "{}",
+        refused.errors
+    );
+    assert_eq!(status_with(&gateway, &key), 200);
+    let done = ops(&gateway, &["keys", "rotate", &id, "--overlap", "0s"]);
+    assert_eq!(done.code, Some(0), "{}", done.errors);
+    assert_eq!(status_with(&gateway, &key), 403);
+}
+
+#[test]
+fn a_closed_output_ends_a_command_quietly_unless_a_key_is_lost() {
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys"], &upstream);
+    let (id, _) = crate::operator::create(&gateway, "{\"consumer\":\"acme\"}");
+    let into_nothing = |arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = command(arguments);
+        command
+            .env(
+                "WINDLASS_ADMIN_URL",
+                format!("http://{}", gateway.admin_address()),
+            )
+            .env("WINDLASS_ADMIN_TOKEN", WRITE)
+            .stdout(writer);
+        Finished::of_command(&mut command, "")
+    };
+    for quiet in [
+        &["keys", "export"][..],
+        &["keys", "list"],
+        &["keys", "list", "--json"],
+        &["keys", "show", &id],
+    ] {
+        let done = into_nothing(quiet);
+        assert_eq!((done.code, &*done.errors), (Some(141), ""), "{quiet:?}");
+    }
+    for lost in [
+        &["keys", "create", "--consumer", "lost"][..],
+        &["keys", "create", "--consumer", "lost", "--json"],
+        &["keys", "rotate", &id, "--json"],
+    ] {
+        let done = into_nothing(lost);
+        assert_eq!(done.code, Some(1), "{}", done.errors);
+        assert!(done.errors.contains("was not shown"), "{}", done.errors);
+        assert!(done.errors.contains("keys rotate"), "{}", done.errors);
+    }
+    let made = into_nothing(&["key", "new", "--id", "a", "--consumer", "b"]);
+    assert_eq!(made.code, Some(1));
+    assert!(made.errors.contains("was not shown"), "{}", made.errors);
 }

@@ -2,8 +2,11 @@
 //!
 //! It promises
 //! - that a token is compared by its SHA-256, in constant time, with every token there is;
-//! - that after [`MOST_FAILURES`] wrong tokens within a minute an address is not listened to
-//!   until that minute is over, and that the table of such addresses is bounded;
+//! - that a right token is always let in: nobody can shut its owner out by guessing from the same
+//!   address;
+//! - that after [`MOST_FAILURES`] wrong tokens within a minute everything else from an address is
+//!   429 until that minute is over, that a [`network`] of IPv6 counts as one address, and that the
+//!   table of addresses is bounded;
 //! - that no token is logged.
 //!
 //! Tokens' values are secrets of the configuration and read with it: a reload puts new ones in
@@ -17,11 +20,12 @@ use std::time::{Duration, Instant};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use parking_lot::Mutex;
 
+use super::network::network;
 use super::problem::Problem;
 use crate::store::keys::KeyDigest;
 use crate::store::secrets::{Secret, Secrets};
 
-/// Wrong tokens from one address before it is not listened to for a while.
+/// Wrong tokens from one address before it is told to wait.
 pub const MOST_FAILURES: u32 = 10;
 
 /// How long failures are remembered.
@@ -94,7 +98,7 @@ impl Access {
     /// Who it is that asks.
     ///
     /// # Errors
-    /// No token is known, none or a wrong one came, or the address is not listened to.
+    /// No token is known, or none or a wrong one came: too many of those are told to wait.
     pub fn admit(
         &self,
         headers: &HeaderMap,
@@ -106,27 +110,35 @@ impl Access {
             let detail = "the admin API is closed: no token is configured; add `tokens = [{ name = \"ops\", role = \"write\", secret = \"..\" }]` to `[admin]` and restart";
             return Err(Problem::new(StatusCode::FORBIDDEN, "no_tokens", detail));
         }
-        if let Some(seconds) = self.shut_out(from, now) {
-            let detail =
-                format!("too many wrong tokens from this address; try again in {seconds} s");
-            return Err(
-                Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_failures", detail)
-                    .retry_after(seconds),
-            );
+        let from = network(from);
+        let presented = presented(headers);
+        if let Presented::Token(token) = presented
+            && let Some(actor) = self.find(token, secrets)
+        {
+            return Ok(actor);
         }
-        let found = match presented(headers) {
+        let waits = self.shut_out(from, now);
+        match presented {
+            Presented::Token(_) | Presented::Nonsense => self.count(from, now),
+            Presented::Nothing => {}
+        }
+        if let Some(seconds) = waits {
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            let detail = format!(
+                "too many wrong tokens from this address; send a right one, or try again in {seconds} s"
+            );
+            return Err(Problem::new(status, "too_many_failures", detail).retry_after(seconds));
+        }
+        let status = StatusCode::UNAUTHORIZED;
+        Err(match presented {
             Presented::Nothing => {
-                let status = StatusCode::UNAUTHORIZED;
                 let detail = "send `authorization: Bearer <token>`";
-                return Err(Problem::new(status, "token_missing", detail));
+                Problem::new(status, "token_missing", detail)
             }
-            Presented::Nonsense => None,
-            Presented::Token(token) => self.find(token, secrets),
-        };
-        found.ok_or_else(|| {
-            self.count(from, now);
-            let detail = "this token is not one of `[admin] tokens`";
-            Problem::new(StatusCode::UNAUTHORIZED, "token_rejected", detail)
+            Presented::Token(_) | Presented::Nonsense => {
+                let detail = "this token is not one of `[admin] tokens`";
+                Problem::new(status, "token_rejected", detail)
+            }
         })
     }
 
@@ -147,7 +159,7 @@ impl Access {
         found
     }
 
-    /// For how long the address is not listened to. Seconds, rounded up.
+    /// For how long whoever is wrong has to wait. Seconds, rounded up.
     fn shut_out(&self, from: IpAddr, now: Instant) -> Option<u64> {
         let failures = self.failures.lock();
         let known = failures.get(&from)?;
@@ -177,11 +189,12 @@ impl Access {
                 count: 0,
             };
         }
-        known.count += 1;
+        known.count = known.count.saturating_add(1);
     }
 }
 
 /// What came in the place of a token.
+#[derive(Clone, Copy)]
 enum Presented<'a> {
     /// Nothing: nobody guessed.
     Nothing,
@@ -282,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn who_guesses_is_not_listened_to_for_the_rest_of_the_minute() {
+    fn who_guesses_is_told_to_wait_and_a_right_token_is_let_in() {
         let (access, secrets) = access();
         let start = Instant::now();
         let admit = |value: &str, from: IpAddr, after: u64| {
@@ -290,17 +303,44 @@ mod tests {
             access.admit(&with(value), from, &secrets, now)
         };
         for _ in 0..MOST_FAILURES {
-            assert_eq!(
-                admit("Bearer x", HERE, 0).unwrap_err().code,
-                "token_rejected"
-            );
+            let refused = admit("Bearer x", HERE, 0).unwrap_err();
+            assert_eq!(refused.code, "token_rejected");
         }
-        let refused = admit("Bearer value of-ops", HERE, 59).unwrap_err();
+        let refused = admit("Bearer x", HERE, 59).unwrap_err();
         assert_eq!(refused.code, "too_many_failures");
         assert_eq!(refused.retry_after, Some(2));
+        assert!(admit("Bearer value of-ops", HERE, 59).is_ok());
+        let refused = admit("Bearer x", HERE, 59).unwrap_err();
+        assert_eq!(
+            refused.code, "too_many_failures",
+            "a right one excuses none"
+        );
+        assert_eq!(access.failures.lock()[&HERE].count, MOST_FAILURES + 2);
         let elsewhere = IpAddr::V4([192, 0, 2, 1].into());
-        assert!(admit("Bearer value of-ops", elsewhere, 59).is_ok());
-        assert!(admit("Bearer value of-ops", HERE, 61).is_ok());
+        assert_eq!(
+            admit("Bearer x", elsewhere, 59).unwrap_err().code,
+            "token_rejected"
+        );
+        assert_eq!(
+            admit("Bearer x", HERE, 61).unwrap_err().code,
+            "token_rejected"
+        );
+    }
+
+    #[test]
+    fn who_has_many_addresses_of_ipv6_has_one() {
+        let (access, secrets) = access();
+        let now = Instant::now();
+        let guess = |number: u128| {
+            let from = IpAddr::V6(std::net::Ipv6Addr::from_bits((0x2001_0db8 << 96) | number));
+            let refused = access.admit(&with("Bearer x"), from, &secrets, now);
+            refused.unwrap_err().code
+        };
+        for number in 0..u128::from(MOST_FAILURES) {
+            assert_eq!(guess(number), "token_rejected");
+        }
+        assert_eq!(guess(100), "too_many_failures");
+        assert_eq!(guess(1 << 64), "token_rejected");
     }
 
     #[test]

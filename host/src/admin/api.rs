@@ -4,9 +4,11 @@
 //! asks, what an error looks like); after it the [`Registrar`], which has the rules.
 //!
 //! It promises
-//! - that what is blocking runs on threads of its own, [`MOST_CALLS`] at once, imports and
-//!   exports [`MOST_HEAVY`] at once; who finds no room for five seconds is told to come back;
-//! - that every body has a limit and a deadline, and that unknown members and parameters are
+//! - that what is blocking runs on threads of its own, [`MOST_CALLS`] at once, imports
+//!   [`MOST_HEAVY`] at once; who finds no room for a while is told to come back;
+//! - that a client that stalls, with its body or with its answer, holds no such room: an import
+//!   takes it when its file is there, an export for each piece anew;
+//! - that every body has a limit and a deadline, and all large ones together a limit, and that unknown members and parameters are
 //!   refused with their place;
 //! - that every change is a line of the audit log, and that no line holds a key.
 //!
@@ -42,7 +44,7 @@ use crate::store::registrar::Registrar;
 /// Calls of the store at once.
 const MOST_CALLS: usize = 8;
 
-/// Imports and exports at once.
+/// Imports at once.
 const MOST_HEAVY: usize = 2;
 
 /// How long a request waits for room.
@@ -54,6 +56,7 @@ pub(super) struct Api {
     running: Arc<Running>,
     calls: Arc<Semaphore>,
     heavy: Arc<Semaphore>,
+    space: Arc<Semaphore>,
     max_import: usize,
 }
 
@@ -63,6 +66,7 @@ pub(super) fn routes(running: Arc<Running>, max_import: usize) -> Router {
         running,
         calls: Arc::new(Semaphore::new(MOST_CALLS)),
         heavy: Arc::new(Semaphore::new(MOST_HEAVY)),
+        space: body::space(max_import),
         max_import,
     });
     Router::new()
@@ -112,8 +116,17 @@ impl Api {
         &self,
         work: impl FnOnce(&Registrar) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
+        self.call_within(WAIT, work).await
+    }
+
+    /// The same where it may wait so long for its turn.
+    async fn call_within<T: Send + 'static>(
+        &self,
+        wait: Duration,
+        work: impl FnOnce(&Registrar) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
         let registrar = self.registrar()?;
-        let room = room(&self.calls).await?;
+        let room = room(&self.calls, wait).await?;
         let done = tokio::task::spawn_blocking(move || {
             let made = work(&registrar);
             drop(room);
@@ -124,12 +137,21 @@ impl Api {
 }
 
 /// A place among those who may work.
-async fn room(of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
-    let room = tokio::time::timeout(WAIT, Arc::clone(of).acquire_owned()).await;
-    room.ok().and_then(Result::ok).ok_or_else(|| {
-        let detail = "too many calls are running; try again";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(1)
-    })
+async fn room(of: &Arc<Semaphore>, wait: Duration) -> Result<OwnedSemaphorePermit, Problem> {
+    let room = tokio::time::timeout(wait, Arc::clone(of).acquire_owned()).await;
+    room.ok().and_then(Result::ok).ok_or_else(busy)
+}
+
+/// So many places at once.
+async fn room_for(of: &Arc<Semaphore>, count: usize) -> Result<OwnedSemaphorePermit, Problem> {
+    let count = u32::try_from(count).map_err(|_| busy())?;
+    let room = tokio::time::timeout(WAIT, Arc::clone(of).acquire_many_owned(count)).await;
+    room.ok().and_then(Result::ok).ok_or_else(busy)
+}
+
+fn busy() -> Problem {
+    let detail = "too many calls are running; try again";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(1)
 }
 
 /// A call ended in a way that no call should.

@@ -17,6 +17,7 @@ use axum::response::Response;
 use super::Running;
 use super::access::{self, Access, Actor};
 use super::problem::Problem;
+use crate::store::keys::masked;
 
 /// The request's id, in every answer.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -93,14 +94,14 @@ pub async fn guard(
             });
             Ok(next.run(request).await)
         }
-        // Who is not listened to is told so, and cannot fill the log.
+        // Who has to wait is told so, and cannot fill the log.
         Err(problem) if problem.status == StatusCode::TOO_MANY_REQUESTS => Err(problem),
         Err(problem) => {
             tracing::warn!(
                 target: "windlass::audit",
                 why = problem.code,
                 method = %request.method(),
-                path = masked(request.uri().path()),
+                path = told(request.uri().path()),
                 request = %id,
                 %remote,
                 "audit: refused at the admin API"
@@ -126,15 +127,8 @@ fn new_id() -> Arc<str> {
     format!("{:016x}", fastrand::u64(..)).into()
 }
 
-/// A path for the log: what is longer than an id may be a key that was taken for one.
-fn masked(path: &str) -> String {
-    let segments = path.split('/').map(|segment| {
-        let first: String = segment.chars().take(4).collect();
-        if segment.len() > 16 {
-            first + ".."
-        } else {
-            segment.to_owned()
-        }
-    });
-    segments.collect::<Vec<_>>().join("/")
+/// A path for the log: a key may have been taken for an id.
+fn told(path: &str) -> String {
+    let segments: Vec<_> = path.split('/').map(masked).collect();
+    segments.join("/")
 }

@@ -19,6 +19,7 @@ pub fn families(running: &Running) -> Vec<Family> {
     let gateway = running.gateway.load();
     families.extend(of_process(running, &gateway));
     families.push(of_rejects(running));
+    families.extend(store::counters(running));
     families.extend(store::families(running));
     families.extend(super::leases::families(running));
     families.extend(of_filters(&gateway));

@@ -1,13 +1,16 @@
 //! Connections of the operator's listener, plain or TLS.
 //!
-//! It promises that a connection that does not finish its handshake or a request's head in time
-//! is closed, and that no more than [`MOST_CONNECTIONS`] are open: beyond that a new one waits in
-//! the system's queue.
+//! It promises that nobody holds the listener by doing nothing:
+//! - no more than [`MOST_CONNECTIONS`] are open, and beyond that a new one waits in the system's
+//!   queue; [`MOST_OF_ONE`] of them at the most are one [`network`](super::network)'s, and a
+//!   further one of it is closed at once;
+//! - who does not finish its handshake or a request's head, or does not take its answer, within
+//!   the time of [`Patience`] is closed.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -17,24 +20,21 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
+use tokio::time::timeout;
 
 use super::envelope::Remote;
+use super::network::Shares;
+use super::steady::Steady;
+use super::tls::Tls;
 
 /// Connections open at once.
 const MOST_CONNECTIONS: usize = 256;
 
-/// From a connection to the end of its handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-
-/// From the first byte of a head to its end, and between two requests.
-const HEAD: Duration = Duration::from_secs(30);
+/// Those of one IPv4 address, or of one /64 of IPv6.
+const MOST_OF_ONE: usize = 32;
 
 /// After a socket could not be taken (no file handles are left).
 const PAUSE: Duration = Duration::from_millis(100);
@@ -42,65 +42,42 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The largest head. Bytes.
 const MAX_HEAD: usize = 32 * 1024;
 
-/// Why a certificate cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file is not there, or holds no such thing.
-    #[error("`{}` cannot be read as {what} in PEM: {cause}", .path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What it should hold.
-        what: &'static str,
-        /// Why not.
-        cause: rustls::pki_types::pem::Error,
-    },
-    /// They do not fit each other, or are of a kind that is not supported.
-    #[error("the certificate and the key cannot be used: {0}")]
-    Pair(#[from] rustls::Error),
+/// How long a client is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// From a connection to the end of its handshake.
+    handshake: Duration,
+    /// From there to the end of its first head.
+    first_head: Duration,
+    /// From the end of an answer to the end of the next head.
+    next_head: Duration,
+    /// For a client that takes nothing of its answer.
+    write: Duration,
 }
 
-/// A certificate with its key, ready for handshakes.
-#[derive(Clone)]
-pub struct Tls(TlsAcceptor);
-
-impl std::fmt::Debug for Tls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tls(..)")
-    }
-}
-
-impl Tls {
-    /// From two PEM files: TLS 1.2 and 1.3, HTTP/1.1.
-    ///
-    /// # Errors
-    /// A file cannot be read, or the two do not fit.
-    pub fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let fault = |path: &Path, what| {
-            let path = path.to_owned();
-            move |cause| TlsError::File { path, what, cause }
-        };
-        let chain = CertificateDer::pem_file_iter(certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(fault(certificate, "certificates"))?;
-        let secret = PrivateKeyDer::from_pem_file(key).map_err(fault(key, "a private key"))?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, secret)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
-    }
+impl Patience {
+    /// What the operator's listener has.
+    pub const USUAL: Self = Self {
+        handshake: Duration::from_secs(5),
+        first_head: Duration::from_secs(5),
+        next_head: Duration::from_secs(30),
+        write: Duration::from_secs(30),
+    };
 }
 
 /// Serve connections for as long as the process lives.
 ///
 /// # Errors
 /// The runtime does not take the socket.
-pub async fn serve(socket: TcpListener, tls: Option<Tls>, routes: Router) -> io::Result<()> {
+pub async fn serve(
+    socket: TcpListener,
+    tls: Option<Tls>,
+    routes: Router,
+    patience: Patience,
+) -> io::Result<()> {
     let socket = tokio::net::TcpListener::from_std(socket)?;
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let shares = Shares::new(MOST_OF_ONE);
     loop {
         let place = Arc::clone(&places).acquire_owned().await;
         let place = place.map_err(io::Error::other)?;
@@ -112,43 +89,178 @@ pub async fn serve(socket: TcpListener, tls: Option<Tls>, routes: Router) -> io:
                 continue;
             }
         };
+        let Some(share) = shares.take(remote.ip()) else {
+            tracing::debug!(%remote, "has {MOST_OF_ONE} connections to the admin API already");
+            continue;
+        };
         let (tls, routes) = (tls.clone(), routes.clone());
         tokio::spawn(async move {
-            connection(stream, remote, tls, routes).await;
-            drop(place);
+            connection(stream, remote, tls, routes, patience).await;
+            drop((place, share));
         });
     }
 }
 
-async fn connection(stream: TcpStream, remote: SocketAddr, tls: Option<Tls>, routes: Router) {
+async fn connection(
+    stream: TcpStream,
+    remote: SocketAddr,
+    tls: Option<Tls>,
+    routes: Router,
+    patience: Patience,
+) {
     // Answers are small: they are not to wait for one another.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return requests(stream, remote, routes).await;
+        return requests(stream, remote, routes, patience).await;
     };
-    match tokio::time::timeout(HANDSHAKE, tls.0.accept(stream)).await {
-        Ok(Ok(stream)) => requests(stream, remote, routes).await,
+    match timeout(patience.handshake, tls.accept(stream)).await {
+        Ok(Ok(stream)) => requests(stream, remote, routes, patience).await,
         Ok(Err(error)) => tracing::debug!(%remote, "a handshake at the admin API failed: {error}"),
         Err(_) => tracing::debug!(%remote, "a handshake at the admin API took too long"),
     }
 }
 
-async fn requests<S>(stream: S, remote: SocketAddr, routes: Router)
+async fn requests<S>(stream: S, remote: SocketAddr, routes: Router, patience: Patience)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let routes = routes.layer(axum::Extension(Remote(remote)));
     let service = TowerToHyperService::new(routes);
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+    let has_asked = AtomicBool::new(false);
+    let service = hyper::service::service_fn(|request: Request<Incoming>| {
+        has_asked.store(true, Ordering::Relaxed);
         hyper::service::Service::call(&service, request.map(Body::new))
     });
+    let stream = Steady::new(stream, patience.write);
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        .header_read_timeout(patience.next_head)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(error) = served {
+        .serve_connection(TokioIo::new(stream), service);
+    let mut served = std::pin::pin!(served);
+    let ended = match timeout(patience.first_head, &mut served).await {
+        Ok(ended) => ended,
+        Err(_) if has_asked.load(Ordering::Relaxed) => served.await,
+        Err(_) => {
+            return tracing::debug!(%remote, "asked nothing of the admin API in time");
+        }
+    };
+    if let Err(error) = ended {
         tracing::debug!(%remote, "a connection of the admin API ended: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpSocket;
+
+    use super::*;
+
+    /// Longer than any of these tests takes.
+    const LONG: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(50);
+
+    const PATIENT: Patience = Patience {
+        handshake: LONG,
+        first_head: LONG,
+        next_head: LONG,
+        write: LONG,
+    };
+
+    const ASK: &[u8] = b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n";
+
+    /// A listener, for as long as `test` runs.
+    fn with<F: Future<Output = ()>>(patience: Patience, test: impl FnOnce(SocketAddr) -> F) {
+        let runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = { runtime }.enable_all().build().unwrap();
+        runtime.block_on(async {
+            let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let address = socket.local_addr().unwrap();
+            let large = || async { "x".repeat(1 << 20) };
+            let routes = Router::new()
+                .route("/livez", get(|| async { "ok" }))
+                .route("/large", get(large));
+            tokio::select! {
+                served = serve(socket, None, routes, patience) => served.unwrap(),
+                done = timeout(LONG, test(address)) => done.expect("in time"),
+            }
+        });
+    }
+
+    async fn connect(from: [u8; 4], to: SocketAddr) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        socket.connect(to).await.unwrap()
+    }
+
+    /// Nothing more comes.
+    async fn is_closed(stream: &mut TcpStream) -> bool {
+        let read = stream.read_to_end(&mut Vec::new()).await;
+        read.map_or(true, |count| count == 0)
+    }
+
+    #[test]
+    fn one_address_does_not_take_all_places() {
+        with(PATIENT, async |to| {
+            let mut idle = Vec::new();
+            for _ in 0..MOST_OF_ONE {
+                idle.push(connect([127, 0, 0, 1], to).await);
+            }
+            assert!(is_closed(&mut connect([127, 0, 0, 1], to).await).await);
+            let mut other = connect([127, 0, 0, 2], to).await;
+            other.write_all(ASK).await.unwrap();
+            assert_eq!(other.read_u8().await.unwrap(), b'H');
+            drop(idle.pop());
+            // The gateway sees the end when it sees it.
+            loop {
+                let mut next = connect([127, 0, 0, 1], to).await;
+                if next.write_all(ASK).await.is_ok() && next.read_u8().await.is_ok() {
+                    break;
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn who_asks_nothing_is_closed_early_and_who_has_asked_is_waited_for() {
+        let patience = Patience {
+            first_head: SHORT,
+            ..PATIENT
+        };
+        with(patience, async |to| {
+            let mut asked = connect([127, 0, 0, 1], to).await;
+            asked.write_all(ASK).await.unwrap();
+            assert_eq!(asked.read_u8().await.unwrap(), b'H');
+            let mut idle = connect([127, 0, 0, 1], to).await;
+            assert!(is_closed(&mut idle).await);
+            let mut slow = connect([127, 0, 0, 1], to).await;
+            slow.write_all(&ASK[..9]).await.unwrap();
+            assert!(is_closed(&mut slow).await);
+            asked.write_all(ASK).await.unwrap();
+            let mut rest = Vec::new();
+            while rest.windows(4).filter(|it| it == b"HTTP").count() < 1 {
+                assert!(
+                    asked.read_buf(&mut rest).await.unwrap() > 0,
+                    "it was closed"
+                );
+            }
+        });
+    }
+
+    #[test]
+    fn who_takes_no_answer_is_closed() {
+        let patience = Patience {
+            write: SHORT,
+            ..PATIENT
+        };
+        with(patience, async |to| {
+            let mut greedy = connect([127, 0, 0, 1], to).await;
+            let ask = b"GET /large HTTP/1.1\r\nhost: a\r\n\r\n";
+            // The gateway closes, and the system tells of what was never read.
+            while greedy.write_all(ask).await.is_ok() {}
+        });
     }
 }

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::BAD_CONFIG;
+use super::output::{self, tell};
+use super::remote::Failure;
 use crate::store::keys::{KeyDigest, MAX_PRESENTED, generate};
 
 #[derive(Debug, Subcommand)]
@@ -41,21 +43,24 @@ fn make(new: &NewKey) -> ExitCode {
     let (key, digest) = match generate() {
         Ok(made) => made,
         Err(error) => {
-            eprintln!("windlass: {error}");
+            tell!("windlass: {error}");
             return ExitCode::FAILURE;
         }
     };
-    eprintln!("the key, which is shown this once and kept nowhere:");
-    println!("{}", *key.reveal());
-    eprintln!();
-    eprintln!("put this into the configuration and reload:");
-    eprintln!();
-    eprintln!("[[key]]");
-    eprintln!("id       = {}", quoted(&new.id));
-    eprintln!("consumer = {}", quoted(&new.consumer));
-    eprintln!("digest   = \"{digest}\"");
+    tell!("the key, which is shown this once and kept nowhere:");
+    if let Err(why) = output::line(&*key.reveal()) {
+        tell!("windlass: the key was not shown, and is gone: {why}; make another");
+        return ExitCode::FAILURE;
+    }
+    tell!();
+    tell!("put this into the configuration and reload:");
+    tell!();
+    tell!("[[key]]");
+    tell!("id       = {}", quoted(&new.id));
+    tell!("consumer = {}", quoted(&new.consumer));
+    tell!("digest   = \"{digest}\"");
     if let Some(plan) = &new.plan {
-        eprintln!("plan     = {}", quoted(plan));
+        tell!("plan     = {}", quoted(plan));
     }
     ExitCode::SUCCESS
 }
@@ -68,20 +73,22 @@ fn quoted(text: &str) -> String {
 fn digest() -> ExitCode {
     let mut input = std::io::stdin();
     if input.is_terminal() {
-        eprintln!("type the key, then Enter and Ctrl-D:");
+        tell!("type the key, then Enter and Ctrl-D:");
     }
     let mut key = zeroize::Zeroizing::new(Vec::new());
     let limit = MAX_PRESENTED as u64 + 3;
     if let Err(error) = input.by_ref().take(limit).read_to_end(&mut key) {
-        eprintln!("windlass: the key cannot be read: {error}");
+        tell!("windlass: the key cannot be read: {error}");
         return ExitCode::FAILURE;
     }
     let text = key.strip_suffix(b"\n").unwrap_or(&key);
     let text = text.strip_suffix(b"\r").unwrap_or(text);
     if text.is_empty() || text.len() > MAX_PRESENTED {
-        eprintln!("windlass: a key has 1 to {MAX_PRESENTED} bytes; give it on standard input");
+        tell!("windlass: a key has 1 to {MAX_PRESENTED} bytes; give it on standard input");
         return ExitCode::from(BAD_CONFIG);
     }
-    println!("{}", KeyDigest::of(text));
-    ExitCode::SUCCESS
+    match output::line(KeyDigest::of(text)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => Failure::from(why).tell(),
+    }
 }

@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
+use super::output::{self, Unwritten, tell};
 use super::remote::{self, Call, Failure, Remote, Where, at, cell, when};
 
 #[derive(Debug, clap::Args)]
@@ -39,7 +40,7 @@ enum Command {
     Disable(Id),
     /// Delete a key. Its usage stays.
     Delete(Id),
-    /// Import keys from a file in Amazon API Gateway's format.
+    /// Import keys from a file in Amazon API Gateway's format. If a row is left out, the exit code is 2.
     Import(Import),
     /// Write all keys to standard output, without their texts.
     Export(Export),
@@ -129,8 +130,8 @@ struct Update {
 struct Rotate {
     /// The key's id.
     id: String,
-    /// For how long the old text is accepted: `24h`; `0s` ends it now.
-    #[arg(long, default_value = "24h", value_parser = humantime::parse_duration)]
+    /// For how long the old text is accepted, in whole seconds: `24h`; `0s` ends it now.
+    #[arg(long, default_value = "24h", value_parser = overlap)]
     overlap: Duration,
 }
 
@@ -166,6 +167,15 @@ pub fn pair(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// A duration without parts of a second: the gateway counts seconds, and 0 of them ends the old text.
+fn overlap(text: &str) -> Result<Duration, String> {
+    let overlap = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if overlap.subsec_nanos() == 0 {
+        return Ok(overlap);
+    }
+    Err("an overlap is counted in whole seconds; write `1s` or more, or `0s` to end the old text now".to_owned())
+}
+
 /// Do it.
 pub fn run(keys: &Keys) -> ExitCode {
     remote::run(&keys.place, |remote| keys.run(remote))
@@ -178,8 +188,7 @@ impl Keys {
             Command::Create(create) => made(&create.run(remote)?, json),
             Command::List(list) => list.run(remote, json),
             Command::Show(key) => {
-                shown(&remote.value("GET", &path(&key.id), Call::default())?, json);
-                Ok(())
+                shown(&remote.value("GET", &path(&key.id), Call::default())?, json)
             }
             Command::Update(update) => changed(remote, &update.id, update.body(), json),
             Command::Rotate(rotate) => {
@@ -191,7 +200,7 @@ impl Keys {
             Command::Disable(key) => changed(remote, &key.id, json!({ "enabled": false }), json),
             Command::Delete(key) => {
                 remote.text("DELETE", &path(&key.id), Call::default())?;
-                eprintln!("key `{}` is deleted: it is refused from now on", key.id);
+                tell!("key `{}` is deleted: it is refused from now on", key.id);
                 Ok(())
             }
             Command::Import(import) => import.run(remote, json),
@@ -211,37 +220,39 @@ fn path(id: &str) -> String {
 
 /// A key's text, alone on standard output.
 fn made(answer: &Value, json: bool) -> Result<(), Failure> {
-    if json {
-        remote::json(answer);
-        return Ok(());
-    }
     let key = at(answer, "key");
-    eprintln!(
-        "key `{}` of {}",
-        cell(at(key, "id")),
-        cell(at(key, "consumer"))
-    );
-    match at(answer, "secret").as_str() {
+    let id = cell(at(key, "id"));
+    let secret = at(answer, "secret").as_str();
+    let unseen = |why: Unwritten| match secret {
+        Some(_) => Failure::Unseen(format!(
+            "a text was made for key `{id}` and was not shown, and it is kept nowhere: {why}; `windlass keys rotate {id} --overlap 0s` makes another, and ends all before it"
+        )),
+        None => why.into(),
+    };
+    if json {
+        return output::line(answer).map_err(unseen);
+    }
+    tell!("key `{id}` of {}", cell(at(key, "consumer")));
+    match secret {
         Some(secret) => {
-            eprintln!("its text, which is shown this once and kept nowhere:");
-            println!("{secret}");
+            tell!("its text, which is shown this once and kept nowhere:");
+            output::line(secret).map_err(unseen)?;
         }
-        None => eprintln!("its text is not shown again"),
+        None => tell!("its text is not shown again"),
     }
     for old in at(key, "secrets").as_array().into_iter().flatten().skip(1) {
         let (prefix, end) = (cell(at(old, "prefix")), when(at(old, "expires")));
-        eprintln!("the old text ({prefix}..) is accepted until {end} UTC");
+        tell!("the old text ({prefix}..) is accepted until {end} UTC");
     }
     Ok(())
 }
 
 fn changed(remote: &Remote, id: &str, body: Value, json: bool) -> Result<(), Failure> {
     let key = remote.value("PATCH", &path(id), Call::json(&body))?;
-    shown(&key, json);
-    Ok(())
+    shown(&key, json)
 }
 
-fn shown(key: &Value, json: bool) {
+fn shown(key: &Value, json: bool) -> Result<(), Failure> {
     if json {
         return remote::json(key);
     }
@@ -269,7 +280,7 @@ fn shown(key: &Value, json: bool) {
         ("last used", when(at(key, "last_used"))),
         ("begins with", secrets.join(", ")),
         ("defined in", cell(at(key, "source"))),
-    ]);
+    ])
 }
 
 impl Create {
@@ -298,7 +309,7 @@ impl Create {
 fn standard_input() -> Result<Zeroizing<String>, Failure> {
     let mut input = std::io::stdin();
     if input.is_terminal() {
-        eprintln!("type the key, then Enter and Ctrl-D:");
+        tell!("type the key, then Enter and Ctrl-D:");
     }
     let mut text = Zeroizing::new(String::with_capacity(1024));
     let read = input.by_ref().take(1024).read_to_string(&mut text);
@@ -325,8 +336,7 @@ impl List {
         }
         let page = remote.value("GET", "/v1/keys", call)?;
         if json {
-            remote::json(&page);
-            return Ok(());
+            return remote::json(&page);
         }
         let items = at(&page, "items").as_array().into_iter().flatten();
         remote::table(
@@ -350,9 +360,9 @@ impl List {
                     when(at(key, "last_used")),
                 ]
             }),
-        );
+        )?;
         if let Some(cursor) = at(&page, "next_cursor").as_str() {
-            eprintln!("there are more: --cursor {cursor}");
+            tell!("there are more: --cursor {cursor}");
         }
         Ok(())
     }
@@ -422,19 +432,20 @@ impl Import {
                     .to_owned(),
             ));
         };
-        if json {
-            remote::json(&last);
-            return Ok(());
-        }
         let left_out = at(&last, "left_out").as_u64().unwrap_or(0);
-        eprintln!("imported {} keys; {left_out} rows were left out", ids.len());
-        let warnings = at(&last, "warnings")
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        remote::tell_warnings(warnings.iter());
-        if left_out > warnings.len() as u64 {
-            eprintln!("  and {} more", left_out - warnings.len() as u64);
+        if json {
+            remote::json(&last)?;
+        } else {
+            tell!("imported {} keys; {left_out} rows were left out", ids.len());
+            let warnings = at(&last, "warnings").as_array();
+            let warnings = warnings.map(Vec::as_slice).unwrap_or_default();
+            remote::tell_warnings(warnings.iter());
+            if left_out > warnings.len() as u64 {
+                tell!("  and {} more", left_out - warnings.len() as u64);
+            }
+        }
+        if left_out > 0 {
+            return Err(Failure::Part);
         }
         Ok(())
     }

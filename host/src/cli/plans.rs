@@ -6,6 +6,7 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
 use super::keys::segment;
+use super::output::tell;
 use super::remote::{self, Call, Failure, Remote, Where, at, cell, when};
 
 #[derive(Debug, clap::Args)]
@@ -123,23 +124,23 @@ impl Plans {
                 let mut body = define.body();
                 body.insert("name".to_owned(), define.name.clone().into());
                 let call = Call::json(&Value::Object(body));
-                shown(&remote.value("POST", "/v1/plans", call)?, json);
+                shown(&remote.value("POST", "/v1/plans", call)?, json)?;
             }
             Command::List(list) => list.run(remote, json)?,
             Command::Show(plan) => {
                 shown(
                     &remote.value("GET", &path(&plan.name), Call::default())?,
                     json,
-                );
+                )?;
             }
             Command::Update(update) => {
                 let call = Call::json(&Value::Object(update.body()));
                 let path = path(&update.define.name);
-                shown(&remote.value("PATCH", &path, call)?, json);
+                shown(&remote.value("PATCH", &path, call)?, json)?;
             }
             Command::Delete(plan) => {
                 remote.text("DELETE", &path(&plan.name), Call::default())?;
-                eprintln!("plan `{}` is deleted", plan.name);
+                tell!("plan `{}` is deleted", plan.name);
             }
         }
         Ok(())
@@ -225,7 +226,7 @@ fn apis(plan: &Value) -> String {
     }
 }
 
-fn shown(plan: &Value, json: bool) {
+fn shown(plan: &Value, json: bool) -> Result<(), Failure> {
     if json {
         return remote::json(plan);
     }
@@ -254,7 +255,7 @@ fn shown(plan: &Value, json: bool) {
     parts.push(("created", when(at(plan, "created"))));
     parts.push(("updated", when(at(plan, "updated"))));
     parts.push(("defined in", cell(at(plan, "source"))));
-    remote::record(&parts);
+    remote::record(&parts)
 }
 
 impl List {
@@ -265,8 +266,7 @@ impl List {
         call.query.extend(cursor.map(|cursor| ("cursor", cursor)));
         let page = remote.value("GET", "/v1/plans", call)?;
         if json {
-            remote::json(&page);
-            return Ok(());
+            return remote::json(&page);
         }
         let items = at(&page, "items").as_array().into_iter().flatten();
         remote::table(
@@ -282,9 +282,9 @@ impl List {
                     cell(at(plan, "source")),
                 ]
             }),
-        );
+        )?;
         if let Some(cursor) = at(&page, "next_cursor").as_str() {
-            eprintln!("there are more: --cursor {cursor}");
+            tell!("there are more: --cursor {cursor}");
         }
         Ok(())
     }

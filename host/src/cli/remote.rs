@@ -5,8 +5,8 @@
 //! ends.
 //!
 //! Exit codes: 0 done, 1 it could not be done (nobody answers, the gateway cannot), 2 the command
-//! line or what it asks for makes no sense, 3 there is no such key or plan, 4 the token does not
-//! suffice.
+//! line or what it asks for makes no sense, or rows of an import were left out, 3 there is no such
+//! key or plan, 4 the token does not suffice; 141 nobody reads standard output any more.
 
 mod show;
 
@@ -22,6 +22,8 @@ use serde_json::Value;
 use ureq::Agent;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use zeroize::Zeroizing;
+
+use super::output::{self, Unwritten, tell};
 
 pub use show::{at, cell, json, list, record, table, when};
 
@@ -74,6 +76,18 @@ pub enum Failure {
     Unreachable(String),
     /// The gateway says why not.
     Problem(u16, Value),
+    /// It is done in part, and that was told.
+    Part,
+    /// Standard output was not written.
+    Unwritten(Unwritten),
+    /// It is done, and what was to be shown once was not.
+    Unseen(String),
+}
+
+impl From<Unwritten> for Failure {
+    fn from(why: Unwritten) -> Self {
+        Self::Unwritten(why)
+    }
 }
 
 impl Failure {
@@ -81,11 +95,18 @@ impl Failure {
     pub fn tell(&self) -> ExitCode {
         match self {
             Self::Usage(text) => {
-                eprintln!("windlass: {text}");
+                tell!("windlass: {text}");
                 ExitCode::from(2)
             }
-            Self::Unreachable(text) => {
-                eprintln!("windlass: {text}");
+            Self::Unreachable(text) | Self::Unseen(text) => {
+                tell!("windlass: {text}");
+                ExitCode::from(1)
+            }
+            Self::Part => ExitCode::from(2),
+            // As the system's own tools: who closes it wants no more.
+            Self::Unwritten(Unwritten::Closed) => ExitCode::from(output::CLOSED),
+            Self::Unwritten(why @ Unwritten::Failed(_)) => {
+                tell!("windlass: {why}");
                 ExitCode::from(1)
             }
             Self::Problem(status, body) => {
@@ -116,7 +137,7 @@ fn tell_problem(status: u16, body: &Value) {
         "" => "the gateway gave no reason",
         detail => detail,
     };
-    eprintln!("windlass: {detail}");
+    tell!("windlass: {detail}");
     let each = |name: &str| {
         body.get(name)
             .and_then(Value::as_array)
@@ -128,7 +149,7 @@ fn tell_problem(status: u16, body: &Value) {
             .as_array()
             .is_some_and(|all| all.len() > 1)
     }) {
-        eprintln!(
+        tell!(
             "  `{}` {}",
             cell(at(part, "field")),
             cell(at(part, "message"))
@@ -136,9 +157,9 @@ fn tell_problem(status: u16, body: &Value) {
     }
     tell_warnings(each("warnings"));
     let (word, id) = (text("code"), text("request-id"));
-    eprintln!("  ({status} {word}, request {id} in the gateway's log)");
+    tell!("  ({status} {word}, request {id} in the gateway's log)");
     if status == 401 {
-        eprintln!("  the token comes from WINDLASS_ADMIN_TOKEN or --token-file");
+        tell!("  the token comes from WINDLASS_ADMIN_TOKEN or --token-file");
     }
 }
 
@@ -146,7 +167,7 @@ fn tell_problem(status: u16, body: &Value) {
 pub fn tell_warnings<'a>(warnings: impl Iterator<Item = &'a Value>) {
     for row in warnings {
         let (line, column) = (cell(at(row, "line")), cell(at(row, "column")));
-        eprintln!(
+        tell!(
             "  line {line}, column {column}: {}",
             cell(at(row, "message"))
         );
@@ -311,11 +332,7 @@ impl Remote {
 
     /// Ask for text, and write it to standard output as it comes.
     pub fn copy(&self, method: &str, path: &str, call: Call<'_>) -> Result<(), Failure> {
-        self.ask(method, path, call, &mut |line| {
-            use std::io::Write as _;
-            let written = std::io::stdout().write_all(line.as_bytes());
-            written.map_err(|error| Failure::Unreachable(format!("standard output: {error}")))
-        })
+        self.ask(method, path, call, &mut |line| Ok(output::text(line)?))
     }
 }
 

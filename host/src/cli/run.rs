@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 
 use super::signals::{Signals, Wish};
 use super::{BAD_CONFIG, terminal};
-use crate::admin::{Admin, Reloads, Running};
+use crate::admin::{Admin, Reloads, Running, Tls};
 use crate::config::{self, Config};
 use crate::gateway::{Foundation, Gateway};
 use crate::observe::access_log::{AccessLog, Target};
@@ -33,6 +33,8 @@ pub struct Started {
     running: Arc<Running>,
     workers: Workers,
     access: Option<AccessLog>,
+    /// The admin listener's, where it has one.
+    tls: Option<Tls>,
     signals: Signals,
 }
 
@@ -73,6 +75,7 @@ pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
         .map(|admin| Admin::bind(admin, &config.secrets))
         .transpose();
     let admin = admin.map_err(|error| failed(&error))?;
+    let tls = admin.as_ref().and_then(Admin::tls);
     let access = open_log(&config.log.access).map_err(|error| failed(&error))?;
     let mut problems = config.warnings.clone();
     let gateway = foundation.build(config, &mut problems);
@@ -111,6 +114,7 @@ pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
         running,
         workers,
         access,
+        tls,
         signals,
     })
 }
@@ -159,7 +163,10 @@ impl Started {
         });
         let reloads = &self.running.reloads;
         match built.await {
-            Ok(Some(gateway)) => {
+            Ok(Some((gateway, files))) => {
+                if let (Some(tls), Some(files)) = (&self.tls, files) {
+                    read_again(tls, &files);
+                }
                 self.workers.put_in_use(&gateway).await;
                 self.running.foundation.put_in_use(&gateway);
                 let number = gateway.number;
@@ -193,7 +200,17 @@ impl Started {
     }
 }
 
-fn build(path: &Path, foundation: &Foundation) -> Option<Arc<Gateway>> {
+/// A certificate that cannot be used is no reason to keep the old configuration.
+fn read_again(tls: &Tls, files: &config::AdminTls) {
+    if let Err(error) = tls.read_again(&files.certificate, &files.key) {
+        tracing::error!(
+            "the new certificate of `[admin] tls` is not used, and the old one stays in use: {error}"
+        );
+    }
+}
+
+/// The next gateway, and where the admin listener's certificate is.
+fn build(path: &Path, foundation: &Foundation) -> Option<(Arc<Gateway>, Option<config::AdminTls>)> {
     let config = match Config::read(path) {
         Ok(config) => config,
         Err(problems) => {
@@ -202,11 +219,12 @@ fn build(path: &Path, foundation: &Foundation) -> Option<Arc<Gateway>> {
         }
     };
     let mut problems = config.warnings.clone();
+    let files = config.admin.as_ref().and_then(|admin| admin.tls.clone());
     let gateway = foundation.build(config, &mut problems);
     if !problems.is_empty() {
         eprint!("{problems}");
     }
-    gateway
+    gateway.map(|gateway| (gateway, files))
 }
 
 /// Compiling must not take a core from the workers. On Linux the priority is the thread's own.

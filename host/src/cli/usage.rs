@@ -6,6 +6,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::keys::segment;
+use super::output::tell;
 use super::remote::{self, Call, Failure, Remote, Where, at, cell, when};
 use crate::admin::date::{day, read_day};
 
@@ -96,8 +97,7 @@ impl Show {
         }
         let usage = remote.value("GET", "/v1/usage", call)?;
         if json {
-            remote::json(&usage);
-            return Ok(());
+            return remote::json(&usage);
         }
         let mut rows = Vec::new();
         let first = at(&usage, "from").as_str().and_then(read_day).unwrap_or(0);
@@ -111,9 +111,9 @@ impl Show {
                 ]);
             }
         }
-        remote::table(&["KEY", "DAY", "USED", "REMAINING"], rows);
+        remote::table(&["KEY", "DAY", "USED", "REMAINING"], rows)?;
         if let Some(cursor) = at(&usage, "next_cursor").as_str() {
-            eprintln!("there are more: --cursor {cursor}");
+            tell!("there are more: --cursor {cursor}");
         }
         Ok(())
     }
@@ -126,13 +126,13 @@ impl Extend {
         let body = json!({ "remaining": self.remaining });
         let made: Value = remote.value("PATCH", &path, Call::json(&body))?;
         if json {
-            remote::json(&made);
-            return Ok(());
+            return remote::json(&made);
         }
         let (remaining, ends) = (cell(at(&made, "remaining")), when(at(&made, "ends")));
-        eprintln!(
+        tell!(
             "key `{}` may use {remaining} more of plan `{}` until {ends} UTC",
-            self.key, self.plan
+            self.key,
+            self.plan
         );
         Ok(())
     }

@@ -121,6 +121,7 @@ fn plans(config: &Config, foundation: &Foundation, problems: &mut Problems) -> O
         .iter()
         .map(|plan| defined(config, plan))
         .zip(since);
+    hidden(config, foundation, problems);
     match Plans::enroll(&*foundation.limits, plans) {
         Ok(plans) => Some(plans),
         Err(errors) => {
@@ -130,6 +131,25 @@ fn plans(config: &Config, foundation: &Foundation, problems: &mut Problems) -> O
                 problems.error(span, error.to_string());
             }
             None
+        }
+    }
+}
+
+/// Warn of plans of the store that nobody meets.
+fn hidden(config: &Config, foundation: &Foundation, problems: &mut Problems) {
+    let Some(keeper) = foundation.keeper() else {
+        return;
+    };
+    let (stored, store) = (keeper.plans().snapshot(), keeper.ledger().name());
+    for plan in &config.plans {
+        if stored.find(&plan.name).is_some() {
+            let name = &plan.name;
+            let text = format!(
+                "plan `{name}` of the configuration hides plan `{name}` of the store, {store}: keys on it get the one of the configuration"
+            );
+            problems.warning(plan.span, text).help(
+                "give one of them another name, or take this one out to have that of the store",
+            );
         }
     }
 }

@@ -18,12 +18,14 @@ mod digest;
 mod index;
 mod issue;
 mod listed;
+mod masked;
 mod rejects;
 
 pub use digest::{DigestError, KeyDigest};
 pub use index::{KeyIndex, Loading};
 pub use issue::{ISSUED_LENGTH, PREFIX, RandomnessError, SecretKey, checksum_holds, generate};
 pub use listed::{DuplicateKey, ListedKey, listed};
+pub use masked::masked;
 pub use rejects::Rejects;
 
 /// The longest value that is looked up. Bytes; what is longer is unknown without being hashed.

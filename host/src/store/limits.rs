@@ -148,6 +148,18 @@ pub trait LimitStore: Send + Sync {
 
     /// Where this key's quota stands. None: the plan has no quota. Off the workers.
     fn standing(&self, plan: &EnrolledPlan, key: &str, now: Timestamp) -> Option<QuotaStanding>;
+
+    /// How the counters stand, for metrics: it visits every lock.
+    fn figures(&self) -> LimitFigures;
+}
+
+/// How the counters of this gateway stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitFigures {
+    /// Counters in memory: of plans by key, and of filters' own buckets.
+    pub counters: usize,
+    /// How often something that was used was lost, as nobody saved for so long that there was no room.
+    pub lost: u64,
 }
 
 /// What one step takes, and from what.

@@ -22,6 +22,7 @@
 mod csv;
 mod error;
 mod export;
+mod formula;
 mod import;
 mod keys;
 mod plans;
@@ -45,6 +46,7 @@ use super::limits::Plan;
 
 pub use csv::Warning;
 pub use error::{Fault, RegistrarError};
+pub use formula::guarded;
 pub use import::{ImportError, ImportReport, MOST_ROWS, MOST_WARNINGS};
 pub use keys::{Created, Idempotency, KeyChange, KeyFilter, NewKey, Rotated};
 pub use plans::{NewPlan, PlanChange};

@@ -1,5 +1,6 @@
 //! A request's body: its type, its limit, its deadline, and what it says.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -9,9 +10,13 @@ use axum::http::{StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 use super::super::problem::Problem;
+use super::room_for;
 use super::shape::Strict;
+use crate::store::keys::masked;
 
 /// The largest body but that of an import.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -22,20 +27,41 @@ const TIME: Duration = Duration::from_secs(10);
 /// How long an import's body may take.
 const LONG_TIME: Duration = Duration::from_secs(300);
 
+/// How long nothing of a body may come.
+const STALL: Duration = Duration::from_secs(10);
+
+/// What large bodies take of the space for all of them at once. Bytes.
+const UNIT: usize = 64 * 1024;
+
+/// So many bodies of this size fit into the space for all of them.
+const LARGE_BODIES: usize = 4;
+
+/// Space for large bodies, for all of them together.
+pub fn space(limit: usize) -> Arc<Semaphore> {
+    let units = limit.div_ceil(UNIT).saturating_mul(LARGE_BODIES);
+    Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS)))
+}
+
 /// The bytes of a small body of this type; None where there is none.
 pub async fn bytes(request: Request, kind: &str) -> Result<Option<Bytes>, Problem> {
     let is = is_kind(&request, kind);
-    let bytes = read(request.into_body(), MAX_BODY, TIME).await?;
+    let bytes = read(request.into_body(), MAX_BODY, TIME, None).await?;
+    let bytes = bytes.0;
     if bytes.is_empty() {
         return Ok(None);
     }
     is.map(|()| Some(bytes))
 }
 
-/// The bytes of a large body of this type.
-pub async fn large(request: Request, kind: &str, limit: usize) -> Result<Bytes, Problem> {
+/// The bytes of a large body of this type, and the space that they take.
+pub async fn large(
+    request: Request,
+    kind: &str,
+    limit: usize,
+    space: &Arc<Semaphore>,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Problem> {
     is_kind(&request, kind)?;
-    read(request.into_body(), limit, LONG_TIME).await
+    read(request.into_body(), limit, LONG_TIME, Some(space)).await
 }
 
 /// What a JSON body says.
@@ -54,25 +80,47 @@ pub async fn optional<T: DeserializeOwned + Default>(request: Request) -> Result
     }
 }
 
-/// A fault is told with its place. The text of a value may be a key, and is not repeated.
+/// A fault is told with its place. No value is repeated, and no name that may be a key.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let json = Json::<Strict<T>>::from_bytes(bytes);
     json.map(|Json(Strict(value))| value).map_err(|refused| {
         let text = refused.body_text();
-        let (_, place) = text.split_once(": ").unwrap_or(("", &text));
-        Problem::invalid(format!("the body is not as described: {}", masked(place)))
+        let (_, fault) = text.split_once(": ").unwrap_or(("", &text));
+        let fault = match fault.split_once(": ") {
+            Some((place, why)) => format!("{}: {}", place_of(place), masked(&without_values(why))),
+            None => masked(fault).into_owned(),
+        };
+        Problem::invalid(format!("the body is not as described: {fault}"))
     })
 }
 
-/// serde quotes strings that it did not expect: they are taken out.
-fn masked(text: &str) -> String {
-    match text.split_once("string \"") {
-        Some((before, rest)) => {
-            let after = rest.rsplit_once('"').map_or("", |(_, after)| after);
-            format!("{before}a string{after}")
-        }
-        None => text.to_owned(),
+/// Members that have members: a path that begins with one may be long without being a key.
+const NESTED: [&str; 4] = ["metadata", "methods", "quota", "rate"];
+
+/// A path of names, some of which the client chose.
+fn place_of(path: &str) -> String {
+    if let Some((head, rest)) = path.split_once('.')
+        && let Some(name) = head.split('[').next()
+        && NESTED.contains(&name)
+    {
+        return format!("{}.{}", masked(head), masked(rest));
     }
+    masked(path).into_owned()
+}
+
+/// serde quotes strings and numbers that it did not expect: they are taken out.
+fn without_values(text: &str) -> String {
+    if let Some((before, rest)) = text.split_once("string \"") {
+        let after = rest.rsplit_once('"').map_or("", |(_, after)| after);
+        return format!("{before}a string{after}");
+    }
+    for kind in ["integer", "floating point", "character"] {
+        if let Some((before, rest)) = text.split_once(&*format!("{kind} `")) {
+            let after = rest.split_once('`').map_or("", |(_, after)| after);
+            return format!("{before}{kind}{after}");
+        }
+    }
+    text.to_owned()
 }
 
 fn is_kind(request: &Request, kind: &str) -> Result<(), Problem> {
@@ -87,29 +135,46 @@ fn is_kind(request: &Request, kind: &str) -> Result<(), Problem> {
     Err(Problem::new(status, "unsupported_media_type", detail))
 }
 
-async fn read(mut body: Body, limit: usize, time: Duration) -> Result<Bytes, Problem> {
+/// A body takes space as it comes: one that stalls holds no more than it has sent.
+async fn read(
+    mut body: Body,
+    limit: usize,
+    time: Duration,
+    space: Option<&Arc<Semaphore>>,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Problem> {
     let too_large = || {
         let detail = format!("the body has more than {limit} bytes");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
-    };
-    let whole = async {
-        let mut whole = BytesMut::new();
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|_| Problem::invalid("the body ended before its end"))?;
-            if let Ok(piece) = frame.into_data() {
-                if whole.len() + piece.len() > limit {
-                    return Err(too_large());
-                }
-                whole.extend_from_slice(&piece);
-            }
-        }
-        Ok(whole.freeze())
     };
     let late = |_| {
         let detail = "the body did not arrive in time";
         Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
     };
-    tokio::time::timeout(time, whole).await.map_err(late)?
+    let whole = async {
+        let mut whole = BytesMut::new();
+        let mut held: Option<OwnedSemaphorePermit> = None;
+        while let Some(frame) = timeout(STALL, body.frame()).await.map_err(late)? {
+            let frame = frame.map_err(|_| Problem::invalid("the body ended before its end"))?;
+            let Ok(piece) = frame.into_data() else {
+                continue;
+            };
+            if whole.len() + piece.len() > limit {
+                return Err(too_large());
+            }
+            if let Some(space) = space {
+                let has = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+                let units = (whole.len() + piece.len()).div_ceil(UNIT);
+                let more = room_for(space, units.saturating_sub(has)).await?;
+                match &mut held {
+                    Some(held) => held.merge(more),
+                    None => held = Some(more),
+                }
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok((whole.freeze(), held))
+    };
+    timeout(time, whole).await.map_err(late)?
 }
 
 #[cfg(test)]
@@ -132,13 +197,35 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_may_be_a_key_is_not_repeated() {
-        let text = "{\"consumer\": \"a\", \"enabled\": \"wl_secret\\\"quoted\"}";
-        let detail = parse::<KeyCreate>(text.as_bytes()).unwrap_err().detail;
+    fn nothing_that_may_be_a_key_is_repeated_wherever_it_stands() {
+        const KEY: &str = "12345678901234567890.123";
+        let fault = |text: &str| {
+            let text = text.replace("KEY", KEY);
+            parse::<KeyCreate>(text.as_bytes()).unwrap_err().detail
+        };
+        for text in [
+            "{\"consumer\": \"a\", \"enabled\": \"wl_secret\\\"quoted\"}",
+            "{\"consumer\": \"a\", \"enabled\": \"KEY\"}",
+            "{\"consumer\": 1234567890123456789}",
+            "{\"consumer\": 12345678901234567.25}",
+            "{\"consumer\": KEY}",
+            "{\"consumer\": \"a\", \"KEY\": 1}",
+            "{\"consumer\": \"a\", \"metadata\": {\"KEY\": 1}}",
+            "{\"consumer\": \"a\", \"a KEY: b\": 1}",
+        ] {
+            let detail = fault(text);
+            for part in ["secret", "quoted", "5678"] {
+                assert!(!detail.contains(part), "{text}: {detail}");
+            }
+        }
+        let detail = fault("{\"consumer\": \"a\", \"enabled\": \"KEY\"}");
         assert!(
-            !detail.contains("secret") && !detail.contains("quoted"),
+            detail.contains("enabled: invalid type: a string"),
             "{detail}"
         );
-        assert!(detail.contains("enabled"), "{detail}");
+        let text = "{\"name\": \"a\", \"methods\": [{\"per_second\": \"x\"}]}";
+        let detail = parse::<super::super::shape::PlanCreate>(text.as_bytes());
+        let detail = detail.unwrap_err().detail;
+        assert!(detail.contains("methods[0].per_second"), "{detail}");
     }
 }

@@ -1,6 +1,7 @@
 //! `/v1/keys/export`: all keys, without their texts and digests.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
@@ -12,13 +13,30 @@ use utoipa::IntoParams;
 use super::params::{self, Params};
 use super::shape::Key;
 use super::usage::{Format, wants};
-use super::{Api, audit, now_ms, room, stream};
+use super::{Api, audit, now_ms, stream};
 use crate::admin::envelope::Caller;
 use crate::admin::problem::Problem;
-use crate::store::registrar::{KeyFilter, Registrar, RegistrarError};
+use crate::store::registrar::{KeyFilter, KeyView, guarded};
 
-/// Bytes of one piece of the body.
-const PIECE: usize = 64 * 1024;
+/// Pieces that wait for the client: what a client that stalls holds in memory.
+const WAITING: usize = 1;
+
+/// How long one piece may wait for its turn.
+const WAIT: Duration = Duration::from_secs(60);
+
+const COLUMNS: [&str; 11] = [
+    "id",
+    "name",
+    "consumer",
+    "plans",
+    "enabled",
+    "status",
+    "expires",
+    "created",
+    "last_used",
+    "prefix",
+    "metadata",
+];
 
 /// Which keys, and how they are written.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -42,7 +60,9 @@ pub struct ExportParams {
 /// All keys of the store.
 ///
 /// An array of keys, or the columns
-/// `id,name,consumer,plans,enabled,status,expires,created,last_used,prefix,metadata`.
+/// `id,name,consumer,plans,enabled,status,expires,created,last_used,prefix,metadata`. In a column a
+/// value that a spreadsheet would take for a formula (it begins with `= + - @`) has a `'` before it,
+/// which an import takes away.
 #[utoipa::path(get, operation_id = "exportKeys", path = "/v1/keys/export", tag = "keys", params(ExportParams),
     responses((status = 200, description = "The keys", content((Vec<Key> = "application/json"), (String = "text/csv")))))]
 pub async fn export(
@@ -60,20 +80,25 @@ pub async fn export(
         plan: params::name("plan", query.plan)?,
         prefix: params::text("prefix", query.prefix)?,
     };
-    let registrar = api.registrar()?;
-    let room = room(&api.heavy).await?;
-    let (pieces, body) = stream::body();
+    // Before the answer has begun an error has an answer of its own.
+    let first = piece(&api, &filter, csv, None).await?;
+    let (pieces, body) = stream::body(WAITING);
     audit(&caller, "export", "keys", "*");
-    tokio::task::spawn_blocking(move || {
-        let written = match csv {
-            true => write_csv(&registrar, &filter, &pieces),
-            false => write_json(&registrar, &filter, &pieces),
-        };
-        if let Err(error) = written {
-            tracing::error!("an export of keys is cut: {error}");
-            pieces.cut();
+    tokio::spawn(async move {
+        let mut next = Some(first);
+        while let Some((text, after)) = next {
+            if !pieces.put(text).await {
+                return;
+            }
+            let Some(after) = after else { return };
+            next = match piece(&api, &filter, csv, Some(after)).await {
+                Ok(piece) => Some(piece),
+                Err(problem) => {
+                    tracing::error!("an export of keys is cut: {}", problem.detail);
+                    return pieces.cut().await;
+                }
+            };
         }
-        drop(room);
     });
     let kind = match csv {
         true => "text/csv; charset=utf-8",
@@ -82,71 +107,52 @@ pub async fn export(
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, kind)], body).into_response())
 }
 
-fn write_json(
-    registrar: &Registrar,
+/// A piece of the body, and after which key the next one begins.
+async fn piece(
+    api: &Api,
     filter: &KeyFilter,
-    pieces: &stream::Pieces,
-) -> Result<(), RegistrarError> {
-    let now = now_ms();
-    let mut text = "[".to_owned();
-    let mut first = true;
-    let mut listens = true;
-    registrar.export(filter, &mut |view| {
-        if !std::mem::take(&mut first) {
-            text.push(',');
-        }
-        let key = serde_json::to_string(&Key::new(view, now)).unwrap_or_default();
-        text.push('\n');
-        text.push_str(&key);
-        if text.len() > PIECE {
-            listens = pieces.put(std::mem::take(&mut text));
-        }
-        listens
-    })?;
-    text.push_str("\n]\n");
-    if listens {
-        pieces.put(text);
-    }
-    Ok(())
+    csv: bool,
+    after: Option<String>,
+) -> Result<(Vec<u8>, Option<String>), Problem> {
+    let (first, filter) = (after.is_none(), filter.clone());
+    let read = api.call_within(WAIT, move |registrar| {
+        let page = registrar.export(&filter, after)?;
+        let text = match csv {
+            true => as_csv(page.items, first),
+            false => as_json(page.items, first, page.next.is_none()),
+        };
+        Ok((text, page.next))
+    });
+    read.await
 }
 
-fn write_csv(
-    registrar: &Registrar,
-    filter: &KeyFilter,
-    pieces: &stream::Pieces,
-) -> Result<(), RegistrarError> {
+/// A piece of an array.
+fn as_json(keys: Vec<KeyView>, first: bool, last: bool) -> Vec<u8> {
+    let now = now_ms();
+    let mut text = if first { "[" } else { "" }.to_owned();
+    for (place, key) in keys.into_iter().enumerate() {
+        let comma = if first && place == 0 { "" } else { "," };
+        let key = serde_json::to_string(&Key::new(key, now)).unwrap_or_default();
+        text = text + comma + "\n" + &key;
+    }
+    if last {
+        text.push_str("\n]\n");
+    }
+    text.into_bytes()
+}
+
+fn as_csv(keys: Vec<KeyView>, first: bool) -> Vec<u8> {
     let now = now_ms();
     let mut lines = ::csv::Writer::from_writer(Vec::new());
     // A vector takes every write.
-    let _ = lines.write_record([
-        "id",
-        "name",
-        "consumer",
-        "plans",
-        "enabled",
-        "status",
-        "expires",
-        "created",
-        "last_used",
-        "prefix",
-        "metadata",
-    ]);
-    let mut listens = true;
-    let mut waiting = 0;
-    registrar.export(filter, &mut |view| {
-        let _ = lines.write_record(row(&Key::new(view, now)));
-        waiting += 1;
-        if waiting == 256 {
-            waiting = 0;
-            let full = std::mem::replace(&mut lines, ::csv::Writer::from_writer(Vec::new()));
-            listens = pieces.put(full.into_inner().unwrap_or_default());
-        }
-        listens
-    })?;
-    if listens {
-        pieces.put(lines.into_inner().unwrap_or_default());
+    if first {
+        let _ = lines.write_record(COLUMNS);
     }
-    Ok(())
+    for key in keys {
+        let row = row(&Key::new(key, now));
+        let _ = lines.write_record(row.iter().map(|field| guarded(field).into_owned()));
+    }
+    lines.into_inner().unwrap_or_default()
 }
 
 fn row(key: &Key) -> [String; 11] {

@@ -1,6 +1,7 @@
 //! `/v1/keys/import`: many keys at once, from Amazon's file format.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::{Request, State};
@@ -19,6 +20,12 @@ use crate::admin::problem::Problem;
 /// A stream of JSON objects, one a line.
 const LINES: &str = "application/x-ndjson";
 
+/// Lines of progress that wait for the client.
+const WAITING: usize = 4;
+
+/// How long a file that has come waits for its turn.
+const QUEUE: Duration = Duration::from_secs(60);
+
 /// How rows that are wrong are met.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -33,7 +40,7 @@ pub struct ImportParams {
 /// The body is a file in Amazon API Gateway's format: the columns `name` and `key`, and if wanted
 /// `description`, `enabled` and `usageplanids` (here names of plans). With
 /// `accept: application/x-ndjson` the answer is a stream of lines: `{"done": 1000, "of": 5000}`
-/// while it runs, and then the answer, or the problem, itself.
+/// while it runs (some are left out for who does not read them), and then the answer, or the problem, itself.
 #[utoipa::path(post, operation_id = "importKeys", path = "/v1/keys/import", tag = "keys", params(ImportParams),
     request_body(content = String, content_type = "text/csv", description = "The file", example = json!("name,key,enabled\nfirst,apikey1234abcdefghij0123456789,true\n")),
     responses((status = 200, description = "What was imported, and what was left out", content((Imported = "application/json"), (String = "application/x-ndjson"))),
@@ -46,13 +53,14 @@ pub async fn import(
 ) -> Result<Response, Problem> {
     let streams = wants(request.headers(), LINES);
     let registrar = api.registrar()?;
-    let room = room(&api.heavy).await?;
-    let file = body::large(request, "text/csv", api.max_import).await?;
+    let (file, held) = body::large(request, "text/csv", api.max_import, &api.space).await?;
+    // Only who has sent everything takes a place.
+    let room = room(&api.heavy, QUEUE).await?;
     let id = caller.request.clone();
     let all_or_nothing = query.fail_on_warnings.unwrap_or(false);
     let work = move |progress: &mut dyn FnMut(usize, usize)| -> Result<Imported, Problem> {
         let made = registrar.import(&file, all_or_nothing, now_ms(), progress);
-        drop(room);
+        drop((file, held, room));
         let report = made.map_err(Problem::from)?;
         let count = format!("{} keys", report.ids.len());
         audit(&caller, "import", "keys", &count);
@@ -63,16 +71,17 @@ pub async fn import(
         let imported = done.await.unwrap_or_else(|_| Err(broken()))?;
         return Ok(json(StatusCode::OK, &imported));
     }
-    let (pieces, body) = stream::body();
-    tokio::task::spawn_blocking(move || {
-        let made = work(&mut |done, of| {
-            pieces.put(format!("{{\"done\":{done},\"of\":{of}}}\n"));
+    let (pieces, body) = stream::body(WAITING);
+    tokio::spawn(async move {
+        let progress = pieces.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            work(&mut |done, of| progress.offer(format!("{{\"done\":{done},\"of\":{of}}}\n")))
         });
-        let line = match made {
+        let line = match done.await.unwrap_or_else(|_| Err(broken())) {
             Ok(imported) => serde_json::to_string(&imported).unwrap_or_default() + "\n",
             Err(problem) => problem.body(&id),
         };
-        pieces.put(line);
+        pieces.put(line).await;
     });
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, LINES)], body).into_response())
 }

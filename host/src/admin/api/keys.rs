@@ -48,12 +48,12 @@ pub fn filter(query: KeyParams) -> Result<KeyFilter, Problem> {
 
 /// Make a key. Its text is in this answer and nowhere else.
 #[utoipa::path(post, operation_id = "createKey", path = "/v1/keys", tag = "keys",
-    params(("idempotency-key" = String, Header, description = "Makes the request safe to repeat for 24 hours: a repetition shows the key that the first one made, without its text.", min_length = 1, max_length = 128, pattern = "^[!-~]{1,128}$")),
+    params(("idempotency-key" = String, Header, description = "Makes the request safe to repeat for 24 hours: a repetition shows the key that the first one made, without its text; if that was deleted since, it is 409 and makes none.", min_length = 1, max_length = 128, pattern = "^[!-~]{1,128}$")),
     request_body(content = KeyCreate, content_type = "application/json"),
     responses(
         (status = 201, description = "The key was made", body = KeyCreated, headers(("etag" = String, description = "The key's revision"), ("location" = String, description = "The key's path"))),
         (status = 200, description = "The same request made it before", body = KeyCreated, headers(("etag" = String, description = "The key's revision"), ("idempotency-replayed" = String, description = "`true`"))),
-        (status = 409, description = "A plan does not exist or two overlap, or another key has this text", body = super::shape::ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "A plan does not exist or two overlap, another key has this text, or the same request made a key before that was deleted since", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The idempotency key came with another request", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub async fn create(
     State(api): Shared,

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::super::problem::Problem;
+use crate::store::keys::masked;
 
 /// How a page's place is written.
 const CURSOR: &str = "c_";
@@ -89,7 +90,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
         let refused = |refused: axum::extract::rejection::QueryRejection| {
             let text = refused.body_text();
             let (_, place) = text.split_once(": ").unwrap_or(("", &text));
-            Problem::invalid(format!("the query is not as described: {place}"))
+            Problem::invalid(format!("the query is not as described: {}", masked(place)))
         };
         query.map(|Query(value)| Self(value)).map_err(refused)
     }

@@ -1,4 +1,7 @@
-//! A body that is made piece by piece, on a thread that may block.
+//! A body that is made piece by piece.
+//!
+//! It promises that nobody waits for a client for longer than [`WAIT`]; who puts pieces holds
+//! nothing meanwhile that others need.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,11 +10,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::Frame;
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-
-/// Pieces that wait for the client.
-const WAITING: usize = 4;
 
 /// How long a client may take nothing.
 const WAIT: Duration = Duration::from_secs(30);
@@ -21,12 +20,9 @@ const WAIT: Duration = Duration::from_secs(30);
 #[error("what the body is made from failed")]
 pub struct Cut;
 
-/// Where pieces are put. For a thread that may block.
-#[derive(Debug)]
-pub struct Pieces {
-    to: mpsc::Sender<Result<Bytes, Cut>>,
-    runtime: Handle,
-}
+/// Where pieces are put.
+#[derive(Debug, Clone)]
+pub struct Pieces(mpsc::Sender<Result<Bytes, Cut>>);
 
 #[derive(Debug)]
 struct Made(mpsc::Receiver<Result<Bytes, Cut>>);
@@ -45,23 +41,27 @@ impl http_body::Body for Made {
     }
 }
 
-/// A body, and where its pieces are put. To be called on the runtime.
-pub fn body() -> (Pieces, Body) {
-    let (to, from) = mpsc::channel(WAITING);
-    let runtime = Handle::current();
-    (Pieces { to, runtime }, Body::new(Made(from)))
+/// A body of which so many pieces wait for the client at the most, and where they are put.
+pub fn body(waiting: usize) -> (Pieces, Body) {
+    let (to, from) = mpsc::channel(waiting);
+    (Pieces(to), Body::new(Made(from)))
 }
 
 impl Pieces {
     /// Put a piece; false where the client is gone or takes nothing.
-    pub fn put(&self, piece: impl Into<Bytes>) -> bool {
-        let sent = self.to.send_timeout(Ok(piece.into()), WAIT);
-        self.runtime.block_on(sent).is_ok()
+    pub async fn put(&self, piece: impl Into<Bytes>) -> bool {
+        self.0.send_timeout(Ok(piece.into()), WAIT).await.is_ok()
+    }
+
+    /// Put a piece that may be left out where the client takes nothing now. Waits for nobody.
+    pub fn offer(&self, piece: impl Into<Bytes>) {
+        // Who takes nothing misses nothing that it needs.
+        let _ = self.0.try_send(Ok(piece.into()));
     }
 
     /// End the body so that the client sees that it is not whole.
-    pub fn cut(&self) {
+    pub async fn cut(&self) {
         // Who is gone needs not be told.
-        let _ = self.runtime.block_on(self.to.send_timeout(Err(Cut), WAIT));
+        let _ = self.0.send_timeout(Err(Cut), WAIT).await;
     }
 }

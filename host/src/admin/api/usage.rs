@@ -18,7 +18,7 @@ use super::{Api, audit, body, json, now_ms};
 use crate::admin::date;
 use crate::admin::envelope::Caller;
 use crate::admin::problem::Problem;
-use crate::store::registrar::{UsageAsk, UsageReport};
+use crate::store::registrar::{UsageAsk, UsageReport, guarded};
 
 type Shared = State<Arc<Api>>;
 
@@ -42,7 +42,7 @@ pub struct UsageParams {
     /// The plan.
     #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     pub plan: String,
-    /// Only this key's.
+    /// Only this key's, also if it was deleted: its usage is kept.
     #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     pub key: Option<String>,
     /// The first day, in UTC. Default the last one.
@@ -64,8 +64,8 @@ pub struct UsageParams {
 
 /// What keys used of a plan, by day.
 ///
-/// As comma-separated values it has the columns `plan,key,day,used,remaining`, and the next page's
-/// cursor in `x-next-cursor`.
+/// As comma-separated values it has the columns `plan,key,day,used,remaining` (a name that begins with
+/// `-` has a `'` before it, for spreadsheets), and the next page's cursor in `x-next-cursor`.
 #[utoipa::path(get, operation_id = "showUsage", path = "/v1/usage", tag = "usage", params(UsageParams),
     responses((status = 200, description = "The report", headers(("x-next-cursor" = String, description = "Of comma-separated values: where to go on")), content(
         (Usage = "application/json"), (String = "text/csv"))),
@@ -122,12 +122,14 @@ pub async fn show(
 /// Names of plans and keys need no quotes.
 fn as_csv(plan: &str, from: u32, report: UsageReport) -> Response {
     let mut text = "plan,key,day,used,remaining\n".to_owned();
+    let plan = guarded(plan);
     for usage in &report.keys {
+        let key = guarded(&usage.key);
         for (day, (used, left)) in (from..).zip(&usage.days) {
             let left = left.map(|left| left.to_string()).unwrap_or_default();
             let day = date::day(day);
             // A text takes every write.
-            let _ = writeln!(text, "{plan},{},{day},{used},{left}", usage.key);
+            let _ = writeln!(text, "{plan},{key},{day},{used},{left}");
         }
     }
     let kind = [(header::CONTENT_TYPE, "text/csv; charset=utf-8")];

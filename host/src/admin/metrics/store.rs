@@ -1,10 +1,27 @@
-//! How the store of keys, plans and usage stands, where there is one.
+//! How the counters stand, and the store of keys, plans and usage where there is one.
 
 use super::float;
 use crate::admin::Running;
 use crate::observe::metrics::{Family, Kind};
 
-/// Its families.
+/// Those of the counters in this gateway's memory.
+pub(super) fn counters(running: &Running) -> [Family; 2] {
+    let figures = running.foundation.limits();
+    [
+        gauge(
+            "limit_counters",
+            "Counters in memory, of usage plans by key and of filters' own rates",
+            float(u64::try_from(figures.counters).unwrap_or(u64::MAX)),
+        ),
+        counter(
+            "usage_lost",
+            "Counts of usage that were lost: the store could not be written for so long that there was no room",
+            figures.lost,
+        ),
+    ]
+}
+
+/// Those of the store.
 pub(super) fn families(running: &Running) -> Vec<Family> {
     let Some(keeper) = running.foundation.keeper() else {
         return Vec::new();

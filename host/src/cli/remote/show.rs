@@ -1,11 +1,16 @@
 //! Answers for people: tables on standard output.
+//!
+//! Whatever writes fails where standard output is closed or cannot be written.
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde_json::Value;
 
+use super::Failure;
+use crate::cli::output;
+
 /// JSON as it came, one value.
-pub fn json(value: &Value) {
-    println!("{value}");
+pub fn json(value: &Value) -> Result<(), Failure> {
+    Ok(output::line(value)?)
 }
 
 /// A member; null where there is none.
@@ -59,20 +64,20 @@ fn plain() -> Table {
 }
 
 /// Rows below a heading.
-pub fn table(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
+pub fn table(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Result<(), Failure> {
     let mut table = plain();
     table.set_header(heading.to_vec());
     for row in rows {
         table.add_row(row);
     }
-    println!("{}", table.trim_fmt());
+    Ok(output::line(table.trim_fmt())?)
 }
 
 /// One thing, a line for each of its parts.
-pub fn record(parts: &[(&str, String)]) {
+pub fn record(parts: &[(&str, String)]) -> Result<(), Failure> {
     let mut table = plain();
     for (name, value) in parts {
         table.add_row([(*name).to_owned(), value.clone()]);
     }
-    println!("{}", table.trim_fmt());
+    Ok(output::line(table.trim_fmt())?)
 }

@@ -56,7 +56,7 @@ static TLS: Field<Nested<AdminTls>, Optional> = Field::new(
         read: tls,
     },
     Optional("plain HTTP"),
-    "Its certificate.",
+    "Its certificate. A reload reads the files anew; whether there is one takes a restart.",
 );
 
 static MAX_BODY: Field<Size<u64>, Is<u64>> = Field::new(

@@ -54,7 +54,9 @@ use super::plan::{EnrolledPlan, Plan, PlanError, Rate, RateError, Scope};
 use super::shared::SharedRate;
 use super::ticket::Ticket;
 use super::time::{Clock, Timestamp};
-use super::{Bound, Decision, ExtendError, Extended, LimitStore, QuotaStanding, Take};
+use super::{
+    Bound, Decision, ExtendError, Extended, LimitFigures, LimitStore, QuotaStanding, Take,
+};
 use crate::store::ledger::redis::{RedisSettings, Server};
 use crate::store::ledger::{LedgerError, QuotaRow, UsageDelta};
 use entry::{Entry, Short, Terms};
@@ -405,6 +407,10 @@ impl LimitStore for LeasedLimits {
 
     fn put_back(&self, delta: UsageDelta) {
         self.shared.local.put_back(delta);
+    }
+
+    fn figures(&self) -> LimitFigures {
+        self.shared.local.figures()
     }
 
     fn restore(&self, row: &QuotaRow) {

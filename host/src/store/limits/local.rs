@@ -14,7 +14,8 @@ use super::table::{Owner, Table};
 use super::ticket::{TakenFrom, Ticket};
 use super::time::Timestamp;
 use super::{
-    Bound, Decision, ExtendError, Extended, Level, LimitStore, NEVER, QuotaStanding, Take,
+    Bound, Decision, ExtendError, Extended, Level, LimitFigures, LimitStore, NEVER, QuotaStanding,
+    Take,
 };
 use crate::store::ledger::{QuotaRow, UsageDelta};
 
@@ -283,6 +284,13 @@ impl LimitStore for LocalLimits {
 
     fn put_back(&self, delta: UsageDelta) {
         self.untell(delta);
+    }
+
+    fn figures(&self) -> LimitFigures {
+        LimitFigures {
+            counters: self.counters(),
+            lost: self.lost(),
+        }
     }
 
     fn restore(&self, row: &QuotaRow) {

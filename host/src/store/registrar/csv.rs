@@ -3,7 +3,8 @@
 //!
 //! The columns `name` and `key` must be there; `description`, `enabled` and `usageplanids` may
 //! be; others are ignored. Their names are in any case and order. A list of plans stands in
-//! double or single quotes. `enabled` is `true` or `false` in any case, `true` where it is empty.
+//! double or single quotes. `enabled` is `true` or `false` in any case, `true` where it is empty. A
+//! name, a description and a list of plans may be [guarded](formula) as an export writes them.
 //!
 //! Pure: a row becomes a key to be made, or a [`Warning`] with its line and column. A warning
 //! never repeats a key's text.
@@ -12,10 +13,14 @@ use std::collections::HashMap;
 
 use ::csv::{ReaderBuilder, StringRecord, Trim};
 
-use super::super::keys::KeyDigest;
+use super::super::keys::{KeyDigest, masked};
 use super::super::ledger::record::SecretRecord;
+use super::formula;
 use super::rules;
 use super::secret::imported_secret;
+use lines::{Lines, open_quote};
+
+mod lines;
 
 /// What is wrong with one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +68,14 @@ pub(super) fn read(
     most: usize,
 ) -> Result<(Vec<Row>, Vec<Warning>), Warning> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    if let Some((line, column)) = open_quote(bytes) {
+        let message = "a `\"` begins a field here and nothing ends it, so that the rest of the file is one row; end it, or write the whole field in quotes and this one twice".to_owned();
+        return Err(Warning {
+            line,
+            column,
+            message,
+        });
+    }
     let mut reader = ReaderBuilder::new()
         .flexible(true)
         .has_headers(true)
@@ -143,13 +156,16 @@ impl Columns {
         if record.len() <= self.count {
             return record;
         }
+        let begins = |field: &str, place: usize| {
+            field.starts_with('\'')
+                && (field.len() < 2 || !field.ends_with('\''))
+                && (self.plans == Some(place) || formula::bare(field) == field)
+        };
         let mut whole = StringRecord::new();
         let mut open: Option<String> = None;
         for field in &record {
             match open.take() {
-                None if field.starts_with('\'') && (field.len() < 2 || !field.ends_with('\'')) => {
-                    open = Some(field.to_owned());
-                }
+                None if begins(field, whole.len()) => open = Some(field.to_owned()),
                 None => whole.push_field(field),
                 Some(begun) => {
                     let joined = format!("{begun},{field}");
@@ -180,7 +196,7 @@ impl Columns {
             return Err(wrong(self.count, message));
         }
         let at = |place: Option<usize>| place.and_then(|place| record.get(place)).unwrap_or("");
-        let name = at(Some(self.name));
+        let name = formula::bare(at(Some(self.name)));
         if name.is_empty() {
             return Err(wrong(self.name, "`name` is empty".to_owned()));
         }
@@ -188,7 +204,7 @@ impl Columns {
             .map_err(|why| wrong(self.name, format!("`name` {why}")))?;
         let key = at(Some(self.key));
         rules::imported(key).map_err(|why| wrong(self.key, format!("`key` {why}")))?;
-        let description = at(self.description);
+        let description = formula::bare(at(self.description));
         rules::line(description, rules::LONGEST_VALUE).map_err(|why| {
             wrong(
                 self.description.unwrap_or(0),
@@ -223,7 +239,8 @@ fn plans(text: &str) -> Result<Vec<String>, String> {
     let bare = text
         .strip_prefix('\'')
         .and_then(|text| text.strip_suffix('\''));
-    let names = bare.unwrap_or(text).split(',').map(str::trim);
+    let bare = bare.unwrap_or_else(|| formula::bare(text));
+    let names = bare.split(',').map(str::trim);
     let names: Vec<String> = names
         .filter(|name| !name.is_empty())
         .map(str::to_owned)
@@ -237,42 +254,10 @@ fn plans(text: &str) -> Result<Vec<String>, String> {
             return Err("`usageplanids` holds a name that no plan can have".to_owned());
         }
         if names.iter().take(place).any(|earlier| earlier == name) {
-            return Err(format!("`usageplanids` names `{name}` twice"));
+            return Err(format!("`usageplanids` names `{}` twice", masked(name)));
         }
     }
     Ok(names)
-}
-
-/// Counts lines, whatever ends them: the reader's own count stands where it was before it skipped
-/// the end of a line and empty ones.
-struct Lines<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    line: u64,
-}
-
-impl<'a> Lines<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        let (at, line) = (0, 1);
-        Self { bytes, at, line }
-    }
-
-    /// The line of the row that begins at this byte, or after the ends of lines that are there.
-    /// Asked in the order of the rows.
-    fn of(&mut self, byte: u64) -> u64 {
-        let byte = usize::try_from(byte).unwrap_or(usize::MAX);
-        while let Some(this) = self.bytes.get(self.at)
-            && (self.at < byte || matches!(this, b'\r' | b'\n'))
-        {
-            let next = self.bytes.get(self.at + 1);
-            // A carriage return before a line feed ends no line of its own.
-            if *this == b'\n' || (*this == b'\r' && next != Some(&b'\n')) {
-                self.line += 1;
-            }
-            self.at += 1;
-        }
-        self.line
-    }
 }
 
 /// The file is no such file.
@@ -344,13 +329,43 @@ mod tests {
              odd,cccccccccccccccccccc,maybe,\n\
              twice,aaaaaaaaaaaaaaaaaaaa,,\n\
              wide,dddddddddddddddddddd,true,a,b\n\
-             plan,eeeeeeeeeeeeeeeeeeee,true,no such\n",
+             plan,eeeeeeeeeeeeeeeeeeee,true,no such\n\
+             list,ffffffffffffffffffff,true,\"abcdefghijabcdefghij,abcdefghijabcdefghij\"\n",
         );
         assert_eq!(good.len(), 1);
         let places: Vec<_> = warnings.iter().map(|it| (it.line, it.column)).collect();
-        assert_eq!(places, [(3, 2), (4, 1), (5, 3), (6, 2), (7, 5), (8, 4)]);
+        assert_eq!(
+            places,
+            [(3, 2), (4, 1), (5, 3), (6, 2), (7, 5), (8, 4), (9, 4)]
+        );
         assert!(warnings.iter().all(|it| !it.message.contains("abcdefghij")));
         assert!(warnings[3].message.contains("line 2"), "{:?}", warnings[3]);
+    }
+
+    #[test]
+    fn a_guard_against_formulas_is_no_part_of_a_value() {
+        let (found, warnings) = rows(
+            "name,key,description,usageplanids\n\
+             '=SUM(A1),aaaaaaaaaaaaaaaaaaaa,'-,'-gold\n\
+             ''=SUM(A1),bbbbbbbbbbbbbbbbbbbb,'quoted',\"'-gold,b\"\n\
+             '=SUM(A1),cccccccccccccccccccc,,'-gold,b'\n",
+        );
+        assert_eq!(warnings, []);
+        let names: Vec<_> = found.iter().map(|row| &*row.name).collect();
+        assert_eq!(names, ["=SUM(A1)", "'=SUM(A1)", "=SUM(A1)"]);
+        assert_eq!(found[0].description, "-");
+        assert_eq!(found[1].description, "'quoted'");
+        assert_eq!(found[0].plans, ["-gold"]);
+        assert_eq!(found[1].plans, ["-gold", "b"]);
+        assert_eq!(found[2].plans, ["-gold", "b"]);
+    }
+
+    #[test]
+    fn a_quote_that_nothing_ends_is_found_where_it_begins() {
+        let file = "name,key\none,aaaaaaaaaaaaaaaaaaaa\n\"two,bbbbbbbbbbbbbbbbbbbb\nthree,cccccccccccccccccccc\n";
+        let refused = read(file.as_bytes(), 0, 100).unwrap_err();
+        assert_eq!((refused.line, refused.column), (3, 1));
+        assert!(!refused.message.contains("two"), "{refused:?}");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Why a key or plan is not made or changed.
+//!
+//! A text never repeats what may be a key: names that came with the request are [`masked`].
 
-use super::super::keys::RandomnessError;
+use super::super::keys::{RandomnessError, masked};
 use super::super::ledger::LedgerError;
 use super::super::limits::PlanError;
 
@@ -33,16 +35,16 @@ pub enum RegistrarError {
     #[error("{0}")]
     Senseless(String),
     /// There is no such key.
-    #[error("there is no key `{0}`")]
+    #[error("there is no key `{}`", masked(.0))]
     NoKey(String),
     /// There is no such plan.
-    #[error("there is no plan `{0}`")]
+    #[error("there is no plan `{}`", masked(.0))]
     NoPlan(String),
     /// A key is to be put on a plan that does not exist.
-    #[error("plan `{0}` does not exist; create it first, or leave it out")]
+    #[error("plan `{}` does not exist; create it first, or leave it out", masked(.0))]
     UnknownPlan(String),
     /// The configuration defines it.
-    #[error("{kind} `{name}` is defined in the configuration; change it there and reload")]
+    #[error("{kind} `{}` is defined in the configuration; change it there and reload", masked(.name))]
     Fixed {
         /// `key` or `plan`.
         kind: &'static str,
@@ -50,13 +52,13 @@ pub enum RegistrarError {
         name: String,
     },
     /// There is a plan of that name.
-    #[error("plan `{0}` exists already; choose another name, or update it")]
+    #[error("plan `{}` exists already; choose another name, or update it", masked(.0))]
     PlanExists(String),
     /// Another key has the same text.
-    #[error("key `{0}` has this value already; a value belongs to one key")]
+    #[error("key `{}` has this value already; a value belongs to one key", masked(.0))]
     KeyExists(String),
     /// Keys are on the plan.
-    #[error("plan `{plan}` is in use, by key `{key}` for one; take its keys off it first")]
+    #[error("plan `{}` is in use, by key `{}` for one; take its keys off it first", masked(.plan), masked(.key))]
     PlanInUse {
         /// The plan.
         plan: String,
@@ -64,7 +66,7 @@ pub enum RegistrarError {
         key: String,
     },
     /// Two plans of one key are sold for one API.
-    #[error("plans `{first}` and `{second}` are both sold for {}; a key has one plan for each API", shared(.api.as_deref()))]
+    #[error("plans `{}` and `{}` are both sold for {}; a key has one plan for each API", masked(.first), masked(.second), shared(.api.as_deref()))]
     Overlap {
         /// The one.
         first: String,
@@ -75,14 +77,14 @@ pub enum RegistrarError {
     },
     /// A rotation is running.
     #[error(
-        "key `{0}` has two live secrets already; wait until the older one ends, or send an overlap of 0 to end both now"
+        "key `{}` has two live secrets already; wait until the older one ends, or send an overlap of 0 to end both now", masked(.0)
     )]
     Rotating(String),
     /// The plan has no quota.
-    #[error("plan `{0}` has no quota that could be extended")]
+    #[error("plan `{}` has no quota that could be extended", masked(.0))]
     NoQuota(String),
     /// The key is not on the plan.
-    #[error("key `{key}` is not on plan `{plan}`")]
+    #[error("key `{}` is not on plan `{}`", masked(.key), masked(.plan))]
     NotOnPlan {
         /// The key.
         key: String,
@@ -90,7 +92,7 @@ pub enum RegistrarError {
         plan: String,
     },
     /// It is not as the caller knew it.
-    #[error("{kind} `{name}` is at revision {revision} by now; read it again")]
+    #[error("{kind} `{}` is at revision {revision} by now; read it again", masked(.name))]
     Changed {
         /// `key` or `plan`.
         kind: &'static str,
@@ -102,8 +104,13 @@ pub enum RegistrarError {
     /// The token came with another request before.
     #[error("this idempotency key came with another request before; use a new one")]
     Mismatch,
+    /// The request made a key before, which was deleted.
+    #[error(
+        "key `{}`, which this request made before, was deleted; use a new idempotency key to make another", masked(.0)
+    )]
+    Gone(String),
     /// Others change it all the time.
-    #[error("{0} `{1}` is being changed by others; try again")]
+    #[error("{} `{}` is being changed by others; try again", .0, masked(.1))]
     Contended(&'static str, String),
     /// The store cannot do it.
     #[error(transparent)]
@@ -122,7 +129,7 @@ impl RegistrarError {
 
 impl From<PlanError> for RegistrarError {
     fn from(error: PlanError) -> Self {
-        Self::Senseless(error.to_string())
+        Self::Senseless(masked(&error.to_string()).into_owned())
     }
 }
 
@@ -135,7 +142,7 @@ fn faults(faults: &[Fault]) -> String {
 
 fn shared(api: Option<&str>) -> String {
     match api {
-        Some(api) => format!("API `{api}`"),
+        Some(api) => format!("API `{}`", masked(api)),
         None => "all APIs".to_owned(),
     }
 }

@@ -1,41 +1,32 @@
-//! All keys, one after another, without their texts or digests.
+//! All keys, a piece at a time, without their texts or digests.
 
 use super::super::ledger::KeyQuery;
-use super::{KeyFilter, KeyView, Registrar, RegistrarError};
+use super::{KeyFilter, KeyView, Page, Registrar, RegistrarError};
 
-/// Keys read at once.
-const PIECE: usize = 1000;
+/// Keys in one piece.
+const PIECE: usize = 250;
 
 impl Registrar {
-    /// Show every key of the store that the filter holds, in the order of their ids, until
-    /// `visit` says that it has enough.
+    /// Keys of the store that the filter holds, in the order of their ids, from after this id on.
+    /// A key that is made or changed between two pieces is shown as it is then.
     ///
     /// # Errors
-    /// The store is out of reach; what was shown before is right.
+    /// The store is out of reach.
     pub fn export(
         &self,
         filter: &KeyFilter,
-        visit: &mut dyn FnMut(KeyView) -> bool,
-    ) -> Result<(), RegistrarError> {
-        let mut query = KeyQuery {
-            after: None,
+        after: Option<String>,
+    ) -> Result<Page<KeyView>, RegistrarError> {
+        let piece = self.ledger.keys(&KeyQuery {
+            after,
             limit: PIECE,
             consumer: filter.consumer.clone(),
             plan: filter.plan.clone(),
             prefix: filter.prefix.clone(),
-        };
-        loop {
-            let piece = self.ledger.keys(&query)?;
-            query.after = piece.last().map(|key| key.record.id.clone());
-            let last = piece.len() < PIECE;
-            for key in piece {
-                if !visit(self.view_stored(key)) {
-                    return Ok(());
-                }
-            }
-            if last {
-                return Ok(());
-            }
-        }
+        })?;
+        let last = piece.last().map(|key| key.record.id.clone());
+        let next = last.filter(|_| piece.len() == PIECE);
+        let items = piece.into_iter().map(|key| self.view_stored(key)).collect();
+        Ok(Page { items, next })
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Rows are looked at before anything is written. What is wrong with one row is a warning, and
 //! the others are imported; or, if the caller wants so, nothing is. Keys are committed in pieces,
-//! since one commit of a million would hold up every other writer.
+//! since one commit of a million would hold up every other writer; the lock that keeps plans as
+//! they are is held for one piece at a time too, and a plan that is gone by then is a warning as
+//! well.
 
 use super::super::ledger::record::KeyRecord;
 use super::super::ledger::{CommitError, Conflict, Write};
@@ -70,7 +72,6 @@ impl Registrar {
     ) -> Result<ImportReport, ImportError> {
         let (rows, mut wrong) =
             csv::read(file, now_ms, MOST_ROWS).map_err(ImportError::Unreadable)?;
-        let _plans = self.plans.read();
         let rows = self.with_plans_that_exist(rows, &mut wrong)?;
         let total = rows.len();
         progress(0, total);
@@ -84,7 +85,8 @@ impl Registrar {
             self.import_all(&rows, piece, now_ms, &mut ids, progress)?;
         } else {
             for rows in rows.chunks(piece) {
-                if let Err(error) = self.import_piece(rows, now_ms, &mut ids, &mut wrong) {
+                let made = self.import_piece(rows.to_vec(), now_ms, &mut ids, &mut wrong);
+                if let Err(error) = made {
                     self.put_in_force();
                     let done = ids.len();
                     return Err(ImportError::Registrar { error, done });
@@ -102,35 +104,13 @@ impl Registrar {
         rows: Vec<Row>,
         wrong: &mut Vec<Warning>,
     ) -> Result<Vec<Row>, RegistrarError> {
-        // Few sets of plans, many rows.
-        let mut known: Vec<(Vec<String>, Option<String>)> = Vec::new();
+        let mut sets = PlanSets::new(self);
         let mut good = Vec::with_capacity(rows.len());
         for row in rows {
-            let found = known.iter().find(|(plans, _)| *plans == row.plans);
-            let fault = match found {
-                Some((_, fault)) => fault.clone(),
-                None => {
-                    let fault = match self.check_plans(&row.plans) {
-                        Ok(()) => None,
-                        Err(
-                            error @ (RegistrarError::UnknownPlan(_)
-                            | RegistrarError::Overlap { .. }),
-                        ) => Some(error.to_string()),
-                        Err(error) => return Err(error),
-                    };
-                    if known.len() < PIECE {
-                        known.push((row.plans.clone(), fault.clone()));
-                    }
-                    fault
-                }
-            };
+            let fault = sets.fault(&row)?;
             match fault {
                 None => good.push(row),
-                Some(message) => wrong.push(Warning {
-                    line: row.line,
-                    column: row.plans_column,
-                    message,
-                }),
+                Some(warning) => wrong.push(warning),
             }
         }
         Ok(good)
@@ -165,18 +145,18 @@ impl Registrar {
     /// One piece. Only where the store refuses it is each of its rows looked up.
     fn import_piece(
         &self,
-        rows: &[Row],
+        rows: Vec<Row>,
         now_ms: u64,
         ids: &mut Vec<String>,
         wrong: &mut Vec<Warning>,
     ) -> Result<(), RegistrarError> {
+        let _plans = self.plans.read();
+        let mut rows = self.with_plans_that_exist(rows, wrong)?;
         let fixed = rows.iter();
         let fixed = fixed.filter(|row| self.not_fixed_digest(&row.secret.digest).is_ok());
-        let mut rows: Vec<Row> = if fixed.count() == rows.len() {
-            rows.to_vec()
-        } else {
-            self.not_there_yet(rows.to_vec(), wrong)?
-        };
+        if fixed.count() < rows.len() {
+            rows = self.not_there_yet(rows, wrong)?;
+        }
         for _ in 0..TRIES {
             if rows.is_empty() {
                 return Ok(());
@@ -209,21 +189,38 @@ impl Registrar {
         let piece = if rows.len() <= most { most } else { piece };
         let mut done: Vec<(u64, Vec<String>)> = Vec::new();
         for part in rows.chunks(piece.max(1)) {
-            match self.commit_rows(part, now_ms) {
+            match self.commit_part(part, now_ms) {
                 Ok((revision, made)) => {
                     ids.extend(made.iter().cloned());
                     progress(ids.len(), rows.len());
                     done.push((revision, made));
                 }
-                Err(error) => {
-                    let left = self.take_back(&done);
+                Err(ImportError::Registrar { error, .. }) => {
+                    let done = self.take_back(&done);
                     self.put_in_force();
-                    let error = error.into();
-                    return Err(ImportError::Registrar { error, done: left });
+                    return Err(ImportError::Registrar { error, done });
+                }
+                Err(other) => {
+                    self.take_back(&done);
+                    self.put_in_force();
+                    return Err(other);
                 }
             }
         }
         Ok(())
+    }
+
+    /// These rows, if their plans are still there.
+    fn commit_part(&self, rows: &[Row], now_ms: u64) -> Result<(u64, Vec<String>), ImportError> {
+        let _plans = self.plans.read();
+        let mut sets = PlanSets::new(self);
+        for row in rows {
+            if let Some(warning) = sets.fault(row)? {
+                return Err(ImportError::Warnings(report(Vec::new(), vec![warning])));
+            }
+        }
+        let committed = self.commit_rows(rows, now_ms);
+        committed.map_err(|error| RegistrarError::from(error).into())
     }
 
     /// Delete what was imported; how many could not be.
@@ -263,6 +260,45 @@ impl Registrar {
         let committed = self.ledger.commit(&writes);
         let revision = committed.map_err(CommitOrRandomness::Commit)?;
         Ok((revision, ids))
+    }
+}
+
+/// What is wrong with sets of plans, of which there are few for many rows.
+struct PlanSets<'a> {
+    registrar: &'a Registrar,
+    known: Vec<(Vec<String>, Option<String>)>,
+}
+
+impl<'a> PlanSets<'a> {
+    fn new(registrar: &'a Registrar) -> Self {
+        let known = Vec::new();
+        Self { registrar, known }
+    }
+
+    /// Why the row's plans cannot be a key's: one is not there, or two are for one API.
+    fn fault(&mut self, row: &Row) -> Result<Option<Warning>, RegistrarError> {
+        let found = self.known.iter().find(|(plans, _)| *plans == row.plans);
+        let message = match found {
+            Some((_, message)) => message.clone(),
+            None => {
+                let message = match self.registrar.check_plans(&row.plans) {
+                    Ok(()) => None,
+                    Err(
+                        error @ (RegistrarError::UnknownPlan(_) | RegistrarError::Overlap { .. }),
+                    ) => Some(error.to_string()),
+                    Err(error) => return Err(error),
+                };
+                if self.known.len() < PIECE {
+                    self.known.push((row.plans.clone(), message.clone()));
+                }
+                message
+            }
+        };
+        Ok(message.map(|message| Warning {
+            line: row.line,
+            column: row.plans_column,
+            message,
+        }))
     }
 }
 

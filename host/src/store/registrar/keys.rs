@@ -180,11 +180,16 @@ impl Registrar {
         let Some(what) = self.remembered(once, now_ms)? else {
             return Ok(None);
         };
-        Ok(Some(Created {
-            key: self.key(&what.key)?,
-            secret: None,
-            replayed: true,
-        }))
+        match self.key(&what.key) {
+            Ok(key) => Ok(Some(Created {
+                key,
+                secret: None,
+                replayed: true,
+            })),
+            // A late repetition is not to bring back what was taken away.
+            Err(RegistrarError::NoKey(id)) => Err(RegistrarError::Gone(id)),
+            Err(error) => Err(error),
+        }
     }
 
     /// The key with this id.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::super::keys::masked;
 use super::super::ledger::record::{KeyRecord, PlanRecord};
 use super::super::limits::Plan;
 use super::error::{Fault, RegistrarError};
@@ -97,7 +98,7 @@ fn metadata(entries: &BTreeMap<String, String>, faults: &mut Vec<Fault>) {
             faults.push(Fault::new("metadata", message));
         }
         if let Err(message) = line(value, LONGEST_VALUE) {
-            faults.push(Fault::new(format!("metadata.{name}"), message));
+            faults.push(Fault::new(format!("metadata.{}", masked(name)), message));
         }
     }
 }

@@ -65,10 +65,10 @@ pub struct Extended {
 
 impl Registrar {
     /// What keys used of a plan. What remained is told by the plan as it is now; an extension
-    /// counts in the period that runs.
+    /// counts in the period that runs. Of a deleted key it is told for as long as it is kept.
     ///
     /// # Errors
-    /// There is no such plan or key, the days make no sense, or the store is out of reach.
+    /// There is no such plan, neither such a key nor usage of it, the days make no sense, or the store is out of reach.
     pub fn usage(&self, ask: &UsageAsk, now_ms: u64) -> Result<UsageReport, RegistrarError> {
         let (first, last) = (*ask.days.start(), *ask.days.end());
         if last < first {
@@ -81,10 +81,10 @@ impl Registrar {
             return Err(RegistrarError::Senseless(message));
         }
         let plan = self.plan(&ask.plan)?.record;
-        if let Some(key) = &ask.key {
-            self.key(key)?;
-        }
         self.works.flush()?;
+        if let Some(key) = &ask.key {
+            self.is_or_was(key, &ask.plan)?;
+        }
         let begin = plan.quota.map_or(first, |quota| day_of_start(quota, first));
         let rows = self.ledger.usage(&UsageQuery {
             plan: ask.plan.clone(),
@@ -129,6 +129,27 @@ impl Registrar {
             keys,
             next: next.filter(|_| more),
         })
+    }
+
+    /// Whether there is such a key, or one that was deleted used anything of the plan.
+    fn is_or_was(&self, key: &str, plan: &str) -> Result<(), RegistrarError> {
+        let missing = match self.key(key) {
+            Ok(_) => return Ok(()),
+            Err(error @ RegistrarError::NoKey(_)) => error,
+            Err(error) => return Err(error),
+        };
+        let rows = self.ledger.usage(&UsageQuery {
+            plan: plan.to_owned(),
+            key: Some(key.to_owned()),
+            from_day: 0,
+            to_day: u32::MAX,
+            after: None,
+            limit: 1,
+        })?;
+        if rows.is_empty() {
+            return Err(missing);
+        }
+        Ok(())
     }
 
     fn days(

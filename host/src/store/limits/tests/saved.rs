@@ -193,6 +193,8 @@ fn what_nobody_saves_is_bounded() {
     let kept: i64 = told(&one.store).iter().map(|(.., used)| used).sum();
     assert_eq!(kept, 101);
     assert_eq!(one.store.lost(), 199);
+    let (counters, lost) = (1, 199);
+    assert_eq!(one.store.figures(), LimitFigures { counters, lost });
 }
 
 #[test]

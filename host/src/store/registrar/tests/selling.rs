@@ -172,15 +172,44 @@ fn a_large_import_is_made_in_pieces_and_exported_whole() {
         });
     assert_eq!(report.unwrap().ids.len(), 2500);
     assert_eq!(told, [(0, 2500), (1000, 2500), (2000, 2500), (2500, 2500)]);
-    let mut count = 0;
-    let mut visit = |_: KeyView| {
-        count += 1;
-        count < 2400
-    };
-    shop.registrar
-        .export(&KeyFilter::default(), &mut visit)
-        .unwrap();
-    assert_eq!(count, 2400, "who has enough is shown no more");
+    let (mut ids, mut after) = (Vec::new(), None);
+    loop {
+        let page = shop.registrar.export(&KeyFilter::default(), after).unwrap();
+        ids.extend(page.items.into_iter().map(|key| key.record.id));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    let rises = ids.windows(2).all(|pair| pair[0] < pair[1]);
+    assert!(rises, "not in the order of their ids, or one twice");
+    assert_eq!(ids.len(), 2500);
+}
+
+#[test]
+fn plans_can_change_between_the_pieces_of_an_import() {
+    let shop = with_plans();
+    let mut file = "name,key,usageplanids\n".to_owned();
+    for number in 0..2500 {
+        let plan = if number < 1500 { "planA" } else { "planB" };
+        writeln!(file, "n{number},key-{number:020},{plan}").unwrap();
+    }
+    let mut told = 0;
+    let report = shop
+        .registrar
+        .import(file.as_bytes(), false, NOW, &mut |done, _| {
+            let free = shop.registrar.plans.try_write().is_some();
+            assert!(free, "a plan cannot be changed after {done} keys");
+            if done == 1000 {
+                shop.registrar.delete_plan("planB", None).unwrap();
+            }
+            told += 1;
+        });
+    let report = report.unwrap();
+    assert_eq!((report.ids.len(), report.left_out, told), (1500, 1000, 4));
+    let first = &report.warnings[0];
+    assert_eq!((first.line, first.column), (1502, 3));
+    assert!(first.message.contains("planB"), "{first:?}");
 }
 
 #[test]
@@ -239,6 +268,17 @@ fn usage_is_told_by_day_with_what_remained() {
     ));
     assert!(matches!(
         ask(today..=today, Some("nobody")),
+        Err(RegistrarError::NoKey(_))
+    ));
+    let other = shop.sell(&["gold"]).key.record.id;
+    for id in [&id, &other] {
+        shop.registrar.delete_key(id, None).unwrap();
+    }
+    *shop.works.extra.lock() = None;
+    let deleted = ask(today + 1..=today + 1, Some(&id)).unwrap();
+    assert_eq!(deleted.keys[0].days, [(0, Some(50))]);
+    assert!(matches!(
+        ask(today..=today, Some(&other)),
         Err(RegistrarError::NoKey(_))
     ));
 }

@@ -1,0 +1,100 @@
+//! Who counts as one: addresses that are one client's to choose from.
+//!
+//! Whoever has an IPv6 address has a whole /64 of them (RFC 6177), so that is counted as one; an
+//! IPv4 address is counted by itself, also where it is written as one of IPv6.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// The first address of the network that counts as one.
+#[must_use]
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+    }
+}
+
+/// Places that each network has so many of.
+#[derive(Debug, Clone)]
+pub struct Shares {
+    most: usize,
+    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// One place; it is free again when this is dropped.
+#[derive(Debug)]
+pub struct Share {
+    of: IpAddr,
+    shares: Shares,
+}
+
+impl Shares {
+    /// So many for each.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        let taken = Arc::default();
+        Self { most, taken }
+    }
+
+    /// A place for this address; None where its network has all it may have.
+    #[must_use]
+    pub fn take(&self, address: IpAddr) -> Option<Share> {
+        let of = network(address);
+        let mut taken = self.taken.lock();
+        let count = taken.entry(of).or_insert(0);
+        if *count >= self.most {
+            return None;
+        }
+        *count += 1;
+        let shares = self.clone();
+        Some(Share { of, shares })
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut taken = self.shares.taken.lock();
+        if let Some(count) = taken.get_mut(&self.of) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.of);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_network_counts_as_one_and_an_ipv4_address_by_itself() {
+        let same = |one: &str, two: &str| {
+            let [one, two] = [one, two].map(|text| network(text.parse().unwrap()));
+            one == two
+        };
+        assert!(same("2001:db8:1:2::1", "2001:db8:1:2:ffff::9"));
+        assert!(!same("2001:db8:1:2::1", "2001:db8:1:3::1"));
+        assert!(!same("192.0.2.1", "192.0.2.2"));
+        assert!(same("192.0.2.1", "::ffff:192.0.2.1"));
+        assert!(!same("::ffff:192.0.2.1", "::ffff:192.0.2.2"));
+    }
+
+    #[test]
+    fn a_place_is_free_again_when_it_is_given_back() {
+        let shares = Shares::new(2);
+        let take = |text: &str| shares.take(text.parse().unwrap());
+        let (first, second) = (take("2001:db8::1"), take("2001:db8::2"));
+        assert!(first.is_some() && second.is_some());
+        assert!(take("2001:db8::3").is_none());
+        assert!(take("192.0.2.1").is_some());
+        drop(first);
+        assert!(take("2001:db8::3").is_some());
+        drop(second);
+        assert!(shares.taken.lock().is_empty(), "who is gone is remembered");
+    }
+}

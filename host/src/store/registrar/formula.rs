@@ -1,0 +1,60 @@
+//! Comma-separated values that a spreadsheet may open.
+//!
+//! A spreadsheet takes a field that begins with one of `= + - @`, a tab or a carriage return for a
+//! formula, and runs it (OWASP, "CSV Injection"). Names, consumers and descriptions may be their
+//! owners' choice, so an export puts a `'` before such a field, by which a spreadsheet shows it as the
+//! text that it is; and before one that has a `'` there already, so that an import can take exactly one
+//! away.
+
+use std::borrow::Cow;
+
+/// Whether a spreadsheet takes it for a formula, but for `'`s before it.
+fn is_formula(text: &str) -> bool {
+    let bare = text.trim_start_matches('\'');
+    bare.starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
+}
+
+/// A field as an export writes it.
+#[must_use]
+pub fn guarded(text: &str) -> Cow<'_, str> {
+    match is_formula(text) {
+        true => Cow::Owned(format!("'{text}")),
+        false => Cow::Borrowed(text),
+    }
+}
+
+/// What the field of an export was.
+#[must_use]
+pub fn bare(text: &str) -> &str {
+    match text.strip_prefix('\'') {
+        Some(rest) if is_formula(rest) => rest,
+        Some(_) | None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_a_spreadsheet_would_run_is_guarded() {
+        for formula in ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "'=1"] {
+            assert_eq!(guarded(formula), format!("'{formula}"));
+        }
+        for text in ["", "acme", "1-1", "'quoted'", "a=b"] {
+            assert_eq!(guarded(text), text);
+            assert_eq!(bare(text), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_field_comes_back_as_it_was(text in "['=+@a\t-]{0,6}") {
+            let told = guarded(&text);
+            prop_assert_eq!(bare(&told), &*text);
+            prop_assert!(!told.starts_with(['=', '+', '-', '@', '\t']));
+        }
+    }
+}
