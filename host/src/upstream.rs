@@ -21,10 +21,16 @@ pub mod fault;
 pub mod gate;
 pub mod headers;
 pub mod io;
+pub mod line;
 pub mod pool;
 pub mod record;
+pub mod shared;
+pub mod timeouts;
+pub mod tls;
+pub mod upgrade;
 
 pub use fault::Fault;
+pub use timeouts::Timeouts;
 
 /// What the workers share of one upstream: its part of the configuration, ready for use.
 #[derive(Debug)]
@@ -35,6 +41,8 @@ pub struct Plan {
     pub balancer: Balancer,
     /// Where each endpoint is, in the order of the configuration.
     pub endpoints: Vec<EndpointPlan>,
+    /// How TLS is spoken with the endpoints, where it is.
+    pub tls: Option<tls::Tls>,
     /// What goes upstream as `host`, where it is one name for all.
     pub host: Option<HeaderValue>,
 }
@@ -66,7 +74,7 @@ pub struct Upstream {
 pub struct Endpoint {
     /// Its name; a copy of this worker's.
     pub name: Arc<str>,
-    /// Its unused connections.
+    /// Its connections that can take a request.
     pub pool: Rc<pool::Pool>,
 }
 

@@ -10,12 +10,19 @@
 //! Deliberately not here: what a passed deadline means for the client ([`crate::server`]) or
 //! for an attempt ([`crate::upstream`]).
 
+mod exchanges;
+
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+pub use exchanges::ExchangePlace;
+
+use exchanges::Exchanges;
+
 use crate::config::Listener;
+use crate::error::Code;
 use crate::worker::Common;
 
 /// The longest tick of the watch task. Milliseconds.
@@ -52,15 +59,18 @@ pub enum Wait {
     Upload,
     /// The endpoint's response: its head, or the next piece of its body.
     Answer,
+    /// The end of the exchange with the endpoint.
+    Total,
 }
 
 impl Wait {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Client,
         Self::Body,
         Self::Write,
         Self::Upload,
         Self::Answer,
+        Self::Total,
     ];
 
     fn sign(self) -> u8 {
@@ -78,7 +88,8 @@ const CUT: u8 = 1 << 7;
 struct Limits {
     head: u64,
     idle: u64,
-    body: u64,
+    /// None: for ever.
+    body: Option<u64>,
     write: u64,
 }
 
@@ -90,7 +101,7 @@ pub struct Watch {
     limits: Limits,
     tick: u64,
     phase: AtomicU8,
-    deadlines: [AtomicU64; 5],
+    deadlines: [AtomicU64; 6],
     signs: AtomicU8,
     waker: OnceLock<Waker>,
     served: AtomicU64,
@@ -99,7 +110,12 @@ pub struct Watch {
     body_abandoned: AtomicBool,
     first_byte: AtomicU32,
     upload_idle: AtomicU32,
+    body_fault: AtomicU8,
     refused: AtomicBool,
+    /// The exchanges on it, where there are many at once: HTTP/2.
+    exchanges: Exchanges,
+    of_many: bool,
+    body_waker: Mutex<Option<Waker>>,
     head_fresh: AtomicBool,
     head_large: AtomicBool,
     head: Mutex<Vec<u8>>,
@@ -109,14 +125,21 @@ impl Watch {
     /// For a new connection. `tick` is that of the worker's watch task, see [`tick`].
     #[must_use]
     pub fn new(common: Arc<Common>, listener: &Listener, tick: u64) -> Arc<Self> {
-        let watch = Self {
+        let limits = Limits {
+            head: milliseconds(listener.header_timeout),
+            idle: milliseconds(listener.keep_alive_timeout),
+            body: listener.body_idle_timeout.map(milliseconds),
+            write: milliseconds(listener.write_timeout),
+        };
+        let watch = Self::unarmed(common, limits, tick, false);
+        watch.arm(Wait::Client, watch.limits.idle);
+        Arc::new(watch)
+    }
+
+    fn unarmed(common: Arc<Common>, limits: Limits, tick: u64, of_many: bool) -> Self {
+        Self {
             common,
-            limits: Limits {
-                head: milliseconds(listener.header_timeout),
-                idle: milliseconds(listener.keep_alive_timeout),
-                body: milliseconds(listener.body_idle_timeout),
-                write: milliseconds(listener.write_timeout),
-            },
+            limits,
             tick,
             phase: AtomicU8::new(Phase::Idle as u8),
             deadlines: Default::default(),
@@ -128,13 +151,15 @@ impl Watch {
             body_abandoned: AtomicBool::new(false),
             first_byte: AtomicU32::new(0),
             upload_idle: AtomicU32::new(0),
+            body_fault: AtomicU8::new(0),
             refused: AtomicBool::new(false),
+            exchanges: Exchanges::default(),
+            of_many,
+            body_waker: Mutex::new(None),
             head_fresh: AtomicBool::new(false),
             head_large: AtomicBool::new(false),
             head: Mutex::new(Vec::new()),
-        };
-        watch.arm(Wait::Client, watch.limits.idle);
-        Arc::new(watch)
+        }
     }
 
     /// What the connection is doing.
@@ -156,6 +181,10 @@ impl Watch {
     #[must_use]
     pub fn served(&self) -> u64 {
         self.served.load(Relaxed)
+    }
+
+    fn count_served(&self) {
+        self.served.store(self.served() + 1, Relaxed);
     }
 
     fn cell(&self, wait: Wait) -> Option<&AtomicU64> {
@@ -217,6 +246,7 @@ impl Watch {
                 self.sign(wait.sign());
             }
         }
+        self.exchanges.each(|exchange| exchange.check(now));
     }
 
     /// Whether it has carried a request and waits for another one.
@@ -248,12 +278,16 @@ impl Watch {
     /// The drain's time is over.
     pub fn cut(&self) {
         self.sign(CUT);
+        self.exchanges.each(Self::cut);
     }
 
     fn sign(&self, sign: u8) {
         self.signs.store(self.signs.load(Relaxed) | sign, Relaxed);
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
+        }
+        if self.of_many {
+            self.wake_body();
         }
     }
 
@@ -318,7 +352,8 @@ impl Watch {
         self.disarm(Wait::Client);
         self.signs
             .store(self.signs.load(Relaxed) & (DRAIN | CUT), Relaxed);
-        self.served.store(self.served() + 1, Relaxed);
+        self.count_served();
+        self.body_fault.store(0, Relaxed);
         self.request_bytes.store(0, Relaxed);
         self.body_open.store(has_body, Relaxed);
         self.body_abandoned.store(false, Relaxed);
@@ -331,7 +366,7 @@ impl Watch {
         if self.phase() == Phase::Busy {
             self.enter(Phase::Answered);
         }
-        for wait in [Wait::Body, Wait::Upload, Wait::Answer] {
+        for wait in [Wait::Body, Wait::Upload, Wait::Answer, Wait::Total] {
             self.disarm(wait);
         }
     }
@@ -339,8 +374,10 @@ impl Watch {
     /// The next piece of the request's body is waited for.
     pub fn body_waits(&self) {
         self.disarm(Wait::Upload);
-        if !self.is_armed(Wait::Body) {
-            self.arm(Wait::Body, self.limits.body);
+        if let Some(limit) = self.limits.body
+            && !self.is_armed(Wait::Body)
+        {
+            self.arm(Wait::Body, limit);
         }
     }
 
@@ -378,6 +415,38 @@ impl Watch {
         self.body_abandoned.load(Relaxed)
     }
 
+    /// The request's body failed.
+    pub fn body_failed(&self, code: Code) {
+        // There are fewer than 255 codes.
+        self.body_fault.store(code as u8 + 1, Relaxed);
+    }
+
+    /// Why the present request's body failed, where it did.
+    #[must_use]
+    pub fn body_fault(&self) -> Option<Code> {
+        let place = self.body_fault.load(Relaxed).checked_sub(1)?;
+        Code::ALL.get(usize::from(place)).copied()
+    }
+
+    /// A handshake begins, which takes as long as a head at the most.
+    pub fn shake(&self) {
+        self.arm(Wait::Client, self.limits.head);
+    }
+
+    /// The handshake is over: wait for the first request.
+    pub fn shaken(&self) {
+        self.arm(Wait::Client, self.limits.idle);
+    }
+
+    /// Something passed in either direction after an upgrade; the next must within `idle`, if not
+    /// for ever. Milliseconds.
+    pub fn passed(&self, idle: Option<u64>) {
+        match idle {
+            Some(idle) => self.arm(Wait::Answer, idle),
+            None => self.disarm(Wait::Answer),
+        }
+    }
+
     /// Whether more of the request's body is to come.
     #[must_use]
     pub fn body_open(&self) -> bool {
@@ -390,11 +459,11 @@ impl Watch {
         self.request_bytes.load(Relaxed)
     }
 
-    /// A request goes to an endpoint, which must take each piece of the body within `idle`, and
-    /// begin to answer within `first_byte` of its end.
-    pub fn sent(&self, first_byte: Duration, idle: Duration) {
+    /// A request goes to an endpoint, which must take each piece of the body within `idle` (if
+    /// not for ever), and begin to answer within `first_byte` of its end.
+    pub fn sent(&self, first_byte: Duration, idle: Option<Duration>) {
         if self.body_open() {
-            self.upload_idle.store(short(idle), Relaxed);
+            self.upload_idle.store(idle.map_or(0, short), Relaxed);
             self.first_byte.store(short(first_byte), Relaxed);
         } else {
             self.arm(Wait::Answer, milliseconds(first_byte));

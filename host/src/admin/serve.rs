@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,15 +17,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use super::envelope::Remote;
+use crate::tls::{self, TlsError};
 
 /// Connections open at once.
 const MOST_CONNECTIONS: usize = 256;
@@ -41,24 +39,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The largest head. Bytes.
 const MAX_HEAD: usize = 32 * 1024;
-
-/// Why a certificate cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file is not there, or holds no such thing.
-    #[error("`{}` cannot be read as {what} in PEM: {cause}", .path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What it should hold.
-        what: &'static str,
-        /// Why not.
-        cause: rustls::pki_types::pem::Error,
-    },
-    /// They do not fit each other, or are of a kind that is not supported.
-    #[error("the certificate and the key cannot be used: {0}")]
-    Pair(#[from] rustls::Error),
-}
 
 /// A certificate with its key, ready for handshakes.
 #[derive(Clone)]
@@ -76,21 +56,8 @@ impl Tls {
     /// # Errors
     /// A file cannot be read, or the two do not fit.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
-        let fault = |path: &Path, what| {
-            let path = path.to_owned();
-            move |cause| TlsError::File { path, what, cause }
-        };
-        let chain = CertificateDer::pem_file_iter(certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(fault(certificate, "certificates"))?;
-        let secret = PrivateKeyDer::from_pem_file(key).map_err(fault(key, "a private key"))?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(chain, secret)?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+        let config = tls::server(certificate, key, &[tls::HTTP1])?;
+        Ok(Self(TlsAcceptor::from(config)))
     }
 }
 

@@ -8,6 +8,7 @@
 mod admin;
 mod sold;
 mod store;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ pub use sold::{
     Api, ApiResponse, ErrorStyle, Key, Period, Plan, PlanMethod, Quota, Rate, ResponsePart,
 };
 pub use store::{OnStale, OnUnavailable, RedisPlace, Store, StorePlace};
+pub use tls::{Identity, ListenerTls, UpstreamProtocol, UpstreamTls};
 
 /// All that one file says.
 #[derive(Debug)]
@@ -93,8 +95,8 @@ pub struct Listener {
     pub header_timeout: Duration,
     /// How long a connection may idle between requests. Default 75 s.
     pub keep_alive_timeout: Duration,
-    /// Between two pieces of a request's body. Default 30 s.
-    pub body_idle_timeout: Duration,
+    /// Between two pieces of a request's body. None is no bound. Default 30 s.
+    pub body_idle_timeout: Option<Duration>,
     /// How long a client may take nothing of a response. Default 30 s.
     pub write_timeout: Duration,
     /// The largest request head. Bytes, default 32 KiB.
@@ -105,6 +107,10 @@ pub struct Listener {
     pub max_headers: usize,
     /// The most connections open at once. Default 10,000.
     pub max_connections: usize,
+    /// The most requests at once on one HTTP/2 connection. Default 100.
+    pub max_streams: u32,
+    /// Its certificate. None: clear text.
+    pub tls: Option<ListenerTls>,
 }
 
 /// `[wasm]`: totals of the filter engine. Fixed for the life of the process.
@@ -209,12 +215,25 @@ pub struct Route {
     pub end: RouteEnd,
     /// The largest request body. None is no bound. Bytes, default 10 MiB.
     pub max_body: Option<u64>,
-    /// Lowers the upstream's first-byte time-out.
-    pub first_byte_timeout: Option<Duration>,
+    /// Lowers the upstream's time-outs.
+    pub timeouts: RouteTimeouts,
     /// What all clients together may ask of it, on each gateway. Default no bound.
     pub rate: Option<Rate>,
     /// The entry in the file.
     pub span: Span,
+}
+
+/// What a route lowers of its upstream's time-outs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RouteTimeouts {
+    /// `connect_timeout`.
+    pub connect: Option<Duration>,
+    /// `first_byte_timeout`.
+    pub first_byte: Option<Duration>,
+    /// `idle_timeout`.
+    pub idle: Option<Duration>,
+    /// `total_timeout`.
+    pub total: Option<Duration>,
 }
 
 /// A filter's place in a route's chain.
@@ -407,12 +426,14 @@ pub struct Upstream {
     pub balance: BalancePolicy,
     /// Its endpoints, at least one.
     pub endpoints: Vec<Endpoint>,
-    /// For a new connection. Default 2 s.
+    /// For a new connection, its TLS handshake included. Default 2 s.
     pub connect_timeout: Duration,
     /// From the request's end to the response's head. Default 30 s.
     pub first_byte_timeout: Duration,
-    /// Between two pieces of a body. Default 60 s.
-    pub idle_timeout: Duration,
+    /// Between two pieces of a body. None is no bound. Default 60 s.
+    pub idle_timeout: Option<Duration>,
+    /// From the attempt to the end of the response. None is no bound, the default.
+    pub total_timeout: Option<Duration>,
     /// How long an unused connection is kept. Default 60 s.
     pub keep_alive_timeout: Duration,
     /// The most unused connections that a worker keeps for each endpoint. Default 128.
@@ -421,6 +442,10 @@ pub struct Upstream {
     pub max_head: usize,
     /// What goes upstream as `host`. Default preserve.
     pub host: HostRule,
+    /// How TLS is spoken with the endpoints. None: it is not.
+    pub tls: Option<UpstreamTls>,
+    /// What is spoken with the endpoints. Default auto.
+    pub protocol: UpstreamProtocol,
 }
 
 /// How an endpoint is picked.

@@ -7,18 +7,21 @@ use http::HeaderValue;
 
 use crate::balance::{Balancer, EndpointSpec, Policy};
 use crate::config::{self, BalancePolicy, Config, HostRule, Problems};
+use crate::tls::SystemRoots;
+use crate::upstream::tls::Tls;
 use crate::upstream::{EndpointPlan, Plan};
 
 /// All upstreams, in the order of the configuration. A name that does not resolve is an error at
 /// its place.
 pub fn plans(config: &Config, problems: &mut Problems) -> Vec<Arc<Plan>> {
+    let mut system = SystemRoots::default();
     let upstreams = config.upstreams.iter();
     upstreams
-        .map(|upstream| Arc::new(plan(upstream, problems)))
+        .map(|upstream| Arc::new(plan(upstream, &mut system, problems)))
         .collect()
 }
 
-fn plan(upstream: &config::Upstream, problems: &mut Problems) -> Plan {
+fn plan(upstream: &config::Upstream, system: &mut SystemRoots, problems: &mut Problems) -> Plan {
     let mut endpoints = Vec::new();
     for endpoint in &upstream.endpoints {
         let addresses = resolve(upstream, endpoint, problems);
@@ -44,7 +47,24 @@ fn plan(upstream: &config::Upstream, problems: &mut Problems) -> Plan {
             HostRule::Literal(name) => HeaderValue::from_str(name).ok(),
             HostRule::Preserve | HostRule::Endpoint => None,
         },
+        tls: tls(upstream, system, problems),
         config: upstream.clone(),
+    }
+}
+
+fn tls(
+    upstream: &config::Upstream,
+    system: &mut SystemRoots,
+    problems: &mut Problems,
+) -> Option<Tls> {
+    let settings = upstream.tls.as_ref()?;
+    match Tls::new(settings, upstream.protocol, system) {
+        Ok(tls) => Some(tls),
+        Err(error) => {
+            let message = format!("upstream `{}`: {error}", upstream.name);
+            problems.error(settings.span, message);
+            None
+        }
     }
 }
 

@@ -1,26 +1,31 @@
-//! One exchange with an endpoint: pick, take a connection, send, wait for the head.
+//! One exchange with an endpoint: pick, take a connection (or a place on one), send, wait for the
+//! head.
 //!
 //! An unused connection may have been closed by the endpoint at any time. If hyper gives the
 //! request back, nothing of it was sent, and it goes out on another connection. If it may have
 //! been sent it is repeated only when that does no harm: an idempotent method (RFC 9110 section
 //! 9.2.2) without a body, on a connection that was used before, once.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::task::Poll;
+use std::time::Instant;
 
 use http::header::CONTENT_LENGTH;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::body::{Loan, UpstreamBody};
+use super::client::Connected;
 use super::connection::{Connection, Outcome};
 use super::fault::Fault;
-use super::{Endpoint, EndpointPlan, Upstream, client, headers};
+use super::line::Line;
+use super::upgrade::{Taken, Upgrade};
+use super::{Endpoint, EndpointPlan, Timeouts, Upstream, client, headers, shared};
 use crate::balance::{Choice, Lease};
 use crate::body::Body;
+use crate::config::UpstreamProtocol;
 use crate::context::{Exchange, Held, ResponseHead};
 use crate::watch::{Wait, Watch, milliseconds};
 
@@ -31,8 +36,12 @@ pub struct Attempt<'a> {
     pub upstream: &'a Upstream,
     /// The client connection's time-outs.
     pub watch: &'a Arc<Watch>,
-    /// From the request's end to the response's head.
-    pub first_byte: Duration,
+    /// How long it may take.
+    pub timeouts: Timeouts,
+    /// Whether `timeouts.first_byte` is the request's own deadline.
+    pub deadline: bool,
+    /// What the request asks its connection to become.
+    pub upgrade: Option<&'a Upgrade>,
     /// Whether the request's head is looked at after it was sent.
     pub keep_head: bool,
 }
@@ -67,40 +76,89 @@ impl<'a> Attempt<'a> {
         let begin = Instant::now();
         let mut request = self.request(held, &pick, body);
         let repeatable = request.body().is_empty() && request.method().is_idempotent();
-        let mut fresh = false;
-        let (connection, incoming) = loop {
-            let mut connection = match self.unused(&pick, fresh) {
-                Some(connection) if connection.is_inline() => connection,
+        // A connection that may become something else carries no other request.
+        let mut fresh = self.upgrade.is_some();
+        if let Some(total) = self.timeouts.total {
+            self.watch.arm(Wait::Total, milliseconds(total));
+        }
+        let (line, incoming) = loop {
+            let mut line = match self.unused(&pick, fresh) {
+                Some(Line::Own(connection)) if connection.is_inline() => Line::Own(connection),
                 other => Box::pin(self.other(&pick, other, fresh)).await?,
             };
-            let reused = connection.reused;
+            let reused = line.is_reused();
             self.begin();
-            let sent = {
-                let mut response = pin!(connection.send(request));
-                std::future::poll_fn(|cx| {
-                    self.poll_sent(cx, &mut connection, response.as_mut(), held, &pick)
-                })
-                .await
+            let sent = match &mut line {
+                Line::Own(connection) => {
+                    if self.upgrade.is_some() {
+                        connection.switch();
+                    }
+                    let mut response = pin!(connection.send(request));
+                    std::future::poll_fn(|cx| {
+                        let polled = connection.poll_response(cx, response.as_mut());
+                        self.poll_sent(polled, held, &pick)
+                    })
+                    .await
+                }
+                Line::Shared(slot) => {
+                    let mut response = slot.send(request).map_err(Fault::Request)?;
+                    std::future::poll_fn(|cx| {
+                        let polled = response.as_mut().poll(cx);
+                        self.poll_sent(polled, held, &pick)
+                    })
+                    .await
+                }
             };
             self.watch.answer_began();
             request = match sent {
-                Sent::Answered(incoming) => break (connection, incoming),
-                Sent::Unsent(request) if reused => *request,
+                Sent::Answered(incoming) => break (line, incoming),
+                Sent::Unsent(request) if reused => {
+                    let mut request = *request;
+                    if matches!(line, Line::Shared(_)) {
+                        shared::to_http1(&mut request);
+                    }
+                    request
+                }
                 Sent::Unsent(_) => return Err(self.failed(closed_at_once(pick.target))),
                 Sent::Failed(fault @ Fault::Closed { .. }) if reused && repeatable && !fresh => {
                     fresh = true;
-                    match connection.sent_request() {
+                    match line.sent_request() {
                         Some(request) => request,
                         None => return Err(self.failed(fault)),
                     }
                 }
-                Sent::Failed(fault) => return Err(self.failed(fault)),
+                Sent::Failed(fault) => return Err(self.failed(self.explained(fault))),
             };
             self.watch.common.stats.retries.add(1);
         };
         let elapsed = u64::try_from(begin.elapsed().as_micros()).ok();
         held.with(|exchange| exchange.outcome.upstream_us = elapsed);
-        Ok(self.response_body(pick, connection, incoming))
+        match (line, self.upgrade) {
+            (Line::Own(connection), Some(upgrade)) if is_switch(held) => {
+                self.take(upgrade, pick, connection)
+            }
+            (line, _) => Ok(self.response_body(pick, line, incoming)),
+        }
+    }
+
+    /// The endpoint has agreed: its connection is not HTTP any more.
+    fn take(
+        &self,
+        upgrade: &Upgrade,
+        pick: Pick<'_>,
+        connection: Connection,
+    ) -> Result<Body, Fault> {
+        let taken = connection.into_stream().map(|(stream, read)| Taken {
+            stream,
+            read,
+            lease: pick.lease,
+            idle: self.timeouts.idle.map(milliseconds),
+        });
+        if taken.is_none() {
+            return Err(self.failed(closed_at_once(pick.target)));
+        }
+        *upgrade.taken.borrow_mut() = taken;
+        Ok(Body::Empty)
     }
 
     fn pick(&self, exchange: &mut Exchange) -> Result<Pick<'a>, Fault> {
@@ -128,13 +186,18 @@ impl<'a> Attempt<'a> {
 
     fn request(&self, held: &Held, pick: &Pick<'_>, body: Body) -> Request<Body> {
         let plan = &*self.upstream.plan;
-        held.with(|exchange| headers::outgoing(plan, pick.target, exchange, body, self.keep_head))
+        let mut request = held
+            .with(|exchange| headers::outgoing(plan, pick.target, exchange, body, self.keep_head));
+        if let Some(upgrade) = self.upgrade {
+            upgrade.ask(request.headers_mut());
+        }
+        request
     }
 
     fn begin(&self) {
         self.watch.common.stats.attempts.add(1);
         self.watch
-            .sent(self.first_byte, self.upstream.plan.config.idle_timeout);
+            .sent(self.timeouts.first_byte, self.timeouts.idle);
     }
 
     fn failed(&self, fault: Fault) -> Fault {
@@ -142,50 +205,88 @@ impl<'a> Attempt<'a> {
         fault
     }
 
-    fn unused(&self, pick: &Pick<'_>, fresh: bool) -> Option<Connection> {
+    /// What the failure of a request's body does to the endpoint is not the endpoint's fault.
+    /// hyper tells the cause over HTTP/1.1 only.
+    fn explained(&self, fault: Fault) -> Fault {
+        match (fault, self.watch.body_fault()) {
+            (
+                Fault::Closed { cause, .. }
+                | Fault::Protocol {
+                    cause: Some(cause), ..
+                },
+                Some(code),
+            ) => Fault::Body { code, cause },
+            (fault, _) => fault,
+        }
+    }
+
+    fn unused(&self, pick: &Pick<'_>, fresh: bool) -> Option<Line> {
         if fresh {
             return None;
         }
         pick.endpoint.pool.take(self.watch.common.clock.now())
     }
 
-    /// The slower ways to a connection: an unused one that a task drives, or a new one.
+    /// The slower ways to a connection: an unused one that a task drives, one that another
+    /// request makes now and will share, or a new one.
     async fn other(
         &self,
         pick: &Pick<'_>,
-        mut unused: Option<Connection>,
+        mut unused: Option<Line>,
         fresh: bool,
-    ) -> Result<Connection, Fault> {
-        while let Some(mut connection) = unused {
-            if connection.ready().await {
-                return Ok(connection);
+    ) -> Result<Line, Fault> {
+        while let Some(line) = unused {
+            match line {
+                Line::Own(mut connection) => {
+                    if connection.ready().await {
+                        return Ok(Line::Own(connection));
+                    }
+                }
+                shared @ Line::Shared(_) => return Ok(shared),
             }
             unused = self.unused(pick, fresh);
         }
+        let pool = &pick.endpoint.pool;
+        let switches = self.upgrade.is_some();
+        if pool.is_connecting() && !switches {
+            pool.made().await;
+            if let Some(Line::Shared(slot)) = self.unused(pick, fresh) {
+                return Ok(Line::Shared(slot));
+            }
+        }
+        let plan = &*self.upstream.plan;
+        let shares = plan.config.protocol == UpstreamProtocol::Http2 && !switches;
+        let connecting = pool.connect(shares);
         self.watch.common.stats.connects.add(1);
-        let connected = client::connect(&self.upstream.plan, pick.target).await;
-        connected.map_err(|fault| self.failed(fault))
+        let connected = client::connect(plan, pick.target, self.timeouts.connect, switches).await;
+        let line = match connected.map_err(|fault| self.failed(fault))? {
+            Connected::One(connection) => {
+                if !switches {
+                    pool.own();
+                }
+                Line::Own(connection)
+            }
+            Connected::Many(shared) => Line::Shared(pool.share(&shared)),
+        };
+        drop(connecting);
+        Ok(line)
     }
 
-    fn poll_sent(
-        &self,
-        cx: &mut Context<'_>,
-        connection: &mut Connection,
-        response: Pin<&mut impl Future<Output = Outcome>>,
-        held: &Held,
-        pick: &Pick<'_>,
-    ) -> Poll<Sent> {
-        let outcome = match connection.poll_response(cx, response) {
+    fn poll_sent(&self, polled: Poll<Outcome>, held: &Held, pick: &Pick<'_>) -> Poll<Sent> {
+        let outcome = match polled {
             Poll::Ready(outcome) => outcome,
-            Poll::Pending if self.late() => {
-                return Poll::Ready(Sent::Failed(Fault::FirstByte {
-                    endpoint: pick.target.name.to_string(),
-                }));
+            Poll::Pending => {
+                return match self.late(pick.target) {
+                    Some(fault) => Poll::Ready(Sent::Failed(fault)),
+                    None => Poll::Pending,
+                };
             }
-            Poll::Pending => return Poll::Pending,
         };
         Poll::Ready(match outcome {
-            Ok(response) => held.with(|exchange| accept(exchange, pick.target, response)),
+            Ok(response) => {
+                let upgrade = self.upgrade;
+                held.with(|exchange| accept(exchange, pick.target, response, upgrade))
+            }
             Err(mut error) => match error.take_message() {
                 Some(request) => Sent::Unsent(Box::new(request)),
                 None => Sent::Failed(Fault::of_exchange(&pick.target.name, error.into_error())),
@@ -193,26 +294,58 @@ impl<'a> Attempt<'a> {
         })
     }
 
-    fn late(&self) -> bool {
-        self.watch.has_signs()
-            && (self.watch.expired(Wait::Answer) || self.watch.expired(Wait::Upload))
+    fn late(&self, target: &EndpointPlan) -> Option<Fault> {
+        if !self.watch.has_signs() {
+            return None;
+        }
+        let endpoint = || target.name.to_string();
+        if self.watch.expired(Wait::Total) {
+            return Some(Fault::Total {
+                endpoint: endpoint(),
+            });
+        }
+        let passed = self.watch.expired(Wait::Answer) || self.watch.expired(Wait::Upload);
+        passed.then(|| match self.deadline {
+            true => Fault::Deadline {
+                endpoint: endpoint(),
+            },
+            false => Fault::FirstByte {
+                endpoint: endpoint(),
+            },
+        })
     }
 
-    fn response_body(&self, pick: Pick<'_>, connection: Connection, incoming: Incoming) -> Body {
+    fn response_body(&self, pick: Pick<'_>, line: Line, incoming: Incoming) -> Body {
         let loan = Loan {
-            connection,
+            line,
             pool: Rc::clone(&pick.endpoint.pool),
             lease: pick.lease,
         };
-        let idle = milliseconds(self.upstream.plan.config.idle_timeout);
+        let idle = self.timeouts.idle.map(milliseconds);
         UpstreamBody::new(incoming, loan, Arc::clone(self.watch), idle).into()
     }
 }
 
+fn is_switch(held: &Held) -> bool {
+    let status = held.with(|exchange| exchange.response.as_ref().map(|head| head.status));
+    status == Some(StatusCode::SWITCHING_PROTOCOLS)
+}
+
 /// Take a response's head into the exchange.
-fn accept(exchange: &mut Exchange, target: &EndpointPlan, response: Response<Incoming>) -> Sent {
+fn accept(
+    exchange: &mut Exchange,
+    target: &EndpointPlan,
+    response: Response<Incoming>,
+    upgrade: Option<&Upgrade>,
+) -> Sent {
     let (mut parts, incoming) = response.into_parts();
-    if parts.status.is_informational() {
+    let agreed = match upgrade {
+        Some(upgrade) => {
+            parts.status == StatusCode::SWITCHING_PROTOCOLS && upgrade.agree(&parts.headers)
+        }
+        None => false,
+    };
+    if parts.status.is_informational() && !agreed {
         return Sent::Failed(Fault::Protocol {
             endpoint: target.name.to_string(),
             cause: None,

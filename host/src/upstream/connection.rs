@@ -1,4 +1,4 @@
-//! One connection to an endpoint.
+//! One HTTP/1.1 connection to an endpoint.
 //!
 //! hyper gives a sender and a future that moves the bytes. For a request without a body the
 //! future is polled by whoever waits for the response, in the client connection's own task:
@@ -19,6 +19,7 @@ use super::gate::Gate;
 use super::io::EndpointIo;
 use super::record::Record;
 use crate::body::Body;
+use crate::stream::Stream;
 
 type Drive = http1::Connection<EndpointIo, Body>;
 
@@ -32,6 +33,8 @@ pub struct Connection {
     sender: http1::SendRequest<Body>,
     inline: Option<Box<Inline>>,
     record: Record,
+    /// Whether the request on it asks for another protocol.
+    switches: bool,
     /// Whether it has carried a request before.
     pub reused: bool,
 }
@@ -52,6 +55,7 @@ impl Connection {
             sender,
             inline: Some(Box::new(Inline { drive, gate })),
             record,
+            switches: false,
             reused: false,
         }
     }
@@ -66,6 +70,19 @@ impl Connection {
         }
         self.reused = true;
         self.sender.try_send_request(request)
+    }
+
+    /// The request that is sent next asks for another protocol on this connection, which carries no
+    /// other after it.
+    pub fn switch(&mut self) {
+        self.switches = true;
+    }
+
+    /// The connection as it is after a `101`, and what was read of it already.
+    #[must_use]
+    pub fn into_stream(self) -> Option<(Stream, Bytes)> {
+        let parts = self.inline?.drive.into_parts();
+        Some((parts.io.into_stream(), parts.read_buf))
     }
 
     /// The request that was sent last, if it had no body: to be sent once more on another
@@ -105,7 +122,7 @@ impl Connection {
             ended = poll_drive(drive, cx);
             poll(cx)
         });
-        if ended {
+        if ended && !self.switches {
             self.inline = None;
         }
         outcome
