@@ -348,3 +348,49 @@ fn long_connections_are_spread_over_the_workers() {
         assert!(most * 100 <= all * 66, "{used:?}");
     });
 }
+
+#[test]
+fn a_reload_takes_new_certificates_for_new_connections() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let upstream = Upstream::text("ok");
+    let gateway = secure(&old, "", &upstream).start();
+    let ask = async |client: &mut hyper::client::conn::http2::SendRequest<Body>| {
+        read(client.send_request(get("/")).await.unwrap()).await.1
+    };
+    run(async {
+        let mut before = http2(gateway.address(), Some(&offers(&old))).await;
+        assert_eq!(ask(&mut before).await, "ok");
+        let identity = new.issue(&["localhost"]);
+        let folder = gateway.folder();
+        std::fs::write(folder.join("api.pem"), identity.certificate).unwrap();
+        std::fs::write(folder.join("api.key"), identity.key).unwrap();
+        let config = std::fs::read_to_string(folder.join("windlass.toml")).unwrap();
+        gateway.reload(&config);
+        let mut after = http2(gateway.address(), Some(&offers(&new))).await;
+        assert_eq!(ask(&mut after).await, "ok");
+        assert_eq!(ask(&mut before).await, "ok");
+        assert!(
+            connect(gateway.address(), Some(&offers(&old)))
+                .await
+                .is_err()
+        );
+    });
+}
+
+#[test]
+fn a_head_over_the_bound_is_refused_and_the_connection_goes_on() {
+    let upstream = Upstream::text("ok");
+    let gateway = clear("max_head = \"8KiB\"", &upstream);
+    run(async {
+        let mut client = http2(gateway.address(), None).await;
+        let mut request = get("/");
+        let large = HeaderValue::from_str(&"a".repeat(10_000)).unwrap();
+        request.headers_mut().insert("x-large", large);
+        // hyper refuses to send what is over the bound that the gateway named, or is told 431.
+        if let Ok(answer) = client.send_request(request).await {
+            assert_eq!(answer.status(), 431);
+        }
+        let answer = client.send_request(get("/")).await.unwrap();
+        assert_eq!(read(answer).await.1, "ok");
+    });
+}

@@ -38,6 +38,7 @@ mod grpc;
 mod http2;
 mod large;
 mod many_keys;
+mod nginx;
 mod operator;
 mod order;
 mod path_rule;

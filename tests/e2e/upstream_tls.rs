@@ -3,7 +3,7 @@
 use windlass_tests::{Builder, Gateway};
 
 use crate::config::all_to;
-use crate::wire::{Authority, Endpoint, Identity, Speaks, server_tls};
+use crate::wire::{Authority, Endpoint, Identity, Speaks, full, server_tls};
 
 /// A gateway whose upstream has these keys beside its endpoints, with the files `ca.pem`,
 /// `gateway.pem` and `gateway.key`.
@@ -108,6 +108,30 @@ fn an_endpoint_is_shown_the_gateways_certificate() {
     assert_eq!(to(&endpoint, &authority, with).start().get("/").status, 200);
     let without = to(&endpoint, &authority, CA).start().get("/");
     assert_eq!(without.status, 502);
+}
+
+#[test]
+fn sessions_are_resumed_whichever_worker_made_them() {
+    let authority = Authority::new();
+    let identity = authority.issue(&["127.0.0.1"]);
+    let speaks = Speaks {
+        tls: Some(server_tls(&identity, &["http/1.1"], None)),
+        ..Speaks::default()
+    };
+    let endpoint = Endpoint::start(speaks, |_| async {
+        let close = http::HeaderValue::from_static("close");
+        let mut response = http::Response::new(full("ok"));
+        response.headers_mut().insert("connection", close);
+        response
+    });
+    let keys = format!("{CA}\n[server]\nworkers = 2");
+    let gateway = to(&endpoint, &authority, &keys).start();
+    for _ in 0..10 {
+        assert_eq!(gateway.get("/").text(), "ok");
+    }
+    let (connections, resumed) = endpoint.seen(|seen| (seen.connections, seen.resumed));
+    assert_eq!(connections, 10);
+    assert!(resumed >= 8, "{resumed} of 10 were resumed");
 }
 
 #[test]

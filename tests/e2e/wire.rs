@@ -240,6 +240,8 @@ pub async fn read(response: Response<Incoming>) -> (http::response::Parts, Strin
 #[derive(Default)]
 pub struct Seen {
     pub connections: usize,
+    /// Handshakes that resumed an earlier session.
+    pub resumed: usize,
     pub requests: Vec<Parts>,
 }
 
@@ -328,6 +330,7 @@ async fn accept<A: Fn(Request<Incoming>) -> Answering + 'static>(
         seen.change(|seen| seen.connections += 1);
         let (speaks, seen, answer) = (speaks.clone(), Arc::clone(&seen), answer.clone());
         tokio::task::spawn_local(async move {
+            let noted = Arc::clone(&seen);
             let service = service_fn(move |request: Request<Incoming>| {
                 let (parts, body) = request.into_parts();
                 seen.change(|seen| seen.requests.push(parts.clone()));
@@ -339,7 +342,11 @@ async fn accept<A: Fn(Request<Incoming>) -> Answering + 'static>(
                 Some(tls) => match TlsAcceptor::from(tls).accept(stream).await {
                     Err(_) => return,
                     Ok(stream) => {
-                        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                        let session = stream.get_ref().1;
+                        let http2 = session.alpn_protocol() == Some(b"h2");
+                        let kind = session.handshake_kind();
+                        let resumed = kind == Some(rustls::HandshakeKind::Resumed);
+                        noted.change(|seen| seen.resumed += usize::from(resumed));
                         (Box::new(stream), http2)
                     }
                 },

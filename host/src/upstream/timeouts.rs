@@ -26,11 +26,13 @@ impl Timeouts {
             (one, other) => one.or(other),
         };
         let lowered = |own: Duration, other: Option<Duration>| other.map_or(own, |o| own.min(o));
+        let total = least(upstream.total_timeout, route.total);
+        let connect = lowered(upstream.connect_timeout, route.connect);
         Self {
-            connect: lowered(upstream.connect_timeout, route.connect),
+            connect: lowered(connect, total),
             first_byte: lowered(upstream.first_byte_timeout, route.first_byte),
             idle: least(upstream.idle_timeout, route.idle),
-            total: least(upstream.total_timeout, route.total),
+            total,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Each has a [`Watch`] of its own, with the limits of its connection; the connection's is asked
 //! for the time-outs of all. Promises: the connection idles from the end of its last exchange on.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -66,6 +67,7 @@ impl Watch {
             true,
         ));
         self.disarm(Wait::Client);
+        self.forget(Wait::Client);
         self.enter(Phase::Busy);
         self.count_served();
         let mut places = self.exchanges.places();
@@ -94,6 +96,11 @@ impl Watch {
     pub(super) fn rest(&self) {
         self.enter(Phase::Idle);
         self.arm(Wait::Client, self.longest_rest());
+    }
+
+    fn forget(&self, wait: Wait) {
+        self.signs
+            .store(self.signs.load(Relaxed) & !wait.sign(), Relaxed);
     }
 
     fn longest_rest(&self) -> u64 {
@@ -147,8 +154,10 @@ impl Watch {
         self.of_many
     }
 
-    /// Let a client that was told to go (GOAWAY) be gone soon.
+    /// Let a client that was told to go (GOAWAY) be gone soon. That it idled until now counts no
+    /// more: what it has sent meanwhile is still answered.
     pub fn leave(&self) {
+        self.forget(Wait::Client);
         if self.exchanges() == 0 {
             self.arm(Wait::Client, DRAIN_IDLE);
         }
