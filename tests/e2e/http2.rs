@@ -413,3 +413,37 @@ fn a_head_over_the_bound_is_refused_and_the_connection_goes_on() {
         assert_eq!(read(answer).await.1, "ok");
     });
 }
+
+#[test]
+fn trailers_pass_between_the_versions() {
+    let answer = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n4\r\nsome\r\n0\r\nx-sum: 7\r\n\r\n";
+    let upstream = Upstream::raw(answer, windlass_tests::Then::KeepAlive);
+    let gateway = clear("", &upstream);
+    run(async {
+        let mut client = http2(gateway.address(), None).await;
+        let mut request = get("/");
+        *request.method_mut() = http::Method::POST;
+        let named = HeaderValue::from_static("x-own");
+        request.headers_mut().insert("trailer", named);
+        request
+            .headers_mut()
+            .insert("te", HeaderValue::from_static("trailers"));
+        let fields = http::HeaderMap::from_iter([(
+            http::HeaderName::from_static("x-own"),
+            HeaderValue::from_static("8"),
+        )]);
+        let pieces = tokio_stream::iter([
+            Ok::<_, Fault>(Frame::data(hyper::body::Bytes::from_static(b"body"))),
+            Ok(Frame::trailers(fields)),
+        ]);
+        *request.body_mut() = StreamBody::new(pieces).boxed_unsync();
+        let answer = client.send_request(request).await.unwrap();
+        let body = answer.into_body().collect().await.unwrap();
+        assert_eq!(body.trailers().unwrap()["x-sum"], "7");
+        assert_eq!(body.to_bytes(), "some");
+    });
+    let request = upstream.only_request();
+    assert_eq!(request.body, b"body");
+    assert_eq!(request.trailers, [("x-own".to_owned(), "8".to_owned())]);
+    assert_eq!(request.header("te"), Some("trailers"));
+}
