@@ -1,6 +1,5 @@
 //! Stops 1 to 3 over HTTP/2 and TLS: what a client may do on one connection, and what ends it.
 
-use std::future::Future as _;
 use std::sync::Arc;
 use std::time::Duration;
 

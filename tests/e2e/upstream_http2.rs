@@ -84,17 +84,7 @@ fn many_requests_share_one_connection() {
 fn another_connection_is_made_when_the_endpoint_takes_no_more_on_one() {
     let endpoint = together(clear(Some(4)), 9);
     let gateway = to(&endpoint);
-    // What the endpoint allows is known once it has said so, with its first answer at the latest.
-    let first = together(clear(None), 1);
-    assert_eq!(to(&first).get("/").status, 200);
-    let mut clients: Vec<_> = (0..9).map(|_| gateway.client()).collect();
-    for (number, client) in clients.iter_mut().enumerate() {
-        client.send_raw("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
-        endpoint.wait(|seen| (seen.requests.len() > number).then_some(()));
-    }
-    for client in &mut clients {
-        assert_eq!(client.read_response().status, 200);
-    }
+    at_once(&gateway, 9);
     assert_eq!(endpoint.seen(|seen| seen.connections), 3);
 }
 
@@ -224,4 +214,25 @@ fn a_stalled_request_body_is_the_clients_fault() {
     let mut client = gateway.client();
     client.send_raw("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nsome");
     assert_eq!(client.read_response().status, 408);
+}
+
+#[test]
+fn no_request_waits_for_the_failures_of_others() {
+    let port = windlass_tests::FullPort::new();
+    let gateway = start(&[
+        "[server]\nworkers = 1\n",
+        &all_to(port.address()),
+        HTTP2,
+        "connect_timeout = \"500ms\"\n",
+    ]);
+    let begin = std::time::Instant::now();
+    let mut clients: Vec<_> = (0..16).map(|_| gateway.client()).collect();
+    for client in &mut clients {
+        client.send_raw("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    }
+    for client in &mut clients {
+        assert_eq!(client.read_response().code(), "connect_timeout");
+    }
+    // One after another they would take eight seconds.
+    assert!(begin.elapsed() < std::time::Duration::from_secs(4));
 }

@@ -311,11 +311,6 @@ impl Endpoint {
     pub fn seen<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
         self.seen.with(look)
     }
-
-    /// Wait until it has seen something.
-    pub fn wait<T>(&self, look: impl FnMut(&Seen) -> Option<T>) -> T {
-        self.seen.find(DEADLINE, look).expect("it to be seen")
-    }
 }
 
 async fn accept<A: Fn(Request<Incoming>) -> Answering + 'static>(

@@ -248,10 +248,15 @@ impl<'a> Attempt<'a> {
         }
         let pool = &pick.endpoint.pool;
         let switches = self.upgrade.is_some();
-        if pool.is_connecting() && !switches {
-            pool.made().await;
+        // One after another while they are made: each has room for many. After one that failed
+        // all try at once, so that no request waits for the failures of others.
+        while !switches && pool.is_connecting() {
+            let made = pool.made().await;
             if let Some(Line::Shared(slot)) = self.unused(pick, fresh) {
                 return Ok(Line::Shared(slot));
+            }
+            if !made {
+                break;
             }
         }
         let plan = &*self.upstream.plan;
@@ -268,7 +273,7 @@ impl<'a> Attempt<'a> {
             }
             Connected::Many(shared) => Line::Shared(pool.share(&shared)),
         };
-        drop(connecting);
+        connecting.done();
         Ok(line)
     }
 

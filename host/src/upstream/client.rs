@@ -44,34 +44,18 @@ pub async fn connect(
     limit: Duration,
     http1: bool,
 ) -> Result<Connected, Fault> {
-    let opening = open(plan, endpoint, http1);
-    let stream = match tokio::time::timeout(limit, opening).await {
-        Ok(stream) => stream?,
-        Err(_) => return Err(timed_out(endpoint, limit)),
-    };
-    let protocol = match http1 {
-        true => UpstreamProtocol::Http1,
-        false => plan.config.protocol,
-    };
-    let many = match (stream.is_tls(), protocol) {
-        (_, UpstreamProtocol::Http1) | (false, UpstreamProtocol::Auto) => false,
-        (false, UpstreamProtocol::Http2) => true,
-        (true, UpstreamProtocol::Auto) => stream.protocol() == Some(HTTP2),
-        (true, UpstreamProtocol::Http2) if stream.protocol() == Some(HTTP2) => true,
-        (true, UpstreamProtocol::Http2) => {
-            return Err(Fault::Tls {
-                endpoint: endpoint.name.to_string(),
-                cause: io::Error::other("it does not offer HTTP/2 (ALPN `h2`)"),
-            });
-        }
-    };
-    let closed = |cause| Fault::Closed {
-        endpoint: endpoint.name.to_string(),
-        cause,
-    };
-    if many {
+    match tokio::time::timeout(limit, make(plan, endpoint, http1)).await {
+        Ok(connected) => connected,
+        Err(_) => Err(timed_out(endpoint, limit)),
+    }
+}
+
+async fn make(plan: &Plan, endpoint: &EndpointPlan, http1: bool) -> Result<Connected, Fault> {
+    let stream = open(plan, endpoint, http1).await?;
+    if is_many(plan, endpoint, &stream, http1)? {
         let shared = Shared::new(stream, plan.config.max_head).await;
-        return shared.map(Connected::Many).map_err(closed);
+        let failed = |cause| Fault::of_exchange(&endpoint.name, cause);
+        return shared.map(Connected::Many).map_err(failed);
     }
     let record = Record::default();
     let (sender, drive) = http1::Builder::new()
@@ -79,8 +63,34 @@ pub async fn connect(
         .max_buf_size(plan.config.max_head.max(BODY_BUFFER).max(MIN_BUFFER))
         .handshake(EndpointIo::new(stream, record.clone()))
         .await
-        .map_err(closed)?;
+        .map_err(|cause| Fault::Closed {
+            endpoint: endpoint.name.to_string(),
+            cause,
+        })?;
     Ok(Connected::One(Connection::new(sender, drive, record)))
+}
+
+/// Whether HTTP/2 is spoken on this connection.
+fn is_many(
+    plan: &Plan,
+    endpoint: &EndpointPlan,
+    stream: &Stream,
+    http1: bool,
+) -> Result<bool, Fault> {
+    let protocol = match http1 {
+        true => UpstreamProtocol::Http1,
+        false => plan.config.protocol,
+    };
+    match (stream.is_tls(), protocol) {
+        (_, UpstreamProtocol::Http1) | (false, UpstreamProtocol::Auto) => Ok(false),
+        (false, UpstreamProtocol::Http2) => Ok(true),
+        (true, UpstreamProtocol::Auto) => Ok(stream.protocol() == Some(HTTP2)),
+        (true, UpstreamProtocol::Http2) if stream.protocol() == Some(HTTP2) => Ok(true),
+        (true, UpstreamProtocol::Http2) => Err(Fault::Tls {
+            endpoint: endpoint.name.to_string(),
+            cause: io::Error::other("it does not offer HTTP/2 (ALPN `h2`)"),
+        }),
+    }
 }
 
 async fn open(plan: &Plan, endpoint: &EndpointPlan, http1: bool) -> Result<Stream, Fault> {

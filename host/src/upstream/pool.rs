@@ -35,18 +35,33 @@ pub struct Pool {
     /// Whether the last connection that was made speaks HTTP/2.
     shares: Cell<bool>,
     connecting: Cell<usize>,
+    /// How many could not be made.
+    failed: Cell<u64>,
     connected: Notify,
 }
 
 /// A connection is being made; until this is dropped.
 #[derive(Debug)]
-pub struct Connecting<'a>(&'a Pool);
+pub struct Connecting<'a> {
+    pool: &'a Pool,
+    made: bool,
+}
+
+impl Connecting<'_> {
+    /// It was made.
+    pub fn done(mut self) {
+        self.made = true;
+    }
+}
 
 impl Drop for Connecting<'_> {
     fn drop(&mut self) {
-        let connecting = &self.0.connecting;
+        let Pool {
+            connecting, failed, ..
+        } = self.pool;
         connecting.set(connecting.get().saturating_sub(1));
-        self.0.connected.notify_waiters();
+        failed.set(failed.get().wrapping_add(u64::from(!self.made)));
+        self.pool.connected.notify_waiters();
     }
 }
 
@@ -66,6 +81,7 @@ impl Pool {
             shared: RefCell::default(),
             shares: Cell::new(false),
             connecting: Cell::new(0),
+            failed: Cell::new(0),
             connected: Notify::new(),
         }
     }
@@ -117,9 +133,11 @@ impl Pool {
         self.shares.get() && self.connecting.get() > 0
     }
 
-    /// Until a connection was made, or could not be.
-    pub async fn made(&self) {
+    /// Until a connection was made. False: it could not be.
+    pub async fn made(&self) -> bool {
+        let failed = self.failed.get();
         self.connected.notified().await;
+        self.failed.get() == failed
     }
 
     /// Say that a connection is being made. `shares`: it is known that many requests will share it.
@@ -129,7 +147,10 @@ impl Pool {
             self.shares.set(true);
         }
         self.connecting.set(self.connecting.get() + 1);
-        Connecting(self)
+        Connecting {
+            pool: self,
+            made: false,
+        }
     }
 
     /// Give a connection back that is ready for a request. One too many is closed.

@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::header::{CONNECTION, HOST, TE, TRANSFER_ENCODING};
@@ -30,6 +31,9 @@ const PING: Duration = Duration::from_secs(30);
 /// How long it may then take.
 const PONG: Duration = Duration::from_secs(20);
 
+/// What stands for the number of requests that an endpoint takes at once, before it has said it.
+const UNKNOWN: usize = 99_999;
+
 /// Runs hyper's tasks on the worker's thread.
 #[derive(Debug, Clone, Copy)]
 struct Here;
@@ -45,7 +49,7 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Here {
 pub struct Shared {
     sender: RefCell<http2::SendRequest<Body>>,
     secure: bool,
-    /// How many requests the endpoint takes at once. Its first word on it may still be on the way.
+    /// How many requests the endpoint takes at once.
     most: Rc<Cell<usize>>,
     active: Cell<usize>,
     used: Cell<bool>,
@@ -53,11 +57,13 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Over a connected stream, with response heads up to `max_head` bytes.
+    /// Over a connected stream, with response heads up to `max_head` bytes. Waits for the endpoint's
+    /// first word, which says how many requests it takes at once: more of them would wait behind
+    /// one another for as long as a stream lasts.
     ///
     /// # Errors
     ///
-    /// The endpoint closed it at once.
+    /// The endpoint closed it at once, or does not speak HTTP/2.
     pub async fn new(stream: Stream, max_head: usize) -> hyper::Result<Rc<Self>> {
         let secure = stream.is_tls();
         let (sender, mut drive) = http2::Builder::new(Here)
@@ -67,9 +73,16 @@ impl Shared {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER)
+            .initial_max_send_streams(UNKNOWN)
             .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
             .handshake(TokioIo::new(stream))
             .await?;
+        std::future::poll_fn(|cx| match Pin::new(&mut drive).poll(cx) {
+            Poll::Pending if drive.current_max_send_streams() == UNKNOWN => Poll::Pending,
+            Poll::Pending => Poll::Ready(Ok(())),
+            Poll::Ready(ended) => Poll::Ready(ended),
+        })
+        .await?;
         let most = Rc::new(Cell::new(drive.current_max_send_streams()));
         let known = Rc::clone(&most);
         tokio::task::spawn_local(async move {
