@@ -185,6 +185,7 @@ fn exchange() -> Held {
             port: 40000,
             scheme: Scheme::HTTP,
         },
+        grpc: false,
         request: RequestHead {
             method: Method::GET,
             target: target.clone(),

@@ -82,7 +82,7 @@ pub enum AdminError {
     },
     /// The certificate or its key.
     #[error("`[admin] tls`: {0}")]
-    Tls(#[from] tls::TlsError),
+    Tls(#[from] crate::tls::TlsError),
     /// The thread or its runtime.
     #[error("cannot start the admin listener's thread: {0}")]
     Thread(std::io::Error),

@@ -52,6 +52,9 @@ pub enum BodyError {
     /// The endpoint sent nothing for too long.
     #[error("the endpoint sent nothing of the response's body for too long")]
     UpstreamStalled,
+    /// The response took longer than the upstream's `total_timeout`.
+    #[error("the response did not end within the upstream's `total_timeout`")]
+    UpstreamLate,
     /// The endpoint closed or broke the response.
     #[error("the response's body broke off")]
     UpstreamBroken(#[source] hyper::Error),
@@ -69,7 +72,9 @@ impl BodyError {
             Self::ClientStalled => Code::RequestTimeout,
             Self::ClientGone(_) => Code::ClientGone,
             Self::ClientMalformed(_) => Code::MalformedRequest,
-            Self::UpstreamStalled | Self::UpstreamBroken(_) => Code::ResponseBroken,
+            Self::UpstreamStalled | Self::UpstreamLate | Self::UpstreamBroken(_) => {
+                Code::ResponseBroken
+            }
             Self::Ended => Code::FilterFailed,
         }
     }

@@ -32,6 +32,8 @@ pub struct Exchange {
     pub arrived: Instant,
     /// Who sent it.
     pub client: Client,
+    /// Whether it is a call of gRPC, whose errors are told in a way of their own.
+    pub grpc: bool,
     /// The request's head, as it will go upstream (and, after that, as it went).
     pub request: RequestHead,
     /// The request's target as the client sent it, before the path rule.

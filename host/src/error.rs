@@ -9,6 +9,7 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
+pub mod grpc;
 mod words;
 
 pub use words::{Fault, Override, Part, Style, Words};
@@ -80,7 +81,7 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The request could not be read as HTTP/1.1, or its framing is not one that the gateway takes.
+    /// The request could not be read as HTTP, or its framing is not one that the gateway takes.
     MalformedRequest = "malformed_request", BAD_REQUEST, Client, "the request is not well-formed HTTP";
     /// No `Host`, more than one, or one that is not a host.
     BadHost = "bad_host", BAD_REQUEST, Client, "the request must name exactly one valid host";
@@ -122,6 +123,12 @@ codes! {
     ConnectFailed = "connect_failed", BAD_GATEWAY, Upstream, "the service could not be reached";
     /// No connection to the endpoint could be made in time.
     ConnectTimeout = "connect_timeout", GATEWAY_TIMEOUT, Upstream, "the service could not be reached in time";
+    /// The endpoint's TLS certificate is not one that the upstream's `tls` trusts, or there was no handshake. The log says why.
+    UpstreamTls = "upstream_tls", BAD_GATEWAY, Upstream, "no secure connection to the service could be made";
+    /// The exchange with the endpoint took longer than `total_timeout`.
+    TotalTimeout = "total_timeout", GATEWAY_TIMEOUT, Upstream, "the service did not answer in time";
+    /// The endpoint did not begin to answer within the request's own `grpc-timeout`.
+    DeadlineExceeded = "deadline_exceeded", GATEWAY_TIMEOUT, Upstream, "the service did not answer within the request's deadline";
     /// The endpoint took the request and did not begin to answer in time.
     FirstByteTimeout = "first_byte_timeout", GATEWAY_TIMEOUT, Upstream, "the service did not answer in time";
     /// The endpoint closed or reset the connection before it answered.

@@ -14,6 +14,7 @@ mod durable;
 mod filters;
 mod fixed;
 mod keys;
+mod listeners;
 mod rates;
 mod upstreams;
 mod works;
@@ -26,6 +27,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustls::ServerConfig;
+
 pub use apis::Bases;
 
 use fixed::Fixed;
@@ -33,7 +36,7 @@ use fixed::Fixed;
 use durable::{Durable, Selling};
 
 use crate::chain::Chain;
-use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd};
+use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd, RouteTimeouts};
 use crate::context::{Exchange, RouteInfo};
 use crate::error::{RequestError, Words};
 use crate::route::Router;
@@ -59,6 +62,8 @@ pub struct Gateway {
     pub trusted_proxies: Vec<Cidr>,
     /// The listeners, in the order of the configuration.
     pub listeners: Vec<Listener>,
+    /// How TLS is spoken on them, where it is.
+    pub tls: Vec<Option<Arc<ServerConfig>>>,
     /// Finds routes.
     pub router: Router,
     /// Finds the API of a path that no route has.
@@ -98,8 +103,8 @@ pub struct Route {
     pub end: RouteEnd,
     /// The largest request body. Bytes.
     pub max_body: Option<u64>,
-    /// Lowers the upstream's first-byte time-out.
-    pub first_byte_timeout: Option<Duration>,
+    /// Lowers the upstream's time-outs.
+    pub timeouts: RouteTimeouts,
 }
 
 /// One worker's view of a [`Gateway`]: what it counts and touches for every request is its own
@@ -163,22 +168,26 @@ impl Generation {
     pub fn tick(&self) -> u64 {
         let listeners = self.gateway.listeners.iter().flat_map(|listener| {
             [
-                listener.header_timeout,
-                listener.keep_alive_timeout,
+                Some(listener.header_timeout),
+                Some(listener.keep_alive_timeout),
                 listener.body_idle_timeout,
-                listener.write_timeout,
+                Some(listener.write_timeout),
             ]
         });
         let upstreams = self.gateway.upstreams.iter().flat_map(|plan| {
             [
-                plan.config.first_byte_timeout,
+                Some(plan.config.first_byte_timeout),
                 plan.config.idle_timeout,
-                plan.config.keep_alive_timeout,
+                plan.config.total_timeout,
+                Some(plan.config.keep_alive_timeout),
             ]
         });
-        let routes = self.gateway.routes.iter();
-        let routes = routes.filter_map(|route| route.first_byte_timeout);
-        crate::watch::tick(listeners.chain(upstreams).chain(routes))
+        let routes = self.gateway.routes.iter().flat_map(|route| {
+            let timeouts = &route.timeouts;
+            [timeouts.first_byte, timeouts.idle, timeouts.total]
+        });
+        let all = listeners.chain(upstreams).chain(routes);
+        crate::watch::tick(all.flatten())
     }
 }
 
@@ -450,6 +459,7 @@ impl Foundation {
         apis::check(&config, problems);
         let secrets = services.as_ref().map(|services| &*services.secrets);
         let upstreams = upstreams::plans(&config, &self.upstreams, &self.rounds, secrets, problems);
+        let tls = listeners::tls(&config, problems);
         if problems.is_fatal() {
             return None;
         }
@@ -476,7 +486,7 @@ impl Foundation {
                 words: words.cloned().unwrap_or_default(),
                 end: route.end,
                 max_body: route.max_body,
-                first_byte_timeout: route.first_byte_timeout,
+                timeouts: route.timeouts,
             }
         });
         let routes = routes.collect();
@@ -485,6 +495,7 @@ impl Foundation {
             number: self.made.fetch_add(1, Ordering::Relaxed) + 1,
             trusted_proxies: config.server.trusted_proxies,
             listeners: config.listeners,
+            tls,
             routes,
             router,
             bases,

@@ -8,7 +8,8 @@
 //!                 | ^
 //!                 v |
 //!  1  server::listen      accept; hand over to the worker that holds fewest
-//!  2  server::connection  hyper reads the head; time-outs; 408, 414, 431
+//!  2  server::connection  TLS; hyper reads the head; time-outs; 408, 414, 431 (server::http2: many
+//!                         at once, each with time-outs of its own)
 //!  3  server::head        one valid host, one framing: an Exchange, or a code
 //!                 | ^
 //!                 v |
@@ -67,6 +68,8 @@ pub mod proxy;
 pub mod route;
 pub mod server;
 pub mod store;
+pub mod stream;
+pub mod tls;
 pub mod upstream;
 pub mod wasm;
 pub mod watch;

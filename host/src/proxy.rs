@@ -6,6 +6,7 @@
 
 mod answer;
 mod find;
+mod tunnel;
 
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -14,15 +15,17 @@ use std::sync::Arc;
 use http::Response;
 
 pub use answer::Answer;
+pub use tunnel::{Slot, Tunnel};
 
 use crate::body::Body;
 use crate::chain::{BodyEnd, ChainIn, Passage, put_error};
-use crate::config::RouteEnd;
+use crate::config::{self, RouteEnd};
 use crate::context::{Exchange, Held, ResponseHead};
-use crate::error::{Code, RequestError, Words};
+use crate::error::{Code, RequestError, Words, grpc};
 use crate::gateway::{Generation, Route};
 use crate::upstream::attempt::Attempt;
-use crate::upstream::headers;
+use crate::upstream::upgrade::Upgrade;
+use crate::upstream::{Timeouts, headers};
 use crate::worker::ClientConnection;
 
 /// A request that has arrived.
@@ -36,9 +39,12 @@ pub struct Arrival {
     pub seen: headers::Seen,
     /// Whether it may go on.
     pub verdict: Result<(), Code>,
+    /// What it asks its connection to become.
+    pub upgrade: Option<Box<Upgrade>>,
 }
 
-/// Answer a request.
+/// Answer a request. One that becomes a tunnel is left in the slot, where its client's connection
+/// is its own; a stream of HTTP/2 has a task for it.
 ///
 /// # Errors
 ///
@@ -46,8 +52,10 @@ pub struct Arrival {
 pub async fn handle(
     connection: Rc<ClientConnection>,
     arrival: Arrival,
+    slot: Slot,
 ) -> Result<Response<Answer>, Infallible> {
     let mut run = Run::begin(connection, arrival.exchange, arrival.seen);
+    run.upgrade = arrival.upgrade;
     let mut body = arrival.body;
     let answer = match arrival.verdict {
         Ok(()) => run.carry(&mut body).await,
@@ -62,7 +70,7 @@ pub async fn handle(
         unread.drain().await;
     }
     drop(body);
-    Ok(answer::respond(run, answer))
+    Ok(answer::respond(run, answer, &slot))
 }
 
 /// An exchange on its way, from its head to its end. However it ends (answered, cut, or given up
@@ -74,6 +82,7 @@ struct Run {
     held: Held,
     /// Its way through the chain, where the route has one.
     passage: Option<Rc<Passage>>,
+    upgrade: Option<Box<Upgrade>>,
     sent: u64,
     ended: bool,
 }
@@ -93,6 +102,7 @@ impl Run {
             connection,
             held: Held::new(exchange),
             passage: None,
+            upgrade: None,
             sent: 0,
             ended: false,
         }
@@ -206,12 +216,21 @@ impl Run {
             (upstream, hint.timeout)
         });
         let upstream = upstream.ok_or(Code::Internal)?;
-        let longest = upstream.plan.config.first_byte_timeout;
-        let lowered = [route.first_byte_timeout, hint].into_iter().flatten();
+        let mut timeouts = Timeouts::new(&upstream.plan.config, &route.timeouts);
+        let deadline = self.held.with(|exchange| grpc::deadline(exchange));
+        let by_deadline = deadline.filter(|deadline| *deadline < timeouts.first_byte);
+        let lowered = [hint, by_deadline].into_iter().flatten();
+        timeouts.first_byte = lowered.fold(timeouts.first_byte, std::time::Duration::min);
         let attempt = Attempt {
             upstream,
             watch: &self.connection.watch,
-            first_byte: lowered.fold(longest, std::time::Duration::min),
+            deadline: by_deadline == Some(timeouts.first_byte),
+            timeouts,
+            // Over HTTP/2 nothing is asked for: such a request goes on as an ordinary one.
+            upgrade: self
+                .upgrade
+                .as_deref()
+                .filter(|_| upstream.plan.config.protocol != config::UpstreamProtocol::Http2),
             keep_head: keep_head || self.connection.worker.access.is_some(),
         };
         Ok(attempt.run(&self.held, std::mem::take(body)).await?)
@@ -311,7 +330,7 @@ mod tests {
     use super::*;
 
     /// What an `async fn` is as a value. Bytes.
-    fn size<A, B, F>(_: fn(A, B) -> F) -> usize {
+    fn size<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
         size_of::<F>()
     }
 

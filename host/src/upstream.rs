@@ -31,6 +31,7 @@ pub mod health;
 pub mod io;
 pub mod key;
 pub mod known;
+pub mod line;
 pub mod names;
 pub mod plan;
 pub mod pool;
@@ -39,12 +40,18 @@ pub mod reach;
 pub mod record;
 pub mod registry;
 pub mod replay;
+mod retry;
 pub mod rounds;
+pub mod shared;
 pub mod sticky;
+pub mod timeouts;
+pub mod tls;
+pub mod upgrade;
 
 pub use fault::Fault;
 pub use plan::{EndpointPlan, Plan};
 pub use pool::Pools;
+pub use timeouts::Timeouts;
 
 use budget::Budget;
 use known::{Known, Tally};
@@ -77,7 +84,7 @@ pub struct View {
 pub struct Endpoint {
     /// Its name; a copy of this worker's.
     pub name: Arc<str>,
-    /// Its unused connections.
+    /// Its connections that can take a request.
     pub pool: Rc<pool::Pool>,
     /// What the process knows of it.
     pub known: Arc<Known>,

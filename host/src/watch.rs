@@ -10,10 +10,17 @@
 //! Deliberately not here: what a passed deadline means for the client ([`crate::server`]) or
 //! for an attempt ([`crate::upstream`]).
 
+mod exchange;
+mod exchanges;
+
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
+
+pub use exchanges::ExchangePlace;
+
+use exchanges::Exchanges;
 
 use crate::config::Listener;
 use crate::worker::Common;
@@ -52,15 +59,18 @@ pub enum Wait {
     Upload,
     /// The endpoint's response: its head, or the next piece of its body.
     Answer,
+    /// The end of the exchange with the endpoint.
+    Total,
 }
 
 impl Wait {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Client,
         Self::Body,
         Self::Write,
         Self::Upload,
         Self::Answer,
+        Self::Total,
     ];
 
     fn sign(self) -> u8 {
@@ -78,7 +88,8 @@ const CUT: u8 = 1 << 7;
 struct Limits {
     head: u64,
     idle: u64,
-    body: u64,
+    /// None: for ever.
+    body: Option<u64>,
     write: u64,
 }
 
@@ -90,7 +101,7 @@ pub struct Watch {
     limits: Limits,
     tick: u64,
     phase: AtomicU8,
-    deadlines: [AtomicU64; 5],
+    deadlines: [AtomicU64; 6],
     signs: AtomicU8,
     waker: OnceLock<Waker>,
     served: AtomicU64,
@@ -99,7 +110,12 @@ pub struct Watch {
     body_abandoned: AtomicBool,
     first_byte: AtomicU32,
     upload_idle: AtomicU32,
+    body_fault: AtomicU8,
     refused: AtomicBool,
+    /// The exchanges on it, where there are many at once: HTTP/2.
+    exchanges: Exchanges,
+    of_many: bool,
+    body_waker: Mutex<Option<Waker>>,
     head_fresh: AtomicBool,
     head_large: AtomicBool,
     head: Mutex<Vec<u8>>,
@@ -109,14 +125,21 @@ impl Watch {
     /// For a new connection. `tick` is that of the worker's watch task, see [`tick`].
     #[must_use]
     pub fn new(common: Arc<Common>, listener: &Listener, tick: u64) -> Arc<Self> {
-        let watch = Self {
+        let limits = Limits {
+            head: milliseconds(listener.header_timeout),
+            idle: milliseconds(listener.keep_alive_timeout),
+            body: listener.body_idle_timeout.map(milliseconds),
+            write: milliseconds(listener.write_timeout),
+        };
+        let watch = Self::unarmed(common, limits, tick, false);
+        watch.arm(Wait::Client, watch.limits.idle);
+        Arc::new(watch)
+    }
+
+    fn unarmed(common: Arc<Common>, limits: Limits, tick: u64, of_many: bool) -> Self {
+        Self {
             common,
-            limits: Limits {
-                head: milliseconds(listener.header_timeout),
-                idle: milliseconds(listener.keep_alive_timeout),
-                body: milliseconds(listener.body_idle_timeout),
-                write: milliseconds(listener.write_timeout),
-            },
+            limits,
             tick,
             phase: AtomicU8::new(Phase::Idle as u8),
             deadlines: Default::default(),
@@ -128,13 +151,15 @@ impl Watch {
             body_abandoned: AtomicBool::new(false),
             first_byte: AtomicU32::new(0),
             upload_idle: AtomicU32::new(0),
+            body_fault: AtomicU8::new(0),
             refused: AtomicBool::new(false),
+            exchanges: Exchanges::default(),
+            of_many,
+            body_waker: Mutex::new(None),
             head_fresh: AtomicBool::new(false),
             head_large: AtomicBool::new(false),
             head: Mutex::new(Vec::new()),
-        };
-        watch.arm(Wait::Client, watch.limits.idle);
-        Arc::new(watch)
+        }
     }
 
     /// What the connection is doing.
@@ -156,6 +181,10 @@ impl Watch {
     #[must_use]
     pub fn served(&self) -> u64 {
         self.served.load(Relaxed)
+    }
+
+    fn count_served(&self) {
+        self.served.store(self.served() + 1, Relaxed);
     }
 
     fn cell(&self, wait: Wait) -> Option<&AtomicU64> {
@@ -227,6 +256,7 @@ impl Watch {
                 self.sign(wait.sign());
             }
         }
+        self.exchanges.each(|exchange| exchange.check(now));
     }
 
     /// Whether it has carried a request and waits for another one.
@@ -258,12 +288,16 @@ impl Watch {
     /// The drain's time is over.
     pub fn cut(&self) {
         self.sign(CUT);
+        self.exchanges.each(Self::cut);
     }
 
     fn sign(&self, sign: u8) {
         self.signs.store(self.signs.load(Relaxed) | sign, Relaxed);
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
+        }
+        if self.of_many {
+            self.wake_body();
         }
     }
 
@@ -318,103 +352,6 @@ impl Watch {
                 *self.head.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
             }
         }
-    }
-
-    // The exchange.
-
-    /// A request's head is complete; `has_body` if a body follows.
-    pub fn begin(&self, has_body: bool) {
-        self.enter(Phase::Busy);
-        self.disarm(Wait::Client);
-        self.signs
-            .store(self.signs.load(Relaxed) & (DRAIN | CUT), Relaxed);
-        self.served.store(self.served() + 1, Relaxed);
-        self.request_bytes.store(0, Relaxed);
-        self.body_open.store(has_body, Relaxed);
-        self.body_abandoned.store(false, Relaxed);
-        self.first_byte.store(0, Relaxed);
-        self.upload_idle.store(0, Relaxed);
-    }
-
-    /// The exchange is over; what is left is to write it out.
-    pub fn answered(&self) {
-        if self.phase() == Phase::Busy {
-            self.enter(Phase::Answered);
-        }
-        for wait in [Wait::Body, Wait::Upload, Wait::Answer] {
-            self.disarm(wait);
-        }
-    }
-
-    /// The next piece of the request's body is waited for.
-    pub fn body_waits(&self) {
-        self.disarm(Wait::Upload);
-        if !self.is_armed(Wait::Body) {
-            self.arm(Wait::Body, self.limits.body);
-        }
-    }
-
-    /// A piece of the request's body came in, and goes to whoever asked for it.
-    pub fn body_bytes(&self, count: u64) {
-        self.disarm(Wait::Body);
-        self.request_bytes
-            .store(self.request_bytes() + count, Relaxed);
-        match self.upload_idle.load(Relaxed) {
-            0 => {}
-            limit => self.arm(Wait::Upload, u64::from(limit)),
-        }
-    }
-
-    /// No more of the request's body is to come. The endpoint's time to answer begins.
-    pub fn body_ended(&self) {
-        self.body_open.store(false, Relaxed);
-        self.disarm(Wait::Body);
-        self.disarm(Wait::Upload);
-        match self.first_byte.swap(0, Relaxed) {
-            0 => {}
-            limit => self.arm(Wait::Answer, u64::from(limit)),
-        }
-    }
-
-    /// The request's body is not read to its end: the connection can carry no other request.
-    pub fn body_abandoned(&self) {
-        self.body_abandoned.store(true, Relaxed);
-        self.body_ended();
-    }
-
-    /// Whether the present request's body was given up before its end.
-    #[must_use]
-    pub fn is_body_abandoned(&self) -> bool {
-        self.body_abandoned.load(Relaxed)
-    }
-
-    /// Whether more of the request's body is to come.
-    #[must_use]
-    pub fn body_open(&self) -> bool {
-        self.body_open.load(Relaxed)
-    }
-
-    /// What came in of the present request's body. Bytes.
-    #[must_use]
-    pub fn request_bytes(&self) -> u64 {
-        self.request_bytes.load(Relaxed)
-    }
-
-    /// A request goes to an endpoint, which must take each piece of the body within `idle`, and
-    /// begin to answer within `first_byte` of its end.
-    pub fn sent(&self, first_byte: Duration, idle: Duration) {
-        if self.body_open() {
-            self.upload_idle.store(short(idle), Relaxed);
-            self.first_byte.store(short(first_byte), Relaxed);
-        } else {
-            self.arm(Wait::Answer, milliseconds(first_byte));
-        }
-    }
-
-    /// The endpoint began to answer, or the attempt failed.
-    pub fn answer_began(&self) {
-        self.first_byte.store(0, Relaxed);
-        self.disarm(Wait::Answer);
     }
 }
 

@@ -21,7 +21,7 @@ use crate::context::RequestId;
 use crate::gateway::Generation;
 use crate::observe::access_log::LogBuffer;
 use crate::observe::stats::WorkerStats;
-use crate::watch::Watch;
+use crate::watch::{ExchangePlace, Watch};
 
 /// What a worker's connections share, and other threads may read.
 #[derive(Debug)]
@@ -214,6 +214,10 @@ pub struct ClientConnection {
     pub remote: SocketAddr,
     /// The remote IP as `X-Forwarded-For` names it, made once.
     pub forwarded_for: HeaderValue,
+    /// Whether it is encrypted.
+    pub secure: bool,
+    /// Where it carries many exchanges (HTTP/2), the place of this one.
+    pub place: Option<ExchangePlace>,
 }
 
 impl ClientConnection {
@@ -232,7 +236,30 @@ impl ClientConnection {
             listener,
             remote,
             forwarded_for: ip_value(remote.ip()),
+            secure: false,
+            place: None,
         }
+    }
+
+    /// As one of many exchanges on it knows it: with a watch of its own.
+    #[must_use]
+    pub fn exchange(&self) -> Self {
+        let (watch, place) = self.watch.exchange();
+        Self {
+            worker: Rc::clone(&self.worker),
+            watch,
+            listener: Rc::clone(&self.listener),
+            remote: self.remote,
+            forwarded_for: self.forwarded_for.clone(),
+            secure: self.secure,
+            place: Some(place),
+        }
+    }
+
+    /// Whether it carries many exchanges at once.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.place.is_some()
     }
 
     /// What the worker counts.

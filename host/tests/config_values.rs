@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use windlass::config::{
     AccessLog, BalancePolicy, CompileCache, Config, ErrorStyle, HostInterface, HostRule, Isolation,
     LogLevel, OnError, OnStale, OnUnavailable, Period, PluginSource, Rate, RedisPlace,
-    ResponsePart, Role, RouteEnd, SecretSource, Store, StorePlace,
+    ResponsePart, Role, RouteEnd, SecretSource, Store, StorePlace, UpstreamProtocol,
 };
 
 const FULL: &str = include_str!("full.toml");
@@ -251,7 +251,7 @@ fn routes_point_at_what_they_name() {
     assert_eq!(text(&config, route.filters[1].span), "\"sign\"");
     assert!(matches!(route.end, RouteEnd::Upstream(0)));
     assert_eq!(
-        (route.max_body, route.first_byte_timeout),
+        (route.max_body, route.timeouts.first_byte),
         (None, Some(Duration::from_secs(5)))
     );
     let RouteEnd::Respond(respond) = &config.routes[1].end else {
@@ -337,7 +337,7 @@ fn everything_else_has_a_default() {
     );
     assert_eq!(
         (listener.body_idle_timeout, listener.write_timeout),
-        (seconds(30), seconds(30))
+        (Some(seconds(30)), seconds(30))
     );
     assert_eq!(
         (listener.max_head, listener.max_uri, listener.max_headers),
@@ -405,8 +405,13 @@ fn everything_else_has_a_default() {
     );
     assert_eq!(
         (upstream.idle_timeout, upstream.keep_alive_timeout),
-        (seconds(60), seconds(60))
+        (Some(seconds(60)), seconds(60))
     );
+    assert_eq!(
+        (upstream.total_timeout, &upstream.tls, upstream.protocol),
+        (None, &None, UpstreamProtocol::Auto)
+    );
+    assert_eq!((listener.max_streams, &listener.tls), (100, &None));
     assert_eq!(
         (upstream.max_idle, upstream.max_head, &upstream.host),
         (128, 64 << 10, &HostRule::Preserve)

@@ -27,27 +27,30 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Of `config` its own section; of `store` the registrar, who sells keys and plans.
     (
         "admin",
-        &["config", "gateway", "observe", "store", "wasm", "worker"],
+        &[
+            "config", "gateway", "observe", "store", "tls", "wasm", "worker",
+        ],
     ),
     // Builds all that one configuration says.
     (
         "gateway",
         &[
-            "balance", "chain", "config", "context", "error", "route", "store", "upstream", "wasm",
-            "watch",
+            "balance", "chain", "config", "context", "error", "route", "store", "tls", "upstream",
+            "wasm", "watch",
         ],
     ),
     (
         "server",
         &[
             "body", "config", "context", "error", "gateway", "gather", "observe", "proxy",
-            "upstream", "watch", "worker",
+            "stream", "tls", "upstream", "watch", "worker",
         ],
     ),
     (
         "proxy",
         &[
-            "body", "chain", "config", "context", "error", "gateway", "route", "upstream", "worker",
+            "body", "chain", "config", "context", "error", "gateway", "route", "upstream", "watch",
+            "worker",
         ],
     ),
     ("chain", &["body", "context", "error", "wasm"]),
@@ -56,7 +59,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "upstream",
         &[
-            "balance", "body", "config", "context", "error", "gather", "watch", "worker",
+            "balance", "body", "config", "context", "error", "gather", "stream", "tls", "watch",
+            "worker",
         ],
     ),
     // What a worker holds for all stops: one thread's own, and what others see of it.
@@ -64,7 +68,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "worker",
         &["chain", "config", "context", "gateway", "observe", "watch"],
     ),
-    ("watch", &["config", "worker"]),
+    ("watch", &["config", "error", "worker"]),
     // One type for every source of a body, so that frames are not boxed.
     ("body", &["error", "server", "upstream"]),
     // Of `store` the tickets, which an exchange gives back when it ends, and the rates of its route.
@@ -72,6 +76,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &["context"]),
     ("observe", &["context", "error"]),
     ("gather", &[]),
+    ("stream", &[]),
+    ("tls", &[]),
     ("config", &[]),
     ("store", &[]),
     ("balance", &[]),

@@ -194,3 +194,42 @@ fn an_early_answer_reaches_a_client_that_still_sends() {
     assert_eq!((response.status, response.text()), (403, "no"));
     drop(endpoint.join().unwrap());
 }
+
+#[test]
+fn a_connection_that_failed_is_not_used_again() {
+    for broken in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly some",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n64\r\nonly some",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\nonly some\r\n",
+        "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+    ] {
+        // It stays open, and would take another request.
+        let upstream = Upstream::with(move |request, stream| {
+            let good = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+            let answer = if request.target == "/broken" {
+                broken
+            } else {
+                good
+            };
+            stream.write_all(answer.as_bytes())?;
+            Ok(Then::KeepAlive)
+        });
+        let gateway = start(&[
+            "[server]\nworkers = 1\n",
+            &all_to(upstream.address()),
+            "idle_timeout = \"200ms\"\n",
+        ]);
+        assert_eq!(gateway.get("/").text(), "ok");
+        match gateway.client().try_send(&Request::get("/broken")) {
+            Ok(answer) => assert_fault(&answer, 502, "upstream_protocol"),
+            Err(_cut) => {}
+        }
+        assert_eq!(gateway.get("/").text(), "ok", "{broken:?}");
+        let used: Vec<_> = upstream
+            .received()
+            .iter()
+            .map(|one| one.connection)
+            .collect();
+        assert_eq!(used, [0, 0, 1], "{broken:?}");
+    }
+}

@@ -8,7 +8,7 @@ use super::pipe::{Direction, Gathered, Pipe, Stage};
 use super::{Passage, Refusal, decide};
 use crate::body::Body;
 use crate::context::{Exchange, ResponseHead};
-use crate::error::{Code, Fault, RequestError, Words};
+use crate::error::{Code, Fault, RequestError, Words, grpc};
 use crate::wasm::{BodyCall, BodyMode, PieceVerdict, ResponseVerdict};
 
 /// The response's body on its way back.
@@ -205,7 +205,11 @@ pub fn put_error(exchange: &mut Exchange, error: &RequestError, words: &Words) -
         code: code.as_str(),
         text: code.text(),
     };
-    let (head, body) = words.answer(fault, error.headers(), &exchange.id);
+    let (mut head, mut body) = words.answer(fault, error.headers(), &exchange.id);
+    if exchange.grpc {
+        grpc::error(code, &mut head);
+        body.clear();
+    }
     exchange.outcome.failure = Some(code.as_str().into());
     exchange.outcome.filter = error.filter().cloned();
     exchange.response = Some(head);

@@ -15,11 +15,11 @@ mod unit;
 
 use serde_json::Value as Json;
 
-pub(super) use collection::{Entries, List, Map, Named, Nested};
+pub(super) use collection::{Entries, List, Map, Named, Nested, Switch};
 pub(super) use number::{Flag, Numbers, Rate, Whole};
 pub(super) use reference::{Reference, SecretName};
 pub(super) use text::{Choice, Parsed};
-pub(super) use unit::{Bound, Size, Time};
+pub(super) use unit::{Bound, Size, Time, Wait};
 
 use super::read::{Slot, Table};
 use super::value::quoted;

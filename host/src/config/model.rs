@@ -8,6 +8,7 @@
 mod admin;
 mod sold;
 mod store;
+mod tls;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ pub use sold::{
     Api, ApiResponse, ErrorStyle, Key, Period, Plan, PlanMethod, Quota, Rate, ResponsePart,
 };
 pub use store::{OnStale, OnUnavailable, RedisPlace, Store, StorePlace};
+pub use tls::{Identity, ListenerTls, UpstreamProtocol, UpstreamTls};
 pub use upstream::{
     Balance, BalancePolicy, Ejection, Endpoint, EndpointLimits, HashKey, HealthCheck, HostRule,
     HttpCheck, Probe, Retries, RetryOn, StatusRanges, Sticky, StickyBy, Threshold, Upstream,
@@ -100,8 +102,8 @@ pub struct Listener {
     pub header_timeout: Duration,
     /// How long a connection may idle between requests. Default 75 s.
     pub keep_alive_timeout: Duration,
-    /// Between two pieces of a request's body. Default 30 s.
-    pub body_idle_timeout: Duration,
+    /// Between two pieces of a request's body. None is no bound. Default 30 s.
+    pub body_idle_timeout: Option<Duration>,
     /// How long a client may take nothing of a response. Default 30 s.
     pub write_timeout: Duration,
     /// The largest request head. Bytes, default 32 KiB.
@@ -112,6 +114,10 @@ pub struct Listener {
     pub max_headers: usize,
     /// The most connections open at once. Default 10,000.
     pub max_connections: usize,
+    /// The most requests at once on one HTTP/2 connection. Default 100.
+    pub max_streams: u32,
+    /// Its certificate. None: clear text.
+    pub tls: Option<ListenerTls>,
 }
 
 /// `[wasm]`: totals of the filter engine. Fixed for the life of the process.
@@ -216,12 +222,25 @@ pub struct Route {
     pub end: RouteEnd,
     /// The largest request body. None is no bound. Bytes, default 10 MiB.
     pub max_body: Option<u64>,
-    /// Lowers the upstream's first-byte time-out.
-    pub first_byte_timeout: Option<Duration>,
+    /// Lowers the upstream's time-outs.
+    pub timeouts: RouteTimeouts,
     /// What all clients together may ask of it, on each gateway. Default no bound.
     pub rate: Option<Rate>,
     /// The entry in the file.
     pub span: Span,
+}
+
+/// What a route lowers of its upstream's time-outs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RouteTimeouts {
+    /// `connect_timeout`.
+    pub connect: Option<Duration>,
+    /// `first_byte_timeout`.
+    pub first_byte: Option<Duration>,
+    /// `idle_timeout`.
+    pub idle: Option<Duration>,
+    /// `total_timeout`.
+    pub total: Option<Duration>,
 }
 
 /// A filter's place in a route's chain.

@@ -15,6 +15,7 @@ mod response;
 mod route;
 mod server;
 mod store;
+mod tls;
 mod upstream;
 
 use std::sync::Arc;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use crate::config::{self, Config, Problems};
 use crate::store::secrets::Secrets;
+use crate::tls::SystemRoots;
 use crate::upstream::Plan;
 use crate::upstream::group::Group;
 use crate::upstream::registry::Registry;
 use crate::upstream::rounds::Rounds;
 use crate::upstream::sticky::Sticky;
+use crate::upstream::tls::Tls;
 
 /// All upstreams, in the order of the configuration. A name that nobody answers is an error at its
 /// place, unless it was answered before.
@@ -20,6 +22,7 @@ pub fn plans(
     secrets: Option<&Secrets>,
     problems: &mut Problems,
 ) -> Vec<Arc<Plan>> {
+    let mut system = SystemRoots::default();
     let plan = |upstream: &config::Upstream| {
         let group = registry.group(&upstream.name);
         for endpoint in &upstream.endpoints {
@@ -31,9 +34,26 @@ pub fn plans(
             let key = secrets?.find(name)?.signing_key();
             Some(Sticky::new(sticky, key, &upstream.name))
         });
-        Arc::new(Plan::new(upstream.clone(), group, sticky))
+        let tls = tls(upstream, &mut system, problems);
+        Arc::new(Plan::new(upstream.clone(), group, sticky, tls))
     };
     config.upstreams.iter().map(plan).collect()
+}
+
+fn tls(
+    upstream: &config::Upstream,
+    system: &mut SystemRoots,
+    problems: &mut Problems,
+) -> Option<Tls> {
+    let settings = upstream.tls.as_ref()?;
+    match Tls::new(settings, upstream.protocol, system) {
+        Ok(tls) => Some(tls),
+        Err(error) => {
+            let message = format!("upstream `{}`: {error}", upstream.name);
+            problems.error(settings.span, message);
+            None
+        }
+    }
 }
 
 fn resolve(

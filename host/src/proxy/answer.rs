@@ -4,17 +4,19 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, LOCATION};
+use http::header::{CONNECTION, CONTENT_LENGTH, LOCATION, SEC_WEBSOCKET_ACCEPT};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Response};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper_util::rt::TokioIo;
 
-use super::Run;
+use super::{Run, Slot, Tunnel};
 use crate::body::{Body, BodyError};
 use crate::config::Redirect;
-use crate::context::{BasePath, ResponseHead};
-use crate::error::{Code, RequestError};
+use crate::context::{BasePath, Exchange, ResponseHead};
+use crate::error::{Code, RequestError, Words};
 use crate::upstream::headers;
+use crate::upstream::upgrade::{Taken, Upgrade};
 
 /// `${path}` and `${query}` stand for the request's own; the path is what the client knows it by,
 /// with what stands before the API's paths.
@@ -39,7 +41,17 @@ pub fn redirection(
 }
 
 /// Put the answer together.
-pub(super) fn respond(run: Run, body: Body) -> Response<Answer> {
+pub(super) fn respond(mut run: Run, mut body: Body, slot: &Slot) -> Response<Answer> {
+    if let Some(upgrade) = run.upgrade.take() {
+        match tunnel(&mut run, &upgrade) {
+            Some(taken) => return switch(run, &upgrade, taken, slot),
+            // hyper would take any success for an agreement.
+            None if upgrade.is_stream() && run.held.with(|exchange| is_success(exchange)) => {
+                body = run.refuse(&Code::UpstreamProtocol.into(), &Words::default());
+            }
+            None => {}
+        }
+    }
     let (status, mut headers, is_head, id) = run.held.with(|exchange| {
         let (status, headers) = match &mut exchange.response {
             Some(head) if run.keeps_response() => (head.status, head.headers.clone()),
@@ -51,7 +63,9 @@ pub(super) fn respond(run: Run, body: Body) -> Response<Answer> {
     });
     headers.insert(&headers::REQUEST_ID, id);
     let watch = &run.connection.watch;
-    if run.connection.worker.draining.get() || watch.is_body_abandoned() {
+    let last = run.connection.worker.draining.get() || watch.is_body_abandoned();
+    // HTTP/2 says such things of the connection itself, and ends each request by itself.
+    if last && !run.connection.is_shared() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     let body = if is_head {
@@ -63,8 +77,57 @@ pub(super) fn respond(run: Run, body: Body) -> Response<Answer> {
         body
     };
     run.connection.stats().answered(status);
+    let run = Some(run);
     let mut response = Response::new(Answer { body, run });
     *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn is_success(exchange: &Exchange) -> bool {
+    let head = exchange.response.as_ref();
+    head.is_some_and(|head| head.status.is_success())
+}
+
+/// The endpoint's side, if the request becomes a tunnel: the endpoint has agreed, and no filter
+/// answered otherwise.
+fn tunnel(run: &mut Run, upgrade: &Upgrade) -> Option<Taken> {
+    let taken = upgrade.taken.borrow_mut().take()?;
+    let status = run
+        .held
+        .with(|exchange| exchange.response.as_ref().map(|head| head.status));
+    (status == Some(StatusCode::SWITCHING_PROTOCOLS)).then_some(taken)
+}
+
+/// Say that it was agreed on; what comes after the answer passes through a tunnel.
+fn switch(run: Run, upgrade: &Upgrade, taken: Taken, slot: &Slot) -> Response<Answer> {
+    let (mut headers, id) = run.held.with(|exchange| {
+        let headers = exchange.response.as_ref().map(|head| head.headers.clone());
+        (headers.unwrap_or_default(), headers::request_id(exchange))
+    });
+    headers.insert(&headers::REQUEST_ID, id);
+    let mut response = Response::new(Answer {
+        body: Body::Empty,
+        run: None,
+    });
+    run.connection
+        .stats()
+        .answered(StatusCode::SWITCHING_PROTOCOLS);
+    let tunnel = Tunnel { run, taken };
+    if let Some(stream) = upgrade.stream.borrow_mut().take() {
+        // RFC 8441 section 5: a success says it all.
+        headers.remove(SEC_WEBSOCKET_ACCEPT);
+        tokio::task::spawn_local(async move {
+            match stream.await {
+                Ok(stream) => tunnel.pass(TokioIo::new(stream), Bytes::new()).await,
+                Err(error) => tracing::debug!(%error, "an upgraded stream is gone"),
+            }
+        });
+    } else {
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        upgrade.say(&mut headers);
+        *slot.borrow_mut() = Some(Box::new(tunnel));
+    }
     *response.headers_mut() = headers;
     response
 }
@@ -73,7 +136,8 @@ pub(super) fn respond(run: Run, body: Body) -> Response<Answer> {
 #[derive(Debug)]
 pub struct Answer {
     body: Body,
-    run: Run,
+    /// The exchange; none where it goes on as a tunnel.
+    run: Option<Run>,
 }
 
 impl HttpBody for Answer {
@@ -85,14 +149,19 @@ impl HttpBody for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        let Some(run) = &mut this.run else {
+            return Poll::Ready(None);
+        };
+        run.connection.watch.piece_wanted();
         let polled = Pin::new(&mut this.body).poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                this.run.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                run.connection.watch.piece_given();
+                run.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
             }
-            Poll::Ready(None) => this.run.ended = true,
+            Poll::Ready(None) => run.ended = true,
             Poll::Ready(Some(Err(error))) => {
-                let id = this.run.held.with(|exchange| exchange.id);
+                let id = run.held.with(|exchange| exchange.id);
                 tracing::debug!(request = id.as_str(), %error, "an answer was cut");
             }
             Poll::Pending => {}
@@ -111,6 +180,9 @@ impl HttpBody for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.run.ended |= self.body.is_end_stream();
+        let ended = self.body.is_end_stream();
+        if let Some(run) = &mut self.run {
+            run.ended |= ended;
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -150,17 +150,29 @@ impl HttpBody for ClientBody {
         let polled = Pin::new(&mut this.incoming).poll_frame(cx);
         if polled.is_pending() {
             this.watch.body_waits();
+            if this.watch.is_of_many() {
+                // Whoever sends it on may be another task than the exchange's.
+                this.watch.set_body_waker(cx.waker());
+            }
         }
-        let outcome = match ready!(polled) {
-            Some(Ok(frame)) => this.took(&frame).map(|()| frame),
-            Some(Err(error)) => Err(this.fault(error)),
-            None => {
+        let outcome = match polled {
+            // A connection that carries one request ends by itself.
+            Poll::Pending if this.watch.is_of_many() && this.watch.expired(Wait::Body) => {
+                Err(BodyError::ClientStalled)
+            }
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Some(Ok(frame))) => this.took(&frame).map(|()| frame),
+            Poll::Ready(Some(Err(error))) => Err(this.fault(error)),
+            Poll::Ready(None) => {
                 this.end();
                 return Poll::Ready(None);
             }
         };
         match &outcome {
-            Err(_) => this.abandon(),
+            Err(error) => {
+                this.watch.body_failed(error.code());
+                this.abandon();
+            }
             Ok(_) if this.incoming.is_end_stream() => this.end(),
             Ok(_) => {}
         }

@@ -3,7 +3,8 @@
 //! hyper reads the heads and writes the answers; this task polls it, and acts on what the
 //! [`Watch`] says: a head that takes too long is answered with 408, an idle connection closes,
 //! a stalled write is cut, a drain lets the present answer be the last. Deliberately not here:
-//! what a request means ([`super::head`], [`crate::proxy`]).
+//! what a request means ([`super::head`], [`crate::proxy`]), and HTTP/2 ([`super::http2`]), to which
+//! a connection is handed that begins with its preface.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,19 +13,23 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{HttpService, service_fn};
+use rustls::ServerConfig;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::edge::EdgeIo;
-use super::{head, refusal};
+use super::{handshake, head, http2, refusal};
 use crate::config::Listener;
 use crate::error::Code;
-use crate::proxy;
+use crate::proxy::{self, Slot, Tunnel};
+use crate::stream::Stream;
+use crate::tls::HTTP2;
 use crate::watch::{Phase, Wait, Watch};
 use crate::worker::ClientConnection;
 
@@ -41,23 +46,45 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 1024 * 1024;
 
 /// Serve a client until its connection ends.
-pub async fn serve(connection: Rc<ClientConnection>, stream: TcpStream) {
+pub async fn serve(
+    mut connection: ClientConnection,
+    socket: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+) {
     let watch = Arc::clone(&connection.watch);
+    let stream = match tls {
+        None => Stream::Clear(socket),
+        Some(config) => match Box::pin(handshake::accept(config, socket, &watch)).await {
+            Some(stream) => stream,
+            None => return,
+        },
+    };
+    connection.secure = stream.is_tls();
+    let connection = Rc::new(connection);
+    if stream.protocol() == Some(HTTP2) {
+        return Box::pin(http2::serve(connection, stream, Bytes::new())).await;
+    }
+    let other = Rc::clone(&connection);
+    let slot = Slot::default();
+    let upgraded = Rc::clone(&slot);
     let io = EdgeIo::new(stream, Arc::clone(&watch));
     let builder = builder(&connection.listener);
     let service = service_fn(move |request: Request<Incoming>| {
         let arrival = head::arrive(&connection, request);
-        proxy::handle(Rc::clone(&connection), arrival)
+        proxy::handle(Rc::clone(&connection), arrival, Rc::clone(&slot))
     });
     let serving = Serving {
         hyper: Some(builder.serve_connection(io, service)),
         watch: Arc::clone(&watch),
+        upgraded,
     };
     match serving.await {
         Close::Quietly => {}
         Close::Cut(stream) => cut(&stream),
         Close::Refuse(stream, code) => refuse(stream, &watch, code).await,
         Close::Linger(stream) => linger(stream).await,
+        Close::Upgraded(stream, read, tunnel) => Box::pin(tunnel.pass(stream, read)).await,
+        Close::Http2(stream, read) => Box::pin(http2::serve(other, stream, read)).await,
     }
 }
 
@@ -78,17 +105,22 @@ enum Close {
     /// Nothing is left to be said.
     Quietly,
     /// The client takes nothing: reset it.
-    Cut(TcpStream),
+    Cut(Stream),
     /// Say why, past hyper.
-    Refuse(TcpStream, Code),
+    Refuse(Stream, Code),
     /// The last answer was written, and the client may still be sending.
-    Linger(TcpStream),
+    Linger(Stream),
+    /// It carries something else from here on; so much was read of it already.
+    Upgraded(Stream, Bytes, Box<Tunnel>),
+    /// It is an HTTP/2 connection, which began with these bytes.
+    Http2(Stream, Bytes),
 }
 
 /// hyper's connection, and the signs of the watch.
 struct Serving<S: HttpService<Incoming>> {
     hyper: Option<http1::Connection<EdgeIo, S>>,
     watch: Arc<Watch>,
+    upgraded: Slot,
 }
 
 impl<S> Future for Serving<S>
@@ -147,8 +179,23 @@ where
         if let Err(error) = &outcome {
             tracing::debug!(%error, "a client connection ended");
         }
+        if let Some(tunnel) = self.upgraded.borrow_mut().take() {
+            return match self.hyper.take().map(http1::Connection::into_parts) {
+                Some(parts) if outcome.is_ok() => {
+                    Close::Upgraded(parts.io.into_stream(), parts.read_buf, tunnel)
+                }
+                Some(_) | None => Close::Quietly,
+            };
+        }
+        if matches!(&outcome, Err(error) if error.is_parse_version_h2()) && self.watch.served() == 0
+        {
+            return match self.hyper.take().map(http1::Connection::into_parts) {
+                Some(parts) => Close::Http2(parts.io.into_stream(), parts.read_buf),
+                None => Close::Quietly,
+            };
+        }
         let unread = self.watch.phase() == Phase::Head || self.watch.is_body_abandoned();
-        // A head of another protocol (HTTP/2 without TLS) is not answered by hyper.
+        // The preface of HTTP/2 after a request is not answered by hyper.
         let unanswered = matches!(&outcome, Err(error) if error.is_parse() )
             && self.watch.phase() == Phase::Head
             && !self.watch.is_refused();
@@ -159,35 +206,37 @@ where
         }
     }
 
-    fn stream(&mut self) -> Option<TcpStream> {
+    fn stream(&mut self) -> Option<Stream> {
         let parts = self.hyper.take()?.into_parts();
         Some(parts.io.into_stream())
     }
 }
 
 /// Reset the connection: what is in the socket's buffer will not be taken.
-fn cut(stream: &TcpStream) {
-    if let Err(error) = SockRef::from(stream).set_linger(Some(Duration::ZERO)) {
+fn cut(stream: &Stream) {
+    if let Err(error) = SockRef::from(stream.socket()).set_linger(Some(Duration::ZERO)) {
         tracing::debug!(%error, "a stalled connection could not be reset");
     }
 }
 
 /// Answer a head that never became one, and close.
-async fn refuse(mut stream: TcpStream, watch: &Watch, code: Code) {
+async fn refuse(mut stream: Stream, watch: &Watch, code: Code) {
     let answer = refusal::raw(&watch.common, code);
-    // As much as the socket takes at once, which is all of it but for a client that reads none.
-    match stream.try_write(&answer) {
-        Ok(_) => match stream.shutdown().await {
-            Ok(()) => linger(stream).await,
-            Err(error) => tracing::debug!(%error, "a refused client is gone"),
-        },
-        Err(error) => tracing::debug!(%error, "a refused client is gone"),
+    let writing = async {
+        stream.write_all(&answer).await?;
+        stream.shutdown().await
+    };
+    // The socket takes it at once, but for a client that reads nothing.
+    match tokio::time::timeout(LINGER, writing).await {
+        Ok(Ok(())) => linger(stream).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a refused client is gone"),
+        Err(_) => cut(&stream),
     }
 }
 
 /// Read on for a while after the last answer: closing with unread bytes in the socket would
 /// reset the connection, and the client would lose the answer.
-async fn linger(stream: TcpStream) {
+async fn linger(stream: Stream) {
     let mut rest = stream.take(LINGER_BYTES);
     let mut space = [0; 4096];
     let reading = async { while matches!(rest.read(&mut space).await, Ok(count) if count > 0) {} };

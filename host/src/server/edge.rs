@@ -1,4 +1,4 @@
-//! A client connection's I/O: the socket, and what must be known of the bytes on it.
+//! An HTTP/1.1 client connection's I/O: the stream, and what must be known of the bytes on it.
 //!
 //! hyper reads and writes through this. It tells the [`Watch`] when a head begins, when a write
 //! does not go on and when all is written; it keeps a copy of the head for the framing check;
@@ -12,15 +12,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
-use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-
 use super::refusal;
 use crate::error::Code;
 use crate::gather::gather;
+use crate::stream::Stream;
 use crate::watch::{Phase, Wait, Watch};
+use bytes::{Buf, Bytes};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
 
 /// How much of a head is read at once. Bytes; what hyper's buffer begins with.
 const HEAD_READ: usize = 8 * 1024;
@@ -28,16 +27,16 @@ const HEAD_READ: usize = 8 * 1024;
 /// The I/O of one client connection.
 #[derive(Debug)]
 pub struct EdgeIo {
-    stream: TokioIo<TcpStream>,
+    stream: TokioIo<Stream>,
     watch: Arc<Watch>,
     own: Bytes,
     stalled: bool,
 }
 
 impl EdgeIo {
-    /// Around a connected socket.
+    /// Around a connected stream.
     #[must_use]
-    pub fn new(stream: TcpStream, watch: Arc<Watch>) -> Self {
+    pub fn new(stream: Stream, watch: Arc<Watch>) -> Self {
         Self {
             stream: TokioIo::new(stream),
             watch,
@@ -46,9 +45,9 @@ impl EdgeIo {
         }
     }
 
-    /// The socket.
+    /// The stream.
     #[must_use]
-    pub fn into_stream(self) -> TcpStream {
+    pub fn into_stream(self) -> Stream {
         self.stream.into_inner()
     }
 
@@ -158,6 +157,9 @@ impl Write for EdgeIo {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_own(cx))?;
+        // TLS holds back what the socket did not take.
+        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
+        ready!(self.note_write(outcome.map_ok(|()| 0)))?;
         self.watch.flushed();
         Poll::Ready(Ok(()))
     }

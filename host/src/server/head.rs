@@ -2,6 +2,7 @@
 //!
 //! Rules (RFC 9112 sections 3.2 and 6): one valid host; a target in absolute form replaces what
 //! `Host` says; `Transfer-Encoding` is one single `chunked`, and never beside `Content-Length`;
+//! in HTTP/2 (RFC 9113 section 8.3.1) `:authority` is the host, and a `Host` beside it says the same;
 //! `CONNECT` and `TRACE` are not carried (a `TRACE` would show the client what the gateway
 //! added), nor expectations other than `100-continue`. Deliberately not here: the path rule
 //! ([`crate::route`]), and what goes upstream ([`crate::upstream::headers`]).
@@ -9,7 +10,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Version};
@@ -19,9 +20,10 @@ use hyper::body::Incoming;
 use super::body::ClientBody;
 use crate::body::Body;
 use crate::context::{Client, Exchange, RequestHead};
-use crate::error::Code;
+use crate::error::{Code, grpc};
 use crate::proxy::Arrival;
 use crate::upstream::headers::Seen;
+use crate::upstream::upgrade::Upgrade;
 use crate::worker::ClientConnection;
 
 /// Take a request in.
@@ -31,6 +33,7 @@ pub fn arrive(connection: &ClientConnection, request: Request<Incoming>) -> Arri
     connection.watch.begin(has_body);
     connection.stats().requests.add(1);
     let seen = Seen::of(&parts.headers);
+    let upgrade = wanted(&mut parts, seen, has_body);
     let verdict = check(connection, &mut parts, seen);
     let body = if has_body {
         let held_back = seen.expect();
@@ -40,14 +43,23 @@ pub fn arrive(connection: &ClientConnection, request: Request<Incoming>) -> Arri
         Body::Empty
     };
     Arrival {
-        exchange: Box::new(exchange(connection, parts)),
+        exchange: Box::new(exchange(connection, parts, seen)),
         body,
         seen,
         verdict,
+        upgrade,
     }
 }
 
-fn exchange(connection: &ClientConnection, parts: Parts) -> Exchange {
+/// What the request asks its connection to become: few ask for anything.
+fn wanted(parts: &mut Parts, seen: Seen, has_body: bool) -> Option<Box<Upgrade>> {
+    let asks = parts.method == Method::CONNECT || seen.upgrade();
+    let wanted = asks.then(|| Upgrade::wanted(parts, has_body)).flatten();
+    wanted.map(Box::new)
+}
+
+fn exchange(connection: &ClientConnection, parts: Parts, seen: Seen) -> Exchange {
+    let grpc = seen.content_type() && grpc::is_call(&parts.headers);
     let target = match parts.uri.into_parts().path_and_query {
         Some(target) => target,
         None => PathAndQuery::from_static("/"),
@@ -58,8 +70,13 @@ fn exchange(connection: &ClientConnection, parts: Parts) -> Exchange {
         client: Client {
             ip: connection.remote.ip(),
             port: connection.remote.port(),
-            scheme: Scheme::HTTP,
+            scheme: if connection.secure {
+                Scheme::HTTPS
+            } else {
+                Scheme::HTTP
+            },
         },
+        grpc,
         original_target: target.clone(),
         routed_target: target.clone(),
         request: RequestHead {
@@ -92,7 +109,14 @@ fn check(connection: &ClientConnection, parts: &mut Parts, seen: Seen) -> Result
     if length > connection.listener.max_uri {
         return Err(Code::UriTooLong);
     }
-    check_host(connection, parts, seen)?;
+    if parts.version == Version::HTTP_2 {
+        check_authority(connection, parts, seen)?;
+        if seen.cookie() {
+            join_cookies(&mut parts.headers);
+        }
+    } else {
+        check_host(connection, parts, seen)?;
+    }
     if seen.transfer_encoding() {
         check_chunked(connection, &parts.headers)?;
     }
@@ -127,6 +151,52 @@ fn check_host(connection: &ClientConnection, parts: &mut Parts, seen: Seen) -> R
             Ok(())
         }
         (None, Some(_)) | (Some(_), None) => Err(Code::MalformedRequest),
+    }
+}
+
+/// `:authority` takes the place of `Host`, which may be there too if it says the same.
+fn check_authority(
+    connection: &ClientConnection,
+    parts: &mut Parts,
+    seen: Seen,
+) -> Result<(), Code> {
+    // hyper bounds the size of a head, and not its fields.
+    if parts.headers.len() > connection.listener.max_headers {
+        return Err(Code::HeadersTooLarge);
+    }
+    let named = parts.headers.get(HOST);
+    match (seen.hosts(), named, parts.uri.authority()) {
+        (0, None, Some(authority)) => {
+            let host = host_of(authority)?;
+            parts.headers.insert(HOST, host);
+            Ok(())
+        }
+        (1, Some(host), Some(authority)) => {
+            let same = host
+                .as_bytes()
+                .eq_ignore_ascii_case(authority.as_str().as_bytes());
+            match same && is_host(host.as_bytes()) {
+                true => Ok(()),
+                false => Err(Code::BadHost),
+            }
+        }
+        (1, Some(host), None) if is_host(host.as_bytes()) => Ok(()),
+        (_, Some(_) | None, Some(_) | None) => Err(Code::BadHost),
+    }
+}
+
+/// HTTP/2 may send one `Cookie` as several fields; elsewhere it is one (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if crumbs.len() < 2 {
+        return;
+    }
+    if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, whole);
     }
 }
 

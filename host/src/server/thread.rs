@@ -306,9 +306,12 @@ impl Floor {
         ticket: Ticket,
     ) {
         let worker = Rc::clone(&self.worker);
-        let Some(limits) = worker.generation().listeners.get(listener).cloned() else {
+        let generation = worker.generation();
+        let Some(limits) = generation.listeners.get(listener).cloned() else {
             return;
         };
+        let tls = generation.gateway.tls.get(listener).cloned().flatten();
+        drop(generation);
         let common = Arc::clone(&worker.common);
         let watch = Watch::new(Arc::clone(&common), &limits, worker.tick.get());
         if worker.draining.get() {
@@ -317,9 +320,9 @@ impl Floor {
         let place = self.connections.add(Arc::clone(&watch));
         common.stats.connections.add(1);
         common.stats.connections_open.add(1);
-        let connection = Rc::new(ClientConnection::new(worker, watch, limits, remote));
+        let connection = ClientConnection::new(worker, watch, limits, remote);
         spawn_local(async move {
-            connection::serve(connection, stream).await;
+            connection::serve(connection, stream, tls).await;
             common.stats.connections_open.subtract(1);
             drop((place, ticket));
         });

@@ -1,34 +1,33 @@
-//! One exchange with an upstream: pick, take a connection, send, wait for the head; and again.
+//! One exchange with an upstream: pick, take a connection (or a place on one), send, wait for the
+//! head; and again ([`super::retry`]).
 //!
 //! An unused connection may have been closed by the endpoint at any time. If hyper gives the
 //! request back, nothing of it was sent, and it goes out on another connection. If it may have
 //! been sent it is repeated only when that does no harm: an idempotent method (RFC 9110 section
 //! 9.2.2) whose whole body can be sent again, to the same endpoint, once.
-//!
-//! What fails otherwise is tried on an endpoint that was not tried, as the upstream's `retries` say:
-//! after a fault that sent nothing whatever the method; after others and chosen statuses where it
-//! does no harm, and as far as the retry budget goes.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::task::Poll;
+use std::time::Instant;
 
 use http::header::CONTENT_LENGTH;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use smallvec::SmallVec;
 
 use super::body::{Loan, UpstreamBody};
+use super::client::Connected;
 use super::connection::{Connection, Outcome};
 use super::fault::Fault;
+use super::line::Line;
 use super::queue::{Overload, Turn};
-use super::replay::Tape;
-use super::{Endpoint, EndpointPlan, Upstream, View, client, headers, key};
+use super::retry::{Next, Trials};
+use super::upgrade::{Taken, Upgrade};
+use super::{Endpoint, EndpointPlan, Timeouts, Upstream, View, client, headers, key, shared};
 use crate::balance::{Choice, Picked};
 use crate::body::Body;
-use crate::config::{BalancePolicy, RetryOn};
+use crate::config::{BalancePolicy, UpstreamProtocol};
 use crate::context::{Exchange, Held, ResponseHead};
 use crate::watch::{Wait, Watch, milliseconds};
 
@@ -39,14 +38,18 @@ pub struct Attempt<'a> {
     pub upstream: &'a Upstream,
     /// The client connection's time-outs.
     pub watch: &'a Arc<Watch>,
-    /// From the request's end to the response's head.
-    pub first_byte: Duration,
+    /// How long it may take.
+    pub timeouts: Timeouts,
+    /// Whether `timeouts.first_byte` is the request's own deadline.
+    pub deadline: bool,
+    /// What the request asks its connection to become.
+    pub upgrade: Option<&'a Upgrade>,
     /// Whether the request's head is looked at after it was sent.
     pub keep_head: bool,
 }
 
 /// What came of one sending.
-enum Sent {
+pub(super) enum Sent {
     /// The response's head is in the exchange.
     Answered(Incoming),
     /// Nothing was sent; here is the request.
@@ -55,31 +58,18 @@ enum Sent {
 }
 
 /// An endpoint that was picked.
-struct Pick {
+pub(super) struct Pick {
     turn: Turn,
     view: Rc<View>,
     place: usize,
 }
 
-/// What an exchange needs for more than one attempt.
-#[derive(Default)]
-struct Trials {
-    tried: SmallVec<[usize; 4]>,
-    /// The membership that those places are of.
-    version: u64,
-    /// Where the client belongs, as it says.
-    wanted: Option<u64>,
-    tape: Option<Tape>,
-    /// Whether the request's head is still in the exchange.
-    keeps_head: bool,
-}
-
 impl Pick {
-    fn endpoint(&self) -> Option<&Rc<Endpoint>> {
+    pub(super) fn endpoint(&self) -> Option<&Rc<Endpoint>> {
         self.view.endpoints.get(self.place)
     }
 
-    fn target(&self) -> Option<&EndpointPlan> {
+    pub(super) fn target(&self) -> Option<&EndpointPlan> {
         self.view.members.endpoints.get(self.place)
     }
 
@@ -107,56 +97,85 @@ impl Attempt<'_> {
             Some(Err(fault)) => return Err(fault),
             None => Box::pin(self.wait(held, &mut trials)).await?,
         };
+        if let Some(total) = self.timeouts.total {
+            self.watch.arm(Wait::Total, milliseconds(total));
+        }
         let mut request = self.request(held, &pick, body, &mut trials);
-        let (connection, incoming) = loop {
+        let (line, incoming) = loop {
             let repeatable = request.body().is_empty() && request.method().is_idempotent();
-            let mut fresh = false;
-            let sent = loop {
-                let mut connection = match self.unused(&pick, fresh) {
-                    Some(connection) if connection.is_inline() => connection,
+            // A connection that may become something else carries no other request.
+            let mut fresh = self.upgrade.is_some();
+            let (mut line, sent) = loop {
+                let mut line = match self.unused(&pick, fresh) {
+                    Some(Line::Own(connection)) if connection.is_inline() => Line::Own(connection),
                     other => match Box::pin(self.other(&pick, other, fresh)).await {
-                        Ok(connection) => connection,
+                        Ok(line) => line,
                         Err(fault) => break (None, Sent::Unsent(Box::new(request), fault)),
                     },
                 };
-                let reused = connection.reused;
+                let reused = line.is_reused();
                 self.begin(&pick, begin, &trials);
-                let sent = {
-                    let mut response = pin!(connection.send(request));
-                    std::future::poll_fn(|cx| {
-                        self.poll_sent(cx, &mut connection, response.as_mut(), held, &pick)
-                    })
-                    .await
+                let sent = match &mut line {
+                    Line::Own(connection) => {
+                        if self.upgrade.is_some() {
+                            connection.switch();
+                        }
+                        let mut response = pin!(connection.send(request));
+                        std::future::poll_fn(|cx| {
+                            let polled = connection.poll_response(cx, response.as_mut());
+                            self.poll_sent(polled, held, &pick)
+                        })
+                        .await
+                    }
+                    Line::Shared(slot) => {
+                        let mut response = slot.send(request).map_err(Fault::Request)?;
+                        std::future::poll_fn(|cx| {
+                            let polled = response.as_mut().poll(cx);
+                            self.poll_sent(polled, held, &pick)
+                        })
+                        .await
+                    }
                 };
                 self.watch.answer_began();
                 request = match sent {
-                    Sent::Unsent(request, _) if reused => *request,
-                    Sent::Failed(Fault::Closed { .. }) if reused && repeatable && !fresh => {
-                        fresh = true;
-                        match connection.sent_request() {
-                            Some(request) => request,
-                            None => break (Some(connection), sent),
+                    Sent::Unsent(request, fault) => {
+                        let mut request = request;
+                        if matches!(line, Line::Shared(_)) {
+                            shared::to_http1(&mut request);
+                        }
+                        match reused {
+                            true => *request,
+                            false => break (Some(line), Sent::Unsent(request, fault)),
                         }
                     }
-                    sent => break (Some(connection), sent),
+                    Sent::Failed(Fault::Closed { .. }) if reused && repeatable && !fresh => {
+                        fresh = true;
+                        match line.sent_request() {
+                            Some(request) => request,
+                            None => break (Some(line), sent),
+                        }
+                    }
+                    Sent::Failed(fault) => {
+                        break (Some(line), Sent::Failed(self.explained(fault)));
+                    }
+                    sent @ Sent::Answered(_) => break (Some(line), sent),
                 };
                 self.watch.common.stats.retries.add(1);
             };
-            self.report(held, &pick, &sent.1);
+            self.report(held, &pick, &sent);
             match sent {
-                (Some(connection), Sent::Answered(incoming))
-                    if !self.is_retried_status(held, &trials) =>
-                {
-                    break (connection, incoming);
-                }
-                (connection, sent) => {
-                    let next = self.next(held, &mut pick, &mut trials, connection, sent, begin);
-                    match next {
-                        Next::Send(again) => request = *again,
-                        Next::Answer(connection, incoming) => break (*connection, incoming),
-                        Next::Fail(fault) => return Err(fault),
-                    }
-                }
+                Sent::Answered(incoming) if !self.is_retried_status(held, &trials) => match line {
+                    Some(line) => break (line, incoming),
+                    None => return Err(closed_at_once(&pick)),
+                },
+                sent => match self.next(held, &mut pick, &mut trials, line.as_mut(), sent, begin) {
+                    Next::Send(again) => request = *again,
+                    Next::Answer(incoming) => match line {
+                        Some(line) => break (line, incoming),
+                        None => return Err(closed_at_once(&pick)),
+                    },
+                    Next::Fail(fault) => return Err(fault),
+                },
             }
         };
         let elapsed = u64::try_from(begin.elapsed().as_micros()).ok();
@@ -166,10 +185,29 @@ impl Attempt<'_> {
                 self.upstream.plan.keep(trials.wanted, target, response);
             }
         });
-        Ok(self.response_body(pick, connection, incoming))
+        match (line, self.upgrade) {
+            (Line::Own(connection), Some(upgrade)) if is_switch(held) => {
+                self.take(upgrade, pick, connection)
+            }
+            (line, _) => Ok(self.response_body(pick, line, incoming)),
+        }
     }
 
-    fn now(&self) -> u64 {
+    /// The endpoint has agreed: its connection is not HTTP any more.
+    fn take(&self, upgrade: &Upgrade, pick: Pick, connection: Connection) -> Result<Body, Fault> {
+        let fault = closed_at_once(&pick);
+        let (stream, read, place) = connection.into_stream().ok_or(fault)?;
+        *upgrade.taken.borrow_mut() = Some(Taken {
+            stream,
+            read,
+            place,
+            turn: pick.turn,
+            idle: self.timeouts.idle.map(milliseconds),
+        });
+        Ok(Body::Empty)
+    }
+
+    pub(super) fn now(&self) -> u64 {
         self.watch.common.clock.now()
     }
 
@@ -182,7 +220,7 @@ impl Attempt<'_> {
         self.pick_now(exchange, trials)
     }
 
-    fn pick_now(
+    pub(super) fn pick_now(
         &self,
         exchange: &mut Exchange,
         trials: &mut Trials,
@@ -211,7 +249,8 @@ impl Attempt<'_> {
         let lease = match picked {
             Picked::Endpoint(lease) => lease,
             Picked::Full if plan.queue.is_some() => return None,
-            Picked::Full | Picked::None => {
+            Picked::Full => return Some(Err(self.full(Overload::QueueFull))),
+            Picked::None => {
                 return Some(Err(Fault::NoEndpoint {
                     upstream: plan.config.name.to_string(),
                 }));
@@ -230,43 +269,19 @@ impl Attempt<'_> {
     /// Wait for room.
     async fn wait(&self, held: &Held, trials: &mut Trials) -> Result<Pick, Fault> {
         let plan = &*self.upstream.plan;
-        let full = |why| Fault::Overloaded {
-            upstream: plan.config.name.to_string(),
-            why,
-        };
         let Some(queue) = &plan.queue else {
-            return Err(full(Overload::QueueFull));
+            return Err(self.full(Overload::QueueFull));
         };
-        let picked = queue
-            .wait(&plan.config.limits, || {
-                held.with(|exchange| self.pick_now(exchange, trials))
-            })
-            .await;
-        picked.map_err(full)?
+        let pick = || held.with(|exchange| self.pick_now(exchange, trials));
+        let picked = queue.wait(&plan.config.limits, pick).await;
+        picked.map_err(|why| self.full(why))?
     }
 
-    /// The request as it goes out first.
-    fn request(&self, held: &Held, pick: &Pick, body: Body, trials: &mut Trials) -> Request<Body> {
-        let retries = &self.upstream.plan.config.retries;
-        let idempotent = held.with(|exchange| exchange.request.method.is_idempotent());
-        let mut body = body;
-        trials.keeps_head = self.keep_head;
-        if retries.attempts > 1 && !body.is_empty() && idempotent {
-            // Its bytes cannot be found again on the connection, so that all of it is kept.
-            trials.keeps_head = true;
-            let tape = Tape::new(std::mem::take(&mut body), retries.max_body);
-            body = tape.play().unwrap_or_default();
-            trials.tape = Some(tape);
+    fn full(&self, why: Overload) -> Fault {
+        Fault::Overloaded {
+            upstream: self.upstream.name.to_string(),
+            why,
         }
-        self.outgoing(held, pick, body, trials.keeps_head)
-    }
-
-    fn outgoing(&self, held: &Held, pick: &Pick, body: Body, keep: bool) -> Request<Body> {
-        let plan = &*self.upstream.plan;
-        held.with(|exchange| match pick.target() {
-            Some(target) => headers::outgoing(plan, target, exchange, body, keep),
-            None => Request::new(body),
-        })
     }
 
     fn begin(&self, pick: &Pick, begin: Instant, trials: &Trials) {
@@ -274,9 +289,8 @@ impl Attempt<'_> {
         if let Some(endpoint) = pick.endpoint() {
             endpoint.tally.attempts.add(1);
         }
-        let config = &self.upstream.plan.config;
-        let retries = &config.retries;
-        let mut first_byte = self.first_byte;
+        let retries = &self.upstream.plan.config.retries;
+        let mut first_byte = self.timeouts.first_byte;
         if trials.tried.len() > 1 {
             first_byte = first_byte.saturating_sub(begin.elapsed());
         }
@@ -285,70 +299,107 @@ impl Attempt<'_> {
         {
             first_byte = first_byte.min(longest);
         }
-        self.watch.sent(first_byte, config.idle_timeout);
+        self.watch.sent(first_byte, self.timeouts.idle);
     }
 
-    fn is_last(&self, trials: &Trials) -> bool {
-        trials.tried.len() >= self.upstream.plan.config.retries.attempts as usize
+    /// What the failure of a request's body does to the endpoint is not the endpoint's fault.
+    /// hyper tells the cause over HTTP/1.1 only.
+    fn explained(&self, fault: Fault) -> Fault {
+        match (fault, self.watch.body_fault()) {
+            (
+                Fault::Closed { cause, .. }
+                | Fault::Protocol {
+                    cause: Some(cause), ..
+                },
+                Some(code),
+            ) => Fault::Body { code, cause },
+            (fault, _) => fault,
+        }
     }
 
-    fn unused(&self, pick: &Pick, fresh: bool) -> Option<Connection> {
+    fn unused(&self, pick: &Pick, fresh: bool) -> Option<Line> {
         if fresh {
             return None;
         }
         pick.endpoint()?.pool.take(self.now())
     }
 
-    /// The slower ways to a connection: an unused one that a task drives, or a new one.
+    /// The slower ways to a connection: an unused one that a task drives, one that another
+    /// request makes now and will share, or a new one.
     async fn other(
         &self,
         pick: &Pick,
-        mut unused: Option<Connection>,
+        mut unused: Option<Line>,
         fresh: bool,
-    ) -> Result<Connection, Fault> {
-        while let Some(mut connection) = unused {
-            if connection.ready().await {
-                return Ok(connection);
+    ) -> Result<Line, Fault> {
+        while let Some(line) = unused {
+            match line {
+                Line::Own(mut connection) => {
+                    if connection.ready().await {
+                        return Ok(Line::Own(connection));
+                    }
+                }
+                shared @ Line::Shared(_) => return Ok(shared),
             }
             unused = self.unused(pick, fresh);
         }
+        let plan = &*self.upstream.plan;
         let (Some(endpoint), Some(target)) = (pick.endpoint(), pick.target()) else {
             return Err(Fault::NoEndpoint {
-                upstream: self.upstream.name.to_string(),
+                upstream: plan.config.name.to_string(),
             });
         };
-        let plan = &*self.upstream.plan;
+        let pool = &endpoint.pool;
+        let switches = self.upgrade.is_some();
+        // One after another while they are made: each has room for many. After one that failed
+        // all try at once, so that no request waits for the failures of others.
+        while !switches && pool.is_connecting() {
+            let made = pool.made().await;
+            if let Some(Line::Shared(slot)) = self.unused(pick, fresh) {
+                return Ok(Line::Shared(slot));
+            }
+            if !made {
+                break;
+            }
+        }
+        let shares = plan.config.protocol == UpstreamProtocol::Http2 && !switches;
+        let connecting = pool.connect(shares);
         let place = endpoint.known.connection(&plan.config.limits).await;
-        let place = place.map_err(|why| Fault::Overloaded {
-            upstream: plan.config.name.to_string(),
-            why,
-        })?;
+        let place = place.map_err(|why| self.full(why))?;
         self.watch.common.stats.connects.add(1);
         endpoint.tally.connects.add(1);
-        let mut connection = client::connect(plan, target).await?;
-        connection.holds(place);
-        Ok(connection)
+        let line = match client::connect(plan, target, self.timeouts.connect, switches).await? {
+            Connected::One(mut connection) => {
+                connection.holds(place);
+                if !switches {
+                    pool.own();
+                }
+                Line::Own(connection)
+            }
+            Connected::Many(shared) => {
+                shared.holds(place);
+                Line::Shared(pool.share(&shared))
+            }
+        };
+        connecting.done();
+        Ok(line)
     }
 
-    fn poll_sent(
-        &self,
-        cx: &mut Context<'_>,
-        connection: &mut Connection,
-        response: Pin<&mut impl Future<Output = Outcome>>,
-        held: &Held,
-        pick: &Pick,
-    ) -> Poll<Sent> {
-        let outcome = match connection.poll_response(cx, response) {
+    fn poll_sent(&self, polled: Poll<Outcome>, held: &Held, pick: &Pick) -> Poll<Sent> {
+        let outcome = match polled {
             Poll::Ready(outcome) => outcome,
-            Poll::Pending if self.late() => {
-                return Poll::Ready(Sent::Failed(Fault::FirstByte {
-                    endpoint: pick.name(),
-                }));
+            Poll::Pending => {
+                return match self.late(pick) {
+                    Some(fault) => Poll::Ready(Sent::Failed(fault)),
+                    None => Poll::Pending,
+                };
             }
-            Poll::Pending => return Poll::Pending,
         };
         Poll::Ready(match outcome {
-            Ok(response) => held.with(|exchange| accept(exchange, pick, response)),
+            Ok(response) => {
+                let upgrade = self.upgrade;
+                held.with(|exchange| accept(exchange, pick, response, upgrade))
+            }
             Err(mut error) => match error.take_message() {
                 Some(request) => Sent::Unsent(Box::new(request), closed_at_once(pick)),
                 None => Sent::Failed(Fault::of_exchange(&pick.name(), error.into_error())),
@@ -356,9 +407,25 @@ impl Attempt<'_> {
         })
     }
 
-    fn late(&self) -> bool {
-        self.watch.has_signs()
-            && (self.watch.expired(Wait::Answer) || self.watch.expired(Wait::Upload))
+    fn late(&self, pick: &Pick) -> Option<Fault> {
+        if !self.watch.has_signs() {
+            return None;
+        }
+        let endpoint = || pick.name();
+        if self.watch.expired(Wait::Total) {
+            return Some(Fault::Total {
+                endpoint: endpoint(),
+            });
+        }
+        let passed = self.watch.expired(Wait::Answer) || self.watch.expired(Wait::Upload);
+        passed.then(|| match self.deadline {
+            true => Fault::Deadline {
+                endpoint: endpoint(),
+            },
+            false => Fault::FirstByte {
+                endpoint: endpoint(),
+            },
+        })
     }
 
     /// Tell what came of an attempt to those who take endpoints out.
@@ -385,163 +452,47 @@ impl Attempt<'_> {
         }
     }
 
-    /// Whether the answer that is there is one that is tried elsewhere.
-    fn is_retried_status(&self, held: &Held, trials: &Trials) -> bool {
-        let retries = &self.upstream.plan.config.retries;
-        !retries.statuses.0.is_empty()
-            && !self.is_last(trials)
-            && status(held).is_some_and(|status| retries.statuses.holds(status))
-    }
-
-    /// What follows an attempt that is not the answer yet.
-    fn next(
-        &self,
-        held: &Held,
-        pick: &mut Pick,
-        trials: &mut Trials,
-        connection: Option<Connection>,
-        sent: Sent,
-        begin: Instant,
-    ) -> Next {
-        let plan = &*self.upstream.plan;
-        let free = match &sent {
-            Sent::Unsent(..) => plan.config.retries.on.contains(&RetryOn::Connect),
-            Sent::Answered(_) | Sent::Failed(_) => false,
-        };
-        let wanted = free
-            || (self.may_repeat(held, &sent) && Self::is_kept(trials, connection.as_ref(), &sent));
-        let in_time = begin.elapsed() < self.first_byte;
-        // Another endpoint first: without one, nothing is taken from the budget.
-        let elsewhere = match wanted && in_time && !self.is_last(trials) {
-            true => held.with(|exchange| self.pick_now(exchange, trials)),
-            false => None,
-        };
-        let sent = match elsewhere {
-            Some(Ok(elsewhere)) if free || self.upstream.budget.take(self.now()) => {
-                match self.again(held, &elsewhere, trials, connection.as_ref(), sent) {
-                    Ok(request) => {
-                        held.with(|exchange| exchange.response = None);
-                        self.watch.begin_again();
-                        self.watch.common.stats.retries.add(1);
-                        *pick = elsewhere;
-                        return Next::Send(Box::new(request));
-                    }
-                    Err(sent) => *sent,
-                }
-            }
-            Some(Ok(_) | Err(_)) | None => sent,
-        };
-        held.with(|exchange| name(exchange, pick));
-        match (sent, connection) {
-            (Sent::Answered(incoming), Some(connection)) => {
-                Next::Answer(Box::new(connection), incoming)
-            }
-            (Sent::Answered(_), None) => Next::Fail(closed_at_once(pick)),
-            (Sent::Unsent(_, fault) | Sent::Failed(fault), _) => Next::Fail(fault),
-        }
-    }
-
-    /// Whether a request that may have been acted on may be sent again.
-    fn may_repeat(&self, held: &Held, sent: &Sent) -> bool {
-        let retries = &self.upstream.plan.config.retries;
-        let on = match sent {
-            Sent::Unsent(..) | Sent::Answered(_) => true,
-            Sent::Failed(Fault::Closed { .. }) => retries.on.contains(&RetryOn::Reset),
-            Sent::Failed(Fault::FirstByte { .. }) => {
-                retries.on.contains(&RetryOn::Timeout) || retries.try_timeout.is_some()
-            }
-            Sent::Failed(_) => false,
-        };
-        on && held.with(|exchange| exchange.request.method.is_idempotent())
-    }
-
-    /// Whether all of it is still there.
-    fn is_kept(trials: &Trials, connection: Option<&Connection>, sent: &Sent) -> bool {
-        match (sent, &trials.tape) {
-            (Sent::Unsent(..), _) => true,
-            (_, Some(tape)) => tape.is_whole(),
-            (_, None) if trials.keeps_head => true,
-            (_, None) => connection.is_some_and(|connection| connection.sent_request().is_some()),
-        }
-    }
-
-    /// The request once more, for this endpoint. Err: it cannot be sent again.
-    fn again(
-        &self,
-        held: &Held,
-        elsewhere: &Pick,
-        trials: &Trials,
-        connection: Option<&Connection>,
-        sent: Sent,
-    ) -> Result<Request<Body>, Box<Sent>> {
-        let body = trials.tape.as_ref().map(Tape::play);
-        match (sent, body) {
-            // Nothing of it was sent, nor of its body: it goes as it is.
-            (Sent::Unsent(mut request, _), _) => {
-                self.address(elsewhere, &mut request);
-                Ok(*request)
-            }
-            (_, Some(Some(body))) => Ok(self.outgoing(held, elsewhere, body, true)),
-            (sent, Some(None)) => Err(Box::new(sent)),
-            // Without a tape there was no body.
-            (_, None) if trials.keeps_head => Ok(self.outgoing(held, elsewhere, Body::Empty, true)),
-            (sent, None) => match connection.and_then(Connection::sent_request) {
-                Some(mut request) => {
-                    self.address(elsewhere, &mut request);
-                    Ok(request)
-                }
-                None => Err(Box::new(sent)),
-            },
-        }
-    }
-
-    /// A request that was made for another endpoint.
-    fn address(&self, pick: &Pick, request: &mut Request<Body>) {
-        if let Some(target) = pick.target() {
-            headers::address(&self.upstream.plan, target, request.headers_mut());
-        }
-    }
-
-    fn response_body(&self, pick: Pick, connection: Connection, incoming: Incoming) -> Body {
-        let idle = milliseconds(self.upstream.plan.config.idle_timeout);
+    fn response_body(&self, pick: Pick, line: Line, incoming: Incoming) -> Body {
         let Some(endpoint) = pick.endpoint() else {
             return Body::Empty;
         };
         let loan = Loan {
-            connection,
+            line,
             pool: Rc::clone(&endpoint.pool),
             turn: pick.turn,
         };
+        let idle = self.timeouts.idle.map(milliseconds);
         UpstreamBody::new(incoming, loan, Arc::clone(self.watch), idle).into()
     }
 }
 
-/// What follows an attempt.
-enum Next {
-    /// Send this.
-    Send(Box<Request<Body>>),
-    /// What came is the answer after all.
-    Answer(Box<Connection>, Incoming),
-    /// That was it.
-    Fail(Fault),
+fn is_switch(held: &Held) -> bool {
+    let status = held.with(|exchange| exchange.response.as_ref().map(|head| head.status));
+    status == Some(StatusCode::SWITCHING_PROTOCOLS)
 }
 
-fn status(held: &Held) -> Option<u16> {
+pub(super) fn status(held: &Held) -> Option<u16> {
     held.with(|exchange| {
         let response = exchange.response.as_ref();
         response.map(|response| response.status.as_u16())
     })
 }
 
-/// The endpoint that the exchange ends with.
-fn name(exchange: &mut Exchange, pick: &Pick) {
-    exchange.outcome.endpoint = pick.endpoint().map(|endpoint| Arc::clone(&endpoint.name));
-}
-
 /// Take a response's head into the exchange.
-fn accept(exchange: &mut Exchange, pick: &Pick, response: Response<Incoming>) -> Sent {
+fn accept(
+    exchange: &mut Exchange,
+    pick: &Pick,
+    response: Response<Incoming>,
+    upgrade: Option<&Upgrade>,
+) -> Sent {
     let (mut parts, incoming) = response.into_parts();
-    if parts.status.is_informational() {
+    let agreed = match upgrade {
+        Some(upgrade) => {
+            parts.status == StatusCode::SWITCHING_PROTOCOLS && upgrade.agree(&parts.headers)
+        }
+        None => false,
+    };
+    if parts.status.is_informational() && !agreed {
         return Sent::Failed(Fault::Protocol {
             endpoint: pick.name(),
             cause: None,

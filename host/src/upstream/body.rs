@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::connection::Connection;
+use super::line::Line;
 use super::pool::Pool;
 use super::queue::Turn;
 use crate::body::{Body, BodyError};
@@ -22,8 +22,8 @@ use crate::watch::{Wait, Watch};
 /// What is given back when a response is over.
 #[derive(Debug)]
 pub struct Loan {
-    /// The connection.
-    pub connection: Connection,
+    /// The connection, or the place on one.
+    pub line: Line,
     /// Where it came from.
     pub pool: Rc<Pool>,
     /// The place among the endpoint's active requests.
@@ -33,16 +33,9 @@ pub struct Loan {
 impl Loan {
     /// Give all of it back. The connection is kept if it can take another request.
     pub fn give_back(self, watch: &Watch) {
-        let Self {
-            mut connection,
-            pool,
-            turn,
-        } = self;
+        let Self { line, pool, turn } = self;
         drop(turn);
-        connection.settle();
-        if !watch.body_open() {
-            pool.put(connection, watch.common.clock.now());
-        }
+        line.give_back(&pool, !watch.body_open(), watch.common.clock.now());
     }
 }
 
@@ -52,14 +45,15 @@ pub struct UpstreamBody {
     incoming: Incoming,
     loan: Option<Loan>,
     watch: Arc<Watch>,
-    idle: u64,
+    idle: Option<u64>,
     waits: bool,
 }
 
 impl UpstreamBody {
-    /// The body of a response; `idle` is how long the endpoint may be silent. Milliseconds.
+    /// The body of a response; `idle` is how long the endpoint may be silent, if not for
+    /// ever. Milliseconds.
     #[must_use]
-    pub fn new(incoming: Incoming, loan: Loan, watch: Arc<Watch>, idle: u64) -> Self {
+    pub fn new(incoming: Incoming, loan: Loan, watch: Arc<Watch>, idle: Option<u64>) -> Self {
         Self {
             incoming,
             loan: Some(loan),
@@ -74,7 +68,7 @@ impl UpstreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut self.loan {
-            Some(loan) => loan.connection.poll_frame(cx, &mut self.incoming),
+            Some(loan) => loan.line.poll_frame(cx, &mut self.incoming),
             None => Poll::Ready(None),
         }
     }
@@ -107,6 +101,10 @@ impl HttpBody for UpstreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        if this.watch.expired(Wait::Total) {
+            this.loan = None;
+            return Poll::Ready(Some(Err(BodyError::UpstreamLate)));
+        }
         let polled = this.poll_incoming(cx);
         match &polled {
             Poll::Pending if this.watch.expired(Wait::Answer) => {
@@ -115,7 +113,9 @@ impl HttpBody for UpstreamBody {
             }
             Poll::Pending if !this.waits => {
                 this.waits = true;
-                this.watch.arm(Wait::Answer, this.idle);
+                if let Some(idle) = this.idle {
+                    this.watch.arm(Wait::Answer, idle);
+                }
             }
             Poll::Ready(_) if this.waits => {
                 this.waits = false;

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::client::conn::http1;
@@ -11,25 +12,50 @@ use super::connection::Connection;
 use super::fault::Fault;
 use super::io::EndpointIo;
 use super::record::Record;
+use super::shared::Shared;
 use super::{EndpointPlan, Plan};
+use crate::config::UpstreamProtocol;
+use crate::stream::Stream;
+use crate::tls::HTTP2;
 
 /// The smallest buffer that hyper takes. Bytes.
 const MIN_BUFFER: usize = 8 * 1024;
 /// How much of a body hyper gathers before it waits. Bytes.
 const BODY_BUFFER: usize = 128 * 1024;
 
-/// Connect to an endpoint, within the upstream's time-out.
+/// A connection, as the protocol has it.
+#[derive(Debug)]
+pub enum Connected {
+    /// One request at a time.
+    One(Connection),
+    /// Many.
+    Many(Rc<Shared>),
+}
+
+/// Connect to an endpoint, its TLS handshake included, within this time. `http1`: nothing else is wanted, whatever the upstream's `protocol`.
 ///
 /// # Errors
 ///
-/// It took no connection, or not in time.
-pub async fn connect(plan: &Plan, endpoint: &EndpointPlan) -> Result<Connection, Fault> {
-    let limit = plan.config.connect_timeout;
-    let stream = match tokio::time::timeout(limit, connect_to(endpoint.known.address)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(cause)) => return Err(failed(endpoint, cause)),
-        Err(_) => return Err(timed_out(endpoint, limit)),
-    };
+/// It took no connection, or not in time, or the two do not agree on TLS.
+pub async fn connect(
+    plan: &Plan,
+    endpoint: &EndpointPlan,
+    limit: Duration,
+    http1: bool,
+) -> Result<Connected, Fault> {
+    match tokio::time::timeout(limit, make(plan, endpoint, http1)).await {
+        Ok(connected) => connected,
+        Err(_) => Err(timed_out(endpoint, limit)),
+    }
+}
+
+async fn make(plan: &Plan, endpoint: &EndpointPlan, http1: bool) -> Result<Connected, Fault> {
+    let stream = open(plan, endpoint, http1).await?;
+    if is_many(plan, endpoint, &stream, http1)? {
+        let shared = Shared::new(stream, plan.config.max_head).await;
+        let failed = |cause| Fault::of_exchange(&endpoint.known.name, cause);
+        return shared.map(Connected::Many).map_err(failed);
+    }
     let record = Record::default();
     let (sender, drive) = http1::Builder::new()
         .max_header_size(plan.config.max_head)
@@ -40,20 +66,52 @@ pub async fn connect(plan: &Plan, endpoint: &EndpointPlan) -> Result<Connection,
             endpoint: endpoint.known.name.to_string(),
             cause,
         })?;
-    Ok(Connection::new(sender, drive, record))
+    Ok(Connected::One(Connection::new(sender, drive, record)))
+}
+
+/// Whether HTTP/2 is spoken on this connection.
+fn is_many(
+    plan: &Plan,
+    endpoint: &EndpointPlan,
+    stream: &Stream,
+    http1: bool,
+) -> Result<bool, Fault> {
+    let protocol = match http1 {
+        true => UpstreamProtocol::Http1,
+        false => plan.config.protocol,
+    };
+    match (stream.is_tls(), protocol) {
+        (_, UpstreamProtocol::Http1) | (false, UpstreamProtocol::Auto) => Ok(false),
+        (false, UpstreamProtocol::Http2) => Ok(true),
+        (true, UpstreamProtocol::Auto) => Ok(stream.protocol() == Some(HTTP2)),
+        (true, UpstreamProtocol::Http2) if stream.protocol() == Some(HTTP2) => Ok(true),
+        (true, UpstreamProtocol::Http2) => Err(Fault::Tls {
+            endpoint: endpoint.known.name.to_string(),
+            cause: io::Error::other("it does not offer HTTP/2 (ALPN `h2`)"),
+        }),
+    }
+}
+
+async fn open(plan: &Plan, endpoint: &EndpointPlan, http1: bool) -> Result<Stream, Fault> {
+    let socket = connect_to(endpoint.known.address).await;
+    let socket = socket.map_err(|cause| Fault::Connect {
+        endpoint: endpoint.known.name.to_string(),
+        cause,
+    })?;
+    let Some(tls) = &plan.tls else {
+        return Ok(Stream::Clear(socket));
+    };
+    let stream = tls.connect(&endpoint.configured, socket, http1).await;
+    stream.map_err(|cause| Fault::Tls {
+        endpoint: endpoint.known.name.to_string(),
+        cause,
+    })
 }
 
 async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-fn failed(endpoint: &EndpointPlan, cause: io::Error) -> Fault {
-    Fault::Connect {
-        endpoint: endpoint.known.name.to_string(),
-        cause,
-    }
 }
 
 fn timed_out(endpoint: &EndpointPlan, limit: Duration) -> Fault {

@@ -1,4 +1,4 @@
-//! One connection to an endpoint.
+//! One HTTP/1.1 connection to an endpoint.
 //!
 //! hyper gives a sender and a future that moves the bytes. For a request without a body the
 //! future is polled by whoever waits for the response, in the client connection's own task:
@@ -20,6 +20,7 @@ use super::io::EndpointIo;
 use super::known::ConnectionPlace;
 use super::record::Record;
 use crate::body::Body;
+use crate::stream::Stream;
 
 type Drive = http1::Connection<EndpointIo, Body>;
 
@@ -34,6 +35,8 @@ pub struct Connection {
     inline: Option<Box<Inline>>,
     record: Record,
     place: Option<ConnectionPlace>,
+    /// Whether the request on it asks for another protocol.
+    switches: bool,
     /// Whether it has carried a request before.
     pub reused: bool,
 }
@@ -55,6 +58,7 @@ impl Connection {
             inline: Some(Box::new(Inline { drive, gate })),
             record,
             place: None,
+            switches: false,
             reused: false,
         }
     }
@@ -74,6 +78,20 @@ impl Connection {
         }
         self.reused = true;
         self.sender.try_send_request(request)
+    }
+
+    /// The request that is sent next asks for another protocol on this connection, which carries no
+    /// other after it.
+    pub fn switch(&mut self) {
+        self.switches = true;
+    }
+
+    /// The connection as it is after a `101`, what was read of it already, and its place among the
+    /// endpoint's connections.
+    #[must_use]
+    pub fn into_stream(self) -> Option<(Stream, Bytes, Option<ConnectionPlace>)> {
+        let parts = self.inline?.drive.into_parts();
+        Some((parts.io.into_stream(), parts.read_buf, self.place))
     }
 
     /// The request that was sent last, if it had no body: to be sent once more on another
@@ -113,7 +131,7 @@ impl Connection {
             ended = poll_drive(drive, cx);
             poll(cx)
         });
-        if ended {
+        if ended && !self.switches {
             self.inline = None;
         }
         outcome

@@ -43,6 +43,27 @@ pub enum Fault {
         /// The time-out.
         milliseconds: u128,
     },
+    /// The two do not agree on TLS.
+    #[error("no TLS with `{endpoint}`")]
+    Tls {
+        /// The endpoint's name.
+        endpoint: String,
+        /// Why: a certificate that is not trusted, for example.
+        #[source]
+        cause: io::Error,
+    },
+    /// The exchange took longer than it may.
+    #[error("`{endpoint}` did not answer within `total_timeout`")]
+    Total {
+        /// The endpoint's name.
+        endpoint: String,
+    },
+    /// The request was sent, and no response began before the client's own deadline.
+    #[error("no response from `{endpoint}` within the request's `grpc-timeout`")]
+    Deadline {
+        /// The endpoint's name.
+        endpoint: String,
+    },
     /// The request was sent, and no response began in time.
     #[error("no response from `{endpoint}` in time")]
     FirstByte {
@@ -90,6 +111,10 @@ impl Fault {
             let code = body.code();
             return Self::Body { code, cause };
         }
+        if breaks_http2(&cause) {
+            let cause = Some(cause);
+            return Self::Protocol { endpoint, cause };
+        }
         if cause.is_parse() || cause.is_parse_too_large() || cause.is_parse_status() {
             let cause = Some(cause);
             return Self::Protocol { endpoint, cause };
@@ -103,10 +128,14 @@ impl Fault {
         match self {
             Self::Connect { .. }
             | Self::ConnectTimeout { .. }
+            | Self::Tls { .. }
             | Self::FirstByte { .. }
             | Self::Closed { .. }
             | Self::Protocol { .. } => true,
-            Self::NoEndpoint { .. }
+            // These may be as short as the client or the route wants them.
+            Self::Total { .. }
+            | Self::Deadline { .. }
+            | Self::NoEndpoint { .. }
             | Self::Overloaded { .. }
             | Self::Body { .. }
             | Self::Request(_) => false,
@@ -121,6 +150,9 @@ impl Fault {
             Self::Overloaded { .. } => Code::Overloaded,
             Self::Connect { .. } => Code::ConnectFailed,
             Self::ConnectTimeout { .. } => Code::ConnectTimeout,
+            Self::Tls { .. } => Code::UpstreamTls,
+            Self::Total { .. } => Code::TotalTimeout,
+            Self::Deadline { .. } => Code::DeadlineExceeded,
             Self::FirstByte { .. } => Code::FirstByteTimeout,
             Self::Closed { .. } => Code::UpstreamClosed,
             Self::Protocol { .. } => Code::UpstreamProtocol,
@@ -128,6 +160,13 @@ impl Fault {
             Self::Request(_) => Code::Internal,
         }
     }
+}
+
+/// Whether this is an error that our side of an HTTP/2 connection found: what came is not HTTP/2.
+fn breaks_http2(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error);
+    let cause = cause.and_then(|cause| cause.downcast_ref::<h2::Error>());
+    cause.is_some_and(|cause| !cause.is_io() && cause.is_library())
 }
 
 impl From<Fault> for RequestError {

@@ -50,6 +50,8 @@ impl Seen {
     const EXPECT: u16 = 1 << 7;
     const FORWARDED: u16 = 1 << 8;
     const FORWARDED_PREFIX: u16 = 1 << 9;
+    const CONTENT_TYPE: u16 = 1 << 10;
+    const COOKIE: u16 = 1 << 11;
 
     /// Look at a head.
     #[must_use]
@@ -64,6 +66,8 @@ impl Seen {
                 "transfer-encoding" => Self::TRANSFER_ENCODING,
                 "upgrade" => Self::UPGRADE,
                 "content-length" => Self::CONTENT_LENGTH,
+                "content-type" => Self::CONTENT_TYPE,
+                "cookie" => Self::COOKIE,
                 "expect" => Self::EXPECT,
                 "forwarded" => Self::FORWARDED,
                 "x-forwarded-prefix" => Self::FORWARDED_PREFIX,
@@ -91,6 +95,24 @@ impl Seen {
     #[must_use]
     pub fn transfer_encoding(self) -> bool {
         self.has(Self::TRANSFER_ENCODING)
+    }
+
+    /// Whether there is a `Content-Type`.
+    #[must_use]
+    pub fn content_type(self) -> bool {
+        self.has(Self::CONTENT_TYPE)
+    }
+
+    /// Whether there is a `Cookie`.
+    #[must_use]
+    pub fn cookie(self) -> bool {
+        self.has(Self::COOKIE)
+    }
+
+    /// Whether there is an `Upgrade`.
+    #[must_use]
+    pub fn upgrade(self) -> bool {
+        self.has(Self::UPGRADE)
     }
 
     /// Whether there is an `Expect`.
@@ -186,13 +208,17 @@ pub fn forward(
             headers.remove(&FORWARDED_PREFIX);
         }
         headers.insert(&FORWARDED_FOR, connection.forwarded_for.clone());
-        headers.insert(&FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(&FORWARDED_PROTO, scheme(connection));
         if let Some(host) = headers.get(HOST).cloned() {
             headers.insert(&FORWARDED_HOST, host);
         }
     }
     let id = request_id(exchange);
     exchange.request.headers.insert(&REQUEST_ID, id);
+}
+
+fn scheme(connection: &ClientConnection) -> HeaderValue {
+    HeaderValue::from_static(if connection.secure { "https" } else { "http" })
 }
 
 /// Say what was taken off the front of the path, after what a trusted proxy took off before.
@@ -231,9 +257,9 @@ fn believe(connection: &ClientConnection, trusted: &[Cidr], exchange: &mut Excha
     headers.insert(&FORWARDED_FOR, list);
     match headers.get(&FORWARDED_PROTO).map(HeaderValue::as_bytes) {
         Some(b"https") => exchange.client.scheme = Scheme::HTTPS,
-        Some(b"http") => {}
+        Some(b"http") => exchange.client.scheme = Scheme::HTTP,
         Some(_) | None => {
-            headers.insert(&FORWARDED_PROTO, HeaderValue::from_static("http"));
+            headers.insert(&FORWARDED_PROTO, scheme(connection));
         }
     }
     if !headers.contains_key(&FORWARDED_HOST)

@@ -6,26 +6,32 @@ use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use super::record::Record;
 use crate::gather::gather;
+use crate::stream::Stream;
 
-/// A socket to an endpoint.
+/// A connection to an endpoint.
 #[derive(Debug)]
 pub struct EndpointIo {
-    stream: TokioIo<TcpStream>,
+    stream: TokioIo<Stream>,
     record: Record,
 }
 
 impl EndpointIo {
-    /// Around a connected socket. Heads that are written are kept in the record.
+    /// Around a connected stream. Heads that are written are kept in the record.
     #[must_use]
-    pub fn new(stream: TcpStream, record: Record) -> Self {
+    pub fn new(stream: Stream, record: Record) -> Self {
         Self {
             stream: TokioIo::new(stream),
             record,
         }
+    }
+
+    /// The connection.
+    #[must_use]
+    pub fn into_stream(self) -> Stream {
+        self.stream.into_inner()
     }
 
     fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

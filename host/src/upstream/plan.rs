@@ -20,6 +20,7 @@ use super::health::{Backoff, Change, Counts, Health, Now, State};
 use super::known::{Known, now};
 use super::queue::Queue;
 use super::sticky::{Sticky, TokenName};
+use super::tls::Tls;
 use crate::balance::{Balancer, Member, Policy, Settings, Threshold};
 use crate::config::{self as model, BalancePolicy};
 use crate::context::{Exchange, ResponseHead};
@@ -33,6 +34,8 @@ pub struct Plan {
     pub host: Option<HeaderValue>,
     /// Keeps clients on their endpoints.
     pub sticky: Option<Sticky>,
+    /// How TLS is spoken with the endpoints, where it is.
+    pub tls: Option<Tls>,
     /// What outlives this configuration.
     pub group: Arc<Group>,
     /// Where requests wait for room, where there is a limit.
@@ -86,7 +89,12 @@ struct Entry<'a> {
 impl Plan {
     /// An upstream of a configuration. Its names have been answered.
     #[must_use]
-    pub fn new(config: model::Upstream, group: Arc<Group>, sticky: Option<Sticky>) -> Self {
+    pub fn new(
+        config: model::Upstream,
+        group: Arc<Group>,
+        sticky: Option<Sticky>,
+        tls: Option<Tls>,
+    ) -> Self {
         let host = match &config.host {
             model::HostRule::Literal(name) => HeaderValue::from_str(name).ok(),
             model::HostRule::Preserve | model::HostRule::Endpoint => None,
@@ -100,6 +108,7 @@ impl Plan {
         let plan = Self {
             host,
             sticky,
+            tls,
             queue: config.limits.max_active.map(|_| Arc::clone(&group.queue)),
             config,
             group,
@@ -240,7 +249,10 @@ impl Plan {
     /// there are used on.
     #[must_use]
     pub fn way(&self) -> u64 {
-        identity(&format!("{}", self.config.max_head))
+        let config = &self.config;
+        let tls = self.tls.as_ref().map_or(0, Tls::mark);
+        let settings = (config.max_head, config.protocol, tls);
+        identity(&format!("{settings:?}"))
     }
 
     /// Let the balancer see how its endpoints are now.

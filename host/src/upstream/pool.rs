@@ -1,18 +1,27 @@
-//! A worker's unused connections to one endpoint.
+//! A worker's connections to one endpoint that can take a request.
 //!
-//! Last in, first out, so that those that are not needed grow old and are closed. Bounded in
+//! Those of HTTP/1.1 are here while nobody uses them: last in, first out, so that those that are
+//! not needed grow old and are closed. Those of HTTP/2 stay here while they are in use. Bounded in
 //! number and age. They outlive configurations: a reload that changes nothing about how an endpoint
 //! is reached goes on with the connections that are there. Deliberately not here: making connections.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use tokio::sync::Notify;
+
 use super::connection::Connection;
 use super::known::Known;
+use super::line::Line;
 use super::plan::Plan;
+use super::shared::{Shared, Slot};
 use crate::watch::milliseconds;
+
+/// The most HTTP/2 connections that a worker opens to one endpoint. Beyond what all of them take
+/// at once, requests wait on the one with the fewest.
+const MOST_SHARED: usize = 16;
 
 /// How many unused connections are kept, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,7 +32,7 @@ pub struct Keep {
     pub longest: u64,
 }
 
-/// All of a worker's unused connections.
+/// All of a worker's connections.
 #[derive(Debug, Default)]
 pub struct Pools(RefCell<HashMap<Way, Rc<Pool>>>);
 
@@ -64,12 +73,44 @@ impl Pools {
     }
 }
 
-/// The unused connections to one endpoint.
+/// The connections to one endpoint.
 #[derive(Debug)]
 pub struct Pool {
     keep: Keep,
     known: Arc<Known>,
     idle: RefCell<Vec<Idle>>,
+    shared: RefCell<Vec<Rc<Shared>>>,
+    /// Whether the last connection that was made speaks HTTP/2.
+    shares: Cell<bool>,
+    connecting: Cell<usize>,
+    /// How many could not be made.
+    failed: Cell<u64>,
+    connected: Notify,
+}
+
+/// A connection is being made; until this is dropped.
+#[derive(Debug)]
+pub struct Connecting<'a> {
+    pool: &'a Pool,
+    made: bool,
+}
+
+impl Connecting<'_> {
+    /// It was made.
+    pub fn done(mut self) {
+        self.made = true;
+    }
+}
+
+impl Drop for Connecting<'_> {
+    fn drop(&mut self) {
+        let Pool {
+            connecting, failed, ..
+        } = self.pool;
+        connecting.set(connecting.get().saturating_sub(1));
+        failed.set(failed.get().wrapping_add(u64::from(!self.made)));
+        self.pool.connected.notify_waiters();
+    }
 }
 
 #[derive(Debug)]
@@ -86,14 +127,79 @@ impl Pool {
             keep,
             known,
             idle: RefCell::default(),
+            shared: RefCell::default(),
+            shares: Cell::new(false),
+            connecting: Cell::new(0),
+            failed: Cell::new(0),
+            connected: Notify::new(),
         }
     }
 
-    /// Take the connection that was used last.
-    pub fn take(&self, now: u64) -> Option<Connection> {
+    /// Take the connection that was used last, or a place on one that many requests share.
+    pub fn take(&self, now: u64) -> Option<Line> {
+        if self.shares.get()
+            && let Some(slot) = self.slot()
+        {
+            return Some(Line::Shared(slot));
+        }
         let idle = self.idle.borrow_mut().pop()?;
         // What is below it in the pile is older still, and is left to the reaper.
-        (now.saturating_sub(idle.since) <= self.keep.longest).then_some(idle.connection)
+        let fresh = now.saturating_sub(idle.since) <= self.keep.longest;
+        fresh.then_some(Line::Own(idle.connection))
+    }
+
+    /// A place on an HTTP/2 connection that has room: on the one with the most requests, so that
+    /// others fall idle.
+    fn slot(&self) -> Option<Slot> {
+        let mut shared = self.shared.borrow_mut();
+        shared.retain(|connection| !connection.is_closed());
+        let roomy = shared.iter().filter(|connection| connection.has_room());
+        let chosen = match roomy.max_by_key(|connection| connection.active()) {
+            None if shared.len() >= MOST_SHARED => {
+                shared.iter().min_by_key(|connection| connection.active())
+            }
+            other => other,
+        };
+        chosen.map(Shared::slot)
+    }
+
+    /// A connection was made that many requests share: keep it, and give a place on it.
+    pub fn share(&self, connection: &Rc<Shared>) -> Slot {
+        self.shares.set(true);
+        self.shared.borrow_mut().push(Rc::clone(connection));
+        connection.slot()
+    }
+
+    /// A connection was made that takes one request at a time.
+    pub fn own(&self) {
+        self.shares.set(false);
+    }
+
+    /// Whether another request makes a connection now that this one may share. Then wait for it
+    /// by [`Self::made`].
+    #[must_use]
+    pub fn is_connecting(&self) -> bool {
+        self.shares.get() && self.connecting.get() > 0
+    }
+
+    /// Until a connection was made. False: it could not be.
+    pub async fn made(&self) -> bool {
+        let failed = self.failed.get();
+        self.connected.notified().await;
+        self.failed.get() == failed
+    }
+
+    /// Say that a connection is being made. `shares`: it is known that many requests will share it.
+    #[must_use]
+    pub fn connect(&self, shares: bool) -> Connecting<'_> {
+        if shares {
+            self.shares.set(true);
+        }
+        self.connecting.set(self.connecting.get() + 1);
+        Connecting {
+            pool: self,
+            made: false,
+        }
     }
 
     /// Give a connection back that is ready for a request. One too many is closed, and one that
@@ -109,7 +215,7 @@ impl Pool {
         }
     }
 
-    /// How many there are.
+    /// How many unused ones there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.idle.borrow().len()
@@ -121,16 +227,23 @@ impl Pool {
         self.len() == 0
     }
 
-    /// Close those that are too old, those that their endpoint closed, and one that another worker
-    /// waits for.
+    /// Close those that are too old, those that their endpoint closed, and unused ones that another
+    /// worker waits for.
     pub fn reap(&self, now: u64) {
+        let is_wanted = self.known.wants_connections();
         let mut idle = self.idle.borrow_mut();
-        if self.known.wants_connections() {
+        if is_wanted {
             idle.pop();
         }
         idle.retain_mut(|idle| {
             let age = now.saturating_sub(idle.since);
             age <= self.keep.longest && idle.connection.is_ready()
+        });
+        self.shared.borrow_mut().retain(|connection| {
+            let is_idle = connection.active() == 0;
+            !connection.is_closed()
+                && !connection.is_stale(now, self.keep.longest)
+                && !(is_idle && is_wanted)
         });
     }
 }

@@ -1,6 +1,7 @@
 //! How a check reaches an endpoint: as requests do, by a connection of its own.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http::HeaderValue;
 use hyper_util::rt::TokioIo;
@@ -8,12 +9,19 @@ use tokio::net::TcpStream;
 
 use super::health::probe::Reach;
 use super::plan::{EndpointPlan, Plan};
+use super::tls::Tls;
+use crate::config::{HealthCheck, Probe, UpstreamProtocol};
+use crate::stream::Stream;
 
 /// An endpoint, for its checks.
 #[derive(Debug)]
 pub struct Reached {
     address: SocketAddr,
+    configured: Arc<str>,
     host: HeaderValue,
+    tls: Option<Tls>,
+    /// Whether only HTTP/1.1 is offered.
+    http1: bool,
 }
 
 impl Reached {
@@ -24,21 +32,36 @@ impl Reached {
         if let Some(port) = plan.config.health.as_ref().and_then(|check| check.port) {
             address.set_port(port);
         }
+        let is_grpc = matches!(
+            plan.config.health,
+            Some(HealthCheck {
+                probe: Probe::Grpc(_),
+                ..
+            })
+        );
         Self {
             address,
+            configured: Arc::clone(&endpoint.configured),
             host: endpoint.host.clone(),
+            tls: plan.tls.clone(),
+            http1: !is_grpc && plan.config.protocol != UpstreamProtocol::Http2,
         }
     }
 }
 
 impl Reach for Reached {
-    type Io = TokioIo<TcpStream>;
+    type Io = TokioIo<Stream>;
 
     async fn connect(&self) -> Result<Self::Io, String> {
-        let stream = TcpStream::connect(self.address).await;
+        let socket = TcpStream::connect(self.address).await;
+        let socket = socket.map_err(|error| format!("no connection: {error}"))?;
+        let Some(tls) = &self.tls else {
+            return Ok(TokioIo::new(Stream::Clear(socket)));
+        };
+        let stream = tls.connect(&self.configured, socket, self.http1).await;
         stream
             .map(TokioIo::new)
-            .map_err(|error| format!("no connection: {error}"))
+            .map_err(|error| format!("no TLS: {error}"))
     }
 
     fn host(&self) -> &HeaderValue {
@@ -46,10 +69,10 @@ impl Reach for Reached {
     }
 
     fn is_http2(&self) -> bool {
-        false
+        !self.http1
     }
 
     fn is_tls(&self) -> bool {
-        false
+        self.tls.is_some()
     }
 }

@@ -144,6 +144,46 @@ impl<T> Kind for Nested<T> {
     }
 }
 
+/// A table with a section of its own, or `true` for what holds without any key of it.
+pub(in crate::config) struct Switch<T> {
+    /// The table.
+    pub table: Nested<T>,
+    /// What `true` stands for.
+    pub on: fn(Span) -> T,
+}
+
+impl<T> Kind for Switch<T> {
+    type Value = Option<T>;
+
+    fn words(&self) -> String {
+        "`true`, `false` or a table".to_owned()
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "anyOf": [{ "type": "boolean" }, self.table.schema()] })
+    }
+
+    fn read(&self, slot: &mut Slot<'_>) -> Option<Option<T>> {
+        match slot.value() {
+            DeValue::Boolean(true) => Some(Some((self.on)(slot.span()))),
+            DeValue::Boolean(false) => Some(None),
+            DeValue::Table(_) => self.table.read(slot).map(Some),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_) => {
+                slot.wants(&self.words());
+                None
+            }
+        }
+    }
+
+    fn section(&self) -> Option<&'static Section> {
+        self.table.section()
+    }
+}
+
 /// An array of tables.
 pub(in crate::config) struct Entries<T> {
     /// The keys of each.

@@ -147,6 +147,37 @@ impl Print for Bound {
     }
 }
 
+/// A duration, or `"none"`.
+pub(in crate::config) struct Wait(pub Time);
+
+impl Kind for Wait {
+    type Value = Option<Duration>;
+
+    fn words(&self) -> String {
+        format!("{}, or `\"none\"`", self.0.words())
+    }
+
+    fn schema(&self) -> Json {
+        json!({ "type": "string", "pattern": "^([0-9]+(ms|s|m|h)|none)$" })
+    }
+
+    fn read(&self, slot: &mut Slot<'_>) -> Option<Option<Duration>> {
+        if slot.as_text() == Some("none") {
+            return Some(None);
+        }
+        self.0.read(slot).map(Some)
+    }
+}
+
+impl Print for Wait {
+    fn print(&self, value: &Option<Duration>) -> String {
+        match value {
+            Some(time) => self.0.print(time),
+            None => "\"none\"".to_owned(),
+        }
+    }
+}
+
 /// The text of a value with a unit. For a bare number, says how it is written.
 fn with_unit<'a>(slot: &mut Slot<'a>, words: &str, print: fn(u64) -> String) -> Option<&'a str> {
     let DeValue::Integer(integer) = slot.value() else {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::{UpstreamProtocol, UpstreamTls};
 use crate::config::source::Span;
 
 /// `[upstream.<name>]`: a named group of endpoints.
@@ -25,12 +26,14 @@ pub struct Upstream {
     pub retries: Retries,
     /// How much an endpoint is given at once.
     pub limits: EndpointLimits,
-    /// For a new connection. Default 2 s.
+    /// For a new connection, its TLS handshake included. Default 2 s.
     pub connect_timeout: Duration,
     /// From the request's end to the response's head. Default 30 s.
     pub first_byte_timeout: Duration,
-    /// Between two pieces of a body. Default 60 s.
-    pub idle_timeout: Duration,
+    /// Between two pieces of a body. None is no bound. Default 60 s.
+    pub idle_timeout: Option<Duration>,
+    /// From the attempt to the end of the response. None is no bound, the default.
+    pub total_timeout: Option<Duration>,
     /// How long an unused connection is kept. Default 60 s.
     pub keep_alive_timeout: Duration,
     /// The most unused connections that a worker keeps for each endpoint. Default 128.
@@ -39,6 +42,10 @@ pub struct Upstream {
     pub max_head: usize,
     /// What goes upstream as `host`. Default preserve.
     pub host: HostRule,
+    /// How TLS is spoken with the endpoints. None: it is not.
+    pub tls: Option<UpstreamTls>,
+    /// What is spoken with the endpoints. Default auto.
+    pub protocol: UpstreamProtocol,
 }
 
 /// How an endpoint is picked.

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::server::{SOCKET, bound_once};
+use super::tls::{FILE, PRIVATE_FILE};
 use crate::config::field::{
     Choice, Empty, Entries, Field, Is, Nested, Optional, Parsed, Required, SecretName, Section,
     Size,
 };
 use crate::config::model::{Admin, AdminTls, AdminToken, Role};
 use crate::config::read::Table;
-use crate::config::value::Refused;
-use crate::config::value::name::{line, name};
+use crate::config::value::name::name;
 
 /// `[admin]`.
 pub(super) static ADMIN: Section = Section {
@@ -192,21 +192,6 @@ static TLS_SECTION: Section = Section {
     private: false,
 };
 
-/// A file, relative to the folder of this one.
-const FILE: Parsed<PathBuf> = Parsed {
-    words: "a file",
-    pattern: "",
-    private: false,
-    parse: |text, folder| {
-        if text.starts_with("-----BEGIN") {
-            return Err(
-                Refused::because("is no path").help("write the name of the file that holds it")
-            );
-        }
-        Ok(folder.join(line(text)?))
-    },
-};
-
 static CERTIFICATE: Field<Parsed<PathBuf>, Required> = Field::new(
     "certificate",
     FILE,
@@ -216,10 +201,7 @@ static CERTIFICATE: Field<Parsed<PathBuf>, Required> = Field::new(
 
 static KEY: Field<Parsed<PathBuf>, Required> = Field::new(
     "key",
-    Parsed {
-        private: true,
-        ..FILE
-    },
+    PRIVATE_FILE,
     Required("\"admin.key\""),
     "Its private key in PEM, relative to this file.",
 );

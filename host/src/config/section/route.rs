@@ -12,7 +12,9 @@ use crate::config::field::{
     Bound, Empty, Field, Is, List, Nested, Optional, Parsed, Rate as RateKind, Reference, Required,
     Section, Size, Time,
 };
-use crate::config::model::{FilterReference, FixedResponse, Redirect, Route, RouteEnd};
+use crate::config::model::{
+    FilterReference, FixedResponse, Redirect, Route, RouteEnd, RouteTimeouts,
+};
 use crate::config::names::Group;
 use crate::config::read::Table;
 use crate::config::value::name::line;
@@ -33,7 +35,10 @@ pub(super) static ROUTE: Section = Section {
         &RESPOND,
         &REDIRECT,
         &MAX_BODY,
+        &CONNECT_TIMEOUT,
         &FIRST_BYTE_TIMEOUT,
+        &IDLE_TIMEOUT,
+        &TOTAL_TIMEOUT,
         &RATE,
         &BURST,
     ],
@@ -165,11 +170,32 @@ static MAX_BODY: Field<Bound, Is<Option<u64>>> = Field::new(
     "The largest request body; beyond it 413.",
 );
 
+static CONNECT_TIMEOUT: Field<Time, Optional> = Field::new(
+    "connect_timeout",
+    Time::USUAL,
+    Optional("that of the upstream"),
+    "Lowers the upstream's `connect_timeout` for this route.",
+);
+
 static FIRST_BYTE_TIMEOUT: Field<Time, Optional> = Field::new(
     "first_byte_timeout",
     Time::USUAL,
     Optional("that of the upstream"),
     "Lowers the upstream's `first_byte_timeout` for this route.",
+);
+
+static IDLE_TIMEOUT: Field<Time, Optional> = Field::new(
+    "idle_timeout",
+    Time::USUAL,
+    Optional("that of the upstream"),
+    "Lowers the upstream's `idle_timeout` for this route.",
+);
+
+static TOTAL_TIMEOUT: Field<Time, Optional> = Field::new(
+    "total_timeout",
+    Time::USUAL,
+    Optional("that of the upstream"),
+    "Lowers the upstream's `total_timeout` for this route.",
 );
 
 static RATE: Field<RateKind, Optional> = Field::new(
@@ -198,14 +224,7 @@ pub(super) fn route(table: &mut Table<'_>) -> Option<Route> {
     let filters = table.take(&FILTERS);
     let end = end(table);
     let max_body = table.take(&MAX_BODY);
-    let first_byte_timeout: Option<Duration> = table.take(&FIRST_BYTE_TIMEOUT);
-    if first_byte_timeout.is_some() && !table.has(UPSTREAM.key) && !table.is_incomplete() {
-        let span = table.span_of(FIRST_BYTE_TIMEOUT.key);
-        table.warning(
-            span,
-            "`first_byte_timeout` changes nothing without `upstream`",
-        );
-    }
+    let timeouts = timeouts(table);
     let rate = bucket(table, &RATE, &BURST);
     let methods = any_alone(table, methods);
     let path = path?;
@@ -229,10 +248,29 @@ pub(super) fn route(table: &mut Table<'_>) -> Option<Route> {
             .collect(),
         end: end?,
         max_body,
-        first_byte_timeout,
+        timeouts,
         rate,
         span: table.span(),
     })
+}
+
+/// What it lowers of the upstream's time-outs.
+fn timeouts(table: &mut Table<'_>) -> RouteTimeouts {
+    let mut take = |field: &Field<Time, Optional>| -> Option<Duration> {
+        let value = table.take(field);
+        if value.is_some() && !table.has(UPSTREAM.key) && !table.is_incomplete() {
+            let span = table.span_of(field.key);
+            let message = format!("`{}` changes nothing without `upstream`", field.key);
+            table.warning(span, &message);
+        }
+        value
+    };
+    RouteTimeouts {
+        connect: take(&CONNECT_TIMEOUT),
+        first_byte: take(&FIRST_BYTE_TIMEOUT),
+        idle: take(&IDLE_TIMEOUT),
+        total: take(&TOTAL_TIMEOUT),
+    }
 }
 
 /// A path below that of its API.

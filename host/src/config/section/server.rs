@@ -5,9 +5,10 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::plan::{BURST, bucket};
+use super::tls;
 use crate::config::field::{
     Empty, Field, Is, List, Optional, Parsed, Rate as RateKind, Required, Section, Size, Time,
-    Whole,
+    Wait, Whole,
 };
 use crate::config::model::{Cidr, Listener, Server};
 use crate::config::read::Table;
@@ -109,6 +110,7 @@ pub(super) static LISTENER: Section = Section {
     doc: "A socket that clients connect to. At least one.",
     fields: &[
         &ADDRESS,
+        &tls::LISTENER,
         &HEADER_TIMEOUT,
         &KEEP_ALIVE_TIMEOUT,
         &BODY_IDLE_TIMEOUT,
@@ -117,6 +119,7 @@ pub(super) static LISTENER: Section = Section {
         &MAX_URI,
         &MAX_HEADERS,
         &MAX_CONNECTIONS,
+        &MAX_STREAMS,
     ],
     hints: &[
         (
@@ -130,6 +133,10 @@ pub(super) static LISTENER: Section = Section {
         (
             "listen",
             "it is called `address`: `address = \"0.0.0.0:8080\"`",
+        ),
+        (
+            "certificate",
+            "it stands in `tls = { certificate = \"..\", key = \"..\" }`",
         ),
     ],
     short: Some("address"),
@@ -155,7 +162,7 @@ static HEADER_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
     "header_timeout",
     Time::USUAL,
     Is(Duration::from_secs(10)),
-    "From the first byte of a request's head to its end; then 408.",
+    "From the first byte of a request's head to its end; then 408. Also for a TLS handshake.",
 );
 
 static KEEP_ALIVE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
@@ -165,10 +172,10 @@ static KEEP_ALIVE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
     "How long a connection may idle between requests.",
 );
 
-static BODY_IDLE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
+static BODY_IDLE_TIMEOUT: Field<Wait, Is<Option<Duration>>> = Field::new(
     "body_idle_timeout",
-    Time::USUAL,
-    Is(Duration::from_secs(30)),
+    Wait(Time::USUAL),
+    Is(Some(Duration::from_secs(30))),
     "Between two pieces of a request's body; then 408.",
 );
 
@@ -223,9 +230,21 @@ static MAX_CONNECTIONS: Field<Whole<usize>, Is<usize>> = Field::new(
     "The most connections open at once.",
 );
 
+static MAX_STREAMS: Field<Whole<u32>, Is<u32>> = Field::new(
+    "max_streams",
+    Whole {
+        least: 1,
+        most: 10_000,
+        of: |number| u32::try_from(number).ok(),
+    },
+    Is(100),
+    "The most requests at once on one HTTP/2 connection.",
+);
+
 /// Reads one `[[listener]]`.
 pub(super) fn listener(table: &mut Table<'_>) -> Option<Listener> {
     let address = table.take(&ADDRESS);
+    let tls = table.take(&tls::LISTENER);
     let header_timeout = table.take(&HEADER_TIMEOUT);
     let keep_alive_timeout = table.take(&KEEP_ALIVE_TIMEOUT);
     let body_idle_timeout = table.take(&BODY_IDLE_TIMEOUT);
@@ -234,6 +253,7 @@ pub(super) fn listener(table: &mut Table<'_>) -> Option<Listener> {
     let max_uri = table.take(&MAX_URI);
     let max_headers = table.take(&MAX_HEADERS);
     let max_connections = table.take(&MAX_CONNECTIONS);
+    let max_streams = table.take(&MAX_STREAMS);
     let address = address?;
     bound_once(table, address);
     Some(Listener {
@@ -246,6 +266,8 @@ pub(super) fn listener(table: &mut Table<'_>) -> Option<Listener> {
         max_uri,
         max_headers,
         max_connections,
+        max_streams,
+        tls,
     })
 }
 

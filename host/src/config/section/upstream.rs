@@ -6,12 +6,13 @@ mod retry;
 
 use std::time::Duration;
 
+use super::tls;
 use crate::config::field::{
-    Defaults, Empty, Entries, Field, Is, Map, Nested, Optional, Parsed, Required, Section, Size,
-    Time, Whole, Written,
+    Choice, Defaults, Empty, Entries, Field, Is, Map, Nested, Optional, Parsed, Required, Section,
+    Size, Time, Wait, Whole, Written,
 };
 use crate::config::model::{
-    Ejection, Endpoint, EndpointLimits, HealthCheck, HostRule, Retries, Upstream,
+    Ejection, Endpoint, EndpointLimits, HealthCheck, HostRule, Retries, Upstream, UpstreamProtocol,
 };
 use crate::config::read::Table;
 use crate::config::value::{address, host};
@@ -37,10 +38,13 @@ pub(super) static UPSTREAM: Section = Section {
         &CONNECT_TIMEOUT,
         &FIRST_BYTE_TIMEOUT,
         &IDLE_TIMEOUT,
+        &TOTAL_TIMEOUT,
         &KEEP_ALIVE_TIMEOUT,
         &MAX_IDLE,
         &MAX_HEAD,
         &HOST,
+        &tls::UPSTREAM,
+        &PROTOCOL,
     ],
     hints: &[
         (
@@ -118,7 +122,7 @@ static CONNECT_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
     "connect_timeout",
     Time::USUAL,
     Is(Duration::from_secs(2)),
-    "For a new connection; then 504.",
+    "For a new connection, its TLS handshake included; then 504.",
 );
 
 static FIRST_BYTE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
@@ -128,11 +132,18 @@ static FIRST_BYTE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
     "From the end of the request to the head of the response; then 504.",
 );
 
-static IDLE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
+static IDLE_TIMEOUT: Field<Wait, Is<Option<Duration>>> = Field::new(
     "idle_timeout",
-    Time::USUAL,
-    Is(Duration::from_secs(60)),
-    "Between two pieces of a body; then the exchange is cut.",
+    Wait(Time::USUAL),
+    Is(Some(Duration::from_secs(60))),
+    "Between two pieces of a body, or of what passes after an upgrade; then the exchange is cut.",
+);
+
+static TOTAL_TIMEOUT: Field<Wait, Is<Option<Duration>>> = Field::new(
+    "total_timeout",
+    Wait(Time::USUAL),
+    Is(None),
+    "From the connection to the end of the response; then 504, or the response is cut.",
 );
 
 static KEEP_ALIVE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
@@ -176,6 +187,19 @@ static HOST: Field<Parsed<HostRule>, Written> = Field::new(
     "What goes upstream as `host`: what the client sent, the endpoint's address, or this name.",
 );
 
+static PROTOCOL: Field<Choice<UpstreamProtocol>, Is<UpstreamProtocol>> = Field::new(
+    "protocol",
+    Choice {
+        options: &[
+            ("auto", UpstreamProtocol::Auto),
+            ("http1", UpstreamProtocol::Http1),
+            ("http2", UpstreamProtocol::Http2),
+        ],
+    },
+    Is(UpstreamProtocol::Auto),
+    "What is spoken with the endpoints; `auto` is HTTP/1.1 on clear text, and with TLS HTTP/2 where the endpoint can.",
+);
+
 /// Reads one `[upstream.<name>]`.
 pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
     let endpoints = table.take(&ENDPOINTS);
@@ -187,10 +211,13 @@ pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
     let connect_timeout = table.take(&CONNECT_TIMEOUT);
     let first_byte_timeout = table.take(&FIRST_BYTE_TIMEOUT);
     let idle_timeout = table.take(&IDLE_TIMEOUT);
+    let total_timeout = table.take(&TOTAL_TIMEOUT);
     let keep_alive_timeout = table.take(&KEEP_ALIVE_TIMEOUT);
     let max_idle = table.take(&MAX_IDLE);
     let max_head = table.take(&MAX_HEAD);
     let host = table.take(&HOST);
+    let tls = table.take(&tls::UPSTREAM).flatten();
+    let protocol = table.take(&PROTOCOL);
     let endpoints = endpoints?;
     weighed(table, &endpoints);
     Some(Upstream {
@@ -204,10 +231,13 @@ pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
         connect_timeout,
         first_byte_timeout,
         idle_timeout,
+        total_timeout,
         keep_alive_timeout,
         max_idle,
         max_head,
         host: host?,
+        tls,
+        protocol,
     })
 }
 

@@ -59,6 +59,19 @@ pub(in crate::config) fn endpoint(text: &str) -> Result<String, Refused> {
     }
 }
 
+/// What a certificate is made out to: a name or an IP address.
+pub(in crate::config) fn server_name(text: &str) -> Result<String, Refused> {
+    if text.parse::<IpAddr>().is_ok() || is_host(text) {
+        return Ok(text.to_owned());
+    }
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let name = rest.split(['/', ':']).next().unwrap_or_default();
+    match is_host(name) {
+        true => Err(Refused::because("is more than a name").write(name)),
+        false => Err(Refused::plain()),
+    }
+}
+
 fn no_port(text: &str) -> Refused {
     let refused = Refused::because("has no port");
     if is_bare_ipv6(text) {

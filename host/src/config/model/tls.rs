@@ -1,0 +1,65 @@
+//! TLS on either side, and the protocols that it negotiates.
+
+use std::path::PathBuf;
+
+use crate::config::source::Span;
+
+/// `tls = { .. }` of a `[[listener]]`: its certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenerTls {
+    /// Its chain, PEM, its own certificate first.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// The `tls` value in the file.
+    pub span: Span,
+}
+
+/// `tls = { .. }` of an `[upstream.<name>]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// Who may have signed the endpoints' certificates, PEM. None: whom the system trusts.
+    pub ca: Option<PathBuf>,
+    /// What the gateway shows of itself where it is asked.
+    pub identity: Option<Identity>,
+    /// The name that the certificates must hold. None: the name in each endpoint's address.
+    pub name: Option<String>,
+    /// Whether certificates are checked. Default true.
+    pub verify: bool,
+    /// The `tls` value in the file.
+    pub span: Span,
+}
+
+impl UpstreamTls {
+    /// `tls = true`.
+    #[must_use]
+    pub fn plain(span: Span) -> Self {
+        Self {
+            ca: None,
+            identity: None,
+            name: None,
+            verify: true,
+            span,
+        }
+    }
+}
+
+/// A certificate with its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Its chain, PEM, its own certificate first.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+}
+
+/// What is spoken with endpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1 on clear text; with TLS what the endpoint chooses of HTTP/2 and HTTP/1.1.
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2; on clear text with prior knowledge.
+    Http2,
+}

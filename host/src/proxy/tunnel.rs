@@ -1,0 +1,124 @@
+//! After an upgrade: bytes pass both ways, unseen by filters, until either side ends it.
+//!
+//! Promises: it ends when neither side says anything for the upstream's `idle_timeout`, with its
+//! `total_timeout`, and when a drain's time is over; the endpoint's lease is held, and the exchange
+//! is finished, when it ends. Deliberately not here: which protocol it is.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+
+use super::Run;
+use crate::upstream::upgrade::Taken;
+use crate::watch::{Wait, Watch};
+
+/// How much is on its way in either direction. Bytes.
+const BUFFER: usize = 16 * 1024;
+
+/// Where a connection finds the tunnel that its last request became.
+pub type Slot = Rc<RefCell<Option<Box<Tunnel>>>>;
+
+/// A request that became a tunnel.
+#[derive(Debug)]
+pub struct Tunnel {
+    pub(super) run: Run,
+    pub(super) taken: Taken,
+}
+
+impl Tunnel {
+    /// Pass bytes until either side ends it; `read` was read of the client already. To be awaited
+    /// in the task that the client's watch wakes.
+    pub async fn pass(self, client: impl AsyncRead + AsyncWrite + Unpin, read: Bytes) {
+        let Self { mut run, taken } = self;
+        // Over HTTP/2 the exchange's own task has ended.
+        let place = run.connection.place.as_ref();
+        let (watch, _place) = match place.map(crate::watch::ExchangePlace::another) {
+            Some((watch, place)) => (watch, Some(place)),
+            None => (Arc::clone(&run.connection.watch), None),
+        };
+        let (up, down) = (Cell::new(read.len() as u64), Cell::new(0));
+        let mut client = Noted {
+            stream: client,
+            watch: &watch,
+            count: &up,
+            idle: taken.idle,
+        };
+        let mut endpoint = Noted {
+            stream: taken.stream,
+            watch: &watch,
+            count: &down,
+            idle: taken.idle,
+        };
+        down.set(taken.read.len() as u64);
+        watch.passed(taken.idle);
+        let mut passing = pin!(async {
+            endpoint.stream.write_all(&read).await?;
+            client.stream.write_all(&taken.read).await?;
+            client.stream.flush().await?;
+            tokio::io::copy_bidirectional_with_sizes(&mut client, &mut endpoint, BUFFER, BUFFER)
+                .await
+        });
+        let ended = std::future::poll_fn(|cx| {
+            watch.set_waker(cx.waker());
+            let over = watch.is_cut() || watch.expired(Wait::Answer) || watch.expired(Wait::Total);
+            if watch.has_signs() && over {
+                return Poll::Ready(None);
+            }
+            passing.as_mut().poll(cx).map(Some)
+        })
+        .await;
+        run.ended = matches!(ended, Some(Ok(_)));
+        run.sent = down.get();
+        run.connection.watch.body_bytes(up.get());
+        drop((taken.turn, taken.place));
+    }
+}
+
+/// A side of a tunnel: what is read of it is counted, and is a sign of life.
+struct Noted<'a, S> {
+    stream: S,
+    watch: &'a Watch,
+    count: &'a Cell<u64>,
+    idle: Option<u64>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Noted<'_, S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let count = buffer.filled().len().saturating_sub(before) as u64;
+        if count > 0 {
+            self.count.set(self.count.get() + count);
+            self.watch.passed(self.idle);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Noted<'_, S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,46 @@
+//! The TLS handshake of a client connection.
+//!
+//! It promises that a client that does not finish it within the listener's `header_timeout` is
+//! cut off, and that a drain does not wait for it longer.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsStream};
+
+use crate::stream::Stream;
+use crate::watch::{Wait, Watch};
+
+/// Shake hands. None: it failed, or took too long.
+pub async fn accept(
+    config: Arc<ServerConfig>,
+    socket: TcpStream,
+    watch: &Arc<Watch>,
+) -> Option<Stream> {
+    watch.shake();
+    let mut handshake = pin!(TlsAcceptor::from(config).accept(socket));
+    let shaken = std::future::poll_fn(|cx| {
+        watch.set_waker(cx.waker());
+        if watch.is_cut() || watch.expired(Wait::Client) {
+            return std::task::Poll::Ready(None);
+        }
+        handshake.as_mut().poll(cx).map(Some)
+    })
+    .await;
+    match shaken {
+        Some(Ok(stream)) => {
+            watch.shaken();
+            Some(Stream::Tls(Box::new(TlsStream::Server(stream))))
+        }
+        Some(Err(error)) => {
+            tracing::debug!(%error, "a TLS handshake with a client failed");
+            None
+        }
+        None => {
+            tracing::debug!("a TLS handshake with a client took too long");
+            None
+        }
+    }
+}

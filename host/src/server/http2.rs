@@ -1,0 +1,149 @@
+//! Stop 2 over HTTP/2: one client connection that carries many requests at once.
+//!
+//! hyper reads frames in this task and runs each exchange in a task of its own. Each exchange has
+//! a [`Watch`] of its own, so that its time-outs end it alone (`RST_STREAM`); those of the connection
+//! end all: a client that takes nothing is cut, one that idles or that a drain meets is told to go
+//! (GOAWAY). Promises: what one client can make us hold is bounded: streams, heads, windows, and
+//! streams that it resets. Deliberately not here: what a request means ([`super::head`],
+//! [`crate::proxy`]).
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioTimer;
+use pin_project_lite::pin_project;
+
+use super::frames::FrameIo;
+use super::head;
+use crate::config::Listener;
+use crate::proxy::{self, Slot};
+use crate::stream::Stream;
+use crate::watch::{Wait, Watch};
+use crate::worker::ClientConnection;
+
+/// What a client may send of one body before it is taken. Bytes.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// What a client may send of all bodies before they are taken. Bytes.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// How much of one answer is gathered before it waits. Bytes.
+const SEND_BUFFER: usize = 128 * 1024;
+/// Streams that a client has reset and that we have not seen yet: beyond it the connection ends
+/// (CVE-2023-44487, "rapid reset").
+const MOST_PENDING_RESETS: usize = 20;
+/// Streams that we reset because of a client's errors: beyond it the connection ends.
+const MOST_OWN_RESETS: usize = 128;
+/// How long a client may say nothing before it is asked for a sign of life.
+const PING: Duration = Duration::from_secs(30);
+/// How long it may then take.
+const PONG: Duration = Duration::from_secs(20);
+
+/// Serve a client until its connection ends. `read` is what was read of it already.
+pub async fn serve(connection: Rc<ClientConnection>, stream: Stream, read: Bytes) {
+    let watch = Arc::clone(&connection.watch);
+    watch.shaken();
+    let tasks = Tasks::default();
+    let next = tasks.clone();
+    let builder = builder(&connection.listener, tasks);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let exchange = Rc::new(connection.exchange());
+        next.follow(&exchange.watch);
+        let arrival = head::arrive(&exchange, request);
+        // A stream that becomes a tunnel has a task of its own.
+        proxy::handle(exchange, arrival, Slot::default())
+    });
+    let io = FrameIo::new(stream, read, Arc::clone(&watch));
+    let mut hyper = std::pin::pin!(builder.serve_connection(io, service));
+    let mut leaving = false;
+    let ended = std::future::poll_fn(|cx| {
+        watch.set_waker(cx.waker());
+        if watch.has_signs() {
+            if watch.is_cut() || watch.expired(Wait::Write) {
+                return Poll::Ready(None);
+            }
+            let idle = watch.expired(Wait::Client) && watch.exchanges() == 0;
+            if idle && leaving {
+                return Poll::Ready(None);
+            }
+            if (idle || watch.draining()) && !leaving {
+                leaving = true;
+                hyper.as_mut().graceful_shutdown();
+                watch.leave();
+            }
+        }
+        hyper.as_mut().poll(cx).map(Some)
+    })
+    .await;
+    if let Some(Err(error)) = ended {
+        tracing::debug!(%error, "a client connection ended");
+    }
+}
+
+fn builder(listener: &Listener, tasks: Tasks) -> http2::Builder<Tasks> {
+    let mut builder = http2::Builder::new(tasks);
+    builder
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PONG)
+        .max_concurrent_streams(listener.max_streams)
+        .max_header_list_size(u32::try_from(listener.max_head).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(MOST_PENDING_RESETS)
+        .max_local_error_reset_streams(MOST_OWN_RESETS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .enable_connect_protocol();
+    builder
+}
+
+/// Runs hyper's tasks on the worker's thread. hyper calls the service and at once gives the task
+/// that goes with it, so the exchange's watch waits here for that moment.
+#[derive(Clone, Default)]
+struct Tasks(Rc<RefCell<Option<Arc<Watch>>>>);
+
+impl Tasks {
+    fn follow(&self, watch: &Arc<Watch>) {
+        *self.0.borrow_mut() = Some(Arc::clone(watch));
+    }
+}
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
+    fn execute(&self, task: F) {
+        let watch = self.0.borrow_mut().take();
+        tokio::task::spawn_local(Exchange { task, watch });
+    }
+}
+
+pin_project! {
+    /// The task of one exchange. Dropping it resets the stream.
+    struct Exchange<F> {
+        #[pin]
+        task: F,
+        watch: Option<Arc<Watch>>,
+    }
+}
+
+impl<F: Future<Output = ()>> Future for Exchange<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if let Some(watch) = this.watch {
+            watch.set_waker(cx.waker());
+            if watch.has_signs() && (watch.is_cut() || watch.expired(Wait::Write)) {
+                return Poll::Ready(());
+            }
+        }
+        this.task.poll(cx)
+    }
+}

@@ -1,0 +1,67 @@
+//! What carries one request: an HTTP/1.1 connection of its own, or a place on a shared one.
+
+use std::task::{Context, Poll};
+
+use http::Request;
+use http_body::Frame;
+use hyper::body::{Bytes, Incoming};
+
+use super::connection::Connection;
+use super::pool::Pool;
+use super::shared::Slot;
+use crate::body::Body;
+
+/// What carries one request.
+#[derive(Debug)]
+pub enum Line {
+    /// HTTP/1.1.
+    Own(Connection),
+    /// HTTP/2.
+    Shared(Slot),
+}
+
+impl Line {
+    /// Whether its connection has carried a request before.
+    #[must_use]
+    pub fn is_reused(&self) -> bool {
+        match self {
+            Self::Own(connection) => connection.reused,
+            Self::Shared(slot) => slot.reused,
+        }
+    }
+
+    /// The request that was sent, to be sent once more on another connection, if it may be.
+    pub fn sent_request(&mut self) -> Option<Request<Body>> {
+        match self {
+            Self::Own(connection) => connection.sent_request(),
+            Self::Shared(slot) => slot.sent_request(),
+        }
+    }
+
+    /// Wait for the next frame of the response's body.
+    pub fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Incoming,
+    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+        match self {
+            Self::Own(connection) => connection.poll_frame(cx, body),
+            Self::Shared(_) => http_body::Body::poll_frame(std::pin::Pin::new(body), cx),
+        }
+    }
+
+    /// The response is over. What can carry another request is kept, if `all` of the request was
+    /// sent.
+    pub fn give_back(self, pool: &Pool, all: bool, now: u64) {
+        match self {
+            Self::Own(mut connection) => {
+                connection.settle();
+                if all {
+                    pool.put(connection, now);
+                }
+            }
+            // Its pool has the connection.
+            Self::Shared(slot) => drop(slot),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! What fails is tried once more, on an endpoint that was not tried, as the upstream's `retries` say.
+//!
+//! After a fault that sent nothing whatever the method; after others and chosen statuses only where
+//! it does no harm: an idempotent method (RFC 9110 section 9.2.2) whose whole body can be sent again,
+//! and as far as the retry budget goes. Promises: the filters do not run again; a request for an
+//! upgrade is sent once; the time for the first byte is that of all attempts together. Deliberately
+//! not here: the second sending on the same endpoint where a connection was stale ([`super::attempt`]).
+
+use std::time::Instant;
+
+use http::Request;
+use hyper::body::Incoming;
+use smallvec::SmallVec;
+
+use super::attempt::{Attempt, Pick, Sent, status};
+use super::fault::Fault;
+use super::headers;
+use super::line::Line;
+use super::replay::Tape;
+use crate::body::Body;
+use crate::config::RetryOn;
+use crate::context::{Exchange, Held};
+
+/// What an exchange needs for more than one attempt.
+#[derive(Default)]
+pub(super) struct Trials {
+    /// Endpoints that were tried, by their place.
+    pub(super) tried: SmallVec<[usize; 4]>,
+    /// The membership that those places are of.
+    pub(super) version: u64,
+    /// Where the client belongs, as it says.
+    pub(super) wanted: Option<u64>,
+    tape: Option<Tape>,
+    /// Whether the request's head is still in the exchange.
+    keeps_head: bool,
+}
+
+/// What follows an attempt.
+pub(super) enum Next {
+    /// Send this.
+    Send(Box<Request<Body>>),
+    /// What came is the answer after all.
+    Answer(Incoming),
+    /// That was it.
+    Fail(Fault),
+}
+
+/// What is left of a request that was sent.
+enum Kept {
+    /// Its body; its head is in the exchange.
+    Body(Body),
+    /// All of it.
+    All(Box<Request<Body>>),
+}
+
+impl Attempt<'_> {
+    /// The request as it goes out first.
+    pub(super) fn request(
+        &self,
+        held: &Held,
+        pick: &Pick,
+        body: Body,
+        trials: &mut Trials,
+    ) -> Request<Body> {
+        let retries = &self.upstream.plan.config.retries;
+        let idempotent = held.with(|exchange| exchange.request.method.is_idempotent());
+        let mut body = body;
+        trials.keeps_head = self.keep_head;
+        if retries.attempts > 1 && !body.is_empty() && idempotent {
+            // Its bytes cannot be found again on the connection, so that all of it is kept.
+            trials.keeps_head = true;
+            let tape = Tape::new(std::mem::take(&mut body), retries.max_body);
+            body = tape.play().unwrap_or_default();
+            trials.tape = Some(tape);
+        }
+        self.outgoing(held, pick, body, trials.keeps_head)
+    }
+
+    fn outgoing(&self, held: &Held, pick: &Pick, body: Body, keep: bool) -> Request<Body> {
+        let plan = &*self.upstream.plan;
+        let mut request = held.with(|exchange| match pick.target() {
+            Some(target) => headers::outgoing(plan, target, exchange, body, keep),
+            None => Request::new(body),
+        });
+        if let Some(upgrade) = self.upgrade {
+            upgrade.ask(request.headers_mut());
+        }
+        request
+    }
+
+    /// Whether there is no attempt left after the present one.
+    pub(super) fn is_last(&self, trials: &Trials) -> bool {
+        trials.tried.len() >= self.upstream.plan.config.retries.attempts as usize
+    }
+
+    /// Whether the answer that is there is one that is tried elsewhere.
+    pub(super) fn is_retried_status(&self, held: &Held, trials: &Trials) -> bool {
+        let retries = &self.upstream.plan.config.retries;
+        !retries.statuses.0.is_empty()
+            && !self.is_last(trials)
+            && status(held).is_some_and(|status| retries.statuses.holds(status))
+    }
+
+    /// What follows an attempt that is not the answer yet.
+    pub(super) fn next(
+        &self,
+        held: &Held,
+        pick: &mut Pick,
+        trials: &mut Trials,
+        line: Option<&mut Line>,
+        sent: Sent,
+        begin: Instant,
+    ) -> Next {
+        let plan = &*self.upstream.plan;
+        let free = match &sent {
+            Sent::Unsent(..) => plan.config.retries.on.contains(&RetryOn::Connect),
+            Sent::Answered(_) | Sent::Failed(_) => false,
+        };
+        let kept = self.kept(trials, line, &sent);
+        let wanted = free || (self.may_repeat(held, &sent) && kept.is_some());
+        let in_time = begin.elapsed() < self.timeouts.first_byte;
+        // Another endpoint first: without one, nothing is taken from the budget.
+        let elsewhere = match wanted && in_time && self.upgrade.is_none() && !self.is_last(trials) {
+            true => held.with(|exchange| self.pick_now(exchange, trials)),
+            false => None,
+        };
+        match (elsewhere, sent, kept) {
+            (Some(Ok(elsewhere)), sent, kept) if free || self.upstream.budget.take(self.now()) => {
+                let request = self.again(held, &elsewhere, sent, kept);
+                held.with(|exchange| exchange.response = None);
+                self.watch.begin_again();
+                self.watch.common.stats.retries.add(1);
+                *pick = elsewhere;
+                Next::Send(Box::new(request))
+            }
+            (_, sent, _) => {
+                held.with(|exchange| name(exchange, pick));
+                match sent {
+                    Sent::Answered(incoming) => Next::Answer(incoming),
+                    Sent::Unsent(_, fault) | Sent::Failed(fault) => Next::Fail(fault),
+                }
+            }
+        }
+    }
+
+    /// Whether a request that may have been acted on may be sent again.
+    fn may_repeat(&self, held: &Held, sent: &Sent) -> bool {
+        let retries = &self.upstream.plan.config.retries;
+        let on = match sent {
+            Sent::Unsent(..) | Sent::Answered(_) => true,
+            Sent::Failed(Fault::Closed { .. }) => retries.on.contains(&RetryOn::Reset),
+            Sent::Failed(Fault::FirstByte { .. }) => {
+                retries.on.contains(&RetryOn::Timeout) || retries.try_timeout.is_some()
+            }
+            Sent::Failed(_) => false,
+        };
+        on && held.with(|exchange| exchange.request.method.is_idempotent())
+    }
+
+    /// What can be sent again of a request that was sent, if all of it can.
+    fn kept(&self, trials: &Trials, line: Option<&mut Line>, sent: &Sent) -> Option<Kept> {
+        match (sent, &trials.tape) {
+            (Sent::Unsent(..), _) => None,
+            (_, Some(tape)) => tape.play().map(Kept::Body),
+            // Without a tape there was no body.
+            (_, None) if trials.keeps_head => Some(Kept::Body(Body::Empty)),
+            (_, None) => line?.sent_request().map(Box::new).map(Kept::All),
+        }
+    }
+
+    /// The request once more, for this endpoint.
+    fn again(
+        &self,
+        held: &Held,
+        elsewhere: &Pick,
+        sent: Sent,
+        kept: Option<Kept>,
+    ) -> Request<Body> {
+        let mut request = match (sent, kept) {
+            // Nothing of it was sent, nor of its body: it goes as it is.
+            (Sent::Unsent(request, _), _) => *request,
+            (_, Some(Kept::All(request))) => *request,
+            (_, Some(Kept::Body(body))) => return self.outgoing(held, elsewhere, body, true),
+            (Sent::Answered(_) | Sent::Failed(_), None) => {
+                return self.outgoing(held, elsewhere, Body::Empty, true);
+            }
+        };
+        self.address(elsewhere, &mut request);
+        request
+    }
+
+    /// A request that was made for another endpoint.
+    fn address(&self, pick: &Pick, request: &mut Request<Body>) {
+        if let Some(target) = pick.target() {
+            headers::address(&self.upstream.plan, target, request.headers_mut());
+        }
+    }
+}
+
+/// The endpoint that the exchange ends with.
+fn name(exchange: &mut Exchange, pick: &Pick) {
+    let endpoint = pick.endpoint();
+    exchange.outcome.endpoint = endpoint.map(|endpoint| std::sync::Arc::clone(&endpoint.name));
+}

@@ -1,0 +1,265 @@
+//! An HTTP/2 connection to an endpoint, which carries many requests at once.
+//!
+//! A task of its own moves its bytes. Each request has a slot, and the slot counts until the
+//! response is over. Promises: no more slots than the endpoint allows, unless the pool is at its
+//! bound; a connection is closed when nobody holds it any more, after the last response.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use http::header::{CONNECTION, HOST, TE, TRANSFER_ENCODING};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderValue, Request, Uri};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use super::connection::Outcome;
+use super::known::ConnectionPlace;
+use crate::body::Body;
+use crate::stream::Stream;
+
+/// What may be on the way of one response before it is taken. Bytes.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+/// What may be on the way of all responses of a connection. Bytes.
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// How much of one request's body is gathered before it waits. Bytes.
+const SEND_BUFFER: usize = 128 * 1024;
+/// How long an endpoint may say nothing while a request waits before it is asked for a sign.
+const PING: Duration = Duration::from_secs(30);
+/// How long it may then take.
+const PONG: Duration = Duration::from_secs(20);
+
+/// What stands for the number of requests that an endpoint takes at once, before it has said it.
+const UNKNOWN: usize = 99_999;
+
+/// Runs hyper's tasks on the worker's thread.
+#[derive(Debug, Clone, Copy)]
+struct Here;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Here {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Shared {
+    sender: RefCell<http2::SendRequest<Body>>,
+    secure: bool,
+    /// How many requests the endpoint takes at once.
+    most: Rc<Cell<usize>>,
+    active: Cell<usize>,
+    used: Cell<bool>,
+    idle_since: Cell<Option<u64>>,
+    place: RefCell<Option<ConnectionPlace>>,
+}
+
+impl Shared {
+    /// Over a connected stream, with response heads up to `max_head` bytes. Waits for the endpoint's
+    /// first word, which says how many requests it takes at once: more of them would wait behind
+    /// one another for as long as a stream lasts.
+    ///
+    /// # Errors
+    ///
+    /// The endpoint closed it at once, or does not speak HTTP/2.
+    pub async fn new(stream: Stream, max_head: usize) -> hyper::Result<Rc<Self>> {
+        let secure = stream.is_tls();
+        let (sender, mut drive) = http2::Builder::new(Here)
+            .timer(TokioTimer::new())
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PONG)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
+            .initial_max_send_streams(UNKNOWN)
+            .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
+            .handshake(TokioIo::new(stream))
+            .await?;
+        std::future::poll_fn(|cx| match Pin::new(&mut drive).poll(cx) {
+            Poll::Pending if drive.current_max_send_streams() == UNKNOWN => Poll::Pending,
+            Poll::Pending => Poll::Ready(Ok(())),
+            Poll::Ready(ended) => Poll::Ready(ended),
+        })
+        .await?;
+        let most = Rc::new(Cell::new(drive.current_max_send_streams()));
+        let known = Rc::clone(&most);
+        tokio::task::spawn_local(async move {
+            let ended = std::future::poll_fn(|cx| {
+                let polled = Pin::new(&mut drive).poll(cx);
+                known.set(drive.current_max_send_streams());
+                polled
+            });
+            if let Err(error) = ended.await {
+                tracing::debug!(%error, "a connection to an endpoint ended");
+            }
+        });
+        Ok(Rc::new(Self {
+            sender: RefCell::new(sender),
+            secure,
+            most,
+            active: Cell::new(0),
+            used: Cell::new(false),
+            idle_since: Cell::new(None),
+            place: RefCell::new(None),
+        }))
+    }
+
+    /// It is one of the endpoint's connections as long as it is there.
+    pub fn holds(&self, place: ConnectionPlace) {
+        self.place.replace(Some(place));
+    }
+
+    /// Requests on it now.
+    #[must_use]
+    pub fn active(&self) -> usize {
+        self.active.get()
+    }
+
+    /// Whether the endpoint takes one more now.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.active.get() < self.most.get()
+    }
+
+    /// Whether it is known to take no request any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.sender.borrow().is_closed()
+    }
+
+    /// Whether nobody has used it for longer than this. Milliseconds.
+    pub fn is_stale(&self, now: u64, longest: u64) -> bool {
+        if self.active.get() > 0 {
+            self.idle_since.set(None);
+            return false;
+        }
+        let since = self.idle_since.get().unwrap_or(now);
+        self.idle_since.set(Some(since));
+        now.saturating_sub(since) > longest
+    }
+
+    /// A place for one request.
+    #[must_use]
+    pub fn slot(self: &Rc<Self>) -> Slot {
+        self.active.set(self.active.get() + 1);
+        self.idle_since.set(None);
+        Slot {
+            reused: self.used.replace(true),
+            shared: Rc::clone(self),
+            again: None,
+        }
+    }
+}
+
+/// A place for one request, until its response is over.
+#[derive(Debug)]
+pub struct Slot {
+    shared: Rc<Shared>,
+    again: Option<Box<Request<Body>>>,
+    /// Whether the connection has carried a request before.
+    pub reused: bool,
+}
+
+impl Slot {
+    /// Send a request, which is as HTTP/1.1 wants it, and wait for the response's head. A request
+    /// that comes back is made fit for HTTP/1.1 again by [`to_http1`].
+    ///
+    /// # Errors
+    ///
+    /// Its `host` cannot be an authority.
+    pub fn send(
+        &mut self,
+        mut request: Request<Body>,
+    ) -> http::Result<Pin<Box<dyn Future<Output = Outcome>>>> {
+        if self.reused && request.body().is_empty() && request.method().is_idempotent() {
+            let mut again = Request::new(Body::Empty);
+            *again.method_mut() = request.method().clone();
+            *again.uri_mut() = request.uri().clone();
+            *again.headers_mut() = request.headers().clone();
+            self.again = Some(Box::new(again));
+        }
+        to_http2(&mut request, self.shared.secure)?;
+        let response = self.shared.sender.borrow_mut().try_send_request(request);
+        Ok(Box::pin(response))
+    }
+
+    /// The request that was sent, if it may be sent once more.
+    pub fn sent_request(&mut self) -> Option<Request<Body>> {
+        self.again.take().map(|again| *again)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let active = &self.shared.active;
+        active.set(active.get().saturating_sub(1));
+    }
+}
+
+/// What HTTP/2 says otherwise: the host is part of the target, and no field concerns the
+/// connection (RFC 9113 section 8.2.2).
+fn to_http2(request: &mut Request<Body>, secure: bool) -> http::Result<()> {
+    let headers = request.headers_mut();
+    let host = headers.remove(HOST);
+    headers.remove(CONNECTION);
+    headers.remove(TRANSFER_ENCODING);
+    let host = host.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    parts.scheme = Some(if secure { Scheme::HTTPS } else { Scheme::HTTP });
+    parts.authority = Some(Authority::try_from(host)?);
+    if parts.path_and_query.is_none() {
+        parts.path_and_query = Some(PathAndQuery::from_static("/"));
+    }
+    *request.uri_mut() = Uri::from_parts(parts)?;
+    *request.version_mut() = http::Version::HTTP_2;
+    Ok(())
+}
+
+/// The way back, for a request that was not sent.
+pub fn to_http1(request: &mut Request<Body>) {
+    let parts = std::mem::take(request.uri_mut()).into_parts();
+    if let Some(authority) = &parts.authority
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        request.headers_mut().insert(HOST, host);
+    }
+    let target = parts.path_and_query;
+    *request.uri_mut() = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
+    *request.version_mut() = http::Version::HTTP_11;
+    if request.headers().contains_key(TE) {
+        let option = HeaderValue::from_static("te");
+        request.headers_mut().insert(CONNECTION, option);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_finds_its_way_to_http2_and_back() {
+        let mut request = Request::new(Body::Empty);
+        *request.uri_mut() = Uri::from_static("/a?b");
+        for (name, value) in [(HOST, "h:1"), (TE, "trailers"), (CONNECTION, "te")] {
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        to_http2(&mut request, true).unwrap();
+        assert_eq!(request.uri(), "https://h:1/a?b");
+        assert!(!request.headers().contains_key(HOST));
+        assert!(!request.headers().contains_key(CONNECTION));
+        to_http1(&mut request);
+        assert_eq!(request.uri(), "/a?b");
+        assert_eq!(request.headers()[HOST], "h:1");
+        assert_eq!(request.headers()[CONNECTION], "te");
+    }
+
+    #[test]
+    fn a_host_that_is_none_is_an_error() {
+        let mut request = Request::new(Body::Empty);
+        assert!(to_http2(&mut request, false).is_err());
+    }
+}

@@ -1,0 +1,139 @@
+//! What an exchange tells its watch: its bodies, its attempt, its end.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use super::{CUT, DRAIN, Phase, Wait, Watch, milliseconds, short};
+use crate::error::Code;
+
+impl Watch {
+    /// A request's head is complete; `has_body` if a body follows.
+    pub fn begin(&self, has_body: bool) {
+        self.enter(Phase::Busy);
+        self.disarm(Wait::Client);
+        self.signs
+            .store(self.signs.load(Relaxed) & (DRAIN | CUT), Relaxed);
+        self.count_served();
+        self.body_fault.store(0, Relaxed);
+        self.request_bytes.store(0, Relaxed);
+        self.body_open.store(has_body, Relaxed);
+        self.body_abandoned.store(false, Relaxed);
+        self.first_byte.store(0, Relaxed);
+        self.upload_idle.store(0, Relaxed);
+    }
+
+    /// The exchange is over; what is left is to write it out.
+    pub fn answered(&self) {
+        if self.phase() == Phase::Busy {
+            self.enter(Phase::Answered);
+        }
+        for wait in [Wait::Body, Wait::Upload, Wait::Answer, Wait::Total] {
+            self.disarm(wait);
+        }
+    }
+
+    /// The next piece of the request's body is waited for.
+    pub fn body_waits(&self) {
+        self.disarm(Wait::Upload);
+        if let Some(limit) = self.limits.body
+            && !self.is_armed(Wait::Body)
+        {
+            self.arm(Wait::Body, limit);
+        }
+    }
+
+    /// A piece of the request's body came in, and goes to whoever asked for it.
+    pub fn body_bytes(&self, count: u64) {
+        self.disarm(Wait::Body);
+        self.request_bytes
+            .store(self.request_bytes() + count, Relaxed);
+        match self.upload_idle.load(Relaxed) {
+            0 => {}
+            limit => self.arm(Wait::Upload, u64::from(limit)),
+        }
+    }
+
+    /// No more of the request's body is to come. The endpoint's time to answer begins.
+    pub fn body_ended(&self) {
+        self.body_open.store(false, Relaxed);
+        self.disarm(Wait::Body);
+        self.disarm(Wait::Upload);
+        match self.first_byte.swap(0, Relaxed) {
+            0 => {}
+            limit => self.arm(Wait::Answer, u64::from(limit)),
+        }
+    }
+
+    /// The request's body is not read to its end: the connection can carry no other request.
+    pub fn body_abandoned(&self) {
+        self.body_abandoned.store(true, Relaxed);
+        self.body_ended();
+    }
+
+    /// Whether the present request's body was given up before its end.
+    #[must_use]
+    pub fn is_body_abandoned(&self) -> bool {
+        self.body_abandoned.load(Relaxed)
+    }
+
+    /// The request's body failed.
+    pub fn body_failed(&self, code: Code) {
+        // There are fewer than 255 codes.
+        self.body_fault.store(code as u8 + 1, Relaxed);
+    }
+
+    /// Why the present request's body failed, where it did.
+    #[must_use]
+    pub fn body_fault(&self) -> Option<Code> {
+        let place = self.body_fault.load(Relaxed).checked_sub(1)?;
+        Code::ALL.get(usize::from(place)).copied()
+    }
+
+    /// A handshake begins, which takes as long as a head at the most.
+    pub fn shake(&self) {
+        self.arm(Wait::Client, self.limits.head);
+    }
+
+    /// The handshake is over: wait for the first request.
+    pub fn shaken(&self) {
+        self.arm(Wait::Client, self.limits.idle);
+    }
+
+    /// Something passed in either direction after an upgrade; the next must within `idle`, if not
+    /// for ever. Milliseconds.
+    pub fn passed(&self, idle: Option<u64>) {
+        match idle {
+            Some(idle) => self.arm(Wait::Answer, idle),
+            None => self.disarm(Wait::Answer),
+        }
+    }
+
+    /// Whether more of the request's body is to come.
+    #[must_use]
+    pub fn body_open(&self) -> bool {
+        self.body_open.load(Relaxed)
+    }
+
+    /// What came in of the present request's body. Bytes.
+    #[must_use]
+    pub fn request_bytes(&self) -> u64 {
+        self.request_bytes.load(Relaxed)
+    }
+
+    /// A request goes to an endpoint, which must take each piece of the body within `idle` (if
+    /// not for ever), and begin to answer within `first_byte` of its end.
+    pub fn sent(&self, first_byte: Duration, idle: Option<Duration>) {
+        if self.body_open() {
+            self.upload_idle.store(idle.map_or(0, short), Relaxed);
+            self.first_byte.store(short(first_byte), Relaxed);
+        } else {
+            self.arm(Wait::Answer, milliseconds(first_byte));
+        }
+    }
+
+    /// The endpoint began to answer, or the attempt failed.
+    pub fn answer_began(&self) {
+        self.first_byte.store(0, Relaxed);
+        self.disarm(Wait::Answer);
+    }
+}

@@ -1,0 +1,182 @@
+//! The exchanges of a connection that carries many at once (HTTP/2).
+//!
+//! Each has a [`Watch`] of its own, with the limits of its connection; the connection's is asked
+//! for the time-outs of all. Promises: the connection idles from the end of its last exchange on.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use super::{Phase, Wait, Watch};
+
+/// How long a draining connection may idle before it is closed without its client's consent.
+/// Milliseconds.
+const DRAIN_IDLE: u64 = 1000;
+
+/// The watches of a connection's exchanges.
+#[derive(Debug, Default)]
+pub(super) struct Exchanges(Mutex<Places>);
+
+#[derive(Debug, Default)]
+struct Places {
+    watches: Vec<Option<Arc<Watch>>>,
+    free: Vec<usize>,
+}
+
+/// An exchange's place among those of its connection, until it is dropped.
+#[derive(Debug)]
+pub struct ExchangePlace {
+    connection: Arc<Watch>,
+    index: usize,
+}
+
+impl ExchangePlace {
+    /// One more on the same connection: for what is left of an exchange whose own task has ended.
+    #[must_use]
+    pub fn another(&self) -> (Arc<Watch>, Self) {
+        self.connection.exchange()
+    }
+}
+
+impl Exchanges {
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Do something with each.
+    pub(super) fn each(&self, mut act: impl FnMut(&Watch)) {
+        for watch in self.places().watches.iter().flatten() {
+            act(watch);
+        }
+    }
+
+    fn len(&self) -> usize {
+        let places = self.places();
+        places.watches.len() - places.free.len()
+    }
+}
+
+impl Watch {
+    /// An exchange begins on this connection: its own watch, and its place.
+    #[must_use]
+    pub fn exchange(self: &Arc<Self>) -> (Arc<Self>, ExchangePlace) {
+        let watch = Arc::new(Self::unarmed(
+            Arc::clone(&self.common),
+            self.limits,
+            self.tick,
+            true,
+        ));
+        self.disarm(Wait::Client);
+        self.forget(Wait::Client);
+        self.enter(Phase::Busy);
+        self.count_served();
+        let mut places = self.exchanges.places();
+        let index = match places.free.pop() {
+            Some(index) => index,
+            None => {
+                places.watches.push(None);
+                places.watches.len() - 1
+            }
+        };
+        if let Some(place) = places.watches.get_mut(index) {
+            *place = Some(Arc::clone(&watch));
+        }
+        drop(places);
+        let connection = Arc::clone(self);
+        (watch, ExchangePlace { connection, index })
+    }
+
+    /// How many exchanges there are on it now.
+    #[must_use]
+    pub fn exchanges(&self) -> usize {
+        self.exchanges.len()
+    }
+
+    /// It has no exchange, and waits for the next.
+    pub(super) fn rest(&self) {
+        self.enter(Phase::Idle);
+        self.arm(Wait::Client, self.longest_rest());
+    }
+
+    fn forget(&self, wait: Wait) {
+        self.signs
+            .store(self.signs.load(Relaxed) & !wait.sign(), Relaxed);
+    }
+
+    fn longest_rest(&self) -> u64 {
+        match self.draining() {
+            true => DRAIN_IDLE.min(self.limits.idle),
+            false => self.limits.idle,
+        }
+    }
+
+    /// A piece of the response was given to the connection, which asks for the next when the
+    /// client has room for it. Only where a connection carries many exchanges; a connection that
+    /// carries one notices by itself.
+    pub fn piece_given(&self) {
+        if self.of_many {
+            self.arm(Wait::Write, self.limits.write);
+        }
+    }
+
+    /// The connection asks for the next piece.
+    pub fn piece_wanted(&self) {
+        if self.of_many {
+            self.disarm(Wait::Write);
+        }
+    }
+
+    /// Whom to wake besides: the task that waits for the request's body.
+    pub fn set_body_waker(&self, waker: &Waker) {
+        let mut known = self
+            .body_waker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match &mut *known {
+            Some(known) => known.clone_from(waker),
+            None => *known = Some(waker.clone()),
+        }
+    }
+
+    pub(super) fn wake_body(&self) {
+        let known = self
+            .body_waker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(waker) = &*known {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Whether this is the watch of one exchange among many.
+    #[must_use]
+    pub fn is_of_many(&self) -> bool {
+        self.of_many
+    }
+
+    /// Let a client that was told to go (GOAWAY) be gone soon. That it idled until now counts no
+    /// more: what it has sent meanwhile is still answered.
+    pub fn leave(&self) {
+        self.forget(Wait::Client);
+        if self.exchanges() == 0 {
+            self.arm(Wait::Client, DRAIN_IDLE);
+        }
+    }
+}
+
+impl Drop for ExchangePlace {
+    fn drop(&mut self) {
+        let exchanges = &self.connection.exchanges;
+        let mut places = exchanges.places();
+        let ended = match places.watches.get_mut(self.index) {
+            Some(place) => place.take(),
+            None => None,
+        };
+        places.free.push(self.index);
+        drop(places);
+        drop(ended);
+        if exchanges.len() == 0 {
+            self.connection.rest();
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! gRPC from end to end, and what its clients are told when the gateway answers itself.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::uri::PathAndQuery;
+use http_body_util::BodyExt as _;
+use tokio_stream::StreamExt as _;
+use tonic::codegen::Service;
+use tonic::server::NamedService;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity, ServerTlsConfig};
+use tonic::{Code, Request, Response, Status, Streaming};
+use tonic_prost::ProstCodec;
+use windlass_tests::{ClosedPort, Gateway, Then, Upstream};
+
+use crate::config::{all_to, filtered, stamp, start};
+use crate::wire::{self, Authority, full, http2, run};
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Note {
+    #[prost(string, tag = "1")]
+    text: String,
+}
+
+fn note(text: &str) -> Note {
+    Note {
+        text: text.to_owned(),
+    }
+}
+
+type Notes = Pin<Box<dyn tokio_stream::Stream<Item = Result<Note, Status>> + Send>>;
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Answers one note by one, and each of many as it comes.
+#[derive(Clone)]
+struct Chat;
+
+impl NamedService for Chat {
+    const NAME: &'static str = "test.Chat";
+}
+
+impl Service<http::Request<tonic::body::Body>> for Chat {
+    type Response = http::Response<tonic::body::Body>;
+    type Error = Infallible;
+    type Future = Boxed<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
+        let mut grpc = tonic::server::Grpc::new(ProstCodec::<Note, Note>::default());
+        Box::pin(async move {
+            Ok(match request.uri().path() {
+                "/test.Chat/Say" => grpc.unary(Say, request).await,
+                _ => grpc.streaming(Talk, request).await,
+            })
+        })
+    }
+}
+
+struct Say;
+
+impl Service<Request<Note>> for Say {
+    type Response = Response<Note>;
+    type Error = Status;
+    type Future = Boxed<Result<Response<Note>, Status>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Note>) -> Self::Future {
+        Box::pin(async move {
+            let order = request.metadata().get_all("x-order").iter();
+            let order: Vec<_> = order.filter_map(|one| one.to_str().ok()).collect();
+            let order = order.join(", ");
+            let text = request.into_inner().text;
+            if text == "fail" {
+                return Err(Status::resource_exhausted("no more"));
+            }
+            Ok(Response::new(note(&format!("{text} {order}"))))
+        })
+    }
+}
+
+struct Talk;
+
+impl Service<Request<Streaming<Note>>> for Talk {
+    type Response = Response<Notes>;
+    type Error = Status;
+    type Future = Boxed<Result<Response<Notes>, Status>>;
+
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Streaming<Note>>) -> Self::Future {
+        let notes = request.into_inner();
+        let answers = notes.map(|said| said.map(|said| note(&format!("re: {}", said.text))));
+        Box::pin(async move { Ok(Response::new(Box::pin(answers) as Notes)) })
+    }
+}
+
+/// A gRPC server with TLS, on a thread of its own.
+fn serve(authority: &Authority) -> SocketAddr {
+    let identity = authority.issue(&["127.0.0.1"]);
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async move {
+            let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(socket).unwrap());
+            let tls = ServerTlsConfig::new()
+                .identity(Identity::from_pem(identity.certificate, identity.key));
+            tonic::transport::Server::builder()
+                .tls_config(tls)
+                .unwrap()
+                .add_service(Chat)
+                .serve_with_incoming(incoming)
+                .await
+                .unwrap();
+        });
+    });
+    address
+}
+
+/// TLS on both sides, and three filters that change heads.
+fn secure(authority: &Authority, endpoint: SocketAddr) -> Gateway {
+    let identity = authority.issue(&["localhost"]);
+    let filters = [stamp("one"), stamp("two"), stamp("three")].concat();
+    let config = format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificate = \"api.pem\", key = \"api.key\" }}\n{}tls = {{ ca = \"ca.pem\" }}\n{filters}",
+        filtered(&["one", "two", "three"], endpoint)
+    );
+    Gateway::with_config(config)
+        .file("api.pem", identity.certificate)
+        .file("api.key", identity.key)
+        .file("ca.pem", &authority.pem)
+        .start()
+}
+
+async fn client(gateway: &Gateway, authority: &Authority) -> tonic::client::Grpc<Channel> {
+    let tls = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(&authority.pem))
+        .domain_name("localhost");
+    let endpoint = Channel::from_shared(format!("https://{}", gateway.address())).unwrap();
+    let channel = endpoint.tls_config(tls).unwrap().connect().await.unwrap();
+    let mut client = tonic::client::Grpc::new(channel);
+    client.ready().await.unwrap();
+    client
+}
+
+#[test]
+fn calls_pass_a_chain_of_filters_with_tls_on_both_sides() {
+    let authority = Authority::new();
+    let gateway = secure(&authority, serve(&authority));
+    run(async {
+        let mut client = client(&gateway, &authority).await;
+        let path = PathAndQuery::from_static("/test.Chat/Say");
+        let codec = ProstCodec::<Note, Note>::default();
+        let said = client.unary(Request::new(note("hello")), path.clone(), codec);
+        let answer = said.await.unwrap();
+        assert_eq!(answer.get_ref().text, "hello one, two, three");
+        client.ready().await.unwrap();
+        let codec = ProstCodec::<Note, Note>::default();
+        let said = client.unary(Request::new(note("fail")), path, codec);
+        let status = said.await.unwrap_err();
+        assert_eq!(
+            (status.code(), status.message()),
+            (Code::ResourceExhausted, "no more")
+        );
+    });
+}
+
+#[test]
+fn both_sides_talk_at_once() {
+    let authority = Authority::new();
+    let gateway = secure(&authority, serve(&authority));
+    run(async {
+        let mut client = client(&gateway, &authority).await;
+        let (say, hear) = tokio::sync::mpsc::unbounded_channel();
+        let mut hear = hear;
+        let said = tokio_stream::StreamExt::map(
+            futures_util::stream::poll_fn(move |cx| hear.poll_recv(cx)),
+            |text: &'static str| note(text),
+        );
+        say.send("first").unwrap();
+        let path = PathAndQuery::from_static("/test.Chat/Talk");
+        let codec = ProstCodec::<Note, Note>::default();
+        let answers = client.streaming(Request::new(said), path, codec).await;
+        let mut answers = answers.unwrap().into_inner();
+        // Each is answered before the next is said.
+        for (next, answer) in [("second", "re: first"), ("third", "re: second")] {
+            assert_eq!(answers.message().await.unwrap().unwrap().text, answer);
+            say.send(next).unwrap();
+        }
+        drop(say);
+        assert_eq!(answers.message().await.unwrap().unwrap().text, "re: third");
+        assert_eq!(answers.message().await.unwrap(), None);
+    });
+}
+
+/// Make a call by hand; gives the HTTP status and the one of gRPC.
+fn call(gateway: &Gateway, fields: &[(&'static str, &'static str)]) -> (u16, String) {
+    run(async {
+        let mut client = http2(gateway.address(), None).await;
+        let mut request = wire::get("/test.Chat/Say");
+        *request.method_mut() = http::Method::POST;
+        *request.body_mut() = full("     ");
+        let all = [("content-type", "application/grpc"), ("te", "trailers")];
+        for &(name, value) in all.iter().chain(fields) {
+            let value = http::HeaderValue::from_static(value);
+            request.headers_mut().insert(name, value);
+        }
+        let answer = client.send_request(request).await.unwrap();
+        let (head, mut body) = answer.into_parts();
+        assert!(body.frame().await.is_none(), "trailers only");
+        assert_eq!(head.headers["content-type"], "application/grpc");
+        assert!(head.headers.contains_key("x-request-id"));
+        let status = head.headers["grpc-status"].to_str().unwrap();
+        (head.status.as_u16(), status.to_owned())
+    })
+}
+
+#[test]
+fn the_gateways_own_errors_are_trailers_only() {
+    let port = ClosedPort::new();
+    let gateway = start(&[&all_to(port.address())]);
+    assert_eq!(call(&gateway, &[]), (200, "14".to_owned()));
+    let nowhere = all_to(port.address()).replace("$default", "/other");
+    assert_eq!(call(&start(&[&nowhere]), &[]), (200, "12".to_owned()));
+}
+
+#[test]
+fn the_deadline_of_a_call_is_kept_and_passed_on() {
+    let silent = Upstream::raw("", Then::Hold);
+    let gateway = start(&[&all_to(silent.address())]);
+    let status = call(&gateway, &[("grpc-timeout", "200m")]);
+    assert_eq!(status, (200, "4".to_owned()));
+    let request = silent.only_request();
+    assert_eq!(request.header("grpc-timeout"), Some("200m"));
+    assert_eq!(request.header("te"), Some("trailers"));
+}

@@ -1,0 +1,226 @@
+//! Upgrades: what passes after both sides have agreed, and what happens when they do not.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::{accept_async, client_async};
+use windlass_tests::{Client, Gateway, Upstream, http};
+
+use crate::config::{all_to, filtered, stamp, start};
+use crate::wire::{self, Authority, client_tls, connect, run, server_tls};
+
+/// A WebSocket server that echoes, with TLS.
+fn echo(authority: &Authority) -> SocketAddr {
+    let tls = server_tls(&authority.issue(&["127.0.0.1"]), &["h2", "http/1.1"], None);
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        run(async {
+            let socket = tokio::net::TcpListener::from_std(socket).unwrap();
+            let (stream, _) = socket.accept().await.unwrap();
+            let stream = TlsAcceptor::from(tls).accept(stream).await.unwrap();
+            assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+            let mut socket = accept_async(stream).await.unwrap();
+            while let Some(Ok(message)) = socket.next().await {
+                if message.is_text() || message.is_binary() {
+                    socket.send(message).await.unwrap();
+                }
+            }
+        });
+    });
+    address
+}
+
+fn secure(authority: &Authority, endpoint: SocketAddr) -> Gateway {
+    let identity = authority.issue(&["localhost"]);
+    let config = format!(
+        "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = {{ certificate = \"api.pem\", key = \"api.key\" }}\n{}tls = {{ ca = \"ca.pem\" }}\n{}",
+        filtered(&["one"], endpoint),
+        stamp("one"),
+    );
+    Gateway::with_config(config)
+        .file("api.pem", identity.certificate)
+        .file("api.key", identity.key)
+        .file("ca.pem", &authority.pem)
+        .start()
+}
+
+#[test]
+fn a_websocket_passes_with_tls_on_both_sides() {
+    let authority = Authority::new();
+    let gateway = secure(&authority, echo(&authority));
+    run(async {
+        let tls = client_tls(&authority, &["http/1.1"]);
+        let pipe = connect(gateway.address(), Some(&tls)).await.unwrap();
+        let (mut socket, answer) = client_async("wss://localhost/chat", pipe).await.unwrap();
+        assert_eq!(answer.status(), 101);
+        assert_eq!(answer.headers()["x-order"], "one");
+        assert!(answer.headers().contains_key("x-request-id"));
+        for size in [1, 1000, 1_000_000] {
+            let text = "x".repeat(size);
+            socket.send(Message::text(text.clone())).await.unwrap();
+            let answer = socket.next().await.unwrap().unwrap();
+            assert_eq!(answer.into_text().unwrap().len(), size);
+        }
+        socket.close(None).await.unwrap();
+        while let Some(Ok(_)) = socket.next().await {}
+    });
+    let metrics = gateway.metrics_when("the end of the exchange", |metrics| {
+        metrics["windlass_requests_active"] == 0.0
+    });
+    assert!(metrics["windlass_response_bytes_total"] > 1_000_000.0);
+}
+
+#[test]
+fn a_websocket_of_http2_reaches_an_endpoint_of_http1() {
+    let authority = Authority::new();
+    let gateway = secure(&authority, echo(&authority));
+    run(async {
+        let tls = client_tls(&authority, &["h2"]);
+        let mut client = wire::http2(gateway.address(), Some(&tls)).await;
+        let mut request = wire::get("/chat");
+        *request.method_mut() = ::http::Method::CONNECT;
+        *request.uri_mut() = "https://localhost/chat".parse().unwrap();
+        let protocol = hyper::ext::Protocol::from_static("websocket");
+        request.extensions_mut().insert(protocol);
+        let version = ::http::HeaderValue::from_static("13");
+        request
+            .headers_mut()
+            .insert("sec-websocket-version", version);
+        // What the gateway takes is known with its first answer.
+        let first = client.send_request(wire::get("/..%00")).await.unwrap();
+        assert_eq!(first.status(), 400);
+        let mut answer = client.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let pipe = hyper::upgrade::on(&mut answer).await.unwrap();
+        let role = tokio_tungstenite::tungstenite::protocol::Role::Client;
+        let pipe = hyper_util::rt::TokioIo::new(pipe);
+        let mut socket =
+            tokio_tungstenite::WebSocketStream::from_raw_socket(pipe, role, None).await;
+        socket.send(Message::text("over two")).await.unwrap();
+        let answer = socket.next().await.unwrap().unwrap();
+        assert_eq!(answer.into_text().unwrap().as_str(), "over two");
+    });
+}
+
+const ASK: &str =
+    "GET /x HTTP/1.1\r\nhost: a\r\nconnection: keep-alive, Upgrade\r\nupgrade: shout\r\n\r\n";
+
+/// An endpoint that agrees, says something at once, and shouts back line by line.
+fn shouting() -> SocketAddr {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in socket.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let Ok(Some(head)) = http::read_head(&mut stream) else {
+                continue;
+            };
+            assert_eq!(head.all("upgrade").collect::<Vec<_>>(), ["shout"]);
+            assert_eq!(head.all("connection").collect::<Vec<_>>(), ["upgrade"]);
+            let agreed = "HTTP/1.1 101 Fine\r\nconnection: upgrade\r\nupgrade: shout\r\nx-own: 1\r\n\r\nHI\n";
+            stream.get_mut().write_all(agreed.as_bytes()).unwrap();
+            let mut line = String::new();
+            while matches!(stream.read_line(&mut line), Ok(count) if count > 0) {
+                let loud = line.to_uppercase();
+                if stream.get_mut().write_all(loud.as_bytes()).is_err() {
+                    break;
+                }
+                line.clear();
+            }
+        }
+    });
+    address
+}
+
+/// Ask, and give the connection after the answer's head.
+fn agreed(gateway: &Gateway) -> BufReader<std::net::TcpStream> {
+    let stream = std::net::TcpStream::connect(gateway.address()).unwrap();
+    let limit = Some(windlass_tests::wait::DEADLINE);
+    stream.set_read_timeout(limit).unwrap();
+    let mut stream = BufReader::new(stream);
+    stream.get_mut().write_all(ASK.as_bytes()).unwrap();
+    let head = http::read_head(&mut stream).unwrap().unwrap();
+    assert!(head.start.starts_with("HTTP/1.1 101 "), "{}", head.start);
+    assert_eq!(head.all("upgrade").collect::<Vec<_>>(), ["shout"]);
+    assert_eq!(head.all("x-own").collect::<Vec<_>>(), ["1"]);
+    let mut line = String::new();
+    stream.read_line(&mut line).unwrap();
+    assert_eq!(line, "HI\n", "what comes with the head");
+    stream
+}
+
+#[test]
+fn any_protocol_passes_and_either_side_may_end_first() {
+    let gateway = start(&[&all_to(shouting())]);
+    let mut stream = agreed(&gateway);
+    for _ in 0..3 {
+        stream.get_mut().write_all(b"quiet\n").unwrap();
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        assert_eq!(line, "QUIET\n");
+    }
+    stream.get_mut().write_all(b"last").unwrap();
+    stream.get_mut().shutdown(Shutdown::Write).unwrap();
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "LAST");
+}
+
+#[test]
+fn a_silent_tunnel_is_cut_after_the_idle_time_out() {
+    let gateway = start(&[&all_to(shouting()), "idle_timeout = \"200ms\"\n"]);
+    let mut stream = agreed(&gateway);
+    assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0);
+    gateway.metrics_when("the cut answer", |metrics| {
+        metrics["windlass_responses_cut_total"] >= 1.0
+    });
+}
+
+#[test]
+fn a_drain_waits_for_a_tunnel_and_cuts_it_at_its_end() {
+    let gateway = start(&["[server]\ndrain_timeout = \"500ms\"\n", &all_to(shouting())]);
+    let mut stream = agreed(&gateway);
+    gateway.signal(rustix::process::Signal::TERM);
+    stream.get_mut().write_all(b"still\n").unwrap();
+    let mut line = String::new();
+    stream.read_line(&mut line).unwrap();
+    assert_eq!(line, "STILL\n");
+    assert_eq!(stream.read(&mut [0; 1]).unwrap_or(0), 0);
+    let _ = gateway.wait_for_end();
+}
+
+#[test]
+fn a_refused_upgrade_is_an_ordinary_answer() {
+    let upstream = Upstream::text("no");
+    let gateway = start(&[&all_to(upstream.address())]);
+    let mut client: Client = gateway.client();
+    for _ in 0..2 {
+        client.send_raw(ASK);
+        let answer = client.read_response();
+        assert_eq!((answer.status, answer.text()), (200, "no"));
+    }
+}
+
+#[test]
+fn http_inside_http_is_not_asked_for() {
+    let upstream = Upstream::text("ok");
+    let gateway = start(&[&all_to(upstream.address())]);
+    let ask = ASK.replace("shout", "h2c");
+    assert_eq!(gateway.send_raw(ask).status, 200);
+    let request = upstream.only_request();
+    assert_eq!(request.header("upgrade"), None);
+    assert_eq!(request.header("connection"), None);
+}
+
+#[test]
+fn an_upgrade_that_nobody_asked_for_is_502() {
+    let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
+    let upstream = Upstream::raw(answer, windlass_tests::Then::Hold);
+    let answer = start(&[&all_to(upstream.address())]).get("/");
+    assert_eq!((answer.status, &*answer.code()), (502, "upstream_protocol"));
+}

@@ -1,0 +1,180 @@
+//! Stop 7 over TLS: who an endpoint must be, and what happens when it is somebody else.
+
+use windlass_tests::{Builder, Gateway};
+
+use crate::config::all_to;
+use crate::wire::{Authority, Endpoint, Identity, Speaks, full, server_tls};
+
+/// A gateway whose upstream has these keys beside its endpoints, with the files `ca.pem`,
+/// `gateway.pem` and `gateway.key`.
+fn to(endpoint: &Endpoint, authority: &Authority, keys: &str) -> Builder {
+    let own = authority.issue(&["gateway"]);
+    Gateway::with_config(format!("{}{keys}\n", all_to(endpoint.address)))
+        .file("ca.pem", &authority.pem)
+        .file("gateway.pem", own.certificate)
+        .file("gateway.key", own.key)
+}
+
+fn endpoint(identity: &Identity, offers: &[&str]) -> Endpoint {
+    Endpoint::version(Speaks {
+        tls: Some(server_tls(identity, offers, None)),
+        ..Speaks::default()
+    })
+}
+
+const CA: &str = "tls = { ca = \"ca.pem\" }";
+
+#[test]
+fn the_best_protocol_that_the_endpoint_offers_is_spoken() {
+    let authority = Authority::new();
+    let identity = authority.issue(&["127.0.0.1"]);
+    for (offers, protocol, version) in [
+        (&["h2", "http/1.1"][..], "auto", "HTTP/2.0"),
+        (&["http/1.1"], "auto", "HTTP/1.1"),
+        (&[], "auto", "HTTP/1.1"),
+        (&["h2", "http/1.1"], "http1", "HTTP/1.1"),
+        (&["h2", "http/1.1"], "http2", "HTTP/2.0"),
+    ] {
+        let endpoint = endpoint(&identity, offers);
+        let keys = format!("{CA}\nprotocol = \"{protocol}\"");
+        let gateway = to(&endpoint, &authority, &keys).start();
+        let answer = gateway.get("/");
+        assert_eq!(
+            (answer.status, answer.text()),
+            (200, version),
+            "{offers:?} {protocol}"
+        );
+    }
+}
+
+#[test]
+fn who_an_endpoint_is_must_be_proved() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let by_name = "tls = { ca = \"ca.pem\", name = \"orders.internal\" }";
+    for (identity, keys, cause) in [
+        (stranger.issue(&["127.0.0.1"]), CA, "UnknownIssuer"),
+        (authority.issue(&["127.0.0.2"]), CA, "not valid for name"),
+        (
+            authority.issue(&["127.0.0.1"]),
+            by_name,
+            "not valid for name",
+        ),
+        (authority.expired(&["127.0.0.1"]), CA, "expired"),
+        // The system trusts somebody, and not this one.
+        (
+            authority.issue(&["127.0.0.1"]),
+            "tls = true",
+            "UnknownIssuer",
+        ),
+    ] {
+        let endpoint = endpoint(&identity, &["h2"]);
+        let gateway = to(&endpoint, &authority, keys).start();
+        let answer = gateway.get("/");
+        assert_eq!((answer.status, &*answer.code()), (502, "upstream_tls"));
+        let told = gateway
+            .log()
+            .wait_for_line(|line| line.contains("upstream_tls"));
+        assert!(told.contains(cause), "{cause}: {told}");
+        assert!(told.contains(&endpoint.address.to_string()), "{told}");
+        assert_eq!(endpoint.seen(|seen| seen.requests.len()), 0);
+    }
+}
+
+#[test]
+fn another_name_can_be_asked_for_and_nobody_checked() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    for (identity, keys) in [
+        (
+            authority.issue(&["orders.internal"]),
+            "tls = { ca = \"ca.pem\", name = \"orders.internal\" }",
+        ),
+        (stranger.expired(&["other"]), "tls = { verify = false }"),
+    ] {
+        let endpoint = endpoint(&identity, &["http/1.1"]);
+        let gateway = to(&endpoint, &authority, keys).start();
+        assert_eq!(gateway.get("/").status, 200, "{keys}");
+    }
+}
+
+#[test]
+fn an_endpoint_is_shown_the_gateways_certificate() {
+    let authority = Authority::new();
+    let identity = authority.issue(&["127.0.0.1"]);
+    let endpoint = Endpoint::version(Speaks {
+        tls: Some(server_tls(&identity, &["http/1.1"], Some(&authority))),
+        ..Speaks::default()
+    });
+    let with = "tls = { ca = \"ca.pem\", certificate = \"gateway.pem\", key = \"gateway.key\" }";
+    assert_eq!(to(&endpoint, &authority, with).start().get("/").status, 200);
+    let without = to(&endpoint, &authority, CA).start().get("/");
+    assert_eq!(without.status, 502);
+}
+
+#[test]
+fn sessions_are_resumed_whichever_worker_made_them() {
+    let authority = Authority::new();
+    let identity = authority.issue(&["127.0.0.1"]);
+    let speaks = Speaks {
+        tls: Some(server_tls(&identity, &["http/1.1"], None)),
+        ..Speaks::default()
+    };
+    let endpoint = Endpoint::start(speaks, |_| async {
+        let close = http::HeaderValue::from_static("close");
+        let mut response = http::Response::new(full("ok"));
+        response.headers_mut().insert("connection", close);
+        response
+    });
+    let keys = format!("{CA}\n[server]\nworkers = 2");
+    let gateway = to(&endpoint, &authority, &keys).start();
+    for _ in 0..10 {
+        assert_eq!(gateway.get("/").text(), "ok");
+    }
+    let (connections, resumed) = endpoint.seen(|seen| (seen.connections, seen.resumed));
+    assert_eq!(connections, 10);
+    assert!(resumed >= 8, "{resumed} of 10 were resumed");
+}
+
+#[test]
+fn an_endpoint_that_speaks_no_tls_is_502_and_a_silent_one_504() {
+    let authority = Authority::new();
+    let clear = Endpoint::version(Speaks::default());
+    let answer = to(&clear, &authority, CA).start().get("/");
+    assert_eq!((answer.status, &*answer.code()), (502, "upstream_tls"));
+
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let config = format!("{}{CA}\nconnect_timeout = \"200ms\"\n", all_to(address));
+    let gateway = Gateway::with_config(config).file("ca.pem", &authority.pem);
+    let answer = gateway.start().get("/");
+    assert_eq!((answer.status, &*answer.code()), (504, "connect_timeout"));
+}
+
+#[test]
+fn files_that_cannot_be_used_stop_the_start() {
+    let authority = Authority::new();
+    let identity = authority.issue(&["127.0.0.1"]);
+    let endpoint = endpoint(&identity, &["h2"]);
+    for (keys, message) in [
+        (
+            "tls = { ca = \"absent.pem\" }",
+            "absent.pem` cannot be read as certificates in PEM",
+        ),
+        (
+            "tls = { ca = \"gateway.key\" }",
+            "gateway.key` holds no certificate",
+        ),
+        (
+            "tls = { certificate = \"ca.pem\", key = \"gateway.key\" }",
+            "the certificate and the key cannot be used",
+        ),
+    ] {
+        let refused = to(&endpoint, &authority, keys).run_refused();
+        assert_eq!(refused.code, Some(2), "{}", refused.errors);
+        assert!(refused.errors.contains(message), "{}", refused.errors);
+        assert!(
+            refused.errors.contains("windlass.toml:"),
+            "{}",
+            refused.errors
+        );
+    }
+}

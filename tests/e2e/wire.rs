@@ -1,0 +1,369 @@
+//! What the simple clients and endpoints of the harness do not speak: TLS, with certificates made
+//! for the test, and HTTP/2. Built on hyper and rustls, on a thread of its own.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::request::Parts;
+use http::{Request, Response, Version};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Empty, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use windlass_tests::wait::{DEADLINE, Watched};
+
+pub type Fault = Box<dyn std::error::Error + Send + Sync>;
+pub type Body = UnsyncBoxBody<Bytes, Fault>;
+
+/// A body that is here already.
+pub fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
+}
+
+/// No body.
+pub fn empty() -> Body {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}
+
+/// Who signs.
+pub struct Authority {
+    /// Its certificate, PEM.
+    pub pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate with its key, PEM.
+pub struct Identity {
+    pub certificate: String,
+    pub key: String,
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        // Another authority has another name.
+        let name = format!("authority {:x}", another());
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(params, key);
+        Self { pem, issuer }
+    }
+
+    /// A certificate for these names.
+    pub fn issue(&self, names: &[&str]) -> Identity {
+        self.sign(names, |_| {})
+    }
+
+    /// One that was good until some years ago.
+    pub fn expired(&self, names: &[&str]) -> Identity {
+        self.sign(names, |params| {
+            params.not_before = date_time_ymd(2000, 1, 1);
+            params.not_after = date_time_ymd(2001, 1, 1);
+        })
+    }
+
+    fn sign(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Identity {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Identity {
+            certificate,
+            key: key.serialize_pem(),
+        }
+    }
+}
+
+/// Another number each time.
+fn another() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+fn roots(pem: &str) -> Arc<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        roots.add(certificate.unwrap()).unwrap();
+    }
+    Arc::new(roots)
+}
+
+fn chain(identity: &Identity) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    let chain = CertificateDer::pem_slice_iter(identity.certificate.as_bytes());
+    let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes());
+    (chain.map(Result::unwrap).collect(), key.unwrap())
+}
+
+fn protocols(names: &[&str]) -> Vec<Vec<u8>> {
+    names.iter().map(|name| name.as_bytes().to_vec()).collect()
+}
+
+/// A client's side of TLS, that trusts this authority and offers these protocols.
+pub fn client_tls(authority: &Authority, offers: &[&str]) -> Arc<ClientConfig> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots(&authority.pem))
+        .with_no_client_auth();
+    config.alpn_protocols = protocols(offers);
+    Arc::new(config)
+}
+
+/// A server's side of TLS. With `clients`, clients must show a certificate of that authority.
+pub fn server_tls(
+    identity: &Identity,
+    offers: &[&str],
+    clients: Option<&Authority>,
+) -> Arc<ServerConfig> {
+    let builder = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(clients) => builder.with_client_cert_verifier(
+            WebPkiClientVerifier::builder_with_provider(roots(&clients.pem), provider())
+                .build()
+                .unwrap(),
+        ),
+    };
+    let (chain, key) = chain(identity);
+    let mut config = builder.with_single_cert(chain, key).unwrap();
+    config.alpn_protocols = protocols(offers);
+    Arc::new(config)
+}
+
+/// Run to the end, on this thread. Panics at the deadline.
+pub fn run<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let all = tokio::task::LocalSet::new();
+    runtime.block_on(all.run_until(async {
+        tokio::time::timeout(DEADLINE, future)
+            .await
+            .expect("the end within the deadline")
+    }))
+}
+
+/// Runs hyper's tasks where they are.
+#[derive(Clone, Copy)]
+pub struct Here;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Here {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
+    }
+}
+
+/// A connection, whatever it is.
+pub trait Pipe: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Pipe for T {}
+
+/// Connect, with TLS to `localhost` where there is a configuration for it.
+pub async fn connect(
+    address: SocketAddr,
+    tls: Option<&Arc<ClientConfig>>,
+) -> std::io::Result<Box<dyn Pipe>> {
+    let socket = TcpStream::connect(address).await?;
+    socket.set_nodelay(true)?;
+    Ok(match tls {
+        None => Box::new(socket),
+        Some(config) => {
+            let name = ServerName::try_from("localhost").unwrap();
+            let connector = TlsConnector::from(Arc::clone(config));
+            Box::new(connector.connect(name, socket).await?)
+        }
+    })
+}
+
+/// An HTTP/2 client on a new connection.
+pub async fn http2(
+    address: SocketAddr,
+    tls: Option<&Arc<ClientConfig>>,
+) -> hyper::client::conn::http2::SendRequest<Body> {
+    let pipe = connect(address, tls).await.unwrap();
+    let made = hyper::client::conn::http2::handshake(Here, TokioIo::new(pipe)).await;
+    let (sender, drive) = made.unwrap();
+    tokio::task::spawn_local(drive);
+    sender
+}
+
+/// An HTTP/1.1 client on a new connection.
+pub async fn http1(
+    address: SocketAddr,
+    tls: Option<&Arc<ClientConfig>>,
+) -> hyper::client::conn::http1::SendRequest<Body> {
+    let pipe = connect(address, tls).await.unwrap();
+    let made = hyper::client::conn::http1::handshake(TokioIo::new(pipe)).await;
+    let (sender, drive) = made.unwrap();
+    tokio::task::spawn_local(drive.with_upgrades());
+    sender
+}
+
+/// A `GET` of HTTP/2.
+pub fn get(target: &str) -> Request<Body> {
+    let request = Request::get(format!("http://localhost{target}"));
+    request.body(empty()).unwrap()
+}
+
+/// The head of an answer, and its whole body as text.
+pub async fn read(response: Response<Incoming>) -> (http::response::Parts, String) {
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    (parts, String::from_utf8(bytes.to_vec()).unwrap())
+}
+
+/// What an endpoint saw.
+#[derive(Default)]
+pub struct Seen {
+    pub connections: usize,
+    /// Handshakes that resumed an earlier session.
+    pub resumed: usize,
+    pub requests: Vec<Parts>,
+}
+
+/// How an endpoint speaks.
+#[derive(Clone, Default)]
+pub struct Speaks {
+    /// With this, TLS.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// On clear text: HTTP/2, with prior knowledge. With TLS it is what was agreed on.
+    pub http2: bool,
+    /// The most requests at once on one HTTP/2 connection.
+    pub most: Option<u32>,
+}
+
+type Answering = Pin<Box<dyn Future<Output = Response<Body>>>>;
+
+/// An endpoint.
+pub struct Endpoint {
+    pub address: SocketAddr,
+    seen: Arc<Watched<Seen>>,
+    _ended: tokio::sync::oneshot::Sender<()>,
+}
+
+impl Endpoint {
+    /// Answers as it is told to.
+    pub fn start<F>(
+        speaks: Speaks,
+        answer: impl Fn(Request<Incoming>) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Response<Body>> + 'static,
+    {
+        let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let address = socket.local_addr().unwrap();
+        let seen: Arc<Watched<Seen>> = Arc::new(Watched::new(Seen::default()));
+        let (ended, end) = tokio::sync::oneshot::channel::<()>();
+        let shared = Arc::clone(&seen);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let answer = move |request| -> Answering { Box::pin(answer(request)) };
+            let accepting = accept(socket, speaks, shared, std::rc::Rc::new(answer));
+            tokio::task::LocalSet::new().block_on(&runtime, async {
+                tokio::select! {
+                    () = accepting => {}
+                    _ = end => {}
+                }
+            });
+        });
+        Self {
+            address,
+            seen,
+            _ended: ended,
+        }
+    }
+
+    /// Answers 200 with the version that it was asked in.
+    pub fn version(speaks: Speaks) -> Self {
+        Self::start(speaks, |request| async move {
+            Response::new(full(format!("{:?}", request.version())))
+        })
+    }
+
+    pub fn seen<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
+        self.seen.with(look)
+    }
+}
+
+async fn accept<A: Fn(Request<Incoming>) -> Answering + 'static>(
+    socket: TcpListener,
+    speaks: Speaks,
+    seen: Arc<Watched<Seen>>,
+    answer: std::rc::Rc<A>,
+) {
+    let socket = tokio::net::TcpListener::from_std(socket).unwrap();
+    loop {
+        let (stream, _) = socket.accept().await.unwrap();
+        seen.change(|seen| seen.connections += 1);
+        let (speaks, seen, answer) = (speaks.clone(), Arc::clone(&seen), answer.clone());
+        tokio::task::spawn_local(async move {
+            let noted = Arc::clone(&seen);
+            let service = service_fn(move |request: Request<Incoming>| {
+                let (parts, body) = request.into_parts();
+                seen.change(|seen| seen.requests.push(parts.clone()));
+                let answering = answer(Request::from_parts(parts, body));
+                async move { Ok::<_, Infallible>(answering.await) }
+            });
+            let (pipe, http2): (Box<dyn Pipe>, bool) = match speaks.tls {
+                None => (Box::new(stream), speaks.http2),
+                Some(tls) => match TlsAcceptor::from(tls).accept(stream).await {
+                    Err(_) => return,
+                    Ok(stream) => {
+                        let session = stream.get_ref().1;
+                        let http2 = session.alpn_protocol() == Some(b"h2");
+                        let kind = session.handshake_kind();
+                        let resumed = kind == Some(rustls::HandshakeKind::Resumed);
+                        noted.change(|seen| seen.resumed += usize::from(resumed));
+                        (Box::new(stream), http2)
+                    }
+                },
+            };
+            let io = TokioIo::new(pipe);
+            // How a connection ends is for the other side to tell.
+            if http2 {
+                let _ = hyper::server::conn::http2::Builder::new(Here)
+                    .max_concurrent_streams(speaks.most)
+                    .serve_connection(io, service)
+                    .await;
+            } else {
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(io, service)
+                    .with_upgrades()
+                    .await;
+            }
+        });
+    }
+}
+
+/// Whether a request came in HTTP/2.
+pub fn is_http2(parts: &Parts) -> bool {
+    parts.version == Version::HTTP_2
+}
