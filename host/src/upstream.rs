@@ -20,6 +20,7 @@ pub mod connection;
 pub mod fault;
 pub mod gate;
 pub mod headers;
+pub mod heard;
 pub mod io;
 pub mod line;
 pub mod pool;
