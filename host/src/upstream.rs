@@ -28,6 +28,7 @@ pub mod gate;
 pub mod group;
 pub mod headers;
 pub mod health;
+pub mod heard;
 pub mod io;
 pub mod key;
 pub mod known;

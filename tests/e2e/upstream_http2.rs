@@ -30,9 +30,16 @@ fn clear_text_is_spoken_with_prior_knowledge() {
         let body = request.into_body().collect().await.unwrap().to_bytes();
         Response::new(full(body))
     });
-    let gateway = to(&endpoint);
+    let gateway = start(&[
+        &all_to(endpoint.address),
+        HTTP2,
+        "connect_timeout = \"20s\"\n",
+    ]);
+    let begin = std::time::Instant::now();
     let answer = gateway.client().post("/a?b", "some");
     assert_eq!((answer.status, answer.text()), (200, "some"));
+    // The endpoint's first word is heard when it comes.
+    assert!(begin.elapsed() < std::time::Duration::from_secs(10));
     endpoint.seen(|seen| {
         let request = &seen.requests[0];
         assert!(is_http2(request));

@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -14,9 +15,11 @@ use http::header::{CONNECTION, HOST, TE, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Uri};
 use hyper::client::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
+use tokio::sync::Notify;
 
 use super::connection::Outcome;
+use super::heard::HeardIo;
 use super::known::ConnectionPlace;
 use crate::body::Body;
 use crate::stream::Stream;
@@ -68,6 +71,7 @@ impl Shared {
     /// The endpoint closed it at once, or does not speak HTTP/2.
     pub async fn new(stream: Stream, max_head: usize) -> hyper::Result<Rc<Self>> {
         let secure = stream.is_tls();
+        let heard = Arc::new(Notify::new());
         let (sender, mut drive) = http2::Builder::new(Here)
             .timer(TokioTimer::new())
             .keep_alive_interval(PING)
@@ -77,14 +81,24 @@ impl Shared {
             .max_send_buf_size(SEND_BUFFER)
             .initial_max_send_streams(UNKNOWN)
             .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
-            .handshake(TokioIo::new(stream))
+            .handshake(HeardIo::new(stream, Arc::downgrade(&heard)))
             .await?;
-        std::future::poll_fn(|cx| match Pin::new(&mut drive).poll(cx) {
-            Poll::Pending if drive.current_max_send_streams() == UNKNOWN => Poll::Pending,
-            Poll::Pending => Poll::Ready(Ok(())),
-            Poll::Ready(ended) => Poll::Ready(ended),
-        })
-        .await?;
+        loop {
+            // hyper reads in a task of its own, and does not say when the limit has come.
+            let mut next = std::pin::pin!(heard.notified());
+            let step = std::future::poll_fn(|cx| match Pin::new(&mut drive).poll(cx) {
+                Poll::Ready(ended) => Poll::Ready(Some(ended)),
+                Poll::Pending if drive.current_max_send_streams() != UNKNOWN => {
+                    Poll::Ready(Some(Ok(())))
+                }
+                Poll::Pending => next.as_mut().poll(cx).map(|()| None),
+            });
+            if let Some(ended) = step.await {
+                ended?;
+                break;
+            }
+        }
+        drop(heard);
         let most = Rc::new(Cell::new(drive.current_max_send_streams()));
         let known = Rc::clone(&most);
         tokio::task::spawn_local(async move {
