@@ -143,7 +143,7 @@ fn gateway() -> &'static Arc<Gateway> {
 }
 
 thread_local! {
-    static GENERATION: Rc<Generation> = Generation::new(Arc::clone(gateway()), 0);
+    static GENERATION: Rc<Generation> = Generation::new(Arc::clone(gateway()), 0, &Rc::default());
     static COUNT: Cell<u64> = const { Cell::new(0) };
 }
 

@@ -24,12 +24,12 @@ mod split;
 mod tests;
 mod tier;
 mod two_choices;
+mod view;
 
 pub use member::{Choice, MAX_WEIGHT, Member};
 pub use slot::{Lease, Slot, WHOLE};
 pub use split::Split;
 
-use member::Candidates;
 use tier::{InUse, Tier};
 
 /// How an upstream's endpoints share its requests.
@@ -171,12 +171,7 @@ impl Balancer {
         let open = tier == self.in_use.tier() && self.in_use.is_open();
         // An endpoint that others fill between the look and the lease is passed over the next time.
         for _ in 0..=known.places.len() {
-            let place = known.pick(Candidates {
-                members: &self.members,
-                tier: &known.places,
-                choice,
-                open,
-            })?;
+            let place = known.pick(&self.members, choice, open)?;
             let member = self.members.get(place)?;
             if let Some(lease) = member.slot.lease(member.max_active, place) {
                 return Some(lease);

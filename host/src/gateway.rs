@@ -13,16 +13,15 @@ mod chains;
 mod durable;
 mod filters;
 mod fixed;
+mod generation;
 mod keys;
 mod listeners;
 mod rates;
 mod upstreams;
 mod works;
 
-use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -30,15 +29,16 @@ use std::time::Duration;
 use rustls::ServerConfig;
 
 pub use apis::Bases;
+pub use generation::Generation;
 
 use fixed::Fixed;
 
 use durable::{Durable, Selling};
 
-use crate::chain::Chain;
+use crate::balance::Split;
 use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd, RouteTimeouts};
-use crate::context::{Exchange, RouteInfo};
-use crate::error::{RequestError, Words};
+use crate::context::RouteInfo;
+use crate::error::Words;
 use crate::route::Router;
 use crate::store::keeper::{Keeper, KeeperError};
 use crate::store::keys::LiveKeys;
@@ -46,12 +46,12 @@ use crate::store::keys::Rejects;
 use crate::store::ledger::LedgerError;
 use crate::store::limits::{Clock, LeaseState, LeasedLimits, LimitFigures, LimitStore, LivePlans};
 use crate::store::registrar::Registrar;
+use crate::upstream::Plan;
 use crate::upstream::registry::Registry;
 use crate::upstream::rounds::Rounds;
-use crate::upstream::{Plan, Pools, Upstream};
 use crate::wasm::cache::CompileCache;
 use crate::wasm::engine::{EngineError, EngineLimits, FilterEngine};
-use crate::wasm::{Filter, FilterRegistry, Seat, Services};
+use crate::wasm::{Filter, FilterRegistry, Services};
 
 /// All that one configuration built.
 #[derive(Debug)]
@@ -101,114 +101,12 @@ pub struct Route {
     pub words: Arc<Words>,
     /// Where it ends.
     pub end: RouteEnd,
+    /// Picks one of several upstreams, where it has them.
+    pub split: Option<Split>,
     /// The largest request body. Bytes.
     pub max_body: Option<u64>,
     /// Lowers the upstream's time-outs.
     pub timeouts: RouteTimeouts,
-}
-
-/// One worker's view of a [`Gateway`]: what it counts and touches for every request is its own
-/// copy, so that workers share no cache line.
-#[derive(Debug)]
-pub struct Generation {
-    /// What the workers share.
-    pub gateway: Arc<Gateway>,
-    /// The upstreams, with this worker's connections.
-    pub upstreams: Vec<Upstream>,
-    /// The listeners, in the order of the configuration.
-    pub listeners: Vec<Rc<Listener>>,
-    /// What is told of the routes.
-    pub infos: Vec<Arc<RouteInfo>>,
-    /// The chains of the routes.
-    pub chains: Vec<Rc<Chain>>,
-}
-
-impl Generation {
-    /// Take from the rates that the requests of this route share, for one that no filter charged.
-    ///
-    /// # Errors
-    ///
-    /// One of them gives no more now.
-    pub fn take_rates(&self, route: &Route, exchange: &mut Exchange) -> Result<(), RequestError> {
-        rates::take(&self.gateway.services, &route.info, exchange)
-    }
-
-    /// The view of the worker with this index.
-    #[must_use]
-    pub fn new(gateway: Arc<Gateway>, worker: usize, pools: &Rc<Pools>) -> Rc<Self> {
-        let services = Arc::new(Services {
-            worker,
-            ..Services::clone(&gateway.services)
-        });
-        let mut seats = Seats::new(worker);
-        let routes = gateway.routes.iter();
-        let infos = routes
-            .clone()
-            .map(|route| Arc::new(apis::own_copy(&route.info)));
-        let chains = routes.map(|route| {
-            let seats = route.filters.iter().map(|filter| seats.of(filter));
-            let words = Arc::clone(&route.words);
-            Rc::new(Chain::new(seats.collect(), Arc::clone(&services), words))
-        });
-        let listeners = gateway.listeners.iter().cloned().map(Rc::new);
-        let upstreams = gateway.upstreams.iter();
-        Rc::new(Self {
-            infos: infos.collect(),
-            chains: chains.collect(),
-            listeners: listeners.collect(),
-            upstreams: upstreams
-                .map(|plan| Upstream::new(Arc::clone(plan), Rc::clone(pools), gateway.workers))
-                .collect(),
-            gateway,
-        })
-    }
-
-    /// How often its time-outs are to be looked at. Milliseconds.
-    #[must_use]
-    pub fn tick(&self) -> u64 {
-        let listeners = self.gateway.listeners.iter().flat_map(|listener| {
-            [
-                Some(listener.header_timeout),
-                Some(listener.keep_alive_timeout),
-                listener.body_idle_timeout,
-                Some(listener.write_timeout),
-            ]
-        });
-        let upstreams = self.gateway.upstreams.iter().flat_map(|plan| {
-            [
-                Some(plan.config.first_byte_timeout),
-                plan.config.idle_timeout,
-                plan.config.total_timeout,
-                Some(plan.config.keep_alive_timeout),
-            ]
-        });
-        let routes = self.gateway.routes.iter().flat_map(|route| {
-            let timeouts = &route.timeouts;
-            [timeouts.first_byte, timeouts.idle, timeouts.total]
-        });
-        let all = listeners.chain(upstreams).chain(routes);
-        crate::watch::tick(all.flatten())
-    }
-}
-
-/// A worker's seats: one for each filter, however many chains name it.
-struct Seats {
-    worker: usize,
-    made: HashMap<*const Filter, Rc<Seat>>,
-}
-
-impl Seats {
-    fn new(worker: usize) -> Self {
-        Self {
-            worker,
-            made: HashMap::new(),
-        }
-    }
-
-    fn of(&mut self, filter: &Arc<Filter>) -> Rc<Seat> {
-        let made = self.made.entry(Arc::as_ptr(filter));
-        Rc::clone(made.or_insert_with(|| Rc::new(Seat::new(Arc::clone(filter), self.worker))))
-    }
 }
 
 /// What outlives configurations.
@@ -484,6 +382,7 @@ impl Foundation {
                 },
                 filters,
                 words: words.cloned().unwrap_or_default(),
+                split: upstreams::split(&route.end, &upstreams),
                 end: route.end,
                 max_body: route.max_body,
                 timeouts: route.timeouts,

@@ -25,7 +25,7 @@ use crate::error::{Code, RequestError, Words, grpc};
 use crate::gateway::{Generation, Route};
 use crate::upstream::attempt::Attempt;
 use crate::upstream::upgrade::Upgrade;
-use crate::upstream::{Timeouts, headers};
+use crate::upstream::{Timeouts, headers, key};
 use crate::worker::ClientConnection;
 
 /// A request that has arrived.
@@ -152,7 +152,10 @@ impl Run {
             Err(error) => Err(error),
         };
         let (body, made) = match answered {
-            Ok(body) => (body, !matches!(route.end, RouteEnd::Upstream(_))),
+            Ok(body) => (
+                body,
+                !matches!(route.end, RouteEnd::Upstream(_) | RouteEnd::Split(_)),
+            ),
             // What a filter did to the body on its way up is the cause; what the endpoint made
             // of the broken request is not.
             Err(error) => match passage.take_body_end() {
@@ -178,6 +181,11 @@ impl Run {
         }
         match &route.end {
             RouteEnd::Upstream(place) => self.send(route, *place, keep_head, body).await,
+            RouteEnd::Split(split) => {
+                let place = self.held.with(|exchange| group(route, split, exchange));
+                self.send(route, place.ok_or(Code::Internal)?, keep_head, body)
+                    .await
+            }
             RouteEnd::Respond(fixed) => {
                 let head = ResponseHead {
                     status: fixed.status,
@@ -290,6 +298,17 @@ impl Drop for Run {
     fn drop(&mut self) {
         self.finish();
     }
+}
+
+/// The upstream of a route with several that this request goes to.
+fn group(route: &Route, split: &config::RouteSplit, exchange: &Exchange) -> Option<usize> {
+    let known = route.split.as_ref()?;
+    let key = split.on.as_ref().and_then(|on| key::of(exchange, on));
+    let place = match key {
+        Some(key) => known.pick_by(key),
+        None => known.pick(fastrand::u64(..)),
+    };
+    split.groups.get(place).map(|(upstream, _)| *upstream)
 }
 
 /// A fault of the gateway's or the upstream's side is what an operator looks for; one of the

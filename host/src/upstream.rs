@@ -45,6 +45,7 @@ mod retry;
 pub mod rounds;
 pub mod shared;
 pub mod sticky;
+mod take;
 pub mod timeouts;
 pub mod tls;
 pub mod upgrade;

@@ -11,8 +11,11 @@
 //! Thorup and Zadimoghaddam, Consistent Hashing with Bounded Loads, 2018), is passed over: the key's
 //! next places are asked, always the same ones.
 
-use super::member::{Candidate, Candidates, MAX_WEIGHT, Member};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::member::{MAX_WEIGHT, Member};
 use super::random;
+use super::view::{Candidate, View};
 
 /// Places of the table: sixteen bits of a key. Shares are right to 0.2 percentage points.
 const PLACES: usize = 1 << 16;
@@ -20,6 +23,10 @@ const PLACES: usize = 1 << 16;
 const PROBES: u64 = 16;
 /// So many active requests are never too many: with few, a share of them says nothing.
 const FEW: u64 = 4;
+/// With more endpoints than this, a request more or less is nothing to the load of all.
+const SMALL: usize = 64;
+/// One in so many picks looks at the load of all, at least.
+const SELDOM: u64 = 64;
 /// No owner.
 const NOBODY: u32 = u32::MAX;
 
@@ -33,6 +40,8 @@ pub(super) struct ConsistentHash {
     scores: Box<[f32]>,
     /// Who they are, in the order of the tier.
     known: Box<[(u64, u32)]>,
+    /// The load that was last looked at.
+    seen: AtomicU64,
 }
 
 impl ConsistentHash {
@@ -51,6 +60,7 @@ impl ConsistentHash {
             owners: vec![NOBODY; PLACES].into(),
             scores: vec![0.0; PLACES].into(),
             known,
+            seen: AtomicU64::new(0),
         };
         match before {
             None => table.compete(0..table.known.len()),
@@ -123,88 +133,78 @@ impl ConsistentHash {
         }
     }
 
-    pub(super) fn pick(&self, candidates: Candidates<'_>) -> Option<usize> {
-        let Some(key) = candidates.choice.hash else {
-            return candidates.by_weight(candidates.choice.random);
+    pub(super) fn pick(&self, view: View<'_>) -> Option<Candidate> {
+        let Some(key) = view.choice.hash else {
+            return view.by_weight(view.choice.random);
         };
-        let bound = Bound::of(candidates, self.bound);
         let mut bits = random::mix(key);
         for _ in 0..PROBES {
-            if let Some(candidate) = self.owner(candidates, bits)
-                && candidates.takes_draw(candidate, random::mix(!bits))
-                && bound.takes(candidate)
+            if let Some(candidate) = self.owner(view, bits)
+                && view.takes_draw(candidate, random::mix(!bits))
+                && self.has_room(view, candidate)
             {
-                return Some(candidate.place);
+                return Some(candidate);
             }
             bits = random::mix(bits);
         }
         // Few take requests: the best of them for this key, within its bound if one is.
-        let best = |only: &dyn Fn(Candidate) -> bool| {
-            let all = candidates.all().filter(|candidate| only(*candidate));
+        let best = |bounded: bool| {
+            let all = view.all();
+            let all = all.filter(|candidate| !bounded || self.has_room(view, *candidate));
             let scored = all.filter_map(|candidate| {
-                let member = candidates.members.get(candidate.place)?;
+                let (identity, weight) = *self.known.get(candidate.seat)?;
                 let place = usize::try_from(key >> 16).unwrap_or(0);
-                Some((
-                    candidate.place,
-                    score(place, member.identity, member.weight),
-                ))
+                Some((candidate, score(place, identity, weight)))
             });
             scored.max_by(|(_, one), (_, other)| one.total_cmp(other))
         };
-        let found = best(&|candidate| bound.takes(candidate)).or_else(|| best(&|_| true));
-        found.map(|(place, _)| place)
+        let found = best(true).or_else(|| best(false));
+        found.map(|(candidate, _)| candidate)
     }
 
-    fn owner(&self, candidates: Candidates<'_>, bits: u64) -> Option<Candidate> {
+    fn owner(&self, view: View<'_>, bits: u64) -> Option<Candidate> {
         let place = usize::try_from(bits >> 48).ok()?;
-        let owner = usize::try_from(*self.owners.get(place)?).ok()?;
-        candidates.at(*candidates.tier.get(owner)?)
-    }
-}
-
-/// How many active requests each endpoint may have now.
-#[derive(Clone, Copy)]
-struct Bound {
-    percent: u64,
-    active: u64,
-    weight: u64,
-}
-
-impl Bound {
-    fn of(candidates: Candidates<'_>, percent: u64) -> Self {
-        let none = Self {
-            percent,
-            active: 1,
-            weight: 0,
-        };
-        candidates.all().fold(none, |sum, candidate| Self {
-            active: sum.active + candidate.active,
-            weight: sum.weight + candidate.weight,
-            ..sum
-        })
+        view.at(usize::try_from(*self.owners.get(place)?).ok()?)
     }
 
-    /// Whether one more is within the endpoint's bound, rounded up.
-    fn takes(self, candidate: Candidate) -> bool {
-        let more = candidate.active + 1;
-        let fair =
-            u128::from(self.active) * u128::from(candidate.weight) * u128::from(self.percent);
-        let all = u128::from(self.weight) * 100;
-        more <= FEW || u128::from(more) <= fair.div_ceil(all.max(1))
+    /// Whether one more is within the endpoint's bound, rounded up. What is clearly within the bound
+    /// as it was last looked at is so without another look.
+    fn has_room(&self, view: View<'_>, candidate: Candidate) -> bool {
+        let more = u64::from(candidate.active) + 1;
+        if more <= FEW {
+            return true;
+        }
+        let is_new = view.choice.random.is_multiple_of(SELDOM);
+        let known = self.seen.load(Ordering::Relaxed);
+        let is_many = view.seats.len() > SMALL && known != 0;
+        if !is_new && (is_many || more < self.fair(known, candidate)) {
+            return more <= self.fair(known, candidate);
+        }
+        let sums = view.all().fold((1_u64, 0_u64), |(active, weight), one| {
+            (
+                active + u64::from(one.active),
+                weight + u64::from(one.weight),
+            )
+        });
+        let load = (sums.0 << 20).div_ceil(sums.1.max(1));
+        self.seen.store(load, Ordering::Relaxed);
+        more <= self.fair(load, candidate)
+    }
+
+    /// What a candidate may have at this load: what is active for each unit of weight, one more
+    /// included, in parts of 2^20.
+    fn fair(&self, load: u64, candidate: Candidate) -> u64 {
+        let fair = load.saturating_mul(u64::from(candidate.weight));
+        fair.saturating_mul(self.bound).div_ceil(100 << 20)
     }
 }
 
 /// What a member of this weight bids for a place: the most likely highest with the most weight.
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "53 bits are a number in (0, 1), and a score need not be exact"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "a score need not be exact")]
 fn score(place: usize, identity: u64, weight: u32) -> f32 {
     if weight == 0 {
         return 0.0;
     }
     let bits = random::mix(random::mix(place as u64) ^ identity);
-    let part = ((bits >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-    (f64::from(weight) / -part.ln()) as f32
+    (f64::from(weight) / -random::part(bits).ln()) as f32
 }

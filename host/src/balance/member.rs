@@ -1,6 +1,5 @@
 //! The endpoints of a balancer, and which of them a pick may take.
 
-use super::random;
 use super::slot::Slot;
 
 /// The largest weight; a larger one is taken for it. It bounds all sums of weights.
@@ -39,26 +38,6 @@ pub struct Choice<'a> {
     pub sticky: Option<u64>,
 }
 
-/// The members of one tier during one pick.
-#[derive(Clone, Copy)]
-pub(super) struct Candidates<'a> {
-    pub(super) members: &'a [Member],
-    /// The tier, as places among the members.
-    pub(super) tier: &'a [usize],
-    pub(super) choice: &'a Choice<'a>,
-    /// Whether health counts no more.
-    pub(super) open: bool,
-}
-
-/// A member that a pick may take, and what of its weight counts.
-#[derive(Clone, Copy)]
-pub(super) struct Candidate {
-    pub(super) place: usize,
-    pub(super) active: u64,
-    /// Weight and share: up to a million.
-    pub(super) weight: u64,
-}
-
 impl Member {
     /// What of its weight counts, whole being a thousand.
     fn counted(&self, open: bool) -> u64 {
@@ -70,7 +49,7 @@ impl Member {
         u64::from(self.weight.min(MAX_WEIGHT)) * u64::from(share)
     }
 
-    fn carries(&self, labels: &[(String, String)]) -> bool {
+    pub(super) fn carries(&self, labels: &[(String, String)]) -> bool {
         labels.iter().all(|label| self.labels.contains(label))
     }
 
@@ -79,51 +58,5 @@ impl Member {
         let weight = self.counted(open);
         let is_meant = !choice.exclude.contains(&place) && self.carries(choice.labels);
         (weight > 0 && is_meant).then_some(weight)
-    }
-}
-
-impl<'a> Candidates<'a> {
-    /// The member at this place, if the pick may take it: the one place that says so, for every
-    /// policy.
-    pub(super) fn at(self, place: usize) -> Option<Candidate> {
-        let member = self.members.get(place)?;
-        let weight = member.admitted(place, self.choice, self.open)?;
-        let active = member.slot.active();
-        (active < member.max_active).then_some(Candidate {
-            place,
-            active: u64::from(active),
-            weight,
-        })
-    }
-
-    /// All that the pick may take.
-    pub(super) fn all(self) -> impl Iterator<Item = Candidate> + 'a {
-        self.tier.iter().filter_map(move |place| self.at(*place))
-    }
-
-    /// One of them at random, in proportion to the weights that count.
-    pub(super) fn by_weight(self, random: u64) -> Option<usize> {
-        let total = self.all().map(|candidate| candidate.weight).sum();
-        let mut left = random::below(random::mix(random), total);
-        let mut last = None;
-        for candidate in self.all() {
-            last = Some(candidate.place);
-            match left.checked_sub(candidate.weight) {
-                Some(rest) => left = rest,
-                None => return last,
-            }
-        }
-        // What changed meanwhile: any is as good.
-        last
-    }
-
-    /// The same of those whose share is whole at once, for a draw that was made by whole weights: a
-    /// share that still grows takes its part of the draws only.
-    pub(super) fn takes_draw(self, candidate: Candidate, random: u64) -> bool {
-        let Some(member) = self.members.get(candidate.place) else {
-            return false;
-        };
-        let whole = u64::from(member.weight.min(MAX_WEIGHT)) * u64::from(super::slot::WHOLE);
-        candidate.weight >= whole || random::below(random, whole) < candidate.weight
     }
 }

@@ -18,6 +18,15 @@ pub(super) fn below(bits: u64, bound: u64) -> u64 {
     u64::try_from(product >> 64).unwrap_or(u64::MAX)
 }
 
+/// A number between 0 and 1, neither of them, from bits that were mixed.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "53 bits are exact in a floating-point number"
+)]
+pub(super) fn part(bits: u64) -> f64 {
+    ((bits >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

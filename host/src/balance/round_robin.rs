@@ -14,8 +14,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::member::{Candidates, MAX_WEIGHT, Member};
 use super::random;
+use super::view::{Candidate, View};
 
 /// The sum of weights up to which shares are exact. Weights of a larger sum are scaled down to
 /// this one and rounded to the nearest, though to 1 at least (which can make the turns a few
@@ -33,28 +33,22 @@ pub(super) struct RoundRobin {
 impl RoundRobin {
     /// `before` is the same tier's cursor before its members changed: where many leave and come,
     /// the first ones are not to get all.
-    pub(super) fn new(members: &[Member], tier: &[usize], before: Option<&Self>) -> Self {
-        let weight = |place: &usize| {
-            let member = members.get(*place);
-            member.map_or(0, |member| u64::from(member.weight.min(MAX_WEIGHT)))
-        };
-        let weights: Vec<u64> = tier.iter().map(weight).collect();
+    pub(super) fn new(weights: &[u64], before: Option<&Self>) -> Self {
         let cursor = before.map_or(0, |before| before.cursor.load(Ordering::Relaxed));
         Self {
-            turns: smooth_turns(&reduce(&weights)),
+            turns: smooth_turns(&reduce(weights)),
             cursor: AtomicUsize::new(cursor),
         }
     }
 
-    pub(super) fn pick(&self, candidates: Candidates<'_>) -> Option<usize> {
+    pub(super) fn pick(&self, view: View<'_>) -> Option<Candidate> {
         let step = self.cursor.fetch_add(1, Ordering::Relaxed);
         let turn = *self.turns.get(step.checked_rem(self.turns.len())?)?;
-        let random = candidates.choice.random;
-        let meant = candidates.at(*candidates.tier.get(turn)?);
-        match meant.filter(|meant| candidates.takes_draw(*meant, random::mix(!random))) {
-            Some(meant) => Some(meant.place),
-            None => candidates.by_weight(random),
-        }
+        let random = view.choice.random;
+        let meant = view.at(turn);
+        meant
+            .filter(|meant| view.takes_draw(*meant, random::mix(!random)))
+            .or_else(|| view.by_weight(random))
     }
 }
 

@@ -21,10 +21,30 @@ const LAST_RESORT: u32 = 1 << 16;
 /// Eight of these are a cache line. What others count on the same line costs no more than what they
 /// count on the lines that a pick must read anyhow.
 #[derive(Debug)]
-struct Place {
+pub(super) struct Place {
     active: AtomicU32,
     /// The share, and [`LAST_RESORT`].
     state: AtomicU32,
+}
+
+impl Place {
+    /// Active requests.
+    pub(super) fn active(&self) -> u32 {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// How much of the endpoint's weight counts. Permille.
+    pub(super) fn share(&self) -> u32 {
+        self.state.load(Ordering::Relaxed) & (LAST_RESORT - 1)
+    }
+
+    /// The same, where too few are left: all that may be used are used whole.
+    pub(super) fn open_share(&self) -> u32 {
+        match self.state.load(Ordering::Relaxed) & LAST_RESORT {
+            0 => 0,
+            _ => WHOLE,
+        }
+    }
 }
 
 /// Places that no endpoint has. They are made for the life of the process, as many as there ever
@@ -83,20 +103,22 @@ impl Slot {
     /// Active requests. Others change it at any time.
     #[must_use]
     pub fn active(&self) -> u32 {
-        self.0.0.active.load(Ordering::Relaxed)
+        self.0.0.active()
     }
 
     /// How much of its weight counts. Permille.
     pub(super) fn share(&self) -> u32 {
-        self.0.0.state.load(Ordering::Relaxed) & (LAST_RESORT - 1)
+        self.0.0.share()
     }
 
     /// The same, where too few are left: all that may be used are used whole.
     pub(super) fn open_share(&self) -> u32 {
-        match self.0.0.state.load(Ordering::Relaxed) & LAST_RESORT {
-            0 => 0,
-            _ => WHOLE,
-        }
+        self.0.0.open_share()
+    }
+
+    /// Where its numbers are.
+    pub(super) fn place(&self) -> &'static Place {
+        self.0.0
     }
 
     /// Count one request more, if that is not more than `most`.

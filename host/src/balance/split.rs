@@ -39,12 +39,10 @@ impl Split {
 
     /// The one of this key.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "53 bits are a number in (0, 1)")]
     pub fn pick_by(&self, key: u64) -> usize {
         let bid = |(identity, weight): &(u64, u32)| {
             let bits = random::mix(random::mix(key) ^ *identity);
-            let part = ((bits >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-            f64::from(*weight) / -part.ln()
+            f64::from(*weight) / -random::part(bits).ln()
         };
         let bids = self.groups.iter().map(bid).enumerate();
         let best = bids.max_by(|(_, one), (_, other)| one.total_cmp(other));

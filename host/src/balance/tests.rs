@@ -133,12 +133,9 @@ proptest! {
         prop_assert!(gap <= 0.01, "{gap}");
     }
 
-    /// Equal service times: the oldest lease is always the next to end. Counts are whole, and
-    /// the endpoint that is picked was not above its part, so none holds more than one request
-    /// above its part: with 100 leases for each other endpoint, all shares are within 1 %.
+    /// Equal service times: the oldest lease is always the next to end.
     #[test]
-    fn least_connections_keeps_the_shares(weights in prop::collection::vec(0..=10_u32, 1..6), held in 64..=512_u32, seed: u64) {
-        prop_assume!(weights.iter().any(|weight| *weight > 0));
+    fn least_connections_keeps_the_shares(weights in weights(), held in 64..=512_u32, seed: u64) {
         let balancer = balancer(Policy::LeastConnections, &weights);
         let mut random = fastrand::Rng::with_seed(seed);
         let mut leases = VecDeque::new();
@@ -152,10 +149,8 @@ proptest! {
             leases.push_back(lease);
             endpoint
         });
-        let shares = shares(picks, weights.len());
-        for (share, exact) in shares.iter().zip(expected(&weights, &[])) {
-            prop_assert!(share - exact <= 1.0 / f64::from(held) + 1e-9, "{share} of {exact}");
-        }
+        let gap = largest_gap(&shares(picks, weights.len()), &expected(&weights, &[]));
+        prop_assert!(gap <= 0.01, "{gap}");
     }
 
     /// Idle endpoints are all equally loaded: ties are drawn by weight.
@@ -236,13 +231,13 @@ fn too_large_a_weight_is_the_largest() {
 }
 
 #[test]
-fn least_loaded_for_its_weight_is_picked() {
-    let balancer = balancer(Policy::LeastConnections, &[3, 1, 2]);
-    let mut leases: Vec<Lease> = (0..600)
+fn the_least_loaded_is_picked() {
+    let balancer = balancer(Policy::LeastConnections, &[1, 1, 1]);
+    let mut leases: Vec<Lease> = (0..300)
         .filter_map(|random| pick(&balancer, &choice(random)))
         .collect();
     let active = || [0, 1, 2].map(|place| balancer.active(place));
-    assert_eq!(active(), [300, 100, 200]);
+    assert_eq!(active(), [100, 100, 100]);
     let place = leases
         .iter()
         .position(|lease| lease.endpoint() == 1)
@@ -252,6 +247,17 @@ fn least_loaded_for_its_weight_is_picked() {
         assert_eq!(pick(&balancer, &choice(random)).unwrap().endpoint(), 1);
     }
     assert_eq!(balancer.active(7), 0);
+}
+
+/// The same among many, where a few are drawn before all are looked at.
+#[test]
+fn the_least_loaded_of_many_is_picked() {
+    let balancer = balancer(Policy::LeastConnections, &[1; 100]);
+    let leases: Vec<Lease> = (0..1000)
+        .filter_map(|random| pick(&balancer, &choice(random)))
+        .collect();
+    assert_eq!(leases.len(), 1000);
+    assert!((0..100).all(|place| balancer.active(place) == 10));
 }
 
 #[test]

@@ -6,10 +6,10 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::consistent_hash::ConsistentHash;
-use super::member::{Candidates, Member};
+use super::member::Member;
 use super::round_robin::RoundRobin;
-use super::two_choices::TwoChoices;
-use super::{Policy, Settings, least_connections};
+use super::view::{Candidate, Seat, Sums, View};
+use super::{Choice, Policy, Settings, least_connections, two_choices};
 
 /// Members of one rank.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub(super) struct Tier {
     rank: (u8, bool),
     /// Places among the members.
     pub(super) places: Box<[usize]>,
+    seats: Box<[Seat]>,
     picker: Picker,
 }
 
@@ -24,8 +25,8 @@ pub(super) struct Tier {
 #[derive(Debug)]
 enum Picker {
     RoundRobin(RoundRobin),
-    LeastConnections,
-    TwoChoices(TwoChoices),
+    LeastConnections(Sums),
+    TwoChoices(Sums),
     ConsistentHash(ConsistentHash),
 }
 
@@ -77,10 +78,13 @@ pub(super) fn tiers(settings: &Settings, members: &[Member], before: &[Tier]) ->
         let places: Box<[usize]> = places.map(|(place, _)| place).collect();
         let before = before.iter().find(|tier| tier.rank == at);
         let before = before.map(|tier| &tier.picker);
+        let seats = places.iter().filter_map(|place| members.get(*place));
+        let seats: Box<[Seat]> = seats.map(Seat::of).collect();
         Tier {
             rank: at,
-            picker: Picker::new(settings, members, &places, before),
+            picker: Picker::new(settings, members, (&places, &seats), before),
             places,
+            seats,
         }
     };
     ranks.into_iter().map(tier).collect()
@@ -97,35 +101,55 @@ impl Tier {
         })
     }
 
-    pub(super) fn pick(&self, candidates: Candidates<'_>) -> Option<usize> {
-        match &self.picker {
-            Picker::RoundRobin(turns) => turns.pick(candidates),
-            Picker::LeastConnections => least_connections::pick(candidates),
-            Picker::TwoChoices(draws) => draws.pick(candidates),
-            Picker::ConsistentHash(table) => table.pick(candidates),
-        }
+    /// The place of the endpoint that is picked.
+    pub(super) fn pick(
+        &self,
+        members: &[Member],
+        choice: &Choice<'_>,
+        open: bool,
+    ) -> Option<usize> {
+        let view = View {
+            members,
+            tier: &self.places,
+            seats: &self.seats,
+            choice,
+            open,
+        };
+        let picked: Option<Candidate> = match &self.picker {
+            Picker::RoundRobin(turns) => turns.pick(view),
+            Picker::LeastConnections(sums) => least_connections::pick(view, sums),
+            Picker::TwoChoices(sums) => two_choices::pick(view, sums),
+            Picker::ConsistentHash(table) => table.pick(view),
+        };
+        self.places.get(picked?.seat).copied()
     }
 }
 
 impl Picker {
-    fn new(settings: &Settings, members: &[Member], tier: &[usize], before: Option<&Self>) -> Self {
+    fn new(
+        settings: &Settings,
+        members: &[Member],
+        (tier, seats): (&[usize], &[Seat]),
+        before: Option<&Self>,
+    ) -> Self {
         match settings.policy {
-            Policy::LeastConnections => Self::LeastConnections,
-            Policy::TwoChoices => Self::TwoChoices(TwoChoices::new(members, tier)),
+            Policy::LeastConnections => Self::LeastConnections(Sums::new(seats)),
+            Policy::TwoChoices => Self::TwoChoices(Sums::new(seats)),
             Policy::RoundRobin => {
                 let before = match before {
                     Some(Self::RoundRobin(before)) => Some(before),
                     Some(
-                        Self::LeastConnections | Self::TwoChoices(_) | Self::ConsistentHash(_),
+                        Self::LeastConnections(_) | Self::TwoChoices(_) | Self::ConsistentHash(_),
                     )
                     | None => None,
                 };
-                Self::RoundRobin(RoundRobin::new(members, tier, before))
+                let weights = seats.iter().map(Seat::weight).collect::<Vec<_>>();
+                Self::RoundRobin(RoundRobin::new(&weights, before))
             }
             Policy::ConsistentHash => {
                 let before = match before {
                     Some(Self::ConsistentHash(before)) => Some(before),
-                    Some(Self::LeastConnections | Self::TwoChoices(_) | Self::RoundRobin(_))
+                    Some(Self::LeastConnections(_) | Self::TwoChoices(_) | Self::RoundRobin(_))
                     | None => None,
                 };
                 let bound = settings.hash_bound;

@@ -257,10 +257,21 @@ pub struct FilterReference {
 pub enum RouteEnd {
     /// To the upstream at this place of [`Config::upstreams`].
     Upstream(usize),
+    /// To one of several upstreams, by weight.
+    Split(RouteSplit),
     /// A fixed response.
     Respond(FixedResponse),
     /// A redirect.
     Redirect(Redirect),
+}
+
+/// `split = [{ .. }]`: several upstreams, each with its share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteSplit {
+    /// Places in [`Config::upstreams`], and weights from 0 to 1000.
+    pub groups: Vec<(usize, u32)>,
+    /// What keeps a request's sender in its group. None: chance.
+    pub on: Option<HashKey>,
 }
 
 /// `respond = { .. }`.

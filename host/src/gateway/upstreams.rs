@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::config::{self, Config, Problems};
+use crate::balance::Split;
+use crate::config::{self, Config, Problems, RouteEnd};
 use crate::store::secrets::Secrets;
 use crate::tls::SystemRoots;
 use crate::upstream::Plan;
 use crate::upstream::group::Group;
+use crate::upstream::plan::identity;
 use crate::upstream::registry::Registry;
 use crate::upstream::rounds::Rounds;
 use crate::upstream::sticky::Sticky;
@@ -90,4 +92,16 @@ fn resolve(
             );
         }
     }
+}
+
+/// What picks one of a route's upstreams, where it has several.
+pub fn split(end: &RouteEnd, upstreams: &[Arc<Plan>]) -> Option<Split> {
+    let RouteEnd::Split(split) = end else {
+        return None;
+    };
+    let groups = split.groups.iter().filter_map(|(place, weight)| {
+        let name = &upstreams.get(*place)?.config.name;
+        Some((identity(name), *weight))
+    });
+    Split::new(groups)
 }

@@ -17,17 +17,16 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::body::{Loan, UpstreamBody};
-use super::client::Connected;
 use super::connection::{Connection, Outcome};
 use super::fault::Fault;
 use super::line::Line;
 use super::queue::{Overload, Turn};
 use super::retry::{Next, Trials};
 use super::upgrade::{Taken, Upgrade};
-use super::{Endpoint, EndpointPlan, Timeouts, Upstream, View, client, headers, key, shared};
+use super::{Endpoint, EndpointPlan, Timeouts, Upstream, View, headers, key, shared};
 use crate::balance::{Choice, Picked};
 use crate::body::Body;
-use crate::config::{BalancePolicy, UpstreamProtocol};
+use crate::config::BalancePolicy;
 use crate::context::{Exchange, Held, ResponseHead};
 use crate::watch::{Wait, Watch, milliseconds};
 
@@ -178,6 +177,17 @@ impl Attempt<'_> {
                 },
             }
         };
+        self.note(held, &pick, &trials, begin);
+        match (line, self.upgrade) {
+            (Line::Own(connection), Some(upgrade)) if is_switch(held) => {
+                self.take(upgrade, pick, connection)
+            }
+            (line, _) => Ok(self.response_body(pick, line, incoming)),
+        }
+    }
+
+    /// What is known once there is an answer.
+    fn note(&self, held: &Held, pick: &Pick, trials: &Trials, begin: Instant) {
         let elapsed = u64::try_from(begin.elapsed().as_micros()).ok();
         held.with(|exchange| {
             exchange.outcome.upstream_us = elapsed;
@@ -185,12 +195,6 @@ impl Attempt<'_> {
                 self.upstream.plan.keep(trials.wanted, target, response);
             }
         });
-        match (line, self.upgrade) {
-            (Line::Own(connection), Some(upgrade)) if is_switch(held) => {
-                self.take(upgrade, pick, connection)
-            }
-            (line, _) => Ok(self.response_body(pick, line, incoming)),
-        }
     }
 
     /// The endpoint has agreed: its connection is not HTTP any more.
@@ -277,7 +281,7 @@ impl Attempt<'_> {
         picked.map_err(|why| self.full(why))?
     }
 
-    fn full(&self, why: Overload) -> Fault {
+    pub(super) fn full(&self, why: Overload) -> Fault {
         Fault::Overloaded {
             upstream: self.upstream.name.to_string(),
             why,
@@ -315,74 +319,6 @@ impl Attempt<'_> {
             ) => Fault::Body { code, cause },
             (fault, _) => fault,
         }
-    }
-
-    fn unused(&self, pick: &Pick, fresh: bool) -> Option<Line> {
-        if fresh {
-            return None;
-        }
-        pick.endpoint()?.pool.take(self.now())
-    }
-
-    /// The slower ways to a connection: an unused one that a task drives, one that another
-    /// request makes now and will share, or a new one.
-    async fn other(
-        &self,
-        pick: &Pick,
-        mut unused: Option<Line>,
-        fresh: bool,
-    ) -> Result<Line, Fault> {
-        while let Some(line) = unused {
-            match line {
-                Line::Own(mut connection) => {
-                    if connection.ready().await {
-                        return Ok(Line::Own(connection));
-                    }
-                }
-                shared @ Line::Shared(_) => return Ok(shared),
-            }
-            unused = self.unused(pick, fresh);
-        }
-        let plan = &*self.upstream.plan;
-        let (Some(endpoint), Some(target)) = (pick.endpoint(), pick.target()) else {
-            return Err(Fault::NoEndpoint {
-                upstream: plan.config.name.to_string(),
-            });
-        };
-        let pool = &endpoint.pool;
-        let switches = self.upgrade.is_some();
-        // One after another while they are made: each has room for many. After one that failed
-        // all try at once, so that no request waits for the failures of others.
-        while !switches && pool.is_connecting() {
-            let made = pool.made().await;
-            if let Some(Line::Shared(slot)) = self.unused(pick, fresh) {
-                return Ok(Line::Shared(slot));
-            }
-            if !made {
-                break;
-            }
-        }
-        let shares = plan.config.protocol == UpstreamProtocol::Http2 && !switches;
-        let connecting = pool.connect(shares);
-        let place = endpoint.known.connection(&plan.config.limits).await;
-        let place = place.map_err(|why| self.full(why))?;
-        self.watch.common.stats.connects.add(1);
-        endpoint.tally.connects.add(1);
-        let line = match client::connect(plan, target, self.timeouts.connect, switches).await? {
-            Connected::One(mut connection) => {
-                connection.holds(place);
-                if !switches {
-                    pool.own();
-                }
-                Line::Own(connection)
-            }
-            Connected::Many(shared) => {
-                shared.holds(place);
-                Line::Shared(pool.share(&shared))
-            }
-        };
-        connecting.done();
-        Ok(line)
     }
 
     fn poll_sent(&self, polled: Poll<Outcome>, held: &Held, pick: &Pick) -> Poll<Sent> {

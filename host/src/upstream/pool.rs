@@ -240,10 +240,9 @@ impl Pool {
             age <= self.keep.longest && idle.connection.is_ready()
         });
         self.shared.borrow_mut().retain(|connection| {
-            let is_idle = connection.active() == 0;
-            !connection.is_closed()
-                && !connection.is_stale(now, self.keep.longest)
-                && !(is_idle && is_wanted)
+            let is_given_up = is_wanted && connection.active() == 0;
+            let is_stale = connection.is_stale(now, self.keep.longest);
+            !(connection.is_closed() || is_stale || is_given_up)
         });
     }
 }

@@ -116,7 +116,7 @@ impl Attempt<'_> {
             Sent::Unsent(..) => plan.config.retries.on.contains(&RetryOn::Connect),
             Sent::Answered(_) | Sent::Failed(_) => false,
         };
-        let kept = self.kept(trials, line, &sent);
+        let kept = Self::kept(trials, line, &sent);
         let wanted = free || (self.may_repeat(held, &sent) && kept.is_some());
         let in_time = begin.elapsed() < self.timeouts.first_byte;
         // Another endpoint first: without one, nothing is taken from the budget.
@@ -158,7 +158,7 @@ impl Attempt<'_> {
     }
 
     /// What can be sent again of a request that was sent, if all of it can.
-    fn kept(&self, trials: &Trials, line: Option<&mut Line>, sent: &Sent) -> Option<Kept> {
+    fn kept(trials: &Trials, line: Option<&mut Line>, sent: &Sent) -> Option<Kept> {
         match (sent, &trials.tape) {
             (Sent::Unsent(..), _) => None,
             (_, Some(tape)) => tape.play().map(Kept::Body),
@@ -178,8 +178,7 @@ impl Attempt<'_> {
     ) -> Request<Body> {
         let mut request = match (sent, kept) {
             // Nothing of it was sent, nor of its body: it goes as it is.
-            (Sent::Unsent(request, _), _) => *request,
-            (_, Some(Kept::All(request))) => *request,
+            (Sent::Unsent(request, _), _) | (_, Some(Kept::All(request))) => *request,
             (_, Some(Kept::Body(body))) => return self.outgoing(held, elsewhere, body, true),
             (Sent::Answered(_) | Sent::Failed(_), None) => {
                 return self.outgoing(held, elsewhere, Body::Empty, true);

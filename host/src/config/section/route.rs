@@ -9,21 +9,22 @@ use toml::de::DeTable;
 use super::plan::{BURST, bucket};
 use super::respond;
 use crate::config::field::{
-    Bound, Empty, Field, Is, List, Nested, Optional, Parsed, Rate as RateKind, Reference, Required,
-    Section, Size, Time,
+    Bound, Empty, Entries, Field, Is, List, Nested, Optional, Parsed, Rate as RateKind, Reference,
+    Required, Section, Size, Time, Whole,
 };
 use crate::config::model::{
-    FilterReference, FixedResponse, Redirect, Route, RouteEnd, RouteTimeouts,
+    FilterReference, FixedResponse, HashKey, Redirect, Route, RouteEnd, RouteSplit, RouteTimeouts,
 };
 use crate::config::names::Group;
 use crate::config::read::Table;
+use crate::config::value::balance::hash_key;
 use crate::config::value::name::line;
 use crate::config::value::{host, message, path};
 
 /// `[[route]]`.
 pub(super) static ROUTE: Section = Section {
     heading: "[[route]]",
-    doc: "Which requests go through which filters to where. Exactly one of `upstream`, `respond` and `redirect`.",
+    doc: "Which requests go through which filters to where. Exactly one of `upstream`, `split`, `respond` and `redirect`.",
     fields: &[
         &NAME,
         &API,
@@ -32,6 +33,8 @@ pub(super) static ROUTE: Section = Section {
         &HOSTS,
         &FILTERS,
         &UPSTREAM,
+        &SPLIT,
+        &SPLIT_ON,
         &RESPOND,
         &REDIRECT,
         &MAX_BODY,
@@ -138,6 +141,64 @@ static UPSTREAM: Field<Reference, Optional> = Field::new(
     Optional("the route ends in the gateway"),
     "Where the request goes after the filters.",
 );
+
+static SPLIT: Field<Entries<(usize, u32)>, Empty> = Field::new(
+    "split",
+    Entries {
+        section: &SHARE,
+        least: 2,
+        title: None,
+        read: share,
+    },
+    Empty("one upstream"),
+    "Several upstreams in the place of `upstream`, each with its share: for a canary.",
+);
+
+static SPLIT_ON: Field<Parsed<HashKey>, Optional> = Field::new(
+    "split_on",
+    Parsed {
+        words: "`\"client\"`, `\"header:<name>\"`, `\"cookie:<name>\"`, `\"param:<name>\"` or `\"attribute:<name>\"`",
+        pattern: "^(client|(header|cookie|param|attribute):.+)$",
+        private: false,
+        parse: |text, _| hash_key(text),
+    },
+    Optional("chance, for each request"),
+    "What keeps a sender with its upstream of `split`; raising a weight then only moves senders to it. A request without it goes by chance.",
+);
+
+/// `split = [{ .. }]`.
+static SHARE: Section = Section {
+    heading: "split = [{ .. }]",
+    doc: "An upstream, and its share of the route's requests.",
+    fields: &[&SHARE_UPSTREAM, &SHARE_WEIGHT],
+    hints: &[("name", "it is called `upstream`")],
+    short: Some("upstream"),
+    private: false,
+};
+
+static SHARE_UPSTREAM: Field<Reference, Required> = Field::new(
+    "upstream",
+    Reference(Group::Upstream),
+    Required("\"<name>\""),
+    "The upstream.",
+);
+
+static SHARE_WEIGHT: Field<Whole<u32>, Required> = Field::new(
+    "weight",
+    Whole {
+        least: 0,
+        most: 1000,
+        of: |number| u32::try_from(number).ok(),
+    },
+    Required("5"),
+    "Its share, relative to the others; 0 takes none.",
+);
+
+fn share(table: &mut Table<'_>) -> Option<(usize, u32)> {
+    let upstream = table.take(&SHARE_UPSTREAM);
+    let weight = table.take(&SHARE_WEIGHT);
+    Some((upstream?.place, weight?))
+}
 
 static RESPOND: Field<Nested<FixedResponse>, Optional> = Field::new(
     "respond",
@@ -287,7 +348,8 @@ fn end(table: &mut Table<'_>) -> Option<RouteEnd> {
     let upstream = table.take(&UPSTREAM);
     let respond = table.take(&RESPOND);
     let redirect = table.take(&REDIRECT);
-    let ends = [UPSTREAM.key, RESPOND.key, REDIRECT.key];
+    let split = split(table);
+    let ends = [UPSTREAM.key, SPLIT.key, RESPOND.key, REDIRECT.key];
     let there: Vec<&str> = ends.into_iter().filter(|key| table.has(key)).collect();
     match there.as_slice() {
         [] if table.is_incomplete() => {}
@@ -296,7 +358,7 @@ fn end(table: &mut Table<'_>) -> Option<RouteEnd> {
             table
                 .error(
                     span,
-                    "has no end: wanted one of `upstream`, `respond` and `redirect`",
+                    "has no end: wanted one of `upstream`, `split`, `respond` and `redirect`",
                 )
                 .help("add `upstream = \"<name>\"`");
         }
@@ -310,7 +372,38 @@ fn end(table: &mut Table<'_>) -> Option<RouteEnd> {
     let respond = respond.map(RouteEnd::Respond);
     let redirect = redirect.map(RouteEnd::Redirect);
     let upstream = upstream.map(|upstream| RouteEnd::Upstream(upstream.place));
-    upstream.or(respond).or(redirect)
+    let split = split.map(RouteEnd::Split);
+    upstream.or(split).or(respond).or(redirect)
+}
+
+/// The shares of several upstreams.
+fn split(table: &mut Table<'_>) -> Option<RouteSplit> {
+    let groups = table.take(&SPLIT);
+    let on = table.take(&SPLIT_ON);
+    if !table.has(SPLIT.key) {
+        if table.has(SPLIT_ON.key) {
+            let span = table.span_of(SPLIT_ON.key);
+            table.warning(span, "`split_on` changes nothing without `split`");
+        }
+        return None;
+    }
+    if !groups.is_empty() && groups.iter().all(|(_, weight)| *weight == 0) {
+        let span = table.span_of(SPLIT.key);
+        table
+            .error(
+                span,
+                "every upstream of `split` has weight 0, so none would take a request",
+            )
+            .help("give one of them a weight from 1 to 1000");
+    }
+    let places: std::collections::HashSet<usize> = groups.iter().map(|(place, _)| *place).collect();
+    if places.len() < groups.len() {
+        let span = table.span_of(SPLIT.key);
+        table
+            .error(span, "`split` names an upstream twice")
+            .help("write it once, with the sum of the weights");
+    }
+    (!groups.is_empty()).then_some(RouteSplit { groups, on })
 }
 
 /// The methods; empty is any.

@@ -1,0 +1,176 @@
+//! What a pick costs, with the end of a former lease: alone; beside another thread that takes
+//! two million leases a second of the same balancer, far more than a worker can; and against one
+//! that does nothing else, which shows what the cache lines cost that both write.
+//!
+//! `cargo bench --workspace --bench balance`.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a bench stops at the first fault"
+)]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use divan::{Bencher, black_box};
+use windlass::balance::{Balancer, Choice, Lease, Member, Picked, Policy, Settings, Slot};
+
+/// The one that the gateway has.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const POLICIES: [&str; 4] = [
+    "round robin",
+    "least-connections",
+    "two choices",
+    "consistent hash",
+];
+const ENDPOINTS: [usize; 2] = [10, 1000];
+
+/// Requests that a thread keeps active.
+const HELD: usize = 64;
+
+fn main() {
+    divan::main();
+}
+
+fn settings(policy: &str) -> Settings {
+    let policy = match policy {
+        "round robin" => Policy::RoundRobin,
+        "least-connections" => Policy::LeastConnections,
+        "two choices" => Policy::TwoChoices,
+        "consistent hash" => Policy::ConsistentHash,
+        other => panic!("no policy {other}"),
+    };
+    Settings {
+        policy,
+        ..Settings::default()
+    }
+}
+
+fn members(count: usize) -> Vec<Member> {
+    let members = (0_u32..).take(count).map(|place| Member {
+        slot: Slot::new(),
+        weight: 1 + place % 3,
+        labels: Vec::new(),
+        priority: 0,
+        identity: u64::from(place),
+        max_active: u32::MAX,
+    });
+    members.collect()
+}
+
+/// One worker: picks, and keeps so many leases.
+struct Worker {
+    held: VecDeque<Lease>,
+    random: fastrand::Rng,
+}
+
+impl Worker {
+    fn new(seed: u64) -> Self {
+        Self {
+            held: VecDeque::with_capacity(HELD + 1),
+            random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    fn pick(&mut self, balancer: &Balancer) {
+        let choice = Choice {
+            random: self.random.u64(..),
+            hash: Some(self.random.u64(..)),
+            ..Choice::default()
+        };
+        let Picked::Endpoint(lease) = balancer.pick(black_box(&choice)) else {
+            panic!("an endpoint");
+        };
+        self.held.push_back(lease);
+        if self.held.len() > HELD {
+            self.held.pop_front();
+        }
+    }
+}
+
+/// Another thread that takes leases until this drops.
+struct Other {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Other {
+    /// One pick each so often.
+    fn start(balancer: &Arc<Balancer>, pause: Duration) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (balancer, stopped) = (Arc::clone(balancer), Arc::clone(&stop));
+        let thread = std::thread::spawn(move || {
+            let mut worker = Worker::new(2);
+            while !stopped.load(Ordering::Relaxed) {
+                let begin = Instant::now();
+                worker.pick(&balancer);
+                while begin.elapsed() < pause {
+                    std::hint::spin_loop();
+                }
+            }
+        });
+        Self {
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the other thread");
+        }
+    }
+}
+
+#[divan::bench(args = POLICIES, consts = ENDPOINTS, sample_size = 1000)]
+fn alone<const N: usize>(bencher: Bencher, policy: &str) {
+    let balancer = Balancer::new(settings(policy), members(N));
+    let mut worker = Worker::new(1);
+    bencher.bench_local(|| worker.pick(&balancer));
+}
+
+#[divan::bench(args = POLICIES, consts = ENDPOINTS, sample_size = 1000)]
+fn beside_another<const N: usize>(bencher: Bencher, policy: &str) {
+    with_another::<N>(bencher, policy, Duration::from_nanos(500));
+}
+
+#[divan::bench(args = POLICIES, consts = ENDPOINTS, sample_size = 1000)]
+fn against_another<const N: usize>(bencher: Bencher, policy: &str) {
+    with_another::<N>(bencher, policy, Duration::ZERO);
+}
+
+fn with_another<const N: usize>(bencher: Bencher, policy: &str, pause: Duration) {
+    let balancer = Arc::new(Balancer::new(settings(policy), members(N)));
+    let _other = Other::start(&balancer, pause);
+    let mut worker = Worker::new(1);
+    bencher.bench_local(|| worker.pick(&balancer));
+}
+
+/// A balancer after one of 1,000 members got another weight.
+#[divan::bench(args = POLICIES, sample_count = 10)]
+fn change_one_of_a_thousand(bencher: Bencher, policy: &str) {
+    let before = members(1000);
+    let balancer = Balancer::new(settings(policy), before.clone());
+    let mut after = before;
+    after.last_mut().expect("a member").weight = 9;
+    bencher
+        .with_inputs(|| after.clone())
+        .bench_local_values(|after| balancer.succeeding(after));
+}
+
+/// A balancer of 1,000 members from nothing.
+#[divan::bench(args = POLICIES, sample_count = 5)]
+fn build_a_thousand(bencher: Bencher, policy: &str) {
+    bencher
+        .with_inputs(|| members(1000))
+        .bench_local_values(|members| Balancer::new(settings(policy), members));
+}

@@ -1,0 +1,117 @@
+//! One worker's view of a gateway.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::{Gateway, Route, apis, rates};
+use crate::chain::Chain;
+use crate::config::Listener;
+use crate::context::{Exchange, RouteInfo};
+use crate::error::RequestError;
+use crate::upstream::{Pools, Upstream};
+use crate::wasm::{Filter, Seat, Services};
+
+/// One worker's view of a [`Gateway`]: what it counts and touches for every request is its own
+/// copy, so that workers share no cache line.
+#[derive(Debug)]
+pub struct Generation {
+    /// What the workers share.
+    pub gateway: Arc<Gateway>,
+    /// The upstreams, with this worker's connections.
+    pub upstreams: Vec<Upstream>,
+    /// The listeners, in the order of the configuration.
+    pub listeners: Vec<Rc<Listener>>,
+    /// What is told of the routes.
+    pub infos: Vec<Arc<RouteInfo>>,
+    /// The chains of the routes.
+    pub chains: Vec<Rc<Chain>>,
+}
+
+impl Generation {
+    /// Take from the rates that the requests of this route share, for one that no filter charged.
+    ///
+    /// # Errors
+    ///
+    /// One of them gives no more now.
+    pub fn take_rates(&self, route: &Route, exchange: &mut Exchange) -> Result<(), RequestError> {
+        rates::take(&self.gateway.services, &route.info, exchange)
+    }
+
+    /// The view of the worker with this index.
+    #[must_use]
+    pub fn new(gateway: Arc<Gateway>, worker: usize, pools: &Rc<Pools>) -> Rc<Self> {
+        let services = Arc::new(Services {
+            worker,
+            ..Services::clone(&gateway.services)
+        });
+        let mut seats = Seats::new(worker);
+        let routes = gateway.routes.iter();
+        let infos = routes
+            .clone()
+            .map(|route| Arc::new(apis::own_copy(&route.info)));
+        let chains = routes.map(|route| {
+            let seats = route.filters.iter().map(|filter| seats.of(filter));
+            let words = Arc::clone(&route.words);
+            Rc::new(Chain::new(seats.collect(), Arc::clone(&services), words))
+        });
+        let listeners = gateway.listeners.iter().cloned().map(Rc::new);
+        let upstreams = gateway.upstreams.iter();
+        Rc::new(Self {
+            infos: infos.collect(),
+            chains: chains.collect(),
+            listeners: listeners.collect(),
+            upstreams: upstreams
+                .map(|plan| Upstream::new(Arc::clone(plan), Rc::clone(pools), gateway.workers))
+                .collect(),
+            gateway,
+        })
+    }
+
+    /// How often its time-outs are to be looked at. Milliseconds.
+    #[must_use]
+    pub fn tick(&self) -> u64 {
+        let listeners = self.gateway.listeners.iter().flat_map(|listener| {
+            [
+                Some(listener.header_timeout),
+                Some(listener.keep_alive_timeout),
+                listener.body_idle_timeout,
+                Some(listener.write_timeout),
+            ]
+        });
+        let upstreams = self.gateway.upstreams.iter().flat_map(|plan| {
+            [
+                Some(plan.config.first_byte_timeout),
+                plan.config.idle_timeout,
+                plan.config.total_timeout,
+                Some(plan.config.keep_alive_timeout),
+            ]
+        });
+        let routes = self.gateway.routes.iter().flat_map(|route| {
+            let timeouts = &route.timeouts;
+            [timeouts.first_byte, timeouts.idle, timeouts.total]
+        });
+        let all = listeners.chain(upstreams).chain(routes);
+        crate::watch::tick(all.flatten())
+    }
+}
+
+/// A worker's seats: one for each filter, however many chains name it.
+struct Seats {
+    worker: usize,
+    made: HashMap<*const Filter, Rc<Seat>>,
+}
+
+impl Seats {
+    fn new(worker: usize) -> Self {
+        Self {
+            worker,
+            made: HashMap::new(),
+        }
+    }
+
+    fn of(&mut self, filter: &Arc<Filter>) -> Rc<Seat> {
+        let made = self.made.entry(Arc::as_ptr(filter));
+        Rc::clone(made.or_insert_with(|| Rc::new(Seat::new(Arc::clone(filter), self.worker))))
+    }
+}

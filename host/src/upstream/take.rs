@@ -1,0 +1,78 @@
+//! How an attempt comes to a connection: an unused one, a place on a shared one, or a new one.
+
+use super::attempt::{Attempt, Pick};
+use super::client::{self, Connected};
+use super::fault::Fault;
+use super::line::Line;
+use crate::config::UpstreamProtocol;
+
+impl Attempt<'_> {
+    /// One that was used before. None: there is none, or `fresh` asks for another.
+    pub(super) fn unused(&self, pick: &Pick, fresh: bool) -> Option<Line> {
+        if fresh {
+            return None;
+        }
+        pick.endpoint()?.pool.take(self.now())
+    }
+
+    /// The slower ways to a connection: an unused one that a task drives, one that another
+    /// request makes now and will share, or a new one.
+    pub(super) async fn other(
+        &self,
+        pick: &Pick,
+        mut unused: Option<Line>,
+        fresh: bool,
+    ) -> Result<Line, Fault> {
+        while let Some(line) = unused {
+            match line {
+                Line::Own(mut connection) => {
+                    if connection.ready().await {
+                        return Ok(Line::Own(connection));
+                    }
+                }
+                shared @ Line::Shared(_) => return Ok(shared),
+            }
+            unused = self.unused(pick, fresh);
+        }
+        let plan = &*self.upstream.plan;
+        let (Some(endpoint), Some(target)) = (pick.endpoint(), pick.target()) else {
+            return Err(Fault::NoEndpoint {
+                upstream: plan.config.name.to_string(),
+            });
+        };
+        let pool = &endpoint.pool;
+        let switches = self.upgrade.is_some();
+        // One after another while they are made: each has room for many. After one that failed
+        // all try at once, so that no request waits for the failures of others.
+        while !switches && pool.is_connecting() {
+            let made = pool.made().await;
+            if let Some(Line::Shared(slot)) = self.unused(pick, fresh) {
+                return Ok(Line::Shared(slot));
+            }
+            if !made {
+                break;
+            }
+        }
+        let shares = plan.config.protocol == UpstreamProtocol::Http2 && !switches;
+        let connecting = pool.connect(shares);
+        let place = endpoint.known.connection(&plan.config.limits).await;
+        let place = place.map_err(|why| self.full(why))?;
+        self.watch.common.stats.connects.add(1);
+        endpoint.tally.connects.add(1);
+        let line = match client::connect(plan, target, self.timeouts.connect, switches).await? {
+            Connected::One(mut connection) => {
+                connection.holds(place);
+                if !switches {
+                    pool.own();
+                }
+                Line::Own(connection)
+            }
+            Connected::Many(shared) => {
+                shared.holds(place);
+                Line::Shared(pool.share(&shared))
+            }
+        };
+        connecting.done();
+        Ok(line)
+    }
+}
