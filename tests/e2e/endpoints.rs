@@ -1,8 +1,9 @@
 //! Endpoints that come, go, drain and weigh otherwise while requests run.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 
-use windlass_tests::{Gateway, Reply, Request, Upstream};
+use windlass_tests::{Gateway, Reply, Request, Then, Upstream};
 
 use crate::operator;
 
@@ -200,4 +201,58 @@ fn a_reload_keeps_the_connections_to_endpoints_that_stay() {
     gateway.reload(&config);
     assert_eq!(texts(2), ["one", "one"]);
     assert_eq!(one.connections(), 1);
+}
+
+/// Long streams go on while their endpoint drains, is removed, and the configuration is reloaded.
+#[test]
+fn streams_outlive_the_drain_of_every_endpoint() {
+    let event = || {
+        Upstream::with(|_, stream| {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")?;
+            for _ in 0..20 {
+                stream.write_all(b"5\r\nevent\r\n")?;
+                // The endpoint's own slowness; no test waits by it.
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+            stream.write_all(b"0\r\n\r\n")?;
+            Ok(Then::KeepAlive)
+        })
+    };
+    let (one, two) = (event(), event());
+    let gateway = start(&one);
+    add(&gateway, &format!("{{\"address\":\"{}\"}}", two.address()));
+    let mut clients: Vec<_> = (0..4).map(|_| gateway.client()).collect();
+    for client in &mut clients {
+        client.send_raw("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    }
+    one.wait_for_requests(1);
+    two.wait_for_requests(1);
+    let third = Upstream::text("third");
+    add(
+        &gateway,
+        &format!("{{\"address\":\"{}\"}}", third.address()),
+    );
+    for endpoint in [&one, &two] {
+        operator::call(
+            &gateway,
+            "PATCH",
+            &endpoint_path(endpoint.address()),
+            "{\"drain\":true}",
+        );
+    }
+    assert_eq!(bodies(&gateway, 20), ["third"]);
+    operator::send(
+        &gateway,
+        &operator::request("DELETE", &endpoint_path(two.address())),
+    );
+    let config = std::fs::read_to_string(gateway.folder().join("windlass.toml")).unwrap();
+    gateway.reload(&config);
+    for client in &mut clients {
+        let answer = client.read_response();
+        assert_eq!(
+            (answer.status, answer.text().len()),
+            (200, 100),
+            "no stream is cut"
+        );
+    }
 }

@@ -140,6 +140,47 @@ fn a_tcp_check_makes_a_connection_only() {
 }
 
 #[test]
+fn a_grpc_check_asks_by_the_health_protocol() {
+    use crate::wire::{Body, Endpoint, Speaks};
+    use http_body_util::{BodyExt as _, StreamBody};
+    let serving = std::sync::Arc::new(std::sync::atomic::AtomicU8::new(1));
+    let status = std::sync::Arc::clone(&serving);
+    let speaks = Speaks {
+        http2: true,
+        ..Speaks::default()
+    };
+    let endpoint = Endpoint::start(speaks, move |request| {
+        let status = status.load(std::sync::atomic::Ordering::Relaxed);
+        async move {
+            assert_eq!(request.uri().path(), "/grpc.health.v1.Health/Check");
+            assert_eq!(request.headers()["content-type"], "application/grpc");
+            let asked = request.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(&asked[..], b"\0\0\0\0\x07\x0a\x05shops");
+            let message = hyper::body::Frame::data(vec![0, 0, 0, 0, 2, 8, status].into());
+            let mut trailers = http::HeaderMap::new();
+            trailers.insert("grpc-status", "0".parse().unwrap());
+            let frames = [Ok(message), Ok(hyper::body::Frame::trailers(trailers))];
+            let body: Body = StreamBody::new(tokio_stream::iter(frames)).boxed_unsync();
+            http::Response::new(body)
+        }
+    });
+    let gateway = start(&[&config(
+        &[endpoint.address],
+        "protocol = \"http2\"\nhealth = { kind = \"grpc\", service = \"shops\", interval = \"50ms\", fall = 1, rise = 1 }",
+    )]);
+    until("a check", || {
+        endpoint.seen(|seen| (seen.requests.len() > 1).then_some(()))
+    });
+    wait_for(&gateway, endpoint.address, 1.0);
+    serving.store(2, std::sync::atomic::Ordering::Relaxed);
+    wait_for(&gateway, endpoint.address, 0.0);
+    let line = gateway
+        .log()
+        .wait_for_line(|line| line.contains("takes no requests"));
+    assert!(line.contains("it says that it is not serving"), "{line}");
+}
+
+#[test]
 fn with_all_dead_the_gateway_fails_open_or_says_503() {
     let checks = "health = { kind = \"tcp\", interval = \"50ms\", rise = 1, fall = 1 }\nretries = { attempts = 1 }";
     for (line, status, code) in [
