@@ -24,11 +24,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "cli",
         &["admin", "config", "gateway", "observe", "server", "store"],
     ),
-    // Of `config` its own section; of `store` the registrar, who sells keys and plans.
+    // Of `config` its own section; of `store` the registrar, who sells keys and plans; of `upstream`
+    // how endpoints stand, and their changes at run time.
     (
         "admin",
         &[
-            "config", "gateway", "observe", "store", "tls", "wasm", "worker",
+            "config", "gateway", "observe", "store", "tls", "upstream", "wasm", "worker",
         ],
     ),
     // Builds all that one configuration says.
@@ -59,8 +60,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "upstream",
         &[
-            "balance", "body", "config", "context", "error", "gather", "stream", "tls", "watch",
-            "worker",
+            "balance", "body", "config", "context", "error", "gather", "observe", "stream", "tls",
+            "watch", "worker",
         ],
     ),
     // What a worker holds for all stops: one thread's own, and what others see of it.

@@ -80,7 +80,7 @@ fn texts(gateway: &Gateway) -> Vec<String> {
     report.bodies.into_keys().collect()
 }
 
-const ONE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
+const ONE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 const TWO: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 #[test]

@@ -181,7 +181,7 @@ mod tests {
         let document: Value = serde_json::from_str(&DOCUMENT).unwrap();
         assert_eq!(document["openapi"], "3.1.0");
         let paths = document["paths"].as_object().unwrap();
-        assert_eq!(paths.len(), 11);
+        assert_eq!(paths.len(), 16);
         let mut operations = BTreeSet::new();
         for (path, methods) in paths {
             for (method, operation) in methods.as_object().unwrap() {
@@ -193,7 +193,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(operations.len(), 17, "{operations:?}");
+        assert_eq!(operations.len(), 23, "{operations:?}");
     }
 
     #[test]
