@@ -423,30 +423,6 @@ impl Gateway {
         self.memory("VmHWM:")
     }
 
-    /// The processor time that each worker has used so far. Nanoseconds.
-    ///
-    /// # Panics
-    ///
-    /// When the system does not tell (`/proc`).
-    #[must_use]
-    pub fn worker_times(&self) -> Vec<u64> {
-        let tasks = format!("/proc/{}/task", self.pid.as_raw_nonzero());
-        let mut times = Vec::new();
-        for task in fs::read_dir(tasks).expect("/proc") {
-            let task = task.expect("a thread").path();
-            let read = |name: &str| fs::read_to_string(task.join(name)).expect("/proc");
-            if read("comm").starts_with("worker-") {
-                let times_of = read("schedstat");
-                let time = times_of
-                    .split(' ')
-                    .next()
-                    .and_then(|time| time.parse().ok());
-                times.push(time.expect("a number of nanoseconds"));
-            }
-        }
-        times
-    }
-
     fn memory(&self, name: &str) -> u64 {
         let pid = self.pid.as_raw_nonzero();
         let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("/proc");

@@ -377,7 +377,11 @@ impl Attempt<'_> {
             }
             Sent::Unsent(_, fault) | Sent::Failed(fault) => {
                 self.watch.common.stats.attempts_failed.add(1);
-                fault.is_endpoints()
+                if !fault.is_endpoints() {
+                    // It says nothing of the endpoint, good or bad.
+                    return;
+                }
+                true
             }
         };
         if is_fault {

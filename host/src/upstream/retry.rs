@@ -3,7 +3,7 @@
 //! After a fault that sent nothing whatever the method; after others and chosen statuses only where
 //! it does no harm: an idempotent method (RFC 9110 section 9.2.2) whose whole body can be sent again,
 //! and as far as the retry budget goes. Promises: the filters do not run again; a request for an
-//! upgrade is sent once; the time for the first byte is that of all attempts together. Deliberately
+//! upgrade is sent once at the most; the time for the first byte is that of all attempts together. Deliberately
 //! not here: the second sending on the same endpoint where a connection was stale ([`super::attempt`]).
 
 use std::time::Instant;
@@ -117,10 +117,11 @@ impl Attempt<'_> {
             Sent::Answered(_) | Sent::Failed(_) => false,
         };
         let kept = Self::kept(trials, line, &sent);
-        let wanted = free || (self.may_repeat(held, &sent) && kept.is_some());
+        let may = self.upgrade.is_none() && self.may_repeat(held, &sent);
+        let wanted = free || (may && kept.is_some());
         let in_time = begin.elapsed() < self.timeouts.first_byte;
         // Another endpoint first: without one, nothing is taken from the budget.
-        let elsewhere = match wanted && in_time && self.upgrade.is_none() && !self.is_last(trials) {
+        let elsewhere = match wanted && in_time && !self.is_last(trials) {
             true => held.with(|exchange| self.pick_now(exchange, trials)),
             false => None,
         };

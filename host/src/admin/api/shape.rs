@@ -329,6 +329,19 @@ pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error
     deserializer.deserialize_u64(Whole)
 }
 
+/// A [`whole`] number of a smaller type.
+pub fn small<'de, D: Deserializer<'de>, N: TryFrom<u64>>(deserializer: D) -> Result<N, D::Error> {
+    let number = N::try_from(whole(deserializer)?);
+    number.map_err(|_| serde::de::Error::custom("the number is too large"))
+}
+
+/// The same where it may be left out.
+pub fn present_small<'de, D: Deserializer<'de>, N: TryFrom<u64>>(
+    deserializer: D,
+) -> Result<Option<N>, D::Error> {
+    small(deserializer).map(Some)
+}
+
 /// What is written as an object, and not as a list of its values: serde takes both.
 #[derive(Debug, Clone)]
 pub struct Strict<T>(pub T);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{labels, present};
+use super::{labels, present, present_small, small};
 use crate::admin::date;
 use crate::upstream::group::{Added, Override};
 use crate::upstream::health::Change;
@@ -122,11 +122,11 @@ pub struct EndpointCreate {
     )]
     pub address: String,
     /// Its share, relative to the others.
-    #[serde(default = "one")]
+    #[serde(default = "one", deserialize_with = "small")]
     #[schema(minimum = 0, maximum = 1000, default = 1)]
     pub weight: u32,
     /// Its group; 0 is used first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "small")]
     #[schema(minimum = 0, maximum = 15, default = 0)]
     pub priority: u8,
     /// Names and values.
@@ -144,7 +144,7 @@ fn one() -> u32 {
 #[serde(deny_unknown_fields)]
 pub struct EndpointUpdate {
     /// Another weight; 0 takes nothing new.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "present_small")]
     #[schema(minimum = 0, maximum = 1000, nullable = false)]
     pub weight: Option<u32>,
     /// Whether it finishes what runs, and gets nothing new.
