@@ -1,9 +1,11 @@
 //! Stop 7: what is tried once more, and what is not.
 
-use std::net::SocketAddr;
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use windlass_tests::wait::until;
 use windlass_tests::{ClosedPort, FullPort, Reply, Request, Then, Upstream};
 
 use crate::config::start;
@@ -238,4 +240,69 @@ fn dead_endpoints_cost_no_request() {
     assert_eq!(report.failures, Vec::<String>::new());
     assert_eq!(report.statuses.len(), 1, "{:?}", report.statuses);
     assert!(revived.iter().all(|endpoint| endpoint.count() > 0));
+}
+
+/// An endpoint answers before the body is there: what of the body comes after that goes to the next
+/// endpoint, all of it and once.
+#[test]
+fn a_body_that_still_comes_reaches_the_next_endpoint_whole() {
+    let early = TcpListener::bind("127.0.0.1:0").unwrap();
+    let bad = early.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in early.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = [0; 1024];
+            let _ = stream.read(&mut head).unwrap();
+            let _ = stream.write_all(b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n");
+            // It goes on reading, as real ones do.
+            std::thread::spawn(move || io::copy(&mut stream, &mut io::sink()));
+        }
+    });
+    let good = Upstream::echo();
+    let gateway = start(&[&config(
+        &[bad, good.address()],
+        "retries = { statuses = \"503\", budget_rate = 1000 }",
+    )]);
+    for _ in 0..4 {
+        let mut client = gateway.client();
+        client.send_raw(
+            "PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n4\r\nabcd\r\n",
+        );
+        let before = good.count();
+        // The endpoint that takes it has its head, and waits.
+        until("the request at the good one", || {
+            let attempts = gateway
+                .metrics()
+                .by("windlass_endpoint_attempts_total", "endpoint");
+            (attempts
+                .get(&good.address().to_string())
+                .copied()
+                .unwrap_or(0.0)
+                > f64::from(u32::try_from(before).unwrap()))
+            .then_some(())
+        });
+        client.send_raw("4\r\nefgh\r\n0\r\n\r\n");
+        let answer = client.read_response();
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let sum = windlass_tests::sha256(b"abcdefgh");
+        assert_eq!(answer.json()["body"]["sha256"], sum, "{}", answer.text());
+    }
+}
+
+/// Only what can be tried once more is given up early.
+#[test]
+fn a_slow_post_has_the_whole_time() {
+    let slow = Upstream::slow(Duration::from_millis(400), Reply::status(200).body("late"));
+    let other = Upstream::slow(Duration::from_millis(400), Reply::status(200).body("late"));
+    let gateway = start(&[&config(
+        &[slow.address(), other.address()],
+        "retries = { try_timeout = \"100ms\" }",
+    )]);
+    let answer = gateway.send(&Request::post("/", "x"));
+    assert_eq!((answer.status, answer.text()), (200, "late"));
+    let alone = start(&[&config(
+        &[slow.address()],
+        "retries = { try_timeout = \"100ms\" }",
+    )]);
+    assert_eq!(alone.get("/").text(), "late");
 }

@@ -15,6 +15,7 @@ use std::time::Instant;
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use smallvec::SmallVec;
 
 use super::body::{Loan, UpstreamBody};
 use super::connection::{Connection, Outcome};
@@ -72,6 +73,11 @@ impl Pick {
         self.view.members.endpoints.get(self.place)
     }
 
+    /// How many endpoints there are beside it.
+    pub(super) fn others(&self) -> usize {
+        self.view.endpoints.len().saturating_sub(1)
+    }
+
     fn name(&self) -> String {
         self.endpoint()
             .map_or_else(String::new, |endpoint| endpoint.name.to_string())
@@ -107,13 +113,13 @@ impl Attempt<'_> {
             let (mut line, sent) = loop {
                 let mut line = match self.unused(&pick, fresh) {
                     Some(Line::Own(connection)) if connection.is_inline() => Line::Own(connection),
-                    other => match Box::pin(self.other(&pick, other, fresh)).await {
+                    other => match Box::pin(self.other(&pick, other, fresh, begin)).await {
                         Ok(line) => line,
                         Err(fault) => break (None, Sent::Unsent(Box::new(request), fault)),
                     },
                 };
                 let reused = line.is_reused();
-                self.begin(&pick, begin, &trials);
+                self.begin(held, &pick, begin, &trials);
                 let sent = match &mut line {
                     Line::Own(connection) => {
                         if self.upgrade.is_some() {
@@ -186,6 +192,12 @@ impl Attempt<'_> {
         }
     }
 
+    /// Whether the time of all attempts together is over.
+    pub(super) fn is_over(&self, begin: Instant) -> bool {
+        let total = self.timeouts.total;
+        total.is_some_and(|total| begin.elapsed() >= total)
+    }
+
     /// What is known once there is an answer.
     fn note(&self, held: &Held, pick: &Pick, trials: &Trials, begin: Instant) {
         let elapsed = u64::try_from(begin.elapsed().as_micros()).ok();
@@ -231,17 +243,22 @@ impl Attempt<'_> {
     ) -> Option<Result<Pick, Fault>> {
         let plan = &*self.upstream.plan;
         let view = self.upstream.view();
-        if trials.version != view.members.version {
-            trials.version = view.members.version;
-            trials.tried.clear();
-        }
+        let tried = |endpoint: &Rc<Endpoint>| trials.tried.contains(&endpoint.known.id);
+        let exclude: SmallVec<[usize; 4]> = match trials.tried.is_empty() {
+            true => SmallVec::new(),
+            false => {
+                let endpoints = view.endpoints.iter().enumerate();
+                let tried = endpoints.filter(|(_, endpoint)| tried(endpoint));
+                tried.map(|(place, _)| place).collect()
+            }
+        };
         let balance = &plan.config.balance;
         let hashes = balance.policy == BalancePolicy::ConsistentHash;
         if trials.tried.is_empty() {
             trials.wanted = plan.wanted(&view.members, exchange);
         }
         let picked = view.members.balancer.pick(&Choice {
-            exclude: &trials.tried,
+            exclude: &exclude,
             labels: &exchange.hint.labels,
             random: fastrand::u64(..),
             hash: match hashes {
@@ -265,8 +282,8 @@ impl Attempt<'_> {
         exchange.outcome.upstream = Some(Arc::clone(&self.upstream.name));
         if let Some(endpoint) = view.endpoints.get(place) {
             exchange.outcome.endpoint = Some(Arc::clone(&endpoint.name));
+            trials.tried.push(endpoint.known.id);
         }
-        trials.tried.push(place);
         Some(Ok(Pick { turn, view, place }))
     }
 
@@ -288,18 +305,16 @@ impl Attempt<'_> {
         }
     }
 
-    fn begin(&self, pick: &Pick, begin: Instant, trials: &Trials) {
+    fn begin(&self, held: &Held, pick: &Pick, begin: Instant, trials: &Trials) {
         self.watch.common.stats.attempts.add(1);
         if let Some(endpoint) = pick.endpoint() {
             endpoint.tally.attempts.add(1);
         }
         let retries = &self.upstream.plan.config.retries;
-        let mut first_byte = self.timeouts.first_byte;
-        if trials.tried.len() > 1 {
-            first_byte = first_byte.saturating_sub(begin.elapsed());
-        }
+        // What waiting for room, for a connection and for earlier attempts took is taken off.
+        let mut first_byte = self.timeouts.first_byte.saturating_sub(begin.elapsed());
         if let Some(longest) = retries.try_timeout
-            && !self.is_last(trials)
+            && self.may_follow(held, pick, trials)
         {
             first_byte = first_byte.min(longest);
         }

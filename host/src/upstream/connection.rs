@@ -103,10 +103,13 @@ impl Connection {
 
     fn detach(&mut self) {
         if let Some(inline) = self.inline.take() {
+            // The socket is this task's from now on, and so is its place.
+            let place = self.place.take();
             tokio::task::spawn_local(async move {
                 if let Err(error) = inline.drive.await {
                     tracing::debug!(%error, "a connection to an endpoint ended");
                 }
+                drop(place);
             });
         }
     }

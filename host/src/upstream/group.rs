@@ -91,6 +91,13 @@ impl Group {
         known
     }
 
+    /// Whether it has any endpoint: another one joins it then.
+    #[must_use]
+    pub fn has_endpoints(&self) -> bool {
+        let all = self.known.lock();
+        all.values().any(|known| known.strong_count() > 0)
+    }
+
     /// What a name stands for, as last answered.
     #[must_use]
     pub fn addresses(&self, configured: &str) -> Vec<SocketAddr> {

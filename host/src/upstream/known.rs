@@ -44,7 +44,7 @@ pub struct ConnectionPlace(Arc<Known>);
 
 impl Drop for ConnectionPlace {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.connections.fetch_sub(1, Ordering::SeqCst);
         self.0.waiting.freed();
     }
 }
@@ -144,7 +144,7 @@ impl Known {
         let count = &self.connections;
         let more = |count: u32| (count < most).then(|| count.saturating_add(1));
         count
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more)
             .ok()
             .map(|_| ConnectionPlace(Arc::clone(self)))
     }
@@ -171,9 +171,9 @@ impl Known {
 
     /// A worker counts no more.
     pub fn settle(&self, tally: &Tally) {
-        self.past.lock().add(tally);
-        // It is still referred to by the one who settles it, and by nobody else.
+        // Both at once, so that nobody counts it twice.
         let mut tallies = self.tallies.lock();
+        self.past.lock().add(tally);
         tallies.retain(|known| !std::ptr::eq(known.as_ptr(), tally));
     }
 

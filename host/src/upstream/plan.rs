@@ -148,13 +148,13 @@ impl Plan {
         let overrides = self.group.overrides();
         let before = self.members();
         let mut endpoints = Vec::new();
+        let joins = self.group.has_endpoints();
         for entry in self.entries(&overrides) {
             let change = overrides.get(entry.address);
             let weight = change
                 .and_then(|change| change.weight)
                 .unwrap_or(entry.weight);
             for address in self.group.addresses(entry.address) {
-                let joins = before.version > 0;
                 let known = self.group.endpoint(entry.address, address, joins);
                 let drained = change.is_some_and(|change| change.drained);
                 let change = known.health(|health| {
@@ -195,7 +195,8 @@ impl Plan {
         }));
         drop(changing);
         self.refresh();
-        self.version.store(version, Ordering::Release);
+        // Another change may have come meanwhile.
+        self.version.fetch_max(version, Ordering::Release);
     }
 
     /// What the file has and nobody removed, then what was added.
@@ -314,6 +315,10 @@ impl Plan {
     /// Take an endpoint out for a while, if not too many are out already.
     pub fn eject(&self, known: &Known, why: &str) {
         let rules = &self.config.ejection;
+        // Faults of requests that ran when it was taken out come late.
+        if known.health(|health| health.is_ejected()) {
+            return;
+        }
         // Two that go at once are not both to see room for the last.
         let changing = self.changing.lock();
         let members = self.members();
@@ -321,6 +326,8 @@ impl Plan {
         let out = out.filter(|endpoint| endpoint.known.health(|health| health.is_ejected()));
         let share = members.endpoints.len() as u64 * u64::from(rules.max_share) / 100;
         if out.count() as u64 >= share {
+            // Counted anew: not every further fault is to look at all endpoints.
+            known.went_well();
             return;
         }
         let backoff = Backoff {

@@ -110,15 +110,18 @@ impl Queue {
         limits: &EndpointLimits,
         mut pick: impl FnMut() -> Option<T>,
     ) -> Result<T, Overload> {
-        let place = Place::take(self, limits.queue)?;
+        let (place, is_first) = Place::take(self, limits.queue)?;
         let waiting = async {
+            // There may be room since it was looked; but not for whoever comes behind others.
+            let mut looks = is_first;
             loop {
                 // Registered before the look, so that no end is missed.
                 let room = self.room.notified();
-                if let Some(found) = pick() {
+                if looks && let Some(found) = pick() {
                     return found;
                 }
                 room.await;
+                looks = true;
             }
         };
         let found = tokio::time::timeout(limits.queue_timeout, waiting).await;
@@ -136,13 +139,17 @@ impl Queue {
 struct Place<'a>(&'a Queue);
 
 impl<'a> Place<'a> {
-    fn take(queue: &'a Queue, most: usize) -> Result<Self, Overload> {
-        if queue.waiting.fetch_add(1, Ordering::SeqCst) >= most {
-            queue.waiting.fetch_sub(1, Ordering::SeqCst);
-            queue.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(Overload::QueueFull);
+    /// A place, and whether it is the first.
+    fn take(queue: &'a Queue, most: usize) -> Result<(Self, bool), Overload> {
+        let more = |waiting: usize| (waiting < most).then(|| waiting + 1);
+        let waiting = &queue.waiting;
+        match waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more) {
+            Ok(before) => Ok((Self(queue), before == 0)),
+            Err(_) => {
+                queue.refused.fetch_add(1, Ordering::Relaxed);
+                Err(Overload::QueueFull)
+            }
         }
-        Ok(Self(queue))
     }
 }
 

@@ -28,6 +28,9 @@ struct Reel {
     /// Whether something was read that is not kept.
     is_torn: bool,
     ended: bool,
+    /// Counts the plays: an older one ends where it is, since hyper may go on reading it after the
+    /// response came early.
+    plays: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -64,19 +67,23 @@ impl Tape {
             most,
             is_torn: false,
             ended: false,
+            plays: 0,
         })))
     }
 
-    /// The body from its beginning. None: something of it was read that is not kept. Only one of
-    /// them is read at a time.
+    /// The body from its beginning. None: something of it was read that is not kept. Whoever reads an
+    /// earlier one gets an error from now on.
     #[must_use]
     pub fn play(&self) -> Option<Body> {
-        if self.0.borrow().is_torn {
+        let mut reel = self.0.borrow_mut();
+        if reel.is_torn {
             return None;
         }
+        reel.plays += 1;
         Some(Body::Filtered(Box::new(Player {
             reel: Rc::clone(&self.0),
             place: 0,
+            number: reel.plays,
         })))
     }
 
@@ -91,6 +98,7 @@ impl Tape {
 struct Player {
     reel: Rc<RefCell<Reel>>,
     place: usize,
+    number: u32,
 }
 
 impl Reel {
@@ -115,6 +123,9 @@ impl HttpBody for Player {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         let reel = &mut *this.reel.borrow_mut();
+        if this.number != reel.plays {
+            return Poll::Ready(Some(Err(BodyError::Ended)));
+        }
         if let Some(piece) = reel.kept.get(this.place) {
             this.place += 1;
             return Poll::Ready(Some(Ok(piece.clone().frame())));
@@ -218,6 +229,19 @@ mod tests {
         drop(first);
         assert_eq!(read(tape.play().unwrap()), "abcdef");
         assert_eq!(read(tape.play().unwrap()), "abcdef");
+    }
+
+    #[test]
+    fn an_earlier_reader_takes_nothing_from_a_later_one() {
+        let tape = Tape::new(source(&["ab", "cd"]), 100);
+        let mut first = tape.play().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        runtime.block_on(first.frame()).unwrap().unwrap();
+        let second = tape.play().unwrap();
+        assert!(runtime.block_on(first.frame()).unwrap().is_err());
+        assert_eq!(read(second), "abcd");
     }
 
     #[test]

@@ -24,10 +24,8 @@ use crate::context::{Exchange, Held};
 /// What an exchange needs for more than one attempt.
 #[derive(Default)]
 pub(super) struct Trials {
-    /// Endpoints that were tried, by their place.
-    pub(super) tried: SmallVec<[usize; 4]>,
-    /// The membership that those places are of.
-    pub(super) version: u64,
+    /// Endpoints that were tried, by what tells them from all others: places change.
+    pub(super) tried: SmallVec<[u64; 4]>,
     /// Where the client belongs, as it says.
     pub(super) wanted: Option<u64>,
     tape: Option<Tape>,
@@ -47,8 +45,10 @@ pub(super) enum Next {
 
 /// What is left of a request that was sent.
 enum Kept {
-    /// Its body; its head is in the exchange.
-    Body(Body),
+    /// Its body is on the tape, its head in the exchange.
+    Tape,
+    /// It had no body, and its head is in the exchange.
+    Head,
     /// All of it.
     All(Box<Request<Body>>),
 }
@@ -119,7 +119,7 @@ impl Attempt<'_> {
         let kept = Self::kept(trials, line, &sent);
         let may = self.upgrade.is_none() && self.may_repeat(held, &sent);
         let wanted = free || (may && kept.is_some());
-        let in_time = begin.elapsed() < self.timeouts.first_byte;
+        let in_time = begin.elapsed() < self.timeouts.first_byte && !self.is_over(begin);
         // Another endpoint first: without one, nothing is taken from the budget.
         let elsewhere = match wanted && in_time && !self.is_last(trials) {
             true => held.with(|exchange| self.pick_now(exchange, trials)),
@@ -127,7 +127,7 @@ impl Attempt<'_> {
         };
         match (elsewhere, sent, kept) {
             (Some(Ok(elsewhere)), sent, kept) if free || self.upstream.budget.take(self.now()) => {
-                let request = self.again(held, &elsewhere, sent, kept);
+                let request = self.again(held, &elsewhere, trials, sent, kept);
                 held.with(|exchange| exchange.response = None);
                 self.watch.begin_again();
                 self.watch.common.stats.retries.add(1);
@@ -162,11 +162,22 @@ impl Attempt<'_> {
     fn kept(trials: &Trials, line: Option<&mut Line>, sent: &Sent) -> Option<Kept> {
         match (sent, &trials.tape) {
             (Sent::Unsent(..), _) => None,
-            (_, Some(tape)) => tape.play().map(Kept::Body),
+            // Played when it is sent: from then on the earlier reader gets nothing.
+            (_, Some(tape)) => tape.is_whole().then_some(Kept::Tape),
             // Without a tape there was no body.
-            (_, None) if trials.keeps_head => Some(Kept::Body(Body::Empty)),
+            (_, None) if trials.keeps_head => Some(Kept::Head),
             (_, None) => line?.sent_request().map(Box::new).map(Kept::All),
         }
+    }
+
+    /// Whether another attempt could follow the present one: only then it may be given up early.
+    pub(super) fn may_follow(&self, held: &Held, pick: &Pick, trials: &Trials) -> bool {
+        let tape = trials.tape.as_ref();
+        !self.is_last(trials)
+            && self.upgrade.is_none()
+            && pick.others() >= trials.tried.len()
+            && tape.is_none_or(Tape::is_whole)
+            && held.with(|exchange| exchange.request.method.is_idempotent())
     }
 
     /// The request once more, for this endpoint.
@@ -174,14 +185,18 @@ impl Attempt<'_> {
         &self,
         held: &Held,
         elsewhere: &Pick,
+        trials: &Trials,
         sent: Sent,
         kept: Option<Kept>,
     ) -> Request<Body> {
         let mut request = match (sent, kept) {
             // Nothing of it was sent, nor of its body: it goes as it is.
             (Sent::Unsent(request, _), _) | (_, Some(Kept::All(request))) => *request,
-            (_, Some(Kept::Body(body))) => return self.outgoing(held, elsewhere, body, true),
-            (Sent::Answered(_) | Sent::Failed(_), None) => {
+            (_, Some(Kept::Tape)) => {
+                let body = trials.tape.as_ref().and_then(Tape::play);
+                return self.outgoing(held, elsewhere, body.unwrap_or_default(), true);
+            }
+            (Sent::Answered(_) | Sent::Failed(_), Some(Kept::Head) | None) => {
                 return self.outgoing(held, elsewhere, Body::Empty, true);
             }
         };

@@ -1,5 +1,7 @@
 //! How an attempt comes to a connection: an unused one, a place on a shared one, or a new one.
 
+use std::time::Instant;
+
 use super::attempt::{Attempt, Pick};
 use super::client::{self, Connected};
 use super::fault::Fault;
@@ -22,6 +24,7 @@ impl Attempt<'_> {
         pick: &Pick,
         mut unused: Option<Line>,
         fresh: bool,
+        begin: Instant,
     ) -> Result<Line, Fault> {
         while let Some(line) = unused {
             match line {
@@ -46,7 +49,8 @@ impl Attempt<'_> {
         // all try at once, so that no request waits for the failures of others.
         while !switches && pool.is_connecting() {
             let made = pool.made().await;
-            if let Some(Line::Shared(slot)) = self.unused(pick, fresh) {
+            // Also where another connection is wanted: this one was made since.
+            if let Some(Line::Shared(slot)) = self.unused(pick, false) {
                 return Ok(Line::Shared(slot));
             }
             if !made {
@@ -59,7 +63,13 @@ impl Attempt<'_> {
         let place = place.map_err(|why| self.full(why))?;
         self.watch.common.stats.connects.add(1);
         endpoint.tally.connects.add(1);
-        let line = match client::connect(plan, target, self.timeouts.connect, switches).await? {
+        let passed = begin.elapsed();
+        let left = |limit: std::time::Duration| limit.saturating_sub(passed);
+        let mut limit = self.timeouts.connect.min(left(self.timeouts.first_byte));
+        if let Some(total) = self.timeouts.total {
+            limit = limit.min(left(total));
+        }
+        let line = match client::connect(plan, target, limit, switches).await? {
             Connected::One(mut connection) => {
                 connection.holds(place);
                 if !switches {

@@ -135,5 +135,8 @@ impl Watch {
     pub fn answer_began(&self) {
         self.first_byte.store(0, Relaxed);
         self.disarm(Wait::Answer);
+        // What came at the last moment is in time.
+        let signs = self.signs.load(Relaxed);
+        self.signs.store(signs & !Wait::Answer.sign(), Relaxed);
     }
 }
