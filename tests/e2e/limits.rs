@@ -140,3 +140,21 @@ fn a_client_that_goes_away_gives_its_place_back() {
         (active == 0.0 && waiting == 0.0).then_some(())
     });
 }
+
+/// Nobody waits longer for its turn than it may take at all.
+#[test]
+fn the_total_time_out_is_that_of_the_wait_too() {
+    let endpoint = Upstream::gated(Reply::status(200).body("ok"));
+    let gateway = start(&[&config(
+        &[endpoint.address()],
+        "limits = { max_active = 1, queue_timeout = \"1m\" }\ntotal_timeout = \"300ms\"",
+    )]);
+    let mut first = gateway.client();
+    first.send_raw("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    endpoint.wait_for_requests(1);
+    let began = Instant::now();
+    let answer = gateway.get("/");
+    assert!(matches!(answer.status, 200 | 503), "{}", answer.text());
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert_eq!(first.read_response().status, 504);
+}

@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Response, StatusCode};
@@ -100,7 +100,7 @@ impl Attempt<'_> {
         let mut pick = match held.with(|exchange| self.pick(exchange, &mut trials)) {
             Some(Ok(pick)) => pick,
             Some(Err(fault)) => return Err(fault),
-            None => Box::pin(self.wait(held, &mut trials)).await?,
+            None => Box::pin(self.wait(held, &mut trials, begin)).await?,
         };
         if let Some(total) = self.timeouts.total {
             self.watch.arm(Wait::Total, milliseconds(total));
@@ -198,6 +198,17 @@ impl Attempt<'_> {
         total.is_some_and(|total| begin.elapsed() >= total)
     }
 
+    /// How long it may wait for its turn: no longer than it may take at all.
+    pub(super) fn patience(&self, begin: Instant) -> Duration {
+        let passed = begin.elapsed();
+        let longest = self.upstream.plan.config.limits.queue_timeout;
+        let deadline = self.deadline.then_some(self.timeouts.first_byte);
+        let ends = [self.timeouts.total, deadline].into_iter().flatten();
+        ends.fold(longest, |longest, end| {
+            longest.min(end.saturating_sub(passed))
+        })
+    }
+
     /// What is known once there is an answer.
     fn note(&self, held: &Held, pick: &Pick, trials: &Trials, begin: Instant) {
         let elapsed = u64::try_from(begin.elapsed().as_micros()).ok();
@@ -288,13 +299,15 @@ impl Attempt<'_> {
     }
 
     /// Wait for room.
-    async fn wait(&self, held: &Held, trials: &mut Trials) -> Result<Pick, Fault> {
+    async fn wait(&self, held: &Held, trials: &mut Trials, begin: Instant) -> Result<Pick, Fault> {
         let plan = &*self.upstream.plan;
         let Some(queue) = &plan.queue else {
             return Err(self.full(Overload::QueueFull));
         };
         let pick = || held.with(|exchange| self.pick_now(exchange, trials));
-        let picked = queue.wait(&plan.config.limits, pick).await;
+        let picked = queue
+            .wait(plan.config.limits.queue, self.patience(begin), pick)
+            .await;
         picked.map_err(|why| self.full(why))?
     }
 

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -130,6 +131,7 @@ impl Known {
     pub async fn connection(
         self: &Arc<Self>,
         limits: &EndpointLimits,
+        longest: Duration,
     ) -> Result<ConnectionPlace, Overload> {
         let most = limits.max_connections.unwrap_or(u32::MAX);
         if !self.waiting.is_in_use()
@@ -137,7 +139,10 @@ impl Known {
         {
             return Ok(place);
         }
-        self.waiting.wait(limits, || self.connect(most)).await
+        let wait = self
+            .waiting
+            .wait(limits.queue, longest, || self.connect(most));
+        wait.await
     }
 
     fn connect(self: &Arc<Self>, most: u32) -> Option<ConnectionPlace> {

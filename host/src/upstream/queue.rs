@@ -7,11 +7,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use crate::balance::Lease;
-use crate::config::EndpointLimits;
 
 /// A queue. Who waits says how many may, and how long.
 #[derive(Debug, Default)]
@@ -107,10 +107,11 @@ impl Queue {
     /// As many as may wait do, or it took too long.
     pub async fn wait<T>(
         &self,
-        limits: &EndpointLimits,
+        most: usize,
+        longest: Duration,
         mut pick: impl FnMut() -> Option<T>,
     ) -> Result<T, Overload> {
-        let (place, is_first) = Place::take(self, limits.queue)?;
+        let (place, is_first) = Place::take(self, most)?;
         let waiting = async {
             // There may be room since it was looked; but not for whoever comes behind others.
             let mut looks = is_first;
@@ -124,7 +125,7 @@ impl Queue {
                 looks = true;
             }
         };
-        let found = tokio::time::timeout(limits.queue_timeout, waiting).await;
+        let found = tokio::time::timeout(longest, waiting).await;
         drop(place);
         // One end may have made room for more than this one, and it was told of it alone.
         self.freed();

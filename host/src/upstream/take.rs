@@ -59,7 +59,10 @@ impl Attempt<'_> {
         }
         let shares = plan.config.protocol == UpstreamProtocol::Http2 && !switches;
         let connecting = pool.connect(shares);
-        let place = endpoint.known.connection(&plan.config.limits).await;
+        let place = endpoint
+            .known
+            .connection(&plan.config.limits, self.patience(begin))
+            .await;
         let place = place.map_err(|why| self.full(why))?;
         self.watch.common.stats.connects.add(1);
         endpoint.tally.connects.add(1);
@@ -83,6 +86,11 @@ impl Attempt<'_> {
             }
         };
         connecting.done();
-        Ok(line)
+        match self.is_over(begin) {
+            true => Err(Fault::Total {
+                endpoint: endpoint.name.to_string(),
+            }),
+            false => Ok(line),
+        }
     }
 }
