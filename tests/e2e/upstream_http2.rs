@@ -187,6 +187,32 @@ fn what_breaks_the_protocol_is_502_and_silence_504() {
 }
 
 #[test]
+fn a_head_that_is_too_large_is_502_and_one_that_is_late_504() {
+    let endpoint = Endpoint::start(clear(None), |request| async move {
+        if request.uri().path() == "/late" {
+            // The endpoint's own slowness; no test waits by it.
+            tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+        }
+        let mut response = Response::new(empty());
+        if request.uri().path() == "/large" {
+            let value = "x".repeat(9000).parse().unwrap();
+            response.headers_mut().insert("x-large", value);
+        }
+        response
+    });
+    let gateway = start(&[
+        &all_to(endpoint.address),
+        HTTP2,
+        "max_head = \"4KiB\"\nfirst_byte_timeout = \"300ms\"\nretries = { attempts = 1 }\n",
+    ]);
+    let large = gateway.get("/large");
+    assert_eq!(large.status, 502, "{}", large.text());
+    let late = gateway.get("/late");
+    assert_eq!((late.status, &*late.code()), (504, "first_byte_timeout"));
+    assert_eq!(gateway.get("/").status, 200, "others go on");
+}
+
+#[test]
 fn a_body_that_is_reset_is_cut_and_others_go_on() {
     let endpoint = Endpoint::start(clear(None), |request| async move {
         use http_body_util::{BodyExt as _, StreamBody};

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crate::client::{Client, Request, Response};
 
@@ -25,6 +26,8 @@ pub struct Report {
     pub bodies: BTreeMap<String, usize>,
     /// Connections that broke, and what was not an answer.
     pub failures: Vec<String>,
+    /// How long each answer took.
+    pub times: Vec<Duration>,
 }
 
 impl Report {
@@ -40,6 +43,18 @@ impl Report {
     pub fn share(&self, body: &str) -> f64 {
         let all: usize = self.bodies.values().sum();
         self.bodies.get(body).copied().unwrap_or_default() as f64 / all as f64
+    }
+
+    /// The time within which nine of ten answers came.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    #[must_use]
+    pub fn p90(&self) -> Duration {
+        let mut times = self.times.clone();
+        times.sort_unstable();
+        times[times.len() * 9 / 10]
     }
 
     fn note(&mut self, response: &Response) {
@@ -59,6 +74,7 @@ impl Report {
             *self.bodies.entry(body).or_default() += count;
         }
         self.failures.extend(other.failures);
+        self.times.extend(other.times);
     }
 }
 
@@ -170,10 +186,12 @@ impl Load {
         let mut client = Client::connect(self.to);
         let bytes = self.request.bytes();
         while go_on() {
+            let began = Instant::now();
             let sent = client.try_send_raw(&bytes);
             match sent.and_then(|()| client.try_read(false, true)) {
                 Ok(Some(response)) => {
                     report.note(&response);
+                    report.times.push(began.elapsed());
                     answered();
                     if response.header("connection") == Some("close") {
                         client = Client::connect(self.to);
