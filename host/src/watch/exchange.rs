@@ -126,6 +126,10 @@ impl Watch {
         if self.body_open() {
             self.upload_idle.store(idle.map_or(0, short), Relaxed);
             self.first_byte.store(short(first_byte), Relaxed);
+            // Also what is sent once more, and was counted before, is to be taken.
+            if let Some(idle) = idle {
+                self.arm(Wait::Upload, milliseconds(idle));
+            }
         } else {
             self.arm(Wait::Answer, milliseconds(first_byte));
         }
