@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use tokio::time::timeout;
+
 use super::attempt::{Attempt, Pick};
 use super::client::{self, Connected};
 use super::fault::Fault;
@@ -29,7 +31,9 @@ impl Attempt<'_> {
         while let Some(line) = unused {
             match line {
                 Line::Own(mut connection) => {
-                    if connection.ready().await {
+                    // One whose endpoint has stopped reading is given up.
+                    let ready = timeout(self.timeouts.connect, connection.ready()).await;
+                    if ready.unwrap_or(false) {
                         return Ok(Line::Own(connection));
                     }
                 }
