@@ -158,3 +158,20 @@ fn the_total_time_out_is_that_of_the_wait_too() {
     assert!(began.elapsed() < Duration::from_secs(10));
     assert_eq!(first.read_response().status, 504);
 }
+
+/// The endpoint's time for its answer begins when the request has its turn.
+#[test]
+fn a_wait_for_room_is_not_taken_from_the_endpoints_time() {
+    let slow = Upstream::slow(Duration::from_millis(400), Reply::status(200).body("ok"));
+    let gateway = start(&[&config(
+        &[slow.address()],
+        "limits = { max_active = 1, queue_timeout = \"30s\" }\nfirst_byte_timeout = \"2s\"",
+    )]);
+    // The last of them waits for eight others: longer than any of them may take.
+    let report = gateway.load(Request::get("/")).connections(9).run(9);
+    assert_eq!(
+        (report.status(200), report.failures.len()),
+        (9, 0),
+        "{report:?}"
+    );
+}

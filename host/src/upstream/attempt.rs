@@ -48,6 +48,25 @@ pub struct Attempt<'a> {
     pub keep_head: bool,
 }
 
+/// From when on its times count.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Since {
+    /// Those of the whole exchange: it came to the upstream.
+    pub(super) arrived: Instant,
+    /// Those of its attempts: it had its turn.
+    pub(super) begun: Instant,
+}
+
+impl Since {
+    fn now() -> Self {
+        let now = Instant::now();
+        Self {
+            arrived: now,
+            begun: now,
+        }
+    }
+}
+
 /// What came of one sending.
 pub(super) enum Sent {
     /// The response's head is in the exchange.
@@ -95,16 +114,20 @@ impl Attempt<'_> {
         // One `async fn` for the whole way, since each one that another awaits is copied into
         // it whole, for every request. What is rare is boxed.
         self.upstream.budget.request(self.now());
-        let begin = Instant::now();
+        let mut since = Since::now();
+        if let Some(total) = self.timeouts.total {
+            self.watch.arm(Wait::Total, milliseconds(total));
+        }
         let mut trials = Trials::default();
         let mut pick = match held.with(|exchange| self.pick(exchange, &mut trials)) {
             Some(Ok(pick)) => pick,
             Some(Err(fault)) => return Err(fault),
-            None => Box::pin(self.wait(held, &mut trials, begin)).await?,
+            None => {
+                let pick = Box::pin(self.wait(held, &mut trials, since)).await?;
+                since.begun = Instant::now();
+                pick
+            }
         };
-        if let Some(total) = self.timeouts.total {
-            self.watch.arm(Wait::Total, milliseconds(total));
-        }
         let mut request = self.request(held, &pick, body, &mut trials);
         let (line, incoming) = loop {
             let repeatable = request.body().is_empty() && request.method().is_idempotent();
@@ -113,13 +136,13 @@ impl Attempt<'_> {
             let (mut line, sent) = loop {
                 let mut line = match self.unused(&pick, fresh) {
                     Some(Line::Own(connection)) if connection.is_inline() => Line::Own(connection),
-                    other => match Box::pin(self.other(&pick, other, fresh, begin)).await {
+                    other => match Box::pin(self.other(&pick, other, fresh, since)).await {
                         Ok(line) => line,
                         Err(fault) => break (None, Sent::Unsent(Box::new(request), fault)),
                     },
                 };
                 let reused = line.is_reused();
-                self.begin(held, &pick, begin, &trials);
+                self.start(held, &pick, since, &trials);
                 let sent = match &mut line {
                     Line::Own(connection) => {
                         if self.upgrade.is_some() {
@@ -173,7 +196,7 @@ impl Attempt<'_> {
                     Some(line) => break (line, incoming),
                     None => return Err(closed_at_once(&pick)),
                 },
-                sent => match self.next(held, &mut pick, &mut trials, line.as_mut(), sent, begin) {
+                sent => match self.next(held, &mut pick, &mut trials, line.as_mut(), sent, since) {
                     Next::Send(again) => request = *again,
                     Next::Answer(incoming) => match line {
                         Some(line) => break (line, incoming),
@@ -183,7 +206,7 @@ impl Attempt<'_> {
                 },
             }
         };
-        self.note(held, &pick, &trials, begin);
+        self.note(held, &pick, &trials, since);
         match (line, self.upgrade) {
             (Line::Own(connection), Some(upgrade)) if is_switch(held) => {
                 self.take(upgrade, pick, connection)
@@ -192,26 +215,22 @@ impl Attempt<'_> {
         }
     }
 
-    /// Whether the time of all attempts together is over.
-    pub(super) fn is_over(&self, begin: Instant) -> bool {
-        let total = self.timeouts.total;
-        total.is_some_and(|total| begin.elapsed() >= total)
-    }
-
-    /// How long it may wait for its turn: no longer than it may take at all.
-    pub(super) fn patience(&self, begin: Instant) -> Duration {
-        let passed = begin.elapsed();
-        let longest = self.upstream.plan.config.limits.queue_timeout;
+    /// What is left of the time that the whole exchange may take, if there is an end to it.
+    pub(super) fn left(&self, since: Since) -> Option<Duration> {
         let deadline = self.deadline.then_some(self.timeouts.first_byte);
         let ends = [self.timeouts.total, deadline].into_iter().flatten();
-        ends.fold(longest, |longest, end| {
-            longest.min(end.saturating_sub(passed))
-        })
+        let end = ends.min()?;
+        Some(end.saturating_sub(since.arrived.elapsed()))
+    }
+
+    /// A wait of its own, and no longer than the exchange may take.
+    pub(super) fn within(&self, wait: Duration, since: Since) -> Duration {
+        self.left(since).map_or(wait, |left| left.min(wait))
     }
 
     /// What is known once there is an answer.
-    fn note(&self, held: &Held, pick: &Pick, trials: &Trials, begin: Instant) {
-        let elapsed = u64::try_from(begin.elapsed().as_micros()).ok();
+    fn note(&self, held: &Held, pick: &Pick, trials: &Trials, since: Since) {
+        let elapsed = u64::try_from(since.begun.elapsed().as_micros()).ok();
         held.with(|exchange| {
             exchange.outcome.upstream_us = elapsed;
             if let (Some(target), Some(response)) = (pick.target(), &mut exchange.response) {
@@ -299,15 +318,15 @@ impl Attempt<'_> {
     }
 
     /// Wait for room.
-    async fn wait(&self, held: &Held, trials: &mut Trials, begin: Instant) -> Result<Pick, Fault> {
+    async fn wait(&self, held: &Held, trials: &mut Trials, since: Since) -> Result<Pick, Fault> {
         let plan = &*self.upstream.plan;
         let Some(queue) = &plan.queue else {
             return Err(self.full(Overload::QueueFull));
         };
         let pick = || held.with(|exchange| self.pick_now(exchange, trials));
-        let picked = queue
-            .wait(plan.config.limits.queue, self.patience(begin), pick)
-            .await;
+        let limits = &plan.config.limits;
+        let longest = self.within(limits.queue_timeout, since);
+        let picked = queue.wait(limits.queue, longest, pick).await;
         picked.map_err(|why| self.full(why))?
     }
 
@@ -318,14 +337,18 @@ impl Attempt<'_> {
         }
     }
 
-    fn begin(&self, held: &Held, pick: &Pick, begin: Instant, trials: &Trials) {
+    fn start(&self, held: &Held, pick: &Pick, since: Since, trials: &Trials) {
         self.watch.common.stats.attempts.add(1);
         if let Some(endpoint) = pick.endpoint() {
             endpoint.tally.attempts.add(1);
         }
         let retries = &self.upstream.plan.config.retries;
-        // What waiting for room, for a connection and for earlier attempts took is taken off.
-        let mut first_byte = self.timeouts.first_byte.saturating_sub(begin.elapsed());
+        let mut first_byte = self.within(self.timeouts.first_byte, since);
+        if trials.tried.len() > 1 {
+            // All attempts have it together.
+            let together = self.timeouts.first_byte;
+            first_byte = first_byte.min(together.saturating_sub(since.begun.elapsed()));
+        }
         if let Some(longest) = retries.try_timeout
             && self.may_follow(held, pick, trials)
         {

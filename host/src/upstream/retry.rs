@@ -3,16 +3,18 @@
 //! After a fault that sent nothing whatever the method; after others and chosen statuses only where
 //! it does no harm: an idempotent method (RFC 9110 section 9.2.2) whose whole body can be sent again,
 //! and as far as the retry budget goes. Promises: the filters do not run again; a request for an
-//! upgrade is sent once at the most; the time for the first byte is that of all attempts together. Deliberately
-//! not here: the second sending on the same endpoint where a connection was stale ([`super::attempt`]).
+//! upgrade is sent once at the most; the time for the first byte is that of all attempts together.
+//! Deliberately not here: the second sending on the same endpoint where a connection was stale
+//! ([`super::attempt`]).
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
-use super::attempt::{Attempt, Pick, Sent, status};
+use super::attempt::{Attempt, Pick, Sent, Since, status};
 use super::fault::Fault;
 use super::headers;
 use super::line::Line;
@@ -109,7 +111,7 @@ impl Attempt<'_> {
         trials: &mut Trials,
         line: Option<&mut Line>,
         sent: Sent,
-        begin: Instant,
+        since: Since,
     ) -> Next {
         let plan = &*self.upstream.plan;
         let free = match &sent {
@@ -119,7 +121,8 @@ impl Attempt<'_> {
         let kept = Self::kept(trials, line, &sent);
         let may = self.upgrade.is_none() && self.may_repeat(held, &sent);
         let wanted = free || (may && kept.is_some());
-        let in_time = begin.elapsed() < self.timeouts.first_byte && !self.is_over(begin);
+        let in_time = since.begun.elapsed() < self.timeouts.first_byte
+            && self.left(since) != Some(Duration::ZERO);
         // Another endpoint first: without one, nothing is taken from the budget.
         let elsewhere = match wanted && in_time && !self.is_last(trials) {
             true => held.with(|exchange| self.pick_now(exchange, trials)),
@@ -215,5 +218,5 @@ impl Attempt<'_> {
 /// The endpoint that the exchange ends with.
 fn name(exchange: &mut Exchange, pick: &Pick) {
     let endpoint = pick.endpoint();
-    exchange.outcome.endpoint = endpoint.map(|endpoint| std::sync::Arc::clone(&endpoint.name));
+    exchange.outcome.endpoint = endpoint.map(|endpoint| Arc::clone(&endpoint.name));
 }

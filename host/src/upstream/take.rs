@@ -1,10 +1,8 @@
 //! How an attempt comes to a connection: an unused one, a place on a shared one, or a new one.
 
-use std::time::Instant;
-
 use tokio::time::timeout;
 
-use super::attempt::{Attempt, Pick};
+use super::attempt::{Attempt, Pick, Since};
 use super::client::{self, Connected};
 use super::fault::Fault;
 use super::line::Line;
@@ -26,7 +24,7 @@ impl Attempt<'_> {
         pick: &Pick,
         mut unused: Option<Line>,
         fresh: bool,
-        begin: Instant,
+        since: Since,
     ) -> Result<Line, Fault> {
         while let Some(line) = unused {
             match line {
@@ -63,19 +61,13 @@ impl Attempt<'_> {
         }
         let shares = plan.config.protocol == UpstreamProtocol::Http2 && !switches;
         let connecting = pool.connect(shares);
-        let place = endpoint
-            .known
-            .connection(&plan.config.limits, self.patience(begin))
-            .await;
+        let limits = &plan.config.limits;
+        let longest = self.within(limits.queue_timeout, since);
+        let place = endpoint.known.connection(limits, longest).await;
         let place = place.map_err(|why| self.full(why))?;
         self.watch.common.stats.connects.add(1);
         endpoint.tally.connects.add(1);
-        let passed = begin.elapsed();
-        let left = |limit: std::time::Duration| limit.saturating_sub(passed);
-        let mut limit = self.timeouts.connect.min(left(self.timeouts.first_byte));
-        if let Some(total) = self.timeouts.total {
-            limit = limit.min(left(total));
-        }
+        let limit = self.within(self.timeouts.connect, since);
         let line = match client::connect(plan, target, limit, switches).await? {
             Connected::One(mut connection) => {
                 connection.holds(place);
@@ -90,11 +82,11 @@ impl Attempt<'_> {
             }
         };
         connecting.done();
-        match self.is_over(begin) {
-            true => Err(Fault::Total {
+        match self.timeouts.total {
+            Some(total) if since.arrived.elapsed() >= total => Err(Fault::Total {
                 endpoint: endpoint.name.to_string(),
             }),
-            false => Ok(line),
+            Some(_) | None => Ok(line),
         }
     }
 }
