@@ -4,7 +4,11 @@
 //! more in the kernel than to copy a few hundred bytes and `send` them.
 
 use std::cell::RefCell;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::rt::Write;
 
 /// The most that is copied together. Bytes.
 const SMALL: usize = 4096;
@@ -29,6 +33,18 @@ pub fn gather<T>(pieces: &[IoSlice<'_>], write: impl FnOnce(Option<&[u8]>) -> T)
             space.extend_from_slice(piece);
         }
         write(Some(space))
+    })
+}
+
+/// Write the pieces: in one piece if they are one or small together.
+pub fn write<S: Write + Unpin>(
+    mut stream: Pin<&mut S>,
+    cx: &mut Context<'_>,
+    pieces: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    gather(pieces, |small| match small {
+        Some(bytes) => stream.as_mut().poll_write(cx, bytes),
+        None => stream.as_mut().poll_write_vectored(cx, pieces),
     })
 }
 

@@ -29,6 +29,7 @@ mod head;
 mod http2;
 mod listen;
 mod refusal;
+mod stall;
 mod thread;
 
 pub use edge::EdgeIo;

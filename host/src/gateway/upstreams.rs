@@ -9,7 +9,7 @@ use crate::store::secrets::Secrets;
 use crate::tls::SystemRoots;
 use crate::upstream::Plan;
 use crate::upstream::group::Group;
-use crate::upstream::plan::identity;
+use crate::upstream::key::hash;
 use crate::upstream::registry::Registry;
 use crate::upstream::rounds::Rounds;
 use crate::upstream::sticky::Sticky;
@@ -101,7 +101,7 @@ pub fn split(end: &RouteEnd, upstreams: &[Arc<Plan>]) -> Option<Split> {
     };
     let groups = split.groups.iter().filter_map(|(place, weight)| {
         let name = &upstreams.get(*place)?.config.name;
-        Some((identity(name), *weight))
+        Some((hash(name.as_bytes()), *weight))
     });
     Split::new(groups)
 }

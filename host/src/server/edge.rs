@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::refusal;
+use super::stall::Stall;
 use crate::error::Code;
-use crate::gather::gather;
+use crate::gather;
 use crate::stream::Stream;
 use crate::watch::{Phase, Wait, Watch};
 use bytes::{Buf, Bytes};
@@ -30,7 +31,7 @@ pub struct EdgeIo {
     stream: TokioIo<Stream>,
     watch: Arc<Watch>,
     own: Bytes,
-    stalled: bool,
+    stall: Stall,
 }
 
 impl EdgeIo {
@@ -41,7 +42,7 @@ impl EdgeIo {
             stream: TokioIo::new(stream),
             watch,
             own: Bytes::new(),
-            stalled: false,
+            stall: Stall::default(),
         }
     }
 
@@ -82,16 +83,8 @@ impl EdgeIo {
         Poll::Ready(Ok(()))
     }
 
-    /// Tell the watch whether the write went on.
-    fn note_write(&mut self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if outcome.is_pending() {
-            self.stalled = true;
-            self.watch.write_waits();
-        } else if self.stalled {
-            self.stalled = false;
-            self.watch.disarm(Wait::Write);
-        }
-        outcome
+    fn note_write<T>(&mut self, outcome: Poll<T>) -> Poll<T> {
+        self.stall.note(&self.watch, outcome)
     }
 }
 
@@ -143,11 +136,7 @@ impl Write for EdgeIo {
             self.replace_automatic(pieces.first().map_or(&[], |piece| &**piece));
             return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
         }
-        let stream = Pin::new(&mut self.stream);
-        let outcome = gather(pieces, |small| match small {
-            Some(bytes) => stream.poll_write(cx, bytes),
-            None => stream.poll_write_vectored(cx, pieces),
-        });
+        let outcome = gather::write(Pin::new(&mut self.stream), cx, pieces);
         self.note_write(outcome)
     }
 
@@ -159,7 +148,7 @@ impl Write for EdgeIo {
         ready!(self.poll_own(cx))?;
         // TLS holds back what the socket did not take.
         let outcome = Pin::new(&mut self.stream).poll_flush(cx);
-        ready!(self.note_write(outcome.map_ok(|()| 0)))?;
+        ready!(self.note_write(outcome))?;
         self.watch.flushed();
         Poll::Ready(Ok(()))
     }

@@ -10,9 +10,10 @@ use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 
-use crate::gather::gather;
+use super::stall::Stall;
+use crate::gather;
 use crate::stream::Stream;
-use crate::watch::{Wait, Watch};
+use crate::watch::Watch;
 
 /// The I/O of one client connection.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub struct FrameIo {
     stream: TokioIo<Stream>,
     read: Bytes,
     watch: Arc<Watch>,
-    stalled: bool,
+    stall: Stall,
 }
 
 impl FrameIo {
@@ -31,20 +32,14 @@ impl FrameIo {
             stream: TokioIo::new(stream),
             read,
             watch,
-            stalled: false,
+            stall: Stall::default(),
         }
     }
+}
 
-    /// Tell the watch whether the write went on.
+impl FrameIo {
     fn note<T>(&mut self, outcome: Poll<T>) -> Poll<T> {
-        if outcome.is_pending() {
-            self.stalled = true;
-            self.watch.write_waits();
-        } else if self.stalled {
-            self.stalled = false;
-            self.watch.disarm(Wait::Write);
-        }
-        outcome
+        self.stall.note(&self.watch, outcome)
     }
 }
 
@@ -79,11 +74,7 @@ impl Write for FrameIo {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let stream = Pin::new(&mut self.stream);
-        let outcome = gather(pieces, |small| match small {
-            Some(bytes) => stream.poll_write(cx, bytes),
-            None => stream.poll_write_vectored(cx, pieces),
-        });
+        let outcome = gather::write(Pin::new(&mut self.stream), cx, pieces);
         self.note(outcome)
     }
 

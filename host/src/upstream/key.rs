@@ -1,7 +1,8 @@
-//! What of a request a consistent pick goes by.
+//! What of a request a consistent pick goes by, and what keys and endpoints are as numbers.
 
 use std::net::IpAddr;
 
+use http::HeaderMap;
 use http::header::COOKIE;
 
 use crate::config::HashKey;
@@ -23,12 +24,7 @@ pub fn of(exchange: &Exchange, by: &HashKey) -> Option<u64> {
             Some(hash(value.as_bytes()))
         }
         HashKey::Cookie(name) => {
-            let lines = exchange.request.headers.get_all(COOKIE).iter();
-            let mut pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-            let value = pairs.find_map(|pair| {
-                let pair = pair.trim_ascii().strip_prefix(name.as_bytes())?;
-                pair.strip_prefix(b"=")
-            });
+            let value = cookies(&exchange.request.headers, name).next();
             value.map(hash)
         }
         HashKey::Param(name) => exchange.param(name).map(|value| hash(value.as_bytes())),
@@ -48,9 +44,22 @@ pub fn of(exchange: &Exchange, by: &HashKey) -> Option<u64> {
     }
 }
 
-/// The same on every gateway and after every restart. FNV-1a, 64 bits; the balancer mixes it.
-fn hash(bytes: &[u8]) -> u64 {
+/// What stands for a text where a number is needed: the same on every gateway and after every
+/// restart, so that a key goes to the same endpoint from everywhere. FNV-1a, 64 bits; the balancer
+/// mixes it.
+#[must_use]
+pub fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// The values of all cookies of this name (RFC 6265 section 5.4).
+pub fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let lines = headers.get_all(COOKIE).iter();
+    let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
+    pairs.filter_map(move |pair| {
+        let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
+        value.strip_prefix(b"=")
     })
 }

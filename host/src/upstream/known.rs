@@ -12,6 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::health::{Change, Health, Now};
+use super::key::hash;
 use super::queue::{Overload, Queue};
 use crate::balance::Slot;
 use crate::config::EndpointLimits;
@@ -91,6 +92,12 @@ impl Known {
             past: Mutex::default(),
             ejections: AtomicU64::new(0),
         }
+    }
+
+    /// What it is to the balancer: the same in each process and on each machine.
+    #[must_use]
+    pub fn identity(&self) -> u64 {
+        hash(self.name.as_bytes())
     }
 
     /// Look at its health, or tell it something.

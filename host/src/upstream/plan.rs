@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use super::group::{Group, Override};
 use super::health::{Backoff, Change, Counts, Health, Now, State};
+use super::key::hash;
 use super::known::{Known, now};
 use super::queue::Queue;
 use super::sticky::{Sticky, TokenName};
@@ -177,12 +178,12 @@ impl Plan {
             weight: endpoint.weight,
             labels: endpoint.labels.clone().into_iter().collect(),
             priority: endpoint.priority,
-            identity: identity(&endpoint.known.name),
+            identity: endpoint.known.identity(),
             max_active: self.config.limits.max_active.unwrap_or(u32::MAX),
         });
         let names = self.sticky.iter().flat_map(|sticky| {
-            let endpoints = endpoints.iter().map(|endpoint| &*endpoint.known.name);
-            endpoints.map(|name| (sticky.name(name), identity(name)))
+            let known = endpoints.iter().map(|endpoint| &endpoint.known);
+            known.map(|known| (sticky.name(&known.name), known.identity()))
         });
         let names = names.collect();
         let balancer = before.balancer.succeeding(members.collect());
@@ -239,7 +240,7 @@ impl Plan {
     /// Tell a client where it belongs from now on, where it does not know.
     pub fn keep(&self, wanted: Option<u64>, target: &EndpointPlan, response: &mut ResponseHead) {
         if let Some(sticky) = &self.sticky
-            && wanted != Some(identity(&target.known.name))
+            && wanted != Some(target.known.identity())
         {
             let name = sticky.name(&target.known.name);
             sticky.tell(name, now().wall_ms / 1000, &mut response.headers);
@@ -253,7 +254,7 @@ impl Plan {
         let config = &self.config;
         let tls = self.tls.as_ref().map_or(0, Tls::mark);
         let settings = (config.max_head, config.protocol, tls);
-        identity(&format!("{settings:?}"))
+        hash(format!("{settings:?}").as_bytes())
     }
 
     /// Let the balancer see how its endpoints are now.
@@ -272,7 +273,7 @@ impl Plan {
         }
     }
 
-    /// Time has passed. Whether anything is still on its way to another state.
+    /// Time has passed: slow starts grow, and times out end.
     pub fn pass(&self, now: Now) {
         let slow_start = self.config.balance.slow_start;
         for endpoint in &self.members().endpoints {
@@ -367,13 +368,4 @@ fn settings(config: &model::Upstream) -> Settings {
         failover: threshold(balance.failover),
         prefer: balance.prefer.clone().into_iter().collect(),
     }
-}
-
-/// What stands for an endpoint where a number is needed: the same in each process and on each
-/// machine, so that a key goes to the same endpoint from every gateway. FNV-1a, 64 bits.
-#[must_use]
-pub fn identity(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::group::{Added, Group};
+use super::group::{Added, Group, Override};
 use super::plan::Plan;
 
 /// All upstreams of the process.
@@ -154,7 +154,7 @@ impl Registry {
         let plan = self.there(upstream, address)?;
         let configured = is_configured(&plan, address);
         plan.group.change(address, |change| {
-            *change = super::group::Override {
+            *change = Override {
                 removed: configured,
                 ..Default::default()
             };

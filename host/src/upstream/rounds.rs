@@ -6,6 +6,7 @@
 //! is found ([`super::plan`], [`super::health`]).
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -38,10 +39,7 @@ pub struct Rounds {
 /// What the thread is told.
 enum Order {
     /// Ask for a name.
-    Resolve(
-        String,
-        SyncSender<Result<Vec<std::net::SocketAddr>, String>>,
-    ),
+    Resolve(String, SyncSender<Result<Vec<SocketAddr>, String>>),
     /// Look after these, and no others.
     LookAfter(Vec<Arc<Plan>>),
 }
@@ -52,7 +50,7 @@ impl Rounds {
     /// # Errors
     ///
     /// The system gives no thread or runtime.
-    pub fn start(servers: Vec<std::net::SocketAddr>) -> std::io::Result<Self> {
+    pub fn start(servers: Vec<SocketAddr>) -> std::io::Result<Self> {
         let (orders, taken) = unbounded_channel();
         let runtime = || {
             Builder::new_current_thread()
@@ -82,7 +80,7 @@ impl Rounds {
     /// # Errors
     ///
     /// Why there is none.
-    pub fn resolve(&self, name: &str) -> Result<Vec<std::net::SocketAddr>, String> {
+    pub fn resolve(&self, name: &str) -> Result<Vec<SocketAddr>, String> {
         let (answer, answered) = sync_channel(1);
         let order = Order::Resolve(name.to_owned(), answer);
         let gone = || "the gateway is ending".to_owned();
@@ -111,7 +109,7 @@ fn task(run: impl Future<Output = ()> + 'static) -> Task {
     Task(spawn_local(run).abort_handle())
 }
 
-async fn obey(servers: &[std::net::SocketAddr], mut orders: UnboundedReceiver<Order>) {
+async fn obey(servers: &[SocketAddr], mut orders: UnboundedReceiver<Order>) {
     let names = Rc::new(Names::new(servers));
     let mut tasks: Vec<Task> = Vec::new();
     while let Some(order) = orders.recv().await {
@@ -204,7 +202,7 @@ fn ask_all(
     asked: &mut HashMap<Arc<str>, Task>,
 ) {
     let names_there = endpoints.iter().map(|endpoint| &endpoint.configured);
-    let names_there = names_there.filter(|name| name.parse::<std::net::SocketAddr>().is_err());
+    let names_there = names_there.filter(|name| name.parse::<SocketAddr>().is_err());
     let there: HashSet<Arc<str>> = names_there.map(Arc::clone).collect();
     asked.retain(|name, _| there.contains(name));
     for name in there {

@@ -15,9 +15,10 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
-use http::header::{COOKIE, SET_COOKIE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::header::SET_COOKIE;
+use http::{HeaderMap, HeaderValue};
 
+use super::key::cookies;
 use crate::config::StickyBy;
 
 /// Bytes of a token, before its text.
@@ -88,26 +89,18 @@ impl Sticky {
     /// Tell the client of this response where it belongs from now on.
     pub fn tell(&self, endpoint: TokenName, now_s: u64, headers: &mut HeaderMap) {
         let token = self.token(endpoint, now_s.saturating_add(self.duration));
-        let (field, value) = match &self.by {
-            StickyBy::Header(field) => (field.clone(), HeaderValue::try_from(token)),
+        // Both are made of characters that a field takes.
+        match &self.by {
+            StickyBy::Header(field) => {
+                if let Ok(value) = HeaderValue::try_from(token) {
+                    headers.insert(field, value);
+                }
+            }
             StickyBy::Cookie(name) => {
                 let text = format!("{name}={token}{}", self.cookie_rest);
-                (SET_COOKIE, HeaderValue::try_from(text))
-            }
-        };
-        // Both are made of characters that a field takes.
-        if let Ok(value) = value {
-            self.put(headers, field, value);
-        }
-    }
-
-    fn put(&self, headers: &mut HeaderMap, field: HeaderName, value: HeaderValue) {
-        match &self.by {
-            StickyBy::Header(_) => {
-                headers.insert(field, value);
-            }
-            StickyBy::Cookie(_) => {
-                headers.append(field, value);
+                if let Ok(value) = HeaderValue::try_from(text) {
+                    headers.append(SET_COOKIE, value);
+                }
             }
         }
     }
@@ -144,16 +137,6 @@ impl Sticky {
     }
 }
 
-/// The values of all cookies of this name (RFC 6265 section 5.4).
-fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    let lines = headers.get_all(COOKIE).iter();
-    let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
-    pairs.filter_map(move |pair| {
-        let value = pair.trim_ascii().strip_prefix(name.as_bytes())?;
-        value.strip_prefix(b"=")
-    })
-}
-
 /// So many bytes; None: another length, a strange character, or bits that mean nothing.
 fn decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     // The longest that can be right: what a client sends is decoded up to there only.
@@ -166,6 +149,8 @@ fn decode<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use http::header::COOKIE;
 
     use super::*;
 

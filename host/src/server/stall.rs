@@ -1,0 +1,23 @@
+//! Whether a client takes what is written.
+
+use std::task::Poll;
+
+use crate::watch::{Wait, Watch};
+
+/// Tells the watch when writing stops, and when it goes on.
+#[derive(Debug, Default)]
+pub struct Stall(bool);
+
+impl Stall {
+    /// What came of a write.
+    pub fn note<T>(&mut self, watch: &Watch, outcome: Poll<T>) -> Poll<T> {
+        if outcome.is_pending() {
+            self.0 = true;
+            watch.write_waits();
+        } else if self.0 {
+            self.0 = false;
+            watch.disarm(Wait::Write);
+        }
+        outcome
+    }
+}
