@@ -33,7 +33,7 @@ pub use problem::{Problem, Problems, Severity};
 pub use source::{Position, Source, Span};
 pub(crate) use value::nearest;
 
-/// The largest weight of an endpoint.
+/// The largest weight of an endpoint, and of an upstream of a route's `split`.
 pub const MAX_WEIGHT: u32 = 1000;
 
 /// Whether this is an endpoint's address: an IP address or a name, with a port.

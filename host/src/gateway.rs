@@ -229,7 +229,7 @@ impl Foundation {
         &self.upstreams
     }
 
-    /// What a name of an endpoint stands for now. Waits; not to be called on a worker.
+    /// The addresses that the name of an endpoint stands for. Waits; not to be called on a worker.
     ///
     /// # Errors
     ///

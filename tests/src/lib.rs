@@ -39,6 +39,7 @@ pub mod http;
 mod lines;
 mod load;
 mod metrics;
+mod ports;
 mod redis;
 mod upstream;
 pub mod wait;
@@ -48,8 +49,9 @@ pub use gateway::{Builder, Finished, Gateway, command};
 pub use lines::Lines;
 pub use load::{Load, Report};
 pub use metrics::Metrics;
+pub use ports::{ClosedPort, FullPort};
 pub use redis::RedisServer;
-pub use upstream::{ClosedPort, FullPort, Received, Reply, Then, Upstream, write_zeros};
+pub use upstream::{Received, Reply, Then, Upstream, write_zeros};
 
 /// The hex digits of a SHA-256.
 #[must_use]

@@ -152,7 +152,7 @@ impl ConsistentHash {
             let all = view.all();
             let all = all.filter(|candidate| !bounded || self.has_room(view, *candidate));
             let scored = all.filter_map(|candidate| {
-                let (identity, weight) = *self.known.get(candidate.seat)?;
+                let (identity, weight) = *self.known.get(candidate.row)?;
                 let place = usize::try_from(key >> 16).unwrap_or(0);
                 Some((candidate, score(place, identity, weight)))
             });
@@ -176,7 +176,7 @@ impl ConsistentHash {
         }
         let is_new = view.choice.random.is_multiple_of(SELDOM);
         let known = self.seen.load(Ordering::Relaxed);
-        let is_many = view.seats.len() > SMALL && known != 0;
+        let is_many = view.rows.len() > SMALL && known != 0;
         if !is_new && (is_many || more < self.fair(known, candidate)) {
             return more <= self.fair(known, candidate);
         }

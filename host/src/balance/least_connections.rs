@@ -45,7 +45,7 @@ struct Least {
 
 /// One of the least loaded.
 pub(super) fn pick(view: View<'_>, sums: &Sums) -> Option<Candidate> {
-    if view.seats.len() <= BLOCKS {
+    if view.rows.len() <= BLOCKS {
         return pick_of_few(view);
     }
     let least = Sum::of(view.all())?.least();
@@ -67,7 +67,7 @@ pub(super) fn pick(view: View<'_>, sums: &Sums) -> Option<Candidate> {
 /// The same with one look at each: others write where it looks.
 fn pick_of_few(view: View<'_>) -> Option<Candidate> {
     const NONE: Candidate = Candidate {
-        seat: 0,
+        row: 0,
         active: 0,
         weight: 0,
     };
@@ -94,14 +94,14 @@ fn by_room(view: View<'_>, least: Least, bits: u64) -> Option<Candidate> {
     let mut sums = [0.0; BLOCKS];
     for candidate in view.all() {
         // Neighbours are in different blocks, so that no sum waits for the one before.
-        if let Some(sum) = sums.get_mut(candidate.seat % BLOCKS) {
+        if let Some(sum) = sums.get_mut(candidate.row % BLOCKS) {
             *sum += least.room(candidate);
         }
     }
     let mut left = random::part(bits) * sums.iter().sum::<f64>();
     let block = sums.iter().position(|sum| pay(&mut left, *sum))?;
-    let block = (block..view.seats.len()).step_by(BLOCKS);
-    let mut candidates = block.filter_map(|seat| view.at(seat));
+    let block = (block..view.rows.len()).step_by(BLOCKS);
+    let mut candidates = block.filter_map(|row| view.at(row));
     candidates.find(|candidate| pay(&mut left, least.room(*candidate)))
 }
 
@@ -126,7 +126,7 @@ impl Sum {
     fn of(all: impl Iterator<Item = Candidate>) -> Option<Self> {
         // Above any load, since nothing is divided by its weight.
         let mut own = Candidate {
-            seat: 0,
+            row: 0,
             active: 1,
             weight: 0,
         };

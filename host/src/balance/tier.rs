@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use super::consistent_hash::ConsistentHash;
 use super::member::Member;
 use super::round_robin::RoundRobin;
-use super::view::{Candidate, Seat, Sums, View};
+use super::view::{Candidate, Row, Sums, View};
 use super::{Choice, Policy, Settings, least_connections, two_choices};
 
 /// Members of one rank.
@@ -17,7 +17,7 @@ pub(super) struct Tier {
     rank: (u8, bool),
     /// Places among the members.
     pub(super) places: Box<[usize]>,
-    seats: Box<[Seat]>,
+    rows: Box<[Row]>,
     picker: Picker,
 }
 
@@ -78,13 +78,13 @@ pub(super) fn tiers(settings: &Settings, members: &[Member], before: &[Tier]) ->
         let places: Box<[usize]> = places.map(|(place, _)| place).collect();
         let before = before.iter().find(|tier| tier.rank == at);
         let before = before.map(|tier| &tier.picker);
-        let seats = places.iter().filter_map(|place| members.get(*place));
-        let seats: Box<[Seat]> = seats.map(Seat::of).collect();
+        let rows = places.iter().filter_map(|place| members.get(*place));
+        let rows: Box<[Row]> = rows.map(Row::of).collect();
         Tier {
             rank: at,
-            picker: Picker::new(settings, members, (&places, &seats), before),
+            picker: Picker::new(settings, members, (&places, &rows), before),
             places,
-            seats,
+            rows,
         }
     };
     ranks.into_iter().map(tier).collect()
@@ -111,7 +111,7 @@ impl Tier {
         let view = View {
             members,
             tier: &self.places,
-            seats: &self.seats,
+            rows: &self.rows,
             choice,
             open,
         };
@@ -121,7 +121,7 @@ impl Tier {
             Picker::TwoChoices(sums) => two_choices::pick(view, sums),
             Picker::ConsistentHash(table) => table.pick(view),
         };
-        self.places.get(picked?.seat).copied()
+        self.places.get(picked?.row).copied()
     }
 }
 
@@ -129,12 +129,12 @@ impl Picker {
     fn new(
         settings: &Settings,
         members: &[Member],
-        (tier, seats): (&[usize], &[Seat]),
+        (tier, rows): (&[usize], &[Row]),
         before: Option<&Self>,
     ) -> Self {
         match settings.policy {
-            Policy::LeastConnections => Self::LeastConnections(Sums::new(seats)),
-            Policy::TwoChoices => Self::TwoChoices(Sums::new(seats)),
+            Policy::LeastConnections => Self::LeastConnections(Sums::new(rows)),
+            Policy::TwoChoices => Self::TwoChoices(Sums::new(rows)),
             Policy::RoundRobin => {
                 let before = match before {
                     Some(Self::RoundRobin(before)) => Some(before),
@@ -143,7 +143,7 @@ impl Picker {
                     )
                     | None => None,
                 };
-                let weights = seats.iter().map(Seat::weight).collect::<Vec<_>>();
+                let weights = rows.iter().map(Row::weight).collect::<Vec<_>>();
                 Self::RoundRobin(RoundRobin::new(&weights, before))
             }
             Policy::ConsistentHash => {

@@ -17,7 +17,7 @@ pub(super) fn pick(view: View<'_>, sums: &Sums) -> Option<Candidate> {
         match (first, view.draw(sums, &mut bits)) {
             (_, None) => {}
             (None, drawn) => first = drawn,
-            (Some(first), Some(drawn)) if first.seat == drawn.seat => {}
+            (Some(first), Some(drawn)) if first.row == drawn.row => {}
             (Some(first), Some(drawn)) => {
                 let less = is_less_loaded(drawn, first);
                 return Some(if less { drawn } else { first });

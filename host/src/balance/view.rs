@@ -1,4 +1,4 @@
-//! One tier as a pick sees it: its endpoints in a row, and which of them the pick may take.
+//! One tier as a pick sees it: a row for each endpoint, and which of them the pick may take.
 //!
 //! What every pick reads stands close together; the rest of a member is looked at only where the
 //! pick asks for labels.
@@ -9,13 +9,13 @@ use super::slot::{Place, WHOLE};
 
 /// What every pick reads of an endpoint.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Seat {
+pub(super) struct Row {
     numbers: &'static Place,
     weight: u32,
     max_active: u32,
 }
 
-impl Seat {
+impl Row {
     pub(super) fn of(member: &Member) -> Self {
         Self {
             numbers: member.slot.place(),
@@ -30,14 +30,14 @@ impl Seat {
     }
 }
 
-/// Sums of the weights up to each seat, for draws by weight.
+/// Sums of the weights up to each row, for draws by weight.
 #[derive(Debug)]
 pub(super) struct Sums(Box<[u64]>);
 
 impl Sums {
-    pub(super) fn new(seats: &[Seat]) -> Self {
-        let sums = seats.iter().scan(0, |sum, seat| {
-            *sum += u64::from(seat.weight);
+    pub(super) fn new(rows: &[Row]) -> Self {
+        let sums = rows.iter().scan(0, |sum, row| {
+            *sum += u64::from(row.weight);
             Some(*sum)
         });
         Self(sums.collect())
@@ -51,7 +51,7 @@ pub(super) struct View<'a> {
     /// The tier, as places among the members.
     pub(super) tier: &'a [usize],
     /// The same, in the same order.
-    pub(super) seats: &'a [Seat],
+    pub(super) rows: &'a [Row],
     pub(super) choice: &'a Choice<'a>,
     /// Whether health counts no more.
     pub(super) open: bool,
@@ -61,26 +61,26 @@ pub(super) struct View<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Candidate {
     /// Its place in the tier.
-    pub(super) seat: usize,
+    pub(super) row: usize,
     pub(super) active: u32,
     /// Weight times share: up to a million.
     pub(super) weight: u32,
 }
 
 impl<'a> View<'a> {
-    /// The endpoint at this seat, if the pick may take it: the one place that says so, for every
+    /// The endpoint at this row, if the pick may take it: the one place that says so, for every
     /// policy.
     pub(super) fn at(self, at: usize) -> Option<Candidate> {
-        let seat = self.seats.get(at)?;
+        let row = self.rows.get(at)?;
         let share = match self.open {
-            true => seat.numbers.open_share(),
-            false => seat.numbers.share(),
+            true => row.numbers.open_share(),
+            false => row.numbers.share(),
         };
-        let weight = seat.weight * share;
-        let active = seat.numbers.active();
-        let takes = weight > 0 && active < seat.max_active && self.is_meant(at);
+        let weight = row.weight * share;
+        let active = row.numbers.active();
+        let takes = weight > 0 && active < row.max_active && self.is_meant(at);
         takes.then_some(Candidate {
-            seat: at,
+            row: at,
             active,
             weight,
         })
@@ -98,7 +98,7 @@ impl<'a> View<'a> {
 
     /// All that the pick may take.
     pub(super) fn all(self) -> impl Iterator<Item = Candidate> + 'a {
-        (0..self.seats.len()).filter_map(move |seat| self.at(seat))
+        (0..self.rows.len()).filter_map(move |row| self.at(row))
     }
 
     /// One of them at random, in proportion to the weights that count.
@@ -134,9 +134,9 @@ impl<'a> View<'a> {
     /// takes its part of the draws only.
     pub(super) fn takes_draw(self, candidate: Candidate, random: u64) -> bool {
         let whole = self
-            .seats
-            .get(candidate.seat)
-            .map_or(0, |seat| seat.weight * WHOLE);
+            .rows
+            .get(candidate.row)
+            .map_or(0, |row| row.weight * WHOLE);
         candidate.weight >= whole
             || random::below(random, u64::from(whole)) < u64::from(candidate.weight)
     }

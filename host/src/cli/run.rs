@@ -201,7 +201,7 @@ impl Started {
 }
 
 /// A certificate that cannot be used is no reason to keep the old configuration.
-fn read_again(tls: &Tls, files: &config::AdminTls) {
+fn read_again(tls: &Tls, files: &config::ListenerTls) {
     if let Err(error) = tls.read_again(&files.certificate, &files.key) {
         tracing::error!(
             "the new certificate of `[admin] tls` is not used, and the old one stays in use: {error}"
@@ -210,7 +210,10 @@ fn read_again(tls: &Tls, files: &config::AdminTls) {
 }
 
 /// The next gateway, and where the admin listener's certificate is.
-fn build(path: &Path, foundation: &Foundation) -> Option<(Arc<Gateway>, Option<config::AdminTls>)> {
+fn build(
+    path: &Path,
+    foundation: &Foundation,
+) -> Option<(Arc<Gateway>, Option<config::ListenerTls>)> {
     let config = match Config::read(path) {
         Ok(config) => config,
         Err(problems) => {

@@ -23,7 +23,7 @@ use http::{HeaderMap, Method, StatusCode};
 use super::problem::Problems;
 use super::source::{Source, Span};
 
-pub use admin::{Admin, AdminTls, AdminToken, Role};
+pub use admin::{Admin, AdminToken, Role};
 pub use sold::{
     Api, ApiResponse, ErrorStyle, Key, Period, Plan, PlanMethod, Quota, Rate, ResponsePart,
 };

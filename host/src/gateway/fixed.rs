@@ -77,7 +77,7 @@ fn plain_admin(admin: &config::Admin, secrets: &mut Vec<usize>) -> config::Admin
         secrets.push(std::mem::take(&mut token.secret));
     }
     if let Some(tls) = &mut admin.tls {
-        *tls = config::AdminTls {
+        *tls = config::ListenerTls {
             certificate: PathBuf::new(),
             key: PathBuf::new(),
             span: Span::default(),

@@ -330,7 +330,7 @@ pub struct UsageRow {
 /// The store cannot do it.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// It is out of reach for now.
+    /// It is out of reach at the moment.
     #[error("{name} is out of reach: {cause}")]
     Unreachable {
         /// Which store.

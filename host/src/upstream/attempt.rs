@@ -23,6 +23,7 @@ use super::fault::Fault;
 use super::line::Line;
 use super::queue::{Overload, Turn};
 use super::retry::{Next, Trials};
+use super::timeouts::Since;
 use super::upgrade::{Taken, Upgrade};
 use super::{Endpoint, EndpointPlan, Timeouts, Upstream, View, headers, key, shared};
 use crate::balance::{Choice, Picked};
@@ -46,25 +47,6 @@ pub struct Attempt<'a> {
     pub upgrade: Option<&'a Upgrade>,
     /// Whether the request's head is looked at after it was sent.
     pub keep_head: bool,
-}
-
-/// From when on its times count.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Since {
-    /// Those of the whole exchange: it came to the upstream.
-    pub(super) arrived: Instant,
-    /// Those of its attempts: it had its turn.
-    pub(super) begun: Instant,
-}
-
-impl Since {
-    fn now() -> Self {
-        let now = Instant::now();
-        Self {
-            arrived: now,
-            begun: now,
-        }
-    }
 }
 
 /// What came of one sending.
@@ -166,8 +148,7 @@ impl Attempt<'_> {
                 };
                 self.watch.answer_began();
                 request = match sent {
-                    Sent::Unsent(request, fault) => {
-                        let mut request = request;
+                    Sent::Unsent(mut request, fault) => {
                         if matches!(line, Line::Shared(_)) {
                             shared::to_http1(&mut request);
                         }

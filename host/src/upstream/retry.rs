@@ -14,11 +14,12 @@ use http::Request;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
-use super::attempt::{Attempt, Pick, Sent, Since, status};
+use super::attempt::{Attempt, Pick, Sent, status};
 use super::fault::Fault;
 use super::headers;
 use super::line::Line;
 use super::replay::Tape;
+use super::timeouts::Since;
 use crate::body::Body;
 use crate::config::RetryOn;
 use crate::context::{Exchange, Held};

@@ -75,7 +75,7 @@ impl Rounds {
         Ok(Self { orders })
     }
 
-    /// What this name stands for now. Waits for the answer; not to be called on a worker.
+    /// The addresses that this name stands for. Waits for the answer; not to be called on a worker.
     ///
     /// # Errors
     ///

@@ -2,10 +2,11 @@
 
 use tokio::time::timeout;
 
-use super::attempt::{Attempt, Pick, Since};
+use super::attempt::{Attempt, Pick};
 use super::client::{self, Connected};
 use super::fault::Fault;
 use super::line::Line;
+use super::timeouts::Since;
 use crate::config::UpstreamProtocol;
 
 impl Attempt<'_> {

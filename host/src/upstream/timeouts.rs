@@ -1,6 +1,6 @@
 //! How long an exchange with an endpoint may take, and its parts.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::{RouteTimeouts, Upstream};
 
@@ -13,7 +13,7 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// Between two pieces of a body. None: for ever.
     pub idle: Option<Duration>,
-    /// From the attempt to the response's end. None: for ever.
+    /// From when the request comes to the upstream to the response's end. None: for ever.
     pub total: Option<Duration>,
 }
 
@@ -33,6 +33,25 @@ impl Timeouts {
             first_byte: lowered(upstream.first_byte_timeout, route.first_byte),
             idle: least(upstream.idle_timeout, route.idle),
             total,
+        }
+    }
+}
+
+/// From when on the times of one exchange count.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Since {
+    /// Those of the whole: it came to the upstream.
+    pub(super) arrived: Instant,
+    /// Those of its attempts: it had its turn.
+    pub(super) begun: Instant,
+}
+
+impl Since {
+    pub(super) fn now() -> Self {
+        let now = Instant::now();
+        Self {
+            arrived: now,
+            begun: now,
         }
     }
 }

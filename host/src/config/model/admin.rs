@@ -1,9 +1,9 @@
 //! `[admin]`: the operator's listener, and who may use it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::ListenerTls;
 use crate::config::source::Span;
 
 /// `[admin]`: the operator's listener.
@@ -14,7 +14,7 @@ pub struct Admin {
     /// Who may use it. Default nobody.
     pub tokens: Vec<AdminToken>,
     /// Its certificate. Default plain HTTP.
-    pub tls: Option<AdminTls>,
+    pub tls: Option<ListenerTls>,
     /// The largest request body. Bytes, default 64 MiB.
     pub max_body: u64,
 }
@@ -39,15 +39,4 @@ pub enum Role {
     Read,
     /// Look at everything and change it.
     Write,
-}
-
-/// `tls = { .. }`: the admin listener's certificate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AdminTls {
-    /// Its chain, PEM, its own certificate first.
-    pub certificate: PathBuf,
-    /// Its private key, PEM.
-    pub key: PathBuf,
-    /// The `tls` value in the file.
-    pub span: Span,
 }

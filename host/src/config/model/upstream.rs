@@ -32,7 +32,8 @@ pub struct Upstream {
     pub first_byte_timeout: Duration,
     /// Between two pieces of a body. None is no bound. Default 60 s.
     pub idle_timeout: Option<Duration>,
-    /// From the attempt to the end of the response. None is no bound, the default.
+    /// From when a request comes to the upstream to the end of the response. None is no bound, the
+    /// default.
     pub total_timeout: Option<Duration>,
     /// How long an unused connection is kept. Default 60 s.
     pub keep_alive_timeout: Duration,

@@ -1,16 +1,14 @@
 //! `[admin]`: the operator's listener, and who may use it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::server::{SOCKET, bound_once};
-use super::tls::{FILE, PRIVATE_FILE};
 use crate::config::field::{
     Choice, Empty, Entries, Field, Is, Nested, Optional, Parsed, Required, SecretName, Section,
     Size,
 };
-use crate::config::model::{Admin, AdminTls, AdminToken, Role};
+use crate::config::model::{Admin, AdminToken, ListenerTls, Role};
 use crate::config::read::Table;
 use crate::config::value::name::name;
 
@@ -49,12 +47,9 @@ static TOKENS: Field<Entries<AdminToken>, Empty> = Field::new(
     "Who may use the admin API.",
 );
 
-static TLS: Field<Nested<AdminTls>, Optional> = Field::new(
+static TLS: Field<Nested<ListenerTls>, Optional> = Field::new(
     "tls",
-    Nested {
-        section: &TLS_SECTION,
-        read: tls,
-    },
+    super::tls::OF_LISTENER,
     Optional("plain HTTP"),
     "Its certificate. A reload reads the files anew; whether there is one takes a restart.",
 );
@@ -179,39 +174,6 @@ fn token(table: &mut Table<'_>) -> Option<AdminToken> {
         name: Arc::from(name?),
         role: role?,
         secret: secret?,
-        span: table.span(),
-    })
-}
-
-static TLS_SECTION: Section = Section {
-    heading: "tls = { .. }",
-    doc: "The certificate of the admin listener. Both files are read at the start.",
-    fields: &[&CERTIFICATE, &KEY],
-    hints: &[("cert", "it is called `certificate`")],
-    short: None,
-    private: false,
-};
-
-static CERTIFICATE: Field<Parsed<PathBuf>, Required> = Field::new(
-    "certificate",
-    FILE,
-    Required("\"admin.pem\""),
-    "Its chain in PEM, its own certificate first; relative to this file.",
-);
-
-static KEY: Field<Parsed<PathBuf>, Required> = Field::new(
-    "key",
-    PRIVATE_FILE,
-    Required("\"admin.key\""),
-    "Its private key in PEM, relative to this file.",
-);
-
-fn tls(table: &mut Table<'_>) -> Option<AdminTls> {
-    let certificate = table.take(&CERTIFICATE);
-    let key = table.take(&KEY);
-    Some(AdminTls {
-        certificate: certificate?,
-        key: key?,
         span: table.span(),
     })
 }

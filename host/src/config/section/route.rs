@@ -17,7 +17,6 @@ use crate::config::model::{
 };
 use crate::config::names::Group;
 use crate::config::read::Table;
-use crate::config::value::balance::hash_key;
 use crate::config::value::name::line;
 use crate::config::value::{host, message, path};
 
@@ -156,12 +155,7 @@ static SPLIT: Field<Entries<(usize, u32)>, Empty> = Field::new(
 
 static SPLIT_ON: Field<Parsed<HashKey>, Optional> = Field::new(
     "split_on",
-    Parsed {
-        words: "`\"client\"`, `\"header:<name>\"`, `\"cookie:<name>\"`, `\"param:<name>\"` or `\"attribute:<name>\"`",
-        pattern: "^(client|(header|cookie|param|attribute):.+)$",
-        private: false,
-        parse: |text, _| hash_key(text),
-    },
+    super::upstream::HASH_KEY,
     Optional("chance, for each request"),
     "What keeps a sender with its upstream of `split`; raising a weight then only moves senders to it. A request without it goes by chance.",
 );

@@ -1,4 +1,4 @@
-//! `tls` of a `[[listener]]` and of an `[upstream.<name>]`.
+//! `tls` of a `[[listener]]`, of `[admin]` and of an `[upstream.<name>]`.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::config::value::address::server_name;
 use crate::config::value::name::line;
 
 /// A file, relative to the folder of this one.
-pub(super) const FILE: Parsed<PathBuf> = Parsed {
+const FILE: Parsed<PathBuf> = Parsed {
     words: "a file",
     pattern: "",
     private: false,
@@ -25,25 +25,28 @@ pub(super) const FILE: Parsed<PathBuf> = Parsed {
 };
 
 /// A file whose text must not be shown if it stands there itself.
-pub(super) const PRIVATE_FILE: Parsed<PathBuf> = Parsed {
+const PRIVATE_FILE: Parsed<PathBuf> = Parsed {
     private: true,
     ..FILE
+};
+
+/// A certificate with its key: of a `[[listener]]`, and of `[admin]`.
+pub(super) const OF_LISTENER: Nested<ListenerTls> = Nested {
+    section: &LISTENER_TLS,
+    read: listener,
 };
 
 /// `tls` of a `[[listener]]`.
 pub(super) static LISTENER: Field<Nested<ListenerTls>, Optional> = Field::new(
     "tls",
-    Nested {
-        section: &LISTENER_TLS,
-        read: listener,
-    },
+    OF_LISTENER,
     Optional("clear text"),
     "Its certificate; HTTP/2 is then offered too.",
 );
 
 static LISTENER_TLS: Section = Section {
     heading: "tls = { .. }",
-    doc: "The certificate of a listener. Both files are read when the configuration is put in use.",
+    doc: "The certificate of a listener. Both files are read at the start and at every reload.",
     fields: &[&CERTIFICATE, &KEY],
     hints: &[("cert", "it is called `certificate`")],
     short: None,

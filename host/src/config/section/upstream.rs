@@ -12,10 +12,22 @@ use crate::config::field::{
     Size, Time, Wait, Whole, Written,
 };
 use crate::config::model::{
-    Ejection, Endpoint, EndpointLimits, HealthCheck, HostRule, Retries, Upstream, UpstreamProtocol,
+    Ejection, Endpoint, EndpointLimits, HealthCheck, HostRule, Retries, StatusRanges, Upstream,
+    UpstreamProtocol,
 };
 use crate::config::read::Table;
+use crate::config::value::balance::statuses;
 use crate::config::value::{address, host};
+
+pub(super) use balance::HASH_KEY;
+
+/// Statuses and ranges of them.
+const STATUSES: Parsed<StatusRanges> = Parsed {
+    words: "statuses such as `\"200-299,404\"`",
+    pattern: "^[0-9, -]+$",
+    private: false,
+    parse: |text, _| statuses(text),
+};
 
 /// `[upstream.<name>]`.
 pub(super) static UPSTREAM: Section = Section {
@@ -143,7 +155,7 @@ static TOTAL_TIMEOUT: Field<Wait, Is<Option<Duration>>> = Field::new(
     "total_timeout",
     Wait(Time::USUAL),
     Is(None),
-    "From the connection to the end of the response; then 504, or the response is cut.",
+    "From when a request comes to the upstream, a wait for room included, to the end of the response; then 504, or the response is cut.",
 );
 
 static KEEP_ALIVE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(

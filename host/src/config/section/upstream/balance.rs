@@ -28,14 +28,17 @@ pub(super) static BALANCE: Field<Choice<BalancePolicy>, Is<BalancePolicy>> = Fie
     "How an endpoint is picked: in turn, the one with the fewest active requests, the less loaded of two drawn by chance, or by a key of the request; all by weight.",
 );
 
+/// What of a request is its key.
+pub(in crate::config) const HASH_KEY: Parsed<HashKey> = Parsed {
+    words: "`\"client\"`, `\"header:<name>\"`, `\"cookie:<name>\"`, `\"param:<name>\"` or `\"attribute:<name>\"`",
+    pattern: "^(client|(header|cookie|param|attribute):.+)$",
+    private: false,
+    parse: |text, _| hash_key(text),
+};
+
 pub(super) static HASH_ON: Field<Parsed<HashKey>, Optional> = Field::new(
     "hash_on",
-    Parsed {
-        words: "`\"client\"`, `\"header:<name>\"`, `\"cookie:<name>\"`, `\"param:<name>\"` or `\"attribute:<name>\"`",
-        pattern: "^(client|(header|cookie|param|attribute):.+)$",
-        private: false,
-        parse: |text, _| hash_key(text),
-    },
+    HASH_KEY,
     Optional("`\"client\"`, its IP address"),
     "The key of `consistent-hash`; a request without it is spread by weight. An affinity that a filter hints comes first.",
 );

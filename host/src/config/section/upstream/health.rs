@@ -7,7 +7,6 @@ use http::Method;
 use crate::config::field::{Choice, Field, Is, Optional, Parsed, Section, Time, Whole, Written};
 use crate::config::model::{Ejection, HealthCheck, HttpCheck, Probe, StatusRanges};
 use crate::config::read::Table;
-use crate::config::value::balance::statuses;
 use crate::config::value::{Refused, address, duration, message, name::line};
 
 /// `health = { .. }`.
@@ -93,12 +92,7 @@ static HOST: Field<Parsed<String>, Optional> = Field::new(
 
 static EXPECT: Field<Parsed<StatusRanges>, Written> = Field::new(
     "expect",
-    Parsed {
-        words: "statuses such as `\"200-299,404\"`",
-        pattern: "^[0-9, -]+$",
-        private: false,
-        parse: |text, _| statuses(text),
-    },
+    super::STATUSES,
     Written("200-399"),
     "The statuses of a good answer.",
 );
@@ -297,12 +291,7 @@ static SHARE_INTERVAL: Field<Time, Is<Duration>> = Field::new(
 
 static STATUSES: Field<Parsed<StatusRanges>, Written> = Field::new(
     "statuses",
-    Parsed {
-        words: "statuses such as `\"502-504\"`",
-        pattern: "^[0-9, -]+$",
-        private: false,
-        parse: |text, _| statuses(text),
-    },
+    super::STATUSES,
     Written("502-504"),
     "The statuses that are faults of the endpoint.",
 );

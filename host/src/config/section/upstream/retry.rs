@@ -7,7 +7,6 @@ use crate::config::field::{
 };
 use crate::config::model::{EndpointLimits, Retries, RetryOn, StatusRanges};
 use crate::config::read::Table;
-use crate::config::value::balance::statuses;
 
 /// `retries = { .. }`.
 pub(super) static RETRIES: Section = Section {
@@ -60,12 +59,7 @@ static ON: Field<List<Choice<RetryOn>>, Empty> = Field::new(
 
 static STATUSES: Field<Parsed<StatusRanges>, Optional> = Field::new(
     "statuses",
-    Parsed {
-        words: "statuses such as `\"502-504\"`",
-        pattern: "^[0-9, -]+$",
-        private: false,
-        parse: |text, _| statuses(text),
-    },
+    super::STATUSES,
     Optional("none"),
     "After which responses; the last attempt's goes to the client whatever it is.",
 );
@@ -74,7 +68,7 @@ static TRY_TIMEOUT: Field<Time, Optional> = Field::new(
     "try_timeout",
     Time::USUAL,
     Optional("`first_byte_timeout`, which is that of all attempts together"),
-    "From the end of the request to the head of the response, for each attempt but the last.",
+    "From the end of the request to the head of the response, for an attempt that another may follow: not the last one, nor a request that cannot be sent again.",
 );
 
 static MAX_BODY: Field<Size<usize>, Is<usize>> = Field::new(
