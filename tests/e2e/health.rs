@@ -69,6 +69,9 @@ fn an_endpoint_that_fails_its_checks_gets_nothing_until_it_is_well() {
         request.target == "/healthz" && request.header("host") == Some(&place.to_string())
     }));
     // Each change was told once.
+    gateway
+        .log()
+        .wait_for_line(|line| line.contains("takes requests again"));
     let log = gateway.log().text();
     assert_eq!(log.matches("takes no requests").count(), 1, "{log}");
     assert_eq!(log.matches("takes requests again").count(), 1, "{log}");
@@ -104,10 +107,11 @@ fn a_check_wants_its_status_and_its_text() {
     // 500 is one of the good ones now, and the text is there; the other has another text.
     wait_for(&gateway, status.address(), 1.0);
     wait_for(&gateway, text.address(), 0.0);
-    let log = gateway.log().text();
-    assert!(log.contains("the body lacks what it must contain"), "{log}");
+    let line = gateway
+        .log()
+        .wait_for_line(|line| line.contains("the body lacks what it must contain"));
     assert!(
-        !log.contains("all is lost"),
+        !line.contains("all is lost"),
         "what an endpoint says is not in the log"
     );
 }
@@ -122,8 +126,9 @@ fn an_endpoint_that_does_not_answer_its_check_is_not_well() {
     wait_for(&gateway, hanging.address(), 0.0);
     let answer = gateway.get("/");
     assert_eq!((answer.status, &*answer.code()), (503, "no_endpoint"));
-    let log = gateway.log().text();
-    assert!(log.contains("no answer within 100 ms"), "{log}");
+    gateway
+        .log()
+        .wait_for_line(|line| line.contains("no answer within 100 ms"));
 }
 
 #[test]

@@ -205,6 +205,9 @@ fn without_the_store_no_revoked_key_lives_on() {
     });
     assert_eq!((answer.status, &*answer.code()), (503, "keys_unavailable"));
     // Said once, however often it is tried.
+    gateway
+        .log()
+        .wait_for_line(|line| line.contains("the store of keys and plans cannot"));
     let log = gateway.log().text();
     assert_eq!(
         log.matches("the store of keys and plans cannot").count(),

@@ -1,7 +1,7 @@
 //! A client: one connection, which sends what it is told, byte by byte if need be.
 
 use std::fmt::Write as _;
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufReader, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use crate::http::{self, Framing, Head};
@@ -354,13 +354,9 @@ impl Client {
         http::read_body(&mut self.stream, framing, take).expect("a body");
     }
 
-    /// Whether the other side has closed the connection with nothing left to read. Waits for
-    /// either a byte or the end.
+    /// Whether the connection has ended, see [`http::is_closed`].
     pub fn is_closed(&mut self) -> bool {
-        match self.stream.fill_buf() {
-            Ok(left) => left.is_empty(),
-            Err(error) => error.kind() == io::ErrorKind::ConnectionReset,
-        }
+        http::is_closed(&mut self.stream)
     }
 }
 

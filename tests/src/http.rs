@@ -153,7 +153,7 @@ fn read_exactly(
 ) -> io::Result<()> {
     let mut from = from.take(length);
     while from.limit() > 0 {
-        let piece = from.fill_buf()?;
+        let piece = fill(&mut from)?;
         let count = piece.len();
         if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -162,4 +162,32 @@ fn read_exactly(
         from.consume(count);
     }
     Ok(())
+}
+
+/// What there is to read. A socket that has a time-out is interrupted by more than handlers of
+/// signals (signal(7)), and `fill_buf` leaves going on to its caller.
+fn fill(from: &mut impl BufRead) -> io::Result<&[u8]> {
+    while let Err(error) = from.fill_buf() {
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    from.fill_buf()
+}
+
+/// Whether the other side has closed the connection, or reset it, with nothing left to read. Waits
+/// for either a byte or the end, and prints what is there instead of it.
+pub fn is_closed(from: &mut impl BufRead) -> bool {
+    match fill(from) {
+        Ok([]) => true,
+        Ok(left) => {
+            eprintln!("left to read: {:?}", String::from_utf8_lossy(left));
+            false
+        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => true,
+        Err(error) => {
+            eprintln!("reading to the end: {error}");
+            false
+        }
+    }
 }

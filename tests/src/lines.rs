@@ -45,7 +45,7 @@ impl Lines {
         self.0.with(|seen| seen.lines.len())
     }
 
-    /// The whole text.
+    /// The text that has come so far. What is to be in it is waited for with [`Self::wait_for_line`].
     #[must_use]
     pub fn text(&self) -> String {
         self.all().join("\n")
