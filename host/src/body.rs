@@ -55,6 +55,9 @@ pub enum BodyError {
     /// The response took longer than the upstream's `total_timeout`.
     #[error("the response did not end within the upstream's `total_timeout`")]
     UpstreamLate,
+    /// The endpoint was taken out of use.
+    #[error("the endpoint was taken out of use, and the upstream's `drain_timeout` is over")]
+    UpstreamLeft,
     /// The endpoint closed or broke the response.
     #[error("the response's body broke off")]
     UpstreamBroken(#[source] hyper::Error),
@@ -72,9 +75,10 @@ impl BodyError {
             Self::ClientStalled => Code::RequestTimeout,
             Self::ClientGone(_) => Code::ClientGone,
             Self::ClientMalformed(_) => Code::MalformedRequest,
-            Self::UpstreamStalled | Self::UpstreamLate | Self::UpstreamBroken(_) => {
-                Code::ResponseBroken
-            }
+            Self::UpstreamStalled
+            | Self::UpstreamLate
+            | Self::UpstreamLeft
+            | Self::UpstreamBroken(_) => Code::ResponseBroken,
             Self::Ended => Code::FilterFailed,
         }
     }

@@ -127,10 +127,12 @@ codes! {
     UpstreamTls = "upstream_tls", BAD_GATEWAY, Upstream, "no secure connection to the service could be made";
     /// The exchange with the endpoint took longer than `total_timeout`.
     TotalTimeout = "total_timeout", GATEWAY_TIMEOUT, Upstream, "the service did not answer in time";
-    /// The endpoint did not begin to answer within the request's own `grpc-timeout`.
+    /// The endpoint did not answer within the request's own `grpc-timeout`.
     DeadlineExceeded = "deadline_exceeded", GATEWAY_TIMEOUT, Upstream, "the service did not answer within the request's deadline";
     /// The endpoint took the request and did not begin to answer in time.
     FirstByteTimeout = "first_byte_timeout", GATEWAY_TIMEOUT, Upstream, "the service did not answer in time";
+    /// The endpoint was taken out of use while the request ran on it, and had not answered when the upstream's `drain_timeout` was over.
+    EndpointLeft = "endpoint_left", SERVICE_UNAVAILABLE, Upstream, "the service was taken out of use";
     /// The endpoint closed or reset the connection before it answered.
     UpstreamClosed = "upstream_closed", BAD_GATEWAY, Upstream, "the service closed the connection";
     /// The endpoint's answer could not be read as HTTP.

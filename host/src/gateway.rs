@@ -200,11 +200,13 @@ impl Foundation {
                 None => CompileCache::off(),
             },
         };
+        let upstreams = Registry::default();
+        let leaving = Arc::clone(upstreams.leaving());
         Ok(Self {
             registry: FilterRegistry::new(engine, cache, workers.get(), instances)?,
             rejects: (0..workers.get()).map(|_| Rejects::default()).collect(),
-            upstreams: Registry::default(),
-            rounds: Rounds::start(config.server.resolvers.clone())?,
+            upstreams,
+            rounds: Rounds::start(config.server.resolvers.clone(), leaving)?,
             workers,
             selling: Selling::of(&durable, clock),
             limits: durable.limits,

@@ -225,14 +225,15 @@ impl Run {
         });
         let upstream = upstream.ok_or(Code::Internal)?;
         let mut timeouts = Timeouts::new(&upstream.plan.config, &route.timeouts);
+        let hinted = hint.map(|hint| hint.min(timeouts.first_byte));
+        timeouts.first_byte = hinted.unwrap_or(timeouts.first_byte);
         let deadline = self.held.with(|exchange| grpc::deadline(exchange));
-        let by_deadline = deadline.filter(|deadline| *deadline < timeouts.first_byte);
-        let lowered = [hint, by_deadline].into_iter().flatten();
-        timeouts.first_byte = lowered.fold(timeouts.first_byte, std::time::Duration::min);
+        let deadline = deadline.filter(|end| timeouts.total.is_none_or(|total| *end < total));
+        timeouts.total = deadline.or(timeouts.total);
         let attempt = Attempt {
             upstream,
             watch: &self.connection.watch,
-            deadline: by_deadline == Some(timeouts.first_byte),
+            deadline: deadline.is_some(),
             timeouts,
             // Over HTTP/2 nothing is asked for: such a request goes on as an ordinary one.
             upgrade: self

@@ -13,7 +13,7 @@
 mod exchange;
 mod exchanges;
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -73,15 +73,20 @@ impl Wait {
         Self::Total,
     ];
 
-    fn sign(self) -> u8 {
-        1 << self as u8
+    fn sign(self) -> u16 {
+        1 << self as u16
     }
 }
 
 /// Set when the worker drains.
-const DRAIN: u8 = 1 << 6;
+const DRAIN: u16 = 1 << 6;
 /// Set when the drain's time is over.
-const CUT: u8 = 1 << 7;
+const CUT: u16 = 1 << 7;
+/// Set when the endpoint's time to leave is over.
+const LEFT: u16 = 1 << 8;
+
+/// No endpoint: none has this number.
+const NOWHERE: u64 = 0;
 
 /// How long each [`Wait`] on the client's side may take. Milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +107,9 @@ pub struct Watch {
     tick: u64,
     phase: AtomicU8,
     deadlines: [AtomicU64; 6],
-    signs: AtomicU8,
+    signs: AtomicU16,
+    /// The number of the endpoint that the exchange is with.
+    endpoint: AtomicU64,
     waker: OnceLock<Waker>,
     served: AtomicU64,
     request_bytes: AtomicU64,
@@ -143,7 +150,8 @@ impl Watch {
             tick,
             phase: AtomicU8::new(Phase::Idle as u8),
             deadlines: Default::default(),
-            signs: AtomicU8::new(0),
+            signs: AtomicU16::new(0),
+            endpoint: AtomicU64::new(NOWHERE),
             waker: OnceLock::new(),
             served: AtomicU64::new(0),
             request_bytes: AtomicU64::new(0),
@@ -223,7 +231,7 @@ impl Watch {
             self.disarm(wait);
             waits &= !wait.sign();
         }
-        self.signs.store(waits, Relaxed);
+        self.signs.store(waits & !LEFT, Relaxed);
     }
 
     /// Whether there is any sign at all.
@@ -244,8 +252,15 @@ impl Watch {
         self.signs.load(Relaxed) & CUT != 0
     }
 
-    /// Look at the deadlines; called by the watch task with the time.
-    pub fn check(&self, now: u64) {
+    /// Whether the exchange's endpoint has left: its time to end what runs is over.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.signs.load(Relaxed) & LEFT != 0
+    }
+
+    /// Look at the deadlines; called by the watch task with the time, and the numbers of the endpoints
+    /// that have left.
+    pub fn check(&self, now: u64, left: &[u64]) {
         for wait in Wait::ALL {
             let passed = self.cell(wait).is_some_and(|cell| {
                 let deadline = cell.load(Relaxed);
@@ -256,7 +271,10 @@ impl Watch {
                 self.sign(wait.sign());
             }
         }
-        self.exchanges.each(|exchange| exchange.check(now));
+        if !left.is_empty() && left.contains(&self.endpoint()) && !self.has_left() {
+            self.sign(LEFT);
+        }
+        self.exchanges.each(|exchange| exchange.check(now, left));
     }
 
     /// Whether it has carried a request and waits for another one.
@@ -291,7 +309,7 @@ impl Watch {
         self.exchanges.each(Self::cut);
     }
 
-    fn sign(&self, sign: u8) {
+    fn sign(&self, sign: u16) {
         self.signs.store(self.signs.load(Relaxed) | sign, Relaxed);
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();

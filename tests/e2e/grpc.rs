@@ -240,6 +240,42 @@ fn the_gateways_own_errors_are_trailers_only() {
     assert_eq!(call(&start(&[&nowhere]), &[]), (200, "12".to_owned()));
 }
 
+/// Also a stream that has begun ends with the call's deadline.
+#[test]
+fn the_deadline_of_a_call_is_that_of_its_stream() {
+    let speaks = wire::Speaks {
+        http2: true,
+        ..wire::Speaks::default()
+    };
+    let endpoint = wire::Endpoint::start(speaks, |_| async {
+        let some = hyper::body::Frame::data(hyper::body::Bytes::from_static(b"some"));
+        let frames = tokio_stream::iter([Ok(some)]).chain(tokio_stream::pending());
+        http::Response::new(http_body_util::StreamBody::new(frames).boxed_unsync())
+    });
+    let gateway = start(&[
+        &all_to(endpoint.address),
+        "protocol = \"http2\"\nidle_timeout = \"none\"\n",
+    ]);
+    run(async {
+        let mut client = http2(gateway.address(), None).await;
+        let mut request = wire::get("/test.Chat/Say");
+        *request.method_mut() = http::Method::POST;
+        for (name, value) in [
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+            ("grpc-timeout", "300m"),
+        ] {
+            let value = http::HeaderValue::from_static(value);
+            request.headers_mut().insert(name, value);
+        }
+        let mut body = client.send_request(request).await.unwrap().into_body();
+        let first = body.frame().await.unwrap().unwrap();
+        assert_eq!(first.into_data().unwrap(), "some");
+        let end = body.frame().await.unwrap();
+        assert!(end.is_err(), "{end:?}");
+    });
+}
+
 #[test]
 fn the_deadline_of_a_call_is_kept_and_passed_on() {
     let silent = Upstream::raw("", Then::Hold);

@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use http::Response;
 use windlass_tests::wait::until;
 use windlass_tests::{Reply, Request, Upstream};
 
 use crate::config::start;
+use crate::wire::{Endpoint, Speaks, empty};
 
 fn config(endpoints: &[SocketAddr], lines: &str) -> String {
     let endpoints = endpoints
@@ -111,6 +113,66 @@ fn one_connection_serves_all_workers() {
         "{report:?}"
     );
     assert!(gateway.metrics()["windlass_endpoint_connections"] <= 1.0);
+}
+
+/// A connection that many requests share is given up for the other worker while it is in use.
+#[test]
+fn one_shared_connection_serves_all_workers() {
+    let speaks = Speaks {
+        http2: true,
+        ..Speaks::default()
+    };
+    let count = std::cell::Cell::new(0);
+    let endpoint = Endpoint::start(speaks, move |_| {
+        let number: u64 = count.replace(count.get() + 1);
+        async move {
+            // The endpoint's own slowness, so that its connection is never idle.
+            tokio::time::sleep(Duration::from_millis(5 + number % 7)).await;
+            Response::new(empty())
+        }
+    });
+    let gateway = start(&[&config(
+        &[endpoint.address],
+        "protocol = \"http2\"\nlimits = { max_connections = 1, queue_timeout = \"2s\" }",
+    )]);
+    let report = gateway.load(Request::get("/")).connections(16).run(3000);
+    assert_eq!(
+        (report.status(200), report.failures.len()),
+        (3000, 0),
+        "{report:?}"
+    );
+    assert!(gateway.metrics()["windlass_endpoint_connections"] <= 1.0);
+    assert!(
+        endpoint.seen(|seen| seen.connections) > 1,
+        "both had a turn"
+    );
+}
+
+/// Who waits when the maximum is raised, or is no more, goes on.
+#[test]
+fn a_reload_lets_those_go_on_who_wait() {
+    let endpoint = Upstream::gated(Reply::status(200).body("ok"));
+    let config = |limits: &str| config(&[endpoint.address()], limits);
+    let gateway = start(&[&config(
+        "limits = { max_active = 1, queue_timeout = \"1m\" }",
+    )]);
+    let mut clients: Vec<_> = (0..4).map(|_| gateway.client()).collect();
+    for client in &mut clients {
+        client.send_raw("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    }
+    gateway.metrics_when("three that wait", |metrics| {
+        metrics["windlass_upstream_requests_waiting"] == 3.0
+    });
+    gateway.reload(config(
+        "limits = { max_active = 2, queue_timeout = \"1m\" }",
+    ));
+    endpoint.wait_for_requests(2);
+    gateway.reload(config(""));
+    endpoint.wait_for_requests(4);
+    endpoint.release(4);
+    for client in &mut clients {
+        assert_eq!(client.read_response().status, 200);
+    }
 }
 
 #[test]

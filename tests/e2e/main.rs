@@ -40,6 +40,7 @@ mod haproxy;
 mod health;
 mod http2;
 mod large;
+mod leave;
 mod limits;
 mod many_keys;
 mod names;

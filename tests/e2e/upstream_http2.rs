@@ -186,6 +186,39 @@ fn what_breaks_the_protocol_is_502_and_silence_504() {
     }
 }
 
+/// Heads that are not the answer yet (RFC 9110 section 15.2), without end.
+#[test]
+fn endless_informational_heads_are_504() {
+    use std::io::{Read as _, Write as _};
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut stream = socket.accept().unwrap().0;
+        let mut preface = [0; 24];
+        stream.read_exact(&mut preface).unwrap();
+        stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).unwrap();
+        // Until the request's head, a frame of type 1.
+        let mut frame = [0; 9];
+        while frame[3] != 1 {
+            stream.read_exact(&mut frame).unwrap();
+            let length = usize::from(frame[1]) << 8 | usize::from(frame[2]);
+            stream.read_exact(&mut vec![0; length]).unwrap();
+        }
+        // `:status: 103`, on the same stream.
+        let early = b"\0\0\x05\x01\x04\0\0\0\x01\x08\x03103";
+        while stream.write_all(early).is_ok() {}
+    });
+    let gateway = start(&[
+        &all_to(address),
+        HTTP2,
+        "first_byte_timeout = \"300ms\"\nretries = { attempts = 1 }\n",
+    ]);
+    let begin = std::time::Instant::now();
+    let answer = gateway.get("/");
+    assert!(matches!(answer.status, 502 | 504), "{}", answer.text());
+    assert!(begin.elapsed() < std::time::Duration::from_secs(10));
+}
+
 #[test]
 fn a_head_that_is_too_large_is_502_and_one_that_is_late_504() {
     let endpoint = Endpoint::start(clear(None), |request| async move {

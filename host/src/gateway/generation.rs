@@ -85,6 +85,11 @@ impl Generation {
                 plan.config.idle_timeout,
                 plan.config.total_timeout,
                 Some(plan.config.keep_alive_timeout),
+                // Whoever waits for a connection gets an unused one of another worker's then.
+                plan.config
+                    .limits
+                    .max_connections
+                    .map(|_| plan.config.limits.queue_timeout),
             ]
         });
         let routes = self.gateway.routes.iter().flat_map(|route| {

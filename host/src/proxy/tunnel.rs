@@ -12,7 +12,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{
+    AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy_bidirectional_with_sizes,
+};
 
 use super::Run;
 use crate::upstream::upgrade::Taken;
@@ -39,7 +41,10 @@ impl Tunnel {
         // Over HTTP/2 the exchange's own task has ended.
         let place = run.connection.place.as_ref();
         let (watch, _place) = match place.map(crate::watch::ExchangePlace::another) {
-            Some((watch, place)) => (watch, Some(place)),
+            Some((watch, place)) => {
+                watch.goes_to(run.connection.watch.endpoint());
+                (watch, Some(place))
+            }
             None => (Arc::clone(&run.connection.watch), None),
         };
         let (up, down) = (Cell::new(read.len() as u64), Cell::new(0));
@@ -57,22 +62,28 @@ impl Tunnel {
         };
         down.set(taken.read.len() as u64);
         watch.passed(taken.idle);
-        let mut passing = pin!(async {
-            endpoint.stream.write_all(&read).await?;
-            client.stream.write_all(&taken.read).await?;
-            client.stream.flush().await?;
-            tokio::io::copy_bidirectional_with_sizes(&mut client, &mut endpoint, BUFFER, BUFFER)
-                .await
-        });
-        let ended = std::future::poll_fn(|cx| {
-            watch.set_waker(cx.waker());
-            let over = watch.is_cut() || watch.expired(Wait::Answer) || watch.expired(Wait::Total);
-            if watch.has_signs() && over {
-                return Poll::Ready(None);
-            }
-            passing.as_mut().poll(cx).map(Some)
-        })
-        .await;
+        let ended = {
+            let mut passing = pin!(async {
+                endpoint.stream.write_all(&read).await?;
+                client.stream.write_all(&taken.read).await?;
+                client.stream.flush().await?;
+                copy_bidirectional_with_sizes(&mut client, &mut endpoint, BUFFER, BUFFER).await
+            });
+            std::future::poll_fn(|cx| {
+                watch.set_waker(cx.waker());
+                let over = watch.is_cut()
+                    || watch.has_left()
+                    || watch.expired(Wait::Answer)
+                    || watch.expired(Wait::Total);
+                if watch.has_signs() && over {
+                    return Poll::Ready(None);
+                }
+                passing.as_mut().poll(cx).map(Some)
+            })
+            .await
+        };
+        // The places are free once the connection is closed.
+        drop(endpoint);
         run.ended = matches!(ended, Some(Ok(_)));
         run.sent = down.get();
         run.connection.watch.body_bytes(up.get());

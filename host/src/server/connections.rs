@@ -101,8 +101,8 @@ pub async fn watch(worker: Rc<Worker>, connections: Rc<Connections>, pools: Rc<P
     loop {
         sleep(Duration::from_millis(worker.tick.get())).await;
         let now = worker.common.clock.look();
-        connections.each(|watch| watch.check(now));
-        pools.reap(now);
+        let left = pools.reap(now);
+        connections.each(|watch| watch.check(now, &left));
         if let Some(access) = &worker.access {
             access.flush();
         }

@@ -15,20 +15,17 @@ use std::time::{Duration, Instant};
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
-use smallvec::SmallVec;
 
 use super::body::{Loan, UpstreamBody};
 use super::connection::{Connection, Outcome};
 use super::fault::Fault;
 use super::line::Line;
-use super::queue::{Overload, Turn};
+use super::pick::Pick;
 use super::retry::{Next, Trials};
 use super::timeouts::Since;
 use super::upgrade::{Taken, Upgrade};
-use super::{Endpoint, EndpointPlan, Timeouts, Upstream, View, headers, key, shared};
-use crate::balance::{Choice, Picked};
+use super::{Timeouts, Upstream, headers, shared};
 use crate::body::Body;
-use crate::config::BalancePolicy;
 use crate::context::{Exchange, Held, ResponseHead};
 use crate::watch::{Wait, Watch, milliseconds};
 
@@ -41,7 +38,7 @@ pub struct Attempt<'a> {
     pub watch: &'a Arc<Watch>,
     /// How long it may take.
     pub timeouts: Timeouts,
-    /// Whether `timeouts.first_byte` is the request's own deadline.
+    /// Whether `timeouts.total` is the request's own deadline.
     pub deadline: bool,
     /// What the request asks its connection to become.
     pub upgrade: Option<&'a Upgrade>,
@@ -56,33 +53,6 @@ pub(super) enum Sent {
     /// Nothing was sent; here is the request.
     Unsent(Box<Request<Body>>, Fault),
     Failed(Fault),
-}
-
-/// An endpoint that was picked.
-pub(super) struct Pick {
-    turn: Turn,
-    view: Rc<View>,
-    place: usize,
-}
-
-impl Pick {
-    pub(super) fn endpoint(&self) -> Option<&Rc<Endpoint>> {
-        self.view.endpoints.get(self.place)
-    }
-
-    pub(super) fn target(&self) -> Option<&EndpointPlan> {
-        self.view.members.endpoints.get(self.place)
-    }
-
-    /// How many endpoints there are beside it.
-    pub(super) fn others(&self) -> usize {
-        self.view.endpoints.len().saturating_sub(1)
-    }
-
-    fn name(&self) -> String {
-        self.endpoint()
-            .map_or_else(String::new, |endpoint| endpoint.name.to_string())
-    }
 }
 
 impl Attempt<'_> {
@@ -198,10 +168,8 @@ impl Attempt<'_> {
 
     /// What is left of the time that the whole exchange may take, if there is an end to it.
     pub(super) fn left(&self, since: Since) -> Option<Duration> {
-        let deadline = self.deadline.then_some(self.timeouts.first_byte);
-        let ends = [self.timeouts.total, deadline].into_iter().flatten();
-        let end = ends.min()?;
-        Some(end.saturating_sub(since.arrived.elapsed()))
+        let total = self.timeouts.total?;
+        Some(total.saturating_sub(since.arrived.elapsed()))
     }
 
     /// A wait of its own, and no longer than the exchange may take.
@@ -222,12 +190,14 @@ impl Attempt<'_> {
 
     /// The endpoint has agreed: its connection is not HTTP any more.
     fn take(&self, upgrade: &Upgrade, pick: Pick, connection: Connection) -> Result<Body, Fault> {
-        let fault = closed_at_once(&pick);
-        let (stream, read, place) = connection.into_stream().ok_or(fault)?;
+        let fault = || closed_at_once(&pick);
+        let pool = &pick.endpoint().ok_or_else(fault)?.pool;
+        let (stream, read, place) = connection.into_stream().ok_or_else(fault)?;
         *upgrade.taken.borrow_mut() = Some(Taken {
             stream,
             read,
             place,
+            pool: Rc::clone(pool),
             turn: pick.turn,
             idle: self.timeouts.idle.map(milliseconds),
         });
@@ -238,93 +208,14 @@ impl Attempt<'_> {
         self.watch.common.clock.now()
     }
 
-    /// An endpoint for this request. None: all that could take it have no room.
-    fn pick(&self, exchange: &mut Exchange, trials: &mut Trials) -> Option<Result<Pick, Fault>> {
-        let plan = &*self.upstream.plan;
-        if plan.queue.as_ref().is_some_and(|queue| queue.is_in_use()) {
-            return None;
-        }
-        self.pick_now(exchange, trials)
-    }
-
-    pub(super) fn pick_now(
-        &self,
-        exchange: &mut Exchange,
-        trials: &mut Trials,
-    ) -> Option<Result<Pick, Fault>> {
-        let plan = &*self.upstream.plan;
-        let view = self.upstream.view();
-        let tried = |endpoint: &Rc<Endpoint>| trials.tried.contains(&endpoint.known.id);
-        let exclude: SmallVec<[usize; 4]> = match trials.tried.is_empty() {
-            true => SmallVec::new(),
-            false => {
-                let endpoints = view.endpoints.iter().enumerate();
-                let tried = endpoints.filter(|(_, endpoint)| tried(endpoint));
-                tried.map(|(place, _)| place).collect()
-            }
-        };
-        let balance = &plan.config.balance;
-        let hashes = balance.policy == BalancePolicy::ConsistentHash;
-        if trials.tried.is_empty() {
-            trials.wanted = plan.wanted(&view.members, exchange);
-        }
-        let picked = view.members.balancer.pick(&Choice {
-            exclude: &exclude,
-            labels: &exchange.hint.labels,
-            random: fastrand::u64(..),
-            hash: match hashes {
-                true => key::of(exchange, &balance.hash_on),
-                false => None,
-            },
-            sticky: trials.wanted,
-        });
-        let lease = match picked {
-            Picked::Endpoint(lease) => lease,
-            Picked::Full if plan.queue.is_some() => return None,
-            Picked::Full => return Some(Err(self.full(Overload::QueueFull))),
-            Picked::None => {
-                return Some(Err(Fault::NoEndpoint {
-                    upstream: plan.config.name.to_string(),
-                }));
-            }
-        };
-        let place = lease.endpoint();
-        let turn = Turn::new(lease, plan.queue.as_ref());
-        exchange.outcome.upstream = Some(Arc::clone(&self.upstream.name));
-        if let Some(endpoint) = view.endpoints.get(place) {
-            exchange.outcome.endpoint = Some(Arc::clone(&endpoint.name));
-            trials.tried.push(endpoint.known.id);
-        }
-        Some(Ok(Pick { turn, view, place }))
-    }
-
-    /// Wait for room.
-    async fn wait(&self, held: &Held, trials: &mut Trials, since: Since) -> Result<Pick, Fault> {
-        let plan = &*self.upstream.plan;
-        let Some(queue) = &plan.queue else {
-            return Err(self.full(Overload::QueueFull));
-        };
-        let pick = || held.with(|exchange| self.pick_now(exchange, trials));
-        let limits = &plan.config.limits;
-        let longest = self.within(limits.queue_timeout, since);
-        let picked = queue.wait(limits.queue, longest, pick).await;
-        picked.map_err(|why| self.full(why))?
-    }
-
-    pub(super) fn full(&self, why: Overload) -> Fault {
-        Fault::Overloaded {
-            upstream: self.upstream.name.to_string(),
-            why,
-        }
-    }
-
     fn start(&self, held: &Held, pick: &Pick, since: Since, trials: &Trials) {
         self.watch.common.stats.attempts.add(1);
         if let Some(endpoint) = pick.endpoint() {
             endpoint.tally.attempts.add(1);
+            self.watch.goes_to(endpoint.known.id);
         }
         let retries = &self.upstream.plan.config.retries;
-        let mut first_byte = self.within(self.timeouts.first_byte, since);
+        let mut first_byte = self.timeouts.first_byte;
         if trials.tried.len() > 1 {
             // All attempts have it together.
             let together = self.timeouts.first_byte;
@@ -381,19 +272,25 @@ impl Attempt<'_> {
         }
         let endpoint = || pick.name();
         if self.watch.expired(Wait::Total) {
-            return Some(Fault::Total {
+            return Some(self.overdue(endpoint()));
+        }
+        if self.watch.has_left() {
+            return Some(Fault::Left {
                 endpoint: endpoint(),
             });
         }
         let passed = self.watch.expired(Wait::Answer) || self.watch.expired(Wait::Upload);
-        passed.then(|| match self.deadline {
-            true => Fault::Deadline {
-                endpoint: endpoint(),
-            },
-            false => Fault::FirstByte {
-                endpoint: endpoint(),
-            },
+        passed.then(|| Fault::FirstByte {
+            endpoint: endpoint(),
         })
+    }
+
+    /// The exchange with this endpoint took longer than it may.
+    pub(super) fn overdue(&self, endpoint: String) -> Fault {
+        match self.deadline {
+            true => Fault::Deadline { endpoint },
+            false => Fault::Total { endpoint },
+        }
     }
 
     /// Tell what came of an attempt to those who take endpoints out.

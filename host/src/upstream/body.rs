@@ -105,6 +105,10 @@ impl HttpBody for UpstreamBody {
             this.loan = None;
             return Poll::Ready(Some(Err(BodyError::UpstreamLate)));
         }
+        if this.watch.has_left() {
+            this.loan = None;
+            return Poll::Ready(Some(Err(BodyError::UpstreamLeft)));
+        }
         let polled = this.poll_incoming(cx);
         match &polled {
             Poll::Pending if this.watch.expired(Wait::Answer) => {

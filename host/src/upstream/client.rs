@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use super::connection::Connection;
 use super::fault::Fault;
 use super::io::EndpointIo;
+use super::known::ConnectionPlace;
 use super::record::Record;
 use super::shared::Shared;
 use super::{EndpointPlan, Plan};
@@ -32,7 +33,9 @@ pub enum Connected {
     Many(Rc<Shared>),
 }
 
-/// Connect to an endpoint, its TLS handshake included, within this time. `http1`: nothing else is wanted, whatever the upstream's `protocol`.
+/// Connect to an endpoint, its TLS handshake included, within this time. The place among its
+/// connections is held until the socket is closed. `http1`: nothing else is wanted, whatever the
+/// upstream's `protocol`.
 ///
 /// # Errors
 ///
@@ -40,19 +43,25 @@ pub enum Connected {
 pub async fn connect(
     plan: &Plan,
     endpoint: &EndpointPlan,
+    place: ConnectionPlace,
     limit: Duration,
     http1: bool,
 ) -> Result<Connected, Fault> {
-    match tokio::time::timeout(limit, make(plan, endpoint, http1)).await {
+    match tokio::time::timeout(limit, make(plan, endpoint, place, http1)).await {
         Ok(connected) => connected,
         Err(_) => Err(timed_out(endpoint, limit)),
     }
 }
 
-async fn make(plan: &Plan, endpoint: &EndpointPlan, http1: bool) -> Result<Connected, Fault> {
+async fn make(
+    plan: &Plan,
+    endpoint: &EndpointPlan,
+    place: ConnectionPlace,
+    http1: bool,
+) -> Result<Connected, Fault> {
     let stream = open(plan, endpoint, http1).await?;
     if is_many(plan, endpoint, &stream, http1)? {
-        let shared = Shared::new(stream, plan.config.max_head).await;
+        let shared = Shared::new(stream, plan.config.max_head, place).await;
         let failed = |cause| Fault::of_exchange(&endpoint.known.name, cause);
         return shared.map(Connected::Many).map_err(failed);
     }
@@ -60,7 +69,7 @@ async fn make(plan: &Plan, endpoint: &EndpointPlan, http1: bool) -> Result<Conne
     let (sender, drive) = http1::Builder::new()
         .max_header_size(plan.config.max_head)
         .max_buf_size(plan.config.max_head.max(BODY_BUFFER).max(MIN_BUFFER))
-        .handshake(EndpointIo::new(stream, record.clone()))
+        .handshake(EndpointIo::new(stream, record.clone(), place))
         .await
         .map_err(|cause| Fault::Closed {
             endpoint: endpoint.known.name.to_string(),

@@ -34,7 +34,6 @@ pub struct Connection {
     sender: http1::SendRequest<Body>,
     inline: Option<Box<Inline>>,
     record: Record,
-    place: Option<ConnectionPlace>,
     /// Whether the request on it asks for another protocol.
     switches: bool,
     /// Whether it has carried a request before.
@@ -57,15 +56,9 @@ impl Connection {
             sender,
             inline: Some(Box::new(Inline { drive, gate })),
             record,
-            place: None,
             switches: false,
             reused: false,
         }
-    }
-
-    /// It is one of the endpoint's connections as long as it is there.
-    pub fn holds(&mut self, place: ConnectionPlace) {
-        self.place = Some(place);
     }
 
     /// Send a request. What is returned is polled by [`Self::poll_response`] only.
@@ -89,9 +82,10 @@ impl Connection {
     /// The connection as it is after a `101`, what was read of it already, and its place among the
     /// endpoint's connections.
     #[must_use]
-    pub fn into_stream(self) -> Option<(Stream, Bytes, Option<ConnectionPlace>)> {
+    pub fn into_stream(self) -> Option<(Stream, Bytes, ConnectionPlace)> {
         let parts = self.inline?.drive.into_parts();
-        Some((parts.io.into_stream(), parts.read_buf, self.place))
+        let (stream, place) = parts.io.into_parts();
+        Some((stream, parts.read_buf, place))
     }
 
     /// The request that was sent last, if it had no body: to be sent once more on another
@@ -103,13 +97,10 @@ impl Connection {
 
     fn detach(&mut self) {
         if let Some(inline) = self.inline.take() {
-            // The socket is this task's from now on, and so is its place.
-            let place = self.place.take();
             tokio::task::spawn_local(async move {
                 if let Err(error) = inline.drive.await {
                     tracing::debug!(%error, "a connection to an endpoint ended");
                 }
-                drop(place);
             });
         }
     }

@@ -58,7 +58,7 @@ pub enum Fault {
         /// The endpoint's name.
         endpoint: String,
     },
-    /// The request was sent, and no response began before the client's own deadline.
+    /// The exchange took longer than the client's own deadline.
     #[error("no response from `{endpoint}` within the request's `grpc-timeout`")]
     Deadline {
         /// The endpoint's name.
@@ -67,6 +67,14 @@ pub enum Fault {
     /// The request was sent, and no response began in time.
     #[error("no response from `{endpoint}` in time")]
     FirstByte {
+        /// The endpoint's name.
+        endpoint: String,
+    },
+    /// The endpoint left while the request ran.
+    #[error(
+        "`{endpoint}` was taken out of use, and did not answer within its upstream's `drain_timeout`"
+    )]
+    Left {
         /// The endpoint's name.
         endpoint: String,
     },
@@ -135,6 +143,7 @@ impl Fault {
             // These may be as short as the client or the route wants them.
             Self::Total { .. }
             | Self::Deadline { .. }
+            | Self::Left { .. }
             | Self::NoEndpoint { .. }
             | Self::Overloaded { .. }
             | Self::Body { .. }
@@ -154,6 +163,7 @@ impl Fault {
             Self::Total { .. } => Code::TotalTimeout,
             Self::Deadline { .. } => Code::DeadlineExceeded,
             Self::FirstByte { .. } => Code::FirstByteTimeout,
+            Self::Left { .. } => Code::EndpointLeft,
             Self::Closed { .. } => Code::UpstreamClosed,
             Self::Protocol { .. } => Code::UpstreamProtocol,
             Self::Body { code, .. } => *code,

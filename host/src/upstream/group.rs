@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use super::health::Health;
 use super::known::{Known, now};
+use super::leaving::Leaving;
 use super::queue::Queue;
 use crate::balance::Slot;
 
@@ -24,6 +25,8 @@ pub struct Group {
     pub name: Arc<str>,
     /// Where its requests wait for room.
     pub queue: Arc<Queue>,
+    /// Which endpoints of the process leave.
+    pub leaving: Arc<Leaving>,
     known: Mutex<HashMap<(String, SocketAddr), Weak<Known>>>,
     /// What the names of its endpoints stand for, as last answered.
     answers: Mutex<HashMap<String, Vec<SocketAddr>>>,
@@ -58,10 +61,11 @@ pub struct Added {
 impl Group {
     /// An upstream that nobody knows yet.
     #[must_use]
-    pub fn new(name: &str) -> Self {
+    pub fn new(name: &str, leaving: Arc<Leaving>) -> Self {
         Self {
             name: Arc::from(name),
             queue: Arc::default(),
+            leaving,
             known: Mutex::default(),
             answers: Mutex::default(),
             changes: Mutex::default(),
@@ -132,6 +136,11 @@ impl Group {
         answers.insert(configured.to_owned(), addresses);
         self.changed();
         true
+    }
+
+    /// Forget what other names stand for.
+    pub fn keep_answers(&self, is_used: impl Fn(&str) -> bool) {
+        self.answers.lock().retain(|name, _| is_used(name));
     }
 
     /// What was changed at run time.

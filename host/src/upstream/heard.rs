@@ -10,6 +10,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
 
+use super::known::ConnectionPlace;
 use crate::gather;
 use crate::stream::Stream;
 
@@ -18,15 +19,18 @@ use crate::stream::Stream;
 pub struct HeardIo {
     stream: TokioIo<Stream>,
     told: Option<Weak<Notify>>,
+    /// Dropped after the stream: the place is free when the socket is closed.
+    _place: ConnectionPlace,
 }
 
 impl HeardIo {
     /// Around a connected stream. Whoever holds `told` is told of each read.
     #[must_use]
-    pub fn new(stream: Stream, told: Weak<Notify>) -> Self {
+    pub fn new(stream: Stream, told: Weak<Notify>, place: ConnectionPlace) -> Self {
         Self {
             stream: TokioIo::new(stream),
             told: Some(told),
+            _place: place,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 
+use super::known::ConnectionPlace;
 use super::record::Record;
 use crate::gather::gather;
 use crate::stream::Stream;
@@ -16,22 +17,25 @@ use crate::stream::Stream;
 pub struct EndpointIo {
     stream: TokioIo<Stream>,
     record: Record,
+    /// Dropped after the stream: the place is free when the socket is closed.
+    place: ConnectionPlace,
 }
 
 impl EndpointIo {
     /// Around a connected stream. Heads that are written are kept in the record.
     #[must_use]
-    pub fn new(stream: Stream, record: Record) -> Self {
+    pub fn new(stream: Stream, record: Record, place: ConnectionPlace) -> Self {
         Self {
             stream: TokioIo::new(stream),
             record,
+            place,
         }
     }
 
-    /// The connection.
+    /// The connection, and its place among the endpoint's.
     #[must_use]
-    pub fn into_stream(self) -> Stream {
-        self.stream.into_inner()
+    pub fn into_parts(self) -> (Stream, ConnectionPlace) {
+        (self.stream.into_inner(), self.place)
     }
 
     fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

@@ -5,7 +5,7 @@
 //! fault takes a lock. Deliberately not here: which upstreams have it, and connections.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::health::{Change, Health, Now};
 use super::key::hash;
-use super::queue::{Overload, Queue};
+use super::queue::{Overload, Queue, Want};
 use crate::balance::Slot;
 use crate::config::EndpointLimits;
 use crate::observe::stats::Counter;
@@ -21,7 +21,7 @@ use crate::observe::stats::Counter;
 /// One endpoint of one upstream.
 #[derive(Debug)]
 pub struct Known {
-    /// Tells it from all others of this process.
+    /// Tells it from all others of this process. Never 0.
     pub id: u64,
     /// Its name in logs, metrics and attributes: the address, or the configured name and the
     /// address that it stands for.
@@ -38,6 +38,7 @@ pub struct Known {
     /// What tallies counted that are gone.
     past: Mutex<Figures>,
     ejections: AtomicU64,
+    left: AtomicBool,
 }
 
 /// A place among an endpoint's connections, until this drops.
@@ -78,7 +79,7 @@ impl Known {
     /// An endpoint that nobody knows yet.
     #[must_use]
     pub fn new(name: Arc<str>, address: SocketAddr, slot: Slot, health: Health) -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             name,
@@ -91,6 +92,7 @@ impl Known {
             tallies: Mutex::default(),
             past: Mutex::default(),
             ejections: AtomicU64::new(0),
+            left: AtomicBool::new(false),
         }
     }
 
@@ -130,6 +132,17 @@ impl Known {
         self.ejections.load(Ordering::Relaxed)
     }
 
+    /// Whether it has left: what still runs on it is cut.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.left.load(Ordering::Relaxed)
+    }
+
+    /// It has left, or has not after all.
+    pub fn leave(&self, left: bool) {
+        self.left.store(left, Ordering::Relaxed);
+    }
+
     /// A place among its connections, of all workers; waits where there is none.
     ///
     /// # Errors
@@ -141,14 +154,14 @@ impl Known {
         longest: Duration,
     ) -> Result<ConnectionPlace, Overload> {
         let most = limits.max_connections.unwrap_or(u32::MAX);
-        if !self.waiting.is_in_use()
+        if self.waiting.is_empty()
             && let Some(place) = self.connect(most)
         {
             return Ok(place);
         }
         let wait = self
             .waiting
-            .wait(limits.queue, longest, || self.connect(most));
+            .wait(limits.queue, longest, Want::ANY, || self.connect(most));
         wait.await
     }
 
@@ -170,7 +183,7 @@ impl Known {
     /// Whether somebody waits for a connection: unused ones are closed then.
     #[must_use]
     pub fn wants_connections(&self) -> bool {
-        self.waiting.is_in_use()
+        !self.waiting.is_empty()
     }
 
     /// Where one worker counts what it does with it.

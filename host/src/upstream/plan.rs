@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
@@ -45,6 +45,10 @@ pub struct Plan {
     version: AtomicU64,
     /// What of the group these members are made of.
     seen: AtomicU64,
+    /// The most active requests of an endpoint. Another configuration's, once that is in use.
+    max_active: AtomicU32,
+    /// Whether it decides who leaves.
+    in_use: AtomicBool,
     /// One change at a time.
     changing: Mutex<()>,
 }
@@ -111,6 +115,8 @@ impl Plan {
             sticky,
             tls,
             queue: config.limits.max_active.map(|_| Arc::clone(&group.queue)),
+            max_active: AtomicU32::new(config.limits.max_active.unwrap_or(u32::MAX)),
+            in_use: AtomicBool::new(false),
             config,
             group,
             current: ArcSwap::from_pointee(none),
@@ -179,7 +185,7 @@ impl Plan {
             labels: endpoint.labels.clone().into_iter().collect(),
             priority: endpoint.priority,
             identity: endpoint.known.identity(),
-            max_active: self.config.limits.max_active.unwrap_or(u32::MAX),
+            max_active: self.max_active.load(Ordering::Relaxed),
         });
         let names = self.sticky.iter().flat_map(|sticky| {
             let known = endpoints.iter().map(|endpoint| &endpoint.known);
@@ -188,16 +194,70 @@ impl Plan {
         let names = names.collect();
         let balancer = before.balancer.succeeding(members.collect());
         let version = before.version + 1;
-        self.current.store(Arc::new(Members {
+        let members = Arc::new(Members {
             version,
             balancer,
             endpoints,
             names,
-        }));
+        });
+        self.current.store(Arc::clone(&members));
+        if self.in_use.load(Ordering::Acquire) {
+            self.tell_who_leaves(&before, &members);
+        }
         drop(changing);
         self.refresh();
         // Another change may have come meanwhile.
         self.version.fetch_max(version, Ordering::Release);
+    }
+
+    /// It is in use from now on, in the place of another or not.
+    pub fn put_in_use(&self, other: Option<&Self>) {
+        self.in_use.store(true, Ordering::Release);
+        // What was changed while it was built.
+        self.regroup();
+        if let Some(other) = other {
+            other.in_use.store(false, Ordering::Release);
+            self.tell_who_leaves(&other.members(), &self.members());
+        }
+    }
+
+    /// Another one is in use. Who waits here still waits for what holds there.
+    pub fn follow(&self, other: &Self) {
+        let max_active = other.max_active.load(Ordering::Relaxed);
+        if self.max_active.swap(max_active, Ordering::Relaxed) != max_active {
+            self.regroup();
+        }
+    }
+
+    /// It is not in use any more, and nothing is in its place.
+    pub fn retire(&self) {
+        self.in_use.store(false, Ordering::Release);
+        for endpoint in &self.members().endpoints {
+            self.leaves(&endpoint.known);
+        }
+    }
+
+    /// Of the endpoints before and now, some leave and the others stay.
+    fn tell_who_leaves(&self, before: &Members, members: &Members) {
+        for EndpointPlan { known, .. } in &members.endpoints {
+            match known.health(|health| health.is_drained()) {
+                true => self.leaves(known),
+                false => self.group.leaving.stays(known),
+            }
+        }
+        let is_there = |id| members.endpoints.iter().any(|one| one.known.id == id);
+        for EndpointPlan { known, .. } in &before.endpoints {
+            if !is_there(known.id) {
+                self.leaves(known);
+            }
+        }
+    }
+
+    fn leaves(&self, known: &Arc<Known>) {
+        let limit = self.config.drain_timeout;
+        self.group
+            .leaving
+            .begin(&self.group.name, known, limit, now());
     }
 
     /// What the file has and nobody removed, then what was added.
@@ -268,9 +328,7 @@ impl Plan {
             endpoint.known.slot.set(share, last_resort);
         }
         members.balancer.refresh();
-        if let Some(queue) = &self.queue {
-            queue.changed();
-        }
+        self.group.queue.freed();
     }
 
     /// Time has passed: slow starts grow, and times out end.

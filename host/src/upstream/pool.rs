@@ -7,9 +7,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::connection::Connection;
@@ -64,12 +65,18 @@ impl Pools {
         Rc::clone(pool)
     }
 
-    /// Close what is too old, what its endpoint closed, and what nobody can use any more.
-    pub fn reap(&self, now: u64) {
+    /// Close what is too old, what its endpoint closed, and what nobody can use any more. The numbers
+    /// of the endpoints that have left.
+    pub fn reap(&self, now: u64) -> SmallVec<[u64; 4]> {
+        let mut left = SmallVec::new();
         self.0.borrow_mut().retain(|_, pool| {
             pool.reap(now);
+            if pool.known.has_left() {
+                left.push(pool.known.id);
+            }
             Rc::strong_count(pool) > 1
         });
+        left
     }
 }
 
@@ -80,6 +87,8 @@ pub struct Pool {
     known: Arc<Known>,
     idle: RefCell<Vec<Idle>>,
     shared: RefCell<Vec<Rc<Shared>>>,
+    /// The last one that was given up for another worker, while requests run on it.
+    given_up: RefCell<Weak<Shared>>,
     /// Whether the last connection that was made speaks HTTP/2.
     shares: Cell<bool>,
     connecting: Cell<usize>,
@@ -128,6 +137,7 @@ impl Pool {
             known,
             idle: RefCell::default(),
             shared: RefCell::default(),
+            given_up: RefCell::default(),
             shares: Cell::new(false),
             connecting: Cell::new(0),
             failed: Cell::new(0),
@@ -138,7 +148,7 @@ impl Pool {
     /// Take the connection that was used last, or a place on one that many requests share.
     pub fn take(&self, now: u64) -> Option<Line> {
         if self.shares.get()
-            && let Some(slot) = self.slot()
+            && let Some(slot) = self.slot(now)
         {
             return Some(Line::Shared(slot));
         }
@@ -150,7 +160,11 @@ impl Pool {
 
     /// A place on an HTTP/2 connection that has room: on the one with the most requests, so that
     /// others fall idle.
-    fn slot(&self) -> Option<Slot> {
+    fn slot(&self, now: u64) -> Option<Slot> {
+        let is_wanted = self.known.wants_connections();
+        if is_wanted && self.given_up.borrow().strong_count() == 0 {
+            self.give_up(now);
+        }
         let mut shared = self.shared.borrow_mut();
         shared.retain(|connection| !connection.is_closed());
         let roomy = shared.iter().filter(|connection| connection.has_room());
@@ -163,8 +177,23 @@ impl Pool {
         chosen.map(Shared::slot)
     }
 
+    /// Another worker waits for a connection: the one with the fewest requests takes no more, and
+    /// is closed after them. This worker waits for its next one behind the other. One that was made
+    /// since the clock was last looked at is kept, so that a connection is worth its handshake.
+    fn give_up(&self, now: u64) {
+        let mut shared = self.shared.borrow_mut();
+        let connections = shared.iter().enumerate();
+        let old = connections.filter(|(_, connection)| connection.since() < now);
+        let fewest = old.min_by_key(|(_, connection)| connection.active());
+        if let Some((place, _)) = fewest {
+            let connection = shared.swap_remove(place);
+            *self.given_up.borrow_mut() = Rc::downgrade(&connection);
+        }
+    }
+
     /// A connection was made that many requests share: keep it, and give a place on it.
-    pub fn share(&self, connection: &Rc<Shared>) -> Slot {
+    pub fn share(&self, connection: &Rc<Shared>, now: u64) -> Slot {
+        connection.begin(now);
         self.shares.set(true);
         self.shared.borrow_mut().push(Rc::clone(connection));
         connection.slot()
@@ -227,8 +256,8 @@ impl Pool {
         self.len() == 0
     }
 
-    /// Close those that are too old, those that their endpoint closed, and unused ones that another
-    /// worker waits for.
+    /// Close those that are too old, those that their endpoint closed, and one that another worker
+    /// waits for.
     pub fn reap(&self, now: u64) {
         let is_wanted = self.known.wants_connections();
         let mut idle = self.idle.borrow_mut();
@@ -239,10 +268,13 @@ impl Pool {
             let age = now.saturating_sub(idle.since);
             age <= self.keep.longest && idle.connection.is_ready()
         });
+        drop(idle);
+        if is_wanted {
+            self.give_up(now);
+        }
         self.shared.borrow_mut().retain(|connection| {
-            let is_given_up = is_wanted && connection.active() == 0;
             let is_stale = connection.is_stale(now, self.keep.longest);
-            !(connection.is_closed() || is_stale || is_given_up)
+            !(connection.is_closed() || is_stale)
         });
     }
 }

@@ -1,15 +1,19 @@
 //! Requests that wait for an endpoint with room.
 //!
-//! One queue an upstream, over all workers: whoever waits longest is woken first, whichever worker
-//! it is on, and whoever comes meanwhile waits behind. So no worker starves, also where there is
-//! room for fewer requests than there are workers. Nothing here is touched while all find room, but
-//! for one number that is read when a request ends.
+//! One queue an upstream, over all workers: whoever waits longest looks first, whichever worker it
+//! is on, and whoever comes meanwhile waits behind. So no worker starves, also where there is
+//! room for fewer requests than there are workers. Room that the first cannot use, since only some
+//! endpoints will do for it, is for the next behind it. Nothing here is touched while all find room,
+//! but for one number that is read when a request ends; the lock is for those who wait.
 
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use parking_lot::Mutex;
 
 use crate::balance::Lease;
 
@@ -17,9 +21,40 @@ use crate::balance::Lease;
 #[derive(Debug, Default)]
 pub struct Queue {
     waiting: AtomicUsize,
-    /// First in, first out.
-    room: Notify,
+    line: Mutex<Line>,
     refused: AtomicU64,
+}
+
+/// What a request wants of an endpoint: those that want the same can all use the same room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Want(u64);
+
+impl Want {
+    /// Any endpoint will do.
+    pub const ANY: Self = Self(0);
+
+    /// Only some will do: those that this number stands for.
+    #[must_use]
+    pub fn some(number: u64) -> Self {
+        Self(number.max(1))
+    }
+}
+
+/// Who waits, in the order of coming.
+#[derive(Debug, Default)]
+struct Line {
+    next: u64,
+    places: BTreeMap<u64, Waiter>,
+    /// How many want what.
+    wants: HashMap<Want, usize>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    want: Want,
+    /// There may be room, and it has not looked since.
+    called: bool,
+    waker: Option<Waker>,
 }
 
 /// Why a request got no place.
@@ -62,10 +97,10 @@ impl Drop for Turn {
 }
 
 impl Queue {
-    /// Whether somebody waits: whoever comes now waits, too.
+    /// Whether somebody waits for what this request wants too: it waits behind.
     #[must_use]
-    pub fn is_in_use(&self) -> bool {
-        self.waiting.load(Ordering::SeqCst) > 0
+    pub fn is_before(&self, want: Want) -> bool {
+        !self.is_empty() && self.line.lock().is_before(want)
     }
 
     /// How many wait.
@@ -86,17 +121,20 @@ impl Queue {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// There may be room: somebody ended, or an endpoint takes requests again.
+    /// There may be room: somebody ended, or an endpoint takes requests again. The first looks, and
+    /// after it, if it found some or could not use it, the next.
     pub fn freed(&self) {
-        if self.is_in_use() {
-            self.room.notify_one();
+        // Either this sees who waits, or that one's look sees the room.
+        fence(Ordering::SeqCst);
+        if !self.is_empty() {
+            self.call(Bound::Unbounded);
         }
     }
 
-    /// There may be room for many.
-    pub fn changed(&self) {
-        for _ in 0..self.len() {
-            self.room.notify_one();
+    fn call(&self, behind: Bound<u64>) {
+        let waker = self.line.lock().call(behind);
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 
@@ -109,26 +147,27 @@ impl Queue {
         &self,
         most: usize,
         longest: Duration,
+        want: Want,
         mut pick: impl FnMut() -> Option<T>,
     ) -> Result<T, Overload> {
-        let (place, is_first) = Place::take(self, most)?;
+        let (place, looks) = Place::take(self, most, want)?;
         let waiting = async {
             // There may be room since it was looked; but not for whoever comes behind others.
-            let mut looks = is_first;
+            if looks && let Some(found) = pick() {
+                return found;
+            }
             loop {
-                // Registered before the look, so that no end is missed.
-                let room = self.room.notified();
-                if looks && let Some(found) = pick() {
-                    return found;
+                place.called().await;
+                match pick() {
+                    Some(found) => return found,
+                    None if want == Want::ANY => {}
+                    None => place.pass_on(),
                 }
-                room.await;
-                looks = true;
             }
         };
         let found = tokio::time::timeout(longest, waiting).await;
-        drop(place);
         // One end may have made room for more than this one, and it was told of it alone.
-        self.freed();
+        place.pass_on();
         found.map_err(|_| {
             self.refused.fetch_add(1, Ordering::Relaxed);
             Overload::TooLong
@@ -136,26 +175,110 @@ impl Queue {
     }
 }
 
-/// A place in the queue.
-struct Place<'a>(&'a Queue);
+impl Line {
+    fn is_before(&self, want: Want) -> bool {
+        self.wants.contains_key(&Want::ANY) || self.wants.contains_key(&want)
+    }
 
-impl<'a> Place<'a> {
-    /// A place, and whether it is the first.
-    fn take(queue: &'a Queue, most: usize) -> Result<(Self, bool), Overload> {
-        let more = |waiting: usize| (waiting < most).then(|| waiting + 1);
-        let waiting = &queue.waiting;
-        match waiting.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more) {
-            Ok(before) => Ok((Self(queue), before == 0)),
-            Err(_) => {
-                queue.refused.fetch_add(1, Ordering::Relaxed);
-                Err(Overload::QueueFull)
+    fn enter(&mut self, want: Want) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        *self.wants.entry(want).or_default() += 1;
+        let waiter = Waiter {
+            want,
+            called: false,
+            waker: None,
+        };
+        self.places.insert(number, waiter);
+        number
+    }
+
+    /// Whether it was called, and has not looked since.
+    fn leave(&mut self, number: u64) -> bool {
+        let Some(waiter) = self.places.remove(&number) else {
+            return false;
+        };
+        if let Some(count) = self.wants.get_mut(&waiter.want) {
+            *count -= 1;
+            if *count == 0 {
+                self.wants.remove(&waiter.want);
             }
         }
+        waiter.called
+    }
+
+    /// The first one behind looks. Gives its waker, to be woken without the lock.
+    fn call(&mut self, behind: Bound<u64>) -> Option<Waker> {
+        let mut behind = self.places.range_mut((behind, Bound::Unbounded));
+        let (_, waiter) = behind.next()?;
+        waiter.called = true;
+        waiter.waker.take()
+    }
+}
+
+/// A place in the queue, until this drops.
+struct Place<'a> {
+    queue: &'a Queue,
+    number: u64,
+}
+
+impl<'a> Place<'a> {
+    /// A place, and whether nobody before it wants the same.
+    fn take(queue: &'a Queue, most: usize, want: Want) -> Result<(Self, bool), Overload> {
+        let mut line = queue.line.lock();
+        if line.places.len() >= most {
+            queue.refused.fetch_add(1, Ordering::Relaxed);
+            return Err(Overload::QueueFull);
+        }
+        let looks = !line.is_before(want);
+        let number = line.enter(want);
+        queue.waiting.store(line.places.len(), Ordering::SeqCst);
+        drop(line);
+        fence(Ordering::SeqCst);
+        Ok((Self { queue, number }, looks))
+    }
+
+    /// Until there may be room.
+    async fn called(&self) {
+        std::future::poll_fn(|cx| self.poll_called(cx)).await;
+    }
+
+    fn poll_called(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut line = self.queue.line.lock();
+        match line.places.get_mut(&self.number) {
+            Some(waiter) if !waiter.called => {
+                waiter.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Some(waiter) => {
+                // Before the look, so that room which comes during it is a call of its own.
+                waiter.called = false;
+                Poll::Ready(())
+            }
+            None => Poll::Ready(()),
+        }
+    }
+
+    /// What may be there is for whoever is behind.
+    fn pass_on(&self) {
+        self.queue.call(Bound::Excluded(self.number));
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+        let mut line = self.queue.line.lock();
+        let was_called = line.leave(self.number);
+        self.queue
+            .waiting
+            .store(line.places.len(), Ordering::SeqCst);
+        drop(line);
+        // It went away on its way to look.
+        if was_called {
+            self.pass_on();
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use super::group::{Added, Group, Override};
+use super::leaving::Leaving;
 use super::plan::Plan;
 
 /// All upstreams of the process.
@@ -17,6 +18,9 @@ use super::plan::Plan;
 pub struct Registry {
     groups: Mutex<HashMap<Arc<str>, Weak<Group>>>,
     in_use: ArcSwap<Vec<Arc<Plan>>>,
+    /// Plans that requests may still have.
+    former: Mutex<Vec<Weak<Plan>>>,
+    leaving: Arc<Leaving>,
 }
 
 /// Why an endpoint cannot be changed.
@@ -63,17 +67,41 @@ impl Registry {
             return group;
         }
         groups.retain(|_, group| group.strong_count() > 0);
-        let group = Arc::new(Group::new(name));
+        let group = Arc::new(Group::new(name, Arc::clone(&self.leaving)));
         groups.insert(Arc::clone(&group.name), Arc::downgrade(&group));
         group
     }
 
+    /// Which endpoints leave.
+    #[must_use]
+    pub fn leaving(&self) -> &Arc<Leaving> {
+        &self.leaving
+    }
+
     /// These are in use from now on.
     pub fn put_in_use(&self, plans: &[Arc<Plan>]) {
-        self.in_use.store(Arc::new(plans.to_vec()));
+        let before = self.in_use.swap(Arc::new(plans.to_vec()));
+        let mut former = self.former.lock();
+        former.extend(before.iter().map(Arc::downgrade));
+        former.retain(|plan| plan.strong_count() > 0);
+        let former: Vec<Arc<Plan>> = former.iter().filter_map(Weak::upgrade).collect();
+        let same = |one: &Arc<Plan>, other: &Arc<Plan>| one.group.name == other.group.name;
         for plan in plans {
-            // What was changed while it was built.
-            plan.regroup();
+            let other = before.iter().find(|other| same(plan, other));
+            plan.put_in_use(other.map(Arc::as_ref));
+            for other in former.iter().filter(|other| same(plan, other)) {
+                other.follow(plan);
+            }
+            let members = plan.members();
+            plan.group.keep_answers(|name| {
+                let mut endpoints = members.endpoints.iter();
+                endpoints.any(|endpoint| *endpoint.configured == *name)
+            });
+        }
+        for plan in before.iter() {
+            if !plans.iter().any(|other| same(plan, other)) {
+                plan.retire();
+            }
         }
     }
 

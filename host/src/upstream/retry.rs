@@ -14,10 +14,11 @@ use http::Request;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
-use super::attempt::{Attempt, Pick, Sent, status};
+use super::attempt::{Attempt, Sent, status};
 use super::fault::Fault;
 use super::headers;
 use super::line::Line;
+use super::pick::Pick;
 use super::replay::Tape;
 use super::timeouts::Since;
 use crate::body::Body;
@@ -153,7 +154,9 @@ impl Attempt<'_> {
         let retries = &self.upstream.plan.config.retries;
         let on = match sent {
             Sent::Unsent(..) | Sent::Answered(_) => true,
-            Sent::Failed(Fault::Closed { .. }) => retries.on.contains(&RetryOn::Reset),
+            Sent::Failed(Fault::Closed { .. } | Fault::Left { .. }) => {
+                retries.on.contains(&RetryOn::Reset)
+            }
             Sent::Failed(Fault::FirstByte { .. }) => {
                 retries.on.contains(&RetryOn::Timeout) || retries.try_timeout.is_some()
             }

@@ -19,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::health::probe;
 use super::known::{Figures, Known, now};
+use super::leaving::Leaving;
 use super::names::Names;
 use super::plan::{EndpointPlan, Plan};
 use super::reach::Reached;
@@ -45,12 +46,13 @@ enum Order {
 }
 
 impl Rounds {
-    /// Start the thread. It asks these servers for names; where there are none, the system's.
+    /// Start the thread. It asks these servers for names; where there are none, the system's. It looks
+    /// after the endpoints that leave from now on, and after others when it is told.
     ///
     /// # Errors
     ///
     /// The system gives no thread or runtime.
-    pub fn start(servers: Vec<SocketAddr>) -> std::io::Result<Self> {
+    pub fn start(servers: Vec<SocketAddr>, leaving: Arc<Leaving>) -> std::io::Result<Self> {
         let (orders, taken) = unbounded_channel();
         let runtime = || {
             Builder::new_current_thread()
@@ -64,7 +66,10 @@ impl Rounds {
                 Ok(runtime) => {
                     // Whoever started this waits for it.
                     let _ = told.send(Ok(()));
-                    runtime.block_on(obey(&servers, taken));
+                    runtime.block_on(async {
+                        let _seen_off = task(see_off(leaving));
+                        obey(&servers, taken).await;
+                    });
                 }
                 Err(error) => {
                     let _ = told.send(Err(error));
@@ -129,6 +134,16 @@ async fn obey(servers: &[SocketAddr], mut orders: UnboundedReceiver<Order>) {
                 tasks.extend(plans.map(|plan| task(look_after(plan, Rc::clone(&names)))));
             }
         }
+    }
+}
+
+/// Look after the endpoints that leave, until this is dropped.
+async fn see_off(leaving: Arc<Leaving>) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        leaving.pass(now());
     }
 }
 

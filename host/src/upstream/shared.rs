@@ -57,8 +57,8 @@ pub struct Shared {
     most: Rc<Cell<usize>>,
     active: Cell<usize>,
     used: Cell<bool>,
+    since: Cell<u64>,
     idle_since: Cell<Option<u64>>,
-    place: RefCell<Option<ConnectionPlace>>,
 }
 
 impl Shared {
@@ -69,7 +69,11 @@ impl Shared {
     /// # Errors
     ///
     /// The endpoint closed it at once, or does not speak HTTP/2.
-    pub async fn new(stream: Stream, max_head: usize) -> hyper::Result<Rc<Self>> {
+    pub async fn new(
+        stream: Stream,
+        max_head: usize,
+        place: ConnectionPlace,
+    ) -> hyper::Result<Rc<Self>> {
         let secure = stream.is_tls();
         let heard = Arc::new(Notify::new());
         let (sender, mut drive) = http2::Builder::new(Here)
@@ -81,7 +85,7 @@ impl Shared {
             .max_send_buf_size(SEND_BUFFER)
             .initial_max_send_streams(UNKNOWN)
             .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
-            .handshake(HeardIo::new(stream, Arc::downgrade(&heard)))
+            .handshake(HeardIo::new(stream, Arc::downgrade(&heard), place))
             .await?;
         loop {
             // hyper reads in a task of its own, and does not say when the limit has come.
@@ -117,14 +121,20 @@ impl Shared {
             most,
             active: Cell::new(0),
             used: Cell::new(false),
+            since: Cell::new(0),
             idle_since: Cell::new(None),
-            place: RefCell::new(None),
         }))
     }
 
-    /// It is one of the endpoint's connections as long as it is there.
-    pub fn holds(&self, place: ConnectionPlace) {
-        self.place.replace(Some(place));
+    /// It is used from now on. Milliseconds.
+    pub fn begin(&self, now: u64) {
+        self.since.set(now);
+    }
+
+    /// Since when it is used. Milliseconds.
+    #[must_use]
+    pub fn since(&self) -> u64 {
+        self.since.get()
     }
 
     /// Requests on it now.

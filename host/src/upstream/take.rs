@@ -1,11 +1,14 @@
 //! How an attempt comes to a connection: an unused one, a place on a shared one, or a new one.
 
+use std::time::Duration;
+
 use tokio::time::timeout;
 
-use super::attempt::{Attempt, Pick};
+use super::attempt::Attempt;
 use super::client::{self, Connected};
 use super::fault::Fault;
 use super::line::Line;
+use super::pick::Pick;
 use super::timeouts::Since;
 use crate::config::UpstreamProtocol;
 
@@ -69,24 +72,18 @@ impl Attempt<'_> {
         self.watch.common.stats.connects.add(1);
         endpoint.tally.connects.add(1);
         let limit = self.within(self.timeouts.connect, since);
-        let line = match client::connect(plan, target, limit, switches).await? {
-            Connected::One(mut connection) => {
-                connection.holds(place);
+        let line = match client::connect(plan, target, place, limit, switches).await? {
+            Connected::One(connection) => {
                 if !switches {
                     pool.own();
                 }
                 Line::Own(connection)
             }
-            Connected::Many(shared) => {
-                shared.holds(place);
-                Line::Shared(pool.share(&shared))
-            }
+            Connected::Many(shared) => Line::Shared(pool.share(&shared, self.now())),
         };
         connecting.done();
-        match self.timeouts.total {
-            Some(total) if since.arrived.elapsed() >= total => Err(Fault::Total {
-                endpoint: endpoint.name.to_string(),
-            }),
+        match self.left(since) {
+            Some(Duration::ZERO) => Err(self.overdue(endpoint.name.to_string())),
             Some(_) | None => Ok(line),
         }
     }

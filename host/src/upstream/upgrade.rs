@@ -6,6 +6,7 @@
 //! Deliberately not here: the bytes that pass afterwards ([`crate::proxy`]).
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE};
@@ -15,6 +16,7 @@ use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 
 use super::known::ConnectionPlace;
+use super::pool::Pool;
 use super::queue::Turn;
 use crate::stream::Stream;
 
@@ -39,7 +41,9 @@ pub struct Taken {
     /// The place among the endpoint's active requests.
     pub turn: Turn,
     /// The place among its connections.
-    pub place: Option<ConnectionPlace>,
+    pub place: ConnectionPlace,
+    /// The worker's connections to that endpoint, as long as it is one of them.
+    pub pool: Rc<Pool>,
     /// How long neither side may say anything. Milliseconds; none: for ever.
     pub idle: Option<u64>,
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::{CUT, DRAIN, Phase, Wait, Watch, milliseconds, short};
+use super::{CUT, DRAIN, NOWHERE, Phase, Wait, Watch, milliseconds, short};
 use crate::error::Code;
 
 impl Watch {
@@ -14,6 +14,7 @@ impl Watch {
         self.signs
             .store(self.signs.load(Relaxed) & (DRAIN | CUT), Relaxed);
         self.count_served();
+        self.endpoint.store(NOWHERE, Relaxed);
         self.body_fault.store(0, Relaxed);
         self.request_bytes.store(0, Relaxed);
         self.body_open.store(has_body, Relaxed);
@@ -118,6 +119,17 @@ impl Watch {
     #[must_use]
     pub fn request_bytes(&self) -> u64 {
         self.request_bytes.load(Relaxed)
+    }
+
+    /// The exchange is with this endpoint from now on, by its number.
+    pub fn goes_to(&self, endpoint: u64) {
+        self.endpoint.store(endpoint, Relaxed);
+    }
+
+    /// The number of the endpoint that it is with.
+    #[must_use]
+    pub fn endpoint(&self) -> u64 {
+        self.endpoint.load(Relaxed)
     }
 
     /// A request goes to an endpoint, which must take each piece of the body within `idle` (if

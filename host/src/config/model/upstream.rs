@@ -35,6 +35,9 @@ pub struct Upstream {
     /// From when a request comes to the upstream to the end of the response. None is no bound, the
     /// default.
     pub total_timeout: Option<Duration>,
+    /// How long what runs on an endpoint that is drained or removed may go on. None is no bound.
+    /// Default 5 min.
+    pub drain_timeout: Option<Duration>,
     /// How long an unused connection is kept. Default 60 s.
     pub keep_alive_timeout: Duration,
     /// The most unused connections that a worker keeps for each endpoint. Default 128.

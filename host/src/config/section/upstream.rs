@@ -51,6 +51,7 @@ pub(super) static UPSTREAM: Section = Section {
         &FIRST_BYTE_TIMEOUT,
         &IDLE_TIMEOUT,
         &TOTAL_TIMEOUT,
+        &DRAIN_TIMEOUT,
         &KEEP_ALIVE_TIMEOUT,
         &MAX_IDLE,
         &MAX_HEAD,
@@ -158,6 +159,16 @@ static TOTAL_TIMEOUT: Field<Wait, Is<Option<Duration>>> = Field::new(
     "From when a request comes to the upstream, a wait for room included, to the end of the response; then 504, or the response is cut.",
 );
 
+static DRAIN_TIMEOUT: Field<Wait, Is<Option<Duration>>> = Field::new(
+    "drain_timeout",
+    Wait(Time {
+        least: Duration::ZERO,
+        ..Time::USUAL
+    }),
+    Is(Some(Duration::from_mins(5))),
+    "How long what runs on an endpoint that is drained or removed may go on, streams too; then it is cut.",
+);
+
 static KEEP_ALIVE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
     "keep_alive_timeout",
     Time::USUAL,
@@ -224,6 +235,7 @@ pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
     let first_byte_timeout = table.take(&FIRST_BYTE_TIMEOUT);
     let idle_timeout = table.take(&IDLE_TIMEOUT);
     let total_timeout = table.take(&TOTAL_TIMEOUT);
+    let drain_timeout = table.take(&DRAIN_TIMEOUT);
     let keep_alive_timeout = table.take(&KEEP_ALIVE_TIMEOUT);
     let max_idle = table.take(&MAX_IDLE);
     let max_head = table.take(&MAX_HEAD);
@@ -244,6 +256,7 @@ pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
         first_byte_timeout,
         idle_timeout,
         total_timeout,
+        drain_timeout,
         keep_alive_timeout,
         max_idle,
         max_head,

@@ -1,0 +1,147 @@
+//! The endpoint of an attempt: picked at once, or after a wait for room.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::attempt::Attempt;
+use super::fault::Fault;
+use super::queue::{Overload, Turn, Want};
+use super::retry::Trials;
+use super::timeouts::Since;
+use super::{Endpoint, EndpointPlan, View, key};
+use crate::balance::{Choice, Picked};
+use crate::config::BalancePolicy;
+use crate::context::{Exchange, Held};
+
+/// An endpoint that was picked.
+pub(super) struct Pick {
+    pub(super) turn: Turn,
+    view: Rc<View>,
+    place: usize,
+}
+
+impl Pick {
+    pub(super) fn endpoint(&self) -> Option<&Rc<Endpoint>> {
+        self.view.endpoints.get(self.place)
+    }
+
+    pub(super) fn target(&self) -> Option<&EndpointPlan> {
+        self.view.members.endpoints.get(self.place)
+    }
+
+    /// How many endpoints there are beside it.
+    pub(super) fn others(&self) -> usize {
+        self.view.endpoints.len().saturating_sub(1)
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.endpoint()
+            .map_or_else(String::new, |endpoint| endpoint.name.to_string())
+    }
+}
+
+impl Attempt<'_> {
+    /// An endpoint for this request. None: all that could take it have no room.
+    pub(super) fn pick(
+        &self,
+        exchange: &mut Exchange,
+        trials: &mut Trials,
+    ) -> Option<Result<Pick, Fault>> {
+        let queue = self.upstream.plan.queue.as_ref();
+        if queue.is_some_and(|queue| !queue.is_empty() && queue.is_before(want(exchange))) {
+            return None;
+        }
+        self.pick_now(exchange, trials)
+    }
+
+    pub(super) fn pick_now(
+        &self,
+        exchange: &mut Exchange,
+        trials: &mut Trials,
+    ) -> Option<Result<Pick, Fault>> {
+        let plan = &*self.upstream.plan;
+        let view = self.upstream.view();
+        let tried = |endpoint: &Rc<Endpoint>| trials.tried.contains(&endpoint.known.id);
+        let exclude: SmallVec<[usize; 4]> = match trials.tried.is_empty() {
+            true => SmallVec::new(),
+            false => {
+                let endpoints = view.endpoints.iter().enumerate();
+                let tried = endpoints.filter(|(_, endpoint)| tried(endpoint));
+                tried.map(|(place, _)| place).collect()
+            }
+        };
+        let balance = &plan.config.balance;
+        let hashes = balance.policy == BalancePolicy::ConsistentHash;
+        if trials.tried.is_empty() {
+            trials.wanted = plan.wanted(&view.members, exchange);
+        }
+        let picked = view.members.balancer.pick(&Choice {
+            exclude: &exclude,
+            labels: &exchange.hint.labels,
+            random: fastrand::u64(..),
+            hash: match hashes {
+                true => key::of(exchange, &balance.hash_on),
+                false => None,
+            },
+            sticky: trials.wanted,
+        });
+        let lease = match picked {
+            Picked::Endpoint(lease) => lease,
+            Picked::Full if plan.queue.is_some() => return None,
+            Picked::Full => return Some(Err(self.full(Overload::QueueFull))),
+            Picked::None => {
+                return Some(Err(Fault::NoEndpoint {
+                    upstream: plan.config.name.to_string(),
+                }));
+            }
+        };
+        let place = lease.endpoint();
+        let turn = Turn::new(lease, plan.queue.as_ref());
+        exchange.outcome.upstream = Some(Arc::clone(&self.upstream.name));
+        if let Some(endpoint) = view.endpoints.get(place) {
+            exchange.outcome.endpoint = Some(Arc::clone(&endpoint.name));
+            trials.tried.push(endpoint.known.id);
+        }
+        Some(Ok(Pick { turn, view, place }))
+    }
+
+    /// Wait for room.
+    pub(super) async fn wait(
+        &self,
+        held: &Held,
+        trials: &mut Trials,
+        since: Since,
+    ) -> Result<Pick, Fault> {
+        let plan = &*self.upstream.plan;
+        let Some(queue) = &plan.queue else {
+            return Err(self.full(Overload::QueueFull));
+        };
+        let pick = || held.with(|exchange| self.pick_now(exchange, trials));
+        let limits = &plan.config.limits;
+        let longest = self.within(limits.queue_timeout, since);
+        let want = held.with(|exchange| want(exchange));
+        let picked = queue.wait(limits.queue, longest, want, pick).await;
+        picked.map_err(|why| self.full(why))?
+    }
+
+    pub(super) fn full(&self, why: Overload) -> Fault {
+        Fault::Overloaded {
+            upstream: self.upstream.name.to_string(),
+            why,
+        }
+    }
+}
+
+/// Which endpoints will do for a request: those with the labels that a filter asks for.
+fn want(exchange: &Exchange) -> Want {
+    let labels = &exchange.hint.labels;
+    if labels.is_empty() {
+        return Want::ANY;
+    }
+    let mut hasher = DefaultHasher::new();
+    labels.hash(&mut hasher);
+    Want::some(hasher.finish())
+}
