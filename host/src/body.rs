@@ -13,7 +13,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::error::Code;
 use crate::server::body::ClientBody;
-use crate::upstream::body::UpstreamBody;
+use crate::upstream::attempt::body::UpstreamBody;
 
 /// A body.
 #[derive(Default)]

@@ -24,7 +24,7 @@ use crate::context::{Exchange, Held, ResponseHead};
 use crate::error::{Code, RequestError, Words, grpc};
 use crate::gateway::{Generation, Route};
 use crate::upstream::attempt::Attempt;
-use crate::upstream::upgrade::Upgrade;
+use crate::upstream::attempt::upgrade::Upgrade;
 use crate::upstream::{Timeouts, headers, key};
 use crate::worker::ClientConnection;
 

@@ -4,9 +4,11 @@
 //! outside in:
 //!
 //! - [`registry`]: all upstreams of the process by name, and what an operator changes at run time;
-//! - [`group`] and [`known`]: what outlives configurations of one upstream, and of one endpoint;
+//! - [`endpoint`]: what outlives configurations of an upstream and of each endpoint, and who looks
+//!   after it;
 //! - [`plan`]: an upstream of one configuration, its members and their balancer;
 //! - [`Upstream`]: one worker's view of that, with its connections and its retry budget;
+//! - [`mod@line`]: what carries a request, and the connections that a worker keeps;
 //! - [`attempt`]: one exchange, over as many attempts as it may have.
 //!
 //! Promises: a request is sent twice only if it cannot have been acted on or may be repeated
@@ -19,46 +21,23 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub mod attempt;
-pub mod body;
-pub mod budget;
-pub mod client;
-pub mod connection;
+pub mod endpoint;
 pub mod fault;
-pub mod gate;
-pub mod group;
 pub mod headers;
-pub mod health;
-pub mod heard;
-pub mod io;
 pub mod key;
-pub mod known;
-pub mod leaving;
 pub mod line;
-pub mod names;
-mod pick;
 pub mod plan;
-pub mod pool;
 pub mod queue;
-pub mod reach;
-pub mod record;
 pub mod registry;
-pub mod replay;
-mod retry;
-pub mod rounds;
-pub mod shared;
 pub mod sticky;
-mod take;
-pub mod timeouts;
-pub mod tls;
-pub mod upgrade;
 
+pub use attempt::timeouts::Timeouts;
+pub use endpoint::Endpoint;
 pub use fault::Fault;
+pub use line::pool::Pools;
 pub use plan::{EndpointPlan, Plan};
-pub use pool::Pools;
-pub use timeouts::Timeouts;
 
-use budget::Budget;
-use known::{Known, Tally};
+use attempt::budget::Budget;
 use plan::Members;
 
 /// One worker's view of an upstream: the plan, and connections of its own.
@@ -81,19 +60,6 @@ pub struct View {
     pub members: Arc<Members>,
     /// In the order of the members.
     pub endpoints: Vec<Rc<Endpoint>>,
-}
-
-/// One worker's view of an endpoint.
-#[derive(Debug)]
-pub struct Endpoint {
-    /// Its name; a copy of this worker's.
-    pub name: Arc<str>,
-    /// Its connections that can take a request.
-    pub pool: Rc<pool::Pool>,
-    /// What the process knows of it.
-    pub known: Arc<Known>,
-    /// What this worker counts of it.
-    pub tally: Arc<Tally>,
 }
 
 impl Upstream {
@@ -139,17 +105,7 @@ impl Upstream {
     }
 
     fn endpoint(&self, target: &EndpointPlan) -> Rc<Endpoint> {
-        Rc::new(Endpoint {
-            name: Arc::from(&*target.known.name),
-            pool: self.pools.of(&self.plan, &target.known),
-            tally: target.known.tally(),
-            known: Arc::clone(&target.known),
-        })
-    }
-}
-
-impl Drop for Endpoint {
-    fn drop(&mut self) {
-        self.known.settle(&self.tally);
+        let pool = self.pools.of(&self.plan, &target.known);
+        Rc::new(Endpoint::new(&target.known, pool))
     }
 }

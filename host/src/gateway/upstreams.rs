@@ -8,12 +8,12 @@ use crate::config::{self, Config, Problems, RouteEnd};
 use crate::store::secrets::Secrets;
 use crate::tls::SystemRoots;
 use crate::upstream::Plan;
-use crate::upstream::group::Group;
+use crate::upstream::endpoint::group::Group;
+use crate::upstream::endpoint::rounds::Rounds;
 use crate::upstream::key::hash;
+use crate::upstream::line::tls::Tls;
 use crate::upstream::registry::Registry;
-use crate::upstream::rounds::Rounds;
 use crate::upstream::sticky::Sticky;
-use crate::upstream::tls::Tls;
 
 /// All upstreams, in the order of the configuration. A name that nobody answers is an error at its
 /// place, unless it was answered before.

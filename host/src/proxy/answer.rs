@@ -15,8 +15,8 @@ use crate::body::{Body, BodyError};
 use crate::config::Redirect;
 use crate::context::{BasePath, Exchange, ResponseHead};
 use crate::error::{Code, RequestError, Words};
+use crate::upstream::attempt::upgrade::{Taken, Upgrade};
 use crate::upstream::headers;
-use crate::upstream::upgrade::{Taken, Upgrade};
 
 /// `${path}` and `${query}` stand for the request's own; the path is what the client knows it by,
 /// with what stands before the API's paths.

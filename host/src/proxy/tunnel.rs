@@ -17,7 +17,7 @@ use tokio::io::{
 };
 
 use super::Run;
-use crate::upstream::upgrade::Taken;
+use crate::upstream::attempt::upgrade::Taken;
 use crate::watch::{Wait, Watch};
 
 /// How much is on its way in either direction. Bytes.

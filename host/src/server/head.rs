@@ -22,8 +22,8 @@ use crate::body::Body;
 use crate::context::{Client, Exchange, RequestHead};
 use crate::error::{Code, grpc};
 use crate::proxy::Arrival;
+use crate::upstream::attempt::upgrade::Upgrade;
 use crate::upstream::headers::Seen;
-use crate::upstream::upgrade::Upgrade;
 use crate::worker::ClientConnection;
 
 /// Take a request in.

@@ -1,5 +1,5 @@
 //! One exchange with an upstream: pick, take a connection (or a place on one), send, wait for the
-//! head; and again ([`super::retry`]).
+//! head; and again ([`retry`]).
 //!
 //! An unused connection may have been closed by the endpoint at any time. If hyper gives the
 //! request back, nothing of it was sent, and it goes out on another connection. If it may have
@@ -16,15 +16,26 @@ use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use super::body::{Loan, UpstreamBody};
-use super::connection::{Connection, Outcome};
+pub mod body;
+pub mod budget;
+mod pick;
+pub mod replay;
+mod retry;
+mod take;
+pub mod timeouts;
+pub mod upgrade;
+
+use body::{Loan, UpstreamBody};
+use pick::Pick;
+use retry::{Next, Trials};
+use timeouts::{Since, Timeouts};
+use upgrade::{Taken, Upgrade};
+
 use super::fault::Fault;
 use super::line::Line;
-use super::pick::Pick;
-use super::retry::{Next, Trials};
-use super::timeouts::Since;
-use super::upgrade::{Taken, Upgrade};
-use super::{Timeouts, Upstream, headers, shared};
+use super::line::connection::{Connection, Outcome};
+use super::line::shared;
+use super::{Upstream, headers};
 use crate::body::Body;
 use crate::context::{Exchange, Held, ResponseHead};
 use crate::watch::{Wait, Watch, milliseconds};
@@ -47,7 +58,7 @@ pub struct Attempt<'a> {
 }
 
 /// What came of one sending.
-pub(super) enum Sent {
+enum Sent {
     /// The response's head is in the exchange.
     Answered(Incoming),
     /// Nothing was sent; here is the request.
@@ -167,13 +178,13 @@ impl Attempt<'_> {
     }
 
     /// What is left of the time that the whole exchange may take, if there is an end to it.
-    pub(super) fn left(&self, since: Since) -> Option<Duration> {
+    fn left(&self, since: Since) -> Option<Duration> {
         let total = self.timeouts.total?;
         Some(total.saturating_sub(since.arrived.elapsed()))
     }
 
     /// A wait of its own, and no longer than the exchange may take.
-    pub(super) fn within(&self, wait: Duration, since: Since) -> Duration {
+    fn within(&self, wait: Duration, since: Since) -> Duration {
         self.left(since).map_or(wait, |left| left.min(wait))
     }
 
@@ -204,7 +215,7 @@ impl Attempt<'_> {
         Ok(Body::Empty)
     }
 
-    pub(super) fn now(&self) -> u64 {
+    fn now(&self) -> u64 {
         self.watch.common.clock.now()
     }
 
@@ -286,7 +297,7 @@ impl Attempt<'_> {
     }
 
     /// The exchange with this endpoint took longer than it may.
-    pub(super) fn overdue(&self, endpoint: String) -> Fault {
+    fn overdue(&self, endpoint: String) -> Fault {
         match self.deadline {
             true => Fault::Deadline { endpoint },
             false => Fault::Total { endpoint },
@@ -340,7 +351,7 @@ fn is_switch(held: &Held) -> bool {
     status == Some(StatusCode::SWITCHING_PROTOCOLS)
 }
 
-pub(super) fn status(held: &Held) -> Option<u16> {
+fn status(held: &Held) -> Option<u16> {
     held.with(|exchange| {
         let response = exchange.response.as_ref();
         response.map(|response| response.status.as_u16())

@@ -1,4 +1,10 @@
 //! What carries one request: an HTTP/1.1 connection of its own, or a place on a shared one.
+//!
+//! - [`client`] makes connections, with [`tls`] where the upstream has it;
+//! - [`connection`] is one of HTTP/1.1, over [`io`] that keeps a [`record`] of what is written, behind a
+//!   [`gate`] for wake-ups;
+//! - [`shared`] is one of HTTP/2, over I/O that says what it has [`heard`];
+//! - [`pool`] has those of a worker that can take a request.
 
 use std::task::{Context, Poll};
 
@@ -6,9 +12,20 @@ use http::Request;
 use http_body::Frame;
 use hyper::body::{Bytes, Incoming};
 
-use super::connection::Connection;
-use super::pool::Pool;
-use super::shared::Slot;
+pub mod client;
+pub mod connection;
+pub mod gate;
+pub mod heard;
+pub mod io;
+pub mod pool;
+pub mod record;
+pub mod shared;
+pub mod tls;
+
+use connection::Connection;
+use pool::Pool;
+use shared::Slot;
+
 use crate::body::Body;
 
 /// What carries one request.

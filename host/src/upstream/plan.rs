@@ -5,7 +5,7 @@
 //! weighs and drains), and what takes requests changes with health. Workers see a change at their
 //! next request: they compare one number. Promises: a change of members keeps what the balancer
 //! knows of those that stay; a request finds the endpoint that it was given, whatever changes.
-//! Deliberately not here: who notices ([`super::rounds`]), and connections.
+//! Deliberately not here: who notices ([`super::endpoint::rounds`]), and connections.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use parking_lot::Mutex;
 
-use super::group::{Group, Override};
-use super::health::{Backoff, Change, Counts, Health, Now, State};
+use super::endpoint::group::{Group, Override};
+use super::endpoint::health::{Backoff, Change, Counts, Health, Now, State};
+use super::endpoint::known::{Known, now};
 use super::key::hash;
-use super::known::{Known, now};
+use super::line::tls::Tls;
 use super::queue::Queue;
 use super::sticky::{Sticky, TokenName};
-use super::tls::Tls;
 use crate::balance::{Balancer, Member, Policy, Settings, Threshold};
 use crate::config::{self as model, BalancePolicy};
 use crate::context::{Exchange, ResponseHead};

@@ -9,8 +9,8 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::group::{Added, Group, Override};
-use super::leaving::Leaving;
+use super::endpoint::group::{Added, Group, Override};
+use super::endpoint::leaving::Leaving;
 use super::plan::Plan;
 
 /// All upstreams of the process.

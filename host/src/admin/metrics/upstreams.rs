@@ -2,7 +2,7 @@
 
 use crate::gateway::Gateway;
 use crate::observe::metrics::{Family, Kind, float};
-use crate::upstream::health::State;
+use crate::upstream::endpoint::health::State;
 use crate::upstream::plan::{EndpointPlan, Plan};
 
 /// All families.

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use super::{labels, present, present_small, small};
 use crate::admin::date;
-use crate::upstream::group::{Added, Override};
-use crate::upstream::health::Change;
+use crate::upstream::endpoint::group::{Added, Override};
+use crate::upstream::endpoint::health::Change;
 use crate::upstream::plan::{EndpointPlan, Plan};
 use crate::upstream::registry::EndpointChange;
 
@@ -240,9 +240,9 @@ impl From<Override> for EndpointOverride {
     }
 }
 
-impl From<crate::upstream::health::State> for EndpointState {
-    fn from(state: crate::upstream::health::State) -> Self {
-        use crate::upstream::health::State as S;
+impl From<crate::upstream::endpoint::health::State> for EndpointState {
+    fn from(state: crate::upstream::endpoint::health::State) -> Self {
+        use crate::upstream::endpoint::health::State as S;
         match state {
             S::Healthy => Self::Healthy,
             S::Starting => Self::Starting,

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
+use super::Line;
 use super::connection::Connection;
-use super::known::Known;
-use super::line::Line;
-use super::plan::Plan;
 use super::shared::{Shared, Slot};
+use crate::upstream::endpoint::known::Known;
+use crate::upstream::plan::Plan;
 use crate::watch::milliseconds;
 
 /// The most HTTP/2 connections that a worker opens to one endpoint. Beyond what all of them take

@@ -20,9 +20,9 @@ use tokio::sync::Notify;
 
 use super::connection::Outcome;
 use super::heard::HeardIo;
-use super::known::ConnectionPlace;
 use crate::body::Body;
 use crate::stream::Stream;
+use crate::upstream::endpoint::known::ConnectionPlace;
 
 /// What may be on the way of one response before it is taken. Bytes.
 const STREAM_WINDOW: u32 = 1024 * 1024;

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::attempt::Attempt;
-use super::client::{self, Connected};
-use super::fault::Fault;
-use super::line::Line;
+use super::Attempt;
 use super::pick::Pick;
 use super::timeouts::Since;
 use crate::config::UpstreamProtocol;
+use crate::upstream::fault::Fault;
+use crate::upstream::line::Line;
+use crate::upstream::line::client::{self, Connected};
 
 impl Attempt<'_> {
     /// One that was used before. None: there is none, or `fresh` asks for another.

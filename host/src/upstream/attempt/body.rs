@@ -13,10 +13,10 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::line::Line;
-use super::pool::Pool;
-use super::queue::Turn;
 use crate::body::{Body, BodyError};
+use crate::upstream::line::Line;
+use crate::upstream::line::pool::Pool;
+use crate::upstream::queue::Turn;
 use crate::watch::{Wait, Watch};
 
 /// What is given back when a response is over.

@@ -7,10 +7,10 @@ use std::task::{Context, Poll};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 
-use super::known::ConnectionPlace;
 use super::record::Record;
 use crate::gather::gather;
 use crate::stream::Stream;
+use crate::upstream::endpoint::known::ConnectionPlace;
 
 /// A connection to an endpoint.
 #[derive(Debug)]

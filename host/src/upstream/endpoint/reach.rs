@@ -8,10 +8,10 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::health::probe::Reach;
-use super::plan::{EndpointPlan, Plan};
-use super::tls::Tls;
 use crate::config::{HealthCheck, Probe, UpstreamProtocol};
 use crate::stream::Stream;
+use crate::upstream::line::tls::Tls;
+use crate::upstream::plan::{EndpointPlan, Plan};
 
 /// An endpoint, for its checks.
 #[derive(Debug)]

@@ -10,9 +10,9 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::sync::Notify;
 
-use super::known::ConnectionPlace;
 use crate::gather;
 use crate::stream::Stream;
+use crate::upstream::endpoint::known::ConnectionPlace;
 
 /// A connection to an endpoint.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 //! and as far as the retry budget goes. Promises: the filters do not run again; a request for an
 //! upgrade is sent once at the most; the time for the first byte is that of all attempts together.
 //! Deliberately not here: the second sending on the same endpoint where a connection was stale
-//! ([`super::attempt`]).
+//! ([`crate::upstream::attempt`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use http::Request;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
-use super::attempt::{Attempt, Sent, status};
-use super::fault::Fault;
-use super::headers;
-use super::line::Line;
 use super::pick::Pick;
 use super::replay::Tape;
 use super::timeouts::Since;
+use super::{Attempt, Sent, status};
 use crate::body::Body;
 use crate::config::RetryOn;
 use crate::context::{Exchange, Held};
+use crate::upstream::fault::Fault;
+use crate::upstream::headers;
+use crate::upstream::line::Line;
 
 /// What an exchange needs for more than one attempt.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 //!
 //! Changes at run time hold over reloads, until they are taken back or the gateway restarts: a
 //! reload for another reason is not to end a drain. Deliberately not here: what follows from it for
-//! the balancer of a configuration ([`super::plan`]).
+//! the balancer of a configuration ([`crate::upstream::plan`]).
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -15,8 +15,8 @@ use parking_lot::Mutex;
 use super::health::Health;
 use super::known::{Known, now};
 use super::leaving::Leaving;
-use super::queue::Queue;
 use crate::balance::Slot;
+use crate::upstream::queue::Queue;
 
 /// One upstream, by its name.
 #[derive(Debug)]

@@ -15,10 +15,10 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 
-use super::known::ConnectionPlace;
-use super::pool::Pool;
-use super::queue::Turn;
 use crate::stream::Stream;
+use crate::upstream::endpoint::known::ConnectionPlace;
+use crate::upstream::line::pool::Pool;
+use crate::upstream::queue::Turn;
 
 /// What such a request asks for, and what the endpoint made of it.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 //! Checks, names, slow starts, ejections that end, shares of good results. Once a gateway, never on
 //! a worker. Promises: each check has an end; a name that is not answered keeps its last addresses;
 //! what is no longer in use is looked after no more. Deliberately not here: what follows from what
-//! is found ([`super::plan`], [`super::health`]).
+//! is found ([`crate::upstream::plan`], [`super::health`]).
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -21,8 +21,8 @@ use super::health::probe;
 use super::known::{Figures, Known, now};
 use super::leaving::Leaving;
 use super::names::Names;
-use super::plan::{EndpointPlan, Plan};
 use super::reach::Reached;
+use crate::upstream::plan::{EndpointPlan, Plan};
 
 /// How often the passing of time is looked at.
 const TICK: Duration = Duration::from_millis(100);

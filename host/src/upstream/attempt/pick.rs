@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::attempt::Attempt;
-use super::fault::Fault;
-use super::queue::{Overload, Turn, Want};
+use super::Attempt;
 use super::retry::Trials;
 use super::timeouts::Since;
-use super::{Endpoint, EndpointPlan, View, key};
 use crate::balance::{Choice, Picked};
 use crate::config::BalancePolicy;
 use crate::context::{Exchange, Held};
+use crate::upstream::fault::Fault;
+use crate::upstream::queue::{Overload, Turn, Want};
+use crate::upstream::{Endpoint, EndpointPlan, View, key};
 
 /// An endpoint that was picked.
 pub(super) struct Pick {

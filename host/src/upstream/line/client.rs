@@ -9,15 +9,15 @@ use hyper::client::conn::http1;
 use tokio::net::TcpStream;
 
 use super::connection::Connection;
-use super::fault::Fault;
 use super::io::EndpointIo;
-use super::known::ConnectionPlace;
 use super::record::Record;
 use super::shared::Shared;
-use super::{EndpointPlan, Plan};
 use crate::config::UpstreamProtocol;
 use crate::stream::Stream;
 use crate::tls::HTTP2;
+use crate::upstream::endpoint::known::ConnectionPlace;
+use crate::upstream::fault::Fault;
+use crate::upstream::{EndpointPlan, Plan};
 
 /// The smallest buffer that hyper takes. Bytes.
 const MIN_BUFFER: usize = 8 * 1024;

@@ -17,10 +17,10 @@ use hyper::client::conn::{TrySendError, http1};
 
 use super::gate::Gate;
 use super::io::EndpointIo;
-use super::known::ConnectionPlace;
 use super::record::Record;
 use crate::body::Body;
 use crate::stream::Stream;
+use crate::upstream::endpoint::known::ConnectionPlace;
 
 type Drive = http1::Connection<EndpointIo, Body>;
 

@@ -12,11 +12,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::health::{Change, Health, Now};
-use super::key::hash;
-use super::queue::{Overload, Queue, Want};
 use crate::balance::Slot;
 use crate::config::EndpointLimits;
 use crate::observe::stats::Counter;
+use crate::upstream::key::hash;
+use crate::upstream::queue::{Overload, Queue, Want};
 
 /// One endpoint of one upstream.
 #[derive(Debug)]

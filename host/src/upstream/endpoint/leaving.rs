@@ -2,7 +2,7 @@
 //!
 //! What runs on them may end, streams too, within the upstream's `drain_timeout`; what has not ended
 //! then is cut. Promises: an endpoint that comes back cuts nothing. Deliberately not here: who leaves
-//! ([`super::plan`]), and the cutting, which each worker does to its own exchanges
+//! ([`crate::upstream::plan`]), and the cutting, which each worker does to its own exchanges
 //! ([`crate::watch`]).
 
 use std::sync::Arc;
@@ -94,7 +94,7 @@ mod tests {
 
     use super::*;
     use crate::balance::{Balancer, Choice, Lease, Member, Picked, Settings, Slot};
-    use crate::upstream::health::Health;
+    use crate::upstream::endpoint::health::Health;
 
     const LIMIT: Option<Duration> = Some(Duration::from_millis(100));
 
