@@ -79,14 +79,16 @@ fn pick_of_few(view: View<'_>) -> Option<Candidate> {
     }
     let seen = seen.get(..count)?;
     let least = Sum::of(seen.iter().copied())?.least();
-    let rooms = seen.iter().map(|one| least.room(*one));
-    let bits = random::mix(view.choice.random);
-    let mut left = random::part(bits) * rooms.clone().sum::<f64>();
-    let drawn = seen
-        .iter()
-        .zip(rooms)
-        .find(|(_, room)| pay(&mut left, *room));
-    Some(drawn.map_or(least.own, |(drawn, _)| *drawn))
+    // The rooms of all up to each: to count those below the mark takes no branch that is guessed.
+    let mut upto = [0.0; BLOCKS];
+    let mut sum = 0.0;
+    for (to, one) in upto.iter_mut().zip(seen) {
+        sum += least.room(*one);
+        *to = sum;
+    }
+    let mark = random::part(random::mix(view.choice.random)) * sum;
+    let below = upto.iter().take(count).filter(|upto| **upto <= mark);
+    Some(seen.get(below.count()).copied().unwrap_or(least.own))
 }
 
 /// One in proportion to the rooms of all.
