@@ -22,6 +22,7 @@ pub mod cache;
 pub mod component;
 pub mod cpu;
 pub mod engine;
+mod epoch;
 pub mod failure;
 pub mod filter;
 pub mod grants;

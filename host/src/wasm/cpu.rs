@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::epoch::Ticking;
+
 /// What a call may use, and since when.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct CpuLimit {
     allowance: Duration,
     since: Option<Duration>,
+    _ticking: Ticking,
 }
 
 /// The allowance is used up.
@@ -25,12 +28,13 @@ pub struct CpuSpent {
 }
 
 impl CpuLimit {
-    /// A limit of this much.
+    /// A limit of this much, while the epoch ticks.
     #[must_use]
-    pub fn new(allowance: Duration) -> Self {
+    pub fn new(allowance: Duration, ticking: Ticking) -> Self {
         Self {
             allowance,
             since: None,
+            _ticking: ticking,
         }
     }
 

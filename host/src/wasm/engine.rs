@@ -6,14 +6,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::Duration;
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
-/// How often the epoch moves on: how soon an endless loop is noticed, and how exact CPU limits
-/// are.
-pub const EPOCH_TICK: Duration = Duration::from_millis(1);
+use super::epoch::{Epoch, Ticking};
 
 /// Stack that guest code may use. Worker threads must have more than this.
 pub const GUEST_STACK: usize = 512 * 1024;
@@ -42,6 +38,7 @@ pub struct EngineLimits {
 #[derive(Clone)]
 pub struct FilterEngine {
     engine: Engine,
+    epoch: Arc<Epoch>,
     budget: Arc<MemoryBudget>,
 }
 
@@ -56,19 +53,10 @@ impl FilterEngine {
             instances: limits.max_instances,
             source: error.into(),
         })?;
-        let ticking = engine.weak();
-        thread::Builder::new()
-            .name("windlass-epoch".into())
-            .spawn(move || {
-                while let Some(engine) = ticking.upgrade() {
-                    engine.increment_epoch();
-                    drop(engine);
-                    thread::sleep(EPOCH_TICK);
-                }
-            })
-            .map_err(EngineError::Ticker)?;
+        let epoch = Epoch::start(&engine).map_err(EngineError::Ticker)?;
         Ok(Self {
             engine,
+            epoch: Arc::new(epoch),
             budget: Arc::new(MemoryBudget::new(limits.memory)),
         })
     }
@@ -77,6 +65,12 @@ impl FilterEngine {
     #[must_use]
     pub(super) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// What an instance needs for its calls to have an end.
+    #[must_use]
+    pub(super) fn tick(&self) -> Ticking {
+        self.epoch.tick()
     }
 
     /// What all instances' linear memories share.

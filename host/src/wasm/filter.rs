@@ -428,7 +428,7 @@ impl Filter {
             self.grants.clone(),
             self.own.clone(),
             MemoryAccount::new(self.bounds.memory, self.engine.budget().clone()),
-            CpuLimit::new(self.bounds.start_cpu),
+            CpuLimit::new(self.bounds.start_cpu, self.engine.tick()),
         )
     }
 

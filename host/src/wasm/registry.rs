@@ -221,7 +221,7 @@ impl FilterRegistry {
         });
         let budget = self.engine.budget().clone();
         let memory = MemoryAccount::new(spec.bounds.memory, budget);
-        let cpu = super::cpu::CpuLimit::new(spec.bounds.start_cpu);
+        let cpu = super::cpu::CpuLimit::new(spec.bounds.start_cpu, self.engine.tick());
         let state = State::new(spec.name.clone(), grants.clone(), blank, memory, cpu);
         let mut first = start(
             "instantiated",
