@@ -235,11 +235,7 @@ impl Run {
             watch: &self.connection.watch,
             deadline: deadline.is_some(),
             timeouts,
-            // Over HTTP/2 nothing is asked for: such a request goes on as an ordinary one.
-            upgrade: self
-                .upgrade
-                .as_deref()
-                .filter(|_| upstream.plan.config.protocol != config::UpstreamProtocol::Http2),
+            upgrade: self.upgrade.as_deref(),
             keep_head: keep_head || self.connection.worker.access.is_some(),
         };
         Ok(attempt.run(&self.held, std::mem::take(body)).await?)

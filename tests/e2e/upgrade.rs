@@ -4,13 +4,16 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener};
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::{accept_async, client_async};
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
 use windlass_tests::{Client, Gateway, Upstream, http};
 
 use crate::config::{all_to, filtered, stamp, start};
-use crate::wire::{self, Authority, client_tls, connect, run, server_tls};
+use crate::wire::{self, Authority, Endpoint, Speaks, client_tls, connect, run, server_tls};
 
 /// A WebSocket server that echoes, with TLS.
 fn echo(authority: &Authority) -> SocketAddr {
@@ -91,20 +94,149 @@ fn a_websocket_of_http2_reaches_an_endpoint_of_http1() {
         request
             .headers_mut()
             .insert("sec-websocket-version", version);
-        // What the gateway takes is known with its first answer.
-        let first = client.send_request(wire::get("/..%00")).await.unwrap();
-        assert_eq!(first.status(), 400);
-        let mut answer = client.send_request(request).await.unwrap();
-        assert_eq!(answer.status(), 200);
-        let pipe = hyper::upgrade::on(&mut answer).await.unwrap();
-        let role = tokio_tungstenite::tungstenite::protocol::Role::Client;
-        let pipe = hyper_util::rt::TokioIo::new(pipe);
-        let mut socket =
-            tokio_tungstenite::WebSocketStream::from_raw_socket(pipe, role, None).await;
-        socket.send(Message::text("over two")).await.unwrap();
-        let answer = socket.next().await.unwrap().unwrap();
-        assert_eq!(answer.into_text().unwrap().as_str(), "over two");
+        let mut socket = by_connect(&mut client, request).await;
+        assert_eq!(said_back(&mut socket, "over two").await, "over two");
     });
+}
+
+/// Open a WebSocket over HTTP/2.
+async fn by_connect(
+    client: &mut hyper::client::conn::http2::SendRequest<wire::Body>,
+    request: ::http::Request<wire::Body>,
+) -> WebSocketStream<impl AsyncRead + AsyncWrite + Unpin> {
+    // What the gateway takes is known with its first answer.
+    let first = client.send_request(wire::get("/..%00")).await.unwrap();
+    assert_eq!(first.status(), 400);
+    let mut answer = client.send_request(request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(!answer.headers().contains_key("sec-websocket-accept"));
+    let pipe = TokioIo::new(hyper::upgrade::on(&mut answer).await.unwrap());
+    WebSocketStream::from_raw_socket(pipe, Role::Client, None).await
+}
+
+/// What is answered to this message.
+async fn said_back(
+    socket: &mut WebSocketStream<impl AsyncRead + AsyncWrite + Unpin>,
+    text: &str,
+) -> String {
+    socket.send(Message::text(text)).await.unwrap();
+    let answer = socket.next().await.unwrap().unwrap();
+    answer.into_text().unwrap().as_str().to_owned()
+}
+
+/// A WebSocket server over HTTP/2 with prior knowledge, that echoes. Whoever asks it for `/no` is
+/// refused, and who does not ask for a WebSocket has an ordinary answer.
+fn echo_over_http2(connects: bool) -> Endpoint {
+    let speaks = Speaks {
+        http2: true,
+        connects,
+        ..Speaks::default()
+    };
+    Endpoint::start(speaks, |request| async move {
+        if request.method() != ::http::Method::CONNECT {
+            return ::http::Response::new(wire::full("ordinary"));
+        }
+        if request.uri().path() == "/no" {
+            let mut answer = ::http::Response::new(wire::full("no"));
+            *answer.status_mut() = ::http::StatusCode::FORBIDDEN;
+            return answer;
+        }
+        tokio::task::spawn_local(async move {
+            let pipe = TokioIo::new(hyper::upgrade::on(request).await.unwrap());
+            let mut socket = WebSocketStream::from_raw_socket(pipe, Role::Server, None).await;
+            while let Some(Ok(message)) = socket.next().await {
+                if message.is_text() {
+                    socket.send(message).await.unwrap();
+                }
+            }
+        });
+        ::http::Response::new(wire::empty())
+    })
+}
+
+fn over_http2(endpoint: &Endpoint) -> Gateway {
+    let protocol = "protocol = \"http2\"\n";
+    start(&[
+        "[server]\nworkers = 1\n",
+        &all_to(endpoint.address),
+        protocol,
+    ])
+}
+
+#[test]
+fn websockets_share_a_connection_to_an_endpoint_of_http2() {
+    let endpoint = echo_over_http2(true);
+    let gateway = over_http2(&endpoint);
+    run(async {
+        let mut sockets = Vec::new();
+        for _ in 0..3 {
+            let pipe = connect(gateway.address(), None).await.unwrap();
+            // The client looks at the proof that it is given.
+            let (socket, answer) = client_async("ws://localhost/chat", pipe).await.unwrap();
+            assert_eq!(answer.status(), 101);
+            sockets.push(socket);
+        }
+        for (number, socket) in sockets.iter_mut().enumerate() {
+            let text = format!("{number}").repeat(100_000);
+            assert_eq!(said_back(socket, &text).await, text);
+        }
+        let active = |count: f64| {
+            gateway.metrics_when("the tunnels", |metrics| {
+                metrics["windlass_endpoint_requests_active"] == count
+            });
+        };
+        active(3.0);
+        for mut socket in sockets {
+            socket.close(None).await.unwrap();
+            while let Some(Ok(_)) = socket.next().await {}
+        }
+        active(0.0);
+    });
+    endpoint.seen(|seen| {
+        assert_eq!(seen.connections, 1);
+        for request in &seen.requests {
+            let protocol = request.extensions.get::<hyper::ext::Protocol>().unwrap();
+            assert_eq!(protocol.as_str(), "websocket");
+            for absent in ["upgrade", "connection", "sec-websocket-key"] {
+                assert!(!request.headers.contains_key(absent), "{absent}");
+            }
+            assert_eq!(request.headers["sec-websocket-version"], "13");
+        }
+    });
+}
+
+#[test]
+fn a_websocket_passes_with_http2_on_both_sides() {
+    let endpoint = echo_over_http2(true);
+    let gateway = over_http2(&endpoint);
+    run(async {
+        let mut client = wire::http2(gateway.address(), None).await;
+        let mut request = wire::get("/chat");
+        *request.method_mut() = ::http::Method::CONNECT;
+        let protocol = hyper::ext::Protocol::from_static("websocket");
+        request.extensions_mut().insert(protocol);
+        let mut socket = by_connect(&mut client, request).await;
+        assert_eq!(said_back(&mut socket, "over two").await, "over two");
+    });
+}
+
+#[test]
+fn an_endpoint_of_http2_that_knows_or_wants_no_websocket_gives_an_ordinary_answer() {
+    const WEBSOCKET: &str = "connection: upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    for (connects, path, status, text) in
+        [(false, "/chat", 200, "ordinary"), (true, "/no", 403, "no")]
+    {
+        let endpoint = echo_over_http2(connects);
+        let gateway = over_http2(&endpoint);
+        let ask = format!("GET {path} HTTP/1.1\r\nhost: a\r\n{WEBSOCKET}");
+        let answer = gateway.send_raw(ask);
+        assert_eq!((answer.status, answer.text()), (status, text));
+    }
+    // Any other protocol is not asked for.
+    let endpoint = echo_over_http2(true);
+    let answer = over_http2(&endpoint).send_raw(ASK);
+    assert_eq!((answer.status, answer.text()), (200, "ordinary"));
 }
 
 const ASK: &str =

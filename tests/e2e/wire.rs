@@ -254,6 +254,8 @@ pub struct Speaks {
     pub http2: bool,
     /// The most requests at once on one HTTP/2 connection.
     pub most: Option<u32>,
+    /// Whether HTTP/2 takes an extended `CONNECT`.
+    pub connects: bool,
 }
 
 type Answering = Pin<Box<dyn Future<Output = Response<Body>>>>;
@@ -349,10 +351,12 @@ async fn accept<A: Fn(Request<Incoming>) -> Answering + 'static>(
             let io = TokioIo::new(pipe);
             // How a connection ends is for the other side to tell.
             if http2 {
-                let _ = hyper::server::conn::http2::Builder::new(Here)
-                    .max_concurrent_streams(speaks.most)
-                    .serve_connection(io, service)
-                    .await;
+                let mut builder = hyper::server::conn::http2::Builder::new(Here);
+                builder.max_concurrent_streams(speaks.most);
+                if speaks.connects {
+                    builder.enable_connect_protocol();
+                }
+                let _ = builder.serve_connection(io, service).await;
             } else {
                 let _ = hyper::server::conn::http1::Builder::new()
                     .serve_connection(io, service)

@@ -82,12 +82,12 @@ impl Tunnel {
             })
             .await
         };
-        // The places are free once the connection is closed.
+        // The places are free once the connection, or the stream, is closed.
         drop(endpoint);
         run.ended = matches!(ended, Some(Ok(_)));
         run.sent = down.get();
         run.connection.watch.body_bytes(up.get());
-        drop((taken.turn, taken.place));
+        drop((taken.turn, taken.carrier));
     }
 }
 

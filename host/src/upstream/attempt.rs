@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
+use hyper_util::rt::TokioIo;
 
 pub mod body;
 pub mod budget;
@@ -29,14 +30,15 @@ use body::{Loan, UpstreamBody};
 use pick::Pick;
 use retry::{Next, Trials};
 use timeouts::{Since, Timeouts};
-use upgrade::{Taken, Upgrade};
+use upgrade::{Carrier, Duplex, Taken, Upgrade};
 
 use super::fault::Fault;
 use super::line::Line;
-use super::line::connection::{Connection, Outcome};
+use super::line::connection::Outcome;
 use super::line::shared;
 use super::{Upstream, headers};
 use crate::body::Body;
+use crate::config::UpstreamProtocol;
 use crate::context::{Exchange, Held, ResponseHead};
 use crate::watch::{Wait, Watch, milliseconds};
 
@@ -95,7 +97,7 @@ impl Attempt<'_> {
         let (line, incoming) = loop {
             let repeatable = request.body().is_empty() && request.method().is_idempotent();
             // A connection that may become something else carries no other request.
-            let mut fresh = self.upgrade.is_some();
+            let mut fresh = self.switches();
             let (mut line, sent) = loop {
                 let mut line = match self.unused(&pick, fresh) {
                     Some(Line::Own(connection)) if connection.is_inline() => Line::Own(connection),
@@ -119,7 +121,8 @@ impl Attempt<'_> {
                         .await
                     }
                     Line::Shared(slot) => {
-                        let mut response = slot.send(request).map_err(Fault::Request)?;
+                        let response = slot.send(request, self.upgrade);
+                        let mut response = response.map_err(Fault::Request)?;
                         std::future::poll_fn(|cx| {
                             let polled = response.as_mut().poll(cx);
                             self.poll_sent(polled, held, &pick)
@@ -130,9 +133,7 @@ impl Attempt<'_> {
                 self.watch.answer_began();
                 request = match sent {
                     Sent::Unsent(mut request, fault) => {
-                        if matches!(line, Line::Shared(_)) {
-                            shared::to_http1(&mut request);
-                        }
+                        self.take_back(&line, &mut request);
                         match reused {
                             true => *request,
                             false => break (Some(line), Sent::Unsent(request, fault)),
@@ -169,11 +170,9 @@ impl Attempt<'_> {
             }
         };
         self.note(held, &pick, &trials, since);
-        match (line, self.upgrade) {
-            (Line::Own(connection), Some(upgrade)) if is_switch(held) => {
-                self.take(upgrade, pick, connection)
-            }
-            (line, _) => Ok(self.response_body(pick, line, incoming)),
+        match self.upgrade {
+            Some(upgrade) if is_switch(held) => Box::pin(self.take(upgrade, pick, line)).await,
+            Some(_) | None => Ok(self.response_body(pick, line, incoming)),
         }
     }
 
@@ -199,15 +198,43 @@ impl Attempt<'_> {
         });
     }
 
-    /// The endpoint has agreed: its connection is not HTTP any more.
-    fn take(&self, upgrade: &Upgrade, pick: Pick, connection: Connection) -> Result<Body, Fault> {
+    /// Whether the request may make something else of its connection. Over HTTP/2 it is a stream that
+    /// becomes something else.
+    fn switches(&self) -> bool {
+        let protocol = self.upstream.plan.config.protocol;
+        self.upgrade.is_some() && protocol != UpstreamProtocol::Http2
+    }
+
+    /// A request that was not sent is as HTTP/1.1 wants it, whatever it was to be sent on.
+    fn take_back(&self, line: &Line, request: &mut Request<Body>) {
+        if matches!(line, Line::Shared(_)) {
+            shared::to_http1(request);
+            if let Some(upgrade) = self.upgrade {
+                upgrade.take_back(request);
+            }
+        }
+    }
+
+    /// The endpoint has agreed: its connection, or the stream, is not HTTP any more.
+    async fn take(&self, upgrade: &Upgrade, pick: Pick, line: Line) -> Result<Body, Fault> {
         let fault = || closed_at_once(&pick);
         let pool = &pick.endpoint().ok_or_else(fault)?.pool;
-        let (stream, read, place) = connection.into_stream().ok_or_else(fault)?;
+        let (stream, read, carrier): (Box<dyn Duplex>, _, _) = match line {
+            Line::Own(connection) => {
+                let (stream, read, place) = connection.into_stream().ok_or_else(fault)?;
+                (Box::new(stream), read, Carrier::Connection(place))
+            }
+            Line::Shared(slot) => {
+                let opened = upgrade.opened().ok_or_else(fault)?.await;
+                let opened = opened.map_err(|cause| Fault::of_exchange(&pick.name(), cause))?;
+                let stream = Box::new(TokioIo::new(opened));
+                (stream, Bytes::new(), Carrier::Stream(slot))
+            }
+        };
         *upgrade.taken.borrow_mut() = Some(Taken {
             stream,
             read,
-            place,
+            carrier,
             pool: Rc::clone(pool),
             turn: pick.turn,
             idle: self.timeouts.idle.map(milliseconds),
@@ -367,12 +394,11 @@ fn accept(
 ) -> Sent {
     let (mut parts, incoming) = response.into_parts();
     let agreed = match upgrade {
-        Some(upgrade) => {
-            parts.status == StatusCode::SWITCHING_PROTOCOLS && upgrade.agree(&parts.headers)
-        }
-        None => false,
+        Some(upgrade) => upgrade.agree(&mut parts),
+        None => Some(false),
     };
-    if parts.status.is_informational() && !agreed {
+    let is_strange = agreed == Some(false) && parts.status.is_informational();
+    if is_strange || agreed.is_none() {
         return Sent::Failed(Fault::Protocol {
             endpoint: pick.name(),
             cause: None,

@@ -50,7 +50,7 @@ impl Attempt<'_> {
             });
         };
         let pool = &endpoint.pool;
-        let switches = self.upgrade.is_some();
+        let switches = self.switches();
         // One after another while they are made: each has room for many. After one that failed
         // all try at once, so that no request waits for the failures of others.
         while !switches && pool.is_connecting() {

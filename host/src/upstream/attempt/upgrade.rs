@@ -1,30 +1,42 @@
 //! A request that asks for another protocol on its connection (RFC 9110 section 7.8), WebSocket
-//! above all, over HTTP/1.1 or as an extended `CONNECT` of HTTP/2 (RFC 8441).
+//! above all, over HTTP/1.1 or as an extended `CONNECT` of HTTP/2 (RFC 8441), on either side.
 //!
 //! Promises: only what the endpoint agreed to is passed; a change to another version of HTTP or to
 //! TLS is never asked for, since what came after it would pass by every filter unseen.
 //! Deliberately not here: the bytes that pass afterwards ([`crate::proxy`]).
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, UPGRADE};
+use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, response};
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 
-use crate::stream::Stream;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::body::Body;
 use crate::upstream::endpoint::known::ConnectionPlace;
 use crate::upstream::line::pool::Pool;
+use crate::upstream::line::shared::Slot;
 use crate::upstream::queue::Turn;
 
 /// What such a request asks for, and what the endpoint made of it.
 #[derive(Debug)]
 pub struct Upgrade {
     protocol: HeaderValue,
+    /// The client's `Sec-WebSocket-Key`, or one in its place.
+    key: Option<HeaderValue>,
     agreed: RefCell<Option<HeaderValue>>,
+    /// Whether the endpoint was asked by an extended `CONNECT`.
+    connects: Cell<bool>,
+    /// The endpoint's side, where it is a stream of HTTP/2.
+    opened: RefCell<Option<OnUpgrade>>,
     /// The client's side, where it is a stream of HTTP/2.
     pub stream: RefCell<Option<OnUpgrade>>,
     /// The endpoint's side, once it has agreed.
@@ -35,17 +47,30 @@ pub struct Upgrade {
 #[derive(Debug)]
 pub struct Taken {
     /// Itself.
-    pub stream: Stream,
+    pub stream: Box<dyn Duplex>,
     /// What was read of it already.
     pub read: Bytes,
     /// The place among the endpoint's active requests.
     pub turn: Turn,
-    /// The place among its connections.
-    pub place: ConnectionPlace,
+    /// The place among its connections, or on one of them.
+    pub carrier: Carrier,
     /// The worker's connections to that endpoint, as long as it is one of them.
     pub pool: Rc<Pool>,
     /// How long neither side may say anything. Milliseconds; none: for ever.
     pub idle: Option<u64>,
+}
+
+/// Bytes both ways.
+pub trait Duplex: AsyncRead + AsyncWrite + Unpin + std::fmt::Debug {}
+impl<T: AsyncRead + AsyncWrite + Unpin + std::fmt::Debug> Duplex for T {}
+
+/// What a tunnel holds until it ends.
+#[derive(Debug)]
+pub enum Carrier {
+    /// A whole connection.
+    Connection(ConnectionPlace),
+    /// A stream of HTTP/2.
+    Stream(Slot),
 }
 
 impl Upgrade {
@@ -61,7 +86,8 @@ impl Upgrade {
         let listed = names(&parts.headers, b"upgrade");
         let protocol = parts.headers.get(UPGRADE)?;
         let asks = parts.version == Version::HTTP_11 && listed && may_pass(protocol);
-        asks.then(|| Self::to(protocol.clone(), None))
+        let key = parts.headers.get(SEC_WEBSOCKET_KEY).cloned();
+        asks.then(|| Self::to(protocol.clone(), key, None))
     }
 
     fn of_connect(parts: &mut Parts) -> Option<Self> {
@@ -72,17 +98,19 @@ impl Upgrade {
         let stream = parts.extensions.remove::<OnUpgrade>()?;
         parts.method = Method::GET;
         // HTTP/2 needs no proof that the other side knows WebSocket; HTTP/1.1 does.
-        parts.headers.insert(SEC_WEBSOCKET_KEY, key());
-        Some(Self::to(
-            HeaderValue::from_static("websocket"),
-            Some(stream),
-        ))
+        let key = key();
+        parts.headers.insert(SEC_WEBSOCKET_KEY, key.clone());
+        let protocol = HeaderValue::from_static("websocket");
+        Some(Self::to(protocol, Some(key), Some(stream)))
     }
 
-    fn to(protocol: HeaderValue, stream: Option<OnUpgrade>) -> Self {
+    fn to(protocol: HeaderValue, key: Option<HeaderValue>, stream: Option<OnUpgrade>) -> Self {
         Self {
             protocol,
+            key,
             agreed: RefCell::new(None),
+            connects: Cell::new(false),
+            opened: RefCell::new(None),
             stream: RefCell::new(stream),
             taken: RefCell::new(None),
         }
@@ -94,14 +122,62 @@ impl Upgrade {
         self.stream.borrow().is_some()
     }
 
-    /// Ask for it.
+    /// Ask for it over HTTP/1.1.
     pub fn ask(&self, headers: &mut HeaderMap) {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, self.protocol.clone());
+        if let Some(key) = &self.key {
+            headers.insert(SEC_WEBSOCKET_KEY, key.clone());
+        }
     }
 
-    /// The endpoint answered `101`. False: to something that may not pass.
-    pub fn agree(&self, headers: &HeaderMap) -> bool {
+    /// Ask for it over HTTP/2, as an extended `CONNECT`. That is done for WebSocket alone; a request
+    /// for another protocol stays an ordinary one.
+    pub fn ask_by_connect(&self, request: &mut Request<Body>) {
+        let is_websocket = self.protocol.as_bytes().eq_ignore_ascii_case(b"websocket");
+        if !is_websocket || request.method() != Method::GET {
+            return;
+        }
+        self.connects.set(true);
+        *request.method_mut() = Method::CONNECT;
+        let protocol = Protocol::from_static("websocket");
+        request.extensions_mut().insert(protocol);
+        // The protocol's name stands in its place (RFC 8441 section 5).
+        request.headers_mut().remove(SEC_WEBSOCKET_KEY);
+    }
+
+    /// A request that was not sent is as it was before [`Self::ask_by_connect`].
+    pub fn take_back(&self, request: &mut Request<Body>) {
+        if self.connects.take() {
+            *request.method_mut() = Method::GET;
+        }
+        self.ask(request.headers_mut());
+    }
+
+    /// Whether this answer of the endpoint agrees; it is a `101` then, however it came. None: it
+    /// agrees to something that is none of the gateway's.
+    pub fn agree(&self, answer: &mut response::Parts) -> Option<bool> {
+        if self.connects.get() && answer.status.is_success() {
+            let opened = answer.extensions.remove::<OnUpgrade>()?;
+            *self.opened.borrow_mut() = Some(opened);
+            answer.status = StatusCode::SWITCHING_PROTOCOLS;
+            if let Some(key) = &self.key {
+                let accept = accept(key.as_bytes());
+                answer.headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+            }
+            return Some(true);
+        }
+        let switches = answer.status == StatusCode::SWITCHING_PROTOCOLS;
+        Some(switches && self.agrees(&answer.headers))
+    }
+
+    /// The endpoint's side of a tunnel over HTTP/2.
+    pub fn opened(&self) -> Option<OnUpgrade> {
+        self.opened.borrow_mut().take()
+    }
+
+    /// False: to something that may not pass.
+    fn agrees(&self, headers: &HeaderMap) -> bool {
         let agreed = headers.get(UPGRADE);
         *self.agreed.borrow_mut() = agreed.cloned();
         agreed.is_none_or(may_pass)
@@ -137,15 +213,20 @@ fn may_pass(protocol: &HeaderValue) -> bool {
     })
 }
 
+/// The proof that the other side knows WebSocket (RFC 6455 section 4.2.2).
+fn accept(key: &[u8]) -> HeaderValue {
+    const KNOWN: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
+    context.update(key);
+    context.update(KNOWN);
+    let text = BASE64_STANDARD.encode(context.finish());
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
 /// Sixteen bytes by chance, in base64.
 fn key() -> HeaderValue {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let digit = |value: usize| DIGITS.get(value).copied().unwrap_or(b'A');
-    let mut text: Vec<u8> = (0..21).map(|_| digit(fastrand::usize(..64))).collect();
-    // Two bits are left of the last byte.
-    text.push(digit(fastrand::usize(..4) << 4));
-    text.extend_from_slice(b"==");
-    HeaderValue::from_bytes(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
+    let text = BASE64_STANDARD.encode(fastrand::u128(..).to_ne_bytes());
+    HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 #[cfg(test)]
@@ -189,5 +270,12 @@ mod tests {
         let key = key();
         assert_eq!((key.len(), &key.as_bytes()[22..]), (24, &b"=="[..]));
         assert!(b"AQgw".contains(&key.as_bytes()[21]));
+    }
+
+    /// The example of RFC 6455 section 1.3.
+    #[test]
+    fn the_proof_is_that_of_the_rfc() {
+        let accept = accept(b"dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     }
 }

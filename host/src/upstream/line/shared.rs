@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::header::{CONNECTION, HOST, TE, TRANSFER_ENCODING};
+use http::header::{CONNECTION, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Uri};
 use hyper::client::conn::http2;
@@ -22,6 +22,7 @@ use super::connection::Outcome;
 use super::heard::HeardIo;
 use crate::body::Body;
 use crate::stream::Stream;
+use crate::upstream::attempt::upgrade::Upgrade;
 use crate::upstream::endpoint::known::ConnectionPlace;
 
 /// What may be on the way of one response before it is taken. Bytes.
@@ -53,6 +54,8 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Here {
 pub struct Shared {
     sender: RefCell<http2::SendRequest<Body>>,
     secure: bool,
+    /// Whether the endpoint takes an extended `CONNECT` (RFC 8441).
+    connects: bool,
     /// How many requests the endpoint takes at once.
     most: Rc<Cell<usize>>,
     active: Cell<usize>,
@@ -104,6 +107,7 @@ impl Shared {
         }
         drop(heard);
         let most = Rc::new(Cell::new(drive.current_max_send_streams()));
+        let connects = drive.is_extended_connect_protocol_enabled();
         let known = Rc::clone(&most);
         tokio::task::spawn_local(async move {
             let ended = std::future::poll_fn(|cx| {
@@ -118,6 +122,7 @@ impl Shared {
         Ok(Rc::new(Self {
             sender: RefCell::new(sender),
             secure,
+            connects,
             most,
             active: Cell::new(0),
             used: Cell::new(false),
@@ -189,8 +194,9 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Send a request, which is as HTTP/1.1 wants it, and wait for the response's head. A request
-    /// that comes back is made fit for HTTP/1.1 again by [`to_http1`].
+    /// Send a request, which is as HTTP/1.1 wants it, and wait for the response's head. With an
+    /// upgrade it asks for that where the endpoint can. A request that comes back is made fit for
+    /// HTTP/1.1 again by [`to_http1`].
     ///
     /// # Errors
     ///
@@ -198,8 +204,10 @@ impl Slot {
     pub fn send(
         &mut self,
         mut request: Request<Body>,
+        upgrade: Option<&Upgrade>,
     ) -> http::Result<Pin<Box<dyn Future<Output = Outcome>>>> {
-        if self.reused && request.body().is_empty() && request.method().is_idempotent() {
+        let may_be_again = self.reused && upgrade.is_none();
+        if may_be_again && request.body().is_empty() && request.method().is_idempotent() {
             let mut again = Request::new(Body::Empty);
             *again.method_mut() = request.method().clone();
             *again.uri_mut() = request.uri().clone();
@@ -207,6 +215,11 @@ impl Slot {
             self.again = Some(Box::new(again));
         }
         to_http2(&mut request, self.shared.secure)?;
+        if let Some(upgrade) = upgrade
+            && self.shared.connects
+        {
+            upgrade.ask_by_connect(&mut request);
+        }
         let response = self.shared.sender.borrow_mut().try_send_request(request);
         Ok(Box::pin(response))
     }
@@ -231,6 +244,7 @@ fn to_http2(request: &mut Request<Body>, secure: bool) -> http::Result<()> {
     let host = headers.remove(HOST);
     headers.remove(CONNECTION);
     headers.remove(TRANSFER_ENCODING);
+    headers.remove(UPGRADE);
     let host = host.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = Some(if secure { Scheme::HTTPS } else { Scheme::HTTP });
