@@ -35,7 +35,7 @@ use upgrade::{Carrier, Duplex, Taken, Upgrade};
 use super::fault::Fault;
 use super::line::Line;
 use super::line::connection::Outcome;
-use super::line::shared;
+use super::line::shared::{self, Slot};
 use super::{Upstream, headers};
 use crate::body::Body;
 use crate::config::UpstreamProtocol;
@@ -121,8 +121,8 @@ impl Attempt<'_> {
                         .await
                     }
                     Line::Shared(slot) => {
-                        let response = slot.send(request, self.upgrade);
-                        let mut response = response.map_err(Fault::Request)?;
+                        self.ask_by_connect(slot, &mut request);
+                        let mut response = slot.send(request).map_err(Fault::Request)?;
                         std::future::poll_fn(|cx| {
                             let polled = response.as_mut().poll(cx);
                             self.poll_sent(polled, held, &pick)
@@ -203,6 +203,14 @@ impl Attempt<'_> {
     fn switches(&self) -> bool {
         let protocol = self.upstream.plan.config.protocol;
         self.upgrade.is_some() && protocol != UpstreamProtocol::Http2
+    }
+
+    fn ask_by_connect(&self, slot: &Slot, request: &mut Request<Body>) {
+        if let Some(upgrade) = self.upgrade
+            && slot.connects()
+        {
+            upgrade.ask_by_connect(request);
+        }
     }
 
     /// A request that was not sent is as HTTP/1.1 wants it, whatever it was to be sent on.

@@ -22,7 +22,6 @@ use super::connection::Outcome;
 use super::heard::HeardIo;
 use crate::body::Body;
 use crate::stream::Stream;
-use crate::upstream::attempt::upgrade::Upgrade;
 use crate::upstream::endpoint::known::ConnectionPlace;
 
 /// What may be on the way of one response before it is taken. Bytes.
@@ -54,7 +53,7 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Here {
 pub struct Shared {
     sender: RefCell<http2::SendRequest<Body>>,
     secure: bool,
-    /// Whether the endpoint takes an extended `CONNECT` (RFC 8441).
+    /// Whether the endpoint takes an extended `CONNECT`.
     connects: bool,
     /// How many requests the endpoint takes at once.
     most: Rc<Cell<usize>>,
@@ -194,9 +193,14 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Send a request, which is as HTTP/1.1 wants it, and wait for the response's head. With an
-    /// upgrade it asks for that where the endpoint can. A request that comes back is made fit for
-    /// HTTP/1.1 again by [`to_http1`].
+    /// Whether the endpoint takes an extended `CONNECT` (RFC 8441).
+    #[must_use]
+    pub fn connects(&self) -> bool {
+        self.shared.connects
+    }
+
+    /// Send a request, which is as HTTP/1.1 wants it, and wait for the response's head. A request
+    /// that comes back is made fit for HTTP/1.1 again by [`to_http1`].
     ///
     /// # Errors
     ///
@@ -204,10 +208,8 @@ impl Slot {
     pub fn send(
         &mut self,
         mut request: Request<Body>,
-        upgrade: Option<&Upgrade>,
     ) -> http::Result<Pin<Box<dyn Future<Output = Outcome>>>> {
-        let may_be_again = self.reused && upgrade.is_none();
-        if may_be_again && request.body().is_empty() && request.method().is_idempotent() {
+        if self.reused && request.body().is_empty() && request.method().is_idempotent() {
             let mut again = Request::new(Body::Empty);
             *again.method_mut() = request.method().clone();
             *again.uri_mut() = request.uri().clone();
@@ -215,11 +217,6 @@ impl Slot {
             self.again = Some(Box::new(again));
         }
         to_http2(&mut request, self.shared.secure)?;
-        if let Some(upgrade) = upgrade
-            && self.shared.connects
-        {
-            upgrade.ask_by_connect(&mut request);
-        }
         let response = self.shared.sender.borrow_mut().try_send_request(request);
         Ok(Box::pin(response))
     }
