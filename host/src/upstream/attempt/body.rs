@@ -105,7 +105,8 @@ impl HttpBody for UpstreamBody {
             this.loan = None;
             return Poll::Ready(Some(Err(BodyError::UpstreamLate)));
         }
-        if this.watch.has_left() {
+        // What was read whole is the client's, whatever becomes of the endpoint.
+        if this.watch.has_left() && this.loan.is_some() {
             this.loan = None;
             return Poll::Ready(Some(Err(BodyError::UpstreamLeft)));
         }
