@@ -231,6 +231,7 @@ impl Watch {
             self.disarm(wait);
             waits &= !wait.sign();
         }
+        self.endpoint.store(NOWHERE, Relaxed);
         self.signs.store(waits & !LEFT, Relaxed);
     }
 

@@ -93,9 +93,12 @@ impl Registry {
                 other.follow(plan);
             }
             let members = plan.members();
+            let overrides = plan.group.overrides();
             plan.group.keep_answers(|name| {
                 let mut endpoints = members.endpoints.iter();
                 endpoints.any(|endpoint| *endpoint.configured == *name)
+                    || is_configured(plan, name)
+                    || overrides.contains_key(name)
             });
         }
         for plan in before.iter() {

@@ -72,7 +72,13 @@ impl Attempt<'_> {
         self.watch.common.stats.connects.add(1);
         endpoint.tally.connects.add(1);
         let limit = self.within(self.timeouts.connect, since);
-        let line = match client::connect(plan, target, place, limit, switches).await? {
+        let connected = client::connect(plan, target, place, limit, switches).await;
+        // What the client gave too little time for is not the endpoint's fault.
+        let connected = connected.map_err(|fault| match self.left(since) {
+            Some(Duration::ZERO) => self.overdue(endpoint.name.to_string()),
+            Some(_) | None => fault,
+        });
+        let line = match connected? {
             Connected::One(connection) => {
                 if !switches {
                     pool.own();

@@ -150,6 +150,7 @@ impl Upgrade {
     pub fn take_back(&self, request: &mut Request<Body>) {
         if self.connects.take() {
             *request.method_mut() = Method::GET;
+            request.extensions_mut().remove::<Protocol>();
         }
         self.ask(request.headers_mut());
     }

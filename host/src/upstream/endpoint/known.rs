@@ -161,7 +161,9 @@ impl Known {
         }
         let wait = self
             .waiting
-            .wait(limits.queue, longest, Want::ANY, || self.connect(most));
+            .wait(limits.queue, longest, Want::some(u64::from(most)), || {
+                self.connect(most)
+            });
         wait.await
     }
 
@@ -178,6 +180,12 @@ impl Known {
     #[must_use]
     pub fn connections(&self) -> u32 {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// How many wait for a connection.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Whether somebody waits for a connection: unused ones are closed then.

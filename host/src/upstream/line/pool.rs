@@ -161,8 +161,8 @@ impl Pool {
     /// A place on an HTTP/2 connection that has room: on the one with the most requests, so that
     /// others fall idle.
     fn slot(&self, now: u64) -> Option<Slot> {
-        let is_wanted = self.known.wants_connections();
-        if is_wanted && self.given_up.borrow().strong_count() == 0 {
+        let is_wanted = self.others_wait();
+        if is_wanted {
             self.give_up(now);
         }
         let mut shared = self.shared.borrow_mut();
@@ -177,10 +177,18 @@ impl Pool {
         chosen.map(Shared::slot)
     }
 
+    /// Whether more wait for a connection than this worker's own requests.
+    fn others_wait(&self) -> bool {
+        self.known.waiting() > self.connecting.get()
+    }
+
     /// Another worker waits for a connection: the one with the fewest requests takes no more, and
     /// is closed after them. This worker waits for its next one behind the other. One that was made
     /// since the clock was last looked at is kept, so that a connection is worth its handshake.
     fn give_up(&self, now: u64) {
+        if self.given_up.borrow().strong_count() > 0 {
+            return;
+        }
         let mut shared = self.shared.borrow_mut();
         let connections = shared.iter().enumerate();
         let old = connections.filter(|(_, connection)| connection.since() < now);
@@ -269,7 +277,7 @@ impl Pool {
             age <= self.keep.longest && idle.connection.is_ready()
         });
         drop(idle);
-        if is_wanted {
+        if is_wanted && self.others_wait() {
             self.give_up(now);
         }
         self.shared.borrow_mut().retain(|connection| {
