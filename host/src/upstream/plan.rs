@@ -328,7 +328,7 @@ impl Plan {
             endpoint.known.slot.set(share, last_resort);
         }
         members.balancer.refresh();
-        self.group.queue.freed();
+        self.group.queue.changed();
     }
 
     /// Time has passed: slow starts grow, and times out end.

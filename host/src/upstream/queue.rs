@@ -131,6 +131,16 @@ impl Queue {
         }
     }
 
+    /// There may be room for many, or for those behind the first: who waits here since a former
+    /// configuration knows other endpoints. All look.
+    pub fn changed(&self) {
+        if self.is_empty() {
+            return;
+        }
+        let wakers = self.line.lock().call_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
     fn call(&self, behind: Bound<u64>) {
         let waker = self.line.lock().call(behind);
         if let Some(waker) = waker {
@@ -205,6 +215,16 @@ impl Line {
             }
         }
         waiter.called
+    }
+
+    /// All look. Gives their wakers, in their order.
+    fn call_all(&mut self) -> Vec<Waker> {
+        let waiters = self.places.values_mut();
+        let called = waiters.filter_map(|waiter| {
+            waiter.called = true;
+            waiter.waker.take()
+        });
+        called.collect()
     }
 
     /// The first one behind looks. Gives its waker, to be woken without the lock.
