@@ -132,7 +132,7 @@ codes! {
     /// The endpoint took the request and did not begin to answer in time.
     FirstByteTimeout = "first_byte_timeout", GATEWAY_TIMEOUT, Upstream, "the service did not answer in time";
     /// The endpoint was taken out of use while the request ran on it, and had not answered when the upstream's `drain_timeout` was over.
-    EndpointLeft = "endpoint_left", SERVICE_UNAVAILABLE, Upstream, "the service was taken out of use";
+    EndpointLeft = "endpoint_left", SERVICE_UNAVAILABLE, Upstream, "the service was taken out of use before it answered";
     /// The endpoint closed or reset the connection before it answered.
     UpstreamClosed = "upstream_closed", BAD_GATEWAY, Upstream, "the service closed the connection";
     /// The endpoint's answer could not be read as HTTP.

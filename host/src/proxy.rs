@@ -225,8 +225,8 @@ impl Run {
         });
         let upstream = upstream.ok_or(Code::Internal)?;
         let mut timeouts = Timeouts::new(&upstream.plan.config, &route.timeouts);
-        let hinted = hint.map(|hint| hint.min(timeouts.first_byte));
-        timeouts.first_byte = hinted.unwrap_or(timeouts.first_byte);
+        timeouts.first_byte =
+            hint.map_or(timeouts.first_byte, |hint| hint.min(timeouts.first_byte));
         let deadline = self.held.with(|exchange| grpc::deadline(exchange));
         let deadline = deadline.filter(|end| timeouts.total.is_none_or(|total| *end < total));
         timeouts.total = deadline.or(timeouts.total);

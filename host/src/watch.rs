@@ -392,3 +392,35 @@ pub fn tick(timeouts: impl Iterator<Item = Duration>) -> u64 {
     let shortest = timeouts.map(milliseconds).min().unwrap_or(u64::MAX);
     (shortest / 4).clamp(MIN_TICK, MAX_TICK)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exchange_with_the_endpoint_that_left_is_signed() {
+        let limits = Limits {
+            head: 1,
+            idle: 1,
+            body: None,
+            write: 1,
+        };
+        let watch = Watch::unarmed(Common::new(), limits, MIN_TICK, false);
+        watch.begin(false);
+        watch.goes_to(1);
+        watch.check(1, &[2]);
+        assert!(!watch.has_left());
+        watch.check(1, &[1]);
+        assert!(watch.has_left());
+        // Another attempt begins, and has no endpoint yet.
+        watch.begin_again();
+        watch.check(1, &[1]);
+        assert!(!watch.has_left());
+        watch.goes_to(2);
+        watch.check(1, &[1, 2]);
+        assert!(watch.has_left());
+        watch.begin(false);
+        watch.check(1, &[1, 2]);
+        assert!(!watch.has_left(), "the next request");
+    }
+}

@@ -15,7 +15,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity, ServerTlsConfig};
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
-use windlass_tests::{ClosedPort, Gateway, Then, Upstream};
+use windlass_tests::{ClosedPort, FullPort, Gateway, Then, Upstream};
 
 use crate::config::{all_to, filtered, stamp, start};
 use crate::wire::{self, Authority, full, http2, run};
@@ -209,19 +209,24 @@ fn both_sides_talk_at_once() {
     });
 }
 
+/// A call with these fields, made by hand.
+fn by_hand(fields: &[(&'static str, &'static str)]) -> http::Request<wire::Body> {
+    let mut request = wire::get("/test.Chat/Say");
+    *request.method_mut() = http::Method::POST;
+    *request.body_mut() = full("     ");
+    let all = [("content-type", "application/grpc"), ("te", "trailers")];
+    for &(name, value) in all.iter().chain(fields) {
+        let value = http::HeaderValue::from_static(value);
+        request.headers_mut().insert(name, value);
+    }
+    request
+}
+
 /// Make a call by hand; gives the HTTP status and the one of gRPC.
 fn call(gateway: &Gateway, fields: &[(&'static str, &'static str)]) -> (u16, String) {
     run(async {
         let mut client = http2(gateway.address(), None).await;
-        let mut request = wire::get("/test.Chat/Say");
-        *request.method_mut() = http::Method::POST;
-        *request.body_mut() = full("     ");
-        let all = [("content-type", "application/grpc"), ("te", "trailers")];
-        for &(name, value) in all.iter().chain(fields) {
-            let value = http::HeaderValue::from_static(value);
-            request.headers_mut().insert(name, value);
-        }
-        let answer = client.send_request(request).await.unwrap();
+        let answer = client.send_request(by_hand(fields)).await.unwrap();
         let (head, mut body) = answer.into_parts();
         assert!(body.frame().await.is_none(), "trailers only");
         assert_eq!(head.headers["content-type"], "application/grpc");
@@ -238,6 +243,18 @@ fn the_gateways_own_errors_are_trailers_only() {
     assert_eq!(call(&gateway, &[]), (200, "14".to_owned()));
     let nowhere = all_to(port.address()).replace("$default", "/other");
     assert_eq!(call(&start(&[&nowhere]), &[]), (200, "12".to_owned()));
+}
+
+/// However short a client wants it, that is not the endpoint's fault.
+#[test]
+fn the_deadline_of_a_call_is_that_of_its_connection() {
+    let port = FullPort::new();
+    let gateway = start(&[&all_to(port.address()), "connect_timeout = \"20s\"\n"]);
+    for deadline in ["1n", "200m"] {
+        let status = call(&gateway, &[("grpc-timeout", deadline)]);
+        assert_eq!(status, (200, "4".to_owned()), "{deadline}");
+    }
+    assert_eq!(gateway.metrics()["windlass_endpoint_faults_total"], 0.0);
 }
 
 /// Also a stream that has begun ends with the call's deadline.
@@ -258,16 +275,7 @@ fn the_deadline_of_a_call_is_that_of_its_stream() {
     ]);
     run(async {
         let mut client = http2(gateway.address(), None).await;
-        let mut request = wire::get("/test.Chat/Say");
-        *request.method_mut() = http::Method::POST;
-        for (name, value) in [
-            ("content-type", "application/grpc"),
-            ("te", "trailers"),
-            ("grpc-timeout", "300m"),
-        ] {
-            let value = http::HeaderValue::from_static(value);
-            request.headers_mut().insert(name, value);
-        }
+        let request = by_hand(&[("grpc-timeout", "300m")]);
         let mut body = client.send_request(request).await.unwrap().into_body();
         let first = body.frame().await.unwrap().unwrap();
         assert_eq!(first.into_data().unwrap(), "some");

@@ -148,6 +148,72 @@ fn one_shared_connection_serves_all_workers() {
     );
 }
 
+/// Nor for a request of its own that waits for one more: what ends on it is room for others.
+#[test]
+fn a_shared_connection_is_not_given_up_for_its_own_worker() {
+    let speaks = Speaks {
+        http2: true,
+        most: Some(2),
+        ..Speaks::default()
+    };
+    let (release, released) = tokio::sync::watch::channel(false);
+    let endpoint = Endpoint::start(speaks, move |request| {
+        let (path, mut released) = (request.uri().path().to_owned(), released.clone());
+        async move {
+            match &*path {
+                "/never" => std::future::pending().await,
+                "/later" => drop(released.wait_for(|released| *released).await),
+                _ => {}
+            }
+            Response::new(empty())
+        }
+    });
+    let limits = "limits = { max_connections = 1, queue_timeout = \"300ms\" }";
+    let config = config(
+        &[endpoint.address],
+        &format!("protocol = \"http2\"\n{limits}"),
+    );
+    let gateway = start(&[&config.replace("workers = 2", "workers = 1")]);
+    let mut clients = ["/never", "/later"].map(|path| {
+        let mut client = gateway.client();
+        client.send_raw(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n"));
+        client
+    });
+    until("both to run", || {
+        endpoint.seen(|seen| (seen.requests.len() == 2).then_some(()))
+    });
+    let refused = gateway.get("/");
+    assert_eq!((refused.status, &*refused.code()), (503, "overloaded"));
+    release.send(true).unwrap();
+    assert_eq!(clients[1].read_response().status, 200);
+    assert_eq!(gateway.get("/").status, 200);
+    assert_eq!(endpoint.seen(|seen| seen.connections), 1);
+}
+
+/// Who waits since a former configuration does not hold up those that come with the next.
+#[test]
+fn a_reload_with_another_endpoint_lets_those_go_on_who_come() {
+    let silent = Upstream::gated(Reply::status(200).body("late"));
+    let other = Upstream::text("other");
+    let limits = "limits = { max_active = 1, queue_timeout = \"20s\" }";
+    let gateway = start(&[&config(&[silent.address()], limits)]);
+    let mut clients: Vec<_> = (0..2).map(|_| gateway.client()).collect();
+    for client in &mut clients {
+        client.send_raw("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    }
+    gateway.metrics_when("one that waits", |metrics| {
+        metrics["windlass_upstream_requests_waiting"] == 1.0
+    });
+    gateway.reload(config(&[other.address()], limits));
+    let began = Instant::now();
+    assert_eq!(gateway.get("/").text(), "other");
+    assert!(began.elapsed() < Duration::from_secs(10));
+    silent.release(2);
+    for client in &mut clients {
+        assert_eq!(client.read_response().text(), "late");
+    }
+}
+
 /// Who waits when the maximum is raised, or is no more, goes on.
 #[test]
 fn a_reload_lets_those_go_on_who_wait() {

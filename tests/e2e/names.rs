@@ -7,6 +7,7 @@ use windlass_tests::wait::until;
 use windlass_tests::{Gateway, Reply, Request, Upstream};
 
 use crate::config::start;
+use crate::operator::{self, READ, STORE, WRITE};
 
 /// A DNS server that answers every question for IPv4 with these addresses, for a second; or not at
 /// all.
@@ -122,4 +123,26 @@ fn a_name_that_nobody_answers_stops_the_start() {
     assert_eq!(refused.code, Some(2), "{}", refused.errors);
     let text = "endpoint `app.internal:80` cannot be resolved";
     assert!(refused.errors.contains(text), "{}", refused.errors);
+}
+
+/// What was removed at run time can be had back, also after a reload.
+#[test]
+fn a_name_that_was_removed_is_still_answered_for_when_it_is_restored() {
+    let endpoint = Upstream::text("one");
+    let dns = Dns::start(&[Ipv4Addr::LOCALHOST]);
+    let port = endpoint.address().port();
+    let config = config(&dns, port) + STORE;
+    let gateway = Gateway::with_config(&config)
+        .file("ops.token", WRITE)
+        .file("view.token", READ)
+        .start();
+    assert_eq!(texts(&gateway), ["one"]);
+    let path = format!("/v1/upstreams/app/endpoints/app.internal:{port}");
+    let removed = operator::send(&gateway, &operator::request("DELETE", &path));
+    assert_eq!(removed.status, 204, "{}", removed.text());
+    assert_eq!(gateway.get("/").code(), "no_endpoint");
+    gateway.reload(&config);
+    let restore = operator::request("DELETE", "/v1/upstreams/app/changes");
+    assert_eq!(operator::send(&gateway, &restore).status, 200);
+    assert_eq!(texts(&gateway), ["one"]);
 }

@@ -1,8 +1,7 @@
 //! What gRPC asks of a gateway (the "gRPC over HTTP2" description of its protocol).
 //!
 //! Its status is in trailers, and an answer of the gateway's own is trailers only: 200, with the
-//! status among the fields. Its deadline bounds the
-//! whole exchange.
+//! status among the fields. Its deadline bounds the whole exchange.
 
 use std::time::Duration;
 

@@ -177,14 +177,9 @@ impl Attempt<'_> {
     }
 
     /// What is left of the time that the whole exchange may take, if there is an end to it.
-    fn left(&self, since: Since) -> Option<Duration> {
+    fn time_left(&self, since: Since) -> Option<Duration> {
         let total = self.timeouts.total?;
         Some(total.saturating_sub(since.arrived.elapsed()))
-    }
-
-    /// A wait of its own, and no longer than the exchange may take.
-    fn within(&self, wait: Duration, since: Since) -> Duration {
-        self.left(since).map_or(wait, |left| left.min(wait))
     }
 
     /// What is known once there is an answer.
@@ -401,12 +396,8 @@ fn accept(
     upgrade: Option<&Upgrade>,
 ) -> Sent {
     let (mut parts, incoming) = response.into_parts();
-    let agreed = match upgrade {
-        Some(upgrade) => upgrade.agree(&mut parts),
-        None => Some(false),
-    };
-    let is_strange = agreed == Some(false) && parts.status.is_informational();
-    if is_strange || agreed.is_none() {
+    let agreed = upgrade.is_some_and(|upgrade| upgrade.agree(&mut parts));
+    if parts.status.is_informational() && !agreed {
         return Sent::Failed(Fault::Protocol {
             endpoint: pick.name(),
             cause: None,

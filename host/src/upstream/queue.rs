@@ -3,7 +3,8 @@
 //! One queue an upstream, over all workers: whoever waits longest looks first, whichever worker it
 //! is on, and whoever comes meanwhile waits behind. So no worker starves, also where there is
 //! room for fewer requests than there are workers. Room that the first cannot use, since only some
-//! endpoints will do for it, is for the next behind it. Nothing here is touched while all find room,
+//! endpoints will do for it, is for the next behind it. Now and then all look: who waits since a
+//! former configuration knows other endpoints than those behind. Nothing here is touched while all find room,
 //! but for one number that is read when a request ends; the lock is for those who wait.
 
 use std::collections::{BTreeMap, HashMap};
@@ -131,8 +132,7 @@ impl Queue {
         }
     }
 
-    /// There may be room for many, or for those behind the first: who waits here since a former
-    /// configuration knows other endpoints. All look.
+    /// There may be room for many, and for those behind the first. All look.
     pub fn changed(&self) {
         if self.is_empty() {
             return;

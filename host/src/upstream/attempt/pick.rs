@@ -121,7 +121,8 @@ impl Attempt<'_> {
         };
         let pick = || held.with(|exchange| self.pick_now(exchange, trials));
         let limits = &plan.config.limits;
-        let longest = self.within(limits.queue_timeout, since);
+        let longest = self.time_left(since).unwrap_or(limits.queue_timeout);
+        let longest = longest.min(limits.queue_timeout);
         let want = held.with(|exchange| want(exchange));
         let picked = queue.wait(limits.queue, longest, want, pick).await;
         picked.map_err(|why| self.full(why))?

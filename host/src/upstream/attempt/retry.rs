@@ -124,7 +124,7 @@ impl Attempt<'_> {
         let may = self.upgrade.is_none() && self.may_repeat(held, &sent);
         let wanted = free || (may && kept.is_some());
         let in_time = since.begun.elapsed() < self.timeouts.first_byte
-            && self.left(since) != Some(Duration::ZERO);
+            && self.time_left(since) != Some(Duration::ZERO);
         // Another endpoint first: without one, nothing is taken from the budget.
         let elsewhere = match wanted && in_time && !self.is_last(trials) {
             true => held.with(|exchange| self.pick_now(exchange, trials)),

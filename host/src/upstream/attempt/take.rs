@@ -1,7 +1,5 @@
 //! How an attempt comes to a connection: an unused one, a place on a shared one, or a new one.
 
-use std::time::Duration;
-
 use tokio::time::timeout;
 
 use super::Attempt;
@@ -21,14 +19,32 @@ impl Attempt<'_> {
         pick.endpoint()?.pool.take(self.now())
     }
 
-    /// The slower ways to a connection: an unused one that a task drives, one that another
-    /// request makes now and will share, or a new one.
+    /// The slower ways to a connection, for as long as the exchange may take. That it took too long
+    /// is not the endpoint's fault then: the time is as short as the client or the route wants it.
     pub(super) async fn other(
+        &self,
+        pick: &Pick,
+        unused: Option<Line>,
+        fresh: bool,
+        since: Since,
+    ) -> Result<Line, Fault> {
+        let made = self.make(pick, unused, fresh);
+        match self.time_left(since) {
+            None => made.await,
+            Some(left) => match timeout(left, made).await {
+                Ok(made) => made,
+                Err(_) => Err(self.overdue(pick.name())),
+            },
+        }
+    }
+
+    /// An unused one that a task drives, one that another request makes now and will share, or a new
+    /// one.
+    async fn make(
         &self,
         pick: &Pick,
         mut unused: Option<Line>,
         fresh: bool,
-        since: Since,
     ) -> Result<Line, Fault> {
         while let Some(line) = unused {
             match line {
@@ -66,19 +82,12 @@ impl Attempt<'_> {
         let shares = plan.config.protocol == UpstreamProtocol::Http2 && !switches;
         let connecting = pool.connect(shares);
         let limits = &plan.config.limits;
-        let longest = self.within(limits.queue_timeout, since);
-        let place = endpoint.known.connection(limits, longest).await;
+        let place = endpoint.known.connection(limits).await;
         let place = place.map_err(|why| self.full(why))?;
         self.watch.common.stats.connects.add(1);
         endpoint.tally.connects.add(1);
-        let limit = self.within(self.timeouts.connect, since);
-        let connected = client::connect(plan, target, place, limit, switches).await;
-        // What the client gave too little time for is not the endpoint's fault.
-        let connected = connected.map_err(|fault| match self.left(since) {
-            Some(Duration::ZERO) => self.overdue(endpoint.name.to_string()),
-            Some(_) | None => fault,
-        });
-        let line = match connected? {
+        let limit = self.timeouts.connect;
+        let line = match client::connect(plan, target, place, limit, switches).await? {
             Connected::One(connection) => {
                 if !switches {
                     pool.own();
@@ -88,9 +97,6 @@ impl Attempt<'_> {
             Connected::Many(shared) => Line::Shared(pool.share(&shared, self.now())),
         };
         connecting.done();
-        match self.left(since) {
-            Some(Duration::ZERO) => Err(self.overdue(endpoint.name.to_string())),
-            Some(_) | None => Ok(line),
-        }
+        Ok(line)
     }
 }

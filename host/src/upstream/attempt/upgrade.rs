@@ -17,7 +17,6 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, response};
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
-
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::body::Body;
@@ -54,7 +53,7 @@ pub struct Taken {
     pub turn: Turn,
     /// The place among its connections, or on one of them.
     pub carrier: Carrier,
-    /// The worker's connections to that endpoint, as long as it is one of them.
+    /// The worker's connections to that endpoint: by them it learns that the endpoint has left.
     pub pool: Rc<Pool>,
     /// How long neither side may say anything. Milliseconds; none: for ever.
     pub idle: Option<u64>,
@@ -155,21 +154,20 @@ impl Upgrade {
         self.ask(request.headers_mut());
     }
 
-    /// Whether this answer of the endpoint agrees; it is a `101` then, however it came. None: it
-    /// agrees to something that is none of the gateway's.
-    pub fn agree(&self, answer: &mut response::Parts) -> Option<bool> {
+    /// Whether this answer of the endpoint agrees to what was asked for. One that says so is a `101`
+    /// then, however it came; with false that is to something that may not pass.
+    pub fn agree(&self, answer: &mut response::Parts) -> bool {
         if self.connects.get() && answer.status.is_success() {
-            let opened = answer.extensions.remove::<OnUpgrade>()?;
-            *self.opened.borrow_mut() = Some(opened);
             answer.status = StatusCode::SWITCHING_PROTOCOLS;
+            let opened = answer.extensions.remove::<OnUpgrade>();
             if let Some(key) = &self.key {
                 let accept = accept(key.as_bytes());
                 answer.headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
             }
-            return Some(true);
+            *self.opened.borrow_mut() = opened;
+            return self.opened.borrow().is_some();
         }
-        let switches = answer.status == StatusCode::SWITCHING_PROTOCOLS;
-        Some(switches && self.agrees(&answer.headers))
+        answer.status == StatusCode::SWITCHING_PROTOCOLS && self.agrees(&answer.headers)
     }
 
     /// The endpoint's side of a tunnel over HTTP/2.
@@ -271,6 +269,22 @@ mod tests {
         let key = key();
         assert_eq!((key.len(), &key.as_bytes()[22..]), (24, &b"=="[..]));
         assert!(b"AQgw".contains(&key.as_bytes()[21]));
+    }
+
+    #[test]
+    fn a_request_that_comes_back_is_as_it_was() {
+        let websocket = HeaderValue::from_static("websocket");
+        let upgrade = Upgrade::to(websocket, Some(key()), None);
+        let mut request = Request::new(Body::Empty);
+        upgrade.ask(request.headers_mut());
+        let asked = request.headers().clone();
+        upgrade.ask_by_connect(&mut request);
+        assert_eq!(request.method(), Method::CONNECT);
+        assert!(request.extensions().get::<Protocol>().is_some());
+        upgrade.take_back(&mut request);
+        assert_eq!(request.method(), Method::GET);
+        assert!(request.extensions().get::<Protocol>().is_none());
+        assert_eq!(*request.headers(), asked);
     }
 
     /// The example of RFC 6455 section 1.3.

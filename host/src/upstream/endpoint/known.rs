@@ -7,7 +7,6 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -151,7 +150,6 @@ impl Known {
     pub async fn connection(
         self: &Arc<Self>,
         limits: &EndpointLimits,
-        longest: Duration,
     ) -> Result<ConnectionPlace, Overload> {
         let most = limits.max_connections.unwrap_or(u32::MAX);
         if self.waiting.is_empty()
@@ -159,12 +157,12 @@ impl Known {
         {
             return Ok(place);
         }
-        let wait = self
-            .waiting
-            .wait(limits.queue, longest, Want::some(u64::from(most)), || {
-                self.connect(most)
-            });
-        wait.await
+        // Whoever has another configuration's maximum may find room where this one does not.
+        let want = Want::some(u64::from(most));
+        let (queue, longest) = (limits.queue, limits.queue_timeout);
+        self.waiting
+            .wait(queue, longest, want, || self.connect(most))
+            .await
     }
 
     fn connect(self: &Arc<Self>, most: u32) -> Option<ConnectionPlace> {
@@ -182,16 +180,10 @@ impl Known {
         self.connections.load(Ordering::Relaxed)
     }
 
-    /// How many wait for a connection.
+    /// How many wait for a connection: unused ones are closed then.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.len()
-    }
-
-    /// Whether somebody waits for a connection: unused ones are closed then.
-    #[must_use]
-    pub fn wants_connections(&self) -> bool {
-        !self.waiting.is_empty()
     }
 
     /// Where one worker counts what it does with it.

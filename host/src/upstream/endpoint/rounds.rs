@@ -1,9 +1,9 @@
 //! The rounds: all that looks after endpoints while nobody asks, on one thread of its own.
 //!
-//! Checks, names, slow starts, ejections that end, shares of good results. Once a gateway, never on
-//! a worker. Promises: each check has an end; a name that is not answered keeps its last addresses;
-//! what is no longer in use is looked after no more. Deliberately not here: what follows from what
-//! is found ([`crate::upstream::plan`], [`super::health`]).
+//! Checks, names, slow starts, ejections that end, shares of good results, endpoints that leave.
+//! Once a gateway, never on a worker. Promises: each check has an end; a name that is not answered
+//! keeps its last addresses; what is no longer in use is looked after no more, but for endpoints
+//! that leave. Deliberately not here: what follows from what is found ([`crate::upstream::plan`], [`super::health`]).
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;

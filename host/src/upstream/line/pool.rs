@@ -161,10 +161,7 @@ impl Pool {
     /// A place on an HTTP/2 connection that has room: on the one with the most requests, so that
     /// others fall idle.
     fn slot(&self, now: u64) -> Option<Slot> {
-        let is_wanted = self.others_wait();
-        if is_wanted {
-            self.give_up(now);
-        }
+        self.give_up(now);
         let mut shared = self.shared.borrow_mut();
         shared.retain(|connection| !connection.is_closed());
         let roomy = shared.iter().filter(|connection| connection.has_room());
@@ -177,16 +174,13 @@ impl Pool {
         chosen.map(Shared::slot)
     }
 
-    /// Whether more wait for a connection than this worker's own requests.
-    fn others_wait(&self) -> bool {
-        self.known.waiting() > self.connecting.get()
-    }
-
-    /// Another worker waits for a connection: the one with the fewest requests takes no more, and
-    /// is closed after them. This worker waits for its next one behind the other. One that was made
-    /// since the clock was last looked at is kept, so that a connection is worth its handshake.
+    /// Where more wait for a connection than this worker's own requests: the one with the fewest
+    /// requests takes no more, and is closed after them. This worker waits for its next one behind
+    /// the others. One after another, and none that was made since the clock was last looked at, so
+    /// that a connection is worth its handshake.
     fn give_up(&self, now: u64) {
-        if self.given_up.borrow().strong_count() > 0 {
+        let others_wait = self.known.waiting() > self.connecting.get();
+        if !others_wait || self.given_up.borrow().strong_count() > 0 {
             return;
         }
         let mut shared = self.shared.borrow_mut();
@@ -243,7 +237,7 @@ impl Pool {
     /// another worker waits for.
     pub fn put(&self, connection: Connection, now: u64) {
         let mut idle = self.idle.borrow_mut();
-        let is_wanted = self.known.wants_connections();
+        let is_wanted = self.known.waiting() > 0;
         if idle.len() < self.keep.most && !connection.is_closed() && !is_wanted {
             idle.push(Idle {
                 connection,
@@ -267,9 +261,8 @@ impl Pool {
     /// Close those that are too old, those that their endpoint closed, and one that another worker
     /// waits for.
     pub fn reap(&self, now: u64) {
-        let is_wanted = self.known.wants_connections();
         let mut idle = self.idle.borrow_mut();
-        if is_wanted {
+        if self.known.waiting() > 0 {
             idle.pop();
         }
         idle.retain_mut(|idle| {
@@ -277,9 +270,7 @@ impl Pool {
             age <= self.keep.longest && idle.connection.is_ready()
         });
         drop(idle);
-        if is_wanted && self.others_wait() {
-            self.give_up(now);
-        }
+        self.give_up(now);
         self.shared.borrow_mut().retain(|connection| {
             let is_stale = connection.is_stale(now, self.keep.longest);
             !(connection.is_closed() || is_stale)
