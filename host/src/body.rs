@@ -55,9 +55,15 @@ pub enum BodyError {
     /// The response took longer than the upstream's `total_timeout`.
     #[error("the response did not end within the upstream's `total_timeout`")]
     UpstreamLate,
+    /// The response took longer than the request's own deadline.
+    #[error("the response did not end within the request's `grpc-timeout`")]
+    DeadlinePassed,
     /// The endpoint was taken out of use.
     #[error("the endpoint was taken out of use, and the upstream's `drain_timeout` is over")]
     UpstreamLeft,
+    /// Nothing passed after an upgrade for too long.
+    #[error("neither side sent anything for the upstream's `idle_timeout`")]
+    TunnelIdle,
     /// The endpoint closed or broke the response.
     #[error("the response's body broke off")]
     UpstreamBroken(#[source] hyper::Error),
@@ -75,10 +81,12 @@ impl BodyError {
             Self::ClientStalled => Code::RequestTimeout,
             Self::ClientGone(_) => Code::ClientGone,
             Self::ClientMalformed(_) => Code::MalformedRequest,
-            Self::UpstreamStalled
-            | Self::UpstreamLate
-            | Self::UpstreamLeft
-            | Self::UpstreamBroken(_) => Code::ResponseBroken,
+            Self::UpstreamLate => Code::TotalTimeout,
+            Self::DeadlinePassed => Code::DeadlineExceeded,
+            Self::UpstreamLeft => Code::EndpointLeft,
+            Self::UpstreamStalled | Self::TunnelIdle | Self::UpstreamBroken(_) => {
+                Code::ResponseBroken
+            }
             Self::Ended => Code::FilterFailed,
         }
     }

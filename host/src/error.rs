@@ -101,8 +101,10 @@ codes! {
     HeadersTooLarge = "headers_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, Client, "the request's header fields are too large";
     /// The method or an expectation is one that the gateway does not carry.
     NotImplemented = "not_implemented", NOT_IMPLEMENTED, Client, "the gateway does not carry this method";
-    /// The client went away before there was an answer. Seen in logs only.
+    /// The client went away, or took nothing for too long, before it had the whole answer. Seen in logs only.
     ClientGone = "client_gone", BAD_REQUEST, Client, "the client went away";
+    /// The gateway stopped, and the exchange had not ended when the server's `drain_timeout` was over. Seen in logs only.
+    GatewayStopped = "gateway_stopped", SERVICE_UNAVAILABLE, Gateway, "the gateway was stopped before the answer was complete";
     /// A filter failed (trap, time-out, limit, bad verdict), and its `on_error` is `deny`.
     FilterFailed = "filter_failed", INTERNAL_SERVER_ERROR, Gateway, "the request could not be processed";
     /// A filter failed too often and is not called for a while, and its `on_error` is `deny`.
@@ -139,7 +141,7 @@ codes! {
     UpstreamProtocol = "upstream_protocol", BAD_GATEWAY, Upstream, "the service gave an answer that is not valid";
     /// The response's body is larger than a filter that must see the whole of it takes.
     ResponseTooLarge = "response_body_too_large", BAD_GATEWAY, Upstream, "the service's answer is too large";
-    /// The response's body stopped or broke while a filter had to see the whole of it.
+    /// The response's body stopped or broke. Seen in logs only, and the response is cut, unless a filter had to see the whole of it first.
     ResponseBroken = "response_broken", BAD_GATEWAY, Upstream, "the service's answer broke off";
 }
 

@@ -4,5 +4,6 @@
 //! number; the access log costs it one line into a buffer of its worker's own.
 
 pub mod access_log;
+pub mod line_limit;
 pub mod metrics;
 pub mod stats;

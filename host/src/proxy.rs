@@ -6,6 +6,7 @@
 
 mod answer;
 mod find;
+mod log;
 mod tunnel;
 
 use std::convert::Infallible;
@@ -17,7 +18,7 @@ use http::Response;
 pub use answer::Answer;
 pub use tunnel::{Slot, Tunnel};
 
-use crate::body::Body;
+use crate::body::{Body, BodyError};
 use crate::chain::{BodyEnd, ChainIn, Passage, put_error};
 use crate::config::{self, RouteEnd};
 use crate::context::{Exchange, Held, ResponseHead};
@@ -245,9 +246,29 @@ impl Run {
     fn refuse(&self, error: &RequestError, words: &Words) -> Body {
         self.connection.stats().refused(error.code());
         self.held.with(|exchange| {
-            log(exchange, error);
+            log::refused(&self.connection.worker, exchange, error);
             put_error(exchange, error, words)
         })
+    }
+
+    /// The answer breaks off after its head.
+    fn broke(&self, error: &BodyError) {
+        self.held
+            .with(|exchange| log::broke(&self.connection.worker, exchange, error));
+        self.failed(error.code());
+    }
+
+    /// The exchange ends before its answer does. What is known of it already stays.
+    fn failed(&self, code: Code) {
+        let is_first = self.held.with(|exchange| {
+            let failure = &mut exchange.outcome.failure;
+            let is_first = failure.is_none();
+            failure.get_or_insert_with(|| Arc::from(code.as_str()));
+            is_first
+        });
+        if is_first {
+            self.connection.stats().refused(code);
+        }
     }
 
     /// Whether the response's head is looked at after it was sent.
@@ -264,20 +285,24 @@ impl Run {
     /// The end of an exchange: all numbers are known.
     fn finish(&mut self) {
         let stats = self.connection.stats();
-        self.held.with(|exchange| {
+        let answered = self.held.with(|exchange| {
             let outcome = &mut exchange.outcome;
             outcome.request_bytes = self.connection.watch.request_bytes();
             outcome.response_bytes = self.sent;
             stats.requests_active.subtract(1);
             stats.request_bytes.add(outcome.request_bytes);
             stats.response_bytes.add(outcome.response_bytes);
-            if exchange.response.is_none() {
-                stats.refused(Code::ClientGone);
-                outcome.failure = Some(Arc::from(Code::ClientGone.as_str()));
-            } else if !self.ended {
-                stats.responses_cut.add(1);
-            }
+            exchange.response.is_some()
         });
+        if !(answered && self.ended) {
+            self.failed(match self.connection.watch.is_cut() {
+                true => Code::GatewayStopped,
+                false => Code::ClientGone,
+            });
+        }
+        if answered && !self.ended {
+            stats.responses_cut.add(1);
+        }
         self.connection.watch.answered();
         let worker = &self.connection.worker;
         if let Some(access) = &worker.access {
@@ -308,39 +333,6 @@ fn group(route: &Route, split: &config::RouteSplit, exchange: &Exchange) -> Opti
     split.groups.get(place).map(|(upstream, _)| *upstream)
 }
 
-/// A fault of the gateway's or the upstream's side is what an operator looks for; one of the
-/// client's is not worth a line of its own.
-fn log(exchange: &Exchange, error: &RequestError) {
-    use crate::error::Side;
-    let id = exchange.id.as_str();
-    let code = error.code().as_str();
-    let cause = Causes(error);
-    match error.side() {
-        Side::Client | Side::Gateway
-            if error.filter().is_some() || error.side() == Side::Client =>
-        {
-            tracing::debug!(request = id, code, "{cause}");
-        }
-        Side::Client | Side::Gateway | Side::Upstream => {
-            tracing::warn!(request = id, code, "{cause}");
-        }
-    }
-}
-
-/// An error with its causes, each printed once.
-struct Causes<'a>(&'a dyn std::error::Error);
-
-impl std::fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
-    }
-}
 #[cfg(test)]
 mod tests {
     use super::*;

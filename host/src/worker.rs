@@ -18,8 +18,10 @@ use tokio::sync::Notify;
 use crate::chain::Passage;
 use crate::config::Listener;
 use crate::context::RequestId;
+use crate::error::Code;
 use crate::gateway::Generation;
 use crate::observe::access_log::LogBuffer;
+use crate::observe::line_limit::LineLimit;
 use crate::observe::stats::WorkerStats;
 use crate::watch::{ExchangePlace, Watch};
 
@@ -116,6 +118,8 @@ pub struct Worker {
     pub access: Option<LogBuffer>,
     /// Exchanges that have ended and whose log phases have not run.
     pub after: After,
+    /// How many lines of the log each code gets, in the order of [`Code::ALL`].
+    lines: [LineLimit; Code::ALL.len()],
     generation: RefCell<Rc<Generation>>,
 }
 
@@ -184,8 +188,15 @@ impl Worker {
                 dropped: Arc::clone(&common_dropped),
                 ..After::default()
             },
+            lines: std::array::from_fn(|_| LineLimit::default()),
             generation: RefCell::new(generation),
         }
+    }
+
+    /// Whether the log gets one more line with this code now; with how many were left out before it.
+    #[must_use]
+    pub fn may_say(&self, code: Code) -> Option<u64> {
+        self.lines.get(code as usize)?.take(self.common.clock.now())
     }
 
     /// The configuration that new requests get.

@@ -67,7 +67,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // What a worker holds for all stops: one thread's own, and what others see of it.
     (
         "worker",
-        &["chain", "config", "context", "gateway", "observe", "watch"],
+        &[
+            "chain", "config", "context", "error", "gateway", "observe", "watch",
+        ],
     ),
     ("watch", &["config", "error", "worker"]),
     // One type for every source of a body, so that frames are not boxed.

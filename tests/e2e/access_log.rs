@@ -1,7 +1,7 @@
 //! One line of JSON for each exchange.
 
 use serde_json::Value;
-use windlass_tests::{ClosedPort, Gateway, Request, Upstream};
+use windlass_tests::{ClosedPort, Gateway, Request, Then, Upstream};
 
 use crate::config::{all_to, start, upstream};
 
@@ -67,6 +67,99 @@ fn a_line_tells_what_failed() {
         (&404.into(), &"no_route".into())
     );
     assert_eq!(of("/nothing")["route"], Value::Null);
+}
+
+/// Also of an answer whose head was sent.
+#[test]
+fn a_line_tells_why_an_answer_was_cut() {
+    let head = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome";
+    for (then, keys, failure, cause) in [
+        (Then::Close, "", "response_broken", "broke off"),
+        (
+            Then::Hold,
+            "idle_timeout = \"200ms\"\n",
+            "response_broken",
+            "sent nothing",
+        ),
+        (
+            Then::Hold,
+            "total_timeout = \"200ms\"\n",
+            "total_timeout",
+            "did not end",
+        ),
+    ] {
+        let endpoint = Upstream::raw(head, then);
+        let gateway = start(&[
+            "[log]\naccess = \"stdout\"\n",
+            &all_to(endpoint.address()),
+            keys,
+        ]);
+        assert!(gateway.client().try_send(&Request::get("/")).is_err());
+        let name = format!("the answer of `{}` was cut", endpoint.address());
+        let told = gateway.log().wait_for_line(|line| line.contains(&name));
+        assert!(told.contains("WARN") && told.contains(cause), "{told}");
+        let errors = gateway.metrics().by("windlass_errors_total", "code");
+        assert_eq!(errors.get(failure), Some(&1.0));
+        let line = lines(&gateway, 1).remove(0);
+        assert_eq!(
+            (&line["status"], &line["failure"]),
+            (&200.into(), &failure.into())
+        );
+    }
+}
+
+#[test]
+fn a_line_tells_whether_the_client_went_away_or_the_gateway_stopped() {
+    let endpoint = Upstream::raw(
+        "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nsome",
+        Then::Hold,
+    );
+    let gateway = start(&[
+        "[server]\ndrain_timeout = \"200ms\"\n[log]\naccess = \"stdout\"\n",
+        &all_to(endpoint.address()),
+    ]);
+    let mut gone = gateway.client();
+    gone.send_raw("GET /gone HTTP/1.1\r\nhost: a\r\n\r\n");
+    endpoint.wait_for_requests(1);
+    drop(gone);
+    gateway.metrics_when("the client to be gone", |metrics| {
+        metrics["windlass_requests_active"] == 0.0
+    });
+    let mut stays = gateway.client();
+    stays.send_raw("GET /stays HTTP/1.1\r\nhost: a\r\n\r\n");
+    endpoint.wait_for_requests(2);
+    gateway.signal(rustix::process::Signal::TERM);
+    // The drain's time is over with one exchange in progress.
+    let _ = gateway.wait_for_end();
+    let text = gateway.output().whole();
+    let failure = |path: &str| {
+        let line = text.lines().find(|line| line.contains(path)).unwrap();
+        serde_json::from_str::<Value>(line).unwrap()["failure"].clone()
+    };
+    assert_eq!(failure("/gone"), "client_gone");
+    assert_eq!(failure("/stays"), "gateway_stopped");
+}
+
+/// Endpoints that nobody reaches fill the errors' count, not the log.
+#[test]
+fn the_log_gets_some_lines_of_one_kind_a_second_and_the_rest_is_counted() {
+    let port = ClosedPort::new();
+    let gateway = start(&["[server]\nworkers = 1\n", &all_to(port.address())]);
+    let report = gateway.load(Request::get("/")).connections(4).run(400);
+    assert_eq!(report.status(502), 400);
+    let told = || {
+        let lines = gateway.log().all();
+        let told = lines.iter().filter(|line| line.contains("connect_failed"));
+        told.count()
+    };
+    let before = told();
+    assert!((10..400).contains(&before), "{before}");
+    // The next one that is told, a moment later, has their number.
+    windlass_tests::wait::until("a line with the number", || {
+        assert_eq!(gateway.get("/").status, 502);
+        let lines = gateway.log().all();
+        lines.into_iter().find(|line| line.contains("left_out"))
+    });
 }
 
 #[test]

@@ -273,18 +273,28 @@ fn a_client_that_goes_away_gives_its_place_back() {
 #[test]
 fn the_total_time_out_is_that_of_the_wait_too() {
     let endpoint = Upstream::gated(Reply::status(200).body("ok"));
-    let gateway = start(&[&config(
-        &[endpoint.address()],
-        "limits = { max_active = 1, queue_timeout = \"1m\" }\ntotal_timeout = \"300ms\"",
-    )]);
+    let gateway = start(&[
+        "[[route]]\npath = \"/short\"\nupstream = \"app\"\ntotal_timeout = \"300ms\"\n",
+        &config(
+            &[endpoint.address()],
+            "limits = { max_active = 1, queue_timeout = \"1m\" }",
+        ),
+    ]);
     let mut first = gateway.client();
     first.send_raw("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     endpoint.wait_for_requests(1);
     let began = Instant::now();
-    let answer = gateway.get("/");
-    assert!(matches!(answer.status, 200 | 503), "{}", answer.text());
+    let answer = gateway.get("/short");
+    assert_eq!((answer.status, &*answer.code()), (504, "total_timeout"));
     assert!(began.elapsed() < Duration::from_secs(10));
-    assert_eq!(first.read_response().status, 504);
+    let call = Request::post("/short", "x")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("grpc-timeout", "200m");
+    let answer = gateway.send(&call);
+    assert_eq!(answer.header("grpc-status"), Some("4"), "{answer:?}");
+    endpoint.release(1);
+    assert_eq!(first.read_response().status, 200);
 }
 
 /// The endpoint's time for its answer begins when the request has its turn.

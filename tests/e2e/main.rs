@@ -59,6 +59,7 @@ mod split;
 mod sticky;
 mod timeouts;
 mod transform;
+mod turned_away;
 mod upgrade;
 mod upstream_faults;
 mod upstream_http2;

@@ -194,6 +194,14 @@ fn a_stale_connection_is_no_error_and_no_second_post() {
         (2000, 0),
         "{report:?}"
     );
+    // Those that have a body are kept, and sent again as well.
+    let put = Request::new("PUT", "/").body("x");
+    let report = gateway.load(put).connections(8).run(500);
+    assert_eq!(
+        (report.status(200), report.failures.len()),
+        (500, 0),
+        "{report:?}"
+    );
     let before = closing.count();
     let posts = gateway
         .load(Request::post("/", "x"))
@@ -305,4 +313,27 @@ fn a_slow_post_has_the_whole_time() {
         "retries = { try_timeout = \"100ms\" }",
     )]);
     assert_eq!(alone.get("/").text(), "late");
+    // One whose body is too long to be kept.
+    let gateway = start(&[&config(
+        &[slow.address(), other.address()],
+        "retries = { try_timeout = \"100ms\", max_body = \"1KiB\" }",
+    )]);
+    let put = Request::new("PUT", "/").body(vec![b'x'; 2000]).chunked();
+    let answer = gateway.send(&put);
+    assert_eq!((answer.status, answer.text()), (200, "late"));
+    // One that no other endpoint takes now.
+    let endpoints = format!(
+        "[[route]]\npath = \"$default\"\nupstream = \"app\"\n[upstream.app]\n\
+         endpoints = [{{ address = \"{}\" }}, {{ address = \"{}\", weight = 0 }}]\n\
+         retries = {{ try_timeout = \"100ms\" }}\n",
+        slow.address(),
+        other.address()
+    );
+    assert_eq!(start(&[&endpoints]).get("/").text(), "late");
+    // One that the budget has nothing for.
+    let gateway = start(&[&config(
+        &[slow.address(), other.address()],
+        "retries = { try_timeout = \"100ms\", budget = 0, budget_rate = 0 }",
+    )]);
+    assert_eq!(gateway.get("/").text(), "late");
 }

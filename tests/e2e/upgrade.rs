@@ -211,13 +211,35 @@ fn a_websocket_passes_with_http2_on_both_sides() {
     let gateway = over_http2(&endpoint);
     run(async {
         let mut client = wire::http2(gateway.address(), None).await;
-        let mut request = wire::get("/chat");
-        *request.method_mut() = ::http::Method::CONNECT;
-        let protocol = hyper::ext::Protocol::from_static("websocket");
-        request.extensions_mut().insert(protocol);
-        let mut socket = by_connect(&mut client, request).await;
+        let mut socket = by_connect(&mut client, chat()).await;
         assert_eq!(said_back(&mut socket, "over two").await, "over two");
     });
+}
+
+fn chat() -> ::http::Request<wire::Body> {
+    let mut request = wire::get("/chat");
+    *request.method_mut() = ::http::Method::CONNECT;
+    let protocol = hyper::ext::Protocol::from_static("websocket");
+    request.extensions_mut().insert(protocol);
+    request
+}
+
+#[test]
+fn the_total_time_out_ends_a_tunnel_of_a_client_of_http2() {
+    let endpoint = echo_over_http2(true);
+    let gateway = start(&[
+        "[log]\naccess = \"stdout\"\n[server]\nworkers = 1\n",
+        &all_to(endpoint.address),
+        "protocol = \"http2\"\ntotal_timeout = \"500ms\"\nidle_timeout = \"none\"\n",
+    ]);
+    run(async {
+        let mut client = wire::http2(gateway.address(), None).await;
+        let mut socket = by_connect(&mut client, chat()).await;
+        assert_eq!(said_back(&mut socket, "over two").await, "over two");
+        assert!(!matches!(socket.next().await, Some(Ok(_))));
+    });
+    let line = |line: &str| line.contains("/chat") && line.contains("\"total_timeout\"");
+    gateway.output().wait_for_line(line);
 }
 
 #[test]

@@ -82,6 +82,7 @@ impl Generation {
         let upstreams = self.gateway.upstreams.iter().flat_map(|plan| {
             [
                 Some(plan.config.first_byte_timeout),
+                plan.config.retries.try_timeout,
                 plan.config.idle_timeout,
                 plan.config.total_timeout,
                 Some(plan.config.keep_alive_timeout),

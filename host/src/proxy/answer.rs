@@ -161,8 +161,7 @@ impl HttpBody for Answer {
             }
             Poll::Ready(None) => run.ended = true,
             Poll::Ready(Some(Err(error))) => {
-                let id = run.held.with(|exchange| exchange.id);
-                tracing::debug!(request = id.as_str(), %error, "an answer was cut");
+                run.broke(error);
             }
             Poll::Pending => {}
         }

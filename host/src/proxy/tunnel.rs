@@ -17,6 +17,7 @@ use tokio::io::{
 };
 
 use super::Run;
+use crate::body::BodyError;
 use crate::upstream::attempt::upgrade::Taken;
 use crate::watch::{Wait, Watch};
 
@@ -43,6 +44,7 @@ impl Tunnel {
         let (watch, _place) = match place.map(crate::watch::ExchangePlace::another) {
             Some((watch, place)) => {
                 watch.goes_to(run.connection.watch.endpoint());
+                watch.ends_with(&run.connection.watch);
                 (watch, Some(place))
             }
             None => (Arc::clone(&run.connection.watch), None),
@@ -71,24 +73,52 @@ impl Tunnel {
             });
             std::future::poll_fn(|cx| {
                 watch.set_waker(cx.waker());
-                let over = watch.is_cut()
-                    || watch.has_left()
-                    || watch.expired(Wait::Answer)
-                    || watch.expired(Wait::Total);
-                if watch.has_signs() && over {
-                    return Poll::Ready(None);
+                match over(&watch) {
+                    Some(over) => Poll::Ready(Err(over)),
+                    None => passing.as_mut().poll(cx).map(Ok),
                 }
-                passing.as_mut().poll(cx).map(Some)
             })
             .await
         };
         // The places are free once the connection, or the stream, is closed.
         drop(endpoint);
-        run.ended = matches!(ended, Some(Ok(_)));
+        match ended {
+            Ok(Ok(_)) => run.ended = true,
+            // Which side broke off is not known.
+            Ok(Err(error)) => tracing::debug!(%error, "a tunnel broke off"),
+            Err(Over::Stopped) => {}
+            Err(Over::Error(error)) => run.broke(&error),
+        }
         run.sent = down.get();
         run.connection.watch.body_bytes(up.get());
         drop((taken.turn, taken.carrier));
     }
+}
+
+/// Why a tunnel ends before its sides end it.
+enum Over {
+    /// The gateway's time to drain is over.
+    Stopped,
+    Error(BodyError),
+}
+
+fn over(watch: &Watch) -> Option<Over> {
+    if !watch.has_signs() {
+        return None;
+    }
+    if watch.is_cut() {
+        return Some(Over::Stopped);
+    }
+    let error = if watch.has_left() {
+        BodyError::UpstreamLeft
+    } else if watch.expired(Wait::Total) {
+        BodyError::UpstreamLate
+    } else if watch.expired(Wait::Answer) {
+        BodyError::TunnelIdle
+    } else {
+        return None;
+    };
+    Some(Over::Error(error))
 }
 
 /// A side of a tunnel: what is read of it is counted, and is a sign of life.

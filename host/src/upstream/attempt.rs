@@ -1,10 +1,5 @@
 //! One exchange with an upstream: pick, take a connection (or a place on one), send, wait for the
-//! head; and again ([`retry`]).
-//!
-//! An unused connection may have been closed by the endpoint at any time. If hyper gives the
-//! request back, nothing of it was sent, and it goes out on another connection. If it may have
-//! been sent it is repeated only when that does no harm: an idempotent method (RFC 9110 section
-//! 9.2.2) whose whole body can be sent again, to the same endpoint, once.
+//! head; and again, on another connection ([`resend`]) or another endpoint ([`retry`]).
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -21,6 +16,7 @@ pub mod body;
 pub mod budget;
 mod pick;
 pub mod replay;
+mod resend;
 mod retry;
 mod take;
 pub mod timeouts;
@@ -28,6 +24,7 @@ pub mod upgrade;
 
 use body::{Loan, UpstreamBody};
 use pick::Pick;
+use resend::Stays;
 use retry::{Next, Trials};
 use timeouts::{Since, Timeouts};
 use upgrade::{Carrier, Duplex, Taken, Upgrade};
@@ -35,7 +32,7 @@ use upgrade::{Carrier, Duplex, Taken, Upgrade};
 use super::fault::Fault;
 use super::line::Line;
 use super::line::connection::Outcome;
-use super::line::shared::{self, Slot};
+use super::line::shared::Slot;
 use super::{Upstream, headers};
 use crate::body::Body;
 use crate::config::UpstreamProtocol;
@@ -95,19 +92,18 @@ impl Attempt<'_> {
         };
         let mut request = self.request(held, &pick, body, &mut trials);
         let (line, incoming) = loop {
-            let repeatable = request.body().is_empty() && request.method().is_idempotent();
             // A connection that may become something else carries no other request.
-            let mut fresh = self.switches();
+            trials.fresh = self.switches();
             let (mut line, sent) = loop {
-                let mut line = match self.unused(&pick, fresh) {
+                let mut line = match self.unused(&pick, trials.fresh) {
                     Some(Line::Own(connection)) if connection.is_inline() => Line::Own(connection),
-                    other => match Box::pin(self.other(&pick, other, fresh, since)).await {
+                    other => match Box::pin(self.other(&pick, other, trials.fresh, since)).await {
                         Ok(line) => line,
                         Err(fault) => break (None, Sent::Unsent(Box::new(request), fault)),
                     },
                 };
                 let reused = line.is_reused();
-                self.start(held, &pick, since, &trials);
+                self.start(held, &pick, since, &mut trials);
                 let sent = match &mut line {
                     Line::Own(connection) => {
                         if self.upgrade.is_some() {
@@ -116,7 +112,7 @@ impl Attempt<'_> {
                         let mut response = pin!(connection.send(request));
                         std::future::poll_fn(|cx| {
                             let polled = connection.poll_response(cx, response.as_mut());
-                            self.poll_sent(polled, held, &pick)
+                            self.poll_sent(polled, held, &pick, &mut trials)
                         })
                         .await
                     }
@@ -125,32 +121,16 @@ impl Attempt<'_> {
                         let mut response = slot.send(request).map_err(Fault::Request)?;
                         std::future::poll_fn(|cx| {
                             let polled = response.as_mut().poll(cx);
-                            self.poll_sent(polled, held, &pick)
+                            self.poll_sent(polled, held, &pick, &mut trials)
                         })
                         .await
                     }
                 };
                 self.watch.answer_began();
-                request = match sent {
-                    Sent::Unsent(mut request, fault) => {
-                        self.take_back(&line, &mut request);
-                        match reused {
-                            true => *request,
-                            false => break (Some(line), Sent::Unsent(request, fault)),
-                        }
-                    }
-                    Sent::Failed(Fault::Closed { .. }) if reused && repeatable && !fresh => {
-                        fresh = true;
-                        match line.sent_request() {
-                            Some(request) => request,
-                            None => break (Some(line), sent),
-                        }
-                    }
-                    Sent::Failed(fault) => {
-                        break (Some(line), Sent::Failed(self.explained(fault)));
-                    }
-                    sent @ Sent::Answered(_) => break (Some(line), sent),
-                };
+                match self.stays(held, &pick, &mut trials, &mut line, reused, sent) {
+                    Stays::Again(again) => request = *again,
+                    Stays::Ended(sent) => break (Some(line), sent),
+                }
                 self.watch.common.stats.retries.add(1);
             };
             self.report(held, &pick, &sent);
@@ -208,16 +188,6 @@ impl Attempt<'_> {
         }
     }
 
-    /// A request that was not sent is as HTTP/1.1 wants it, whatever it was to be sent on.
-    fn take_back(&self, line: &Line, request: &mut Request<Body>) {
-        if matches!(line, Line::Shared(_)) {
-            shared::to_http1(request);
-            if let Some(upgrade) = self.upgrade {
-                upgrade.take_back(request);
-            }
-        }
-    }
-
     /// The endpoint has agreed: its connection, or the stream, is not HTTP any more.
     async fn take(&self, upgrade: &Upgrade, pick: Pick, line: Line) -> Result<Body, Fault> {
         let fault = || closed_at_once(&pick);
@@ -249,7 +219,7 @@ impl Attempt<'_> {
         self.watch.common.clock.now()
     }
 
-    fn start(&self, held: &Held, pick: &Pick, since: Since, trials: &Trials) {
+    fn start(&self, held: &Held, pick: &Pick, since: Since, trials: &mut Trials) {
         self.watch.common.stats.attempts.add(1);
         if let Some(endpoint) = pick.endpoint() {
             endpoint.tally.attempts.add(1);
@@ -262,10 +232,13 @@ impl Attempt<'_> {
             let together = self.timeouts.first_byte;
             first_byte = first_byte.min(together.saturating_sub(since.begun.elapsed()));
         }
+        trials.rest = None;
         if let Some(longest) = retries.try_timeout
+            && longest < first_byte
             && self.may_follow(held, pick, trials)
         {
-            first_byte = first_byte.min(longest);
+            trials.rest = Some(first_byte.saturating_sub(longest));
+            first_byte = longest;
         }
         self.watch.sent(first_byte, self.timeouts.idle);
     }
@@ -285,11 +258,17 @@ impl Attempt<'_> {
         }
     }
 
-    fn poll_sent(&self, polled: Poll<Outcome>, held: &Held, pick: &Pick) -> Poll<Sent> {
+    fn poll_sent(
+        &self,
+        polled: Poll<Outcome>,
+        held: &Held,
+        pick: &Pick,
+        trials: &mut Trials,
+    ) -> Poll<Sent> {
         let outcome = match polled {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => {
-                return match self.late(pick) {
+                return match self.late(held, pick, trials) {
                     Some(fault) => Poll::Ready(Sent::Failed(fault)),
                     None => Poll::Pending,
                 };
@@ -307,7 +286,7 @@ impl Attempt<'_> {
         })
     }
 
-    fn late(&self, pick: &Pick) -> Option<Fault> {
+    fn late(&self, held: &Held, pick: &Pick, trials: &mut Trials) -> Option<Fault> {
         if !self.watch.has_signs() {
             return None;
         }
@@ -320,7 +299,8 @@ impl Attempt<'_> {
                 endpoint: endpoint(),
             });
         }
-        let passed = self.watch.expired(Wait::Answer) || self.watch.expired(Wait::Upload);
+        let passed = self.watch.expired(Wait::Upload)
+            || (self.watch.expired(Wait::Answer) && self.gives_up(held, trials));
         passed.then(|| Fault::FirstByte {
             endpoint: endpoint(),
         })
@@ -372,7 +352,8 @@ impl Attempt<'_> {
             turn: pick.turn,
         };
         let idle = self.timeouts.idle.map(milliseconds);
-        UpstreamBody::new(incoming, loan, Arc::clone(self.watch), idle).into()
+        let watch = Arc::clone(self.watch);
+        UpstreamBody::new(incoming, loan, watch, idle, self.deadline).into()
     }
 }
 

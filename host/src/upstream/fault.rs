@@ -53,15 +53,15 @@ pub enum Fault {
         cause: io::Error,
     },
     /// The exchange took longer than it may.
-    #[error("`{endpoint}` did not answer within `total_timeout`")]
+    #[error("no response from `{endpoint}` within `total_timeout`")]
     Total {
-        /// The endpoint's name.
+        /// The endpoint's name; the upstream's, where the request waited for an endpoint with room.
         endpoint: String,
     },
     /// The exchange took longer than the client's own deadline.
     #[error("no response from `{endpoint}` within the request's `grpc-timeout`")]
     Deadline {
-        /// The endpoint's name.
+        /// As of [`Self::Total`].
         endpoint: String,
     },
     /// The request was sent, and no response began in time.
@@ -78,8 +78,18 @@ pub enum Fault {
         /// The endpoint's name.
         endpoint: String,
     },
-    /// The connection ended before a response.
-    #[error("`{endpoint}` closed the connection before it answered")]
+    /// The endpoint turned the request away before it looked at it: by a GOAWAY with a smaller stream
+    /// number, or as a refused stream (RFC 9113 sections 6.8 and 8.7).
+    #[error("`{endpoint}` turned the request away unread")]
+    TurnedAway {
+        /// The endpoint's name.
+        endpoint: String,
+        /// As hyper says it.
+        #[source]
+        cause: hyper::Error,
+    },
+    /// The connection, or the stream, ended before a response.
+    #[error("`{endpoint}` ended the exchange before it answered")]
     Closed {
         /// The endpoint's name.
         endpoint: String,
@@ -119,9 +129,15 @@ impl Fault {
             let code = body.code();
             return Self::Body { code, cause };
         }
-        if breaks_http2(&cause) {
-            let cause = Some(cause);
-            return Self::Protocol { endpoint, cause };
+        if let Some(error) = http2_error(&cause) {
+            if is_unread(error) {
+                return Self::TurnedAway { endpoint, cause };
+            }
+            // Our side of the connection found it: what came is not HTTP/2.
+            if !error.is_io() && error.is_library() {
+                let cause = Some(cause);
+                return Self::Protocol { endpoint, cause };
+            }
         }
         if cause.is_parse() || cause.is_parse_too_large() || cause.is_parse_status() {
             let cause = Some(cause);
@@ -140,6 +156,8 @@ impl Fault {
             | Self::FirstByte { .. }
             | Self::Closed { .. }
             | Self::Protocol { .. } => true,
+            // One that closes a connection in good order does nothing wrong.
+            Self::TurnedAway { cause, .. } => !ends_in_order(cause),
             // These may be as short as the client or the route wants them.
             Self::Total { .. }
             | Self::Deadline { .. }
@@ -149,6 +167,15 @@ impl Fault {
             | Self::Body { .. }
             | Self::Request(_) => false,
         }
+    }
+
+    /// Whether one stream was reset, and the connection goes on (RFC 9113 section 5.4.2).
+    #[must_use]
+    pub fn is_of_stream(&self) -> bool {
+        let (Self::Closed { cause, .. } | Self::TurnedAway { cause, .. }) = self else {
+            return false;
+        };
+        http2_error(cause).is_some_and(h2::Error::is_reset)
     }
 
     /// What the client is told.
@@ -164,7 +191,7 @@ impl Fault {
             Self::Deadline { .. } => Code::DeadlineExceeded,
             Self::FirstByte { .. } => Code::FirstByteTimeout,
             Self::Left { .. } => Code::EndpointLeft,
-            Self::Closed { .. } => Code::UpstreamClosed,
+            Self::Closed { .. } | Self::TurnedAway { .. } => Code::UpstreamClosed,
             Self::Protocol { .. } => Code::UpstreamProtocol,
             Self::Body { code, .. } => *code,
             Self::Request(_) => Code::Internal,
@@ -172,11 +199,20 @@ impl Fault {
     }
 }
 
-/// Whether this is an error that our side of an HTTP/2 connection found: what came is not HTTP/2.
-fn breaks_http2(error: &hyper::Error) -> bool {
-    let cause = std::error::Error::source(error);
-    let cause = cause.and_then(|cause| cause.downcast_ref::<h2::Error>());
-    cause.is_some_and(|cause| !cause.is_io() && cause.is_library())
+fn http2_error(error: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(error)?.downcast_ref()
+}
+
+/// Whether the endpoint says that it has not looked at the request. A stream gets the GOAWAY itself
+/// as its error only where its number is above the one that it names; others end with the connection.
+fn is_unread(error: &h2::Error) -> bool {
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    error.is_remote() && (error.is_go_away() || refused)
+}
+
+fn ends_in_order(error: &hyper::Error) -> bool {
+    let error = http2_error(error);
+    error.is_some_and(|error| error.reason() == Some(h2::Reason::NO_ERROR))
 }
 
 impl From<Fault> for RequestError {

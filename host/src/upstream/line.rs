@@ -47,7 +47,7 @@ impl Line {
         }
     }
 
-    /// The request that was sent, to be sent once more on another connection, if it may be.
+    /// The request that was sent, if it had no body: to be sent once more.
     pub fn sent_request(&mut self) -> Option<Request<Body>> {
         match self {
             Self::Own(connection) => connection.sent_request(),

@@ -132,6 +132,13 @@ impl Watch {
         self.endpoint.load(Relaxed)
     }
 
+    /// The time for the whole exchange is over when the other's is.
+    pub fn ends_with(&self, other: &Self) {
+        if let (Some(own), Some(cell)) = (self.cell(Wait::Total), other.cell(Wait::Total)) {
+            own.store(cell.load(Relaxed), Relaxed);
+        }
+    }
+
     /// A request goes to an endpoint, which must take each piece of the body within `idle` (if
     /// not for ever), and begin to answer within `first_byte` of its end.
     pub fn sent(&self, first_byte: Duration, idle: Option<Duration>) {
@@ -147,12 +154,17 @@ impl Watch {
         }
     }
 
+    /// The endpoint may take so much longer to begin to answer.
+    pub fn prolong(&self, first_byte: Duration) {
+        self.arm(Wait::Answer, milliseconds(first_byte));
+        self.forget(Wait::Answer);
+    }
+
     /// The endpoint began to answer, or the attempt failed.
     pub fn answer_began(&self) {
         self.first_byte.store(0, Relaxed);
         self.disarm(Wait::Answer);
         // What came at the last moment is in time.
-        let signs = self.signs.load(Relaxed);
-        self.signs.store(signs & !Wait::Answer.sign(), Relaxed);
+        self.forget(Wait::Answer);
     }
 }

@@ -98,7 +98,8 @@ impl Watch {
         self.arm(Wait::Client, self.longest_rest());
     }
 
-    fn forget(&self, wait: Wait) {
+    /// Also where it was waited for too long already.
+    pub(super) fn forget(&self, wait: Wait) {
         self.signs
             .store(self.signs.load(Relaxed) & !wait.sign(), Relaxed);
     }

@@ -46,19 +46,28 @@ pub struct UpstreamBody {
     loan: Option<Loan>,
     watch: Arc<Watch>,
     idle: Option<u64>,
+    /// Whether the time for the whole is the request's own deadline.
+    deadline: bool,
     waits: bool,
 }
 
 impl UpstreamBody {
     /// The body of a response; `idle` is how long the endpoint may be silent, if not for
-    /// ever. Milliseconds.
+    /// ever. Milliseconds. `deadline`: the time for the whole is the request's own deadline.
     #[must_use]
-    pub fn new(incoming: Incoming, loan: Loan, watch: Arc<Watch>, idle: Option<u64>) -> Self {
+    pub fn new(
+        incoming: Incoming,
+        loan: Loan,
+        watch: Arc<Watch>,
+        idle: Option<u64>,
+        deadline: bool,
+    ) -> Self {
         Self {
             incoming,
             loan: Some(loan),
             watch,
             idle,
+            deadline,
             waits: false,
         }
     }
@@ -71,6 +80,17 @@ impl UpstreamBody {
             Some(loan) => loan.line.poll_frame(cx, &mut self.incoming),
             None => Poll::Ready(None),
         }
+    }
+
+    /// Why no more of it may come, if so.
+    fn over(&self) -> Option<BodyError> {
+        if self.watch.expired(Wait::Total) {
+            return Some(match self.deadline {
+                true => BodyError::DeadlinePassed,
+                false => BodyError::UpstreamLate,
+            });
+        }
+        self.watch.has_left().then_some(BodyError::UpstreamLeft)
     }
 
     fn end(&mut self) {
@@ -101,14 +121,12 @@ impl HttpBody for UpstreamBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
-        if this.watch.expired(Wait::Total) {
+        // What was read whole is the client's, whatever passed meanwhile.
+        if this.loan.is_some()
+            && let Some(error) = this.over()
+        {
             this.loan = None;
-            return Poll::Ready(Some(Err(BodyError::UpstreamLate)));
-        }
-        // What was read whole is the client's, whatever becomes of the endpoint.
-        if this.watch.has_left() && this.loan.is_some() {
-            this.loan = None;
-            return Poll::Ready(Some(Err(BodyError::UpstreamLeft)));
+            return Poll::Ready(Some(Err(error)));
         }
         let polled = this.poll_incoming(cx);
         match &polled {

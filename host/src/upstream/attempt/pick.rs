@@ -121,11 +121,15 @@ impl Attempt<'_> {
         };
         let pick = || held.with(|exchange| self.pick_now(exchange, trials));
         let limits = &plan.config.limits;
-        let longest = self.time_left(since).unwrap_or(limits.queue_timeout);
-        let longest = longest.min(limits.queue_timeout);
+        let left = self.time_left(since);
+        let left = left.filter(|left| *left < limits.queue_timeout);
+        let longest = left.unwrap_or(limits.queue_timeout);
         let want = held.with(|exchange| want(exchange));
         let picked = queue.wait(limits.queue, longest, want, pick).await;
-        picked.map_err(|why| self.full(why))?
+        picked.map_err(|why| match (why, left) {
+            (Overload::TooLong, Some(_)) => self.overdue(self.upstream.name.to_string()),
+            (why, _) => self.full(why),
+        })?
     }
 
     pub(super) fn full(&self, why: Overload) -> Fault {

@@ -4,8 +4,7 @@
 //! it does no harm: an idempotent method (RFC 9110 section 9.2.2) whose whole body can be sent again,
 //! and as far as the retry budget goes. Promises: the filters do not run again; a request for an
 //! upgrade is sent once at the most; the time for the first byte is that of all attempts together.
-//! Deliberately not here: the second sending on the same endpoint where a connection was stale
-//! ([`crate::upstream::attempt`]).
+//! Deliberately not here: the second sending to the same endpoint ([`super::resend`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use super::replay::Tape;
 use super::timeouts::Since;
 use super::{Attempt, Sent, status};
 use crate::body::Body;
-use crate::config::RetryOn;
+use crate::config::{RetryOn, UpstreamProtocol};
 use crate::context::{Exchange, Held};
 use crate::upstream::fault::Fault;
 use crate::upstream::headers;
@@ -32,6 +31,15 @@ pub(super) struct Trials {
     pub(super) tried: SmallVec<[u64; 4]>,
     /// Where the client belongs, as it says.
     pub(super) wanted: Option<u64>,
+    /// How much longer the present attempt may take if no other can follow it.
+    pub(super) rest: Option<Duration>,
+    /// The endpoint of the next attempt, where the present one is given up for it.
+    next: Option<Pick>,
+    /// Whether only a new connection will do.
+    pub(super) fresh: bool,
+    /// How often endpoints have turned the request away unread.
+    pub(super) turned_away: u8,
+    has_body: bool,
     tape: Option<Tape>,
     /// Whether the request's head is still in the exchange.
     keeps_head: bool,
@@ -48,7 +56,7 @@ pub(super) enum Next {
 }
 
 /// What is left of a request that was sent.
-enum Kept {
+pub(super) enum Kept {
     /// Its body is on the tape, its head in the exchange.
     Tape,
     /// It had no body, and its head is in the exchange.
@@ -66,14 +74,23 @@ impl Attempt<'_> {
         body: Body,
         trials: &mut Trials,
     ) -> Request<Body> {
-        let retries = &self.upstream.plan.config.retries;
-        let idempotent = held.with(|exchange| exchange.request.method.is_idempotent());
+        let plan = &*self.upstream.plan;
         let mut body = body;
         trials.keeps_head = self.keep_head;
-        if retries.attempts > 1 && !body.is_empty() && idempotent {
+        trials.has_body = !body.is_empty();
+        // What an endpoint of HTTP/2 turns away unread is sent again whatever the method.
+        let may_come_back = || {
+            plan.config.protocol == UpstreamProtocol::Http2
+                || pick
+                    .endpoint()
+                    .is_some_and(|endpoint| endpoint.pool.shares())
+                || held.with(|exchange| exchange.request.method.is_idempotent())
+        };
+        if trials.has_body && may_come_back() {
             // Its bytes cannot be found again on the connection, so that all of it is kept.
             trials.keeps_head = true;
-            let tape = Tape::new(std::mem::take(&mut body), retries.max_body);
+            let most = plan.config.retries.max_body;
+            let tape = Tape::new(std::mem::take(&mut body), most);
             body = tape.play().unwrap_or_default();
             trials.tape = Some(tape);
         }
@@ -112,7 +129,7 @@ impl Attempt<'_> {
         pick: &mut Pick,
         trials: &mut Trials,
         line: Option<&mut Line>,
-        sent: Sent,
+        mut sent: Sent,
         since: Since,
     ) -> Next {
         let plan = &*self.upstream.plan;
@@ -120,33 +137,74 @@ impl Attempt<'_> {
             Sent::Unsent(..) => plan.config.retries.on.contains(&RetryOn::Connect),
             Sent::Answered(_) | Sent::Failed(_) => false,
         };
-        let kept = Self::kept(trials, line, &sent);
+        let kept = match &sent {
+            Sent::Unsent(..) => None,
+            Sent::Answered(_) | Sent::Failed(_) => Self::kept(trials, line),
+        };
         let may = self.upgrade.is_none() && self.may_repeat(held, &sent);
         let wanted = free || (may && kept.is_some());
         let in_time = since.begun.elapsed() < self.timeouts.first_byte
             && self.time_left(since) != Some(Duration::ZERO);
-        // Another endpoint first: without one, nothing is taken from the budget.
-        let elsewhere = match wanted && in_time && !self.is_last(trials) {
-            true => held.with(|exchange| self.pick_now(exchange, trials)),
-            false => None,
+        let elsewhere = match trials.next.take() {
+            None if wanted && in_time => self.elsewhere(held, trials, free),
+            secured => secured,
         };
-        match (elsewhere, sent, kept) {
-            (Some(Ok(elsewhere)), sent, kept) if free || self.upstream.budget.take(self.now()) => {
-                let request = self.again(held, &elsewhere, trials, sent, kept);
-                held.with(|exchange| exchange.response = None);
-                self.watch.begin_again();
-                self.watch.common.stats.retries.add(1);
-                *pick = elsewhere;
-                Next::Send(Box::new(request))
-            }
-            (_, sent, _) => {
-                held.with(|exchange| name(exchange, pick));
-                match sent {
-                    Sent::Answered(incoming) => Next::Answer(incoming),
-                    Sent::Unsent(_, fault) | Sent::Failed(fault) => Next::Fail(fault),
+        let request = elsewhere.and_then(|elsewhere| {
+            let request = match (&mut sent, kept) {
+                // Nothing of it was sent, nor of its body: it goes as it is.
+                (Sent::Unsent(request, _), _) => {
+                    let request = std::mem::replace(&mut **request, Request::new(Body::Empty));
+                    self.address(&elsewhere, request)
                 }
-            }
+                (Sent::Answered(_) | Sent::Failed(_), kept) => {
+                    self.again(held, &elsewhere, trials, kept?)
+                }
+            };
+            *pick = elsewhere;
+            Some(request)
+        });
+        if let Some(request) = request {
+            held.with(|exchange| exchange.response = None);
+            self.watch.begin_again();
+            self.watch.common.stats.retries.add(1);
+            return Next::Send(Box::new(request));
         }
+        held.with(|exchange| name(exchange, pick));
+        match sent {
+            Sent::Answered(incoming) => Next::Answer(incoming),
+            Sent::Unsent(_, fault) | Sent::Failed(fault) => Next::Fail(fault),
+        }
+    }
+
+    /// Another endpoint, if one more attempt may be made. Without one, nothing is taken from the
+    /// budget.
+    fn elsewhere(&self, held: &Held, trials: &mut Trials, free: bool) -> Option<Pick> {
+        if self.is_last(trials) {
+            return None;
+        }
+        let pick = held
+            .with(|exchange| self.pick_now(exchange, trials))?
+            .ok()?;
+        let may = free || self.upstream.budget.take(self.now());
+        if !may {
+            trials.tried.pop();
+        }
+        may.then_some(pick)
+    }
+
+    /// The `try_timeout` has passed. True: another attempt follows. Otherwise the present one may take
+    /// as long as if there were no such time-out.
+    pub(super) fn gives_up(&self, held: &Held, trials: &mut Trials) -> bool {
+        let Some(rest) = trials.rest.take() else {
+            return true;
+        };
+        if trials.tape.as_ref().is_none_or(Tape::is_whole) {
+            trials.next = self.elsewhere(held, trials, false);
+        }
+        if trials.next.is_none() {
+            self.watch.prolong(rest);
+        }
+        trials.next.is_some()
     }
 
     /// Whether a request that may have been acted on may be sent again.
@@ -166,14 +224,13 @@ impl Attempt<'_> {
     }
 
     /// What can be sent again of a request that was sent, if all of it can.
-    fn kept(trials: &Trials, line: Option<&mut Line>, sent: &Sent) -> Option<Kept> {
-        match (sent, &trials.tape) {
-            (Sent::Unsent(..), _) => None,
+    pub(super) fn kept(trials: &Trials, line: Option<&mut Line>) -> Option<Kept> {
+        match &trials.tape {
             // Played when it is sent: from then on the earlier reader gets nothing.
-            (_, Some(tape)) => tape.is_whole().then_some(Kept::Tape),
-            // Without a tape there was no body.
-            (_, None) if trials.keeps_head => Some(Kept::Head),
-            (_, None) => line?.sent_request().map(Box::new).map(Kept::All),
+            Some(tape) => tape.is_whole().then_some(Kept::Tape),
+            None if trials.has_body => None,
+            None if trials.keeps_head => Some(Kept::Head),
+            None => line?.sent_request().map(Box::new).map(Kept::All),
         }
     }
 
@@ -187,35 +244,30 @@ impl Attempt<'_> {
             && held.with(|exchange| exchange.request.method.is_idempotent())
     }
 
-    /// The request once more, for this endpoint.
-    fn again(
+    /// A request that was sent once more, for this endpoint.
+    pub(super) fn again(
         &self,
         held: &Held,
-        elsewhere: &Pick,
+        pick: &Pick,
         trials: &Trials,
-        sent: Sent,
-        kept: Option<Kept>,
+        kept: Kept,
     ) -> Request<Body> {
-        let mut request = match (sent, kept) {
-            // Nothing of it was sent, nor of its body: it goes as it is.
-            (Sent::Unsent(request, _), _) | (_, Some(Kept::All(request))) => *request,
-            (_, Some(Kept::Tape)) => {
+        match kept {
+            Kept::All(request) => self.address(pick, *request),
+            Kept::Head => self.outgoing(held, pick, Body::Empty, true),
+            Kept::Tape => {
                 let body = trials.tape.as_ref().and_then(Tape::play);
-                return self.outgoing(held, elsewhere, body.unwrap_or_default(), true);
+                self.outgoing(held, pick, body.unwrap_or_default(), true)
             }
-            (Sent::Answered(_) | Sent::Failed(_), Some(Kept::Head) | None) => {
-                return self.outgoing(held, elsewhere, Body::Empty, true);
-            }
-        };
-        self.address(elsewhere, &mut request);
-        request
+        }
     }
 
     /// A request that was made for another endpoint.
-    fn address(&self, pick: &Pick, request: &mut Request<Body>) {
+    fn address(&self, pick: &Pick, mut request: Request<Body>) -> Request<Body> {
         if let Some(target) = pick.target() {
             headers::address(&self.upstream.plan, target, request.headers_mut());
         }
+        request
     }
 }
 

@@ -134,7 +134,8 @@ impl Upgrade {
     /// for another protocol stays an ordinary one.
     pub fn ask_by_connect(&self, request: &mut Request<Body>) {
         let is_websocket = self.protocol.as_bytes().eq_ignore_ascii_case(b"websocket");
-        if !is_websocket || request.method() != Method::GET {
+        // Without a key it is no handshake of a WebSocket's (RFC 6455 section 4.2.1).
+        if !is_websocket || self.key.is_none() || request.method() != Method::GET {
             return;
         }
         self.connects.set(true);

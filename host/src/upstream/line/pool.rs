@@ -201,6 +201,12 @@ impl Pool {
         connection.slot()
     }
 
+    /// Whether many requests share a connection, as far as is known.
+    #[must_use]
+    pub fn shares(&self) -> bool {
+        self.shares.get()
+    }
+
     /// A connection was made that takes one request at a time.
     pub fn own(&self) {
         self.shares.set(false);

@@ -59,6 +59,8 @@ pub struct Shared {
     most: Rc<Cell<usize>>,
     active: Cell<usize>,
     used: Cell<bool>,
+    /// The endpoint has said that it takes no more, and hyper may not know it yet.
+    ends: Cell<bool>,
     since: Cell<u64>,
     idle_since: Cell<Option<u64>>,
 }
@@ -125,6 +127,7 @@ impl Shared {
             most,
             active: Cell::new(0),
             used: Cell::new(false),
+            ends: Cell::new(false),
             since: Cell::new(0),
             idle_since: Cell::new(None),
         }))
@@ -156,7 +159,7 @@ impl Shared {
     /// Whether it is known to take no request any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.sender.borrow().is_closed()
+        self.ends.get() || self.sender.borrow().is_closed()
     }
 
     /// Whether nobody has used it for longer than this. Milliseconds.
@@ -209,7 +212,7 @@ impl Slot {
         &mut self,
         mut request: Request<Body>,
     ) -> http::Result<Pin<Box<dyn Future<Output = Outcome>>>> {
-        if self.reused && request.body().is_empty() && request.method().is_idempotent() {
+        if request.body().is_empty() {
             let mut again = Request::new(Body::Empty);
             *again.method_mut() = request.method().clone();
             *again.uri_mut() = request.uri().clone();
@@ -221,7 +224,12 @@ impl Slot {
         Ok(Box::pin(response))
     }
 
-    /// The request that was sent, if it may be sent once more.
+    /// The endpoint has turned a request away since it ends the connection: no other is sent on it.
+    pub fn ends(&self) {
+        self.shared.ends.set(true);
+    }
+
+    /// The request that was sent, if it had no body.
     pub fn sent_request(&mut self) -> Option<Request<Body>> {
         self.again.take().map(|again| *again)
     }

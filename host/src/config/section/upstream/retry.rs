@@ -37,7 +37,7 @@ static ATTEMPTS: Field<Whole<u32>, Is<u32>> = Field::new(
         of: |number| u32::try_from(number).ok(),
     },
     Is(2),
-    "The most attempts, the first one included; 1: no retry.",
+    "The most attempts, each on another endpoint, the first one included; 1: no retry. A request whose unused connection was closed meanwhile, or that the endpoint turned away unread, goes to the same endpoint on another connection and is not counted.",
 );
 
 static ON: Field<List<Choice<RetryOn>>, Empty> = Field::new(
@@ -68,7 +68,7 @@ static TRY_TIMEOUT: Field<Time, Optional> = Field::new(
     "try_timeout",
     Time::USUAL,
     Optional("`first_byte_timeout`, which is that of all attempts together"),
-    "From the end of the request to the head of the response, for an attempt that another may follow: not the last one, nor a request that cannot be sent again.",
+    "From the end of the request to the head of the response, for an attempt that another follows: not the last one, nor a request that cannot be sent again, nor one that no other endpoint or the budget has room for.",
 );
 
 static MAX_BODY: Field<Size<usize>, Is<usize>> = Field::new(
@@ -120,7 +120,7 @@ pub(super) fn retries(table: &mut Table<'_>) -> Option<Retries> {
         budget_rate: table.take(&BUDGET_RATE),
     };
     if retries.attempts == 1 {
-        for key in [ON.key, STATUSES.key, TRY_TIMEOUT.key, MAX_BODY.key] {
+        for key in [ON.key, STATUSES.key, TRY_TIMEOUT.key] {
             if table.has(key) {
                 let span = table.span_of(key);
                 let message = format!("`retries.{key}` changes nothing with `attempts = 1`");

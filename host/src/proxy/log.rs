@@ -1,0 +1,63 @@
+//! What the gateway's own log says of an exchange that failed.
+//!
+//! A fault of the gateway's or the upstream's side is what an operator looks for; one of the client's
+//! is not worth a line above debug. Promises: so many lines a second with one code at the most, and
+//! how many were left out is in the next.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::body::BodyError;
+use crate::context::Exchange;
+use crate::error::{Code, RequestError, Side};
+use crate::worker::Worker;
+
+/// The request is answered with this error.
+pub(super) fn refused(worker: &Worker, exchange: &Exchange, error: &RequestError) {
+    // A filter's own faults are told where it is called.
+    let quietly = error.side() == Side::Gateway && error.filter().is_some();
+    say(worker, exchange, error.code(), quietly, &Causes(error));
+}
+
+/// The answer breaks off after its head.
+pub(super) fn broke(worker: &Worker, exchange: &Exchange, error: &BodyError) {
+    let cause = Causes(error);
+    // A filter ended it; or nobody had anything to say, which is no fault.
+    let quietly = matches!(error, BodyError::Ended | BodyError::TunnelIdle);
+    match &exchange.outcome.endpoint {
+        Some(endpoint) => {
+            let cause = format_args!("the answer of `{endpoint}` was cut: {cause}");
+            say(worker, exchange, error.code(), quietly, &cause);
+        }
+        None => say(worker, exchange, error.code(), quietly, &cause),
+    }
+}
+
+fn say(worker: &Worker, exchange: &Exchange, code: Code, quietly: bool, cause: &dyn fmt::Display) {
+    let request = exchange.id.as_str();
+    let name = code.as_str();
+    if quietly || code.side() == Side::Client {
+        tracing::debug!(request, code = name, "{cause}");
+        return;
+    }
+    match worker.may_say(code) {
+        None => {}
+        Some(0) => tracing::warn!(request, code = name, "{cause}"),
+        Some(left_out) => tracing::warn!(request, code = name, left_out, "{cause}"),
+    }
+}
+
+/// An error with its causes, each printed once.
+struct Causes<'a>(&'a dyn Error);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

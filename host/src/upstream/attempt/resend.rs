@@ -1,0 +1,124 @@
+//! What goes to the same endpoint once more, on another connection.
+//!
+//! An unused connection may have been closed by the endpoint at any time. What was not sent goes out
+//! on another one: hyper gives the request back, or an endpoint of HTTP/2 says that it has not looked
+//! at it (RFC 9113 sections 6.8 and 8.7). What may have been sent is repeated only when that does no
+//! harm: an idempotent method (RFC 9110 section 9.2.2) whose whole body can be sent again, once.
+//! Neither is an attempt of its own, nor a fault of the endpoint.
+
+use http::Request;
+
+use super::pick::Pick;
+use super::retry::Trials;
+use super::{Attempt, Sent};
+use crate::body::Body;
+use crate::context::Held;
+use crate::upstream::fault::Fault;
+use crate::upstream::line::{Line, shared};
+
+/// How often a request that was turned away unread may go to the same endpoint again.
+const MOST_TURNED_AWAY: u8 = 3;
+
+/// What comes after a sending.
+pub(super) enum Stays {
+    /// This goes to the same endpoint.
+    Again(Box<Request<Body>>),
+    /// The endpoint is not asked again.
+    Ended(Sent),
+}
+
+impl Attempt<'_> {
+    /// Whether what was sent goes to the same endpoint again. `reused`: its connection had carried
+    /// a request before, and may have been stale.
+    pub(super) fn stays(
+        &self,
+        held: &Held,
+        pick: &Pick,
+        trials: &mut Trials,
+        line: &mut Line,
+        reused: bool,
+        sent: Sent,
+    ) -> Stays {
+        let sent = match sent {
+            answered @ Sent::Answered(_) => return Stays::Ended(answered),
+            Sent::Failed(fault @ Fault::TurnedAway { .. }) => {
+                self.unread(held, pick, trials, line, fault)
+            }
+            other => other,
+        };
+        match sent {
+            Sent::Unsent(mut request, fault) => {
+                self.take_back(line, &mut request);
+                match reused && is_worth_it(trials, &fault) {
+                    true => Stays::Again(request),
+                    false => Stays::Ended(Sent::Unsent(request, fault)),
+                }
+            }
+            Sent::Failed(fault) => {
+                let fault = self.explained(fault);
+                let is_stale = matches!(fault, Fault::Closed { .. }) && !fault.is_of_stream();
+                let harmless = held.with(|exchange| exchange.request.method.is_idempotent());
+                let once = !std::mem::replace(&mut trials.fresh, true);
+                let again = match reused && is_stale && harmless && once {
+                    true => self.once_more(held, pick, trials, line),
+                    false => None,
+                };
+                again.map_or(Stays::Ended(Sent::Failed(fault)), Stays::Again)
+            }
+            answered @ Sent::Answered(_) => Stays::Ended(answered),
+        }
+    }
+
+    /// A request that its endpoint turned away unread was not sent, if all of it is there.
+    fn unread(
+        &self,
+        held: &Held,
+        pick: &Pick,
+        trials: &Trials,
+        line: &mut Line,
+        fault: Fault,
+    ) -> Sent {
+        if let Line::Shared(slot) = line
+            && !fault.is_of_stream()
+        {
+            slot.ends();
+        }
+        match self.once_more(held, pick, trials, line) {
+            Some(request) => Sent::Unsent(request, fault),
+            None => Sent::Failed(fault),
+        }
+    }
+
+    /// The request that was sent, for the same endpoint, if all of it can be sent again.
+    fn once_more(
+        &self,
+        held: &Held,
+        pick: &Pick,
+        trials: &Trials,
+        line: &mut Line,
+    ) -> Option<Box<Request<Body>>> {
+        let kept = Self::kept(trials, Some(line))?;
+        let mut request = self.again(held, pick, trials, kept);
+        self.take_back(line, &mut request);
+        Some(Box::new(request))
+    }
+
+    /// A request is as HTTP/1.1 wants it, whatever it was to be sent on.
+    fn take_back(&self, line: &Line, request: &mut Request<Body>) {
+        if matches!(line, Line::Shared(_)) {
+            shared::to_http1(request);
+            if let Some(upgrade) = self.upgrade {
+                upgrade.take_back(request);
+            }
+        }
+    }
+}
+
+/// A connection that was closed is one less; an endpoint that turns requests away may go on doing so.
+fn is_worth_it(trials: &mut Trials, fault: &Fault) -> bool {
+    if !matches!(fault, Fault::TurnedAway { .. }) {
+        return true;
+    }
+    trials.turned_away += 1;
+    !fault.is_of_stream() && trials.turned_away <= MOST_TURNED_AWAY
+}

@@ -1,0 +1,215 @@
+//! Stop 7 over HTTP/2: what an endpoint turns away unread, and what it resets.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+
+use windlass_tests::wait::Watched;
+use windlass_tests::{Gateway, Request};
+
+use crate::config::start;
+
+/// What an endpoint makes of a request.
+#[derive(Clone, Copy)]
+enum Does {
+    /// Answers 200, without a body.
+    Answer,
+    /// Says that it ends the connection in good order, and has taken nothing after the last stream.
+    GoAway,
+    /// Resets the stream with this code.
+    Reset(u8),
+}
+
+const INTERNAL_ERROR: u8 = 2;
+const REFUSED_STREAM: u8 = 7;
+
+/// A request that came whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Came {
+    connection: usize,
+    stream: u8,
+    /// Of its body. Bytes.
+    length: usize,
+}
+
+/// An endpoint that does as it is told, frame by frame.
+struct Scripted {
+    address: SocketAddr,
+    came: Arc<Watched<Vec<Came>>>,
+}
+
+impl Scripted {
+    /// `does` is asked with the number of the connection and of the request on it, from 0.
+    fn start(does: impl Fn(usize, usize) -> Does + Send + Sync + 'static) -> Self {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let came: Arc<Watched<Vec<Came>>> = Arc::new(Watched::new(Vec::new()));
+        let (seen, does) = (Arc::clone(&came), Arc::new(does));
+        std::thread::spawn(move || {
+            for (connection, stream) in socket.incoming().enumerate() {
+                let (seen, does) = (Arc::clone(&seen), Arc::clone(&does));
+                std::thread::spawn(move || {
+                    // It ends when the gateway closes it.
+                    let _ = serve(stream.unwrap(), connection, &seen, &*does);
+                });
+            }
+        });
+        Self { address, came }
+    }
+
+    fn came(&self) -> Vec<Came> {
+        self.came.with(Clone::clone)
+    }
+}
+
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![0, 0, u8::try_from(payload.len()).unwrap(), kind, flags];
+    bytes.extend([0, 0, 0, stream]);
+    bytes.extend(payload);
+    bytes
+}
+
+fn serve(
+    mut socket: TcpStream,
+    connection: usize,
+    came: &Watched<Vec<Came>>,
+    does: &dyn Fn(usize, usize) -> Does,
+) -> std::io::Result<()> {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const SETTINGS: u8 = 4;
+    const END_STREAM: u8 = 1;
+    const STATUS_200: u8 = 0x88;
+    let mut preface = [0; 24];
+    socket.read_exact(&mut preface)?;
+    socket.write_all(&frame(SETTINGS, 0, 0, &[]))?;
+    let mut last = 0;
+    let mut length = 0;
+    loop {
+        let mut head = [0; 9];
+        socket.read_exact(&mut head)?;
+        let mut payload = vec![0; usize::from(head[1]) << 8 | usize::from(head[2])];
+        socket.read_exact(&mut payload)?;
+        let (kind, flags, stream) = (head[3], head[4], head[8]);
+        match kind {
+            SETTINGS if flags == 0 => socket.write_all(&frame(SETTINGS, 1, 0, &[]))?,
+            HEADERS => length = 0,
+            DATA => length += payload.len(),
+            _ => {}
+        }
+        if !matches!(kind, HEADERS | DATA) || flags & END_STREAM == 0 {
+            continue;
+        }
+        came.change(|came| {
+            came.push(Came {
+                connection,
+                stream,
+                length,
+            });
+        });
+        match does(connection, usize::from(stream / 2)) {
+            Does::Answer => {
+                last = stream;
+                socket.write_all(&frame(HEADERS, 0x4 | END_STREAM, stream, &[STATUS_200]))?;
+            }
+            Does::GoAway => socket.write_all(&frame(7, 0, 0, &[0, 0, 0, last, 0, 0, 0, 0]))?,
+            Does::Reset(code) => socket.write_all(&frame(3, 0, stream, &[0, 0, 0, code]))?,
+        }
+    }
+}
+
+fn to(endpoints: &[&Scripted], lines: &str) -> Gateway {
+    let endpoints: Vec<String> = endpoints
+        .iter()
+        .map(|endpoint| format!("{{ address = \"{}\" }}", endpoint.address))
+        .collect();
+    start(&[
+        "[server]\nworkers = 1\n[[route]]\npath = \"$default\"\nupstream = \"app\"\n",
+        &format!("[upstream.app]\nendpoints = [{}]\n", endpoints.join(", ")),
+        "protocol = \"http2\"\nejection = { faults = 1, max_share = 100 }\n",
+        lines,
+    ])
+}
+
+/// Each connection takes one request, and says so when the second is on the way.
+fn one_each() -> Scripted {
+    Scripted::start(|_, request| match request {
+        0 => Does::Answer,
+        _ => Does::GoAway,
+    })
+}
+
+fn post(length: usize) -> Request {
+    Request::post("/", vec![b'x'; length]).chunked()
+}
+
+fn faults(gateway: &Gateway) -> f64 {
+    gateway.metrics()["windlass_endpoint_faults_total"]
+}
+
+#[test]
+fn what_a_goaway_turns_away_is_sent_on_another_connection_whatever_the_method() {
+    let endpoint = one_each();
+    // Neither attempts nor the budget are needed: nothing was done with it.
+    let gateway = to(
+        &[&endpoint],
+        "retries = { attempts = 1, budget = 0, budget_rate = 0 }",
+    );
+    for _ in 0..3 {
+        assert_eq!(gateway.send(&post(4)).status, 200);
+    }
+    assert_eq!(gateway.send(&Request::post("/", "")).status, 200);
+    let came = endpoint.came();
+    let answered: Vec<Came> = came.into_iter().filter(|came| came.stream == 1).collect();
+    let lengths: Vec<usize> = answered.iter().map(|came| came.length).collect();
+    assert_eq!(lengths, [4, 4, 4, 0]);
+    assert!((faults(&gateway) - 0.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn a_body_that_was_not_kept_is_turned_away_for_good_and_the_endpoint_stays() {
+    let endpoint = one_each();
+    let gateway = to(&[&endpoint], "retries = { max_body = \"1KiB\" }");
+    assert_eq!(gateway.send(&post(4000)).status, 200);
+    let answer = gateway.send(&post(4000));
+    assert_eq!(
+        (answer.status, &*answer.code()),
+        (502, "upstream_closed"),
+        "{}",
+        answer.text()
+    );
+    let line = |line: &str| line.contains("turned the request away unread");
+    gateway.log().wait_for_line(line);
+    assert_eq!(gateway.send(&post(4)).status, 200);
+    assert!((faults(&gateway) - 0.0).abs() < f64::EPSILON);
+}
+
+#[test]
+fn a_refused_stream_goes_elsewhere_free_of_the_budget() {
+    let refuses = Scripted::start(|_, _| Does::Reset(REFUSED_STREAM));
+    let good = Scripted::start(|_, _| Does::Answer);
+    let gateway = to(
+        &[&refuses, &good],
+        "retries = { budget = 0, budget_rate = 0 }",
+    );
+    for _ in 0..4 {
+        assert_eq!(gateway.send(&post(4)).status, 200);
+    }
+    assert!(!refuses.came().is_empty());
+    assert_eq!(good.came().len(), 4);
+}
+
+#[test]
+fn a_reset_stream_is_no_stale_connection() {
+    let endpoint = Scripted::start(|_, request| match request {
+        0 => Does::Answer,
+        _ => Does::Reset(INTERNAL_ERROR),
+    });
+    let gateway = to(&[&endpoint], "retries = { attempts = 1 }");
+    assert_eq!(gateway.get("/").status, 200);
+    let answer = gateway.get("/");
+    assert_eq!((answer.status, &*answer.code()), (502, "upstream_closed"));
+    let came = endpoint.came();
+    assert_eq!(came.len(), 2, "it was sent once: {came:?}");
+    assert!(came.iter().all(|came| came.connection == 0));
+}
