@@ -190,6 +190,46 @@ fn a_shared_connection_is_not_given_up_for_its_own_worker() {
     assert_eq!(endpoint.seen(|seen| seen.connections), 1);
 }
 
+/// One that was given up while a stream runs on it is used again when nobody waits any more.
+#[test]
+fn a_shared_connection_that_was_given_up_is_used_again() {
+    let speaks = Speaks {
+        http2: true,
+        ..Speaks::default()
+    };
+    let endpoint = Endpoint::start(speaks, |request| async move {
+        if request.uri().path() == "/never" {
+            std::future::pending::<()>().await;
+        }
+        Response::new(empty())
+    });
+    let limits =
+        "protocol = \"http2\"\nlimits = { max_connections = 1, queue_timeout = \"200ms\" }";
+    let gateway = start(&[&config(&[endpoint.address], limits)]);
+    let mut stream = gateway.client();
+    stream.send_raw("GET /never HTTP/1.1\r\nhost: a\r\n\r\n");
+    until("the stream", || {
+        endpoint.seen(|seen| (!seen.requests.is_empty()).then_some(()))
+    });
+    // One client of the worker that has the connection, and one of the other, which waits in vain.
+    let (mut has, mut lacks) = (None, None);
+    until("clients of both workers", || {
+        let mut client = gateway.client();
+        match client.send(&Request::get("/")).status {
+            200 => has = Some(client),
+            503 => lacks = Some(client),
+            other => panic!("{other}"),
+        }
+        (has.is_some() && lacks.is_some()).then_some(())
+    });
+    let (mut has, mut lacks) = (has.unwrap(), lacks.unwrap());
+    assert_eq!(lacks.send(&Request::get("/")).code(), "overloaded");
+    assert_eq!(has.send(&Request::get("/")).status, 200);
+    let metrics = gateway.metrics();
+    assert!(metrics["windlass_upstream_requests_overloaded_total"] >= 2.0);
+    assert_eq!(endpoint.seen(|seen| seen.connections), 1);
+}
+
 /// Who waits since a former configuration does not hold up those that come with the next.
 #[test]
 fn a_reload_with_another_endpoint_lets_those_go_on_who_come() {

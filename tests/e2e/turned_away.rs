@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 
-use windlass_tests::wait::Watched;
+use windlass_tests::wait::{Watched, until};
 use windlass_tests::{Gateway, Request};
 
 use crate::config::start;
@@ -35,26 +35,46 @@ struct Came {
 /// An endpoint that does as it is told, frame by frame.
 struct Scripted {
     address: SocketAddr,
+    connections: Arc<Watched<usize>>,
     came: Arc<Watched<Vec<Came>>>,
 }
 
 impl Scripted {
     /// `does` is asked with the number of the connection and of the request on it, from 0.
     fn start(does: impl Fn(usize, usize) -> Does + Send + Sync + 'static) -> Self {
+        Self::after_silent(0, does)
+    }
+
+    /// The same; the first so many connections get no word.
+    fn after_silent(
+        silent: usize,
+        does: impl Fn(usize, usize) -> Does + Send + Sync + 'static,
+    ) -> Self {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let came: Arc<Watched<Vec<Came>>> = Arc::new(Watched::new(Vec::new()));
+        let connections: Arc<Watched<usize>> = Arc::new(Watched::new(0));
         let (seen, does) = (Arc::clone(&came), Arc::new(does));
+        let accepted = Arc::clone(&connections);
         std::thread::spawn(move || {
             for (connection, stream) in socket.incoming().enumerate() {
+                let mut stream = stream.unwrap();
+                accepted.change(|accepted| *accepted += 1);
                 let (seen, does) = (Arc::clone(&seen), Arc::clone(&does));
                 std::thread::spawn(move || {
                     // It ends when the gateway closes it.
-                    let _ = serve(stream.unwrap(), connection, &seen, &*does);
+                    let _ = match connection < silent {
+                        true => stream.read_to_end(&mut Vec::new()).map(|_| ()),
+                        false => serve(stream, connection, &seen, &*does),
+                    };
                 });
             }
         });
-        Self { address, came }
+        Self {
+            address,
+            connections,
+            came,
+        }
     }
 
     fn came(&self) -> Vec<Came> {
@@ -212,4 +232,31 @@ fn a_reset_stream_is_no_stale_connection() {
     let came = endpoint.came();
     assert_eq!(came.len(), 2, "it was sent once: {came:?}");
     assert!(came.iter().all(|came| came.connection == 0));
+}
+
+/// Nor is one that nobody wants any more a failure: of those that waited for it one makes the next.
+#[test]
+fn whoever_waited_for_a_connection_that_was_given_up_shares_the_next() {
+    let endpoint = Scripted::after_silent(1, |_, _| Does::Answer);
+    let gateway = to(&[&endpoint], "connect_timeout = \"1m\"");
+    let ask = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    let mut first = gateway.client();
+    first.send_raw(ask);
+    until("a connection", || {
+        endpoint
+            .connections
+            .with(|connections| (*connections == 1).then_some(()))
+    });
+    let mut others: Vec<_> = (0..8).map(|_| gateway.client()).collect();
+    for other in &mut others {
+        other.send_raw(ask);
+    }
+    gateway.metrics_when("all to wait", |metrics| {
+        metrics["windlass_requests_active"] == 9.0
+    });
+    drop(first);
+    for other in &mut others {
+        assert_eq!(other.read_response().status, 200);
+    }
+    assert_eq!(endpoint.connections.with(|connections| *connections), 2);
 }

@@ -212,11 +212,16 @@ impl Plan {
 
     /// It is in use from now on, in the place of another or not.
     pub fn put_in_use(&self, other: Option<&Self>) {
+        // One of them decides who leaves, and whoever changes it meanwhile has done so or waits.
+        if let Some(other) = other {
+            let _changing = other.changing.lock();
+            other.in_use.store(false, Ordering::Release);
+        }
         self.in_use.store(true, Ordering::Release);
         // What was changed while it was built.
         self.regroup();
         if let Some(other) = other {
-            other.in_use.store(false, Ordering::Release);
+            let _changing = self.changing.lock();
             self.tell_who_leaves(&other.members(), &self.members());
         }
     }
@@ -231,6 +236,7 @@ impl Plan {
 
     /// It is not in use any more, and nothing is in its place.
     pub fn retire(&self) {
+        let _changing = self.changing.lock();
         self.in_use.store(false, Ordering::Release);
         for endpoint in &self.members().endpoints {
             self.leaves(&endpoint.known);
@@ -398,6 +404,15 @@ impl Plan {
         known.was_ejected();
         known.log(&self.group.name, change.as_ref());
         self.refresh();
+    }
+
+    /// How many requests wait for room: for an endpoint, or for a connection to one.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        let members = self.members();
+        let endpoints = members.endpoints.iter();
+        let connections: usize = endpoints.map(|endpoint| endpoint.known.waiting()).sum();
+        self.group.queue.len() + connections
     }
 
     /// How an endpoint stands.

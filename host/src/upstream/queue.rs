@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -23,7 +23,6 @@ use crate::balance::Lease;
 pub struct Queue {
     waiting: AtomicUsize,
     line: Mutex<Line>,
-    refused: AtomicU64,
 }
 
 /// What a request wants of an endpoint: those that want the same can all use the same room.
@@ -116,12 +115,6 @@ impl Queue {
         self.len() == 0
     }
 
-    /// How many got no place.
-    #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-
     /// There may be room: somebody ended, or an endpoint takes requests again. The first looks, and
     /// after it, if it found some or could not use it, the next.
     pub fn freed(&self) {
@@ -178,10 +171,7 @@ impl Queue {
         let found = tokio::time::timeout(longest, waiting).await;
         // One end may have made room for more than this one, and it was told of it alone.
         place.pass_on();
-        found.map_err(|_| {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            Overload::TooLong
-        })
+        found.map_err(|_| Overload::TooLong)
     }
 }
 
@@ -247,7 +237,6 @@ impl<'a> Place<'a> {
     fn take(queue: &'a Queue, most: usize, want: Want) -> Result<(Self, bool), Overload> {
         let mut line = queue.line.lock();
         if line.places.len() >= most {
-            queue.refused.fetch_add(1, Ordering::Relaxed);
             return Err(Overload::QueueFull);
         }
         let looks = !line.is_before(want);

@@ -34,7 +34,10 @@ fn of_endpoints(gateway: &Gateway) -> Vec<Family> {
             Kind::Gauge,
             "endpoint_available",
             "Whether an endpoint takes requests",
-            |plan, endpoint| f64::from(u8::from(plan.state(&endpoint.known).is_available())),
+            |plan, endpoint| {
+                let takes = plan.state(&endpoint.known).is_available() && endpoint.weight > 0;
+                f64::from(u8::from(takes))
+            },
         ),
         (
             Kind::Counter,
@@ -104,12 +107,12 @@ fn of_upstreams(gateway: &Gateway) -> Vec<Family> {
     let mut waiting = Family::new(
         Kind::Gauge,
         "upstream_requests_waiting",
-        "Requests that wait for an endpoint with room",
+        "Requests that wait for an endpoint with room, or for a connection to one",
     );
     let mut refused = Family::new(
         Kind::Counter,
         "upstream_requests_overloaded",
-        "Requests that found no endpoint with room in time",
+        "Requests that found no room in time",
     );
     for plan in &gateway.upstreams {
         let labels = [("upstream", &*plan.config.name)];
@@ -117,10 +120,9 @@ fn of_upstreams(gateway: &Gateway) -> Vec<Family> {
         open.push(&labels, f64::from(u8::from(balancer.fails_open())));
         let in_use = u32::try_from(balancer.tier()).unwrap_or(u32::MAX);
         tier.push(&labels, f64::from(in_use));
-        let queue = &plan.group.queue;
-        let count = u32::try_from(queue.len()).unwrap_or(u32::MAX);
+        let count = u32::try_from(plan.waiting()).unwrap_or(u32::MAX);
         waiting.push(&labels, f64::from(count));
-        refused.push(&labels, float(queue.refused()));
+        refused.push(&labels, float(plan.group.overloaded()));
     }
     vec![open, tier, waiting, refused]
 }

@@ -133,6 +133,7 @@ impl Attempt<'_> {
     }
 
     pub(super) fn full(&self, why: Overload) -> Fault {
+        self.upstream.plan.group.was_overloaded();
         Fault::Overloaded {
             upstream: self.upstream.name.to_string(),
             why,

@@ -1,5 +1,7 @@
 //! How an attempt comes to a connection: an unused one, a place on a shared one, or a new one.
 
+use std::time::Instant;
+
 use tokio::time::timeout;
 
 use super::Attempt;
@@ -9,6 +11,8 @@ use crate::config::UpstreamProtocol;
 use crate::upstream::fault::Fault;
 use crate::upstream::line::Line;
 use crate::upstream::line::client::{self, Connected};
+use crate::upstream::line::pool::Pool;
+use crate::upstream::{Endpoint, EndpointPlan};
 
 impl Attempt<'_> {
     /// One that was used before. None: there is none, or `fresh` asks for another.
@@ -67,13 +71,14 @@ impl Attempt<'_> {
         };
         let pool = &endpoint.pool;
         let switches = self.switches();
+        let began = Instant::now();
         // One after another while they are made: each has room for many. After one that failed
         // all try at once, so that no request waits for the failures of others.
         while !switches && pool.is_connecting() {
             let made = pool.made().await;
             // Also where another connection is wanted: this one was made since.
-            if let Some(Line::Shared(slot)) = self.unused(pick, false) {
-                return Ok(Line::Shared(slot));
+            if let Some(slot) = self.shared(pool) {
+                return Ok(slot);
             }
             if !made {
                 break;
@@ -81,13 +86,36 @@ impl Attempt<'_> {
         }
         let shares = plan.config.protocol == UpstreamProtocol::Http2 && !switches;
         let connecting = pool.connect(shares);
+        let made = self.connect(endpoint, target, began).await;
+        if made.is_err() {
+            connecting.failed();
+        }
+        made
+    }
+
+    /// A new one, once there is a place for it among those of the endpoint; or one that many share,
+    /// where it has room by then.
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        target: &EndpointPlan,
+        began: Instant,
+    ) -> Result<Line, Fault> {
+        let plan = &*self.upstream.plan;
+        let (pool, switches) = (&endpoint.pool, self.switches());
         let limits = &plan.config.limits;
-        let place = endpoint.known.connection(limits).await;
+        // For the wait behind others that connect, too.
+        let longest = limits.queue_timeout.saturating_sub(began.elapsed());
+        let place = endpoint.known.connection(limits, longest).await;
         let place = place.map_err(|why| self.full(why))?;
+        if !switches && let Some(slot) = self.shared(pool) {
+            return Ok(slot);
+        }
+        let limit = self.timeouts.connect;
+        let connected = client::connect(plan, target, place, limit, switches).await?;
         self.watch.common.stats.connects.add(1);
         endpoint.tally.connects.add(1);
-        let limit = self.timeouts.connect;
-        let line = match client::connect(plan, target, place, limit, switches).await? {
+        Ok(match connected {
             Connected::One(connection) => {
                 if !switches {
                     pool.own();
@@ -95,8 +123,11 @@ impl Attempt<'_> {
                 Line::Own(connection)
             }
             Connected::Many(shared) => Line::Shared(pool.share(&shared, self.now())),
-        };
-        connecting.done();
-        Ok(line)
+        })
+    }
+
+    /// A place on a connection that many requests share.
+    fn shared(&self, pool: &Pool) -> Option<Line> {
+        pool.slot(self.now()).map(Line::Shared)
     }
 }

@@ -32,6 +32,7 @@ pub struct Group {
     answers: Mutex<HashMap<String, Vec<SocketAddr>>>,
     changes: Mutex<BTreeMap<String, Override>>,
     revision: AtomicU64,
+    overloaded: AtomicU64,
 }
 
 /// What an operator changed of one endpoint at run time.
@@ -70,7 +71,19 @@ impl Group {
             answers: Mutex::default(),
             changes: Mutex::default(),
             revision: AtomicU64::new(1),
+            overloaded: AtomicU64::new(0),
         }
+    }
+
+    /// A request found no room in time.
+    pub fn was_overloaded(&self) {
+        self.overloaded.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many requests found no room in time.
+    #[must_use]
+    pub fn overloaded(&self) -> u64 {
+        self.overloaded.load(Ordering::Relaxed)
     }
 
     /// The endpoint at this address, as it was configured. `joins`: others are there already, so a

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -142,7 +143,8 @@ impl Known {
         self.left.store(left, Ordering::Relaxed);
     }
 
-    /// A place among its connections, of all workers; waits where there is none.
+    /// A place among its connections, of all workers; waits where there is none, for so long at the
+    /// most.
     ///
     /// # Errors
     ///
@@ -150,6 +152,7 @@ impl Known {
     pub async fn connection(
         self: &Arc<Self>,
         limits: &EndpointLimits,
+        longest: Duration,
     ) -> Result<ConnectionPlace, Overload> {
         let most = limits.max_connections.unwrap_or(u32::MAX);
         if self.waiting.is_empty()
@@ -159,9 +162,8 @@ impl Known {
         }
         // Whoever has another configuration's maximum may find room where this one does not.
         let want = Want::some(u64::from(most));
-        let (queue, longest) = (limits.queue, limits.queue_timeout);
         self.waiting
-            .wait(queue, longest, want, || self.connect(most))
+            .wait(limits.queue, longest, want, || self.connect(most))
             .await
     }
 

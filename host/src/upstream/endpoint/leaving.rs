@@ -22,8 +22,8 @@ pub struct Leaving(Mutex<Vec<Leaver>>);
 struct Leaver {
     upstream: Arc<str>,
     known: Arc<Known>,
-    /// When it began, on the steady clock. Milliseconds.
-    since_ms: u64,
+    /// Since when something has to end, on the steady clock; none while nothing runs. Milliseconds.
+    since_ms: Option<u64>,
     limit: Option<Duration>,
 }
 
@@ -46,7 +46,7 @@ impl Leaving {
             None => leavers.push(Leaver {
                 upstream: Arc::clone(upstream),
                 known: Arc::clone(known),
-                since_ms: now.steady_ms,
+                since_ms: Some(now.steady_ms),
                 limit,
             }),
         }
@@ -58,18 +58,21 @@ impl Leaving {
         known.leave(false);
     }
 
-    /// Time has passed: who has nothing left is gone, and what took too long is cut.
+    /// Time has passed: what took too long is cut. Who has nothing left may get something yet, from
+    /// requests that have a former configuration, and is gone with the last of these.
     pub fn pass(&self, now: Now) {
-        self.0.lock().retain(|leaver| {
+        self.0.lock().retain_mut(|leaver| {
             let Leaver {
                 upstream, known, ..
             } = leaver;
             let active = known.slot.active();
             if active == 0 {
                 known.leave(false);
-                return false;
+                leaver.since_ms = None;
+                return Arc::strong_count(known) > 1;
             }
-            let passed = now.steady_ms.saturating_sub(leaver.since_ms);
+            let since_ms = *leaver.since_ms.get_or_insert(now.steady_ms);
+            let passed = now.steady_ms.saturating_sub(since_ms);
             let is_over = leaver
                 .limit
                 .is_some_and(|limit| passed >= milliseconds(limit));
@@ -107,9 +110,15 @@ mod tests {
 
     /// An endpoint with one active request.
     fn busy() -> (Arc<Known>, Lease) {
-        let slot = Slot::new();
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let known = Known::new("one".into(), address, Slot::new(), Health::default());
+        let lease = lease_of(&known);
+        (Arc::new(known), lease)
+    }
+
+    fn lease_of(known: &Known) -> Lease {
         let member = Member {
-            slot: slot.clone(),
+            slot: known.slot.clone(),
             weight: 1,
             labels: Vec::new(),
             priority: 0,
@@ -120,9 +129,7 @@ mod tests {
         let Picked::Endpoint(lease) = balancer.pick(&Choice::default()) else {
             panic!("it takes requests");
         };
-        let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let known = Known::new("one".into(), address, slot, Health::default());
-        (Arc::new(known), lease)
+        lease
     }
 
     #[test]
@@ -140,7 +147,17 @@ mod tests {
         drop(lease);
         leaving.pass(at(1200));
         assert!(!known.has_left());
-        assert!(leaving.0.lock().is_empty());
+        // A request that has a former configuration comes late: it has its time, and no more.
+        let late = lease_of(&known);
+        leaving.pass(at(5000));
+        leaving.pass(at(5099));
+        assert!(!known.has_left());
+        leaving.pass(at(5100));
+        assert!(known.has_left());
+        drop(late);
+        drop(known);
+        leaving.pass(at(5200));
+        assert!(leaving.0.lock().is_empty(), "nobody can find it any more");
     }
 
     #[test]

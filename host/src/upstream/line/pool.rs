@@ -92,32 +92,30 @@ pub struct Pool {
     /// Whether the last connection that was made speaks HTTP/2.
     shares: Cell<bool>,
     connecting: Cell<usize>,
-    /// How many could not be made.
+    /// How many could not be made; not those that nobody wanted any more.
     failed: Cell<u64>,
     connected: Notify,
 }
 
-/// A connection is being made; until this is dropped.
+/// A connection is being made; until this is dropped. One that is given up is no failure: whoever
+/// waits for it makes the next.
 #[derive(Debug)]
 pub struct Connecting<'a> {
     pool: &'a Pool,
-    made: bool,
 }
 
 impl Connecting<'_> {
-    /// It was made.
-    pub fn done(mut self) {
-        self.made = true;
+    /// It cannot be made.
+    pub fn failed(self) {
+        let failed = &self.pool.failed;
+        failed.set(failed.get().wrapping_add(1));
     }
 }
 
 impl Drop for Connecting<'_> {
     fn drop(&mut self) {
-        let Pool {
-            connecting, failed, ..
-        } = self.pool;
+        let connecting = &self.pool.connecting;
         connecting.set(connecting.get().saturating_sub(1));
-        failed.set(failed.get().wrapping_add(u64::from(!self.made)));
         self.pool.connected.notify_waiters();
     }
 }
@@ -147,9 +145,7 @@ impl Pool {
 
     /// Take the connection that was used last, or a place on one that many requests share.
     pub fn take(&self, now: u64) -> Option<Line> {
-        if self.shares.get()
-            && let Some(slot) = self.slot(now)
-        {
+        if let Some(slot) = self.slot(now) {
             return Some(Line::Shared(slot));
         }
         let idle = self.idle.borrow_mut().pop()?;
@@ -160,7 +156,10 @@ impl Pool {
 
     /// A place on an HTTP/2 connection that has room: on the one with the most requests, so that
     /// others fall idle.
-    fn slot(&self, now: u64) -> Option<Slot> {
+    pub fn slot(&self, now: u64) -> Option<Slot> {
+        if !self.shares.get() {
+            return None;
+        }
         self.give_up(now);
         let mut shared = self.shared.borrow_mut();
         shared.retain(|connection| !connection.is_closed());
@@ -177,10 +176,20 @@ impl Pool {
     /// Where more wait for a connection than this worker's own requests: the one with the fewest
     /// requests takes no more, and is closed after them. This worker waits for its next one behind
     /// the others. One after another, and none that was made since the clock was last looked at, so
-    /// that a connection is worth its handshake.
+    /// that a connection is worth its handshake. When nobody waits any more, one that still has
+    /// requests is used again.
     fn give_up(&self, now: u64) {
         let others_wait = self.known.waiting() > self.connecting.get();
-        if !others_wait || self.given_up.borrow().strong_count() > 0 {
+        let given_up = self.given_up.borrow().upgrade();
+        match given_up {
+            Some(connection) if !others_wait => {
+                self.given_up.take();
+                self.shared.borrow_mut().push(connection);
+            }
+            Some(_) => return,
+            None => {}
+        }
+        if !others_wait {
             return;
         }
         let mut shared = self.shared.borrow_mut();
@@ -219,7 +228,7 @@ impl Pool {
         self.shares.get() && self.connecting.get() > 0
     }
 
-    /// Until a connection was made. False: it could not be.
+    /// Until a connection was made, or is not wanted any more. False: it could not be made.
     pub async fn made(&self) -> bool {
         let failed = self.failed.get();
         self.connected.notified().await;
@@ -233,10 +242,7 @@ impl Pool {
             self.shares.set(true);
         }
         self.connecting.set(self.connecting.get() + 1);
-        Connecting {
-            pool: self,
-            made: false,
-        }
+        Connecting { pool: self }
     }
 
     /// Give a connection back that is ready for a request. One too many is closed, and one that

@@ -26,7 +26,7 @@ pub struct Upstream {
     pub name: String,
     /// Whether too few endpoints are available, so that all that are not draining are used.
     pub fails_open: bool,
-    /// Requests that wait for an endpoint with room.
+    /// Requests that wait for an endpoint with room, or for a connection to one.
     #[schema(minimum = 0)]
     pub waiting: usize,
     /// Its endpoints as they are now. A name that stands for several addresses has one for each.
@@ -181,7 +181,7 @@ impl From<&Plan> for Upstream {
         Self {
             name: plan.config.name.to_string(),
             fails_open: members.balancer.fails_open(),
-            waiting: plan.group.queue.len(),
+            waiting: plan.waiting(),
             endpoints: endpoints
                 .map(|endpoint| Endpoint::of(plan, endpoint))
                 .collect(),
