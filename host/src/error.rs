@@ -232,3 +232,19 @@ impl StdError for RequestError {
             .map(|source| source as &(dyn StdError + 'static))
     }
 }
+
+/// An error with its causes, each printed once.
+#[derive(Debug)]
+pub struct Causes<'a>(pub &'a dyn StdError);
+
+impl fmt::Display for Causes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}

@@ -47,6 +47,7 @@ use crate::store::ledger::LedgerError;
 use crate::store::limits::{Clock, LeaseState, LeasedLimits, LimitFigures, LimitStore, LivePlans};
 use crate::store::registrar::Registrar;
 use crate::upstream::Plan;
+use crate::upstream::endpoint::names::NoAnswer;
 use crate::upstream::endpoint::rounds::Rounds;
 use crate::upstream::registry::Registry;
 use crate::wasm::cache::CompileCache;
@@ -236,8 +237,8 @@ impl Foundation {
     /// # Errors
     ///
     /// Why there is no answer.
-    pub fn resolve(&self, name: &str) -> Result<Vec<std::net::SocketAddr>, String> {
-        self.rounds.resolve(name)
+    pub fn resolve(&self, name: &str) -> Result<Vec<std::net::SocketAddr>, NoAnswer> {
+        self.rounds.ask(name).answer()
     }
 
     /// The filter registry, for metrics.

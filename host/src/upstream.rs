@@ -6,7 +6,8 @@
 //! - [`registry`]: all upstreams of the process by name, and what an operator changes at run time;
 //! - [`endpoint`]: what outlives configurations of an upstream and of each endpoint, and who looks
 //!   after it;
-//! - [`plan`]: an upstream of one configuration, its members and their balancer;
+//! - [`plan`]: an upstream of one configuration, its members and their balancer, and [`standing`], how
+//!   it stands as a whole;
 //! - [`Upstream`]: one worker's view of that, with its connections and its retry budget;
 //! - [`mod@line`]: what carries a request, and the connections that a worker keeps;
 //! - [`attempt`]: one exchange, over as many attempts as it may have.
@@ -29,6 +30,7 @@ pub mod line;
 pub mod plan;
 pub mod queue;
 pub mod registry;
+pub mod standing;
 pub mod sticky;
 
 pub use attempt::timeouts::Timeouts;

@@ -86,6 +86,76 @@ fn endpoints_are_added_weighed_drained_and_removed_without_a_reload() {
     }
 }
 
+/// An endpoint of the file that comes back is as it was sent, and the audit log says what was changed.
+#[test]
+fn an_endpoint_that_was_removed_comes_back_as_it_is_sent() {
+    let (one, two) = (Upstream::text("one"), Upstream::text("two"));
+    let gateway = start(&one);
+    add(&gateway, &format!("{{\"address\":\"{}\"}}", two.address()));
+    let path = endpoint_path(one.address());
+    let removed = operator::send(&gateway, &operator::request("DELETE", &path));
+    assert_eq!(removed.status, 204);
+    let sent = format!(
+        "{{\"address\":\"{}\",\"weight\":5,\"priority\":1}}",
+        one.address()
+    );
+    let made = add(&gateway, &sent);
+    assert_eq!(made.status, 201, "{}", made.text());
+    let shown = made.json();
+    let endpoints = shown["endpoints"].as_array().unwrap();
+    assert_eq!(endpoints.len(), 2, "{shown}");
+    let address = one.address().to_string();
+    let back = endpoints.iter().find(|one| one["address"] == *address);
+    let back = back.unwrap();
+    assert_eq!((&back["weight"], &back["priority"]), (&5.into(), &1.into()));
+    // It is used where the first group has nobody.
+    assert_eq!(bodies(&gateway, 20), ["two"]);
+    operator::call(&gateway, "PATCH", &path, "{\"weight\":7}");
+    operator::call(&gateway, "PATCH", &path, "{}");
+    for what in ["weight 5, priority 1", "weight 7"] {
+        gateway
+            .log()
+            .wait_for_line(|line| line.contains("audit:") && line.contains(what));
+    }
+    let change = format!("/v1/upstreams/app/changes/{address}");
+    let restored = operator::send(&gateway, &operator::request("DELETE", &change));
+    assert_eq!(restored.status, 200, "{}", restored.text());
+    assert_eq!(bodies(&gateway, 20), ["one", "two"]);
+    let updates = gateway.log().all();
+    let updates = updates
+        .iter()
+        .filter(|line| line.contains("action=\"update\""));
+    assert_eq!(updates.count(), 1, "nothing was changed by the other");
+}
+
+/// The log tells how an upstream stands as a whole.
+#[test]
+fn an_upstream_without_endpoints_is_told_once() {
+    let (one, two) = (Upstream::text("one"), Upstream::text("two"));
+    let gateway = start(&one);
+    let second = format!("{{\"address\":\"{}\",\"priority\":1}}", two.address());
+    add(&gateway, &second);
+    let wait = |text: &str| gateway.log().wait_for_line(|line| line.contains(text));
+    let drain = |address: SocketAddr, drain: bool| {
+        let body = format!("{{\"drain\":{drain}}}");
+        operator::call(&gateway, "PATCH", &endpoint_path(address), &body);
+    };
+    drain(one.address(), true);
+    wait(
+        "another group of an upstream's endpoints is in use (`priority`, `prefer`): 1 healthy, 1 draining",
+    );
+    drain(two.address(), true);
+    wait("an upstream has no endpoint that takes requests: 2 draining");
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/").code(), "no_endpoint");
+    }
+    drain(one.address(), false);
+    wait("enough endpoints of an upstream are available again: 1 healthy, 1 draining");
+    let lines = gateway.log().all();
+    let told = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
+    assert_eq!(told("an upstream has no endpoint"), 1);
+}
+
 #[test]
 fn what_makes_no_sense_is_refused_with_its_cure() {
     let one = Upstream::text("one");
@@ -145,9 +215,23 @@ fn a_drain_cuts_nothing() {
         &gateway,
         &operator::request("DELETE", &endpoint_path(one.address())),
     );
+    // It is shown while it has something to end.
+    let name = one.address().to_string();
+    let shown = operator::get(&gateway, "/v1/upstreams/app").json();
+    assert_eq!(shown["leaving"][0]["name"], *name, "{shown}");
+    assert_eq!(shown["leaving"][0]["active"], 1);
+    assert!(shown["leaving"][0]["cut_in"].as_u64().unwrap() > 200);
+    let active = |gateway: &Gateway| {
+        let active = gateway.metrics();
+        active.by("windlass_endpoint_requests_active", "endpoint")
+    };
+    assert_eq!(active(&gateway).get(&name), Some(&1.0));
     one.release(1);
     let answer = client.read_response();
     assert_eq!((answer.status, answer.text()), (200, "late"));
+    assert_eq!(active(&gateway).get(&name), None);
+    let shown = operator::get(&gateway, "/v1/upstreams/app").json();
+    assert_eq!(shown["leaving"], serde_json::json!([]));
 }
 
 #[test]

@@ -9,8 +9,8 @@ use windlass_tests::{Gateway, Reply, Request, Upstream};
 use crate::config::start;
 use crate::operator::{self, READ, STORE, WRITE};
 
-/// A DNS server that answers every question for IPv4 with these addresses, for a second; or not at
-/// all.
+/// A DNS server that answers every question for IPv4 with these addresses, for a second; or that it
+/// cannot (SERVFAIL).
 struct Dns {
     address: SocketAddr,
     answer: Arc<Mutex<Option<Vec<Ipv4Addr>>>>,
@@ -27,11 +27,8 @@ impl Dns {
             let mut question = [0; 512];
             while let Ok((length, from)) = socket.recv_from(&mut question) {
                 let known = known.lock().unwrap().clone();
-                if let Some(known) = known {
-                    socket
-                        .send_to(&reply(&question[..length], &known), from)
-                        .unwrap();
-                }
+                let reply = reply(&question[..length], known.as_deref());
+                socket.send_to(&reply, from).unwrap();
             }
         });
         Self { address, answer }
@@ -43,15 +40,16 @@ impl Dns {
 }
 
 /// RFC 1035 section 4: the header, the question as it came, and an `A` record for each address.
-fn reply(question: &[u8], addresses: &[Ipv4Addr]) -> Vec<u8> {
+fn reply(question: &[u8], addresses: Option<&[Ipv4Addr]>) -> Vec<u8> {
+    let code = if addresses.is_some() { 0x80 } else { 0x82 };
     let mut end = 12;
     while question[end] != 0 {
         end += 1 + usize::from(question[end]);
     }
     let kind = u16::from_be_bytes([question[end + 1], question[end + 2]]);
-    let addresses = if kind == 1 { addresses } else { &[] };
+    let addresses = addresses.filter(|_| kind == 1).unwrap_or_default();
     let mut reply = question[..2].to_vec();
-    reply.extend_from_slice(&[0x81, 0x80, 0, 1, 0, u8::try_from(addresses.len()).unwrap()]);
+    reply.extend_from_slice(&[0x81, code, 0, 1, 0, u8::try_from(addresses.len()).unwrap()]);
     reply.extend_from_slice(&[0; 4]);
     reply.extend_from_slice(&question[12..end + 5]);
     for address in addresses {
@@ -121,8 +119,52 @@ fn a_name_that_nobody_answers_stops_the_start() {
     let dns = Dns::start(&[]);
     let refused = Gateway::with_config(config(&dns, 80)).run_refused();
     assert_eq!(refused.code, Some(2), "{}", refused.errors);
-    let text = "endpoint `app.internal:80` cannot be resolved";
+    let text = "endpoint `app.internal:80` cannot be resolved: the name has no address";
     assert!(refused.errors.contains(text), "{}", refused.errors);
+}
+
+/// As after a power cut: a name server that cannot answer yet holds up nobody.
+#[test]
+fn a_name_server_that_fails_does_not_stop_the_start() {
+    let endpoint = Upstream::text("one");
+    let dns = Dns::start(&[]);
+    dns.answer(None);
+    let gateway = start(&[&config(&dns, endpoint.address().port())]);
+    let line = |line: &str| line.contains("it takes requests once it is answered");
+    gateway.log().wait_for_line(line);
+    assert_eq!(gateway.get("/").code(), "no_endpoint");
+    dns.answer(Some(&[ONE]));
+    until("the endpoint", || {
+        (gateway.get("/").status == 200).then_some(())
+    });
+}
+
+/// The addresses of a name are weighed and drained together, or each by its own name.
+#[test]
+fn one_address_of_a_name_is_drained_alone() {
+    let one = Upstream::text("one");
+    let port = one.address().port();
+    let _two = Upstream::at((TWO, port).into(), |_, stream| {
+        Reply::status(200).body("two").write(stream)
+    });
+    let dns = Dns::start(&[ONE, TWO]);
+    let gateway = Gateway::with_config(config(&dns, port) + STORE)
+        .file("ops.token", WRITE)
+        .file("view.token", READ)
+        .start();
+    assert_eq!(texts(&gateway), ["one", "two"]);
+    let path = |what: &str| format!("/v1/upstreams/app/{what}/app.internal:{port}%2F127.0.0.1");
+    let drained = operator::call(&gateway, "PATCH", &path("endpoints"), "{\"drain\":true}");
+    assert_eq!(drained.status, 200, "{}", drained.text());
+    assert_eq!(texts(&gateway), ["two"]);
+    // The name server would give it again.
+    let removed = operator::send(&gateway, &operator::request("DELETE", &path("endpoints")));
+    assert_eq!((removed.status, &*removed.code()), (409, "one_of_name"));
+    let restored = operator::send(&gateway, &operator::request("DELETE", &path("changes")));
+    assert_eq!(restored.status, 200, "{}", restored.text());
+    assert_eq!(texts(&gateway), ["one", "two"]);
+    let again = operator::send(&gateway, &operator::request("DELETE", &path("changes")));
+    assert_eq!((again.status, &*again.code()), (404, "no_such_change"));
 }
 
 /// What was removed at run time can be had back, also after a reload.

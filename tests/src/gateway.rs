@@ -196,7 +196,7 @@ fn watch(mut child: Child, ended: Arc<Watched<Option<ExitStatus>>>) {
 }
 
 fn address(log: &Lines, what: &str) -> SocketAddr {
-    let line = log.wait_for_line(|line| line.contains(what));
+    let line = log.wait_for_line(|line| line.contains(what) && line.contains(" address="));
     let words = line.split_whitespace();
     let mut addresses = words.filter_map(|word| word.strip_prefix("address="));
     let address = addresses.next().and_then(|address| address.parse().ok());

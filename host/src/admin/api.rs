@@ -93,6 +93,10 @@ pub(super) fn routes(running: Arc<Running>, max_import: usize) -> Router {
             patch(upstreams::update).delete(upstreams::remove),
         )
         .route("/v1/upstreams/{name}/changes", delete(upstreams::restore))
+        .route(
+            "/v1/upstreams/{name}/changes/{address}",
+            delete(upstreams::restore_one),
+        )
         .route("/v1/status", get(status::show))
         .route("/v1/openapi.json", get(openapi::show))
         .method_not_allowed_fallback(async || {
@@ -168,12 +172,18 @@ fn now_ms() -> u64 {
 
 /// A line of the audit log: who did what to which.
 fn audit(caller: &Caller, action: &str, kind: &str, id: &str) {
+    audit_change(caller, action, kind, id, None);
+}
+
+/// The same, with what it is since.
+fn audit_change(caller: &Caller, action: &str, kind: &str, id: &str, what: Option<&str>) {
     tracing::info!(
         target: "windlass::audit",
         actor = %caller.actor,
         action,
         kind,
         id,
+        what,
         request = %caller.request,
         remote = %caller.remote,
         "audit: a change by the admin API"

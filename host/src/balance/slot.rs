@@ -106,8 +106,9 @@ impl Slot {
         self.0.0.active()
     }
 
-    /// How much of its weight counts. Permille.
-    pub(super) fn share(&self) -> u32 {
+    /// How much of its weight counts. Permille; 0: it takes nothing.
+    #[must_use]
+    pub fn share(&self) -> u32 {
         self.0.0.share()
     }
 

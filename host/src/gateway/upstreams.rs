@@ -1,5 +1,6 @@
 //! The upstreams of a configuration: names answered, balancers made.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,14 +10,16 @@ use crate::store::secrets::Secrets;
 use crate::tls::SystemRoots;
 use crate::upstream::Plan;
 use crate::upstream::endpoint::group::Group;
-use crate::upstream::endpoint::rounds::Rounds;
+use crate::upstream::endpoint::names::NoAnswer;
+use crate::upstream::endpoint::rounds::{Asked, Rounds};
 use crate::upstream::key::hash;
 use crate::upstream::line::tls::Tls;
 use crate::upstream::registry::Registry;
 use crate::upstream::sticky::Sticky;
 
-/// All upstreams, in the order of the configuration. A name that nobody answers is an error at its
-/// place, unless it was answered before.
+/// All upstreams, in the order of the configuration. A name that does not exist, or has no address, is
+/// an error at its place, unless it was answered before. One that could not be asked for is none:
+/// a name server that is away, as after a power cut, is not to hold up all that needs it not.
 pub fn plans(
     config: &Config,
     registry: &Registry,
@@ -25,10 +28,19 @@ pub fn plans(
     problems: &mut Problems,
 ) -> Vec<Arc<Plan>> {
     let mut system = SystemRoots::default();
+    // All names at once, so that a name server that is away is waited for once.
+    let endpoints = config.upstreams.iter().flat_map(|one| &one.endpoints);
+    let names = endpoints.map(|endpoint| &*endpoint.address);
+    let names = names.filter(|name| name.parse::<SocketAddr>().is_err());
+    let asked: HashMap<&str, Asked> = names.map(|name| (name, rounds.ask(name))).collect();
+    let answered = asked.into_iter();
+    let answered: Answered<'_> = answered
+        .map(|(name, asked)| (name, asked.answer()))
+        .collect();
     let plan = |upstream: &config::Upstream| {
         let group = registry.group(&upstream.name);
         for endpoint in &upstream.endpoints {
-            resolve(upstream, endpoint, &group, rounds, problems);
+            resolve(upstream, endpoint, &group, &answered, problems);
         }
         let sticky = upstream.balance.sticky.as_ref();
         let sticky = sticky.and_then(|sticky| {
@@ -58,40 +70,41 @@ fn tls(
     }
 }
 
+/// What the names of a configuration stand for.
+type Answered<'a> = HashMap<&'a str, Result<Vec<SocketAddr>, NoAnswer>>;
+
 fn resolve(
     upstream: &config::Upstream,
     endpoint: &config::Endpoint,
     group: &Group,
-    rounds: &Rounds,
+    answered: &Answered<'_>,
     problems: &mut Problems,
 ) {
     let name = &endpoint.address;
-    if name.parse::<SocketAddr>().is_ok() {
-        return;
-    }
-    match rounds.resolve(name) {
-        Ok(addresses) => {
-            group.answered(name, addresses);
+    let error = match answered.get(&**name) {
+        None => return,
+        Some(Ok(addresses)) => {
+            group.answered(name, addresses.clone());
+            return;
         }
-        Err(error) => {
-            let message = format!(
-                "upstream `{}`: endpoint `{name}` cannot be resolved: {error}",
-                upstream.name
-            );
-            let known = group.addresses(name);
-            let problem = if known.is_empty() {
-                problems.error(endpoint.span, message)
-            } else {
-                problems.warning(
-                    endpoint.span,
-                    format!("{message}; its last addresses are used"),
-                )
-            };
-            problem.help(
-                "give an address such as `10.0.0.1:8080`, or a name that this machine can resolve",
-            );
-        }
-    }
+        Some(Err(error)) => error,
+    };
+    let upstream = &upstream.name;
+    let message = format!("upstream `{upstream}`: endpoint `{name}` cannot be resolved: {error}");
+    let is_known = !group.addresses(name).is_empty();
+    let problem = match (is_known, error.is_final()) {
+        (true, _) => problems.warning(
+            endpoint.span,
+            format!("{message}; its last addresses are used"),
+        ),
+        (false, true) => problems.error(endpoint.span, message),
+        (false, false) => problems.warning(
+            endpoint.span,
+            format!("{message}; it takes requests once it is answered"),
+        ),
+    };
+    problem
+        .help("give an address such as `10.0.0.1:8080`, or a name that this machine can resolve");
 }
 
 /// What picks one of a route's upstreams, where it has several.

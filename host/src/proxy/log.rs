@@ -4,12 +4,11 @@
 //! is not worth a line above debug. Promises: so many lines a second with one code at the most, and
 //! how many were left out is in the next.
 
-use std::error::Error;
 use std::fmt;
 
 use crate::body::BodyError;
 use crate::context::Exchange;
-use crate::error::{Code, RequestError, Side};
+use crate::error::{Causes, Code, RequestError, Side};
 use crate::worker::Worker;
 
 /// The request is answered with this error.
@@ -44,20 +43,5 @@ fn say(worker: &Worker, exchange: &Exchange, code: Code, quietly: bool, cause: &
         None => {}
         Some(0) => tracing::warn!(request, code = name, "{cause}"),
         Some(left_out) => tracing::warn!(request, code = name, left_out, "{cause}"),
-    }
-}
-
-/// An error with its causes, each printed once.
-struct Causes<'a>(&'a dyn Error);
-
-impl fmt::Display for Causes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
     }
 }

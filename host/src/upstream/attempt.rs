@@ -37,6 +37,7 @@ use super::{Upstream, headers};
 use crate::body::Body;
 use crate::config::UpstreamProtocol;
 use crate::context::{Exchange, Held, ResponseHead};
+use crate::error::Causes;
 use crate::watch::{Wait, Watch, milliseconds};
 
 /// What an attempt needs besides the exchange.
@@ -299,10 +300,23 @@ impl Attempt<'_> {
                 endpoint: endpoint(),
             });
         }
-        let passed = self.watch.expired(Wait::Upload)
-            || (self.watch.expired(Wait::Answer) && self.gives_up(held, trials));
-        passed.then(|| Fault::FirstByte {
-            endpoint: endpoint(),
+        if self.watch.expired(Wait::Upload) {
+            return Some(Fault::Upload {
+                endpoint: endpoint(),
+            });
+        }
+        let passed = self.watch.expired(Wait::Answer) && self.gives_up(held, trials);
+        passed.then(|| {
+            let tried = self.upstream.plan.config.retries.try_timeout;
+            let (key, length) = match (tried, trials.is_given_up()) {
+                (Some(tried), true) => ("try_timeout", tried),
+                _ => ("first_byte_timeout", self.timeouts.first_byte),
+            };
+            Fault::FirstByte {
+                endpoint: endpoint(),
+                key,
+                milliseconds: length.as_millis(),
+            }
         })
     }
 
@@ -320,25 +334,26 @@ impl Attempt<'_> {
             return;
         };
         let plan = &*self.upstream.plan;
-        let is_fault = match sent {
+        match sent {
             Sent::Answered(_) => {
                 let status = status(held);
-                status.is_some_and(|status| plan.config.ejection.statuses.holds(status))
+                let statuses = &plan.config.ejection.statuses;
+                match status.filter(|status| statuses.holds(*status)) {
+                    None => endpoint.known.went_well(),
+                    Some(status) => {
+                        endpoint.tally.faults.add(1);
+                        plan.fault(&endpoint.known, &format_args!("status {status}"));
+                    }
+                }
             }
             Sent::Unsent(_, fault) | Sent::Failed(fault) => {
                 self.watch.common.stats.attempts_failed.add(1);
-                if !fault.is_endpoints() {
-                    // It says nothing of the endpoint, good or bad.
-                    return;
+                // Another's fault says nothing of the endpoint, good or bad.
+                if fault.is_endpoints() {
+                    endpoint.tally.faults.add(1);
+                    plan.fault(&endpoint.known, &Causes(fault));
                 }
-                true
             }
-        };
-        if is_fault {
-            endpoint.tally.faults.add(1);
-            plan.fault(&endpoint.known);
-        } else {
-            endpoint.known.went_well();
         }
     }
 

@@ -13,10 +13,12 @@ use crate::error::{Code, RequestError};
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// Nothing to send it to.
-    #[error("upstream `{upstream}` has no endpoint that takes the request")]
+    #[error("upstream `{upstream}` has no endpoint {why}")]
     NoEndpoint {
         /// The upstream's name.
         upstream: String,
+        /// Of those that it might have, which is missing.
+        why: Missing,
     },
     /// All endpoints that could take it have as much to do as they may.
     #[error("upstream `{upstream}` has no room: {why}")]
@@ -36,10 +38,12 @@ pub enum Fault {
         cause: io::Error,
     },
     /// No connection in time.
-    #[error("no connection to `{endpoint}` within {milliseconds} ms")]
+    #[error("no {step} `{endpoint}` within `connect_timeout` ({milliseconds} ms)")]
     ConnectTimeout {
         /// The endpoint's name.
         endpoint: String,
+        /// What was waited for.
+        step: &'static str,
         /// The time-out.
         milliseconds: u128,
     },
@@ -65,8 +69,18 @@ pub enum Fault {
         endpoint: String,
     },
     /// The request was sent, and no response began in time.
-    #[error("no response from `{endpoint}` in time")]
+    #[error("no response from `{endpoint}` within `{key}` ({milliseconds} ms)")]
     FirstByte {
+        /// The endpoint's name.
+        endpoint: String,
+        /// Which time-out it was.
+        key: &'static str,
+        /// How long it is.
+        milliseconds: u128,
+    },
+    /// The endpoint did not take the request's body.
+    #[error("`{endpoint}` took nothing of the request's body for `idle_timeout`")]
+    Upload {
         /// The endpoint's name.
         endpoint: String,
     },
@@ -97,6 +111,15 @@ pub enum Fault {
         #[source]
         cause: hyper::Error,
     },
+    /// The head of the response is too large.
+    #[error("`{endpoint}` answered with a head that is larger than the upstream's `max_head`")]
+    HeadTooLarge {
+        /// The endpoint's name.
+        endpoint: String,
+        /// As hyper says it.
+        #[source]
+        cause: hyper::Error,
+    },
     /// What came is not a response.
     #[error("`{endpoint}` answered with something that is not a valid response")]
     Protocol {
@@ -120,6 +143,17 @@ pub enum Fault {
     Request(#[source] http::Error),
 }
 
+/// Which endpoint there is none of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Missing {
+    /// One that takes requests.
+    #[error("that takes requests; the log says since when, and the admin API how each one stands")]
+    Available,
+    /// One with the labels that a filter asks for.
+    #[error("that takes requests and has the labels that a filter asks for")]
+    Labelled,
+}
+
 impl Fault {
     /// From what hyper says of a request that was sent.
     #[must_use]
@@ -139,7 +173,10 @@ impl Fault {
                 return Self::Protocol { endpoint, cause };
             }
         }
-        if cause.is_parse() || cause.is_parse_too_large() || cause.is_parse_status() {
+        if cause.is_parse_too_large() {
+            return Self::HeadTooLarge { endpoint, cause };
+        }
+        if cause.is_parse() || cause.is_parse_status() {
             let cause = Some(cause);
             return Self::Protocol { endpoint, cause };
         }
@@ -154,7 +191,9 @@ impl Fault {
             | Self::ConnectTimeout { .. }
             | Self::Tls { .. }
             | Self::FirstByte { .. }
+            | Self::Upload { .. }
             | Self::Closed { .. }
+            | Self::HeadTooLarge { .. }
             | Self::Protocol { .. } => true,
             // One that closes a connection in good order does nothing wrong.
             Self::TurnedAway { cause, .. } => !ends_in_order(cause),
@@ -189,10 +228,10 @@ impl Fault {
             Self::Tls { .. } => Code::UpstreamTls,
             Self::Total { .. } => Code::TotalTimeout,
             Self::Deadline { .. } => Code::DeadlineExceeded,
-            Self::FirstByte { .. } => Code::FirstByteTimeout,
+            Self::FirstByte { .. } | Self::Upload { .. } => Code::FirstByteTimeout,
             Self::Left { .. } => Code::EndpointLeft,
             Self::Closed { .. } | Self::TurnedAway { .. } => Code::UpstreamClosed,
-            Self::Protocol { .. } => Code::UpstreamProtocol,
+            Self::HeadTooLarge { .. } | Self::Protocol { .. } => Code::UpstreamProtocol,
             Self::Body { code, .. } => *code,
             Self::Request(_) => Code::Internal,
         }

@@ -7,7 +7,9 @@
 //! knows of those that stay; a request finds the endpoint that it was given, whatever changes.
 //! Deliberately not here: who notices ([`super::endpoint::rounds`]), and connections.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -157,13 +159,14 @@ impl Plan {
         let mut endpoints = Vec::new();
         let joins = self.group.has_endpoints();
         for entry in self.entries(&overrides) {
-            let change = overrides.get(entry.address);
-            let weight = change
-                .and_then(|change| change.weight)
-                .unwrap_or(entry.weight);
             for address in self.group.addresses(entry.address) {
                 let known = self.group.endpoint(entry.address, address, joins);
-                let drained = change.is_some_and(|change| change.drained);
+                // That of one address counts before that of the name.
+                let changes = [overrides.get(&*known.name), overrides.get(entry.address)];
+                let changes = || changes.into_iter().flatten();
+                let weight = changes().find_map(|change| change.weight);
+                let weight = weight.unwrap_or(entry.weight);
+                let drained = changes().any(|change| change.drained);
                 let change = known.health(|health| {
                     (health.is_drained() != drained).then(|| health.drain(drained, now()))
                 });
@@ -266,12 +269,12 @@ impl Plan {
             .begin(&self.group.name, known, limit, now());
     }
 
-    /// What the file has and nobody removed, then what was added.
+    /// What the file has and nobody removed or added anew, then what was added.
     fn entries<'a>(&'a self, overrides: &'a BTreeMap<String, Override>) -> Vec<Entry<'a>> {
         let configured = self.config.endpoints.iter();
         let configured = configured.filter(|endpoint| {
             let change = overrides.get(&endpoint.address);
-            !change.is_some_and(|change| change.removed)
+            !change.is_some_and(|change| change.removed || change.added.is_some())
         });
         let configured = configured.map(|endpoint| Entry {
             address: &endpoint.address,
@@ -279,12 +282,8 @@ impl Plan {
             priority: endpoint.priority,
             labels: &endpoint.labels,
         });
-        let is_configured = |address: &String| {
-            let mut endpoints = self.config.endpoints.iter();
-            endpoints.any(|endpoint| endpoint.address == *address)
-        };
         let added = overrides.iter().filter_map(|(address, change)| {
-            let added = change.added.as_ref().filter(|_| !is_configured(address))?;
+            let added = change.added.as_ref()?;
             Some(Entry {
                 address,
                 weight: added.weight,
@@ -293,6 +292,16 @@ impl Plan {
             })
         });
         configured.chain(added).collect()
+    }
+
+    /// The names among its endpoints, those without an address too.
+    #[must_use]
+    pub fn names(&self) -> HashSet<Arc<str>> {
+        let overrides = self.group.overrides();
+        let entries = self.entries(&overrides).into_iter();
+        let addresses = entries.map(|entry| entry.address);
+        let names = addresses.filter(|address| address.parse::<SocketAddr>().is_err());
+        names.map(Arc::from).collect()
     }
 
     /// The endpoint that a request's client is kept on, by its identity, if it says so.
@@ -334,6 +343,9 @@ impl Plan {
             endpoint.known.slot.set(share, last_resort);
         }
         members.balancer.refresh();
+        if self.in_use.load(Ordering::Acquire) {
+            self.group.told.look(&self.group.name, &members);
+        }
         self.group.queue.changed();
     }
 
@@ -369,11 +381,11 @@ impl Plan {
     }
 
     /// A result was a fault of this endpoint's: one too many in a row takes it out.
-    pub fn fault(&self, known: &Known) {
+    pub fn fault(&self, known: &Known, why: &dyn fmt::Display) {
         let in_row = known.went_wrong();
         let most = self.config.ejection.faults;
         if most != 0 && in_row >= most {
-            self.eject(known, &format!("{in_row} faults in a row"));
+            self.eject(known, &format!("{in_row} faults in a row, the last: {why}"));
         }
     }
 

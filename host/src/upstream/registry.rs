@@ -48,6 +48,19 @@ pub enum ChangeError {
     /// Its name has no address.
     #[error("`{0}` stands for no address now")]
     Unresolved(String),
+    /// The name server says which addresses there are.
+    #[error(
+        "`{0}` is one address of a name, which the name server would give again: drain it, or remove the name"
+    )]
+    OneOfName(String),
+    /// Nothing was changed of it.
+    #[error("nothing was changed of `{endpoint}` of upstream `{upstream}`")]
+    NoChange {
+        /// The upstream.
+        upstream: String,
+        /// The endpoint.
+        endpoint: String,
+    },
 }
 
 /// A change of one endpoint. What is none stays as it is.
@@ -142,21 +155,19 @@ impl Registry {
         if plan.group.addresses(address).is_empty() {
             return Err(ChangeError::Unresolved(address.to_owned()));
         }
-        let configured = is_configured(&plan, address);
+        // Also one of the file that was removed: what was sent counts.
         plan.group.change(address, |change| {
-            change.removed = false;
-            change.drained = false;
-            if configured {
-                change.weight = Some(added.weight);
-            } else {
-                change.added = Some(added);
-            }
+            *change = Override {
+                added: Some(added),
+                ..Default::default()
+            };
         });
         plan.regroup();
         Ok(())
     }
 
-    /// Change an endpoint's weight, or drain it.
+    /// Change an endpoint's weight, or drain it: as it is configured, all addresses of its name, or one
+    /// of them by its own name.
     ///
     /// # Errors
     ///
@@ -167,7 +178,13 @@ impl Registry {
         address: &str,
         change: EndpointChange,
     ) -> Result<(), ChangeError> {
-        let plan = self.there(upstream, address)?;
+        let plan = self.plan(upstream)?;
+        let is_one = is_one_of_a_name(&plan, address);
+        let plan = if is_one {
+            plan
+        } else {
+            self.there(upstream, address)?
+        };
         plan.group.change(address, |known| {
             known.weight = change.weight.or(known.weight);
             known.drained = change.drained.unwrap_or(known.drained);
@@ -182,6 +199,10 @@ impl Registry {
     ///
     /// There is no such upstream or endpoint.
     pub fn remove(&self, upstream: &str, address: &str) -> Result<(), ChangeError> {
+        let plan = self.plan(upstream)?;
+        if is_one_of_a_name(&plan, address) {
+            return Err(ChangeError::OneOfName(address.to_owned()));
+        }
         let plan = self.there(upstream, address)?;
         let configured = is_configured(&plan, address);
         plan.group.change(address, |change| {
@@ -190,6 +211,25 @@ impl Registry {
                 ..Default::default()
             };
         });
+        plan.regroup();
+        Ok(())
+    }
+
+    /// Take back what was changed of one endpoint at run time.
+    ///
+    /// # Errors
+    ///
+    /// There is no such upstream, or nothing was changed.
+    pub fn restore_one(&self, upstream: &str, address: &str) -> Result<(), ChangeError> {
+        let plan = self.plan(upstream)?;
+        if !plan.group.overrides().contains_key(address) {
+            return Err(ChangeError::NoChange {
+                upstream: upstream.to_owned(),
+                endpoint: address.to_owned(),
+            });
+        }
+        plan.group
+            .change(address, |change| *change = Default::default());
         plan.regroup();
         Ok(())
     }
@@ -224,6 +264,13 @@ impl Registry {
 fn is_configured(plan: &Plan, address: &str) -> bool {
     let mut endpoints = plan.config.endpoints.iter();
     endpoints.any(|endpoint| endpoint.address == address)
+}
+
+/// Whether this is the name of one of the addresses that a name stands for.
+fn is_one_of_a_name(plan: &Plan, address: &str) -> bool {
+    let members = plan.members();
+    let mut endpoints = members.endpoints.iter();
+    endpoints.any(|endpoint| *endpoint.known.name == *address && *endpoint.configured != *address)
 }
 
 fn has(plan: &Plan, address: &str) -> bool {

@@ -37,7 +37,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
         plans::list, plans::create, plans::show, plans::update, plans::delete,
         usage::show, usage::extend,
         upstreams::list, upstreams::show, upstreams::add, upstreams::update, upstreams::remove,
-        upstreams::restore,
+        upstreams::restore_one, upstreams::restore,
         status::show, show,
     ),
     components(schemas(ProblemBody, shape::ProblemPart, shape::ImportWarning)),
@@ -181,7 +181,7 @@ mod tests {
         let document: Value = serde_json::from_str(&DOCUMENT).unwrap();
         assert_eq!(document["openapi"], "3.1.0");
         let paths = document["paths"].as_object().unwrap();
-        assert_eq!(paths.len(), 16);
+        assert_eq!(paths.len(), 17);
         let mut operations = BTreeSet::new();
         for (path, methods) in paths {
             for (method, operation) in methods.as_object().unwrap() {
@@ -193,7 +193,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(operations.len(), 23, "{operations:?}");
+        assert_eq!(operations.len(), 24, "{operations:?}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use axum::response::Response;
 use super::keys::put;
 use super::params::{Nothing, Params};
 use super::shape::{EndpointCreate, EndpointUpdate, Upstream, UpstreamList};
-use super::{Api, audit, body, json};
+use super::{Api, audit, audit_change, body, json};
 use crate::admin::envelope::Caller;
 use crate::admin::problem::Problem;
 use crate::config::{MAX_WEIGHT, is_endpoint, is_label};
@@ -73,8 +73,11 @@ pub async fn add(
     }
     let address = endpoint.address.clone();
     resolve(&api, &name, &address).await?;
+    let (weight, priority) = (endpoint.weight, endpoint.priority);
     registry(&api).add(&name, &address, endpoint.added())?;
-    audit(&caller, "create", "endpoint", &format!("{name}/{address}"));
+    let what = format!("weight {weight}, priority {priority}");
+    let id = format!("{name}/{address}");
+    audit_change(&caller, "create", "endpoint", &id, Some(&what));
     let mut response = shown(&api, &name, StatusCode::CREATED)?;
     put(
         &mut response,
@@ -87,7 +90,7 @@ pub async fn add(
 /// Change an endpoint: weigh it, drain it, or end its drain.
 #[utoipa::path(patch, operation_id = "updateEndpoint", path = "/v1/upstreams/{name}/endpoints/{address}", tag = "upstreams",
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("address" = String, Path, description = "The endpoint's `address`")),
+        ("address" = String, Path, description = "The endpoint's `address`, or the `name` of one address of a name, its `/` written `%2F`")),
     request_body(content = EndpointUpdate, content_type = "application/json"),
     responses((status = 200, description = "The upstream as it is now", body = Upstream)))]
 pub async fn update(
@@ -100,8 +103,14 @@ pub async fn update(
     let Path((name, address)) = path.map_err(|_| Problem::no_such_path())?;
     let (update, _) = body::json::<EndpointUpdate>(request).await?;
     weighs(update.weight)?;
+    let weight = update.weight.map(|weight| format!("weight {weight}"));
+    let drain = update.drain.map(|drain| format!("drain {drain}"));
+    let what: Vec<String> = weight.into_iter().chain(drain).collect();
     registry(&api).change(&name, &address, update.into())?;
-    audit(&caller, "update", "endpoint", &format!("{name}/{address}"));
+    if !what.is_empty() {
+        let id = format!("{name}/{address}");
+        audit_change(&caller, "update", "endpoint", &id, Some(&what.join(", ")));
+    }
     shown(&api, &name, StatusCode::OK)
 }
 
@@ -109,7 +118,8 @@ pub async fn update(
 #[utoipa::path(delete, operation_id = "removeEndpoint", path = "/v1/upstreams/{name}/endpoints/{address}", tag = "upstreams",
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("address" = String, Path, description = "The endpoint's `address`")),
-    responses((status = 204, description = "It is gone")))]
+    responses((status = 204, description = "It is gone"),
+        (status = 409, description = "It is one address of a name", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub async fn remove(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
@@ -120,6 +130,23 @@ pub async fn remove(
     registry(&api).remove(&name, &address)?;
     audit(&caller, "delete", "endpoint", &format!("{name}/{address}"));
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Take back what was changed of one endpoint at run time: the configuration counts again for it.
+#[utoipa::path(delete, operation_id = "restoreEndpoint", path = "/v1/upstreams/{name}/changes/{address}", tag = "upstreams",
+    params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
+        ("address" = String, Path, description = "As it is in `changes`")),
+    responses((status = 200, description = "The upstream as it is now", body = Upstream)))]
+pub async fn restore_one(
+    State(api): Shared,
+    Extension(caller): Extension<Caller>,
+    path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
+    Params(_): Params<Nothing>,
+) -> Result<Response, Problem> {
+    let Path((name, address)) = path.map_err(|_| Problem::no_such_path())?;
+    registry(&api).restore_one(&name, &address)?;
+    audit(&caller, "restore", "endpoint", &format!("{name}/{address}"));
+    shown(&api, &name, StatusCode::OK)
 }
 
 /// Take back what was changed at run time: the configuration counts again.
@@ -181,6 +208,8 @@ impl From<ChangeError> for Problem {
             ChangeError::NoEndpoint { .. } => (StatusCode::NOT_FOUND, "no_such_endpoint"),
             ChangeError::Exists { .. } => (StatusCode::CONFLICT, "endpoint_exists"),
             ChangeError::Unresolved(_) => (StatusCode::UNPROCESSABLE_ENTITY, "no_address"),
+            ChangeError::OneOfName(_) => (StatusCode::CONFLICT, "one_of_name"),
+            ChangeError::NoChange { .. } => (StatusCode::NOT_FOUND, "no_such_change"),
         };
         Self::new(status, code, error.to_string())
     }

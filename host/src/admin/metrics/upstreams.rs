@@ -3,17 +3,21 @@
 use crate::gateway::Gateway;
 use crate::observe::metrics::{Family, Kind, float};
 use crate::upstream::endpoint::health::State;
+use crate::upstream::endpoint::known::now;
 use crate::upstream::plan::{EndpointPlan, Plan};
 
 /// All families.
 pub fn families(gateway: &Gateway) -> Vec<Family> {
     let mut families = of_endpoints(gateway);
+    if let Some(active) = families.first_mut() {
+        add_leaving(gateway, active);
+    }
     families.extend(of_upstreams(gateway));
     families.push(of_states(gateway));
     families
 }
 
-/// What one endpoint shows.
+/// What one endpoint shows. The first is that of those that leave, too.
 type Shown = fn(&Plan, &EndpointPlan) -> f64;
 
 fn of_endpoints(gateway: &Gateway) -> Vec<Family> {
@@ -74,6 +78,23 @@ fn of_endpoints(gateway: &Gateway) -> Vec<Family> {
         family
     };
     shown.into_iter().map(family).collect()
+}
+
+/// What is no member any more has requests to end all the same.
+fn add_leaving(gateway: &Gateway, active: &mut Family) {
+    for plan in &gateway.upstreams {
+        let members = plan.members();
+        for left in plan.group.leaving.of(&plan.group.name, now()) {
+            let mut endpoints = members.endpoints.iter();
+            if !endpoints.any(|endpoint| endpoint.known.id == left.known.id) {
+                let labels = [
+                    ("upstream", &*plan.config.name),
+                    ("endpoint", &*left.known.name),
+                ];
+                active.push(&labels, f64::from(left.active));
+            }
+        }
+    }
 }
 
 /// One series for each state, so that a sum over endpoints is a count.

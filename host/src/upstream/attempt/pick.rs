@@ -12,7 +12,7 @@ use super::timeouts::Since;
 use crate::balance::{Choice, Picked};
 use crate::config::BalancePolicy;
 use crate::context::{Exchange, Held};
-use crate::upstream::fault::Fault;
+use crate::upstream::fault::{Fault, Missing};
 use crate::upstream::queue::{Overload, Turn, Want};
 use crate::upstream::{Endpoint, EndpointPlan, View, key};
 
@@ -95,6 +95,10 @@ impl Attempt<'_> {
             Picked::None => {
                 return Some(Err(Fault::NoEndpoint {
                     upstream: plan.config.name.to_string(),
+                    why: match exchange.hint.labels.is_empty() {
+                        true => Missing::Available,
+                        false => Missing::Labelled,
+                    },
                 }));
             }
         };

@@ -45,6 +45,13 @@ pub(super) struct Trials {
     keeps_head: bool,
 }
 
+impl Trials {
+    /// Whether the present attempt ends early, for another.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.next.is_some()
+    }
+}
+
 /// What follows an attempt.
 pub(super) enum Next {
     /// Send this.
@@ -215,7 +222,7 @@ impl Attempt<'_> {
             Sent::Failed(Fault::Closed { .. } | Fault::Left { .. }) => {
                 retries.on.contains(&RetryOn::Reset)
             }
-            Sent::Failed(Fault::FirstByte { .. }) => {
+            Sent::Failed(Fault::FirstByte { .. } | Fault::Upload { .. }) => {
                 retries.on.contains(&RetryOn::Timeout) || retries.try_timeout.is_some()
             }
             Sent::Failed(_) => false,

@@ -8,7 +8,7 @@ use super::Attempt;
 use super::pick::Pick;
 use super::timeouts::Since;
 use crate::config::UpstreamProtocol;
-use crate::upstream::fault::Fault;
+use crate::upstream::fault::{Fault, Missing};
 use crate::upstream::line::Line;
 use crate::upstream::line::client::{self, Connected};
 use crate::upstream::line::pool::Pool;
@@ -67,6 +67,7 @@ impl Attempt<'_> {
         let (Some(endpoint), Some(target)) = (pick.endpoint(), pick.target()) else {
             return Err(Fault::NoEndpoint {
                 upstream: plan.config.name.to_string(),
+                why: Missing::Available,
             });
         };
         let pool = &endpoint.pool;

@@ -17,6 +17,7 @@ use super::known::{Known, now};
 use super::leaving::Leaving;
 use crate::balance::Slot;
 use crate::upstream::queue::Queue;
+use crate::upstream::standing::Told;
 
 /// One upstream, by its name.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct Group {
     pub queue: Arc<Queue>,
     /// Which endpoints of the process leave.
     pub leaving: Arc<Leaving>,
+    /// How it stands, as it was told.
+    pub told: Told,
     known: Mutex<HashMap<(String, SocketAddr), Weak<Known>>>,
     /// What the names of its endpoints stand for, as last answered.
     answers: Mutex<HashMap<String, Vec<SocketAddr>>>,
@@ -35,20 +38,21 @@ pub struct Group {
     overloaded: AtomicU64,
 }
 
-/// What an operator changed of one endpoint at run time.
+/// What an operator changed at run time of an endpoint as it is configured, or of one address of a
+/// name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Override {
     /// Another weight.
     pub weight: Option<u32>,
     /// It finishes what runs, and gets nothing new.
     pub drained: bool,
-    /// It is in no file.
+    /// It was added: the file says nothing of it, or counts no more.
     pub added: Option<Added>,
     /// It is in the file, and is not used.
     pub removed: bool,
 }
 
-/// An endpoint that no file has.
+/// An endpoint as an operator added it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Added {
     /// Its share, 0 to 1000.
@@ -67,6 +71,7 @@ impl Group {
             name: Arc::from(name),
             queue: Arc::default(),
             leaving,
+            told: Told::default(),
             known: Mutex::default(),
             answers: Mutex::default(),
             changes: Mutex::default(),

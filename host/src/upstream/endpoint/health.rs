@@ -124,6 +124,8 @@ pub struct Health {
     since_ms: Option<u64>,
     /// How it was last told.
     told: Option<State>,
+    /// What was wrong with the last answer to a check.
+    last_bad: Option<Box<str>>,
     history: VecDeque<Change>,
 }
 
@@ -160,6 +162,8 @@ impl Health {
         now: Now,
     ) -> Option<Change> {
         let well = answer.is_ok();
+        let short = |why: &String| why.chars().take(REASON).collect::<String>().into();
+        self.last_bad = answer.as_ref().err().map(short);
         let checked = &mut self.checked;
         match checked.well {
             None => *checked = Checked::of(well),
@@ -181,6 +185,7 @@ impl Health {
     /// Checks are over: what they said counts no more.
     pub fn unchecked(&mut self, now: Now) -> Option<Change> {
         self.checked = Checked::default();
+        self.last_bad = None;
         self.tell("it is not checked any more", now)
     }
 
@@ -236,7 +241,8 @@ impl Health {
     }
 
     /// How it stands, but for the slow start.
-    fn standing(&self) -> State {
+    #[must_use]
+    pub fn standing(&self) -> State {
         if self.drained {
             State::Draining
         } else if self.ejected.is_some() {
@@ -288,6 +294,13 @@ impl Health {
     #[must_use]
     pub fn checks(&self) -> Option<bool> {
         self.checked.well
+    }
+
+    /// What was wrong with the last answer to a check, if anything was: not each one changes how it
+    /// stands.
+    #[must_use]
+    pub fn last_bad(&self) -> Option<&str> {
+        self.last_bad.as_deref()
     }
 
     /// Its last changes, the oldest first.

@@ -27,6 +27,17 @@ struct Leaver {
     limit: Option<Duration>,
 }
 
+/// An endpoint that leaves, and has something to end.
+#[derive(Debug)]
+pub struct Left {
+    /// It.
+    pub known: Arc<Known>,
+    /// How many requests run on it.
+    pub active: u32,
+    /// When they are cut. Milliseconds from now; none: never.
+    pub cut_in_ms: Option<u64>,
+}
+
 impl Leaving {
     /// An endpoint leaves; with no limit nothing is cut. One that leaves already goes on to, with
     /// this limit.
@@ -50,6 +61,25 @@ impl Leaving {
                 limit,
             }),
         }
+    }
+
+    /// What of an upstream leaves and has something to end.
+    #[must_use]
+    pub fn of(&self, upstream: &str, now: Now) -> Vec<Left> {
+        let leavers = self.0.lock();
+        let leavers = leavers.iter();
+        let leavers = leavers.filter(|leaver| *leaver.upstream == *upstream);
+        let left = leavers.map(|leaver| {
+            let since_ms = leaver.since_ms.unwrap_or(now.steady_ms);
+            let passed = now.steady_ms.saturating_sub(since_ms);
+            let limit = leaver.limit.map(milliseconds);
+            Left {
+                known: Arc::clone(&leaver.known),
+                active: leaver.known.slot.active(),
+                cut_in_ms: limit.map(|limit| limit.saturating_sub(passed)),
+            }
+        });
+        left.filter(|left| left.active > 0).collect()
     }
 
     /// It takes requests again, or may.

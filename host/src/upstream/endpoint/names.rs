@@ -11,6 +11,7 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
     ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig,
 };
+use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 
 /// The shortest time that an answer is believed: a TTL of 0 is not to be a storm.
@@ -25,6 +26,47 @@ const ATTEMPTS: usize = 2;
 /// Asks for names.
 pub struct Names {
     resolver: Result<TokioResolver, String>,
+}
+
+/// Why a name has no addresses now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoAnswer {
+    /// The name server knows no such name.
+    #[error("there is no such name")]
+    NoName,
+    /// The name server knows it, without an address.
+    #[error("the name has no address (no `A` record, and no `AAAA`)")]
+    NoAddress,
+    /// Nobody could be asked, or nobody answered.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl NoAnswer {
+    /// Whether the name server has said so, and would again.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::NoName | Self::NoAddress => true,
+            Self::Failed(_) => false,
+        }
+    }
+
+    fn failed(why: impl ToString) -> Self {
+        Self::Failed(why.to_string())
+    }
+}
+
+impl From<NetError> for NoAnswer {
+    fn from(error: NetError) -> Self {
+        match error {
+            error if error.is_nx_domain() => Self::NoName,
+            error if error.is_no_records_found() => Self::NoAddress,
+            NetError::Timeout => Self::failed("no answer from a name server in time"),
+            NetError::NoConnections => Self::failed("no name server can be reached"),
+            error => Self::failed(error),
+        }
+    }
 }
 
 /// What a name stands for.
@@ -66,24 +108,23 @@ impl Names {
     /// # Errors
     ///
     /// Why there is no answer, or none with an address.
-    pub async fn ask(&self, name: &str) -> Result<Answer, String> {
-        let (host, port) = split(name).ok_or("it has no port")?;
+    pub async fn ask(&self, name: &str) -> Result<Answer, NoAnswer> {
+        let (host, port) = split(name).ok_or_else(|| NoAnswer::failed("it has no port"))?;
         if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
             return Ok(Answer {
                 addresses: vec![SocketAddr::new(ip, port)],
                 holds: MOST,
             });
         }
-        let resolver = self.resolver.as_ref().map_err(Clone::clone)?;
-        let found = resolver.lookup_ip(host).await;
-        let found = found.map_err(|error| error.to_string())?;
+        let resolver = self.resolver.as_ref().map_err(NoAnswer::failed)?;
+        let found = resolver.lookup_ip(host).await?;
         let mut addresses: Vec<SocketAddr> =
             found.iter().map(|ip| SocketAddr::new(ip, port)).collect();
         if addresses.iter().any(SocketAddr::is_ipv4) {
             addresses.retain(SocketAddr::is_ipv4);
         }
         if addresses.is_empty() {
-            return Err("the answer has no address".to_owned());
+            return Err(NoAnswer::NoAddress);
         }
         let left = found
             .valid_until()

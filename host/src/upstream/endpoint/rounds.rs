@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
@@ -20,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::health::probe;
 use super::known::{Figures, Known, now};
 use super::leaving::Leaving;
-use super::names::Names;
+use super::names::{Names, NoAnswer};
 use super::reach::Reached;
 use crate::upstream::plan::{EndpointPlan, Plan};
 
@@ -40,7 +40,7 @@ pub struct Rounds {
 /// What the thread is told.
 enum Order {
     /// Ask for a name.
-    Resolve(String, SyncSender<Result<Vec<SocketAddr>, String>>),
+    Resolve(String, SyncSender<Result<Vec<SocketAddr>, NoAnswer>>),
     /// Look after these, and no others.
     LookAfter(Vec<Arc<Plan>>),
 }
@@ -80,24 +80,35 @@ impl Rounds {
         Ok(Self { orders })
     }
 
-    /// The addresses that this name stands for. Waits for the answer; not to be called on a worker.
-    ///
-    /// # Errors
-    ///
-    /// Why there is none.
-    pub fn resolve(&self, name: &str) -> Result<Vec<SocketAddr>, String> {
+    /// Ask for the addresses that this name stands for.
+    #[must_use]
+    pub fn ask(&self, name: &str) -> Asked {
         let (answer, answered) = sync_channel(1);
-        let order = Order::Resolve(name.to_owned(), answer);
-        let gone = || "the gateway is ending".to_owned();
-        self.orders.send(order).map_err(|_| gone())?;
-        let answered = answered.recv_timeout(PATIENCE);
-        answered.unwrap_or_else(|_| Err("no answer in time".to_owned()))
+        // Where the gateway is ending, nobody answers.
+        let _ = self.orders.send(Order::Resolve(name.to_owned(), answer));
+        Asked(answered)
     }
 
     /// Look after these, and no others.
     pub fn look_after(&self, plans: &[Arc<Plan>]) {
         // The thread is gone when the process ends, and nothing is looked after any more.
         let _ = self.orders.send(Order::LookAfter(plans.to_vec()));
+    }
+}
+
+/// A name that was asked for.
+#[derive(Debug)]
+pub struct Asked(Receiver<Result<Vec<SocketAddr>, NoAnswer>>);
+
+impl Asked {
+    /// Its addresses. Waits for them; not to be called on a worker.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none.
+    pub fn answer(&self) -> Result<Vec<SocketAddr>, NoAnswer> {
+        let late = |_| Err(NoAnswer::Failed("no answer in time".to_owned()));
+        self.0.recv_timeout(PATIENCE).unwrap_or_else(late)
     }
 }
 
@@ -162,7 +173,7 @@ async fn look_after(plan: Arc<Plan>, names: Rc<Names>) {
             version = Some(plan.version());
             let members = plan.members();
             check_all(&plan, &members.endpoints, &mut checks);
-            ask_all(&plan, &members.endpoints, &names, &mut asked);
+            ask_all(&plan, &names, &mut asked);
         }
         plan.pass(now());
         shares.look(&plan);
@@ -204,21 +215,18 @@ async fn check(plan: Arc<Plan>, known: Arc<Known>, reached: Reached) {
     sleep(check.interval.mul_f64(fastrand::f64() * first)).await;
     loop {
         let answer = probe::ask(check, &reached).await;
+        let answer = answer.map_err(|why| match check.port {
+            Some(port) => format!("port {port}: {why}"),
+            None => why,
+        });
         plan.checked(&known, answer);
         sleep(check.interval.mul_f64(0.9 + fastrand::f64() * 0.2)).await;
     }
 }
 
 /// A task for each name, and for no other.
-fn ask_all(
-    plan: &Arc<Plan>,
-    endpoints: &[EndpointPlan],
-    names: &Rc<Names>,
-    asked: &mut HashMap<Arc<str>, Task>,
-) {
-    let names_there = endpoints.iter().map(|endpoint| &endpoint.configured);
-    let names_there = names_there.filter(|name| name.parse::<SocketAddr>().is_err());
-    let there: HashSet<Arc<str>> = names_there.map(Arc::clone).collect();
+fn ask_all(plan: &Arc<Plan>, names: &Rc<Names>, asked: &mut HashMap<Arc<str>, Task>) {
+    let there = plan.names();
     asked.retain(|name, _| there.contains(name));
     for name in there {
         asked
@@ -238,24 +246,45 @@ async fn ask(plan: Arc<Plan>, name: Arc<str>, names: Rc<Names>) {
                     tracing::info!(upstream, name = &*name, "a name is answered again");
                     rest = REST.0;
                 }
-                let count = answer.addresses.len();
+                let addresses = shown(&answer.addresses);
                 if plan.group.answered(&name, answer.addresses) {
-                    tracing::info!(upstream, name = &*name, count, "a name has other addresses");
+                    let name = &*name;
+                    tracing::info!(upstream, name, "a name has other addresses: {addresses}");
                 }
                 sleep(answer.holds).await;
             }
             Err(error) => {
                 if rest == REST.0 {
+                    let keeps = match plan.group.addresses(&name).is_empty() {
+                        true => "has no address yet",
+                        false => "keeps its last addresses",
+                    };
+                    let name = &*name;
                     tracing::warn!(
                         upstream,
-                        name = &*name,
-                        "a name is not answered, and keeps its last addresses: {error}"
+                        name,
+                        "a name is not answered, and {keeps}: {error}"
                     );
                 }
                 rest = (rest * 2).min(REST.1);
                 sleep(rest).await;
             }
         }
+    }
+}
+
+/// Addresses for the log: some of them, and how many there are besides.
+fn shown(addresses: &[SocketAddr]) -> String {
+    const MOST: usize = 8;
+    let some: Vec<String> = addresses
+        .iter()
+        .take(MOST)
+        .map(ToString::to_string)
+        .collect();
+    let some = some.join(", ");
+    match addresses.len().saturating_sub(MOST) {
+        0 => some,
+        more => format!("{some} and {more} more"),
     }
 }
 

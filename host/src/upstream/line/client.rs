@@ -1,5 +1,6 @@
 //! Making connections to endpoints.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -47,9 +48,14 @@ pub async fn connect(
     limit: Duration,
     http1: bool,
 ) -> Result<Connected, Fault> {
-    match tokio::time::timeout(limit, make(plan, endpoint, place, http1)).await {
+    let step = Cell::new("connection to");
+    match tokio::time::timeout(limit, make(plan, endpoint, place, http1, &step)).await {
         Ok(connected) => connected,
-        Err(_) => Err(timed_out(endpoint, limit)),
+        Err(_) => Err(Fault::ConnectTimeout {
+            endpoint: endpoint.known.name.to_string(),
+            step: step.get(),
+            milliseconds: limit.as_millis(),
+        }),
     }
 }
 
@@ -58,9 +64,11 @@ async fn make(
     endpoint: &EndpointPlan,
     place: ConnectionPlace,
     http1: bool,
+    step: &Cell<&'static str>,
 ) -> Result<Connected, Fault> {
-    let stream = open(plan, endpoint, http1).await?;
+    let stream = open(plan, endpoint, http1, step).await?;
     if is_many(plan, endpoint, &stream, http1)? {
+        step.set("first word of HTTP/2 (SETTINGS) from");
         let shared = Shared::new(stream, plan.config.max_head, place).await;
         let failed = |cause| Fault::of_exchange(&endpoint.known.name, cause);
         return shared.map(Connected::Many).map_err(failed);
@@ -101,7 +109,12 @@ fn is_many(
     }
 }
 
-async fn open(plan: &Plan, endpoint: &EndpointPlan, http1: bool) -> Result<Stream, Fault> {
+async fn open(
+    plan: &Plan,
+    endpoint: &EndpointPlan,
+    http1: bool,
+    step: &Cell<&'static str>,
+) -> Result<Stream, Fault> {
     let socket = connect_to(endpoint.known.address).await;
     let socket = socket.map_err(|cause| Fault::Connect {
         endpoint: endpoint.known.name.to_string(),
@@ -110,6 +123,7 @@ async fn open(plan: &Plan, endpoint: &EndpointPlan, http1: bool) -> Result<Strea
     let Some(tls) = &plan.tls else {
         return Ok(Stream::Clear(socket));
     };
+    step.set("TLS handshake with");
     let stream = tls.connect(&endpoint.configured, socket, http1).await;
     stream.map_err(|cause| Fault::Tls {
         endpoint: endpoint.known.name.to_string(),
@@ -121,11 +135,4 @@ async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-fn timed_out(endpoint: &EndpointPlan, limit: Duration) -> Fault {
-    Fault::ConnectTimeout {
-        endpoint: endpoint.known.name.to_string(),
-        milliseconds: limit.as_millis(),
-    }
 }

@@ -95,8 +95,19 @@ impl Tls {
         let name = self.name.clone().or_else(own);
         let name = name.ok_or_else(|| io::Error::other("its name cannot be in a certificate"))?;
         let connector = if http1 { &self.http1 } else { &self.connector };
-        let stream = connector.connect(name, socket).await?;
+        let stream = connector.connect(name, socket).await.map_err(plain)?;
         Ok(Stream::Tls(Box::new(TlsStream::Client(stream))))
+    }
+}
+
+/// What rustls says in words of its own code.
+fn plain(error: io::Error) -> io::Error {
+    match error.to_string().contains("CaUsedAsEndEntity") {
+        true => io::Error::other(
+            "its certificate is one of an authority's (`CA:TRUE`), as `openssl req -x509` makes it, which no server may show; \
+             let it show one that is not, signed by that authority",
+        ),
+        false => error,
     }
 }
 

@@ -9,6 +9,8 @@ use super::{labels, present, present_small, small};
 use crate::admin::date;
 use crate::upstream::endpoint::group::{Added, Override};
 use crate::upstream::endpoint::health::Change;
+use crate::upstream::endpoint::known::now;
+use crate::upstream::endpoint::leaving::Left;
 use crate::upstream::plan::{EndpointPlan, Plan};
 use crate::upstream::registry::EndpointChange;
 
@@ -31,6 +33,8 @@ pub struct Upstream {
     pub waiting: usize,
     /// Its endpoints as they are now. A name that stands for several addresses has one for each.
     pub endpoints: Vec<Endpoint>,
+    /// What drains or is gone, and has requests to end.
+    pub leaving: Vec<LeavingEndpoint>,
     /// What was changed at run time, by address: it holds until it is taken back, or the gateway
     /// restarts.
     pub changes: BTreeMap<String, EndpointOverride>,
@@ -54,6 +58,9 @@ pub struct Endpoint {
     pub state: EndpointState,
     /// What the last checks say; null before the first, and without checks.
     pub checks_good: Option<bool>,
+    /// What was wrong with the last answer to a check; null where nothing was. One alone may change
+    /// nothing (`fall`).
+    pub last_check_fault: Option<String>,
     /// Requests that run on it.
     pub active: u32,
     /// Connections to it, unused ones included.
@@ -66,6 +73,18 @@ pub struct Endpoint {
     pub ejections: u64,
     /// Its last changes of state, the newest first.
     pub history: Vec<StateChange>,
+}
+
+/// An endpoint that drains or is gone, while requests run on it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LeavingEndpoint {
+    /// Its name in metrics and logs.
+    pub name: String,
+    /// Requests that run on it.
+    pub active: u32,
+    /// In how many seconds they are cut; null: never (`drain_timeout = "none"`).
+    #[schema(minimum = 0)]
+    pub cut_in: Option<u64>,
 }
 
 /// How an endpoint stands.
@@ -105,7 +124,7 @@ pub struct EndpointOverride {
     pub weight: Option<u32>,
     /// Whether it drains.
     pub drained: bool,
-    /// Whether it was added, and is in no file.
+    /// Whether it was added, so that the file says nothing of it or counts no more.
     pub added: bool,
     /// Whether it is in the file, and was removed.
     pub removed: bool,
@@ -178,6 +197,7 @@ impl From<&Plan> for Upstream {
         let members = plan.members();
         let endpoints = members.endpoints.iter();
         let changes = plan.group.overrides().into_iter();
+        let leaving = plan.group.leaving.of(&plan.group.name, now());
         Self {
             name: plan.config.name.to_string(),
             fails_open: members.balancer.fails_open(),
@@ -185,6 +205,7 @@ impl From<&Plan> for Upstream {
             endpoints: endpoints
                 .map(|endpoint| Endpoint::of(plan, endpoint))
                 .collect(),
+            leaving: leaving.iter().map(LeavingEndpoint::from).collect(),
             changes: changes
                 .map(|(address, change)| (address, EndpointOverride::from(change)))
                 .collect(),
@@ -196,9 +217,10 @@ impl Endpoint {
     fn of(plan: &Plan, endpoint: &EndpointPlan) -> Self {
         let known = &endpoint.known;
         let figures = known.figures();
-        let (checks_good, history) = known.health(|health| {
+        let (checks_good, last_check_fault, history) = known.health(|health| {
             let history: Vec<StateChange> = health.history().map(StateChange::from).collect();
-            (health.checks(), history)
+            let fault = health.last_bad().map(str::to_owned);
+            (health.checks(), fault, history)
         });
         Self {
             name: known.name.to_string(),
@@ -208,12 +230,23 @@ impl Endpoint {
             labels: endpoint.labels.clone(),
             state: plan.state(known).into(),
             checks_good,
+            last_check_fault,
             active: known.slot.active(),
             connections: known.connections(),
             attempts: figures.attempts,
             faults: figures.faults,
             ejections: known.ejections(),
             history: history.into_iter().rev().collect(),
+        }
+    }
+}
+
+impl From<&Left> for LeavingEndpoint {
+    fn from(left: &Left) -> Self {
+        Self {
+            name: left.known.name.to_string(),
+            active: left.active,
+            cut_in: left.cut_in_ms.map(|milliseconds| milliseconds / 1000),
         }
     }
 }

@@ -1,0 +1,137 @@
+//! How an upstream as a whole stands, for the log: which group of its endpoints is in use, and whether
+//! enough of them are available.
+//!
+//! Promises: a change is told once a gateway, and a reload alone is none. Deliberately not here: what
+//! follows for a pick ([`crate::balance`]).
+
+use std::fmt;
+
+use parking_lot::Mutex;
+
+use super::endpoint::health::State;
+use super::plan::Members;
+
+/// What was told last.
+#[derive(Debug, Default)]
+pub struct Told(Mutex<Standing>);
+
+/// How it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Standing {
+    reach: Reach,
+    /// Which group is in use, 0 for the first.
+    tier: usize,
+}
+
+/// Who takes requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Reach {
+    /// Endpoints that are available.
+    #[default]
+    Some,
+    /// All that do not drain, since too few are available.
+    Open,
+    /// None.
+    Nobody,
+}
+
+impl Told {
+    /// Tell what has changed since.
+    pub fn look(&self, upstream: &str, members: &Members) {
+        let now = Standing::of(members);
+        let before = {
+            let mut told = self.0.lock();
+            std::mem::replace(&mut *told, now)
+        };
+        if now == before {
+            return;
+        }
+        let states = States::of(members);
+        match now.reach {
+            reach if reach == before.reach => {}
+            Reach::Some => tracing::info!(
+                upstream,
+                "enough endpoints of an upstream are available again: {states}"
+            ),
+            Reach::Open => tracing::warn!(
+                upstream,
+                "too few endpoints of an upstream are available (`fail_open`), so that all that do not drain are used: {states}"
+            ),
+            Reach::Nobody => tracing::warn!(
+                upstream,
+                "an upstream has no endpoint that takes requests: {states}"
+            ),
+        }
+        if now.tier != before.tier && now.reach != Reach::Nobody {
+            let (from, to) = (before.tier, now.tier);
+            tracing::warn!(
+                upstream,
+                from,
+                to,
+                "another group of an upstream's endpoints is in use (`priority`, `prefer`): {states}"
+            );
+        }
+    }
+}
+
+impl Standing {
+    fn of(members: &Members) -> Self {
+        let balancer = &members.balancer;
+        let mut endpoints = members.endpoints.iter();
+        let takes =
+            endpoints.any(|endpoint| endpoint.weight > 0 && endpoint.known.slot.share() > 0);
+        let reach = match (balancer.fails_open(), takes) {
+            (true, _) => Reach::Open,
+            (false, true) => Reach::Some,
+            (false, false) => Reach::Nobody,
+        };
+        Self {
+            reach,
+            tier: balancer.tier(),
+        }
+    }
+}
+
+/// How many endpoints stand how.
+struct States {
+    counts: [(&'static str, usize); State::ALL.len()],
+    weightless: usize,
+}
+
+impl States {
+    fn of(members: &Members) -> Self {
+        let mut states = Self {
+            counts: State::ALL.map(|state| (state.as_str(), 0)),
+            weightless: 0,
+        };
+        for endpoint in &members.endpoints {
+            if endpoint.weight == 0 {
+                states.weightless += 1;
+                continue;
+            }
+            let is = endpoint.known.health(|health| health.standing());
+            let place = State::ALL.iter().position(|state| *state == is);
+            if let Some((_, count)) = place.and_then(|place| states.counts.get_mut(place)) {
+                *count += 1;
+            }
+        }
+        states
+    }
+}
+
+impl fmt::Display for States {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let weightless = ("of weight 0", self.weightless);
+        let counts = self.counts.iter().chain([&weightless]);
+        let mut first = true;
+        for (what, count) in counts.filter(|(_, count)| *count > 0) {
+            let comma = if first { "" } else { ", " };
+            write!(f, "{comma}{count} {what}")?;
+            first = false;
+        }
+        match first {
+            true => f.write_str("it has none"),
+            false => Ok(()),
+        }
+    }
+}
