@@ -1,6 +1,6 @@
 //! Stop 7: what the client is told when an endpoint fails.
 
-use std::io::{BufReader, Write as _};
+use std::io::{BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 
 use windlass_tests::{ClosedPort, FullPort, Gateway, Request, Response, Then, Upstream, http};
@@ -126,10 +126,36 @@ fn a_body_that_breaks_off_breaks_off_for_the_client_too() {
         let mut client = gateway.client();
         let answer = client.try_send(&Request::get("/"));
         assert!(answer.is_err(), "{framing:?}: {answer:?}");
+        // What came is passed on before.
+        let mut raw = std::net::TcpStream::connect(gateway.address()).unwrap();
+        raw.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        let mut read = Vec::new();
+        let _ = raw.read_to_end(&mut read);
+        let read = String::from_utf8_lossy(&read);
+        assert!(read.starts_with("HTTP/1.1 200 OK"), "{read:?}");
+        assert!(read.contains("only some"), "{read:?}");
         gateway.metrics_when("the cut answer to be counted", |metrics| {
             metrics["windlass_responses_cut_total"] >= 1.0
         });
     }
+}
+
+/// Over HTTP/2 too, the client has the head before its stream is reset.
+#[test]
+fn a_body_that_breaks_at_once_costs_no_head() {
+    use http_body_util::BodyExt as _;
+    let broken = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nonly some";
+    let upstream = Upstream::raw(broken, Then::Close);
+    let gateway = to(&upstream);
+    crate::wire::run(async {
+        let mut client = crate::wire::http2(gateway.address(), None).await;
+        let answer = client.send_request(crate::wire::get("/")).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let mut body = answer.into_body();
+        let first = body.frame().await.unwrap().unwrap();
+        assert_eq!(first.into_data().unwrap(), "only some");
+        assert!(body.frame().await.unwrap().is_err());
+    });
 }
 
 #[test]

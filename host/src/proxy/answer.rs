@@ -78,7 +78,11 @@ pub(super) fn respond(mut run: Run, mut body: Body, slot: &Slot) -> Response<Ans
     };
     run.connection.stats().answered(status);
     let run = Some(run);
-    let mut response = Response::new(Answer { body, run });
+    let mut response = Response::new(Answer {
+        body,
+        run,
+        broken: None,
+    });
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
@@ -109,6 +113,7 @@ fn switch(run: Run, upgrade: &Upgrade, taken: Taken, slot: &Slot) -> Response<An
     let mut response = Response::new(Answer {
         body: Body::Empty,
         run: None,
+        broken: None,
     });
     run.connection
         .stats()
@@ -138,6 +143,8 @@ pub struct Answer {
     body: Body,
     /// The exchange; none where it goes on as a tunnel.
     run: Option<Run>,
+    /// Why it breaks off, once what came before is written.
+    broken: Option<BodyError>,
 }
 
 impl HttpBody for Answer {
@@ -152,20 +159,31 @@ impl HttpBody for Answer {
         let Some(run) = &mut this.run else {
             return Poll::Ready(None);
         };
+        if let Some(error) = this.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         run.connection.watch.piece_wanted();
         let polled = Pin::new(&mut this.body).poll_frame(cx);
-        match &polled {
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 run.connection.watch.piece_given();
                 run.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(None) => run.ended = true,
+            Poll::Ready(None) => {
+                run.ended = true;
+                Poll::Ready(None)
+            }
+            // hyper throws away what it has not written yet, the head too, when a body fails. While
+            // the body has nothing to say it writes.
             Poll::Ready(Some(Err(error))) => {
-                run.broke(error);
+                run.broke(&error);
+                this.broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
-            Poll::Pending => {}
+            Poll::Pending => Poll::Pending,
         }
-        polled
     }
 
     fn is_end_stream(&self) -> bool {
