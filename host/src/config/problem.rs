@@ -137,6 +137,17 @@ impl Problems {
         self.list.is_empty()
     }
 
+    /// How many were added so far.
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether one of those that were added after the first `before` is an error.
+    pub(super) fn is_fatal_since(&self, before: usize) -> bool {
+        let mut later = self.list.iter().skip(before);
+        later.any(|problem| problem.severity == Severity::Error)
+    }
+
     /// How many are errors.
     #[must_use]
     pub fn errors(&self) -> usize {

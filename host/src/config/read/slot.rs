@@ -212,6 +212,7 @@ impl<'a> Slot<'a> {
             prefix,
             name: None,
             section,
+            refused: Vec::new(),
         };
         let value = read(&mut table);
         table.finish();
@@ -240,6 +241,7 @@ impl<'a> Slot<'a> {
             prefix: String::new(),
             values,
             section,
+            refused: Vec::new(),
             reader: self.reader,
         };
         let value = read(&mut table);

@@ -23,6 +23,8 @@ pub(in crate::config) struct Table<'a> {
     /// Its own name, where the operator gave it one.
     pub(super) name: Option<&'a str>,
     pub(super) section: &'static Section,
+    /// The keys whose values were refused, as a whole or in part.
+    pub(super) refused: Vec<&'static str>,
 }
 
 impl<'a> Table<'a> {
@@ -39,6 +41,7 @@ impl<'a> Table<'a> {
             prefix: String::new(),
             name: None,
             section,
+            refused: Vec::new(),
         }
     }
 
@@ -46,8 +49,13 @@ impl<'a> Table<'a> {
     pub fn take<K: Kind, A: Absence<K>>(&mut self, field: &Field<K, A>) -> A::Taken {
         let value = match self.values.get(field.key) {
             Some(value) => {
+                let before = self.reader.problems.len();
                 let mut slot = self.slot(field.key, value.get_ref(), value.span().into());
-                field.kind.read(&mut slot)
+                let value = field.kind.read(&mut slot);
+                if self.reader.problems.is_fatal_since(before) {
+                    self.refused.push(field.key);
+                }
+                value
             }
             None => field.absent.absent(field, self),
         };
@@ -57,6 +65,12 @@ impl<'a> Table<'a> {
     /// Whether a key stands there.
     pub fn has(&self, key: &str) -> bool {
         self.values.get(key).is_some()
+    }
+
+    /// Whether nothing was wrong with what `take` found of a key. Where something was, a default
+    /// may stand in for it, and what is said of that would be false.
+    pub fn is_sound(&self, key: &str) -> bool {
+        !self.refused.contains(&key)
     }
 
     /// The name that the operator gave the table; empty where there is none.
@@ -96,6 +110,18 @@ impl<'a> Table<'a> {
     pub fn warning(&mut self, span: Span, message: &str) -> &mut Problem {
         let message = self.say(message);
         self.reader.problems.warning(span, message)
+    }
+
+    /// Warns of those of these keys that are there, as they change nothing; `why` follows that.
+    ///
+    /// Not where the key that they need may have been lost to a syntax error.
+    pub fn idle(&mut self, keys: &[&str], why: &str) {
+        for key in keys {
+            if self.has(key) && !self.is_incomplete() {
+                let message = format!("`{}{key}` changes nothing {why}", self.prefix);
+                self.warning(self.span_of(key), &message);
+            }
+        }
     }
 
     /// The line where the same text of the same sort stood before; else remembers this one.

@@ -69,7 +69,7 @@ pub(super) fn limits(table: &mut Table<'_>) -> Option<FilterLimits> {
         body: table.take(&BODY),
     };
     let most = table.reader().max_memory;
-    if limits.memory > most {
+    if limits.memory > most && table.is_sound(MEMORY.key) {
         let span = table.span_of(MEMORY.key);
         let (asked, most) = (size::print(limits.memory), size::print(most));
         let message =
@@ -182,7 +182,8 @@ pub(super) fn breaker(table: &mut Table<'_>) -> Option<Breaker> {
         backoff: table.take(&BACKOFF),
         max_backoff: table.take(&MAX_BACKOFF),
     };
-    if breaker.backoff > breaker.max_backoff {
+    let are_sound = table.is_sound(BACKOFF.key) && table.is_sound(MAX_BACKOFF.key);
+    if are_sound && breaker.backoff > breaker.max_backoff {
         let there = if table.has(BACKOFF.key) {
             BACKOFF.key
         } else {

@@ -313,10 +313,8 @@ pub(super) fn route(table: &mut Table<'_>) -> Option<Route> {
 fn timeouts(table: &mut Table<'_>) -> RouteTimeouts {
     let mut take = |field: &Field<Time, Optional>| -> Option<Duration> {
         let value = table.take(field);
-        if value.is_some() && !table.has(UPSTREAM.key) && !table.is_incomplete() {
-            let span = table.span_of(field.key);
-            let message = format!("`{}` changes nothing without `upstream`", field.key);
-            table.warning(span, &message);
+        if !table.has(UPSTREAM.key) && !table.has(SPLIT.key) {
+            table.idle(&[field.key], "without `upstream` or `split`");
         }
         value
     };
@@ -375,13 +373,11 @@ fn split(table: &mut Table<'_>) -> Option<RouteSplit> {
     let groups = table.take(&SPLIT);
     let on = table.take(&SPLIT_ON);
     if !table.has(SPLIT.key) {
-        if table.has(SPLIT_ON.key) {
-            let span = table.span_of(SPLIT_ON.key);
-            table.warning(span, "`split_on` changes nothing without `split`");
-        }
+        table.idle(&[SPLIT_ON.key], "without `split`");
         return None;
     }
-    if !groups.is_empty() && groups.iter().all(|(_, weight)| *weight == 0) {
+    let idle = groups.iter().all(|(_, weight)| *weight == 0);
+    if idle && !groups.is_empty() && table.is_sound(SPLIT.key) {
         let span = table.span_of(SPLIT.key);
         table
             .error(

@@ -267,7 +267,8 @@ pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
 }
 
 fn weighed(table: &mut Table<'_>, endpoints: &[Endpoint]) {
-    if !endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint.weight == 0) {
+    let idle = endpoints.iter().all(|endpoint| endpoint.weight == 0);
+    if idle && !endpoints.is_empty() && table.is_sound(ENDPOINTS.key) {
         let span = table.span_of(ENDPOINTS.key);
         table
             .error(

@@ -124,15 +124,9 @@ pub(super) fn balance(table: &mut Table<'_>) -> Option<Balance> {
     let failover = table.take(&FAILOVER);
     let prefer: BTreeMap<String, String> = table.take(&PREFER);
     let sticky = table.take(&STICKY);
-    if policy != BalancePolicy::ConsistentHash {
-        for key in [HASH_ON.key, HASH_BOUND.key] {
-            if table.has(key) {
-                let span = table.span_of(key);
-                let message =
-                    format!("`{key}` changes nothing without `balance = \"consistent-hash\"`");
-                table.warning(span, &message);
-            }
-        }
+    if policy != BalancePolicy::ConsistentHash && table.is_sound(BALANCE.key) {
+        let why = "without `balance = \"consistent-hash\"`";
+        table.idle(&[HASH_ON.key, HASH_BOUND.key], why);
     }
     Some(Balance {
         policy,
@@ -220,9 +214,8 @@ fn sticky(table: &mut Table<'_>) -> Option<Sticky> {
             cookie.or(header.map(StickyBy::Header))
         }
     };
-    if table.has(SECURE.key) && table.has(HEADER.key) {
-        let span = table.span_of(SECURE.key);
-        table.warning(span, "`sticky.secure` changes nothing without `cookie`");
+    if table.has(HEADER.key) && !table.has(COOKIE.key) {
+        table.idle(&[SECURE.key], "without `cookie`");
     }
     Some(Sticky {
         by: by?,

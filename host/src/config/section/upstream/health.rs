@@ -188,7 +188,8 @@ pub(super) fn health(table: &mut Table<'_>) -> Option<HealthCheck> {
         Kind::Grpc => &http,
     };
     for key in strange {
-        if table.has(key) {
+        // A kind that was refused is not known: nothing is strange to it.
+        if table.has(key) && table.is_sound(KIND.key) {
             let span = table.span_of(key);
             let message = format!("`health.{key}` does not belong to this `kind`");
             table
@@ -196,6 +197,12 @@ pub(super) fn health(table: &mut Table<'_>) -> Option<HealthCheck> {
                 .help("remove it, or change `kind`");
         }
     }
+    let (port, interval, timeout) = (
+        table.take(&PORT),
+        table.take(&INTERVAL),
+        table.take(&TIMEOUT),
+    );
+    let (rise, fall) = (table.take(&RISE), table.take(&FALL));
     Some(HealthCheck {
         probe: match kind {
             Kind::Tcp => Probe::Tcp,
@@ -208,11 +215,11 @@ pub(super) fn health(table: &mut Table<'_>) -> Option<HealthCheck> {
                 body,
             }),
         },
-        port: table.take(&PORT),
-        interval: table.take(&INTERVAL),
-        timeout: table.take(&TIMEOUT),
-        rise: table.take(&RISE),
-        fall: table.take(&FALL),
+        port,
+        interval,
+        timeout,
+        rise,
+        fall,
     })
 }
 
@@ -319,29 +326,38 @@ static MAX_SHARE: Field<Whole<u32>, Is<u32>> = Field::new(
 
 /// Reads `ejection`.
 pub(super) fn ejection(table: &mut Table<'_>) -> Option<Ejection> {
-    let ejection = Ejection {
-        faults: table.take(&FAULTS),
-        min_success: table.take(&MIN_SUCCESS),
-        min_requests: table.take(&MIN_REQUESTS),
-        interval: table.take(&SHARE_INTERVAL),
-        statuses: table.take(&STATUSES)?,
-        backoff: table.take(&BACKOFF),
-        max_backoff: table.take(&MAX_BACKOFF),
-        max_share: table.take(&MAX_SHARE),
-    };
-    if ejection.backoff > ejection.max_backoff {
-        let there = if table.has(BACKOFF.key) {
-            BACKOFF.key
-        } else {
-            MAX_BACKOFF.key
-        };
-        let span = table.span_of(there);
-        let message = format!(
-            "`ejection.backoff` ({}) is more than `max_backoff` ({})",
-            duration::print(ejection.backoff),
-            duration::print(ejection.max_backoff)
-        );
-        table.error(span, &message);
+    let faults = table.take(&FAULTS);
+    let min_success = table.take(&MIN_SUCCESS);
+    let min_requests = table.take(&MIN_REQUESTS);
+    let interval = table.take(&SHARE_INTERVAL);
+    let statuses = table.take(&STATUSES);
+    let backoff = table.take(&BACKOFF);
+    let max_backoff = table.take(&MAX_BACKOFF);
+    let max_share = table.take(&MAX_SHARE);
+    let are_sound = table.is_sound(BACKOFF.key) && table.is_sound(MAX_BACKOFF.key);
+    if are_sound && backoff > max_backoff {
+        too_long(table, backoff, max_backoff);
     }
-    Some(ejection)
+    Some(Ejection {
+        faults,
+        min_success,
+        min_requests,
+        interval,
+        statuses: statuses?,
+        backoff,
+        max_backoff,
+        max_share,
+    })
+}
+
+fn too_long(table: &mut Table<'_>, backoff: Duration, max_backoff: Duration) {
+    let there = if table.has(BACKOFF.key) {
+        BACKOFF.key
+    } else {
+        MAX_BACKOFF.key
+    };
+    let (first, most) = (duration::print(backoff), duration::print(max_backoff));
+    let message = format!("`ejection.backoff` ({first}) is more than `max_backoff` ({most})");
+    let help = format!("raise `max_backoff` to `\"{first}\"`, or lower `backoff`");
+    table.error(table.span_of(there), &message).help(help);
 }

@@ -120,13 +120,8 @@ pub(super) fn retries(table: &mut Table<'_>) -> Option<Retries> {
         budget_rate: table.take(&BUDGET_RATE),
     };
     if retries.attempts == 1 {
-        for key in [ON.key, STATUSES.key, TRY_TIMEOUT.key] {
-            if table.has(key) {
-                let span = table.span_of(key);
-                let message = format!("`retries.{key}` changes nothing with `attempts = 1`");
-                table.warning(span, &message);
-            }
-        }
+        let keys = [ON.key, STATUSES.key, TRY_TIMEOUT.key];
+        table.idle(&keys, "with `attempts = 1`");
     }
     Some(retries)
 }
@@ -190,16 +185,9 @@ pub(super) fn limits(table: &mut Table<'_>) -> Option<EndpointLimits> {
         queue: table.take(&QUEUE),
         queue_timeout: table.take(&QUEUE_TIMEOUT),
     };
-    if limits.max_active.is_none() && limits.max_connections.is_none() {
-        for key in [QUEUE.key, QUEUE_TIMEOUT.key] {
-            if table.has(key) {
-                let span = table.span_of(key);
-                let message = format!(
-                    "`limits.{key}` changes nothing without `max_active` or `max_connections`"
-                );
-                table.warning(span, &message);
-            }
-        }
+    if !table.has(MAX_ACTIVE.key) && !table.has(MAX_CONNECTIONS.key) {
+        let why = "without `max_active` or `max_connections`";
+        table.idle(&[QUEUE.key, QUEUE_TIMEOUT.key], why);
     }
     Some(limits)
 }
