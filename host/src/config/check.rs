@@ -1,9 +1,11 @@
 //! What concerns several sections at once.
 
-use super::model::{Plan, PlanMethod, Route};
+use super::model::{Filter, Plan, PlanMethod, Route, RouteEnd};
 use super::names::Group;
 use super::read::{Reader, Table};
 use super::source::Span;
+use super::value::balance::other_param;
+use super::value::path::parameters;
 
 /// Reports a list of tables that cannot be left out.
 pub(super) fn presence(table: &mut Table<'_>, key: &str, example: &str) {
@@ -67,4 +69,41 @@ fn takes(route: &Route, method: &PlanMethod) -> bool {
         .iter()
         .any(|known| known.as_str() == method.method);
     route.path == method.path && (any || named)
+}
+
+/// Warns of a path parameter that an upstream hashes on, and that no route that leads there has.
+/// Says nothing beside errors, for the same reason.
+pub(super) fn hash_params(reader: &mut Reader, routes: &[Route], filters: &[Filter]) {
+    if reader.incomplete || reader.problems.is_fatal() {
+        return;
+    }
+    for param in std::mem::take(&mut reader.hash_params) {
+        let there = routes.iter();
+        let there = there.filter(|route| leads(route, filters, param.upstream));
+        let paths: Vec<&str> = there.map(|route| route.path.as_str()).collect();
+        let mut known = paths.iter().flat_map(|path| parameters(path));
+        // An upstream that no route leads to is told of as unused.
+        if paths.is_empty() || known.any(|known| known == param.name) {
+            continue;
+        }
+        let upstream = reader.names.at(Group::Upstream, param.upstream);
+        let message = format!(
+            "upstream `{upstream}`: `hash_on` names the parameter `{}`, which no route that leads here has: its requests are spread by weight",
+            param.name
+        );
+        let help = other_param(&param.name, paths.into_iter());
+        reader.problems.warning(param.span, message).help(help);
+    }
+}
+
+/// Whether requests of a route come to an upstream, by its end or by a filter's word.
+fn leads(route: &Route, filters: &[Filter], upstream: usize) -> bool {
+    let ends = match &route.end {
+        RouteEnd::Upstream(place) => *place == upstream,
+        RouteEnd::Split(split) => split.groups.iter().any(|(place, _)| *place == upstream),
+        RouteEnd::Respond(_) | RouteEnd::Redirect(_) => false,
+    };
+    let filters = route.filters.iter().filter_map(|at| filters.get(at.filter));
+    let mut allowed = filters.filter_map(|filter| filter.allow.as_ref());
+    ends || allowed.any(|allow| allow.upstreams.contains(&upstream))
 }

@@ -43,12 +43,24 @@ pub(super) struct Reader {
     pub base_paths: BTreeMap<usize, String>,
     /// The APIs of a plan, by the plan's place: plans are read before keys.
     pub plan_apis: BTreeMap<usize, Vec<usize>>,
+    /// The path parameters that upstreams hash on: whether a route has them is known at the end.
+    pub hash_params: Vec<HashParam>,
     /// Whether keys may stand elsewhere too, in a store.
     pub has_store: bool,
     /// What relative paths in the file are relative to.
     pub folder: PathBuf,
     /// Whether a syntax error may have swallowed a part of the file.
     pub incomplete: bool,
+}
+
+/// `hash_on = "param:<name>"`.
+pub(super) struct HashParam {
+    /// The upstream's place.
+    pub upstream: usize,
+    /// The parameter.
+    pub name: String,
+    /// Where it stands.
+    pub span: Span,
 }
 
 impl Config {
@@ -105,6 +117,7 @@ impl Config {
             max_memory: u64::MAX,
             base_paths: BTreeMap::new(),
             plan_apis: BTreeMap::new(),
+            hash_params: Vec::new(),
             has_store: false,
             folder: folder.to_path_buf(),
             incomplete: !syntax.is_empty(),
@@ -112,6 +125,7 @@ impl Config {
         let parts = reader.root(root.get_ref());
         if let Some(parts) = &parts {
             check::plan_methods(&mut reader, parts.plans(), parts.routes());
+            check::hash_params(&mut reader, parts.routes(), parts.filters());
         }
         check::unused(&mut reader);
         let problems = with_syntax(reader.problems, syntax);

@@ -58,6 +58,7 @@ static LISTENER: Field<Entries<Listener>, Empty> = Field::new(
     Entries {
         section: &server::LISTENER,
         least: 0,
+        few: "",
         title: Some(|_| "listener".to_owned()),
         read: server::listener,
     },
@@ -140,6 +141,7 @@ static KEY: Field<Entries<Key>, Empty> = Field::new(
     Entries {
         section: &key::KEY,
         least: 0,
+        few: "",
         title: Some(key::title),
         read: key::key,
     },
@@ -152,6 +154,7 @@ static ROUTE: Field<Entries<Route>, Empty> = Field::new(
     Entries {
         section: &route::ROUTE,
         least: 0,
+        few: "",
         title: Some(route::title),
         read: route::route,
     },
@@ -248,6 +251,11 @@ impl Parts {
     /// The routes that could be read.
     pub fn routes(&self) -> &[Route] {
         &self.routes
+    }
+
+    /// The filters that could be read.
+    pub fn filters(&self) -> &[Filter] {
+        &self.filters
     }
 
     /// The configuration, with what was warned of.

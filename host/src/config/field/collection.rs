@@ -190,6 +190,8 @@ pub(in crate::config) struct Entries<T> {
     pub section: &'static Section,
     /// The fewest entries.
     pub least: usize,
+    /// What to do where there are fewer.
+    pub few: &'static str,
     /// What one is called in reports; none: as its parent.
     pub title: Option<fn(&DeTable<'_>) -> String>,
     /// The reader of each.
@@ -214,7 +216,12 @@ impl<T> Kind for Entries<T> {
             return None;
         };
         if array.len() < self.least && !slot.is_incomplete() {
-            slot.error("is empty, wanted at least one");
+            let found = match array.len() {
+                0 => "is empty".to_owned(),
+                some => format!("has {} only", counted(some)),
+            };
+            let message = format!("{found}, wanted at least {}", counted(self.least));
+            slot.error(&message).help(self.few);
         }
         let mut values = Vec::new();
         for item in array {
@@ -289,5 +296,13 @@ impl<T> Kind for Named<T> {
 
     fn section(&self) -> Option<&'static Section> {
         Some(self.section)
+    }
+}
+
+fn counted(number: usize) -> String {
+    match number {
+        1 => "one".to_owned(),
+        2 => "two".to_owned(),
+        more => more.to_string(),
     }
 }

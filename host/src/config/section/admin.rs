@@ -40,6 +40,7 @@ static TOKENS: Field<Entries<AdminToken>, Empty> = Field::new(
     Entries {
         section: &TOKEN,
         least: 0,
+        few: "",
         title: None,
         read: token,
     },

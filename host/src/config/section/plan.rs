@@ -56,6 +56,7 @@ static METHODS: Field<Entries<PlanMethod>, Empty> = Field::new(
     Entries {
         section: &METHOD_SECTION,
         least: 1,
+        few: "leave it out where single methods have no rate of their own",
         title: None,
         read: method,
     },

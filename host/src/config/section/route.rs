@@ -17,6 +17,7 @@ use crate::config::model::{
 };
 use crate::config::names::Group;
 use crate::config::read::Table;
+use crate::config::value::balance::other_param;
 use crate::config::value::name::line;
 use crate::config::value::{host, message, path};
 
@@ -146,6 +147,7 @@ static SPLIT: Field<Entries<(usize, u32)>, Empty> = Field::new(
     Entries {
         section: &SHARE,
         least: 2,
+        few: "for one upstream, write `upstream = \"<name>\"` in the place of `split`",
         title: None,
         read: share,
     },
@@ -283,6 +285,9 @@ pub(super) fn route(table: &mut Table<'_>) -> Option<Route> {
     let rate = bucket(table, &RATE, &BURST);
     let methods = any_alone(table, methods);
     let path = path?;
+    if let Some(RouteEnd::Split(split)) = &end {
+        split_param(table, split, &path);
+    }
     let api = api.map(|api| api.place);
     let base = api.and_then(|api| table.reader().base_paths.get(&api).cloned());
     let full = full_path(base.as_deref().unwrap_or_default(), &path);
@@ -394,6 +399,20 @@ fn split(table: &mut Table<'_>) -> Option<RouteSplit> {
             .help("write it once, with the sum of the weights");
     }
     (!groups.is_empty()).then_some(RouteSplit { groups, on })
+}
+
+/// Reports a path parameter to split on that the route's own path does not have.
+fn split_param(table: &mut Table<'_>, split: &RouteSplit, path: &str) {
+    let Some(HashKey::Param(name)) = &split.on else {
+        return;
+    };
+    if path::parameters(path).any(|known| known == name) {
+        return;
+    }
+    let span = table.span_of(SPLIT_ON.key);
+    let message = format!("`split_on` names the parameter `{name}`, which `path` does not have");
+    let help = other_param(name, std::iter::once(path));
+    table.error(span, &message).help(help);
 }
 
 /// The methods; empty is any.

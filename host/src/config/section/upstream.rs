@@ -84,6 +84,7 @@ static ENDPOINTS: Field<Entries<Endpoint>, Required> = Field::new(
     Entries {
         section: &ENDPOINT,
         least: 1,
+        few: "add one: `endpoints = [{ address = \"10.0.0.1:8080\" }]`",
         title: None,
         read: endpoint,
     },

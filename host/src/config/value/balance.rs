@@ -3,7 +3,7 @@
 use http::HeaderName;
 
 use super::message::field_name;
-use super::{Refused, attribute};
+use super::{Refused, attribute, nearest, path};
 use crate::config::model::{HashKey, StatusRanges, Threshold};
 
 /// The largest count of endpoints in a threshold.
@@ -53,6 +53,26 @@ pub(in crate::config) fn hash_key(text: &str) -> Result<HashKey, Refused> {
         "attribute" if attribute::is_name(name) => Ok(HashKey::Attribute(name.to_owned())),
         "attribute" => Err(Refused::because("names no attribute")),
         _other => Err(Refused::plain()),
+    }
+}
+
+/// What to do about a parameter that none of these paths has.
+pub(in crate::config) fn other_param<'a>(
+    name: &str,
+    paths: impl Iterator<Item = &'a str>,
+) -> String {
+    let mut known: Vec<&str> = paths.flat_map(path::parameters).collect();
+    known.sort_unstable();
+    known.dedup();
+    match nearest(name, known.iter().copied()) {
+        Some(meant) => format!("did you mean `\"param:{meant}\"`?"),
+        None if known.is_empty() => {
+            format!("no path there has parameters: one is written `{{{name}}}`")
+        }
+        None => {
+            let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+            format!("there are {}", known.join(", "))
+        }
     }
 }
 

@@ -60,6 +60,14 @@ pub(in crate::config) fn base(text: &str) -> Result<String, Refused> {
     pattern(text)
 }
 
+/// The names of a pattern's parameters.
+pub(in crate::config) fn parameters(pattern: &str) -> impl Iterator<Item = &str> {
+    pattern.split('/').filter_map(|segment| {
+        let inside = segment.strip_prefix('{')?.strip_suffix('}')?;
+        Some(inside.strip_suffix('+').unwrap_or(inside))
+    })
+}
+
 /// The name of a parameter's segment; none for a literal one.
 fn parameter<'a>(text: &str, segment: &'a str, last: bool) -> Result<Option<&'a str>, Refused> {
     if !segment.contains(['{', '}']) {
@@ -186,6 +194,13 @@ mod tests {
         ] {
             assert!(pattern(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn parameters_have_their_names() {
+        let names: Vec<&str> = parameters("/a/{b}/c/{d+}").collect();
+        assert_eq!(names, ["b", "d"]);
+        assert_eq!(parameters(DEFAULT).count(), 0);
     }
 
     #[test]

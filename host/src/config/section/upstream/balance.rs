@@ -10,7 +10,8 @@ use crate::config::field::{
     Time, Whole, Written,
 };
 use crate::config::model::{Balance, BalancePolicy, HashKey, Sticky, StickyBy, Threshold};
-use crate::config::read::Table;
+use crate::config::names::Group;
+use crate::config::read::{HashParam, Table};
 use crate::config::value::balance::{cookie_name, hash_key, sticky_field, threshold};
 use crate::config::value::name::{line, name};
 
@@ -128,6 +129,11 @@ pub(super) fn balance(table: &mut Table<'_>) -> Option<Balance> {
         let why = "without `balance = \"consistent-hash\"`";
         table.idle(&[HASH_ON.key, HASH_BOUND.key], why);
     }
+    if policy == BalancePolicy::ConsistentHash
+        && let Some(HashKey::Param(param)) = &hash_on
+    {
+        remember(table, param);
+    }
     Some(Balance {
         policy,
         hash_on: hash_on.unwrap_or(HashKey::Client),
@@ -138,6 +144,19 @@ pub(super) fn balance(table: &mut Table<'_>) -> Option<Balance> {
         prefer,
         sticky,
     })
+}
+
+/// Keeps a path parameter until the routes that lead to the upstream are known.
+fn remember(table: &mut Table<'_>, param: &str) {
+    let (name, span) = (table.name(), table.span_of(HASH_ON.key));
+    let reader = table.reader();
+    if let Some(upstream) = reader.names.place(Group::Upstream, &name) {
+        reader.hash_params.push(HashParam {
+            upstream,
+            name: param.to_owned(),
+            span,
+        });
+    }
 }
 
 static STICKY_SECTION: Section = Section {
