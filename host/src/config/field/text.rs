@@ -59,6 +59,8 @@ impl<T> Kind for Parsed<T> {
 pub(in crate::config) struct Choice<T: 'static> {
     /// The words, and what they stand for.
     pub options: &'static [(&'static str, T)],
+    /// What to say of words that it does not have, but that people write.
+    pub hints: &'static [(&'static str, &'static str)],
 }
 
 impl<T: Copy + PartialEq + Sync> Kind for Choice<T> {
@@ -84,10 +86,15 @@ impl<T: Copy + PartialEq + Sync> Kind for Choice<T> {
         if let Some((_, value)) = self.options.iter().find(|(word, _)| *word == text) {
             return Some(*value);
         }
+        let hint = self.hints.iter();
+        let hint = hint.filter(|(word, _)| word.eq_ignore_ascii_case(text));
         let meant = nearest(text, self.options.iter().map(|(word, _)| *word));
-        let refused = match meant {
-            Some(meant) => Refused::plain().help(format!("did you mean {}?", quoted(meant))),
-            None => Refused::plain(),
+        let refused = match (hint.map(|(_, hint)| *hint).next(), meant) {
+            (Some(hint), _) => Refused::plain().help(hint),
+            (None, Some(meant)) => {
+                Refused::plain().help(format!("did you mean {}?", quoted(meant)))
+            }
+            (None, None) => Refused::plain(),
         };
         slot.refuse(Some(text), &words, refused);
         None

@@ -95,6 +95,21 @@ impl<'a> Table<'a> {
             .map_or(self.span, |value| value.span().into())
     }
 
+    /// Whether a key stands in the table under another.
+    pub fn has_part(&self, key: &str, part: &str) -> bool {
+        self.part(key, part).is_some()
+    }
+
+    /// Where the value of a key in the table under another stands; that table's place without it.
+    pub fn span_of_part(&self, key: &str, part: &str) -> Span {
+        self.part(key, part).unwrap_or_else(|| self.span_of(key))
+    }
+
+    fn part(&self, key: &str, part: &str) -> Option<Span> {
+        let table = self.values.get(key)?.get_ref().as_table()?;
+        Some(table.get(part)?.span().into())
+    }
+
     /// Whether something of the file may have been lost to a syntax error.
     pub fn is_incomplete(&self) -> bool {
         self.reader.incomplete

@@ -139,6 +139,7 @@ static ROLE: Field<Choice<Role>, Required> = Field::new(
     "role",
     Choice {
         options: &[("read", Role::Read), ("write", Role::Write)],
+        hints: &[],
     },
     Required("\"read\""),
     "What it may do: look, or look and change.",

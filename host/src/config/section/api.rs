@@ -70,6 +70,7 @@ static ERRORS: Field<Choice<ErrorStyle>, Is<ErrorStyle>> = Field::new(
     "errors",
     Choice {
         options: &[("problem", ErrorStyle::Problem), ("aws", ErrorStyle::Aws)],
+        hints: &[],
     },
     Is(ErrorStyle::Problem),
     "How the gateway words its own errors: as `application/problem+json` (RFC 9457), or as Amazon API Gateway does.",

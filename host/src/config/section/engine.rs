@@ -109,6 +109,7 @@ static LEVEL: Field<Choice<LogLevel>, Is<LogLevel>> = Field::new(
             ("warn", LogLevel::Warn),
             ("error", LogLevel::Error),
         ],
+        hints: &[],
     },
     Is(LogLevel::Info),
     "The least important of the gateway's own lines that is written, to standard error.",

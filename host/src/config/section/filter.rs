@@ -77,6 +77,7 @@ static ON_ERROR: Field<Choice<OnError>, Is<OnError>> = Field::new(
     "on_error",
     Choice {
         options: &[("deny", OnError::Deny), ("skip", OnError::Skip)],
+        hints: &[],
     },
     Is(OnError::Deny),
     "When it fails: refuse the request (500 `filter_failed`), or go on without it.",
@@ -89,6 +90,7 @@ static ISOLATION: Field<Choice<Isolation>, Is<Isolation>> = Field::new(
             ("shared", Isolation::Shared),
             ("request", Isolation::Request),
         ],
+        hints: &[],
     },
     Is(Isolation::Shared),
     "Whether an instance serves one call after another, or each call has a fresh one.",
@@ -200,6 +202,7 @@ static INTERFACES: Field<List<Choice<HostInterface>>, Empty> = Field::new(
                 ("limits", HostInterface::Limits),
                 ("metrics", HostInterface::Metrics),
             ],
+            hints: &[],
         },
         least: 0,
         repeats: false,

@@ -163,6 +163,7 @@ static PERIOD: Field<Choice<Period>, Required> = Field::new(
             ("week", Period::Week),
             ("month", Period::Month),
         ],
+        hints: &[],
     },
     Required("\"day\""),
     "Its period: a day from midnight, a week from Sunday, a month from the first; in UTC.",

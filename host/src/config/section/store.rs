@@ -117,6 +117,7 @@ static ON_STALE: Field<Choice<OnStale>, Is<OnStale>> = Field::new(
     "on_stale",
     Choice {
         options: &[("deny", OnStale::Deny), ("allow", OnStale::Allow)],
+        hints: &[],
     },
     Is(OnStale::Deny),
     "What keys of the store are worth then: nothing (503 `keys_unavailable`), or what they were worth last.",
@@ -130,6 +131,7 @@ static ON_UNAVAILABLE: Field<Choice<OnUnavailable>, Is<OnUnavailable>> = Field::
             ("allow", OnUnavailable::Allow),
             ("local", OnUnavailable::Local),
         ],
+        hints: &[],
     },
     Is(OnUnavailable::Deny),
     "What limits answer when `url` is out of reach and what was taken out of the budget is spent: no, yes, or what this gateway alone would.",

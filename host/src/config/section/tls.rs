@@ -161,10 +161,18 @@ fn upstream(table: &mut Table<'_>) -> Option<UpstreamTls> {
         (None, None) => None,
     };
     if !verify {
+        let help = match table.has(CA.key) {
+            true => "remove it: `ca` names who signed the certificates",
+            false => "name who signed the certificates: `ca = \"ca.pem\"`",
+        };
         let span = table.span_of(VERIFY.key);
         table
-            .warning(span, "`verify = false`: anybody can pose as an endpoint")
-            .help("name who signed the certificates: `ca = \"ca.pem\"`");
+            .warning(
+                span,
+                "`tls.verify = false`: anybody can pose as an endpoint",
+            )
+            .help(help);
+        table.idle(&[CA.key], "with `verify = false`");
     }
     Some(UpstreamTls {
         ca,

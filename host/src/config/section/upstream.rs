@@ -1,6 +1,7 @@
 //! `[upstream.<name>]`: a named group of endpoints.
 
 mod balance;
+mod group;
 mod health;
 mod retry;
 
@@ -211,6 +212,37 @@ static HOST: Field<Parsed<HostRule>, Written> = Field::new(
     "What goes upstream as `host`: what the client sent, the endpoint's address, or this name.",
 );
 
+/// Other names of what is spoken, and what else people look for here.
+const PROTOCOL_HINTS: &[(&str, &str)] = &[
+    ("h1", "did you mean `\"http1\"`?"),
+    ("h2", "did you mean `\"http2\"`?"),
+    (
+        "h2c",
+        "did you mean `\"http2\"`? On clear text it is HTTP/2 with prior knowledge",
+    ),
+    ("grpc", "gRPC goes over HTTP/2: write `\"http2\"`"),
+    (
+        "https",
+        "for TLS write `tls = true`; `protocol` may then be left out",
+    ),
+    (
+        "tls",
+        "for TLS write `tls = true`; `protocol` may then be left out",
+    ),
+    (
+        "h3",
+        "HTTP/3 is not spoken with endpoints: write `\"http2\"`",
+    ),
+    (
+        "http3",
+        "HTTP/3 is not spoken with endpoints: write `\"http2\"`",
+    ),
+    (
+        "http/3",
+        "HTTP/3 is not spoken with endpoints: write `\"http2\"`",
+    ),
+];
+
 static PROTOCOL: Field<Choice<UpstreamProtocol>, Is<UpstreamProtocol>> = Field::new(
     "protocol",
     Choice {
@@ -219,6 +251,7 @@ static PROTOCOL: Field<Choice<UpstreamProtocol>, Is<UpstreamProtocol>> = Field::
             ("http1", UpstreamProtocol::Http1),
             ("http2", UpstreamProtocol::Http2),
         ],
+        hints: PROTOCOL_HINTS,
     },
     Is(UpstreamProtocol::Auto),
     "What is spoken with the endpoints; `auto` is HTTP/1.1 on clear text, and with TLS HTTP/2 where the endpoint can.",
@@ -243,8 +276,19 @@ pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
     let host = table.take(&HOST);
     let tls = table.take(&tls::UPSTREAM).flatten();
     let protocol = table.take(&PROTOCOL);
+    if let Some(retries) = &retries {
+        retry::in_time(
+            table,
+            retries,
+            (FIRST_BYTE_TIMEOUT.key, first_byte_timeout),
+            (TOTAL_TIMEOUT.key, total_timeout),
+        );
+    }
     let endpoints = endpoints?;
     weighed(table, &endpoints);
+    if let Some(balance) = &balance {
+        group::check(table, &endpoints, balance);
+    }
     Some(Upstream {
         name: table.name(),
         balance: balance?,

@@ -29,34 +29,64 @@ pub(in crate::config) fn socket(text: &str) -> Result<SocketAddr, Refused> {
 
 /// An IP address or a name, with a port, to connect to.
 pub(in crate::config) fn endpoint(text: &str) -> Result<String, Refused> {
-    for scheme in ["http://", "https://"] {
-        if let Some(rest) = text.strip_prefix(scheme) {
-            let authority = rest.split('/').next().unwrap_or_default();
-            let port = if scheme == "http://" { 80 } else { 443 };
-            let refused = Refused::because("is a URL");
-            return Err(match endpoint(authority) {
-                Ok(address) => refused.write(&address),
-                Err(_) if is_host(authority) => refused.write(&format!("{authority}:{port}")),
-                Err(other) => other,
-            });
-        }
-    }
     let Some((host, port)) = text.rsplit_once(':').filter(|_| !is_bare_ipv6(text)) else {
-        return Err(no_port(text));
+        return Err(odd_endpoint(text).unwrap_or_else(|| no_port(text)));
     };
-    match port.parse::<u16>() {
-        Ok(0) => return Err(Refused::because("has port 0, which nothing listens on")),
-        Ok(_) if port.bytes().all(|byte| byte.is_ascii_digit()) => {}
-        Ok(_) | Err(_) => return Err(Refused::because("has no port from 1 to 65535")),
-    }
     let in_brackets = host
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
-    match in_brackets {
-        Some(address) if is_bare_ipv6(address) => Ok(text.to_owned()),
-        None if is_host(host) => Ok(text.to_owned()),
-        Some(_) | None => Err(Refused::plain()),
+    let is_good = in_brackets.map_or_else(|| is_host(host), is_bare_ipv6);
+    let has_digits = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    match port.parse::<u16>() {
+        Ok(0) if is_good => Err(Refused::because("has port 0, which nothing listens on")),
+        Ok(_) if is_good && has_digits => Ok(text.to_owned()),
+        Ok(_) | Err(_) => Err(odd_endpoint(text).unwrap_or_else(|| match is_good {
+            true => Refused::because("has no port from 1 to 65535"),
+            false => Refused::plain(),
+        })),
     }
+}
+
+/// What is written in the place of an endpoint's address, and how it should be.
+fn odd_endpoint(text: &str) -> Option<Refused> {
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let authority = rest.split('/').next().unwrap_or_default();
+        let port = match scheme {
+            "https" | "grpcs" | "wss" => 443,
+            _other => 80,
+        };
+        let refused = Refused::because("is a URL");
+        return Some(match endpoint(authority) {
+            Ok(address) => refused.write(&address),
+            Err(_) if is_host(authority) => refused.write(&format!("{authority}:{port}")),
+            Err(_) => refused.help("write its name or IP address, and the port"),
+        });
+    }
+    if text.contains(',') {
+        return Some(
+            Refused::because("is more than one address").help("each is an endpoint of its own"),
+        );
+    }
+    let alike = |message: &str, address: &str| {
+        let address = endpoint(address).ok()?;
+        Some(Refused::because(message).write(&address))
+    };
+    if text != text.trim() {
+        return alike("begins or ends with white space", text.trim());
+    }
+    if let Some((address, _)) = text.split_once('/') {
+        return alike("has a path, but requests keep their own", address);
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    if is_bare_ipv6(host) {
+        let address = format!("[{host}]:{port}");
+        return alike("is an IPv6 address without brackets", &address);
+    }
+    if text.starts_with('[') && text.ends_with(']') {
+        return alike("has no port", &format!("{text}:8080"));
+    }
+    let address = format!("{}:{port}", host.strip_suffix('.')?);
+    alike("has a name that ends with a dot", &address)
 }
 
 /// What a certificate is made out to: a name or an IP address.
@@ -179,7 +209,23 @@ mod tests {
         );
         assert_eq!(help(endpoint("https://orders")), "write `\"orders:443\"`");
         assert_eq!(help(endpoint("orders")), "write `\"orders:8080\"`");
-        assert_eq!(help(endpoint("::1")), "write `\"[::1]:8080\"`");
+        for (theirs, ours) in [
+            ("::1", "[::1]:8080"),
+            ("::1:80", "[::1]:80"),
+            ("[::1]", "[::1]:8080"),
+            ("2001:db8::5:8443", "[2001:db8::5]:8443"),
+            ("1:2:3:4:5:6:7:8:80", "[1:2:3:4:5:6:7:8]:80"),
+            ("1:2:3:4:5:6:7:8", "[1:2:3:4:5:6:7:8]:8080"),
+            ("tcp://orders:80", "orders:80"),
+            ("grpcs://orders", "orders:443"),
+            ("orders:80/v1", "orders:80"),
+            (" orders:80", "orders:80"),
+            ("orders.internal.:80", "orders.internal:80"),
+        ] {
+            assert_eq!(help(endpoint(theirs)), format!("write `\"{ours}\"`"));
+        }
+        let several = help(endpoint("10.0.0.1:80,10.0.0.2:80"));
+        assert_eq!(several, "each is an endpoint of its own");
     }
 
     #[test]

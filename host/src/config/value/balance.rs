@@ -99,18 +99,43 @@ pub(in crate::config) fn statuses(text: &str) -> Result<StatusRanges, Refused> {
         let number = text.parse::<u16>().ok().filter(|_| text.len() == 3);
         number.filter(|number| (100..=599).contains(number))
     };
-    let ranges = text.split(',').map(|part| {
+    let range = |part: &str| {
         let (least, most) = part.split_once('-').unwrap_or((part, part));
         let range = status(least).zip(status(most));
-        range.filter(|(least, most)| least <= most).ok_or_else(|| {
-            Refused::because(format!(
+        range.filter(|(least, most)| least <= most)
+    };
+    let ranges = text.split(',').map(|part| range(part).ok_or(part));
+    ranges
+        .collect::<Result<_, _>>()
+        .map(StatusRanges)
+        .map_err(|part| {
+            let refused = Refused::because(format!(
                 "holds `{}`, which is neither a status from 100 to 599 nor a range of them",
                 part.trim().escape_debug()
-            ))
-            .help("write them as `\"200-299,404\"`")
+            ));
+            let meant = classes(text);
+            match meant.split(',').all(|part| range(part).is_some()) {
+                true => refused.write(&meant),
+                false => refused.help("write them as `\"200-299,404\"`"),
+            }
         })
-    });
-    ranges.collect::<Result<_, _>>().map(StatusRanges)
+}
+
+/// A list of statuses that others write as `5xx`, or with other marks between them.
+fn classes(text: &str) -> String {
+    let text = text.trim().to_ascii_lowercase().replace("..", "-");
+    let parts = text
+        .split([',', ';', '|', ' '])
+        .filter(|part| !part.is_empty());
+    let parts: Vec<String> = parts
+        .map(
+            |part| match part.strip_suffix("xx").or_else(|| part.strip_suffix("**")) {
+                Some(class) => format!("{class}00-{class}99"),
+                None => part.to_owned(),
+            },
+        )
+        .collect();
+    parts.join(",")
 }
 
 #[cfg(test)]
@@ -149,6 +174,25 @@ mod tests {
             "query:x",
         ] {
             assert!(hash_key(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn classes_of_statuses_are_translated() {
+        for (theirs, ours) in [
+            ("5xx", "500-599"),
+            ("2XX,404", "200-299,404"),
+            ("502 503", "502,503"),
+            ("4xx|5xx", "400-499,500-599"),
+            ("500..599", "500-599"),
+        ] {
+            let help = statuses(theirs).unwrap_err().help.unwrap();
+            assert_eq!(help, format!("write `\"{ours}\"`"));
+            assert!(statuses(ours).is_ok(), "{ours}");
+        }
+        for bad in ["6xx", "xx", "axx", ""] {
+            let help = statuses(bad).unwrap_err().help.unwrap();
+            assert_eq!(help, "write them as `\"200-299,404\"`", "{bad}");
         }
     }
 

@@ -15,6 +15,58 @@ use crate::config::read::{HashParam, Table};
 use crate::config::value::balance::{cookie_name, hash_key, sticky_field, threshold};
 use crate::config::value::name::{line, name};
 
+/// What other gateways call the policies.
+const BALANCE_HINTS: &[(&str, &str)] = &[
+    ("rr", "did you mean `\"round-robin\"`?"),
+    (
+        "weighted",
+        "write `\"round-robin\"`: every policy goes by the endpoints' `weight`",
+    ),
+    (
+        "weighted-round-robin",
+        "write `\"round-robin\"`: every policy goes by the endpoints' `weight`",
+    ),
+    (
+        "least-request",
+        "did you mean `\"least-connections\"`? It goes by active requests",
+    ),
+    (
+        "least-requests",
+        "did you mean `\"least-connections\"`? It goes by active requests",
+    ),
+    ("random", "did you mean `\"two-choices\"`?"),
+    ("p2c", "did you mean `\"two-choices\"`?"),
+    (
+        "ip_hash",
+        "write `\"consistent-hash\"`, which goes by the client's address without `hash_on`",
+    ),
+    (
+        "ip-hash",
+        "write `\"consistent-hash\"`, which goes by the client's address without `hash_on`",
+    ),
+    (
+        "source",
+        "write `\"consistent-hash\"`, which goes by the client's address without `hash_on`",
+    ),
+    (
+        "hash",
+        "write `\"consistent-hash\"`, and its key as `hash_on`",
+    ),
+    (
+        "ring-hash",
+        "write `\"consistent-hash\"`, and its key as `hash_on`",
+    ),
+    (
+        "maglev",
+        "write `\"consistent-hash\"`, and its key as `hash_on`",
+    ),
+    ("sticky", "`sticky` is a key of its own, beside any policy"),
+    (
+        "failover",
+        "endpoints that are to wait have `priority = 1`, beside any policy",
+    ),
+];
+
 pub(super) static BALANCE: Field<Choice<BalancePolicy>, Is<BalancePolicy>> = Field::new(
     "balance",
     Choice {
@@ -24,6 +76,7 @@ pub(super) static BALANCE: Field<Choice<BalancePolicy>, Is<BalancePolicy>> = Fie
             ("two-choices", BalancePolicy::TwoChoices),
             ("consistent-hash", BalancePolicy::ConsistentHash),
         ],
+        hints: BALANCE_HINTS,
     },
     Is(BalancePolicy::RoundRobin),
     "How an endpoint is picked: in turn, the one with the fewest active requests, the less loaded of two drawn by chance, or by a key of the request; all by weight.",

@@ -43,6 +43,7 @@ static KIND: Field<Choice<Kind>, Is<Kind>> = Field::new(
             ("tcp", Kind::Tcp),
             ("grpc", Kind::Grpc),
         ],
+        hints: &[],
     },
     Is(Kind::Http),
     "How it is asked: by an HTTP request, by a connection, or by the gRPC health protocol (`grpc.health.v1`).",

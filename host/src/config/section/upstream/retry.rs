@@ -7,6 +7,7 @@ use crate::config::field::{
 };
 use crate::config::model::{EndpointLimits, Retries, RetryOn, StatusRanges};
 use crate::config::read::Table;
+use crate::config::value::duration;
 
 /// `retries = { .. }`.
 pub(super) static RETRIES: Section = Section {
@@ -40,6 +41,36 @@ static ATTEMPTS: Field<Whole<u32>, Is<u32>> = Field::new(
     "The most attempts, each on another endpoint, the first one included; 1: no retry. A request whose unused connection was closed meanwhile, or that the endpoint turned away unread, goes to the same endpoint on another connection and is not counted.",
 );
 
+/// What other gateways call the reasons, and statuses, which have a key of their own.
+const ON_HINTS: &[(&str, &str)] = &[
+    (
+        "5xx",
+        "statuses have a key of their own: `statuses = \"500-599\"`",
+    ),
+    (
+        "status",
+        "statuses have a key of their own: `statuses = \"502-504\"`",
+    ),
+    (
+        "gateway-error",
+        "statuses have a key of their own: `statuses = \"502-504\"`",
+    ),
+    (
+        "502",
+        "statuses have a key of their own: `statuses = \"502\"`",
+    ),
+    (
+        "503",
+        "statuses have a key of their own: `statuses = \"503\"`",
+    ),
+    (
+        "504",
+        "statuses have a key of their own: `statuses = \"504\"`",
+    ),
+    ("connect-failure", "did you mean `\"connect\"`?"),
+    ("error", "write `[\"connect\", \"reset\"]`"),
+];
+
 static ON: Field<List<Choice<RetryOn>>, Empty> = Field::new(
     "on",
     List {
@@ -49,6 +80,7 @@ static ON: Field<List<Choice<RetryOn>>, Empty> = Field::new(
                 ("reset", RetryOn::Reset),
                 ("timeout", RetryOn::Timeout),
             ],
+            hints: ON_HINTS,
         },
         least: 0,
         repeats: false,
@@ -124,6 +156,46 @@ pub(super) fn retries(table: &mut Table<'_>) -> Option<Retries> {
         table.idle(&keys, "with `attempts = 1`");
     }
     Some(retries)
+}
+
+/// Warns of attempts that are given more time than all of them have together.
+pub(super) fn in_time(
+    table: &mut Table<'_>,
+    retries: &Retries,
+    first_byte: (&'static str, Duration),
+    total: (&'static str, Option<Duration>),
+) {
+    let on_timeout = retries.on.contains(&RetryOn::Timeout);
+    let Some(longest) = retries.try_timeout else {
+        let is_there = table.has_part(super::RETRIES.key, TRY_TIMEOUT.key);
+        if on_timeout && !is_there && retries.attempts > 1 && !table.is_incomplete() {
+            let message =
+                "`retries.on` holds `timeout`, which changes nothing without `try_timeout`";
+            table.warning(table.span_of_part(super::RETRIES.key, ON.key), message).help(
+                "`first_byte_timeout` is for all attempts together: give one of them less, such as `try_timeout = \"5s\"`",
+            );
+        }
+        return;
+    };
+    let bounds = [(first_byte.0, Some(first_byte.1)), total];
+    let known = bounds.into_iter().filter(|(key, _)| table.is_sound(key));
+    let least = known.filter_map(|(key, time)| Some((time?, key))).min();
+    if let Some((bound, key)) = least.filter(|(bound, _)| longest >= *bound)
+        && retries.attempts > 1
+    {
+        let (longest, bound) = (duration::print(longest), duration::print(bound));
+        let message = format!(
+            "`retries.try_timeout` ({longest}) changes nothing: all attempts together have no more than `{key}` ({bound})"
+        );
+        let help =
+            format!("make it shorter than `\"{bound}\"`, so that time is left for another attempt");
+        table
+            .warning(
+                table.span_of_part(super::RETRIES.key, TRY_TIMEOUT.key),
+                &message,
+            )
+            .help(help);
+    }
 }
 
 /// `limits = { .. }`.

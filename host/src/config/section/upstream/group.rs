@@ -1,0 +1,127 @@
+//! What only the endpoints together tell: labels and counts that none of them can meet.
+//!
+//! Warnings, not errors: the admin API adds endpoints, and labels with them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use super::balance::{FAIL_OPEN, FAILOVER, PREFER};
+use crate::config::model::{Balance, Endpoint, Threshold};
+use crate::config::read::Table;
+use crate::config::value::nearest;
+
+/// Warns of what no endpoint, or too few of them, can meet.
+pub(super) fn check(table: &mut Table<'_>, endpoints: &[Endpoint], balance: &Balance) {
+    if endpoints.is_empty() || !table.is_sound(super::ENDPOINTS.key) || table.is_incomplete() {
+        return;
+    }
+    prefer(table, endpoints, &balance.prefer);
+    let groups = groups(endpoints, &balance.prefer);
+    if groups.len() == 1 && table.is_sound(PREFER.key) {
+        let why = "as all endpoints are one group, by `priority` and `prefer`";
+        table.idle(&[FAILOVER.key], why);
+    }
+    // A name may stand for many endpoints.
+    let is_address = |endpoint: &Endpoint| endpoint.address.parse::<SocketAddr>().is_ok();
+    if endpoints.iter().all(is_address) {
+        fail_open(table, &groups, balance.fail_open);
+        failover(table, &groups, balance.failover);
+    }
+}
+
+/// How many endpoints take requests of each group, the first to be used first.
+fn groups(endpoints: &[Endpoint], prefer: &BTreeMap<String, String>) -> Vec<usize> {
+    let mut groups: BTreeMap<(u8, bool), usize> = BTreeMap::new();
+    for endpoint in endpoints.iter().filter(|endpoint| endpoint.weight > 0) {
+        let preferred = prefer.iter().all(|label| carries(endpoint, label));
+        *groups.entry((endpoint.priority, !preferred)).or_default() += 1;
+    }
+    groups.into_values().collect()
+}
+
+fn carries(endpoint: &Endpoint, (name, value): (&String, &String)) -> bool {
+    endpoint.labels.get(name) == Some(value)
+}
+
+/// Labels that no endpoint has, or none all of them.
+fn prefer(table: &mut Table<'_>, endpoints: &[Endpoint], prefer: &BTreeMap<String, String>) {
+    let mut is_told = false;
+    for label in prefer {
+        let (name, value) = label;
+        if endpoints.iter().any(|endpoint| carries(endpoint, label)) {
+            continue;
+        }
+        is_told = true;
+        let span = table.span_of_part(PREFER.key, name);
+        let message = format!(
+            "`prefer` wants the label `{name} = \"{}\"`, which no endpoint has: nothing is preferred",
+            value.escape_debug()
+        );
+        table
+            .warning(span, &message)
+            .help(meant(endpoints, name, value));
+    }
+    let all = |endpoint: &Endpoint| prefer.iter().all(|label| carries(endpoint, label));
+    if !is_told && !endpoints.iter().any(all) {
+        let span = table.span_of(PREFER.key);
+        let message = "`prefer` wants labels that no endpoint has together: nothing is preferred";
+        table
+            .warning(span, message)
+            .help("an endpoint is preferred that carries all of them");
+    }
+}
+
+/// What endpoints have in its place.
+fn meant(endpoints: &[Endpoint], name: &str, value: &str) -> String {
+    let labels = endpoints.iter().flat_map(|endpoint| &endpoint.labels);
+    let mut values: Vec<&str> = labels
+        .clone()
+        .filter(|(known, _)| *known == name)
+        .map(|(_, value)| value.as_str())
+        .collect();
+    values.sort_unstable();
+    values.dedup();
+    if !values.is_empty() {
+        let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
+        return format!("endpoints have `{name}`: {}", values.join(", "));
+    }
+    match nearest(name, labels.map(|(known, _)| known.as_str())) {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => format!("give it to some: `labels = {{ {name} = \"{value}\" }}`"),
+    }
+}
+
+/// A count that no group reaches: the gateway would never look at health.
+fn fail_open(table: &mut Table<'_>, groups: &[usize], threshold: Threshold) {
+    let (Threshold::Count(count), Some(most)) = (threshold, groups.iter().max()) else {
+        return;
+    };
+    if usize::try_from(count).is_ok_and(|count| count > *most) {
+        let span = table.span_of(FAIL_OPEN.key);
+        let message = format!(
+            "`fail_open` is {count}, more than the endpoints of any group ({most}): all are used always, unhealthy and ejected ones too"
+        );
+        table.warning(span, &message).help(format!(
+            "write at most `\"{most}\"`, or a share such as `\"50%\"`"
+        ));
+    }
+}
+
+/// A count that a group with others after it does not reach: it would be passed over.
+fn failover(table: &mut Table<'_>, groups: &[usize], threshold: Threshold) {
+    let (Threshold::Count(count), Some((_, others))) = (threshold, groups.split_last()) else {
+        return;
+    };
+    let least = others.iter().min();
+    if let Some(least) =
+        least.filter(|least| usize::try_from(count).is_ok_and(|count| count > **least))
+    {
+        let span = table.span_of(FAILOVER.key);
+        let message = format!(
+            "`failover` is {count}, but a group before the last has only {least}: it always gives way to the next"
+        );
+        table.warning(span, &message).help(format!(
+            "write at most `\"{least}\"`, or a share such as `\"50%\"`"
+        ));
+    }
+}
