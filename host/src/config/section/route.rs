@@ -1,5 +1,7 @@
 //! `[[route]]`: match, chain and end.
 
+mod split;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,15 +11,14 @@ use toml::de::DeTable;
 use super::plan::{BURST, bucket};
 use super::respond;
 use crate::config::field::{
-    Bound, Empty, Entries, Field, Is, List, Nested, Optional, Parsed, Rate as RateKind, Reference,
-    Required, Section, Size, Time, Whole,
+    Bound, Empty, Field, Is, List, Nested, Optional, Parsed, Rate as RateKind, Reference, Required,
+    Section, Size, Time,
 };
 use crate::config::model::{
-    FilterReference, FixedResponse, HashKey, Redirect, Route, RouteEnd, RouteSplit, RouteTimeouts,
+    FilterReference, FixedResponse, Redirect, Route, RouteEnd, RouteTimeouts,
 };
 use crate::config::names::Group;
 use crate::config::read::Table;
-use crate::config::value::balance::other_param;
 use crate::config::value::name::line;
 use crate::config::value::{host, message, path};
 
@@ -33,8 +34,8 @@ pub(super) static ROUTE: Section = Section {
         &HOSTS,
         &FILTERS,
         &UPSTREAM,
-        &SPLIT,
-        &SPLIT_ON,
+        &split::SPLIT,
+        &split::SPLIT_ON,
         &RESPOND,
         &REDIRECT,
         &MAX_BODY,
@@ -142,60 +143,6 @@ static UPSTREAM: Field<Reference, Optional> = Field::new(
     "Where the request goes after the filters.",
 );
 
-static SPLIT: Field<Entries<(usize, u32)>, Empty> = Field::new(
-    "split",
-    Entries {
-        section: &SHARE,
-        least: 2,
-        few: "for one upstream, write `upstream = \"<name>\"` in the place of `split`",
-        title: None,
-        read: share,
-    },
-    Empty("one upstream"),
-    "Several upstreams in the place of `upstream`, each with its share: for a canary.",
-);
-
-static SPLIT_ON: Field<Parsed<HashKey>, Optional> = Field::new(
-    "split_on",
-    super::upstream::HASH_KEY,
-    Optional("chance, for each request"),
-    "What keeps a sender with its upstream of `split`; raising a weight then only moves senders to it. A request without it goes by chance.",
-);
-
-/// `split = [{ .. }]`.
-static SHARE: Section = Section {
-    heading: "split = [{ .. }]",
-    doc: "An upstream, and its share of the route's requests.",
-    fields: &[&SHARE_UPSTREAM, &SHARE_WEIGHT],
-    hints: &[("name", "it is called `upstream`")],
-    short: Some("upstream"),
-    private: false,
-};
-
-static SHARE_UPSTREAM: Field<Reference, Required> = Field::new(
-    "upstream",
-    Reference(Group::Upstream),
-    Required("\"<name>\""),
-    "The upstream.",
-);
-
-static SHARE_WEIGHT: Field<Whole<u32>, Required> = Field::new(
-    "weight",
-    Whole {
-        least: 0,
-        most: 1000,
-        of: |number| u32::try_from(number).ok(),
-    },
-    Required("5"),
-    "Its share, relative to the others; 0 takes none.",
-);
-
-fn share(table: &mut Table<'_>) -> Option<(usize, u32)> {
-    let upstream = table.take(&SHARE_UPSTREAM);
-    let weight = table.take(&SHARE_WEIGHT);
-    Some((upstream?.place, weight?))
-}
-
 static RESPOND: Field<Nested<FixedResponse>, Optional> = Field::new(
     "respond",
     Nested {
@@ -286,7 +233,7 @@ pub(super) fn route(table: &mut Table<'_>) -> Option<Route> {
     let methods = any_alone(table, methods);
     let path = path?;
     if let Some(RouteEnd::Split(split)) = &end {
-        split_param(table, split, &path);
+        split::param(table, split, &path);
     }
     let api = api.map(|api| api.place);
     let base = api.and_then(|api| table.reader().base_paths.get(&api).cloned());
@@ -318,7 +265,7 @@ pub(super) fn route(table: &mut Table<'_>) -> Option<Route> {
 fn timeouts(table: &mut Table<'_>) -> RouteTimeouts {
     let mut take = |field: &Field<Time, Optional>| -> Option<Duration> {
         let value = table.take(field);
-        if !table.has(UPSTREAM.key) && !table.has(SPLIT.key) {
+        if !table.has(UPSTREAM.key) && !table.has(split::SPLIT.key) {
             table.idle(&[field.key], "without `upstream` or `split`");
         }
         value
@@ -345,8 +292,8 @@ fn end(table: &mut Table<'_>) -> Option<RouteEnd> {
     let upstream = table.take(&UPSTREAM);
     let respond = table.take(&RESPOND);
     let redirect = table.take(&REDIRECT);
-    let split = split(table);
-    let ends = [UPSTREAM.key, SPLIT.key, RESPOND.key, REDIRECT.key];
+    let split = split::split(table);
+    let ends = [UPSTREAM.key, split::SPLIT.key, RESPOND.key, REDIRECT.key];
     let there: Vec<&str> = ends.into_iter().filter(|key| table.has(key)).collect();
     match there.as_slice() {
         [] if table.is_incomplete() => {}
@@ -371,48 +318,6 @@ fn end(table: &mut Table<'_>) -> Option<RouteEnd> {
     let upstream = upstream.map(|upstream| RouteEnd::Upstream(upstream.place));
     let split = split.map(RouteEnd::Split);
     upstream.or(split).or(respond).or(redirect)
-}
-
-/// The shares of several upstreams.
-fn split(table: &mut Table<'_>) -> Option<RouteSplit> {
-    let groups = table.take(&SPLIT);
-    let on = table.take(&SPLIT_ON);
-    if !table.has(SPLIT.key) {
-        table.idle(&[SPLIT_ON.key], "without `split`");
-        return None;
-    }
-    let idle = groups.iter().all(|(_, weight)| *weight == 0);
-    if idle && !groups.is_empty() && table.is_sound(SPLIT.key) {
-        let span = table.span_of(SPLIT.key);
-        table
-            .error(
-                span,
-                "every upstream of `split` has weight 0, so none would take a request",
-            )
-            .help("give one of them a weight from 1 to 1000");
-    }
-    let places: std::collections::HashSet<usize> = groups.iter().map(|(place, _)| *place).collect();
-    if places.len() < groups.len() {
-        let span = table.span_of(SPLIT.key);
-        table
-            .error(span, "`split` names an upstream twice")
-            .help("write it once, with the sum of the weights");
-    }
-    (!groups.is_empty()).then_some(RouteSplit { groups, on })
-}
-
-/// Reports a path parameter to split on that the route's own path does not have.
-fn split_param(table: &mut Table<'_>, split: &RouteSplit, path: &str) {
-    let Some(HashKey::Param(name)) = &split.on else {
-        return;
-    };
-    if path::parameters(path).any(|known| known == name) {
-        return;
-    }
-    let span = table.span_of(SPLIT_ON.key);
-    let message = format!("`split_on` names the parameter `{name}`, which `path` does not have");
-    let help = other_param(name, std::iter::once(path));
-    table.error(span, &message).help(help);
 }
 
 /// The methods; empty is any.

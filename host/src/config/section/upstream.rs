@@ -1,6 +1,7 @@
 //! `[upstream.<name>]`: a named group of endpoints.
 
 mod balance;
+mod endpoint;
 mod group;
 mod health;
 mod retry;
@@ -9,16 +10,16 @@ use std::time::Duration;
 
 use super::tls;
 use crate::config::field::{
-    Choice, Defaults, Empty, Entries, Field, Is, Map, Nested, Optional, Parsed, Required, Section,
-    Size, Time, Wait, Whole, Written,
+    Choice, Defaults, Field, Is, Nested, Optional, Parsed, Section, Size, Time, Wait, Whole,
+    Written,
 };
 use crate::config::model::{
-    Ejection, Endpoint, EndpointLimits, HealthCheck, HostRule, Retries, StatusRanges, Upstream,
+    Ejection, EndpointLimits, HealthCheck, HostRule, Retries, StatusRanges, Upstream,
     UpstreamProtocol,
 };
 use crate::config::read::Table;
 use crate::config::value::balance::statuses;
-use crate::config::value::{address, host};
+use crate::config::value::host;
 
 pub(super) use balance::HASH_KEY;
 
@@ -35,7 +36,7 @@ pub(super) static UPSTREAM: Section = Section {
     heading: "[upstream.<name>]",
     doc: "A named group of endpoints. The name is the attribute `upstream.name`.",
     fields: &[
-        &ENDPOINTS,
+        &endpoint::ENDPOINTS,
         &balance::BALANCE,
         &balance::HASH_ON,
         &balance::HASH_BOUND,
@@ -79,19 +80,6 @@ pub(super) static UPSTREAM: Section = Section {
     short: None,
     private: false,
 };
-
-static ENDPOINTS: Field<Entries<Endpoint>, Required> = Field::new(
-    "endpoints",
-    Entries {
-        section: &ENDPOINT,
-        least: 1,
-        few: "add one: `endpoints = [{ address = \"10.0.0.1:8080\" }]`",
-        title: None,
-        read: endpoint,
-    },
-    Required("[{ address = \"10.0.0.1:8080\" }]"),
-    "Its endpoints, at least one.",
-);
 
 static HEALTH: Field<Nested<HealthCheck>, Optional> = Field::new(
     "health",
@@ -259,7 +247,7 @@ static PROTOCOL: Field<Choice<UpstreamProtocol>, Is<UpstreamProtocol>> = Field::
 
 /// Reads one `[upstream.<name>]`.
 pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
-    let endpoints = table.take(&ENDPOINTS);
+    let endpoints = table.take(&endpoint::ENDPOINTS);
     let balance = balance::balance(table);
     let health = table.take(&HEALTH);
     let ejection = table.take(&EJECTION);
@@ -285,7 +273,7 @@ pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
         );
     }
     let endpoints = endpoints?;
-    weighed(table, &endpoints);
+    endpoint::weighed(table, &endpoints);
     if let Some(balance) = &balance {
         group::check(table, &endpoints, balance);
     }
@@ -308,105 +296,5 @@ pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
         host: host?,
         tls,
         protocol,
-    })
-}
-
-fn weighed(table: &mut Table<'_>, endpoints: &[Endpoint]) {
-    let idle = endpoints.iter().all(|endpoint| endpoint.weight == 0);
-    if idle && !endpoints.is_empty() && table.is_sound(ENDPOINTS.key) {
-        let span = table.span_of(ENDPOINTS.key);
-        table
-            .error(
-                span,
-                "every endpoint has weight 0, so none would take a request",
-            )
-            .help("give one of them a weight from 1 to 1000");
-    }
-    let of = format!("endpoint of {}", table.name());
-    for endpoint in endpoints {
-        let address = &endpoint.address;
-        if let Some(line) = table.earlier(&of, address, endpoint.span) {
-            let message = format!("`{address}` is an endpoint already, in line {line}");
-            table
-                .error(endpoint.span, &message)
-                .help("to give it a larger share, give it a larger `weight`");
-        }
-    }
-}
-
-static ENDPOINT: Section = Section {
-    heading: "endpoints = [{ .. }]",
-    doc: "One address of an upstream.",
-    fields: &[&ADDRESS, &WEIGHT, &PRIORITY, &LABELS],
-    hints: &[
-        (
-            "url",
-            "it is called `address`: `address = \"10.0.0.1:8080\"`",
-        ),
-        (
-            "host",
-            "it is called `address`: `address = \"10.0.0.1:8080\"`",
-        ),
-        (
-            "port",
-            "write it in the address: `address = \"10.0.0.1:8080\"`",
-        ),
-    ],
-    short: Some("address"),
-    private: false,
-};
-
-static ADDRESS: Field<Parsed<String>, Required> = Field::new(
-    "address",
-    Parsed {
-        words: "an IP address or a name, with a port",
-        pattern: ":[0-9]+$",
-        private: false,
-        parse: |text, _| address::endpoint(text),
-    },
-    Required("\"10.0.0.1:8080\""),
-    "Its IP address or name, with the port; a name stands for all its addresses, and is asked for again as its TTL says.",
-);
-
-static WEIGHT: Field<Whole<u32>, Is<u32>> = Field::new(
-    "weight",
-    Whole {
-        least: 0,
-        most: 1000,
-        of: |number| u32::try_from(number).ok(),
-    },
-    Is(1),
-    "Its share of the requests, relative to the others; 0 takes none.",
-);
-
-static PRIORITY: Field<Whole<u8>, Is<u8>> = Field::new(
-    "priority",
-    Whole {
-        least: 0,
-        most: 15,
-        of: |number| u8::try_from(number).ok(),
-    },
-    Is(0),
-    "Its group: 0 is used first, the next one when too few of it are available (`failover`).",
-);
-
-static LABELS: Field<Map<Parsed<String>>, Empty> = Field::new(
-    "labels",
-    balance::LABELS,
-    Empty("none"),
-    "For route hints of filters, and `prefer`.",
-);
-
-fn endpoint(table: &mut Table<'_>) -> Option<Endpoint> {
-    let address = table.take(&ADDRESS);
-    let weight = table.take(&WEIGHT);
-    let priority = table.take(&PRIORITY);
-    let labels = table.take(&LABELS);
-    Some(Endpoint {
-        address: address?,
-        span: table.span_of(ADDRESS.key),
-        weight,
-        priority,
-        labels,
     })
 }

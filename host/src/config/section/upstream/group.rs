@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::balance::{FAIL_OPEN, FAILOVER, PREFER};
+use super::endpoint::ENDPOINTS;
 use crate::config::model::{Balance, Endpoint, Threshold};
 use crate::config::read::Table;
 use crate::config::value::nearest;
 
 /// Warns of what no endpoint, or too few of them, can meet.
 pub(super) fn check(table: &mut Table<'_>, endpoints: &[Endpoint], balance: &Balance) {
-    if endpoints.is_empty() || !table.is_sound(super::ENDPOINTS.key) || table.is_incomplete() {
+    if endpoints.is_empty() || !table.is_sound(ENDPOINTS.key) || table.is_incomplete() {
         return;
     }
     prefer(table, endpoints, &balance.prefer);
