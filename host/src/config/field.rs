@@ -14,6 +14,7 @@ mod text;
 mod unit;
 
 use serde_json::Value as Json;
+use toml::de::DeValue;
 
 pub(super) use collection::{Entries, List, Map, Named, Nested, Switch};
 pub(super) use number::{Flag, Numbers, Rate, Whole};
@@ -21,7 +22,7 @@ pub(super) use reference::{Reference, SecretName};
 pub(super) use text::{Choice, Parsed};
 pub(super) use unit::{Bound, Size, Time, Wait};
 
-use super::read::{Slot, Table};
+use super::read::{Slot, Table, shorten};
 use super::value::quoted;
 
 /// One shape of values: what is wanted, and how it is read.
@@ -220,12 +221,49 @@ pub(super) struct Section {
     pub doc: &'static str,
     /// Its keys, in the order of the reference.
     pub fields: &'static [&'static dyn Described],
-    /// What to say of keys that it does not have, but that people look for.
+    /// What to say of keys that it does not have, but that people look for; and, as `true` and
+    /// `false`, of these in the place of the table.
     pub hints: &'static [(&'static str, &'static str)],
-    /// The key that a bare text in the place of the table was probably meant for.
+    /// The key that a bare text or number in the place of the table was probably meant for.
     pub short: Option<&'static str>,
     /// Whether values that do not belong here may be secrets, and must not be shown.
     pub private: bool,
+}
+
+impl Section {
+    /// What a value in the place of the table was probably meant for.
+    pub fn meant(&self, value: &DeValue<'_>) -> Option<String> {
+        match value {
+            DeValue::Boolean(flag) => {
+                let word = flag.to_string();
+                let hint = self.hints.iter().find(|(known, _)| *known == word);
+                hint.map(|(_, hint)| (*hint).to_owned())
+            }
+            DeValue::Array(_) | DeValue::Table(_) | DeValue::Float(_) | DeValue::Datetime(_) => {
+                None
+            }
+            DeValue::String(_) | DeValue::Integer(_) => {
+                let short = self.short(value)?;
+                Some(format!("write `{{ {short} }}`"))
+            }
+        }
+    }
+
+    /// A bare text or number as a key with its value: `path = \"/healthz\"`.
+    pub fn short(&self, value: &DeValue<'_>) -> Option<String> {
+        let (kind, text) = match value {
+            DeValue::String(text) => ("string", format!("\"{}\"", shorten(text))),
+            DeValue::Integer(integer) => ("integer", integer.to_string()),
+            DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => return None,
+        };
+        let short = self.short?;
+        let field = self.fields.iter().find(|field| field.key() == short)?;
+        (field.schema().get("type")?.as_str()? == kind).then(|| format!("{short} = {text}"))
+    }
 }
 
 /// What the reference tells of a field, whatever its kind.

@@ -25,7 +25,7 @@ use super::problem::{Problem, Problems};
 use super::section;
 use super::source::{Source, Span};
 
-pub(super) use slot::Slot;
+pub(super) use slot::{Slot, shorten};
 pub(super) use table::Table;
 
 /// What all readers share.

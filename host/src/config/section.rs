@@ -279,3 +279,41 @@ impl Parts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn each(section: &'static Section, look: &mut impl FnMut(&'static Section)) {
+        look(section);
+        for inside in section.fields.iter().filter_map(|field| field.section()) {
+            each(inside, look);
+        }
+    }
+
+    #[test]
+    fn hints_are_of_what_a_section_does_not_have() {
+        let mut count = 0;
+        each(&ROOT, &mut |section| {
+            let mut words: Vec<&str> = section.hints.iter().map(|(word, _)| *word).collect();
+            count += words.len();
+            for word in &words {
+                let is_key = section.fields.iter().any(|field| field.key() == *word);
+                assert!(!is_key, "{} has `{word}`", section.heading);
+            }
+            words.sort_unstable();
+            let all = words.len();
+            words.dedup();
+            assert_eq!(words.len(), all, "{} has a hint twice", section.heading);
+        });
+        assert!(count > 80, "{count} hints");
+    }
+
+    #[test]
+    fn a_short_form_is_that_of_a_key() {
+        each(&ROOT, &mut |section| {
+            let there = |short| section.fields.iter().any(|field| field.key() == short);
+            assert!(section.short.is_none_or(there), "{}", section.heading);
+        });
+    }
+}

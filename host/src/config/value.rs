@@ -27,6 +27,8 @@ pub(super) struct Refused {
     pub message: Option<String>,
     /// What to write in its place.
     pub help: Option<String>,
+    /// Whether it may hold a secret, and must not be shown.
+    pub private: bool,
 }
 
 impl Refused {
@@ -39,7 +41,15 @@ impl Refused {
     pub fn because(message: impl Into<String>) -> Self {
         Self {
             message: Some(message.into()),
-            help: None,
+            ..Self::default()
+        }
+    }
+
+    /// Not to be shown.
+    pub fn private(self) -> Self {
+        Self {
+            private: true,
+            ..self
         }
     }
 

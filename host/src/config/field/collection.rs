@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use toml::de::{DeTable, DeValue};
 
 use super::{Kind, Section};
-use crate::config::read::{Slot, Table};
+use crate::config::read::{Slot, Table, shorten};
 use crate::config::reference;
 use crate::config::source::Span;
 use crate::config::value::name::is_name;
@@ -92,7 +92,15 @@ impl<K: Kind> Kind for Map<K> {
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<Self::Value> {
-        let table = slot.table(None)?;
+        let table = slot.table(|value| {
+            let pair = value.as_str().and_then(|text| text.split_once(['=', ':']));
+            Some(match pair.map(|(key, value)| (key.trim(), value.trim())) {
+                Some((key, value)) if is_name(key) => {
+                    format!("write `{{ {key} = \"{}\" }}`", shorten(value))
+                }
+                Some(_) | None => "write `{ <name> = \"<value>\" }`".to_owned(),
+            })
+        })?;
         let mut values = BTreeMap::new();
         for (key, value) in table {
             let name = key.get_ref().as_ref();
@@ -135,7 +143,7 @@ impl<T> Kind for Nested<T> {
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<T> {
-        let table = slot.table(self.section.short)?;
+        let table = slot.table(|value| self.section.meant(value))?;
         slot.nested(table, self.section, self.read)
     }
 
@@ -173,7 +181,17 @@ impl<T> Kind for Switch<T> {
             | DeValue::Float(_)
             | DeValue::Datetime(_)
             | DeValue::Array(_) => {
-                slot.wants(&self.words());
+                let cure = match slot.as_text() {
+                    Some("yes" | "on" | "true") => Some("write `true`, without quotes".to_owned()),
+                    Some("no" | "off" | "false") => {
+                        Some("write `false`, without quotes".to_owned())
+                    }
+                    Some(_) | None => self.table.section.meant(slot.value()),
+                };
+                let problem = slot.wants(&self.words());
+                if let Some(cure) = cure {
+                    problem.help(cure);
+                }
                 None
             }
         }
@@ -211,8 +229,15 @@ impl<T> Kind for Entries<T> {
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<Vec<T>> {
         let DeValue::Array(array) = slot.value() else {
-            let double = format!("write `{}`", self.section.heading);
-            slot.wants("an array of tables").help(double);
+            let heading = self.section.heading;
+            let help = match (self.section.short(slot.value()), slot.value()) {
+                (Some(short), _) if !heading.starts_with('[') => format!("write `[{{ {short} }}]`"),
+                (None, DeValue::Table(_)) if !heading.starts_with('[') => {
+                    format!("put it into brackets: `{heading}`")
+                }
+                _other => format!("write `{heading}`"),
+            };
+            slot.wants("an array of tables").help(help);
             return None;
         };
         if array.len() < self.least && !slot.is_incomplete() {
@@ -226,7 +251,7 @@ impl<T> Kind for Entries<T> {
         let mut values = Vec::new();
         for item in array {
             let mut slot = slot.item(item);
-            let Some(table) = slot.table(self.section.short) else {
+            let Some(table) = slot.table(|value| self.section.meant(value)) else {
                 continue;
             };
             let title = self.title.map(|title| title(table));
@@ -265,7 +290,7 @@ impl<T> Kind for Named<T> {
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<Vec<T>> {
         let heading = self.section.heading;
-        let table = slot.table(None)?;
+        let table = slot.table(|_| Some(format!("each has a name of its own: `{heading}`")))?;
         let mut entries: Vec<_> = table.iter().collect();
         entries.sort_by_key(|(key, _)| key.span().start);
         let mut values = Vec::new();

@@ -42,7 +42,8 @@ impl<N> Kind for Whole<N> {
         let DeValue::Integer(integer) = slot.value() else {
             let text = slot.as_text();
             let number =
-                text.and_then(|text| text.replace([' ', '_', ','], "").parse::<u64>().ok());
+                text.and_then(|text| text.replace([' ', '_', ',', '%'], "").parse::<u64>().ok());
+            let number = number.filter(|number| (self.least..=self.most).contains(number));
             let problem = slot.wants(&words);
             if let Some(number) = number {
                 problem.help(format!("write `{number}`, without quotes"));

@@ -99,10 +99,10 @@ impl Kind for SecretName {
             .of(Group::Secret)
             .map(|name| format!("`{name}`"))
             .collect();
-        let there = if known.is_empty() {
-            "there is none yet".to_owned()
-        } else {
-            format!("there are {}", known.join(", "))
+        let there = match known.as_slice() {
+            [] => "there is none yet".to_owned(),
+            [one] => format!("there is {one}"),
+            several => format!("there are {}", several.join(", ")),
         };
         slot.error("does not name a secret").help(format!(
             "a secret itself never stands in the file: add `[secret.<name>]` with `env` or `file`, and write its name here; {there}"

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
+use toml::de::DeValue;
 
 use super::{Kind, Print};
 use crate::config::read::Slot;
@@ -39,10 +40,17 @@ impl<T> Kind for Parsed<T> {
         if self.private && slot.as_text().is_none() {
             slot.mask();
         }
-        let text = slot.text(self.words)?;
+        if slot.as_text().is_none() {
+            let meant = self.meant(slot);
+            let problem = slot.wants(self.words);
+            if let Some(meant) = meant {
+                problem.help(format!("write {}", quoted(&meant)));
+            }
+        }
+        let text = slot.as_text()?;
         match (self.parse)(text, slot.folder()) {
             Ok(value) => Some(value),
-            Err(refused) if self.private => {
+            Err(refused) if self.private || refused.private => {
                 slot.mask();
                 slot.refuse(None, self.words, refused);
                 None
@@ -52,6 +60,32 @@ impl<T> Kind for Parsed<T> {
                 None
             }
         }
+    }
+}
+
+impl<T> Parsed<T> {
+    /// A number, or a list with commas between, as the text that it was probably meant to be.
+    fn meant(&self, slot: &Slot<'_>) -> Option<String> {
+        let word = |value: &DeValue<'_>| match value {
+            DeValue::Integer(integer) => Some(integer.to_string()),
+            DeValue::String(text) => Some(text.to_string()),
+            DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_)
+            | DeValue::Table(_) => None,
+        };
+        let text = match slot.value() {
+            // Commas belong into few texts.
+            DeValue::Array(list) if list.len() == 1 || self.pattern.contains(',') => {
+                let words: Option<Vec<String>> =
+                    list.iter().map(|item| word(item.get_ref())).collect();
+                words?.join(",")
+            }
+            other => word(other)?,
+        };
+        let is_good = !self.private && (self.parse)(&text, slot.folder()).is_ok();
+        is_good.then_some(text)
     }
 }
 

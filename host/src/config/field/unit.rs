@@ -38,21 +38,59 @@ impl Kind for Time {
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<Duration> {
-        let words = self.words();
-        let text = with_unit(slot, &words, |number| {
-            duration::print(Duration::from_secs(number))
-        })?;
-        match duration::parse(text) {
-            Ok(value) if (self.least..=self.most).contains(&value) => Some(value),
-            Ok(_) => {
-                slot.wants_not(&words, text);
-                None
+        self.read_as(slot, &self.words(), None)
+    }
+}
+
+/// What people write where there is to be no bound.
+const ENDLESS: [&str; 6] = ["none", "never", "off", "disabled", "infinite", "unlimited"];
+
+impl Time {
+    fn holds(&self, value: Duration) -> bool {
+        (self.least..=self.most).contains(&value)
+    }
+
+    /// What a bare number was probably meant to be: seconds, else milliseconds.
+    fn meant(&self, number: u64) -> Option<String> {
+        let units = [Duration::from_secs(number), Duration::from_millis(number)];
+        let meant = units.into_iter().find(|value| self.holds(*value))?;
+        Some(format!("write {}", quoted(&duration::print(meant))))
+    }
+
+    /// Reads it where `words` are wanted. `endless` is what to do where there is to be no bound.
+    fn read_as(&self, slot: &mut Slot<'_>, words: &str, endless: Option<&str>) -> Option<Duration> {
+        let without = |number: u64| endless.filter(|_| number == 0).map(str::to_owned);
+        let help = |number: u64| self.meant(number).or_else(|| without(number));
+        if let DeValue::Float(float) = slot.value() {
+            let meant = duration::meant(float.as_str()).filter(|meant| self.holds(*meant));
+            let problem = slot.wants(words);
+            if let Some(meant) = meant {
+                problem.help(format!("write {}", quoted(&duration::print(meant))));
             }
-            Err(refused) => {
-                slot.refuse(Some(text), &words, refused);
-                None
-            }
+            return None;
         }
+        let text = with_unit(slot, words, help)?;
+        let mut refused = match duration::parse(text) {
+            Ok(value) if self.holds(value) => return Some(value),
+            Ok(_) => Refused::plain(),
+            Err(refused) => refused,
+        };
+        if ENDLESS.contains(&text.to_lowercase().as_str()) {
+            let always = || {
+                format!(
+                    "there has to be a bound here, at most `\"{}\"`",
+                    duration::print(self.most)
+                )
+            };
+            refused.help = Some(endless.map_or_else(always, str::to_owned));
+        } else if let Ok(number) = text.parse() {
+            refused.help = help(number);
+        } else if let Some(meant) = duration::meant(text).filter(|meant| !self.holds(*meant)) {
+            // What was meant is refused too.
+            refused.help = endless.filter(|_| meant.is_zero()).map(str::to_owned);
+        }
+        slot.refuse(Some(text), words, refused);
+        None
     }
 }
 
@@ -94,7 +132,10 @@ impl<N> Kind for Size<N> {
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<N> {
         let words = self.words();
-        let text = with_unit(slot, &words, size::print)?;
+        let text = with_unit(slot, &words, |bytes| {
+            let is_within = (self.least..=self.most).contains(&bytes);
+            is_within.then(|| format!("write {}", quoted(&size::print(bytes))))
+        })?;
         match self.bytes(text) {
             Ok(Some(value)) => Some(value),
             Ok(None) => {
@@ -165,7 +206,8 @@ impl Kind for Wait {
         if slot.as_text() == Some("none") {
             return Some(None);
         }
-        self.0.read(slot).map(Some)
+        let endless = "for no bound write `\"none\"`";
+        self.0.read_as(slot, &self.words(), Some(endless)).map(Some)
     }
 }
 
@@ -178,16 +220,19 @@ impl Print for Wait {
     }
 }
 
-/// The text of a value with a unit. For a bare number, says how it is written.
-fn with_unit<'a>(slot: &mut Slot<'a>, words: &str, print: fn(u64) -> String) -> Option<&'a str> {
+/// The text of a value with a unit. Of a bare number says what `help` makes of it.
+fn with_unit<'a>(
+    slot: &mut Slot<'a>,
+    words: &str,
+    help: impl Fn(u64) -> Option<String>,
+) -> Option<&'a str> {
     let DeValue::Integer(integer) = slot.value() else {
         return slot.text(words);
     };
     let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
-    let meant = number.map(print);
     let problem = slot.wants_not(words, &integer.to_string());
-    if let Some(meant) = meant {
-        problem.help(format!("write {}", quoted(&meant)));
+    if let Some(help) = number.and_then(help) {
+        problem.help(help);
     }
     None
 }

@@ -82,13 +82,16 @@ impl<'a> Slot<'a> {
         self.as_text()
     }
 
-    /// Its table; reports anything else. A bare text was probably meant for the key `short`.
-    pub fn table(&mut self, short: Option<&str>) -> Option<&'a DeTable<'a>> {
+    /// Its table; reports anything else, with what `cure` makes of it.
+    pub fn table(
+        &mut self,
+        cure: impl Fn(&DeValue<'_>) -> Option<String>,
+    ) -> Option<&'a DeTable<'a>> {
         if self.as_table().is_none() {
-            let text = self.as_text().map(shorten);
+            let cure = cure(self.value);
             let problem = self.wants("a table");
-            if let (Some(short), Some(text)) = (short, text) {
-                problem.help(format!("write `{{ {short} = \"{text}\" }}`"));
+            if let Some(cure) = cure {
+                problem.help(cure);
             }
         }
         self.as_table()
@@ -251,7 +254,7 @@ impl<'a> Slot<'a> {
 }
 
 /// A text fit for a message: one line of bounded length.
-fn shorten(text: &str) -> String {
+pub(in crate::config) fn shorten(text: &str) -> String {
     let mut shown: String = text
         .chars()
         .take(LONGEST)

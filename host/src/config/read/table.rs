@@ -154,10 +154,9 @@ impl<'a> Table<'a> {
 
     /// Reports that a key is missing.
     ///
-    /// Not where it is there under a name so near that this is reported instead.
+    /// Not where it is there under another name: this is reported instead.
     pub fn missing(&mut self, key: &str, example: &str) {
-        let mut there = self.values.keys().map(|key| key.get_ref().as_ref());
-        if self.reader.incomplete || there.any(|there| self.meant(there) == Some(key)) {
+        if self.reader.incomplete || self.has_meant(key) {
             return;
         }
         let message = format!("`{}{key}` is missing", self.prefix);
@@ -189,13 +188,12 @@ impl<'a> Table<'a> {
             if self.section.private {
                 self.reader.problems.mask(value.span().into());
             }
-            let hint = self.section.hints.iter().find(|(word, _)| *word == name);
             let help = match (
-                hint,
+                self.hint(name),
                 self.meant(name)
                     .or_else(|| nearest(name, known.iter().copied())),
             ) {
-                (Some((_, hint)), _) => (*hint).to_owned(),
+                (Some(hint), _) => hint.to_owned(),
                 (None, Some(meant)) => format!("did you mean `{meant}`?"),
                 (None, None) => {
                     let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
@@ -214,6 +212,23 @@ impl<'a> Table<'a> {
             .iter()
             .map(|field| field.key())
             .collect()
+    }
+
+    /// Whether a key that the section does not have was probably meant for this one: that is
+    /// reported, and says how it is called.
+    pub fn has_meant(&self, key: &str) -> bool {
+        let mut there = self.values.keys().map(|key| key.get_ref().as_ref());
+        let called = format!("called `{key}`");
+        there.any(|there| match self.hint(there) {
+            Some(hint) => hint.contains(&called),
+            None => self.meant(there) == Some(key),
+        })
+    }
+
+    /// What the section says of a key that it does not have.
+    fn hint(&self, name: &str) -> Option<&'static str> {
+        let mut hints = self.section.hints.iter();
+        hints.find(|(word, _)| *word == name).map(|(_, hint)| *hint)
     }
 
     /// The key that was probably meant by one that is not known.

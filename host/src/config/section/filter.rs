@@ -173,7 +173,7 @@ impl Kind for Free {
     }
 
     fn read(&self, slot: &mut Slot<'_>) -> Option<Settings> {
-        let table = slot.table(None)?;
+        let table = slot.table(|_| None)?;
         let (settings, unfit) = settings::from_table(table, slot.span());
         for (span, why) in unfit {
             slot.at(span).error(&format!("holds {why}"));

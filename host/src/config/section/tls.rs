@@ -98,6 +98,27 @@ static UPSTREAM_TLS: Section = Section {
     hints: &[
         ("cert", "it is called `certificate`"),
         ("sni", "it is called `name`"),
+        ("hostname", "it is called `name`"),
+        ("host", "it is called `name`"),
+        ("client_cert", "it is called `certificate`"),
+        ("client_certificate", "it is called `certificate`"),
+        ("client_key", "it is called `key`"),
+        ("ca_file", "it is called `ca`"),
+        ("ca_cert", "it is called `ca`"),
+        ("ca_certificate", "it is called `ca`"),
+        ("root_ca", "it is called `ca`"),
+        (
+            "insecure_skip_verify",
+            "to check no certificate, write `verify = false`",
+        ),
+        (
+            "skip_verify",
+            "to check no certificate, write `verify = false`",
+        ),
+        (
+            "enabled",
+            "write `tls = true`, or `tls = false` for clear text",
+        ),
         ("server_name", "it is called `name`"),
         (
             "insecure",
@@ -185,7 +206,7 @@ fn upstream(table: &mut Table<'_>) -> Option<UpstreamTls> {
 
 /// Reports a certificate without its key, or a key without its certificate.
 fn lone(table: &mut Table<'_>, there: &str, lacking: &str) -> Option<Identity> {
-    if !table.is_incomplete() && !table.has(lacking) {
+    if !table.is_incomplete() && !table.has(lacking) && !table.has_meant(lacking) {
         let span = table.span_of(there);
         let help = format!("add `{lacking} = \"..\"` to it");
         table

@@ -1,6 +1,7 @@
 //! `[upstream.<name>]`: a named group of endpoints.
 
 mod balance;
+mod ejection;
 mod endpoint;
 mod group;
 mod health;
@@ -71,6 +72,80 @@ pub(super) static UPSTREAM: Section = Section {
             "endpoints are a list: `endpoints = [{ address = \"10.0.0.1:8080\" }]`",
         ),
         ("servers", "they are called `endpoints`"),
+        (
+            "timeout",
+            "the time-outs are `connect_timeout`, `first_byte_timeout`, `idle_timeout` and `total_timeout`",
+        ),
+        (
+            "timeouts",
+            "the time-outs are `connect_timeout`, `first_byte_timeout`, `idle_timeout` and `total_timeout`",
+        ),
+        ("request_timeout", "it is called `total_timeout`"),
+        (
+            "read_timeout",
+            "it is called `first_byte_timeout`; between two pieces of a body it is `idle_timeout`",
+        ),
+        ("response_timeout", "it is called `first_byte_timeout`"),
+        ("send_timeout", "it is called `idle_timeout`"),
+        ("write_timeout", "it is called `idle_timeout`"),
+        (
+            "max_active",
+            "it stands in `limits`: `limits = { max_active = 100 }`",
+        ),
+        (
+            "max_requests",
+            "it stands in `limits`: `limits = { max_active = 100 }`",
+        ),
+        (
+            "max_connections",
+            "it stands in `limits`: `limits = { max_connections = 100 }`",
+        ),
+        (
+            "queue",
+            "it stands in `limits`: `limits = { max_active = 100 }`",
+        ),
+        (
+            "attempts",
+            "it stands in `retries`: `retries = { attempts = 3 }`",
+        ),
+        (
+            "max_retries",
+            "it stands in `retries`: `retries = { attempts = 3 }`, the first one included",
+        ),
+        (
+            "health_check",
+            "it is called `health`: `health = { path = \"/healthz\" }`",
+        ),
+        (
+            "healthcheck",
+            "it is called `health`: `health = { path = \"/healthz\" }`",
+        ),
+        (
+            "check",
+            "it is called `health`: `health = { path = \"/healthz\" }`",
+        ),
+        ("outlier_detection", "it is called `ejection`"),
+        ("passive_health", "it is called `ejection`"),
+        (
+            "circuit_breaker",
+            "`ejection` takes endpoints out by their faults, `limits` bounds what they get at once",
+        ),
+        ("policy", "it is called `balance`"),
+        ("lb_policy", "it is called `balance`"),
+        ("load_balancing", "it is called `balance`"),
+        ("algorithm", "it is called `balance`"),
+        ("session", "it is called `sticky`"),
+        ("affinity", "it is called `sticky`"),
+        (
+            "labels",
+            "each endpoint has its own: `{ address = \"10.0.0.1:8080\", labels = { zone = \"a\" } }`",
+        ),
+        (
+            "priority",
+            "each endpoint has its own: `{ address = \"10.0.0.1:8080\", priority = 1 }`",
+        ),
+        ("http2", "write `protocol = \"http2\"`"),
+        ("scheme", "for TLS write `tls = true`"),
         ("targets", "they are called `endpoints`"),
         (
             "weight",
@@ -94,8 +169,8 @@ static HEALTH: Field<Nested<HealthCheck>, Optional> = Field::new(
 static EJECTION: Field<Nested<Ejection>, Defaults> = Field::new(
     "ejection",
     Nested {
-        section: &health::EJECTION,
-        read: health::ejection,
+        section: &ejection::EJECTION,
+        read: ejection::ejection,
     },
     Defaults,
     "Takes endpoints out by the results of requests.",

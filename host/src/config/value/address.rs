@@ -50,43 +50,67 @@ pub(in crate::config) fn endpoint(text: &str) -> Result<String, Refused> {
 /// What is written in the place of an endpoint's address, and how it should be.
 fn odd_endpoint(text: &str) -> Option<Refused> {
     if let Some((scheme, rest)) = text.split_once("://") {
-        let authority = rest.split('/').next().unwrap_or_default();
-        let port = match scheme {
-            "https" | "grpcs" | "wss" => 443,
-            _other => 80,
-        };
-        let refused = Refused::because("is a URL");
-        return Some(match endpoint(authority) {
-            Ok(address) => refused.write(&address),
-            Err(_) if is_host(authority) => refused.write(&format!("{authority}:{port}")),
-            Err(_) => refused.help("write its name or IP address, and the port"),
-        });
+        return Some(url(scheme, rest));
+    }
+    if text.starts_with("unix:") {
+        let help = "endpoints are asked over TCP: write a name or an IP address, and the port";
+        return Some(Refused::because("is a socket of this machine").help(help));
+    }
+    if text.contains("${") {
+        let refused = Refused::because("has a variable, and none is filled in here");
+        return Some(refused.help("write the file from a template before the start"));
+    }
+    if text.contains('@') {
+        // A password may stand before it.
+        let refused = Refused::because("has a user in it, which endpoints are not told");
+        return Some(refused.help("write what follows the `@`").private());
     }
     if text.contains(',') {
-        return Some(
-            Refused::because("is more than one address").help("each is an endpoint of its own"),
-        );
+        let refused = Refused::because("is more than one address");
+        return Some(refused.help("each is an endpoint of its own"));
     }
-    let alike = |message: &str, address: &str| {
-        let address = endpoint(address).ok()?;
-        Some(Refused::because(message).write(&address))
+    let (message, address) = nearly(text)?;
+    let address = endpoint(&address).ok()?;
+    Some(Refused::because(message).write(&address))
+}
+
+fn url(scheme: &str, rest: &str) -> Refused {
+    let authority = rest.split('/').next().unwrap_or_default();
+    let port = match scheme {
+        "https" | "grpcs" | "wss" => 443,
+        _other => 80,
     };
-    if text != text.trim() {
-        return alike("begins or ends with white space", text.trim());
+    let refused = Refused::because("is a URL");
+    match endpoint(authority) {
+        Ok(address) => refused.write(&address),
+        Err(_) if is_host(authority) => refused.write(&format!("{authority}:{port}")),
+        Err(_) => refused.help("write its name or IP address, and the port"),
+    }
+}
+
+/// What is wrong with what is an address but for little, and the address.
+fn nearly(text: &str) -> Option<(&'static str, String)> {
+    let trimmed = text.trim();
+    if text != trimmed {
+        return Some(("begins or ends with white space", trimmed.to_owned()));
     }
     if let Some((address, _)) = text.split_once('/') {
-        return alike("has a path, but requests keep their own", address);
+        let message = "has a path, but requests keep their own";
+        return Some((message, address.to_owned()));
+    }
+    if let Some((host, port)) = text.split_once(' ') {
+        return Some(("has a space in it", format!("{host}:{}", port.trim())));
     }
     let (host, port) = text.rsplit_once(':')?;
     if is_bare_ipv6(host) {
-        let address = format!("[{host}]:{port}");
-        return alike("is an IPv6 address without brackets", &address);
+        let message = "is an IPv6 address without brackets";
+        return Some((message, format!("[{host}]:{port}")));
     }
     if text.starts_with('[') && text.ends_with(']') {
-        return alike("has no port", &format!("{text}:8080"));
+        return Some(("has no port", format!("{text}:8080")));
     }
-    let address = format!("{}:{port}", host.strip_suffix('.')?);
-    alike("has a name that ends with a dot", &address)
+    let host = host.strip_suffix('.')?;
+    Some(("has a name that ends with a dot", format!("{host}:{port}")))
 }
 
 /// What a certificate is made out to: a name or an IP address.
@@ -220,12 +244,17 @@ mod tests {
             ("grpcs://orders", "orders:443"),
             ("orders:80/v1", "orders:80"),
             (" orders:80", "orders:80"),
+            ("orders 80", "orders:80"),
             ("orders.internal.:80", "orders.internal:80"),
         ] {
             assert_eq!(help(endpoint(theirs)), format!("write `\"{ours}\"`"));
         }
         let several = help(endpoint("10.0.0.1:80,10.0.0.2:80"));
         assert_eq!(several, "each is an endpoint of its own");
+        for odd in ["unix:/run/orders", "${ORDERS}:80", "me:s3cr3t@orders:80"] {
+            let refused = endpoint(odd).unwrap_err();
+            assert!(refused.message.is_some() && refused.help.is_some(), "{odd}");
+        }
     }
 
     #[test]

@@ -33,9 +33,17 @@ pub(in crate::config) fn hash_key(text: &str) -> Result<HashKey, Refused> {
             "ip" | "source" | "address" | "client.ip" => {
                 Err(Refused::plain().help("write `\"client\"`"))
             }
-            _other => Err(Refused::plain()),
+            _other => Err(match HeaderName::from_bytes(text.as_bytes()) {
+                Ok(_) => Refused::plain().help(format!(
+                    "say of what it is the name: `\"header:{text}\"`, `\"cookie:{text}\"` and so on"
+                )),
+                Err(_) => Refused::plain(),
+            }),
         };
     };
+    if name != name.trim() && hash_key(&format!("{of}:{}", name.trim())).is_ok() {
+        return Err(Refused::because("has a space in it").write(&format!("{of}:{}", name.trim())));
+    }
     match of {
         "header" => {
             let name = HeaderName::from_bytes(name.as_bytes());
@@ -64,15 +72,14 @@ pub(in crate::config) fn other_param<'a>(
     let mut known: Vec<&str> = paths.flat_map(path::parameters).collect();
     known.sort_unstable();
     known.dedup();
-    match nearest(name, known.iter().copied()) {
-        Some(meant) => format!("did you mean `\"param:{meant}\"`?"),
-        None if known.is_empty() => {
-            format!("no path there has parameters: one is written `{{{name}}}`")
-        }
-        None => {
-            let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
-            format!("there are {}", known.join(", "))
-        }
+    if let Some(meant) = nearest(name, known.iter().copied()) {
+        return format!("did you mean `\"param:{meant}\"`?");
+    }
+    let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    match known.as_slice() {
+        [] => format!("no path there has parameters: one is written `{{{name}}}`"),
+        [one] => format!("there is {one}"),
+        several => format!("there are {}", several.join(", ")),
     }
 }
 
@@ -89,8 +96,25 @@ pub(in crate::config) fn cookie_name(text: &str) -> Result<String, Refused> {
 
 /// A field of the response that says where a client belongs.
 pub(in crate::config) fn sticky_field(text: &str) -> Result<HeaderName, Refused> {
-    field_name(text)
+    let cure = "name one of your own, such as `\"x-endpoint\"`";
+    let name = field_name(text).map_err(|refused| refused.help(cure))?;
+    match TAKEN.contains(&name.as_str()) {
+        true => Err(Refused::because("is a field with a meaning of its own").help(cure)),
+        false => Ok(name),
+    }
 }
+
+/// Fields that clients or endpoints would take for something else (RFC 9110, RFC 6265).
+const TAKEN: [&str; 8] = [
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-type",
+    "cookie",
+    "host",
+    "location",
+    "set-cookie",
+];
 
 /// `"200-299,404"`.
 pub(in crate::config) fn statuses(text: &str) -> Result<StatusRanges, Refused> {
@@ -174,6 +198,15 @@ mod tests {
             "query:x",
         ] {
             assert!(hash_key(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_sticky_field_has_no_other_meaning() {
+        assert!(sticky_field("X-Endpoint").is_ok());
+        for bad in ["cookie", "Set-Cookie", "host", "connection", "a b"] {
+            let help = sticky_field(bad).unwrap_err().help.unwrap();
+            assert!(help.ends_with("`\"x-endpoint\"`"), "{bad}: {help}");
         }
     }
 

@@ -6,8 +6,13 @@ use super::Refused;
 
 const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
+/// Not a unit here, since a day has not always 24 hours; but it is known what is meant.
+const DAY: (&str, u64) = ("d", 24 * 3_600_000);
+
 /// What people write in the place of a unit.
-const ALIASES: [(&str, &str); 16] = [
+const ALIASES: [(&str, &str); 18] = [
+    ("day", "d"),
+    ("days", "d"),
     ("hour", "h"),
     ("hours", "h"),
     ("hr", "h"),
@@ -57,11 +62,15 @@ pub(in crate::config) fn print(duration: Duration) -> String {
     }
 }
 
-/// Guesses what was meant: `1.5s`, `30 sec`, `1m30s`, `30`.
+/// Guesses what was meant: `1.5s`, `30 sec`, `1m30s`, `30`, `7d`.
+pub(in crate::config) fn meant(text: &str) -> Option<Duration> {
+    total(&text.to_lowercase()).map(Duration::from_millis)
+}
+
 fn mend(text: &str) -> Refused {
     let refused = Refused::plain();
-    match total(&text.to_lowercase()) {
-        Some(milliseconds) => refused.write(&print(Duration::from_millis(milliseconds))),
+    match meant(text) {
+        Some(meant) => refused.write(&print(meant)),
         None => refused.help("units are `ms`, `s`, `m` and `h`"),
     }
 }
@@ -78,8 +87,9 @@ fn total(mut text: &str) -> Option<u64> {
         let (unit, rest) = rest.split_at_checked(end.unwrap_or(rest.len()))?;
         let alias = ALIASES.iter().find(|(alias, _)| *alias == unit);
         let unit = alias.map_or(unit, |(_, unit)| *unit);
-        let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        sum = sum.checked_add(milliseconds(number, *factor)?)?;
+        let mut units = UNITS.into_iter().chain([DAY]);
+        let (_, factor) = units.find(|(name, _)| *name == unit)?;
+        sum = sum.checked_add(milliseconds(number, factor)?)?;
         text = rest;
         if text.trim().is_empty() {
             return Some(sum);
@@ -128,6 +138,7 @@ mod tests {
             ("1m30s", "90s"),
             ("1H", "1h"),
             ("30", "30s"),
+            ("7d", "168h"),
         ] {
             assert_eq!(help(text), Some(format!("write `\"{meant}\"`")), "{text}");
         }

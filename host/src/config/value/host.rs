@@ -24,6 +24,15 @@ pub(in crate::config) fn rule(text: &str) -> Result<HostRule, Refused> {
         "endpoint" => return Ok(HostRule::Endpoint),
         _other => {}
     }
+    let word = text.to_ascii_lowercase();
+    if word == "preserve" || word == "endpoint" {
+        return Err(Refused::plain().write(&word));
+    }
+    literal(text).map(HostRule::Literal)
+}
+
+/// A name with or without a port.
+pub(in crate::config) fn literal(text: &str) -> Result<String, Refused> {
     let name = match text.rsplit_once(':') {
         Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
             if port.parse::<u16>().is_ok() {
@@ -35,9 +44,9 @@ pub(in crate::config) fn rule(text: &str) -> Result<HostRule, Refused> {
         Some(_) | None => text,
     };
     if is_host(name) || is_ipv6(name) {
-        Ok(HostRule::Literal(text.to_owned()))
+        Ok(text.to_owned())
     } else {
-        Err(mend(text, "only the name and the port go upstream"))
+        Err(mend(text, "only the name and the port are sent"))
     }
 }
 
@@ -91,7 +100,16 @@ mod tests {
         assert_eq!(rule("endpoint"), Ok(HostRule::Endpoint));
         assert_eq!(rule("a.b:80"), Ok(HostRule::Literal("a.b:80".to_owned())));
         assert_eq!(rule("a.b"), Ok(HostRule::Literal("a.b".to_owned())));
-        for bad in ["", "a b", "a:99999", "https://a", "a\r\nb", ":80"] {
+        for bad in [
+            "",
+            "a b",
+            "a:99999",
+            "https://a",
+            "a\r\nb",
+            ":80",
+            "Preserve",
+            "ENDPOINT",
+        ] {
             assert!(rule(bad).is_err(), "{bad}");
         }
     }

@@ -216,7 +216,30 @@ static STICKY_SECTION: Section = Section {
     heading: "sticky = { .. }",
     doc: "How a client is kept on its endpoint: by a signed cookie, or by a signed field that it repeats. What it says holds over reloads and restarts, and on every gateway with the same secret.",
     fields: &[&COOKIE, &HEADER, &SECRET, &DURATION, &SECURE],
-    hints: &[("ttl", "it is called `duration`")],
+    hints: &[
+        (
+            "true",
+            "write what keeps it: `{ cookie = \"<name>\", secret = \"<name of a [secret.x]>\" }`",
+        ),
+        ("false", "leave it out"),
+        ("name", "it is called `cookie`"),
+        ("ttl", "it is called `duration`"),
+        ("max_age", "it is called `duration`"),
+        ("expires", "it is called `duration`"),
+        (
+            "key",
+            "it is called `secret`: the name of a `[secret.<name>]`",
+        ),
+        ("httponly", "the cookie always has `HttpOnly`"),
+        ("http_only", "the cookie always has `HttpOnly`"),
+        ("samesite", "the cookie always has `SameSite=Lax`"),
+        ("same_site", "the cookie always has `SameSite=Lax`"),
+        ("path", "the cookie always has `Path=/`"),
+        (
+            "domain",
+            "the cookie has none: it goes back to the host that set it",
+        ),
+    ],
     short: Some("cookie"),
     private: true,
 };
@@ -275,20 +298,17 @@ fn sticky(table: &mut Table<'_>) -> Option<Sticky> {
     let secret = table.take(&SECRET);
     let duration = table.take(&DURATION);
     let secure = table.take(&SECURE);
-    let by = match (table.has(COOKIE.key), table.has(HEADER.key)) {
-        (true, true) | (false, false) if !table.is_incomplete() => {
-            let span = table.span();
-            table.error(span, "`sticky` wants either `cookie` or `header`");
-            None
-        }
-        (true | false, true | false) => {
-            let cookie = cookie.map(StickyBy::Cookie);
-            cookie.or(header.map(StickyBy::Header))
-        }
-    };
     if table.has(HEADER.key) && !table.has(COOKIE.key) {
         table.idle(&[SECURE.key], "without `cookie`");
     }
+    let is_strict = |name: &String| name.starts_with("__Host-") || name.starts_with("__Secure-");
+    if !secure && cookie.as_ref().is_some_and(is_strict) {
+        let message = "`sticky.secure` is off, and browsers drop a cookie of this name without it";
+        table
+            .warning(table.span_of(SECURE.key), message)
+            .help("leave it out, or name the cookie without `__Host-` and `__Secure-`");
+    }
+    let by = by(table, cookie, header);
     Some(Sticky {
         by: by?,
         secret: secret?,
@@ -296,4 +316,28 @@ fn sticky(table: &mut Table<'_>) -> Option<Sticky> {
         secure,
         span: table.span(),
     })
+}
+
+/// What says where a client belongs; reports none, and both.
+fn by(
+    table: &mut Table<'_>,
+    cookie: Option<String>,
+    header: Option<HeaderName>,
+) -> Option<StickyBy> {
+    let (message, help) = match (table.has(COOKIE.key), table.has(HEADER.key)) {
+        (true, true) => (
+            "`sticky` has both `cookie` and `header`, wanted one of them",
+            "keep `cookie` for browsers, `header` for clients without cookies",
+        ),
+        (false, false) if !table.is_incomplete() && !table.has_meant(COOKIE.key) => (
+            "`sticky` has neither `cookie` nor `header`, wanted one of them",
+            "add `cookie = \"<name>\"`",
+        ),
+        (true | false, true | false) => {
+            let cookie = cookie.map(StickyBy::Cookie);
+            return cookie.or(header.map(StickyBy::Header));
+        }
+    };
+    table.error(table.span(), message).help(help);
+    None
 }

@@ -1,5 +1,7 @@
 //! The endpoints of an upstream, each by itself and side by side.
 
+use std::net::SocketAddr;
+
 use super::balance::LABELS as LABEL_MAP;
 use crate::config::field::{Empty, Entries, Field, Is, Map, Parsed, Required, Section, Whole};
 use crate::config::model::Endpoint;
@@ -24,6 +26,25 @@ static ENDPOINT: Section = Section {
     doc: "One address of an upstream.",
     fields: &[&ADDRESS, &WEIGHT, &PRIORITY, &LABELS],
     hints: &[
+        ("zone", "it is a label: `labels = { zone = \"a\" }`"),
+        ("region", "it is a label: `labels = { region = \"a\" }`"),
+        (
+            "tags",
+            "they are called `labels`: `labels = { zone = \"a\" }`",
+        ),
+        (
+            "backup",
+            "an endpoint that is to wait for others has `priority = 1`",
+        ),
+        ("tier", "it is called `priority`"),
+        (
+            "max_active",
+            "it is that of the upstream: `limits = { max_active = 100 }`",
+        ),
+        (
+            "max_connections",
+            "it is that of the upstream: `limits = { max_connections = 100 }`",
+        ),
         (
             "url",
             "it is called `address`: `address = \"10.0.0.1:8080\"`",
@@ -111,7 +132,12 @@ pub(super) fn weighed(table: &mut Table<'_>, endpoints: &[Endpoint]) {
     let of = format!("endpoint of {}", table.name());
     for endpoint in endpoints {
         let address = &endpoint.address;
-        if let Some(line) = table.earlier(&of, address, endpoint.span) {
+        // `[0::1]:80` is `[::1]:80`, and names are the same in either case.
+        let same = match address.parse::<SocketAddr>() {
+            Ok(address) => address.to_string(),
+            Err(_) => address.to_ascii_lowercase(),
+        };
+        if let Some(line) = table.earlier(&of, &same, endpoint.span) {
             let message = format!("`{address}` is an endpoint already, in line {line}");
             table
                 .error(endpoint.span, &message)

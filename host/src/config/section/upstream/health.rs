@@ -1,13 +1,13 @@
-//! `health` and `ejection` of an upstream: which of its endpoints are available.
+//! `health` of an upstream: how its endpoints are asked whether they are well.
 
 use std::time::Duration;
 
 use http::Method;
 
 use crate::config::field::{Choice, Field, Is, Optional, Parsed, Section, Time, Whole, Written};
-use crate::config::model::{Ejection, HealthCheck, HttpCheck, Probe, StatusRanges};
+use crate::config::model::{HealthCheck, HttpCheck, Probe, StatusRanges};
 use crate::config::read::Table;
-use crate::config::value::{Refused, address, duration, message, name::line};
+use crate::config::value::{Refused, host, message, name::line};
 
 /// `health = { .. }`.
 pub(super) static HEALTH: Section = Section {
@@ -22,6 +22,23 @@ pub(super) static HEALTH: Section = Section {
         ("status", "it is called `expect`"),
         ("statuses", "it is called `expect`"),
         ("uri", "it is called `path`"),
+        ("false", "for no checks leave `health` out"),
+        ("true", "write what is asked: `{ path = \"/healthz\" }`"),
+        ("enabled", "for no checks leave `health` out"),
+        ("url", "it is called `path`"),
+        (
+            "retries",
+            "bad answers in a row are `fall`, good ones `rise`",
+        ),
+        (
+            "threshold",
+            "bad answers in a row are `fall`, good ones `rise`",
+        ),
+        ("healthy_threshold", "it is called `rise`"),
+        ("success", "it is called `rise`"),
+        ("unhealthy_threshold", "it is called `fall`"),
+        ("failures", "it is called `fall`"),
+        ("max_fails", "it is called `fall`"),
     ],
     short: Some("path"),
     private: false,
@@ -43,7 +60,16 @@ static KIND: Field<Choice<Kind>, Is<Kind>> = Field::new(
             ("tcp", Kind::Tcp),
             ("grpc", Kind::Grpc),
         ],
-        hints: &[],
+        hints: &[
+            (
+                "https",
+                "write `\"http\"`: TLS is spoken where the upstream has `tls`",
+            ),
+            (
+                "tls",
+                "write `\"tcp\"`: TLS is spoken where the upstream has `tls`",
+            ),
+        ],
     },
     Is(Kind::Http),
     "How it is asked: by an HTTP request, by a connection, or by the gRPC health protocol (`grpc.health.v1`).",
@@ -79,13 +105,7 @@ static HOST: Field<Parsed<String>, Optional> = Field::new(
         words: "a name, with or without a port",
         pattern: "",
         private: false,
-        parse: |text, _| {
-            let name = text.rsplit_once(':').map_or(text, |(name, _)| name);
-            match address::is_host(name) {
-                true => Ok(text.to_owned()),
-                false => Err(Refused::plain()),
-            }
-        },
+        parse: |text, _| host::literal(text),
     },
     Optional("the endpoint's address"),
     "The `host` field of the HTTP request.",
@@ -182,22 +202,7 @@ pub(super) fn health(table: &mut Table<'_>) -> Option<HealthCheck> {
     let expect = table.take(&EXPECT);
     let body = table.take(&BODY);
     let service = table.take(&SERVICE);
-    let http = [PATH.key, METHOD.key, HOST.key, EXPECT.key, BODY.key];
-    let strange: &[&str] = match kind {
-        Kind::Http => &[SERVICE.key],
-        Kind::Tcp => &[http[0], http[1], http[2], http[3], http[4], SERVICE.key],
-        Kind::Grpc => &http,
-    };
-    for key in strange {
-        // A kind that was refused is not known: nothing is strange to it.
-        if table.has(key) && table.is_sound(KIND.key) {
-            let span = table.span_of(key);
-            let message = format!("`health.{key}` does not belong to this `kind`");
-            table
-                .error(span, &message)
-                .help("remove it, or change `kind`");
-        }
-    }
+    strange(table, kind);
     let (port, interval, timeout) = (
         table.take(&PORT),
         table.take(&INTERVAL),
@@ -224,141 +229,37 @@ pub(super) fn health(table: &mut Table<'_>) -> Option<HealthCheck> {
     })
 }
 
+/// Reports the keys of other kinds than this.
+fn strange(table: &mut Table<'_>, kind: Kind) {
+    // One that was refused is not known: nothing is strange to it.
+    if !table.is_sound(KIND.key) {
+        return;
+    }
+    let http = [PATH.key, METHOD.key, HOST.key, EXPECT.key, BODY.key];
+    let keys = http.map(|key| (key, Kind::Http, "http"));
+    for (key, of, word) in keys.into_iter().chain([(SERVICE.key, Kind::Grpc, "grpc")]) {
+        if kind != of && table.has(key) {
+            let message = format!("`health.{key}` is for `kind = \"{word}\"` only");
+            let help = format!("remove it, or write `kind = \"{word}\"`");
+            table.error(table.span_of(key), &message).help(help);
+        }
+    }
+}
+
 /// A request target in origin form.
 fn target(text: &str) -> Result<String, Refused> {
-    let target = text.parse::<http::uri::PathAndQuery>().ok();
-    match target.filter(|_| text.starts_with('/')) {
-        Some(_) => Ok(text.to_owned()),
-        None => Err(Refused::plain()),
+    let good =
+        |text: &str| text.starts_with('/') && text.parse::<http::uri::PathAndQuery>().is_ok();
+    if good(text) {
+        return Ok(text.to_owned());
     }
-}
-
-/// `ejection = { .. }`.
-pub(super) static EJECTION: Section = Section {
-    heading: "ejection = { .. }",
-    doc: "Takes an endpoint out for a while by the results of requests. A fault: no connection, none in time, an end before the response's head, no answer in time, or one of `statuses`.",
-    fields: &[
-        &FAULTS,
-        &MIN_SUCCESS,
-        &MIN_REQUESTS,
-        &SHARE_INTERVAL,
-        &STATUSES,
-        &BACKOFF,
-        &MAX_BACKOFF,
-        &MAX_SHARE,
-    ],
-    hints: &[],
-    short: None,
-    private: false,
-};
-
-static FAULTS: Field<Whole<u32>, Is<u32>> = Field::new(
-    "faults",
-    Whole {
-        least: 0,
-        most: 10_000,
-        of: |number| u32::try_from(number).ok(),
-    },
-    Is(5),
-    "After so many faults in a row; 0: never.",
-);
-
-static MIN_SUCCESS: Field<Whole<u32>, Is<u32>> = Field::new(
-    "min_success",
-    PERCENT,
-    Is(0),
-    "When a smaller share of an interval's results is good; in percent, 0: never.",
-);
-
-const PERCENT: Whole<u32> = Whole {
-    least: 0,
-    most: 100,
-    of: |number| u32::try_from(number).ok(),
-};
-
-static MIN_REQUESTS: Field<Whole<u32>, Is<u32>> = Field::new(
-    "min_requests",
-    Whole {
-        least: 1,
-        most: 1_000_000,
-        of: |number| u32::try_from(number).ok(),
-    },
-    Is(50),
-    "With fewer results in an interval, no share is told.",
-);
-
-static SHARE_INTERVAL: Field<Time, Is<Duration>> = Field::new(
-    "interval",
-    Time {
-        least: Duration::from_millis(100),
-        most: Duration::from_hours(1),
-    },
-    Is(Duration::from_secs(10)),
-    "The time over which the share of good results is told.",
-);
-
-static STATUSES: Field<Parsed<StatusRanges>, Written> = Field::new(
-    "statuses",
-    super::STATUSES,
-    Written("502-504"),
-    "The statuses that are faults of the endpoint.",
-);
-
-static BACKOFF: Field<Time, Is<Duration>> = Field::new(
-    "backoff",
-    Time::USUAL,
-    Is(Duration::from_secs(10)),
-    "How long it is out the first time; twice as long with each time after that, until it has been well for as long as it was out.",
-);
-
-static MAX_BACKOFF: Field<Time, Is<Duration>> = Field::new(
-    "max_backoff",
-    Time::USUAL,
-    Is(Duration::from_mins(5)),
-    "The longest that it is out; at least `backoff`.",
-);
-
-static MAX_SHARE: Field<Whole<u32>, Is<u32>> = Field::new(
-    "max_share",
-    PERCENT,
-    Is(50),
-    "The most endpoints that are out at once; in percent, rounded down, so that the only endpoint never is.",
-);
-
-/// Reads `ejection`.
-pub(super) fn ejection(table: &mut Table<'_>) -> Option<Ejection> {
-    let faults = table.take(&FAULTS);
-    let min_success = table.take(&MIN_SUCCESS);
-    let min_requests = table.take(&MIN_REQUESTS);
-    let interval = table.take(&SHARE_INTERVAL);
-    let statuses = table.take(&STATUSES);
-    let backoff = table.take(&BACKOFF);
-    let max_backoff = table.take(&MAX_BACKOFF);
-    let max_share = table.take(&MAX_SHARE);
-    let are_sound = table.is_sound(BACKOFF.key) && table.is_sound(MAX_BACKOFF.key);
-    if are_sound && backoff > max_backoff {
-        too_long(table, backoff, max_backoff);
-    }
-    Some(Ejection {
-        faults,
-        min_success,
-        min_requests,
-        interval,
-        statuses: statuses?,
-        backoff,
-        max_backoff,
-        max_share,
-    })
-}
-
-fn too_long(table: &mut Table<'_>, backoff: Duration, max_backoff: Duration) {
-    let there = if table.has(BACKOFF.key) {
-        BACKOFF.key
-    } else {
-        MAX_BACKOFF.key
+    let path = match text.split_once("://") {
+        Some((_, rest)) => rest.split_once('/').map_or("", |(_, path)| path),
+        None => text,
     };
-    let (first, most) = (duration::print(backoff), duration::print(max_backoff));
-    let message = format!("`ejection.backoff` ({first}) is more than `max_backoff` ({most})");
-    let help = format!("raise `max_backoff` to `\"{first}\"`, or lower `backoff`");
-    table.error(table.span_of(there), &message).help(help);
+    let path = format!("/{path}");
+    Err(match good(&path) {
+        true => Refused::plain().write(&path),
+        false => Refused::plain(),
+    })
 }

@@ -24,9 +24,30 @@ pub(super) static RETRIES: Section = Section {
     ],
     hints: &[
         ("max", "it is called `attempts`, the first one included"),
+        ("false", "for no retries write `{ attempts = 1 }`"),
+        ("true", "they are on where this is left out"),
+        ("enabled", "for no retries write `attempts = 1`"),
+        (
+            "max_retries",
+            "it is called `attempts`, the first one included",
+        ),
+        ("timeout", "it is called `try_timeout`"),
+        (
+            "backoff",
+            "there is none: another endpoint is asked at once, within `budget`",
+        ),
+        (
+            "delay",
+            "there is none: another endpoint is asked at once, within `budget`",
+        ),
+        (
+            "methods",
+            "only what is idempotent is sent again (RFC 9110 section 9.2.2)",
+        ),
+        ("codes", "it is called `statuses`"),
         ("count", "it is called `attempts`, the first one included"),
     ],
-    short: None,
+    short: Some("attempts"),
     private: false,
 };
 
@@ -203,8 +224,15 @@ pub(super) static LIMITS: Section = Section {
     heading: "limits = { .. }",
     doc: "How much each endpoint is given at once, by all workers together. When none takes more, requests wait in a queue; beyond it, or too long, 503 with `Retry-After`.",
     fields: &[&MAX_ACTIVE, &MAX_CONNECTIONS, &QUEUE, &QUEUE_TIMEOUT],
-    hints: &[("max_requests", "it is called `max_active`")],
-    short: None,
+    hints: &[
+        ("false", "for no limits leave it out"),
+        ("max_requests", "it is called `max_active`"),
+        ("max_concurrent", "it is called `max_active`"),
+        ("max_pending", "it is called `queue`"),
+        ("max_queue", "it is called `queue`"),
+        ("timeout", "it is called `queue_timeout`"),
+    ],
+    short: Some("max_active"),
     private: false,
 };
 

@@ -1,0 +1,152 @@
+//! `ejection` of an upstream: which endpoints are taken out by the results of requests.
+
+use std::time::Duration;
+
+use crate::config::field::{Field, Is, Parsed, Section, Time, Whole, Written};
+use crate::config::model::{Ejection, StatusRanges};
+use crate::config::read::Table;
+use crate::config::value::duration;
+
+/// `ejection = { .. }`.
+pub(super) static EJECTION: Section = Section {
+    heading: "ejection = { .. }",
+    doc: "Takes an endpoint out for a while by the results of requests. A fault: no connection, none in time, an end before the response's head, no answer in time, or one of `statuses`.",
+    fields: &[
+        &FAULTS,
+        &MIN_SUCCESS,
+        &MIN_REQUESTS,
+        &SHARE_INTERVAL,
+        &STATUSES,
+        &BACKOFF,
+        &MAX_BACKOFF,
+        &MAX_SHARE,
+    ],
+    hints: &[
+        ("false", "for no ejection write `{ faults = 0 }`"),
+        ("true", "it is on where it is left out"),
+        ("enabled", "for no ejection write `faults = 0`"),
+        ("errors", "it is called `faults`"),
+        ("failures", "it is called `faults`"),
+        ("max_fails", "it is called `faults`"),
+        ("consecutive_errors", "it is called `faults`"),
+        ("consecutive_5xx", "it is called `faults`"),
+        ("duration", "it is called `backoff`"),
+        ("fail_timeout", "it is called `backoff`"),
+        ("base_ejection_time", "it is called `backoff`"),
+        ("max_ejection_time", "it is called `max_backoff`"),
+        ("max_ejection_percent", "it is called `max_share`"),
+    ],
+    short: Some("faults"),
+    private: false,
+};
+
+static FAULTS: Field<Whole<u32>, Is<u32>> = Field::new(
+    "faults",
+    Whole {
+        least: 0,
+        most: 10_000,
+        of: |number| u32::try_from(number).ok(),
+    },
+    Is(5),
+    "After so many faults in a row; 0: never.",
+);
+
+static MIN_SUCCESS: Field<Whole<u32>, Is<u32>> = Field::new(
+    "min_success",
+    PERCENT,
+    Is(0),
+    "When a smaller share of an interval's results is good; in percent, 0: never.",
+);
+
+const PERCENT: Whole<u32> = Whole {
+    least: 0,
+    most: 100,
+    of: |number| u32::try_from(number).ok(),
+};
+
+static MIN_REQUESTS: Field<Whole<u32>, Is<u32>> = Field::new(
+    "min_requests",
+    Whole {
+        least: 1,
+        most: 1_000_000,
+        of: |number| u32::try_from(number).ok(),
+    },
+    Is(50),
+    "With fewer results in an interval, no share is told.",
+);
+
+static SHARE_INTERVAL: Field<Time, Is<Duration>> = Field::new(
+    "interval",
+    Time {
+        least: Duration::from_millis(100),
+        most: Duration::from_hours(1),
+    },
+    Is(Duration::from_secs(10)),
+    "The time over which the share of good results is told.",
+);
+
+static STATUSES: Field<Parsed<StatusRanges>, Written> = Field::new(
+    "statuses",
+    super::STATUSES,
+    Written("502-504"),
+    "The statuses that are faults of the endpoint.",
+);
+
+static BACKOFF: Field<Time, Is<Duration>> = Field::new(
+    "backoff",
+    Time::USUAL,
+    Is(Duration::from_secs(10)),
+    "How long it is out the first time; twice as long with each time after that, until it has been well for as long as it was out.",
+);
+
+static MAX_BACKOFF: Field<Time, Is<Duration>> = Field::new(
+    "max_backoff",
+    Time::USUAL,
+    Is(Duration::from_mins(5)),
+    "The longest that it is out; at least `backoff`.",
+);
+
+static MAX_SHARE: Field<Whole<u32>, Is<u32>> = Field::new(
+    "max_share",
+    PERCENT,
+    Is(50),
+    "The most endpoints that are out at once; in percent, rounded down, so that the only endpoint never is.",
+);
+
+/// Reads `ejection`.
+pub(super) fn ejection(table: &mut Table<'_>) -> Option<Ejection> {
+    let faults = table.take(&FAULTS);
+    let min_success = table.take(&MIN_SUCCESS);
+    let min_requests = table.take(&MIN_REQUESTS);
+    let interval = table.take(&SHARE_INTERVAL);
+    let statuses = table.take(&STATUSES);
+    let backoff = table.take(&BACKOFF);
+    let max_backoff = table.take(&MAX_BACKOFF);
+    let max_share = table.take(&MAX_SHARE);
+    let are_sound = table.is_sound(BACKOFF.key) && table.is_sound(MAX_BACKOFF.key);
+    if are_sound && backoff > max_backoff {
+        too_long(table, backoff, max_backoff);
+    }
+    Some(Ejection {
+        faults,
+        min_success,
+        min_requests,
+        interval,
+        statuses: statuses?,
+        backoff,
+        max_backoff,
+        max_share,
+    })
+}
+
+fn too_long(table: &mut Table<'_>, backoff: Duration, max_backoff: Duration) {
+    let there = if table.has(BACKOFF.key) {
+        BACKOFF.key
+    } else {
+        MAX_BACKOFF.key
+    };
+    let (first, most) = (duration::print(backoff), duration::print(max_backoff));
+    let message = format!("`ejection.backoff` ({first}) is more than `max_backoff` ({most})");
+    let help = format!("raise `max_backoff` to `\"{first}\"`, or lower `backoff`");
+    table.error(table.span_of(there), &message).help(help);
+}
