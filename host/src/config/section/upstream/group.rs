@@ -108,21 +108,41 @@ fn fail_open(table: &mut Table<'_>, groups: &[usize], threshold: Threshold) {
     }
 }
 
-/// A count that a group with others after it does not reach: it would be passed over.
+/// A count that some groups do not reach: a group with enough is used, whichever that is, and
+/// without one the first that has any.
 fn failover(table: &mut Table<'_>, groups: &[usize], threshold: Threshold) {
-    let (Threshold::Count(count), Some((_, others))) = (threshold, groups.split_last()) else {
+    let (Threshold::Count(count), Some((first, later))) = (threshold, groups.split_first()) else {
         return;
     };
-    let least = others.iter().min();
-    if let Some(least) =
-        least.filter(|least| usize::try_from(count).is_ok_and(|count| count > **least))
-    {
-        let span = table.span_of(FAILOVER.key);
-        let message = format!(
-            "`failover` is {count}, but a group before the last has only {least}: it always gives way to the next"
-        );
-        table.warning(span, &message).help(format!(
-            "write at most `\"{least}\"`, or a share such as `\"50%\"`"
-        ));
-    }
+    let reaches = |size: usize| usize::try_from(count).is_ok_and(|count| size >= count);
+    let most = later.iter().max().copied().unwrap_or_default();
+    let (message, least) = match (reaches(*first), reaches(most)) {
+        // One group alone has been told of.
+        _ if later.is_empty() => return,
+        (true, true) => return,
+        (true, false) => (
+            format!(
+                "no later group has as many ({most}): the first gives way when none of it is left"
+            ),
+            most,
+        ),
+        (false, true) => (
+            format!(
+                "the first group has only {first}: it gets nothing while a later one has enough"
+            ),
+            *first,
+        ),
+        (false, false) => (
+            format!(
+                "no group has as many ({}): it works as `\"1\"` does",
+                most.max(*first)
+            ),
+            most.min(*first),
+        ),
+    };
+    let message = format!("`failover` is {count}, but {message}");
+    let help = format!("write at most `\"{least}\"`, or a share such as `\"50%\"`");
+    table
+        .warning(table.span_of(FAILOVER.key), &message)
+        .help(help);
 }
