@@ -244,7 +244,12 @@ impl Section {
             }
             DeValue::String(_) | DeValue::Integer(_) => {
                 let short = self.short(value)?;
-                Some(format!("write `{{ {short} }}`"))
+                let required = self.fields.iter().filter(|field| field.default().is_none());
+                let others = required.map(|field| field.key());
+                let others = others.filter(|key| self.short != Some(key));
+                let others: Vec<String> = others.map(|key| format!("{key} = ..")).collect();
+                let all = [vec![short], others].concat().join(", ");
+                Some(format!("write `{{ {all} }}`"))
             }
         }
     }
