@@ -106,6 +106,17 @@ pub fn client(trust: &Trust<'_>, system: &mut SystemRoots) -> Result<Arc<ClientC
     Ok(Arc::new(config))
 }
 
+/// What is wrong with these files, each one: [`client`] stops at the first.
+#[must_use]
+pub fn faults(trust: &Trust<'_>) -> Vec<TlsError> {
+    let ca = trust.ca.filter(|_| trust.verify);
+    let ca = ca.and_then(|ca| roots(ca).err());
+    let (certificate, key) = trust.identity.unzip();
+    let certificate = certificate.and_then(|path| chain(path).err());
+    let key = key.and_then(|path| secret(path).err());
+    [ca, certificate, key].into_iter().flatten().collect()
+}
+
 /// Whom the system trusts, read when it is asked for first: one configuration reads it once.
 #[derive(Debug, Default)]
 pub struct SystemRoots(Option<Arc<RootCertStore>>);

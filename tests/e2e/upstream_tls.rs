@@ -145,8 +145,22 @@ fn an_endpoint_that_speaks_no_tls_is_502_and_a_silent_one_504() {
     let address = silent.local_addr().unwrap();
     let config = format!("{}{CA}\nconnect_timeout = \"200ms\"\n", all_to(address));
     let gateway = Gateway::with_config(config).file("ca.pem", &authority.pem);
-    let answer = gateway.start().get("/");
+    let gateway = gateway.start();
+    let answer = gateway.get("/");
     assert_eq!((answer.status, &*answer.code()), (504, "connect_timeout"));
+    let line = |line: &str| line.contains("no TLS handshake with");
+    gateway.log().wait_for_line(line);
+}
+
+/// As `openssl req -x509` makes one.
+#[test]
+fn a_certificate_of_an_authority_is_told_with_its_cure() {
+    let authority = Authority::new();
+    let endpoint = endpoint(&authority.authority(&["127.0.0.1"]), &["h2"]);
+    let gateway = to(&endpoint, &authority, CA).start();
+    assert_eq!(gateway.get("/").code(), "upstream_tls");
+    let line = |line: &str| line.contains("which no server may show");
+    gateway.log().wait_for_line(line);
 }
 
 #[test]
@@ -166,6 +180,11 @@ fn files_that_cannot_be_used_stop_the_start() {
         (
             "tls = { certificate = \"ca.pem\", key = \"gateway.key\" }",
             "the certificate and the key cannot be used",
+        ),
+        // Each of them is told.
+        (
+            "tls = { ca = \"none.pem\", certificate = \"own.pem\", key = \"ca.pem\" }",
+            "3 errors in windlass.toml",
         ),
     ] {
         let refused = to(&endpoint, &authority, keys).run_refused();

@@ -71,6 +71,13 @@ impl Authority {
         self.sign(names, |_| {})
     }
 
+    /// One that is an authority's itself.
+    pub fn authority(&self, names: &[&str]) -> Identity {
+        self.sign(names, |params| {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        })
+    }
+
     /// One that was good until some years ago.
     pub fn expired(&self, names: &[&str]) -> Identity {
         self.sign(names, |params| {

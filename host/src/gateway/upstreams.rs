@@ -62,9 +62,11 @@ fn tls(
     let settings = upstream.tls.as_ref()?;
     match Tls::new(settings, upstream.protocol, system) {
         Ok(tls) => Some(tls),
-        Err(error) => {
-            let message = format!("upstream `{}`: {error}", upstream.name);
-            problems.error(settings.span, message);
+        Err(errors) => {
+            for error in errors {
+                let message = format!("upstream `{}`: {error}", upstream.name);
+                problems.error(settings.span, message);
+            }
             None
         }
     }

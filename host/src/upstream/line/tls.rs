@@ -41,12 +41,12 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// A file cannot be used, or the system trusts nobody.
+    /// Files cannot be used, each told, or the system trusts nobody.
     pub fn new(
         config: &UpstreamTls,
         protocol: UpstreamProtocol,
         system: &mut SystemRoots,
-    ) -> Result<Self, TlsError> {
+    ) -> Result<Self, Vec<TlsError>> {
         let protocols: &[&[u8]] = match protocol {
             UpstreamProtocol::Auto => &[HTTP2, HTTP1],
             UpstreamProtocol::Http1 => &[HTTP1],
@@ -54,15 +54,16 @@ impl Tls {
         };
         let shown = |shown: &Identity| (shown.certificate.clone(), shown.key.clone());
         let identity = config.identity.as_ref().map(shown);
-        let settings: Arc<ClientConfig> = tls::client(
-            &Trust {
-                ca: config.ca.as_deref(),
-                identity: identity.as_ref().map(|(one, other)| (&**one, &**other)),
-                verify: config.verify,
-                protocols,
-            },
-            system,
-        )?;
+        let trust = Trust {
+            ca: config.ca.as_deref(),
+            identity: identity.as_ref().map(|(one, other)| (&**one, &**other)),
+            verify: config.verify,
+            protocols,
+        };
+        let settings: Arc<ClientConfig> = tls::client(&trust, system).map_err(|first| {
+            let all = tls::faults(&trust);
+            if all.is_empty() { vec![first] } else { all }
+        })?;
         let mut of_http1 = ClientConfig::clone(&settings);
         of_http1.alpn_protocols = vec![HTTP1.to_vec()];
         Ok(Self {
