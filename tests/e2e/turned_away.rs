@@ -186,6 +186,22 @@ fn what_a_goaway_turns_away_is_sent_on_another_connection_whatever_the_method() 
     assert!((faults(&gateway) - 0.0).abs() < f64::EPSILON);
 }
 
+/// Connections that take few requests each turn most of many at once away, again and again.
+#[test]
+fn few_requests_a_connection_cost_none_of_many_at_once() {
+    let endpoint = Scripted::start(|_, request| match request {
+        0..4 => Does::Answer,
+        _ => Does::GoAway,
+    });
+    let gateway = to(&[&endpoint], "");
+    let report = gateway.load(post(4)).connections(64).run(1000);
+    assert_eq!(
+        (report.status(200), report.failures.len()),
+        (1000, 0),
+        "{report:?}"
+    );
+}
+
 #[test]
 fn a_body_that_was_not_kept_is_turned_away_for_good_and_the_endpoint_stays() {
     let endpoint = one_each();
@@ -198,7 +214,8 @@ fn a_body_that_was_not_kept_is_turned_away_for_good_and_the_endpoint_stays() {
         "{}",
         answer.text()
     );
-    let line = |line: &str| line.contains("turned the request away unread");
+    let line =
+        |line: &str| line.contains("turned the request away unread: it closes the connection");
     gateway.log().wait_for_line(line);
     assert_eq!(gateway.send(&post(4)).status, 200);
     assert!((faults(&gateway) - 0.0).abs() < f64::EPSILON);

@@ -94,12 +94,11 @@ pub enum Fault {
     },
     /// The endpoint turned the request away before it looked at it: by a GOAWAY with a smaller stream
     /// number, or as a refused stream (RFC 9113 sections 6.8 and 8.7).
-    #[error("`{endpoint}` turned the request away unread")]
+    #[error("`{endpoint}` turned the request away unread: {}", turned_away(.cause))]
     TurnedAway {
         /// The endpoint's name.
         endpoint: String,
-        /// As hyper says it.
-        #[source]
+        /// As hyper says it, which reads as if nothing had happened.
         cause: hyper::Error,
     },
     /// The connection, or the stream, ended before a response.
@@ -247,6 +246,15 @@ fn http2_error(error: &hyper::Error) -> Option<&h2::Error> {
 fn is_unread(error: &h2::Error) -> bool {
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     error.is_remote() && (error.is_go_away() || refused)
+}
+
+fn turned_away(error: &hyper::Error) -> String {
+    let reason = http2_error(error).and_then(h2::Error::reason);
+    match reason {
+        Some(h2::Reason::REFUSED_STREAM) => "it refused the stream (REFUSED_STREAM)".to_owned(),
+        Some(h2::Reason::NO_ERROR) | None => "it closes the connection (GOAWAY)".to_owned(),
+        Some(reason) => format!("it closes the connection (GOAWAY, {reason:?})"),
+    }
 }
 
 fn ends_in_order(error: &hyper::Error) -> bool {

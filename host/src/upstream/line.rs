@@ -4,7 +4,8 @@
 //! - [`connection`] is one of HTTP/1.1, over [`io`] that keeps a [`record`] of what is written, behind a
 //!   [`gate`] for wake-ups;
 //! - [`shared`] is one of HTTP/2, over I/O that says what it has [`heard`];
-//! - [`pool`] has those of a worker that can take a request.
+//! - [`pool`] has those of a worker that can take a request, and knows the [`lifetime`] of those of
+//!   HTTP/2.
 
 use std::task::{Context, Poll};
 
@@ -17,6 +18,7 @@ pub mod connection;
 pub mod gate;
 pub mod heard;
 pub mod io;
+pub mod lifetime;
 pub mod pool;
 pub mod record;
 pub mod shared;

@@ -16,8 +16,10 @@ use crate::context::Held;
 use crate::upstream::fault::Fault;
 use crate::upstream::line::{Line, shared};
 
-/// How often a request that was turned away unread may go to the same endpoint again.
-const MOST_TURNED_AWAY: u8 = 3;
+/// How often a request that was turned away unread may go to the same endpoint again: an endpoint
+/// that takes few requests a connection turns many away until that is known
+/// ([`crate::upstream::line::lifetime`]).
+const MOST_TURNED_AWAY: u8 = 20;
 
 /// What comes after a sending.
 pub(super) enum Stays {
@@ -78,10 +80,10 @@ impl Attempt<'_> {
         line: &mut Line,
         fault: Fault,
     ) -> Sent {
-        if let Line::Shared(slot) = line
+        if let (Line::Shared(slot), Some(endpoint)) = (&*line, pick.endpoint())
             && !fault.is_of_stream()
         {
-            slot.ends();
+            slot.ends(&endpoint.pool.lifetime, self.now());
         }
         match self.once_more(held, pick, trials, line) {
             Some(request) => Sent::Unsent(request, fault),

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::Line;
 use super::connection::Connection;
+use super::lifetime::Lifetime;
 use super::shared::{Shared, Slot};
 use crate::upstream::endpoint::known::Known;
 use crate::upstream::plan::Plan;
@@ -89,6 +90,8 @@ pub struct Pool {
     shared: RefCell<Vec<Rc<Shared>>>,
     /// The last one that was given up for another worker, while requests run on it.
     given_up: RefCell<Weak<Shared>>,
+    /// How many requests the endpoint takes on a connection of HTTP/2.
+    pub lifetime: Lifetime,
     /// Whether the last connection that was made speaks HTTP/2.
     shares: Cell<bool>,
     connecting: Cell<usize>,
@@ -136,6 +139,7 @@ impl Pool {
             idle: RefCell::default(),
             shared: RefCell::default(),
             given_up: RefCell::default(),
+            lifetime: Lifetime::default(),
             shares: Cell::new(false),
             connecting: Cell::new(0),
             failed: Cell::new(0),
@@ -163,7 +167,9 @@ impl Pool {
         self.give_up(now);
         let mut shared = self.shared.borrow_mut();
         shared.retain(|connection| !connection.is_closed());
-        let roomy = shared.iter().filter(|connection| connection.has_room());
+        let lifetime = self.lifetime.most(now);
+        let roomy = shared.iter();
+        let roomy = roomy.filter(|connection| connection.has_room(lifetime));
         let chosen = match roomy.max_by_key(|connection| connection.active()) {
             None if shared.len() >= MOST_SHARED => {
                 shared.iter().min_by_key(|connection| connection.active())

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 
 use super::connection::Outcome;
 use super::heard::HeardIo;
+use super::lifetime::{Lifetime, TurnedFrom};
 use crate::body::Body;
 use crate::stream::Stream;
 use crate::upstream::endpoint::known::ConnectionPlace;
@@ -58,7 +59,9 @@ pub struct Shared {
     /// How many requests the endpoint takes at once.
     most: Rc<Cell<usize>>,
     active: Cell<usize>,
-    used: Cell<bool>,
+    /// Requests that were given a place on it.
+    given: Cell<u64>,
+    turned_from: TurnedFrom,
     /// The endpoint has said that it takes no more, and hyper may not know it yet.
     ends: Cell<bool>,
     since: Cell<u64>,
@@ -126,7 +129,8 @@ impl Shared {
             connects,
             most,
             active: Cell::new(0),
-            used: Cell::new(false),
+            given: Cell::new(0),
+            turned_from: TurnedFrom::default(),
             ends: Cell::new(false),
             since: Cell::new(0),
             idle_since: Cell::new(None),
@@ -150,10 +154,10 @@ impl Shared {
         self.active.get()
     }
 
-    /// Whether the endpoint takes one more now.
+    /// Whether the endpoint takes one more now; `lifetime` requests at the most on one connection.
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.active.get() < self.most.get()
+    pub fn has_room(&self, lifetime: u64) -> bool {
+        self.active.get() < self.most.get() && self.given.get() < lifetime
     }
 
     /// Whether it is known to take no request any more.
@@ -178,8 +182,11 @@ impl Shared {
     pub fn slot(self: &Rc<Self>) -> Slot {
         self.active.set(self.active.get() + 1);
         self.idle_since.set(None);
+        let number = self.given.get();
+        self.given.set(number + 1);
         Slot {
-            reused: self.used.replace(true),
+            number,
+            reused: number > 0,
             shared: Rc::clone(self),
             again: None,
         }
@@ -191,6 +198,8 @@ impl Shared {
 pub struct Slot {
     shared: Rc<Shared>,
     again: Option<Box<Request<Body>>>,
+    /// Which request of the connection it is for, from 0.
+    number: u64,
     /// Whether the connection has carried a request before.
     pub reused: bool,
 }
@@ -224,9 +233,10 @@ impl Slot {
         Ok(Box::pin(response))
     }
 
-    /// The endpoint has turned a request away since it ends the connection: no other is sent on it.
-    pub fn ends(&self) {
+    /// The endpoint has turned this request away since it ends the connection: no other is sent on it.
+    pub fn ends(&self, lifetime: &Lifetime, now: u64) {
         self.shared.ends.set(true);
+        lifetime.turned_away(&self.shared.turned_from, self.number, now);
     }
 
     /// The request that was sent, if it had no body.

@@ -1,0 +1,81 @@
+//! How many requests an endpoint takes on one HTTP/2 connection, as it shows by turning more away.
+//!
+//! Servers end a connection after so many requests (nginx's `keepalive_requests`) and turn away what
+//! came behind: nothing is lost by it, but of many at once most would go around in circles. Two
+//! connections that end at the same number are no chance: for a while no more are sent on one.
+//! Pure; one a worker and endpoint.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// How long it is believed: an endpoint may be configured otherwise. Milliseconds.
+const BELIEVED: u64 = 60_000;
+
+/// Of one connection: the number of the first request that was turned away, from 0.
+#[derive(Debug, Clone)]
+pub struct TurnedFrom(Rc<Cell<u64>>);
+
+impl Default for TurnedFrom {
+    fn default() -> Self {
+        Self(Rc::new(Cell::new(u64::MAX)))
+    }
+}
+
+/// What was seen of an endpoint's connections.
+#[derive(Debug, Default)]
+pub struct Lifetime {
+    /// Of the last connection that turned requests away, and of the one before.
+    ended: RefCell<[TurnedFrom; 2]>,
+    since: Cell<u64>,
+}
+
+impl Lifetime {
+    /// The request of this number was turned away on this connection. Milliseconds.
+    pub fn turned_away(&self, connection: &TurnedFrom, number: u64, now: u64) {
+        connection.0.set(connection.0.get().min(number));
+        let mut ended = self.ended.borrow_mut();
+        let [last, before] = &mut *ended;
+        if !Rc::ptr_eq(&last.0, &connection.0) {
+            *before = std::mem::replace(last, connection.clone());
+            self.since.set(now);
+        }
+    }
+
+    /// How many requests to send on a connection.
+    #[must_use]
+    pub fn most(&self, now: u64) -> u64 {
+        let ended = self.ended.borrow();
+        let [last, before] = &*ended;
+        let most = last.0.get();
+        let is_known = most == before.0.get() && now.saturating_sub(self.since.get()) < BELIEVED;
+        if is_known { most.max(1) } else { u64::MAX }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_that_end_at_one_number_are_no_chance() {
+        let lifetime = Lifetime::default();
+        assert_eq!(lifetime.most(0), u64::MAX);
+        let connections = [(); 4].map(|()| TurnedFrom::default());
+        // They are told in any order.
+        for number in [12, 10, 11] {
+            lifetime.turned_away(&connections[0], number, 1);
+            assert_eq!(lifetime.most(1), u64::MAX);
+        }
+        for number in [17, 3] {
+            lifetime.turned_away(&connections[1], number, 2);
+        }
+        assert_eq!(lifetime.most(2), u64::MAX, "a restart");
+        lifetime.turned_away(&connections[2], 10, 3);
+        assert_eq!(lifetime.most(3), u64::MAX);
+        for number in [11, 10] {
+            lifetime.turned_away(&connections[3], number, 4);
+        }
+        assert_eq!(lifetime.most(5), 10);
+        assert_eq!(lifetime.most(4 + BELIEVED), u64::MAX);
+    }
+}
