@@ -64,6 +64,9 @@ pub enum BodyError {
     /// Nothing passed after an upgrade for too long.
     #[error("neither side sent anything for the upstream's `idle_timeout`")]
     TunnelIdle,
+    /// The endpoint broke off what came after an upgrade.
+    #[error("the connection broke off")]
+    TunnelBroken(#[source] std::io::Error),
     /// The endpoint closed or broke the response.
     #[error("the response's body broke off")]
     UpstreamBroken(#[source] hyper::Error),
@@ -84,9 +87,10 @@ impl BodyError {
             Self::UpstreamLate => Code::TotalTimeout,
             Self::DeadlinePassed => Code::DeadlineExceeded,
             Self::UpstreamLeft => Code::EndpointLeft,
-            Self::UpstreamStalled | Self::TunnelIdle | Self::UpstreamBroken(_) => {
-                Code::ResponseBroken
-            }
+            Self::UpstreamStalled
+            | Self::TunnelIdle
+            | Self::TunnelBroken(_)
+            | Self::UpstreamBroken(_) => Code::ResponseBroken,
             Self::Ended => Code::FilterFailed,
         }
     }

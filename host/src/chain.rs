@@ -121,7 +121,7 @@ impl Passage {
         &self.chain.words
     }
 
-    /// How a filter ended the request's body while it went upstream, if one did. Once.
+    /// How a filter ended a body on its way, the request's or the response's, if one did. Once.
     pub fn take_body_end(&self) -> Option<BodyEnd> {
         self.body_end.take().map(|end| *end)
     }

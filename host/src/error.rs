@@ -131,11 +131,11 @@ codes! {
     TotalTimeout = "total_timeout", GATEWAY_TIMEOUT, Upstream, "the service did not answer in time";
     /// The endpoint did not answer within the request's own `grpc-timeout`.
     DeadlineExceeded = "deadline_exceeded", GATEWAY_TIMEOUT, Upstream, "the service did not answer within the request's deadline";
-    /// The endpoint took the request and did not begin to answer in time.
+    /// The endpoint took the request and did not begin to answer in time, or stopped taking its body.
     FirstByteTimeout = "first_byte_timeout", GATEWAY_TIMEOUT, Upstream, "the service did not answer in time";
     /// The endpoint was taken out of use while the request ran on it, and had not answered when the upstream's `drain_timeout` was over.
     EndpointLeft = "endpoint_left", SERVICE_UNAVAILABLE, Upstream, "the service was taken out of use before it answered";
-    /// The endpoint closed or reset the connection before it answered.
+    /// The endpoint closed or reset the connection, or the stream, before it answered; or turned the request away unread, and it could not be sent again.
     UpstreamClosed = "upstream_closed", BAD_GATEWAY, Upstream, "the service closed the connection";
     /// The endpoint's answer could not be read as HTTP.
     UpstreamProtocol = "upstream_protocol", BAD_GATEWAY, Upstream, "the service gave an answer that is not valid";

@@ -253,9 +253,27 @@ impl Run {
 
     /// The answer breaks off after its head.
     fn broke(&self, error: &BodyError) {
-        self.held
-            .with(|exchange| log::broke(&self.connection.worker, exchange, error));
-        self.failed(error.code());
+        // What a filter did is known to its passage.
+        let passage = self.passage.as_ref();
+        match passage.and_then(|passage| passage.take_body_end()) {
+            Some(BodyEnd::Answer(refusal)) => self.held.with(|exchange| {
+                let outcome = &mut exchange.outcome;
+                outcome.failure.get_or_insert(refusal.answer.reason.into());
+                outcome.filter.get_or_insert(refusal.filter);
+            }),
+            Some(BodyEnd::Failed(error)) => {
+                self.held.with(|exchange| {
+                    log::refused(&self.connection.worker, exchange, &error);
+                    exchange.outcome.filter = error.filter().cloned();
+                });
+                self.failed(error.code());
+            }
+            None => {
+                self.held
+                    .with(|exchange| log::broke(&self.connection.worker, exchange, error));
+                self.failed(error.code());
+            }
+        }
     }
 
     /// The exchange ends before its answer does. What is known of it already stays.

@@ -176,6 +176,27 @@ fn a_line_names_the_filter_that_refused() {
     assert_eq!(line["failure"], "api_key_missing", "{line}");
 }
 
+/// Also one that refuses when the answer's head is out: that is no failure.
+#[test]
+fn a_line_names_the_filter_that_ended_an_answer() {
+    let endpoint = Upstream::text("some");
+    let plugin = concat!(env!("OUT_DIR"), "/actor.wasm");
+    let gateway = start(&[
+        "[log]\naccess = \"stdout\"\n",
+        &crate::config::filtered(&["actor"], endpoint.address()),
+        &format!("[filter.actor]\nplugin = \"{plugin}\"\n"),
+        "settings = { response = [\"chunks\"], response-body = [{ respond = { status = 422, reason = \"no_good\" } }] }\n",
+    ]);
+    assert!(gateway.client().try_send(&Request::get("/")).is_err());
+    let errors = gateway.metrics().by("windlass_errors_total", "code");
+    assert_eq!(errors.get("filter_failed"), Some(&0.0));
+    let line = lines(&gateway, 1).remove(0);
+    assert_eq!(
+        (&line["failure"], &line["filter"]),
+        (&"no_good".into(), &"actor".into())
+    );
+}
+
 #[test]
 fn bytes_of_a_client_cannot_break_a_line() {
     let gateway = start(&[

@@ -203,8 +203,7 @@ fn a_shared_connection_that_was_given_up_is_used_again() {
         }
         Response::new(empty())
     });
-    let limits =
-        "protocol = \"http2\"\nlimits = { max_connections = 1, queue_timeout = \"200ms\" }";
+    let limits = "protocol = \"http2\"\nlimits = { max_connections = 1, queue_timeout = \"1s\" }";
     let gateway = start(&[&config(&[endpoint.address], limits)]);
     let mut stream = gateway.client();
     stream.send_raw("GET /never HTTP/1.1\r\nhost: a\r\n\r\n");
@@ -225,6 +224,14 @@ fn a_shared_connection_that_was_given_up_is_used_again() {
     let (mut has, mut lacks) = (has.unwrap(), lacks.unwrap());
     assert_eq!(lacks.send(&Request::get("/")).code(), "overloaded");
     assert_eq!(has.send(&Request::get("/")).status, 200);
+    // Nor is anybody of its own worker forgotten who began to wait meanwhile.
+    lacks.send_raw("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    gateway.metrics_when("one that waits", |metrics| {
+        metrics["windlass_upstream_requests_waiting"] == 1.0
+    });
+    windlass_tests::wait::moment(Instant::now() + Duration::from_millis(700));
+    assert_eq!(has.send(&Request::get("/")).status, 200);
+    assert_eq!(lacks.read_response().status, 503);
     let metrics = gateway.metrics();
     assert!(metrics["windlass_upstream_requests_overloaded_total"] >= 2.0);
     assert_eq!(endpoint.seen(|seen| seen.connections), 1);

@@ -9,8 +9,8 @@ use windlass_tests::{Gateway, Reply, Request, Upstream};
 use crate::config::start;
 use crate::operator::{self, READ, STORE, WRITE};
 
-/// A DNS server that answers every question for IPv4 with these addresses, for a second; or that it
-/// cannot (SERVFAIL).
+/// A DNS server that answers every question for IPv4 with these addresses, for a second; that there
+/// is no such name (NXDOMAIN), where that is asked in `none.`; or that it cannot (SERVFAIL).
 struct Dns {
     address: SocketAddr,
     answer: Arc<Mutex<Option<Vec<Ipv4Addr>>>>,
@@ -41,7 +41,12 @@ impl Dns {
 
 /// RFC 1035 section 4: the header, the question as it came, and an `A` record for each address.
 fn reply(question: &[u8], addresses: Option<&[Ipv4Addr]>) -> Vec<u8> {
-    let code = if addresses.is_some() { 0x80 } else { 0x82 };
+    let is_none = question[12..].starts_with(b"\x04none");
+    let code = match addresses {
+        Some(_) if is_none => 0x83,
+        Some(_) => 0x80,
+        None => 0x82,
+    };
     let mut end = 12;
     while question[end] != 0 {
         end += 1 + usize::from(question[end]);
@@ -115,28 +120,32 @@ fn a_name_stands_for_all_its_addresses_as_they_change() {
 }
 
 #[test]
-fn a_name_that_nobody_answers_stops_the_start() {
+fn a_name_that_does_not_exist_stops_the_start() {
     let dns = Dns::start(&[]);
-    let refused = Gateway::with_config(config(&dns, 80)).run_refused();
+    let config = config(&dns, 80).replace("app.internal", "none.internal");
+    let refused = Gateway::with_config(config).run_refused();
     assert_eq!(refused.code, Some(2), "{}", refused.errors);
-    let text = "endpoint `app.internal:80` cannot be resolved: the name has no address";
+    let text = "endpoint `none.internal:80` cannot be resolved: there is no such name";
     assert!(refused.errors.contains(text), "{}", refused.errors);
 }
 
-/// As after a power cut: a name server that cannot answer yet holds up nobody.
+/// As after a power cut: a name server that cannot answer yet, or knows no address yet, holds up
+/// nobody.
 #[test]
-fn a_name_server_that_fails_does_not_stop_the_start() {
-    let endpoint = Upstream::text("one");
-    let dns = Dns::start(&[]);
-    dns.answer(None);
-    let gateway = start(&[&config(&dns, endpoint.address().port())]);
-    let line = |line: &str| line.contains("it takes requests once it is answered");
-    gateway.log().wait_for_line(line);
-    assert_eq!(gateway.get("/").code(), "no_endpoint");
-    dns.answer(Some(&[ONE]));
-    until("the endpoint", || {
-        (gateway.get("/").status == 200).then_some(())
-    });
+fn a_name_without_an_answer_does_not_stop_the_start() {
+    for answer in [None, Some(&[][..])] {
+        let endpoint = Upstream::text("one");
+        let dns = Dns::start(&[]);
+        dns.answer(answer);
+        let gateway = start(&[&config(&dns, endpoint.address().port())]);
+        let line = |line: &str| line.contains("it takes requests once it is answered");
+        gateway.log().wait_for_line(line);
+        assert_eq!(gateway.get("/").code(), "no_endpoint");
+        dns.answer(Some(&[ONE]));
+        until("the endpoint", || {
+            (gateway.get("/").status == 200).then_some(())
+        });
+    }
 }
 
 /// The addresses of a name are weighed and drained together, or each by its own name.
@@ -157,6 +166,14 @@ fn one_address_of_a_name_is_drained_alone() {
     let drained = operator::call(&gateway, "PATCH", &path("endpoints"), "{\"drain\":true}");
     assert_eq!(drained.status, 200, "{}", drained.text());
     assert_eq!(texts(&gateway), ["two"]);
+    // What is said of one address counts before what is said of its name.
+    let all = format!("/v1/upstreams/app/endpoints/app.internal:{port}");
+    operator::call(&gateway, "PATCH", &all, "{\"drain\":true}");
+    operator::call(&gateway, "PATCH", &path("endpoints"), "{\"drain\":false}");
+    assert_eq!(texts(&gateway), ["one"]);
+    operator::call(&gateway, "PATCH", &all, "{\"drain\":false}");
+    operator::call(&gateway, "PATCH", &path("endpoints"), "{\"drain\":true}");
+    assert_eq!(texts(&gateway), ["two"]);
     // The name server would give it again.
     let removed = operator::send(&gateway, &operator::request("DELETE", &path("endpoints")));
     assert_eq!((removed.status, &*removed.code()), (409, "one_of_name"));
@@ -165,6 +182,13 @@ fn one_address_of_a_name_is_drained_alone() {
     assert_eq!(texts(&gateway), ["one", "two"]);
     let again = operator::send(&gateway, &operator::request("DELETE", &path("changes")));
     assert_eq!((again.status, &*again.code()), (404, "no_such_change"));
+    // Removed and added again, a name is as it was sent, each of its addresses too.
+    operator::call(&gateway, "PATCH", &path("endpoints"), "{\"drain\":true}");
+    let removed = operator::send(&gateway, &operator::request("DELETE", &all));
+    assert_eq!(removed.status, 204);
+    let sent = format!("{{\"address\":\"app.internal:{port}\"}}");
+    operator::call(&gateway, "POST", "/v1/upstreams/app/endpoints", &sent);
+    assert_eq!(texts(&gateway), ["one", "two"]);
 }
 
 /// What was removed at run time can be had back, also after a reload.

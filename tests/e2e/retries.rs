@@ -336,4 +336,23 @@ fn a_slow_post_has_the_whole_time() {
         "retries = { try_timeout = \"100ms\", budget = 0, budget_rate = 0 }",
     )]);
     assert_eq!(gateway.get("/").text(), "late");
+    // The log names the one that answered.
+    let named = |text: &'static str| {
+        Upstream::slow(Duration::from_millis(400), Reply::status(200).body(text))
+    };
+    let (one, two) = (named("one"), named("two"));
+    let gateway = start(&[
+        "[log]\naccess = \"stdout\"\n",
+        &config(
+            &[one.address(), two.address()],
+            "retries = { try_timeout = \"100ms\", budget = 0, budget_rate = 0 }",
+        ),
+    ]);
+    let endpoint = match gateway.get("/").text() {
+        "one" => one.address(),
+        _ => two.address(),
+    };
+    gateway
+        .output()
+        .wait_for_line(|line| line.contains(&format!("\"endpoint\":\"{endpoint}\"")));
 }

@@ -14,6 +14,8 @@ use crate::config::start;
 enum Does {
     /// Answers 200, without a body.
     Answer,
+    /// Answers 200, with three bytes as it says, and does not say that this was all.
+    Dangle,
     /// Says that it ends the connection in good order, and has taken nothing after the last stream.
     GoAway,
     /// Resets the stream with this code.
@@ -132,6 +134,12 @@ fn serve(
                 last = stream;
                 socket.write_all(&frame(HEADERS, 0x4 | END_STREAM, stream, &[STATUS_200]))?;
             }
+            Does::Dangle => {
+                // `content-length: 3`, as a literal with a name of the static table (RFC 7541 section 6.2.2).
+                let head = [STATUS_200, 0x0f, 0x0d, 1, b'3'];
+                socket.write_all(&frame(HEADERS, 0x4, stream, &head))?;
+                socket.write_all(&frame(DATA, 0, stream, b"all"))?;
+            }
             Does::GoAway => socket.write_all(&frame(7, 0, 0, &[0, 0, 0, last, 0, 0, 0, 0]))?,
             Does::Reset(code) => socket.write_all(&frame(3, 0, stream, &[0, 0, 0, code]))?,
         }
@@ -219,6 +227,52 @@ fn a_body_that_was_not_kept_is_turned_away_for_good_and_the_endpoint_stays() {
     gateway.log().wait_for_line(line);
     assert_eq!(gateway.send(&post(4)).status, 200);
     assert!((faults(&gateway) - 0.0).abs() < f64::EPSILON);
+}
+
+/// Also where it was the connection's first.
+#[test]
+fn a_connection_that_ends_before_its_first_request_costs_none() {
+    let endpoint = Scripted::start(|connection, _| match connection {
+        0 => Does::GoAway,
+        _ => Does::Answer,
+    });
+    let gateway = to(&[&endpoint], "retries = { attempts = 1 }");
+    assert_eq!(gateway.send(&post(4)).status, 200);
+}
+
+/// An answer is whole with its last byte, whether or not the stream is said to have ended.
+#[test]
+fn an_answer_of_a_known_length_is_whole_with_its_last_byte() {
+    let endpoint = Scripted::start(|_, _| Does::Dangle);
+    let gateway = to(&[&endpoint], "[log]\naccess = \"stdout\"");
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/").text(), "all");
+    }
+    gateway.metrics_when("the answers", |metrics| {
+        metrics["windlass_requests_active"] == 0.0
+    });
+    assert_eq!(gateway.metrics()["windlass_responses_cut_total"], 0.0);
+    let errors = gateway.metrics().by("windlass_errors_total", "code");
+    assert_eq!(errors.get("client_gone"), Some(&0.0));
+}
+
+/// What a filter makes of a request's body is not the endpoint's fault.
+#[test]
+fn a_body_that_a_filter_ends_is_no_fault_of_the_endpoint() {
+    let endpoint = Scripted::start(|_, _| Does::Answer);
+    let plugin = concat!(env!("OUT_DIR"), "/actor.wasm");
+    let gateway = to(
+        &[&endpoint],
+        &format!(
+            "[filter.actor]\nplugin = \"{plugin}\"\nsettings = {{ request = [\"chunks\"], \
+             request-body = [{{ respond = {{ status = 422, reason = \"no_good\" }} }}] }}\n\
+             [[route]]\npath = \"/filtered\"\nfilters = [\"actor\"]\nupstream = \"app\"\n"
+        ),
+    );
+    let request = Request::post("/filtered", "some").chunked();
+    assert_eq!(gateway.send(&request).status, 422);
+    assert!((faults(&gateway) - 0.0).abs() < f64::EPSILON);
+    assert_eq!(gateway.get("/").status, 200);
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Passage {
             Some(error) => match self.take_body_end() {
                 Some(super::BodyEnd::Answer(refusal)) => Turn::Answer(refusal),
                 Some(super::BodyEnd::Failed(error)) => Turn::Error(error),
-                None => Turn::Error(RequestError::caused(Code::ResponseBroken, error)),
+                None => Turn::Error(RequestError::caused(error.code(), error)),
             },
         })?;
         let Some(seat) = self.seat(place) else {

@@ -17,9 +17,9 @@ use crate::upstream::line::tls::Tls;
 use crate::upstream::registry::Registry;
 use crate::upstream::sticky::Sticky;
 
-/// All upstreams, in the order of the configuration. A name that does not exist, or has no address, is
-/// an error at its place, unless it was answered before. One that could not be asked for is none:
-/// a name server that is away, as after a power cut, is not to hold up all that needs it not.
+/// All upstreams, in the order of the configuration. A name that does not exist is an error at its
+/// place, unless it was answered before. One that could not be asked for, or has no address now, is
+/// none: a name server that is away, as after a power cut, is not to hold up all that needs it not.
 pub fn plans(
     config: &Config,
     registry: &Registry,

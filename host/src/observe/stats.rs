@@ -80,7 +80,7 @@ impl WorkerStats {
         }
     }
 
-    /// Count an answer that the gateway made itself.
+    /// Count an answer that the gateway made itself, or that broke off.
     pub fn refused(&self, code: Code) {
         if let Some(counter) = self.codes.get(code as usize) {
             counter.add(1);

@@ -197,7 +197,8 @@ impl HttpBody for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        let ended = self.body.is_end_stream();
+        // hyper drops a body when its length is written, also one of HTTP/2 that has its end to come.
+        let ended = self.body.is_end_stream() || self.body.size_hint().exact() == Some(0);
         if let Some(run) = &mut self.run {
             run.ended |= ended;
         }

@@ -21,8 +21,11 @@ pub(super) fn refused(worker: &Worker, exchange: &Exchange, error: &RequestError
 /// The answer breaks off after its head.
 pub(super) fn broke(worker: &Worker, exchange: &Exchange, error: &BodyError) {
     let cause = Causes(error);
-    // A filter ended it; or nobody had anything to say, which is no fault.
-    let quietly = matches!(error, BodyError::Ended | BodyError::TunnelIdle);
+    // A filter ended it; or it is a tunnel, which either side may leave as it likes.
+    let quietly = matches!(
+        error,
+        BodyError::Ended | BodyError::TunnelIdle | BodyError::TunnelBroken(_)
+    );
     match &exchange.outcome.endpoint {
         Some(endpoint) => {
             let cause = format_args!("the answer of `{endpoint}` was cut: {cause}");

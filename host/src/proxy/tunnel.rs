@@ -50,25 +50,28 @@ impl Tunnel {
             None => (Arc::clone(&run.connection.watch), None),
         };
         let (up, down) = (Cell::new(read.len() as u64), Cell::new(0));
+        let (left, broke) = (Cell::new(false), Cell::new(false));
         let mut client = Noted {
             stream: client,
             watch: &watch,
             count: &up,
+            failed: &left,
             idle: taken.idle,
         };
         let mut endpoint = Noted {
             stream: taken.stream,
             watch: &watch,
             count: &down,
+            failed: &broke,
             idle: taken.idle,
         };
         down.set(taken.read.len() as u64);
         watch.passed(taken.idle);
         let ended = {
             let mut passing = pin!(async {
-                endpoint.stream.write_all(&read).await?;
-                client.stream.write_all(&taken.read).await?;
-                client.stream.flush().await?;
+                endpoint.write_all(&read).await?;
+                client.write_all(&taken.read).await?;
+                client.flush().await?;
                 copy_bidirectional_with_sizes(&mut client, &mut endpoint, BUFFER, BUFFER).await
             });
             std::future::poll_fn(|cx| {
@@ -84,8 +87,8 @@ impl Tunnel {
         drop(endpoint);
         match ended {
             Ok(Ok(_)) => run.ended = true,
-            // Which side broke off is not known.
-            Ok(Err(error)) => tracing::debug!(%error, "a tunnel broke off"),
+            Ok(Err(error)) if broke.get() => run.broke(&BodyError::TunnelBroken(error)),
+            Ok(Err(error)) => tracing::debug!(%error, "a client left its tunnel"),
             Err(Over::Stopped) => {}
             Err(Over::Error(error)) => run.broke(&error),
         }
@@ -126,6 +129,8 @@ struct Noted<'a, S> {
     stream: S,
     watch: &'a Watch,
     count: &'a Cell<u64>,
+    /// Whether it has failed.
+    failed: &'a Cell<bool>,
     idle: Option<u64>,
 }
 
@@ -136,7 +141,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noted<'_, S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let read = ready!(Pin::new(&mut self.stream).poll_read(cx, buffer));
+        self.noted(read)?;
         let count = buffer.filled().len().saturating_sub(before) as u64;
         if count > 0 {
             self.count.set(self.count.get() + count);
@@ -152,14 +158,26 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Noted<'_, S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
+        Poll::Ready(self.noted(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = ready!(Pin::new(&mut self.stream).poll_flush(cx));
+        Poll::Ready(self.noted(flushed))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let ended = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
+        Poll::Ready(self.noted(ended))
+    }
+}
+
+impl<S> Noted<'_, S> {
+    fn noted<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
+        if outcome.is_err() {
+            self.failed.set(true);
+        }
+        outcome
     }
 }

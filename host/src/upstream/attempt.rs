@@ -113,16 +113,19 @@ impl Attempt<'_> {
                         let mut response = pin!(connection.send(request));
                         std::future::poll_fn(|cx| {
                             let polled = connection.poll_response(cx, response.as_mut());
-                            self.poll_sent(polled, held, &pick, &mut trials)
+                            let has = || connection.has_request();
+                            self.poll_sent(polled, held, &pick, &mut trials, has)
                         })
                         .await
                     }
                     Line::Shared(slot) => {
                         self.ask_by_connect(slot, &mut request);
-                        let mut response = slot.send(request).map_err(Fault::Request)?;
+                        let keep = !trials.keeps_head;
+                        let mut response = slot.send(request, keep).map_err(Fault::Request)?;
                         std::future::poll_fn(|cx| {
                             let polled = response.as_mut().poll(cx);
-                            self.poll_sent(polled, held, &pick, &mut trials)
+                            let has = || slot.has_request();
+                            self.poll_sent(polled, held, &pick, &mut trials, has)
                         })
                         .await
                     }
@@ -165,6 +168,7 @@ impl Attempt<'_> {
 
     /// What is known once there is an answer.
     fn note(&self, held: &Held, pick: &Pick, trials: &Trials, since: Since) {
+        trials.end();
         let elapsed = u64::try_from(since.begun.elapsed().as_micros()).ok();
         held.with(|exchange| {
             exchange.outcome.upstream_us = elapsed;
@@ -228,7 +232,7 @@ impl Attempt<'_> {
         }
         let retries = &self.upstream.plan.config.retries;
         let mut first_byte = self.timeouts.first_byte;
-        if trials.tried.len() > 1 {
+        if trials.is_again() {
             // All attempts have it together.
             let together = self.timeouts.first_byte;
             first_byte = first_byte.min(together.saturating_sub(since.begun.elapsed()));
@@ -265,11 +269,12 @@ impl Attempt<'_> {
         held: &Held,
         pick: &Pick,
         trials: &mut Trials,
+        has: impl Fn() -> bool,
     ) -> Poll<Sent> {
         let outcome = match polled {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => {
-                return match self.late(held, pick, trials) {
+                return match self.late(held, pick, trials, has) {
                     Some(fault) => Poll::Ready(Sent::Failed(fault)),
                     None => Poll::Pending,
                 };
@@ -287,7 +292,14 @@ impl Attempt<'_> {
         })
     }
 
-    fn late(&self, held: &Held, pick: &Pick, trials: &mut Trials) -> Option<Fault> {
+    /// Why the answer is not waited for any more, if so.
+    fn late(
+        &self,
+        held: &Held,
+        pick: &Pick,
+        trials: &mut Trials,
+        has: impl Fn() -> bool,
+    ) -> Option<Fault> {
         if !self.watch.has_signs() {
             return None;
         }
@@ -305,7 +317,7 @@ impl Attempt<'_> {
                 endpoint: endpoint(),
             });
         }
-        let passed = self.watch.expired(Wait::Answer) && self.gives_up(held, trials);
+        let passed = self.watch.expired(Wait::Answer) && self.gives_up(held, pick, trials, has);
         passed.then(|| {
             let tried = self.upstream.plan.config.retries.try_timeout;
             let (key, length) = match (tried, trials.is_given_up()) {

@@ -191,9 +191,12 @@ impl Fault {
             | Self::Tls { .. }
             | Self::FirstByte { .. }
             | Self::Upload { .. }
-            | Self::Closed { .. }
             | Self::HeadTooLarge { .. }
             | Self::Protocol { .. } => true,
+            // A stream that was reset by this side: its body was ended on the way, by a filter.
+            Self::Closed { cause, .. } => {
+                http2_error(cause).is_none_or(|error| !error.is_reset() || error.is_remote())
+            }
             // One that closes a connection in good order does nothing wrong.
             Self::TurnedAway { cause, .. } => !ends_in_order(cause),
             // These may be as short as the client or the route wants them.

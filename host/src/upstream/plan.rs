@@ -166,7 +166,8 @@ impl Plan {
                 let changes = || changes.into_iter().flatten();
                 let weight = changes().find_map(|change| change.weight);
                 let weight = weight.unwrap_or(entry.weight);
-                let drained = changes().any(|change| change.drained);
+                let drained = changes().find_map(|change| change.drained);
+                let drained = drained.unwrap_or(false);
                 let change = known.health(|health| {
                     (health.is_drained() != drained).then(|| health.drain(drained, now()))
                 });

@@ -187,7 +187,11 @@ impl Registry {
         };
         plan.group.change(address, |known| {
             known.weight = change.weight.or(known.weight);
-            known.drained = change.drained.unwrap_or(known.drained);
+            // Of one that does not drain anyhow there is nothing to remember.
+            let drained = change.drained.filter(|drained| *drained || is_one);
+            if change.drained.is_some() {
+                known.drained = drained;
+            }
         });
         plan.regroup();
         Ok(())
@@ -211,6 +215,16 @@ impl Registry {
                 ..Default::default()
             };
         });
+        // What was changed of single addresses of its name goes with it.
+        let overrides = plan.group.overrides();
+        let of_one = |name: &&String| {
+            name.strip_prefix(address)
+                .is_some_and(|rest| rest.starts_with('/'))
+        };
+        for name in overrides.keys().filter(of_one) {
+            plan.group
+                .change(name, |change| *change = Override::default());
+        }
         plan.regroup();
         Ok(())
     }

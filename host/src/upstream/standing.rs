@@ -38,10 +38,10 @@ enum Reach {
 impl Told {
     /// Tell what has changed since.
     pub fn look(&self, upstream: &str, members: &Members) {
-        let now = Standing::of(members);
-        let before = {
+        let (now, before) = {
             let mut told = self.0.lock();
-            std::mem::replace(&mut *told, now)
+            let now = Standing::of(members);
+            (now, std::mem::replace(&mut *told, now))
         };
         if now == before {
             return;

@@ -15,6 +15,9 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::body::{Body, BodyError};
 
+/// The most pieces that are kept of a small body; of a large one, one more for each 1024 bytes.
+const PIECES: usize = 1024;
+
 /// A body, and what was read of it.
 #[derive(Debug, Clone)]
 pub struct Tape(Rc<RefCell<Reel>>);
@@ -23,6 +26,8 @@ pub struct Tape(Rc<RefCell<Reel>>);
 struct Reel {
     source: Body,
     kept: Vec<Piece>,
+    /// How many of them the present player has read.
+    read: usize,
     size: usize,
     most: usize,
     /// Whether something was read that is not kept.
@@ -63,6 +68,7 @@ impl Tape {
         Self(Rc::new(RefCell::new(Reel {
             source,
             kept: Vec::new(),
+            read: 0,
             size: 0,
             most,
             is_torn: false,
@@ -80,11 +86,19 @@ impl Tape {
             return None;
         }
         reel.plays += 1;
+        reel.read = 0;
         Some(Body::Filtered(Box::new(Player {
             reel: Rc::clone(&self.0),
-            place: 0,
             number: reel.plays,
         })))
+    }
+
+    /// It is not sent again: nothing more is kept, but what is still to be read.
+    pub fn stop(&self) {
+        let mut reel = self.0.borrow_mut();
+        let read = std::mem::take(&mut reel.read).min(reel.kept.len());
+        reel.kept.drain(..read);
+        reel.is_torn = true;
     }
 
     /// Whether all that was read of it is kept.
@@ -97,18 +111,21 @@ impl Tape {
 /// A body that is read from a tape, and then from its source.
 struct Player {
     reel: Rc<RefCell<Reel>>,
-    place: usize,
     number: u32,
 }
 
 impl Reel {
     fn keep(&mut self, piece: Piece) {
         self.size += piece.size();
-        if self.is_torn || self.size > self.most {
+        // Many small ones take more room than their bytes.
+        let pieces = PIECES + self.most / 1024;
+        if self.is_torn || self.size > self.most || self.kept.len() >= pieces {
             self.is_torn = true;
             self.kept = Vec::new();
+            self.read = 0;
         } else {
             self.kept.push(piece);
+            self.read = self.kept.len();
         }
     }
 }
@@ -126,9 +143,10 @@ impl HttpBody for Player {
         if this.number != reel.plays {
             return Poll::Ready(Some(Err(BodyError::Ended)));
         }
-        if let Some(piece) = reel.kept.get(this.place) {
-            this.place += 1;
-            return Poll::Ready(Some(Ok(piece.clone().frame())));
+        if let Some(piece) = reel.kept.get(reel.read) {
+            let piece = piece.clone();
+            reel.read += 1;
+            return Poll::Ready(Some(Ok(piece.frame())));
         }
         if reel.ended {
             return Poll::Ready(None);
@@ -155,20 +173,20 @@ impl HttpBody for Player {
                 Err(frame) => return Poll::Ready(Some(Ok(frame))),
             },
         };
-        this.place += 1;
         reel.keep(piece.clone());
         Poll::Ready(Some(Ok(piece.frame())))
     }
 
     fn is_end_stream(&self) -> bool {
         let reel = self.reel.borrow();
-        let read = self.place >= reel.kept.len();
+        // An older one has no end: what it has sent is not all.
+        let read = self.number == reel.plays && reel.read >= reel.kept.len();
         read && (reel.ended || reel.source.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
         let reel = self.reel.borrow();
-        let kept = reel.kept.iter().skip(self.place).map(Piece::size);
+        let kept = reel.kept.iter().skip(reel.read).map(Piece::size);
         let kept = kept.sum::<usize>() as u64;
         let left = match reel.ended {
             true => SizeHint::with_exact(0),
@@ -249,6 +267,33 @@ mod tests {
         let tape = Tape::new(source(&["abc", "def"]), 5);
         assert_eq!(read(tape.play().unwrap()), "abcdef");
         assert!(tape.play().is_none() && !tape.is_whole());
+    }
+
+    #[test]
+    fn many_small_pieces_are_too_long_too() {
+        let pieces = vec!["a"; PIECES + 2];
+        let tape = Tape::new(source(&pieces), 1024);
+        assert_eq!(read(tape.play().unwrap()).len(), pieces.len());
+        assert!(!tape.is_whole());
+    }
+
+    #[test]
+    fn what_is_not_sent_again_is_not_kept_and_reaches_its_end() {
+        let tape = Tape::new(source(&["ab", "cd", "ef"]), 100);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
+        let mut first = tape.play().unwrap();
+        for _ in 0..2 {
+            runtime.block_on(first.frame()).unwrap().unwrap();
+        }
+        // The second player has read one piece of two that are there.
+        let mut second = tape.play().unwrap();
+        runtime.block_on(second.frame()).unwrap().unwrap();
+        tape.stop();
+        assert_eq!(tape.0.borrow().kept.len(), 1);
+        assert_eq!(read(second), "cdef");
+        assert!(tape.play().is_none() && tape.0.borrow().kept.is_empty());
     }
 
     #[test]

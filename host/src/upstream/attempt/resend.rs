@@ -51,8 +51,8 @@ impl Attempt<'_> {
         match sent {
             Sent::Unsent(mut request, fault) => {
                 self.take_back(line, &mut request);
-                match reused && is_worth_it(trials, &fault) {
-                    true => Stays::Again(request),
+                match is_worth_it(trials, &fault, reused) {
+                    true => self.stays_with(request),
                     false => Stays::Ended(Sent::Unsent(request, fault)),
                 }
             }
@@ -65,10 +65,18 @@ impl Attempt<'_> {
                     true => self.once_more(held, pick, trials, line),
                     false => None,
                 };
-                again.map_or(Stays::Ended(Sent::Failed(fault)), Stays::Again)
+                match again {
+                    Some(request) => self.stays_with(request),
+                    None => Stays::Ended(Sent::Failed(fault)),
+                }
             }
             answered @ Sent::Answered(_) => Stays::Ended(answered),
         }
+    }
+
+    fn stays_with(&self, request: Box<Request<Body>>) -> Stays {
+        self.watch.begin_again();
+        Stays::Again(request)
     }
 
     /// A request that its endpoint turned away unread was not sent, if all of it is there.
@@ -116,10 +124,11 @@ impl Attempt<'_> {
     }
 }
 
-/// A connection that was closed is one less; an endpoint that turns requests away may go on doing so.
-fn is_worth_it(trials: &mut Trials, fault: &Fault) -> bool {
+/// An unused connection that was closed is one less; an endpoint that turns requests away may go on
+/// doing so.
+fn is_worth_it(trials: &mut Trials, fault: &Fault, reused: bool) -> bool {
     if !matches!(fault, Fault::TurnedAway { .. }) {
-        return true;
+        return reused;
     }
     trials.turned_away += 1;
     !fault.is_of_stream() && trials.turned_away <= MOST_TURNED_AWAY

@@ -42,10 +42,22 @@ pub(super) struct Trials {
     has_body: bool,
     tape: Option<Tape>,
     /// Whether the request's head is still in the exchange.
-    keeps_head: bool,
+    pub(super) keeps_head: bool,
 }
 
 impl Trials {
+    /// There is an answer: nothing is sent again.
+    pub(super) fn end(&self) {
+        if let Some(tape) = &self.tape {
+            tape.stop();
+        }
+    }
+
+    /// Whether the request was sent before.
+    pub(super) fn is_again(&self) -> bool {
+        self.tried.len() > 1 || self.fresh || self.turned_away > 0
+    }
+
     /// Whether the present attempt ends early, for another.
     pub(super) fn is_given_up(&self) -> bool {
         self.next.is_some()
@@ -200,15 +212,26 @@ impl Attempt<'_> {
     }
 
     /// The `try_timeout` has passed. True: another attempt follows. Otherwise the present one may take
-    /// as long as if there were no such time-out.
-    pub(super) fn gives_up(&self, held: &Held, trials: &mut Trials) -> bool {
+    /// as long as if there were no such time-out. `has`: its connection has a request without a body.
+    pub(super) fn gives_up(
+        &self,
+        held: &Held,
+        pick: &Pick,
+        trials: &mut Trials,
+        has: impl Fn() -> bool,
+    ) -> bool {
         let Some(rest) = trials.rest.take() else {
             return true;
         };
-        if trials.tape.as_ref().is_none_or(Tape::is_whole) {
+        let may = match &trials.tape {
+            Some(tape) => tape.is_whole(),
+            None => trials.keeps_head || has(),
+        };
+        if may {
             trials.next = self.elsewhere(held, trials, false);
         }
         if trials.next.is_none() {
+            held.with(|exchange| name(exchange, pick));
             self.watch.prolong(rest);
         }
         trials.next.is_some()

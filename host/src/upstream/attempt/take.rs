@@ -107,11 +107,16 @@ impl Attempt<'_> {
         let limits = &plan.config.limits;
         // For the wait behind others that connect, too.
         let longest = limits.queue_timeout.saturating_sub(began.elapsed());
-        let place = endpoint.known.connection(limits, longest).await;
+        let place = endpoint.known.connection(limits, longest);
+        let place = match switches {
+            true => place.await,
+            false => tokio::select! {
+                biased;
+                place = place => place,
+                slot = pool.shared(|| self.now()) => return Ok(Line::Shared(slot)),
+            },
+        };
         let place = place.map_err(|why| self.full(why))?;
-        if !switches && let Some(slot) = self.shared(pool) {
-            return Ok(slot);
-        }
         let limit = self.timeouts.connect;
         let connected = client::connect(plan, target, place, limit, switches).await?;
         self.watch.common.stats.connects.add(1);

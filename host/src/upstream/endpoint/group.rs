@@ -44,8 +44,8 @@ pub struct Group {
 pub struct Override {
     /// Another weight.
     pub weight: Option<u32>,
-    /// It finishes what runs, and gets nothing new.
-    pub drained: bool,
+    /// Whether it finishes what runs, and gets nothing new.
+    pub drained: Option<bool>,
     /// It was added: the file says nothing of it, or counts no more.
     pub added: Option<Added>,
     /// It is in the file, and is not used.

@@ -43,12 +43,13 @@ pub enum NoAnswer {
 }
 
 impl NoAnswer {
-    /// Whether the name server has said so, and would again.
+    /// Whether the name server has said so, and would again. That there is no address may be said of
+    /// IPv6 alone, where the question for IPv4 failed.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
-            Self::NoName | Self::NoAddress => true,
-            Self::Failed(_) => false,
+            Self::NoName => true,
+            Self::NoAddress | Self::Failed(_) => false,
         }
     }
 

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -86,7 +86,10 @@ impl Rounds {
         let (answer, answered) = sync_channel(1);
         // Where the gateway is ending, nobody answers.
         let _ = self.orders.send(Order::Resolve(name.to_owned(), answer));
-        Asked(answered)
+        Asked {
+            answer: answered,
+            since: Instant::now(),
+        }
     }
 
     /// Look after these, and no others.
@@ -98,17 +101,22 @@ impl Rounds {
 
 /// A name that was asked for.
 #[derive(Debug)]
-pub struct Asked(Receiver<Result<Vec<SocketAddr>, NoAnswer>>);
+pub struct Asked {
+    answer: Receiver<Result<Vec<SocketAddr>, NoAnswer>>,
+    since: Instant,
+}
 
 impl Asked {
-    /// Its addresses. Waits for them; not to be called on a worker.
+    /// Its addresses. Waits for them, as long as one waits for a name since it was asked for; not to
+    /// be called on a worker.
     ///
     /// # Errors
     ///
     /// Why there is none.
     pub fn answer(&self) -> Result<Vec<SocketAddr>, NoAnswer> {
+        let left = PATIENCE.saturating_sub(self.since.elapsed());
         let late = |_| Err(NoAnswer::Failed("no answer in time".to_owned()));
-        self.0.recv_timeout(PATIENCE).unwrap_or_else(late)
+        self.answer.recv_timeout(left).unwrap_or_else(late)
     }
 }
 

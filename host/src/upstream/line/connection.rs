@@ -95,6 +95,12 @@ impl Connection {
         self.record.again()
     }
 
+    /// Whether [`Self::sent_request`] may give one.
+    #[must_use]
+    pub fn has_request(&self) -> bool {
+        self.record.is_on()
+    }
+
     fn detach(&mut self) {
         if let Some(inline) = self.inline.take() {
             tokio::task::spawn_local(async move {

@@ -191,6 +191,7 @@ impl Pool {
             Some(connection) if !others_wait => {
                 self.given_up.take();
                 self.shared.borrow_mut().push(connection);
+                self.connected.notify_waiters();
             }
             Some(_) => return,
             None => {}
@@ -239,6 +240,17 @@ impl Pool {
         let failed = self.failed.get();
         self.connected.notified().await;
         self.failed.get() == failed
+    }
+
+    /// Until one that many requests share has room, which another request has made or that was taken
+    /// back.
+    pub async fn shared(&self, now: impl Fn() -> u64) -> Slot {
+        loop {
+            self.connected.notified().await;
+            if let Some(slot) = self.slot(now()) {
+                return slot;
+            }
+        }
     }
 
     /// Say that a connection is being made. `shares`: it is known that many requests will share it.

@@ -43,6 +43,12 @@ impl Record {
         self.0.on.store(false, Relaxed);
     }
 
+    /// Whether all that was written is kept.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.0.on.load(Relaxed)
+    }
+
     /// This was written, or would have been.
     pub fn wrote(&self, piece: &[u8]) {
         if !self.0.on.load(Relaxed) {

@@ -14,6 +14,7 @@ use std::time::Duration;
 use http::header::{CONNECTION, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Uri};
+use http_body::Body as _;
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioTimer;
 use tokio::sync::Notify;
@@ -212,7 +213,8 @@ impl Slot {
     }
 
     /// Send a request, which is as HTTP/1.1 wants it, and wait for the response's head. A request
-    /// that comes back is made fit for HTTP/1.1 again by [`to_http1`].
+    /// that comes back is made fit for HTTP/1.1 again by [`to_http1`]. `keep`: one without a body is
+    /// kept, for [`Self::sent_request`].
     ///
     /// # Errors
     ///
@@ -220,8 +222,10 @@ impl Slot {
     pub fn send(
         &mut self,
         mut request: Request<Body>,
+        keep: bool,
     ) -> http::Result<Pin<Box<dyn Future<Output = Outcome>>>> {
-        if request.body().is_empty() {
+        self.again = None;
+        if keep && request.body().is_empty() {
             let mut again = Request::new(Body::Empty);
             *again.method_mut() = request.method().clone();
             *again.uri_mut() = request.uri().clone();
@@ -239,7 +243,13 @@ impl Slot {
         lifetime.turned_away(&self.shared.turned_from, self.number, now);
     }
 
-    /// The request that was sent, if it had no body.
+    /// Whether [`Self::sent_request`] gives one.
+    #[must_use]
+    pub fn has_request(&self) -> bool {
+        self.again.is_some()
+    }
+
+    /// The request that was sent, if it had no body and is kept.
     pub fn sent_request(&mut self) -> Option<Request<Body>> {
         self.again.take().map(|again| *again)
     }
@@ -283,6 +293,12 @@ pub fn to_http1(request: &mut Request<Body>) {
     let target = parts.path_and_query;
     *request.uri_mut() = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
     *request.version_mut() = http::Version::HTTP_11;
+    // hyper says the length of a body that it knows.
+    let body = request.body();
+    if !body.is_empty() && body.size_hint().exact().is_none() {
+        let chunked = HeaderValue::from_static("chunked");
+        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+    }
     if request.headers().contains_key(TE) {
         let option = HeaderValue::from_static("te");
         request.headers_mut().insert(CONNECTION, option);

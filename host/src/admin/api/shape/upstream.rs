@@ -266,7 +266,7 @@ impl From<Override> for EndpointOverride {
     fn from(change: Override) -> Self {
         Self {
             weight: change.weight,
-            drained: change.drained,
+            drained: change.drained.unwrap_or(false),
             added: change.added.is_some(),
             removed: change.removed,
         }
