@@ -70,6 +70,13 @@ pub enum BodyError {
     /// The endpoint closed or broke the response.
     #[error("the response's body broke off")]
     UpstreamBroken(#[source] hyper::Error),
+    /// The endpoint ended the stream of the response in good order, and too early.
+    #[error("the endpoint reset the response's stream before its end, without an error (NO_ERROR)")]
+    UpstreamShort,
+    /// The answer breaks off. Why is known to its exchange, and is not for the client: over HTTP/2 a
+    /// cause would hand on the endpoint's own code.
+    #[error("the answer was cut")]
+    Cut,
     /// A filter ended it: its passage says how.
     #[error("a filter ended the body")]
     Ended,
@@ -90,6 +97,8 @@ impl BodyError {
             Self::UpstreamStalled
             | Self::TunnelIdle
             | Self::TunnelBroken(_)
+            | Self::UpstreamShort
+            | Self::Cut
             | Self::UpstreamBroken(_) => Code::ResponseBroken,
             Self::Ended => Code::FilterFailed,
         }

@@ -237,6 +237,43 @@ fn a_shared_connection_that_was_given_up_is_used_again() {
     assert_eq!(endpoint.seen(|seen| seen.connections), 1);
 }
 
+/// Who waits for a connection looks again when a request on one has ended.
+#[test]
+fn room_on_a_shared_connection_is_for_those_who_wait() {
+    let speaks = Speaks {
+        http2: true,
+        most: Some(2),
+        ..Speaks::default()
+    };
+    let (release, released) = tokio::sync::watch::channel(false);
+    let endpoint = Endpoint::start(speaks, move |_| {
+        let mut released = released.clone();
+        async move {
+            drop(released.wait_for(|released| *released).await);
+            Response::new(empty())
+        }
+    });
+    let config = config(
+        &[endpoint.address],
+        "protocol = \"http2\"\nlimits = { max_connections = 1, queue_timeout = \"30s\" }",
+    );
+    let gateway = start(&[&config.replace("workers = 2", "workers = 1")]);
+    let mut clients: Vec<_> = (0..20).map(|_| gateway.client()).collect();
+    for client in &mut clients {
+        client.send_raw("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    }
+    gateway.metrics_when("all but two to wait", |metrics| {
+        metrics["windlass_upstream_requests_waiting"] == 18.0
+    });
+    let began = Instant::now();
+    release.send(true).unwrap();
+    for client in &mut clients {
+        assert_eq!(client.read_response().status, 200);
+    }
+    assert!(began.elapsed() < Duration::from_secs(20));
+    assert_eq!(endpoint.seen(|seen| seen.connections), 1);
+}
+
 /// Who waits since a former configuration does not hold up those that come with the next.
 #[test]
 fn a_reload_with_another_endpoint_lets_those_go_on_who_come() {

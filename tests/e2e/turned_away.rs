@@ -16,6 +16,8 @@ enum Does {
     Answer,
     /// Answers 200, with three bytes as it says, and does not say that this was all.
     Dangle,
+    /// Begins to answer, and resets the stream with this code.
+    Break(u8),
     /// Says that it ends the connection in good order, and has taken nothing after the last stream.
     GoAway,
     /// Resets the stream with this code.
@@ -140,6 +142,11 @@ fn serve(
                 socket.write_all(&frame(HEADERS, 0x4, stream, &head))?;
                 socket.write_all(&frame(DATA, 0, stream, b"all"))?;
             }
+            Does::Break(code) => {
+                socket.write_all(&frame(HEADERS, 0x4, stream, &[STATUS_200]))?;
+                socket.write_all(&frame(DATA, 0, stream, b"some"))?;
+                socket.write_all(&frame(3, 0, stream, &[0, 0, 0, code]))?;
+            }
             Does::GoAway => socket.write_all(&frame(7, 0, 0, &[0, 0, 0, last, 0, 0, 0, 0]))?,
             Does::Reset(code) => socket.write_all(&frame(3, 0, stream, &[0, 0, 0, code]))?,
         }
@@ -254,6 +261,35 @@ fn an_answer_of_a_known_length_is_whole_with_its_last_byte() {
     assert_eq!(gateway.metrics()["windlass_responses_cut_total"], 0.0);
     let errors = gateway.metrics().by("windlass_errors_total", "code");
     assert_eq!(errors.get("client_gone"), Some(&0.0));
+}
+
+/// A reset before the end cuts the answer, also one without an error; the code is the endpoint's word to
+/// the gateway, and not the gateway's to the client.
+#[test]
+fn a_stream_that_is_reset_before_its_end_is_cut_and_its_code_stays_here() {
+    use http_body_util::BodyExt as _;
+    for code in [0, REFUSED_STREAM, INTERNAL_ERROR, 13] {
+        let endpoint = Scripted::start(move |_, _| Does::Break(code));
+        let gateway = to(&[&endpoint], "[log]\naccess = \"stdout\"");
+        assert!(gateway.client().try_send(&Request::get("/")).is_err());
+        crate::wire::run(async {
+            let mut client = crate::wire::http2(gateway.address(), None).await;
+            let answer = client.send_request(crate::wire::get("/")).await.unwrap();
+            let mut body = answer.into_body();
+            let ended = loop {
+                match body.frame().await {
+                    Some(Ok(_)) => {}
+                    other => break other,
+                }
+            };
+            let error = ended.expect("an error").unwrap_err();
+            let error = std::error::Error::source(&error).unwrap();
+            let error = error.downcast_ref::<h2::Error>().unwrap();
+            assert_eq!(error.reason(), Some(h2::Reason::INTERNAL_ERROR), "{code}");
+        });
+        let line = |line: &str| line.contains("\"response_broken\"");
+        gateway.output().wait_for_line(line);
+    }
 }
 
 /// What a filter makes of a request's body is not the endpoint's fault.

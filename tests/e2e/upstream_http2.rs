@@ -95,6 +95,29 @@ fn another_connection_is_made_when_the_endpoint_takes_no_more_on_one() {
     assert_eq!(endpoint.seen(|seen| seen.connections), 3);
 }
 
+/// Clients that take nothing of their answers hold up nobody who shares the connection.
+#[test]
+fn slow_clients_leave_the_connection_to_others() {
+    let endpoint = Endpoint::start(clear(None), |request| async move {
+        Response::new(match request.uri().path() {
+            "/large" => full(vec![b'x'; 16 << 20]),
+            _ => full("small"),
+        })
+    });
+    let gateway = to(&endpoint);
+    let mut slow: Vec<_> = (0..16).map(|_| gateway.client()).collect();
+    for client in &mut slow {
+        client.send_raw("GET /large HTTP/1.1\r\nhost: a\r\n\r\n");
+        client.read_head();
+    }
+    let began = std::time::Instant::now();
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/").text(), "small");
+    }
+    assert!(began.elapsed() < std::time::Duration::from_secs(10));
+    assert_eq!(endpoint.seen(|seen| seen.connections), 1);
+}
+
 #[test]
 fn a_connection_that_was_closed_is_replaced() {
     let endpoint = Endpoint::version(clear(None));

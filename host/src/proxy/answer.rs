@@ -81,7 +81,7 @@ pub(super) fn respond(mut run: Run, mut body: Body, slot: &Slot) -> Response<Ans
     let mut response = Response::new(Answer {
         body,
         run,
-        broken: None,
+        broken: false,
     });
     *response.status_mut() = status;
     *response.headers_mut() = headers;
@@ -113,7 +113,7 @@ fn switch(run: Run, upgrade: &Upgrade, taken: Taken, slot: &Slot) -> Response<An
     let mut response = Response::new(Answer {
         body: Body::Empty,
         run: None,
-        broken: None,
+        broken: false,
     });
     run.connection
         .stats()
@@ -143,8 +143,8 @@ pub struct Answer {
     body: Body,
     /// The exchange; none where it goes on as a tunnel.
     run: Option<Run>,
-    /// Why it breaks off, once what came before is written.
-    broken: Option<BodyError>,
+    /// Whether it breaks off, once what came before is written.
+    broken: bool,
 }
 
 impl HttpBody for Answer {
@@ -159,8 +159,8 @@ impl HttpBody for Answer {
         let Some(run) = &mut this.run else {
             return Poll::Ready(None);
         };
-        if let Some(error) = this.broken.take() {
-            return Poll::Ready(Some(Err(error)));
+        if this.broken {
+            return Poll::Ready(Some(Err(BodyError::Cut)));
         }
         run.connection.watch.piece_wanted();
         let polled = Pin::new(&mut this.body).poll_frame(cx);
@@ -178,7 +178,7 @@ impl HttpBody for Answer {
             // the body has nothing to say it writes.
             Poll::Ready(Some(Err(error))) => {
                 run.broke(&error);
-                this.broken = Some(error);
+                this.broken = true;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }

@@ -424,7 +424,7 @@ impl Plan {
     pub fn waiting(&self) -> usize {
         let members = self.members();
         let endpoints = members.endpoints.iter();
-        let connections: usize = endpoints.map(|endpoint| endpoint.known.waiting()).sum();
+        let connections: usize = endpoints.map(|endpoint| endpoint.known.all_waiting()).sum();
         self.group.queue.len() + connections
     }
 

@@ -93,6 +93,13 @@ impl UpstreamBody {
         self.watch.has_left().then_some(BodyError::UpstreamLeft)
     }
 
+    /// Whether what has ended is a stream of HTTP/2 whose end has not come (RFC 9113 section 8.1).
+    fn is_short(&self) -> bool {
+        let loan = self.loan.as_ref();
+        loan.is_some_and(|loan| matches!(loan.line, Line::Shared(_)))
+            && !self.incoming.is_end_stream()
+    }
+
     fn end(&mut self) {
         if let Some(loan) = self.loan.take() {
             loan.give_back(&self.watch);
@@ -156,6 +163,11 @@ impl HttpBody for UpstreamBody {
             Some(Err(error)) => {
                 this.loan = None;
                 Some(Err(BodyError::UpstreamBroken(error)))
+            }
+            // hyper takes a reset without an error for an end, wherever it comes.
+            None if this.is_short() => {
+                this.loan = None;
+                Some(Err(BodyError::UpstreamShort))
             }
             None => {
                 this.end();

@@ -118,7 +118,7 @@ impl Attempt<'_> {
         };
         let place = place.map_err(|why| self.full(why))?;
         let limit = self.timeouts.connect;
-        let connected = client::connect(plan, target, place, limit, switches).await?;
+        let connected = client::connect(plan, target, place, limit, switches, pool.freed()).await?;
         self.watch.common.stats.connects.add(1);
         endpoint.tally.connects.add(1);
         Ok(match connected {

@@ -5,7 +5,7 @@
 //! fault takes a lock. Deliberately not here: which upstreams have it, and connections.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub struct Known {
     faults_in_row: AtomicU32,
     connections: AtomicU32,
     waiting: Queue,
+    /// Requests that wait until another one has made a connection that they share.
+    behind: AtomicUsize,
     tallies: Mutex<Vec<Weak<Tally>>>,
     /// What tallies counted that are gone.
     past: Mutex<Figures>,
@@ -49,6 +51,16 @@ impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::SeqCst);
         self.0.waiting.freed();
+    }
+}
+
+/// A request that waits for a connection of another request's, until this drops.
+#[derive(Debug)]
+pub struct Behind(Arc<Known>);
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        self.0.behind.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -89,6 +101,7 @@ impl Known {
             faults_in_row: AtomicU32::new(0),
             connections: AtomicU32::new(0),
             waiting: Queue::default(),
+            behind: AtomicUsize::new(0),
             tallies: Mutex::default(),
             past: Mutex::default(),
             ejections: AtomicU64::new(0),
@@ -180,6 +193,18 @@ impl Known {
     #[must_use]
     pub fn connections(&self) -> u32 {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// A request waits for the connection that another one makes, until this drops.
+    pub fn wait_behind(self: &Arc<Self>) -> Behind {
+        self.behind.fetch_add(1, Ordering::Relaxed);
+        Behind(Arc::clone(self))
+    }
+
+    /// How many requests wait for a connection, with those that wait for one of another request's.
+    #[must_use]
+    pub fn all_waiting(&self) -> usize {
+        self.waiting.len() + self.behind.load(Ordering::Relaxed)
     }
 
     /// How many wait for a connection: unused ones are closed then.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use hyper::client::conn::http1;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use super::connection::Connection;
 use super::io::EndpointIo;
@@ -36,7 +37,7 @@ pub enum Connected {
 
 /// Connect to an endpoint, its TLS handshake included, within this time. The place among its
 /// connections is held until the socket is closed. `http1`: nothing else is wanted, whatever the
-/// upstream's `protocol`.
+/// upstream's `protocol`. `freed` is told when a request on one that many share has ended.
 ///
 /// # Errors
 ///
@@ -47,9 +48,10 @@ pub async fn connect(
     place: ConnectionPlace,
     limit: Duration,
     http1: bool,
+    freed: Rc<Notify>,
 ) -> Result<Connected, Fault> {
     let step = Cell::new("connection to");
-    match tokio::time::timeout(limit, make(plan, endpoint, place, http1, &step)).await {
+    match tokio::time::timeout(limit, make(plan, endpoint, place, (http1, freed), &step)).await {
         Ok(connected) => connected,
         Err(_) => Err(Fault::ConnectTimeout {
             endpoint: endpoint.known.name.to_string(),
@@ -63,13 +65,13 @@ async fn make(
     plan: &Plan,
     endpoint: &EndpointPlan,
     place: ConnectionPlace,
-    http1: bool,
+    (http1, freed): (bool, Rc<Notify>),
     step: &Cell<&'static str>,
 ) -> Result<Connected, Fault> {
     let stream = open(plan, endpoint, http1, step).await?;
     if is_many(plan, endpoint, &stream, http1)? {
         step.set("first word of HTTP/2 (SETTINGS) from");
-        let shared = Shared::new(stream, plan.config.max_head, place).await;
+        let shared = Shared::new(stream, plan.config.max_head, place, freed).await;
         let failed = |cause| Fault::of_exchange(&endpoint.known.name, cause);
         return shared.map(Connected::Many).map_err(failed);
     }

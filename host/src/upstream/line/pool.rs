@@ -97,7 +97,8 @@ pub struct Pool {
     connecting: Cell<usize>,
     /// How many could not be made; not those that nobody wanted any more.
     failed: Cell<u64>,
-    connected: Notify,
+    /// A connection was made, or has room again.
+    connected: Rc<Notify>,
 }
 
 /// A connection is being made; until this is dropped. One that is given up is no failure: whoever
@@ -143,7 +144,7 @@ impl Pool {
             shares: Cell::new(false),
             connecting: Cell::new(0),
             failed: Cell::new(0),
-            connected: Notify::new(),
+            connected: Rc::default(),
         }
     }
 
@@ -168,11 +169,14 @@ impl Pool {
         let mut shared = self.shared.borrow_mut();
         shared.retain(|connection| !connection.is_closed());
         let lifetime = self.lifetime.most(now);
-        let roomy = shared.iter();
-        let roomy = roomy.filter(|connection| connection.has_room(lifetime));
+        let young = || {
+            let all = shared.iter();
+            all.filter(|connection| connection.is_young(lifetime))
+        };
+        let roomy = young().filter(|connection| connection.has_room());
         let chosen = match roomy.max_by_key(|connection| connection.active()) {
-            None if shared.len() >= MOST_SHARED => {
-                shared.iter().min_by_key(|connection| connection.active())
+            None if young().count() >= MOST_SHARED => {
+                young().min_by_key(|connection| connection.active())
             }
             other => other,
         };
@@ -235,15 +239,23 @@ impl Pool {
         self.shares.get() && self.connecting.get() > 0
     }
 
-    /// Until a connection was made, or is not wanted any more. False: it could not be made.
+    /// Until a connection was made, or is not wanted any more, or one has room again. False: it could
+    /// not be made.
     pub async fn made(&self) -> bool {
         let failed = self.failed.get();
+        let _behind = self.known.wait_behind();
         self.connected.notified().await;
         self.failed.get() == failed
     }
 
-    /// Until one that many requests share has room, which another request has made or that was taken
-    /// back.
+    /// Who is told that a connection of this pool has room again.
+    #[must_use]
+    pub fn freed(&self) -> Rc<Notify> {
+        Rc::clone(&self.connected)
+    }
+
+    /// Until one that many requests share has room: another request has made it or has ended, or it was
+    /// taken back.
     pub async fn shared(&self, now: impl Fn() -> u64) -> Slot {
         loop {
             self.connected.notified().await;

@@ -26,10 +26,12 @@ use crate::body::Body;
 use crate::stream::Stream;
 use crate::upstream::endpoint::known::ConnectionPlace;
 
-/// What may be on the way of one response before it is taken. Bytes.
-const STREAM_WINDOW: u32 = 1024 * 1024;
-/// What may be on the way of all responses of a connection. Bytes.
-const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+/// What may be on the way of one response before it is taken. Bytes. A client that takes nothing costs
+/// so much.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// What may be on the way of all responses of a connection: no bound but that of each, since clients
+/// that take nothing would hold up all others on it. Bytes; the most there is (RFC 9113 section 6.9.1).
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 /// How much of one request's body is gathered before it waits. Bytes.
 const SEND_BUFFER: usize = 128 * 1024;
 /// How long an endpoint may say nothing while a request waits before it is asked for a sign.
@@ -60,6 +62,8 @@ pub struct Shared {
     /// How many requests the endpoint takes at once.
     most: Rc<Cell<usize>>,
     active: Cell<usize>,
+    /// Who waits for room is told here.
+    freed: Rc<Notify>,
     /// Requests that were given a place on it.
     given: Cell<u64>,
     turned_from: TurnedFrom,
@@ -81,6 +85,7 @@ impl Shared {
         stream: Stream,
         max_head: usize,
         place: ConnectionPlace,
+        freed: Rc<Notify>,
     ) -> hyper::Result<Rc<Self>> {
         let secure = stream.is_tls();
         let heard = Arc::new(Notify::new());
@@ -130,6 +135,7 @@ impl Shared {
             connects,
             most,
             active: Cell::new(0),
+            freed,
             given: Cell::new(0),
             turned_from: TurnedFrom::default(),
             ends: Cell::new(false),
@@ -155,10 +161,16 @@ impl Shared {
         self.active.get()
     }
 
-    /// Whether the endpoint takes one more now; `lifetime` requests at the most on one connection.
+    /// Whether the endpoint takes one more now.
     #[must_use]
-    pub fn has_room(&self, lifetime: u64) -> bool {
-        self.active.get() < self.most.get() && self.given.get() < lifetime
+    pub fn has_room(&self) -> bool {
+        self.active.get() < self.most.get()
+    }
+
+    /// Whether it was given fewer requests than an endpoint takes on one connection.
+    #[must_use]
+    pub fn is_young(&self, lifetime: u64) -> bool {
+        self.given.get() < lifetime
     }
 
     /// Whether it is known to take no request any more.
@@ -259,6 +271,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let active = &self.shared.active;
         active.set(active.get().saturating_sub(1));
+        self.shared.freed.notify_one();
     }
 }
 
