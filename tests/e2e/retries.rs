@@ -336,6 +336,17 @@ fn a_slow_post_has_the_whole_time() {
         "retries = { try_timeout = \"100ms\", budget = 0, budget_rate = 0 }",
     )]);
     assert_eq!(gateway.get("/").text(), "late");
+    // One for which there is only an endpoint that was out of reach when it was asked last.
+    let down = ClosedPort::new();
+    let gateway = start(&[&config(
+        &[slow.address(), down.address()],
+        "retries = { try_timeout = \"100ms\", budget_rate = 1000 }",
+    )]);
+    // Each endpoint is the first of one of two.
+    let _ = (gateway.get("/"), gateway.get("/"));
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/").text(), "late");
+    }
     // The log names the one that answered.
     let named = |text: &'static str| {
         Upstream::slow(Duration::from_millis(400), Reply::status(200).body(text))

@@ -20,6 +20,7 @@ use super::{Attempt, Sent, status};
 use crate::body::Body;
 use crate::config::{RetryOn, UpstreamProtocol};
 use crate::context::{Exchange, Held};
+use crate::upstream::endpoint::known::Known;
 use crate::upstream::fault::Fault;
 use crate::upstream::headers;
 use crate::upstream::line::Line;
@@ -165,7 +166,7 @@ impl Attempt<'_> {
         let in_time = since.begun.elapsed() < self.timeouts.first_byte
             && self.time_left(since) != Some(Duration::ZERO);
         let elsewhere = match trials.next.take() {
-            None if wanted && in_time => self.elsewhere(held, trials, free),
+            None if wanted && in_time => self.elsewhere(held, trials, free, |_| true),
             secured => secured,
         };
         let request = elsewhere.and_then(|elsewhere| {
@@ -197,14 +198,21 @@ impl Attempt<'_> {
 
     /// Another endpoint, if one more attempt may be made. Without one, nothing is taken from the
     /// budget.
-    fn elsewhere(&self, held: &Held, trials: &mut Trials, free: bool) -> Option<Pick> {
+    fn elsewhere(
+        &self,
+        held: &Held,
+        trials: &mut Trials,
+        free: bool,
+        will_do: impl Fn(&Known) -> bool,
+    ) -> Option<Pick> {
         if self.is_last(trials) {
             return None;
         }
         let pick = held
             .with(|exchange| self.pick_now(exchange, trials))?
             .ok()?;
-        let may = free || self.upstream.budget.take(self.now());
+        let will_do = pick.endpoint().is_some_and(|one| will_do(&one.known));
+        let may = will_do && (free || self.upstream.budget.take(self.now()));
         if !may {
             trials.tried.pop();
         }
@@ -228,7 +236,9 @@ impl Attempt<'_> {
             None => trials.keeps_head || has(),
         };
         if may {
-            trials.next = self.elsewhere(held, trials, false);
+            // Not for one that may be down: this one is at work.
+            let is_well = |known: &Known| !known.is_doubtful();
+            trials.next = self.elsewhere(held, trials, false, is_well);
         }
         if trials.next.is_none() {
             held.with(|exchange| name(exchange, pick));

@@ -127,6 +127,12 @@ impl Known {
         }
     }
 
+    /// Whether its last result was a fault.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.faults_in_row.load(Ordering::Relaxed) != 0
+    }
+
     /// An attempt was a fault of its. How many there were in a row.
     pub fn went_wrong(&self) -> u32 {
         let before = self.faults_in_row.fetch_add(1, Ordering::Relaxed);
