@@ -217,6 +217,40 @@ fn few_requests_a_connection_cost_none_of_many_at_once() {
     );
 }
 
+/// Also where only one connection may be: what is spent gives its place to the next.
+#[test]
+fn a_spent_connection_gives_its_place_to_the_next() {
+    let endpoint = Scripted::start(|_, request| match request {
+        0..4 => Does::Answer,
+        _ => Does::GoAway,
+    });
+    let limits = "limits = { max_connections = 1, queue_timeout = \"20s\" }";
+    let gateway = to(&[&endpoint], limits);
+    let report = gateway.load(post(4)).connections(16).run(200);
+    assert_eq!(
+        (report.status(200), report.failures.len()),
+        (200, 0),
+        "{report:?}"
+    );
+}
+
+/// What was learned of connections may not hold any more: those that it calls spent are closed.
+#[test]
+fn spent_connections_are_closed_though_the_endpoint_keeps_them() {
+    let endpoint = Scripted::start(|connection, request| match (connection, request) {
+        (0 | 1, 4..) => Does::GoAway,
+        _ => Does::Answer,
+    });
+    let gateway = to(&[&endpoint], "");
+    let report = gateway.load(post(4)).connections(8).run(1000);
+    assert_eq!(report.status(200), 1000, "{report:?}");
+    let made = endpoint.connections.with(|connections| *connections);
+    assert!(made > 100, "{made}: it was learned");
+    gateway.metrics_when("the spent ones to be closed", |metrics| {
+        metrics["windlass_endpoint_connections"] <= 10.0
+    });
+}
+
 #[test]
 fn a_body_that_was_not_kept_is_turned_away_for_good_and_the_endpoint_stays() {
     let endpoint = one_each();

@@ -198,7 +198,8 @@ impl HttpBody for Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         // hyper drops a body when its length is written, also one of HTTP/2 that has its end to come.
-        let ended = self.body.is_end_stream() || self.body.size_hint().exact() == Some(0);
+        let is_whole = self.body.is_end_stream() || self.body.size_hint().exact() == Some(0);
+        let ended = is_whole && !self.broken;
         if let Some(run) = &mut self.run {
             run.ended |= ended;
         }

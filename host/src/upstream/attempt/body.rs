@@ -98,6 +98,7 @@ impl UpstreamBody {
         let loan = self.loan.as_ref();
         loan.is_some_and(|loan| matches!(loan.line, Line::Shared(_)))
             && !self.incoming.is_end_stream()
+            && self.incoming.size_hint().exact() != Some(0)
     }
 
     fn end(&mut self) {

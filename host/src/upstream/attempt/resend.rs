@@ -20,6 +20,8 @@ use crate::upstream::line::{Line, shared};
 /// that takes few requests a connection turns many away until that is known
 /// ([`crate::upstream::line::lifetime`]).
 const MOST_TURNED_AWAY: u8 = 20;
+/// What stands for so many of them: an endpoint that turns away a connection's first request takes none.
+const NONE_TAKEN: u8 = 7;
 
 /// What comes after a sending.
 pub(super) enum Stays {
@@ -51,8 +53,8 @@ impl Attempt<'_> {
         match sent {
             Sent::Unsent(mut request, fault) => {
                 self.take_back(line, &mut request);
-                match is_worth_it(trials, &fault, reused) {
-                    true => self.stays_with(request),
+                match is_worth_it(trials, &fault, line, reused) {
+                    true => self.stays_with(trials, request),
                     false => Stays::Ended(Sent::Unsent(request, fault)),
                 }
             }
@@ -66,7 +68,7 @@ impl Attempt<'_> {
                     false => None,
                 };
                 match again {
-                    Some(request) => self.stays_with(request),
+                    Some(request) => self.stays_with(trials, request),
                     None => Stays::Ended(Sent::Failed(fault)),
                 }
             }
@@ -74,7 +76,8 @@ impl Attempt<'_> {
         }
     }
 
-    fn stays_with(&self, request: Box<Request<Body>>) -> Stays {
+    fn stays_with(&self, trials: &mut Trials, request: Box<Request<Body>>) -> Stays {
+        trials.resent = trials.resent.saturating_add(1);
         self.watch.begin_again();
         Stays::Again(request)
     }
@@ -126,10 +129,13 @@ impl Attempt<'_> {
 
 /// An unused connection that was closed is one less; an endpoint that turns requests away may go on
 /// doing so.
-fn is_worth_it(trials: &mut Trials, fault: &Fault, reused: bool) -> bool {
+fn is_worth_it(trials: &mut Trials, fault: &Fault, line: &Line, reused: bool) -> bool {
     if !matches!(fault, Fault::TurnedAway { .. }) {
         return reused;
     }
-    trials.turned_away += 1;
+    trials.turned_away += match line {
+        Line::Shared(slot) if slot.is_first() => NONE_TAKEN,
+        Line::Shared(_) | Line::Own(_) => 1,
+    };
     !fault.is_of_stream() && trials.turned_away <= MOST_TURNED_AWAY
 }

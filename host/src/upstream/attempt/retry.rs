@@ -38,6 +38,8 @@ pub(super) struct Trials {
     next: Option<Pick>,
     /// Whether only a new connection will do.
     pub(super) fresh: bool,
+    /// How often it went to one endpoint again.
+    pub(super) resent: u8,
     /// How often endpoints have turned the request away unread.
     pub(super) turned_away: u8,
     has_body: bool,
@@ -56,7 +58,7 @@ impl Trials {
 
     /// Whether the request was sent before.
     pub(super) fn is_again(&self) -> bool {
-        self.tried.len() > 1 || self.fresh || self.turned_away > 0
+        self.tried.len() > 1 || self.resent > 0
     }
 
     /// Whether the present attempt ends early, for another.

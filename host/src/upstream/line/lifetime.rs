@@ -37,7 +37,10 @@ impl Lifetime {
         let [last, before] = &mut *ended;
         if !Rc::ptr_eq(&last.0, &connection.0) {
             *before = std::mem::replace(last, connection.clone());
-            self.since.set(now);
+            // Two restarts a day apart may meet at one number.
+            if now.saturating_sub(self.since.replace(now)) >= BELIEVED {
+                *before = TurnedFrom::default();
+            }
         }
     }
 
@@ -47,8 +50,14 @@ impl Lifetime {
         let ended = self.ended.borrow();
         let [last, before] = &*ended;
         let most = last.0.get();
-        let is_known = most == before.0.get() && now.saturating_sub(self.since.get()) < BELIEVED;
-        if is_known { most.max(1) } else { u64::MAX }
+        // One that takes none at all does not say how many it takes.
+        let is_known = most == before.0.get() && most > 0;
+        let is_recent = now.saturating_sub(self.since.get()) < BELIEVED;
+        if is_known && is_recent {
+            most
+        } else {
+            u64::MAX
+        }
     }
 }
 
@@ -77,5 +86,17 @@ mod tests {
         }
         assert_eq!(lifetime.most(5), 10);
         assert_eq!(lifetime.most(4 + BELIEVED), u64::MAX);
+    }
+
+    #[test]
+    fn what_takes_none_or_came_long_after_says_nothing() {
+        let lifetime = Lifetime::default();
+        let connections = [(); 4].map(|()| TurnedFrom::default());
+        lifetime.turned_away(&connections[0], 0, 1);
+        lifetime.turned_away(&connections[1], 0, 2);
+        assert_eq!(lifetime.most(2), u64::MAX);
+        lifetime.turned_away(&connections[2], 5, 3);
+        lifetime.turned_away(&connections[3], 5, 3 + BELIEVED);
+        assert_eq!(lifetime.most(3 + BELIEVED), u64::MAX);
     }
 }

@@ -167,8 +167,9 @@ impl Pool {
         }
         self.give_up(now);
         let mut shared = self.shared.borrow_mut();
-        shared.retain(|connection| !connection.is_closed());
         let lifetime = self.lifetime.most(now);
+        // One that is spent is closed with its last request, whether or not the endpoint does it.
+        shared.retain(|connection| connection.is_of_use(lifetime));
         let young = || {
             let all = shared.iter();
             all.filter(|connection| connection.is_young(lifetime))
@@ -313,9 +314,10 @@ impl Pool {
         });
         drop(idle);
         self.give_up(now);
+        let lifetime = self.lifetime.most(now);
         self.shared.borrow_mut().retain(|connection| {
             let is_stale = connection.is_stale(now, self.keep.longest);
-            !(connection.is_closed() || is_stale)
+            connection.is_of_use(lifetime) && !is_stale
         });
     }
 }

@@ -27,11 +27,12 @@ use crate::stream::Stream;
 use crate::upstream::endpoint::known::ConnectionPlace;
 
 /// What may be on the way of one response before it is taken. Bytes. A client that takes nothing costs
-/// so much.
+/// so much; more where the endpoint sends it in tiny frames, each of which has a head of its own.
 const STREAM_WINDOW: u32 = 256 * 1024;
-/// What may be on the way of all responses of a connection: no bound but that of each, since clients
-/// that take nothing would hold up all others on it. Bytes; the most there is (RFC 9113 section 6.9.1).
-const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// What may be on the way of all responses of a connection. Bytes: of as many as there hardly are,
+/// since clients that take nothing would hold up all others on it. Not without a bound: h2 takes from
+/// it how many tiny frames it keeps.
+const CONNECTION_WINDOW: u32 = 512 * STREAM_WINDOW;
 /// How much of one request's body is gathered before it waits. Bytes.
 const SEND_BUFFER: usize = 128 * 1024;
 /// How long an endpoint may say nothing while a request waits before it is asked for a sign.
@@ -118,11 +119,14 @@ impl Shared {
         drop(heard);
         let most = Rc::new(Cell::new(drive.current_max_send_streams()));
         let connects = drive.is_extended_connect_protocol_enabled();
-        let known = Rc::clone(&most);
+        let (known, grown) = (Rc::clone(&most), Rc::clone(&freed));
         tokio::task::spawn_local(async move {
             let ended = std::future::poll_fn(|cx| {
                 let polled = Pin::new(&mut drive).poll(cx);
-                known.set(drive.current_max_send_streams());
+                let now = drive.current_max_send_streams();
+                if now > known.replace(now) {
+                    grown.notify_waiters();
+                }
                 polled
             });
             if let Err(error) = ended.await {
@@ -171,6 +175,12 @@ impl Shared {
     #[must_use]
     pub fn is_young(&self, lifetime: u64) -> bool {
         self.given.get() < lifetime
+    }
+
+    /// Whether it takes another request, or has some to end.
+    #[must_use]
+    pub fn is_of_use(&self, lifetime: u64) -> bool {
+        !self.is_closed() && (self.is_young(lifetime) || self.active.get() > 0)
     }
 
     /// Whether it is known to take no request any more.
@@ -253,6 +263,12 @@ impl Slot {
     pub fn ends(&self, lifetime: &Lifetime, now: u64) {
         self.shared.ends.set(true);
         lifetime.turned_away(&self.shared.turned_from, self.number, now);
+    }
+
+    /// Whether its request is the connection's first.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.number == 0
     }
 
     /// Whether [`Self::sent_request`] gives one.
