@@ -313,6 +313,13 @@ fn a_slow_post_has_the_whole_time() {
         "retries = { try_timeout = \"100ms\" }",
     )]);
     assert_eq!(alone.get("/").text(), "late");
+}
+
+/// An attempt is given up for another that follows at once, and for nothing else.
+#[test]
+fn what_nobody_takes_over_has_the_whole_time() {
+    let late = || Upstream::slow(Duration::from_millis(400), Reply::status(200).body("late"));
+    let (slow, other) = (late(), late());
     // One whose body is too long to be kept.
     let gateway = start(&[&config(
         &[slow.address(), other.address()],
@@ -347,7 +354,11 @@ fn a_slow_post_has_the_whole_time() {
     for _ in 0..3 {
         assert_eq!(gateway.get("/").text(), "late");
     }
-    // The log names the one that answered.
+}
+
+/// Also where another was picked, and not paid for.
+#[test]
+fn the_log_names_the_endpoint_that_answered() {
     let named = |text: &'static str| {
         Upstream::slow(Duration::from_millis(400), Reply::status(200).body(text))
     };

@@ -113,8 +113,8 @@ impl Attempt<'_> {
                         let mut response = pin!(connection.send(request));
                         std::future::poll_fn(|cx| {
                             let polled = connection.poll_response(cx, response.as_mut());
-                            let has = || connection.has_request();
-                            self.poll_sent(polled, held, &pick, &mut trials, has)
+                            let has_request = || connection.has_request();
+                            self.poll_sent(polled, held, &pick, &mut trials, has_request)
                         })
                         .await
                     }
@@ -124,8 +124,8 @@ impl Attempt<'_> {
                         let mut response = slot.send(request, keep).map_err(Fault::Request)?;
                         std::future::poll_fn(|cx| {
                             let polled = response.as_mut().poll(cx);
-                            let has = || slot.has_request();
-                            self.poll_sent(polled, held, &pick, &mut trials, has)
+                            let has_request = || slot.has_request();
+                            self.poll_sent(polled, held, &pick, &mut trials, has_request)
                         })
                         .await
                     }
@@ -269,12 +269,12 @@ impl Attempt<'_> {
         held: &Held,
         pick: &Pick,
         trials: &mut Trials,
-        has: impl Fn() -> bool,
+        has_request: impl Fn() -> bool,
     ) -> Poll<Sent> {
         let outcome = match polled {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => {
-                return match self.late(held, pick, trials, has) {
+                return match self.late(held, pick, trials, has_request) {
                     Some(fault) => Poll::Ready(Sent::Failed(fault)),
                     None => Poll::Pending,
                 };
@@ -298,7 +298,7 @@ impl Attempt<'_> {
         held: &Held,
         pick: &Pick,
         trials: &mut Trials,
-        has: impl Fn() -> bool,
+        has_request: impl Fn() -> bool,
     ) -> Option<Fault> {
         if !self.watch.has_signs() {
             return None;
@@ -317,7 +317,8 @@ impl Attempt<'_> {
                 endpoint: endpoint(),
             });
         }
-        let passed = self.watch.expired(Wait::Answer) && self.gives_up(held, pick, trials, has);
+        let passed =
+            self.watch.expired(Wait::Answer) && self.gives_up(held, pick, trials, has_request);
         passed.then(|| {
             let tried = self.upstream.plan.config.retries.try_timeout;
             let (key, length) = match (tried, trials.is_given_up()) {

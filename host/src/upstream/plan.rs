@@ -333,6 +333,16 @@ impl Plan {
         hash(format!("{settings:?}").as_bytes())
     }
 
+    /// Whether many requests may share a connection to an endpoint.
+    #[must_use]
+    pub fn may_share(&self) -> bool {
+        match self.config.protocol {
+            model::UpstreamProtocol::Http1 => false,
+            model::UpstreamProtocol::Http2 => true,
+            model::UpstreamProtocol::Auto => self.tls.is_some(),
+        }
+    }
+
     /// Let the balancer see how its endpoints are now.
     pub fn refresh(&self) {
         let (members, now) = (self.members(), now());

@@ -180,17 +180,14 @@ impl Registry {
     ) -> Result<(), ChangeError> {
         let plan = self.plan(upstream)?;
         let is_one = is_one_of_a_name(&plan, address);
-        let plan = if is_one {
-            plan
-        } else {
-            self.there(upstream, address)?
-        };
+        if !is_one {
+            self.there(upstream, address)?;
+        }
         plan.group.change(address, |known| {
             known.weight = change.weight.or(known.weight);
-            // Of one that does not drain anyhow there is nothing to remember.
-            let drained = change.drained.filter(|drained| *drained || is_one);
-            if change.drained.is_some() {
-                known.drained = drained;
+            if let Some(drained) = change.drained {
+                // That one does not drain is only news where its name may.
+                known.drained = (drained || is_one).then_some(drained);
             }
         });
         plan.regroup();

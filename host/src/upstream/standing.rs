@@ -18,19 +18,19 @@ pub struct Told(Mutex<Standing>);
 /// How it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Standing {
-    reach: Reach,
+    takers: Takers,
     /// Which group is in use, 0 for the first.
     tier: usize,
 }
 
 /// Who takes requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Reach {
+enum Takers {
     /// Endpoints that are available.
     #[default]
-    Some,
+    Available,
     /// All that do not drain, since too few are available.
-    Open,
+    Undrained,
     /// None.
     Nobody,
 }
@@ -47,22 +47,22 @@ impl Told {
             return;
         }
         let states = States::of(members);
-        match now.reach {
-            reach if reach == before.reach => {}
-            Reach::Some => tracing::info!(
+        match now.takers {
+            takers if takers == before.takers => {}
+            Takers::Available => tracing::info!(
                 upstream,
                 "enough endpoints of an upstream are available again: {states}"
             ),
-            Reach::Open => tracing::warn!(
+            Takers::Undrained => tracing::warn!(
                 upstream,
                 "too few endpoints of an upstream are available (`fail_open`), so that all that do not drain are used: {states}"
             ),
-            Reach::Nobody => tracing::warn!(
+            Takers::Nobody => tracing::warn!(
                 upstream,
                 "an upstream has no endpoint that takes requests: {states}"
             ),
         }
-        if now.tier != before.tier && now.reach != Reach::Nobody {
+        if now.tier != before.tier && now.takers != Takers::Nobody {
             let (from, to) = (before.tier, now.tier);
             tracing::warn!(
                 upstream,
@@ -78,15 +78,15 @@ impl Standing {
     fn of(members: &Members) -> Self {
         let balancer = &members.balancer;
         let mut endpoints = members.endpoints.iter();
-        let takes =
+        let is_any =
             endpoints.any(|endpoint| endpoint.weight > 0 && endpoint.known.slot.share() > 0);
-        let reach = match (balancer.fails_open(), takes) {
-            (true, _) => Reach::Open,
-            (false, true) => Reach::Some,
-            (false, false) => Reach::Nobody,
+        let takers = match (balancer.fails_open(), is_any) {
+            (true, _) => Takers::Undrained,
+            (false, true) => Takers::Available,
+            (false, false) => Takers::Nobody,
         };
         Self {
-            reach,
+            takers,
             tier: balancer.tier(),
         }
     }

@@ -68,7 +68,10 @@ impl Attempt<'_> {
                     false => None,
                 };
                 match again {
-                    Some(request) => self.stays_with(trials, request),
+                    Some(mut request) => {
+                        self.take_back(line, &mut request);
+                        self.stays_with(trials, request)
+                    }
                     None => Stays::Ended(Sent::Failed(fault)),
                 }
             }
@@ -111,9 +114,7 @@ impl Attempt<'_> {
         line: &mut Line,
     ) -> Option<Box<Request<Body>>> {
         let kept = Self::kept(trials, Some(line))?;
-        let mut request = self.again(held, pick, trials, kept);
-        self.take_back(line, &mut request);
-        Some(Box::new(request))
+        Some(Box::new(self.again(held, pick, trials, kept)))
     }
 
     /// A request is as HTTP/1.1 wants it, whatever it was to be sent on.

@@ -222,20 +222,20 @@ impl Attempt<'_> {
     }
 
     /// The `try_timeout` has passed. True: another attempt follows. Otherwise the present one may take
-    /// as long as if there were no such time-out. `has`: its connection has a request without a body.
+    /// as long as if there were no such time-out. `has_request`: its connection has a request without a body.
     pub(super) fn gives_up(
         &self,
         held: &Held,
         pick: &Pick,
         trials: &mut Trials,
-        has: impl Fn() -> bool,
+        has_request: impl Fn() -> bool,
     ) -> bool {
         let Some(rest) = trials.rest.take() else {
             return true;
         };
         let may = match &trials.tape {
             Some(tape) => tape.is_whole(),
-            None => trials.keeps_head || has(),
+            None => trials.keeps_head || has_request(),
         };
         if may {
             // Not for one that may be down: this one is at work.

@@ -108,14 +108,9 @@ impl Attempt<'_> {
         // For the wait behind others that connect, too.
         let longest = limits.queue_timeout.saturating_sub(began.elapsed());
         let place = endpoint.known.connection(limits, longest);
-        let protocol = (plan.config.protocol, plan.tls.is_some());
-        let never_shares = matches!(
-            protocol,
-            (UpstreamProtocol::Http1, _) | (UpstreamProtocol::Auto, false)
-        );
-        let place = match switches || never_shares {
-            true => place.await,
-            false => tokio::select! {
+        let place = match plan.may_share() && !switches {
+            false => place.await,
+            true => tokio::select! {
                 biased;
                 place = place => place,
                 slot = pool.shared(|| self.now()) => return Ok(Line::Shared(slot)),

@@ -51,7 +51,7 @@ pub async fn connect(
     freed: Rc<Notify>,
 ) -> Result<Connected, Fault> {
     let step = Cell::new("connection to");
-    match tokio::time::timeout(limit, make(plan, endpoint, place, (http1, freed), &step)).await {
+    match tokio::time::timeout(limit, make(plan, endpoint, place, http1, freed, &step)).await {
         Ok(connected) => connected,
         Err(_) => Err(Fault::ConnectTimeout {
             endpoint: endpoint.known.name.to_string(),
@@ -65,7 +65,8 @@ async fn make(
     plan: &Plan,
     endpoint: &EndpointPlan,
     place: ConnectionPlace,
-    (http1, freed): (bool, Rc<Notify>),
+    http1: bool,
+    freed: Rc<Notify>,
     step: &Cell<&'static str>,
 ) -> Result<Connected, Fault> {
     let stream = open(plan, endpoint, http1, step).await?;
