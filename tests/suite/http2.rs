@@ -1,0 +1,1 @@
+//! HTTP/2 as clients speak it (RFC 9113).

@@ -1,0 +1,24 @@
+//! Conformance suites: one table of cases for each part of the gateway's duty towards the outside.
+//!
+//! A case has a name that says the rule, what is sent, and what must come back. A whole table runs
+//! even if a case fails, and the failure names every case that was wrong. Behaviours that need a
+//! story rather than a table are in `tests/e2e`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+mod abusive_guests;
+mod downgrade;
+mod endpoint_faults;
+mod framing;
+mod http1;
+mod http2;
+mod reload;
+mod shared_plans;
+mod slow_clients;
+mod table;

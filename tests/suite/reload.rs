@@ -1,0 +1,1 @@
+//! Reloads under traffic: no request is lost, and each ends on the configuration that it began with.

@@ -1,0 +1,1 @@
+//! Usage plans on a store that several gateways share: counts, refusals and outages.
