@@ -4,6 +4,14 @@
 demo:
     cargo run --release -- demo
 
+# The binary to ship, in target/dist: stripped, with its line numbers in `windlass.debug`. Backtraces use that
+# file where it lies beside the binary.
+dist:
+    CARGO_PROFILE_RELEASE_STRIP=none cargo build --release --locked
+    mkdir -p target/dist
+    objcopy --only-keep-debug target/release/windlass target/dist/windlass.debug
+    objcopy --strip-debug --add-gnu-debuglink=target/dist/windlass.debug target/release/windlass target/dist/windlass
+
 # Everything that a change must pass: all steps below, in order.
 ci:
     .ci/run

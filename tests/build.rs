@@ -121,7 +121,6 @@ fn build(root: &Path, target: &Path) -> Result<(), Box<dyn Error>> {
         .env("CARGO_ENCODED_RUSTFLAGS", "")
         .env("CARGO_INCREMENTAL", "0")
         .env("CARGO_TERM_COLOR", "never")
-        .env("RUSTC_WRAPPER", "")
         .env("RUSTC_WORKSPACE_WRAPPER", "");
     if let Some(jobs) = env::var_os("NUM_JOBS") {
         cargo.arg("--jobs").arg(jobs);
@@ -131,8 +130,7 @@ fn build(root: &Path, target: &Path) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     Err(format!(
-        "the guests of the tests cannot be built ({}); without the target, run `rustup target add {TARGET}` \
-         in the workspace; their build says:\n\n{}",
+        "the guests of the tests cannot be built ({}); their build says:\n\n{}",
         answer.status,
         String::from_utf8_lossy(&answer.stderr)
     )

@@ -25,6 +25,7 @@ mod api_key;
 mod apis;
 mod balance;
 mod bodies;
+mod build;
 mod cli_keys;
 mod client_limits;
 mod commands;
