@@ -178,7 +178,9 @@ fn exchange() -> Held {
     headers.insert("x-api-key", HeaderValue::try_from(key).expect("a value"));
     let target = PathAndQuery::from_static("/orders/42?full=1");
     Held::new(Box::new(Exchange {
-        id: RequestId::new(1, count),
+        id: RequestId::new(u128::from(count).to_be_bytes()),
+        odd_fields: false,
+        trace: None,
         arrived: Instant::now(),
         client: Client {
             ip: IpAddr::V4(Ipv4Addr::LOCALHOST),

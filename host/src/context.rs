@@ -17,6 +17,7 @@ use crate::store::limits::{SharedRate, Standings, Tickets};
 
 mod attributes;
 mod held;
+pub mod names;
 mod notes;
 
 pub use attributes::{AttributeValue, Attributes};
@@ -28,6 +29,10 @@ pub use notes::Notes;
 pub struct Exchange {
     /// Names the exchange in answers, logs and to filters.
     pub id: RequestId,
+    /// Whether a field of the request has a name that can be taken for another.
+    pub odd_fields: bool,
+    /// The trace that it is part of, as a trusted proxy said it: a `traceparent`.
+    pub trace: Option<HeaderValue>,
     /// When its head was complete.
     pub arrived: Instant,
     /// Who sent it.
@@ -175,9 +180,15 @@ pub struct Outcome {
     pub filter: Option<Arc<str>>,
 }
 
-/// Names an exchange: 16 random-looking bytes as 32 hex digits; unique, not secret.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct RequestId([u8; 32]);
+/// Names an exchange: 128 random bits as 32 hex digits, or what a trusted proxy named it. Not secret.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RequestId(IdText);
+
+#[derive(Clone, PartialEq, Eq)]
+enum IdText {
+    Own([u8; 32]),
+    Given(Arc<str>),
+}
 
 impl Exchange {
     /// A fact that belongs to the host, by its attribute name; none also where it is not known
@@ -263,23 +274,41 @@ fn micros(time: std::time::Duration) -> u64 {
 }
 
 impl RequestId {
-    /// Made from a number that is random for each worker, and a count.
+    /// The longest name that is taken from a proxy. Bytes.
+    const LONGEST: usize = 128;
+
+    /// Made from random bytes.
     #[must_use]
-    pub fn new(random: u64, count: u64) -> Self {
+    pub fn new(random: [u8; 16]) -> Self {
+        const DIGITS: [u8; 16] = *b"0123456789abcdef";
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
         let mut text = [0; 32];
-        let digits = b"0123456789abcdef";
-        let value = (u128::from(random) << 64) | u128::from(count);
-        for (place, digit) in text.iter_mut().enumerate() {
-            let nibble = (value >> (124 - 4 * place)) & 0xf;
-            *digit = digits.get(nibble as usize).copied().unwrap_or(b'0');
+        for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(random) {
+            *pair = [digit(byte >> 4), digit(byte & 15)];
         }
-        Self(text)
+        Self(IdText::Own(text))
     }
 
-    /// The 32 digits.
+    /// What a proxy named it; none where that is no name for logs: up to 128 visible characters
+    /// without quotes, `\`, `,`, `<` and `>`.
+    #[must_use]
+    pub fn given(text: &[u8]) -> Option<Self> {
+        let fits = (1..=Self::LONGEST).contains(&text.len());
+        let plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"'\\,<>`".contains(byte);
+        if !fits || !text.iter().all(plain) {
+            return None;
+        }
+        let text = std::str::from_utf8(text).ok()?;
+        Some(Self(IdText::Given(Arc::from(text))))
+    }
+
+    /// As it is written everywhere.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        match &self.0 {
+            IdText::Own(digits) => std::str::from_utf8(digits).unwrap_or_default(),
+            IdText::Given(text) => text,
+        }
     }
 }
 

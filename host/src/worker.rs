@@ -17,7 +17,6 @@ use tokio::sync::Notify;
 
 use crate::chain::Passage;
 use crate::config::Listener;
-use crate::context::RequestId;
 use crate::error::Code;
 use crate::gateway::Generation;
 use crate::observe::access_log::LogBuffer;
@@ -25,13 +24,15 @@ use crate::observe::line_limit::LineLimit;
 use crate::observe::stats::WorkerStats;
 use crate::watch::{ExchangePlace, Watch};
 
+mod ids;
+
+pub use ids::next_id;
+
 /// What a worker's connections share, and other threads may read.
 #[derive(Debug)]
 pub struct Common {
     /// The worker's coarse clock.
     pub clock: Clock,
-    /// Where its request ids come from.
-    pub ids: Ids,
     /// What it counts.
     pub stats: WorkerStats,
     /// Exchanges whose log phases did not run because too many waited.
@@ -44,30 +45,9 @@ impl Common {
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             clock: Clock::new(),
-            ids: Ids {
-                random: fastrand::u64(..),
-                count: AtomicU64::new(fastrand::u64(..)),
-            },
             stats: WorkerStats::default(),
             log_phases_dropped: Arc::default(),
         })
-    }
-}
-
-/// Request ids of one worker: a random half and a count that starts anywhere.
-#[derive(Debug)]
-pub struct Ids {
-    random: u64,
-    count: AtomicU64,
-}
-
-impl Ids {
-    /// The next one. Only the owning worker may call this.
-    #[must_use]
-    pub fn next(&self) -> RequestId {
-        let count = self.count.load(Ordering::Relaxed).wrapping_add(1);
-        self.count.store(count, Ordering::Relaxed);
-        RequestId::new(self.random, count)
     }
 }
 

@@ -238,7 +238,7 @@ mod tests {
 
     fn answer(words: &Words, fault: Fault<'_>) -> (u16, HeaderMap, String) {
         let headers = HeaderMap::from_iter([(header::RETRY_AFTER, HeaderValue::from_static("7"))]);
-        let (head, body) = words.answer(fault, headers, &RequestId::new(1, 2));
+        let (head, body) = words.answer(fault, headers, &RequestId::new([1; 16]));
         let body = String::from_utf8(body.to_vec()).unwrap();
         (head.status.as_u16(), head.headers, body)
     }

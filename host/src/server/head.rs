@@ -24,7 +24,7 @@ use crate::error::{Code, grpc};
 use crate::proxy::Arrival;
 use crate::upstream::attempt::upgrade::Upgrade;
 use crate::upstream::headers::Seen;
-use crate::worker::ClientConnection;
+use crate::worker::{ClientConnection, next_id};
 
 /// Take a request in.
 pub fn arrive(connection: &ClientConnection, request: Request<Incoming>) -> Arrival {
@@ -65,7 +65,9 @@ fn exchange(connection: &ClientConnection, parts: Parts, seen: Seen) -> Exchange
         None => PathAndQuery::from_static("/"),
     };
     Exchange {
-        id: connection.worker.common.ids.next(),
+        id: next_id(),
+        odd_fields: false,
+        trace: None,
         arrived: Instant::now(),
         client: Client {
             ip: connection.remote.ip(),

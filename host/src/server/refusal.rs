@@ -5,12 +5,12 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use crate::error::{Code, Fault, Words};
-use crate::worker::Common;
+use crate::worker::{Common, next_id};
 
 /// A whole answer, ready for the socket, which is closed after it. It is counted here.
 #[must_use]
 pub fn raw(common: &Common, code: Code) -> Bytes {
-    let id = common.ids.next();
+    let id = next_id();
     let status = code.status();
     common.stats.refused(code);
     common.stats.answered(status);

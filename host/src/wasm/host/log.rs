@@ -48,7 +48,7 @@ impl Host for State {
         let request = self
             .exchange
             .as_ref()
-            .map(|exchange| exchange.id)
+            .map(|exchange| exchange.id.clone())
             .map(tracing::field::display);
         let filter = &*self.name;
         match level {
