@@ -18,6 +18,7 @@ mod keys;
 mod listeners;
 mod rates;
 mod upstreams;
+mod vouched;
 mod works;
 
 use std::num::NonZeroUsize;
@@ -355,6 +356,7 @@ impl Foundation {
         let services = keys::services(&config, self, problems);
         let filters = filters::load(&config, &self.registry, problems);
         let chains = chains::build(&config, &filters, problems);
+        vouched::check(&config, &chains, problems);
         let router = chains::router(&config, problems);
         let rates = rates::enroll(&config, &*self.limits, problems);
         apis::check(&config, problems);

@@ -25,5 +25,5 @@ mod trie;
 
 pub use params::Params;
 pub use path::{PathError, decode_segment, normalize, skip, split_query};
-pub use query::query_value;
+pub use query::{query_value, raw_query_value};
 pub use router::{Match, MethodMatch, NoRoute, Part, RouteError, RouteSpec, Router};

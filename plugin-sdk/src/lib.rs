@@ -35,6 +35,6 @@ pub use bindings::lifecycle::windlass::host::types::{
 pub use exchange::{Attributes, Notes, PackedFields, Piece, Request, Response, Trailers};
 pub use exchange::{is_field_name, is_field_value, is_reserved_field};
 pub use filter::{Failure, Filter, OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody};
-pub use path::PathAndQuery;
+pub use path::{PathAndQuery, RawParam};
 pub use settings::{NoSettings, parse as parse_settings};
 pub use setup::Setup;

@@ -8,6 +8,10 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
+mod raw;
+
+pub use raw::RawParam;
+
 /// All but the unreserved characters (RFC 3986, section 2.3).
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
@@ -52,6 +56,12 @@ pub fn encode_segments(value: &[u8]) -> String {
     percent_encode(value, SEGMENTS).to_string()
 }
 
+/// Percent-decodes a segment of a path; `+` is a plus.
+#[must_use]
+pub fn decode_segment(text: &str) -> Vec<u8> {
+    percent_decode_str(text).collect()
+}
+
 /// Percent-decodes a name or a value of a query; `+` is a space.
 #[must_use]
 pub fn decode_query(text: &str) -> Vec<u8> {
@@ -61,6 +71,32 @@ pub fn decode_query(text: &str) -> Vec<u8> {
         text.into()
     };
     percent_decode_str(&spaced).collect()
+}
+
+/// What is to be added to a path is no segment: it is empty, or it is `.` or `..` and would lead out of
+/// the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotASegment;
+
+impl fmt::Display for NotASegment {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a segment is empty, `.` or `..`")
+    }
+}
+
+impl std::error::Error for NotASegment {}
+
+/// Whether a segment of the path is `.` or `..`, percent-decoded.
+#[must_use]
+pub fn has_dot_segment(path: &str) -> bool {
+    path.split('/').any(|segment| {
+        // `%2e%2e` is the longest spelling.
+        segment.len() <= 6
+            && matches!(
+                &*percent_decode_str(segment).collect::<Vec<u8>>(),
+                b"." | b".."
+            )
+    })
 }
 
 /// A path and its query.
@@ -111,8 +147,49 @@ impl PathAndQuery {
             .map(|pair| decode_query(value_of(pair)))
     }
 
+    /// The first value of a parameter, as it is spelled.
+    #[must_use]
+    pub fn raw_query_param(&self, name: &str) -> Option<RawParam> {
+        self.pairs()
+            .find(|pair| is_named(pair, name))
+            .map(|pair| RawParam::of_query(value_of(pair)))
+    }
+
+    /// Adds a segment at the end of the path, as it is spelled; its slashes are escaped.
+    ///
+    /// # Errors
+    /// It is empty, or `.` or `..`, however that is spelled. Answer 400: the value is the client's.
+    pub fn push_segment(&mut self, value: &RawParam) -> Result<(), NotASegment> {
+        self.push(&value.to_segment())
+    }
+
+    /// Adds segments at the end of the path, as they are spelled: what `{name+}` bound.
+    ///
+    /// # Errors
+    /// One of them is `.` or `..`, however that is spelled, or one before the last is empty. Answer 400: the value is the client's.
+    pub fn push_segments(&mut self, value: &RawParam) -> Result<(), NotASegment> {
+        self.push(&value.to_segments())
+    }
+
+    fn push(&mut self, segments: &str) -> Result<(), NotASegment> {
+        let is_hollow = segments.is_empty() || segments.starts_with('/') || segments.contains("//");
+        if is_hollow || has_dot_segment(segments) {
+            return Err(NotASegment);
+        }
+        if !self.path.ends_with('/') {
+            self.path.push('/');
+        }
+        self.path.push_str(segments);
+        Ok(())
+    }
+
     /// Gives a parameter this one value: in the place of its first one, or at the end.
     pub fn set_query(&mut self, name: &str, value: &[u8]) {
+        self.set_encoded_query(name, &encode_query(value));
+    }
+
+    /// The same with a value that is encoded already: [`RawParam::to_query`], [`encode_query`].
+    pub fn set_encoded_query(&mut self, name: &str, value: &str) {
         let pair = pair(name, value);
         let mut placed = false;
         let mut pairs: Vec<&str> = Vec::new();
@@ -132,6 +209,11 @@ impl PathAndQuery {
 
     /// Adds a parameter at the end.
     pub fn append_query(&mut self, name: &str, value: &[u8]) {
+        self.append_encoded_query(name, &encode_query(value));
+    }
+
+    /// The same with a value that is encoded already: [`RawParam::to_query`], [`encode_query`].
+    pub fn append_encoded_query(&mut self, name: &str, value: &str) {
         let pair = pair(name, value);
         let query = self.query.get_or_insert_default();
         if !query.is_empty() {
@@ -207,10 +289,10 @@ fn value_of(pair: &str) -> &str {
     pair.split_once('=').map_or("", |(_, value)| value)
 }
 
-fn pair(name: &str, value: &[u8]) -> String {
+fn pair(name: &str, value: &str) -> String {
     let mut pair = encode_query(name.as_bytes());
     pair.push('=');
-    pair.push_str(&encode_query(value));
+    pair.push_str(value);
     pair
 }
 
@@ -277,6 +359,56 @@ mod tests {
         };
         assert_eq!(rename("/?a=%20&x=1&a&b+c=9"), "/?b%20c=%20&x=1&b%20c");
         assert_eq!(rename("/?b%20c=9"), "/?b%20c=9");
+    }
+
+    #[test]
+    fn a_path_is_built_from_what_is_spelled() {
+        let mut path = PathAndQuery::parse("/v2?x=1");
+        let pushed = [
+            path.push_segment(&RawParam::of_path("a%2Fb")),
+            path.push_segments(&RawParam::of_path("my%2Fproject/tags")),
+        ];
+        assert_eq!(pushed, [Ok(()), Ok(())]);
+        assert_eq!(path.to_string(), "/v2/a%2Fb/my%2Fproject/tags?x=1");
+        let mut path = PathAndQuery::parse("/");
+        assert_eq!(path.push_segment(&RawParam::of_query("a/b")), Ok(()));
+        assert_eq!(path.to_string(), "/a%2Fb");
+    }
+
+    #[test]
+    fn a_path_takes_no_segment_that_leads_out_of_it() {
+        let mut path = PathAndQuery::parse("/v2");
+        for text in ["", ".", "..", "%2e%2E", ".%2e"] {
+            let pushed = path.push_segment(&RawParam::of_query(text));
+            assert_eq!(pushed, Err(NotASegment), "{text}");
+        }
+        for text in ["a/../b", "/a", "a//b", ""] {
+            let pushed = path.push_segments(&RawParam::of_query(text));
+            assert_eq!(pushed, Err(NotASegment), "{text}");
+        }
+        assert_eq!(path.to_string(), "/v2");
+    }
+
+    #[test]
+    fn dot_segments_are_seen_through_their_escapes() {
+        for path in ["/..", "/a/./b", "/%2e%2E", "/.%2e/x", "/a/.."] {
+            assert!(has_dot_segment(path), "{path}");
+        }
+        for path in ["/", "/...", "/a..b", "/%252e", "//", "/.+"] {
+            assert!(!has_dot_segment(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_raw_value_goes_from_parameter_to_parameter_unchanged() {
+        let mut path = PathAndQuery::parse("/a?q=a+b%2bc%FF&r=1");
+        let value = path.raw_query_param("q").expect("there is one");
+        path.set_encoded_query("r", &value.to_query());
+        path.append_encoded_query("s", &value.to_query());
+        assert_eq!(
+            path.to_string(),
+            "/a?q=a+b%2bc%FF&r=a+b%2bc%FF&s=a+b%2bc%FF"
+        );
     }
 
     #[test]

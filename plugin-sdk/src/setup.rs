@@ -1,6 +1,7 @@
 //! What a configured filter tells the gateway once.
 
 use crate::bindings::lifecycle::exports::windlass::filter::lifecycle;
+use crate::bindings::lifecycle::windlass::host;
 use crate::host::metrics::{Counter, Gauge, Histogram};
 
 /// The attributes that a filter provides and requires with these settings, and its metric
@@ -14,6 +15,27 @@ pub struct Setup {
     sometimes: Vec<String>,
     requires: Vec<String>,
     series: Vec<lifecycle::Series>,
+    advice: Vec<Advice>,
+    /// Hands the advice over; none while there is none, so that a filter without any does not import
+    /// the interface.
+    tell: Option<fn(&[Advice])>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Advice {
+    Warn(String, String),
+    Vouch(String),
+    Clear(String),
+}
+
+fn tell(advice: &[Advice]) {
+    for piece in advice {
+        match piece {
+            Advice::Warn(at, message) => host::advice::warn(at, message),
+            Advice::Vouch(field) => host::advice::vouch(field),
+            Advice::Clear(field) => host::advice::clear(field),
+        }
+    }
 }
 
 impl Setup {
@@ -43,6 +65,41 @@ impl Setup {
     pub fn requires<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.requires.extend(names.into_iter().map(Into::into));
         self
+    }
+
+    /// A warning about the settings, which are taken all the same: `windlass check` shows it at their
+    /// line. `at` is a JSON pointer into the settings, and the message is lower case, without a
+    /// period.
+    #[must_use]
+    pub fn warn(self, at: impl Into<String>, message: impl Into<String>) -> Self {
+        self.advise(Advice::Warn(at.into(), message.into()))
+    }
+
+    /// A request field that the filter sets from what the gateway knows, an attribute for example, so
+    /// that an endpoint may take it for the gateway's word. `windlass check` warns where a client's
+    /// own could reach the endpoint.
+    #[must_use]
+    pub fn vouch(self, field: impl Into<String>) -> Self {
+        self.advise(Advice::Vouch(field.into()))
+    }
+
+    /// A request field that no client can send past this filter: it is always set or removed.
+    #[must_use]
+    pub fn clear(self, field: impl Into<String>) -> Self {
+        self.advise(Advice::Clear(field.into()))
+    }
+
+    fn advise(mut self, advice: Advice) -> Self {
+        self.advice.push(advice);
+        self.tell = Some(tell);
+        self
+    }
+
+    /// Hands the advice over. Inside the gateway only.
+    pub(crate) fn tell(&self) {
+        if let Some(tell) = self.tell {
+            tell(&self.advice);
+        }
     }
 
     /// A series that only grows; its name ends in `_total` by custom. Keep the handle in the

@@ -51,6 +51,24 @@ fn the_request_line_is_read() {
 }
 
 #[test]
+fn raw_parameters_are_as_they_are_spelled_and_need_no_grant() {
+    let request = Request::new(
+        "GET",
+        "/orders/%41%2f1/a/b%2Fc;d%3Be?x=1%262&y=a+b&x=3&na%6De",
+    );
+    let report = given(
+        r#"{ raw-path-param = "id" }, { raw-path-param = "rest" }, { raw-path-param = "none" },
+           { raw-query-param = "x" }, { raw-query-param = "y" }, { raw-query-param = "name" },
+           { raw-query-param = "q" }"#,
+        &request,
+    );
+    assert_eq!(
+        report,
+        json!(["A%2F1", "a/b%2Fc;d%3Be", null, "1%262", "a+b", "", null,])
+    );
+}
+
+#[test]
 fn fields_are_read_in_every_way() {
     let request = Request::get("/orders/1/a")
         .header("x-one", "1")

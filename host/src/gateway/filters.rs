@@ -60,6 +60,7 @@ fn load_one(
     match registry.filter(component, spec) {
         Ok(loaded) => {
             warn_of_denied(config, filter, &loaded, problems);
+            pass_on_advice(filter, &loaded, problems);
             Some(loaded)
         }
         Err(error) => {
@@ -236,7 +237,30 @@ fn warn_of_denied(
         .help(format!("to grant it: {}", allow_line(&grants)));
 }
 
-fn backticked<'a>(names: impl Iterator<Item = &'a str>) -> String {
+/// What the filter itself warns of; and that it may be left out, where a field is its word.
+fn pass_on_advice(filter: &config::Filter, loaded: &Filter, problems: &mut Problems) {
+    let name = &filter.name;
+    let advice = &loaded.facts().advice;
+    for (at, message) in &advice.warnings {
+        problems.warning(
+            settings_span(filter, at),
+            format!("filter `{name}`: {message}"),
+        );
+    }
+    if loaded.on_error() == OnError::Skip && !advice.vouched.is_empty() {
+        let fields = backticked(advice.vouched.iter().map(String::as_str));
+        problems
+            .warning(
+                filter.plugin_span,
+                format!(
+                    "filter `{name}` sets {fields} from what the gateway knows, and is left out when it fails (`on_error = \"skip\"`): a client's own {fields} then reaches the endpoint"
+                ),
+            )
+            .help(format!("set `on_error = \"deny\"` for `{name}`"));
+    }
+}
+
+pub(super) fn backticked<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
     names.join(", ")
 }

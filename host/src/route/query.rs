@@ -13,12 +13,18 @@ use percent_encoding::percent_decode_str;
 /// A name without `=` has the empty value. Borrows where nothing had to be decoded.
 #[must_use]
 pub fn query_value<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
+    raw_query_value(query, name).map(decode)
+}
+
+/// The same value as it is spelled in the query.
+#[must_use]
+pub fn raw_query_value<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     query
         .split('&')
         .filter(|pair| !pair.is_empty())
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
         .find(|(key, _)| decode(key) == name)
-        .map(|(_, value)| decode(value))
+        .map(|(_, value)| value)
 }
 
 fn decode(text: &str) -> Cow<'_, str> {
@@ -58,6 +64,14 @@ mod tests {
         assert_eq!(query_value("q=100%", "q").as_deref(), Some("100%"));
         assert_eq!(query_value("q=%FF", "q").as_deref(), Some("\u{FFFD}"));
         assert_eq!(query_value("flag&x=1", "flag").as_deref(), Some(""));
+    }
+
+    #[test]
+    fn a_raw_value_is_as_it_is_spelled() {
+        assert_eq!(raw_query_value("a=x%2f+y&a=2", "a"), Some("x%2f+y"));
+        assert_eq!(raw_query_value("na%6De=100%", "name"), Some("100%"));
+        assert_eq!(raw_query_value("flag", "flag"), Some(""));
+        assert_eq!(raw_query_value("a=1", "b"), None);
     }
 
     #[test]

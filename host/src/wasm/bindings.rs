@@ -10,7 +10,9 @@ wasmtime::component::bindgen!({
     additional_derives: [PartialEq],
 });
 
-pub use self::windlass::host::{cache, crypto, exchange, keys, limits, log, metrics, types};
+pub use self::windlass::host::{
+    advice, cache, crypto, exchange, keys, limits, log, metrics, raw_params, types,
+};
 pub use exports::windlass::filter::{
     lifecycle, log_phase, request_body_phase, request_phase, response_body_phase, response_phase,
 };

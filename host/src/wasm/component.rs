@@ -283,7 +283,7 @@ fn read_imports(
             return Err(unknown());
         }
         match (interface, HostInterface::find(interface)) {
-            ("types" | "exchange" | "log", _) => {}
+            ("types" | "exchange" | "raw-params" | "advice" | "log", _) => {}
             (_, Some(interface)) => interfaces.push(interface),
             (_, None) => return Err(unknown()),
         }

@@ -14,6 +14,7 @@ use super::cpu::CpuLimit;
 use super::engine::FilterEngine;
 use super::failure::CallFailure;
 use super::grants::{Grants, HostInterface};
+use super::host::advice::Advice;
 use super::instance::{BodyCall, Call, Called, Exports, Instance};
 use super::memory::MemoryAccount;
 use super::pool::{Seat, Spares};
@@ -86,6 +87,8 @@ pub struct Facts {
     pub sometimes: Vec<String>,
     /// Attributes that it cannot work without.
     pub requires: Vec<String>,
+    /// What it tells the operator.
+    pub advice: Advice,
 }
 
 /// What a filter did so far on one worker. Each worker writes its own, on a cache line of its own.

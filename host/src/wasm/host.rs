@@ -4,6 +4,7 @@
 //! counted too. An error of Rust's `Result` here is a trap of the guest; a refusal that the
 //! contract knows is a value.
 
+pub(super) mod advice;
 mod cache;
 mod crypto;
 pub(super) mod edit;
@@ -13,6 +14,7 @@ mod keys;
 mod limits;
 mod log;
 mod metrics;
+mod raw_params;
 
 use super::state::State;
 

@@ -14,6 +14,7 @@ use super::bindings::{
 use super::component::Phases;
 use super::failure::CallFailure;
 use super::filter::FilterBounds;
+use super::host::advice::Advice;
 use super::piece::Piece;
 use super::services::Services;
 use super::state::{Phase, State};
@@ -173,6 +174,11 @@ impl Instance {
         let setup = self.ended(setup)?;
         self.configured_memory = self.store.data().memory.held();
         Ok(setup)
+    }
+
+    /// What it told while it was configured.
+    pub fn take_advice(&mut self) -> Advice {
+        std::mem::take(&mut self.store.data_mut().advice)
     }
 
     fn ended<T>(&mut self, result: wasmtime::Result<T>) -> Result<T, CallFailure> {

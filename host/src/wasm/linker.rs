@@ -5,7 +5,9 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{HasSelf, InstancePre, Linker};
 use wasmtime::{Result, bail};
 
-use super::bindings::{cache, crypto, exchange, keys, limits, log, metrics, types};
+use super::bindings::{
+    advice, cache, crypto, exchange, keys, limits, log, metrics, raw_params, types,
+};
 use super::component::CompiledComponent;
 use super::engine::FilterEngine;
 use super::grants::{Grants, HostInterface};
@@ -37,6 +39,8 @@ pub fn link(
     types::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     exchange::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    advice::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    raw_params::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     hot::link(&mut linker)?;
     let mut denied = Vec::new();
     for interface in component.interfaces() {

@@ -237,6 +237,7 @@ impl FilterRegistry {
         let info = start("described", first.describe())?;
         let setup = start("configured", first.configure(&spec.settings))?
             .map_err(|diagnostics| LoadError::Settings(complaints(diagnostics)))?;
+        let advice = first.take_advice();
         drop(first);
         let facts = Facts {
             plugin: format!("{} {}", info.name, info.version),
@@ -244,6 +245,7 @@ impl FilterRegistry {
             provides: setup.provides.clone(),
             sometimes: setup.sometimes.clone(),
             requires: setup.requires.clone(),
+            advice,
         };
         let own = Arc::new(FilterServices {
             cache,

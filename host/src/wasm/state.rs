@@ -16,6 +16,7 @@ use wasmtime::component::ResourceTable;
 
 use super::cpu::CpuLimit;
 use super::grants::Grants;
+use super::host::advice::Advice;
 use super::memory::MemoryAccount;
 use super::names::FieldNames;
 use super::output::Output;
@@ -130,6 +131,8 @@ pub struct State {
     pub memory: MemoryAccount,
     /// The running call's CPU time.
     pub cpu: CpuLimit,
+    /// What the filter tells the operator, in `configure`.
+    pub advice: Advice,
     /// Lines of standard output and error.
     pub output: Output,
     /// WASI's streams and the like.
@@ -200,6 +203,7 @@ impl State {
             piece: Piece::new(),
             body_cap: 0,
             trailers: None,
+            advice: Advice::default(),
             account: Account::new(),
             journal: Vec::new(),
             names: FieldNames::default(),

@@ -2,8 +2,8 @@
 
 use super::fields::fields;
 use super::{Attributes, Notes};
-use crate::bindings::lifecycle::windlass::host::exchange;
-use crate::{EditError, Message, PathAndQuery};
+use crate::bindings::lifecycle::windlass::host::{exchange, raw_params};
+use crate::{EditError, Message, PathAndQuery, RawParam};
 
 /// The head of the current request. In the response and log phases it is the head as it went
 /// upstream, and read-only: edits give `TooLate`.
@@ -59,7 +59,8 @@ impl Request {
     }
 
     /// What the route's pattern bound to this name, percent-decoded. For `{name+}` the rest of
-    /// the path, without its leading slash.
+    /// the path, without its leading slash. To look at; a path is built from
+    /// [`raw_path_param`](Self::raw_path_param).
     #[inline]
     #[must_use]
     pub fn path_param(&self, name: &str) -> Option<String> {
@@ -71,6 +72,21 @@ impl Request {
     #[must_use]
     pub fn query_param(&self, name: &str) -> Option<String> {
         exchange::query_param(name)
+    }
+
+    /// What the route's pattern bound to this name, as it is spelled: to build paths, queries and
+    /// redirects from.
+    #[inline]
+    #[must_use]
+    pub fn raw_path_param(&self, name: &str) -> Option<RawParam> {
+        raw_params::path_param(name).map(RawParam::of_path)
+    }
+
+    /// The first value of a query parameter, as it is spelled.
+    #[inline]
+    #[must_use]
+    pub fn raw_query_param(&self, name: &str) -> Option<RawParam> {
+        raw_params::query_param(name).map(RawParam::of_query)
     }
 
     /// Changes the method. The route does not change.

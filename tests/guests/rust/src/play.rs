@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 
 use serde_json::{Value, json};
 use windlass_plugin_sdk::bindings::lifecycle::windlass::host::{
-    cache, crypto, exchange, keys, limits, log,
+    cache, crypto, exchange, keys, limits, log, raw_params,
 };
 use windlass_plugin_sdk::{
     AttributeRef, AttributeValue, BodyMode, ChunkVerdict, EditError, LocalResponse, Message,
@@ -264,6 +264,8 @@ fn read(step: &Step) -> Option<Value> {
         Step::OriginalPath => json!(exchange::original_path()),
         Step::PathParam(name) => json!(exchange::path_param(name)),
         Step::QueryParam(name) => json!(exchange::query_param(name)),
+        Step::RawPathParam(name) => json!(raw_params::path_param(name)),
+        Step::RawQueryParam(name) => json!(raw_params::query_param(name)),
         Step::Status => json!(exchange::status()),
         Step::Header(of, name) => json!(exchange::header(of.message(), name).as_deref().map(text)),
         Step::HeaderText(of, name) => json!(exchange::header_text(of.message(), name)),

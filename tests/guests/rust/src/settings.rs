@@ -143,6 +143,8 @@ pub enum Step {
     OriginalPath,
     PathParam(String),
     QueryParam(String),
+    RawPathParam(String),
+    RawQueryParam(String),
     SetMethod(String),
     SetPath(String),
     SetAuthority(String),

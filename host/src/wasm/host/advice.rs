@@ -1,0 +1,70 @@
+//! `windlass:host/advice`: what a filter tells the operator while it is configured.
+//!
+//! It is kept in the instance's state and read once, when the filter is loaded. Deliberately does not
+//! judge: what a warning is shown at, and where a field could come from a client, is found when the
+//! configuration is built.
+
+use wasmtime::Result;
+
+use super::super::bindings::advice::Host;
+use super::super::state::{Phase, State};
+
+/// The most pieces of advice that are kept.
+const MAX_PIECES: usize = 256;
+
+/// The longest text. Bytes.
+const MAX_TEXT: usize = 1024;
+
+/// What a filter told while it was configured.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Advice {
+    /// A JSON pointer into the settings, and what to mind there.
+    pub warnings: Vec<(String, String)>,
+    /// Request fields that it sets from what the gateway knows.
+    pub vouched: Vec<String>,
+    /// Request fields that no client can send past it.
+    pub cleared: Vec<String>,
+}
+
+impl Advice {
+    fn has_room(&self) -> bool {
+        self.warnings.len() + self.vouched.len() + self.cleared.len() < MAX_PIECES
+    }
+}
+
+impl State {
+    /// Where advice goes, if it counts now.
+    fn advised(&mut self) -> Result<Option<&mut Advice>> {
+        self.charge_call()?;
+        let counts = self.phase == Phase::Configure && self.advice.has_room();
+        Ok(counts.then_some(&mut self.advice))
+    }
+}
+
+impl Host for State {
+    fn warn(&mut self, at: String, message: String) -> Result<()> {
+        if let Some(advice) = self.advised()? {
+            advice.warnings.push((cut(at), cut(message)));
+        }
+        Ok(())
+    }
+
+    fn vouch(&mut self, field: String) -> Result<()> {
+        if let Some(advice) = self.advised()? {
+            advice.vouched.push(cut(field).to_ascii_lowercase());
+        }
+        Ok(())
+    }
+
+    fn clear(&mut self, field: String) -> Result<()> {
+        if let Some(advice) = self.advised()? {
+            advice.cleared.push(cut(field).to_ascii_lowercase());
+        }
+        Ok(())
+    }
+}
+
+fn cut(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(MAX_TEXT));
+    text
+}
