@@ -49,6 +49,7 @@ mod nginx;
 mod operator;
 mod order;
 mod path_rule;
+mod path_spelling;
 mod rates;
 mod readme;
 mod reload;

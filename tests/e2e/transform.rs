@@ -96,6 +96,75 @@ fn a_value_that_does_not_fit_is_the_client_s_fault() {
 }
 
 #[test]
+fn a_value_that_fits_into_no_path_is_the_client_s_fault() {
+    let endpoint = Upstream::echo();
+    let gateway = start(&[
+        "[[route]]\npath = \"/item\"\nfilters = [\"query\"]\nupstream = \"app\"\n",
+        "[[route]]\npath = \"/tenant\"\nfilters = [\"header\"]\nupstream = \"app\"\n",
+        &transform(
+            "query",
+            r#"{ request = [{ op = "set", path = "/items/${request.query.id}" }] }"#,
+        ),
+        &transform(
+            "header",
+            r#"{ request = [{ op = "set", path = "/t/${request.header.x-tenant}/x" }] }"#,
+        ),
+        &upstream("app", &[endpoint.address()]),
+    ]);
+    let refused = |answer: windlass_tests::Response, value: &str| {
+        let seen = (answer.status, &*answer.code());
+        assert_eq!(seen, (400, "transform_refused"), "{value}");
+    };
+    for value in [
+        "",
+        "..",
+        ".",
+        "%2e%2E",
+        "..%2Fadmin",
+        "..;x",
+        "a%2F..%2Fb",
+        "../b",
+        "..%5Cb",
+        "%00",
+        "a%00b",
+        "%FF",
+        "%C0%AE%C0%AE",
+        "%ED%A0%80",
+    ] {
+        refused(gateway.get(&format!("/item?id={value}")), value);
+    }
+    for value in ["..", "../admin", "a/../b", "..;x", "..\\x"] {
+        refused(
+            gateway.send(&Request::get("/tenant").header("x-tenant", value)),
+            value,
+        );
+    }
+    let latin = b"GET /tenant HTTP/1.1\r\nhost: a\r\nx-tenant: \xff\xfe\r\n\r\n";
+    refused(gateway.send_raw(latin), "latin1");
+    assert_eq!(endpoint.count(), 0);
+    let log = gateway.log().text();
+    assert!(!log.contains("ERROR"), "{log}");
+}
+
+#[test]
+fn a_value_that_fits_into_no_header_of_the_response_is_the_client_s_fault() {
+    let endpoint = Upstream::echo();
+    let gateway = gateway(
+        r#"{ response = [{ op = "set", header = "x-q", value = "${request.query.q}" }] }"#,
+        &endpoint,
+    );
+    assert_eq!(gateway.get("/orders/1?q=fine").header("x-q"), Some("fine"));
+    for evil in ["a%0d%0aset-cookie:%20x", "a%0ab", "a%00b", "%7F"] {
+        let answer = gateway.get(&format!("/orders/1?q={evil}"));
+        let seen = (answer.status, &*answer.code());
+        assert_eq!(seen, (400, "transform_refused"), "{evil}");
+        assert_eq!(answer.header("set-cookie"), None);
+    }
+    let log = gateway.log().text();
+    assert!(!log.contains("ERROR"), "{log}");
+}
+
+#[test]
 fn a_bad_template_is_refused_at_its_place() {
     let endpoint = Upstream::echo();
     let config = [

@@ -25,13 +25,32 @@ pub fn redirection(
     base: Option<&BasePath>,
     target: &PathAndQuery,
 ) -> Result<ResponseHead, RequestError> {
-    let query = target.query().map(|query| format!("?{query}"));
     let base = base.map_or("", |base| &base.path);
-    let path = format!("{base}{}", target.path());
-    let to = redirect
-        .to
-        .replace("${path}", &path)
-        .replace("${query}", query.as_deref().unwrap_or_default());
+    let mut to = String::with_capacity(redirect.to.len() + base.len() + target.as_str().len());
+    let mut rest = &*redirect.to;
+    // In one pass: what the client sent is not looked at for variables.
+    while let Some((before, after)) = rest.split_once("${") {
+        to.push_str(before);
+        rest = match after.split_once('}') {
+            Some(("path", after)) => {
+                to.push_str(base);
+                to.push_str(target.path());
+                after
+            }
+            Some(("query", after)) => {
+                if let Some(query) = target.query() {
+                    to.push('?');
+                    to.push_str(query);
+                }
+                after
+            }
+            Some(_) | None => {
+                to.push_str("${");
+                after
+            }
+        };
+    }
+    to.push_str(rest);
     let location =
         HeaderValue::try_from(to).map_err(|error| RequestError::caused(Code::Internal, error))?;
     Ok(ResponseHead {

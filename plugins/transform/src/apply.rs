@@ -2,24 +2,27 @@
 
 use std::borrow::Cow;
 
-use windlass_plugin_sdk::{EditError, PathAndQuery, is_field_value, path};
+use windlass_plugin_sdk::{EditError, PathAndQuery, RawParam, is_field_value, path};
 
 use crate::exchange::Exchange;
 use crate::operation::{Change, Operation};
-use crate::template::{Fact, Template};
+use crate::template::{Fact, Part, Template};
 
 /// Why the edits stopped, and at which of them.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// A value is not legal where the template puts it: a line end in a header, or a `..` that
-    /// would climb out of the path.
+    /// A value does not fit where the template puts it: a line end in a header, a `..` that would
+    /// climb out of the path, bytes that are not UTF-8 in it, or too much of it.
     Value { place: usize },
+    /// An attribute is absent that the path cannot do without.
+    Absent { place: usize },
     /// The gateway refused the edit.
     Edit { place: usize, error: EditError },
 }
 
 enum Trouble {
     Value,
+    Absent,
     Edit(EditError),
 }
 
@@ -44,6 +47,7 @@ pub fn apply(operations: &[Operation], exchange: &mut impl Exchange) -> Result<(
         walk.step(place, operation)
             .map_err(|trouble| match trouble {
                 Trouble::Value => Stop::Value { place },
+                Trouble::Absent => Stop::Absent { place },
                 Trouble::Edit(error) => Stop::Edit { place, error },
             })?;
     }
@@ -68,37 +72,48 @@ impl<E: Exchange> Walk<'_, E> {
                 }
                 Ok(())
             }
-            Operation::Path(template) => {
-                if let Some(path) = self.render_path(template)? {
+            Operation::Path(template) => match self.render_path(template)? {
+                Some(path) => {
                     self.path().set_path(path);
                     self.path_edit = Some(place);
+                    Ok(())
                 }
-                Ok(())
-            }
+                // The client's own path is not the one that the attribute would have led to.
+                None if template.names_attribute() => Err(Trouble::Absent),
+                None => Ok(()),
+            },
             Operation::Status(status) => Ok(self.exchange.set_status(*status)?),
         }
     }
 
     fn finish(self) -> Result<(), Stop> {
         match (self.path_edit, &self.path) {
-            (Some(place), Some(path)) => self
-                .exchange
-                .set_path(&path.to_string())
-                .map_err(|error| Stop::Edit { place, error }),
+            // The literals of a path are checked when they are read: what does not fit is a value.
+            (Some(place), Some(path)) => {
+                let set = self.exchange.set_path(&path.to_string());
+                set.map_err(|error| match error {
+                    EditError::Syntax | EditError::TooLarge => Stop::Value { place },
+                    EditError::Forbidden | EditError::TooLate => Stop::Edit { place, error },
+                })
+            }
             (Some(_) | None, Some(_) | None) => Ok(()),
         }
     }
 
     fn header(&mut self, name: &str, change: &Change) -> Result<(), Trouble> {
         match change {
-            Change::Set(template) => {
-                if let Some(value) = self.header_value(template)? {
-                    self.exchange.set_header(name, &value)?;
+            Change::Set(template) => match self.header_value(name, template)? {
+                Some(value) => {
+                    let set = self.exchange.set_header(name, &value);
+                    set.map_err(|error| blame(error, template))?;
                 }
-            }
+                None if template.vouches() => self.exchange.remove_header(name)?,
+                None => {}
+            },
             Change::Append(template) => {
-                if let Some(value) = self.header_value(template)? {
-                    self.exchange.append_header(name, &value)?;
+                if let Some(value) = self.header_value(name, template)? {
+                    let appended = self.exchange.append_header(name, &value);
+                    appended.map_err(|error| blame(error, template))?;
                 }
             }
             Change::Remove => self.exchange.remove_header(name)?,
@@ -119,12 +134,13 @@ impl<E: Exchange> Walk<'_, E> {
     /// Tells whether the query changed.
     fn query(&mut self, name: &str, change: &Change) -> bool {
         match change {
-            Change::Set(template) => match self.render(template) {
-                Some(value) => self.path().set_query(name, &value),
+            Change::Set(template) => match self.render_query(template) {
+                Some(value) => self.path().set_encoded_query(name, &value),
+                None if template.vouches() => return self.path().remove_query(name) > 0,
                 None => return false,
             },
-            Change::Append(template) => match self.render(template) {
-                Some(value) => self.path().append_query(name, &value),
+            Change::Append(template) => match self.render_query(template) {
+                Some(value) => self.path().append_encoded_query(name, &value),
                 None => return false,
             },
             Change::Remove => return self.path().remove_query(name) > 0,
@@ -135,9 +151,15 @@ impl<E: Exchange> Walk<'_, E> {
 
     fn header_value<'t>(
         &mut self,
+        name: &str,
         template: &'t Template,
     ) -> Result<Option<Cow<'t, [u8]>>, Trouble> {
-        match self.render(template) {
+        let value = if holds_uri(name) {
+            self.render_uri(template).map(Cow::Owned)
+        } else {
+            self.render(template)
+        };
+        match value {
             Some(Cow::Owned(value)) if !is_field_value(&value) => Err(Trouble::Value),
             value => Ok(value),
         }
@@ -150,29 +172,93 @@ impl<E: Exchange> Walk<'_, E> {
         }
     }
 
+    /// The value of a query parameter, encoded.
+    fn render_query(&mut self, template: &Template) -> Option<String> {
+        let mut rendered = String::new();
+        for part in &template.0 {
+            rendered.push_str(&match part {
+                Part::Literal(literal) => path::encode_query(literal.as_bytes()),
+                Part::Fact(fact) if is_parameter(fact) => self.raw(fact)?.to_query(),
+                Part::Fact(fact) => path::encode_query(&self.fact(fact)?),
+            });
+        }
+        Some(rendered)
+    }
+
+    /// The path, encoded. What the client escaped stays escaped, so that a value never becomes more
+    /// segments than it was.
     fn render_path(&mut self, template: &Template) -> Result<Option<String>, Trouble> {
-        let rendered = template.render(|fact| {
-            let value = self.fact(fact)?;
-            Some(match fact {
-                Fact::RequestPath => value,
-                Fact::PathParameter { greedy: true, .. } => {
-                    path::encode_segments(&value).into_bytes()
+        let mut rendered = String::new();
+        for part in &template.0 {
+            let piece = match part {
+                Part::Literal(literal) => Some(Cow::Borrowed(literal.as_str())),
+                Part::Fact(fact) => self.path_piece(fact).map(Cow::Owned),
+            };
+            let Some(piece) = piece else { return Ok(None) };
+            // An empty segment is no segment: the path rule would leave it out.
+            if piece.is_empty() && rendered.ends_with('/') {
+                return Err(Trouble::Value);
+            }
+            rendered.push_str(&piece);
+        }
+        if path::has_dot_segment(&rendered) {
+            return Err(Trouble::Value);
+        }
+        Ok(Some(rendered))
+    }
+
+    fn path_piece(&mut self, fact: &Fact) -> Option<String> {
+        if *fact == Fact::RequestPath {
+            return Some(self.path().path().to_owned());
+        }
+        if is_parameter(fact) {
+            return Some(place_in_path(fact, &self.raw(fact)?));
+        }
+        Some(path::encode_segment(&self.fact(fact)?))
+    }
+
+    /// A header that holds a URI. Parameters go in as they are spelled; a query parameter that is
+    /// its beginning is a whole reference, and goes in decoded.
+    fn render_uri(&mut self, template: &Template) -> Option<Vec<u8>> {
+        let mut rendered = Vec::new();
+        for part in &template.0 {
+            let fact = match part {
+                Part::Literal(literal) => {
+                    rendered.extend_from_slice(literal.as_bytes());
+                    continue;
                 }
-                Fact::PathParameter { greedy: false, .. }
-                | Fact::RequestMethod
+                Part::Fact(fact) => fact,
+            };
+            let is_whole = rendered.is_empty() && matches!(fact, Fact::RequestQuery(_));
+            if is_whole || !is_parameter(fact) {
+                rendered.extend_from_slice(&self.fact(fact)?);
+                continue;
+            }
+            let raw = self.raw(fact)?;
+            let spelled = if rendered.contains(&b'?') {
+                raw.to_query()
+            } else {
+                place_in_path(fact, &raw)
+            };
+            rendered.extend_from_slice(spelled.as_bytes());
+        }
+        Some(rendered)
+    }
+
+    /// A parameter as it is spelled.
+    fn raw(&self, fact: &Fact) -> Option<RawParam> {
+        match (fact, &self.path) {
+            (Fact::RequestQuery(name), Some(path)) => path.raw_query_param(name),
+            (Fact::RequestQuery(name), None) => self.exchange.raw_query_param(name),
+            (Fact::PathParameter { name, .. }, _) => self.exchange.raw_path_param(name),
+            (
+                Fact::RequestMethod
+                | Fact::RequestPath
                 | Fact::RequestHeader(_)
-                | Fact::RequestQuery(_)
                 | Fact::ResponseHeader(_)
-                | Fact::Attribute { .. } => path::encode_segment(&value).into_bytes(),
-            })
-        });
-        match rendered {
-            None => Ok(None),
-            Some(rendered) if has_dot_segment(&rendered) => Err(Trouble::Value),
-            Some(rendered) => match String::from_utf8(rendered) {
-                Ok(path) => Ok(Some(path)),
-                Err(_) => Err(Trouble::Value),
-            },
+                | Fact::Attribute { .. },
+                _,
+            ) => None,
         }
     }
 
@@ -199,14 +285,40 @@ impl<E: Exchange> Walk<'_, E> {
     }
 }
 
-/// Whether a segment of the path is `.` or `..`, percent-decoded: it would climb out of where
-/// the template puts it.
-pub fn has_dot_segment(path: &[u8]) -> bool {
-    path.split(|&byte| byte == b'/').any(|segment| {
-        segment.len() <= 6
-            && core::str::from_utf8(segment)
-                .is_ok_and(|text| matches!(path::decode_query(text).as_slice(), b"." | b".."))
-    })
+/// Whose fault it is that the gateway refused a header: where there is no room for it, that of
+/// whoever sent the value.
+fn blame(error: EditError, template: &Template) -> Trouble {
+    match error {
+        EditError::TooLarge if template.names_request() => Trouble::Value,
+        EditError::TooLarge | EditError::Syntax | EditError::Forbidden | EditError::TooLate => {
+            Trouble::Edit(error)
+        }
+    }
+}
+
+/// Whether the client spelled it in the request's target.
+fn is_parameter(fact: &Fact) -> bool {
+    matches!(fact, Fact::RequestQuery(_) | Fact::PathParameter { .. })
+}
+
+/// A parameter as it goes into a path: one segment, or those of a greedy one.
+fn place_in_path(fact: &Fact, raw: &RawParam) -> String {
+    match fact {
+        Fact::PathParameter { greedy: true, .. } => raw.to_segments(),
+        Fact::PathParameter { greedy: false, .. }
+        | Fact::RequestMethod
+        | Fact::RequestPath
+        | Fact::RequestHeader(_)
+        | Fact::RequestQuery(_)
+        | Fact::ResponseHeader(_)
+        | Fact::Attribute { .. } => raw.to_segment(),
+    }
+}
+
+/// Whether a header of this name leads its reader somewhere (RFC 9110, sections 8.7 and 10.2.2; RFC
+/// 8288, section 3; `refresh` of HTML).
+fn holds_uri(name: &str) -> bool {
+    matches!(name, "location" | "content-location" | "link" | "refresh")
 }
 
 #[cfg(test)]

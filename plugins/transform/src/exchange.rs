@@ -1,6 +1,6 @@
 //! What an edit reads and changes: the exchange in hand, or a fake of it in tests.
 
-use windlass_plugin_sdk::{AttributeValue, EditError, Request, Response};
+use windlass_plugin_sdk::{AttributeValue, EditError, RawParam, Request, Response};
 
 use crate::template::Fact;
 
@@ -9,6 +9,10 @@ use crate::template::Fact;
 pub trait Exchange {
     /// A fact, as bytes. None when absent.
     fn fact(&self, fact: &Fact) -> Option<Vec<u8>>;
+    /// What the route's pattern bound to a name, as it is spelled.
+    fn raw_path_param(&self, name: &str) -> Option<RawParam>;
+    /// The first value of a query parameter, as it is spelled.
+    fn raw_query_param(&self, name: &str) -> Option<RawParam>;
     /// Every value of a header.
     fn header_all(&self, name: &str) -> Vec<Vec<u8>>;
     /// Replaces every value of a header.
@@ -34,6 +38,14 @@ pub struct ResponseEdits<'a>(pub &'a mut Response);
 impl Exchange for RequestEdits<'_> {
     fn fact(&self, fact: &Fact) -> Option<Vec<u8>> {
         request_fact(self.0, fact)
+    }
+
+    fn raw_path_param(&self, name: &str) -> Option<RawParam> {
+        self.0.raw_path_param(name)
+    }
+
+    fn raw_query_param(&self, name: &str) -> Option<RawParam> {
+        self.0.raw_query_param(name)
     }
 
     fn header_all(&self, name: &str) -> Vec<Vec<u8>> {
@@ -76,6 +88,14 @@ impl Exchange for ResponseEdits<'_> {
             | Fact::PathParameter { .. }
             | Fact::Attribute { .. } => request_fact(self.0.request(), fact),
         }
+    }
+
+    fn raw_path_param(&self, name: &str) -> Option<RawParam> {
+        self.0.request().raw_path_param(name)
+    }
+
+    fn raw_query_param(&self, name: &str) -> Option<RawParam> {
+        self.0.request().raw_query_param(name)
     }
 
     fn header_all(&self, name: &str) -> Vec<Vec<u8>> {

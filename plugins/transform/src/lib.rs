@@ -3,8 +3,8 @@
 //! Promises: the edits are made in the order of the file, each on what the ones before it left;
 //! every template is read when the configuration is, and a complaint points to its place; an
 //! edit whose template names something absent is left out, as API Gateway does with its
-//! parameter mappings. Deliberately does not: touch a body, decide who may pass, or edit framing
-//! and hop-by-hop fields.
+//! parameter mappings, but a field that is set from what the gateway knows never holds what the
+//! client sent. Deliberately does not: touch a body, or edit framing and hop-by-hop fields.
 
 mod apply;
 mod exchange;
@@ -16,9 +16,11 @@ use apply::{Stop, apply};
 use exchange::{RequestEdits, ResponseEdits};
 use operation::Operation;
 use settings::Settings;
+use windlass_plugin_sdk::EditError;
 use windlass_plugin_sdk::prelude::*;
 
 const REFUSED: &str = "transform_refused";
+const ABSENT: &str = "transform_attribute_absent";
 const FAILED: &str = "transform_failed";
 
 struct Transform {
@@ -35,7 +37,7 @@ impl Filter for Transform {
     fn configure(settings: Settings) -> Result<(Self, Setup), Vec<Diagnostic>> {
         let (request, response) = settings.operations()?;
         let requires = operation::required_attributes(request.iter().chain(&response));
-        let setup = Setup::new().requires(requires);
+        let setup = operation::advise(Setup::new().requires(requires), &request);
         Ok((Self { request, response }, setup))
     }
 }
@@ -44,9 +46,9 @@ impl OnRequest for Transform {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
         match apply(&self.request, &mut RequestEdits(request)) {
             Ok(()) => Ok(RequestVerdict::NEXT),
-            // What the client sent does not fit: its fault, and nothing has gone upstream.
-            Err(Stop::Value { .. }) => Ok(LocalResponse::new(400, REFUSED).into()),
-            Err(stop @ Stop::Edit { .. }) => Err(failure("request", &stop)),
+            Err(Stop::Value { place }) => Ok(refusal("request", place).into()),
+            Err(Stop::Absent { place }) => Ok(absent("request", place).into()),
+            Err(Stop::Edit { place, error }) => Err(failure("request", place, error)),
         }
     }
 }
@@ -55,17 +57,37 @@ impl OnResponse for Transform {
     fn on_response(&self, response: &mut Response) -> Result<ResponseVerdict, Failure> {
         match apply(&self.response, &mut ResponseEdits(response)) {
             Ok(()) => Ok(ResponseVerdict::NEXT),
-            Err(stop) => Err(failure("response", &stop)),
+            Err(Stop::Value { place }) => Ok(refusal("response", place).into()),
+            Err(Stop::Absent { place }) => Ok(absent("response", place).into()),
+            Err(Stop::Edit { place, error }) => Err(failure("response", place, error)),
         }
     }
 }
 
+/// What the client sent does not fit: its fault, and nothing for the log of those who run the
+/// gateway.
 #[cold]
-fn failure(side: &str, stop: &Stop) -> Failure {
-    let (place, why) = match stop {
-        Stop::Value { place } => (place, "the value is not legal there".to_owned()),
-        Stop::Edit { place, error } => (place, Failure::from(*error).detail.into_owned()),
-    };
+fn refusal(side: &str, place: usize) -> LocalResponse {
+    host::log::debug(
+        "a value of the request does not fit where the edit puts it",
+        &[("edit", &format!("/{side}/{place}"))],
+    );
+    LocalResponse::new(400, REFUSED)
+}
+
+/// The gateway does not know of this client what the path is made of.
+#[cold]
+fn absent(side: &str, place: usize) -> LocalResponse {
+    host::log::debug(
+        "the path names an attribute that the request does not have",
+        &[("edit", &format!("/{side}/{place}"))],
+    );
+    LocalResponse::new(403, ABSENT)
+}
+
+#[cold]
+fn failure(side: &str, place: usize, error: EditError) -> Failure {
+    let why = Failure::from(error).detail;
     Failure::new(FAILED, format!("`/{side}/{place}`: {why}"))
 }
 
@@ -73,18 +95,12 @@ windlass_plugin_sdk::export!(Transform: request, response);
 
 #[cfg(test)]
 mod tests {
-    use windlass_plugin_sdk::EditError;
-
     use super::*;
 
     #[test]
     fn a_failure_names_the_operation() {
-        let stop = Stop::Edit {
-            place: 2,
-            error: EditError::Forbidden,
-        };
         assert_eq!(
-            failure("response", &stop).to_string(),
+            failure("response", 2, EditError::Forbidden).to_string(),
             "transform_failed: `/response/2`: the gateway refused an edit: reserved to the \
              gateway, or not granted"
         );

@@ -1,5 +1,7 @@
 //! One edit, checked and ready to be made.
 
+use windlass_plugin_sdk::Setup;
+
 use crate::template::{Fact, Template};
 
 /// One edit of a message.
@@ -65,4 +67,55 @@ pub fn required_attributes<'a>(
             | Fact::PathParameter { .. } => None,
         })
         .collect()
+}
+
+/// Tells which headers of the request are the gateway's word, and warns where an endpoint could take
+/// the client's for it.
+pub fn advise(mut setup: Setup, request: &[Operation]) -> Setup {
+    for (place, operation) in request.iter().enumerate() {
+        if let Operation::Header { name, change } = operation {
+            setup = match change {
+                Change::Set(template) if template.names_attribute() => setup.vouch(name),
+                Change::Set(template) if template.as_literal().is_some() => setup.clear(name),
+                Change::Remove | Change::Rename(_) => setup.clear(name),
+                Change::Set(_) | Change::Append(_) => setup,
+            };
+        }
+        if let Some(name) = appends_to_the_client_s(operation, request.get(..place)) {
+            let message = format!(
+                "`append` leaves what the client itself sends in `{name}` before the attribute, \
+                 where an endpoint may take it for the gateway's word: write `set`, or `remove` it \
+                 before"
+            );
+            setup = setup.warn(format!("/request/{place}/op"), message);
+        }
+    }
+    setup
+}
+
+/// The name of a field that an attribute is appended to, where no edit before it has removed what the
+/// client sent.
+fn appends_to_the_client_s<'o>(
+    operation: &'o Operation,
+    before: Option<&[Operation]>,
+) -> Option<&'o str> {
+    let (name, change, is_header) = named(operation)?;
+    let Change::Append(template) = change else {
+        return None;
+    };
+    let is_own = before.unwrap_or_default().iter().any(|earlier| {
+        named(earlier).is_some_and(|(known, change, of_header)| {
+            let ends = matches!(change, Change::Remove | Change::Rename(_) | Change::Set(_));
+            known == name && of_header == is_header && ends
+        })
+    });
+    (template.names_attribute() && !is_own).then_some(name)
+}
+
+fn named(operation: &Operation) -> Option<(&str, &Change, bool)> {
+    match operation {
+        Operation::Header { name, change } => Some((name, change, true)),
+        Operation::Query { name, change } => Some((name, change, false)),
+        Operation::Path(_) | Operation::Status(_) => None,
+    }
 }

@@ -312,10 +312,30 @@ fn encode_path(template: &Template) -> Result<Template, String> {
     }
     let encoded = Template(parts);
     let sample = encoded.render(|_| Some(b"x".to_vec())).unwrap_or_default();
-    if crate::apply::has_dot_segment(&sample) {
+    if path::has_dot_segment(&String::from_utf8_lossy(&sample)) {
         return Err("holds a segment `.` or `..`; write the path that it leads to".to_owned());
     }
+    if is_read_in_two_ways(&String::from_utf8_lossy(&sample)) {
+        return Err(
+            "is refused by the gateway's path rule: `%00`, escapes that are not UTF-8, or `..` \
+             beside `%2F`, `%5C` or `;`"
+                .to_owned(),
+        );
+    }
     Ok(encoded)
+}
+
+/// Whether the gateway refuses the path, whatever the client sends.
+fn is_read_in_two_ways(path: &str) -> bool {
+    let path = path.replace("%2e", ".").replace("%2E", ".");
+    path.split('/').any(|segment| {
+        let decoded = path::decode_segment(segment);
+        let upper = segment.to_ascii_uppercase();
+        let mut parts = upper.split("%2F").flat_map(|part| part.split("%5C"));
+        decoded.contains(&0)
+            || core::str::from_utf8(&decoded).is_err()
+            || parts.any(|part| part.split(';').next() == Some(".."))
+    })
 }
 
 fn encode_path_literal(literal: &str) -> Result<String, String> {

@@ -111,6 +111,31 @@ impl Template {
         })
     }
 
+    /// Whether something of the client's goes into it.
+    pub fn names_request(&self) -> bool {
+        self.facts().any(|fact| match fact {
+            Fact::RequestMethod
+            | Fact::RequestPath
+            | Fact::RequestHeader(_)
+            | Fact::RequestQuery(_)
+            | Fact::PathParameter { .. } => true,
+            Fact::ResponseHeader(_) | Fact::Attribute { .. } => false,
+        })
+    }
+
+    /// Whether an attribute goes into it.
+    pub fn names_attribute(&self) -> bool {
+        self.facts()
+            .any(|fact| matches!(fact, Fact::Attribute { .. }))
+    }
+
+    /// Whether its value is the gateway's word, in part at least: what the client itself sends in
+    /// its place must not be taken for it.
+    pub fn vouches(&self) -> bool {
+        self.facts()
+            .any(|fact| matches!(fact, Fact::Attribute { .. } | Fact::PathParameter { .. }))
+    }
+
     /// Every literal in it.
     pub fn literals(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter_map(|part| match part {

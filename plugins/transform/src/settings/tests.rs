@@ -165,6 +165,10 @@ fn a_path_is_a_path() {
         "/100%",
         "/a/../b",
         "/a/%2E%2e",
+        "/a/..;b",
+        "/a/..%2Fb",
+        "/a%00",
+        "/a/%FF",
         "${path.id}",
     ] {
         let (at, message) = complaint(&format!(r#"{{"op":"set","path":"{bad}"}}"#));

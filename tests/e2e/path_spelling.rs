@@ -1,0 +1,158 @@
+//! A path keeps the client's spelling through every rewrite, or the request is refused.
+
+use windlass_tests::{Gateway, Request, Upstream};
+
+use crate::config::{start, transform, upstream};
+
+/// An open route that is rewritten, beside one that asks for a key.
+fn rewritten(endpoint: &Upstream) -> Gateway {
+    start(&[
+        "[[route]]\npath = \"/api/{rest+}\"\nfilters = [\"open\"]\nupstream = \"app\"\n",
+        "[[route]]\npath = \"/api/admin/{rest+}\"\nfilters = [\"keys\"]\nupstream = \"app\"\n",
+        "[[route]]\npath = \"/item/{id}\"\nfilters = [\"item\"]\nupstream = \"app\"\n",
+        "[filter.keys]\nplugin = \"builtin:api-key\"\n",
+        &transform(
+            "open",
+            r#"{ request = [{ op = "set", path = "/v2/${path.rest+}" }] }"#,
+        ),
+        &transform(
+            "item",
+            r#"{ request = [{ op = "set", path = "/v2/items/${path.id}/x" },
+                { op = "set", query = "id", value = "${path.id}" }] }"#,
+        ),
+        &upstream("app", &[endpoint.address()]),
+    ])
+}
+
+#[test]
+fn an_escaped_slash_never_becomes_a_separator() {
+    let endpoint = Upstream::echo();
+    let gateway = rewritten(&endpoint);
+    assert_eq!(gateway.get("/api/admin/users").status, 401);
+    for (sent, asked) in [
+        ("/api/admin%2Fusers", "/v2/admin%2Fusers"),
+        ("/api/admin%2fusers", "/v2/admin%2Fusers"),
+        ("/api/a%61dmin/x", "/v2/aadmin/x"),
+        (
+            "/api/group/my%2Fproject/tags",
+            "/v2/group/my%2Fproject/tags",
+        ),
+        ("/api/%2Fadmin/users", "/v2/%2Fadmin/users"),
+        ("/api/admin%5Cusers", "/v2/admin%5Cusers"),
+        ("/api/admin%252Fusers", "/v2/admin%252Fusers"),
+        ("/api//x//y/", "/v2/x/y/"),
+        ("/api/a/./b/../c", "/v2/a/c"),
+    ] {
+        assert_eq!(gateway.get(sent).status, 200, "{sent}");
+        assert_eq!(endpoint.received().pop().unwrap().target, asked, "{sent}");
+    }
+}
+
+#[test]
+fn reserved_characters_keep_their_escapes() {
+    let endpoint = Upstream::echo();
+    let gateway = rewritten(&endpoint);
+    for value in [
+        "a%3Bb",
+        "a;b=1",
+        "a%2Bb",
+        "a+b",
+        "%40",
+        "@",
+        "%3A%26%3D",
+        "%3F%23",
+        "%25",
+        "%2525",
+        "caf%C3%A9",
+        "a%20b",
+        "%22%7B%7D",
+        "a%0D%0Ab",
+        "%24%7Bpath%7D",
+    ] {
+        let answer = gateway.get(&format!("/item/{value}"));
+        assert_eq!(answer.status, 200, "{value}");
+        let target = endpoint.received().pop().unwrap().target;
+        let (path, query) = target.split_once("?id=").unwrap();
+        assert_eq!(path, format!("/v2/items/{value}/x"));
+        let data = value.replace('+', "%2B").replace('@', "%40");
+        assert_eq!(query, data.replace(';', "%3B").replace('=', "%3D"));
+    }
+}
+
+#[test]
+fn a_filter_reads_a_query_as_it_is_spelled() {
+    let endpoint = Upstream::echo();
+    let gateway = start(&[
+        "[[route]]\npath = \"/q\"\nfilters = [\"q\"]\nupstream = \"app\"\n",
+        &transform(
+            "q",
+            r#"{ request = [{ op = "set", query = "copy", value = "${request.query.q}" },
+                { op = "set", path = "/items/${request.query.q}" }] }"#,
+        ),
+        &upstream("app", &[endpoint.address()]),
+    ]);
+    for (sent, path) in [
+        ("a+b", "/items/a%20b"),
+        ("a%2Bb", "/items/a%2Bb"),
+        ("a/b", "/items/a%2Fb"),
+        ("a%2Fb", "/items/a%2Fb"),
+        ("a?b", "/items/a%3Fb"),
+        ("100%", "/items/100%25"),
+        ("%C3%A9", "/items/%C3%A9"),
+    ] {
+        assert_eq!(gateway.get(&format!("/q?q={sent}")).status, 200, "{sent}");
+        let target = endpoint.received().pop().unwrap().target;
+        assert_eq!(target, format!("{path}?q={sent}&copy={sent}"));
+    }
+}
+
+#[test]
+fn a_redirect_made_by_a_filter_leads_to_no_other_host() {
+    let endpoint = Upstream::echo();
+    let gateway = start(&[
+        "[[route]]\npath = \"/old/{rest+}\"\nfilters = [\"moved\"]\nupstream = \"app\"\n",
+        &transform(
+            "moved",
+            r#"{ response = [{ op = "set", status = 302 },
+                { op = "set", header = "location", value = "/${path.rest+}" }] }"#,
+        ),
+        &upstream("app", &[endpoint.address()]),
+    ]);
+    for (sent, location) in [
+        ("/old/a/b", "/a/b"),
+        ("/old/%2Fevil.test/x", "/%2Fevil.test/x"),
+        ("/old/%5Cevil.test", "/%5Cevil.test"),
+        ("/old/a%0D%0Aset-cookie:%20x", "/a%0D%0Aset-cookie:%20x"),
+    ] {
+        let answer = gateway.send(&Request::get(sent));
+        assert_eq!(answer.header("location"), Some(location), "{sent}");
+        assert_eq!(answer.header("set-cookie"), None);
+    }
+}
+
+#[test]
+fn a_redirect_of_a_route_puts_in_what_the_client_sent_once() {
+    let endpoint = Upstream::echo();
+    let gateway = start(&[
+        "[[route]]\npath = \"/{rest+}\"\nredirect = { to = \"https://new.test/a${path}${query}\" }\n",
+        "[[route]]\npath = \"/app\"\nupstream = \"app\"\n",
+        &upstream("app", &[endpoint.address()]),
+    ]);
+    for (sent, location) in [
+        ("/x%2Fy;z?q=%2f+a", "https://new.test/a/x%2Fy;z?q=%2f+a"),
+        (
+            "/$%7Bquery}/${query}?q=1",
+            "https://new.test/a/$%7Bquery}/${query}?q=1",
+        ),
+        ("/x?${path}", "https://new.test/a/x?${path}"),
+        (
+            "/%0D%0Aset-cookie:x",
+            "https://new.test/a/%0D%0Aset-cookie:x",
+        ),
+        ("/x?", "https://new.test/a/x?"),
+    ] {
+        let answer = gateway.get(sent);
+        assert_eq!(answer.header("location"), Some(location), "{sent}");
+        assert_eq!(answer.header("set-cookie"), None);
+    }
+}
