@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::HeaderName;
 use rustls::ServerConfig;
 
 pub use apis::Bases;
@@ -62,6 +63,8 @@ pub struct Gateway {
     pub number: u64,
     /// Whose `X-Forwarded-*` fields are believed.
     pub trusted_proxies: Vec<Cidr>,
+    /// Fields that any client may send, although they are dropped by default.
+    pub client_fields: Vec<HeaderName>,
     /// The listeners, in the order of the configuration.
     pub listeners: Vec<Listener>,
     /// How TLS is spoken on them, where it is.
@@ -398,6 +401,7 @@ impl Foundation {
         Some(Arc::new(Gateway {
             number: self.made.fetch_add(1, Ordering::Relaxed) + 1,
             trusted_proxies: config.server.trusted_proxies,
+            client_fields: config.server.client_fields,
             listeners: config.listeners,
             tls,
             routes,

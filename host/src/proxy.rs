@@ -96,8 +96,11 @@ impl Run {
     ) -> Self {
         connection.stats().requests_active.add(1);
         let generation = connection.worker.generation();
-        let trusted = &generation.gateway.trusted_proxies;
-        headers::forward(&connection, trusted, seen, &mut exchange);
+        let trust = headers::Trust {
+            proxies: &generation.gateway.trusted_proxies,
+            fields: &generation.gateway.client_fields,
+        };
+        headers::forward(&connection, trust, seen, &mut exchange);
         Self {
             generation,
             connection,

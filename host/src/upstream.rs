@@ -22,9 +22,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 pub mod attempt;
+mod claims;
 pub mod endpoint;
 pub mod fault;
 pub mod headers;
+mod hops;
 pub mod key;
 pub mod line;
 pub mod plan;

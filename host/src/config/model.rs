@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderName, Method, StatusCode};
 
 use super::problem::Problems;
 use super::source::{Source, Span};
@@ -78,6 +78,8 @@ pub struct Server {
     pub drain_timeout: Duration,
     /// Whose `X-Forwarded-*` fields are believed. Default: nobody's.
     pub trusted_proxies: Vec<Cidr>,
+    /// Fields that any client may send, although they are dropped by default. Default: none.
+    pub client_fields: Vec<HeaderName>,
     /// The DNS servers that names of endpoints are asked of. Default the system's.
     pub resolvers: Vec<SocketAddr>,
     /// What all clients together may ask for, on each gateway. Default no bound.

@@ -158,6 +158,8 @@ struct Line<'a> {
     #[serde(serialize_with = "time")]
     time: SystemTime,
     request: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
     client: std::net::IpAddr,
     method: &'a str,
     host: Option<&'a str>,
@@ -185,6 +187,10 @@ impl<'a> Line<'a> {
         Self {
             time: SystemTime::now(),
             request: exchange.id.as_str(),
+            traceparent: exchange
+                .trace
+                .as_ref()
+                .and_then(|trace| trace.to_str().ok()),
             client: exchange.client.ip,
             method: exchange.request.method.as_str(),
             host: host.and_then(|host| host.to_str().ok()),

@@ -12,6 +12,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::body::BodyError;
+use crate::upstream::headers;
 use crate::watch::{Wait, Watch};
 
 /// How much of an unwanted body is read so that its connection can be used again. Bytes.
@@ -161,7 +162,12 @@ impl HttpBody for ClientBody {
                 Err(BodyError::ClientStalled)
             }
             Poll::Pending => return Poll::Pending,
-            Poll::Ready(Some(Ok(frame))) => this.took(&frame).map(|()| frame),
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    headers::clean_trailers(trailers);
+                }
+                this.took(&frame).map(|()| frame)
+            }
             Poll::Ready(Some(Err(error))) => Err(this.fault(error)),
             Poll::Ready(None) => {
                 this.end();

@@ -2,22 +2,23 @@
 //!
 //! Hop-by-hop fields and those that `Connection` names go no further than one connection, in
 //! either direction (RFC 9110 section 7.6.1); framing is each connection's own. What a client
-//! says of who it is counts only if a trusted proxy passed it on. Deliberately not here: edits
-//! by filters.
-
-use std::net::IpAddr;
+//! says of who it is ([`claims`]) counts only if a trusted proxy passed it on ([`hops`]).
+//! Deliberately not here: edits by filters.
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, TE, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::Body as _;
 
+use super::claims::{self, Kind};
+use super::hops;
 use super::{EndpointPlan, Plan};
 use crate::body::Body;
 use crate::config::{Cidr, HostRule};
-use crate::context::Exchange;
+use crate::context::{Exchange, RequestId};
 use crate::worker::ClientConnection;
 
 /// Names the exchange to the endpoint and to the client.
@@ -26,6 +27,7 @@ static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
@@ -48,10 +50,11 @@ impl Seen {
     const UPGRADE: u16 = 1 << 5;
     const CONTENT_LENGTH: u16 = 1 << 6;
     const EXPECT: u16 = 1 << 7;
-    const FORWARDED: u16 = 1 << 8;
-    const FORWARDED_PREFIX: u16 = 1 << 9;
+    const CLAIM: u16 = 1 << 8;
+    const ODD: u16 = 1 << 9;
     const CONTENT_TYPE: u16 = 1 << 10;
     const COOKIE: u16 = 1 << 11;
+    const PROXY_AUTH: u16 = 1 << 12;
 
     /// Look at a head.
     #[must_use]
@@ -69,13 +72,19 @@ impl Seen {
                 "content-type" => Self::CONTENT_TYPE,
                 "cookie" => Self::COOKIE,
                 "expect" => Self::EXPECT,
-                "forwarded" => Self::FORWARDED,
-                "x-forwarded-prefix" => Self::FORWARDED_PREFIX,
+                "proxy-authorization" | "proxy-authenticate" | "proxy-authentication-info" => {
+                    Self::PROXY_AUTH
+                }
                 "host" => {
                     seen.hosts = seen.hosts.saturating_add(1);
                     0
                 }
-                _ => 0,
+                "accept" | "accept-encoding" | "accept-language" | "user-agent" => 0,
+                name => match claims::kind(name) {
+                    Kind::Other => 0,
+                    Kind::Claim => Self::CLAIM,
+                    Kind::Odd => Self::ODD,
+                },
             };
         }
         seen
@@ -147,7 +156,20 @@ pub fn strip(headers: &mut HeaderMap, seen: Seen) {
             headers.remove(name);
         }
     }
+    if seen.has(Seen::PROXY_AUTH) {
+        // RFC 9110 section 11.7: they are for the nearest proxy.
+        for name in &PROXY_AUTH {
+            headers.remove(name);
+        }
+    }
 }
+
+/// Credentials for a proxy and its challenge, of either direction.
+static PROXY_AUTH: [HeaderName; 3] = [
+    PROXY_AUTHORIZATION,
+    PROXY_AUTHENTICATE,
+    HeaderName::from_static("proxy-authentication-info"),
+];
 
 /// Remove `Connection` and what it names. `host` stays whatever it says.
 fn strip_named(headers: &mut HeaderMap) {
@@ -183,29 +205,40 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
         .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
+/// Whom the operator believes, and what.
+#[derive(Debug, Clone, Copy)]
+pub struct Trust<'a> {
+    /// Proxies whose word counts.
+    pub proxies: &'a [Cidr],
+    /// Fields that any client may send, although they are dropped by default.
+    pub fields: &'a [HeaderName],
+}
+
 /// Make a request's head fit to be sent on: strip it, say who sent it, name it. From here on
-/// `exchange.client` is who the trusted proxies say it is.
+/// `exchange.client` is who the trusted proxies say it is, and `exchange.id` what they named it.
 pub fn forward(
     connection: &ClientConnection,
-    trusted: &[Cidr],
+    trust: Trust<'_>,
     seen: Seen,
     exchange: &mut Exchange,
 ) {
-    let believed = !trusted.is_empty() && is_trusted(trusted, connection.remote.ip());
+    let proxies = trust.proxies;
+    let believed = !proxies.is_empty() && hops::is_trusted(proxies, connection.remote.ip());
     let headers = &mut exchange.request.headers;
     strip(headers, seen);
     if seen.expect() {
         // The gateway itself answers an expectation, when it begins to read the body.
         headers.remove(EXPECT);
     }
+    if seen.has(Seen::ODD) {
+        claims::drop_look_alikes(headers, trust.fields);
+        exchange.odd_fields = true;
+    }
     if believed {
-        believe(connection, trusted, exchange);
+        believe(connection, proxies, exchange);
     } else {
-        if seen.has(Seen::FORWARDED) {
-            headers.remove(FORWARDED);
-        }
-        if seen.has(Seen::FORWARDED_PREFIX) {
-            headers.remove(&FORWARDED_PREFIX);
+        if seen.has(Seen::CLAIM) {
+            claims::drop_claims(headers, trust.fields);
         }
         headers.insert(&FORWARDED_FOR, connection.forwarded_for.clone());
         headers.insert(&FORWARDED_PROTO, scheme(connection));
@@ -215,6 +248,19 @@ pub fn forward(
     }
     let id = request_id(exchange);
     exchange.request.headers.insert(&REQUEST_ID, id);
+}
+
+/// Remove from a request's trailers what says who asks, and where it goes: that is in the head (RFC
+/// 9110 section 6.5.1), and some servers put both together.
+pub fn clean_trailers(trailers: &mut HeaderMap) {
+    claims::drop_claims(trailers, &[]);
+    claims::drop_look_alikes(trailers, &[]);
+    for name in [&AUTHORIZATION, &COOKIE, &HOST, &REQUEST_ID] {
+        trailers.remove(name);
+    }
+    for name in &PROXY_AUTH {
+        trailers.remove(name);
+    }
 }
 
 fn scheme(connection: &ClientConnection) -> HeaderValue {
@@ -237,71 +283,104 @@ pub fn request_id(exchange: &Exchange) -> HeaderValue {
 }
 
 /// The connection is a trusted proxy's: append to what it says, and take from it who the client
-/// is (the rightmost address that is not a trusted proxy's) and how it came.
+/// is (the rightmost address that is not a trusted proxy's), how it came, and what it is named.
 fn believe(connection: &ClientConnection, trusted: &[Cidr], exchange: &mut Exchange) {
+    adopt_names(exchange);
     let headers = &mut exchange.request.headers;
-    let mut list = Vec::new();
-    for line in headers.get_all(&FORWARDED_FOR) {
-        list.extend_from_slice(line.as_bytes());
+    let own = &connection.forwarded_for;
+    let mut list = joined(headers, &FORWARDED_FOR);
+    let forwarded = joined(headers, &FORWARDED);
+    let elements = hops::elements(&forwarded);
+    if list.is_empty() {
+        // An endpoint that reads the one field is told what the other says.
+        let known = elements.iter().map(|hop| match hops::address(hop.node) {
+            Some(ip) => ip.to_string(),
+            None => "unknown".to_owned(),
+        });
+        list = known.collect::<Vec<_>>().join(", ").into_bytes();
+    }
+    let client = hops::client(trusted, hops::entries(&list));
+    if let Some(client) = client {
+        exchange.client.ip = client.ip;
+    }
+    let count = hops::entries(&list).count();
+    if !list.is_empty() {
         list.extend_from_slice(b", ");
     }
-    let client = std::str::from_utf8(&list)
-        .ok()
-        .and_then(|list| nearest_untrusted(trusted, list));
-    if let Some(ip) = client {
-        exchange.client.ip = ip;
-    }
-    list.extend_from_slice(connection.forwarded_for.as_bytes());
+    list.extend_from_slice(own.as_bytes());
     let list = HeaderValue::from_maybe_shared(bytes::Bytes::from(list));
-    let list = list.unwrap_or_else(|_| connection.forwarded_for.clone());
-    headers.insert(&FORWARDED_FOR, list);
-    match headers.get(&FORWARDED_PROTO).map(HeaderValue::as_bytes) {
-        Some(b"https") => exchange.client.scheme = Scheme::HTTPS,
-        Some(b"http") => exchange.client.scheme = Scheme::HTTP,
-        Some(_) | None => {
-            headers.insert(&FORWARDED_PROTO, scheme(connection));
-        }
+    headers.insert(&FORWARDED_FOR, list.unwrap_or_else(|_| own.clone()));
+    let protos = joined(headers, &FORWARDED_PROTO);
+    let words: Vec<&[u8]> = if protos.is_empty() {
+        elements.iter().filter_map(|hop| hop.proto).collect()
+    } else {
+        hops::entries(&protos).collect()
+    };
+    let word = hops::word_of(&words, count, client);
+    if let Some(scheme) = word.and_then(hops::scheme) {
+        exchange.client.scheme = scheme;
     }
+    let is_https = exchange.client.scheme == Scheme::HTTPS;
+    let proto = HeaderValue::from_static(if is_https { "https" } else { "http" });
+    headers.insert(&FORWARDED_PROTO, proto);
     if !headers.contains_key(&FORWARDED_HOST)
         && let Some(host) = headers.get(HOST).cloned()
     {
         headers.insert(&FORWARDED_HOST, host);
     }
-}
-
-/// The rightmost address of the list that is not trusted; if all are, the leftmost. An entry
-/// that is no address ends the search: what is left of it is hearsay.
-fn nearest_untrusted(trusted: &[Cidr], list: &str) -> Option<IpAddr> {
-    let mut nearest = None;
-    for entry in list
-        .rsplit(',')
-        .map(str::trim)
-        .filter(|entry| !entry.is_empty())
-    {
-        let ip = entry.parse::<IpAddr>().ok()?.to_canonical();
-        nearest = Some(ip);
-        if !is_trusted(trusted, ip) {
-            break;
-        }
+    if !forwarded.is_empty() {
+        let node = hops::node(connection.remote.ip());
+        let whole = [&*forwarded, node.as_bytes()].join(&b", "[..]);
+        match HeaderValue::from_maybe_shared(bytes::Bytes::from(whole)) {
+            Ok(whole) => headers.insert(FORWARDED, whole),
+            Err(_) => headers.remove(FORWARDED),
+        };
     }
-    nearest
 }
 
-fn is_trusted(trusted: &[Cidr], ip: IpAddr) -> bool {
-    trusted.iter().any(|block| holds(block, ip))
+/// What a trusted proxy named the request, and the trace that it is part of.
+fn adopt_names(exchange: &mut Exchange) {
+    let headers = &exchange.request.headers;
+    let id = only(headers, &REQUEST_ID).and_then(|id| RequestId::given(id.as_bytes()));
+    let trace = only(headers, &TRACEPARENT).filter(|trace| is_trace(trace.as_bytes()));
+    exchange.trace = trace.cloned();
+    if let Some(id) = id {
+        exchange.id = id;
+    }
 }
 
-fn holds(block: &Cidr, ip: IpAddr) -> bool {
-    let (block_bits, bits, width) = match (block.address, ip) {
-        (IpAddr::V4(block), IpAddr::V4(ip)) => {
-            (u128::from(block.to_bits()), u128::from(ip.to_bits()), 32)
-        }
-        (IpAddr::V6(block), IpAddr::V6(ip)) => (block.to_bits(), ip.to_bits(), 128),
-        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+/// The value of a field that is there exactly once.
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => Some(value),
+        (Some(_) | None, Some(_) | None) => None,
+    }
+}
+
+/// Whether this is a `traceparent` of version 00 (W3C Trace Context, section 3.2).
+fn is_trace(value: &[u8]) -> bool {
+    let mut parts = value.split(|byte| *byte == b'-');
+    let mut part = |length: usize| {
+        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        let part = parts.next().filter(|part| part.len() == length)?;
+        part.iter().all(is_digit).then_some(part)
     };
-    let ignored = u32::from(width - block.prefix.min(width));
-    let differing = (block_bits ^ bits).checked_shr(ignored).unwrap_or(0);
-    differing == 0
+    let (version, trace, parent, flags) = (part(2), part(32), part(16), part(2));
+    let set = |part: Option<&[u8]>| part.is_some_and(|part| part.iter().any(|byte| *byte != b'0'));
+    version == Some(b"00") && set(trace) && set(parent) && flags.is_some() && parts.next().is_none()
+}
+
+/// All lines of a field as one list.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
+    let mut list = Vec::new();
+    for line in headers.get_all(name) {
+        if !list.is_empty() {
+            list.extend_from_slice(b", ");
+        }
+        list.extend_from_slice(line.as_bytes());
+    }
+    list
 }
 
 /// What goes as `host` to this endpoint.

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use http::HeaderName;
+
 use super::plan::{BURST, bucket};
 use super::tls;
 use crate::config::field::{
@@ -13,6 +15,7 @@ use crate::config::field::{
 use crate::config::model::{Cidr, Listener, Server};
 use crate::config::read::Table;
 use crate::config::value::address;
+use crate::config::value::message::field_name;
 
 /// `[server]`.
 pub(super) static SERVER: Section = Section {
@@ -22,6 +25,7 @@ pub(super) static SERVER: Section = Section {
         &WORKERS,
         &DRAIN_TIMEOUT,
         &TRUSTED_PROXIES,
+        &CLIENT_FIELDS,
         &RESOLVERS,
         &RATE,
         &BURST,
@@ -65,7 +69,23 @@ static TRUSTED_PROXIES: Field<List<Parsed<Cidr>>, Empty> = Field::new(
         repeats: false,
     },
     Empty("nobody's"),
-    "Whose `X-Forwarded-*` fields are believed.",
+    "The proxies in front of Windlass: who asks, and how, is what their `X-Forwarded-*` or `Forwarded` fields say. What any other client says of it is dropped.",
+);
+
+static CLIENT_FIELDS: Field<List<Parsed<HeaderName>>, Empty> = Field::new(
+    "client_fields",
+    List {
+        of: Parsed {
+            words: "a field name such as `\"x-consumer-id\"`",
+            pattern: "^[!#-'*+.^_`|~0-9A-Za-z-]+$",
+            private: false,
+            parse: |text, _| field_name(text),
+        },
+        least: 0,
+        repeats: false,
+    },
+    Empty("none"),
+    "Fields that every client may send, although Windlass drops them by default: claims of who asks (`x-real-ip`, `x-consumer-*`, ..), and names with `_` that can be taken for them.",
 );
 
 static RESOLVERS: Field<List<Parsed<SocketAddr>>, Empty> = Field::new(
@@ -92,6 +112,7 @@ pub(super) fn server(table: &mut Table<'_>) -> Option<Server> {
         workers: table.take(&WORKERS),
         drain_timeout: table.take(&DRAIN_TIMEOUT),
         trusted_proxies: table.take(&TRUSTED_PROXIES),
+        client_fields: table.take(&CLIENT_FIELDS),
         resolvers: table.take(&RESOLVERS),
         rate: bucket(table, &RATE, &BURST),
     };

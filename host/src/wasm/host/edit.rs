@@ -11,7 +11,7 @@ use wasmtime::Result;
 use super::super::bindings::types::{AttributeValue as Value, EditError, Message};
 use super::super::piece::Piece;
 use super::super::state::{Head, MAX_FIELDS, MAX_HEAD, Phase, State, Undo, Values};
-use crate::context::AttributeValue;
+use crate::context::{AttributeValue, names};
 use crate::route;
 
 /// The names of attributes that first-party filters set, so that setting one allocates no name.
@@ -90,8 +90,38 @@ impl State {
         }
         let values = edit(fields.entry(name.clone()));
         let held = u32::try_from(values.len()).unwrap_or(u32::MAX);
+        if head == Head::Request && self.may_have_look_alikes(&name) {
+            self.drop_look_alikes(&name);
+        }
         self.remember(Undo::Field { head, name, values });
         Ok(Ok(held))
+    }
+
+    fn may_have_look_alikes(&self, name: &HeaderName) -> bool {
+        let exchange = self.exchange.as_deref();
+        exchange.is_some_and(|exchange| exchange.odd_fields) || names::is_odd(name.as_str())
+    }
+
+    /// Remove the request's fields that an endpoint may take for the one that a filter edits: the
+    /// filter's word counts alone.
+    #[cold]
+    fn drop_look_alikes(&mut self, name: &HeaderName) {
+        let head = Head::Request;
+        let Some(fields) = self.fields_mut(head) else {
+            return;
+        };
+        let alike = fields.keys();
+        let alike = alike.filter(|known| names::look_alike(known.as_str(), name.as_str()));
+        let alike: Vec<HeaderName> = alike.cloned().collect();
+        for name in alike {
+            let Some(fields) = self.fields_mut(head) else {
+                return;
+            };
+            if let Entry::Occupied(held) = fields.entry(name.clone()) {
+                let values = held.remove_entry_mult().1.collect();
+                self.remember(Undo::Field { head, name, values });
+            }
+        }
     }
 
     /// Replace every value of a field.
