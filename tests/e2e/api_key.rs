@@ -191,3 +191,25 @@ fn the_key_itself_is_written_nowhere() {
         assert!(!written.contains(key), "{key} in\n{written}");
     }
 }
+
+#[test]
+fn the_endpoint_sees_the_key_that_was_checked_and_no_other() {
+    let endpoint = Upstream::echo();
+    let gateway = start(&[
+        &filtered(&["keys"], endpoint.address()),
+        &api_key("{ header = \"my-key\", hide = false }"),
+        &key("one", "one", "the-key-of-one-0123456789", ""),
+    ]);
+    let answer = gateway.send(
+        &Request::get("/")
+            .header("my-key", "the-key-of-one-0123456789")
+            .header("my-key", "of another")
+            .header("my_key", "of another")
+            .header("my.key", "of another"),
+    );
+    assert_eq!(answer.status, 200);
+    let head = endpoint.only_request().head;
+    let keys: Vec<_> = head.all("my-key").collect();
+    assert_eq!(keys, ["the-key-of-one-0123456789"]);
+    assert!(head.fields.iter().all(|(_, value)| value != "of another"));
+}

@@ -60,6 +60,9 @@ impl OnRequest for ApiKeyFilter {
             Ok(()) => {
                 if self.hide {
                     self.hide_key(request)?;
+                } else if let Source::Header(name) = &self.source {
+                    // The endpoint sees the key that was checked, and no other.
+                    request.set_header(name, &presented)?;
                 }
                 Ok(RequestVerdict::NEXT)
             }
