@@ -6,6 +6,7 @@
 
 mod check;
 mod demo;
+mod fits;
 mod key;
 mod keys;
 mod output;

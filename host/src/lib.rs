@@ -60,6 +60,7 @@ pub mod chain;
 pub mod cli;
 pub mod config;
 pub mod context;
+pub mod descriptors;
 pub mod error;
 pub mod gateway;
 pub mod gather;

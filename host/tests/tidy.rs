@@ -22,14 +22,30 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("lib", &[]),
     (
         "cli",
-        &["admin", "config", "gateway", "observe", "server", "store"],
+        &[
+            "admin",
+            "config",
+            "descriptors",
+            "gateway",
+            "observe",
+            "server",
+            "store",
+        ],
     ),
     // Of `config` its own section; of `store` the registrar, who sells keys and plans; of `upstream`
     // how endpoints stand, and their changes at run time.
     (
         "admin",
         &[
-            "config", "gateway", "observe", "store", "tls", "upstream", "wasm", "worker",
+            "config",
+            "descriptors",
+            "gateway",
+            "observe",
+            "store",
+            "tls",
+            "upstream",
+            "wasm",
+            "worker",
         ],
     ),
     // Builds all that one configuration says.
@@ -43,8 +59,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "body", "config", "context", "error", "gateway", "gather", "observe", "proxy",
-            "stream", "tls", "upstream", "watch", "worker",
+            "body",
+            "config",
+            "context",
+            "descriptors",
+            "error",
+            "gateway",
+            "gather",
+            "observe",
+            "proxy",
+            "stream",
+            "tls",
+            "upstream",
+            "watch",
+            "worker",
         ],
     ),
     (
@@ -60,8 +88,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "upstream",
         &[
-            "balance", "body", "config", "context", "error", "gather", "observe", "stream", "tls",
-            "watch", "worker",
+            "balance",
+            "body",
+            "config",
+            "context",
+            "descriptors",
+            "error",
+            "gather",
+            "observe",
+            "stream",
+            "tls",
+            "watch",
+            "worker",
         ],
     ),
     // What a worker holds for all stops: one thread's own, and what others see of it.
@@ -79,6 +117,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &["context"]),
     ("observe", &["context", "error"]),
     ("gather", &[]),
+    // The process's limit of open files, which the start raises and whoever opens sockets keeps to.
+    ("descriptors", &[]),
     ("stream", &[]),
     ("tls", &[]),
     ("config", &[]),

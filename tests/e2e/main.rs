@@ -47,6 +47,7 @@ mod limits;
 mod many_keys;
 mod names;
 mod nginx;
+mod open_files;
 mod operator;
 mod order;
 mod path_rule;

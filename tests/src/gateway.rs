@@ -35,14 +35,18 @@ pub struct Finished {
 #[must_use]
 pub fn command(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     let mut command = Command::new(program());
+    command.args(arguments);
+    set_up(&mut command);
     command
-        .args(arguments)
+}
+
+fn set_up(command: &mut Command) {
+    command
         .env("XDG_CACHE_HOME", cache())
         .env_remove("WINDLASS_LOG")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    command
 }
 
 /// `windlass-under-test`, which Cargo builds with the tests of this package. This file is compiled
@@ -66,8 +70,9 @@ fn cache() -> PathBuf {
 /// A gateway to be started, or a configuration to be checked.
 #[derive(Debug)]
 pub struct Builder {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     environment: Vec<(String, String)>,
+    shell: Option<String>,
 }
 
 impl Builder {
@@ -89,8 +94,26 @@ impl Builder {
         self
     }
 
+    /// Run this in a shell before the gateway, in its process: for limits (`ulimit -n 256`).
+    #[must_use]
+    pub fn after(mut self, shell: &str) -> Self {
+        self.shell = Some(shell.to_owned());
+        self
+    }
+
     fn command(&self, what: &str) -> Command {
-        let mut command = command([what, "--config", FILE]);
+        let mut command = match &self.shell {
+            None => command([what, "--config", FILE]),
+            Some(shell) => {
+                let mut wrapped = Command::new("sh");
+                wrapped
+                    .args(["-c", &format!("{shell}; exec \"$0\" \"$@\"")])
+                    .arg(program())
+                    .args([what, "--config", FILE]);
+                set_up(&mut wrapped);
+                wrapped
+            }
+        };
         command.current_dir(self.folder.path());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
@@ -208,7 +231,7 @@ fn address(log: &Lines, what: &str) -> SocketAddr {
 pub struct Gateway {
     pid: Pid,
     child: Arc<Watched<Option<ExitStatus>>>,
-    folder: TempDir,
+    folder: Arc<TempDir>,
     environment: Vec<(String, String)>,
     log: Lines,
     output: Lines,
@@ -226,11 +249,12 @@ impl Gateway {
     /// When the file cannot be written.
     #[must_use]
     pub fn with_config(toml: impl AsRef<str>) -> Builder {
-        let folder = TempDir::new().expect("a folder");
+        let folder = Arc::new(TempDir::new().expect("a folder"));
         fs::write(folder.path().join(FILE), complete(toml.as_ref())).expect("a file");
         Builder {
             folder,
             environment: Vec::new(),
+            shell: None,
         }
     }
 
@@ -371,6 +395,27 @@ impl Gateway {
         ended.unwrap_or_else(|| panic!("the gateway does not end:\n{}", self.log.text()))
     }
 
+    /// What starts another one in the same folder, with the addresses that this one has.
+    ///
+    /// # Panics
+    ///
+    /// When the file cannot be read or written.
+    #[must_use]
+    pub fn successor(&self) -> Builder {
+        let file = self.folder.path().join(FILE);
+        let mut toml = fs::read_to_string(&file).expect("a file");
+        for (table, address) in [("[[listener]]", self.address), ("[admin]", self.admin)] {
+            let old = format!("{table}\naddress = \"127.0.0.1:0\"");
+            toml = toml.replace(&old, &format!("{table}\naddress = \"{address}\""));
+        }
+        fs::write(&file, toml).expect("a file");
+        Builder {
+            folder: Arc::clone(&self.folder),
+            environment: self.environment.clone(),
+            shell: None,
+        }
+    }
+
     /// End it at once, whatever it does (SIGKILL); gives what starts another one in the same
     /// folder.
     ///
@@ -396,10 +441,10 @@ impl Gateway {
     }
 
     fn leave(&mut self) -> Builder {
-        let other = TempDir::new().expect("a folder");
         Builder {
-            folder: std::mem::replace(&mut self.folder, other),
+            folder: Arc::clone(&self.folder),
             environment: std::mem::take(&mut self.environment),
+            shell: None,
         }
     }
 

@@ -6,6 +6,7 @@ mod upstreams;
 use std::sync::atomic::AtomicU64;
 
 use super::Running;
+use crate::descriptors;
 use crate::gateway::Gateway;
 use crate::observe::metrics::{Family, Kind, float, of_workers, read};
 use crate::store::keys::KeyReject;
@@ -65,6 +66,18 @@ fn of_process(running: &Running, gateway: &Gateway) -> Vec<Family> {
             "access_log_dropped",
             "Lines of the access log that were dropped because its writer did not keep up",
             read(&running.log_dropped),
+        ),
+        one(
+            Kind::Gauge,
+            "open_files_limit",
+            "How many files the process may have open, sockets included; 0: no limit",
+            float(descriptors::limit()),
+        ),
+        one(
+            Kind::Counter,
+            "accept_pauses",
+            "Times that accepting paused because too many files were open",
+            float(descriptors::pauses()),
         ),
         one(
             Kind::Gauge,

@@ -26,6 +26,7 @@ pub fn check(path: &Path) -> ExitCode {
         }
     };
     let mut problems = config.warnings.clone();
+    super::fits::check(&config, workers, &mut problems);
     let gateway = foundation.build(config, &mut problems);
     if !problems.is_empty() {
         eprint!("{problems}");

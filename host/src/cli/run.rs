@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 
 use super::signals::{Signals, Wish};
-use super::{BAD_CONFIG, terminal};
+use super::{BAD_CONFIG, fits, terminal};
 use crate::admin::{Admin, Reloads, Running, Tls};
 use crate::config::{self, Config};
+use crate::descriptors;
 use crate::gateway::{Foundation, Gateway};
 use crate::observe::access_log::{AccessLog, Target};
 use crate::server::{self, Workers};
@@ -68,6 +69,9 @@ pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
         ExitCode::FAILURE
     };
     let count = workers(&config);
+    if let Err(error) = descriptors::raise_limit() {
+        tracing::warn!("the soft limit of open files cannot be raised to the hard one: {error}");
+    }
     let foundation = Foundation::new(&config, count).map_err(|error| failed(&error))?;
     let bound = server::bind(&config.listeners, count).map_err(|error| failed(&error))?;
     let admin = config.admin.as_ref();
@@ -78,6 +82,7 @@ pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
     let tls = admin.as_ref().and_then(Admin::tls);
     let access = open_log(&config.log.access).map_err(|error| failed(&error))?;
     let mut problems = config.warnings.clone();
+    fits::check(&config, count, &mut problems);
     let gateway = foundation.build(config, &mut problems);
     if !problems.is_empty() {
         eprint!("{problems}");

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::connections::{self, Connections};
 use super::listen::{Loads, Ticket};
 use super::{Control, Drained, connection};
+use crate::descriptors;
 use crate::gateway::{Gateway, Generation};
 use crate::observe::access_log::LogBuffer;
 use crate::upstream::Pools;
@@ -201,7 +202,13 @@ async fn accept(floor: Rc<Floor>, listener: usize, socket: TcpListener) {
             return;
         }
     };
+    let mut short = false;
     while !floor.worker.draining.get() {
+        if short {
+            floor.wait_for_room().await;
+            short = !descriptors::has_room_for_clients(&socket);
+            continue;
+        }
         if floor.is_full(listener) {
             floor.wait_for_room().await;
             continue;
@@ -212,8 +219,14 @@ async fn accept(floor: Rc<Floor>, listener: usize, socket: TcpListener) {
             accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, remote)) => floor.place(stream, remote, listener),
-            Err(error) => rest(&error).await,
+            Ok((stream, remote)) => {
+                short = !descriptors::leaves_room_for_clients(&stream);
+                if short {
+                    floor.report_pause(None);
+                }
+                floor.place(stream, remote, listener);
+            }
+            Err(error) => floor.rest(&error).await,
         }
     }
     if let Ok(socket) = socket.into_std() {
@@ -223,21 +236,33 @@ async fn accept(floor: Rc<Floor>, listener: usize, socket: TcpListener) {
     }
 }
 
-/// After a failed accept: a client that gave up is nothing; a lack of sockets or memory passes
-/// only with time.
-async fn rest(error: &io::Error) {
-    match error.kind() {
-        io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::ConnectionReset
-        | io::ErrorKind::Interrupted => {}
-        _ => {
-            tracing::warn!(%error, "a connection could not be accepted; is the limit of open files too low?");
-            sleep(ACCEPT_REST).await;
+impl Floor {
+    /// After a failed accept: a client that gave up is nothing; a lack of sockets or memory passes
+    /// only with time.
+    async fn rest(&self, error: &io::Error) {
+        match error.kind() {
+            io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted => {}
+            _ => {
+                self.report_pause(Some(error));
+                sleep(ACCEPT_REST).await;
+            }
         }
     }
-}
 
-impl Floor {
+    /// Accepting pauses, for lack of files or of memory.
+    fn report_pause(&self, error: Option<&io::Error>) {
+        if let Some(times) = descriptors::count_pause(self.worker.common.clock.now()) {
+            tracing::warn!(
+                times,
+                limit = descriptors::limit(),
+                error = error.map(tracing::field::display),
+                "accepting pauses: the rest of the open files is kept for endpoints, checks and the admin listener; raise the limit (`LimitNOFILE=`, `ulimit -Hn`), or lower `max_connections`"
+            );
+        }
+    }
+
     fn is_full(&self, listener: usize) -> bool {
         let generation = self.worker.generation();
         let most = generation.listeners.get(listener);

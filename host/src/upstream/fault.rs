@@ -37,6 +37,14 @@ pub enum Fault {
         #[source]
         cause: io::Error,
     },
+    /// No connection, as the gateway has as many files open as it may.
+    #[error(
+        "no connection to `{endpoint}`: the gateway has as many files open as it may; raise its limit (`LimitNOFILE=`, `ulimit -n`), or lower `max_connections`"
+    )]
+    Descriptors {
+        /// The endpoint's name.
+        endpoint: String,
+    },
     /// No connection in time.
     #[error("no {step} `{endpoint}` within `connect_timeout` ({milliseconds} ms)")]
     ConnectTimeout {
@@ -205,6 +213,7 @@ impl Fault {
             | Self::Left { .. }
             | Self::NoEndpoint { .. }
             | Self::Overloaded { .. }
+            | Self::Descriptors { .. }
             | Self::Body { .. }
             | Self::Request(_) => false,
         }
@@ -224,7 +233,7 @@ impl Fault {
     pub fn code(&self) -> Code {
         match self {
             Self::NoEndpoint { .. } => Code::NoEndpoint,
-            Self::Overloaded { .. } => Code::Overloaded,
+            Self::Overloaded { .. } | Self::Descriptors { .. } => Code::Overloaded,
             Self::Connect { .. } => Code::ConnectFailed,
             Self::ConnectTimeout { .. } => Code::ConnectTimeout,
             Self::Tls { .. } => Code::UpstreamTls,
@@ -267,7 +276,7 @@ fn ends_in_order(error: &hyper::Error) -> bool {
 
 impl From<Fault> for RequestError {
     fn from(fault: Fault) -> Self {
-        let overloaded = matches!(fault, Fault::Overloaded { .. });
+        let overloaded = matches!(fault, Fault::Overloaded { .. } | Fault::Descriptors { .. });
         let error = Self::caused(fault.code(), fault);
         if overloaded {
             error.with_header(RETRY_AFTER, HeaderValue::from_static("1"))

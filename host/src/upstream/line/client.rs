@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::client::conn::http1;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
 use super::connection::Connection;
@@ -15,6 +15,7 @@ use super::io::EndpointIo;
 use super::record::Record;
 use super::shared::Shared;
 use crate::config::UpstreamProtocol;
+use crate::descriptors;
 use crate::stream::Stream;
 use crate::tls::HTTP2;
 use crate::upstream::endpoint::known::ConnectionPlace;
@@ -119,9 +120,12 @@ async fn open(
     step: &Cell<&'static str>,
 ) -> Result<Stream, Fault> {
     let socket = connect_to(endpoint.known.address).await;
-    let socket = socket.map_err(|cause| Fault::Connect {
-        endpoint: endpoint.known.name.to_string(),
-        cause,
+    let socket = socket.map_err(|cause| {
+        let endpoint = endpoint.known.name.to_string();
+        match descriptors::is_lack(&cause) {
+            true => Fault::Descriptors { endpoint },
+            false => Fault::Connect { endpoint, cause },
+        }
     })?;
     let Some(tls) = &plan.tls else {
         return Ok(Stream::Clear(socket));
@@ -135,7 +139,12 @@ async fn open(
 }
 
 async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    descriptors::check_for_endpoint(&socket)?;
+    let stream = socket.connect(address).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
