@@ -52,8 +52,10 @@ pub struct Running {
     pub draining: AtomicBool,
     /// Reloads that were put in use, and that were refused.
     pub reloads: Reloads,
-    /// Lines of the access log that were dropped.
+    /// Lines of the access log that were lost.
     pub log_dropped: Arc<AtomicU64>,
+    /// Lines of the gateway's own log that were lost.
+    pub own_log_dropped: Arc<AtomicU64>,
     /// Sells keys and plans, where there is a store.
     pub registrar: Option<Arc<Registrar>>,
 }

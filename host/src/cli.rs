@@ -6,6 +6,7 @@
 
 mod check;
 mod demo;
+mod drain;
 mod fits;
 mod key;
 mod keys;
@@ -36,7 +37,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the gateway. SIGHUP reloads the configuration, SIGTERM drains and ends.
+    /// Run the gateway. SIGHUP reloads the configuration, SIGUSR1 opens logs anew, SIGTERM drains and
+    /// ends.
     Run(ConfigFile),
     /// Check a configuration, with all that it names: print every error and warning.
     Check(ConfigFile),

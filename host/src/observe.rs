@@ -6,4 +6,5 @@
 pub mod access_log;
 pub mod line_limit;
 pub mod metrics;
+pub mod sink;
 pub mod stats;

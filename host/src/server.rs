@@ -60,7 +60,7 @@ pub struct StartError {
 enum Control {
     /// Use this configuration from now on; answer when it is so.
     Use(Arc<Gateway>, oneshot::Sender<()>),
-    /// Take no new connection, finish what runs, and end within the time.
+    /// Take no new connection, finish what runs, and end within the time. Once more: within this time.
     Drain(Duration),
 }
 
@@ -147,7 +147,7 @@ impl Bound {
                 handed,
                 controls,
                 gateway: Arc::clone(gateway),
-                access: log.and_then(AccessLog::buffer),
+                access: log.map(AccessLog::buffer),
             };
             let thread = thread::start(kit).map_err(|cause| StartError { index, cause })?;
             workers.commons.push(common);
@@ -197,24 +197,42 @@ impl Workers {
         }
     }
 
-    /// Stop gently: accept what is queued, answer what has begun, cut the rest after `limit`.
-    /// Blocks until the last worker has ended.
-    #[must_use]
-    pub fn drain(self, limit: Duration) -> Drained {
+    /// Stop gently: accept what is queued, answer what has begun, cut the rest after `limit`. Once
+    /// more, with a shorter time: that one holds from then on.
+    pub fn drain(&self, limit: Duration) {
         for control in &self.controls {
             // A worker that is gone has nothing to drain.
             let _ = control.send(Control::Drain(limit));
         }
-        let mut all = Drained::default();
-        for (index, thread) in self.threads.into_iter().enumerate() {
-            match thread.join() {
-                Ok(drained) => {
-                    all.finished += drained.finished;
-                    all.cut += drained.cut;
-                }
-                Err(_) => tracing::error!(worker = index, "a worker ended by a panic"),
-            }
-        }
-        all
     }
+
+    /// Wait for the last worker to end, on a thread of its own: the workers were told to drain.
+    #[must_use]
+    pub fn ended(&mut self) -> oneshot::Receiver<Drained> {
+        let (done, ended) = oneshot::channel();
+        let threads = std::mem::take(&mut self.threads);
+        let join = move || {
+            // Whoever asked may have stopped waiting.
+            let _ = done.send(join(threads));
+        };
+        let thread = std::thread::Builder::new().name("windlass-drain".into());
+        if let Err(error) = thread.spawn(join) {
+            tracing::error!("the system gives no thread to wait for the drain: {error}");
+        }
+        ended
+    }
+}
+
+fn join(threads: Vec<JoinHandle<Drained>>) -> Drained {
+    let mut all = Drained::default();
+    for (index, thread) in threads.into_iter().enumerate() {
+        match thread.join() {
+            Ok(drained) => {
+                all.finished += drained.finished;
+                all.cut += drained.cut;
+            }
+            Err(_) => tracing::error!(worker = index, "a worker ended by a panic"),
+        }
+    }
+    all
 }

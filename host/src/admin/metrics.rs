@@ -64,8 +64,14 @@ fn of_process(running: &Running, gateway: &Gateway) -> Vec<Family> {
         one(
             Kind::Counter,
             "access_log_dropped",
-            "Lines of the access log that were dropped because its writer did not keep up",
+            "Lines of the access log that were lost: its writer did not keep up, or a write failed",
             read(&running.log_dropped),
+        ),
+        one(
+            Kind::Counter,
+            "log_dropped",
+            "Lines of the gateway's own log that were lost: what reads it did not keep up, or a write failed",
+            read(&running.own_log_dropped),
         ),
         one(
             Kind::Gauge,

@@ -11,6 +11,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, Uri};
 
+use super::signals::Signals;
 use super::{BAD_CONFIG, run, terminal};
 use crate::config::Config;
 
@@ -118,13 +119,22 @@ pub fn demo(demo: &Demo) -> ExitCode {
     println!(
         "starting: the first start compiles three filters, which takes some seconds; the next ones take them from a cache"
     );
-    match run::start(Path::new("examples/demo.toml"), config) {
+    let signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("windlass: cannot take signals: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = match run::start(Path::new("examples/demo.toml"), config, signals) {
         Ok(started) => {
             print_tries();
             started.serve()
         }
         Err(code) => code,
-    }
+    };
+    terminal::finish();
+    code
 }
 
 fn print_tries() {

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use tokio::sync::oneshot;
 
 use super::signals::{Signals, Wish};
 use super::{BAD_CONFIG, fits, terminal};
 use crate::admin::{Admin, Reloads, Running, Tls};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Problems};
 use crate::descriptors;
 use crate::gateway::{Foundation, Gateway};
-use crate::observe::access_log::{AccessLog, Target};
+use crate::observe::access_log::AccessLog;
+use crate::observe::sink::{Target, cure};
 use crate::server::{self, Workers};
 
 /// How much less important than requests the making of a configuration is (setpriority(2)).
@@ -31,16 +33,24 @@ pub fn workers(config: &Config) -> NonZeroUsize {
 /// A gateway that takes requests.
 pub struct Started {
     path: PathBuf,
-    running: Arc<Running>,
-    workers: Workers,
-    access: Option<AccessLog>,
+    pub(super) running: Arc<Running>,
+    pub(super) workers: Workers,
+    pub(super) access: Option<AccessLog>,
     /// The admin listener's, where it has one.
     tls: Option<Tls>,
-    signals: Signals,
+    pub(super) signals: Signals,
 }
 
 /// Run the gateway until it is told to end.
 pub fn run(path: &Path) -> ExitCode {
+    // A rotation of logs, or a reload, that comes too early ends nothing.
+    let signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            eprintln!("windlass: cannot take signals: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let config = match Config::read(path) {
         Ok(config) => config,
         Err(problems) => {
@@ -49,15 +59,17 @@ pub fn run(path: &Path) -> ExitCode {
         }
     };
     terminal::log(&config.log);
-    match start(path, config) {
+    let code = match start(path, config, signals) {
         Ok(started) => started.serve(),
         Err(code) => code,
-    }
+    };
+    terminal::finish();
+    code
 }
 
 /// Everything between a configuration and the first request. What goes wrong is told on standard
 /// error.
-pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
+pub fn start(path: &Path, config: Config, mut signals: Signals) -> Result<Started, ExitCode> {
     let failed = |error: &dyn std::error::Error| {
         let mut text = error.to_string();
         let mut cause = error.source();
@@ -65,7 +77,7 @@ pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
             text = format!("{text}: {error}");
             cause = error.source();
         }
-        eprintln!("windlass: {text}");
+        terminal::text(&format!("windlass: {text}\n"));
         ExitCode::FAILURE
     };
     let count = workers(&config);
@@ -84,14 +96,12 @@ pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
     let mut problems = config.warnings.clone();
     fits::check(&config, count, &mut problems);
     let gateway = foundation.build(config, &mut problems);
-    if !problems.is_empty() {
-        eprint!("{problems}");
-    }
+    tell(&problems);
     let gateway = gateway.ok_or(ExitCode::from(BAD_CONFIG))?;
     foundation.restore().map_err(|error| failed(&error))?;
     foundation.put_in_use(&gateway);
     // Before anybody is told that the gateway takes requests, and may then end it.
-    let signals = Signals::listen().map_err(|error| failed(&error))?;
+    signals.take_end().map_err(|error| failed(&error))?;
     let workers = bound
         .start(&gateway, access.as_ref())
         .map_err(|error| failed(&error))?;
@@ -102,6 +112,7 @@ pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
         draining: AtomicBool::new(false),
         reloads: Reloads::default(),
         log_dropped: access.as_ref().map(AccessLog::dropped).unwrap_or_default(),
+        own_log_dropped: terminal::lost(),
         gateway: ArcSwap::new(gateway),
     });
     for address in workers.addresses() {
@@ -126,10 +137,11 @@ pub fn start(path: &Path, config: Config) -> Result<Started, ExitCode> {
 
 /// Why the access log is not there.
 #[derive(Debug, thiserror::Error)]
-#[error("the access log `{path}` cannot be written")]
+#[error("the access log `{name}` cannot be written: {error}; {cure}")]
 struct LogError {
-    path: String,
-    source: std::io::Error,
+    name: String,
+    error: std::io::Error,
+    cure: &'static str,
 }
 
 fn open_log(to: &config::AccessLog) -> Result<Option<AccessLog>, LogError> {
@@ -137,14 +149,14 @@ fn open_log(to: &config::AccessLog) -> Result<Option<AccessLog>, LogError> {
         config::AccessLog::Off => return Ok(None),
         config::AccessLog::Stdout => Target::Stdout,
         config::AccessLog::Stderr => Target::Stderr,
-        config::AccessLog::File(path) => Target::File(path.clone()),
+        config::AccessLog::File(path) => Target::of(path),
     };
-    let opened = AccessLog::open(&target);
-    let path = match target {
-        Target::File(path) => path.display().to_string(),
-        Target::Stdout | Target::Stderr => "standard output".to_owned(),
-    };
-    opened.map(Some).map_err(|source| LogError { path, source })
+    let name = target.name();
+    AccessLog::open(target).map(Some).map_err(|error| LogError {
+        name,
+        cure: cure(&error),
+        error,
+    })
 }
 
 impl Started {
@@ -152,57 +164,111 @@ impl Started {
     pub fn serve(mut self) -> ExitCode {
         loop {
             match self.signals.wait() {
-                Wish::Reload => self.signals.block_on(self.reload()),
+                Wish::Reload => {
+                    if !self.reload() {
+                        return self.end();
+                    }
+                }
+                Wish::Reopen => reopen(self.access.as_ref()),
+                Wish::Nothing(number) => ignore(number),
                 Wish::End => return self.end(),
             }
         }
     }
 
-    /// Build the next gateway aside, and put it in use; any error keeps the old one.
-    async fn reload(&self) {
-        let path = self.path.clone();
-        let running = Arc::clone(&self.running);
-        let built = tokio::task::spawn_blocking(move || {
-            lower_priority();
-            build(&path, &running.foundation)
-        });
-        let reloads = &self.running.reloads;
-        match built.await {
-            Ok(Some((gateway, files))) => {
-                if let (Some(tls), Some(files)) = (&self.tls, files) {
-                    read_again(tls, &files);
+    /// Open logs anew, then build the next gateway aside, and put it in use; any error keeps the old
+    /// one. Once more for each time that it was asked for meanwhile. Whether the gateway goes on: a
+    /// stop does not wait for a reload.
+    fn reload(&mut self) -> bool {
+        loop {
+            reopen(self.access.as_ref());
+            let (access, mut again) = (self.access.as_ref(), false);
+            let heard = |wish| {
+                match wish {
+                    Wish::Reload => again = true,
+                    Wish::Reopen => reopen(access),
+                    Wish::Nothing(number) => ignore(number),
+                    Wish::End => return Some(()),
                 }
-                self.workers.put_in_use(&gateway).await;
-                self.running.foundation.put_in_use(&gateway);
-                let number = gateway.number;
-                self.running.gateway.store(gateway);
-                reloads.done.fetch_add(1, Ordering::Relaxed);
-                tracing::info!(generation = number, "a new configuration is in use");
-            }
-            Ok(None) | Err(_) => {
-                reloads.refused.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(
-                    generation = self.running.gateway.load().number,
-                    "the new configuration has errors and is not used; the old one stays in use"
-                );
+                None
+            };
+            let (running, workers) = (&self.running, &self.workers);
+            let built = build_aside(self.path.clone(), Arc::clone(running));
+            let used = use_built(built, running, workers, self.tls.as_ref());
+            let ended = self.signals.wait_for(used, heard).is_err();
+            if ended || !again {
+                return !ended;
             }
         }
     }
+}
 
-    /// Drain: answer what has begun, and end.
-    fn end(self) -> ExitCode {
-        self.running.draining.store(true, Ordering::Relaxed);
-        let limit = self.running.gateway.load().drain_timeout;
-        tracing::info!(
-            ?limit,
-            "draining: new connections are refused, running requests are answered"
-        );
-        let drained = self.workers.drain(limit);
-        self.running.foundation.close();
-        drop(self.access);
-        tracing::info!(finished = drained.finished, cut = drained.cut, "ended");
-        ExitCode::SUCCESS
+/// The file of the access log may have been moved away.
+pub(super) fn reopen(access: Option<&AccessLog>) {
+    let Some(access) = access else {
+        return;
+    };
+    let name = access.target().name();
+    match access.reopen() {
+        Ok(()) => tracing::info!(name, "the access log is opened anew"),
+        Err(error) => tracing::error!(
+            name,
+            "the access log cannot be opened anew, and the old file stays in use: {error}; {}, and send SIGUSR1 again",
+            cure(&error)
+        ),
     }
+}
+
+pub(super) fn ignore(number: i32) {
+    tracing::info!(
+        number,
+        "a signal that the gateway has no use for is ignored: SIGTERM drains, SIGHUP reloads, SIGUSR1 opens logs anew"
+    );
+}
+
+/// What a file gave: the next gateway, and where the admin listener's certificate is.
+type Built = Option<(Arc<Gateway>, Option<config::ListenerTls>)>;
+
+/// Build on a thread of its own, which nobody waits for if the process ends.
+fn build_aside(path: PathBuf, running: Arc<Running>) -> oneshot::Receiver<Built> {
+    let (done, built) = oneshot::channel();
+    let build = move || {
+        lower_priority();
+        // Whoever asked may have stopped waiting.
+        let _ = done.send(build(&path, &running.foundation));
+    };
+    let thread = std::thread::Builder::new().name("windlass-reload".into());
+    if let Err(error) = thread.spawn(build) {
+        tracing::error!("the system gives no thread for a reload: {error}");
+    }
+    built
+}
+
+/// Put in use what was built.
+async fn use_built(
+    built: oneshot::Receiver<Built>,
+    running: &Running,
+    workers: &Workers,
+    tls: Option<&Tls>,
+) {
+    let reloads = &running.reloads;
+    let Ok(Some((gateway, files))) = built.await else {
+        reloads.refused.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(
+            generation = running.gateway.load().number,
+            "the new configuration has errors and is not used; the old one stays in use"
+        );
+        return;
+    };
+    if let (Some(tls), Some(files)) = (tls, files) {
+        read_again(tls, &files);
+    }
+    workers.put_in_use(&gateway).await;
+    running.foundation.put_in_use(&gateway);
+    let number = gateway.number;
+    running.gateway.store(gateway);
+    reloads.done.fetch_add(1, Ordering::Relaxed);
+    tracing::info!(generation = number, "a new configuration is in use");
 }
 
 /// A certificate that cannot be used is no reason to keep the old configuration.
@@ -215,24 +281,26 @@ fn read_again(tls: &Tls, files: &config::ListenerTls) {
 }
 
 /// The next gateway, and where the admin listener's certificate is.
-fn build(
-    path: &Path,
-    foundation: &Foundation,
-) -> Option<(Arc<Gateway>, Option<config::ListenerTls>)> {
+fn build(path: &Path, foundation: &Foundation) -> Built {
     let config = match Config::read(path) {
         Ok(config) => config,
         Err(problems) => {
-            eprint!("{problems}");
+            tell(&problems);
             return None;
         }
     };
     let mut problems = config.warnings.clone();
     let files = config.admin.as_ref().and_then(|admin| admin.tls.clone());
     let gateway = foundation.build(config, &mut problems);
-    if !problems.is_empty() {
-        eprint!("{problems}");
-    }
+    tell(&problems);
     gateway.map(|gateway| (gateway, files))
+}
+
+/// Errors and warnings of a configuration, where there are any.
+fn tell(problems: &Problems) {
+    if !problems.is_empty() {
+        terminal::text(&problems.to_string());
+    }
 }
 
 /// Compiling must not take a core from the workers. On Linux the priority is the thread's own.

@@ -1,9 +1,29 @@
 //! The gateway's own log lines, on standard error.
+//!
+//! From [`log`] on nothing here waits for standard error: its lines go through a queue
+//! ([`crate::observe::sink`]), so that a reader that takes nothing holds no request, no reload and no
+//! stop.
+
+use std::io;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::SystemTime;
 
 use crate::config::{Log, LogLevel};
+use crate::observe::sink::{Outlet, Sink, SinkInput, SinkSettings, Target};
+
+/// What its thread is, and how much may wait for it.
+const SETTINGS: SinkSettings = SinkSettings {
+    thread: "windlass-lines",
+    name: "this log",
+    most: 4 * 1024 * 1024,
+    reports_failure: false,
+};
+
+/// The log of the process: there is one standard error.
+static LINES: OnceLock<Sink> = OnceLock::new();
 
 /// Write the gateway's own lines to standard error from now on, as important as `[log] level`
 /// says; the variable `WINDLASS_LOG` overrides it (`debug`, or `windlass::chain=trace,info`). Lines
@@ -20,12 +40,63 @@ pub fn log(settings: &Log) {
     let filter = EnvFilter::try_from_env("WINDLASS_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(Line::new)
         .with_timer(SystemTime)
         .with_target(false)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
         .try_init();
     if lines.is_err() {
         eprintln!("windlass: the log was set up before; its level stays as it is");
+        return;
+    }
+    match Outlet::open(&Target::Stderr).and_then(|outlet| Sink::start(SETTINGS, outlet)) {
+        // Nobody else sets it: the log is set up once.
+        Ok(sink) => drop(LINES.set(sink)),
+        Err(error) => eprintln!(
+            "windlass: the log has no thread of its own, so a reader of standard error can hold the gateway: {error}"
+        ),
+    }
+}
+
+/// Write a text of several lines, such as the problems of a configuration.
+pub fn text(text: &str) {
+    match LINES.get() {
+        Some(lines) => lines.input().push(text.as_bytes().to_vec()),
+        None => eprint!("{text}"),
+    }
+}
+
+/// How many lines were lost.
+pub fn lost() -> Arc<AtomicU64> {
+    LINES.get().map(Sink::lost).unwrap_or_default()
+}
+
+/// Write what waits: the process ends. A reader that takes nothing is not waited for.
+pub fn finish() {
+    if let Some(lines) = LINES.get() {
+        lines.finish();
+    }
+}
+
+/// Takes one line of the log, whole.
+struct Line(Option<SinkInput>);
+
+impl Line {
+    fn new() -> Self {
+        Self(LINES.get().map(Sink::input))
+    }
+}
+
+impl io::Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match &self.0 {
+            Some(lines) => lines.push(line.to_vec()),
+            None => io::stderr().write_all(line)?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

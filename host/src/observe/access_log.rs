@@ -1,48 +1,38 @@
 //! The access log: one JSON object a line, for each exchange.
 //!
 //! A worker writes lines into a buffer of its own and hands it, when it is full or a moment has
-//! passed, to one thread that writes them out. Nothing on a request's way waits for the disk: when
-//! the writer does not keep up, buffers are dropped and counted.
+//! passed, to one thread that writes them out ([`super::sink`]). Nothing on a request's way waits for
+//! the disk: if the writer does not keep up, or a write fails, lines are dropped and counted.
 //!
 //! Never in it: the query (keys are sent there), fields of the request, bodies.
 
 use std::cell::RefCell;
-use std::fs::OpenOptions;
-use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
 
+use super::sink::{Outlet, Sink, SinkInput, SinkSettings, Target};
 use crate::context::{AttributeValue, Attributes, Exchange};
 
 /// A buffer this large is handed over. Bytes.
 const BUFFER: usize = 16 * 1024;
 
-/// Buffers that may wait for the writer; with [`BUFFER`], 16 MiB.
-const WAITING: usize = 1024;
-
-/// Where the lines go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-    /// Appended to this file.
-    File(PathBuf),
-}
+/// What its thread is, and how much may wait for it.
+const SETTINGS: SinkSettings = SinkSettings {
+    thread: "windlass-log",
+    name: "the access log",
+    most: 16 * 1024 * 1024,
+    reports_failure: true,
+};
 
 /// The access log of the process.
 #[derive(Debug)]
 pub struct AccessLog {
-    lines: Option<SyncSender<Vec<u8>>>,
-    dropped: Arc<AtomicU64>,
-    writer: Option<JoinHandle<()>>,
+    target: Target,
+    sink: Sink,
 }
 
 impl AccessLog {
@@ -51,58 +41,48 @@ impl AccessLog {
     /// # Errors
     ///
     /// The file cannot be opened, or the system gives no thread.
-    pub fn open(target: &Target) -> io::Result<Self> {
-        let mut out: Box<dyn io::Write + Send> = match target {
-            Target::Stdout => Box::new(io::stdout()),
-            Target::Stderr => Box::new(io::stderr()),
-            Target::File(path) => {
-                Box::new(OpenOptions::new().create(true).append(true).open(path)?)
-            }
-        };
-        let (lines, waiting): (_, Receiver<Vec<u8>>) = sync_channel(WAITING);
-        let writer = std::thread::Builder::new()
-            .name("windlass-log".into())
-            .spawn(move || {
-                while let Ok(buffer) = waiting.recv() {
-                    let written = out.write_all(&buffer).and_then(|()| out.flush());
-                    if let Err(error) = written {
-                        tracing::error!("the access log cannot be written: {error}");
-                    }
-                }
-            })?;
-        Ok(Self {
-            lines: Some(lines),
-            dropped: Arc::default(),
-            writer: Some(writer),
-        })
+    pub fn open(target: Target) -> io::Result<Self> {
+        let sink = Sink::start(SETTINGS, Outlet::open(&target)?)?;
+        Ok(Self { target, sink })
+    }
+
+    /// Where it goes.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Open the file of that name anew: the old one was moved away.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be opened; then the old file stays in use.
+    pub fn reopen(&self) -> io::Result<()> {
+        if let Target::File(_) = &self.target {
+            self.sink.replace(Outlet::open(&self.target)?);
+        }
+        Ok(())
     }
 
     /// A worker's end of it.
     #[must_use]
-    pub fn buffer(&self) -> Option<LogBuffer> {
-        Some(LogBuffer {
+    pub fn buffer(&self) -> LogBuffer {
+        LogBuffer {
             bytes: RefCell::default(),
-            lines: self.lines.clone()?,
-            dropped: Arc::clone(&self.dropped),
-        })
+            lines: self.sink.input(),
+        }
     }
 
-    /// Lines that were dropped because the writer did not keep up.
+    /// How many lines were lost: its writer did not keep up, or could not write.
     #[must_use]
     pub fn dropped(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.dropped)
+        self.sink.lost()
     }
-}
 
-impl Drop for AccessLog {
-    /// Waits until all that was handed over is written. The workers must have ended.
-    fn drop(&mut self) {
-        self.lines = None;
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
-            tracing::error!("the access log's writer ended by a panic");
-        }
+    /// Write what was handed over, and end: a reader that takes nothing is not waited for. The
+    /// workers must have ended.
+    pub fn finish(&self) {
+        self.sink.finish();
     }
 }
 
@@ -110,8 +90,7 @@ impl Drop for AccessLog {
 #[derive(Debug)]
 pub struct LogBuffer {
     bytes: RefCell<Vec<u8>>,
-    lines: SyncSender<Vec<u8>>,
-    dropped: Arc<AtomicU64>,
+    lines: SinkInput,
 }
 
 impl LogBuffer {
@@ -139,10 +118,7 @@ impl LogBuffer {
 
     fn hand_over(&self, bytes: &mut Vec<u8>) {
         let full = std::mem::replace(bytes, Vec::with_capacity(BUFFER + 1024));
-        let lines = memchr::memchr_iter(b'\n', &full).count() as u64;
-        if self.lines.try_send(full).is_err() {
-            self.dropped.fetch_add(lines, Ordering::Relaxed);
-        }
+        self.lines.push(full);
     }
 }
 

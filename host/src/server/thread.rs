@@ -124,7 +124,8 @@ async fn work(kit: Kit) -> Drained {
     let accepting: Vec<_> = accepting
         .map(|(listener, socket)| spawn_local(accept(Rc::clone(&floor), listener, socket)))
         .collect();
-    let limit = obey(&floor, kit.controls).await;
+    let mut controls = kit.controls;
+    let limit = obey(&floor, &mut controls).await;
     floor.worker.draining.set(true);
     floor.stop.notify_waiters();
     for task in accepting {
@@ -132,7 +133,7 @@ async fn work(kit: Kit) -> Drained {
             tracing::error!(%error, "an accept loop failed");
         }
     }
-    let drained = drain(&floor, limit).await;
+    let drained = drain(&floor, limit, &mut controls).await;
     taking.abort();
     watching.abort();
     logging.abort();
@@ -141,7 +142,7 @@ async fn work(kit: Kit) -> Drained {
 }
 
 /// Do as told, until told to drain.
-async fn obey(floor: &Floor, mut controls: mpsc::UnboundedReceiver<Control>) -> Duration {
+async fn obey(floor: &Floor, controls: &mut mpsc::UnboundedReceiver<Control>) -> Duration {
     loop {
         match controls.recv().await {
             Some(Control::Use(gateway, done)) => {
@@ -156,15 +157,28 @@ async fn obey(floor: &Floor, mut controls: mpsc::UnboundedReceiver<Control>) -> 
     }
 }
 
-/// Let the connections end, and cut those that do not.
-async fn drain(floor: &Floor, limit: Duration) -> Drained {
+/// Let the connections end, and cut those that do not. The time can be shortened meanwhile.
+async fn drain(
+    floor: &Floor,
+    limit: Duration,
+    controls: &mut mpsc::UnboundedReceiver<Control>,
+) -> Drained {
     let connections = &floor.connections;
     let all = connections.len();
-    let deadline = Instant::now() + limit;
+    let mut deadline = Instant::now() + limit;
     connections.each(|watch| watch.drain(DRAIN_GRACE));
-    let left = match timeout_at(deadline, connections.emptied()).await {
-        Ok(()) => 0,
-        Err(_) => connections.len(),
+    let left = loop {
+        tokio::select! {
+            emptied = timeout_at(deadline, connections.emptied()) => match emptied {
+                Ok(()) => break 0,
+                Err(_) => break connections.len(),
+            },
+            Some(control) = controls.recv() => match control {
+                Control::Drain(limit) => deadline = deadline.min(Instant::now() + limit),
+                // Whoever asked finds that nobody answers.
+                Control::Use(..) => {}
+            },
+        }
     };
     connections.each(Watch::cut);
     if timeout_at(Instant::now() + CUT_GRACE, connections.emptied())

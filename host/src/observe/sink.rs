@@ -1,0 +1,225 @@
+//! Lines on their way to a file, a pipe or a terminal: one thread for each destination.
+//!
+//! Workers and the admin's thread push lines; the sink's own thread writes them. It promises
+//! - that a push never waits: if the destination takes nothing and the queue is full, or if a write
+//!   fails, lines are dropped and counted;
+//! - that what is written are whole lines, none torn and none glued to another ([`outlet`]);
+//! - that a destination which fails, and one that flaps, is reported without a flood ([`outage`]);
+//! - that the end of the process waits for a reader only for as long as the reader takes something.
+//!
+//! It deliberately does not know what a line means.
+
+mod outage;
+mod outlet;
+mod queue;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use outage::{Outage, Report};
+use queue::{Next, Queue};
+
+pub use outlet::{Failure, Outlet, Target, cure};
+
+/// How long the end of the process waits for a destination that takes nothing.
+const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// How long the end of the process waits for a destination that is slow.
+const LAST_WAIT_IN_ALL: Duration = Duration::from_secs(10);
+
+/// What a sink does, and what it tells of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct SinkSettings {
+    /// The thread's name.
+    pub thread: &'static str,
+    /// What the lines are: "the access log".
+    pub name: &'static str,
+    /// The most that waits for the thread. Bytes.
+    pub most: usize,
+    /// Whether a failure is reported when it begins. The log itself has nowhere to report its own.
+    pub reports_failure: bool,
+}
+
+/// The thread that writes, and its queue.
+#[derive(Debug)]
+pub struct Sink {
+    settings: SinkSettings,
+    queue: Arc<Queue>,
+    ended: Mutex<Receiver<()>>,
+}
+
+/// Where lines are pushed.
+#[derive(Debug, Clone)]
+pub struct SinkInput(Arc<Queue>);
+
+impl SinkInput {
+    /// Let these whole lines be written, or count them as lost. Never waits.
+    pub fn push(&self, lines: Vec<u8>) {
+        self.0.push(lines);
+    }
+}
+
+impl Sink {
+    /// Start the thread.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread.
+    pub fn start(settings: SinkSettings, outlet: Outlet) -> io::Result<Self> {
+        let queue = Arc::new(Queue::new(settings.most));
+        let (end, ended) = sync_channel(1);
+        let mut writer = Writer {
+            settings,
+            queue: Arc::clone(&queue),
+            outage: Outage::default(),
+            seen_lost: 0,
+        };
+        std::thread::Builder::new()
+            .name(settings.thread.into())
+            .spawn(move || {
+                writer.run(outlet);
+                // Whoever waited may have given up.
+                let _ = end.send(());
+            })?;
+        Ok(Self {
+            settings,
+            queue,
+            ended: Mutex::new(ended),
+        })
+    }
+
+    /// Where lines are pushed.
+    #[must_use]
+    pub fn input(&self) -> SinkInput {
+        SinkInput(Arc::clone(&self.queue))
+    }
+
+    /// How many lines were lost.
+    #[must_use]
+    pub fn lost(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.queue.lost)
+    }
+
+    /// Write to this from now on, even if the thread waits for the old one's reader.
+    pub fn replace(&self, outlet: Outlet) {
+        self.queue.replace(outlet);
+    }
+
+    /// Write what waits, and end. A reader that takes nothing is not waited for.
+    pub fn finish(&self) {
+        self.queue.close();
+        let ended = self.ended.lock();
+        let limit = Instant::now() + LAST_WAIT_IN_ALL;
+        let mut written = self.queue.written();
+        loop {
+            match ended.recv_timeout(LAST_WAIT) {
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let now = self.queue.written();
+            if now == written || Instant::now() >= limit {
+                break;
+            }
+            written = now;
+        }
+        let lost = self.queue.give_up();
+        if lost > 0 && self.settings.reports_failure {
+            tracing::error!(
+                lost,
+                "the last lines of {} are lost: what reads it takes nothing",
+                self.settings.name
+            );
+        }
+    }
+}
+
+/// What the thread has.
+struct Writer {
+    settings: SinkSettings,
+    queue: Arc<Queue>,
+    outage: Outage,
+    /// How many lost lines are known as part of an outage.
+    seen_lost: u64,
+}
+
+impl Writer {
+    fn run(&mut self, mut outlet: Outlet) {
+        loop {
+            match self.queue.next(self.outage.wait(Instant::now())) {
+                Next::Outlet(next) => self.change(&mut outlet, next),
+                Next::Lines(lines) => self.write(&mut outlet, &lines),
+                Next::Nothing => self.settled(),
+                Next::End => return,
+            }
+        }
+    }
+
+    fn change(&mut self, outlet: &mut Outlet, next: Outlet) {
+        let old = std::mem::replace(outlet, next);
+        if old.owes_a_line_end() {
+            self.queue.count_lost(1);
+        }
+    }
+
+    fn write(&mut self, outlet: &mut Outlet, lines: &[u8]) {
+        let queue = Arc::clone(&self.queue);
+        let wrote = outlet.write(lines, &mut || {
+            self.note_overflow();
+            queue.is_worth_waiting()
+        });
+        match wrote {
+            Ok(()) => queue.note_written(),
+            Err((lost, failure)) => {
+                queue.count_lost(lost);
+                self.seen_lost = queue.lost.load(Ordering::Relaxed);
+                self.fails(&failure);
+            }
+        }
+        self.note_overflow();
+    }
+
+    /// Lines were lost because the queue is full: the destination is too slow.
+    fn note_overflow(&mut self) {
+        let lost = self.queue.lost.load(Ordering::Relaxed);
+        if lost > self.seen_lost {
+            self.seen_lost = lost;
+            self.fails(&Failure::TooSlow);
+        }
+    }
+
+    fn fails(&mut self, failure: &Failure) {
+        let name = self.settings.name;
+        let report = self.outage.fails(Instant::now());
+        if let Some(times) = report
+            && self.settings.reports_failure
+        {
+            tracing::error!(
+                times,
+                "{name} cannot be written, and its lines are lost: {failure}; {}",
+                failure.cure()
+            );
+        }
+    }
+
+    /// All that waited was dealt with.
+    fn settled(&mut self) {
+        let lost = self.queue.lost.load(Ordering::Relaxed);
+        let wrote = self.queue.wrote_last();
+        if let Some(Report { lost, times }) = self.outage.settles(Instant::now(), wrote, lost) {
+            tracing::warn!(
+                lost,
+                times,
+                "{} is written again; the lines of the time between are lost",
+                self.settings.name
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

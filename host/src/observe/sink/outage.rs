@@ -1,0 +1,113 @@
+//! When a destination that fails is reported, and when that it works again. Pure.
+//!
+//! The first failure is reported at once, and so is its end. After a report there is silence for
+//! [`QUIET`]: what flaps meanwhile is counted, and reported with the next one.
+
+use std::time::{Duration, Instant};
+
+/// Between two reports of failures.
+const QUIET: Duration = Duration::from_mins(1);
+
+/// What is reported when it works again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// Lines that were lost since the last such report.
+    pub lost: u64,
+    /// How often it failed since the last report of a failure, that one included.
+    pub times: u64,
+}
+
+/// Whether a destination fails, and what of it was reported.
+#[derive(Debug, Default)]
+pub struct Outage {
+    failing: bool,
+    /// Whether the failure was reported and its end was not.
+    is_open: bool,
+    reported: Option<Instant>,
+    reported_lost: u64,
+    /// Failures since the last report.
+    times: u64,
+}
+
+impl Outage {
+    /// It fails. Gives how often, if that is to be reported.
+    pub fn fails(&mut self, now: Instant) -> Option<u64> {
+        if !self.failing {
+            self.failing = true;
+            self.times += 1;
+        }
+        if self.is_open || !self.may_report(now) {
+            return None;
+        }
+        self.is_open = true;
+        self.reported = Some(now);
+        Some(self.times)
+    }
+
+    /// Nothing waits; `works`: the last write succeeded. `lost`: lines lost in all. Gives the report
+    /// that it works again.
+    pub fn settles(&mut self, now: Instant, works: bool, lost: u64) -> Option<Report> {
+        if works {
+            self.failing = false;
+        }
+        let due = !self.failing && self.times > 0 && (self.is_open || self.may_report(now));
+        if !due {
+            return None;
+        }
+        self.is_open = false;
+        self.reported = Some(now);
+        let report = Report {
+            lost: lost - std::mem::replace(&mut self.reported_lost, lost),
+            times: std::mem::take(&mut self.times),
+        };
+        Some(report)
+    }
+
+    /// How long until something is to be reported even if nothing happens.
+    pub fn wait(&self, now: Instant) -> Option<Duration> {
+        let due = self.reported? + QUIET;
+        (self.times > 0 && !self.is_open && !self.failing)
+            .then(|| due.saturating_duration_since(now))
+    }
+
+    fn may_report(&self, now: Instant) -> bool {
+        self.reported.is_none_or(|at| now >= at + QUIET)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_and_its_end_are_reported_once() {
+        let (mut outage, now) = (Outage::default(), Instant::now());
+        assert_eq!(outage.settles(now, true, 0), None);
+        assert_eq!(outage.fails(now), Some(1));
+        assert_eq!(outage.fails(now), None);
+        assert_eq!(outage.settles(now, false, 3), None);
+        let report = Report { lost: 5, times: 1 };
+        assert_eq!(outage.settles(now, true, 5), Some(report));
+        assert_eq!(outage.settles(now, true, 5), None);
+        assert_eq!(outage.wait(now), None);
+    }
+
+    #[test]
+    fn flapping_is_reported_once_a_minute_with_its_number() {
+        let (mut outage, start) = (Outage::default(), Instant::now());
+        let mut reports = 0;
+        for second in 0..180 {
+            let now = start + Duration::from_secs(second);
+            reports += u64::from(outage.fails(now).is_some());
+            let settled = outage.settles(now, true, second);
+            reports += u64::from(settled.is_some());
+        }
+        // A failure and an end in each of three minutes.
+        assert!((4..=6).contains(&reports), "{reports}");
+        let now = start + Duration::from_secs(180);
+        let wait = outage.wait(now).unwrap();
+        assert!(wait <= QUIET, "{wait:?}");
+        let last = outage.settles(now + wait, true, 180).unwrap();
+        assert!(last.times > 1, "{last:?}");
+    }
+}

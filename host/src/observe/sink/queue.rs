@@ -1,0 +1,160 @@
+//! Lines that wait for a sink's thread. Bounded in bytes; whoever pushes never waits.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Outlet;
+
+/// What a sink's thread does next.
+#[derive(Debug)]
+pub enum Next {
+    /// Write here from now on.
+    Outlet(Outlet),
+    /// Write these.
+    Lines(Vec<u8>),
+    /// Nothing waits, or the time is over.
+    Nothing,
+    /// End.
+    End,
+}
+
+/// The queue of one sink.
+#[derive(Debug)]
+pub struct Queue {
+    most: usize,
+    waiting: Mutex<Waiting>,
+    filled: Condvar,
+    /// Lines that were lost.
+    pub lost: Arc<AtomicU64>,
+    written: AtomicU64,
+    wrote_last: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: VecDeque<Vec<u8>>,
+    bytes: usize,
+    outlet: Option<Outlet>,
+    closed: bool,
+    given_up: bool,
+    /// Whether the thread was told that nothing waits.
+    is_idle: bool,
+}
+
+impl Queue {
+    /// For so many bytes.
+    pub fn new(most: usize) -> Self {
+        Self {
+            most,
+            waiting: Mutex::default(),
+            filled: Condvar::new(),
+            lost: Arc::default(),
+            written: AtomicU64::new(0),
+            wrote_last: AtomicBool::new(true),
+        }
+    }
+
+    /// Let these lines wait, or count them as lost.
+    pub fn push(&self, lines: Vec<u8>) {
+        let mut waiting = self.waiting.lock();
+        if waiting.given_up || waiting.bytes + lines.len() > self.most {
+            drop(waiting);
+            self.count_lost(count(&lines));
+            return;
+        }
+        waiting.bytes += lines.len();
+        waiting.lines.push_back(lines);
+        drop(waiting);
+        self.filled.notify_one();
+    }
+
+    /// Write here from now on.
+    pub fn replace(&self, outlet: Outlet) {
+        self.waiting.lock().outlet = Some(outlet);
+        self.filled.notify_one();
+    }
+
+    /// Nothing more comes.
+    pub fn close(&self) {
+        self.waiting.lock().closed = true;
+        self.filled.notify_one();
+    }
+
+    /// Nobody waits for the thread any more: what is left is lost. Gives how many lines that are.
+    pub fn give_up(&self) -> u64 {
+        let mut waiting = self.waiting.lock();
+        waiting.given_up = true;
+        let lost = waiting.lines.drain(..).map(|lines| count(&lines)).sum();
+        drop(waiting);
+        self.count_lost(lost);
+        lost
+    }
+
+    /// What to do next; waits for it, for so long at the most.
+    pub fn next(&self, limit: Option<Duration>) -> Next {
+        let mut waiting = self.waiting.lock();
+        loop {
+            if let Some(outlet) = waiting.outlet.take() {
+                return Next::Outlet(outlet);
+            }
+            if let Some(lines) = waiting.lines.pop_front() {
+                waiting.bytes -= lines.len();
+                waiting.is_idle = false;
+                return Next::Lines(lines);
+            }
+            if !std::mem::replace(&mut waiting.is_idle, true) {
+                return Next::Nothing;
+            }
+            if waiting.closed {
+                return Next::End;
+            }
+            match limit {
+                None => self.filled.wait(&mut waiting),
+                Some(limit) => {
+                    if self.filled.wait_for(&mut waiting, limit).timed_out() {
+                        return Next::Nothing;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the thread goes on waiting for its destination's reader.
+    pub fn is_worth_waiting(&self) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.outlet.is_none() && !waiting.given_up
+    }
+
+    /// So many lines are lost.
+    pub fn count_lost(&self, lines: u64) {
+        if lines > 0 {
+            self.lost.fetch_add(lines, Ordering::Relaxed);
+            self.wrote_last.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// A write succeeded.
+    pub fn note_written(&self) {
+        self.written.fetch_add(1, Ordering::Relaxed);
+        self.wrote_last.store(true, Ordering::Relaxed);
+    }
+
+    /// How many writes succeeded.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Whether the last thing that happened to a line is that it was written.
+    pub fn wrote_last(&self) -> bool {
+        self.wrote_last.load(Ordering::Relaxed)
+    }
+}
+
+/// How many lines these bytes are.
+pub fn count(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
