@@ -19,6 +19,8 @@ mod tls;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
@@ -27,15 +29,18 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::sync::watch;
 
 use crate::config;
 use crate::gateway::{Foundation, Gateway};
+use crate::sockets;
+use crate::sockets::handover::Predecessor;
 use crate::store::registrar::Registrar;
 use crate::worker::Common;
 use access::{Access, Role, Token};
 use envelope::Gate;
 use problem::Problem;
-use serve::Patience;
+use serve::{Listening, Patience};
 
 pub use tls::Tls;
 
@@ -107,17 +112,22 @@ impl Admin {
     /// # Errors
     ///
     /// The address is in use or not one of this machine, or the certificate cannot be used.
-    pub fn bind(settings: &config::Admin, secrets: &[config::Secret]) -> Result<Self, AdminError> {
+    pub fn bind(
+        settings: &config::Admin,
+        secrets: &[config::Secret],
+        predecessor: &mut Predecessor,
+    ) -> Result<Self, AdminError> {
         let address = settings.address;
         let tls = settings.tls.as_ref();
         let tls = tls.map(|tls| Tls::read(&tls.certificate, &tls.key));
         let tls = tls.transpose()?;
-        let socket = TcpListener::bind(address);
-        let socket = socket.map_err(|cause| AdminError::Bind { address, cause })?;
-        let bound = socket.local_addr();
-        let bound = bound.map_err(|cause| AdminError::Bind { address, cause })?;
-        let blocking = socket.set_nonblocking(true);
-        blocking.map_err(|cause| AdminError::Bind { address, cause })?;
+        let fault = |cause| AdminError::Bind { address, cause };
+        let shared = sockets::is_shared(address, predecessor).map_err(fault)?;
+        let socket = sockets::bound(address, true).map_err(fault)?;
+        let bound = socket.local_addr().map_err(fault)?;
+        if !shared {
+            sockets::listen(&socket).map_err(fault)?;
+        }
         let tokens = settings.tokens.iter().filter_map(|token| {
             let secret = secrets.get(token.secret)?;
             Some(Token {
@@ -155,7 +165,10 @@ impl Admin {
     /// # Errors
     ///
     /// The system gives no thread or runtime.
-    pub fn start(self, running: Arc<Running>) -> Result<(), AdminError> {
+    pub fn start(self, running: Arc<Running>) -> Result<AdminStop, AdminError> {
+        let address = self.address;
+        let listening = sockets::listen(&self.socket);
+        listening.map_err(|cause| AdminError::Bind { address, cause })?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(MOST_THREADS)
@@ -164,17 +177,44 @@ impl Admin {
         let local = self.address.ip().is_loopback();
         let routes = routes(running, self.tokens, self.max_body, local);
         let (socket, tls) = (self.socket, self.tls);
+        let (stop, stopped) = watch::channel(false);
+        let (closed, is_closed) = sync_channel(1);
         let serve = move || {
-            let served = runtime.block_on(serve::serve(socket, tls, routes, Patience::USUAL));
+            let listening = Listening {
+                socket,
+                stop: stopped,
+                closed,
+            };
+            let served = serve::serve(listening, tls, routes, Patience::USUAL);
+            let served = runtime.block_on(served);
             if let Err(error) = served {
                 tracing::error!("the admin listener ended: {error}");
             }
         };
         let thread = std::thread::Builder::new().name("windlass-admin".into());
         thread.spawn(serve).map_err(AdminError::Thread)?;
-        Ok(())
+        Ok(AdminStop { stop, is_closed })
     }
 }
+
+/// Ends the admin listener before the process ends: a successor has its address.
+#[derive(Debug)]
+pub struct AdminStop {
+    stop: watch::Sender<bool>,
+    is_closed: Receiver<()>,
+}
+
+impl AdminStop {
+    /// Take no new connection, and close those that idle. What was asked is answered. Returns when
+    /// the address is free.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+        let _ = self.is_closed.recv_timeout(CLOSE);
+    }
+}
+
+/// How long a stop waits for the socket to be closed.
+const CLOSE: Duration = Duration::from_secs(1);
 
 /// Threads for what blocks: more than may be asked at once.
 const MOST_THREADS: usize = 16;

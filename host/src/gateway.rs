@@ -83,6 +83,8 @@ pub struct Gateway {
     pub services: Arc<Services>,
     /// How long a drain waits.
     pub drain_timeout: Duration,
+    /// How long a stop goes on taking requests before it drains.
+    pub drain_delay: Duration,
     /// How many workers there are.
     pub workers: u32,
     alive: Arc<AtomicU64>,
@@ -315,6 +317,14 @@ impl Foundation {
         }
     }
 
+    /// A successor may use the store from now on: the gateway drains. What is used after this is
+    /// added to what the successor counts.
+    pub fn let_go(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.let_go();
+        }
+    }
+
     /// Write what was used, give back what is leased, and end the threads that look after the store.
     pub fn close(&self) {
         if let Some(keeper) = &self.keeper {
@@ -411,6 +421,7 @@ impl Foundation {
             filters: filters.into_iter().flatten().collect(),
             services: Arc::new(services),
             drain_timeout: config.server.drain_timeout,
+            drain_delay: config.server.drain_delay,
             workers: u32::try_from(self.workers.get()).unwrap_or(u32::MAX),
             alive: Arc::clone(&self.alive),
         }))

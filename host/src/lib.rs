@@ -68,6 +68,7 @@ pub mod observe;
 pub mod proxy;
 pub mod route;
 pub mod server;
+pub mod sockets;
 pub mod store;
 pub mod stream;
 pub mod tls;

@@ -17,6 +17,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config as model;
 use crate::gateway::Gateway;
 use crate::observe::access_log::AccessLog;
+use crate::sockets;
+use crate::sockets::handover::Predecessor;
 use crate::worker::Common;
 
 pub mod body;
@@ -88,7 +90,11 @@ pub struct Workers {
 /// # Errors
 ///
 /// The first address that cannot be bound.
-pub fn bind(listeners: &[model::Listener], workers: NonZeroUsize) -> Result<Bound, BindError> {
+pub fn bind(
+    listeners: &[model::Listener],
+    workers: NonZeroUsize,
+    predecessor: &mut Predecessor,
+) -> Result<Bound, BindError> {
     let workers = workers.get();
     let mut bound = Bound {
         sockets: (0..workers).map(|_| Vec::new()).collect(),
@@ -96,7 +102,7 @@ pub fn bind(listeners: &[model::Listener], workers: NonZeroUsize) -> Result<Boun
         workers,
     };
     for listener in listeners {
-        let sockets = listen::bind(listener.address, workers)?;
+        let sockets = listen::bind(listener.address, workers, predecessor)?;
         let address = sockets.first().and_then(|socket| socket.local_addr().ok());
         bound.addresses.push(address.unwrap_or(listener.address));
         for (kit, socket) in bound.sockets.iter_mut().zip(sockets) {
@@ -124,6 +130,9 @@ impl Bound {
         gateway: &Arc<Gateway>,
         log: Option<&AccessLog>,
     ) -> Result<Workers, StartError> {
+        for socket in self.sockets.iter().flatten() {
+            sockets::listen(socket).map_err(|cause| StartError { index: 0, cause })?;
+        }
         let loads = Loads::new(self.workers, self.addresses.len());
         let (handers, hands): (Vec<_>, Vec<_>) = (0..self.workers)
             .map(|_| mpsc::unbounded_channel::<Handed>())

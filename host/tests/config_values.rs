@@ -331,6 +331,7 @@ fn everything_else_has_a_default() {
         (config.server.workers, config.server.drain_timeout),
         (None, seconds(30))
     );
+    assert_eq!(config.server.drain_delay, Duration::ZERO);
     let listener = &config.listeners[0];
     assert_eq!(
         (listener.header_timeout, listener.keep_alive_timeout),

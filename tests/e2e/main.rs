@@ -38,6 +38,7 @@ mod forged_identity;
 mod forwarding;
 mod framing;
 mod grpc;
+mod handover;
 mod haproxy;
 mod health;
 mod http2;

@@ -11,6 +11,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use axum::Router;
@@ -22,13 +23,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
 use super::envelope::Remote;
 use super::network::Shares;
 use super::steady::Steady;
 use super::tls::Tls;
+use crate::sockets;
 
 /// Connections open at once.
 const MOST_CONNECTIONS: usize = 256;
@@ -65,37 +67,98 @@ impl Patience {
     };
 }
 
-/// Serve connections for as long as the process lives.
+/// The listener's socket, and how it is closed.
+#[derive(Debug)]
+pub struct Listening {
+    /// It.
+    pub socket: TcpListener,
+    /// Whether to take no more.
+    pub stop: watch::Receiver<bool>,
+    /// Is told when the socket is closed.
+    pub closed: SyncSender<()>,
+}
+
+/// Serve connections until `stop` says so; then take what is queued, and end those that idle.
 ///
 /// # Errors
 /// The runtime does not take the socket.
 pub async fn serve(
-    socket: TcpListener,
+    listening: Listening,
     tls: Option<Tls>,
     routes: Router,
     patience: Patience,
 ) -> io::Result<()> {
+    let Listening {
+        socket,
+        stop,
+        closed,
+    } = listening;
     let socket = tokio::net::TcpListener::from_std(socket)?;
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let shares = Shares::new(MOST_OF_ONE);
+    let open = Open {
+        places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+        shares: Shares::new(MOST_OF_ONE),
+        tls,
+        routes,
+        patience,
+        stop,
+    };
+    let mut stop = open.stop.clone();
     loop {
-        let place = Arc::clone(&places).acquire_owned().await;
+        let next = async {
+            let place = Arc::clone(&open.places).acquire_owned().await;
+            (place, socket.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            next = next => next,
+        };
         let place = place.map_err(io::Error::other)?;
-        let (stream, remote) = match socket.accept().await {
-            Ok(accepted) => accepted,
+        match accepted {
+            Ok((stream, remote)) => open.serve(stream, remote, place),
             Err(error) => {
                 tracing::debug!("the admin listener cannot take a connection: {error}");
                 tokio::time::sleep(PAUSE).await;
-                continue;
             }
-        };
-        let Some(share) = shares.take(remote.ip()) else {
+        }
+    }
+    let socket = socket.into_std()?;
+    sockets::close_queue(&socket);
+    while let Ok(place) = Arc::clone(&open.places).try_acquire_owned()
+        && let Ok((stream, remote)) = socket.accept()
+    {
+        stream.set_nonblocking(true)?;
+        open.serve(TcpStream::from_std(stream)?, remote, place);
+    }
+    drop(socket);
+    // Whoever asked may have stopped waiting.
+    let _ = closed.try_send(());
+    // What was asked is answered.
+    let all = u32::try_from(MOST_CONNECTIONS).unwrap_or(u32::MAX);
+    let ended = open.places.acquire_many(all).await;
+    ended.map(drop).map_err(io::Error::other)
+}
+
+/// What connections need, and how many there may be.
+struct Open {
+    places: Arc<Semaphore>,
+    shares: Shares,
+    tls: Option<Tls>,
+    routes: Router,
+    patience: Patience,
+    stop: watch::Receiver<bool>,
+}
+
+impl Open {
+    fn serve(&self, stream: TcpStream, remote: SocketAddr, place: OwnedSemaphorePermit) {
+        let Some(share) = self.shares.take(remote.ip()) else {
             tracing::debug!(%remote, "has {MOST_OF_ONE} connections to the admin API already");
-            continue;
+            return;
         };
-        let (tls, routes) = (tls.clone(), routes.clone());
+        let (tls, routes) = (self.tls.clone(), self.routes.clone());
+        let (patience, stop) = (self.patience, self.stop.clone());
         tokio::spawn(async move {
-            connection(stream, remote, tls, routes, patience).await;
+            connection(stream, remote, tls, routes, patience, stop).await;
             drop((place, share));
         });
     }
@@ -107,21 +170,27 @@ async fn connection(
     tls: Option<Tls>,
     routes: Router,
     patience: Patience,
+    stop: watch::Receiver<bool>,
 ) {
     // Answers are small: they are not to wait for one another.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return requests(stream, remote, routes, patience).await;
+        return requests(stream, remote, routes, patience, stop).await;
     };
     match timeout(patience.handshake, tls.accept(stream)).await {
-        Ok(Ok(stream)) => requests(stream, remote, routes, patience).await,
+        Ok(Ok(stream)) => requests(stream, remote, routes, patience, stop).await,
         Ok(Err(error)) => tracing::debug!(%remote, "a handshake at the admin API failed: {error}"),
         Err(_) => tracing::debug!(%remote, "a handshake at the admin API took too long"),
     }
 }
 
-async fn requests<S>(stream: S, remote: SocketAddr, routes: Router, patience: Patience)
-where
+async fn requests<S>(
+    stream: S,
+    remote: SocketAddr,
+    routes: Router,
+    patience: Patience,
+    mut stop: watch::Receiver<bool>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let routes = routes.layer(axum::Extension(Remote(remote)));
@@ -132,11 +201,20 @@ where
         hyper::service::Service::call(&service, request.map(Body::new))
     });
     let stream = Steady::new(stream, patience.write);
-    let served = http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience.next_head)
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(stream), service);
+    let served = async {
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            ended = &mut connection => return ended,
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        connection.await
+    };
     let mut served = std::pin::pin!(served);
     let ended = match timeout(patience.first_head, &mut served).await {
         Ok(ended) => ended,
@@ -183,8 +261,16 @@ mod tests {
             let routes = Router::new()
                 .route("/livez", get(|| async { "ok" }))
                 .route("/large", get(large));
+            // Never told to stop.
+            let (_stop, stop) = watch::channel(false);
+            let (closed, _) = std::sync::mpsc::sync_channel(1);
+            let listening = Listening {
+                socket,
+                stop,
+                closed,
+            };
             tokio::select! {
-                served = serve(socket, None, routes, patience) => served.unwrap(),
+                served = serve(listening, None, routes, patience) => served.unwrap(),
                 done = timeout(LONG, test(address)) => done.expect("in time"),
             }
         });

@@ -1,6 +1,7 @@
-//! How a running gateway ends: it drains.
+//! How a running gateway ends: it drains, and a successor on the same machine may take its place.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use super::run::{Started, ignore, reopen};
 use super::signals::Wish;
 use crate::observe::access_log::AccessLog;
 use crate::server::Drained;
+use crate::sockets::handover::Offer;
 
 /// What a second wish to end leaves to running requests.
 const HURRY: Duration = Duration::from_secs(1);
@@ -16,12 +18,22 @@ impl Started {
     /// Drain: answer what has begun, and end.
     pub(super) fn end(mut self) -> ExitCode {
         self.running.draining.store(true, Ordering::Relaxed);
-        let limit = self.running.gateway.load().drain_timeout;
+        let gateway = self.running.gateway.load_full();
+        let (delay, limit) = (gateway.drain_delay, gateway.drain_timeout);
+        drop(gateway);
+        let running = Arc::clone(&self.running);
+        // The store may make this wait, and the drain does not.
+        let leave = std::thread::Builder::new().name("windlass-leave".into());
+        if let Err(error) = leave.spawn(move || running.foundation.let_go()) {
+            tracing::error!("the store stays in use until the end of the drain: {error}");
+        }
+        let hurry = self.delay(delay);
         tracing::info!(
             ?limit,
             "draining: new connections are refused, running requests are answered; a second SIGTERM shortens it to {HURRY:?}"
         );
-        self.workers.drain(limit);
+        self.workers
+            .drain(if hurry { HURRY.min(limit) } else { limit });
         let drained = self.wait_for_drain();
         self.running.foundation.close();
         if let Some(access) = self.access {
@@ -31,20 +43,63 @@ impl Started {
         ExitCode::SUCCESS
     }
 
+    /// Go on taking requests until the time is over or a successor serves. Whether the operator asked
+    /// a second time.
+    fn delay(&mut self, delay: Duration) -> bool {
+        self.offer = self
+            .signals
+            .within(|| Offer::of(self.addresses.iter().copied()));
+        if delay.is_zero() {
+            return false;
+        }
+        tracing::info!(
+            ?delay,
+            "draining soon: /readyz says 503, and requests are taken for this time, or until a successor serves"
+        );
+        let (access, taken) = (self.access.as_ref(), self.offer.taken());
+        let over = async { tokio::time::timeout(delay, taken).await };
+        let heard = |wish| while_draining(wish, access).then_some(());
+        match self.signals.wait_for(over, heard) {
+            Ok(Ok(())) => {
+                self.hand_over();
+                false
+            }
+            Ok(Err(_)) => false,
+            Err(()) => true,
+        }
+    }
+
     /// Until the workers have ended.
     fn wait_for_drain(&mut self) -> Drained {
         let mut ended = self.workers.ended();
         loop {
             let access = self.access.as_ref();
+            let is_offered = !self.offer.is_taken();
+            let offer = &mut self.offer;
+            let waited = async {
+                tokio::select! {
+                    drained = &mut ended => Some(drained.unwrap_or_default()),
+                    () = offer.taken(), if is_offered => None,
+                }
+            };
             let heard = |wish| while_draining(wish, access).then_some(());
-            match self.signals.wait_for(&mut ended, heard) {
-                Ok(drained) => return drained.unwrap_or_default(),
+            match self.signals.wait_for(waited, heard) {
+                Ok(Some(drained)) => return drained,
+                Ok(None) => self.hand_over(),
                 Err(()) => {
                     tracing::info!("asked to end a second time: what runs has {HURRY:?} left");
                     self.workers.drain(HURRY);
                 }
             }
         }
+    }
+
+    /// A successor serves: it has the addresses.
+    fn hand_over(&mut self) {
+        if let Some(stop) = &self.admin_stop {
+            stop.stop();
+        }
+        tracing::info!("a successor serves, and has the addresses of this gateway");
     }
 }
 

@@ -1,5 +1,6 @@
 //! `windlass run`: start, obey signals, end.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,13 +12,14 @@ use tokio::sync::oneshot;
 
 use super::signals::{Signals, Wish};
 use super::{BAD_CONFIG, fits, terminal};
-use crate::admin::{Admin, Reloads, Running, Tls};
+use crate::admin::{Admin, AdminStop, Reloads, Running, Tls};
 use crate::config::{self, Config, Problems};
 use crate::descriptors;
 use crate::gateway::{Foundation, Gateway};
 use crate::observe::access_log::AccessLog;
 use crate::observe::sink::{Target, cure};
 use crate::server::{self, Workers};
+use crate::sockets::handover::{Offer, Predecessor};
 
 /// How much less important than requests the making of a configuration is (setpriority(2)).
 const NICE: i32 = 10;
@@ -39,6 +41,11 @@ pub struct Started {
     /// The admin listener's, where it has one.
     tls: Option<Tls>,
     pub(super) signals: Signals,
+    /// Where clients and the operator connect.
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) admin_stop: Option<AdminStop>,
+    /// The addresses, for a successor; made by a drain.
+    pub(super) offer: Offer,
 }
 
 /// Run the gateway until it is told to end.
@@ -85,11 +92,12 @@ pub fn start(path: &Path, config: Config, mut signals: Signals) -> Result<Starte
         tracing::warn!("the soft limit of open files cannot be raised to the hard one: {error}");
     }
     let foundation = Foundation::new(&config, count).map_err(|error| failed(&error))?;
-    let bound = server::bind(&config.listeners, count).map_err(|error| failed(&error))?;
+    let mut predecessor = Predecessor::default();
+    let bind = || server::bind(&config.listeners, count, &mut predecessor);
+    let bound = signals.within(bind).map_err(|error| failed(&error))?;
     let admin = config.admin.as_ref();
-    let admin = admin
-        .map(|admin| Admin::bind(admin, &config.secrets))
-        .transpose();
+    let bind = |admin| Admin::bind(admin, &config.secrets, &mut predecessor);
+    let admin = signals.within(|| admin.map(bind).transpose());
     let admin = admin.map_err(|error| failed(&error))?;
     let tls = admin.as_ref().and_then(Admin::tls);
     let access = open_log(&config.log.access).map_err(|error| failed(&error))?;
@@ -118,12 +126,17 @@ pub fn start(path: &Path, config: Config, mut signals: Signals) -> Result<Starte
     for address in workers.addresses() {
         tracing::info!(%address, workers = count.get(), "takes requests");
     }
+    let mut addresses = workers.addresses().to_vec();
+    let mut admin_stop = None;
     if let Some(admin) = admin {
         let address = admin.address();
-        admin
-            .start(Arc::clone(&running))
-            .map_err(|error| failed(&error))?;
+        addresses.push(address);
+        let stop = admin.start(Arc::clone(&running));
+        admin_stop = Some(stop.map_err(|error| failed(&error))?);
         tracing::info!(%address, "answers the operator: /metrics, /livez, /readyz");
+    }
+    if predecessor.tell() {
+        tracing::info!("the gateway that drains here was told to stop listening");
     }
     Ok(Started {
         path: path.to_owned(),
@@ -132,6 +145,9 @@ pub fn start(path: &Path, config: Config, mut signals: Signals) -> Result<Starte
         access,
         tls,
         signals,
+        addresses,
+        admin_stop,
+        offer: Offer::default(),
     })
 }
 

@@ -106,6 +106,12 @@ impl Signals {
         self.runtime.block_on(poll_fn(|cx| taken.poll(cx)))
     }
 
+    /// Make something that needs the runtime.
+    pub fn within<T>(&self, make: impl FnOnce() -> T) -> T {
+        let _entered = self.runtime.enter();
+        make()
+    }
+
     /// Wait for this, and for signals meanwhile: `heard` is told of each, and gives up by `Some`.
     /// `Err` is what it gave up with.
     pub fn wait_for<T, G>(

@@ -76,6 +76,8 @@ pub struct Server {
     pub workers: Option<NonZeroUsize>,
     /// How long a drain waits for requests that are running. Default 30 s.
     pub drain_timeout: Duration,
+    /// How long a stop goes on taking requests before it drains. Default none.
+    pub drain_delay: Duration,
     /// Whose `X-Forwarded-*` fields are believed. Default: nobody's.
     pub trusted_proxies: Vec<Cidr>,
     /// Fields that any client may send, although they are dropped by default. Default: none.

@@ -11,10 +11,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use socket2::{Domain, Protocol, Socket, Type};
-
-/// Connections that the kernel holds for us until we accept them.
-const BACKLOG: i32 = 1024;
+use crate::sockets;
+use crate::sockets::handover::Predecessor;
 
 /// A listener could not be bound.
 #[derive(Debug, thiserror::Error)]
@@ -46,39 +44,31 @@ pub enum BindError {
     },
 }
 
-/// Bind one listener: a socket for each worker, all on one port.
-pub fn bind(address: SocketAddr, workers: usize) -> Result<Vec<TcpListener>, BindError> {
+/// Bind one listener: a socket for each worker, all on one port. They listen already, unless a
+/// gateway that drains has the address too.
+pub fn bind(
+    address: SocketAddr,
+    workers: usize,
+    predecessor: &mut Predecessor,
+) -> Result<Vec<TcpListener>, BindError> {
     let fault = |cause: io::Error| match cause.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse { address },
         io::ErrorKind::PermissionDenied => BindError::Denied { address },
         _ => BindError::Other { address, cause },
     };
-    if address.port() != 0 {
-        // With SO_REUSEPORT alone a second gateway of the same user would quietly take a share
-        // of the connections. Without it, the address must be free.
-        socket(address, false).map_err(fault)?;
-    }
-    let first = socket(address, true).map_err(fault)?;
+    let shared = sockets::is_shared(address, predecessor).map_err(fault)?;
+    let first = sockets::bound(address, true).map_err(fault)?;
     let address = first.local_addr().map_err(fault)?;
     let mut sockets = vec![first];
     for _ in 1..workers {
-        sockets.push(socket(address, true).map_err(fault)?);
+        sockets.push(sockets::bound(address, true).map_err(fault)?);
+    }
+    if !shared {
+        for socket in &sockets {
+            sockets::listen(socket).map_err(fault)?;
+        }
     }
     Ok(sockets)
-}
-
-fn socket(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if shared {
-        socket.set_reuse_port(true)?;
-    }
-    // Accepted sockets inherit it.
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
 }
 
 /// How many connections each worker holds, and how many came by each listener.

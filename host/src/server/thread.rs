@@ -18,6 +18,7 @@ use super::{Control, Drained, connection};
 use crate::descriptors;
 use crate::gateway::{Gateway, Generation};
 use crate::observe::access_log::LogBuffer;
+use crate::sockets;
 use crate::upstream::Pools;
 use crate::watch::Watch;
 use crate::worker::{ClientConnection, Common, Worker};
@@ -244,6 +245,7 @@ async fn accept(floor: Rc<Floor>, listener: usize, socket: TcpListener) {
         }
     }
     if let Ok(socket) = socket.into_std() {
+        sockets::close_queue(&socket);
         while let Ok((stream, remote)) = socket.accept() {
             floor.place_late(stream, remote, listener);
         }

@@ -17,6 +17,7 @@
 
 mod due;
 mod entry;
+mod usage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -39,8 +40,6 @@ const ASK: Duration = Duration::from_millis(250);
 const TOUCH: Duration = Duration::from_mins(1);
 /// Between two clearings of what is old.
 const FORGET: Duration = Duration::from_hours(1);
-/// Rows that are written in one transaction.
-const ROWS: usize = 4096;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// How it works.
@@ -100,6 +99,8 @@ struct Shared {
     reachable: AtomicBool,
     failures: AtomicU64,
     unsaved: AtomicU64,
+    /// Whether a successor may have the store. Changed while `flushing` is held.
+    leaving: AtomicBool,
     ending: Mutex<bool>,
     end: Condvar,
 }
@@ -152,6 +153,7 @@ impl Keeper {
             reachable: AtomicBool::new(true),
             failures: AtomicU64::new(0),
             unsaved: AtomicU64::new(0),
+            leaving: AtomicBool::new(false),
             ending: Mutex::new(false),
             end: Condvar::new(),
         });
@@ -210,6 +212,8 @@ impl Keeper {
     pub fn restore(&self) -> Result<(), LedgerError> {
         let shared = &self.shared;
         let now_ms = shared.clock.now().wall_ms;
+        // What a gateway that drains has left stands in the quotas from here on.
+        drop(shared.ledger.take_late_usage()?);
         shared
             .ledger
             .load_quotas(now_ms, &mut |row| shared.limits.restore(&row))
@@ -290,6 +294,9 @@ impl Shared {
             if now >= due.ask {
                 due.ask = now + ASK;
                 self.note("be asked for changes", self.catch_up());
+                if let Err(error) = self.take_late() {
+                    self.note("give what a gateway that drains has used", Err(error));
+                }
             }
             if now >= due.flush {
                 due.flush = now + self.settings.flush_interval;
@@ -302,7 +309,7 @@ impl Shared {
                     self.note("take what was used", Err(error));
                 }
             }
-            if now >= due.forget {
+            if now >= due.forget && !self.leaving.load(Ordering::Relaxed) {
                 due.forget = now + FORGET;
                 self.note("forget what is old", self.forget());
             }
@@ -430,52 +437,6 @@ impl Shared {
                 None
             }
         })
-    }
-
-    fn flush(&self, touched: bool) -> Result<(), LedgerError> {
-        let one_at_a_time = self.flushing.lock();
-        let mut used = Vec::new();
-        self.limits.unsaved(&mut |delta| used.push(delta));
-        let mut touches = Vec::new();
-        if touched {
-            self.index.touched(|id, at_ms| {
-                touches.push(Touched {
-                    key: Arc::from(id),
-                    at_ms,
-                });
-            });
-        }
-        let mut failed = None;
-        let mut unsaved = 0;
-        for rows in used.chunks(ROWS) {
-            // After a failure the rest waits for the next time, too.
-            let saved = match failed {
-                None => self.ledger.add_usage(rows, &[]),
-                Some(_) => Ok(()),
-            };
-            if let Err(error) = saved {
-                failed = Some(error);
-            }
-            if failed.is_some() {
-                unsaved += rows.len() as u64;
-                for row in rows {
-                    self.limits.put_back(row.clone());
-                }
-            }
-        }
-        for rows in touches.chunks(ROWS) {
-            if failed.is_none()
-                && let Err(error) = self.ledger.add_usage(&[], rows)
-            {
-                failed = Some(error);
-            }
-            if failed.is_some() {
-                self.index.untold(rows.iter().map(|touched| &*touched.key));
-            }
-        }
-        drop(one_at_a_time);
-        self.unsaved.store(unsaved, Ordering::Relaxed);
-        failed.map_or(Ok(()), Err)
     }
 
     fn forget(&self) -> Result<(), LedgerError> {

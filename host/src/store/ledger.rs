@@ -105,6 +105,26 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// The store is out of reach or broken; then nothing was added.
     fn add_usage(&self, used: &[UsageDelta], touched: &[Touched]) -> Result<(), LedgerError>;
 
+    /// Let another process have the store, from now on also: this gateway drains.
+    fn let_go(&self) {}
+
+    /// The same as [`add_usage`](Self::add_usage) after [`let_go`](Self::let_go): what somebody else
+    /// counts by now is added to, and not replaced.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken; then nothing was added.
+    fn add_late_usage(&self, used: &[UsageDelta]) -> Result<(), LedgerError> {
+        self.add_usage(used, &[])
+    }
+
+    /// What a gateway that drains has added since the last call, once, and how quotas stand with it.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken; then it is taken the next time.
+    fn take_late_usage(&self) -> Result<Vec<LateUse>, LedgerError> {
+        Ok(Vec::new())
+    }
+
     /// Show what was used in quota periods that are not over at this moment, extensions included.
     /// For the start.
     ///
@@ -273,6 +293,17 @@ pub struct QuotaRow {
     pub usage: QuotaUse,
     /// What may be used beyond the limit; below 0 where less may be.
     pub extra: i64,
+}
+
+/// What a key used of a plan by way of a gateway that drains.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateUse {
+    /// Of which day: days since 1970, in UTC.
+    pub day: u32,
+    /// How much; below 0 where more was given back than taken.
+    pub used: i64,
+    /// The quota as it is in the store, with that.
+    pub quota: QuotaRow,
 }
 
 /// A temporary extension of a quota.

@@ -55,7 +55,7 @@ mod time;
 mod unsaved;
 mod usage;
 
-use super::ledger::{QuotaRow, UsageDelta};
+use super::ledger::{LateUse, QuotaRow, UsageDelta};
 use counter::Refusal;
 
 pub use book::{LivePlans, PlanBook, Plans};
@@ -148,6 +148,10 @@ pub trait LimitStore: Send + Sync {
 
     /// Where this key's quota stands. None: the plan has no quota. Off the workers.
     fn standing(&self, plan: &EnrolledPlan, key: &str, now: Timestamp) -> Option<QuotaStanding>;
+
+    /// Count what was used by way of a gateway that drains, and stands in the store. For a store that
+    /// one gateway has.
+    fn add_late(&self, _late: &LateUse) {}
 
     /// How the counters stand, for metrics: it visits every lock.
     fn figures(&self) -> LimitFigures;

@@ -24,6 +24,7 @@ pub(super) static SERVER: Section = Section {
     fields: &[
         &WORKERS,
         &DRAIN_TIMEOUT,
+        &DRAIN_DELAY,
         &TRUSTED_PROXIES,
         &CLIENT_FIELDS,
         &RESOLVERS,
@@ -54,6 +55,16 @@ static DRAIN_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
     },
     Is(Duration::from_secs(30)),
     "How long a stop waits for requests that are running.",
+);
+
+static DRAIN_DELAY: Field<Time, Is<Duration>> = Field::new(
+    "drain_delay",
+    Time {
+        least: Duration::ZERO,
+        most: Duration::from_hours(1),
+    },
+    Is(Duration::ZERO),
+    "How long a stop goes on taking requests after `/readyz` says 503, before it drains: a load balancer in front finds out meanwhile.",
 );
 
 static TRUSTED_PROXIES: Field<List<Parsed<Cidr>>, Empty> = Field::new(
@@ -111,6 +122,7 @@ pub(super) fn server(table: &mut Table<'_>) -> Option<Server> {
     let server = Server {
         workers: table.take(&WORKERS),
         drain_timeout: table.take(&DRAIN_TIMEOUT),
+        drain_delay: table.take(&DRAIN_DELAY),
         trusted_proxies: table.take(&TRUSTED_PROXIES),
         client_fields: table.take(&CLIENT_FIELDS),
         resolvers: table.take(&RESOLVERS),

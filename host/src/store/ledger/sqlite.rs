@@ -6,12 +6,15 @@
 //!   start, and is left as it is;
 //! - that one gateway has it at a time: a lock on a file beside it, which the system lets go of
 //!   when the process ends, however it ends. The file itself is not locked: it can be read and
-//!   backed up (`sqlite3 FILE .backup`) while the gateway runs.
+//!   backed up (`sqlite3 FILE .backup`) while the gateway runs;
+//! - that a gateway that drains lets a successor have it ([`late`]): from then on it only adds to
+//!   what the successor counts, each time in one transaction, and nothing is lost or counted twice.
 //!
 //! Two connections, each behind a lock: one writes, one reads, so that a long list holds up no
 //! commit. Deliberately absent: keys' texts, and anything about them but digests.
 
 mod commit;
+mod late;
 mod rows;
 mod schema;
 mod usage;
@@ -20,7 +23,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rusqlite::config::DbConfig;
@@ -29,13 +32,18 @@ use rustix::fs::FlockOperation;
 
 use super::record::PlanRecord;
 use super::{
-    Changes, CommitError, Extension, KeyQuery, Ledger, LedgerError, Loaded, QuotaRow, Remembered,
-    Revision, StoredKey, Touched, UsageDelta, UsageQuery, UsageRow, Write,
+    Changes, CommitError, Extension, KeyQuery, LateUse, Ledger, LedgerError, Loaded, QuotaRow,
+    Remembered, Revision, StoredKey, Touched, UsageDelta, UsageQuery, UsageRow, Write,
 };
 use crate::store::keys::KeyDigest;
 
 /// How long a write waits for one by somebody else (a backup's end, an operator's shell).
 const BUSY: Duration = Duration::from_secs(5);
+
+/// How long a start waits for the lock.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// A ledger in a file.
 #[derive(Debug)]
@@ -43,8 +51,8 @@ pub struct SqliteLedger {
     path: PathBuf,
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
-    /// Held while the ledger lives.
-    _lock: File,
+    /// Held until the ledger is let go of.
+    lock: Mutex<Option<File>>,
 }
 
 impl SqliteLedger {
@@ -87,7 +95,7 @@ impl SqliteLedger {
             path: path.to_owned(),
             writer: Mutex::new(writer),
             reader: Mutex::new(reader),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         })
     }
 
@@ -117,6 +125,10 @@ impl SqliteLedger {
 
 impl Drop for SqliteLedger {
     fn drop(&mut self) {
+        if self.lock.get_mut().is_none() {
+            // Somebody else writes by now.
+            return;
+        }
         // So that the log beside the file is empty when nothing runs. It is no loss where it fails.
         let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
         if let Err(error) = self.writer.get_mut().query_row(checkpoint, [], |_| Ok(())) {
@@ -179,6 +191,21 @@ impl Ledger for SqliteLedger {
         self.write(|connection| usage::add(connection, used, touched))
     }
 
+    fn let_go(&self) {
+        *self.lock.lock() = None;
+    }
+
+    fn add_late_usage(&self, used: &[UsageDelta]) -> Result<(), LedgerError> {
+        self.write(|connection| late::add(connection, used))
+    }
+
+    fn take_late_usage(&self) -> Result<Vec<LateUse>, LedgerError> {
+        if self.read(late::is_empty)? {
+            return Ok(Vec::new());
+        }
+        self.write(late::take)
+    }
+
     fn load_quotas(&self, now_ms: u64, visit: &mut dyn FnMut(QuotaRow)) -> Result<(), LedgerError> {
         self.read(|connection| usage::load_quotas(connection, now_ms, visit))
     }
@@ -206,14 +233,17 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
         .mode(0o600)
         .open(&beside)
         .map_err(|cause| cannot_open(path, &cause))?;
-    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-        LedgerError::Failed {
-            name: named(path),
-            cause:
-                "another gateway has it; several gateways share a Redis (`[store] url`), not a file"
-                    .into(),
+    let end = Instant::now() + PATIENCE;
+    // The gateway that was told to end a moment ago lets go of it when its drain begins.
+    while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if Instant::now() >= end {
+            return Err(LedgerError::Failed {
+                name: named(path),
+                cause: "another gateway has it; several gateways share a Redis (`[store] url`), not a file".into(),
+            });
         }
-    })?;
+        std::thread::sleep(PAUSE);
+    }
     Ok(file)
 }
 

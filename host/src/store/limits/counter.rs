@@ -276,6 +276,17 @@ impl Counter {
         }
     }
 
+    /// So much more was used by way of another gateway, and `usage` is where the store stands with it.
+    /// The state is to be told again, and the usage was.
+    pub(super) fn add_late(&mut self, usage: QuotaUse, extra: i64, used: i64) {
+        if self.usage.place() == (usage.period, usage.number) {
+            self.usage.used = self.usage.used.saturating_add_signed(used);
+            self.changed = true;
+        } else if self.usage == Usage::NONE || self.usage.number < usage.number {
+            self.restore(usage, extra);
+        }
+    }
+
     /// From now on so much remains of the quota in its period.
     pub(super) fn extend(&mut self, quota: &Quota, since_ms: u64, remaining: u64) {
         self.usage.extend(quota, since_ms, remaining);

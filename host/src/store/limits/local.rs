@@ -17,7 +17,7 @@ use super::{
     Bound, Decision, ExtendError, Extended, Level, LimitFigures, LimitStore, NEVER, QuotaStanding,
     Take,
 };
-use crate::store::ledger::{QuotaRow, UsageDelta};
+use crate::store::ledger::{LateUse, QuotaRow, UsageDelta};
 
 mod saved;
 
@@ -295,6 +295,10 @@ impl LimitStore for LocalLimits {
 
     fn restore(&self, row: &QuotaRow) {
         self.restore_row(row);
+    }
+
+    fn add_late(&self, late: &LateUse) {
+        self.add_late_use(late);
     }
 
     fn extend(

@@ -7,8 +7,9 @@ use tempfile::TempDir;
 
 use super::super::record::KeyRecord;
 use super::super::tests::key;
-use super::super::{KeyQuery, Write};
+use super::super::{KeyQuery, QuotaUse, Write};
 use super::*;
+use crate::store::limits::Period;
 
 fn folder() -> (TempDir, PathBuf) {
     let folder = TempDir::new().unwrap();
@@ -190,4 +191,69 @@ fn usage_that_no_integer_holds_ends_at_the_largest() {
     };
     let rows = ledger.usage(&query).unwrap();
     assert_eq!(rows[0].used, i64::MAX.unsigned_abs());
+}
+
+/// What a gateway that drains has used.
+fn used(plan: &str, key: &str, used: i64, quota: Option<u64>) -> UsageDelta {
+    UsageDelta {
+        plan: plan.into(),
+        key: key.into(),
+        day: 40,
+        used,
+        quota: quota.map(|used| QuotaUse {
+            period: Period::Day,
+            number: 40,
+            used,
+        }),
+    }
+}
+
+fn quota(ledger: &SqliteLedger, key: &str) -> Option<u64> {
+    let mut found = None;
+    let visit = &mut |row: QuotaRow| {
+        if row.key == key {
+            found = Some(row.usage.used);
+        }
+    };
+    ledger.load_quotas(40 * 24 * 60 * 60 * 1000, visit).unwrap();
+    found
+}
+
+#[test]
+fn a_gateway_that_drains_adds_to_what_its_successor_counts() {
+    let (_folder, path) = folder();
+    let old = SqliteLedger::open(&path).unwrap();
+    old.add_usage(&[used("gold", "a", 7, Some(7))], &[])
+        .unwrap();
+    old.let_go();
+    let new = SqliteLedger::open(&path).unwrap();
+    assert_eq!(quota(&new, "a"), Some(7));
+    // The successor writes where it stands, and the old one what it used.
+    new.add_usage(&[used("gold", "a", 2, Some(9))], &[])
+        .unwrap();
+    old.add_late_usage(&[
+        used("gold", "a", 3, Some(10)),
+        used("gold", "b", 1, Some(1)),
+    ])
+    .unwrap();
+    // A day that is over is told without its quota.
+    old.add_late_usage(&[used("gold", "a", -1, None)]).unwrap();
+    let late = new.take_late_usage().unwrap();
+    let late: Vec<_> = late
+        .iter()
+        .map(|late| (&*late.quota.key, late.used, late.quota.usage.used))
+        .collect();
+    assert_eq!(late, [("a", 3, 12), ("b", 1, 1), ("a", -1, 11)]);
+    assert_eq!(new.take_late_usage().unwrap(), []);
+    assert_eq!((quota(&new, "a"), quota(&new, "b")), (Some(11), Some(1)));
+    let query = UsageQuery {
+        plan: "gold".to_owned(),
+        from_day: 40,
+        to_day: 40,
+        limit: 10,
+        ..UsageQuery::default()
+    };
+    let rows = new.usage(&query).unwrap();
+    let rows: Vec<_> = rows.iter().map(|row| (&*row.key, row.used)).collect();
+    assert_eq!(rows, [("a", 11), ("b", 1)]);
 }

@@ -11,7 +11,7 @@ use super::super::time::Timestamp;
 use super::super::unsaved::Delta;
 use super::super::{ExtendError, Extended, QuotaStanding};
 use super::LocalLimits;
-use crate::store::ledger::{QuotaRow, UsageDelta};
+use crate::store::ledger::{LateUse, QuotaRow, UsageDelta};
 
 /// How many counters are told of while one lock is held.
 const BATCH: usize = 128;
@@ -176,6 +176,25 @@ impl LocalLimits {
         if let Some(entry) = table.entry(place) {
             entry.counter.restore(row.usage, row.extra);
         }
+    }
+
+    /// What a gateway that drains has used. Where there is a counter its own count goes on.
+    pub(super) fn add_late_use(&self, late: &LateUse) {
+        let row = &late.quota;
+        let space = self.names.lock().number(&row.plan);
+        let owner = self.owner(space, &row.key);
+        let Some(table) = self.table(owner.hash) else {
+            return;
+        };
+        let mut table = table.lock();
+        let Some(place) = table.find(&owner) else {
+            drop(table);
+            return self.restore_row(row);
+        };
+        if let Some(entry) = table.entry(place) {
+            entry.counter.add_late(row.usage, row.extra, late.used);
+        }
+        table.enqueue(place);
     }
 
     pub(super) fn extend_quota(

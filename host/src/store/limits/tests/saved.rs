@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::*;
-use crate::store::ledger::{QuotaRow, QuotaUse, UsageDelta};
+use crate::store::ledger::{LateUse, QuotaRow, QuotaUse, UsageDelta};
 
 /// What a ledger keeps.
 #[derive(Debug, Default)]
@@ -437,4 +437,40 @@ fn nothing_is_lost_while_workers_take_and_a_thread_saves() {
     assert_eq!(used, 4 * 10_000 * 2);
     let quotas: u64 = ledger.quotas.values().map(|quota| quota.used).sum();
     assert_eq!(quotas, 4 * 10_000 * 2);
+}
+
+#[test]
+fn what_a_gateway_that_drains_has_used_is_counted_once() {
+    let one = recording(quota(10, Period::Day, 0));
+    assert!(one.take(3, NOON).allowed);
+    let mut book = Book::default();
+    book.save(&one.store);
+    let today = u32::try_from(TODAY).unwrap();
+    let late = |key: &str, used, stored| LateUse {
+        day: today,
+        used,
+        quota: QuotaRow {
+            plan: "gold".to_owned(),
+            key: key.to_owned(),
+            usage: QuotaUse {
+                period: Period::Day,
+                number: today,
+                used: stored,
+            },
+            extra: 0,
+        },
+    };
+    one.store.add_late(&late("acme", 4, 7));
+    // A key that this gateway has not seen stands where the store says.
+    one.store.add_late(&late("other", 2, 9));
+    assert!(one.take(3, NOON).allowed && !one.take(1, NOON).allowed);
+    assert!(one.take_for("other", 1, NOON).allowed);
+    assert!(!one.take_for("other", 1, NOON).allowed);
+    // By day only what was used here is told; the quota is told as it stands.
+    book.save(&one.store);
+    assert_eq!(
+        (book.used("acme", TODAY), book.used("other", TODAY)),
+        (6, 1)
+    );
+    assert_eq!(book.quotas[&("acme".to_owned(), today)].used, 10);
 }

@@ -1,0 +1,133 @@
+//! What is used by way of a gateway that drains, when a successor has the store.
+//!
+//! The successor counts quotas in memory and writes where they stand; what is written over that would
+//! be lost. So the one that drains leaves what it counts in a table of its own, and the successor
+//! takes it from there: one transaction adds it to the stored quotas and clears the table, and what it
+//! gives is added in memory. Usage by day is a sum, and is written by both.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::super::QuotaUse;
+use super::{LateUse, QuotaRow, UsageDelta, usage};
+use crate::store::limits::Period;
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// One row as it stands in the table.
+struct Row {
+    plan: String,
+    key: String,
+    day: u32,
+    used: i64,
+    period: Option<Period>,
+    number: Option<u32>,
+}
+
+/// Leave what was used.
+pub(super) fn add(connection: &Connection, used: &[UsageDelta]) -> rusqlite::Result<()> {
+    let by_day: Vec<_> = used
+        .iter()
+        .map(|delta| UsageDelta {
+            quota: None,
+            ..delta.clone()
+        })
+        .collect();
+    usage::add(connection, &by_day, &[])?;
+    let text = "INSERT INTO late_usage (plan, key, day, used, period, number) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let mut late = connection.prepare_cached(text)?;
+    for delta in used.iter().filter(|delta| delta.used != 0) {
+        late.execute(params![
+            &*delta.plan,
+            &*delta.key,
+            delta.day,
+            delta.used,
+            delta.quota.map(|quota| quota.period),
+            delta.quota.map(|quota| quota.number),
+        ])?;
+    }
+    Ok(())
+}
+
+/// Whether there is nothing to take.
+pub(super) fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    let text = "SELECT NOT EXISTS (SELECT 1 FROM late_usage)";
+    connection
+        .prepare_cached(text)?
+        .query_row([], |row| row.get(0))
+}
+
+/// Add what was left to the stored quotas, and give it.
+pub(super) fn take(connection: &Connection) -> rusqlite::Result<Vec<LateUse>> {
+    let text = "SELECT plan, key, day, used, period, number FROM late_usage ORDER BY rowid";
+    let mut left = connection.prepare_cached(text)?;
+    let rows = left.query_map([], |row| {
+        Ok(Row {
+            plan: row.get(0)?,
+            key: row.get(1)?,
+            day: row.get(2)?,
+            used: row.get(3)?,
+            period: row.get(4)?,
+            number: row.get(5)?,
+        })
+    })?;
+    let rows: Vec<Row> = rows.collect::<rusqlite::Result<_>>()?;
+    let mut taken = Vec::new();
+    for row in rows {
+        taken.extend(add_to_quota(connection, row)?);
+    }
+    connection.execute("DELETE FROM late_usage", [])?;
+    Ok(taken)
+}
+
+/// None where the plan has no quota, or where that period is over.
+fn add_to_quota(connection: &Connection, row: Row) -> rusqlite::Result<Option<LateUse>> {
+    if let (Some(period), Some(number)) = (row.period, row.number) {
+        let first = "INSERT INTO quotas (plan, key, period, number, used, extra) VALUES (?1, ?2, ?3, ?4, 0, 0) \
+             ON CONFLICT DO UPDATE SET number = ?4, used = 0, extra = 0 WHERE period = ?3 AND number < ?4";
+        connection
+            .prepare_cached(first)?
+            .execute(params![row.plan, row.key, period, number])?;
+    }
+    let known = "SELECT period, number, used, extra FROM quotas WHERE plan = ?1 AND key = ?2";
+    let known = connection
+        .prepare_cached(known)?
+        .query_row(params![row.plan, row.key], |found| {
+            Ok((
+                QuotaUse {
+                    period: found.get(0)?,
+                    number: found.get(1)?,
+                    used: found.get(2)?,
+                },
+                found.get(3)?,
+            ))
+        })
+        .optional()?;
+    let day = u64::from(row.day);
+    let Some((usage, extra)) = known else {
+        return Ok(None);
+    };
+    let of_that_period = match (row.period, row.number) {
+        (Some(period), Some(number)) => (period, number) == (usage.period, usage.number),
+        _ => usage.period.number(day * DAY_MS) == usage.number,
+    };
+    if !of_that_period {
+        return Ok(None);
+    }
+    let used = usage.used.saturating_add_signed(row.used);
+    let text = "UPDATE quotas SET used = ?3 WHERE plan = ?1 AND key = ?2";
+    connection.prepare_cached(text)?.execute(params![
+        row.plan,
+        row.key,
+        i64::try_from(used).unwrap_or(i64::MAX)
+    ])?;
+    Ok(Some(LateUse {
+        day: row.day,
+        used: row.used,
+        quota: QuotaRow {
+            plan: row.plan,
+            key: row.key,
+            usage: QuotaUse { used, ..usage },
+            extra,
+        },
+    }))
+}
