@@ -10,6 +10,7 @@ mod drain;
 mod fits;
 mod key;
 mod keys;
+mod notify;
 mod output;
 mod plans;
 mod remote;

@@ -61,6 +61,7 @@ mod request_ids;
 mod response_phases;
 mod retries;
 mod routing;
+mod service_manager;
 mod several;
 mod signals;
 mod split;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::notify;
 use super::run::{Started, ignore, reopen};
 use super::signals::Wish;
 use crate::observe::access_log::AccessLog;
@@ -18,6 +19,7 @@ impl Started {
     /// Drain: answer what has begun, and end.
     pub(super) fn end(mut self) -> ExitCode {
         self.running.draining.store(true, Ordering::Relaxed);
+        notify::stopping();
         let gateway = self.running.gateway.load_full();
         let (delay, limit) = (gateway.drain_delay, gateway.drain_timeout);
         drop(gateway);

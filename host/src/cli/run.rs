@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
 use super::signals::{Signals, Wish};
-use super::{BAD_CONFIG, fits, terminal};
+use super::{BAD_CONFIG, fits, notify, terminal};
 use crate::admin::{Admin, AdminStop, Reloads, Running, Tls};
 use crate::config::{self, Config, Problems};
 use crate::descriptors;
@@ -138,6 +138,7 @@ pub fn start(path: &Path, config: Config, mut signals: Signals) -> Result<Starte
     if predecessor.tell() {
         tracing::info!("the gateway that drains here was told to stop listening");
     }
+    notify::ready();
     Ok(Started {
         path: path.to_owned(),
         running,
@@ -197,6 +198,7 @@ impl Started {
     /// stop does not wait for a reload.
     fn reload(&mut self) -> bool {
         loop {
+            notify::reloading();
             reopen(self.access.as_ref());
             let (access, mut again) = (self.access.as_ref(), false);
             let heard = |wish| {
@@ -212,6 +214,9 @@ impl Started {
             let built = build_aside(self.path.clone(), Arc::clone(running));
             let used = use_built(built, running, workers, self.tls.as_ref());
             let ended = self.signals.wait_for(used, heard).is_err();
+            if !ended {
+                notify::ready();
+            }
             if ended || !again {
                 return !ended;
             }
