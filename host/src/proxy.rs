@@ -191,12 +191,22 @@ impl Run {
                     .await
             }
             RouteEnd::Respond(fixed) => {
-                let head = ResponseHead {
+                let mut head = ResponseHead {
                     status: fixed.status,
                     headers: fixed.headers.clone(),
                 };
-                self.held.with(|exchange| exchange.response = Some(head));
-                Ok(Body::full(fixed.body.clone()))
+                Ok(self.held.with(|exchange| {
+                    let is_call = exchange.grpc && !grpc::is_answer(&head.headers);
+                    let body = match is_call {
+                        true => Body::Empty,
+                        false => Body::full(fixed.body.clone()),
+                    };
+                    if is_call {
+                        grpc::answer(fixed.status, "", &fixed.body, &mut head);
+                    }
+                    exchange.response = Some(head);
+                    body
+                }))
             }
             RouteEnd::Redirect(redirect) => self.held.with(|exchange| {
                 let base = exchange
@@ -204,7 +214,11 @@ impl Run {
                     .as_ref()
                     .and_then(|route| route.base.as_ref());
                 let target = &exchange.request.target;
-                exchange.response = Some(answer::redirection(redirect, base, target)?);
+                let mut head = answer::redirection(redirect, base, target)?;
+                if exchange.grpc {
+                    grpc::answer(redirect.status, "", &[], &mut head);
+                }
+                exchange.response = Some(head);
                 Ok(Body::Empty)
             }),
         }

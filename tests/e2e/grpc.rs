@@ -17,7 +17,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 use windlass_tests::{ClosedPort, FullPort, Gateway, Then, Upstream};
 
-use crate::config::{all_to, filtered, stamp, start};
+use crate::config::{all_to, api_key, filtered, key, stamp, start};
 use crate::wire::{self, Authority, full, http2, run};
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -293,4 +293,100 @@ fn the_deadline_of_a_call_is_kept_and_passed_on() {
     let request = silent.only_request();
     assert_eq!(request.header("grpc-timeout"), Some("200m"));
     assert_eq!(request.header("te"), Some("trailers"));
+}
+
+/// Make a call of tonic's over clear text; gives its status.
+async fn refused(gateway: &Gateway, fill: usize) -> Status {
+    let endpoint = Channel::from_shared(format!("http://{}", gateway.address())).unwrap();
+    let mut client = tonic::client::Grpc::new(endpoint.connect().await.unwrap());
+    client.ready().await.unwrap();
+    let path = PathAndQuery::from_static("/test.Chat/Say");
+    let mut request = Request::new(note("hello"));
+    if fill > 0 {
+        let value = "x".repeat(fill).parse().unwrap();
+        request.metadata_mut().insert("x-fill", value);
+    }
+    let codec = ProstCodec::<Note, Note>::default();
+    client.unary(request, path, codec).await.unwrap_err()
+}
+
+fn text<'a>(status: &'a Status, name: &str) -> Option<&'a str> {
+    status
+        .metadata()
+        .get(name)
+        .map(|value| value.to_str().unwrap())
+}
+
+#[test]
+fn a_refusal_of_a_filter_is_told_as_grpc_with_its_wait() {
+    let endpoint = Upstream::text("never asked");
+    let plan = "\n[filter.plan]\nplugin = \"builtin:usage-plan\"\n";
+    let keyed = filtered(&["keys"], endpoint.address()) + &api_key("{}");
+    let gateway = start(&[&keyed]);
+    run(async {
+        let status = refused(&gateway, 0).await;
+        assert_eq!(
+            (status.code(), status.message()),
+            (Code::Unauthenticated, "api key missing")
+        );
+        assert_eq!(text(&status, "grpc-retry-pushback-ms"), None);
+    });
+    // A rate of the route, which the gateway itself counts, and of a plan, which a filter asks for.
+    let rated = all_to(endpoint.address()).replace(
+        "path = \"$default\"",
+        "path = \"$default\"\nrate = 0.01\nburst = 1",
+    );
+    let own = start(&[&rated]);
+    let sold = filtered(&["keys", "plan"], endpoint.address())
+        + &api_key("{ header = \"x-fill\" }")
+        + plan
+        + &key("one", "one", "xxxxxxxx", "plan = \"slow\"")
+        + "\n[plan.slow]\nrate = 0.01\nburst = 1\n";
+    let sold = start(&[&sold]);
+    for (gateway, fill) in [(own, 0), (sold, 8)] {
+        run(async {
+            // The first one passes, to an endpoint that speaks no gRPC.
+            refused(&gateway, fill).await;
+            let status = refused(&gateway, fill).await;
+            assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+            let seconds: u64 = text(&status, "retry-after").unwrap().parse().unwrap();
+            let millis: u64 = text(&status, "grpc-retry-pushback-ms")
+                .unwrap()
+                .parse()
+                .unwrap();
+            assert_eq!(millis, seconds * 1000);
+            assert!(text(&status, "x-request-id").is_some());
+        });
+    }
+}
+
+#[test]
+fn a_fixed_response_is_told_as_grpc() {
+    let closed = "[[route]]\npath = \"$default\"\nrespond = { status = 503, body = \"closed until noon\", headers = { retry-after = \"60\" } }\n";
+    let gateway = start(&[closed]);
+    run(async {
+        let status = refused(&gateway, 0).await;
+        assert_eq!(
+            (status.code(), status.message()),
+            (Code::Unavailable, "closed until noon")
+        );
+        assert_eq!(text(&status, "grpc-retry-pushback-ms"), Some("60000"));
+    });
+    // Whoever calls otherwise gets the answer as it is written.
+    let plain = gateway.get("/");
+    assert_eq!((plain.status, plain.text()), (503, "closed until noon"));
+    let moved = start(&["[[route]]\npath = \"$default\"\nredirect = { to = \"/other\" }\n"]);
+    run(async {
+        assert_eq!(refused(&moved, 0).await.code(), Code::Unknown);
+    });
+}
+
+#[test]
+fn a_head_with_too_much_in_it_is_told_as_grpc() {
+    let endpoint = Upstream::text("never asked");
+    let gateway = start(&[&all_to(endpoint.address())]);
+    run(async {
+        let status = refused(&gateway, 70_000).await;
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    });
 }

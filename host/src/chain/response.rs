@@ -183,13 +183,22 @@ fn put_refusal(exchange: &mut Exchange, refusal: Refusal, words: &Words) -> Body
         headers: answer.headers,
     };
     let mut body = answer.body;
-    if body.is_empty() && head.status.as_u16() >= 400 {
-        let fault = Fault {
-            status: head.status,
-            code: &answer.reason,
-            text: &answer.reason.replace('_', " "),
-        };
-        (head, body) = words.answer(fault, head.headers, &exchange.id);
+    let is_own = exchange.grpc && grpc::is_answer(&head.headers);
+    if !is_own {
+        let (status, text) = (head.status, answer.reason.replace('_', " "));
+        let own = body.clone();
+        if body.is_empty() && status.as_u16() >= 400 {
+            let fault = Fault {
+                status,
+                code: &answer.reason,
+                text: &text,
+            };
+            (head, body) = words.answer(fault, head.headers, &exchange.id);
+        }
+        if exchange.grpc {
+            grpc::answer(status, &text, &own, &mut head);
+            body.clear();
+        }
     }
     exchange.outcome.failure = Some(answer.reason.into());
     exchange.outcome.filter = Some(refusal.filter);

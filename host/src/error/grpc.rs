@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::context::{Exchange, ResponseHead};
 use crate::error::Code;
@@ -14,6 +15,12 @@ use crate::error::Code;
 static TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 static STATUS: HeaderName = HeaderName::from_static("grpc-status");
 static MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+static PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
+
+/// What is encoded in a message: all but printable ASCII, and `%`.
+const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
+/// The longest text of an answer that becomes a message. Bytes.
+const MESSAGE_MOST: usize = 512;
 
 /// Whether this is a call of gRPC (and not of gRPC-Web, whose status is elsewhere).
 pub fn is_call(headers: &HeaderMap) -> bool {
@@ -52,22 +59,69 @@ pub fn error(code: Code, head: &mut ResponseHead) {
         Code::DeadlineExceeded => 4,
         _other => of_http(code.status()),
     };
-    head.status = StatusCode::OK;
-    let headers = &mut head.headers;
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-    headers.insert(&STATUS, HeaderValue::from(status));
-    // None of our texts has a byte that would have to be percent-encoded.
-    headers.insert(&MESSAGE, HeaderValue::from_static(code.text()));
+    trailers_only(status, code.text(), head);
 }
 
-/// The status that a client makes of an HTTP status ("HTTP to gRPC Status Code Mapping").
+/// Whether an answer speaks gRPC itself.
+pub fn is_answer(headers: &HeaderMap) -> bool {
+    headers.contains_key(&STATUS) || is_call(headers)
+}
+
+/// What a filter or a route answers a call with, made trailers only: its status as one of gRPC, its
+/// text as the message, and how long to wait.
+pub fn answer(status: StatusCode, reason: &str, body: &[u8], head: &mut ResponseHead) {
+    let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let is_text = kind.is_none_or(|kind| kind.starts_with(b"text/plain"));
+    let text = std::str::from_utf8(body).ok().map(str::trim);
+    let text = text.filter(|text| is_text && !text.is_empty());
+    let phrase = status.canonical_reason().unwrap_or("Error");
+    let message = match (text, reason) {
+        (Some(text), _) => text.get(..text.floor_char_boundary(MESSAGE_MOST)),
+        (None, "") => Some(phrase),
+        (None, reason) => Some(reason),
+    };
+    trailers_only(of_http(status), message.unwrap_or(phrase), head);
+}
+
+fn trailers_only(status: u16, message: &str, head: &mut ResponseHead) {
+    head.status = StatusCode::OK;
+    let headers = &mut head.headers;
+    for name in [CONTENT_ENCODING, CONTENT_LANGUAGE, CONTENT_LENGTH] {
+        headers.remove(name);
+    }
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(&STATUS, HeaderValue::from(status));
+    // Nothing but what a field takes is left by the encoding.
+    let message = utf8_percent_encode(message, ENCODED).to_string();
+    if let Ok(message) = HeaderValue::try_from(message) {
+        headers.insert(&MESSAGE, message);
+    }
+    let seconds = headers.get(RETRY_AFTER).and_then(|wait| wait.to_str().ok());
+    if let Some(seconds) = seconds.and_then(|seconds| seconds.parse::<u64>().ok()) {
+        headers.insert(&PUSHBACK, pushback(seconds));
+    }
+}
+
+/// How long a client is to wait before it tries again: milliseconds in 32 bits with a sign. -1 says
+/// not to (gRFC A6).
+fn pushback(seconds: u64) -> HeaderValue {
+    let millis = seconds.saturating_mul(1000);
+    i32::try_from(millis).map_or(HeaderValue::from_static("-1"), HeaderValue::from)
+}
+
+/// The status of gRPC that fits one of HTTP. Where "HTTP to gRPC Status Code Mapping" has a row, its
+/// own, but for what a caller is refused for asking too often or too much, and for what it sent.
 fn of_http(status: StatusCode) -> u16 {
     match status.as_u16() {
-        400 => 13,
-        401 => 16,
+        400 | 414 | 422 => 3,
+        408 => 4,
         403 => 7,
-        404 => 12,
-        429 | 502 | 503 | 504 => 14,
+        413 | 429 | 431 => 8,
+        409 => 10,
+        404 | 405 | 501 => 12,
+        500 | 508 => 13,
+        502..=504 => 14,
+        401 => 16,
         _ => 2,
     }
 }
@@ -101,14 +155,81 @@ mod tests {
         assert!(!is("application/grpc-web") && !is("application/json"));
     }
 
+    fn refused(status: u16, fields: &[(&'static str, &'static str)], body: &str) -> ResponseHead {
+        let fields = fields.iter().map(|(name, value)| {
+            let name = HeaderName::from_static(name);
+            (name, HeaderValue::from_static(value))
+        });
+        let mut head = ResponseHead {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: fields.collect(),
+        };
+        answer(head.status, "quota spent", body.as_bytes(), &mut head);
+        head
+    }
+
     #[test]
-    fn every_text_can_be_a_message() {
-        for code in Code::ALL {
-            let text = code.text();
-            assert!(
-                text.bytes()
-                    .all(|byte| (b' '..=b'~').contains(&byte) && byte != b'%')
+    fn a_refusal_is_trailers_only_with_its_status_message_and_wait() {
+        for (status, grpc) in [
+            (400, "3"),
+            (401, "16"),
+            (403, "7"),
+            (404, "12"),
+            (413, "8"),
+            (429, "8"),
+            (431, "8"),
+            (500, "13"),
+            (503, "14"),
+            (302, "2"),
+        ] {
+            let head = refused(status, &[("content-encoding", "gzip")], "");
+            assert_eq!(
+                (head.status, &head.headers["grpc-status"]),
+                (StatusCode::OK, &HeaderValue::from_static(grpc))
             );
+            assert_eq!(head.headers["content-type"], "application/grpc");
+            assert_eq!(head.headers["grpc-message"], "quota spent");
+            assert!(!head.headers.contains_key("content-encoding"));
+            assert!(!head.headers.contains_key("grpc-retry-pushback-ms"));
         }
+    }
+
+    #[test]
+    fn the_wait_is_in_milliseconds_and_a_very_long_one_says_never() {
+        for (seconds, millis) in [("7", "7000"), ("0", "0"), ("2592000", "-1")] {
+            let head = refused(429, &[("retry-after", seconds)], "");
+            assert_eq!(head.headers["retry-after"], seconds);
+            assert_eq!(head.headers["grpc-retry-pushback-ms"], millis);
+        }
+        let date = refused(503, &[("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT")], "");
+        assert!(!date.headers.contains_key("grpc-retry-pushback-ms"));
+    }
+
+    #[test]
+    fn a_text_is_the_message_and_other_bodies_are_not() {
+        let text = refused(
+            403,
+            &[("content-type", "text/plain; charset=utf-8")],
+            "100 % né\n",
+        );
+        assert_eq!(text.headers["grpc-message"], "100 %25 n%C3%A9");
+        let json = refused(403, &[("content-type", "application/json")], "{}");
+        assert_eq!(json.headers["grpc-message"], "quota spent");
+        let long = refused(403, &[], &"é".repeat(1000));
+        assert_eq!(long.headers["grpc-message"].len(), MESSAGE_MOST * 3);
+    }
+
+    #[test]
+    fn answers_in_grpc_are_told_from_others() {
+        let headers = |name: &'static str, value: &'static str| {
+            let name = HeaderName::from_static(name);
+            HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
+        };
+        assert!(is_answer(&headers("grpc-status", "5")));
+        assert!(is_answer(&headers(
+            "content-type",
+            "application/grpc+proto"
+        )));
+        assert!(!is_answer(&headers("content-type", "application/json")));
     }
 }

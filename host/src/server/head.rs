@@ -112,6 +112,9 @@ fn check(connection: &ClientConnection, parts: &mut Parts, seen: Seen) -> Result
         return Err(Code::UriTooLong);
     }
     if parts.version == Version::HTTP_2 {
+        if seen.size() > connection.listener.max_head {
+            return Err(Code::HeadersTooLarge);
+        }
         check_authority(connection, parts, seen)?;
         if seen.cookie() {
             join_cookies(&mut parts.headers);

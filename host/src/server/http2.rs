@@ -43,6 +43,9 @@ const SEND_BUFFER: usize = 128 * 1024;
 const MOST_PENDING_RESETS: usize = 20;
 /// Streams that we reset because of a client's errors: beyond it the connection ends.
 const MOST_OWN_RESETS: usize = 128;
+/// How much larger than `max_head` a head may be to be refused by the gateway, in words that its client
+/// knows: hyper answers a larger one with a bare 431. Bytes.
+const EXCESS: usize = 96 * 1024;
 /// How long a client may say nothing before it is asked for a sign of life.
 const PING: Duration = Duration::from_secs(30);
 /// How long it may then take.
@@ -90,13 +93,14 @@ pub async fn serve(connection: Rc<ClientConnection>, stream: Stream, read: Bytes
 }
 
 fn builder(listener: &Listener, tasks: Tasks) -> http2::Builder<Tasks> {
+    let most_head = listener.max_head.saturating_add(EXCESS);
     let mut builder = http2::Builder::new(tasks);
     builder
         .timer(TokioTimer::new())
         .keep_alive_interval(PING)
         .keep_alive_timeout(PONG)
         .max_concurrent_streams(listener.max_streams)
-        .max_header_list_size(u32::try_from(listener.max_head).unwrap_or(u32::MAX))
+        .max_header_list_size(u32::try_from(most_head).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(MOST_PENDING_RESETS)
         .max_local_error_reset_streams(MOST_OWN_RESETS)
         .initial_stream_window_size(STREAM_WINDOW)

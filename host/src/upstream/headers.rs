@@ -33,12 +33,16 @@ static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection"
 static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 static CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
+/// What HTTP/2 adds for each field. Bytes.
+const PER_FIELD: usize = 32;
+
 /// Which of the fields that matter here a head has: found in one pass, since most heads have
 /// few of them, and a look-up costs as much as a pass.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Seen {
     fields: u16,
     hosts: u8,
+    size: usize,
 }
 
 impl Seen {
@@ -60,7 +64,8 @@ impl Seen {
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let mut seen = Self::default();
-        for (name, _) in headers {
+        for (name, value) in headers {
+            seen.size += name.as_str().len() + value.len() + PER_FIELD;
             seen.fields |= match name.as_str() {
                 "connection" => Self::CONNECTION,
                 "keep-alive" => Self::KEEP_ALIVE,
@@ -98,6 +103,12 @@ impl Seen {
     #[must_use]
     pub fn hosts(self) -> u8 {
         self.hosts
+    }
+
+    /// How large the head is, as HTTP/2 counts it (RFC 9113 section 10.5.1). Bytes.
+    #[must_use]
+    pub fn size(self) -> usize {
+        self.size
     }
 
     /// Whether there is a `Transfer-Encoding`.
