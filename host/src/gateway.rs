@@ -31,6 +31,7 @@ use http::HeaderName;
 use rustls::ServerConfig;
 
 pub use apis::Bases;
+use arc_swap::ArcSwap;
 pub use generation::Generation;
 
 use fixed::Fixed;
@@ -49,7 +50,7 @@ use crate::store::ledger::LedgerError;
 use crate::store::limits::{Clock, LeaseState, LeasedLimits, LimitFigures, LimitStore, LivePlans};
 use crate::store::registrar::Registrar;
 use crate::upstream::Plan;
-use crate::upstream::endpoint::names::NoAnswer;
+use crate::upstream::endpoint::names::{Answer, Names, NoAnswer};
 use crate::upstream::endpoint::rounds::Rounds;
 use crate::upstream::registry::Registry;
 use crate::wasm::cache::CompileCache;
@@ -89,6 +90,8 @@ pub struct Gateway {
     pub workers: u32,
     alive: Arc<AtomicU64>,
 }
+    /// Whom it asks for the names of endpoints.
+    pub names: Arc<Names>,
 
 impl Drop for Gateway {
     fn drop(&mut self) {
@@ -132,6 +135,8 @@ pub struct Foundation {
     alive: Arc<AtomicU64>,
     fixed: Fixed,
 }
+    /// Whom the configuration in use asks for names.
+    names: ArcSwap<Names>,
 
 impl std::fmt::Debug for Foundation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -213,7 +218,8 @@ impl Foundation {
             registry: FilterRegistry::new(engine, cache, workers.get(), instances)?,
             rejects: (0..workers.get()).map(|_| Rejects::default()).collect(),
             upstreams,
-            rounds: Rounds::start(config.server.resolvers.clone(), leaving)?,
+            rounds: Rounds::start(leaving)?,
+            names: ArcSwap::from_pointee(Names::new(&config.server.resolvers)),
             workers,
             selling: Selling::of(&durable, clock),
             limits: durable.limits,
@@ -243,8 +249,8 @@ impl Foundation {
     /// # Errors
     ///
     /// Why there is no answer.
-    pub fn resolve(&self, name: &str) -> Result<Vec<std::net::SocketAddr>, NoAnswer> {
-        self.rounds.ask(name).answer()
+    pub fn resolve(&self, name: &str) -> Result<Answer, NoAnswer> {
+        self.rounds.ask(&self.names.load(), name).answer()
     }
 
     /// The filter registry, for metrics.
@@ -283,7 +289,8 @@ impl Foundation {
             selling.put_in_use(gateway);
         }
         self.upstreams.put_in_use(&gateway.upstreams);
-        self.rounds.look_after(&gateway.upstreams);
+        self.names.store(Arc::clone(&gateway.names));
+        self.rounds.look_after(&gateway.upstreams, &gateway.names);
     }
 
     fn live_keys(&self) -> Option<LiveKeys> {
@@ -374,8 +381,12 @@ impl Foundation {
         let rates = rates::enroll(&config, &*self.limits, problems);
         apis::check(&config, problems);
         let secrets = services.as_ref().map(|services| &*services.secrets);
-        let upstreams = upstreams::plans(&config, &self.upstreams, &self.rounds, secrets, problems);
+        // Made anew with each configuration: the system's files may hold something else as well.
+        let names = Arc::new(Names::new(&config.server.resolvers));
+        let answered = upstreams::ask(&config, &self.rounds, &names);
         let tls = listeners::tls(&config, problems);
+        // Last: what is wrong with the rest is known then.
+        let upstreams = upstreams::plans(&config, &self.upstreams, &answered, secrets, problems);
         if problems.is_fatal() {
             return None;
         }
@@ -437,3 +448,4 @@ fn user_cache_folder() -> Option<PathBuf> {
     };
     base.is_absolute().then(|| base.join("windlass"))
 }
+            names,

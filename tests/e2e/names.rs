@@ -1,6 +1,7 @@
 //! Endpoints by name: all addresses, asked for again as their TTL says.
 
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use windlass_tests::wait::until;
@@ -14,6 +15,9 @@ use crate::operator::{self, READ, STORE, WRITE};
 struct Dns {
     address: SocketAddr,
     answer: Arc<Mutex<Option<Vec<Ipv4Addr>>>>,
+    /// What it answers to questions for IPv6, whatever it says of IPv4.
+    ipv6: Arc<Mutex<Vec<Ipv6Addr>>>,
+    asked: Arc<AtomicU32>,
 }
 
 impl Dns {
@@ -21,17 +25,30 @@ impl Dns {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = socket.local_addr().unwrap();
         let answer = Arc::new(Mutex::new(Some(addresses.to_vec())));
-        let known = Arc::clone(&answer);
+        let dns = Self {
+            address,
+            answer,
+            ipv6: Arc::default(),
+            asked: Arc::default(),
+        };
+        let (known, ipv6) = (Arc::clone(&dns.answer), Arc::clone(&dns.ipv6));
+        let asked = Arc::clone(&dns.asked);
         // It ends with the process.
         std::thread::spawn(move || {
             let mut question = [0; 512];
             while let Ok((length, from)) = socket.recv_from(&mut question) {
+                asked.fetch_add(1, Ordering::Relaxed);
                 let known = known.lock().unwrap().clone();
-                let reply = reply(&question[..length], known.as_deref());
+                let ipv6 = ipv6.lock().unwrap().clone();
+                let reply = reply(&question[..length], known.as_deref(), &ipv6);
                 socket.send_to(&reply, from).unwrap();
             }
         });
-        Self { address, answer }
+        dns
+    }
+
+    fn asked(&self) -> u32 {
+        self.asked.load(Ordering::Relaxed)
     }
 
     fn answer(&self, addresses: Option<&[Ipv4Addr]>) {
@@ -39,27 +56,39 @@ impl Dns {
     }
 }
 
-/// RFC 1035 section 4: the header, the question as it came, and an `A` record for each address.
-fn reply(question: &[u8], addresses: Option<&[Ipv4Addr]>) -> Vec<u8> {
+/// RFC 1035 section 4: the header, the question as it came, and a record for each address.
+fn reply(question: &[u8], ipv4: Option<&[Ipv4Addr]>, ipv6: &[Ipv6Addr]) -> Vec<u8> {
     let is_none = question[12..].starts_with(b"\x04none");
-    let code = match addresses {
-        Some(_) if is_none => 0x83,
-        Some(_) => 0x80,
-        None => 0x82,
-    };
     let mut end = 12;
     while question[end] != 0 {
         end += 1 + usize::from(question[end]);
     }
     let kind = u16::from_be_bytes([question[end + 1], question[end + 2]]);
-    let addresses = addresses.filter(|_| kind == 1).unwrap_or_default();
+    let of_ipv4 =
+        |addresses: &[Ipv4Addr]| addresses.iter().map(|ip| ip.octets().to_vec()).collect();
+    let addresses: Option<Vec<Vec<u8>>> = match (kind, ipv4, ipv6) {
+        _ if is_none => Some(Vec::new()),
+        (1, ipv4, _) => ipv4.map(of_ipv4),
+        (28, None, []) => None,
+        (28, _, ipv6) => Some(ipv6.iter().map(|ip| ip.octets().to_vec()).collect()),
+        (_, _, _) => Some(Vec::new()),
+    };
+    let code = match addresses {
+        Some(_) if is_none => 0x83,
+        Some(_) => 0x80,
+        None => 0x82,
+    };
+    let addresses = addresses.unwrap_or_default();
     let mut reply = question[..2].to_vec();
     reply.extend_from_slice(&[0x81, code, 0, 1, 0, u8::try_from(addresses.len()).unwrap()]);
     reply.extend_from_slice(&[0; 4]);
     reply.extend_from_slice(&question[12..end + 5]);
     for address in addresses {
-        reply.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4]);
-        reply.extend_from_slice(&address.octets());
+        reply.extend_from_slice(&[0xc0, 12]);
+        reply.extend_from_slice(&kind.to_be_bytes());
+        reply.extend_from_slice(&[0, 1, 0, 0, 0, 1, 0]);
+        reply.push(u8::try_from(address.len()).unwrap());
+        reply.extend_from_slice(&address);
     }
     reply
 }
@@ -211,4 +240,72 @@ fn a_name_that_was_removed_is_still_answered_for_when_it_is_restored() {
     let restore = operator::request("DELETE", "/v1/upstreams/app/changes");
     assert_eq!(operator::send(&gateway, &restore).status, 200);
     assert_eq!(texts(&gateway), ["one"]);
+}
+
+#[test]
+fn a_reload_asks_other_resolvers() {
+    let one = Upstream::text("one");
+    let port = one.address().port();
+    let _two = Upstream::at((TWO, port).into(), |_, stream| {
+        Reply::status(200).body("two").write(stream)
+    });
+    let (first, second) = (Dns::start(&[ONE]), Dns::start(&[TWO]));
+    let gateway = start(&[&config(&first, port)]);
+    assert_eq!(texts(&gateway), ["one"]);
+    gateway.reload(config(&second, port));
+    assert_eq!(texts(&gateway), ["two"]);
+    // And goes on to ask those, and no others.
+    let more = |dns: &Dns| {
+        let now = dns.asked();
+        until("more questions", || (dns.asked() >= now + 2).then_some(()));
+    };
+    more(&second);
+    let before = first.asked();
+    more(&second);
+    assert_eq!(first.asked(), before);
+}
+
+/// What a refused configuration's name servers say reaches nobody.
+#[test]
+fn a_refused_reload_changes_no_address() {
+    let one = Upstream::text("one");
+    let port = one.address().port();
+    let (first, second) = (Dns::start(&[ONE]), Dns::start(&[TWO]));
+    let gateway = start(&[&config(&first, port)]);
+    let wrong = "\n[upstream.none]\nendpoints = [{ address = \"none.internal:80\" }]\n";
+    let lines = gateway.reload(config(&second, port) + wrong);
+    assert!(
+        lines.iter().any(|line| line.contains("has errors")),
+        "{lines:?}"
+    );
+    assert_eq!(texts(&gateway), ["one"]);
+}
+
+#[test]
+fn one_address_family_that_fails_replaces_none_of_the_other() {
+    let one = Upstream::text("one");
+    let port = one.address().port();
+    let dns = Dns::start(&[ONE]);
+    let gateway = start(&[&config(&dns, port)]);
+    assert_eq!(texts(&gateway), ["one"]);
+    dns.answer(None);
+    dns.ipv6.lock().unwrap().push(Ipv6Addr::LOCALHOST);
+    gateway
+        .log()
+        .wait_for_line(|line| line.contains("the question for IPv4 failed"));
+    assert_eq!(texts(&gateway), ["one"]);
+}
+
+#[test]
+fn a_resolver_that_refuses_hides_nothing_of_what_another_answers() {
+    let one = Upstream::text("one");
+    let port = one.address().port();
+    let (broken, good) = (Dns::start(&[]), Dns::start(&[ONE]));
+    let both = format!("[\"{}\", \"{}\"]", broken.address, good.address);
+    for says in [None, Some(&[][..])] {
+        broken.answer(says);
+        let alone = format!("[\"{}\"]", broken.address);
+        let gateway = start(&[&config(&broken, port).replace(&alone, &both)]);
+        assert_eq!(texts(&gateway), ["one"], "{says:?}");
+    }
 }

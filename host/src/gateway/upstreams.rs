@@ -10,37 +10,57 @@ use crate::store::secrets::Secrets;
 use crate::tls::SystemRoots;
 use crate::upstream::Plan;
 use crate::upstream::endpoint::group::Group;
-use crate::upstream::endpoint::names::NoAnswer;
+use crate::upstream::endpoint::names::{Answer, Names, NoAnswer};
 use crate::upstream::endpoint::rounds::{Asked, Rounds};
 use crate::upstream::key::hash;
 use crate::upstream::line::tls::Tls;
 use crate::upstream::registry::Registry;
 use crate::upstream::sticky::Sticky;
 
+/// Ask these servers for all names of a configuration at once, so that a name server that is away is
+/// waited for once.
+pub fn ask(config: &Config, rounds: &Rounds, names: &Arc<Names>) -> Answered {
+    let endpoints = config.upstreams.iter().flat_map(|one| &one.endpoints);
+    let addresses = endpoints.map(|endpoint| &*endpoint.address);
+    let asked = addresses.filter(|name| name.parse::<SocketAddr>().is_err());
+    let asked: HashMap<&str, Asked> = asked.map(|name| (name, rounds.ask(names, name))).collect();
+    let answered = asked.into_iter();
+    answered
+        .map(|(name, asked)| (name.to_owned(), asked.answer()))
+        .collect()
+}
+
 /// All upstreams, in the order of the configuration. A name that does not exist is an error at its
 /// place, unless it was answered before. One that could not be asked for, or has no address now, is
 /// none: a name server that is away, as after a power cut, is not to hold up all that needs it not.
+///
+/// Nothing of a configuration that has an error reaches the upstreams that are in use.
 pub fn plans(
     config: &Config,
     registry: &Registry,
-    rounds: &Rounds,
+    answered: &Answered,
     secrets: Option<&Secrets>,
     problems: &mut Problems,
 ) -> Vec<Arc<Plan>> {
     let mut system = SystemRoots::default();
-    // All names at once, so that a name server that is away is waited for once.
-    let endpoints = config.upstreams.iter().flat_map(|one| &one.endpoints);
-    let names = endpoints.map(|endpoint| &*endpoint.address);
-    let names = names.filter(|name| name.parse::<SocketAddr>().is_err());
-    let asked: HashMap<&str, Asked> = names.map(|name| (name, rounds.ask(name))).collect();
-    let answered = asked.into_iter();
-    let answered: Answered<'_> = answered
-        .map(|(name, asked)| (name, asked.answer()))
+    let upstreams = config.upstreams.iter();
+    let groups: Vec<_> = upstreams
+        .map(|upstream| {
+            let group = registry.group(&upstream.name);
+            for endpoint in &upstream.endpoints {
+                check_name(upstream, endpoint, &group, answered, problems);
+            }
+            (upstream, group, tls(upstream, &mut system, problems))
+        })
         .collect();
-    let plan = |upstream: &config::Upstream| {
-        let group = registry.group(&upstream.name);
+    if problems.is_fatal() {
+        return Vec::new();
+    }
+    let plan = |(upstream, group, tls): (&config::Upstream, Arc<Group>, Option<Tls>)| {
         for endpoint in &upstream.endpoints {
-            resolve(upstream, endpoint, &group, &answered, problems);
+            if let Some(Ok(answer)) = answered.get(&endpoint.address) {
+                group.answered(&endpoint.address, answer);
+            }
         }
         let sticky = upstream.balance.sticky.as_ref();
         let sticky = sticky.and_then(|sticky| {
@@ -48,10 +68,9 @@ pub fn plans(
             let key = secrets?.find(name)?.signing_key();
             Some(Sticky::new(sticky, key, &upstream.name))
         });
-        let tls = tls(upstream, &mut system, problems);
         Arc::new(Plan::new(upstream.clone(), group, sticky, tls))
     };
-    config.upstreams.iter().map(plan).collect()
+    groups.into_iter().map(plan).collect()
 }
 
 fn tls(
@@ -73,22 +92,18 @@ fn tls(
 }
 
 /// What the names of a configuration stand for.
-type Answered<'a> = HashMap<&'a str, Result<Vec<SocketAddr>, NoAnswer>>;
+pub type Answered = HashMap<String, Result<Answer, NoAnswer>>;
 
-fn resolve(
+fn check_name(
     upstream: &config::Upstream,
     endpoint: &config::Endpoint,
     group: &Group,
-    answered: &Answered<'_>,
+    answered: &Answered,
     problems: &mut Problems,
 ) {
     let name = &endpoint.address;
-    let error = match answered.get(&**name) {
-        None => return,
-        Some(Ok(addresses)) => {
-            group.answered(name, addresses.clone());
-            return;
-        }
+    let error = match answered.get(name) {
+        None | Some(Ok(_)) => return,
         Some(Err(error)) => error,
     };
     let upstream = &upstream.name;

@@ -192,8 +192,8 @@ async fn resolve(api: &Arc<Api>, upstream: &str, address: &str) -> Result<(), Pr
     let (api, name) = (Arc::clone(api), address.to_owned());
     let asked = tokio::task::spawn_blocking(move || api.running.foundation.resolve(&name));
     match asked.await {
-        Ok(Ok(addresses)) => {
-            plan.group.answered(address, addresses);
+        Ok(Ok(answer)) => {
+            plan.group.answered(address, &answer);
             Ok(())
         }
         Ok(Err(_)) => Err(ChangeError::Unresolved(address.to_owned()).into()),

@@ -107,7 +107,7 @@ static RESOLVERS: Field<List<Parsed<SocketAddr>>, Empty> = Field::new(
         repeats: false,
     },
     Empty("the system's"),
-    "The DNS servers that names of endpoints are asked of.",
+    "The DNS servers that Windlass asks for the names of endpoints: the next one if one fails, or is slow.",
 );
 
 static RATE: Field<RateKind, Optional> = Field::new(

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use super::health::Health;
 use super::known::{Known, now};
 use super::leaving::Leaving;
+use super::names::Answer;
 use crate::balance::Slot;
 use crate::upstream::queue::Queue;
 use crate::upstream::standing::Told;
@@ -140,15 +141,19 @@ impl Group {
         self.revision.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// A name was answered. Whether that is news. An answer without addresses is none.
-    pub fn answered(&self, configured: &str, mut addresses: Vec<SocketAddr>) -> bool {
+    /// A name was answered. Whether that is news. An answer without addresses is none, and one that
+    /// lacks IPv4 because that question failed takes the place of no IPv4 address.
+    pub fn answered(&self, configured: &str, answer: &Answer) -> bool {
+        let mut addresses = answer.addresses.clone();
         if addresses.is_empty() {
             return false;
         }
         addresses.sort_unstable();
         addresses.dedup();
         let mut answers = self.answers.lock();
-        if answers.get(configured) == Some(&addresses) {
+        let before = answers.get(configured);
+        let had_ipv4 = before.is_some_and(|before| before.iter().any(SocketAddr::is_ipv4));
+        if before == Some(&addresses) || (answer.partial.is_some() && had_ipv4) {
             return false;
         }
         answers.insert(configured.to_owned(), addresses);

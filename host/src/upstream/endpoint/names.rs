@@ -1,18 +1,22 @@
 //! Names of endpoints to addresses, by DNS.
 //!
 //! Promises: an answer holds as long as its TTL says, within bounds; IPv4 where there is any, else
-//! IPv6: an endpoint that is reached by both is one endpoint. The hosts file counts. Deliberately
-//! not here: what becomes of an answer.
+//! IPv6: an endpoint that is reached by both is one endpoint. An answer says which part of it is
+//! missing because a question failed. One name server that fails or is slow never hides what another
+//! one answers. The hosts file counts. Deliberately not here: what becomes of an answer.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{
-    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig,
+    ConnectionConfig, LookupIpStrategy, NameServerConfig, ResolverConfig, ResolverOpts,
 };
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::system_conf::read_system_conf;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 /// The shortest time that an answer is believed: a TTL of 0 is not to be a storm.
 const LEAST: Duration = Duration::from_secs(1);
@@ -22,10 +26,29 @@ const MOST: Duration = Duration::from_mins(10);
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// Questions for one answer.
 const ATTEMPTS: usize = 2;
+/// After so long without an answer the next server is asked as well.
+const HEDGE: Duration = Duration::from_millis(500);
+/// One server has said that there is no address: how long others may still say otherwise.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Asks for names.
 pub struct Names {
-    resolver: Result<TokioResolver, String>,
+    /// At least one, or why there is none.
+    servers: Result<Vec<Server>, String>,
+}
+
+/// One name server. Each has resolvers of its own: hickory gives up at the first server that
+/// answers SERVFAIL or REFUSED, and does not ask the next.
+#[derive(Clone)]
+struct Server {
+    ipv4: TokioResolver,
+    ipv6: TokioResolver,
+}
+
+impl std::fmt::Debug for Names {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Names").finish_non_exhaustive()
+    }
 }
 
 /// Why a name has no addresses now.
@@ -43,8 +66,7 @@ pub enum NoAnswer {
 }
 
 impl NoAnswer {
-    /// Whether the name server has said so, and would again. That there is no address may be said of
-    /// IPv6 alone, where the question for IPv4 failed.
+    /// Whether the name servers have said so, and would again.
     #[must_use]
     pub fn is_final(&self) -> bool {
         match self {
@@ -55,6 +77,16 @@ impl NoAnswer {
 
     fn failed(why: impl ToString) -> Self {
         Self::Failed(why.to_string())
+    }
+
+    /// Of what two servers say, what counts: a name without an address is more than no such name,
+    /// and that is more than no answer.
+    fn or(self, other: Self) -> Self {
+        match (&self, &other) {
+            (Self::NoAddress, _) | (Self::NoName, Self::NoName | Self::Failed(_)) => self,
+            (Self::Failed(_), Self::Failed(_)) => self,
+            (_, _) => other,
+        }
     }
 }
 
@@ -77,31 +109,32 @@ pub struct Answer {
     pub addresses: Vec<SocketAddr>,
     /// How long it may be believed.
     pub holds: Duration,
+    /// Why there may be IPv4 addresses that are not among them: the question for those failed.
+    pub partial: Option<String>,
+}
+
+/// Which addresses a question is for.
+#[derive(Clone, Copy)]
+enum Family {
+    V4,
+    V6,
 }
 
 impl Names {
     /// Ask these servers; where there are none, those of the system.
     #[must_use]
     pub fn new(servers: &[SocketAddr]) -> Self {
-        let runtime = TokioRuntimeProvider::default();
-        let builder = match servers {
-            [] => TokioResolver::builder(runtime).map_err(|error| error.to_string()),
+        let servers = match servers {
+            [] => system(),
             servers => {
-                let servers = servers.iter().map(server).collect();
-                let config = ResolverConfig::from_parts(None, Vec::new(), servers);
-                Ok(TokioResolver::builder_with_config(config, runtime))
+                let config = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
+                let servers = servers.iter().map(server);
+                servers
+                    .map(|server| Server::new(&config, server, &ResolverOpts::default()))
+                    .collect()
             }
         };
-        let resolver = builder.and_then(|mut builder| {
-            let options = builder.options_mut();
-            options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
-            options.timeout = TIMEOUT;
-            options.attempts = ATTEMPTS;
-            // An answer is asked for again when it has ended, and by nobody else.
-            options.cache_size = 0;
-            builder.build().map_err(|error| error.to_string())
-        });
-        Self { resolver }
+        Self { servers }
     }
 
     /// Ask for `name:port`.
@@ -115,15 +148,107 @@ impl Names {
             return Ok(Answer {
                 addresses: vec![SocketAddr::new(ip, port)],
                 holds: MOST,
+                partial: None,
             });
         }
-        let resolver = self.resolver.as_ref().map_err(NoAnswer::failed)?;
-        let found = resolver.lookup_ip(host).await?;
-        let mut addresses: Vec<SocketAddr> =
-            found.iter().map(|ip| SocketAddr::new(ip, port)).collect();
-        if addresses.iter().any(SocketAddr::is_ipv4) {
-            addresses.retain(SocketAddr::is_ipv4);
+        let servers = self.servers.as_ref().map_err(NoAnswer::failed)?;
+        let ipv4 = match ask_all(servers, host, port, Family::V4).await {
+            Ok(answer) => return Ok(answer),
+            Err(why) => why,
+        };
+        let ipv6 = ask_all(servers, host, port, Family::V6).await;
+        match (ipv4, ipv6) {
+            (NoAnswer::Failed(why), Ok(answer)) => Ok(Answer {
+                partial: Some(why),
+                ..answer
+            }),
+            (_, Ok(answer)) => Ok(answer),
+            // Where one question failed, there may be an address.
+            (NoAnswer::Failed(why), Err(_)) | (_, Err(NoAnswer::Failed(why))) => {
+                Err(NoAnswer::Failed(why))
+            }
+            (NoAnswer::NoName, Err(NoAnswer::NoName)) => Err(NoAnswer::NoName),
+            (_, Err(_)) => Err(NoAnswer::NoAddress),
         }
+    }
+}
+
+/// Ask one server after the other, until one has an address. A server that is slow is waited for
+/// while the next is asked.
+async fn ask_all(
+    servers: &[Server],
+    host: &str,
+    port: u16,
+    family: Family,
+) -> Result<Answer, NoAnswer> {
+    let mut next = servers.iter();
+    let mut asked = JoinSet::new();
+    let mut found: Option<NoAnswer> = None;
+    loop {
+        let started = next.next().cloned();
+        let is_last = next.len() == 0;
+        if let Some(server) = started {
+            let host = host.to_owned();
+            asked.spawn(async move { server.ask(&host, port, family).await });
+        }
+        let is_absent = matches!(found, Some(NoAnswer::NoName | NoAnswer::NoAddress));
+        let patience = match (is_last, is_absent) {
+            (false, _) => HEDGE,
+            (true, true) => GRACE,
+            // Each question has an end of its own.
+            (true, false) => MOST,
+        };
+        match timeout(patience, asked.join_next()).await {
+            Ok(Some(Ok(Ok(answer)))) => return Ok(answer),
+            Ok(Some(Ok(Err(why)))) => {
+                found = Some(match found {
+                    Some(before) => before.or(why),
+                    None => why,
+                });
+            }
+            Ok(Some(Err(error))) => found = Some(NoAnswer::failed(error)),
+            Err(_) if !is_last => {}
+            Ok(None) | Err(_) => {
+                return Err(found.unwrap_or_else(|| NoAnswer::from(NetError::Timeout)));
+            }
+        }
+    }
+}
+
+impl Server {
+    fn new(
+        config: &ResolverConfig,
+        server: NameServerConfig,
+        options: &ResolverOpts,
+    ) -> Result<Self, String> {
+        let domain = config.domain().cloned();
+        let config = ResolverConfig::from_parts(domain, config.search().to_vec(), vec![server]);
+        let resolver = |strategy| {
+            let mut options = options.clone();
+            options.ip_strategy = strategy;
+            options.timeout = TIMEOUT;
+            options.attempts = ATTEMPTS;
+            // An answer is asked for again when it has ended, and by nobody else.
+            options.cache_size = 0;
+            let runtime = TokioRuntimeProvider::default();
+            let builder = TokioResolver::builder_with_config(config.clone(), runtime);
+            let built = builder.with_options(options).build();
+            built.map_err(|error| error.to_string())
+        };
+        Ok(Self {
+            ipv4: resolver(LookupIpStrategy::Ipv4Only)?,
+            ipv6: resolver(LookupIpStrategy::Ipv6Only)?,
+        })
+    }
+
+    async fn ask(&self, host: &str, port: u16, family: Family) -> Result<Answer, NoAnswer> {
+        let resolver = match family {
+            Family::V4 => &self.ipv4,
+            Family::V6 => &self.ipv6,
+        };
+        let found = resolver.lookup_ip(host).await?;
+        let addresses = found.iter().map(|ip| SocketAddr::new(ip, port));
+        let addresses: Vec<SocketAddr> = addresses.collect();
         if addresses.is_empty() {
             return Err(NoAnswer::NoAddress);
         }
@@ -133,8 +258,18 @@ impl Names {
         Ok(Answer {
             addresses,
             holds: left.clamp(LEAST, MOST),
+            partial: None,
         })
     }
+}
+
+/// The system's name servers, with its search list.
+fn system() -> Result<Vec<Server>, String> {
+    let (config, options) = read_system_conf().map_err(|error| error.to_string())?;
+    let servers = config.name_servers().iter().cloned();
+    servers
+        .map(|server| Server::new(&config, server, &options))
+        .collect()
 }
 
 fn server(address: &SocketAddr) -> NameServerConfig {

@@ -7,7 +7,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -20,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use super::health::probe;
 use super::known::{Figures, Known, now};
 use super::leaving::Leaving;
-use super::names::{Names, NoAnswer};
+use super::names::{Answer, Names, NoAnswer};
 use super::reach::Reached;
 use crate::upstream::plan::{EndpointPlan, Plan};
 
@@ -39,20 +38,20 @@ pub struct Rounds {
 
 /// What the thread is told.
 enum Order {
-    /// Ask for a name.
-    Resolve(String, SyncSender<Result<Vec<SocketAddr>, NoAnswer>>),
-    /// Look after these, and no others.
-    LookAfter(Vec<Arc<Plan>>),
+    /// Ask these servers for a name.
+    Resolve(Arc<Names>, String, SyncSender<Result<Answer, NoAnswer>>),
+    /// Look after these, and no others; ask these servers for their names.
+    LookAfter(Vec<Arc<Plan>>, Arc<Names>),
 }
 
 impl Rounds {
-    /// Start the thread. It asks these servers for names; where there are none, the system's. It looks
-    /// after the endpoints that leave from now on, and after others when it is told.
+    /// Start the thread. It looks after the endpoints that leave from now on, and after others when it
+    /// is told.
     ///
     /// # Errors
     ///
     /// The system gives no thread or runtime.
-    pub fn start(servers: Vec<SocketAddr>, leaving: Arc<Leaving>) -> std::io::Result<Self> {
+    pub fn start(leaving: Arc<Leaving>) -> std::io::Result<Self> {
         let (orders, taken) = unbounded_channel();
         let runtime = || {
             Builder::new_current_thread()
@@ -68,7 +67,7 @@ impl Rounds {
                     let _ = told.send(Ok(()));
                     runtime.block_on(async {
                         let _seen_off = task(see_off(leaving));
-                        obey(&servers, taken).await;
+                        obey(taken).await;
                     });
                 }
                 Err(error) => {
@@ -80,29 +79,31 @@ impl Rounds {
         Ok(Self { orders })
     }
 
-    /// Ask for the addresses that this name stands for.
+    /// Ask these servers for the addresses that this name stands for.
     #[must_use]
-    pub fn ask(&self, name: &str) -> Asked {
+    pub fn ask(&self, names: &Arc<Names>, name: &str) -> Asked {
         let (answer, answered) = sync_channel(1);
+        let order = Order::Resolve(Arc::clone(names), name.to_owned(), answer);
         // Where the gateway is ending, nobody answers.
-        let _ = self.orders.send(Order::Resolve(name.to_owned(), answer));
+        let _ = self.orders.send(order);
         Asked {
             answer: answered,
             since: Instant::now(),
         }
     }
 
-    /// Look after these, and no others.
-    pub fn look_after(&self, plans: &[Arc<Plan>]) {
+    /// Look after these, and no others; ask these servers for their names.
+    pub fn look_after(&self, plans: &[Arc<Plan>], names: &Arc<Names>) {
+        let order = Order::LookAfter(plans.to_vec(), Arc::clone(names));
         // The thread is gone when the process ends, and nothing is looked after any more.
-        let _ = self.orders.send(Order::LookAfter(plans.to_vec()));
+        let _ = self.orders.send(order);
     }
 }
 
 /// A name that was asked for.
 #[derive(Debug)]
 pub struct Asked {
-    answer: Receiver<Result<Vec<SocketAddr>, NoAnswer>>,
+    answer: Receiver<Result<Answer, NoAnswer>>,
     since: Instant,
 }
 
@@ -113,7 +114,7 @@ impl Asked {
     /// # Errors
     ///
     /// Why there is none.
-    pub fn answer(&self) -> Result<Vec<SocketAddr>, NoAnswer> {
+    pub fn answer(&self) -> Result<Answer, NoAnswer> {
         let left = PATIENCE.saturating_sub(self.since.elapsed());
         let late = |_| Err(NoAnswer::Failed("no answer in time".to_owned()));
         self.answer.recv_timeout(left).unwrap_or_else(late)
@@ -133,24 +134,21 @@ fn task(run: impl Future<Output = ()> + 'static) -> Task {
     Task(spawn_local(run).abort_handle())
 }
 
-async fn obey(servers: &[SocketAddr], mut orders: UnboundedReceiver<Order>) {
-    let names = Rc::new(Names::new(servers));
+async fn obey(mut orders: UnboundedReceiver<Order>) {
     let mut tasks: Vec<Task> = Vec::new();
     while let Some(order) = orders.recv().await {
         match order {
-            Order::Resolve(name, answer) => {
-                let names = Rc::clone(&names);
+            Order::Resolve(names, name, answer) => {
                 spawn_local(async move {
-                    let found = names.ask(&name).await;
                     // Who asked may have stopped waiting.
-                    let _ = answer.send(found.map(|found| found.addresses));
+                    let _ = answer.send(names.ask(&name).await);
                 });
             }
-            Order::LookAfter(plans) => {
+            Order::LookAfter(plans, names) => {
                 // The old ones first: an endpoint is not to be asked twice.
                 tasks.clear();
                 let plans = plans.into_iter();
-                tasks.extend(plans.map(|plan| task(look_after(plan, Rc::clone(&names)))));
+                tasks.extend(plans.map(|plan| task(look_after(plan, Arc::clone(&names)))));
             }
         }
     }
@@ -167,7 +165,7 @@ async fn see_off(leaving: Arc<Leaving>) {
 }
 
 /// Look after one upstream, until this is dropped.
-async fn look_after(plan: Arc<Plan>, names: Rc<Names>) {
+async fn look_after(plan: Arc<Plan>, names: Arc<Names>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut checks: HashMap<u64, Task> = HashMap::new();
@@ -233,51 +231,53 @@ async fn check(plan: Arc<Plan>, known: Arc<Known>, reached: Reached) {
 }
 
 /// A task for each name, and for no other.
-fn ask_all(plan: &Arc<Plan>, names: &Rc<Names>, asked: &mut HashMap<Arc<str>, Task>) {
+fn ask_all(plan: &Arc<Plan>, names: &Arc<Names>, asked: &mut HashMap<Arc<str>, Task>) {
     let there = plan.names();
     asked.retain(|name, _| there.contains(name));
     for name in there {
         asked
             .entry(Arc::clone(&name))
-            .or_insert_with(|| task(ask(Arc::clone(plan), name, Rc::clone(names))));
+            .or_insert_with(|| task(ask(Arc::clone(plan), name, Arc::clone(names))));
     }
 }
 
 /// Ask for one name again and again, as its TTL says.
-async fn ask(plan: Arc<Plan>, name: Arc<str>, names: Rc<Names>) {
+async fn ask(plan: Arc<Plan>, name: Arc<str>, names: Arc<Names>) {
     let upstream = &*plan.group.name;
     let mut rest = REST.0;
     loop {
-        match names.ask(&name).await {
-            Ok(answer) => {
-                if rest != REST.0 {
-                    tracing::info!(upstream, name = &*name, "a name is answered again");
-                    rest = REST.0;
-                }
-                let addresses = shown(&answer.addresses);
-                if plan.group.answered(&name, answer.addresses) {
-                    let name = &*name;
-                    tracing::info!(upstream, name, "a name has other addresses: {addresses}");
-                }
-                sleep(answer.holds).await;
-            }
-            Err(error) => {
-                if rest == REST.0 {
-                    let keeps = match plan.group.addresses(&name).is_empty() {
-                        true => "has no address yet",
-                        false => "keeps its last addresses",
-                    };
-                    let name = &*name;
-                    tracing::warn!(
-                        upstream,
-                        name,
-                        "a name is not answered, and {keeps}: {error}"
-                    );
-                }
-                rest = (rest * 2).min(REST.1);
-                sleep(rest).await;
-            }
+        let answered = names.ask(&name).await;
+        let missing = match &answered {
+            Ok(answer) => answer.partial.clone(),
+            Err(error) => Some(error.to_string()),
+        };
+        let holds = answered.as_ref().map(|answer| answer.holds);
+        if let Ok(answer) = &answered
+            && plan.group.answered(&name, answer)
+        {
+            let addresses = shown(&answer.addresses);
+            let name = &*name;
+            tracing::info!(upstream, name, "a name has other addresses: {addresses}");
         }
+        let Some(why) = missing else {
+            if rest != REST.0 {
+                tracing::info!(upstream, name = &*name, "a name is answered again");
+                rest = REST.0;
+            }
+            sleep(holds.unwrap_or(REST.0)).await;
+            continue;
+        };
+        if rest == REST.0 {
+            let keeps = match (&answered, plan.group.addresses(&name).is_empty()) {
+                (Err(_), true) => "has no address yet",
+                (Err(_), false) => "keeps its last addresses",
+                (Ok(_), _) => "keeps the addresses that it has (the question for IPv4 failed)",
+            };
+            let name = &*name;
+            tracing::warn!(upstream, name, "a name is not answered, and {keeps}: {why}");
+        }
+        rest = (rest * 2).min(REST.1);
+        sleep(rest).await;
     }
 }
 
