@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::balance::Split;
-use crate::config::{self, Config, Problems, RouteEnd};
+use crate::config::{self, CheckTls, Config, Probe, Problems, RouteEnd, UpstreamProtocol};
 use crate::store::secrets::Secrets;
 use crate::tls::SystemRoots;
 use crate::upstream::Plan;
@@ -56,7 +56,7 @@ pub fn plans(
     if problems.is_fatal() {
         return Vec::new();
     }
-    let plan = |(upstream, group, tls): (&config::Upstream, Arc<Group>, Option<Tls>)| {
+    let plan = |(upstream, group, (tls, check_tls)): (&config::Upstream, Arc<Group>, Pair)| {
         for endpoint in &upstream.endpoints {
             if let Some(Ok(answer)) = answered.get(&endpoint.address) {
                 group.answered(&endpoint.address, answer);
@@ -68,28 +68,41 @@ pub fn plans(
             let key = secrets?.find(name)?.signing_key();
             Some(Sticky::new(sticky, key, &upstream.name))
         });
-        Arc::new(Plan::new(upstream.clone(), group, sticky, tls))
+        Arc::new(Plan::new(upstream.clone(), group, sticky, tls, check_tls))
     };
     groups.into_iter().map(plan).collect()
 }
 
-fn tls(
-    upstream: &config::Upstream,
-    system: &mut SystemRoots,
-    problems: &mut Problems,
-) -> Option<Tls> {
-    let settings = upstream.tls.as_ref()?;
-    match Tls::new(settings, upstream.protocol, system) {
-        Ok(tls) => Some(tls),
-        Err(errors) => {
-            for error in errors {
-                let message = format!("upstream `{}`: {error}", upstream.name);
-                problems.error(settings.span, message);
+/// How TLS is spoken with an upstream's endpoints, and with their checks.
+fn tls(upstream: &config::Upstream, system: &mut SystemRoots, problems: &mut Problems) -> Pair {
+    let mut made =
+        |settings: &config::UpstreamTls, protocol| match Tls::new(settings, protocol, system) {
+            Ok(tls) => Some(tls),
+            Err(errors) => {
+                for error in errors {
+                    let message = format!("upstream `{}`: {error}", upstream.name);
+                    problems.error(settings.span, message);
+                }
+                None
             }
-            None
-        }
-    }
+        };
+    let requests = upstream.tls.as_ref();
+    let of_requests = requests.and_then(|settings| made(settings, upstream.protocol));
+    let of_checks = match upstream
+        .health
+        .as_ref()
+        .map(|check| (&check.tls, &check.probe))
+    {
+        None | Some((CheckTls::AsRequests, _)) => of_requests.clone(),
+        Some((CheckTls::Off, _)) => None,
+        Some((CheckTls::On(own), _)) if own.is_plain() && requests.is_some() => of_requests.clone(),
+        Some((CheckTls::On(own), Probe::Grpc(_))) => made(own, UpstreamProtocol::Http2),
+        Some((CheckTls::On(own), Probe::Tcp | Probe::Http(_))) => made(own, upstream.protocol),
+    };
+    (of_requests, of_checks)
 }
+
+type Pair = (Option<Tls>, Option<Tls>);
 
 /// What the names of a configuration stand for.
 pub type Answered = HashMap<String, Result<Answer, NoAnswer>>;

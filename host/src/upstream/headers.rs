@@ -448,3 +448,31 @@ fn framing(method: &Method, body: &Body) -> Option<(HeaderName, HeaderValue)> {
     let unknown = body.size_hint().exact().is_none();
     unknown.then(|| (TRANSFER_ENCODING, CHUNKED.clone()))
 }
+
+/// An address without its port, where that is the scheme's own: a client leaves it out (RFC 9110
+/// section 4.2.3), and some servers know no other name.
+#[must_use]
+pub fn authority(address: &str, is_tls: bool) -> &str {
+    let port = if is_tls { ":443" } else { ":80" };
+    address.strip_suffix(port).unwrap_or(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::authority;
+
+    #[test]
+    fn only_the_schemes_own_port_is_left_out() {
+        for (address, is_tls, host) in [
+            ("orders.internal:80", false, "orders.internal"),
+            ("orders.internal:443", true, "orders.internal"),
+            ("orders.internal:443", false, "orders.internal:443"),
+            ("orders.internal:80", true, "orders.internal:80"),
+            ("10.0.0.1:8080", false, "10.0.0.1:8080"),
+            ("10.0.0.1:8443", true, "10.0.0.1:8443"),
+            ("[::1]:80", false, "[::1]"),
+        ] {
+            assert_eq!(authority(address, is_tls), host);
+        }
+    }
+}

@@ -22,6 +22,7 @@ use super::endpoint::health::{Backoff, Change, Counts, Health, Now, State};
 use super::endpoint::known::{Known, now};
 use super::key::hash;
 use super::line::tls::Tls;
+use super::headers::authority;
 use super::queue::Queue;
 use super::sticky::{Sticky, TokenName};
 use crate::balance::{Balancer, Member, Policy, Settings, Threshold};
@@ -42,6 +43,8 @@ pub struct Plan {
     /// What outlives this configuration.
     pub group: Arc<Group>,
     /// Where requests wait for room, where there is a limit.
+    /// The same for their checks.
+    pub check_tls: Option<Tls>,
     pub queue: Option<Arc<Queue>>,
     current: ArcSwap<Members>,
     version: AtomicU64,
@@ -75,7 +78,7 @@ pub struct EndpointPlan {
     pub known: Arc<Known>,
     /// As it was configured, or added: `ip:port` or `name:port`.
     pub configured: Arc<str>,
-    /// The same as a `host` field.
+    /// The same as a `host` field, without a port that the scheme implies.
     pub host: HeaderValue,
     /// Its weight as it counts now, but for health.
     pub weight: u32,
@@ -104,6 +107,7 @@ impl Plan {
     ) -> Self {
         let host = match &config.host {
             model::HostRule::Literal(name) => HeaderValue::from_str(name).ok(),
+        check_tls: Option<Tls>,
             model::HostRule::Preserve | model::HostRule::Endpoint => None,
         };
         let none = Members {
@@ -119,6 +123,7 @@ impl Plan {
             queue: config.limits.max_active.map(|_| Arc::clone(&group.queue)),
             max_active: AtomicU32::new(config.limits.max_active.unwrap_or(u32::MAX)),
             in_use: AtomicBool::new(false),
+            check_tls,
             config,
             group,
             current: ArcSwap::from_pointee(none),
@@ -172,7 +177,7 @@ impl Plan {
                     (health.is_drained() != drained).then(|| health.drain(drained, now()))
                 });
                 known.log(&self.group.name, change.flatten().as_ref());
-                let host = HeaderValue::from_str(entry.address);
+                let host = HeaderValue::from_str(authority(entry.address, self.tls.is_some()));
                 endpoints.push(EndpointPlan {
                     known,
                     configured: Arc::from(entry.address),

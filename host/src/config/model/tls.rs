@@ -42,6 +42,12 @@ impl UpstreamTls {
             span,
         }
     }
+
+    /// Whether it is as `tls = true` has it.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        *self == Self::plain(self.span)
+    }
 }
 
 /// A certificate with its key.

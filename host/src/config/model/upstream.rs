@@ -150,6 +150,19 @@ pub struct HealthCheck {
     pub fall: u32,
     /// The port to ask, where it is not that of the requests.
     pub port: Option<u16>,
+    /// Whether TLS is spoken. Default as with requests.
+    pub tls: CheckTls,
+}
+
+/// Whether checks speak TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckTls {
+    /// As the endpoint's requests do.
+    AsRequests,
+    /// Clear text.
+    Off,
+    /// TLS of its own; without a key of its own that of the requests, where these speak TLS.
+    On(UpstreamTls),
 }
 
 /// How an endpoint is asked.

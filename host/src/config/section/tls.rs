@@ -91,7 +91,8 @@ pub(super) static UPSTREAM: Field<Switch<UpstreamTls>, Optional> = Field::new(
     "Whether TLS is spoken with the endpoints; `true` is a table without keys.",
 );
 
-static UPSTREAM_TLS: Section = Section {
+/// `tls = { .. }` of an upstream, and of its checks.
+pub(super) static UPSTREAM_TLS: Section = Section {
     heading: "tls = { .. }",
     doc: "How TLS is spoken with endpoints. The files are read when the configuration is put in use.",
     fields: &[&CA, &NAME, &CLIENT_CERTIFICATE, &CLIENT_KEY, &VERIFY],
@@ -169,7 +170,8 @@ static VERIFY: Field<Flag, Is<bool>> = Field::new(
     "Whether certificates are checked; without, anybody can pose as an endpoint.",
 );
 
-fn upstream(table: &mut Table<'_>) -> Option<UpstreamTls> {
+/// Reads one.
+pub(super) fn upstream(table: &mut Table<'_>) -> Option<UpstreamTls> {
     let ca = table.take(&CA);
     let name = table.take(&NAME);
     let certificate = table.take(&CLIENT_CERTIFICATE);

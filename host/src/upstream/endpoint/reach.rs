@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use super::health::probe::Reach;
 use crate::config::{HealthCheck, Probe, UpstreamProtocol};
 use crate::stream::Stream;
+use crate::upstream::headers::authority;
 use crate::upstream::line::tls::Tls;
 use crate::upstream::plan::{EndpointPlan, Plan};
 
@@ -39,11 +40,18 @@ impl Reached {
                 ..
             })
         );
+        // Checks may be asked at another port, and over another scheme.
+        let configured = &*endpoint.configured;
+        let name = configured
+            .rsplit_once(':')
+            .map_or(configured, |(name, _)| name);
+        let asked = format!("{name}:{}", address.port());
+        let host = HeaderValue::from_str(authority(&asked, plan.check_tls.is_some()));
         Self {
             address,
             configured: Arc::clone(&endpoint.configured),
-            host: endpoint.host.clone(),
-            tls: plan.tls.clone(),
+            host: host.unwrap_or_else(|_| endpoint.host.clone()),
+            tls: plan.check_tls.clone(),
             http1: !is_grpc && plan.config.protocol != UpstreamProtocol::Http2,
         }
     }

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::config::field::{Choice, Field, Is, Optional, Parsed, Section, Time, Whole, Written};
-use crate::config::model::{HealthCheck, HttpCheck, Probe, StatusRanges};
+use crate::config::field::{
+    Choice, Field, Is, Nested, Optional, Parsed, Section, Switch, Time, Whole, Written,
+};
+use crate::config::model::{CheckTls, HealthCheck, HttpCheck, Probe, StatusRanges, UpstreamTls};
 use crate::config::read::Table;
+use crate::config::section::tls;
 use crate::config::value::{Refused, host, message, name::line};
 
 /// `health = { .. }`.
@@ -14,8 +17,8 @@ pub(super) static HEALTH: Section = Section {
     heading: "health = { .. }",
     doc: "Asks each endpoint, once a gateway, whether it is well. Until the first answer an endpoint is used.",
     fields: &[
-        &KIND, &PATH, &METHOD, &HOST, &EXPECT, &BODY, &SERVICE, &PORT, &INTERVAL, &TIMEOUT, &RISE,
-        &FALL,
+        &KIND, &PATH, &METHOD, &HOST, &EXPECT, &BODY, &SERVICE, &PORT, &TLS, &INTERVAL, &TIMEOUT,
+        &RISE, &FALL,
     ],
     hints: &[
         ("type", "it is called `kind`"),
@@ -63,11 +66,11 @@ static KIND: Field<Choice<Kind>, Is<Kind>> = Field::new(
         hints: &[
             (
                 "https",
-                "write `\"http\"`: TLS is spoken where the upstream has `tls`",
+                "write `\"http\"`: TLS is spoken where the upstream has `tls`, or the check `tls = true`",
             ),
             (
                 "tls",
-                "write `\"tcp\"`: TLS is spoken where the upstream has `tls`",
+                "write `\"tcp\"`: TLS is spoken where the upstream has `tls`, or the check `tls = true`",
             ),
         ],
     },
@@ -153,6 +156,19 @@ static PORT: Field<Whole<u16>, Optional> = Field::new(
     "The port that is asked.",
 );
 
+static TLS: Field<Switch<UpstreamTls>, Optional> = Field::new(
+    "tls",
+    Switch {
+        table: Nested {
+            section: &tls::UPSTREAM_TLS,
+            read: tls::upstream,
+        },
+        on: UpstreamTls::plain,
+    },
+    Optional("as with requests: the upstream's `tls`"),
+    "Whether the check speaks TLS: `false` for clear text where requests speak TLS, `true` or a table for the other way round.",
+);
+
 static INTERVAL: Field<Time, Is<Duration>> = Field::new(
     "interval",
     Time {
@@ -208,6 +224,11 @@ pub(super) fn health(table: &mut Table<'_>) -> Option<HealthCheck> {
         table.take(&INTERVAL),
         table.take(&TIMEOUT),
     );
+    let tls = match table.take(&TLS) {
+        None => CheckTls::AsRequests,
+        Some(None) => CheckTls::Off,
+        Some(Some(tls)) => CheckTls::On(tls),
+    };
     let (rise, fall) = (table.take(&RISE), table.take(&FALL));
     Some(HealthCheck {
         probe: match kind {
@@ -222,6 +243,7 @@ pub(super) fn health(table: &mut Table<'_>) -> Option<HealthCheck> {
             }),
         },
         port,
+        tls,
         interval,
         timeout,
         rise,
