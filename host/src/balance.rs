@@ -184,7 +184,10 @@ impl Balancer {
     fn wanted(&self, identity: u64, choice: &Choice<'_>) -> Option<Lease> {
         let mut members = self.members.iter().enumerate();
         let (place, member) = members.find(|(_, member)| member.identity == identity)?;
-        member.admitted(place, choice, self.in_use.is_open())?;
+        let stays = choice.sticky_stays && member.is_meant(place, choice);
+        if !stays {
+            member.admitted(place, choice, self.in_use.is_open())?;
+        }
         member.slot.lease(member.max_active, place)
     }
 

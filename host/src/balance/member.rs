@@ -36,6 +36,8 @@ pub struct Choice<'a> {
     pub hash: Option<u64>,
     /// The identity of the endpoint that is wanted, and taken if it takes requests.
     pub sticky: Option<u64>,
+    /// Whether it is taken although it takes no other requests.
+    pub sticky_stays: bool,
 }
 
 impl Member {
@@ -56,7 +58,11 @@ impl Member {
     /// Whether a pick may take it, room aside. The weight that counts then.
     pub(super) fn admitted(&self, place: usize, choice: &Choice<'_>, open: bool) -> Option<u64> {
         let weight = self.counted(open);
-        let is_meant = !choice.exclude.contains(&place) && self.carries(choice.labels);
-        (weight > 0 && is_meant).then_some(weight)
+        (weight > 0 && self.is_meant(place, choice)).then_some(weight)
+    }
+
+    /// Whether the choice does not leave it out.
+    pub(super) fn is_meant(&self, place: usize, choice: &Choice<'_>) -> bool {
+        !choice.exclude.contains(&place) && self.carries(choice.labels)
     }
 }

@@ -181,7 +181,7 @@ proptest! {
         let wanted = labels(&wanted);
         let mut leases = vec![];
         for random in picks {
-            match pick(&balancer, &Choice { exclude: &exclude, labels: &wanted, random, hash: Some(random), sticky: None }) {
+            match pick(&balancer, &Choice { exclude: &exclude, labels: &wanted, random, hash: Some(random), ..Choice::default() }) {
                 Some(lease) => {
                     prop_assert!(may_take(lease.endpoint()));
                     leases.push(lease);

@@ -30,8 +30,9 @@ pub use sold::{
 pub use store::{OnStale, OnUnavailable, RedisPlace, Store, StorePlace};
 pub use tls::{Identity, ListenerTls, UpstreamProtocol, UpstreamTls};
 pub use upstream::{
-    Balance, BalancePolicy, CheckTls, Ejection, Endpoint, EndpointLimits, HashKey, HealthCheck,
-    HostRule, HttpCheck, Probe, Retries, RetryOn, StatusRanges, Sticky, StickyBy, Threshold, Upstream,
+    Balance, BalancePolicy, CheckTls, Cookie, Ejection, Endpoint, EndpointLimits, HashKey,
+    HealthCheck, HostRule, HttpCheck, OnDrain, Probe, Retries, RetryOn, SameSite, StatusRanges,
+    Sticky, StickyBy, Threshold, Upstream,
 };
 
 /// All that one file says.

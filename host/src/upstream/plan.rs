@@ -7,6 +7,8 @@
 //! knows of those that stay; a request finds the endpoint that it was given, whatever changes.
 //! Deliberately not here: who notices ([`super::endpoint::rounds`]), and connections.
 
+mod kept;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
@@ -20,14 +22,15 @@ use parking_lot::Mutex;
 use super::endpoint::group::{Group, Override};
 use super::endpoint::health::{Backoff, Change, Counts, Health, Now, State};
 use super::endpoint::known::{Known, now};
+use super::headers::authority;
 use super::key::hash;
 use super::line::tls::Tls;
-use super::headers::authority;
 use super::queue::Queue;
 use super::sticky::{Sticky, TokenName};
 use crate::balance::{Balancer, Member, Policy, Settings, Threshold};
 use crate::config::{self as model, BalancePolicy};
-use crate::context::{Exchange, ResponseHead};
+
+pub use kept::Wanted;
 
 /// What the workers share of one upstream: its part of the configuration, ready for use.
 #[derive(Debug)]
@@ -40,11 +43,11 @@ pub struct Plan {
     pub sticky: Option<Sticky>,
     /// How TLS is spoken with the endpoints, where it is.
     pub tls: Option<Tls>,
+    /// The same for their checks.
+    pub check_tls: Option<Tls>,
     /// What outlives this configuration.
     pub group: Arc<Group>,
     /// Where requests wait for room, where there is a limit.
-    /// The same for their checks.
-    pub check_tls: Option<Tls>,
     pub queue: Option<Arc<Queue>>,
     current: ArcSwap<Members>,
     version: AtomicU64,
@@ -67,8 +70,8 @@ pub struct Members {
     pub balancer: Balancer,
     /// The endpoints; the balancer knows them by their place.
     pub endpoints: Vec<EndpointPlan>,
-    /// The identities of those that clients are kept on, by the names that tokens have for them.
-    names: HashMap<TokenName, u64>,
+    /// The places of those that clients are kept on, by the names that tokens have for them.
+    names: HashMap<TokenName, usize>,
 }
 
 /// One endpoint, ready for use.
@@ -104,10 +107,10 @@ impl Plan {
         group: Arc<Group>,
         sticky: Option<Sticky>,
         tls: Option<Tls>,
+        check_tls: Option<Tls>,
     ) -> Self {
         let host = match &config.host {
             model::HostRule::Literal(name) => HeaderValue::from_str(name).ok(),
-        check_tls: Option<Tls>,
             model::HostRule::Preserve | model::HostRule::Endpoint => None,
         };
         let none = Members {
@@ -120,10 +123,10 @@ impl Plan {
             host,
             sticky,
             tls,
+            check_tls,
             queue: config.limits.max_active.map(|_| Arc::clone(&group.queue)),
             max_active: AtomicU32::new(config.limits.max_active.unwrap_or(u32::MAX)),
             in_use: AtomicBool::new(false),
-            check_tls,
             config,
             group,
             current: ArcSwap::from_pointee(none),
@@ -197,8 +200,9 @@ impl Plan {
             max_active: self.max_active.load(Ordering::Relaxed),
         });
         let names = self.sticky.iter().flat_map(|sticky| {
-            let known = endpoints.iter().map(|endpoint| &endpoint.known);
-            known.map(|known| (sticky.name(&known.name), known.identity()))
+            let names = endpoints.iter().map(|endpoint| &endpoint.known.name);
+            let places = names.enumerate();
+            places.map(|(place, name)| (sticky.name(name), place))
         });
         let names = names.collect();
         let balancer = before.balancer.succeeding(members.collect());
@@ -308,24 +312,6 @@ impl Plan {
         let addresses = entries.map(|entry| entry.address);
         let names = addresses.filter(|address| address.parse::<SocketAddr>().is_err());
         names.map(Arc::from).collect()
-    }
-
-    /// The endpoint that a request's client is kept on, by its identity, if it says so.
-    #[must_use]
-    pub fn wanted(&self, members: &Members, exchange: &Exchange) -> Option<u64> {
-        let sticky = self.sticky.as_ref()?;
-        let name = sticky.wanted(&exchange.request.headers, now().wall_ms / 1000)?;
-        members.names.get(&name).copied()
-    }
-
-    /// Tell a client where it belongs from now on, where it does not know.
-    pub fn keep(&self, wanted: Option<u64>, target: &EndpointPlan, response: &mut ResponseHead) {
-        if let Some(sticky) = &self.sticky
-            && wanted != Some(target.known.identity())
-        {
-            let name = sticky.name(&target.known.name);
-            sticky.tell(name, now().wall_ms / 1000, &mut response.headers);
-        }
     }
 
     /// Whatever says how endpoints are reached, as a number: with the same one, connections that are

@@ -2,9 +2,10 @@
 //!
 //! A token names the endpoint by a keyed digest, so that it tells nothing of the network behind the
 //! gateway, and ends at a time; both are signed (HMAC-SHA-256). It holds on every gateway with the
-//! same secret, over reloads and restarts. Promises: a token that was changed, has ended, or names
-//! an endpoint that is gone counts as none; comparing takes constant time. Deliberately not here:
-//! whether the endpoint takes requests (the balancer has the last word).
+//! same secret, over reloads and restarts. It is renewed with use, so that a client that is busy is
+//! not moved. Promises: a token that was changed, has ended, or names an endpoint that is gone counts
+//! as none; comparing takes constant time. Deliberately not here: whether the endpoint takes requests
+//! (the balancer has the last word).
 //!
 //! Form: base64url without padding of 8 bytes endpoint, 5 bytes end (seconds since 1970), 16 bytes
 //! signature.
@@ -19,7 +20,7 @@ use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue};
 
 use super::key::cookies;
-use crate::config::StickyBy;
+use crate::config::{Cookie, OnDrain, SameSite, StickyBy};
 
 /// Bytes of a token, before its text.
 const TOKEN: usize = NAME + END + SIGNATURE;
@@ -34,6 +35,8 @@ pub struct Sticky {
     upstream: Arc<str>,
     /// How long one holds. Seconds.
     duration: u64,
+    /// Whether clients stay on an endpoint that drains or has weight 0.
+    stays: bool,
     /// `; Path=/; ...`.
     cookie_rest: String,
 }
@@ -49,19 +52,34 @@ impl std::fmt::Debug for Sticky {
 /// An endpoint as a token names it.
 pub type TokenName = [u8; NAME];
 
+/// What a client's token says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token {
+    /// The endpoint.
+    pub endpoint: TokenName,
+    /// When it ends. Seconds since 1970.
+    pub end_s: u64,
+}
+
 impl Sticky {
     /// As configured, with the secret as its key.
     #[must_use]
     pub fn new(config: &crate::config::Sticky, key: hmac::Key, upstream: &Arc<str>) -> Self {
-        let duration = config.duration.as_secs();
-        let secure = if config.secure { "; Secure" } else { "" };
+        let duration = config.duration.as_millis().div_ceil(1000);
         Self {
             by: config.by.clone(),
             key,
             upstream: Arc::clone(upstream),
-            duration,
-            cookie_rest: format!("; Path=/; Max-Age={duration}; HttpOnly; SameSite=Lax{secure}"),
+            duration: u64::try_from(duration).unwrap_or(u64::MAX),
+            stays: config.on_drain == OnDrain::Stay,
+            cookie_rest: rest(&config.cookie, duration),
         }
+    }
+
+    /// Whether clients stay on an endpoint that drains or has weight 0.
+    #[must_use]
+    pub fn stays(&self) -> bool {
+        self.stays
     }
 
     /// How tokens name this endpoint.
@@ -77,18 +95,25 @@ impl Sticky {
 
     /// Where the client of this request belongs, if it says so and may be believed.
     #[must_use]
-    pub fn wanted(&self, headers: &HeaderMap, now_s: u64) -> Option<TokenName> {
+    pub fn wanted(&self, headers: &HeaderMap, now_ms: u64) -> Option<Token> {
         match &self.by {
-            StickyBy::Header(field) => self.read(headers.get(field)?.as_bytes(), now_s),
+            StickyBy::Header(field) => self.read(headers.get(field)?.as_bytes(), now_ms),
             StickyBy::Cookie(name) => {
-                cookies(headers, name).find_map(|value| self.read(value, now_s))
+                cookies(headers, name).find_map(|value| self.read(value, now_ms))
             }
         }
     }
 
+    /// When a token ends that is made now. In whole seconds, so that a busy client is told at most one
+    /// a second.
+    #[must_use]
+    pub fn end_s(&self, now_ms: u64) -> u64 {
+        now_ms.div_ceil(1000).saturating_add(self.duration)
+    }
+
     /// Tell the client of this response where it belongs from now on.
-    pub fn tell(&self, endpoint: TokenName, now_s: u64, headers: &mut HeaderMap) {
-        let token = self.token(endpoint, now_s.saturating_add(self.duration));
+    pub fn tell(&self, token: Token, headers: &mut HeaderMap) {
+        let token = self.token(token);
         // Both are made of characters that a field takes.
         match &self.by {
             StickyBy::Header(field) => {
@@ -105,24 +130,27 @@ impl Sticky {
         }
     }
 
-    fn token(&self, endpoint: TokenName, end_s: u64) -> String {
-        let [_, _, _, end @ ..] = end_s.to_be_bytes();
+    fn token(&self, token: Token) -> String {
+        let [_, _, _, end @ ..] = token.end_s.to_be_bytes();
         let mut bytes = Vec::with_capacity(TOKEN);
-        bytes.extend_from_slice(&endpoint);
+        bytes.extend_from_slice(&token.endpoint);
         bytes.extend_from_slice(&end);
         let signature = self.sign(b"token", &bytes);
         bytes.extend_from_slice(signature.as_ref().get(..SIGNATURE).unwrap_or_default());
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    fn read(&self, text: &[u8], now_s: u64) -> Option<TokenName> {
+    fn read(&self, text: &[u8], now_ms: u64) -> Option<Token> {
         let bytes: [u8; TOKEN] = decode(text)?;
         let (signed, signature) = bytes.split_at_checked(NAME + END)?;
         let right = self.sign(b"token", signed);
         verify_slices_are_equal(right.as_ref().get(..SIGNATURE)?, signature).ok()?;
         let (endpoint, end) = signed.split_first_chunk()?;
-        let end = end.iter().fold(0, |end, byte| end << 8 | u64::from(*byte));
-        (now_s < end).then_some(*endpoint)
+        let end_s = end.iter().fold(0, |end, byte| end << 8 | u64::from(*byte));
+        (now_ms / 1000 < end_s).then_some(Token {
+            endpoint: *endpoint,
+            end_s,
+        })
     }
 
     fn sign(&self, what: &[u8], data: &[u8]) -> hmac::Tag {
@@ -135,6 +163,20 @@ impl Sticky {
         context.update(data);
         context.sign()
     }
+}
+
+/// A cookie's attributes (RFC 6265 section 4.1.2).
+fn rest(cookie: &Cookie, duration: u128) -> String {
+    let domain = cookie.domain.as_ref();
+    let domain = domain.map_or_else(String::new, |domain| format!("; Domain={domain}"));
+    let same_site = match cookie.same_site {
+        SameSite::Lax => "Lax",
+        SameSite::Strict => "Strict",
+        SameSite::None => "None",
+    };
+    let secure = if cookie.secure { "; Secure" } else { "" };
+    let path = &cookie.path;
+    format!("; Path={path}{domain}; Max-Age={duration}; HttpOnly; SameSite={same_site}{secure}")
 }
 
 /// So many bytes; None: another length, a strange character, or bits that mean nothing.
@@ -159,16 +201,21 @@ mod tests {
             by: StickyBy::Cookie("lb".to_owned()),
             secret: 0,
             duration: Duration::from_secs(60),
-            secure: true,
+            cookie: Cookie::default(),
+            on_drain: OnDrain::Move,
             span: crate::config::Span::default(),
         };
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
         Sticky::new(&config, key, &Arc::from(upstream))
     }
 
-    fn told(sticky: &Sticky, endpoint: &str, now_s: u64) -> HeaderMap {
+    fn told(sticky: &Sticky, endpoint: &str, now_ms: u64) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        sticky.tell(sticky.name(endpoint), now_s, &mut headers);
+        let token = Token {
+            endpoint: sticky.name(endpoint),
+            end_s: sticky.end_s(now_ms),
+        };
+        sticky.tell(token, &mut headers);
         let cookie = headers.get(SET_COOKIE).unwrap().to_str().unwrap();
         let rest = "; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure";
         let pair = cookie.strip_suffix(rest).unwrap();
@@ -180,22 +227,39 @@ mod tests {
     fn a_token_says_where_the_client_belongs_until_it_ends() {
         let orders = sticky("orders", b"secret");
         let name = orders.name("10.0.0.1:80");
-        let request = told(&orders, "10.0.0.1:80", 1_000);
-        assert_eq!(orders.wanted(&request, 1_059), Some(name));
-        assert_eq!(orders.wanted(&request, 1_060), None, "ended");
-        assert_eq!(
-            sticky("orders", b"secret").wanted(&request, 1_000),
-            Some(name)
-        );
-        assert_eq!(sticky("orders", b"other").wanted(&request, 1_000), None);
-        assert_eq!(sticky("users", b"secret").wanted(&request, 1_000), None);
+        let request = told(&orders, "10.0.0.1:80", 1_000_500);
+        let wanted = |sticky: &Sticky, now_ms| {
+            let token = sticky.wanted(&request, now_ms);
+            token.map(|token| token.endpoint)
+        };
+        // At least as long as it is to hold, and less than a second longer.
+        assert_eq!(wanted(&orders, 1_060_500), Some(name));
+        assert_eq!(wanted(&orders, 1_061_000), None, "ended");
+        assert_eq!(wanted(&sticky("orders", b"secret"), 1_000_000), Some(name));
+        assert_eq!(wanted(&sticky("orders", b"other"), 1_000_000), None);
+        assert_eq!(wanted(&sticky("users", b"secret"), 1_000_000), None);
         assert_ne!(name, orders.name("10.0.0.2:80"));
+    }
+
+    #[test]
+    fn a_cookie_has_the_attributes_of_the_configuration() {
+        let cookie = Cookie {
+            same_site: SameSite::None,
+            domain: Some("example.com".to_owned()),
+            path: "/app".to_owned(),
+            secure: true,
+        };
+        let text = "; Path=/app; Domain=example.com; Max-Age=60; HttpOnly; SameSite=None; Secure";
+        assert_eq!(rest(&cookie, 60), text);
     }
 
     #[test]
     fn a_token_that_was_changed_counts_as_none() {
         let orders = sticky("orders", b"secret");
-        let token = orders.token(orders.name("a:1"), 2_000);
+        let token = orders.token(Token {
+            endpoint: orders.name("a:1"),
+            end_s: 2_000,
+        });
         assert!(orders.read(token.as_bytes(), 1_000).is_some());
         for place in 0..token.len() {
             let mut changed = token.clone().into_bytes();

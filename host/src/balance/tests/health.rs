@@ -263,6 +263,21 @@ fn a_client_stays_while_its_endpoint_takes_requests() {
         Some(2),
         "weight 0 is drained"
     );
+    let stays = Choice {
+        sticky_stays: true,
+        ..wants(2)
+    };
+    assert_eq!(endpoint(&balancer, &stays), Some(2), "and may keep its own");
+    let exclude = [2];
+    let tried = Choice {
+        exclude: &exclude,
+        ..stays
+    };
+    assert_ne!(
+        endpoint(&balancer, &tried),
+        Some(2),
+        "but not once it failed"
+    );
     assert!(endpoint(&balancer, &wants(77)).is_some(), "nobody has it");
     all[1].slot.set(0, true);
     balancer.refresh();

@@ -118,12 +118,58 @@ pub struct Sticky {
     pub by: StickyBy,
     /// The place of the secret that signs it.
     pub secret: usize,
-    /// How long it holds. Default an hour.
+    /// How long it holds after its last use. Default an hour.
     pub duration: Duration,
-    /// Whether the cookie is sent over TLS only. Default true.
-    pub secure: bool,
+    /// How the cookie is set, where it is one.
+    pub cookie: Cookie,
+    /// What becomes of clients whose endpoint drains or has weight 0. Default they move.
+    pub on_drain: OnDrain,
     /// The table in the file.
     pub span: Span,
+}
+
+/// The attributes of a cookie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cookie {
+    /// Which requests from other sites it goes with. Default lax.
+    pub same_site: SameSite,
+    /// The domain whose hosts it goes to. None: the host that set it.
+    pub domain: Option<String>,
+    /// The path below which it goes. Default `/`.
+    pub path: String,
+    /// Whether it goes over TLS only. Default true.
+    pub secure: bool,
+}
+
+impl Default for Cookie {
+    fn default() -> Self {
+        Self {
+            same_site: SameSite::Lax,
+            domain: None,
+            path: "/".to_owned(),
+            secure: true,
+        }
+    }
+}
+
+/// Which requests from other sites a cookie goes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    /// Links that are followed.
+    Lax,
+    /// None.
+    Strict,
+    /// All.
+    None,
+}
+
+/// What becomes of a client whose endpoint drains or has weight 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDrain {
+    /// It moves to another endpoint.
+    Move,
+    /// It stays.
+    Stay,
 }
 
 /// How a client says where it belongs.

@@ -6,6 +6,7 @@ mod endpoint;
 mod group;
 mod health;
 mod retry;
+mod sticky;
 
 use std::time::Duration;
 

@@ -94,6 +94,63 @@ pub(in crate::config) fn cookie_name(text: &str) -> Result<String, Refused> {
     Ok(text.to_owned())
 }
 
+/// The domain of a cookie (RFC 6265 section 4.1.2.3).
+pub(in crate::config) fn cookie_domain(text: &str) -> Result<String, Refused> {
+    if let Some(bare) = text
+        .strip_prefix(['.', '*'])
+        .map(|rest| rest.trim_start_matches('.'))
+        && cookie_domain(bare).is_ok()
+    {
+        return Err(Refused::because(
+            "begins with a mark that means nothing: the names below a domain always belong to it",
+        )
+        .write(bare));
+    }
+    let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let bare = bare.split(['/', ':']).next().unwrap_or_default();
+    if bare != text && cookie_domain(bare).is_ok() {
+        return Err(Refused::because("is more than a domain").write(bare));
+    }
+    if text.parse::<std::net::IpAddr>().is_ok() {
+        return Err(
+            Refused::because("is an IP address, and browsers take a domain only")
+                .help("leave it out: the cookie goes back to the host that set it"),
+        );
+    }
+    let is_label = |label: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(is_plain)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if text.len() > 253 || !text.split('.').all(is_label) {
+        return Err(Refused::because("is no domain"));
+    }
+    if !text.contains('.') {
+        return Err(
+            Refused::because("is a single word, and browsers take no cookie for one")
+                .help("leave it out: the cookie goes back to the host that set it"),
+        );
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+/// The path of a cookie (RFC 6265 section 4.1.1).
+pub(in crate::config) fn cookie_path(text: &str) -> Result<String, Refused> {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b';';
+    let is_good = |text: &str| text.len() <= 1024 && text.bytes().all(is_plain);
+    match text.strip_prefix('/') {
+        Some(rest) if is_good(rest) => Ok(text.to_owned()),
+        None if !text.is_empty() && is_good(text) => {
+            Err(Refused::because("does not begin with `/`").write(&format!("/{text}")))
+        }
+        Some(_) | None => Err(Refused::because(
+            "is no path of a cookie: wanted letters, digits and marks but `;`",
+        )),
+    }
+}
+
 /// A field of the response that says where a client belongs.
 pub(in crate::config) fn sticky_field(text: &str) -> Result<HeaderName, Refused> {
     let cure = "name one of your own, such as `\"x-endpoint\"`";
@@ -198,6 +255,40 @@ mod tests {
             "query:x",
         ] {
             assert!(hash_key(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn domains_of_cookies_are_names_of_two_words_at_least() {
+        assert_eq!(cookie_domain("Example.com"), Ok("example.com".to_owned()));
+        for (bad, cure) in [
+            (".example.com", "write `\"example.com\"`"),
+            ("*.example.com", "write `\"example.com\"`"),
+            ("https://example.com/", "write `\"example.com\"`"),
+            ("example.com:8443", "write `\"example.com\"`"),
+            (
+                "10.0.0.1",
+                "leave it out: the cookie goes back to the host that set it",
+            ),
+            (
+                "localhost",
+                "leave it out: the cookie goes back to the host that set it",
+            ),
+        ] {
+            assert_eq!(cookie_domain(bad).unwrap_err().help.unwrap(), cure, "{bad}");
+        }
+        for bad in ["", ".", "a b.com", "a;b.com", "-a.com", "a..com"] {
+            assert!(cookie_domain(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn paths_of_cookies_hold_nothing_that_ends_them() {
+        assert!(cookie_path("/").is_ok() && cookie_path("/a/b").is_ok());
+        let help = cookie_path("a/b").unwrap_err().help.unwrap();
+        assert_eq!(help, "write `\"/a/b\"`");
+        for bad in ["", "/a;b", "/a b", "/a\n", "/é"] {
+            assert!(cookie_path(bad).is_err(), "{bad}");
         }
     }
 

@@ -86,7 +86,8 @@ impl Attempt<'_> {
                 true => key::of(exchange, &balance.hash_on),
                 false => None,
             },
-            sticky: trials.wanted,
+            sticky: trials.wanted.map(|wanted| wanted.identity),
+            sticky_stays: trials.wanted.is_some_and(|wanted| wanted.stays),
         });
         let lease = match picked {
             Picked::Endpoint(lease) => lease,

@@ -24,6 +24,7 @@ use crate::upstream::endpoint::known::Known;
 use crate::upstream::fault::Fault;
 use crate::upstream::headers;
 use crate::upstream::line::Line;
+use crate::upstream::plan::Wanted;
 
 /// What an exchange needs for more than one attempt.
 #[derive(Default)]
@@ -31,7 +32,7 @@ pub(super) struct Trials {
     /// Endpoints that were tried, by what tells them from all others: places change.
     pub(super) tried: SmallVec<[u64; 4]>,
     /// Where the client belongs, as it says.
-    pub(super) wanted: Option<u64>,
+    pub(super) wanted: Option<Wanted>,
     /// How much longer the present attempt may take if no other can follow it.
     pub(super) rest: Option<Duration>,
     /// The endpoint of the next attempt, where the present one is given up for it.

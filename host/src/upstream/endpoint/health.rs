@@ -119,7 +119,8 @@ pub struct Health {
     ejected: Option<Ejected>,
     /// The last ejection, while it still counts.
     before: Option<Ejected>,
-    drained: bool,
+    /// Since when an operator drains it.
+    drained_ms: Option<u64>,
     /// When it began to take requests. None: it never was away.
     since_ms: Option<u64>,
     /// How it was last told.
@@ -230,7 +231,7 @@ impl Health {
 
     /// An operator lets it finish, or takes that back.
     pub fn drain(&mut self, drained: bool, now: Now) -> Option<Change> {
-        self.drained = drained;
+        self.drained_ms = drained.then_some(now.steady_ms);
         self.tell(
             match drained {
                 true => "an operator drains it",
@@ -243,7 +244,7 @@ impl Health {
     /// How it stands, but for the slow start.
     #[must_use]
     pub fn standing(&self) -> State {
-        if self.drained {
+        if self.is_drained() {
             State::Draining
         } else if self.ejected.is_some() {
             State::Ejected
@@ -275,7 +276,17 @@ impl Health {
     /// Whether it may be used when too few others are left.
     #[must_use]
     pub fn is_last_resort(&self) -> bool {
-        !self.drained
+        !self.is_drained()
+    }
+
+    /// Whether it is well enough for the clients that are kept on it, for so long after the begin of
+    /// its drain.
+    #[must_use]
+    pub fn keeps_clients(&self, limit: Option<Duration>, now: Now) -> bool {
+        let is_over = self.drained_ms.zip(limit).is_some_and(|(since_ms, limit)| {
+            now.steady_ms.saturating_sub(since_ms) >= milliseconds(limit)
+        });
+        !is_over && self.ejected.is_none() && self.checked.well != Some(false)
     }
 
     /// Whether its faults took it out.
@@ -287,7 +298,7 @@ impl Health {
     /// Whether an operator drains it.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.drained
+        self.drained_ms.is_some()
     }
 
     /// Whether it was asked, and how it answered.

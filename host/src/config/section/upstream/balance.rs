@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::HeaderName;
-
+use super::sticky;
 use crate::config::field::{
-    Choice, Empty, Field, Flag, Is, Map, Nested, Optional, Parsed, Required, SecretName, Section,
-    Time, Whole, Written,
+    Choice, Empty, Field, Is, Map, Nested, Optional, Parsed, Time, Whole, Written,
 };
-use crate::config::model::{Balance, BalancePolicy, HashKey, Sticky, StickyBy, Threshold};
+use crate::config::model::{Balance, BalancePolicy, HashKey, Sticky, Threshold};
 use crate::config::names::Group;
 use crate::config::read::{HashParam, Table};
-use crate::config::value::balance::{cookie_name, hash_key, sticky_field, threshold};
+use crate::config::value::balance::{hash_key, threshold};
 use crate::config::value::name::{line, name};
 
 /// What other gateways call the policies.
@@ -161,8 +159,8 @@ pub(super) const LABELS: Map<Parsed<String>> = Map {
 pub(super) static STICKY: Field<Nested<Sticky>, Optional> = Field::new(
     "sticky",
     Nested {
-        section: &STICKY_SECTION,
-        read: sticky,
+        section: &sticky::STICKY,
+        read: sticky::sticky,
     },
     Optional("a client may get another endpoint with each request"),
     "Keeps a client on its endpoint while that is available.",
@@ -210,134 +208,4 @@ fn remember(table: &mut Table<'_>, param: &str) {
             span,
         });
     }
-}
-
-static STICKY_SECTION: Section = Section {
-    heading: "sticky = { .. }",
-    doc: "How a client is kept on its endpoint: by a signed cookie, or by a signed field that it repeats. What it says holds over reloads and restarts, and on every gateway with the same secret.",
-    fields: &[&COOKIE, &HEADER, &SECRET, &DURATION, &SECURE],
-    hints: &[
-        (
-            "true",
-            "write what keeps it: `{ cookie = \"<name>\", secret = \"<name of a [secret.x]>\" }`",
-        ),
-        ("false", "leave it out"),
-        ("name", "it is called `cookie`"),
-        ("ttl", "it is called `duration`"),
-        ("max_age", "it is called `duration`"),
-        ("expires", "it is called `duration`"),
-        (
-            "key",
-            "it is called `secret`: the name of a `[secret.<name>]`",
-        ),
-        ("httponly", "the cookie always has `HttpOnly`"),
-        ("http_only", "the cookie always has `HttpOnly`"),
-        ("samesite", "the cookie always has `SameSite=Lax`"),
-        ("same_site", "the cookie always has `SameSite=Lax`"),
-        ("path", "the cookie always has `Path=/`"),
-        (
-            "domain",
-            "the cookie has none: it goes back to the host that set it",
-        ),
-    ],
-    short: Some("cookie"),
-    private: true,
-};
-
-static COOKIE: Field<Parsed<String>, Optional> = Field::new(
-    "cookie",
-    Parsed {
-        words: "the name of a cookie",
-        pattern: "",
-        private: false,
-        parse: |text, _| cookie_name(text),
-    },
-    Optional("no cookie"),
-    "The cookie's name. It is sent with `HttpOnly`, `SameSite=Lax` and `Path=/`.",
-);
-
-static HEADER: Field<Parsed<HeaderName>, Optional> = Field::new(
-    "header",
-    Parsed {
-        words: "the name of a field",
-        pattern: "",
-        private: false,
-        parse: |text, _| sticky_field(text),
-    },
-    Optional("no field"),
-    "The field, for clients without cookies: the response tells it, the client repeats it.",
-);
-
-static SECRET: Field<SecretName, Required> = Field::new(
-    "secret",
-    SecretName,
-    Required("\"<name of a [secret.x]>\""),
-    "The `[secret.<name>]` that signs it.",
-);
-
-static DURATION: Field<Time, Is<Duration>> = Field::new(
-    "duration",
-    Time {
-        least: Duration::from_secs(1),
-        most: Duration::from_hours(24 * 7),
-    },
-    Is(Duration::from_hours(1)),
-    "How long it holds, from the first response on.",
-);
-
-static SECURE: Field<Flag, Is<bool>> = Field::new(
-    "secure",
-    Flag,
-    Is(true),
-    "Whether the cookie is sent back over TLS only.",
-);
-
-fn sticky(table: &mut Table<'_>) -> Option<Sticky> {
-    let cookie = table.take(&COOKIE);
-    let header = table.take(&HEADER);
-    let secret = table.take(&SECRET);
-    let duration = table.take(&DURATION);
-    let secure = table.take(&SECURE);
-    if table.has(HEADER.key) && !table.has(COOKIE.key) {
-        table.idle(&[SECURE.key], "without `cookie`");
-    }
-    let is_strict = |name: &String| name.starts_with("__Host-") || name.starts_with("__Secure-");
-    if !secure && cookie.as_ref().is_some_and(is_strict) {
-        let message = "`sticky.secure` is off, and browsers drop a cookie of this name without it";
-        table
-            .warning(table.span_of(SECURE.key), message)
-            .help("leave it out, or name the cookie without `__Host-` and `__Secure-`");
-    }
-    let by = by(table, cookie, header);
-    Some(Sticky {
-        by: by?,
-        secret: secret?,
-        duration,
-        secure,
-        span: table.span(),
-    })
-}
-
-/// What says where a client belongs; reports none, and both.
-fn by(
-    table: &mut Table<'_>,
-    cookie: Option<String>,
-    header: Option<HeaderName>,
-) -> Option<StickyBy> {
-    let (message, help) = match (table.has(COOKIE.key), table.has(HEADER.key)) {
-        (true, true) => (
-            "`sticky` has both `cookie` and `header`, wanted one of them",
-            "keep `cookie` for browsers, `header` for clients without cookies",
-        ),
-        (false, false) if !table.is_incomplete() && !table.has_meant(COOKIE.key) => (
-            "`sticky` has neither `cookie` nor `header`, wanted one of them",
-            "add `cookie = \"<name>\"`",
-        ),
-        (true | false, true | false) => {
-            let cookie = cookie.map(StickyBy::Cookie);
-            return cookie.or(header.map(StickyBy::Header));
-        }
-    };
-    table.error(table.span(), message).help(help);
-    None
 }

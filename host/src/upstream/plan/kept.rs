@@ -1,0 +1,62 @@
+//! Which endpoint a client is kept on, and what it is told of that.
+//!
+//! What a token is stands in [`crate::upstream::sticky`]. Deliberately not here: the pick, which has
+//! the last word.
+
+use super::{EndpointPlan, Members, Plan};
+use crate::context::{Exchange, ResponseHead};
+use crate::upstream::endpoint::health::Now;
+use crate::upstream::endpoint::known::now;
+use crate::upstream::sticky::Token;
+
+/// The endpoint that a client is kept on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// The endpoint, by its identity.
+    pub identity: u64,
+    /// Whether it takes this client although it takes no others.
+    pub stays: bool,
+    /// When the client's token ends. Seconds since 1970.
+    end_s: u64,
+}
+
+impl Plan {
+    /// The endpoint that a request's client is kept on, if it says so.
+    #[must_use]
+    pub fn wanted(&self, members: &Members, exchange: &Exchange) -> Option<Wanted> {
+        let sticky = self.sticky.as_ref()?;
+        let now = now();
+        let token = sticky.wanted(&exchange.request.headers, now.wall_ms)?;
+        let place = *members.names.get(&token.endpoint)?;
+        let endpoint = members.endpoints.get(place)?;
+        Some(Wanted {
+            identity: endpoint.known.identity(),
+            stays: sticky.stays() && self.keeps_clients(endpoint, now),
+            end_s: token.end_s,
+        })
+    }
+
+    /// Whether an endpoint that drains or has weight 0 is well enough for the clients that it has.
+    fn keeps_clients(&self, endpoint: &EndpointPlan, now: Now) -> bool {
+        let is_usual = endpoint.weight > 0 && endpoint.known.slot.share() > 0;
+        let limit = self.config.drain_timeout;
+        !is_usual
+            && endpoint
+                .known
+                .health(|health| health.keeps_clients(limit, now))
+    }
+
+    /// Tell a client where it belongs from now on: where it does not know, and, so that its token
+    /// never ends while it is used, where a new one would hold longer.
+    pub fn keep(&self, wanted: Option<Wanted>, target: &EndpointPlan, response: &mut ResponseHead) {
+        let Some(sticky) = &self.sticky else { return };
+        let end_s = sticky.end_s(now().wall_ms);
+        let is_known = wanted.is_some_and(|wanted| {
+            wanted.end_s >= end_s && wanted.identity == target.known.identity()
+        });
+        if !is_known {
+            let endpoint = sticky.name(&target.known.name);
+            sticky.tell(Token { endpoint, end_s }, &mut response.headers);
+        }
+    }
+}
