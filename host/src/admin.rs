@@ -88,7 +88,7 @@ pub enum AdminError {
         cause: std::io::Error,
     },
     /// The certificate or its key.
-    #[error("`[admin] tls`: {0}")]
+    #[error("`[admin] tls`: {0}; {help}", help = .0.help())]
     Tls(#[from] crate::tls::TlsError),
     /// The thread or its runtime.
     #[error("cannot start the admin listener's thread: {0}")]

@@ -9,6 +9,7 @@
 //! (that is `server/`).
 
 mod apis;
+mod certificates;
 mod chains;
 mod durable;
 mod filters;
@@ -28,10 +29,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::HeaderName;
+use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 
 pub use apis::Bases;
-use arc_swap::ArcSwap;
+pub use certificates::Shown;
 pub use generation::Generation;
 
 use fixed::Fixed;
@@ -70,6 +72,8 @@ pub struct Gateway {
     pub listeners: Vec<Listener>,
     /// How TLS is spoken on them, where it is.
     pub tls: Vec<Option<Arc<ServerConfig>>>,
+    /// The certificates that it shows of itself.
+    pub certificates: Vec<Shown>,
     /// Finds routes.
     pub router: Router,
     /// Finds the API of a path that no route has.
@@ -82,6 +86,8 @@ pub struct Gateway {
     pub filters: Vec<Arc<Filter>>,
     /// Keys, plans and secrets.
     pub services: Arc<Services>,
+    /// Whom it asks for the names of endpoints.
+    pub names: Arc<Names>,
     /// How long a drain waits.
     pub drain_timeout: Duration,
     /// How long a stop goes on taking requests before it drains.
@@ -90,8 +96,6 @@ pub struct Gateway {
     pub workers: u32,
     alive: Arc<AtomicU64>,
 }
-    /// Whom it asks for the names of endpoints.
-    pub names: Arc<Names>,
 
 impl Drop for Gateway {
     fn drop(&mut self) {
@@ -129,14 +133,14 @@ pub struct Foundation {
     rejects: Arc<[Rejects]>,
     upstreams: Registry,
     rounds: Rounds,
+    /// Whom the configuration in use asks for names.
+    names: ArcSwap<Names>,
     workers: NonZeroUsize,
     clock: Clock,
     made: AtomicU64,
     alive: Arc<AtomicU64>,
     fixed: Fixed,
 }
-    /// Whom the configuration in use asks for names.
-    names: ArcSwap<Names>,
 
 impl std::fmt::Debug for Foundation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -385,6 +389,7 @@ impl Foundation {
         let names = Arc::new(Names::new(&config.server.resolvers));
         let answered = upstreams::ask(&config, &self.rounds, &names);
         let tls = listeners::tls(&config, problems);
+        let certificates = certificates::look(&config, problems);
         // Last: what is wrong with the rest is known then.
         let upstreams = upstreams::plans(&config, &self.upstreams, &answered, secrets, problems);
         if problems.is_fatal() {
@@ -425,10 +430,12 @@ impl Foundation {
             client_fields: config.server.client_fields,
             listeners: config.listeners,
             tls,
+            certificates,
             routes,
             router,
             bases,
             upstreams,
+            names,
             filters: filters.into_iter().flatten().collect(),
             services: Arc::new(services),
             drain_timeout: config.server.drain_timeout,
@@ -448,4 +455,3 @@ fn user_cache_folder() -> Option<PathBuf> {
     };
     base.is_absolute().then(|| base.join("windlass"))
 }
-            names,

@@ -5,49 +5,62 @@
 //! endpoint's certificate is checked unless the configuration says `verify = false`.
 //! Deliberately not here: handshakes, and watching the files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+
+pub mod certificate;
+mod der;
+mod pem;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, RootCertStore, ServerConfig, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, RootCertStore, ServerConfig,
+    SignatureScheme,
 };
+
+use pem::Certificate;
 
 /// HTTP/1.1 in ALPN.
 pub const HTTP1: &[u8] = b"http/1.1";
 /// HTTP/2 in ALPN.
 pub const HTTP2: &[u8] = b"h2";
 
-/// Why a certificate cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file is not there, or holds no such thing.
-    #[error("`{}` cannot be read as {what} in PEM: {cause}", .path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What it should hold.
-        what: &'static str,
-        /// Why not.
-        cause: pem::Error,
-    },
-    /// A file is there and holds none.
-    #[error("`{}` holds no certificate; write it in PEM, beginning with `-----BEGIN CERTIFICATE-----`", .path.display())]
-    Empty {
-        /// Which.
-        path: PathBuf,
-    },
-    /// They do not fit each other, or are of a kind that is not supported.
-    #[error("the certificate and the key cannot be used: {0}")]
-    Pair(#[from] Error),
-    /// The system trusts nobody.
-    #[error(
-        "the system has no certificates to trust; install its `ca-certificates`, or name some by `ca`"
-    )]
-    NoRoots,
+/// Why a certificate, its key or an authority cannot be used, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct TlsError {
+    message: String,
+    help: String,
+}
+
+impl TlsError {
+    /// Something is wrong with this file.
+    fn new(path: &Path, what: &str, help: &str) -> Self {
+        Self {
+            message: format!("`{}` {what}", path.display()),
+            help: help.to_owned(),
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> &str {
+        &self.help
+    }
+}
+
+/// What rustls refuses although the files are what they should be.
+impl From<Error> for TlsError {
+    fn from(error: Error) -> Self {
+        Self {
+            message: format!("TLS cannot be set up: {error}"),
+            help: "see that the certificate and its key are of a kind that TLS 1.2 and 1.3 know"
+                .to_owned(),
+        }
+    }
 }
 
 /// A listener's side: TLS 1.2 and 1.3 with this certificate, and these protocols, the best first.
@@ -59,10 +72,11 @@ pub fn server(
     key: &Path,
     protocols: &[&[u8]],
 ) -> Result<Arc<ServerConfig>, TlsError> {
+    let (chain, key) = pair(certificate, key)?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(chain(certificate)?, secret(key)?)?;
+        .with_single_cert(chain, key)?;
     config.alpn_protocols = owned(protocols);
     // Sessions can be resumed without a place in memory for each.
     config.ticketer = aws_lc_rs::Ticketer::new()?;
@@ -99,7 +113,8 @@ pub fn client(trust: &Trust<'_>, system: &mut SystemRoots) -> Result<Arc<ClientC
     let mut config = match trust.identity {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
-            builder.with_client_auth_cert(chain(certificate)?, secret(key)?)?
+            let (chain, key) = pair(certificate, key)?;
+            builder.with_client_auth_cert(chain, key)?
         }
     };
     config.alpn_protocols = owned(trust.protocols);
@@ -111,10 +126,22 @@ pub fn client(trust: &Trust<'_>, system: &mut SystemRoots) -> Result<Arc<ClientC
 pub fn faults(trust: &Trust<'_>) -> Vec<TlsError> {
     let ca = trust.ca.filter(|_| trust.verify);
     let ca = ca.and_then(|ca| roots(ca).err());
-    let (certificate, key) = trust.identity.unzip();
-    let certificate = certificate.and_then(|path| chain(path).err());
-    let key = key.and_then(|path| secret(path).err());
-    [ca, certificate, key].into_iter().flatten().collect()
+    let identity = trust.identity;
+    let identity = identity.map(|(certificate, key)| pair_faults(certificate, key));
+    ca.into_iter()
+        .chain(identity.into_iter().flatten())
+        .collect()
+}
+
+/// What is wrong with a certificate and its key, each one: [`server`] stops at the first.
+#[must_use]
+pub fn pair_faults(certificate: &Path, key: &Path) -> Vec<TlsError> {
+    let files = [chain(certificate).err(), secret(key).err()];
+    let files: Vec<TlsError> = files.into_iter().flatten().collect();
+    match files.as_slice() {
+        [] => pair(certificate, key).err().into_iter().collect(),
+        _ => files,
+    }
 }
 
 /// Whom the system trusts, read when it is asked for first: one configuration reads it once.
@@ -134,7 +161,10 @@ impl SystemRoots {
         // Some systems ship old ones that are not valid any more.
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
-            return Err(TlsError::NoRoots);
+            return Err(TlsError {
+                message: "the system has no certificates to trust".to_owned(),
+                help: "install its `ca-certificates`, or name some by `ca`".to_owned(),
+            });
         }
         Ok(Arc::clone(self.0.insert(Arc::new(roots))))
     }
@@ -148,36 +178,75 @@ fn owned(protocols: &[&[u8]]) -> Vec<Vec<u8>> {
     protocols.iter().map(|name| name.to_vec()).collect()
 }
 
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let chain = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|cause| unreadable(path, "certificates", cause))?;
-    if chain.is_empty() {
-        return Err(TlsError::Empty {
-            path: path.to_owned(),
-        });
-    }
+/// A chain, its own certificate first.
+fn chain(path: &Path) -> Result<Vec<Certificate>, TlsError> {
+    let chain = pem::certificates(path)?;
+    certificate::parse(path, &chain)?;
     Ok(chain)
 }
 
-fn secret(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    PrivateKeyDer::from_pem_file(path).map_err(|cause| unreadable(path, "a private key", cause))
+/// A key, ready to sign.
+fn secret(path: &Path) -> Result<(PrivateKeyDer<'static>, Arc<dyn SigningKey>), TlsError> {
+    let (key, line) = pem::key(path)?;
+    let signs = provider().key_provider.load_private_key(key.clone_key());
+    let signs = signs.map_err(|_| {
+        let what = format!("holds a private key that TLS cannot use (line {line})");
+        let help = "take an RSA key of 2048 to 8192 bits, an ECDSA key on P-256, P-384 or P-521, or Ed25519: \
+             `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out api.key`";
+        TlsError::new(path, &what, help)
+    })?;
+    Ok((key, signs))
+}
+
+type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
+/// A chain, and the key of its first certificate.
+fn pair(certificate: &Path, key: &Path) -> Result<Pair, TlsError> {
+    let chain = chain(certificate)?;
+    let (private, signs) = secret(key)?;
+    let is_of = |one: &Certificate| {
+        let pair = CertifiedKey::new(vec![one.der.clone()], Arc::clone(&signs));
+        // A key that does not tell its public half is taken.
+        !matches!(
+            pair.keys_match(),
+            Err(Error::InconsistentKeys(InconsistentKeys::KeyMismatch))
+        )
+    };
+    match chain.iter().position(is_of) {
+        Some(0) => {}
+        Some(place) => {
+            let line = chain.get(place).map_or(1, |one| one.line);
+            let what = format!(
+                "holds its certificates in the wrong order: the one of the key `{}` is number {} (line {line})",
+                key.display(),
+                place + 1
+            );
+            let help =
+                "put the certificate of the key first, then the one that signed it, and so on";
+            return Err(TlsError::new(certificate, &what, help));
+        }
+        None => {
+            let what = format!(
+                "does not belong to the certificate in `{}`",
+                certificate.display()
+            );
+            let help = "name the key that the certificate was made for: both have the same public key, which \
+                 `openssl x509 -noout -pubkey -in <certificate>` and `openssl pkey -pubout -in <key>` show";
+            return Err(TlsError::new(key, &what, help));
+        }
+    }
+    Ok((chain.into_iter().map(|one| one.der).collect(), private))
 }
 
 fn roots(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in chain(path)? {
-        roots.add(certificate)?;
+    for Certificate { der, line } in chain(path)? {
+        roots.add(der).map_err(|error| {
+            let what = format!("holds a certificate that cannot be trusted (line {line}): {error}");
+            TlsError::new(path, &what, "take it out, or ask for it anew")
+        })?;
     }
     Ok(Arc::new(roots))
-}
-
-fn unreadable(path: &Path, what: &'static str, cause: pem::Error) -> TlsError {
-    TlsError::File {
-        path: path.to_owned(),
-        what,
-        cause,
-    }
 }
 
 /// `verify = false`: any certificate is taken. That its owner has the key is still proved.

@@ -26,6 +26,7 @@ mod apis;
 mod balance;
 mod bodies;
 mod build;
+mod certificates;
 mod cli_keys;
 mod client_limits;
 mod commands;

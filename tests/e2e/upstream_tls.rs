@@ -171,15 +171,15 @@ fn files_that_cannot_be_used_stop_the_start() {
     for (keys, message) in [
         (
             "tls = { ca = \"absent.pem\" }",
-            "absent.pem` cannot be read as certificates in PEM",
+            "absent.pem` does not exist",
         ),
         (
             "tls = { ca = \"gateway.key\" }",
-            "gateway.key` holds no certificate",
+            "gateway.key` holds a private key, and no certificate",
         ),
         (
             "tls = { certificate = \"ca.pem\", key = \"gateway.key\" }",
-            "the certificate and the key cannot be used",
+            "gateway.key` does not belong to the certificate in",
         ),
         // Each of them is told.
         (

@@ -19,6 +19,7 @@ pub fn families(running: &Running) -> Vec<Family> {
     let mut families = of_workers(workers);
     let gateway = running.gateway.load();
     families.extend(of_process(running, &gateway));
+    families.push(of_certificates(&gateway));
     families.push(of_rejects(running));
     families.extend(store::counters(running));
     families.extend(store::families(running));
@@ -104,6 +105,19 @@ fn of_process(running: &Running, gateway: &Gateway) -> Vec<Family> {
             float(budget.limit()),
         ),
     ]
+}
+
+/// When the certificates end that the gateway shows of itself.
+fn of_certificates(gateway: &Gateway) -> Family {
+    let help = "When a certificate that the gateway shows to a listener's, the admin's or an upstream's peers ends, in seconds since 1970";
+    let mut family = Family::new(Kind::Gauge, "certificate_expiry_timestamp_seconds", help);
+    for shown in &gateway.certificates {
+        let labels = [("shown_to", shown.to), ("name", &*shown.name)];
+        // Past the year 9999 nobody cares for a second.
+        let ends = u64::try_from(shown.ends_s).unwrap_or_default();
+        family.push(&labels, float(ends));
+    }
+    family
 }
 
 /// Keys that were not accepted: to the client all reasons are one, to the operator not.

@@ -296,7 +296,8 @@ async fn use_built(
 fn read_again(tls: &Tls, files: &config::ListenerTls) {
     if let Err(error) = tls.read_again(&files.certificate, &files.key) {
         tracing::error!(
-            "the new certificate of `[admin] tls` is not used, and the old one stays in use: {error}"
+            "the new certificate of `[admin] tls` is not used, and the old one stays in use: {error}; {}",
+            error.help()
         );
     }
 }

@@ -14,9 +14,11 @@ pub fn tls(config: &Config, problems: &mut Problems) -> Vec<Option<Arc<ServerCon
         let made = listener.tls.as_ref().and_then(|files| {
             match tls::server(&files.certificate, &files.key, &[HTTP2, HTTP1]) {
                 Ok(made) => Some(made),
-                Err(error) => {
-                    let message = format!("listener `{}`: {error}", listener.address);
-                    problems.error(files.span, message);
+                Err(_) => {
+                    for error in tls::pair_faults(&files.certificate, &files.key) {
+                        let message = format!("listener `{}`: {error}", listener.address);
+                        problems.error(files.span, message).help(error.help());
+                    }
                     None
                 }
             }

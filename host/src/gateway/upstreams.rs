@@ -81,7 +81,7 @@ fn tls(upstream: &config::Upstream, system: &mut SystemRoots, problems: &mut Pro
             Err(errors) => {
                 for error in errors {
                     let message = format!("upstream `{}`: {error}", upstream.name);
-                    problems.error(settings.span, message);
+                    problems.error(settings.span, message).help(error.help());
                 }
                 None
             }

@@ -1,0 +1,112 @@
+//! When the certificates of a configuration begin and end: warnings, and what `/metrics` shows.
+//!
+//! Deliberately not here: what makes a certificate unusable, which is found where it is made ready
+//! for handshakes.
+
+use std::path::Path;
+
+use crate::config::{CheckTls, Config, Problems, Span, UpstreamTls};
+use crate::tls::certificate::{Overdue, Validity, now_s};
+
+/// One certificate that the gateway shows of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// To whom: `listener`, `admin`, `upstream`.
+    pub to: &'static str,
+    /// A listener's address, or an upstream's name.
+    pub name: String,
+    /// When the first of its chain ends. Seconds since 1970.
+    pub ends_s: i64,
+}
+
+/// All that this configuration shows. Warns of those that clients refuse, or will soon.
+pub fn look(config: &Config, problems: &mut Problems) -> Vec<Shown> {
+    let mut all = Vec::new();
+    let mut one = |to, name: String, path: &Path, span: Span| {
+        // What cannot be read is told where it is needed.
+        let Ok(validity) = Validity::of_chain(path) else {
+            return;
+        };
+        let title = match to {
+            "admin" => "`[admin] tls`".to_owned(),
+            _ => format!("{to} `{name}`"),
+        };
+        warn(&title, path, &validity, span, problems);
+        all.push(Shown {
+            to,
+            name,
+            ends_s: validity.ends_s,
+        });
+    };
+    for listener in &config.listeners {
+        if let Some(tls) = &listener.tls {
+            one(
+                "listener",
+                listener.address.to_string(),
+                &tls.certificate,
+                tls.span,
+            );
+        }
+    }
+    if let Some(admin) = &config.admin
+        && let Some(tls) = &admin.tls
+    {
+        one(
+            "admin",
+            admin.address.to_string(),
+            &tls.certificate,
+            tls.span,
+        );
+    }
+    for upstream in &config.upstreams {
+        let checks = match upstream.health.as_ref().map(|health| &health.tls) {
+            Some(CheckTls::On(tls)) => Some(tls),
+            Some(CheckTls::AsRequests | CheckTls::Off) | None => None,
+        };
+        for tls in upstream.tls.iter().chain(checks) {
+            if let UpstreamTls {
+                identity: Some(identity),
+                span,
+                ..
+            } = tls
+            {
+                one(
+                    "upstream",
+                    upstream.name.to_string(),
+                    &identity.certificate,
+                    *span,
+                );
+            }
+        }
+    }
+    all
+}
+
+fn warn(title: &str, path: &Path, validity: &Validity, span: Span, problems: &mut Problems) {
+    let shown = path.display();
+    if let Some(overdue) = validity.overdue(now_s()) {
+        let line = validity.line();
+        let (follows, help) = match overdue {
+            Overdue::Ended(_) => (
+                ": whoever checks it refuses it",
+                "renew it, put the new one in its place, and reload",
+            ),
+            Overdue::NotYet(_) => (
+                ": whoever checks it refuses it until then",
+                "see that the clock of this machine is right, or use the former certificate until then",
+            ),
+            Overdue::Soon(_) => ("", "renew it, put the new one in its place, and reload"),
+        };
+        let message =
+            format!("{title}: the certificate in `{shown}` (line {line}) {overdue}{follows}");
+        problems.warning(span, message).help(help);
+    }
+    if let Some(line) = validity.disorder() {
+        let message = format!(
+            "{title}: the chain in `{shown}` is not in order: the certificate at line {line} did not sign the one before it"
+        );
+        problems.warning(span, message).help(
+            "each certificate is followed by the one that signed it; take out those that sign none",
+        );
+    }
+}

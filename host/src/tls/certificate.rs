@@ -1,0 +1,182 @@
+//! What certificates say of themselves: when they begin and end, and whether a chain is in order.
+//!
+//! Serves the configuration (warnings) and the metrics. Pure, but for reading the file. Deliberately
+//! not here: whether a certificate may be trusted, which is rustls's business.
+
+use std::fmt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::TlsError;
+use super::der::{Parts, parts};
+use super::pem::{self, Certificate};
+
+/// A certificate with less time than this is told of, unless it lives so shortly that this is usual.
+const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// When a chain can be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validity {
+    /// From here on: the latest begin of its certificates. Seconds since 1970.
+    pub begins_s: i64,
+    /// Until here: the earliest end.
+    pub ends_s: i64,
+    /// How long the certificate that ends first lives. Seconds.
+    lives_s: i64,
+    /// The line of that certificate.
+    line: usize,
+    /// The line of a certificate that did not sign the one before it.
+    disorder: Option<usize>,
+}
+
+/// What is wrong with the time of a certificate, now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overdue {
+    /// It has ended.
+    Ended(i64),
+    /// It has not begun.
+    NotYet(i64),
+    /// It ends soon.
+    Soon(i64),
+}
+
+impl Validity {
+    /// Of the chain in this file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, or holds something else.
+    pub fn of_chain(path: &Path) -> Result<Self, TlsError> {
+        let chain = pem::certificates(path)?;
+        let parsed = parse(path, &chain)?;
+        let lines = chain.iter().map(|certificate| certificate.line);
+        let all = parsed.iter().zip(lines);
+        let earliest = all.clone().min_by_key(|(one, _)| one.ends_s);
+        let (first, line) = earliest.ok_or_else(|| {
+            TlsError::new(
+                path,
+                "holds no certificate",
+                "write the certificate into it",
+            )
+        })?;
+        let begins = parsed.iter().map(|one| one.begins_s);
+        let pairs = all.clone().zip(all.skip(1));
+        let mut strangers = pairs.filter(|((one, _), (next, _))| one.issuer != next.subject);
+        Ok(Self {
+            begins_s: begins.max().unwrap_or_default(),
+            ends_s: first.ends_s,
+            lives_s: first.ends_s.saturating_sub(first.begins_s),
+            line,
+            disorder: strangers.next().map(|(_, (_, line))| line),
+        })
+    }
+
+    /// What is wrong with it at this time. Seconds since 1970.
+    #[must_use]
+    pub fn overdue(&self, now_s: i64) -> Option<Overdue> {
+        let soon = i64::try_from(SOON.as_secs()).unwrap_or(i64::MAX);
+        let left = self.ends_s.saturating_sub(now_s);
+        if left <= 0 {
+            Some(Overdue::Ended(self.ends_s))
+        } else if now_s < self.begins_s {
+            Some(Overdue::NotYet(self.begins_s))
+        } else if left < soon.min(self.lives_s / 4) {
+            Some(Overdue::Soon(self.ends_s))
+        } else {
+            None
+        }
+    }
+
+    /// The line of its file that this is about.
+    #[must_use]
+    pub fn line(&self) -> usize {
+        self.line
+    }
+
+    /// The line of a certificate that did not sign the one before it.
+    #[must_use]
+    pub fn disorder(&self) -> Option<usize> {
+        self.disorder
+    }
+}
+
+/// Read certificates. Each is said to be none where it is none.
+pub fn parse<'a>(path: &Path, chain: &'a [Certificate]) -> Result<Vec<Parts<'a>>, TlsError> {
+    let parsed = chain.iter().map(|Certificate { der, line }| {
+        parts(der.as_ref()).ok_or_else(|| {
+            TlsError::new(
+                path,
+                &format!("is damaged: the block that begins at line {line} is no certificate"),
+                "copy the file again, byte for byte, or ask for the certificate anew",
+            )
+        })
+    });
+    parsed.collect()
+}
+
+/// Seconds since 1970, now.
+#[must_use]
+pub fn now_s() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
+}
+
+impl fmt::Display for Overdue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended(at) => write!(f, "ended on {}", Date(*at)),
+            Self::NotYet(at) => write!(f, "is not valid before {}", Date(*at)),
+            Self::Soon(at) => write!(f, "ends on {}", Date(*at)),
+        }
+    }
+}
+
+/// A moment for people, in UTC.
+struct Date(i64);
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = u64::try_from(self.0).unwrap_or_default();
+        // The last second of the year 9999 is what a certificate without an end says.
+        let seconds = Duration::from_secs(seconds.min(253_402_300_799));
+        let time = humantime::format_rfc3339_seconds(SystemTime::UNIX_EPOCH + seconds);
+        write!(f, "{time}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_wrong_now_is_told() {
+        const DAY: i64 = 24 * 3600;
+        let of = |begins_s, ends_s| Validity {
+            begins_s,
+            ends_s,
+            lives_s: ends_s - begins_s,
+            line: 1,
+            disorder: None,
+        };
+        let year = of(0, 365 * DAY);
+        for (now_s, told) in [
+            (-1, Some(Overdue::NotYet(0))),
+            (0, None),
+            (350 * DAY, None),
+            (352 * DAY, Some(Overdue::Soon(365 * DAY))),
+            (365 * DAY, Some(Overdue::Ended(365 * DAY))),
+        ] {
+            assert_eq!(year.overdue(now_s), told, "{now_s}");
+        }
+        // One that lives for six days is renewed in its last third at the latest.
+        let short = of(0, 6 * DAY);
+        assert_eq!(short.overdue(4 * DAY), None);
+        assert_eq!(short.overdue(5 * DAY), Some(Overdue::Soon(6 * DAY)));
+        assert_eq!(
+            Overdue::Ended(1_577_836_800).to_string(),
+            "ended on 2020-01-01T00:00:00Z"
+        );
+    }
+}
