@@ -25,7 +25,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -39,6 +39,7 @@ use crate::store::registrar::Registrar;
 use crate::worker::Common;
 use access::{Access, Role, Token};
 use envelope::Gate;
+use metrics::Format;
 use problem::Problem;
 use serve::{Listening, Patience};
 
@@ -257,11 +258,17 @@ async fn readyz(State(running): State<Arc<Running>>) -> Response {
     "ok\n".into_response()
 }
 
-async fn metrics(State(running): State<Arc<Running>>) -> Response {
-    match crate::observe::metrics::encode(metrics::families(&running)) {
+async fn metrics(State(running): State<Arc<Running>>, headers: HeaderMap) -> Response {
+    let format = Format::asked(&headers);
+    let families = metrics::families(&running);
+    let written = match format {
+        Format::Text => Ok(crate::observe::metrics::encode_text(&families)),
+        Format::OpenMetrics => crate::observe::metrics::encode(families),
+    };
+    match written {
         Ok(text) => {
-            let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-            ([(header::CONTENT_TYPE, kind)], text).into_response()
+            let kind = (header::CONTENT_TYPE, format.content_type());
+            ([kind, (header::VARY, "accept")], text).into_response()
         }
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

@@ -48,6 +48,7 @@ mod leave;
 mod limits;
 mod log_files;
 mod many_keys;
+mod metrics_format;
 mod names;
 mod nginx;
 mod open_files;

@@ -1,7 +1,10 @@
 //! What `/metrics` shows: workers, filters, upstreams, configurations.
 
+mod format;
 mod store;
 mod upstreams;
+
+pub use format::Format;
 
 use std::sync::atomic::AtomicU64;
 

@@ -3,6 +3,7 @@
 //! Nothing is kept here: a scrape reads the workers' counters, the filters' figures and the
 //! balancers, and writes them out.
 
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
@@ -76,7 +77,44 @@ impl Family {
     }
 }
 
-/// Write families as Prometheus's text format (`OpenMetrics` 1.0).
+/// Write families in Prometheus's own text format, version 0.0.4.
+#[must_use]
+pub fn encode_text(families: &[Family]) -> String {
+    let mut out = String::new();
+    for family in families {
+        let (kind, end) = match family.kind {
+            Kind::Counter => ("counter", "_total"),
+            Kind::Gauge => ("gauge", ""),
+        };
+        let name = format!("windlass_{}{end}", family.name);
+        let help = family.help.replace('\\', r"\\").replace('\n', r"\n");
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for Sample { labels, value } in &family.samples {
+            out.push_str(&name);
+            let mut open = '{';
+            for (label, text) in labels {
+                let text = text
+                    .replace('\\', r"\\")
+                    .replace('\n', r"\n")
+                    .replace('"', "\\\"");
+                let _ = write!(out, "{open}{label}=\"{text}\"");
+                open = ',';
+            }
+            if open == ',' {
+                out.push('}');
+            }
+            let _ = match *value {
+                f64::INFINITY => writeln!(out, " +Inf"),
+                f64::NEG_INFINITY => writeln!(out, " -Inf"),
+                value => writeln!(out, " {value}"),
+            };
+        }
+    }
+    out
+}
+
+/// Write families as `OpenMetrics` 1.0.
 ///
 /// # Errors
 ///
@@ -238,4 +276,21 @@ pub fn read(number: &AtomicU64) -> f64 {
 )]
 pub fn float(number: u64) -> f64 {
     number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_format_escapes_what_would_end_a_line_or_a_label() {
+        let family = Family::new(Kind::Counter, "seen", "one\\two\nthree")
+            .with(&[("a", "x\"y\\z\n"), ("b", "")], 1.0)
+            .with(&[], f64::INFINITY);
+        let text = "# HELP windlass_seen_total one\\\\two\\nthree\n\
+             # TYPE windlass_seen_total counter\n\
+             windlass_seen_total{a=\"x\\\"y\\\\z\\n\",b=\"\"} 1\n\
+             windlass_seen_total +Inf\n";
+        assert_eq!(encode_text(&[family]), text);
+    }
 }

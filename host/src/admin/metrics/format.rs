@@ -1,0 +1,132 @@
+//! In which of Prometheus's text formats `/metrics` is asked for.
+//!
+//! Pure. Promises: who asks for nothing in particular, as curl, gets the format that everything
+//! reads; who takes neither gets it as well, as Prometheus's own libraries do it.
+
+use axum::http::HeaderMap;
+use axum::http::header::ACCEPT;
+
+/// How numbers are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Prometheus's own, version 0.0.4.
+    Text,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+impl Format {
+    /// What these fields of a request ask for (RFC 9110 section 12.5.1).
+    pub fn asked(headers: &HeaderMap) -> Self {
+        let lines = headers.get_all(ACCEPT).iter();
+        let lines = lines.filter_map(|line| line.to_str().ok());
+        let ranges = lines.flat_map(|line| line.split(','));
+        let (mut text, mut open) = (0, 0);
+        for (format, quality) in ranges.filter_map(range) {
+            match format {
+                Self::Text => text = text.max(quality),
+                Self::OpenMetrics => open = open.max(quality),
+            }
+        }
+        match open > text {
+            true => Self::OpenMetrics,
+            false => Self::Text,
+        }
+    }
+
+    /// Its `content-type`.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// The format that a media range is about, and how much it is wanted, in thousandths.
+fn range(text: &str) -> Option<(Format, u32)> {
+    let mut parts = text.split(';').map(str::trim);
+    let kind = parts.next()?.to_ascii_lowercase();
+    let (mut quality, mut version) = (1000, None);
+    for part in parts {
+        let (name, value) = part.split_once('=')?;
+        match &*name.trim().to_ascii_lowercase() {
+            "q" => quality = thousandths(value.trim())?,
+            "version" => version = Some(value.trim().trim_matches('"')),
+            _ => {}
+        }
+    }
+    let format = match (&*kind, version) {
+        ("application/openmetrics-text", None | Some("1.0.0" | "0.0.1")) => Format::OpenMetrics,
+        ("application/*", _) => Format::OpenMetrics,
+        ("text/plain", None | Some("0.0.4" | "1.0.0")) | ("text/*" | "*/*", _) => Format::Text,
+        _ => return None,
+    };
+    Some((format, quality))
+}
+
+/// `0.25` as 250.
+fn thousandths(text: &str) -> Option<u32> {
+    let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !matches!(whole, "0" | "1") || rest.len() > 3 || !digits(rest) {
+        return None;
+    }
+    let value: u32 = format!("{whole}{rest:0<3}").parse().ok()?;
+    (value <= 1000).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    fn asked(accept: &'static str) -> Format {
+        Format::asked(&HeaderMap::from_iter([(
+            ACCEPT,
+            HeaderValue::from_static(accept),
+        )]))
+    }
+
+    #[test]
+    fn the_format_is_the_one_that_is_wanted_most() {
+        use Format::{OpenMetrics, Text};
+        assert_eq!(Format::asked(&HeaderMap::new()), Text);
+        for (accept, format) in [
+            ("*/*", Text),
+            ("", Text),
+            ("text/html,application/xhtml+xml,*/*;q=0.8", Text),
+            ("application/openmetrics-text", OpenMetrics),
+            (
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+                OpenMetrics,
+            ),
+            // Prometheus 3, and 2 before it.
+            (
+                "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+                OpenMetrics,
+            ),
+            (
+                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                OpenMetrics,
+            ),
+            // With `scrape_protocols: [PrometheusText0.0.4]`, or native histograms.
+            ("text/plain;version=0.0.4;q=0.5,*/*;q=0.4", Text),
+            (
+                "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3",
+                Text,
+            ),
+            ("application/json", Text),
+            ("application/openmetrics-text;q=0, text/plain;q=0.1", Text),
+            ("application/openmetrics-text;q=x, */*;q=0.1", Text),
+            ("application/openmetrics-text;version=9.9.9", Text),
+            (
+                "TEXT/PLAIN;Q=0.2, Application/OpenMetrics-Text;Q=0.3",
+                OpenMetrics,
+            ),
+        ] {
+            assert_eq!(asked(accept), format, "{accept}");
+        }
+    }
+}
