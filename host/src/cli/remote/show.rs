@@ -55,11 +55,19 @@ pub fn when(value: &Value) -> String {
     }
 }
 
+/// With fewer columns than this a terminal cannot know its width: it says 0, as those of
+/// `docker exec -t` and of `script` do.
+const LEAST_WIDTH: u16 = 20;
+
 fn plain() -> Table {
     let mut table = Table::new();
+    let arrangement = match table.width() {
+        Some(width) if width < LEAST_WIDTH => ContentArrangement::Disabled,
+        Some(_) | None => ContentArrangement::Dynamic,
+    };
     table
         .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic);
+        .set_content_arrangement(arrangement);
     table
 }
 
