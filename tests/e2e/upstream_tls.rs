@@ -1,6 +1,6 @@
 //! Stop 7 over TLS: who an endpoint must be, and what happens when it is somebody else.
 
-use windlass_tests::{Builder, Gateway};
+use windlass_tests::{Builder, Gateway, Upstream};
 
 use crate::config::all_to;
 use crate::wire::{Authority, Endpoint, Identity, Speaks, full, server_tls};
@@ -195,5 +195,41 @@ fn files_that_cannot_be_used_stop_the_start() {
             "{}",
             refused.errors
         );
+    }
+}
+
+/// A check may speak clear text where requests speak TLS, and the other way round.
+#[test]
+fn checks_speak_what_they_are_told_to() {
+    let authority = Authority::new();
+    let identity = authority.issue(&["127.0.0.1"]);
+    let secure = endpoint(&identity, &["http/1.1"]);
+    let plain = Upstream::text("plain");
+    let health = |port: u16, tls: &str| {
+        format!(
+            "health = {{ port = {port}, tls = {tls}, interval = \"50ms\", rise = 1, fall = 1 }}"
+        )
+    };
+    let keys = format!("{CA}\n{}", health(plain.address().port(), "false"));
+    let gateway = to(&secure, &authority, &keys).start();
+    plain.wait_for_requests(2);
+    let host = plain.address().to_string();
+    let asked = plain.received();
+    assert_eq!(asked[0].header("host"), Some(&*host), "where it is asked");
+    assert_eq!(gateway.get("/").status, 200);
+    assert_eq!(gateway.metrics()["windlass_endpoint_available"], 1.0);
+    drop(gateway);
+    let config = all_to(plain.address());
+    for (tls, available) in [("{ ca = \"ca.pem\" }", 1.0), ("true", 0.0)] {
+        let gateway =
+            Gateway::with_config(format!("{config}{}\n", health(secure.address.port(), tls)))
+                .file("ca.pem", &authority.pem)
+                .start();
+        // The system trusts somebody else.
+        gateway.metrics_when("the first answer", |metrics| {
+            let state = |state| metrics.with("windlass_endpoint_state", &[("state", state)]);
+            metrics["windlass_endpoint_available"] == available
+                && state("unhealthy") == 1.0 - available
+        });
     }
 }
