@@ -16,6 +16,7 @@
 //! filters; what does these reports them through the same [`Problems`].
 
 mod check;
+mod elsewhere;
 mod excerpt;
 mod field;
 mod mask;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use super::{Reader, Slot};
+use crate::config::elsewhere;
 use crate::config::field::{Absence, Field, Kind, Section};
 use crate::config::problem::Problem;
 use crate::config::source::Span;
@@ -189,14 +190,19 @@ impl<'a> Table<'a> {
                 self.reader.problems.mask(value.span().into());
             }
             let help = match (
-                self.hint(name),
-                self.meant(name)
-                    .or_else(|| nearest(name, known.iter().copied())),
+                self.hint(name).or_else(elsewhere),
+                meant.or_else(|| nearest(name, known.iter().copied())),
             ) {
                 (Some(hint), _) => hint.to_owned(),
                 (None, Some(meant)) => format!("did you mean `{meant}`?"),
                 (None, None) => {
                     let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
+            let meant = self.meant(name);
+            // One letter too many is a slip, whatever the word is elsewhere.
+            let is_slip = meant.is_some_and(|meant| {
+                name.strip_prefix(meant) == Some("s") || meant.strip_prefix(name) == Some("s")
+            });
+            let elsewhere = || elsewhere::hint(name).filter(|_| !is_slip);
                     format!("known keys: {}", known.join(", "))
                 }
             };
