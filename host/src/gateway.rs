@@ -16,7 +16,9 @@ mod filters;
 mod fixed;
 mod generation;
 mod keys;
+mod likely;
 mod listeners;
+pub mod preflight;
 mod rates;
 mod upstreams;
 mod vouched;
@@ -373,6 +375,18 @@ impl Foundation {
         }
     }
 
+    /// What is wrong with the plugins, secrets and certificates of a configuration that cannot be
+    /// built for other reasons: to tell everything at once. What hangs together with those reasons is
+    /// left out.
+    pub fn examine(&self, config: &Config, problems: &mut Problems) {
+        let mut found = Problems::new(Arc::clone(problems.source()));
+        filters::load(config, &self.registry, &mut found);
+        listeners::tls(config, &mut found);
+        keys::secrets(config, &mut found);
+        found.retain(|problem| problem.severity == config::Severity::Error);
+        problems.extend(found);
+    }
+
     /// Make a gateway of a configuration. Warnings and errors go to `problems`, all of them.
     /// None where there was an error.
     pub fn build(&self, config: Config, problems: &mut Problems) -> Option<Arc<Gateway>> {
@@ -396,6 +410,18 @@ impl Foundation {
             return None;
         }
         let (services, router) = (services?, router?);
+        likely::look(
+            &likely::Known {
+                config: &config,
+                filters: &filters,
+                router: &router,
+                secrets: &services.secrets,
+            },
+            problems,
+        );
+        if problems.is_fatal() {
+            return None;
+        }
         let words = apis::words(&config);
         let bases = Bases::new(&config, &words);
         let routes = config.routes.into_iter().zip(chains).zip(rates).enumerate();

@@ -27,6 +27,7 @@ mod balance;
 mod bodies;
 mod build;
 mod certificates;
+mod check;
 mod cli_keys;
 mod client_limits;
 mod commands;

@@ -6,37 +6,44 @@ use std::process::ExitCode;
 
 use super::BAD_CONFIG;
 use crate::config::Config;
-use crate::gateway::{Foundation, Gateway};
+use crate::gateway::{Foundation, Gateway, preflight};
 
-/// Check a configuration: read it, compile and configure its filters, build its router.
+/// Check a configuration: read it, compile and configure its filters, build its router, and look at
+/// what a start needs of the machine. Everything that is wrong is told at once.
 pub fn check(path: &Path) -> ExitCode {
-    let config = match Config::read(path) {
-        Ok(config) => config,
-        Err(problems) => {
-            eprint!("{problems}");
-            return ExitCode::from(BAD_CONFIG);
-        }
+    let (config, mut problems) = Config::read_anyway(path);
+    let Some(config) = config else {
+        eprint!("{problems}");
+        return ExitCode::from(BAD_CONFIG);
     };
     let workers = super::run::workers(&config);
     let foundation = match Foundation::without_store(&config, workers) {
         Ok(foundation) => foundation,
         Err(error) => {
+            eprint!("{problems}");
             eprintln!("windlass: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let mut problems = config.warnings.clone();
     super::fits::check(&config, workers, &mut problems);
-    let gateway = foundation.build(config, &mut problems);
+    preflight::look(&config, &mut problems);
+    let is_sound = !config.warnings.is_fatal();
+    let gateway = match is_sound {
+        true => foundation.build(config, &mut problems),
+        false => {
+            foundation.examine(&config, &mut problems);
+            None
+        }
+    };
     if !problems.is_empty() {
         eprint!("{problems}");
     }
     match gateway {
-        Some(gateway) => {
+        Some(gateway) if !problems.is_fatal() => {
             describe(path, &gateway, workers);
             ExitCode::SUCCESS
         }
-        None => ExitCode::from(BAD_CONFIG),
+        Some(_) | None => ExitCode::from(BAD_CONFIG),
     }
 }
 

@@ -69,6 +69,13 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it, if anything is, warnings included.
     pub fn read(path: &Path) -> Result<Self, Problems> {
+        sound(Self::read_anyway(path))
+    }
+
+    /// Reads a file, and gives what could be read also where something is wrong with it: for whoever
+    /// looks for everything else that is wrong. None where a part of the file may be lost.
+    #[must_use]
+    pub fn read_anyway(path: &Path) -> (Option<Self>, Problems) {
         let name = path.display().to_string();
         let folder = path.parent().unwrap_or(Path::new(""));
         let failed = |text: String, span: Span, message: String| {
@@ -76,15 +83,15 @@ impl Config {
             problems.error(span, message);
             problems
         };
-        let bytes = std::fs::read(path).map_err(|error| {
-            failed(
-                String::new(),
-                Span::default(),
-                format!("cannot be read: {error}"),
-            )
-        })?;
+        let bytes = match std::fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let message = format!("cannot be read: {error}");
+                return (None, failed(String::new(), Span::default(), message));
+            }
+        };
         match String::from_utf8(bytes) {
-            Ok(text) => Self::parse(&name, &text, folder),
+            Ok(text) => Self::parse_anyway(&name, &text, folder),
             Err(error) => {
                 let valid = error.utf8_error().valid_up_to();
                 let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
@@ -93,7 +100,7 @@ impl Config {
                 for span in mask::find(&problems.source().text.clone()) {
                     problems.mask(span);
                 }
-                Err(problems)
+                (None, problems)
             }
         }
     }
@@ -104,6 +111,10 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it, if anything is, warnings included.
     pub fn parse(name: &str, text: &str, folder: &Path) -> Result<Self, Problems> {
+        sound(Self::parse_anyway(name, text, folder))
+    }
+
+    fn parse_anyway(name: &str, text: &str, folder: &Path) -> (Option<Self>, Problems) {
         let source = Arc::new(Source::new(name, text));
         let (root, syntax) = syntax::parse(&source);
         let mut problems = Problems::new(Arc::clone(&source));
@@ -128,14 +139,19 @@ impl Config {
             check::hash_params(&mut reader, parts.routes(), parts.filters());
         }
         check::unused(&mut reader);
+        let is_whole = syntax.is_empty();
         let problems = with_syntax(reader.problems, syntax);
-        if problems.is_fatal() {
-            return Err(problems);
-        }
-        match parts {
-            Some(parts) => Ok(parts.into_config(source, problems)),
-            None => Err(problems),
-        }
+        let config = parts.filter(|_| is_whole);
+        let config = config.map(|parts| parts.into_config(source, problems.clone()));
+        (config, problems)
+    }
+}
+
+/// The configuration, if nothing is wrong with it.
+fn sound((config, problems): (Option<Config>, Problems)) -> Result<Config, Problems> {
+    match config {
+        Some(config) if !problems.is_fatal() => Ok(config),
+        Some(_) | None => Err(problems),
     }
 }
 

@@ -131,7 +131,7 @@ fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
 
 /// What the filter may use: what the operator says, or what the README of a `builtin:` plugin
 /// lists.
-fn grants(config: &Config, filter: &config::Filter) -> Grants {
+pub(super) fn grants(config: &Config, filter: &config::Filter) -> Grants {
     if let Some(allow) = &filter.allow {
         let upstreams = allow.upstreams.iter();
         let secrets = allow.secrets.iter();

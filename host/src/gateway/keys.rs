@@ -41,7 +41,8 @@ pub(super) fn source(secret: &config::Secret) -> SecretSource {
     }
 }
 
-fn secrets(config: &Config, problems: &mut Problems) -> Option<Secrets> {
+/// Read the secrets. What cannot be read is an error at its table.
+pub(super) fn secrets(config: &Config, problems: &mut Problems) -> Option<Secrets> {
     let sources = config.secrets.iter();
     let sources = sources.map(|secret| (secret.name.clone(), source(secret)));
     match Secrets::read(sources) {

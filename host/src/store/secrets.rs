@@ -107,6 +107,12 @@ impl Secret {
         })
     }
 
+    /// How long the value is. Bytes.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.value.len()
+    }
+
     /// What the value would be known by, were it a key: for comparing it with what somebody
     /// presents.
     #[must_use]

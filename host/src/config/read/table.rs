@@ -148,6 +148,15 @@ impl<'a> Table<'a> {
         (first != span).then(|| source.position(first.start).line)
     }
 
+    /// The texts of this sort that stood before, each with its line.
+    pub fn all_earlier(&self, sort: &str) -> Vec<(String, usize)> {
+        let source = self.reader.problems.source();
+        let seen = self.reader.seen.iter();
+        let seen = seen.filter(|((known, _), _)| known == sort);
+        seen.map(|((_, text), span)| (text.clone(), source.position(span.start).line))
+            .collect()
+    }
+
     /// What all readers share.
     pub fn reader(&mut self) -> &mut Reader {
         self.reader
@@ -189,6 +198,12 @@ impl<'a> Table<'a> {
             if self.section.private {
                 self.reader.problems.mask(value.span().into());
             }
+            let meant = self.meant(name);
+            // One letter too many is a slip, whatever the word is elsewhere.
+            let is_slip = meant.is_some_and(|meant| {
+                name.strip_prefix(meant) == Some("s") || meant.strip_prefix(name) == Some("s")
+            });
+            let elsewhere = || elsewhere::hint(name).filter(|_| !is_slip);
             let help = match (
                 self.hint(name).or_else(elsewhere),
                 meant.or_else(|| nearest(name, known.iter().copied())),
@@ -197,12 +212,6 @@ impl<'a> Table<'a> {
                 (None, Some(meant)) => format!("did you mean `{meant}`?"),
                 (None, None) => {
                     let known: Vec<String> = known.iter().map(|key| format!("`{key}`")).collect();
-            let meant = self.meant(name);
-            // One letter too many is a slip, whatever the word is elsewhere.
-            let is_slip = meant.is_some_and(|meant| {
-                name.strip_prefix(meant) == Some("s") || meant.strip_prefix(name) == Some("s")
-            });
-            let elsewhere = || elsewhere::hint(name).filter(|_| !is_slip);
                     format!("known keys: {}", known.join(", "))
                 }
             };

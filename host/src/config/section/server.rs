@@ -304,11 +304,29 @@ pub(super) fn listener(table: &mut Table<'_>) -> Option<Listener> {
     })
 }
 
-/// Reports an address that an earlier listener has.
+/// Reports an address that an earlier listener has, alone or among others.
 pub(super) fn bound_once(table: &mut Table<'_>, address: SocketAddr) {
     let span = table.span_of(ADDRESS.key);
     if address.port() == 0 {
         return;
+    }
+    let others = table.all_earlier("address").into_iter();
+    let others = others.filter_map(|(text, line)| Some((text.parse::<SocketAddr>().ok()?, line)));
+    let overlaps = |other: &SocketAddr| {
+        let all = match (other.ip().is_unspecified(), address.ip().is_unspecified()) {
+            (true, _) => other.is_ipv6() || address.is_ipv4(),
+            (false, true) => address.is_ipv6() || other.is_ipv4(),
+            (false, false) => false,
+        };
+        other.port() == address.port() && *other != address && all
+    };
+    if let Some((other, line)) = others.into_iter().find(|(other, _)| overlaps(other)) {
+        let message = format!(
+            "`address` holds `{address}`, which has addresses in common with `{other}` in line {line}: only one of them can be bound"
+        );
+        table.error(span, &message).help(
+            "an address of zeros stands for all of this machine: keep one of the two, or give one another port",
+        );
     }
     if let Some(line) = table.earlier("address", &address.to_string(), span) {
         let message = format!("`address` holds `{address}`, which line {line} has already");

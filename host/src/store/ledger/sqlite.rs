@@ -26,9 +26,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
-use rustix::fs::FlockOperation;
+use rustix::fs::{Access, FlockOperation, access};
 
 use super::record::PlanRecord;
 use super::{
@@ -44,6 +45,12 @@ const BUSY: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(25);
+/// What of a path is encoded in SQLite's URIs.
+const IN_URI: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'.')
+    .remove(b'-')
+    .remove(b'_');
 
 /// A ledger in a file.
 #[derive(Debug)]
@@ -223,15 +230,85 @@ impl Ledger for SqliteLedger {
     }
 }
 
-/// Take the lock beside the file.
-fn lock(path: &Path) -> Result<File, LedgerError> {
+/// Whether a file is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// Nobody has it.
+    Free,
+    /// A gateway that runs has it.
+    ByAnother,
+}
+
+/// Whether [`SqliteLedger::open`] could open this file, without touching it.
+///
+/// # Errors
+///
+/// Why it could not.
+pub fn check(path: &Path) -> Result<Held, LedgerError> {
+    let kind = |kind| cannot_open(path, &std::io::Error::from(kind));
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = folder.unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(kind(std::io::ErrorKind::NotFound));
+    }
+    if path.is_dir() {
+        return Err(LedgerError::Failed {
+            name: named(path),
+            cause: "it is a folder: name a file in it".into(),
+        });
+    }
+    let (read, write) = (Access::READ_OK, Access::WRITE_OK);
+    let is_there = path
+        .try_exists()
+        .map_err(|cause| cannot_open(path, &cause))?;
+    // The files beside it, which SQLite and the lock need, are made in the folder.
+    let may = access(folder, write | Access::EXEC_OK).is_ok()
+        && (!is_there || access(path, read | write).is_ok());
+    if !may {
+        return Err(kind(std::io::ErrorKind::PermissionDenied));
+    }
+    let held = match File::open(beside(path)) {
+        Ok(file) => rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_err(),
+        Err(_) => false,
+    };
+    if held {
+        return Ok(Held::ByAnother);
+    }
+    if is_there {
+        check_head(path)?;
+        check_owner(path)?;
+    }
+    Ok(Held::Free)
+}
+
+/// A file without marks that has tables is another program's. Nobody has it open, so that it can be
+/// read as it is, without the files that SQLite makes beside it.
+fn check_owner(path: &Path) -> Result<(), LedgerError> {
+    if std::fs::metadata(path).is_ok_and(|known| known.len() == 0) {
+        return Ok(());
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let encoded = percent_encode(path.as_os_str().as_encoded_bytes(), IN_URI);
+    let uri = format!("file:{encoded}?immutable=1");
+    let connection = Connection::open_with_flags(uri, flags);
+    let connection = connection.map_err(|error| failed(path, error))?;
+    schema::check_owner(&connection, path)
+}
+
+/// The file whose lock says who has the store.
+fn beside(path: &Path) -> PathBuf {
     let mut beside = path.as_os_str().to_owned();
     beside.push("-lock");
+    beside.into()
+}
+
+/// Take the lock beside the file.
+fn lock(path: &Path) -> Result<File, LedgerError> {
     let file = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
-        .open(&beside)
+        .open(beside(path))
         .map_err(|cause| cannot_open(path, &cause))?;
     let end = Instant::now() + PATIENCE;
     // The gateway that was told to end a moment ago lets go of it when its drain begins.

@@ -38,15 +38,12 @@ pub(super) fn check(path: &Path, application: u32, version: u32) -> Result<(), L
     Ok(())
 }
 
-/// Make the tables, or bring older ones up; one transaction for all steps.
-pub(super) fn bring_up(connection: &mut Connection, path: &Path) -> Result<(), LedgerError> {
+/// Whether a file without marks has no tables: with some it is another program's.
+pub(super) fn check_owner(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
     let told = |error| failed(path, error);
-    let mark = |connection: &Connection, name: &str| {
-        connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0))
-    };
-    let application = mark(connection, "application_id").map_err(told)?;
-    let version = mark(connection, "user_version").map_err(told)?;
-    check(path, application, version)?;
+    let application: u32 = connection
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(told)?;
     let tables = "SELECT count(*) FROM sqlite_schema";
     let tables: u32 = connection
         .query_row(tables, [], |row| row.get(0))
@@ -57,6 +54,19 @@ pub(super) fn bring_up(connection: &mut Connection, path: &Path) -> Result<(), L
             "is a database of another program; it is left as it is: name another file in `[store] path`",
         ));
     }
+    Ok(())
+}
+
+/// Make the tables, or bring older ones up; one transaction for all steps.
+pub(super) fn bring_up(connection: &mut Connection, path: &Path) -> Result<(), LedgerError> {
+    let told = |error| failed(path, error);
+    let mark = |connection: &Connection, name: &str| {
+        connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0))
+    };
+    let application = mark(connection, "application_id").map_err(told)?;
+    let version = mark(connection, "user_version").map_err(told)?;
+    check(path, application, version)?;
+    check_owner(connection, path)?;
     let mode = connection
         .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get::<_, String>(0));
     mode.map_err(told)?;

@@ -1,0 +1,154 @@
+//! What a start would find in the world around it, for `windlass check`: addresses, the store, the
+//! access log, the admin listener's certificate.
+//!
+//! Promises: nothing is written, made or held, so that a gateway which runs is not disturbed; what
+//! such a gateway has (its addresses, its store) is a warning and no error. Deliberately not here:
+//! whatever [`super::Foundation::build`] finds, by a check as by a start.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use rustix::fs::{Access, access};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::config::{AccessLog, Config, Problems, Span, StorePlace};
+use crate::store::ledger::sqlite::{self, Held};
+use crate::tls;
+
+/// Look at all of it.
+pub fn look(config: &Config, problems: &mut Problems) {
+    for listener in &config.listeners {
+        address("listener", listener.address, problems);
+    }
+    if let Some(admin) = &config.admin {
+        address("`[admin]`", admin.address, problems);
+        if let Some(files) = &admin.tls {
+            for error in tls::pair_faults(&files.certificate, &files.key) {
+                let message = format!("`[admin] tls`: {error}");
+                problems.error(files.span, message).help(error.help());
+            }
+        }
+    }
+    if let Some(store) = &config.store
+        && let StorePlace::Sqlite(path) = &store.place
+    {
+        match sqlite::check(path) {
+            Ok(Held::Free) => {}
+            Ok(Held::ByAnother) => {
+                let message = format!(
+                    "`[store] path`: a gateway that runs has the store `{}`",
+                    path.display()
+                );
+                problems
+                    .warning(store.span, message)
+                    .help("stop that gateway before another one starts with this file; a reload of it is no matter");
+            }
+            Err(error) => {
+                problems.error(store.span, format!("`[store] path`: {error}"));
+            }
+        }
+    }
+    if let AccessLog::File(path) = &config.log.access
+        && let Err((why, help)) = writable(path)
+    {
+        let message = format!(
+            "`[log] access`: `{}` cannot be written: {why}",
+            path.display()
+        );
+        problems.error(Span::default(), message).help(help);
+    }
+}
+
+/// Whether an address can be bound. It is bound, not listened on, and let go of at once.
+fn address(whose: &str, address: SocketAddr, problems: &mut Problems) {
+    if address.port() == 0 {
+        return;
+    }
+    let bound = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )
+    .and_then(|socket| {
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())
+    });
+    let Err(error) = bound else { return };
+    let (what, help) = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            let message = format!("{whose}: address `{address}` is in use now");
+            problems.warning(Span::default(), message).help(
+                "if that is the gateway which this file is for, reload it; else stop what listens there (`ss -ltnp` names it), or a start fails",
+            );
+            return;
+        }
+        io::ErrorKind::PermissionDenied => (
+            "may not be bound by this user".to_owned(),
+            "use a port above 1023, or grant `CAP_NET_BIND_SERVICE`",
+        ),
+        io::ErrorKind::AddrNotAvailable => (
+            "is no address of this machine".to_owned(),
+            "write one that `ip address` shows, or `0.0.0.0` for all of them",
+        ),
+        _ => (
+            format!("cannot be bound: {error}"),
+            "write an address of this machine",
+        ),
+    };
+    let message = format!("{whose}: address `{address}` {what}");
+    problems.error(Span::default(), message).help(help);
+}
+
+/// Whether a file can be written at its end, or made.
+fn writable(path: &Path) -> Result<(), (String, &'static str)> {
+    let refused = |what: &str| {
+        let help = "let the user that runs Windlass write it, or name another file";
+        (format!("{what} may not be written by this user"), help)
+    };
+    match std::fs::metadata(path) {
+        Ok(known) if known.is_dir() => Err((
+            "it is a folder".to_owned(),
+            "write the name of a file in it",
+        )),
+        Ok(_) => access(path, Access::WRITE_OK).map_err(|_| refused("it")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = path.parent().filter(|folder| *folder != Path::new(""));
+            let folder = folder.unwrap_or(Path::new("."));
+            match std::fs::metadata(folder) {
+                Ok(known) if known.is_dir() => access(folder, Access::WRITE_OK | Access::EXEC_OK)
+                    .map_err(|_| refused("its folder")),
+                Ok(_) => Err((
+                    format!("`{}` is no folder", folder.display()),
+                    "name a file in a folder that exists",
+                )),
+                Err(_) => Err((
+                    "its folder does not exist".to_owned(),
+                    "make the folder first: the gateway makes files and no folders",
+                )),
+            }
+        }
+        Err(error) => Err((error.to_string(), "name a file that this user can reach")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_written_where_its_folder_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        assert_eq!(writable(&at("new.json")), Ok(()));
+        assert!(!at("new.json").exists(), "nothing is made");
+        std::fs::write(at("old.json"), "").unwrap();
+        assert_eq!(writable(&at("old.json")), Ok(()));
+        for (name, why) in [
+            ("none/a.json", "its folder does not exist"),
+            (".", "it is a folder"),
+        ] {
+            assert_eq!(writable(&at(name)).unwrap_err().0, why);
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! `windlass check`: it says what a start would do, all at once, and is not silent on mistakes.
+
+use std::net::TcpListener;
+
+use windlass_tests::{Finished, Gateway};
+
+const ROUTE: &str = "[[route]]\npath = \"$default\"\nrespond = { body = \"x\" }\n";
+const UPSTREAM: &str = "[upstream.u]\nendpoints = [{ address = \"127.0.0.1:9\" }]\n";
+
+fn check(config: &str) -> Finished {
+    Gateway::with_config(config)
+        .file("one", "a")
+        .file("long", "a secret that nobody guesses")
+        .file("junk.db", "junk".repeat(1024))
+        .file("junk.wasm", "junk".repeat(1024))
+        .check()
+}
+
+/// What stops a start is an error of `check`, with the same exit code, and nothing is made by it.
+#[test]
+fn what_stops_a_start_is_an_error() {
+    for (what, more, text) in [
+        (
+            "no folder of the log",
+            "[log]\naccess = \"none/a.json\"",
+            "its folder does not exist",
+        ),
+        (
+            "the log is a folder",
+            "[log]\naccess = \".\"",
+            "it is a folder",
+        ),
+        (
+            "no folder of the store",
+            "[store]\npath = \"none/s.db\"",
+            "its folder does not exist",
+        ),
+        (
+            "the store is a folder",
+            "[store]\npath = \".\"",
+            "it is a folder",
+        ),
+        (
+            "the store is no database",
+            "[store]\npath = \"junk.db\"",
+            "is not a database of SQLite",
+        ),
+        (
+            "an address of another machine",
+            "[[listener]]\naddress = \"192.0.2.1:8080\"",
+            "is no address of this machine",
+        ),
+        (
+            "no certificate of the operator's listener",
+            "[admin]\naddress = \"127.0.0.1:0\"\ntls = { certificate = \"a.pem\", key = \"a.key\" }",
+            "`[admin] tls`: ",
+        ),
+        (
+            "no token",
+            "[admin]\naddress = \"127.0.0.1:0\"\ntokens = [{ name = \"o\", role = \"read\", secret = \"t\" }]\n[secret.t]\nfile = \"none\"",
+            "secret `t`",
+        ),
+        (
+            "one file for two things",
+            "[log]\naccess = \"s.db\"\n[store]\npath = \"s.db\"",
+            "name the same file",
+        ),
+    ] {
+        let checked = check(&format!("{ROUTE}{more}\n"));
+        assert_eq!(checked.code, Some(2), "{what}: {}", checked.errors);
+        assert!(checked.errors.contains(text), "{what}: {}", checked.errors);
+    }
+}
+
+#[test]
+fn addresses_that_overlap_are_an_error() {
+    for (one, other, fails) in [
+        ("127.0.0.1:18080", "0.0.0.0:18080", true),
+        ("[::]:18080", "0.0.0.0:18080", true),
+        ("[::]:18080", "127.0.0.1:18080", true),
+        ("[::1]:18080", "0.0.0.0:18080", false),
+        ("127.0.0.1:18080", "0.0.0.0:18081", false),
+    ] {
+        let listener = |address: &str| format!("[[listener]]\naddress = \"{address}\"\n");
+        let checked = check(&format!("{}{}{ROUTE}", listener(one), listener(other)));
+        let told = checked.errors.contains("addresses in common");
+        assert_eq!(told, fails, "{one} {other}: {}", checked.errors);
+    }
+}
+
+/// Where the gateway runs that the file is for, its address is in use, and the file is good.
+#[test]
+fn an_address_in_use_is_a_warning() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let checked = check(&format!("[[listener]]\naddress = \"{address}\"\n{ROUTE}"));
+    assert_eq!(checked.code, Some(0), "{}", checked.errors);
+    let text = format!("listener: address `{address}` is in use now");
+    assert!(checked.errors.contains(&text), "{}", checked.errors);
+}
+
+#[test]
+fn a_store_in_use_is_a_warning_and_is_not_disturbed() {
+    let gateway = Gateway::with_config(format!("{ROUTE}[store]\npath = \"s.db\"\n")).start();
+    let path = gateway.folder().join("s.db");
+    let config = format!("{ROUTE}[store]\npath = \"{}\"\n", path.display());
+    let checked = check(&config);
+    assert_eq!(checked.code, Some(0), "{}", checked.errors);
+    let text = "a gateway that runs has the store";
+    assert!(checked.errors.contains(text), "{}", checked.errors);
+    assert_eq!(gateway.get("/").status, 200);
+}
+
+/// Of the file, of plugins and of what they name: nobody mends one only to meet the next.
+#[test]
+fn all_errors_are_told_at_once() {
+    let config = format!(
+        "{ROUTE}
+[server]
+wrkers = 2
+[secret.t]
+file = \"none\"
+[[route]]
+path = \"/a\"
+filters = [\"missing\", \"bad\", \"odd\"]
+respond = {{}}
+[filter.missing]
+plugin = \"none.wasm\"
+[filter.bad]
+plugin = \"junk.wasm\"
+[filter.odd]
+plugin = \"builtin:transform\"
+settings = {{ request = [{{ op = \"turn\" }}] }}
+"
+    );
+    let checked = check(&config);
+    assert_eq!(checked.code, Some(2));
+    for text in [
+        "unknown key `wrkers`",
+        "filter `missing`: its plugin",
+        "filter `bad`: its plugin",
+        "filter `odd`: ",
+        "secret `t`",
+    ] {
+        assert!(checked.errors.contains(text), "{text}: {}", checked.errors);
+    }
+}
+
+/// Settings that can only be mistakes, with the words that tell them.
+#[test]
+fn likely_mistakes_are_warnings() {
+    let to = |more: &str| {
+        format!("[[route]]\npath = \"/a/{{id}}\"\nupstream = \"u\"\n{more}\n{UPSTREAM}")
+    };
+    let ends = |end: &str| format!("[[route]]\npath = \"/a\"\n{end}\n");
+    let sticky = |file: &str, more: &str| {
+        to("")
+            + &format!(
+                "sticky = {{ cookie = \"c\", secret = \"t\"{more} }}\n[secret.t]\nfile = \"{file}\"\n"
+            )
+    };
+    let admin = |tokens: &str| {
+        format!(
+            "{ROUTE}[admin]\naddress = \"127.0.0.1:0\"\ntokens = [{tokens}]\n[secret.t]\nfile = \"one\"\n[secret.v]\nfile = \"long\"\n[secret.w]\nfile = \"long\"\n"
+        )
+    };
+    let transform = |template: &str| {
+        to("filters = [\"t\"]")
+            + &format!(
+                "[filter.t]\nplugin = \"builtin:transform\"\nsettings = {{ request = [{{ op = \"set\", header = \"x\", value = \"{template}\" }}] }}\n"
+            )
+    };
+    let token = |name: &str, secret: &str| {
+        format!("{{ name = \"{name}\", role = \"write\", secret = \"{secret}\" }}")
+    };
+    let filters =
+        "[filter.k]\nplugin = \"builtin:api-key\"\n[filter.p]\nplugin = \"builtin:usage-plan\"\n";
+    let two = "[upstream.v]\nendpoints = [{ address = \"127.0.0.1:9\" }]\n";
+    let split = format!(
+        "{}{UPSTREAM}{two}",
+        ends(
+            "split = [{ upstream = \"u\", weight = 1 }, { upstream = \"v\", weight = 1 }]\nsplit_on = \"attribute:consumer.id\""
+        )
+    );
+    let cases = [
+        ("a time-out that is raised", to("connect_timeout = \"90s\""), "only lowers what its upstream allows"),
+        ("a total that is raised", to("total_timeout = \"90s\"") + "total_timeout = \"9s\"\n", "only lowers what its upstream allows"),
+        ("a filter twice", to("filters = [\"k\", \"p\", \"p\"]") + filters, "stands in `filters` twice"),
+        ("split_on without a provider", split, "no filter of the route sets"),
+        ("hash_on without a provider", to("") + "balance = \"consistent-hash\"\nhash_on = \"attribute:consumer.id\"\n", "no filter of a route that leads here sets"),
+        ("a redirect to itself", ends("redirect = { to = \"/a\" }"), "leads to the same route"),
+        ("a redirect to its own path", ends("redirect = { to = \"/a${query}\" }"), "leads to the same route"),
+        ("a redirect that grows", "[[route]]\npath = \"/{rest+}\"\nredirect = { to = \"/v2${path}\" }\n".to_owned(), "leads to the same route"),
+        ("a redirect to its own host", "[[route]]\npath = \"/{rest+}\"\nhosts = [\"a.test\"]\nredirect = { to = \"http://a.test${path}\" }\n".to_owned(), "leads to the same route"),
+        ("a redirect to nowhere", ends("respond = { status = 302 }"), "no `location`"),
+        ("401 without a challenge", ends("respond = { status = 401 }"), "no `www-authenticate`"),
+        ("a short token", admin(&token("o", "t")), "secret `t` has 1 byte"),
+        ("one token twice", admin(&format!("{}, {}", token("o", "v"), token("p", "w"))), "have the same value"),
+        ("a short signature", sticky("one", ""), "secret `t` has 1 byte"),
+        ("a parameter of no route", transform("${path.nope}"), "path parameter `nope`"),
+        ("a variable of no API", transform("${attribute.api.variable.nope}"), "stage variable `nope`"),
+        ("clear text at 443", to("").replace(":9", ":443"), "is at the port of TLS"),
+        ("TLS at 80", to("").replace(":9", ":80") + "tls = { verify = false }\n", "is at the port of clear text"),
+        ("a cookie for TLS only", format!("[[listener]]\naddress = \"0.0.0.0:0\"\n{}", sticky("long", "")), "browsers drop it"),
+        ("a key of nothing", format!("{ROUTE}[[key]]\nid = \"k\"\nconsumer = \"c\"\ndigest = \"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"\n"), "is that of no text at all"),
+        ("the operator's listener as an endpoint", to("").replace(":9", ":19080") + "[admin]\naddress = \"127.0.0.1:19080\"\n", "is the operator's listener"),
+    ];
+    for (what, config, text) in cases {
+        let checked = check(&config);
+        assert!(checked.errors.contains(text), "{what}: {}", checked.errors);
+        assert!(
+            checked.errors.contains("warning: "),
+            "{what}: {}",
+            checked.errors
+        );
+        assert_eq!(checked.code, Some(0), "{what}: {}", checked.errors);
+    }
+}
+
+/// And nothing is said of what is meant.
+#[test]
+fn what_is_meant_is_no_warning() {
+    let sticky = "sticky = { cookie = \"c\", secret = \"t\" }\n[secret.t]\nfile = \"long\"\n";
+    for config in [
+        format!("[[route]]\npath = \"/a\"\nupstream = \"u\"\nconnect_timeout = \"1s\"\n{UPSTREAM}"),
+        format!("[[route]]\npath = \"/a\"\nupstream = \"u\"\n{UPSTREAM}{sticky}"),
+        "[[route]]\npath = \"/a\"\nredirect = { to = \"/b\" }\n".to_owned(),
+        "[[route]]\npath = \"/a/{id}\"\nredirect = { to = \"https://b.test${path}${query}\" }\n".to_owned(),
+        "[[route]]\npath = \"$default\"\nhosts = [\"a.test\"]\nredirect = { to = \"https://a.test${path}\" }\n".to_owned(),
+        "[[route]]\npath = \"/a\"\nrespond = { status = 204 }\n".to_owned(),
+    ] {
+        let checked = check(&config);
+        assert_eq!((checked.code, &*checked.errors), (Some(0), ""), "{config}");
+    }
+}
