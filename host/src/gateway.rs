@@ -30,8 +30,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use http::HeaderName;
 use arc_swap::ArcSwap;
+use http::HeaderName;
 use rustls::ServerConfig;
 
 pub use apis::Bases;
