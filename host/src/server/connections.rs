@@ -77,6 +77,23 @@ impl Connections {
         }
     }
 
+    /// Close those that have waited longest for a request: so many at the most, and none that came or
+    /// was answered within the last `rest` milliseconds.
+    pub fn give_way(&self, most: usize, rest: u64) {
+        let slots = self.slots.borrow();
+        let mut idle: Vec<(u64, &Watch)> = slots
+            .watches
+            .iter()
+            .flatten()
+            .filter_map(|watch| Some((watch.idle_since()?, &**watch)))
+            .filter(|(since, watch)| since.saturating_add(rest) <= watch.common.clock.now())
+            .collect();
+        idle.sort_unstable_by_key(|(since, _)| *since);
+        for (_, watch) in idle.into_iter().take(most) {
+            watch.give_way();
+        }
+    }
+
     /// Do something with each.
     pub fn each(&self, mut act: impl FnMut(&Watch)) {
         for watch in self.slots.borrow().watches.iter().flatten() {

@@ -31,6 +31,11 @@ const DRAIN_GRACE: u64 = 1000;
 /// How long a worker waits for the connections that it has cut.
 const CUT_GRACE: Duration = Duration::from_secs(1);
 
+/// How many idle connections are closed at once when files are short.
+const GIVE_WAY: usize = 16;
+/// How long a connection is left in peace before it gives way. Milliseconds.
+const FRESH: u64 = 500;
+
 /// A worker's stack: room for a guest's own (512 KiB) and for what calls it. Bytes.
 const STACK: usize = 4 * 1024 * 1024;
 
@@ -220,6 +225,7 @@ async fn accept(floor: Rc<Floor>, listener: usize, socket: TcpListener) {
     let mut short = false;
     while !floor.worker.draining.get() {
         if short {
+            floor.connections.give_way(GIVE_WAY, FRESH);
             floor.wait_for_room().await;
             short = !descriptors::has_room_for_clients(&socket);
             continue;
