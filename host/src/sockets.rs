@@ -52,6 +52,10 @@ pub fn is_shared(address: SocketAddr, predecessor: &mut Predecessor) -> io::Resu
 }
 
 /// Bound, and not listening.
+///
+/// # Errors
+///
+/// As the system says it.
 pub fn bound(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
@@ -66,6 +70,10 @@ pub fn bound(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
 }
 
 /// Take connections from now on. Listening already is no error.
+///
+/// # Errors
+///
+/// As the system says it.
 pub fn listen(socket: &TcpListener) -> io::Result<()> {
     SockRef::from(socket).listen(BACKLOG)
 }

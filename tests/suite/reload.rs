@@ -1,5 +1,6 @@
 //! Reloads under traffic: no request is lost, and each ends on the configuration that it began with.
 
+use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -189,7 +190,8 @@ fn with_keys(keys: &[&str], plan: &str) -> String {
     let mut config = "[[route]]\npath = \"$default\"\nfilters = [\"keys\", \"plan\"]\nrespond = { body = \"ok\" }\n[filter.keys]\nplugin = \"builtin:api-key\"\n[filter.plan]\nplugin = \"builtin:usage-plan\"\n".to_owned();
     for key in keys {
         let digest = key_digest(key);
-        config += &format!(
+        let _ = write!(
+            config,
             "[[key]]\nid = \"{key}\"\nconsumer = \"{key}\"\ndigest = \"{digest}\"\nplans = [\"gold\"]\n"
         );
     }

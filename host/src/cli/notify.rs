@@ -1,4 +1,4 @@
-//! Tells a service manager how the gateway stands (sd_notify(3)), if it asks by `NOTIFY_SOCKET`:
+//! Tells a service manager how the gateway stands (`sd_notify(3)`), if it asks by `NOTIFY_SOCKET`:
 //! `Type=notify` and `Type=notify-reload` of systemd.
 //!
 //! One datagram each time, which nobody waits for. What is told: it serves, it reloads, it stops.

@@ -104,6 +104,13 @@ impl Works for GatewayWorks {
         key: &str,
         remaining: u64,
     ) -> Result<Option<Extension>, LedgerError> {
+        if self.keeper.is_leaving() {
+            // A successor that counts by now would not see it.
+            return Err(LedgerError::Unreachable {
+                name: "this gateway".to_owned(),
+                cause: "it drains; ask the one that takes its place".to_owned(),
+            });
+        }
         let now = self.clock.now();
         let plans = self.plans.load();
         let extended = plans.with(plan, |plan| match plan {

@@ -63,6 +63,7 @@ impl Predecessor {
     }
 
     /// This gateway serves: the other one is to stop listening. Whether there was another.
+    #[must_use]
     pub fn tell(self) -> bool {
         let mut told = false;
         for peer in self.asked {
@@ -104,7 +105,7 @@ impl Offer {
                     });
                 }
                 Err(error) => {
-                    tracing::debug!(%address, "cannot be offered to a successor: {error}")
+                    tracing::debug!(%address, "cannot be offered to a successor: {error}");
                 }
             }
         }

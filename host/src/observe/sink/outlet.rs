@@ -85,6 +85,7 @@ impl std::fmt::Display for Failure {
 
 impl Failure {
     /// What to do.
+    #[must_use]
     pub fn cure(&self) -> &'static str {
         match self {
             Self::Io(error) => cure(error),
@@ -94,6 +95,7 @@ impl Failure {
 }
 
 /// What to do if a file cannot be opened or written.
+#[must_use]
 pub fn cure(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::NotFound => "make its folder first",

@@ -20,6 +20,12 @@ impl Keeper {
         shared.ledger.let_go();
         drop(one_at_a_time);
     }
+
+    /// Whether a successor may have the store.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.shared.leaving.load(Ordering::Relaxed)
+    }
 }
 
 impl Shared {
