@@ -32,7 +32,7 @@
 //! quotas on the wall clock, whose steps are met like this: back over the start of the period
 //! just begun, and the counter stays in that period, so nobody gets a period twice; farther
 //! back, and the clock was wrong before: the counter moves to the period now shown and keeps
-//! what was used.
+//! what was used. If the clock comes to that later period again, what was used in it counts again.
 //!
 //! Deliberately absent: waiting, and knowledge of who asks. A store that is shared by several
 //! gateways is another [`LimitStore`].

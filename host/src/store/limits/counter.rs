@@ -88,6 +88,9 @@ pub(super) struct Counter {
     /// Of the plan's methods, those that were ever taken from, by their numbers.
     methods: Vec<(u32, Bucket)>,
     usage: Usage,
+    /// Of the latest period that was seen, after the clock went back over more than one: it counts
+    /// again when the clock comes to it.
+    ahead: Option<Box<Usage>>,
     /// Of which `unsaved` is. Days since 1970.
     day: u32,
     /// Whether something was used or given back that was not told.
@@ -112,6 +115,7 @@ impl Counter {
             bucket: Bucket::default(),
             methods: Vec::new(),
             usage: Usage::NONE,
+            ahead: None,
             day: 0,
             changed: false,
             unsaved: 0,
@@ -142,11 +146,30 @@ impl Counter {
         let before = self.usage;
         if let Some(quota) = &bounds.quota {
             self.usage.settle(quota, now.wall_ms);
+            self.look_ahead(&before);
             waits.quota = self
                 .usage
                 .wait_ms(quota, bounds.since_ms, cost, now.wall_ms);
         }
         (waits, self.over(&before, want.day()))
+    }
+
+    /// Keep what was used of a period that the clock went back from, and find it again.
+    fn look_ahead(&mut self, before: &Usage) {
+        if let Some(ahead) = &self.ahead
+            && (ahead.period != self.usage.period || ahead.number <= self.usage.number)
+        {
+            if ahead.place() == self.usage.place() {
+                self.usage = **ahead;
+            }
+            self.ahead = None;
+        }
+        if before.period == self.usage.period
+            && before.number > self.usage.number
+            && self.ahead.is_none()
+        {
+            self.ahead = Some(Box::new(*before));
+        }
     }
 
     /// What was to be told of a day or a period that is over. Of a period that goes on nothing is
@@ -266,6 +289,8 @@ impl Counter {
         if self.usage.place() == (usage.period, usage.number) {
             self.usage.used = self.usage.used.max(usage.used);
             self.usage.extra = extra;
+        } else if self.usage.period == usage.period && self.usage.number > usage.number {
+            // Saved while the clock was behind: the later period is the one not to be given twice.
         } else {
             self.usage = Usage {
                 period: usage.period,
@@ -310,6 +335,10 @@ impl Counter {
         full(&self.bucket)
             && self.methods.iter().all(|(_, bucket)| full(bucket))
             && self.usage.is_over(now.wall_ms)
+            && self
+                .ahead
+                .as_ref()
+                .is_none_or(|ahead| ahead.is_over(now.wall_ms))
     }
 
     /// As it is, as far as this taking is concerned. After [`settle`](Self::settle) with it.

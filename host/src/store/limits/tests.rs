@@ -307,6 +307,22 @@ fn a_wall_clock_that_steps_back_gives_nobody_a_period_twice() {
 }
 
 #[test]
+fn a_wall_clock_that_goes_back_two_periods_and_forward_again_gives_nothing_twice() {
+    let one = One::new(quota(10, Period::Day, 0));
+    assert_eq!(one.admitted(8, NOON), 8);
+    for days in [2, 3, 40] {
+        let back = wall(NOON, NOON.wall_ms - days * DAY_MS);
+        assert!(one.admitted(20, back) <= 10);
+        // On its way a period may be met that nothing was used in.
+        let _ = one.admitted(20, wall(NOON, NOON.wall_ms - DAY_MS));
+    }
+    assert_eq!(one.admitted(20, after_ms(1)), 2);
+    assert_eq!(one.admitted(20, after_ms(2)), 0);
+    // The next day is a new one.
+    assert_eq!(one.admitted(20, after_ms(DAY_MS)), 10);
+}
+
+#[test]
 fn a_wall_clock_that_was_far_ahead_heals() {
     let one = One::new(quota(10, Period::Day, 0));
     assert_eq!(one.admitted(4, wall(NOON, NOON.wall_ms + 1000 * DAY_MS)), 4);
