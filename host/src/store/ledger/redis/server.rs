@@ -2,7 +2,10 @@
 //!
 //! Promises: connecting, asking and being answered each end after the time-out that was set; a
 //! connection that failed is not used again; the next call connects anew; no text of it holds the
-//! password.
+//! password. After a failover the calls follow the name of the server to its new master: a server
+//! that answers as a replica, or that it cannot serve writes now, is left, and its name is resolved
+//! anew. A connection is used for half a minute at most, so that a name which moves is followed even
+//! if the old server goes on answering.
 //!
 //! Deliberately absent: clusters that redirect (all keys have one hash tag, so one address of a
 //! proxy or of the node serves them), sentinels, and waiting for a server to come back: the next
@@ -10,11 +13,11 @@
 
 use std::fmt;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::redis::{
     Client, Cmd, Connection, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError,
-    RedisResult, ServerErrorKind, cmd,
+    RedisResult, ServerErrorKind, Value, cmd,
 };
 use parking_lot::Mutex;
 use zeroize::Zeroizing;
@@ -23,6 +26,10 @@ use super::super::LedgerError;
 
 /// Connections that are kept for the next call.
 const MOST_IDLE: usize = 4;
+/// How long a connection is used, so that a name that moved is followed.
+const MAX_AGE: Duration = Duration::from_secs(30);
+/// How long a server that said it is a master is taken for one without being asked again.
+const MASTER_FOR: Duration = Duration::from_secs(1);
 
 /// Where a Redis or Valkey is, and how to speak to it.
 #[derive(Clone)]
@@ -63,6 +70,10 @@ struct Line {
     connection: Connection,
     /// Names the server's process: another one since may have lost what was written.
     process: Option<String>,
+    /// When it was made.
+    made: Instant,
+    /// When the server last said that it is a master.
+    asked: Instant,
 }
 
 /// What a call learned beside its answer.
@@ -134,67 +145,92 @@ impl Server {
     }
 
     /// Ask what may be asked twice: once more on a new connection where one from earlier turns out
-    /// to be dead.
+    /// to be dead, or to lead to a server that is no master any more.
     pub(in crate::store) fn read<T>(
         &self,
         mut ask: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<Answer<T>, LedgerError> {
-        // The lock is not to be held while it is asked.
-        let line = self.idle.lock().pop();
-        if let Some(line) = line {
-            match self.run(line, &mut ask) {
-                Err(error) if is_dead(&error) => {}
-                outcome => return outcome.map_err(|error| self.fault(&error)),
+        self.try_twice(true, |connection, _| ask(connection))
+    }
+
+    /// The same for a call that writes, that the server carries out once however often it comes, and
+    /// that is told the server's process before. A replica refuses it.
+    pub(in crate::store) fn repeat<T>(
+        &self,
+        ask: impl FnMut(&mut Connection, &str) -> RedisResult<T>,
+    ) -> Result<Answer<T>, LedgerError> {
+        self.try_twice(false, ask)
+    }
+
+    fn try_twice<T>(
+        &self,
+        asks_role: bool,
+        mut ask: impl FnMut(&mut Connection, &str) -> RedisResult<T>,
+    ) -> Result<Answer<T>, LedgerError> {
+        let line = self.kept().map(|mut line| {
+            if asks_role && line.asked.elapsed() >= MASTER_FOR {
+                line.ask_role()?;
             }
+            self.run(line, &mut ask)
+        });
+        match line {
+            Some(Err(error)) if is_dead(&error) || must_leave(&error) => {
+                self.idle.lock().clear();
+            }
+            Some(outcome) => return outcome.map_err(|error| self.fault(&error)),
+            None => {}
         }
         self.fresh()
             .and_then(|line| self.run(line, &mut ask))
             .map_err(|error| self.fault(&error))
     }
 
-    /// Ask what must not happen twice: a connection from earlier is tried out before.
+    /// Ask what must not happen twice: a connection from earlier is tried out before. A server that
+    /// refuses to write has written nothing, so that a new connection may try once more.
     pub(in crate::store) fn write<T>(
         &self,
         mut ask: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, LedgerError> {
-        self.write_to(|connection, _| ask(connection))
-    }
-
-    /// The same for who wants to know the server's process before.
-    pub(in crate::store) fn write_to<T>(
-        &self,
-        mut ask: impl FnMut(&mut Connection, &str) -> RedisResult<T>,
-    ) -> Result<T, LedgerError> {
-        let line = self.idle.lock().pop();
-        let alive = line.map(|mut line| {
-            let answer = cmd("PING").query::<String>(&mut line.connection);
-            answer.map(|_| line)
-        });
-        let line = match alive {
-            Some(Ok(line)) => Ok(line),
+        let mut ask = |connection: &mut Connection, _: &str| ask(connection);
+        let alive = self.kept().map(|mut line| line.ask_role().map(|()| line));
+        let outcome = match alive {
+            Some(Ok(line)) => self.run(line, &mut ask),
             // One that stands still does so for everybody: it was waited for long enough.
             Some(Err(error)) if error.is_timeout() => Err(error),
-            Some(Err(_)) | None => self.fresh(),
+            Some(Err(_)) | None => {
+                self.idle.lock().clear();
+                self.fresh().and_then(|line| self.run(line, &mut ask))
+            }
         };
-        line.and_then(|line| {
-            let process = line.process.clone().unwrap_or_default();
-            self.run(line, &mut |connection: &mut Connection| {
-                ask(connection, &process)
-            })
-        })
-        .map(|answer| answer.value)
-        .map_err(|error| self.fault(&error))
+        let outcome = match outcome {
+            Err(error) if must_leave(&error) => {
+                self.fresh().and_then(|line| self.run(line, &mut ask))
+            }
+            outcome => outcome,
+        };
+        outcome
+            .map(|answer| answer.value)
+            .map_err(|error| self.fault(&error))
+    }
+
+    /// A connection that waits for its next use.
+    fn kept(&self) -> Option<Line> {
+        // The lock is not to be held while it is asked.
+        let mut idle = self.idle.lock();
+        idle.retain(|line| line.made.elapsed() < MAX_AGE);
+        idle.pop()
     }
 
     fn run<T>(
         &self,
         mut line: Line,
-        ask: &mut impl FnMut(&mut Connection) -> RedisResult<T>,
+        ask: &mut impl FnMut(&mut Connection, &str) -> RedisResult<T>,
     ) -> RedisResult<Answer<T>> {
-        let outcome = ask(&mut line.connection);
         let process = line.process.clone();
+        let outcome = ask(&mut line.connection, process.as_deref().unwrap_or_default());
         // After any other fault an answer may still come, and would be taken for the next one's.
-        if outcome.as_ref().err().is_none_or(is_answer) {
+        let keep = |error: &RedisError| is_answer(error) && !must_leave(error);
+        if outcome.as_ref().err().is_none_or(keep) {
             let mut idle = self.idle.lock();
             if idle.len() < MOST_IDLE {
                 idle.push(line);
@@ -207,11 +243,15 @@ impl Server {
     }
 
     fn fresh(&self) -> RedisResult<Line> {
-        let mut connection = self.client.get_connection_with_timeout(self.timeout)?;
+        let connection = self.client.get_connection_with_timeout(self.timeout)?;
         connection.set_read_timeout(Some(self.timeout))?;
         connection.set_write_timeout(Some(self.timeout))?;
-        let told = cmd("INFO").arg("server").query::<String>(&mut connection);
-        let process = match told {
+        let mut line = Line::new(connection);
+        line.ask_role()?;
+        let told = cmd("INFO")
+            .arg("server")
+            .query::<String>(&mut line.connection);
+        line.process = match told {
             Ok(text) => text
                 .lines()
                 .find_map(|line| line.strip_prefix("run_id:"))
@@ -220,10 +260,7 @@ impl Server {
             Err(error) if is_answer(&error) => None,
             Err(error) => return Err(error),
         };
-        Ok(Line {
-            connection,
-            process,
-        })
+        Ok(line)
     }
 
     /// What went wrong, for people.
@@ -243,6 +280,9 @@ impl Server {
                 | ServerErrorKind::TryAgain
                 | ServerErrorKind::ReadOnly,
             ) => LedgerError::Unreachable { name, cause },
+            _ if matches!(error.code(), Some("NOREPLICAS" | "MISCONF")) => {
+                LedgerError::Unreachable { name, cause }
+            }
             _ if error.code() == Some("SCHEMA") => LedgerError::Corrupt {
                 name,
                 what: format!(
@@ -254,6 +294,58 @@ impl Server {
             },
             _ => LedgerError::Failed { name, cause },
         }
+    }
+}
+
+impl Line {
+    fn new(connection: Connection) -> Self {
+        let now = Instant::now();
+        Self {
+            connection,
+            process: None,
+            made: now,
+            asked: now,
+        }
+    }
+
+    /// See that the server is there, and a master. A replica reads what its master had a while ago,
+    /// or had before it was cut off from it.
+    fn ask_role(&mut self) -> RedisResult<()> {
+        match cmd("ROLE").query::<Value>(&mut self.connection) {
+            Ok(Value::Array(words)) => {
+                if let Some(Value::BulkString(role)) = words.first()
+                    && &**role == b"slave"
+                {
+                    let kind = ErrorKind::Server(ServerErrorKind::ReadOnly);
+                    let text = "it is a replica, and the name of the store leads to it";
+                    return Err((kind, text).into());
+                }
+            }
+            // It tells no role: a write says what it is.
+            Ok(_) => {}
+            // It may forbid the command.
+            Err(error) if is_answer(&error) && !must_leave(&error) => {}
+            Err(error) => return Err(error),
+        }
+        self.asked = Instant::now();
+        Ok(())
+    }
+}
+
+/// Whether the server says that it does not serve, or not as the master: after a failover its name
+/// leads elsewhere. It has carried nothing out.
+fn must_leave(error: &RedisError) -> bool {
+    match error.kind() {
+        ErrorKind::Server(
+            ServerErrorKind::ReadOnly
+            | ServerErrorKind::MasterDown
+            | ServerErrorKind::BusyLoading
+            | ServerErrorKind::ClusterDown,
+        ) => true,
+        _ => matches!(
+            error.code(),
+            Some("NOREPLICAS" | "MISCONF" | "NOAUTH" | "WRONGPASS")
+        ),
     }
 }
 

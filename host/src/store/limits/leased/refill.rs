@@ -154,7 +154,7 @@ impl Speaker {
             let answer = call.invoke::<(u64, Vec<Row>)>(connection)?;
             Ok((answer, Arc::<str>::from(process)))
         };
-        let ((gateways, rows), process) = shared.server.write_to(ask)?;
+        let ((gateways, rows), process) = shared.server.repeat(ask)?.value;
         shared.note_gateways(gateways);
         self.process = Some(Arc::clone(&process));
         let mut rows = rows.into_iter();
