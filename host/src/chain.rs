@@ -20,6 +20,7 @@ mod order;
 mod pipe;
 mod request;
 mod response;
+mod share;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -170,6 +171,7 @@ impl Passage {
             seat,
             place,
             services: &self.chain.services,
+            patient: false,
         }
     }
 }
@@ -186,6 +188,7 @@ fn decide(filter: &Filter, failure: CallFailure) -> Result<(), RequestError> {
         CallFailure::MissingAttribute(_) => Code::MissingAttribute,
         CallFailure::Cpu(_)
         | CallFailure::Overdrawn(_)
+        | CallFailure::Share(_)
         | CallFailure::Memory { .. }
         | CallFailure::Trap { .. }
         | CallFailure::Verdict(_)

@@ -9,9 +9,10 @@
 //! and ledger in step), [`registrar`] (the rules by which keys and plans are sold).
 //!
 //! It promises
-//! - that nothing on a request's way waits: no file, socket or store is touched there, and the only
+//! - that no call on a request's way waits: no file, socket or store is touched there, and the only
 //!   locks are short ones around one counter or one cache entry, never held while other code
-//!   runs;
+//!   runs. Who must know a share of a shared budget is given something to wait for
+//!   ([`LimitStore::wait`](limits::LimitStore::wait));
 //! - that counts are exact whatever the number of workers, and within a stated bound whatever the
 //!   number of gateways;
 //! - that everything is bounded, and that what does not fit is refused;

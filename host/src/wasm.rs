@@ -37,6 +37,7 @@ mod pool;
 pub mod registry;
 pub mod series;
 pub mod services;
+pub mod share;
 mod state;
 pub mod verdict;
 mod wasi;
@@ -48,6 +49,7 @@ pub use piece::Piece;
 pub use pool::Seat;
 pub use registry::FilterRegistry;
 pub use services::Services;
+pub use share::{Share, Waiting};
 pub use verdict::{Answer, BodyMode, PieceVerdict, RequestVerdict, ResponseVerdict};
 
 /// Connections move between workers and instances between threads: what they hold must be `Send`.

@@ -19,6 +19,12 @@ pub(super) fn families(running: &Running) -> Vec<Family> {
         Family::new(Kind::Counter, "limit_leases_unavailable", unavailable)
             .with(&[("answer", "refused")], float(state.refused_unavailable))
             .with(&[("answer", "allowed")], float(state.allowed_unavailable)),
+        Family::new(
+            Kind::Counter,
+            "limit_leases_waits",
+            "Requests that waited for the store to tell their share",
+        )
+        .with(&[], float(state.waited)),
         gauge(
             "limit_leases_reachable",
             "Whether the last call of the store succeeded",

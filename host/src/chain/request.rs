@@ -45,9 +45,7 @@ impl Passage {
                 self.entered.borrow_mut().push(place);
                 continue;
             }
-            let (exchange, verdict) = filter.on_request(self.caller(place, seat), self.held.take());
-            self.held.put(exchange);
-            let mode = match verdict {
+            let mode = match self.ask(place, seat).await {
                 Ok(RequestVerdict::Next(mode)) => mode,
                 Ok(RequestVerdict::Respond(answer)) => {
                     let filter = filter.name().clone();

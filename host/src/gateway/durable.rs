@@ -146,5 +146,6 @@ fn policy(store: &config::Store) -> LeasePolicy {
             config::OnUnavailable::Local => OnUnavailable::Local,
         },
         max_counters: store.max_counters,
+        max_wait: store.max_wait,
     }
 }

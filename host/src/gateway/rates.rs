@@ -137,6 +137,7 @@ mod tests {
             quota: None,
             shared: Some(level),
             ticket: None,
+            pending: false,
         };
         let error = throttled(Bound::Route, &decision);
         assert_eq!(error.code(), Code::Throttled);

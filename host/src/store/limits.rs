@@ -55,6 +55,8 @@ mod time;
 mod unsaved;
 mod usage;
 
+use std::time::Duration;
+
 use super::ledger::{LateUse, QuotaRow, UsageDelta};
 use counter::Refusal;
 
@@ -103,6 +105,18 @@ pub trait LimitStore: Send + Sync {
     /// Take from every bound, or from none. The plan and the shared rates must have been made known
     /// to this store.
     fn take(&self, take: &Take<'_>) -> Decision;
+
+    /// How long a taking may have to wait to be decided, at the longest. None: each is decided at
+    /// once, and nobody needs to ask [`wait`](Self::wait).
+    fn max_wait(&self) -> Option<Duration> {
+        None
+    }
+
+    /// The answer to wait for before a taking can be decided. None: [`take`](Self::take) decides it
+    /// now. It takes nothing; whoever waited asks again.
+    fn wait(&self, _take: &Take<'_>) -> Option<Waiting> {
+        None
+    }
 
     /// Take from a token bucket that the filter defines: `capacity` tokens at most,
     /// `refill_per_second` of them a second. A capacity of 0, or a refill that is not a positive
@@ -165,6 +179,9 @@ pub struct LimitFigures {
     /// How often something that was used was lost, as nobody saved for so long that there was no room.
     pub lost: u64,
 }
+
+/// An answer that a taking waits for.
+pub type Waiting = tokio::sync::oneshot::Receiver<()>;
 
 /// What one step takes, and from what.
 #[derive(Debug, Clone, Copy)]
@@ -237,6 +254,9 @@ pub struct Decision {
     pub shared: Option<Level>,
     /// Names what was taken. None when nothing was.
     pub ticket: Option<Ticket>,
+    /// Whether nothing is decided yet: it is refused, and another try after a
+    /// [wait](LimitStore::wait) may succeed.
+    pub pending: bool,
 }
 
 impl Decision {
@@ -249,6 +269,7 @@ impl Decision {
         quota: None,
         shared: None,
         ticket: None,
+        pending: false,
     };
 
     fn refuse(&mut self, refusal: Refusal) {

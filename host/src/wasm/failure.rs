@@ -4,6 +4,7 @@ use wasmtime::Trap;
 
 use super::cpu::CpuSpent;
 use super::memory::MemoryRefused;
+use super::share::Share;
 use super::state::{Overdrawn, State};
 use crate::store::keys::KeyReject;
 
@@ -41,6 +42,10 @@ pub enum CallFailure {
     /// Asked for a key while the gateway could not tell which are good. No fault of the filter's.
     #[error("asked for a key, and {0}")]
     Keys(KeyReject),
+    /// Wanted to take from a budget of which this gateway does not know its share. No fault of the
+    /// filter's: it is called again when the store has answered.
+    #[error("wanted a share of plan `{}`, which the store has to tell", .0.plan)]
+    Share(Share),
     /// Is not called for a while.
     #[error("is suspended after repeated failures")]
     Suspended,
@@ -61,6 +66,7 @@ impl CallFailure {
             Self::Verdict(_) => "verdict",
             Self::Upstream(_) => "upstream",
             Self::Keys(_) => "keys_unavailable",
+            Self::Share(_) => "share",
             Self::Suspended => "suspended",
             Self::MissingAttribute(_) => "missing_attribute",
         }

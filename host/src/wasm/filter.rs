@@ -147,6 +147,8 @@ pub struct Caller<'a> {
     pub place: u16,
     /// Keys, plans and secrets of the exchange's configuration.
     pub services: &'a Arc<Services>,
+    /// Whether the phase is called again, when it wants a share that the store has to tell.
+    pub patient: bool,
 }
 
 impl Filter {
@@ -348,6 +350,7 @@ impl Filter {
             exchange,
             place: caller.place,
             services: caller.services,
+            patient: caller.patient,
         };
         let (exchange, result) = run(&mut instance, call);
         match result {
@@ -363,6 +366,10 @@ impl Filter {
                 if let CallFailure::Keys(why) = failure {
                     // No fault of the filter's: its breaker stays as it is.
                     tracing::debug!(filter = &*self.name, "{why}");
+                    return (exchange, Err(failure));
+                }
+                if let CallFailure::Share(_) = failure {
+                    // It is called again.
                     return (exchange, Err(failure));
                 }
                 self.failed(caller.seat.worker(), permit, &exchange, &failure);

@@ -11,7 +11,7 @@ pub(super) mod edit;
 mod exchange;
 pub(super) mod hot;
 mod keys;
-mod limits;
+pub(super) mod limits;
 mod log;
 mod metrics;
 mod raw_params;

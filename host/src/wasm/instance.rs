@@ -74,6 +74,8 @@ pub struct Call<'a> {
     pub place: u16,
     /// Keys, plans and secrets of the exchange's configuration.
     pub services: &'a Arc<Services>,
+    /// Whether the phase is called again, when it wants a share that the store has to tell.
+    pub patient: bool,
 }
 
 /// What comes with a body call.
@@ -288,6 +290,7 @@ impl Instance {
             Some(_) | None => state.services = Some(call.services.clone()),
         }
         state.enter(phase, call.place, call.exchange);
+        state.patient = call.patient;
         self.store.set_epoch_deadline(1);
         let result = run(&self.guests, &mut self.store);
         let state = self.store.data_mut();

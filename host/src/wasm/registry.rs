@@ -24,6 +24,7 @@ use super::memory::MemoryAccount;
 use super::pool::{self, INSTANCES_PER_WORKER, InstanceMaker, Spares};
 use super::series::{SeriesError, SeriesKind, SeriesSpec, SeriesTable};
 use super::services::FilterServices;
+use super::share::LastCharge;
 use super::state::State;
 use crate::store::cache::Caches;
 
@@ -218,6 +219,7 @@ impl FilterRegistry {
         let blank = Arc::new(FilterServices {
             cache: cache.clone(),
             series: SeriesTable::default(),
+            charged: LastCharge::default(),
         });
         let budget = self.engine.budget().clone();
         let memory = MemoryAccount::new(spec.bounds.memory, budget);
@@ -250,6 +252,7 @@ impl FilterRegistry {
         let own = Arc::new(FilterServices {
             cache,
             series: SeriesTable::new(series(setup))?,
+            charged: LastCharge::default(),
         });
         let filter = Arc::new_cyclic(|this| Filter {
             spares: Spares::new(self.workers, self.maker.clone(), this.clone()),

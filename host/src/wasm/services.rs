@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::series::SeriesTable;
+use super::share::LastCharge;
 use crate::store::cache::FilterCache;
 use crate::store::keys::{Keys, Rejects};
 use crate::store::limits::{Clock, LimitStore, PlanBook};
@@ -44,4 +45,6 @@ pub struct FilterServices {
     pub cache: Arc<FilterCache>,
     /// Its metric series.
     pub series: SeriesTable,
+    /// What it charged last.
+    pub charged: LastCharge,
 }

@@ -113,6 +113,10 @@ pub struct State {
     pub phase: Phase,
     /// The filter's place in the chain.
     pub place: u16,
+    /// Whether the running phase is called again, when it wants a share that the store has to tell.
+    pub patient: bool,
+    /// How many tickets the exchange had before the running phase.
+    pub tickets: usize,
     /// The piece of a body in hand.
     pub piece: Piece,
     /// The most that edits may make of it. Bytes.
@@ -200,6 +204,8 @@ impl State {
             exchange: None,
             phase: Phase::Idle,
             place: 0,
+            patient: false,
+            tickets: 0,
             piece: Piece::new(),
             body_cap: 0,
             trailers: None,
@@ -218,6 +224,8 @@ impl State {
     pub fn enter(&mut self, phase: Phase, place: u16, exchange: Box<Exchange>) {
         self.phase = phase;
         self.place = place;
+        self.patient = false;
+        self.tickets = exchange.tickets.count();
         self.exchange = Some(exchange);
         self.account = Account::new();
         self.output.begin();

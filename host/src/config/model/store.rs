@@ -20,6 +20,8 @@ pub struct Store {
     pub on_unavailable: OnUnavailable,
     /// The most requests that a gateway takes out of a shared budget at once. Default 100.
     pub max_lease: u64,
+    /// The longest that a request waits to learn its share. Default 1 s.
+    pub max_wait: Duration,
     /// The most counters in memory. Default 1,000,000.
     pub max_counters: usize,
     /// How long usage by day is kept. Days, default 400.

@@ -25,6 +25,7 @@ pub(super) static STORE: Section = Section {
         &ON_STALE,
         &ON_UNAVAILABLE,
         &MAX_LEASE,
+        &MAX_WAIT,
         &MAX_COUNTERS,
         &USAGE_DAYS,
     ],
@@ -90,7 +91,7 @@ static TIMEOUT: Field<Time, Is<Duration>> = Field::new(
         most: Duration::from_secs(10),
     },
     Is(Duration::from_secs(1)),
-    "For one call of `url`; no request waits for one.",
+    "For one call of `url`.",
 );
 
 static FLUSH_INTERVAL: Field<Time, Is<Duration>> = Field::new(
@@ -134,7 +135,7 @@ static ON_UNAVAILABLE: Field<Choice<OnUnavailable>, Is<OnUnavailable>> = Field::
         hints: &[],
     },
     Is(OnUnavailable::Deny),
-    "What limits answer when `url` is out of reach and what was taken out of the budget is spent: no, yes, or what this gateway alone would.",
+    "What limits answer when `url` is out of reach and no share of the budget is left here: no, yes, or what this gateway alone would.",
 );
 
 static MAX_LEASE: Field<Whole<u64>, Is<u64>> = Field::new(
@@ -146,6 +147,16 @@ static MAX_LEASE: Field<Whole<u64>, Is<u64>> = Field::new(
     },
     Is(100),
     "The most requests that one gateway takes out of a shared budget at once: less is more exact, more is fewer calls of `url`.",
+);
+
+static MAX_WAIT: Field<Time, Is<Duration>> = Field::new(
+    "max_wait",
+    Time {
+        least: Duration::ZERO,
+        most: Duration::from_secs(10),
+    },
+    Is(Duration::from_secs(1)),
+    "The longest that a request waits for `url` to tell this gateway's share of a budget, before it is answered 503 `limits_unavailable`.",
 );
 
 static MAX_COUNTERS: Field<Whole<usize>, Is<usize>> = Field::new(
@@ -178,6 +189,7 @@ pub(super) fn store(table: &mut Table<'_>) -> Option<Store> {
     let on_stale = table.take(&ON_STALE);
     let on_unavailable = table.take(&ON_UNAVAILABLE);
     let max_lease = table.take(&MAX_LEASE);
+    let max_wait = table.take(&MAX_WAIT);
     let max_counters = table.take(&MAX_COUNTERS);
     let usage_days = table.take(&USAGE_DAYS);
     table.reader().has_store = true;
@@ -188,6 +200,7 @@ pub(super) fn store(table: &mut Table<'_>) -> Option<Store> {
         on_stale,
         on_unavailable,
         max_lease,
+        max_wait,
         max_counters,
         usage_days,
         span: table.span(),
@@ -236,6 +249,7 @@ fn only_with_url(table: &mut Table<'_>) {
         TIMEOUT.key,
         ON_UNAVAILABLE.key,
         MAX_LEASE.key,
+        MAX_WAIT.key,
     ] {
         if table.has(key) {
             let span = table.span_of(key);

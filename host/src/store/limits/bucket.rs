@@ -38,11 +38,6 @@ impl Shape {
         }
     }
 
-    /// The time in which it fills. Milliseconds.
-    pub(super) fn fill_ms(&self) -> u64 {
-        self.fill_ms
-    }
-
     fn units(&self) -> u128 {
         u128::from(self.burst) * TOKEN
     }

@@ -2,31 +2,37 @@
 //!
 //! The budget of each plan and key is in a Redis: what was taken of its quota in this period, and
 //! the token buckets of its rates, by Redis' clock. Each gateway takes parts of it in advance, its
-//! *leases*, and uses them up in its own memory. So nothing on a request's way waits for Redis: a
-//! thread settles what was used and fetches more, woken when a lease runs low.
+//! *leases*, and uses them up in its own memory. So a request whose share is in hand waits for
+//! nothing: a thread settles what was used and fetches more, woken when a lease runs low.
 //!
 //! How exact that is. A gateway never uses a grant twice, and what was granted is not in the budget
-//! any more. What goes beyond the budget is only what a gateway lets through before it has an
-//! answer: when it meets a key for the first time, and while an answer is on its way. That is debt,
-//! settled with the next answer, and each gateway owes at most one lease of each bound at a time.
-//! So of a limit of N no more than N + gateways × lease is admitted ([`LeasedLimits::bound`]), where
+//! any more, so of a limit of N no more than N is admitted. More can be admitted only through a
+//! gateway that was killed, or that stood still until its lease ended: it may have used its lease
+//! without having told, and the budget has it again. So at the worst it is N + gateways × lease
+//! ([`LeasedLimits::bound`]), where
 //!
 //! - the lease of a quota is a tenth of its limit, at least 1, at most `max_lease`;
-//! - the lease of a rate is its burst, at most `max_lease`;
-//! - grants and allowances for debt shrink as the budget empties: together, the gateways are given
-//!   half of what is left (a grant is 1 at least); when nothing is left, nothing more is owed.
+//! - the lease of a rate is its burst, at most `max_lease`.
 //!
-//! A gateway that starts counts as one more, for its first debts. Not less than N is admitted as
-//! long as requests keep coming: what a gateway does not use for a second goes back. A request that
-//! comes while a lease is used up and the answer is on its way is refused, though the budget may
-//! not be empty; the time to wait that it is told is then short.
+//! Not less than N is admitted as long as requests keep coming. What a gateway does not use for a
+//! second goes back; what another gateway waits for goes back within a tenth of one; and what a
+//! gateway that is gone had leased is back after [`LEASE_MS`](lease::LEASE_MS), by the clock of
+//! Redis. A gateway stops using a lease [`MARGIN_MS`](lease::MARGIN_MS) before that, by its clock
+//! that never steps, counted from before the call that got it.
 //!
-//! When Redis is out of reach, leases are used up first. Then the policy answers ([`OnUnavailable`]),
-//! and what it lets through is settled when Redis is there again. A Redis that comes back with less
-//! than it had (killed, restored, failed over) gives no quota twice: another process of it makes
-//! every gateway say the highest total that it saw, and grants nothing of quotas for the second
-//! that this takes. Buckets start full then: one burst more. A call whose answer was lost comes
-//! again with its number, and is carried out once.
+//! A refusal for a bound is one of the shared count. Where this gateway does not know its share
+//! (a key that it meets for the first time, a lease that is used up), nothing is decided: the
+//! request waits for the next answer before its filter runs ([`LimitStore::wait`]), for
+//! `max_wait` at the longest, and is then told that the limits are unavailable. What requests wait
+//! for is granted to them and counted at once; what is leased in advance beside it follows what was
+//! used lately.
+//!
+//! When Redis is out of reach, leases are used as long as they last. Then the policy answers
+//! ([`OnUnavailable`]), and what it lets through is settled when Redis is there again. A Redis that
+//! comes back with less than it had (killed, restored, failed over) gives no quota twice: another
+//! process of it makes every gateway say the highest total that it saw, and nothing of any quota is
+//! granted until all gateways that it remembers have, or for a second. Buckets start full then: one
+//! burst more. A call whose answer was lost comes again with its number, and is carried out once.
 //!
 //! Each gateway's own, not shared: the rates of routes and of the gateway, filters' own buckets,
 //! and the plan's bounds once more in full, so that no gateway alone can pass them, whatever Redis
@@ -34,7 +40,9 @@
 
 mod entry;
 mod lease;
+mod orders;
 mod refill;
+mod shared;
 mod state;
 mod table;
 #[cfg(test)]
@@ -55,11 +63,11 @@ use super::shared::SharedRate;
 use super::ticket::Ticket;
 use super::time::{Clock, Timestamp};
 use super::{
-    Bound, Decision, ExtendError, Extended, LimitFigures, LimitStore, QuotaStanding, Take,
+    Bound, Decision, ExtendError, Extended, LimitFigures, LimitStore, QuotaStanding, Take, Waiting,
 };
 use crate::store::ledger::redis::{RedisSettings, Server};
 use crate::store::ledger::{LedgerError, QuotaRow, UsageDelta};
-use entry::{Entry, Short, Terms};
+use entry::{Outlook, Short};
 use refill::Speaker;
 use table::{Leases, Owner};
 
@@ -83,6 +91,8 @@ pub struct LeasePolicy {
     pub on_unavailable: OnUnavailable,
     /// For how many plans and keys there is room.
     pub max_counters: usize,
+    /// How long a request waits at the most to learn its share.
+    pub max_wait: Duration,
 }
 
 /// By how much a plan's bounds may be passed: `gateways` times each.
@@ -95,6 +105,12 @@ pub struct LeaseBound {
     /// How many gateways share the budget now.
     pub gateways: u64,
 }
+
+/// What is told where the shared count is not known.
+const UNKNOWN: Short = Short {
+    by: Bound::Unavailable,
+    retry_after_ms: 1000,
+};
 
 /// Counters that several gateways share.
 #[derive(Debug)]
@@ -116,6 +132,9 @@ struct Shared {
     stats: LeaseStats,
     queue: Mutex<Queue>,
     wake: Condvar,
+    /// Told after each call that was answered, and at the end.
+    settled: Condvar,
+    settling: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -125,10 +144,11 @@ struct Queue {
 }
 
 impl LeasedLimits {
-    /// Connect, and start the thread that refills.
+    /// Connect, and start the thread that refills. A server that is out of reach is tried again by
+    /// the thread; until then the policy answers.
     ///
     /// # Errors
-    /// The settings make no sense, the server is out of reach, or no thread can be started.
+    /// The settings make no sense, the server refuses them, or no thread can be started.
     pub fn start(
         settings: &RedisSettings,
         policy: LeasePolicy,
@@ -144,9 +164,15 @@ impl LeasedLimits {
             stats: LeaseStats::default(),
             queue: Mutex::default(),
             wake: Condvar::new(),
+            settled: Condvar::new(),
+            settling: Mutex::default(),
         });
         let mut speaker = Speaker::default();
-        speaker.round(&shared, Vec::new(), false)?;
+        match speaker.round(&shared, Vec::new(), false) {
+            // It is tried again by the thread.
+            Ok(()) | Err(LedgerError::Unreachable { .. }) => {}
+            Err(error) => return Err(error),
+        }
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("leases".to_owned())
@@ -199,126 +225,6 @@ impl Drop for LeasedLimits {
     }
 }
 
-impl Shared {
-    fn terms(&self) -> Terms {
-        Terms {
-            max_lease: self.policy.max_lease,
-            reachable: self.is_reachable(),
-        }
-    }
-
-    fn is_reachable(&self) -> bool {
-        self.stats.is_reachable()
-    }
-
-    /// Wait for somebody who wants something, for so long at the most. None: stop.
-    fn wait(&self, most: Duration) -> Option<Vec<Owner>> {
-        let mut queue = self.queue.lock();
-        if queue.owners.is_empty() && !queue.stop {
-            let _ = self.wake.wait_for(&mut queue, most);
-        }
-        (!queue.stop).then(|| std::mem::take(&mut queue.owners))
-    }
-
-    /// Wait for so long, whoever wants something, but for the end.
-    fn pause(&self, time: Duration) {
-        let mut queue = self.queue.lock();
-        let stop = |queue: &mut Queue| !queue.stop;
-        let _ = self.wake.wait_while_for(&mut queue, stop, time);
-    }
-
-    /// Tell the thread of these; they are marked as queued.
-    fn queue_all(&self, owners: impl Iterator<Item = Owner>) {
-        self.queue.lock().owners.extend(owners);
-        self.wake.notify_all();
-    }
-
-    fn note_contact(&self) {
-        if self.stats.note_contact(self.clock.now()) {
-            tracing::info!(
-                store = self.server.name(),
-                "the store of limits is within reach again"
-            );
-        }
-    }
-
-    fn note_failure(&self, error: &LedgerError) {
-        if self.stats.note_failure() {
-            tracing::warn!(
-                "limits are decided by leases and then by the policy until their store answers: {error}"
-            );
-        }
-    }
-
-    fn note_gateways(&self, gateways: u64) {
-        self.stats.note_gateways(gateways);
-    }
-
-    /// Decide with the entry of the plan and key, whose shard is locked.
-    fn decide(&self, entry: &mut Entry, plan: &EnrolledPlan, take: &Take<'_>) -> Decision {
-        entry.bring_up(plan, take, self.terms());
-        if take.cost == 0 {
-            return self.local.take(take);
-        }
-        let Some(short) = entry.shortage(plan, take) else {
-            let decision = self.local.take(take);
-            if decision.allowed {
-                entry.spend(plan, take);
-            }
-            return decision;
-        };
-        if self.is_reachable() {
-            return self.refuse(take, short);
-        }
-        let decision = match self.policy.on_unavailable {
-            OnUnavailable::Deny => self.refuse(
-                take,
-                Short {
-                    by: Bound::Unavailable,
-                    retry_after_ms: 1000,
-                },
-            ),
-            OnUnavailable::Allow => self.local.take(&Take {
-                plan: None,
-                ..*take
-            }),
-            OnUnavailable::Local => self.local.take(take),
-        };
-        if decision.allowed {
-            entry.spend(plan, take);
-            if self.policy.on_unavailable == OnUnavailable::Allow {
-                // The counters here were passed by; the report is not.
-                self.local.put_back(UsageDelta {
-                    plan: Arc::clone(&entry.plan),
-                    key: Arc::clone(&entry.key),
-                    day: super::Period::Day.number(take.now.wall_ms),
-                    used: i64::try_from(take.cost).unwrap_or(i64::MAX),
-                    quota: None,
-                });
-            }
-        }
-        self.stats.note_unavailable(decision.allowed);
-        decision
-    }
-
-    /// Nothing is taken; the levels are shown as they are.
-    fn refuse(&self, take: &Take<'_>, short: Short) -> Decision {
-        let mut decision = self.local.take(&Take { cost: 0, ..*take });
-        decision.allowed = false;
-        decision.refused_by = Some(short.by);
-        decision.retry_after_ms = short.retry_after_ms;
-        let empty = match short.by {
-            Bound::Method | Bound::Plan => &mut decision.rate,
-            Bound::Quota => &mut decision.quota,
-            Bound::Route | Bound::Gateway | Bound::Unavailable => &mut None,
-        };
-        if let Some(level) = empty {
-            level.remaining = level.remaining.min(take.cost.saturating_sub(1));
-        }
-        decision
-    }
-}
-
 impl LimitStore for LeasedLimits {
     fn enroll(&self, plan: Plan, since_ms: u64) -> Result<EnrolledPlan, PlanError> {
         self.shared.local.enroll(plan, since_ms)
@@ -337,34 +243,50 @@ impl LimitStore for LeasedLimits {
         let Some(plan) = take.plan else {
             return shared.local.take(take);
         };
-        let no_room = Short {
-            by: Bound::Unavailable,
-            retry_after_ms: 1000,
-        };
         let hash = shared.leases.hash(plan.number, take.key);
         let Some(mut held) = shared.leases.hold(hash) else {
-            return shared.refuse(take, no_room);
+            return shared.refuse(take, UNKNOWN);
         };
         let Some(entry) = held.find_or_make(plan, hash, take.key) else {
             drop(held);
-            return shared.refuse(take, no_room);
+            return shared.refuse(take, UNKNOWN);
         };
         let mut decision = shared.decide(entry, plan, take);
-        entry.show(decision.rate.as_mut(), decision.quota.as_mut());
-        let wanted = take.cost > 0 && !entry.queued && entry.wants(take.now);
-        let owner = wanted.then(|| {
-            entry.queued = true;
-            Owner {
-                space: entry.space,
-                hash,
-                key: Arc::clone(&entry.key),
-            }
-        });
+        Shared::show(entry, take, &mut decision);
+        let wanted = take.cost > 0 && entry.wants(take.now);
+        let owner = wanted.then(|| Shared::enqueue(entry)).flatten();
         drop(held);
         if owner.is_some() {
             shared.queue_all(owner.into_iter());
         }
         decision
+    }
+
+    fn max_wait(&self) -> Option<Duration> {
+        Some(self.shared.policy.max_wait)
+    }
+
+    fn wait(&self, take: &Take<'_>) -> Option<Waiting> {
+        let shared = &*self.shared;
+        let plan = take.plan?;
+        if take.cost == 0 || !shared.is_reachable() {
+            return None;
+        }
+        let hash = shared.leases.hash(plan.number, take.key);
+        let mut held = shared.leases.hold(hash)?;
+        let entry = held.find_or_make(plan, hash, take.key)?;
+        entry.bring_up(plan, take, shared.terms());
+        let Outlook::Unknown(_) = entry.outlook(plan, take) else {
+            return None;
+        };
+        let waiting = entry.wait(plan, take)?;
+        let owner = Shared::enqueue(entry);
+        drop(held);
+        shared.stats.note_wait();
+        if owner.is_some() {
+            shared.queue_all(owner.into_iter());
+        }
+        Some(waiting)
     }
 
     fn take_inline(
@@ -389,7 +311,7 @@ impl LimitStore for LeasedLimits {
             if let Some(mut held) = leases.hold(hash)
                 && let Some(entry) = held.find(from.space, hash, &from.key)
             {
-                entry.give_back(ticket.cost, &from.taken);
+                entry.give_back(ticket.cost, &from.taken, self.shared.clock.now());
             }
         }
         self.shared.local.give_back(ticket);
@@ -432,8 +354,10 @@ impl LimitStore for LeasedLimits {
         let owner = (&*plan.plan().name, key);
         let place = (quota.period, number);
         let limit = entry::limit(&quota, plan.since_ms(), number);
+        self.shared.tell_now(plan, key);
         let (_, extra) = refill::quota(&self.shared, owner, place, limit, Some(remaining))
             .map_err(|error| ExtendError::Unreachable(error.to_string()))?;
+        self.shared.revoke_quota(plan, key);
         self.shared.local.restore(&QuotaRow {
             plan: owner.0.to_owned(),
             key: key.to_owned(),
@@ -457,6 +381,7 @@ impl LimitStore for LeasedLimits {
         let number = quota.period.number(now.wall_ms);
         let owner = (&*plan.plan().name, key);
         let limit = entry::limit(&quota, plan.since_ms(), number);
+        self.shared.tell_now(plan, key);
         match refill::quota(&self.shared, owner, (quota.period, number), limit, None) {
             Ok((used, extra)) => Some(QuotaStanding {
                 period: quota.period,

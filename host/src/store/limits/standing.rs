@@ -61,6 +61,7 @@ mod tests {
             quota: None,
             shared: None,
             ticket: None,
+            pending: false,
         }
     }
 

@@ -53,6 +53,18 @@ impl Tickets {
         self.kept.len() as u64
     }
 
+    /// How many were kept.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.kept.len()
+    }
+
+    /// Those that were kept since there were so many. Their numbers are given out again.
+    pub fn take_since(&mut self, count: usize) -> impl Iterator<Item = Ticket> {
+        let since = count.min(self.kept.len());
+        self.kept.drain(since..).flatten()
+    }
+
     /// Note that the shared rates were taken from, for good.
     pub fn keep_shared(&mut self) {
         self.shared = true;

@@ -6,7 +6,9 @@ use super::super::bindings::limits::{
     Bound as WitBound, Decision as WitDecision, Host, Level as WitLevel, Levels as WitLevels,
     Uncharged,
 };
+use super::super::failure::CallFailure;
 use super::super::services::Services;
+use super::super::share::Share;
 use super::super::state::State;
 use crate::context::{AttributeValue, Exchange};
 use crate::store::limits::{Bound, Decision, EnrolledPlan, Level, Take};
@@ -59,21 +61,21 @@ impl State {
 }
 
 /// An attribute that is text.
-fn text<'a>(exchange: &'a Exchange, name: &str) -> Option<&'a str> {
+pub(in crate::wasm) fn text<'a>(exchange: &'a Exchange, name: &str) -> Option<&'a str> {
     match exchange.attributes.find(name)? {
         AttributeValue::Text(text) => Some(text),
         AttributeValue::Number(_) | AttributeValue::Flag(_) | AttributeValue::Bytes(_) => None,
     }
 }
 
-/// Take from all bounds that hold for the exchange. The shared rates are taken from once.
-fn take(
+/// What is taken from all bounds that hold for the exchange. The shared rates are taken from once.
+pub(in crate::wasm) fn describe<'a>(
     services: &Services,
-    exchange: &Exchange,
-    plan: &EnrolledPlan,
-    key: &str,
+    exchange: &'a Exchange,
+    plan: &'a EnrolledPlan,
+    key: &'a str,
     cost: u64,
-) -> Decision {
+) -> Take<'a> {
     let route = exchange.route.as_deref();
     let method = route.and_then(|route| {
         let method = exchange.request.method.as_str();
@@ -81,7 +83,7 @@ fn take(
     });
     let rates = route.map(|route| &route.rates);
     let rates = rates.filter(|rates| !rates.is_empty() && !exchange.tickets.has_shared());
-    services.limits.take(&Take {
+    Take {
         plan: Some(plan),
         key,
         method,
@@ -89,7 +91,45 @@ fn take(
         gateway: rates.and_then(|rates| rates.gateway.as_ref()),
         cost,
         now: services.clock.now(),
-    })
+    }
+}
+
+/// Take it. What has to wait for the store, and cannot, is asked for all the same: it may be there
+/// for the next one.
+fn take(
+    services: &Services,
+    exchange: &Exchange,
+    plan: &EnrolledPlan,
+    patient: bool,
+    (key, cost): (&str, u64),
+) -> Decision {
+    let take = describe(services, exchange, plan, key, cost);
+    let decision = services.limits.take(&take);
+    if decision.pending && !patient {
+        drop(services.limits.wait(&take));
+    }
+    decision
+}
+
+impl State {
+    /// Keep a decision, unless the phase can wait for a better one: then it ends here, and what it
+    /// took is given back.
+    fn keep_or_wait(
+        &mut self,
+        decision: Decision,
+        share: impl FnOnce(&Exchange) -> Share,
+    ) -> Result<WitDecision> {
+        if !decision.pending || !self.patient {
+            return Ok(self.keep(decision));
+        }
+        let (Some(services), Some(exchange)) = (&self.services, &mut self.exchange) else {
+            return Ok(self.keep(decision));
+        };
+        for ticket in exchange.tickets.take_since(self.tickets) {
+            services.limits.give_back(ticket);
+        }
+        Err(CallFailure::Share(share(exchange)).into())
+    }
 }
 
 impl Host for State {
@@ -106,16 +146,29 @@ impl Host for State {
         let Some(key) = text(exchange, "api-key.id") else {
             return Ok(Err(Uncharged::NoKey));
         };
-        let Some(plan) = plan.as_deref().or_else(|| text(exchange, "plan.id")) else {
+        let Some(name) = plan.as_deref().or_else(|| text(exchange, "plan.id")) else {
             return Ok(Err(Uncharged::NoPlan));
         };
-        let decision = services.plans.with(plan, |plan| {
-            Some(take(services, exchange, plan?, key, cost))
+        if services.limits.max_wait().is_some() {
+            self.own.charged.note(plan.as_deref(), cost);
+        }
+        let patient = self.patient;
+        let decision = services.plans.with(name, |plan| {
+            Some(take(services, exchange, plan?, patient, (key, cost)))
         });
-        Ok(match decision {
-            Some(decision) => Ok(self.keep(decision)),
-            None => Err(Uncharged::UnknownPlan),
-        })
+        let Some(decision) = decision else {
+            return Ok(Err(Uncharged::UnknownPlan));
+        };
+        let share = |exchange: &Exchange| Share {
+            plan: plan
+                .as_deref()
+                .or_else(|| text(exchange, "plan.id"))
+                .unwrap_or_default()
+                .to_owned(),
+            key: text(exchange, "api-key.id").unwrap_or_default().to_owned(),
+            cost,
+        };
+        self.keep_or_wait(decision, share).map(Ok)
     }
 
     fn take(&mut self, plan: String, key: String, cost: u64) -> Result<Option<WitDecision>> {
@@ -124,10 +177,14 @@ impl Host for State {
         let (Some(services), Some(exchange)) = (&self.services, &self.exchange) else {
             return Ok(None);
         };
+        let patient = self.patient;
         let decision = services.plans.with(&plan, |plan| {
-            Some(take(services, exchange, plan?, &key, cost))
+            Some(take(services, exchange, plan?, patient, (&key, cost)))
         });
-        Ok(decision.map(|decision| self.keep(decision)))
+        let share = |_: &Exchange| Share { plan, key, cost };
+        decision
+            .map(|decision| self.keep_or_wait(decision, share))
+            .transpose()
     }
 
     fn take_inline(

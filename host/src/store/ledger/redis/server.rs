@@ -139,6 +139,11 @@ impl Server {
         &self.name
     }
 
+    /// The longest that connecting, asking or being answered may take, each.
+    pub(in crate::store) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// The name of a key in it.
     pub(in crate::store) fn key(&self, name: &str) -> String {
         [&self.prefix, name].concat()

@@ -2,25 +2,29 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+use tokio::sync::oneshot;
+
 use super::super::counter::Taken;
 use super::super::period::Period;
 use super::super::plan::{EnrolledPlan, MethodRate, Quota, Rate};
 use super::super::time::Timestamp;
 use super::super::{Bound, Level, Take};
-use super::lease::{Grant, Lease, Order};
+use super::lease::{Lease, Refill, Room};
+use super::orders::{ends_ms, quota_name};
 
 /// How long a quota is kept after its period ended, for clocks that step back. Milliseconds.
-const GRACE_MS: u64 = 60 * 60 * 1000;
+pub(super) const GRACE_MS: u64 = 60 * 60 * 1000;
 /// Numbers that a script counts in exactly.
 const MOST: u64 = 1 << 53;
+/// Requests that wait for one key's share; more are told that it is not known.
+const MOST_WAITERS: usize = 10_000;
 
-/// What sizes and first allowances come from.
+/// What sizes come from.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     /// The most that one lease holds.
     pub max_lease: u64,
-    /// Whether a key that is new here may be let in before the first answer.
-    pub reachable: bool,
 }
 
 impl Terms {
@@ -30,10 +34,6 @@ impl Terms {
 
     pub(super) fn rate(self, rate: &Rate) -> u64 {
         rate.burst.clamp(1, self.max_lease.max(1))
-    }
-
-    fn lease(self, size: u64, now: Timestamp) -> Lease {
-        Lease::first(size, if self.reachable { size } else { 0 }, now)
     }
 }
 
@@ -45,7 +45,7 @@ pub(super) struct QuotaLease {
     /// Of this period: without its offset and without an extension.
     pub limit: u64,
     pub lease: Lease,
-    /// What all gateways together took, by the last answer.
+    /// What all gateways together used and told, by the last answer.
     pub total: u64,
     /// The server's process that gave it.
     pub process: Option<Arc<str>>,
@@ -55,8 +55,8 @@ pub(super) struct QuotaLease {
 /// A method of a plan: its number here, and its name everywhere.
 #[derive(Debug, Clone)]
 pub(super) struct Method {
-    number: u32,
-    name: Arc<str>,
+    pub number: u32,
+    pub name: Arc<str>,
 }
 
 /// A part of a token bucket.
@@ -76,9 +76,27 @@ pub(super) struct Entry {
     pub plan: Arc<str>,
     pub key: Arc<str>,
     pub quota: Option<QuotaLease>,
-    pub rates: Vec<RateLease>,
+    /// Quotas whose period is over, or was changed, of which something is to be told.
+    pub retired: SmallVec<[QuotaLease; 0]>,
+    pub rates: SmallVec<[RateLease; 1]>,
     /// Whether the refilling thread was told of it.
     pub queued: bool,
+    /// Whether an order of it is on its way.
+    pub flying: bool,
+    /// Who waits for the next answer.
+    waiters: Vec<oneshot::Sender<()>>,
+}
+
+/// Whether a taking may go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outlook {
+    /// All that it needs is in hand.
+    Enough,
+    /// The shared count says that there is too little of this bound.
+    Short(Short),
+    /// The store must be asked. Where it said just now that other gateways hold what lacks of a
+    /// rate, this is the rate.
+    Unknown(Option<Bound>),
 }
 
 /// Why a taking finds no lease.
@@ -108,6 +126,13 @@ fn rates<'a>(
     method.into_iter().chain(own)
 }
 
+fn refill(rate: &Rate) -> Refill {
+    Refill {
+        burst: rate.burst,
+        per_second: rate.per_second,
+    }
+}
+
 impl RateLease {
     fn number(&self) -> Option<u32> {
         self.method.as_ref().map(|method| method.number)
@@ -115,15 +140,32 @@ impl RateLease {
 }
 
 impl Entry {
-    /// Bring it to this moment and to the numbers that the plan has now.
+    pub(super) fn new(plan: &EnrolledPlan, hash: u64, key: &str) -> Self {
+        Self {
+            space: plan.number,
+            hash,
+            plan: Arc::clone(&plan.plan().name),
+            key: key.into(),
+            quota: None,
+            retired: SmallVec::new(),
+            rates: SmallVec::new(),
+            queued: false,
+            flying: false,
+            waiters: Vec::new(),
+        }
+    }
+
+    /// Bring it to this moment and to the numbers that the plan has now. What was leased under
+    /// others is given up, so that the new ones hold at once.
     pub(super) fn bring_up(&mut self, plan: &EnrolledPlan, take: &Take<'_>, terms: Terms) {
-        let now = take.now;
         for (method, rate) in rates(plan, take) {
             let size = terms.rate(&rate);
             match self.lease_of(method.map(|(number, _)| number)) {
+                Some(known) if known.rate == rate => {}
                 Some(known) => {
                     known.rate = rate;
-                    known.lease.size = size;
+                    known.lease.resize(size);
+                    known.lease.revoke(take.now);
                 }
                 None => self.rates.push(RateLease {
                     method: method.map(|(number, method)| Method {
@@ -131,40 +173,54 @@ impl Entry {
                         name: format!("{} {}", method.method, method.path).into(),
                     }),
                     rate,
-                    lease: terms.lease(size, now),
+                    lease: Lease::new(size, take.now),
                 }),
             }
         }
         match plan.plan().quota {
-            None => self.quota = None,
-            Some(quota) => self.bring_up_quota(&quota, plan.since_ms(), now, terms),
+            None => self.retire(take.now),
+            Some(quota) => self.bring_up_quota(&quota, plan.since_ms(), take.now, terms),
         }
     }
 
     fn bring_up_quota(&mut self, quota: &Quota, since_ms: u64, now: Timestamp, terms: Terms) {
         let shown = quota.period.number(now.wall_ms);
-        let size = terms.quota(quota);
-        let known = self.quota.take().filter(|known| {
+        let goes_on = self.quota.as_ref().is_some_and(|known| {
             // A clock that steps back over the start of the period just begun gives nobody the
             // period before again.
             known.period == quota.period
                 && (known.number == shown || known.number == shown.saturating_add(1))
         });
-        let mut lease = known.unwrap_or_else(|| QuotaLease {
+        if !goes_on {
+            self.retire(now);
+        }
+        let lease = self.quota.get_or_insert_with(|| QuotaLease {
             period: quota.period,
             number: shown,
-            limit: 0,
-            lease: terms.lease(size, now),
+            limit: limit(quota, since_ms, shown),
+            lease: Lease::new(0, now),
             total: 0,
             process: None,
             extra: 0,
         });
-        lease.limit = limit(quota, since_ms, lease.number);
-        lease.lease.size = size;
-        self.quota = Some(lease);
+        lease.lease.resize(terms.quota(quota));
+        let limit = limit(quota, since_ms, lease.number);
+        if lease.limit != limit {
+            lease.limit = limit;
+            lease.lease.revoke(now);
+        }
     }
 
-    fn lease_of(&mut self, method: Option<u32>) -> Option<&mut RateLease> {
+    /// The quota is another one from now on. What was used of this one is still told.
+    fn retire(&mut self, now: Timestamp) {
+        if let Some(mut quota) = self.quota.take() {
+            quota.lease.revoke(now);
+            quota.lease.forget_needs();
+            self.retired.push(quota);
+        }
+    }
+
+    pub(super) fn lease_of(&mut self, method: Option<u32>) -> Option<&mut RateLease> {
         let mut rates = self.rates.iter_mut();
         rates.find(|lease| lease.number() == method)
     }
@@ -173,42 +229,95 @@ impl Entry {
         Some(&mut self.lease_of(method)?.lease)
     }
 
-    /// The first bound of which there is too little, and the longest wait.
-    pub(super) fn shortage(&mut self, plan: &EnrolledPlan, take: &Take<'_>) -> Option<Short> {
+    /// Whether a taking may go on; where it may not, the first bound of which there is too little,
+    /// and the longest wait. What can never be given is left to the counters, which say so.
+    pub(super) fn outlook(&mut self, plan: &EnrolledPlan, take: &Take<'_>) -> Outlook {
         let (cost, now) = (take.cost, take.now);
         let mut short: Option<Short> = None;
-        let mut note = |by, retry_after_ms: u64| {
-            let known = short.get_or_insert(Short { by, retry_after_ms });
-            known.retry_after_ms = known.retry_after_ms.max(retry_after_ms);
+        let mut unknown: Option<Option<Bound>> = None;
+        let mut note = |room: Room, by, otherwise_ms: u64| match room {
+            Room::Enough => {}
+            Room::Elsewhere if by != Bound::Quota => {
+                unknown.get_or_insert(Some(by));
+            }
+            Room::Unknown | Room::Elsewhere => unknown = Some(None),
+            Room::Short { wait_ms, elsewhere } => {
+                let soon = if elsewhere { 1000 } else { u64::MAX };
+                let retry_after_ms = wait_ms.unwrap_or(otherwise_ms).min(soon);
+                let known = short.get_or_insert(Short { by, retry_after_ms });
+                known.retry_after_ms = known.retry_after_ms.max(retry_after_ms);
+            }
         };
-        // What can never be given is refused by the counters, which say so.
         for (method, rate) in rates(plan, take) {
             let by = method.map_or(Bound::Plan, |_| Bound::Method);
             if let Some(lease) = self.rate(method.map(|(number, _)| number))
-                && lease.available() < cost
                 && cost <= rate.burst
             {
-                lease.lack(cost, now);
-                note(by, lease.wait_ms(now));
+                note(lease.room(cost, Some(refill(&rate)), now), by, 0);
+            }
+        }
+        if let Some(quota) = &self.quota
+            && cost <= quota.most()
+        {
+            let ends_ms = quota.period.end_ms(quota.number);
+            let room = quota.lease.room(cost, None, now);
+            note(room, Bound::Quota, ends_ms.saturating_sub(now.wall_ms));
+        }
+        match (short, unknown) {
+            (Some(short), _) => Outlook::Short(short),
+            (None, Some(rate)) => Outlook::Unknown(rate),
+            (None, None) => Outlook::Enough,
+        }
+    }
+
+    /// Wait for the next answer with a taking whose outlook is unknown. None where too many do.
+    pub(super) fn wait(
+        &mut self,
+        plan: &EnrolledPlan,
+        take: &Take<'_>,
+    ) -> Option<oneshot::Receiver<()>> {
+        if self.waiters.len() >= MOST_WAITERS {
+            return None;
+        }
+        let (cost, now) = (take.cost, take.now);
+        for (method, rate) in rates(plan, take) {
+            if let Some(lease) = self.rate(method.map(|(number, _)| number))
+                && cost <= rate.burst
+                && lease.room(cost, Some(refill(&rate)), now) != Room::Enough
+            {
+                lease.need(cost, now);
             }
         }
         if let Some(quota) = &mut self.quota
-            && quota.lease.available() < cost
             && cost <= quota.most()
+            && quota.lease.room(cost, None, now) != Room::Enough
         {
-            quota.lease.lack(cost, now);
-            let end_ms = quota.period.end_ms(quota.number);
-            let wait_ms = if quota.total >= quota.most() {
-                end_ms.saturating_sub(now.wall_ms)
-            } else {
-                quota.lease.wait_ms(now)
-            };
-            note(Bound::Quota, wait_ms);
+            quota.lease.need(cost, now);
         }
-        short
+        let (sender, receiver) = oneshot::channel();
+        self.waiters.push(sender);
+        Some(receiver)
+    }
+
+    /// Those who wait, to be told that they may look again.
+    pub(super) fn wake(&mut self) -> Vec<oneshot::Sender<()>> {
+        if let Some(quota) = &mut self.quota {
+            quota.lease.forget_needs();
+        }
+        for rate in &mut self.rates {
+            rate.lease.forget_needs();
+        }
+        std::mem::take(&mut self.waiters)
+    }
+
+    /// Whether anybody waits still.
+    pub(super) fn has_waiters(&mut self) -> bool {
+        self.waiters.retain(|waiter| !waiter.is_closed());
+        !self.waiters.is_empty()
     }
 
     /// Use up so much of all that the taking meets.
+    #[inline]
     pub(super) fn spend(&mut self, plan: &EnrolledPlan, take: &Take<'_>) {
         for (method, _) in rates(plan, take) {
             if let Some(lease) = self.rate(method.map(|(number, _)| number)) {
@@ -221,138 +330,103 @@ impl Entry {
     }
 
     /// Undo what was spent.
-    pub(super) fn give_back(&mut self, cost: u64, taken: &Taken) {
+    pub(super) fn give_back(&mut self, cost: u64, taken: &Taken, now: Timestamp) {
         if taken.method.is_some()
             && let Some(lease) = self.rate(taken.method)
         {
-            lease.give_back(cost);
+            lease.give_back(cost, now);
         }
         if taken.rate
             && let Some(lease) = self.rate(None)
         {
-            lease.give_back(cost);
+            lease.give_back(cost, now);
         }
         if let (Some(place), Some(quota)) = (taken.quota, &mut self.quota)
             && place == (quota.period, quota.number)
         {
-            quota.lease.give_back(cost);
+            quota.lease.give_back(cost, now);
         }
+    }
+
+    /// Give up what is in hand of the quota and what is known of it: it was extended.
+    pub(super) fn revoke_quota(&mut self, now: Timestamp) {
+        if let Some(quota) = &mut self.quota {
+            quota.lease.revoke(now);
+        }
+    }
+
+    /// Give back what is not used, with the next order.
+    pub(super) fn recall(&mut self) {
+        for lease in self.leases_mut() {
+            lease.recall();
+        }
+    }
+
+    /// Whether what was used of the quota is told and acknowledged.
+    pub(super) fn is_told(&self) -> bool {
+        !self.flying
+            && self.retired.is_empty()
+            && self
+                .quota
+                .as_ref()
+                .is_none_or(|quota| quota.lease.untold() == 0)
+    }
+
+    pub(super) fn leases(&self) -> impl Iterator<Item = &Lease> {
+        let quota = self.quota.as_ref().map(|quota| &quota.lease);
+        let rates = self.rates.iter().map(|rate| &rate.lease);
+        quota.into_iter().chain(rates)
+    }
+
+    fn leases_mut(&mut self) -> impl Iterator<Item = &mut Lease> {
+        let quota = self.quota.as_mut().map(|quota| &mut quota.lease);
+        let rates = self.rates.iter_mut().map(|rate| &mut rate.lease);
+        quota.into_iter().chain(rates)
     }
 
     /// Whether the refilling thread should look at it.
+    #[inline]
     pub(super) fn wants(&self, now: Timestamp) -> bool {
-        let quota = self.quota.as_ref().map(|quota| &quota.lease);
-        let rates = self.rates.iter().map(|rate| &rate.lease);
-        quota
-            .into_iter()
-            .chain(rates)
-            .any(|lease| lease.is_low(now))
+        self.leases().any(|lease| lease.is_low(now))
     }
 
-    /// Whether there is something to tell or to give back.
+    /// Whether there is something to tell, to give back or to keep.
     pub(super) fn is_unsettled(&self, now: Timestamp) -> bool {
-        let quota = self.quota.as_ref().map(|quota| &quota.lease);
-        let rates = self.rates.iter().map(|rate| &rate.lease);
-        let mut leases = quota.into_iter().chain(rates);
-        leases.any(|lease| lease.is_unsettled(now))
+        !self.retired.is_empty() || self.leases().any(|lease| lease.is_unsettled(now))
     }
 
-    /// Whether it is as good as new: then a first allowance may be given again.
+    /// Whether it is as good as new.
     pub(super) fn is_idle(&self, now: Timestamp) -> bool {
+        // What was seen of a quota is told to a server that forgot it.
         let over = self.quota.as_ref().is_none_or(|quota| {
             let end_ms = quota.period.end_ms(quota.number).saturating_add(GRACE_MS);
-            now.wall_ms >= end_ms
+            quota.total == 0 || now.wall_ms >= end_ms
         });
-        let full = |rate: &RateLease| {
-            let unused = now.monotonic_ns.saturating_sub(rate.lease.used_ns());
-            rate.lease.is_empty() && unused / 1_000_000 >= rate.rate.shape().fill_ms()
+        let unused = |lease: &Lease| {
+            let unused_ns = now.monotonic_ns.saturating_sub(lease.used_ns());
+            lease.is_empty(now) && unused_ns >= 5_000_000_000
         };
-        over && !self.queued && self.rates.iter().all(full)
+        over && !self.queued
+            && !self.flying
+            && self.waiters.is_empty()
+            && self.retired.is_empty()
+            && self.leases().all(unused)
     }
 
-    /// What of a level is this gateway's to give.
-    pub(super) fn show(&self, rate: Option<&mut Level>, quota: Option<&mut Level>) {
+    /// Levels say what all gateways together may still use, as far as this one knows.
+    pub(super) fn show(&self, rate: Option<&mut Level>, quota: Option<&mut Level>, now: Timestamp) {
         // Of several, the level does not say which one it is.
-        if let (Some(level), [lease]) = (rate, &*self.rates) {
-            let ours = lease.lease.available().saturating_add(lease.lease.left);
-            level.remaining = level.remaining.min(ours);
+        if let (Some(level), [lease]) = (rate, &*self.rates)
+            && let Some(remaining) = lease.lease.remaining(Some(refill(&lease.rate)), now)
+        {
+            level.remaining = level.remaining.min(remaining);
         }
-        if let (Some(level), Some(quota)) = (quota, &self.quota) {
-            let ours = quota.lease.granted.saturating_add(quota.lease.left);
-            let ours = ours.max(quota.lease.available());
-            level.remaining = level.remaining.min(ours);
-        }
-    }
-
-    /// What is to be told of it, and asked for. [`Entry::settle`] must follow.
-    pub(super) fn orders(&mut self, now: Timestamp, ending: bool) -> Orders {
-        self.queued = false;
-        Orders {
-            space: self.space,
-            hash: self.hash,
-            plan: Arc::clone(&self.plan),
-            key: Arc::clone(&self.key),
-            quota: self.quota.as_mut().map(|quota| {
-                let order = quota.lease.order(now, ending);
-                (quota.clone(), order)
-            }),
-            rates: self
-                .rates
-                .iter_mut()
-                .map(|rate| {
-                    let order = rate.lease.order(now, ending);
-                    (rate.method.clone(), rate.rate, order)
-                })
-                .collect(),
+        if let (Some(level), Some(quota)) = (quota, &self.quota)
+            && let Some(remaining) = quota.lease.remaining(None, now)
+        {
+            level.remaining = remaining.min(level.limit);
         }
     }
-
-    /// The orders were carried out. Gives the quota's extension where it is another than before.
-    pub(super) fn settle(
-        &mut self,
-        orders: &Orders,
-        answer: &Answer,
-        now: Timestamp,
-    ) -> Option<i64> {
-        let gateways = answer.gateways;
-        for ((method, _, order), grant) in orders.rates.iter().zip(&answer.rates) {
-            let number = method.as_ref().map(|method| method.number);
-            if let Some(rate) = self.lease_of(number) {
-                rate.lease.settle(*order, *grant, gateways, now);
-            }
-        }
-        let (quota, (told, order)) = (self.quota.as_mut()?, orders.quota.as_ref()?);
-        let (grant, total, extra) = answer.quota?;
-        if (quota.period, quota.number) != (told.period, told.number) {
-            return None;
-        }
-        quota.lease.settle(*order, grant, gateways, now);
-        quota.total = total;
-        quota.process = Some(Arc::clone(&answer.process));
-        let before = std::mem::replace(&mut quota.extra, extra);
-        (before != extra).then_some(extra)
-    }
-}
-
-/// What one entry tells and asks for.
-#[derive(Debug)]
-pub(super) struct Orders {
-    pub space: u32,
-    pub hash: u64,
-    pub plan: Arc<str>,
-    pub key: Arc<str>,
-    pub quota: Option<(QuotaLease, Order)>,
-    pub rates: Vec<(Option<Method>, Rate, Order)>,
-}
-
-/// What came of it.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub gateways: u64,
-    pub process: Arc<str>,
-    /// With the total and the extension.
-    pub quota: Option<(Grant, u64, i64)>,
-    pub rates: Vec<Grant>,
 }
 
 impl QuotaLease {
@@ -369,27 +443,5 @@ impl QuotaLease {
     /// When the store may forget it. Milliseconds since 1970.
     pub(super) fn ends_ms(&self) -> u64 {
         ends_ms(self.period, self.number)
-    }
-}
-
-/// The same of a quota without a lease.
-pub(super) fn quota_name(period: Period, number: u32, plan: &str, key: &str) -> String {
-    let period = match period {
-        Period::Day => "day",
-        Period::Week => "week",
-        Period::Month => "month",
-    };
-    format!("{period}:{number}:{plan}:{key}")
-}
-
-pub(super) fn ends_ms(period: Period, number: u32) -> u64 {
-    period.end_ms(number).saturating_add(GRACE_MS)
-}
-
-/// A bucket's name in the store.
-pub(super) fn rate_name(plan: &str, key: &str, method: Option<&Method>) -> String {
-    match method {
-        None => format!("{plan}:{key}"),
-        Some(method) => format!("{plan}:{key}:{}", method.name),
     }
 }

@@ -1,109 +1,295 @@
-//! One bound of one key, as far as this gateway may use it up. Pure.
+//! One bound of one key, as far as this gateway may use it. Pure.
+//!
+//! Two kinds of units are in hand. *Paid* ones were asked for by requests that wait; the budget
+//! counts them as used already. *Leased* ones were fetched in advance, are still the budget's, and
+//! may be used until the lease ends. So what a gateway that was killed may have used untold is one
+//! lease at most.
 
 use super::super::time::Timestamp;
 
 /// What is not used for so long goes back. Nanoseconds.
 const RETURN_AFTER_NS: u64 = 1_000_000_000;
+/// How long an answer of the budget decides refusals. Nanoseconds.
+const FRESH_NS: u64 = 1_000_000_000;
+/// Before the budget is asked again for what other gateways hold and were asked to return, or while
+/// it cannot tell. Nanoseconds.
+const RECALL_NS: u64 = 50_000_000;
+
+/// How long the store keeps a lease for its gateway: the script counts by the server's clock, from
+/// when it carries the call out. Milliseconds.
+pub(super) const LEASE_MS: u64 = 5_000;
+/// How much earlier the gateway stops to use it, by its own clock that never steps, counted from
+/// before the call was sent. Milliseconds.
+pub(super) const MARGIN_MS: u64 = 1_000;
+const USABLE_NS: u64 = (LEASE_MS - MARGIN_MS) * 1_000_000;
 
 /// A part of a shared budget.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Lease {
-    /// The most that is held.
-    pub size: u64,
-    /// Taken out of the budget and not yet used.
-    pub granted: u64,
-    /// Used without having been granted, and not yet told.
-    pub debt: u64,
-    /// The same, told and not yet acknowledged.
-    flying: u64,
-    /// How much may be used without having been granted until the next answer.
-    allowance: u64,
-    /// What was left of the budget by the last answer.
-    pub left: u64,
+    /// The most that is leased in advance.
+    size: u64,
+    /// Counted as used in the budget, and not yet used.
+    paid: u64,
+    /// Leased, and not yet used.
+    held: u64,
+    /// When the lease ends. Nanoseconds.
+    end_ns: u64,
+    /// Used and not yet told: of what was leased, or by a policy without any.
+    spent: u64,
+    /// Paid and given up: to be told.
+    back: u64,
+    /// How much to lease in advance: what was used lately.
+    target: u64,
+    /// Used since the last order.
+    recent: u64,
+    /// What requests wait for, all together.
+    needed: u64,
+    /// What the least of them waits for.
+    least: u64,
+    /// By the last answer; none where nothing is known.
+    seen: Option<Seen>,
     /// Before this moment another answer would be no better. Nanoseconds.
     ask_ns: u64,
     /// When it was last used or wanted. Nanoseconds.
     used_ns: u64,
-    /// The most that was asked for at once and refused.
-    lacked: u64,
+    /// Whether the store wants back what is not used.
+    recalled: bool,
+    /// When the budget was changed last: what was asked before says nothing. Nanoseconds.
+    revoked_ns: Option<u64>,
+}
+
+/// What an answer said of the budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    /// What nobody holds.
+    left: u64,
+    /// What other gateways hold.
+    others: u64,
+    /// What may still be used of the budget, all gateways together; this one's use since is taken
+    /// off.
+    remaining: u64,
+    /// When it was asked for. Nanoseconds.
+    at_ns: u64,
+    /// From then on, until one more comes back where the budget fills. Nanoseconds.
+    next_ns: u64,
 }
 
 /// What a lease has to tell, and asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Order {
-    /// What was used without having been granted.
+    /// What was used of what was leased, or without a lease.
     pub spent: u64,
-    /// What goes back.
+    /// What was paid and not used.
     pub back: u64,
-    /// How much more is wanted.
+    /// What is still leased and stays so.
+    pub held: u64,
+    /// What requests wait for.
+    pub need: u64,
+    /// What the least of them waits for.
+    pub least: u64,
+    /// How much more is to be leased in advance.
     pub want: u64,
 }
 
 /// What the budget gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Grant {
-    /// So much of what was wanted.
-    pub granted: u64,
-    /// What is left in the budget.
+    /// For the requests that wait.
+    pub paid: u64,
+    /// In advance.
+    pub leased: u64,
+    /// What it still counts as leased of what the order held.
+    pub held: u64,
+    /// What nobody holds.
     pub left: u64,
-    /// Until more can be there. Milliseconds.
+    /// What other gateways hold.
+    pub others: u64,
+    /// Until one more can be there. Milliseconds.
     pub wait_ms: u64,
+    /// Whether the budget can tell: not while gateways say what they know, after a restart of the
+    /// store.
+    pub known: bool,
+}
+
+/// Whether so much may be used now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// It is in hand.
+    Enough,
+    /// The shared count says that there is too little. Until there can be more: milliseconds, where
+    /// the budget fills; else none.
+    Short {
+        /// Until what lacks has come back.
+        wait_ms: Option<u64>,
+        /// Whether other gateways hold some of it.
+        elsewhere: bool,
+    },
+    /// Other gateways hold what lacks, and are asked to return it.
+    Elsewhere,
+    /// The store must be asked.
+    Unknown,
+}
+
+/// A budget that fills.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refill {
+    pub burst: u64,
+    pub per_second: f64,
 }
 
 impl Lease {
-    /// Of a key that this gateway did not meet yet: so much may be used before the first answer.
-    pub(super) fn first(size: u64, allowance: u64, now: Timestamp) -> Self {
+    pub(super) fn new(size: u64, now: Timestamp) -> Self {
         Self {
             size,
-            allowance: allowance.min(size),
-            left: size,
             used_ns: now.monotonic_ns,
             ..Self::default()
         }
     }
 
+    /// Lease so much in advance at the most.
+    pub(super) fn resize(&mut self, size: u64) {
+        self.size = size;
+    }
+
     /// What may be used now.
-    pub(super) fn available(&self) -> u64 {
-        let owed = self.debt.saturating_add(self.flying);
-        self.granted
-            .saturating_add(self.allowance.saturating_sub(owed))
+    #[inline]
+    pub(super) fn available(&self, now: Timestamp) -> u64 {
+        self.paid.saturating_add(self.valid(now))
     }
 
-    /// Use so much: what was granted first, and the rest on debt.
+    /// What of the lease has not ended.
+    #[inline]
+    fn valid(&self, now: Timestamp) -> u64 {
+        if now.monotonic_ns < self.end_ns {
+            self.held
+        } else {
+            0
+        }
+    }
+
+    /// Whether so much may be used. What waits already comes first.
+    #[inline]
+    pub(super) fn room(&self, cost: u64, refill: Option<Refill>, now: Timestamp) -> Room {
+        let available = self.available(now);
+        if available >= cost {
+            return Room::Enough;
+        }
+        let Some(seen) = &self.seen else {
+            return Room::Unknown;
+        };
+        let age_ns = now.monotonic_ns.saturating_sub(seen.at_ns);
+        if age_ns >= FRESH_NS {
+            return Room::Unknown;
+        }
+        let came = refill.map_or(0, |refill| refill.came(seen, now));
+        let there = available
+            .saturating_add(seen.left)
+            .saturating_add(came)
+            .saturating_add(seen.others);
+        let wanted = cost.saturating_add(self.needed);
+        if there >= wanted {
+            return if there - seen.others >= wanted {
+                Room::Unknown
+            } else {
+                Room::Elsewhere
+            };
+        }
+        Room::Short {
+            wait_ms: refill.map(|refill| refill.time_ms(wanted - there)),
+            elsewhere: seen.others > 0,
+        }
+    }
+
+    /// Use so much: what is paid first, then what is leased. More is used without a lease.
+    #[inline]
     pub(super) fn spend(&mut self, cost: u64, now: Timestamp) {
-        let granted = self.granted.min(cost);
-        self.granted -= granted;
-        self.debt = self.debt.saturating_add(cost - granted);
+        let paid = self.paid.min(cost);
+        self.paid -= paid;
+        let leased = (cost - paid).min(self.valid(now));
+        self.held -= leased;
+        self.spent = self.spent.saturating_add(cost - paid);
+        self.recent = self.recent.saturating_add(cost);
+        self.used_ns = self.used_ns.max(now.monotonic_ns);
+        if let Some(seen) = &mut self.seen {
+            seen.remaining = seen.remaining.saturating_sub(cost);
+        }
+    }
+
+    /// A request waits for so much.
+    pub(super) fn need(&mut self, cost: u64, now: Timestamp) {
+        self.least = if self.needed == 0 {
+            cost
+        } else {
+            self.least.min(cost)
+        };
+        self.needed = self.needed.saturating_add(cost);
         self.used_ns = self.used_ns.max(now.monotonic_ns);
     }
 
-    /// So much was wanted, and is not there.
-    pub(super) fn lack(&mut self, cost: u64, now: Timestamp) {
-        self.lacked = self.lacked.max(cost);
-        self.used_ns = self.used_ns.max(now.monotonic_ns);
+    /// Nobody waits any more.
+    pub(super) fn forget_needs(&mut self) {
+        self.needed = 0;
+        self.least = 0;
     }
 
-    /// Undo a spending: debts first, as they may be above what is there.
-    pub(super) fn give_back(&mut self, cost: u64) {
-        let debt = self.debt.min(cost);
-        self.debt -= debt;
-        self.granted = self.granted.saturating_add(cost - debt);
+    /// Undo a spending: what was not told first.
+    pub(super) fn give_back(&mut self, cost: u64, now: Timestamp) {
+        let untold = self.spent.min(cost);
+        self.spent -= untold;
+        if now.monotonic_ns < self.end_ns {
+            self.held = self.held.saturating_add(untold);
+        }
+        self.paid = self.paid.saturating_add(cost - untold);
+        if let Some(seen) = &mut self.seen {
+            seen.remaining = seen.remaining.saturating_add(cost);
+        }
+    }
+
+    /// Give up all that is in hand, and what is known: the budget was changed.
+    pub(super) fn revoke(&mut self, now: Timestamp) {
+        self.revoked_ns = Some(now.monotonic_ns);
+        self.drop_all();
+    }
+
+    fn drop_all(&mut self) {
+        self.back = self.back.saturating_add(std::mem::take(&mut self.paid));
+        self.held = 0;
+        self.seen = None;
+        self.ask_ns = 0;
+    }
+
+    /// The store wants back what is not used.
+    pub(super) fn recall(&mut self) {
+        self.recalled = true;
     }
 
     /// Whether it is worth while to ask for more.
+    #[inline]
     pub(super) fn is_low(&self, now: Timestamp) -> bool {
-        (self.granted <= self.size / 2 || self.lacked > self.granted)
-            && now.monotonic_ns >= self.ask_ns
+        now.monotonic_ns >= self.ask_ns
+            && (self.needed > 0
+                // One request alone is not worth a lease.
+                || self.held <= self.target / 2 && (self.recent > 1 || self.target > 0))
     }
 
-    /// Whether there is something to tell, or to give back.
+    /// Whether there is something to tell or to give back, or a lease that is to be kept.
     pub(super) fn is_unsettled(&self, now: Timestamp) -> bool {
-        self.debt > 0 || self.granted > 0 && self.is_unused(now)
+        self.spent > 0
+            || self.back > 0
+            || self.needed > 0 && now.monotonic_ns >= self.ask_ns
+            || (self.held > 0 || self.paid > 0)
+                && (self.is_unused(now)
+                    || now.monotonic_ns.saturating_add(USABLE_NS / 2) >= self.end_ns)
     }
 
     /// Whether nothing would be lost with it.
-    pub(super) fn is_empty(&self) -> bool {
-        self.granted == 0 && self.debt == 0 && self.flying == 0
+    pub(super) fn is_empty(&self, now: Timestamp) -> bool {
+        self.available(now) == 0 && self.spent == 0 && self.back == 0 && self.needed == 0
+    }
+
+    /// What was used and not told. What is told and not acknowledged is not in it.
+    pub(super) fn untold(&self) -> u64 {
+        self.spent
     }
 
     /// Nanoseconds.
@@ -111,166 +297,124 @@ impl Lease {
         self.used_ns
     }
 
+    /// What may still be used of the budget, all gateways together, as far as this one knows.
+    pub(super) fn remaining(&self, refill: Option<Refill>, now: Timestamp) -> Option<u64> {
+        let seen = self.seen.as_ref()?;
+        let came = refill.map_or(0, |refill| refill.came(seen, now));
+        Some(seen.remaining.saturating_add(came))
+    }
+
     fn is_unused(&self, now: Timestamp) -> bool {
         now.monotonic_ns.saturating_sub(self.used_ns) >= RETURN_AFTER_NS
     }
 
-    /// What is to be told now. [`settle`](Self::settle) must follow,
-    /// with whatever came of it.
+    /// What is to be told now. [`settle`](Self::settle) must follow, with whatever came of it.
     pub(super) fn order(&mut self, now: Timestamp, ending: bool) -> Order {
-        let spent = std::mem::take(&mut self.debt);
-        self.flying = self.flying.saturating_add(spent);
-        if ending || self.is_unused(now) {
-            let back = std::mem::take(&mut self.granted);
-            return Order {
-                spent,
-                back,
-                want: 0,
-            };
-        }
-        let want = self.size.max(self.lacked).saturating_sub(self.granted);
-        Order {
-            spent,
-            back: 0,
-            want,
-        }
-    }
-
-    /// An order was carried out; so many gateways share the budget.
-    pub(super) fn settle(&mut self, order: Order, grant: Grant, gateways: u64, now: Timestamp) {
-        self.flying = self.flying.saturating_sub(order.spent);
-        self.granted = self.granted.saturating_add(grant.granted);
-        self.left = grant.left;
-        // What others do with it meanwhile is not known: together, half of it at the most.
-        let share = grant.left / gateways.max(1).saturating_mul(2);
-        self.allowance = share.min(self.size);
-        self.lacked = 0;
-        self.ask_ns = if order.want > 0 && grant.granted < order.want && grant.left == 0 {
-            let wait_ns = grant.wait_ms.max(1).saturating_mul(1_000_000);
-            now.monotonic_ns.saturating_add(wait_ns)
+        self.held = self.valid(now);
+        if ending || std::mem::take(&mut self.recalled) || self.is_unused(now) {
+            self.back = self.back.saturating_add(std::mem::take(&mut self.paid));
+            self.held = 0;
+            self.target = 0;
         } else {
-            now.monotonic_ns
-        };
+            let lately = self.recent.saturating_mul(2).max(self.target / 2);
+            self.target = lately.min(self.size);
+        }
+        self.recent = 0;
+        let available = self.available(now);
+        Order {
+            spent: std::mem::take(&mut self.spent),
+            back: std::mem::take(&mut self.back),
+            held: self.held,
+            need: if ending {
+                0
+            } else {
+                self.needed.saturating_sub(available)
+            },
+            least: self.least.saturating_sub(available),
+            want: self.target.saturating_sub(self.held),
+        }
     }
 
-    /// Until it is worth while to try again. Milliseconds, at least 1.
-    pub(super) fn wait_ms(&self, now: Timestamp) -> u64 {
-        let wait_ns = self.ask_ns.saturating_sub(now.monotonic_ns);
-        wait_ns.div_ceil(1_000_000).max(1)
+    /// An order that was sent at this moment was carried out.
+    pub(super) fn settle(&mut self, order: Order, grant: Grant, sent: Timestamp, now: Timestamp) {
+        // What the budget does not count as leased any more went to others.
+        let lost = order.held.saturating_sub(grant.held);
+        self.held = self.held.saturating_sub(lost);
+        self.held = self.held.saturating_add(grant.leased);
+        self.paid = self.paid.saturating_add(grant.paid);
+        self.end_ns = sent.monotonic_ns.saturating_add(USABLE_NS);
+        self.seen = grant.known.then(|| Seen {
+            left: grant.left,
+            others: grant.others,
+            remaining: grant
+                .left
+                .saturating_add(grant.others)
+                .saturating_add(self.available(now)),
+            at_ns: sent.monotonic_ns,
+            next_ns: grant.wait_ms.saturating_mul(1_000_000),
+        });
+        let wanted = order.need.saturating_add(order.want);
+        let wait_ns = if grant.paid + grant.leased >= wanted || grant.left > 0 && grant.known {
+            0
+        } else if grant.others > 0 || !grant.known {
+            RECALL_NS
+        } else {
+            grant.wait_ms.max(1).saturating_mul(1_000_000)
+        };
+        self.ask_ns = now.monotonic_ns.saturating_add(wait_ns);
+        if self
+            .revoked_ns
+            .is_some_and(|revoked_ns| sent.monotonic_ns <= revoked_ns)
+        {
+            self.drop_all();
+        }
+    }
+
+    /// Whether those who wait must go on waiting: nothing came for them, and nothing says that
+    /// nothing will.
+    pub(super) fn keeps_waiting(&self, order: Order, grant: Grant) -> bool {
+        order.need > 0
+            && grant.paid == 0
+            && self.ask_ns > 0
+            && (!grant.known || grant.left.saturating_add(grant.others) >= order.least)
+    }
+
+    /// When to ask again. Nanoseconds.
+    pub(super) fn ask_ns(&self) -> u64 {
+        self.ask_ns
+    }
+}
+
+impl Refill {
+    /// What came back since an answer.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "the casts saturate, and the time is about a second"
+    )]
+    fn came(self, seen: &Seen, now: Timestamp) -> u64 {
+        let age_ns = now.monotonic_ns.saturating_sub(seen.at_ns);
+        match age_ns.checked_sub(seen.next_ns) {
+            None => 0,
+            Some(more_ns) => {
+                let more = (more_ns as f64 / 1e9 * self.per_second) as u64;
+                more.saturating_add(1).min(self.burst)
+            }
+        }
+    }
+
+    /// The time in which so much comes back. Milliseconds, at least 1.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "the cast saturates, and nobody waits for the last millisecond"
+    )]
+    fn time_ms(self, amount: u64) -> u64 {
+        ((amount as f64 / self.per_second * 1000.0).ceil() as u64).max(1)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn at(ms: u64) -> Timestamp {
-        Timestamp {
-            monotonic_ns: ms * 1_000_000,
-            wall_ms: 0,
-        }
-    }
-
-    #[test]
-    fn the_first_answer_takes_what_was_used_before_it() {
-        let mut lease = Lease::first(10, 10, at(0));
-        assert_eq!(lease.available(), 10);
-        assert!(lease.is_low(at(0)));
-        lease.spend(4, at(0));
-        let order = lease.order(at(0), false);
-        let wanted = Order {
-            spent: 4,
-            back: 0,
-            want: 10,
-        };
-        assert_eq!(order, wanted);
-        // While it is told, the allowance does not grow.
-        assert_eq!(lease.available(), 6);
-        lease.spend(6, at(0));
-        assert_eq!(lease.available(), 0);
-        let grant = Grant {
-            granted: 3,
-            left: 0,
-            wait_ms: 50,
-        };
-        lease.settle(order, grant, 2, at(1));
-        // 6 are owed, 3 are there, and nothing more may be owed.
-        assert_eq!((lease.debt, lease.available()), (6, 3));
-        assert!(!lease.is_low(at(50)));
-        assert!(lease.is_low(at(51)));
-    }
-
-    #[test]
-    fn what_is_not_used_goes_back() {
-        let mut lease = Lease::first(10, 0, at(0));
-        let order = lease.order(at(0), false);
-        let grant = Grant {
-            granted: 10,
-            left: 90,
-            wait_ms: 0,
-        };
-        lease.settle(order, grant, 1, at(0));
-        assert!(!lease.is_unsettled(at(999)));
-        assert!(lease.is_unsettled(at(1000)));
-        let order = lease.order(at(1000), false);
-        assert_eq!((order.back, order.want), (10, 0));
-        let none = Grant {
-            left: 100,
-            ..Grant::default()
-        };
-        lease.settle(order, none, 1, at(1000));
-        assert!(lease.is_empty());
-        let order = lease.order(at(1000), false);
-        assert_eq!(order.want, 0, "while nobody asks");
-        lease.lack(1, at(1000));
-        let order = lease.order(at(1000), false);
-        lease.settle(order, grant, 1, at(1000));
-        lease.spend(1, at(1000));
-        assert_eq!(lease.order(at(1001), false).back, 0);
-        assert_eq!(lease.order(at(1001), true).back, 9);
-    }
-
-    proptest! {
-        /// Whatever happens, all that was used was granted or is owed, and what may be owed is
-        /// never more than the size.
-        #[test]
-        fn nothing_is_used_that_is_not_accounted_for(
-            steps in proptest::collection::vec((0_u8..4, 0_u64..20), 0..60),
-            size in 1_u64..30,
-            budget in 0_u64..200,
-        ) {
-            let mut lease = Lease::first(size, size, at(0));
-            let (mut used, mut taken, mut left) = (0_u64, 0_i128, i128::from(budget));
-            let mut flying: Option<Order> = None;
-            for (step, amount) in steps {
-                match step {
-                    0 | 1 if amount <= lease.available() => {
-                        lease.spend(amount, at(0));
-                        used += amount;
-                    }
-                    2 if flying.is_none() => flying = Some(lease.order(at(0), false)),
-                    3 => if let Some(order) = flying.take() {
-                        left -= i128::from(order.spent);
-                        taken += i128::from(order.spent);
-                        let share = left.clamp(0, i128::from(order.want)) / 2;
-                        let granted = u64::try_from(share).unwrap();
-                        left -= share;
-                        taken += share;
-                        let grant = Grant {
-                            granted,
-                            left: u64::try_from(left.max(0)).unwrap(),
-                            wait_ms: 1,
-                        };
-                        lease.settle(order, grant, 2, at(0));
-                    },
-                    _ => {}
-                }
-                let owed = i128::from(lease.debt) + i128::from(flying.map_or(0, |order| order.spent));
-                prop_assert_eq!(i128::from(used) + i128::from(lease.granted), taken + owed);
-                prop_assert!(used <= budget + size, "{used} of {budget}");
-            }
-        }
-    }
-}
+mod tests;

@@ -8,8 +8,9 @@ use ::redis::Connection;
 use super::super::LimitStore;
 use super::super::time::Timestamp;
 use super::Shared;
-use super::entry::{Answer, Entry, Orders, quota_name, rate_name};
-use super::lease::{Grant, Order};
+use super::entry::Entry;
+use super::lease::{Grant, LEASE_MS, Order};
+use super::orders::{Answer, Orders, ends_ms, quota_name, rate_name};
 use super::table::Owner;
 use crate::store::ledger::redis::Script;
 use crate::store::ledger::{LedgerError, QuotaRow, QuotaUse};
@@ -28,33 +29,50 @@ const SILENT_ROUNDS: u32 = 8;
 const SWEEPS: usize = 8;
 
 /// What the script answers for one bound.
-type Row = (u64, u64, u64, u64, i64);
+type Row = (u64, u64, u64, u64, u64, u64, u64, i64, u64);
 
 /// What the thread knows of its calls.
 #[derive(Debug, Default)]
 pub(super) struct Speaker {
     /// The server's process that answered last.
     process: Option<Arc<str>>,
+    /// The one that was told all that this gateway knows.
+    told: Option<Arc<str>>,
     /// Counts calls, so that the store knows one that comes again.
     number: u64,
     /// What was told in a call that was not answered: it may have been carried out, and comes again
     /// before anything else.
-    doubtful: Vec<Orders>,
+    doubtful: Option<Vec<Orders>>,
+    /// How many waited when all were woken last.
+    waited: u64,
+    /// Those who wait for what others give back, and when to ask again. Nanoseconds.
+    later: Vec<(u64, Owner)>,
+    /// When something was leased last: while it may be asked back, each round asks whether it is.
+    /// Nanoseconds.
+    leased_ns: Option<u64>,
 }
 
 /// Work until told to stop; then give back what is held.
 pub(super) fn run(shared: &Shared, mut speaker: Speaker) {
     let mut next_shard = 0;
     let mut silent = 0;
-    while let Some(mut owners) = shared.wait(ROUND) {
+    let mut swept = shared.clock.now();
+    while let Some(mut owners) = shared.wait(speaker.patience(shared.clock.now())) {
         let now = shared.clock.now();
-        for _ in 0..shared.leases.shards().div_ceil(SWEEPS) {
-            let choose = |entry: &Entry| entry.is_unsettled(now);
-            shared.leases.sweep(next_shard, now, choose, &mut owners);
-            next_shard = (next_shard + 1) % shared.leases.shards();
+        speaker.take_due(shared, now, &mut owners);
+        let round_ns = u64::try_from(ROUND.as_nanos()).unwrap_or(u64::MAX);
+        let is_round = now.monotonic_ns.saturating_sub(swept.monotonic_ns) >= round_ns;
+        if is_round {
+            swept = now;
+            silent += 1;
+            for _ in 0..shared.leases.shards().div_ceil(SWEEPS) {
+                let choose = |entry: &Entry| entry.is_unsettled(now);
+                shared.leases.sweep(next_shard, now, choose, &mut owners);
+                next_shard = (next_shard + 1) % shared.leases.shards();
+            }
         }
-        silent += 1;
-        if owners.is_empty() && silent < SILENT_ROUNDS && shared.is_reachable() {
+        let asks = is_round && (silent >= SILENT_ROUNDS || speaker.may_be_recalled(now));
+        if owners.is_empty() && !asks && shared.is_reachable() {
             continue;
         }
         silent = 0;
@@ -62,9 +80,11 @@ pub(super) fn run(shared: &Shared, mut speaker: Speaker) {
             shared.pause(PAUSE);
         }
     }
-    let owners = choose_all(shared, |_| true);
-    // What is not given back is lost to the others until the period ends: nothing waits for that.
+    let mut owners = choose_all(shared, |_| true);
+    owners.extend(shared.take_queue());
+    // What is not given back is lost to the others until its lease ends: nothing waits for that.
     let _ = speaker.round(shared, owners, true);
+    shared.wake_all();
 }
 
 /// The owners of all entries that `choose` says yes to.
@@ -78,25 +98,85 @@ fn choose_all(shared: &Shared, choose: impl Fn(&Entry) -> bool) -> Vec<Owner> {
 }
 
 impl Speaker {
+    /// How long to wait for somebody who wants something.
+    fn patience(&self, now: Timestamp) -> Duration {
+        let next = self.later.iter().map(|(due_ns, _)| *due_ns).min();
+        next.map_or(ROUND, |due_ns| {
+            let wait = Duration::from_nanos(due_ns.saturating_sub(now.monotonic_ns));
+            wait.min(ROUND)
+        })
+    }
+
+    /// Those whose time to ask again has come.
+    fn take_due(&mut self, shared: &Shared, now: Timestamp, owners: &mut Vec<Owner>) {
+        self.later.retain(|(due_ns, owner)| {
+            if *due_ns > now.monotonic_ns {
+                return true;
+            }
+            if let Some(mut held) = shared.leases.hold(owner.hash)
+                && let Some(entry) = held.find(owner.space, owner.hash, &owner.key)
+                && !entry.queued
+            {
+                if !entry.has_waiters() {
+                    // All of them went away.
+                    drop(entry.wake());
+                    return false;
+                }
+                entry.queued = true;
+                owners.push(owner.clone());
+            }
+            false
+        });
+    }
+
+    /// Whether others may want back what is leased here.
+    fn may_be_recalled(&self, now: Timestamp) -> bool {
+        self.leased_ns.is_some_and(|leased_ns| {
+            now.monotonic_ns.saturating_sub(leased_ns) < LEASE_MS * 1_000_000
+        })
+    }
+
     /// Tell of these, in pieces, and one call at the least.
     pub(super) fn round(
         &mut self,
         shared: &Shared,
-        mut owners: Vec<Owner>,
+        owners: Vec<Owner>,
         ending: bool,
     ) -> Result<(), LedgerError> {
-        let doubtful = std::mem::take(&mut self.doubtful);
-        if !doubtful.is_empty()
+        if let Some(doubtful) = self.doubtful.take()
             && let Err(error) = self.tell(shared, doubtful, ending)
         {
             shared.queue_all(owners.into_iter());
             return Err(error);
         }
+        self.tell_all(shared, owners, ending)?;
+        if self.told != self.process {
+            if self.told.is_some() && !ending {
+                // Another process may have forgotten: all say what they know.
+                let all = choose_all(shared, |entry| entry.quota.is_some());
+                self.tell_all(shared, all, ending)?;
+            }
+            self.told.clone_from(&self.process);
+            self.tell_all(shared, Vec::new(), ending)?;
+        }
+        Ok(())
+    }
+
+    fn tell_all(
+        &mut self,
+        shared: &Shared,
+        mut owners: Vec<Owner>,
+        ending: bool,
+    ) -> Result<(), LedgerError> {
         loop {
             let rest = owners.split_off(owners.len().min(BATCH));
             let orders = owners.iter().filter_map(|owner| {
                 let mut held = shared.leases.hold(owner.hash)?;
                 let entry = held.find(owner.space, owner.hash, &owner.key)?;
+                if !entry.queued {
+                    // It was told of meanwhile.
+                    return None;
+                }
                 Some(entry.orders(shared.clock.now(), ending))
             });
             let orders = orders.collect();
@@ -119,122 +199,178 @@ impl Speaker {
         orders: Vec<Orders>,
         ending: bool,
     ) -> Result<(), LedgerError> {
-        let before = self.process.clone();
-        let answers = match self.call(shared, &orders) {
+        let (answers, recalled) = match self.call(shared, &orders) {
             Ok(answers) => answers,
             Err(error) => {
                 shared.note_failure(&error);
-                self.doubtful = orders;
+                // Those who wait are told what the policy says. There are no new ones meanwhile.
+                let waited = shared.stats.waited();
+                if std::mem::replace(&mut self.waited, waited) != waited {
+                    shared.wake_all();
+                }
+                self.doubtful = Some(orders);
                 return Err(error);
             }
         };
         shared.note_contact();
         let now = shared.clock.now();
         for (orders, answer) in orders.iter().zip(&answers) {
-            settle(shared, orders, answer, now);
+            self.settle(shared, orders, answer, now);
         }
-        if before.is_some() && before != self.process && !ending {
-            // Another process may have forgotten: all say what they know.
-            let all = choose_all(shared, |entry| entry.quota.is_some());
-            shared.queue_all(all.into_iter());
+        if !ending {
+            recall(shared, &recalled);
         }
+        shared.note_settled();
         Ok(())
     }
 
-    fn call(&mut self, shared: &Shared, orders: &[Orders]) -> Result<Vec<Answer>, LedgerError> {
+    fn call(
+        &mut self,
+        shared: &Shared,
+        orders: &[Orders],
+    ) -> Result<(Vec<Answer>, Vec<String>), LedgerError> {
         let meta = shared.server.key("meta");
-        let before = self.process.as_deref().unwrap_or_default();
+        let told = self.told.as_deref().unwrap_or_default();
         let ask = |connection: &mut Connection, process: &str| {
             let mut call = REFILL.call();
             call.key(&meta).arg(&shared.id).arg(self.number);
-            call.arg(process).arg(before);
+            call.arg(process).arg(told).arg(LEASE_MS);
             for orders in orders {
                 add(&mut call, orders, process);
             }
-            let answer = call.invoke::<(u64, Vec<Row>)>(connection)?;
+            let answer = call.invoke::<(u64, Vec<Row>, Vec<String>)>(connection)?;
             Ok((answer, Arc::<str>::from(process)))
         };
-        let ((gateways, rows), process) = shared.server.repeat(ask)?.value;
+        let ((gateways, rows, recalled), process) = shared.server.repeat(ask)?.value;
         shared.note_gateways(gateways);
         self.process = Some(Arc::clone(&process));
         let mut rows = rows.into_iter();
         let answers = orders.iter().map(|orders| {
             let mut next = || rows.next().unwrap_or_default();
+            for _ in &orders.retired {
+                let _ = next();
+            }
             Answer {
-                gateways,
                 process: Arc::clone(&process),
                 quota: orders.quota.as_ref().map(|_| {
                     let row = next();
-                    (grant(row), row.3, row.4)
+                    (grant(row), row.6, row.7)
                 }),
                 rates: orders.rates.iter().map(|_| grant(next())).collect(),
             }
         });
-        Ok(answers.collect())
+        Ok((answers.collect(), recalled))
+    }
+
+    fn settle(&mut self, shared: &Shared, orders: &Orders, answer: &Answer, now: Timestamp) {
+        let Some(mut held) = shared.leases.hold(orders.hash) else {
+            return;
+        };
+        let Some(entry) = held.find(orders.space, orders.hash, &orders.key) else {
+            return;
+        };
+        let settled = entry.settle(orders, answer, now);
+        let waiters = if settled.waits && entry.has_waiters() {
+            self.later.push((settled.ask_ns, Owner::of(entry)));
+            Vec::new()
+        } else {
+            entry.wake()
+        };
+        drop(held);
+        let quota = answer.quota.map(|(grant, ..)| grant);
+        let mut grants = quota.iter().chain(&answer.rates);
+        if grants.any(|grant| grant.leased > 0 || grant.held > 0) {
+            self.leased_ns = Some(now.monotonic_ns);
+        }
+        if let Some((period, number, extra)) = settled.extended {
+            // The counters here are to let through what was extended elsewhere.
+            shared.local.restore(&QuotaRow {
+                plan: orders.plan.as_ref().to_owned(),
+                key: orders.key.as_ref().to_owned(),
+                usage: QuotaUse {
+                    period,
+                    number,
+                    used: 0,
+                },
+                extra,
+            });
+        }
+        for waiter in waiters {
+            // One that left does not hear it.
+            let _ = waiter.send(());
+        }
     }
 }
 
-fn grant((granted, left, wait_ms, ..): Row) -> Grant {
+/// Others wait for what is leased under these names: it goes back with the next orders.
+fn recall(shared: &Shared, names: &[String]) {
+    let owners = names.iter().filter_map(|name| {
+        let (space, hash) = name.split_once('.')?;
+        let (space, hash) = (space.parse().ok()?, hash.parse().ok()?);
+        let mut held = shared.leases.hold(hash)?;
+        let entry = held.find_by_hash(space, hash)?;
+        entry.recall();
+        let owner = (!entry.queued).then(|| Owner::of(entry));
+        entry.queued = true;
+        owner
+    });
+    let owners: Vec<_> = owners.collect();
+    shared.queue_all(owners.into_iter());
+}
+
+fn grant(row: Row) -> Grant {
+    let (paid, leased, held, left, others, wait_ms, _, _, known) = row;
     Grant {
-        granted,
+        paid,
+        leased,
+        held,
         left,
+        others,
         wait_ms,
-    }
-}
-
-fn settle(shared: &Shared, orders: &Orders, answer: &Answer, now: Timestamp) {
-    let Some(mut held) = shared.leases.hold(orders.hash) else {
-        return;
-    };
-    let Some(entry) = held.find(orders.space, orders.hash, &orders.key) else {
-        return;
-    };
-    let extended = entry.settle(orders, answer, now);
-    let quota = orders.quota.as_ref();
-    if let (Some(extra), Some((quota, _))) = (extended, quota) {
-        // The counters here are to let through what was extended elsewhere.
-        shared.local.restore(&QuotaRow {
-            plan: orders.plan.as_ref().to_owned(),
-            key: orders.key.as_ref().to_owned(),
-            usage: QuotaUse {
-                period: quota.period,
-                number: quota.number,
-                used: 0,
-            },
-            extra,
-        });
+        known: known != 0,
     }
 }
 
 /// The arguments of one entry.
 fn add(call: &mut ::redis::ScriptInvocation<'_>, orders: &Orders, process: &str) {
     let Orders { plan, key, .. } = orders;
-    if let Some((quota, order)) = &orders.quota {
+    let owner = format!("{}.{}", orders.space, orders.hash);
+    for (quota, order) in orders.retired.iter().chain(&orders.quota) {
         // What an earlier process said may be more than this one knows.
         let floor = match &quota.process {
             Some(known) if **known != *process => quota.total.to_string(),
             Some(_) | None => String::new(),
         };
-        add_order(call, "Q", &quota.name(plan, key), *order);
+        add_order(call, "Q", &quota.name(plan, key), &owner, *order);
         call.arg(quota.limit).arg(floor).arg(quota.ends_ms());
     }
     for (method, rate, order) in &orders.rates {
         let name = rate_name(plan, key, method.as_ref());
-        add_order(call, "R", &name, *order);
+        add_order(call, "R", &name, &owner, *order);
         call.arg(rate.burst).arg(rate.per_second);
     }
 }
 
-fn add_order(call: &mut ::redis::ScriptInvocation<'_>, kind: &str, name: &str, order: Order) {
+fn add_order(
+    call: &mut ::redis::ScriptInvocation<'_>,
+    kind: &str,
+    name: &str,
+    owner: &str,
+    order: Order,
+) {
     call.arg(kind)
         .arg(name)
+        .arg(owner)
         .arg(order.spent)
         .arg(order.back)
+        .arg(order.held)
+        .arg(order.need)
+        .arg(order.least)
         .arg(order.want);
 }
 
-/// Where a quota stands by the store: what all gateways took, and its extension. With `remaining`
-/// it is extended before, so that so much remains.
+/// Where a quota stands by the store: what all gateways used and told, and its extension. With
+/// `remaining` it is extended before, so that so much remains.
 pub(super) fn quota(
     shared: &Shared,
     owner: (&str, &str),
@@ -252,7 +388,8 @@ pub(super) fn quota(
             .arg(&name)
             .arg(limit)
             .arg(&remaining)
-            .arg(super::entry::ends_ms(place.0, place.1))
+            .arg(ends_ms(place.0, place.1))
+            .arg(&shared.id)
             .invoke(connection)
     })
 }

@@ -9,6 +9,7 @@ use super::super::time::Timestamp;
 pub(super) struct LeaseStats {
     refused: AtomicU64,
     allowed: AtomicU64,
+    waited: AtomicU64,
     refills: AtomicU64,
     failures: AtomicU64,
     gateways: AtomicU64,
@@ -23,6 +24,8 @@ pub struct LeaseState {
     pub refused_unavailable: u64,
     /// Takings that were let through all the same.
     pub allowed_unavailable: u64,
+    /// Takings that waited for an answer of the store.
+    pub waited: u64,
     /// Calls of the store that succeeded.
     pub refills: u64,
     /// Calls of the store that failed.
@@ -42,6 +45,7 @@ impl Default for LeaseStats {
         Self {
             refused: AtomicU64::new(0),
             allowed: AtomicU64::new(0),
+            waited: AtomicU64::new(0),
             refills: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             gateways: AtomicU64::new(1),
@@ -77,6 +81,14 @@ impl LeaseStats {
         self.reachable.swap(false, Relaxed)
     }
 
+    pub(super) fn waited(&self) -> u64 {
+        self.waited.load(Relaxed)
+    }
+
+    pub(super) fn note_wait(&self) {
+        self.waited.fetch_add(1, Relaxed);
+    }
+
     pub(super) fn note_unavailable(&self, allowed: bool) {
         let count = if allowed {
             &self.allowed
@@ -91,6 +103,7 @@ impl LeaseStats {
         LeaseState {
             refused_unavailable: self.refused.load(Relaxed),
             allowed_unavailable: self.allowed.load(Relaxed),
+            waited: self.waited.load(Relaxed),
             refills: self.refills.load(Relaxed),
             failures: self.failures.load(Relaxed),
             reachable: self.is_reachable(),

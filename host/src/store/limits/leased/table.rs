@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ahash::RandomState;
 use hashbrown::HashTable;
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::oneshot;
 
 use super::super::plan::EnrolledPlan;
 use super::super::time::Timestamp;
@@ -72,6 +73,16 @@ impl Leases {
         })
     }
 
+    /// Those who wait for any key's share. Visits every lock.
+    pub(super) fn wake_all(&self) -> Vec<oneshot::Sender<()>> {
+        let shards = self.shards.iter();
+        let waiters = shards.map(|shard| {
+            let mut table = shard.0.lock();
+            table.iter_mut().flat_map(Entry::wake).collect::<Vec<_>>()
+        });
+        waiters.flatten().collect()
+    }
+
     /// How many entries there are. Visits every lock.
     pub(super) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.0.lock().len()).sum()
@@ -97,14 +108,20 @@ impl Leases {
         shard.0.lock().retain(|entry| {
             if !entry.queued && choose(entry) {
                 entry.queued = true;
-                owners.push(Owner {
-                    space: entry.space,
-                    hash: entry.hash,
-                    key: Arc::clone(&entry.key),
-                });
+                owners.push(Owner::of(entry));
             }
             !entry.is_idle(now)
         });
+    }
+}
+
+impl Owner {
+    pub(super) fn of(entry: &Entry) -> Self {
+        Self {
+            space: entry.space,
+            hash: entry.hash,
+            key: Arc::clone(&entry.key),
+        }
     }
 }
 
@@ -112,6 +129,12 @@ impl Held<'_> {
     /// The entry of this owner.
     pub(super) fn find(&mut self, space: u32, hash: u64, key: &str) -> Option<&mut Entry> {
         let is_it = |entry: &Entry| entry.space == space && *entry.key == *key;
+        self.table.find_mut(hash, is_it)
+    }
+
+    /// The entry that the store knows by these numbers.
+    pub(super) fn find_by_hash(&mut self, space: u32, hash: u64) -> Option<&mut Entry> {
+        let is_it = |entry: &Entry| entry.space == space && entry.hash == hash;
         self.table.find_mut(hash, is_it)
     }
 
@@ -127,15 +150,7 @@ impl Held<'_> {
             if self.table.len() >= self.most {
                 return None;
             }
-            let entry = Entry {
-                space,
-                hash,
-                plan: Arc::clone(&plan.plan().name),
-                key: key.into(),
-                quota: None,
-                rates: Vec::new(),
-                queued: false,
-            };
+            let entry = Entry::new(plan, hash, key);
             self.table.insert_unique(hash, entry, |entry| entry.hash);
         }
         self.find(space, hash, key)

@@ -1,0 +1,94 @@
+//! Request phases of filters that charge a budget which several gateways share: where this gateway
+//! does not know its share, the request waits for the store's answer, and the worker goes on.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::Passage;
+use crate::wasm::{CallFailure, RequestVerdict, Seat, Waiting};
+
+/// How often a phase is called again, when another share lacks each time.
+const TRIES: u32 = 4;
+
+impl Passage {
+    /// Run a filter's request phase, when its share is known or cannot be waited for.
+    pub(super) async fn ask(
+        &self,
+        place: u16,
+        seat: &Rc<Seat>,
+    ) -> Result<RequestVerdict, CallFailure> {
+        match self.chain.services.limits.max_wait() {
+            None => self.run(place, seat, false),
+            Some(most) => self.ask_patiently(place, seat, most).await,
+        }
+    }
+
+    fn run(
+        &self,
+        place: u16,
+        seat: &Rc<Seat>,
+        patient: bool,
+    ) -> Result<RequestVerdict, CallFailure> {
+        let mut caller = self.caller(place, seat);
+        caller.patient = patient;
+        let (exchange, verdict) = seat.filter().on_request(caller, self.held.take());
+        self.held.put(exchange);
+        verdict
+    }
+
+    async fn ask_patiently(
+        &self,
+        place: u16,
+        seat: &Rc<Seat>,
+        most: Duration,
+    ) -> Result<RequestVerdict, CallFailure> {
+        let services = &self.chain.services;
+        let mut wait = Wait { most, end: None };
+        let expected = || {
+            self.held
+                .with(|exchange| seat.filter().expected_share(services, exchange))
+        };
+        wait.until_none(expected).await;
+        for _ in 0..TRIES {
+            if wait.is_over() {
+                break;
+            }
+            match self.run(place, seat, true) {
+                Err(CallFailure::Share(share)) => {
+                    let wanted = || self.held.with(|exchange| share.wait(services, exchange));
+                    wait.until_none(wanted).await;
+                }
+                verdict => return verdict,
+            }
+        }
+        self.run(place, seat, false)
+    }
+}
+
+/// One request's wait, over all that it waits for.
+struct Wait {
+    most: Duration,
+    /// Set when it first waits.
+    end: Option<Instant>,
+}
+
+impl Wait {
+    fn is_over(&self) -> bool {
+        self.end.is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// Wait for answers until there is none to wait for, or until the end.
+    async fn until_none(&mut self, mut next: impl FnMut() -> Option<Waiting>) {
+        while !self.is_over()
+            && let Some(answer) = next()
+        {
+            let end = *self.end.get_or_insert_with(|| Instant::now() + self.most);
+            // Without an answer the policy decides; one that was dropped says nothing.
+            if timeout_at(end, answer).await.is_err() {
+                return;
+            }
+        }
+    }
+}

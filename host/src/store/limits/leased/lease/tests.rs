@@ -1,0 +1,197 @@
+//! What a lease promises, with a budget that is a number.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn at(ms: u64) -> Timestamp {
+    Timestamp {
+        monotonic_ns: ms * 1_000_000,
+        wall_ms: 0,
+    }
+}
+
+/// What a budget of this much, which nobody else uses, answers.
+fn answer(left: &mut u64, kept: u64, order: Order) -> Grant {
+    let held = order.held.min(kept);
+    *left = left.saturating_sub(order.spent.saturating_sub(kept - held)) + order.back;
+    let paid = if *left >= order.least {
+        order.need.min(*left)
+    } else {
+        0
+    };
+    *left -= paid;
+    let leased = order.want.min(*left / 2);
+    *left -= leased;
+    Grant {
+        paid,
+        leased,
+        held,
+        left: *left,
+        others: 0,
+        wait_ms: 1000,
+        known: true,
+    }
+}
+
+#[test]
+fn nothing_is_decided_before_the_first_answer() {
+    let mut lease = Lease::new(10, at(0));
+    assert_eq!(lease.room(1, None, at(0)), Room::Unknown);
+    lease.need(1, at(0));
+    let order = lease.order(at(0), false);
+    assert_eq!((order.need, order.least, order.want), (1, 1, 0));
+    let grant = answer(&mut 0, 0, order);
+    lease.settle(order, grant, at(0), at(1));
+    lease.forget_needs();
+    let short = Room::Short {
+        wait_ms: None,
+        elsewhere: false,
+    };
+    assert_eq!(lease.room(1, None, at(2)), short);
+    // An answer is not believed for ever.
+    assert_eq!(lease.room(1, None, at(1000)), Room::Unknown);
+}
+
+#[test]
+fn who_waits_is_granted_all_and_what_is_leased_follows_what_was_used() {
+    let (mut lease, mut left) = (Lease::new(100, at(0)), 1000);
+    for _ in 0..20 {
+        lease.need(1, at(0));
+    }
+    let order = lease.order(at(0), false);
+    assert_eq!((order.need, order.want), (20, 0));
+    let grant = answer(&mut left, 0, order);
+    lease.settle(order, grant, at(0), at(1));
+    lease.forget_needs();
+    (0..20).for_each(|_| lease.spend(1, at(1)));
+    assert_eq!(lease.available(at(1)), 0);
+    assert!(lease.is_low(at(1)));
+    let order = lease.order(at(1), false);
+    // Paid ones are counted already.
+    assert_eq!((order.spent, order.need, order.want), (0, 0, 40));
+    let grant = answer(&mut left, 0, order);
+    lease.settle(order, grant, at(1), at(2));
+    assert_eq!((lease.available(at(2)), left), (40, 940));
+    assert_eq!(lease.remaining(None, at(2)), Some(980));
+}
+
+#[test]
+fn who_waits_already_comes_first() {
+    let (mut lease, mut left) = (Lease::new(10, at(0)), 3);
+    lease.need(1, at(0));
+    let order = lease.order(at(0), false);
+    let grant = answer(&mut left, 0, order);
+    lease.settle(order, grant, at(0), at(0));
+    lease.forget_needs();
+    lease.spend(1, at(0));
+    for _ in 0..2 {
+        assert_eq!(lease.room(1, None, at(0)), Room::Unknown);
+        lease.need(1, at(0));
+    }
+    assert!(matches!(lease.room(1, None, at(0)), Room::Short { .. }));
+}
+
+#[test]
+fn a_lease_is_not_used_after_its_end_and_what_was_used_is_told() {
+    let (mut lease, mut left) = (Lease::new(10, at(0)), 100);
+    lease.need(5, at(0));
+    let order = lease.order(at(0), false);
+    let grant = answer(&mut left, 0, order);
+    lease.settle(order, grant, at(0), at(0));
+    lease.forget_needs();
+    lease.spend(5, at(0));
+    let order = lease.order(at(100), false);
+    let grant = answer(&mut left, 0, order);
+    // The answer takes a second; the lease ends by when the call was sent.
+    lease.settle(order, grant, at(100), at(1100));
+    assert_eq!(lease.available(at(1100)), 10);
+    lease.spend(4, at(1100));
+    let end = 100 + LEASE_MS - MARGIN_MS;
+    assert_eq!(lease.available(at(end - 1)), 6);
+    assert_eq!(lease.available(at(end)), 0);
+    let order = lease.order(at(end), false);
+    assert_eq!((order.spent, order.held), (4, 0));
+}
+
+#[test]
+fn what_is_not_used_goes_back() {
+    let (mut lease, mut left) = (Lease::new(10, at(0)), 100);
+    lease.need(2, at(0));
+    let order = lease.order(at(0), false);
+    let grant = answer(&mut left, 0, order);
+    lease.settle(order, grant, at(0), at(0));
+    lease.forget_needs();
+    lease.spend(1, at(0));
+    assert!(!lease.is_unsettled(at(999)));
+    assert!(lease.is_unsettled(at(1000)));
+    let order = lease.order(at(1000), false);
+    assert_eq!((order.back, order.held, order.want), (1, 0, 0));
+    let grant = answer(&mut left, 0, order);
+    lease.settle(order, grant, at(1000), at(1000));
+    assert!(lease.is_empty(at(1000)));
+    assert_eq!(left, 99);
+}
+
+#[test]
+fn a_rate_refills_while_nobody_asks() {
+    let refill = Refill {
+        burst: 10,
+        per_second: 10.0,
+    };
+    let mut lease = Lease::new(10, at(0));
+    lease.need(1, at(0));
+    let order = lease.order(at(0), false);
+    let grant = Grant {
+        wait_ms: 50,
+        known: true,
+        ..Grant::default()
+    };
+    lease.settle(order, grant, at(0), at(0));
+    lease.forget_needs();
+    let room = |ms| lease.room(1, Some(refill), at(ms));
+    assert!(matches!(room(49), Room::Short { .. }));
+    assert_eq!(room(50), Room::Unknown);
+    assert_eq!(lease.remaining(Some(refill), at(150)), Some(2));
+}
+
+proptest! {
+    /// Whatever happens, what was used is what the budget counts, what is untold, and no more than
+    /// there was.
+    #[test]
+    fn nothing_is_used_that_is_not_accounted_for(
+        steps in proptest::collection::vec((0_u8..5, 1_u64..8), 0..80),
+        size in 1_u64..30,
+        budget in 0_u64..200,
+    ) {
+        let mut lease = Lease::new(size, at(0));
+        let (mut used, mut left, mut kept) = (0, budget, 0);
+        let mut flying: Option<Order> = None;
+        for (step, amount) in steps {
+            match step {
+                0 | 1 if lease.room(amount, None, at(0)) == Room::Enough => {
+                    lease.spend(amount, at(0));
+                    used += amount;
+                }
+                0 | 1 => lease.need(amount, at(0)),
+                2 if flying.is_none() => flying = Some(lease.order(at(0), false)),
+                3 => if let Some(order) = flying.take() {
+                    // Leased units are in the budget until they are told as used.
+                    left += kept;
+                    left -= order.spent;
+                    left -= order.held;
+                    let grant = answer(&mut left, order.held, Order { spent: 0, ..order });
+                    kept = grant.held + grant.leased;
+                    lease.settle(order, grant, at(0), at(0));
+                    lease.forget_needs();
+                },
+                _ if used >= amount => {
+                    lease.give_back(amount, at(0));
+                    used -= amount;
+                }
+                _ => {}
+            }
+            prop_assert!(used <= budget, "{used} of {budget}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What one plan and key tells the store and asks of it, and what comes of it.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::super::period::Period;
+use super::super::plan::Rate;
+use super::super::time::Timestamp;
+use super::entry::{Entry, GRACE_MS, Method, QuotaLease};
+use super::lease::{Grant, Lease, Order};
+
+/// What came of an order.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// The quota's period and its extension, where it is another than before.
+    pub extended: Option<(Period, u32, i64)>,
+    /// Whether those who wait must go on waiting.
+    pub waits: bool,
+    /// When to ask again then. Nanoseconds.
+    pub ask_ns: u64,
+}
+
+/// What one entry tells and asks for.
+#[derive(Debug)]
+pub(super) struct Orders {
+    pub space: u32,
+    pub hash: u64,
+    pub plan: Arc<str>,
+    pub key: Arc<str>,
+    /// When they were first sent: leases end by it.
+    pub sent: Timestamp,
+    pub retired: SmallVec<[(QuotaLease, Order); 0]>,
+    pub quota: Option<(QuotaLease, Order)>,
+    pub rates: SmallVec<[(Option<Method>, Rate, Order); 1]>,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub process: Arc<str>,
+    /// With the total and the extension.
+    pub quota: Option<(Grant, u64, i64)>,
+    pub rates: SmallVec<[Grant; 1]>,
+}
+
+impl Entry {
+    /// What is to be told of it, and asked for. [`Entry::settle`] must follow.
+    pub(super) fn orders(&mut self, now: Timestamp, ending: bool) -> Orders {
+        self.queued = false;
+        self.flying = true;
+        let retired = std::mem::take(&mut self.retired).into_iter();
+        let retired = retired.map(|mut quota| {
+            let order = quota.lease.order(now, true);
+            (quota, order)
+        });
+        Orders {
+            space: self.space,
+            hash: self.hash,
+            plan: Arc::clone(&self.plan),
+            key: Arc::clone(&self.key),
+            sent: now,
+            retired: retired.collect(),
+            quota: self.quota.as_mut().map(|quota| {
+                let order = quota.lease.order(now, ending);
+                (quota.clone(), order)
+            }),
+            rates: self
+                .rates
+                .iter_mut()
+                .map(|rate| {
+                    let order = rate.lease.order(now, ending);
+                    (rate.method.clone(), rate.rate, order)
+                })
+                .collect(),
+        }
+    }
+
+    /// The orders were carried out.
+    pub(super) fn settle(&mut self, orders: &Orders, answer: &Answer, now: Timestamp) -> Settled {
+        self.flying = false;
+        let mut settled = Settled::default();
+        for ((method, rate, order), grant) in orders.rates.iter().zip(&answer.rates) {
+            let number = method.as_ref().map(|method| method.number);
+            if let Some(known) = self.lease_of(number) {
+                known.lease.settle(*order, *grant, orders.sent, now);
+                settled.waits |= known.lease.keeps_waiting(*order, *grant);
+                if known.rate != *rate {
+                    known.lease.revoke(now);
+                }
+            }
+        }
+        if let (Some(quota), Some((told, order)), Some((grant, total, extra))) =
+            (self.quota.as_mut(), orders.quota.as_ref(), answer.quota)
+            && (quota.period, quota.number) == (told.period, told.number)
+        {
+            quota.lease.settle(*order, grant, orders.sent, now);
+            settled.waits |= quota.lease.keeps_waiting(*order, grant);
+            quota.total = total;
+            quota.process = Some(Arc::clone(&answer.process));
+            if std::mem::replace(&mut quota.extra, extra) != extra {
+                settled.extended = Some((quota.period, quota.number, extra));
+            }
+            if quota.limit != told.limit {
+                quota.lease.revoke(now);
+            }
+        }
+        settled.ask_ns = self.leases().map(Lease::ask_ns).max().unwrap_or_default();
+        settled
+    }
+}
+
+/// The same of a quota without a lease.
+pub(super) fn quota_name(period: Period, number: u32, plan: &str, key: &str) -> String {
+    let period = match period {
+        Period::Day => "day",
+        Period::Week => "week",
+        Period::Month => "month",
+    };
+    format!("{period}:{number}:{plan}:{key}")
+}
+
+pub(super) fn ends_ms(period: Period, number: u32) -> u64 {
+    period.end_ms(number).saturating_add(GRACE_MS)
+}
+
+/// A bucket's name in the store.
+pub(super) fn rate_name(plan: &str, key: &str, method: Option<&Method>) -> String {
+    match method {
+        None => format!("{plan}:{key}"),
+        Some(method) => format!("{plan}:{key}:{}", method.name),
+    }
+}

@@ -1,0 +1,203 @@
+//! What the gateway's workers and the refilling thread do with what they have in common.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::plan::EnrolledPlan;
+use super::super::{Bound, Decision, LimitStore, Take};
+use super::entry::{Entry, Outlook, Short, Terms};
+use super::table::Owner;
+use super::{OnUnavailable, Queue, Shared, UNKNOWN};
+use crate::store::ledger::{LedgerError, UsageDelta};
+
+impl Shared {
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            max_lease: self.policy.max_lease,
+        }
+    }
+
+    pub(super) fn is_reachable(&self) -> bool {
+        self.stats.is_reachable()
+    }
+
+    /// Wait for somebody who wants something, for so long at the most. None: stop.
+    pub(super) fn wait(&self, most: Duration) -> Option<Vec<Owner>> {
+        let mut queue = self.queue.lock();
+        if queue.owners.is_empty() && !queue.stop {
+            let _ = self.wake.wait_for(&mut queue, most);
+        }
+        (!queue.stop).then(|| std::mem::take(&mut queue.owners))
+    }
+
+    /// What waits to be told of.
+    pub(super) fn take_queue(&self) -> Vec<Owner> {
+        std::mem::take(&mut self.queue.lock().owners)
+    }
+
+    /// Wait for so long, whoever wants something, but for the end.
+    pub(super) fn pause(&self, time: Duration) {
+        let mut queue = self.queue.lock();
+        let stop = |queue: &mut Queue| !queue.stop;
+        let _ = self.wake.wait_while_for(&mut queue, stop, time);
+    }
+
+    /// Tell the thread of these; they are marked as queued.
+    pub(super) fn queue_all(&self, owners: impl Iterator<Item = Owner>) {
+        self.queue.lock().owners.extend(owners);
+        self.wake.notify_all();
+    }
+
+    /// Mark an entry as queued, if it is not; gives what the thread must be told.
+    pub(super) fn enqueue(entry: &mut Entry) -> Option<Owner> {
+        if std::mem::replace(&mut entry.queued, true) {
+            return None;
+        }
+        Some(Owner::of(entry))
+    }
+
+    /// Let all who wait look again.
+    pub(super) fn wake_all(&self) {
+        for waiter in self.leases.wake_all() {
+            // One that left does not hear it.
+            let _ = waiter.send(());
+        }
+        self.note_settled();
+    }
+
+    pub(super) fn note_settled(&self) {
+        let _held = self.settling.lock();
+        self.settled.notify_all();
+    }
+
+    /// See that the store knows what this gateway used of a quota; for as long as a call may take.
+    /// Not on a worker.
+    pub(super) fn tell_now(&self, plan: &EnrolledPlan, key: &str) {
+        let hash = self.leases.hash(plan.number, key);
+        let most = std::time::Instant::now() + self.server.timeout();
+        loop {
+            let mut settling = self.settling.lock();
+            let owner = {
+                let Some(mut held) = self.leases.hold(hash) else {
+                    return;
+                };
+                match held.find(plan.number, hash, key) {
+                    None => return,
+                    Some(entry) if entry.is_told() => return,
+                    Some(entry) => Self::enqueue(entry),
+                }
+            };
+            self.queue_all(owner.into_iter());
+            if !self.is_reachable() || self.settled.wait_until(&mut settling, most).timed_out() {
+                return;
+            }
+        }
+    }
+
+    /// Give up what is in hand of a quota: it was changed, and the next request asks anew.
+    pub(super) fn revoke_quota(&self, plan: &EnrolledPlan, key: &str) {
+        let hash = self.leases.hash(plan.number, key);
+        if let Some(mut held) = self.leases.hold(hash)
+            && let Some(entry) = held.find(plan.number, hash, key)
+        {
+            entry.revoke_quota(self.clock.now());
+        }
+    }
+
+    pub(super) fn note_contact(&self) {
+        if self.stats.note_contact(self.clock.now()) {
+            tracing::info!(
+                store = self.server.name(),
+                "the store of limits is within reach again"
+            );
+        }
+    }
+
+    pub(super) fn note_failure(&self, error: &LedgerError) {
+        if self.stats.note_failure() {
+            tracing::warn!(
+                "limits are decided by leases and then by the policy until their store answers: {error}"
+            );
+        }
+    }
+
+    pub(super) fn note_gateways(&self, gateways: u64) {
+        self.stats.note_gateways(gateways);
+    }
+
+    /// Decide with the entry of the plan and key, whose shard is locked.
+    pub(super) fn decide(
+        &self,
+        entry: &mut Entry,
+        plan: &EnrolledPlan,
+        take: &Take<'_>,
+    ) -> Decision {
+        entry.bring_up(plan, take, self.terms());
+        if take.cost == 0 {
+            return self.local.take(take);
+        }
+        match entry.outlook(plan, take) {
+            Outlook::Enough => {
+                let decision = self.local.take(take);
+                if decision.allowed {
+                    entry.spend(plan, take);
+                }
+                return decision;
+            }
+            Outlook::Short(short) => return self.refuse(take, short),
+            Outlook::Unknown(rate) if self.is_reachable() => {
+                let by = rate.unwrap_or(UNKNOWN.by);
+                let mut decision = self.refuse(take, Short { by, ..UNKNOWN });
+                decision.pending = true;
+                return decision;
+            }
+            Outlook::Unknown(_) => {}
+        }
+        let decision = match self.policy.on_unavailable {
+            OnUnavailable::Deny => self.refuse(take, UNKNOWN),
+            OnUnavailable::Allow => self.local.take(&Take {
+                plan: None,
+                ..*take
+            }),
+            OnUnavailable::Local => self.local.take(take),
+        };
+        if decision.allowed {
+            entry.spend(plan, take);
+            if self.policy.on_unavailable == OnUnavailable::Allow {
+                // The counters here were passed by; the report is not.
+                self.local.put_back(UsageDelta {
+                    plan: Arc::clone(&entry.plan),
+                    key: Arc::clone(&entry.key),
+                    day: super::super::Period::Day.number(take.now.wall_ms),
+                    used: i64::try_from(take.cost).unwrap_or(i64::MAX),
+                    quota: None,
+                });
+            }
+        }
+        self.stats.note_unavailable(decision.allowed);
+        decision
+    }
+
+    /// Nothing is taken; the levels are those of the counters here.
+    pub(super) fn refuse(&self, take: &Take<'_>, short: Short) -> Decision {
+        let mut decision = self.local.take(&Take { cost: 0, ..*take });
+        decision.allowed = false;
+        decision.refused_by = Some(short.by);
+        decision.retry_after_ms = short.retry_after_ms;
+        decision
+    }
+
+    /// Show the levels as the shared count has them. What refused has too little left for this
+    /// taking: others that wait come first.
+    pub(super) fn show(entry: &Entry, take: &Take<'_>, decision: &mut Decision) {
+        entry.show(decision.rate.as_mut(), decision.quota.as_mut(), take.now);
+        let short = match decision.refused_by {
+            Some(Bound::Method | Bound::Plan) => &mut decision.rate,
+            Some(Bound::Quota) => &mut decision.quota,
+            Some(Bound::Route | Bound::Gateway | Bound::Unavailable) | None => return,
+        };
+        if let Some(level) = short {
+            level.remaining = level.remaining.min(take.cost.saturating_sub(1));
+        }
+    }
+}

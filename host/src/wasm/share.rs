@@ -1,0 +1,88 @@
+//! A request's share of a budget that several gateways share, where this gateway does not know it.
+//!
+//! A guest's call never waits. So the host asks for the share before it calls the phase of a filter
+//! that charges, by the facts that tell whose budget it is (`api-key.id`, `plan.id`) and what the
+//! filter charged last. Where that was wrong (another plan, another cost, a key that only the guest
+//! knows), the guest's own call finds no share: then the phase is undone, as after a trap, what it
+//! took is given back, and it runs again once the answer is there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwapOption;
+
+use super::filter::Filter;
+use super::host::limits::{describe, text};
+use super::services::Services;
+use crate::context::Exchange;
+pub use crate::store::limits::Waiting;
+
+/// What a guest's call wanted to take, and what nobody here could decide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    pub(super) plan: String,
+    pub(super) key: String,
+    pub(super) cost: u64,
+}
+
+impl Share {
+    /// The answer to wait for. None: it can be decided now.
+    #[must_use]
+    pub fn wait(&self, services: &Services, exchange: &Exchange) -> Option<Waiting> {
+        wait(services, exchange, &self.plan, &self.key, self.cost)
+    }
+}
+
+/// What a filter charged last. All of its workers write it, and only where it differs.
+#[derive(Debug, Default)]
+pub struct LastCharge {
+    /// The plan that it named. None: the key's own.
+    plan: ArcSwapOption<String>,
+    /// 0: it never charged.
+    cost: AtomicU64,
+}
+
+impl LastCharge {
+    pub(super) fn note(&self, plan: Option<&str>, cost: u64) {
+        if cost > 0 && self.cost.load(Ordering::Relaxed) != cost {
+            self.cost.store(cost, Ordering::Relaxed);
+        }
+        let known = self.plan.load();
+        if known.as_ref().map(|known| known.as_str()) != plan {
+            self.plan.store(plan.map(|plan| Arc::new(plan.to_owned())));
+        }
+    }
+}
+
+impl Filter {
+    /// The answer to wait for before the filter's request phase is called, as far as it is known
+    /// what it will charge.
+    #[must_use]
+    pub fn expected_share(&self, services: &Services, exchange: &Exchange) -> Option<Waiting> {
+        let last = &self.own.charged;
+        let cost = last.cost.load(Ordering::Relaxed);
+        if cost == 0 {
+            return None;
+        }
+        let key = text(exchange, "api-key.id")?;
+        let named = last.plan.load();
+        let plan = match named.as_ref() {
+            Some(named) => named.as_str(),
+            None => text(exchange, "plan.id")?,
+        };
+        wait(services, exchange, plan, key, cost)
+    }
+}
+
+fn wait(
+    services: &Services,
+    exchange: &Exchange,
+    plan: &str,
+    key: &str,
+    cost: u64,
+) -> Option<Waiting> {
+    services.plans.with(plan, |plan| {
+        let take = describe(services, exchange, plan?, key, cost);
+        services.limits.wait(&take)
+    })
+}
