@@ -313,7 +313,12 @@ impl Foundation {
         let now_ms = self.clock.now().wall_ms;
         match &self.keeper {
             None => Ok(now_ms),
-            Some(keeper) => keeper.ledger().plan_since(name, now_ms),
+            Some(keeper) => match keeper.ledger().plan_since(name, now_ms) {
+                // Of a store that is out of reach at the start nothing is known. Then its first
+                // period is taken to be over.
+                Err(LedgerError::Unreachable { .. }) if !keeper.is_loaded() => Ok(0),
+                since => since,
+            },
         }
     }
 

@@ -100,13 +100,15 @@ pub fn open(config: &Config, clock: Clock) -> Result<Durable, FoundationError> {
     };
     let name = ledger.name();
     let keeper = Keeper::start(ledger, Arc::clone(&limits), clock, settings)?;
-    let state = keeper.state();
-    tracing::info!(
-        keys = state.keys,
-        plans = keeper.plans().snapshot().len(),
-        revision = state.revision,
-        "keys and plans are read from {name}"
-    );
+    if keeper.is_loaded() {
+        let state = keeper.state();
+        tracing::info!(
+            keys = state.keys,
+            plans = keeper.plans().snapshot().len(),
+            revision = state.revision,
+            "keys and plans are read from {name}"
+        );
+    }
     Ok(Durable {
         limits,
         leased,

@@ -11,12 +11,15 @@
 //! - that a lost connection heals by itself, and that nothing used is lost by it: what could not
 //!   be written is written later;
 //! - that with a shared ledger out of reach for longer than `max_staleness` its keys are refused
-//!   ([`Freshness`]), or believed on if the operator says so.
+//!   ([`Freshness`]), or believed on if the operator says so;
+//! - that a shared ledger which is out of reach at the start stops nothing: its keys are refused
+//!   until it was read, and it is tried again as at any other time.
 //!
 //! It deliberately is on no request's way, and changes nothing in the ledger but usage.
 
 mod due;
 mod entry;
+mod load;
 mod usage;
 
 use std::sync::Arc;
@@ -29,8 +32,8 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::keys::{Freshness, KeyIndex, LiveKeys};
 use super::ledger::record::PlanRecord;
-use super::ledger::{Changes, Ledger, LedgerError, Loaded, Revision, StoredKey, Touched};
-use super::limits::{Clock, EnrolledPlan, LimitStore, LivePlans, Plan, Plans};
+use super::ledger::{Changes, Ledger, LedgerError, Revision, StoredKey, Touched};
+use super::limits::{Clock, EnrolledPlan, LimitStore, LivePlans, Plan};
 use due::Due;
 use entry::entry;
 
@@ -85,6 +88,10 @@ struct Shared {
     index: Arc<KeyIndex>,
     plans: Arc<LivePlans>,
     freshness: Option<Arc<Freshness>>,
+    /// What look-ups go by: the same, or (where stale keys are believed) whether anything was read.
+    trusted: Option<Arc<Freshness>>,
+    /// Whether everything was read once.
+    loaded: AtomicBool,
     clock: Clock,
     settings: KeeperSettings,
     /// The commit that index and plans are at. Held while they are brought up.
@@ -125,7 +132,8 @@ pub enum KeeperError {
 }
 
 impl Keeper {
-    /// Read all keys and plans, and keep them fresh from then on.
+    /// Read all keys and plans, and keep them fresh from then on. A shared ledger that is out of
+    /// reach is read when it answers.
     ///
     /// # Errors
     /// The ledger cannot be read, or the system gives no thread.
@@ -135,14 +143,19 @@ impl Keeper {
         clock: Clock,
         settings: KeeperSettings,
     ) -> Result<Self, KeeperError> {
+        let freshness = settings.max_staleness.map(|_| Arc::new(Freshness::none()));
+        let trusted = match &freshness {
+            Some(_) if settings.believe_stale => Some(Arc::new(Freshness::none())),
+            freshness => freshness.clone(),
+        };
         let shared = Arc::new(Shared {
             ledger,
             limits,
             index: Arc::default(),
             plans: Arc::default(),
-            freshness: settings
-                .max_staleness
-                .map(|_| Arc::new(Freshness::lasting())),
+            freshness,
+            trusted,
+            loaded: AtomicBool::new(false),
             clock,
             settings,
             at: Mutex::new(0),
@@ -158,10 +171,21 @@ impl Keeper {
             end: Condvar::new(),
         });
         let asked_ms = monotonic_ms();
-        let revision = shared.load()?;
-        *shared.at.lock() = revision;
-        shared.revision.store(revision, Ordering::Relaxed);
-        shared.in_touch(asked_ms);
+        match shared.load() {
+            Ok(revision) => {
+                *shared.at.lock() = revision;
+                shared.revision.store(revision, Ordering::Relaxed);
+                shared.in_touch(asked_ms);
+            }
+            Err(error @ LedgerError::Unreachable { .. }) if settings.max_staleness.is_some() => {
+                shared.failures.fetch_add(1, Ordering::Relaxed);
+                shared.reachable.store(false, Ordering::Relaxed);
+                tracing::error!(
+                    "keys of the store are refused and it is tried again until it answers: {error}"
+                );
+            }
+            Err(error) => return Err(error.into()),
+        }
         let looked_after = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("windlass-keeper".into())
@@ -175,14 +199,9 @@ impl Keeper {
     /// The keys, for look-ups.
     #[must_use]
     pub fn live_keys(&self) -> LiveKeys {
-        let settings = &self.shared.settings;
         LiveKeys {
             index: Arc::clone(&self.shared.index),
-            freshness: self
-                .shared
-                .freshness
-                .clone()
-                .filter(|_| !settings.believe_stale),
+            freshness: self.shared.trusted.clone(),
         }
     }
 
@@ -210,13 +229,18 @@ impl Keeper {
     /// # Errors
     /// The ledger cannot be read.
     pub fn restore(&self) -> Result<(), LedgerError> {
-        let shared = &self.shared;
-        let now_ms = shared.clock.now().wall_ms;
-        // What a gateway that drains has left stands in the quotas from here on.
-        drop(shared.ledger.take_late_usage()?);
-        shared
-            .ledger
-            .load_quotas(now_ms, &mut |row| shared.limits.restore(&row))
+        if self.is_loaded() {
+            self.shared.restore()
+        } else {
+            // It is done when the ledger is read.
+            Ok(())
+        }
+    }
+
+    /// Whether the ledger was read since the start.
+    #[must_use]
+    pub fn is_loaded(&self) -> bool {
+        self.shared.loaded.load(Ordering::Relaxed)
     }
 
     /// Put in force what was committed.
@@ -342,60 +366,26 @@ impl Shared {
         if let (Some(freshness), Some(max)) = (&self.freshness, self.settings.max_staleness) {
             let max = u64::try_from(max.as_millis()).unwrap_or(u64::MAX);
             freshness.set(asked_ms.saturating_add(max));
-        }
-    }
-
-    /// Everything, a piece at a time.
-    fn load(&self) -> Result<Revision, LedgerError> {
-        let mut loading = self.index.load();
-        let mut plans = Vec::new();
-        let revision = self.ledger.load(&mut |loaded| match loaded {
-            Loaded::Plan(plan) => plans.push(plan),
-            Loaded::Keys(count) => loading.expect(count),
-            Loaded::Key(key) => loading.put(&entry(key)),
-        })?;
-        drop(loading);
-        self.plans.replace(self.enroll_all(&plans)?);
-        Ok(revision)
-    }
-
-    fn enroll_all(&self, records: &[PlanRecord]) -> Result<Plans, LedgerError> {
-        let mut plans = Plans::default();
-        for record in records {
-            if let Some(plan) = self.enroll(record)? {
-                plans.insert(Arc::new(plan));
+            if let Some(trusted) = &self.trusted
+                && self.settings.believe_stale
+            {
+                trusted.set(u64::MAX);
             }
         }
-        Ok(plans)
-    }
-
-    /// Everything anew, and nothing else any more.
-    fn reload(&self) -> Result<Revision, LedgerError> {
-        tracing::error!(
-            "the store {} is not the one that was there before (restored, or emptied): keys and plans are read anew",
-            self.ledger.name()
-        );
-        let mut keys = Vec::new();
-        let mut plans = Vec::new();
-        let revision = self.ledger.load(&mut |loaded| match loaded {
-            Loaded::Plan(plan) => plans.push(plan),
-            Loaded::Keys(count) => keys.reserve_exact(count),
-            Loaded::Key(key) => keys.push(entry(key)),
-        })?;
-        let plans = self.enroll_all(&plans)?;
-        self.index.replace(keys);
-        self.plans.replace(plans);
-        Ok(revision)
     }
 
     fn catch_up(&self) -> Result<(), LedgerError> {
         let mut at = self.at.lock();
         let asked_ms = monotonic_ms();
-        let changes = self.ledger.changes(*at)?;
-        *at = if changes.lost {
-            self.reload()?
+        *at = if self.loaded.load(Ordering::Relaxed) {
+            let changes = self.ledger.changes(*at)?;
+            if changes.lost {
+                self.reload()?
+            } else {
+                self.apply(changes)?
+            }
         } else {
-            self.apply(changes)?
+            self.load_late()?
         };
         self.revision.store(*at, Ordering::Relaxed);
         self.in_touch(asked_ms);

@@ -257,6 +257,14 @@ impl Freshness {
         }
     }
 
+    /// Not at all, until it is [set](Self::set): nothing was read yet.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            until_ms: AtomicU64::new(0),
+        }
+    }
+
     /// Until this moment of the monotonic clock. Milliseconds.
     pub fn set(&self, until_ms: u64) {
         self.until_ms.store(until_ms, Ordering::Relaxed);
@@ -283,7 +291,7 @@ pub struct Keys {
 pub struct LiveKeys {
     /// The keys.
     pub index: Arc<KeyIndex>,
-    /// Until when they may be believed. None: for ever, whatever happens (`on_stale = "allow"`).
+    /// Until when they may be believed. None: for ever, the ledger is this gateway's own.
     pub freshness: Option<Arc<Freshness>>,
 }
 

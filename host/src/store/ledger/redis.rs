@@ -9,7 +9,7 @@
 //!
 //! How durable it is, the server's own settings say: with `appendonly yes` and `appendfsync
 //! always` what was acknowledged is on its disk, with `everysec` a crash of its machine may take
-//! the last second. One that keeps nothing over a restart is warned of at the start.
+//! the last second. One that keeps nothing over a restart is warned of when it is read.
 //!
 //! A call that ends in a time-out may have done what it was asked: a commit that was not answered
 //! is looked up by whoever made it, usage that was not acknowledged may be added twice.
@@ -86,20 +86,20 @@ struct Origin {
 }
 
 impl RedisLedger {
-    /// Connect, and see that it can be used. Warns where the server keeps nothing over a restart.
+    /// Connect, and see that it can be used. One that is out of reach may be there later.
     ///
     /// # Errors
-    /// The settings make no sense, the server is out of reach, or what it holds is of a later
-    /// schema.
+    /// The settings make no sense, the server refuses them, or what it holds is of a later schema.
     pub fn open(settings: &RedisSettings) -> Result<Self, LedgerError> {
         let ledger = Self {
             server: Server::new(settings)?,
             id: format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
             origin: Mutex::default(),
         };
-        ledger.page("key-ids", None, 1)?;
-        ledger.warn_of_loss();
-        Ok(ledger)
+        match ledger.page("key-ids", None, 1) {
+            Ok(_) | Err(LedgerError::Unreachable { .. }) => Ok(ledger),
+            Err(error) => Err(error),
+        }
     }
 
     /// Some servers do not let themselves be asked; then nothing is said.
@@ -244,6 +244,7 @@ impl Ledger for RedisLedger {
     }
 
     fn load(&self, visit: &mut dyn FnMut(Loaded)) -> Result<Revision, LedgerError> {
+        self.warn_of_loss();
         // What changes after the first page is told by the changes since its revision.
         let (origin, revision, mut rows) = self.page("key-ids", None, PIECE)?;
         for plan in self.plans()? {
