@@ -34,6 +34,7 @@
 )]
 
 mod client;
+mod forward;
 mod gateway;
 pub mod http;
 mod lines;
@@ -45,6 +46,7 @@ mod upstream;
 pub mod wait;
 
 pub use client::{Client, Request, Response};
+pub use forward::Forward;
 pub use gateway::{Builder, Finished, Gateway, command};
 pub use lines::Lines;
 pub use load::{Load, Report};

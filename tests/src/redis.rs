@@ -77,6 +77,54 @@ impl RedisServer {
         format!("redis://{}", self.address)
     }
 
+    /// Its address.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Give it a command; the first line of its answer.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer.
+    #[must_use]
+    pub fn tell(&self, words: &[&str]) -> String {
+        use std::io::{BufRead as _, BufReader, Write as _};
+        let mut connection = TcpStream::connect(self.address).expect("redis-server");
+        let _ = connection.set_read_timeout(Some(DEADLINE));
+        let mut command = format!("*{}\r\n", words.len());
+        for word in words {
+            command += &format!("${}\r\n{word}\r\n", word.len());
+        }
+        connection
+            .write_all(command.as_bytes())
+            .expect("redis-server");
+        let mut answer = String::new();
+        let read = BufReader::new(connection).read_line(&mut answer);
+        read.expect("an answer of redis-server");
+        answer
+    }
+
+    /// Make it a replica of another one.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer.
+    pub fn follow(&self, master: &Self) {
+        let port = master.address.port().to_string();
+        let _ = self.tell(&["REPLICAOF", "127.0.0.1", &port]);
+    }
+
+    /// Make it a master, whatever it was.
+    ///
+    /// # Panics
+    ///
+    /// When it does not answer.
+    pub fn lead(&self) {
+        let _ = self.tell(&["REPLICAOF", "NO", "ONE"]);
+    }
+
     /// End it at once, as a crash does.
     ///
     /// # Panics

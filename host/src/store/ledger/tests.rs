@@ -2,6 +2,7 @@
 //! redis-server.
 
 #[path = "../../../../tests/src/redis.rs"]
+#[allow(dead_code, reason = "the end-to-end tests use more of it")]
 pub(in crate::store) mod server;
 
 mod promises;
