@@ -31,6 +31,8 @@ struct Setup {
     plan: &'static str,
     /// More lines of `[store]`.
     store: &'static str,
+    /// The settings of `builtin:usage-plan`.
+    settings: &'static str,
 }
 
 const ONE: Setup = Setup {
@@ -38,6 +40,7 @@ const ONE: Setup = Setup {
     delay_ms: 0,
     plan: "quota = { limit = 100, period = \"month\" }",
     store: "",
+    settings: "{}",
 };
 const TWO: Setup = Setup { gateways: 2, ..ONE };
 
@@ -62,22 +65,24 @@ impl Setup {
             "[[route]]\npath = \"/free\"\nrespond = {{ body = \"ok\" }}\n\
              [[route]]\npath = \"$default\"\nfilters = [\"keys\", \"plan\"]\nrespond = {{ body = \"ok\" }}\n\
              [filter.keys]\nplugin = \"builtin:api-key\"\n\
-             [filter.plan]\nplugin = \"builtin:usage-plan\"\n\
+             [filter.plan]\nplugin = \"builtin:usage-plan\"\nsettings = {}\n\
              [server]\nworkers = 2\n\
              [secret.ops]\nfile = \"ops.token\"\n\
              [admin]\naddress = \"127.0.0.1:0\"\n\
              tokens = [{{ name = \"ops\", role = \"write\", secret = \"ops\" }}]\n\
              [store]\nurl = \"redis://{}\"\ntimeout = \"500ms\"\n{}\n\
              [plan.gold]\n{}\n",
+            self.settings,
             forward.address(),
             self.store,
             self.plan,
         );
-        for key in ["alice", "bob"] {
+        for (key, cost) in [("alice", 1), ("bob", 7)] {
             let digest = key_digest(key);
             write!(
                 config,
-                "[[key]]\nid = \"{key}-1\"\nconsumer = \"{key}\"\ndigest = \"{digest}\"\nplan = \"gold\"\n"
+                "[[key]]\nid = \"{key}-1\"\nconsumer = \"{key}\"\ndigest = \"{digest}\"\nplan = \"gold\"\n\
+                 attributes = {{ cost = \"{cost}\" }}\n"
             )
             .unwrap();
         }
@@ -408,6 +413,52 @@ fn bursts_of_a_fresh_key_are_admitted() {
                 ..ONE
             },
             |world| all(&world, &[100], 0),
+        ),
+    ]);
+}
+
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
+fn what_requests_cost_is_taken_from_the_shared_count() {
+    /// Bob's requests cost 7, alice's 1.
+    const PRICED: Setup = Setup {
+        gateways: 2,
+        settings: "{ cost_attribute = \"api-key.cost\" }",
+        ..ONE
+    };
+    run(&[
+        ("a dear request after cheap ones", PRICED, |world| {
+            let cheap: Vec<_> = (0..4).map(|_| world.ask_as("alice", 0).status).collect();
+            same("alice", &cheap, &vec![200; 4])?;
+            let told = world.ask_as("bob", 0);
+            same("bob", &(told.status, told.left), &(200, Some(93)))
+        }),
+        ("as many dear ones as there are", PRICED, |world| {
+            let dear = (0..20).take_while(|number| world.ask_as("bob", number % 2).status == 200);
+            same("bob", &dear.count(), &14)?;
+            is_code(Some(&world.ask_as("bob", 0)), 429, "quota_spent")
+        }),
+        (
+            "one of them for all keys, of a plan that the filter names",
+            Setup {
+                settings: "{ plan = \"gold\", cost = 30 }",
+                ..PRICED
+            },
+            |world| {
+                let (admitted, refused) = world.admitted(&[0, 1], 9);
+                same("what was admitted", &admitted, &3)?;
+                is_code(refused.as_ref(), 429, "quota_spent")?;
+                let told = world.ask_as("bob", 1);
+                same("bob", &(told.status, told.left), &(200, Some(70)))
+            },
+        ),
+        (
+            "a cost that can never pass is refused at once",
+            Setup {
+                settings: "{ cost = 101 }",
+                ..PRICED
+            },
+            |world| is_code(Some(&world.ask(0)), 429, "quota_spent"),
         ),
     ]);
 }
