@@ -189,3 +189,38 @@ fn the_store_is_the_successors_and_what_the_old_gateway_still_counts_is_counted(
     assert_eq!(used(&again, &id), counted);
     assert_eq!(remaining(&again, &id), Some(1000 - counted));
 }
+
+#[test]
+fn counts_are_exact_from_one_gateway_to_the_next_under_load() {
+    let upstream = Upstream::text("ok");
+    let more = "\n[server]\ndrain_delay = \"1h\"\n";
+    let mut gateway = builder(&["keys", "plan"], &upstream, more).start();
+    let plan = "{\"name\":\"gold\",\"quota\":{\"limit\":1000000,\"period\":\"month\"}}";
+    assert_eq!(call(&gateway, "POST", "/v1/plans", plan).status, 201);
+    let (id, key) = create(&gateway, "{\"consumer\":\"acme\",\"plans\":[\"gold\"]}");
+    let request = Request::get("/")
+        .header("x-api-key", key.as_str())
+        .header("connection", "close");
+    let load = gateway.load(request).connections(4).start();
+    for _ in 0..3 {
+        load.wait_for_more(50);
+        gateway.signal(Signal::TERM);
+        gateway
+            .log()
+            .wait_for_line(|line| line.contains("draining soon"));
+        load.wait_for_more(20);
+        let next = gateway.successor().start();
+        assert_eq!(gateway.wait_for_end().code(), Some(0));
+        gateway = next;
+    }
+    load.wait_for_more(50);
+    let report = load.stop();
+    assert_eq!(report.failures, Vec::<String>::new());
+    assert_eq!(report.statuses.keys().collect::<Vec<_>>(), [&200]);
+    let all = report.status(200) as u64;
+    wait::until("every request to be counted", || {
+        let counted = used(&gateway, &id);
+        assert!(counted <= all, "{counted} of {all}");
+        (counted == all && remaining(&gateway, &id) == Some(1_000_000 - all)).then_some(())
+    });
+}
