@@ -207,7 +207,7 @@ mod tests {
         }
         let passed: Vec<HeaderName> = passed.iter().map(name).collect();
         drop(&mut headers, &passed);
-        let mut left: Vec<String> = headers.keys().map(|name| name.to_string()).collect();
+        let mut left: Vec<String> = headers.keys().map(ToString::to_string).collect();
         left.sort();
         left
     }
