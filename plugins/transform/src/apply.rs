@@ -155,7 +155,7 @@ impl<E: Exchange> Walk<'_, E> {
         template: &'t Template,
     ) -> Result<Option<Cow<'t, [u8]>>, Trouble> {
         let value = if holds_uri(name) {
-            self.render_uri(template).map(Cow::Owned)
+            self.render_uri(name, template).map(Cow::Owned)
         } else {
             self.render(template)
         };
@@ -219,7 +219,7 @@ impl<E: Exchange> Walk<'_, E> {
 
     /// A header that holds a URI. Parameters go in as they are spelled; a query parameter that is
     /// its beginning is a whole reference, and goes in decoded.
-    fn render_uri(&mut self, template: &Template) -> Option<Vec<u8>> {
+    fn render_uri(&mut self, name: &str, template: &Template) -> Option<Vec<u8>> {
         let mut rendered = Vec::new();
         for part in &template.0 {
             let fact = match part {
@@ -231,7 +231,15 @@ impl<E: Exchange> Walk<'_, E> {
             };
             let is_whole = rendered.is_empty() && matches!(fact, Fact::RequestQuery(_));
             if is_whole || !is_parameter(fact) {
-                rendered.extend_from_slice(&self.fact(fact)?);
+                let value = self.fact(fact)?;
+                // A field of the response is a URI already; `link` and `refresh` hold more than one.
+                let is_bare = matches!(name, "location" | "content-location")
+                    && !matches!(fact, Fact::ResponseHeader(_));
+                if is_bare {
+                    escape_illegal(&value, &mut rendered);
+                } else {
+                    rendered.extend_from_slice(&value);
+                }
                 continue;
             }
             let raw = self.raw(fact)?;
@@ -292,6 +300,18 @@ fn blame(error: EditError, template: &Template) -> Trouble {
         EditError::TooLarge if template.names_request() => Trouble::Value,
         EditError::TooLarge | EditError::Syntax | EditError::Forbidden | EditError::TooLate => {
             Trouble::Edit(error)
+        }
+    }
+}
+
+/// Adds a value to a URI: what stands in none (RFC 3986, section 2) is escaped. Controls are left, for
+/// they stand in no header either.
+fn escape_illegal(value: &[u8], uri: &mut Vec<u8>) {
+    for &byte in value {
+        if byte == b' ' || !byte.is_ascii() || b"\"<>\\^`{|}".contains(&byte) {
+            uri.extend_from_slice(format!("%{byte:02X}").as_bytes());
+        } else {
+            uri.push(byte);
         }
     }
 }

@@ -117,7 +117,7 @@ fn fake(path: &str) -> Fake {
             ("dots", ".."),
             ("line", "a%0D%0Ab"),
         ]),
-        attributes: BTreeMap::from([("consumer.id", "acme")]),
+        attributes: BTreeMap::from([("consumer.id", "acme"), ("odd", "a <b>&c")]),
         ..Fake::default()
     }
 }
@@ -222,6 +222,8 @@ fn a_redirect_keeps_the_client_s_spelling() {
             "/?q=https%3A%2F%2Fa.test/",
             "https://a.test/",
         ),
+        ("${request.query.q}", "/?q=/a+b%22", "/a%20b%22"),
+        ("/?u=${attribute.odd}", "/", "/?u=a%20%3Cb%3E&c"),
     ] {
         assert_eq!(location(value, path), expected, "{value} of {path}");
     }
