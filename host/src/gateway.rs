@@ -125,6 +125,17 @@ pub struct Route {
     pub timeouts: RouteTimeouts,
 }
 
+impl Route {
+    /// Whether one of its filters asks of a request what none of the other's does.
+    #[must_use]
+    pub fn asks_more_than(&self, other: &Self) -> bool {
+        let called =
+            |filter: &Arc<Filter>| other.filters.iter().any(|own| Arc::ptr_eq(own, filter));
+        let mut asking = self.filters.iter().filter(|filter| filter.phases().request);
+        !asking.all(called)
+    }
+}
+
 /// What outlives configurations.
 pub struct Foundation {
     registry: FilterRegistry,

@@ -6,10 +6,10 @@ use http::header::{ALLOW, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 
-use crate::context::{BasePath, Exchange};
+use crate::context::{BasePath, Exchange, RequestHead};
 use crate::error::{Code, RequestError, Words};
-use crate::gateway::Generation;
-use crate::route::{self, NoRoute};
+use crate::gateway::{Gateway, Generation};
+use crate::route::{self, NoRoute, PathError};
 use crate::upstream::headers;
 
 /// Apply the path rule, and find the route: its place in the configuration.
@@ -28,6 +28,7 @@ pub fn route(generation: &Generation, exchange: &mut Exchange) -> Result<usize, 
         .router
         .find(host.unwrap_or_default(), &head.method, head.target.path())
         .map_err(no_route)?;
+    refuse_two_readings(gateway, host.unwrap_or_default(), head, found.route)?;
     let info = generation.infos.get(found.route).ok_or(Code::Internal)?;
     exchange.route = Some(Arc::clone(info));
     exchange.params = found.params.ranges().collect();
@@ -35,6 +36,30 @@ pub fn route(generation: &Generation, exchange: &mut Exchange) -> Result<usize, 
         go_below(base, exchange)?;
     }
     Ok(found.route)
+}
+
+/// A path that a less careful server takes for that of another route must not pass by a filter of
+/// that route.
+fn refuse_two_readings(
+    gateway: &Gateway,
+    host: &str,
+    head: &RequestHead,
+    found: usize,
+) -> Result<(), RequestError> {
+    for reading in route::other_readings(head.target.path()) {
+        let Ok(other) = gateway.router.find(host, &head.method, &reading) else {
+            continue;
+        };
+        let routes = &gateway.routes;
+        let (Some(own), Some(other)) = (routes.get(found), routes.get(other.route)) else {
+            return Err(Code::Internal.into());
+        };
+        if other.asks_more_than(own) {
+            let error = PathError::TwoReadings;
+            return Err(RequestError::caused(Code::BadPath, error));
+        }
+    }
+    Ok(())
 }
 
 /// From here on the request's path is what stands below that of the API.

@@ -21,6 +21,10 @@
 //! So a path that matched `/public/{rest+}` cannot come out of `/public/` in an upstream that
 //! decodes once, whether or not it takes `%2F` for a separator.
 //!
+//! A path that matched `/{rest+}` can still be one of `/admin/{rest+}` for a server that decodes
+//! `%2F` or drops `;parameters`: [`other_readings`] are looked up too, and a request that would meet
+//! other filters by one of them is refused.
+//!
 //! Deliberately absent: absolute-form, authority-form and `*` targets (the server takes them
 //! apart), bounds on length (the listener's `max_uri`), and second decoding: `%252e` stays.
 
@@ -52,6 +56,9 @@ pub enum PathError {
     /// A `..` that a less careful server would resolve: `..%2F`, `..%5C`, `..;`.
     #[error("the path has a `..` beside an encoded slash or before a `;`")]
     HiddenDotSegment,
+    /// A less careful server would take it for the path of a route with filters that were not called.
+    #[error("the path can be read as that of a route with other filters")]
+    TwoReadings,
 }
 
 /// Applies the path rule to a target: a path that begins with `/`, and a query if there is one.
@@ -218,6 +225,45 @@ fn hides_dot_segment(segment: &str) -> bool {
             .split("%2F")
             .flat_map(|part| part.split("%5C"))
             .any(|part| part.split(';').next() == Some(".."))
+}
+
+/// How less careful servers read a normalised path: with `%2F` and `%5C` as separators, without
+/// `;parameters`, or both. Empty for most paths.
+#[must_use]
+pub fn other_readings(path: &str) -> Vec<String> {
+    if memchr::memchr2(b'%', b';', path.as_bytes()).is_none() {
+        return Vec::new();
+    }
+    let decoded = path
+        .replace("%2F", "/")
+        .replace("%5C", "/")
+        .replace("%3B", ";");
+    let mut readings: Vec<String> = Vec::new();
+    for text in [
+        decoded.clone(),
+        without_parameters(path),
+        without_parameters(&decoded),
+    ] {
+        if let Ok(reading) = normalize(&text)
+            && reading != path
+            && !readings.iter().any(|known| *known == *reading)
+        {
+            readings.push(reading.into_owned());
+        }
+    }
+    readings
+}
+
+/// Each segment up to its first `;`.
+fn without_parameters(path: &str) -> String {
+    let segments = path.split('/').map(|segment| {
+        let parameters = segment.find(';').or_else(|| segment.find("%3B"));
+        segment.get(..parameters.unwrap_or(segment.len()))
+    });
+    segments
+        .map(Option::unwrap_or_default)
+        .collect::<Vec<_>>()
+        .join("/")
 }
 
 fn write_query(query: &str, normal: &mut String) -> Result<(), PathError> {

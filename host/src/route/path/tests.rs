@@ -224,3 +224,21 @@ fn what_is_below_begins_at_a_slash_or_at_the_end() {
         assert_eq!(&path[skip(path, segments)..], below, "{path}");
     }
 }
+
+#[test]
+fn other_readings_are_those_of_servers_that_decode_or_drop_parameters() {
+    for (path, readings) in [
+        ("/a/b", &[][..]),
+        ("/a%20b/%41", &["/a%20b/A"]),
+        ("/admin%2Fusers", &["/admin/users"]),
+        ("/admin%5Cusers", &["/admin/users"]),
+        ("/admin;x/users", &["/admin/users"]),
+        ("/admin%3Bx/users", &["/admin;x/users", "/admin/users"]),
+        ("/a;x/b%2Fc", &["/a;x/b/c", "/a/b%2Fc", "/a/b/c"]),
+        ("/%2F%2Fadmin", &["/admin"]),
+        ("/x%2F.%2Fy", &["/x/y"]),
+        ("/;", &["/"]),
+    ] {
+        assert_eq!(other_readings(path), readings, "{path}");
+    }
+}
