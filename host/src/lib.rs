@@ -51,7 +51,8 @@
 //! [`config`] reads the file, [`gateway`] builds all that one configuration needs, [`server`] puts
 //! it in use. A request keeps the [`gateway::Generation`] that it began with. [`worker`] is what
 //! one thread owns, [`watch`] its time-outs, [`observe`] its numbers; [`admin`] shows them on a
-//! thread of its own. ARCHITECTURE.md, beside this crate's manifest, has the invariants.
+//! thread of its own. [`sockets`] listens, and hands over to a successor; [`descriptors`] keeps open
+//! files back from clients. ARCHITECTURE.md, beside this crate's manifest, has the invariants.
 
 pub mod admin;
 pub mod balance;
