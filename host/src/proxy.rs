@@ -42,6 +42,8 @@ pub struct Arrival {
     pub verdict: Result<(), Code>,
     /// What it asks its connection to become.
     pub upgrade: Option<Box<Upgrade>>,
+    /// Whether it is one of HTTP/1.0.
+    pub is_http10: bool,
 }
 
 /// Answer a request. One that becomes a tunnel is left in the slot, where its client's connection
@@ -57,6 +59,7 @@ pub async fn handle(
 ) -> Result<Response<Answer>, Infallible> {
     let mut run = Run::begin(connection, arrival.exchange, arrival.seen);
     run.upgrade = arrival.upgrade;
+    run.is_http10 = arrival.is_http10;
     let mut body = arrival.body;
     let answer = match arrival.verdict {
         Ok(()) => run.carry(&mut body).await,
@@ -84,6 +87,7 @@ struct Run {
     /// Its way through the chain, where the route has one.
     passage: Option<Rc<Passage>>,
     upgrade: Option<Box<Upgrade>>,
+    is_http10: bool,
     sent: u64,
     ended: bool,
 }
@@ -107,6 +111,7 @@ impl Run {
             held: Held::new(exchange),
             passage: None,
             upgrade: None,
+            is_http10: false,
             sent: 0,
             ended: false,
         }

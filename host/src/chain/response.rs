@@ -18,6 +18,10 @@ struct Back {
     /// Whether body phases still apply: not to a body that the gateway or a filter made in the
     /// place of the upstream's, nor where there is none.
     open: bool,
+    /// Whether the answer is one to `HEAD`, whose `GET` would have a body that meets body phases.
+    hidden: bool,
+    /// Whether it is, and a filter would have edited that body.
+    edited: bool,
 }
 
 impl Passage {
@@ -28,8 +32,14 @@ impl Passage {
         if !self.chain.has_response {
             return body;
         }
+        let (has_body, is_head) = self.held.with(|exchange| {
+            let is_head = exchange.request.method == Method::HEAD;
+            (!made && may_have_body(exchange), is_head)
+        });
         let mut back = Back {
-            open: !made && self.held.with(|exchange| has_body(exchange)),
+            open: has_body && !is_head,
+            hidden: has_body && is_head,
+            edited: false,
             body,
             stages: Vec::new(),
         };
@@ -57,8 +67,13 @@ impl Passage {
                     body: self.turn(turn),
                     stages: Vec::new(),
                     open: false,
+                    hidden: false,
+                    edited: false,
                 };
             }
+        }
+        if back.edited {
+            self.reframed(Direction::Response);
         }
         if back.stages.is_empty() {
             return back.body;
@@ -76,6 +91,11 @@ impl Passage {
         back: &mut Back,
     ) -> Result<(), Turn> {
         match mode {
+            // The fields of the answer are those of the body that the filter would have made of it.
+            BodyMode::Chunks | BodyMode::Whole(_) if back.hidden => {
+                back.edited = true;
+                Ok(())
+            }
             _ if !back.open => Ok(()),
             BodyMode::Skip => Ok(()),
             BodyMode::Chunks => {
@@ -165,14 +185,13 @@ enum Turn {
     Error(RequestError),
 }
 
-/// HEAD, 204 and 304 have none (RFC 9112, section 6.3).
-fn has_body(exchange: &Exchange) -> bool {
+/// 204, 205 and 304 have none, whatever the method (RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5).
+fn may_have_body(exchange: &Exchange) -> bool {
     let status = exchange.response.as_ref().map(|response| response.status);
-    exchange.request.method != Method::HEAD
-        && !matches!(
-            status,
-            Some(StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) | None
-        )
+    !matches!(
+        status,
+        Some(StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED) | None
+    )
 }
 
 /// Make a filter's answer the response. An empty body on an error status is worded by the host.

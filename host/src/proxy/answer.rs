@@ -4,9 +4,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, LOCATION, SEC_WEBSOCKET_ACCEPT};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, LOCATION, SEC_WEBSOCKET_ACCEPT, TRAILER, TRANSFER_ENCODING,
+};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper_util::rt::TokioIo;
 
@@ -81,19 +83,19 @@ pub(super) fn respond(mut run: Run, mut body: Body, slot: &Slot) -> Response<Ans
         (status, headers, is_head, headers::request_id(exchange))
     });
     headers.insert(&headers::REQUEST_ID, id);
+    let body = frame(status, is_head, &mut headers, body);
     let watch = &run.connection.watch;
-    let last = run.connection.worker.draining.get() || watch.is_body_abandoned();
+    let last = run.connection.worker.draining.get()
+        || watch.is_body_abandoned()
+        || (run.is_http10 && ends_by_closing(&body));
     // HTTP/2 says such things of the connection itself, and ends each request by itself.
     if last && !run.connection.is_shared() {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let body = if is_head {
-        if let (false, Some(size)) = (body.is_empty(), body.size_hint().exact()) {
-            headers.insert(CONTENT_LENGTH, size.into());
-        }
-        Body::Empty
-    } else {
-        body
+    // To an answer of HTTP/1.1 hyper adds `keep-alive`, if a client of HTTP/1.0 asked for that.
+    let version = match last && run.is_http10 {
+        true => Version::HTTP_10,
+        false => Version::HTTP_11,
     };
     run.connection.stats().answered(status);
     let run = Some(run);
@@ -103,8 +105,38 @@ pub(super) fn respond(mut run: Run, mut body: Body, slot: &Slot) -> Response<Ans
         broken: false,
     });
     *response.status_mut() = status;
+    *response.version_mut() = version;
     *response.headers_mut() = headers;
     response
+}
+
+/// Frame the answer: no content where the method or the status has none, and no field that describes
+/// content which a `GET` would not be answered with (RFC 9110 sections 6.4.1 and 8.6).
+fn frame(status: StatusCode, is_head: bool, headers: &mut HeaderMap, body: Body) -> Body {
+    let has_content = !matches!(
+        status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    if !has_content {
+        // A filter may have given this status to an answer that had content.
+        for name in [CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER] {
+            headers.remove(name);
+        }
+        return Body::Empty;
+    }
+    if !is_head {
+        return body;
+    }
+    if let (false, Some(size)) = (body.is_empty(), body.size_hint().exact()) {
+        headers.insert(CONTENT_LENGTH, size.into());
+    }
+    Body::Empty
+}
+
+/// Whether a client of HTTP/1.0, which knows no chunks, finds the end of this body only where the
+/// connection ends (RFC 9112 section 6.3).
+fn ends_by_closing(body: &Body) -> bool {
+    !body.is_end_stream() && body.size_hint().exact().is_none()
 }
 
 fn is_success(exchange: &Exchange) -> bool {
@@ -222,5 +254,40 @@ impl Drop for Answer {
         if let Some(run) = &mut self.run {
             run.ended |= ended;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is left of the length, and whether anything is left of the body.
+    fn framed(status: u16, is_head: bool, length: Option<u64>, body: Body) -> (Option<u64>, bool) {
+        let status = StatusCode::from_u16(status).unwrap();
+        let length = length.map(|length| (CONTENT_LENGTH, length.into()));
+        let mut headers = HeaderMap::from_iter(length);
+        let body = frame(status, is_head, &mut headers, body);
+        let length = headers.get(CONTENT_LENGTH);
+        let length = length.map(|length| length.to_str().unwrap().parse().unwrap());
+        (length, !body.is_empty())
+    }
+
+    #[test]
+    fn rfc9110_8_6_a_status_without_content_has_no_length_and_no_body() {
+        let body = || Body::Full(Bytes::from_static(b"four"));
+        for status in [204, 205, 304] {
+            for is_head in [false, true] {
+                assert_eq!(framed(status, is_head, Some(4), body()), (None, false));
+            }
+        }
+        assert_eq!(framed(200, false, None, body()), (None, true));
+    }
+
+    #[test]
+    fn rfc9110_9_3_2_head_has_the_length_of_the_same_get() {
+        let body = Body::Full(Bytes::from_static(b"four"));
+        assert_eq!(framed(200, true, None, body), (Some(4), false));
+        assert_eq!(framed(200, true, Some(9), Body::Empty), (Some(9), false));
+        assert_eq!(framed(404, true, None, Body::Empty), (None, false));
     }
 }

@@ -33,6 +33,7 @@ pub fn arrive(connection: &ClientConnection, request: Request<Incoming>) -> Arri
     connection.watch.begin(has_body);
     connection.stats().requests.add(1);
     let seen = Seen::of(&parts.headers);
+    let is_http10 = parts.version == Version::HTTP_10;
     let upgrade = wanted(&mut parts, seen, has_body);
     let verdict = check(connection, &mut parts, seen);
     let body = if has_body {
@@ -48,6 +49,7 @@ pub fn arrive(connection: &ClientConnection, request: Request<Incoming>) -> Arri
         seen,
         verdict,
         upgrade,
+        is_http10,
     }
 }
 

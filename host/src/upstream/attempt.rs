@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use http::header::CONTENT_LENGTH;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 
@@ -413,7 +413,8 @@ fn accept(
         });
     }
     let length = if exchange.request.method == Method::HEAD {
-        parts.headers.get(CONTENT_LENGTH).cloned()
+        let length = parts.headers.get(CONTENT_LENGTH);
+        length.filter(|length| is_number(length)).cloned()
     } else {
         None
     };
@@ -427,6 +428,12 @@ fn accept(
         headers: parts.headers,
     });
     Sent::Answered(incoming)
+}
+
+/// hyper reads the length of no answer to `HEAD`.
+fn is_number(length: &HeaderValue) -> bool {
+    let text = length.to_str().unwrap_or_default();
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u64>().is_ok()
 }
 
 fn closed_at_once(pick: &Pick) -> Fault {
