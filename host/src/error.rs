@@ -99,7 +99,9 @@ codes! {
     UriTooLong = "uri_too_long", URI_TOO_LONG, Client, "the request's target is too long";
     /// The head is larger, or has more fields, than the listener takes.
     HeadersTooLarge = "headers_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, Client, "the request's header fields are too large";
-    /// The method or an expectation is one that the gateway does not carry.
+    /// The request has an `Expect` other than `100-continue`.
+    ExpectationFailed = "expectation_failed", EXPECTATION_FAILED, Client, "the gateway does not meet this expectation";
+    /// The method is one that the gateway does not carry.
     NotImplemented = "not_implemented", NOT_IMPLEMENTED, Client, "the gateway does not carry this method";
     /// The client went away, or took nothing for too long, before it had the whole answer. Seen in logs only.
     ClientGone = "client_gone", BAD_REQUEST, Client, "the client went away";

@@ -7,13 +7,14 @@
 mod answer;
 mod find;
 mod log;
+mod options;
 mod tunnel;
 
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::Response;
+use http::{Method, Response};
 
 pub use answer::Answer;
 pub use tunnel::{Slot, Tunnel};
@@ -121,6 +122,10 @@ impl Run {
     /// is left in the exchange. What is left of the request's body stays where it is.
     async fn carry(&mut self, body: &mut Body) -> Result<Body, RequestError> {
         let generation = Rc::clone(&self.generation);
+        if let Some(head) = self.own_options(&generation)? {
+            self.held.with(|exchange| exchange.response = Some(head));
+            return Ok(Body::Empty);
+        }
         let place = match self
             .held
             .with(|exchange| find::route(&generation, exchange))
@@ -174,6 +179,14 @@ impl Run {
             },
         };
         Ok(passage.response(body, made).await)
+    }
+
+    /// The gateway's own answer to an `OPTIONS` request, where it is the one to answer.
+    fn own_options(&self, generation: &Generation) -> Result<Option<ResponseHead>, RequestError> {
+        self.held.with(|exchange| match exchange.request.method {
+            Method::OPTIONS => options::answer(generation, exchange),
+            _ => Ok(None),
+        })
     }
 
     /// Where the route ends: an upstream, or an answer of its own. The rates that its requests share

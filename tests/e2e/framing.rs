@@ -136,7 +136,6 @@ fn connect_and_trace_are_not_carried() {
     for bytes in [
         "TRACE / HTTP/1.1\r\nhost: a\r\n\r\n",
         "CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\n\r\n",
-        "POST / HTTP/1.1\r\nhost: a\r\nexpect: a-miracle\r\ncontent-length: 0\r\n\r\n",
     ] {
         let answer = gateway.send_raw(bytes);
         assert_eq!(
@@ -146,6 +145,27 @@ fn connect_and_trace_are_not_carried() {
         );
     }
     assert_eq!(upstream.count(), 0);
+}
+
+#[test]
+fn rfc9110_10_1_1_an_expectation_that_is_not_met_is_417() {
+    let upstream = Upstream::echo();
+    let gateway = start(&[&all_to(upstream.address())]);
+    let answer = gateway
+        .send_raw("POST / HTTP/1.1\r\nhost: a\r\nexpect: a-miracle\r\ncontent-length: 0\r\n\r\n");
+    let seen = (answer.status, answer.code());
+    assert_eq!(seen, (417, "expectation_failed".into()));
+    assert_eq!(upstream.count(), 0);
+}
+
+#[test]
+fn rfc9110_9_3_6_after_connect_nothing_is_read_as_a_request() {
+    let upstream = Upstream::echo();
+    let gateway = start(&[&all_to(upstream.address())]);
+    for target in ["a:443", "/path", "http://a/"] {
+        let bytes = format!("CONNECT {target} HTTP/1.1\r\nhost: a:443\r\n\r\n{SECOND}");
+        assert_refused(&gateway, &upstream, &bytes, &[400, 501]);
+    }
 }
 
 #[test]

@@ -115,7 +115,7 @@ fn the_rules_for_heads_hold() {
         let (status, text) = ask(&header("host", "other")).await;
         assert!(status == 400 && text.contains("bad_host"), "{text}");
         assert_eq!(ask(&header("host", "localhost")).await.0, 200);
-        assert_eq!(ask(&header("expect", "miracles")).await.0, 501);
+        assert_eq!(ask(&header("expect", "miracles")).await.0, 417);
         let (status, text) = ask(&|request| *request.method_mut() = http::Method::TRACE).await;
         assert!(status == 501 && text.contains("not_implemented"), "{text}");
         let long = format!("http://localhost/{}", "a".repeat(300));

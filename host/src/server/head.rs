@@ -4,8 +4,10 @@
 //! `Host` says; `Transfer-Encoding` is one single `chunked`, and never beside `Content-Length`;
 //! in HTTP/2 (RFC 9113 section 8.3.1) `:authority` is the host, and a `Host` beside it says the same;
 //! `CONNECT` and `TRACE` are not carried (a `TRACE` would show the client what the gateway
-//! added), nor expectations other than `100-continue`. Deliberately not here: the path rule
-//! ([`crate::route`]), and what goes upstream ([`crate::upstream::headers`]).
+//! added), and an expectation other than `100-continue` is not met. After a `CONNECT` that is
+//! refused the connection closes: its client may be sending something else than HTTP already.
+//! Deliberately not here: the path rule ([`crate::route`]), and what goes upstream
+//! ([`crate::upstream::headers`]).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,6 +38,10 @@ pub fn arrive(connection: &ClientConnection, request: Request<Incoming>) -> Arri
     let is_http10 = parts.version == Version::HTTP_10;
     let upgrade = wanted(&mut parts, seen, has_body);
     let verdict = check(connection, &mut parts, seen);
+    if verdict.is_err() && parts.method == Method::CONNECT {
+        // Bytes that follow it belong to no request of this connection (RFC 9110 section 9.3.6).
+        connection.watch.body_abandoned();
+    }
     let body = if has_body {
         let held_back = seen.expect();
         let watch = Arc::clone(&connection.watch);
@@ -130,12 +136,17 @@ fn check(connection: &ClientConnection, parts: &mut Parts, seen: Seen) -> Result
     if !seen.expect() {
         return Ok(());
     }
-    match parts.headers.get(EXPECT) {
-        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") => {
-            Err(Code::NotImplemented)
-        }
-        Some(_) | None => Ok(()),
+    match expects_more(&parts.headers) {
+        true => Err(Code::ExpectationFailed),
+        false => Ok(()),
     }
+}
+
+/// Whether the client expects anything but a `100 Continue` (RFC 9110 section 10.1.1).
+fn expects_more(headers: &HeaderMap) -> bool {
+    let lines = headers.get_all(EXPECT).iter();
+    let mut expected = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    expected.any(|name| !name.trim_ascii().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Exactly one valid `Host`; the authority of an absolute target takes its place.

@@ -1,0 +1,123 @@
+//! `OPTIONS` requests that end at the gateway (RFC 9110 sections 7.6.2 and 9.3.7).
+//!
+//! `OPTIONS *` asks about the server as a whole, and the gateway is that server. `Max-Forwards: 0`
+//! says that no other server shall answer; a larger number is lowered by one. `TRACE`, the other
+//! method that has the field, is never forwarded. Deliberately not here: preflight requests of
+//! browsers, which have neither and belong to filters and endpoints.
+
+use http::header::{ALLOW, HOST, MAX_FORWARDS};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+
+use crate::context::{Exchange, ResponseHead};
+use crate::error::{Code, RequestError};
+use crate::gateway::Generation;
+use crate::route;
+
+/// The methods that `Allow` names, if routes take them.
+const METHODS: [Method; 7] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+];
+
+/// The gateway's own answer to an `OPTIONS` request. None: the request goes on.
+///
+/// # Errors
+///
+/// Nothing is at the path, or `Max-Forwards` is not a number.
+pub(super) fn answer(
+    generation: &Generation,
+    exchange: &mut Exchange,
+) -> Result<Option<ResponseHead>, RequestError> {
+    let head = &mut exchange.request;
+    if head.target.as_str() == "*" {
+        return Ok(Some(allowing(&METHODS.each_ref())));
+    }
+    match lower(&mut head.headers)? {
+        Some(0) => {}
+        Some(_) | None => return Ok(None),
+    }
+    let target = route::normalize(head.target.as_str())
+        .map_err(|error| RequestError::caused(Code::BadPath, error))?;
+    let (path, _) = route::split_query(&target);
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let router = &generation.gateway.router;
+    let takes = |method: &&Method| router.find(host.unwrap_or_default(), method, path).is_ok();
+    let methods: Vec<&Method> = METHODS.iter().filter(takes).collect();
+    match methods.is_empty() {
+        true => Err(Code::NoRoute.into()),
+        false => Ok(Some(allowing(&methods))),
+    }
+}
+
+fn allowing(methods: &[&Method]) -> ResponseHead {
+    let names: Vec<&str> = methods.iter().map(|method| method.as_str()).collect();
+    let allow = HeaderValue::try_from(names.join(", ")).ok();
+    ResponseHead {
+        status: StatusCode::NO_CONTENT,
+        headers: allow.map(|allow| (ALLOW, allow)).into_iter().collect(),
+    }
+}
+
+/// What `Max-Forwards` says, which is lowered by one for the next server. None: there is none.
+fn lower(headers: &mut HeaderMap) -> Result<Option<u32>, RequestError> {
+    let mut lines = headers.get_all(MAX_FORWARDS).iter();
+    let text = match (lines.next(), lines.next()) {
+        (None, _) => return Ok(None),
+        (Some(line), None) => line.to_str().unwrap_or_default(),
+        (Some(_), Some(_)) => "",
+    };
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Code::MalformedRequest.into());
+    }
+    // A number that is too large for us is as large as we can say.
+    let left = text.parse().unwrap_or(u32::MAX);
+    if let Some(lower) = left.checked_sub(1) {
+        headers.insert(MAX_FORWARDS, lower.into());
+    }
+    Ok(Some(left))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lowered(lines: &[&str]) -> (Option<Option<u32>>, Option<String>) {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(MAX_FORWARDS, HeaderValue::from_str(line).unwrap());
+        }
+        let left = lower(&mut headers).ok();
+        let sent = headers.get(MAX_FORWARDS);
+        (left, sent.map(|sent| sent.to_str().unwrap().to_owned()))
+    }
+
+    #[test]
+    fn rfc9110_7_6_2_max_forwards_is_lowered_by_one() {
+        let sent = |text: &str| Some(text.to_owned());
+        assert_eq!(lowered(&[]), (Some(None), None));
+        assert_eq!(lowered(&["0"]), (Some(Some(0)), sent("0")));
+        assert_eq!(lowered(&["1"]), (Some(Some(1)), sent("0")));
+        assert_eq!(lowered(&["010"]), (Some(Some(10)), sent("9")));
+        let large = lowered(&["99999999999999999999"]);
+        assert_eq!(large, (Some(Some(u32::MAX)), sent("4294967294")));
+    }
+
+    #[test]
+    fn max_forwards_that_is_no_number_is_an_error() {
+        for lines in [
+            &["-1"][..],
+            &["+1"],
+            &[""],
+            &["1.5"],
+            &["1, 1"],
+            &["1", "1"],
+        ] {
+            assert_eq!(lowered(lines).0, None, "{lines:?}");
+        }
+    }
+}
