@@ -30,6 +30,7 @@ mod handshake;
 mod head;
 mod http2;
 mod listen;
+mod message;
 mod refusal;
 mod stall;
 mod thread;

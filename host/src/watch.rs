@@ -14,7 +14,7 @@ mod exchange;
 mod exchanges;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -29,8 +29,8 @@ use crate::worker::Common;
 const MAX_TICK: u64 = 250;
 /// The shortest.
 const MIN_TICK: u64 = 5;
-/// A head copy that has grown beyond this is given back after the request. Bytes.
-const KEPT_HEAD: usize = 2 * 1024;
+/// A body in chunks, whose length nobody knows.
+const CHUNKED: u64 = u64::MAX;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,9 +123,8 @@ pub struct Watch {
     exchanges: Exchanges,
     of_many: bool,
     body_waker: Mutex<Option<Waker>>,
-    head_fresh: AtomicBool,
-    head_large: AtomicBool,
-    head: Mutex<Vec<u8>>,
+    names_length: AtomicBool,
+    body_length: AtomicU64,
 }
 
 impl Watch {
@@ -164,9 +163,8 @@ impl Watch {
             exchanges: Exchanges::default(),
             of_many,
             body_waker: Mutex::new(None),
-            head_fresh: AtomicBool::new(false),
-            head_large: AtomicBool::new(false),
-            head: Mutex::new(Vec::new()),
+            names_length: AtomicBool::new(false),
+            body_length: AtomicU64::new(0),
         }
     }
 
@@ -343,30 +341,34 @@ impl Watch {
 
     // The client's side, told by its I/O.
 
-    /// Bytes came in while no request was being answered: a head begins or goes on.
-    pub fn head_bytes(&self, bytes: &[u8]) {
-        let begins = self.phase() == Phase::Idle;
-        if begins {
+    /// Bytes of a head came in: it begins or goes on.
+    pub fn head_begins(&self) {
+        if self.phase() == Phase::Idle {
             self.enter(Phase::Head);
             self.arm(Wait::Client, self.limits.head);
         }
-        let mut head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
-        if begins {
-            head.clear();
-            self.head_fresh.store(true, Relaxed);
-        }
-        head.extend_from_slice(bytes);
-        if head.capacity() > KEPT_HEAD {
-            self.head_large.store(true, Relaxed);
-        }
     }
 
-    /// Look at the bytes of the head that the present request came with, and at what followed
-    /// it in the same read. None: the head was already there when the request before it was
-    /// answered (pipelined), so it was not kept.
-    pub fn with_head<T>(&self, look: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        let head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
-        self.head_fresh.load(Relaxed).then(|| look(&head))
+    /// A head was read to its end; `names_length`: a line of it is `Content-Length`.
+    pub fn head_ended(&self, names_length: bool) {
+        self.names_length.store(names_length, Relaxed);
+    }
+
+    /// Whether the present request's head has a `Content-Length`, as its bytes say. HTTP/1.1 only.
+    #[must_use]
+    pub fn names_length(&self) -> bool {
+        self.names_length.load(Relaxed)
+    }
+
+    /// How long the present request's body is; none: it is in chunks.
+    pub fn set_body_length(&self, length: Option<u64>) {
+        self.body_length.store(length.unwrap_or(CHUNKED), Relaxed);
+    }
+
+    /// What was said so.
+    #[must_use]
+    pub fn body_length(&self) -> Option<u64> {
+        Some(self.body_length.load(Relaxed)).filter(|length| *length != CHUNKED)
     }
 
     /// The write to the client did not go on.
@@ -381,9 +383,6 @@ impl Watch {
         if self.phase() == Phase::Answered {
             self.enter(Phase::Idle);
             self.arm(Wait::Client, self.limits.idle);
-            if self.head_large.swap(false, Relaxed) {
-                *self.head.lock().unwrap_or_else(PoisonError::into_inner) = Vec::new();
-            }
         }
     }
 }

@@ -168,6 +168,37 @@ fn rfc9110_9_3_6_after_connect_nothing_is_read_as_a_request() {
     }
 }
 
+/// What is known of a head belongs to that head, also where several come in one segment.
+#[test]
+fn rfc9112_6_1_two_framings_are_refused_behind_other_requests_too() {
+    let upstream = Upstream::echo();
+    let gateway = start(&[&all_to(upstream.address())]);
+    let length = "POST /one HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nbody";
+    let chunked = "transfer-encoding: chunked\r\n\r\n0\r\n\r\n";
+    let good = format!("POST /two HTTP/1.1\r\nhost: a\r\n{chunked}");
+    let mut client = gateway.client();
+    client.send_raw(format!("{length}{good}{good}{length}"));
+    for target in ["/one", "/two", "/two", "/one"] {
+        let answer = client.read_response();
+        assert_eq!(
+            (answer.status, &answer.json()["target"]),
+            (200, &target.into())
+        );
+    }
+    let bad = format!("POST /bad HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n{chunked}");
+    for first in [length, &good, SECOND] {
+        let mut client = gateway.client();
+        client.send_raw(format!("{first}{bad}{SECOND}"));
+        assert_eq!(client.read_response().status, 200, "{first}");
+        assert_eq!(client.read_response().status, 400, "{first}");
+        client.finish_sending();
+        assert!(client.is_closed(), "{first}");
+    }
+    let asked = upstream.received();
+    assert!(asked.iter().all(|request| request.target != "/bad"));
+    assert_eq!(asked.len(), 4 + 3);
+}
+
 #[test]
 fn pipelined_requests_are_answered_in_order() {
     let upstream = Upstream::with(|request, stream| {

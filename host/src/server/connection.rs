@@ -182,7 +182,8 @@ where
         if let Some(tunnel) = self.upgraded.borrow_mut().take() {
             return match self.hyper.take().map(http1::Connection::into_parts) {
                 Some(parts) if outcome.is_ok() => {
-                    Close::Upgraded(parts.io.into_stream(), parts.read_buf, tunnel)
+                    let (stream, read) = read_parts(parts);
+                    Close::Upgraded(stream, read, tunnel)
                 }
                 Some(_) | None => Close::Quietly,
             };
@@ -190,7 +191,10 @@ where
         if matches!(&outcome, Err(error) if error.is_parse_version_h2()) && self.watch.served() == 0
         {
             return match self.hyper.take().map(http1::Connection::into_parts) {
-                Some(parts) => Close::Http2(parts.io.into_stream(), parts.read_buf),
+                Some(parts) => {
+                    let (stream, read) = read_parts(parts);
+                    Close::Http2(stream, read)
+                }
                 None => Close::Quietly,
             };
         }
@@ -208,7 +212,16 @@ where
 
     fn stream(&mut self) -> Option<Stream> {
         let parts = self.hyper.take()?.into_parts();
-        Some(parts.io.into_stream())
+        Some(parts.io.into_parts().0)
+    }
+}
+
+/// The stream, and all that was read of it and not used.
+fn read_parts<S>(parts: http1::Parts<EdgeIo, S>) -> (Stream, Bytes) {
+    let (stream, ahead) = parts.io.into_parts();
+    match ahead.is_empty() {
+        true => (stream, parts.read_buf),
+        false => (stream, [parts.read_buf, ahead].concat().into()),
     }
 }
 

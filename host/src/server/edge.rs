@@ -1,10 +1,12 @@
 //! An HTTP/1.1 client connection's I/O: the stream, and what must be known of the bytes on it.
 //!
-//! hyper reads and writes through this. It tells the [`Watch`] when a head begins, when a write
-//! does not go on and when all is written; it keeps a copy of the head for the framing check;
-//! and it puts the gateway's own answer in the place of the empty one with which hyper itself
-//! answers a head that it cannot read. Bodies pass uncopied. Deliberately not here: HTTP, but
-//! for the status in that empty answer.
+//! hyper reads and writes through this. It gives hyper one message at a time ([`super::message`]),
+//! and keeps back what follows until the answer is written: so facts about a head's bytes, and the
+//! [`Watch`]'s times, belong to one request. It tells the watch when a head begins, when a write does
+//! not go on and when all is written; and it puts the gateway's own answer in the place of the empty
+//! one with which hyper itself answers a head that it cannot read. Bytes are read into hyper's own
+//! buffer; only those that were sent too early are copied. Deliberately not here: HTTP, but for
+//! where a message ends, and for the status in that empty answer.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
@@ -12,18 +14,23 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, Bytes, BytesMut};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, ReadBuf};
+
+use super::message::Reading;
 use super::refusal;
 use super::stall::Stall;
 use crate::error::Code;
 use crate::gather;
 use crate::stream::Stream;
 use crate::watch::{Phase, Wait, Watch};
-use bytes::{Buf, Bytes};
-use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
 
-/// How much of a head is read at once. Bytes; what hyper's buffer begins with.
-const HEAD_READ: usize = 8 * 1024;
+/// How much is read at once to see whether the client is still there. Bytes.
+const LOOK: usize = 4 * 1024;
+/// With this an HTTP/2 connection begins (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The I/O of one client connection.
 #[derive(Debug)]
@@ -32,6 +39,13 @@ pub struct EdgeIo {
     watch: Arc<Watch>,
     own: Bytes,
     stall: Stall,
+    reading: Reading,
+    /// What came too early: it belongs to the next message.
+    ahead: BytesMut,
+    /// Whether nothing was read yet.
+    is_new: bool,
+    /// Whether hyper asked for more while there is nothing that it may have yet.
+    waits: bool,
 }
 
 impl EdgeIo {
@@ -43,13 +57,17 @@ impl EdgeIo {
             watch,
             own: Bytes::new(),
             stall: Stall::default(),
+            reading: Reading::default(),
+            ahead: BytesMut::new(),
+            is_new: true,
+            waits: false,
         }
     }
 
-    /// The stream.
+    /// The stream, and what was read of it and not given to hyper.
     #[must_use]
-    pub fn into_stream(self) -> Stream {
-        self.stream.into_inner()
+    pub fn into_parts(self) -> (Stream, Bytes) {
+        (self.stream.into_inner(), self.ahead.freeze())
     }
 
     /// Whether hyper writes an answer that no request asked for: its own to an unreadable head.
@@ -86,6 +104,104 @@ impl EdgeIo {
     fn note_write<T>(&mut self, outcome: Poll<T>) -> Poll<T> {
         self.stall.note(&self.watch, outcome)
     }
+
+    /// Go on to the next message, or to the body of this one, where it is time.
+    fn poll_turn(&mut self) -> Poll<io::Result<()>> {
+        if matches!(self.reading, Reading::Headed) {
+            if self.watch.phase() == Phase::Head {
+                // hyper looks for more of a head that ends here.
+                return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+            }
+            self.reading = Reading::body(self.watch.body_length());
+        }
+        if matches!(self.reading, Reading::Over) {
+            match self.watch.phase() {
+                Phase::Idle => self.reading = Reading::default(),
+                Phase::Answered => {
+                    self.waits = true;
+                    return Poll::Pending;
+                }
+                Phase::Busy | Phase::Head => {}
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Read on while a request is answered, to see whether its client has left.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.ahead.is_empty() && ready!(self.poll_ahead(cx))? == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        self.waits = true;
+        Poll::Pending
+    }
+
+    /// Read, and keep what was read.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut space = [const { MaybeUninit::<u8>::uninit() }; LOOK];
+        let mut piece = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(self.stream.inner_mut()).poll_read(cx, &mut piece))?;
+        self.ahead.extend_from_slice(piece.filled());
+        Poll::Ready(Ok(piece.filled().len()))
+    }
+
+    /// What came first may be the beginning of HTTP/2's preface, which hyper must see whole.
+    fn poll_preface(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.ahead.len() < PREFACE.len() && PREFACE.starts_with(&self.ahead) {
+            if ready!(self.poll_ahead(cx))? == 0 {
+                break;
+            }
+        }
+        self.is_new = false;
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Reads into a buffer what belongs to the present message, and keeps the rest.
+struct Sieve<'a> {
+    stream: &'a mut Stream,
+    reading: &'a mut Reading,
+    watch: &'a Watch,
+    ahead: &'a mut BytesMut,
+    is_new: &'a mut bool,
+}
+
+impl AsyncRead for Sieve<'_> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut *this.stream).poll_read(cx, buffer))?;
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        if *this.is_new && !read.is_empty() {
+            if read.len() < PREFACE.len() && PREFACE.starts_with(read) {
+                this.watch.head_begins();
+                this.ahead.extend_from_slice(read);
+                buffer.set_filled(before);
+                // An empty read would be the end.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            *this.is_new = false;
+        }
+        let count = pass(this.reading, this.watch, read);
+        if let Some(rest) = read.get(count..).filter(|rest| !rest.is_empty()) {
+            this.ahead.extend_from_slice(rest);
+            buffer.set_filled(before + count);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// How many of these bytes hyper may have now. The watch is told of heads.
+fn pass(reading: &mut Reading, watch: &Watch, bytes: &[u8]) -> usize {
+    if matches!(reading, Reading::Head(_)) && !bytes.is_empty() {
+        watch.head_begins();
+    }
+    reading.pass(bytes, |names_length| watch.head_ended(names_length))
 }
 
 impl Read for EdgeIo {
@@ -95,19 +211,33 @@ impl Read for EdgeIo {
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.watch.phase() == Phase::Busy {
-            if this.watch.expired(Wait::Body) {
-                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-            }
-            return Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if this.watch.phase() == Phase::Busy && this.watch.expired(Wait::Body) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        let mut space = [const { MaybeUninit::<u8>::uninit() }; HEAD_READ];
-        let room = buffer.remaining().min(HEAD_READ);
-        let mut piece = ReadBuf::uninit(space.get_mut(..room).unwrap_or_default());
-        ready!(Pin::new(&mut this.stream).poll_read(cx, piece.unfilled()))?;
-        if !piece.filled().is_empty() {
-            this.watch.head_bytes(piece.filled());
-            buffer.put_slice(piece.filled());
+        ready!(this.poll_turn())?;
+        if matches!(this.reading, Reading::Over) {
+            return this.poll_left(cx);
+        }
+        if this.is_new && !this.ahead.is_empty() {
+            ready!(this.poll_preface(cx))?;
+        }
+        if this.ahead.is_empty() {
+            let sieve = Sieve {
+                stream: this.stream.inner_mut(),
+                reading: &mut this.reading,
+                watch: &this.watch,
+                ahead: &mut this.ahead,
+                is_new: &mut this.is_new,
+            };
+            return Pin::new(&mut TokioIo::new(sieve)).poll_read(cx, buffer);
+        }
+        let room = buffer.remaining().min(this.ahead.len());
+        let bytes = this.ahead.get(..room).unwrap_or_default();
+        let count = pass(&mut this.reading, &this.watch, bytes);
+        buffer.put_slice(&this.ahead.split_to(count));
+        if this.ahead.is_empty() {
+            // Few clients send ahead, and few of those always.
+            this.ahead = BytesMut::new();
         }
         Poll::Ready(Ok(()))
     }
@@ -150,6 +280,11 @@ impl Write for EdgeIo {
         let outcome = Pin::new(&mut self.stream).poll_flush(cx);
         ready!(self.note_write(outcome))?;
         self.watch.flushed();
+        if self.waits && self.watch.phase() == Phase::Idle {
+            // hyper reads the next message when it is polled again.
+            self.waits = false;
+            cx.waker().wake_by_ref();
+        }
         Poll::Ready(Ok(()))
     }
 

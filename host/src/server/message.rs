@@ -1,0 +1,352 @@
+//! Where a client's message ends, in the bytes of an HTTP/1.1 connection (RFC 9112 sections 2.1 and 7.1).
+//!
+//! hyper reads one message after the other from one buffer, and tells nobody where each began. With
+//! this the connection's I/O gives it one message at a time, so that what is known of a head's bytes
+//! belongs to that head. Promises: for bytes that hyper takes, the end is hyper's own; bytes that it
+//! does not take end the connection. Deliberately not here: whether a message is well-formed.
+
+/// How much of the beginning of a line is kept while the rest is on its way: a field's name that
+/// matters, and the byte after it.
+const KEPT: usize = 15;
+const LENGTH: &[u8] = b"content-length";
+/// The first line of HTTP/2's preface, which hyper wants to see whole.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r";
+
+/// Where one of a client's messages is read.
+#[derive(Debug)]
+pub(super) enum Reading {
+    /// In its head.
+    Head(HeadScan),
+    /// Its head was read whole, and how its body is framed is not known yet.
+    Headed,
+    /// In a body, of which so many bytes are left.
+    Length(u64),
+    /// In a body in chunks.
+    Chunks(ChunkScan),
+    /// At its end.
+    Over,
+    /// These are frames of HTTP/2.
+    Frames,
+}
+
+impl Reading {
+    /// In a body of this length, if it has one; none: in chunks.
+    pub(super) fn body(length: Option<u64>) -> Self {
+        match length {
+            Some(0) => Self::Over,
+            Some(length) => Self::Length(length),
+            None => Self::Chunks(ChunkScan::default()),
+        }
+    }
+
+    /// How many of these bytes belong to the present message. `ended` is told when its head ends, and
+    /// whether that head has a `Content-Length`.
+    pub(super) fn pass(&mut self, bytes: &[u8], ended: impl FnOnce(bool)) -> usize {
+        let end = match self {
+            Self::Head(scan) => {
+                let end = scan.pass(bytes);
+                if scan.is_preface {
+                    *self = Self::Frames;
+                }
+                end
+            }
+            Self::Length(left) => {
+                let count = bytes.len() as u64;
+                match left.checked_sub(count).filter(|left| *left > 0) {
+                    Some(rest) => {
+                        *left = rest;
+                        None
+                    }
+                    None => usize::try_from(*left).ok(),
+                }
+            }
+            Self::Chunks(scan) => scan.pass(bytes),
+            Self::Frames => None,
+            Self::Headed | Self::Over => Some(0),
+        };
+        let Some(end) = end else {
+            return bytes.len();
+        };
+        *self = match self {
+            Self::Head(scan) => {
+                ended(scan.names_length);
+                Self::Headed
+            }
+            _ => Self::Over,
+        };
+        end
+    }
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self::Head(HeadScan::default())
+    }
+}
+
+/// What is known of the line that is being read.
+#[derive(Debug, Default, Clone, Copy)]
+struct Line {
+    start: [u8; KEPT],
+    length: usize,
+}
+
+impl Line {
+    fn add(&mut self, bytes: &[u8]) {
+        let room = self.start.get_mut(self.length.min(KEPT)..);
+        for (place, byte) in room.into_iter().flatten().zip(bytes) {
+            *place = *byte;
+        }
+        self.length = self.length.saturating_add(bytes.len());
+    }
+
+    fn is_empty(&self) -> bool {
+        self.length == 0 || (self.length == 1 && self.start.first() == Some(&b'\r'))
+    }
+
+    fn is_preface(&self) -> bool {
+        self.length == PREFACE.len() && self.start == *PREFACE
+    }
+
+    fn names_length(&self) -> bool {
+        let (name, rest) = self.start.split_at(LENGTH.len());
+        self.length > LENGTH.len()
+            && name.eq_ignore_ascii_case(LENGTH)
+            && rest.iter().all(|byte| matches!(byte, b':' | b' ' | b'\t'))
+    }
+}
+
+/// A head, line by line.
+#[derive(Debug, Default)]
+pub(super) struct HeadScan {
+    line: Line,
+    /// Whether the request line was read. Empty lines before it count for nothing.
+    has_begun: bool,
+    is_preface: bool,
+    /// Whether a line of it is `Content-Length`.
+    names_length: bool,
+}
+
+impl HeadScan {
+    /// Where the head ends, if it does in these bytes.
+    fn pass(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut begin = 0;
+        for end in memchr::memchr_iter(b'\n', bytes) {
+            let line = std::mem::take(&mut self.line);
+            if self.line_ends(line, bytes.get(begin..end).unwrap_or_default()) {
+                return Some(end + 1);
+            }
+            if self.is_preface {
+                return None;
+            }
+            begin = end + 1;
+        }
+        self.line.add(bytes.get(begin..).unwrap_or_default());
+        None
+    }
+
+    /// Whether the head ends with this line.
+    fn line_ends(&mut self, mut line: Line, rest: &[u8]) -> bool {
+        // Few lines are of interest, and most come in one piece.
+        let first = line.start.first().filter(|_| line.length > 0);
+        let matters = match first.or(rest.first()) {
+            None | Some(b'\r' | b'c' | b'C') => true,
+            Some(_) => !self.has_begun,
+        };
+        if !matters {
+            return false;
+        }
+        line.add(rest);
+        if line.is_empty() {
+            return self.has_begun;
+        }
+        if self.has_begun {
+            self.names_length |= line.names_length();
+        } else {
+            self.has_begun = true;
+            self.is_preface = line.is_preface();
+        }
+        false
+    }
+}
+
+/// Where a body in chunks is read.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum At {
+    #[default]
+    Size,
+    Extension,
+    Data,
+    DataEnd,
+    /// The begin of a trailer's line, or of the last one.
+    Line,
+    LastLineEnd,
+    Trailer,
+    TrailerEnd,
+}
+
+/// A body in chunks.
+#[derive(Debug, Default)]
+pub(super) struct ChunkScan {
+    at: At,
+    size: u64,
+}
+
+impl ChunkScan {
+    /// Where the body ends, if it does in these bytes.
+    fn pass(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut rest = bytes;
+        while let Some((byte, after)) = rest.split_first() {
+            match self.at {
+                At::Size => match (*byte as char).to_digit(16) {
+                    Some(digit) => {
+                        self.size = self.size.saturating_mul(16).saturating_add(digit.into());
+                        rest = after;
+                    }
+                    None => self.at = At::Extension,
+                },
+                At::Extension => {
+                    rest = self.skip(
+                        rest,
+                        b'\n',
+                        match self.size {
+                            0 => At::Line,
+                            _ => At::Data,
+                        },
+                    );
+                }
+                At::Data => {
+                    let size = usize::try_from(self.size).unwrap_or(usize::MAX);
+                    let count = size.min(rest.len());
+                    self.size -= count as u64;
+                    rest = rest.get(count..).unwrap_or_default();
+                    if self.size == 0 {
+                        self.at = At::DataEnd;
+                    }
+                }
+                At::DataEnd => rest = self.skip(rest, b'\n', At::Size),
+                At::Line if *byte == b'\r' => {
+                    self.at = At::LastLineEnd;
+                    rest = after;
+                }
+                At::Line => self.at = At::Trailer,
+                At::LastLineEnd => return Some(bytes.len() - after.len()),
+                // hyper takes a line of a trailer to its carriage return, and the byte after it.
+                At::Trailer => rest = self.skip(rest, b'\r', At::TrailerEnd),
+                At::TrailerEnd => {
+                    self.at = At::Line;
+                    rest = after;
+                }
+            }
+        }
+        None
+    }
+
+    /// What comes after this byte, where the next state begins.
+    fn skip<'a>(&mut self, bytes: &'a [u8], to: u8, next: At) -> &'a [u8] {
+        match memchr::memchr(to, bytes) {
+            Some(place) => {
+                self.at = next;
+                bytes.get(place + 1..).unwrap_or_default()
+            }
+            None => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where a head ends that comes in pieces of this size, and whether it has a length.
+    fn head(text: &str, size: usize) -> Option<(usize, bool)> {
+        let mut reading = Reading::default();
+        let mut read = 0;
+        for piece in text.as_bytes().chunks(size) {
+            let mut named = None;
+            read += reading.pass(piece, |length| named = Some(length));
+            if let Some(named) = named {
+                return Some((read, named));
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_head_ends_with_its_empty_line_however_it_comes() {
+        for (whole, named) in [
+            ("GET / HTTP/1.1\r\nhost: a\r\n\r\n", false),
+            ("\r\n\nGET / HTTP/1.1\nhost: a\n\n", false),
+            (
+                "POST / HTTP/1.1\r\nhost: a\r\nCONTENT-length : 3\r\n\r\n",
+                true,
+            ),
+            (
+                "POST / HTTP/1.1\r\ncontent-length:3\r\nhost: a\r\n\r\n",
+                true,
+            ),
+            ("POST / HTTP/1.1\r\ncontent-length2: 3\r\n\r\n", false),
+            ("POST / HTTP/1.1\r\nx: content-length: 3\r\n\r\n", false),
+            ("content-length: 3\r\nhost: a\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\n\n", false),
+        ] {
+            let text = format!("{whole}content-length: 3\r\n\r\n");
+            for size in 1..=text.len() {
+                assert_eq!(
+                    head(&text, size),
+                    Some((whole.len(), named)),
+                    "{text:?} {size}"
+                );
+            }
+            let part = &whole[..whole.len() - 1];
+            assert_eq!(head(part, part.len()), None, "{part:?}");
+        }
+    }
+
+    #[test]
+    fn the_preface_of_http2_is_no_head() {
+        let mut reading = Reading::default();
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0";
+        assert_eq!(reading.pass(preface, |_| panic!("a head")), preface.len());
+        assert!(matches!(reading, Reading::Frames));
+        assert_eq!(
+            head("PRI * HTTP/1.1\r\n\r\nSM\r\n\r\n", 100),
+            Some((18, false))
+        );
+    }
+
+    fn body(length: Option<u64>, text: &str, size: usize) -> Option<usize> {
+        let mut reading = Reading::body(length);
+        let mut read = 0;
+        for piece in text.as_bytes().chunks(size) {
+            read += reading.pass(piece, |_| panic!("a head"));
+            if matches!(reading, Reading::Over) {
+                return Some(read);
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_body_ends_where_its_framing_says() {
+        for (length, whole) in [
+            (Some(3), "abc"),
+            (None, "0\r\n\r\n"),
+            (None, "3\r\nabc\r\n0\r\n\r\n"),
+            (None, "00a ;x=\"0\"\r\n0\r\n\r\n12345\r\n000\r\n\r\n"),
+            (None, "1;0\r\n\n\r\n0;last\r\na: 0\r\nb: c\nd: e\r\n\r\n"),
+            (None, "0\r\na: b\n\r\n\r\n"),
+        ] {
+            let text = format!("{whole}0\r\n\r\n");
+            for size in 1..=text.len() {
+                assert_eq!(
+                    body(length, &text, size),
+                    Some(whole.len()),
+                    "{text:?} {size}"
+                );
+            }
+            let part = &whole[..whole.len() - 1];
+            assert_eq!(body(length, part, part.len()), None, "{part:?}");
+        }
+    }
+}
