@@ -12,6 +12,7 @@
 
 mod exchange;
 mod exchanges;
+mod idle;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -111,6 +112,8 @@ pub struct Watch {
     /// The number of the endpoint that the exchange is with.
     endpoint: AtomicU64,
     waker: OnceLock<Waker>,
+    /// Since when it waits for a request; 0: it does not. Milliseconds.
+    idle_since: AtomicU64,
     served: AtomicU64,
     request_bytes: AtomicU64,
     body_open: AtomicBool,
@@ -138,7 +141,7 @@ impl Watch {
             write: milliseconds(listener.write_timeout),
         };
         let watch = Self::unarmed(common, limits, tick, false);
-        watch.arm(Wait::Client, watch.limits.idle);
+        watch.awaits_first();
         Arc::new(watch)
     }
 
@@ -152,6 +155,7 @@ impl Watch {
             signs: AtomicU16::new(0),
             endpoint: AtomicU64::new(NOWHERE),
             waker: OnceLock::new(),
+            idle_since: AtomicU64::new(0),
             served: AtomicU64::new(0),
             request_bytes: AtomicU64::new(0),
             body_open: AtomicBool::new(false),
@@ -282,20 +286,6 @@ impl Watch {
         self.phase() == Phase::Idle && self.served() > 0
     }
 
-    /// Since when it waits for a request of which nothing has come. None: it does something else.
-    #[must_use]
-    pub fn idle_since(&self) -> Option<u64> {
-        let deadline = self.cell(Wait::Client)?.load(Relaxed);
-        let idles = self.phase() == Phase::Idle && deadline != 0;
-        idles.then(|| deadline.saturating_sub(self.limits.idle + self.tick))
-    }
-
-    /// Close it, as if its time for the next request were over: others have no room.
-    pub fn give_way(&self) {
-        self.disarm(Wait::Client);
-        self.sign(Wait::Client.sign());
-    }
-
     /// hyper's own answer to a head was replaced by one of ours.
     pub fn note_refused(&self) {
         self.refused.store(true, Relaxed);
@@ -383,6 +373,7 @@ impl Watch {
         if self.phase() == Phase::Answered {
             self.enter(Phase::Idle);
             self.arm(Wait::Client, self.limits.idle);
+            self.idle_since.store(self.common.clock.now(), Relaxed);
         }
     }
 }
@@ -409,25 +400,6 @@ pub fn tick(timeouts: impl Iterator<Item = Duration>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn who_waits_for_a_request_idles_and_who_has_begun_one_does_not() {
-        let limits = Limits {
-            head: 1,
-            idle: 50,
-            body: None,
-            write: 1,
-        };
-        let watch = Watch::unarmed(Common::new(), limits, MIN_TICK, false);
-        watch.arm(Wait::Client, limits.idle);
-        assert_eq!(watch.idle_since(), Some(1));
-        watch.head_bytes(b"GET");
-        assert_eq!(watch.idle_since(), None);
-        let watch = Watch::unarmed(Common::new(), limits, MIN_TICK, false);
-        watch.arm(Wait::Client, limits.idle);
-        watch.give_way();
-        assert!(watch.expired(Wait::Client) && watch.idle_since().is_none());
-    }
 
     #[test]
     fn only_the_exchange_with_the_endpoint_that_left_is_signed() {

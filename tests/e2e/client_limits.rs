@@ -1,6 +1,6 @@
 //! Stops 1 to 3: what a client may take of time and room.
 
-use windlass_tests::{Gateway, Request, Upstream};
+use windlass_tests::{Gateway, Reply, Request, Upstream};
 
 use crate::config::{all_to, start};
 
@@ -150,16 +150,55 @@ fn too_many_fields_or_too_large_a_head_is_431() {
 }
 
 #[test]
-fn connections_beyond_the_bound_wait_and_are_served_later() {
-    let upstream = Upstream::echo();
+fn connections_beyond_the_bound_wait_while_none_idles() {
+    let upstream = Upstream::gated(Reply::status(200).body("ok"));
     let gateway = with_listener("max_connections = 2", &upstream);
-    let mut first = gateway.client();
-    let mut second = gateway.client();
-    assert_eq!(first.get("/").status, 200);
-    assert_eq!(second.get("/").status, 200);
+    let mut busy = [gateway.client(), gateway.client()];
+    for client in &mut busy {
+        client.send_raw(Request::get("/").bytes());
+    }
+    upstream.wait_for_requests(2);
     let mut third = gateway.client();
     third.send_raw(Request::get("/third").bytes());
-    assert_eq!(first.get("/").status, 200);
-    drop(first);
-    assert_eq!(third.read_response().json()["target"], "/third");
+    gateway.metrics_when("the third to wait", |metrics| {
+        metrics["windlass_connections_at_limit_total"] >= 1.0
+    });
+    assert_eq!(upstream.count(), 2);
+    upstream.release(3);
+    assert_eq!(third.read_response().text(), "ok");
+    for client in &mut busy {
+        assert_eq!(client.read_response().text(), "ok");
+    }
+}
+
+#[test]
+fn a_connection_that_idles_makes_room_for_one_beyond_the_bound() {
+    let upstream = Upstream::text("ok");
+    let gateway = with_listener("max_connections = 2", &upstream);
+    let mut idle = [gateway.client(), gateway.client()];
+    for client in &mut idle {
+        assert_eq!(client.get("/").status, 200);
+    }
+    for _ in 0..10 {
+        assert_eq!(gateway.get("/").status, 200);
+    }
+    let metrics = gateway.metrics();
+    assert!(metrics["windlass_connections_gave_way_total"] >= 1.0);
+    let log = gateway.log().all();
+    let said = log
+        .iter()
+        .filter(|line| line.contains("the listener is full"));
+    assert_eq!(said.count(), 1, "once, and not for each");
+}
+
+#[test]
+fn a_connection_that_says_nothing_has_the_time_of_a_head() {
+    let upstream = Upstream::text("ok");
+    let gateway = with_listener("header_timeout = \"200ms\"", &upstream);
+    assert!(gateway.client().is_closed());
+    // Between two requests it may idle for longer.
+    let mut client = gateway.client();
+    assert_eq!(client.get("/").status, 200);
+    assert!(gateway.client().is_closed());
+    assert_eq!(client.get("/").status, 200);
 }

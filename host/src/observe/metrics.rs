@@ -180,6 +180,18 @@ pub fn of_workers<'a>(workers: impl Iterator<Item = &'a WorkerStats>) -> Vec<Fam
         "Client connections handed over to a worker that held fewer",
         |stats| &stats.connections_handed_over,
     );
+    sum(
+        C,
+        "connections_at_limit",
+        "Client connections that came when their listener had max_connections",
+        |stats| &stats.connections_at_limit,
+    );
+    sum(
+        C,
+        "connections_gave_way",
+        "Idle client connections that were closed to make room for new ones",
+        |stats| &stats.connections_gave_way,
+    );
     sum(C, "requests", "Requests whose head was read", |stats| {
         &stats.requests
     });

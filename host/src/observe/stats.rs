@@ -43,6 +43,10 @@ pub struct WorkerStats {
     pub connections_open: Counter,
     /// Client connections that this worker accepted and handed over to another.
     pub connections_handed_over: Counter,
+    /// Client connections that came when their listener had as many as it may.
+    pub connections_at_limit: Counter,
+    /// Idle client connections that were closed to make room for new ones.
+    pub connections_gave_way: Counter,
     /// Client connections that a drain cut.
     pub connections_cut: Counter,
     /// Requests whose head was read.

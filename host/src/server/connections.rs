@@ -1,6 +1,6 @@
 //! The connections that a worker holds, and the one task that looks at their deadlines.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use super::listen::Loads;
 use crate::upstream::Pools;
 use crate::watch::Watch;
 use crate::worker::Worker;
@@ -17,12 +18,20 @@ use crate::worker::Worker;
 pub struct Connections {
     slots: RefCell<Slots>,
     ended: Notify,
+    /// Whether this worker makes room by itself: its idle connections are for its own new ones.
+    pub makes_room: Cell<bool>,
 }
 
 #[derive(Debug, Default)]
 struct Slots {
-    watches: Vec<Option<Arc<Watch>>>,
+    watches: Vec<Option<Entry>>,
     free: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    watch: Arc<Watch>,
+    listener: usize,
 }
 
 /// A connection's place; dropping it gives the place back.
@@ -33,8 +42,8 @@ pub struct Place {
 }
 
 impl Connections {
-    /// Look after a connection until the place is dropped.
-    pub fn add(self: &Rc<Self>, watch: Arc<Watch>) -> Place {
+    /// Look after a connection that came by this listener until the place is dropped.
+    pub fn add(self: &Rc<Self>, watch: Arc<Watch>, listener: usize) -> Place {
         let mut slots = self.slots.borrow_mut();
         let index = match slots.free.pop() {
             Some(index) => index,
@@ -44,7 +53,7 @@ impl Connections {
             }
         };
         if let Some(slot) = slots.watches.get_mut(index) {
-            *slot = Some(watch);
+            *slot = Some(Entry { watch, listener });
         }
         Place {
             connections: Rc::clone(self),
@@ -85,7 +94,7 @@ impl Connections {
             .watches
             .iter()
             .flatten()
-            .filter_map(|watch| Some((watch.idle_since()?, &**watch)))
+            .filter_map(|entry| Some((entry.watch.idle_since()?, &*entry.watch)))
             .filter(|(since, watch)| since.saturating_add(rest) <= watch.common.clock.now())
             .collect();
         idle.sort_unstable_by_key(|(since, _)| *since);
@@ -96,9 +105,23 @@ impl Connections {
 
     /// Do something with each.
     pub fn each(&self, mut act: impl FnMut(&Watch)) {
-        for watch in self.slots.borrow().watches.iter().flatten() {
-            act(watch);
+        for entry in self.slots.borrow().watches.iter().flatten() {
+            act(&entry.watch);
         }
+    }
+
+    /// Close the connection of this listener that has waited for a request longest. False: none
+    /// waits for one.
+    pub fn close_longest_idle(&self, listener: usize) -> bool {
+        let slots = self.slots.borrow();
+        let entries = slots.watches.iter().flatten();
+        let of_listener = entries.filter(|entry| entry.listener == listener);
+        let idle = of_listener.filter_map(|entry| Some((entry.watch.idle_since()?, &entry.watch)));
+        let longest = idle.min_by_key(|(since, _)| *since);
+        if let Some((_, watch)) = longest {
+            watch.give_way();
+        }
+        longest.is_some()
     }
 }
 
@@ -114,12 +137,24 @@ impl Drop for Place {
 }
 
 /// Look at every deadline once a tick, for ever.
-pub async fn watch(worker: Rc<Worker>, connections: Rc<Connections>, pools: Rc<Pools>) {
+pub async fn watch(
+    worker: Rc<Worker>,
+    connections: Rc<Connections>,
+    pools: Rc<Pools>,
+    loads: Arc<Loads>,
+) {
     loop {
         sleep(Duration::from_millis(worker.tick.get())).await;
         let now = worker.common.clock.look();
         let left = pools.reap(now);
         connections.each(|watch| watch.check(now, &left));
+        if !connections.makes_room.get() {
+            for listener in loads.wanting() {
+                let closed = connections.close_longest_idle(listener);
+                let stats = &worker.common.stats;
+                stats.connections_gave_way.add(u64::from(closed));
+            }
+        }
         if let Some(access) = &worker.access {
             access.flush();
         }

@@ -4,12 +4,13 @@
 //! no lock. The kernel spreads connections by a hash of their addresses, which is unfair to few
 //! and long ones: a worker that has accepted one while it holds far more than the least-loaded
 //! worker hands it over. Promises: an address that is in use stops the start; at
-//! `max_connections` accepting pauses, and clients wait in the kernel's queue.
+//! `max_connections` the connection that has idled longest makes room for a new one, and where none
+//! idles, clients wait in the kernel's queue.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use crate::sockets;
 use crate::sockets::handover::Predecessor;
@@ -76,6 +77,14 @@ pub fn bind(
 pub struct Loads {
     workers: Vec<Load>,
     listeners: Vec<Load>,
+    wants: Vec<Want>,
+}
+
+/// How many workers want room for a new connection of one listener, and whether that was said.
+#[derive(Debug, Default)]
+struct Want {
+    workers: AtomicUsize,
+    told: AtomicBool,
 }
 
 /// A count with a cache line of its own.
@@ -91,6 +100,33 @@ impl Loads {
         Arc::new(Self {
             workers: loads(workers),
             listeners: loads(listeners),
+            wants: (0..listeners).map(|_| Want::default()).collect(),
+        })
+    }
+
+    /// A worker wants room for a connection of this listener, until what is returned is dropped.
+    pub fn want(self: &Arc<Self>, listener: usize) -> Wanting {
+        if let Some(want) = self.wants.get(listener) {
+            want.workers.fetch_add(1, Relaxed);
+        }
+        Wanting {
+            loads: Arc::clone(self),
+            listener,
+        }
+    }
+
+    /// The listeners for which some worker wants room.
+    pub fn wanting(&self) -> impl Iterator<Item = usize> {
+        let wants = self.wants.iter().enumerate();
+        let wants = wants.filter(|(_, want)| want.workers.load(Relaxed) > 0);
+        wants.map(|(listener, _)| listener)
+    }
+
+    /// Whether it is to be said that this listener is full, or that it is not any more: once each.
+    pub fn may_say(&self, listener: usize, is_full: bool) -> bool {
+        let want = self.wants.get(listener);
+        want.is_some_and(|want| {
+            want.told.load(Relaxed) != is_full && want.told.swap(is_full, Relaxed) != is_full
         })
     }
 
@@ -137,6 +173,21 @@ impl Loads {
     }
 }
 
+/// That a worker wants room for a connection of a listener.
+#[derive(Debug)]
+pub struct Wanting {
+    loads: Arc<Loads>,
+    listener: usize,
+}
+
+impl Drop for Wanting {
+    fn drop(&mut self) {
+        if let Some(want) = self.loads.wants.get(self.listener) {
+            want.workers.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
 /// One connection's place in the counts.
 #[derive(Debug)]
 pub struct Ticket {
@@ -158,6 +209,19 @@ impl Drop for Ticket {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wanted_and_said_of_a_listener() {
+        let loads = Loads::new(1, 2);
+        assert_eq!(loads.wanting().count(), 0);
+        let wants = [loads.want(1), loads.want(1)];
+        assert_eq!(loads.wanting().collect::<Vec<_>>(), [1]);
+        drop(wants);
+        assert_eq!(loads.wanting().count(), 0);
+        let said = [true, true, false, false, true].map(|is_full| loads.may_say(0, is_full));
+        assert_eq!(said, [true, false, true, false, true]);
+        assert!(!loads.may_say(1, false));
+    }
 
     #[test]
     fn whoever_holds_far_more_hands_over() {

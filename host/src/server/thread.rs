@@ -25,6 +25,8 @@ use crate::worker::{ClientConnection, Common, Worker};
 
 /// How long accepting rests when the system is out of sockets or memory.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
+/// A listener that was full has room again when one of so many of its places is free.
+const ROOM: usize = 10;
 /// How long a draining worker waits for the request of a connection that it found in the accept
 /// queue. Milliseconds.
 const DRAIN_GRACE: u64 = 1000;
@@ -121,6 +123,7 @@ async fn work(kit: Kit) -> Drained {
         Rc::clone(&floor.worker),
         Rc::clone(&floor.connections),
         Rc::clone(&floor.pools),
+        Arc::clone(&floor.loads),
     );
     let watching = spawn_local(watching);
     let worker = Rc::clone(&floor.worker);
@@ -230,10 +233,6 @@ async fn accept(floor: Rc<Floor>, listener: usize, socket: TcpListener) {
             short = !descriptors::has_room_for_clients(&socket);
             continue;
         }
-        if floor.is_full(listener) {
-            floor.wait_for_room().await;
-            continue;
-        }
         let accepted = tokio::select! {
             biased;
             () = floor.stop.notified() => break,
@@ -245,6 +244,7 @@ async fn accept(floor: Rc<Floor>, listener: usize, socket: TcpListener) {
                 if short {
                     floor.report_pause(None);
                 }
+                floor.make_room(listener).await;
                 floor.place(stream, remote, listener);
             }
             Err(error) => floor.rest(&error).await,
@@ -287,8 +287,51 @@ impl Floor {
 
     fn is_full(&self, listener: usize) -> bool {
         let generation = self.worker.generation();
-        let most = generation.listeners.get(listener);
-        most.is_some_and(|limits| self.loads.of_listener(listener) >= limits.max_connections)
+        let Some(limits) = generation.listeners.get(listener) else {
+            return false;
+        };
+        let (open, most) = (self.loads.of_listener(listener), limits.max_connections);
+        if open >= most {
+            return true;
+        }
+        if open < most - (most / ROOM).max(1) && self.loads.may_say(listener, false) {
+            tracing::info!(listener = %limits.address, "the listener has room for connections again");
+        }
+        false
+    }
+
+    /// There is a new connection: where its listener has as many as it may, the one that has idled
+    /// longest makes room for it. Where none idles, it waits, and those that come later wait in the
+    /// kernel's queue.
+    async fn make_room(&self, listener: usize) {
+        if !self.is_full(listener) {
+            return;
+        }
+        let stats = &self.worker.common.stats;
+        stats.connections_at_limit.add(1);
+        self.say_full(listener);
+        let _wanting = self.loads.want(listener);
+        while self.is_full(listener) && !self.worker.draining.get() {
+            let closed = self.connections.close_longest_idle(listener);
+            stats.connections_gave_way.add(u64::from(closed));
+            // Where none of this worker's idles, the others look among theirs.
+            self.connections.makes_room.set(closed);
+            self.wait_for_room().await;
+        }
+        self.connections.makes_room.set(false);
+    }
+
+    fn say_full(&self, listener: usize) {
+        let generation = self.worker.generation();
+        if let Some(limits) = generation.listeners.get(listener)
+            && self.loads.may_say(listener, true)
+        {
+            tracing::warn!(
+                listener = %limits.address,
+                max_connections = limits.max_connections,
+                "the listener is full: idle connections are closed for new ones, and where none idles, new ones wait; raise `max_connections` if the machine can carry more"
+            );
+        }
     }
 
     /// Until one of this worker's connections ends, or for a moment: it may have been another
@@ -364,7 +407,7 @@ impl Floor {
         if worker.draining.get() {
             watch.drain(DRAIN_GRACE);
         }
-        let place = self.connections.add(Arc::clone(&watch));
+        let place = self.connections.add(Arc::clone(&watch), listener);
         common.stats.connections.add(1);
         common.stats.connections_open.add(1);
         let connection = ClientConnection::new(worker, watch, limits, remote);

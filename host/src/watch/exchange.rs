@@ -93,11 +93,12 @@ impl Watch {
     /// A handshake begins, which takes as long as a head at the most.
     pub fn shake(&self) {
         self.arm(Wait::Client, self.limits.head);
+        self.idle_since.store(0, Relaxed);
     }
 
     /// The handshake is over: wait for the first request.
     pub fn shaken(&self) {
-        self.arm(Wait::Client, self.limits.idle);
+        self.awaits_first();
     }
 
     /// Something passed in either direction after an upgrade; the next must within `idle`, if not

@@ -96,6 +96,7 @@ impl Watch {
     pub(super) fn rest(&self) {
         self.enter(Phase::Idle);
         self.arm(Wait::Client, self.longest_rest());
+        self.idle_since.store(self.common.clock.now(), Relaxed);
     }
 
     /// Also where it was waited for too long already.

@@ -195,7 +195,7 @@ static HEADER_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
     "header_timeout",
     Time::USUAL,
     Is(Duration::from_secs(10)),
-    "From the first byte of a request's head to its end; then 408. Also for a TLS handshake.",
+    "From the first byte of a request's head to its end; then 408. Also for a TLS handshake, and from the accept to the first byte.",
 );
 
 static KEEP_ALIVE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
@@ -260,7 +260,7 @@ static MAX_CONNECTIONS: Field<Whole<usize>, Is<usize>> = Field::new(
         of: |number| usize::try_from(number).ok(),
     },
     Is(10_000),
-    "The most connections open at once.",
+    "The most connections open at once. When it is reached, the one that has idled longest is closed for a new one; where none idles, new ones wait.",
 );
 
 static MAX_STREAMS: Field<Whole<u32>, Is<u32>> = Field::new(
