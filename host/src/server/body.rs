@@ -179,7 +179,8 @@ impl HttpBody for ClientBody {
                 this.watch.body_failed(error.code());
                 this.abandon();
             }
-            Ok(_) if this.incoming.is_end_stream() => this.end(),
+            // Trailers are the last of a body, after which HTTP/1.1 asks for no more.
+            Ok(frame) if frame.is_trailers() || this.incoming.is_end_stream() => this.end(),
             Ok(_) => {}
         }
         Poll::Ready(Some(outcome))
