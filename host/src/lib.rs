@@ -65,6 +65,7 @@ pub mod descriptors;
 pub mod error;
 pub mod gateway;
 pub mod gather;
+pub mod interim;
 pub mod observe;
 pub mod proxy;
 pub mod route;

@@ -269,6 +269,7 @@ impl Run {
         let attempt = Attempt {
             upstream,
             watch: &self.connection.watch,
+            client: &self.connection,
             deadline: deadline.is_some(),
             timeouts,
             upgrade: self.upgrade.as_deref(),

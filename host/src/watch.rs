@@ -13,6 +13,7 @@
 mod exchange;
 mod exchanges;
 mod idle;
+mod interim;
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -24,6 +25,7 @@ pub use exchanges::ExchangePlace;
 use exchanges::Exchanges;
 
 use crate::config::Listener;
+use crate::interim::Waiting;
 use crate::worker::Common;
 
 /// The longest tick of the watch task. Milliseconds.
@@ -62,16 +64,19 @@ pub enum Wait {
     Answer,
     /// The end of the exchange with the endpoint.
     Total,
+    /// The rest of a head of HTTP/2, whatever else passes on its connection.
+    Head,
 }
 
 impl Wait {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Client,
         Self::Body,
         Self::Write,
         Self::Upload,
         Self::Answer,
         Self::Total,
+        Self::Head,
     ];
 
     fn sign(self) -> u16 {
@@ -80,11 +85,11 @@ impl Wait {
 }
 
 /// Set when the worker drains.
-const DRAIN: u16 = 1 << 6;
+const DRAIN: u16 = 1 << 7;
 /// Set when the drain's time is over.
-const CUT: u16 = 1 << 7;
+const CUT: u16 = 1 << 8;
 /// Set when the endpoint's time to leave is over.
-const LEFT: u16 = 1 << 8;
+const LEFT: u16 = 1 << 9;
 
 /// No endpoint: none has this number.
 const NOWHERE: u64 = 0;
@@ -107,7 +112,7 @@ pub struct Watch {
     limits: Limits,
     tick: u64,
     phase: AtomicU8,
-    deadlines: [AtomicU64; 6],
+    deadlines: [AtomicU64; 7],
     signs: AtomicU16,
     /// The number of the endpoint that the exchange is with.
     endpoint: AtomicU64,
@@ -128,6 +133,14 @@ pub struct Watch {
     body_waker: Mutex<Option<Waker>>,
     names_length: AtomicBool,
     body_length: AtomicU64,
+    /// Interim answers that wait to be written.
+    pub interim: Waiting,
+    /// Whether the present exchange may have some.
+    takes_interim: AtomicBool,
+    /// The stream of HTTP/2 that was opened last, until its request is taken.
+    opened: AtomicU32,
+    /// Whether hyper was told to wait before it reads on.
+    paused: AtomicBool,
 }
 
 impl Watch {
@@ -169,6 +182,10 @@ impl Watch {
             body_waker: Mutex::new(None),
             names_length: AtomicBool::new(false),
             body_length: AtomicU64::new(0),
+            interim: Waiting::default(),
+            takes_interim: AtomicBool::new(false),
+            opened: AtomicU32::new(0),
+            paused: AtomicBool::new(false),
         }
     }
 

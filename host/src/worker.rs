@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::sync::Notify;
 
 use crate::chain::Passage;
 use crate::config::Listener;
 use crate::error::Code;
 use crate::gateway::Generation;
+use crate::interim;
 use crate::observe::access_log::LogBuffer;
 use crate::observe::line_limit::LineLimit;
 use crate::observe::stats::WorkerStats;
@@ -209,6 +210,8 @@ pub struct ClientConnection {
     pub secure: bool,
     /// Where it carries many exchanges (HTTP/2), the place of this one.
     pub place: Option<ExchangePlace>,
+    /// The stream of this exchange, where it has one.
+    stream: Option<u32>,
 }
 
 impl ClientConnection {
@@ -229,6 +232,7 @@ impl ClientConnection {
             forwarded_for: ip_value(remote.ip()),
             secure: false,
             place: None,
+            stream: None,
         }
     }
 
@@ -244,6 +248,7 @@ impl ClientConnection {
             forwarded_for: self.forwarded_for.clone(),
             secure: self.secure,
             place: Some(place),
+            stream: self.watch.take_opened(),
         }
     }
 
@@ -251,6 +256,25 @@ impl ClientConnection {
     #[must_use]
     pub fn is_shared(&self) -> bool {
         self.place.is_some()
+    }
+
+    /// Send the client an interim answer to the present request, if it takes one and the final answer
+    /// has not begun. One that is too large is left out.
+    pub fn send_interim(&self, status: StatusCode, headers: &HeaderMap) {
+        if !self.watch.takes_interim() {
+            return;
+        }
+        let (watch, bytes) = match (&self.place, self.stream) {
+            (None, _) => (&*self.watch, interim::http1(status, headers)),
+            (Some(place), Some(stream)) => {
+                let frame = interim::http2(stream, status, headers);
+                (place.connection(), frame)
+            }
+            (Some(_), None) => return,
+        };
+        if let Some(bytes) = bytes {
+            watch.send_interim(bytes);
+        }
     }
 
     /// What the worker counts.

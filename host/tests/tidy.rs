@@ -109,10 +109,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "worker",
         &[
-            "chain", "config", "context", "error", "gateway", "observe", "watch",
+            "chain", "config", "context", "error", "gateway", "interim", "observe", "watch",
         ],
     ),
-    ("watch", &["config", "error", "worker"]),
+    ("watch", &["config", "error", "interim", "worker"]),
     // One type for every source of a body, so that frames are not boxed.
     ("body", &["error", "server", "upstream"]),
     // Of `store` the tickets, which an exchange gives back when it ends, and the rates of its route.
@@ -122,6 +122,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("gather", &[]),
     // The process's limit of open files, which the start raises and whoever opens sockets keeps to.
     ("descriptors", &[]),
+    ("interim", &[]),
     ("sockets", &[]),
     ("stream", &[]),
     ("tls", &[]),

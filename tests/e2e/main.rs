@@ -46,6 +46,7 @@ mod haproxy;
 mod health;
 mod http10;
 mod http2;
+mod interim;
 mod large;
 mod leave;
 mod limits;

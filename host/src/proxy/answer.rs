@@ -63,6 +63,7 @@ pub fn redirection(
 
 /// Put the answer together.
 pub(super) fn respond(mut run: Run, mut body: Body, slot: &Slot) -> Response<Answer> {
+    run.connection.watch.set_takes_interim(false);
     if let Some(upgrade) = run.upgrade.take() {
         match tunnel(&mut run, &upgrade) {
             Some(taken) => return switch(run, &upgrade, taken, slot),

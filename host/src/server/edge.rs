@@ -46,6 +46,8 @@ pub struct EdgeIo {
     is_new: bool,
     /// Whether hyper asked for more while there is nothing that it may have yet.
     waits: bool,
+    /// Whether hyper has written a part of what it has to write.
+    in_write: bool,
 }
 
 impl EdgeIo {
@@ -61,6 +63,7 @@ impl EdgeIo {
             ahead: BytesMut::new(),
             is_new: true,
             waits: false,
+            in_write: false,
         }
     }
 
@@ -87,6 +90,33 @@ impl EdgeIo {
         };
         self.own = refusal::raw(&self.watch.common, code);
         self.watch.note_refused();
+    }
+
+    /// Write interim answers before what hyper writes next, which is the final one's head, or a
+    /// `100 Continue`.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.watch.interim.is_some() {
+            if !self.in_write {
+                ready!(self.poll_own(cx))?;
+                self.own = self.watch.interim.take().concat().into();
+            } else if !self.watch.takes_interim() {
+                // The final answer follows that `100 Continue` in one write.
+                let late = self.watch.interim.take();
+                tracing::debug!(count = late.len(), "interim answers came too late");
+            }
+        }
+        self.poll_own(cx)
+    }
+
+    fn note_hyper(
+        &mut self,
+        outcome: Poll<io::Result<usize>>,
+        all: usize,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(count)) = &outcome {
+            self.in_write = *count < all;
+        }
+        self.note_write(outcome)
     }
 
     fn poll_own(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -253,8 +283,9 @@ impl Write for EdgeIo {
             self.replace_automatic(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
+        ready!(self.poll_interim(cx))?;
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note_write(outcome)
+        self.note_hyper(outcome, bytes.len())
     }
 
     fn poll_write_vectored(
@@ -266,8 +297,10 @@ impl Write for EdgeIo {
             self.replace_automatic(pieces.first().map_or(&[], |piece| &**piece));
             return Poll::Ready(Ok(pieces.iter().map(|piece| piece.len()).sum()));
         }
+        ready!(self.poll_interim(cx))?;
         let outcome = gather::write(Pin::new(&mut self.stream), cx, pieces);
-        self.note_write(outcome)
+        let all = pieces.iter().map(|piece| piece.len()).sum();
+        self.note_hyper(outcome, all)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -275,7 +308,7 @@ impl Write for EdgeIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_own(cx))?;
+        ready!(self.poll_interim(cx))?;
         // TLS holds back what the socket did not take.
         let outcome = Pin::new(&mut self.stream).poll_flush(cx);
         ready!(self.note_write(outcome))?;

@@ -1,45 +1,193 @@
-//! An HTTP/2 client connection's I/O: the stream, what was read of it before, and whether the
-//! client takes what is written.
+//! An HTTP/2 client connection's I/O: the stream, what was read of it before, and what must be known
+//! of the frames on it.
+//!
+//! It tells the [`Watch`] when a head has begun and not ended, which stream a head has opened, and
+//! whether the client takes what is written; and it puts interim answers between the frames that
+//! hyper writes. Bytes are read into hyper's own buffer; only those that were sent too early, and
+//! trailers, are copied. Deliberately not here: what frames mean.
+
+mod fields;
+mod incoming;
+mod outgoing;
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, ReadBuf};
 
+use self::incoming::{Incoming, PREFACE, Passed};
+use self::outgoing::Outgoing;
 use super::stall::Stall;
 use crate::gather;
 use crate::stream::Stream;
 use crate::watch::Watch;
 
+/// How much is read at once of what is looked at before it passes. Bytes.
+const LOOK: usize = 4 * 1024;
+
 /// The I/O of one client connection.
 #[derive(Debug)]
 pub struct FrameIo {
     stream: TokioIo<Stream>,
-    read: Bytes,
     watch: Arc<Watch>,
     stall: Stall,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    /// What was read and may not pass yet.
+    ahead: BytesMut,
+    /// The most that trailers may take. Bytes.
+    max_trailers: usize,
+    /// Whether hyper is to take the request that has just been opened before it reads on.
+    pauses: bool,
+    /// Whether the client resets a stream in what was read ahead.
+    resets: bool,
+    /// Whether hyper may take several requests at once, so that it is not known whose stream is whose.
+    in_doubt: bool,
+    /// Interim answers that are being written.
+    own: Bytes,
 }
 
 impl FrameIo {
     /// Around a connected stream, of which `read` was read already.
     #[must_use]
-    pub fn new(stream: Stream, read: Bytes, watch: Arc<Watch>) -> Self {
+    pub fn new(stream: Stream, read: Bytes, watch: Arc<Watch>, max_trailers: usize) -> Self {
         Self {
             stream: TokioIo::new(stream),
-            read,
             watch,
             stall: Stall::default(),
+            incoming: Incoming::default(),
+            outgoing: Outgoing::default(),
+            max_trailers,
+            pauses: false,
+            resets: incoming::has_reset(read.get(PREFACE..).unwrap_or_default()),
+            in_doubt: false,
+            own: Bytes::new(),
+            ahead: read.into(),
+        }
+    }
+
+    fn note<T>(&mut self, outcome: Poll<T>) -> Poll<T> {
+        self.stall.note(&self.watch, outcome)
+    }
+
+    /// Read, and keep what was read.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut space = [const { MaybeUninit::<u8>::uninit() }; LOOK];
+        let mut piece = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(self.stream.inner_mut()).poll_read(cx, &mut piece))?;
+        self.ahead.extend_from_slice(piece.filled());
+        self.resets = incoming::has_reset(&self.ahead);
+        Poll::Ready(Ok(piece.filled().len()))
+    }
+
+    fn give(&mut self, count: usize, buffer: &mut ReadBufCursor<'_>) {
+        buffer.put_slice(&self.ahead.split_to(count));
+        if self.ahead.is_empty() {
+            self.ahead = BytesMut::new();
+        }
+    }
+
+    /// Write interim answers where a frame may begin. With a number: not yet, but when so many bytes
+    /// of hyper's were written.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<usize>>> {
+        loop {
+            while !self.own.is_empty() {
+                let outcome = Pin::new(&mut self.stream).poll_write(cx, &self.own);
+                let count = ready!(self.note(outcome))?;
+                if count == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.own.advance(count);
+            }
+            if !self.watch.interim.is_some() {
+                return Poll::Ready(Ok(None));
+            }
+            if !self.outgoing.is_free() {
+                return Poll::Ready(Ok(Some(self.outgoing.until_free())));
+            }
+            let mut frames = self.watch.interim.take();
+            frames.retain(|frame| !self.outgoing.is_late(frame));
+            self.own = frames.concat().into();
         }
     }
 }
 
+/// Reads into a buffer what may pass, and keeps the rest.
+struct Sieve<'a> {
+    stream: &'a mut Stream,
+    incoming: &'a mut Incoming,
+    ahead: &'a mut BytesMut,
+    opened: Option<u32>,
+}
+
+impl AsyncRead for Sieve<'_> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut *this.stream).poll_read(cx, buffer))?;
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        if read.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let Passed { count, opened } = this.incoming.pass(read, read.len());
+        this.opened = opened;
+        if let Some(rest) = read.get(count..).filter(|rest| !rest.is_empty()) {
+            this.ahead.extend_from_slice(rest);
+            buffer.set_filled(before + count);
+        }
+        if count == 0 {
+            // An empty read would be the end.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl FrameIo {
-    fn note<T>(&mut self, outcome: Poll<T>) -> Poll<T> {
-        self.stall.note(&self.watch, outcome)
+    fn poll_pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<Option<u32>>> {
+        if self.ahead.is_empty() {
+            let mut sieve = TokioIo::new(Sieve {
+                stream: self.stream.inner_mut(),
+                incoming: &mut self.incoming,
+                ahead: &mut self.ahead,
+                opened: None,
+            });
+            let polled = Pin::new(&mut sieve).poll_read(cx, buffer);
+            let opened = sieve.into_inner().opened;
+            self.resets = incoming::has_reset(&self.ahead);
+            return polled.map_ok(|()| opened);
+        }
+        loop {
+            let Passed { count, opened } = self.incoming.pass(&self.ahead, buffer.remaining());
+            if count > 0 {
+                self.give(count, &mut buffer);
+                return Poll::Ready(Ok(opened));
+            }
+            if self.incoming.judge(&mut self.ahead, self.max_trailers) {
+                continue;
+            }
+            if ready!(self.poll_ahead(cx))? == 0 {
+                // The end, in the middle of a frame.
+                let count = self.ahead.len().min(buffer.remaining());
+                self.give(count, &mut buffer);
+                return Poll::Ready(Ok(None));
+            }
+        }
     }
 }
 
@@ -47,15 +195,29 @@ impl Read for FrameIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut buffer: ReadBufCursor<'_>,
+        buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.read.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let this = &mut *self;
+        if std::mem::take(&mut this.pauses) {
+            this.watch.set_paused(true);
+            return Poll::Pending;
         }
-        let count = self.read.len().min(buffer.remaining());
-        buffer.put_slice(self.read.get(..count).unwrap_or_default());
-        self.read.advance(count);
-        Poll::Ready(Ok(()))
+        this.watch.set_paused(false);
+        let had_begun = this.incoming.has_begun();
+        let polled = this.poll_pass(cx, buffer);
+        if !had_begun && this.incoming.has_begun() {
+            this.watch.greeted();
+        }
+        this.watch.set_in_head(this.incoming.is_in_head());
+        this.in_doubt &= polled.is_ready();
+        polled.map_ok(|opened| {
+            // h2 counts streams that are reset before hyper takes them, as in a flood of resets.
+            this.in_doubt |= opened.is_some() && this.resets;
+            if let Some(stream) = opened.filter(|_| !this.in_doubt) {
+                this.watch.set_opened(stream);
+                this.pauses = true;
+            }
+        })
     }
 }
 
@@ -65,8 +227,14 @@ impl Write for FrameIo {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note(outcome)
+        let this = &mut *self;
+        let most = ready!(this.poll_interim(cx))?.unwrap_or(usize::MAX);
+        let bytes = bytes.get(..most).unwrap_or(bytes);
+        let outcome = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(count)) = &outcome {
+            this.outgoing.wrote(bytes.get(..*count).unwrap_or_default());
+        }
+        this.note(outcome)
     }
 
     fn poll_write_vectored(
@@ -74,8 +242,21 @@ impl Write for FrameIo {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let outcome = gather::write(Pin::new(&mut self.stream), cx, pieces);
-        self.note(outcome)
+        if self.watch.interim.is_some() || !self.own.is_empty() {
+            let first = pieces.iter().find(|piece| !piece.is_empty());
+            return self.poll_write(cx, first.map_or(&[], |piece| &**piece));
+        }
+        let this = &mut *self;
+        let outcome = gather::write(Pin::new(&mut this.stream), cx, pieces);
+        if let Poll::Ready(Ok(count)) = &outcome {
+            let mut left = *count;
+            for piece in pieces {
+                let wrote = left.min(piece.len());
+                this.outgoing.wrote(piece.get(..wrote).unwrap_or_default());
+                left -= wrote;
+            }
+        }
+        this.note(outcome)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -83,6 +264,7 @@ impl Write for FrameIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_interim(cx))?;
         let outcome = Pin::new(&mut self.stream).poll_flush(cx);
         self.note(outcome)
     }
@@ -91,3 +273,8 @@ impl Write for FrameIo {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<FrameIo>();
+};

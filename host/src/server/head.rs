@@ -36,6 +36,8 @@ pub fn arrive(connection: &ClientConnection, request: Request<Incoming>) -> Arri
         .watch
         .set_body_length(incoming.size_hint().exact());
     connection.watch.begin(has_body);
+    let takes_interim = parts.version != Version::HTTP_10;
+    connection.watch.set_takes_interim(takes_interim);
     connection.stats().requests.add(1);
     let seen = Seen::of(&parts.headers);
     let is_http10 = parts.version == Version::HTTP_10;
@@ -126,9 +128,13 @@ fn check(connection: &ClientConnection, parts: &mut Parts, seen: Seen) -> Result
         if seen.size() > connection.listener.max_head {
             return Err(Code::HeadersTooLarge);
         }
-        check_authority(connection, parts, seen)?;
+        check_authority(parts, seen)?;
         if seen.cookie() {
             join_cookies(&mut parts.headers);
+        }
+        // hyper bounds the size of a head, to which each field adds 32 bytes, and not its fields.
+        if parts.headers.len() > connection.listener.max_headers {
+            return Err(Code::HeadersTooLarge);
         }
     } else {
         check_host(connection, parts, seen)?;
@@ -176,15 +182,7 @@ fn check_host(connection: &ClientConnection, parts: &mut Parts, seen: Seen) -> R
 }
 
 /// `:authority` takes the place of `Host`, which may be there too if it says the same.
-fn check_authority(
-    connection: &ClientConnection,
-    parts: &mut Parts,
-    seen: Seen,
-) -> Result<(), Code> {
-    // hyper bounds the size of a head, and not its fields.
-    if parts.headers.len() > connection.listener.max_headers {
-        return Err(Code::HeadersTooLarge);
-    }
+fn check_authority(parts: &mut Parts, seen: Seen) -> Result<(), Code> {
     let named = parts.headers.get(HOST);
     match (seen.hosts(), named, parts.uri.authority()) {
         (0, None, Some(authority)) => {

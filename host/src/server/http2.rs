@@ -54,9 +54,9 @@ const PONG: Duration = Duration::from_secs(20);
 /// Serve a client until its connection ends. `read` is what was read of it already.
 pub async fn serve(connection: Rc<ClientConnection>, stream: Stream, read: Bytes) {
     let watch = Arc::clone(&connection.watch);
-    watch.shaken();
     let tasks = Tasks::default();
     let next = tasks.clone();
+    let max_head = connection.listener.max_head;
     let builder = builder(&connection.listener, tasks);
     let service = service_fn(move |request: Request<Incoming>| {
         let exchange = Rc::new(connection.exchange());
@@ -65,13 +65,13 @@ pub async fn serve(connection: Rc<ClientConnection>, stream: Stream, read: Bytes
         // A stream that becomes a tunnel has a task of its own.
         proxy::handle(exchange, arrival, Slot::default())
     });
-    let io = FrameIo::new(stream, read, Arc::clone(&watch));
+    let io = FrameIo::new(stream, read, Arc::clone(&watch), max_head);
     let mut hyper = std::pin::pin!(builder.serve_connection(io, service));
     let mut leaving = false;
     let ended = std::future::poll_fn(|cx| {
         watch.set_waker(cx.waker());
         if watch.has_signs() {
-            if watch.is_cut() || watch.expired(Wait::Write) {
+            if watch.is_cut() || watch.expired(Wait::Write) || watch.expired(Wait::Head) {
                 return Poll::Ready(None);
             }
             let idle = watch.expired(Wait::Client) && watch.exchanges() == 0;
@@ -84,7 +84,12 @@ pub async fn serve(connection: Rc<ClientConnection>, stream: Stream, read: Bytes
                 watch.leave();
             }
         }
-        hyper.as_mut().poll(cx).map(Some)
+        let polled = hyper.as_mut().poll(cx).map(Some);
+        if polled.is_pending() && watch.take_paused() {
+            // hyper has taken no request of the head that it read last.
+            cx.waker().wake_by_ref();
+        }
+        polled
     })
     .await;
     if let Some(Err(error)) = ended {

@@ -32,6 +32,7 @@ use upgrade::{Carrier, Duplex, Taken, Upgrade};
 use super::fault::Fault;
 use super::line::Line;
 use super::line::connection::Outcome;
+use super::line::interim::Interim;
 use super::line::shared::Slot;
 use super::{Upstream, headers};
 use crate::body::Body;
@@ -39,6 +40,7 @@ use crate::config::UpstreamProtocol;
 use crate::context::{Exchange, Held, ResponseHead};
 use crate::error::Causes;
 use crate::watch::{Wait, Watch, milliseconds};
+use crate::worker::ClientConnection;
 
 /// What an attempt needs besides the exchange.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +49,8 @@ pub struct Attempt<'a> {
     pub upstream: &'a Upstream,
     /// The client connection's time-outs.
     pub watch: &'a Arc<Watch>,
+    /// The client's connection.
+    pub client: &'a ClientConnection,
     /// How long it may take.
     pub timeouts: Timeouts,
     /// Whether `timeouts.total` is the request's own deadline.
@@ -113,6 +117,10 @@ impl Attempt<'_> {
                         let mut response = pin!(connection.send(request));
                         std::future::poll_fn(|cx| {
                             let polled = connection.poll_response(cx, response.as_mut());
+                            connection
+                                .interims()
+                                .into_iter()
+                                .for_each(|one| self.inform(one));
                             let has_request = || connection.has_request();
                             self.poll_sent(polled, held, &pick, &mut trials, has_request)
                         })
@@ -218,6 +226,13 @@ impl Attempt<'_> {
             idle: self.timeouts.idle.map(milliseconds),
         });
         Ok(Body::Empty)
+    }
+
+    /// Pass on an interim answer (RFC 9110 section 15.2), which no filter sees.
+    fn inform(&self, mut interim: Interim) {
+        let seen = headers::Seen::of(&interim.headers);
+        headers::strip(&mut interim.headers, seen);
+        self.client.send_interim(interim.status, &interim.headers);
     }
 
     fn now(&self) -> u64 {

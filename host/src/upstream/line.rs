@@ -1,8 +1,8 @@
 //! What carries one request: an HTTP/1.1 connection of its own, or a place on a shared one.
 //!
 //! - [`client`] makes connections, with [`tls`] where the upstream has it;
-//! - [`connection`] is one of HTTP/1.1, over [`io`] that keeps a [`record`] of what is written, behind a
-//!   [`gate`] for wake-ups;
+//! - [`connection`] is one of HTTP/1.1, over [`io`] that keeps a [`record`] of what is written and shows
+//!   [`interim`] answers, behind a [`gate`] for wake-ups;
 //! - [`shared`] is one of HTTP/2, over I/O that says what it has [`heard`];
 //! - [`pool`] has those of a worker that can take a request, and knows the [`lifetime`] of those of
 //!   HTTP/2.
@@ -17,6 +17,7 @@ pub mod client;
 pub mod connection;
 pub mod gate;
 pub mod heard;
+pub mod interim;
 pub mod io;
 pub mod lifetime;
 pub mod pool;

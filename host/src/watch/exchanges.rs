@@ -31,6 +31,12 @@ pub struct ExchangePlace {
 }
 
 impl ExchangePlace {
+    /// The watch of the connection.
+    #[must_use]
+    pub fn connection(&self) -> &Watch {
+        &self.connection
+    }
+
     /// One more on the same connection: for what is left of an exchange whose own task has ended.
     #[must_use]
     pub fn another(&self) -> (Arc<Watch>, Self) {

@@ -11,6 +11,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
 use super::connection::Connection;
+use super::interim::Interims;
 use super::io::EndpointIo;
 use super::record::Record;
 use super::shared::Shared;
@@ -77,17 +78,19 @@ async fn make(
         let failed = |cause| Fault::of_exchange(&endpoint.known.name, cause);
         return shared.map(Connected::Many).map_err(failed);
     }
-    let record = Record::default();
+    let (record, interims) = (Record::default(), Interims::default());
+    let io = EndpointIo::new(stream, record.clone(), interims.clone(), place);
     let (sender, drive) = http1::Builder::new()
         .max_header_size(plan.config.max_head)
         .max_buf_size(plan.config.max_head.max(BODY_BUFFER).max(MIN_BUFFER))
-        .handshake(EndpointIo::new(stream, record.clone(), place))
+        .handshake(io)
         .await
         .map_err(|cause| Fault::Closed {
             endpoint: endpoint.known.name.to_string(),
             cause,
         })?;
-    Ok(Connected::One(Connection::new(sender, drive, record)))
+    let connection = Connection::new(sender, drive, record, interims);
+    Ok(Connected::One(connection))
 }
 
 /// Whether HTTP/2 is spoken on this connection.

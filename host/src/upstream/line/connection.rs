@@ -16,6 +16,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{TrySendError, http1};
 
 use super::gate::Gate;
+use super::interim::{Interim, Interims};
 use super::io::EndpointIo;
 use super::record::Record;
 use crate::body::Body;
@@ -34,6 +35,7 @@ pub struct Connection {
     sender: http1::SendRequest<Body>,
     inline: Option<Box<Inline>>,
     record: Record,
+    interims: Interims,
     /// Whether the request on it asks for another protocol.
     switches: bool,
     /// Whether it has carried a request before.
@@ -50,12 +52,18 @@ struct Inline {
 impl Connection {
     /// From what hyper's handshake gives.
     #[must_use]
-    pub fn new(sender: http1::SendRequest<Body>, drive: Drive, record: Record) -> Self {
+    pub fn new(
+        sender: http1::SendRequest<Body>,
+        drive: Drive,
+        record: Record,
+        interims: Interims,
+    ) -> Self {
         let gate = Gate::new();
         Self {
             sender,
             inline: Some(Box::new(Inline { drive, gate })),
             record,
+            interims,
             switches: false,
             reused: false,
         }
@@ -70,6 +78,7 @@ impl Connection {
             self.detach();
         }
         self.reused = true;
+        self.interims.begin();
         self.sender.try_send_request(request)
     }
 
@@ -143,7 +152,19 @@ impl Connection {
         cx: &mut Context<'_>,
         mut response: Pin<&mut impl Future<Output = Outcome>>,
     ) -> Poll<Outcome> {
+        if self.inline.is_none() {
+            self.interims.set_waker(cx.waker());
+        }
         self.poll_with(cx, false, |cx| response.as_mut().poll(cx))
+    }
+
+    /// The interim answers that came since this was asked last.
+    #[must_use]
+    pub fn interims(&self) -> Vec<Interim> {
+        match self.interims.is_some() {
+            true => self.interims.take(),
+            false => Vec::new(),
+        }
     }
 
     /// Wait for the next frame of the response's body.

@@ -2,11 +2,13 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, ReadBuf};
 
+use super::interim::Interims;
 use super::record::Record;
 use crate::gather::gather;
 use crate::stream::Stream;
@@ -17,6 +19,7 @@ use crate::upstream::endpoint::known::ConnectionPlace;
 pub struct EndpointIo {
     stream: TokioIo<Stream>,
     record: Record,
+    interims: Interims,
     /// Dropped after the stream: the place is free when the socket is closed.
     place: ConnectionPlace,
 }
@@ -24,10 +27,11 @@ pub struct EndpointIo {
 impl EndpointIo {
     /// Around a connected stream. Heads that are written are kept in the record.
     #[must_use]
-    pub fn new(stream: Stream, record: Record, place: ConnectionPlace) -> Self {
+    pub fn new(stream: Stream, record: Record, interims: Interims, place: ConnectionPlace) -> Self {
         Self {
             stream: TokioIo::new(stream),
             record,
+            interims,
             place,
         }
     }
@@ -61,7 +65,36 @@ impl Read for EndpointIo {
         cx: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let this = &mut *self;
+        if !this.interims.looks() {
+            return Pin::new(&mut this.stream).poll_read(cx, buffer);
+        }
+        let seen = Seen {
+            stream: this.stream.inner_mut(),
+            interims: &this.interims,
+        };
+        Pin::new(&mut TokioIo::new(seen)).poll_read(cx, buffer)
+    }
+}
+
+/// Shows what is read.
+struct Seen<'a> {
+    stream: &'a mut Stream,
+    interims: &'a Interims,
+}
+
+impl AsyncRead for Seen<'_> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut *this.stream).poll_read(cx, buffer))?;
+        let read = buffer.filled().get(before..).unwrap_or_default();
+        this.interims.see(read);
+        Poll::Ready(Ok(()))
     }
 }
 
