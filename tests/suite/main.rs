@@ -22,3 +22,4 @@ mod reload;
 mod shared_plans;
 mod slow_clients;
 mod table;
+mod wire;
