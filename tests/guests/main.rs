@@ -17,5 +17,6 @@
 mod body;
 mod exchange;
 mod languages;
+mod series;
 mod services;
 mod stage;

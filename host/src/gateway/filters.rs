@@ -8,6 +8,7 @@ use crate::wasm::component::CompiledComponent;
 use crate::wasm::filter::{FilterBounds, Isolation, OnError};
 use crate::wasm::grants::{Grants, HostInterface};
 use crate::wasm::registry::{FilterSpec, LoadError};
+use crate::wasm::series;
 use crate::wasm::{Filter, FilterRegistry};
 
 /// The largest plugin file that is read. Bytes.
@@ -31,9 +32,43 @@ pub fn load(
         return config.filters.iter().map(|_| None).collect();
     }
     let filters = config.filters.iter();
-    filters
+    let loaded: Vec<_> = filters
         .map(|filter| load_one(config, filter, registry, problems))
-        .collect()
+        .collect();
+    check_series(config, &loaded, problems);
+    loaded
+}
+
+/// All filters write into one `/metrics`.
+fn check_series(config: &Config, loaded: &[Option<Arc<Filter>>], problems: &mut Problems) {
+    let filters = config.filters.iter().zip(loaded);
+    let filters: Vec<_> = filters
+        .filter_map(|(filter, loaded)| Some((filter, loaded.as_ref()?)))
+        .collect();
+    let tables = filters.iter().map(|(_, loaded)| &loaded.own().series);
+    for clash in series::clashes(tables) {
+        let (Some((first, _)), Some((second, _))) =
+            (filters.get(clash.first), filters.get(clash.second))
+        else {
+            continue;
+        };
+        let (one, two) = (&clash.second_spec, &clash.first_spec);
+        problems
+            .error(
+                second.plugin_span,
+                format!(
+                    "filter `{}`: its metric {} `{}` and the {} `{}` of filter `{}` would both write `windlass_{}`",
+                    second.name,
+                    one.kind.as_str(),
+                    one.name,
+                    two.kind.as_str(),
+                    two.name,
+                    first.name,
+                    clash.name
+                ),
+            )
+            .help("series of one name are of one kind in all plugins: rename one of them");
+    }
 }
 
 fn load_one(

@@ -3,11 +3,13 @@
 //! Nothing is kept here: a scrape reads the workers' counters, the filters' figures and the
 //! balancers, and writes them out.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, text};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
@@ -21,7 +23,23 @@ pub struct Sample {
     /// Label names and values.
     pub labels: Vec<(String, String)>,
     /// The number.
-    pub value: f64,
+    pub value: Value,
+}
+
+/// The value of a sample.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A counter's or a gauge's.
+    Number(f64),
+    /// A histogram's.
+    Histogram {
+        /// Of all observations.
+        sum: f64,
+        /// How many there were.
+        count: u64,
+        /// Upper bounds, each with the observations that no smaller bound has.
+        buckets: Vec<(f64, u64)>,
+    },
 }
 
 /// What a family's numbers are.
@@ -31,6 +49,8 @@ pub enum Kind {
     Counter,
     /// Moves up and down.
     Gauge,
+    /// Observations in buckets.
+    Histogram,
 }
 
 /// Numbers of one name.
@@ -72,8 +92,20 @@ impl Family {
             labels: labels
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
-            value,
+            value: Value::Number(value),
         });
+    }
+
+    /// Leave out samples whose labels are those of an earlier one: a reader would refuse them all.
+    #[must_use]
+    pub fn without_twins(mut self) -> Self {
+        let mut known = BTreeSet::new();
+        self.samples.retain(|sample| {
+            let mut labels = sample.labels.clone();
+            labels.sort();
+            known.insert(labels)
+        });
+        self
     }
 }
 
@@ -85,33 +117,71 @@ pub fn encode_text(families: &[Family]) -> String {
         let (kind, end) = match family.kind {
             Kind::Counter => ("counter", "_total"),
             Kind::Gauge => ("gauge", ""),
+            Kind::Histogram => ("histogram", ""),
         };
         let name = format!("windlass_{}{end}", family.name);
         let help = family.help.replace('\\', r"\\").replace('\n', r"\n");
         // Writing to a `String` cannot fail.
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for Sample { labels, value } in &family.samples {
-            out.push_str(&name);
-            let mut open = '{';
-            for (label, text) in labels {
-                let text = text
-                    .replace('\\', r"\\")
-                    .replace('\n', r"\n")
-                    .replace('"', "\\\"");
-                let _ = write!(out, "{open}{label}=\"{text}\"");
-                open = ',';
+            match value {
+                Value::Number(value) => line(&mut out, &name, labels, None, *value),
+                Value::Histogram {
+                    sum,
+                    count,
+                    buckets,
+                } => {
+                    let mut below = 0;
+                    for (bound, count) in buckets {
+                        below += count;
+                        let name = format!("{name}_bucket");
+                        line(&mut out, &name, labels, Some(*bound), float(below));
+                    }
+                    line(&mut out, &format!("{name}_sum"), labels, None, *sum);
+                    let count = float(*count);
+                    line(&mut out, &format!("{name}_count"), labels, None, count);
+                }
             }
-            if open == ',' {
-                out.push('}');
-            }
-            let _ = match *value {
-                f64::INFINITY => writeln!(out, " +Inf"),
-                f64::NEG_INFINITY => writeln!(out, " -Inf"),
-                value => writeln!(out, " {value}"),
-            };
         }
     }
     out
+}
+
+/// One sample as text, with a bucket's upper bound where it is one.
+fn line(
+    out: &mut String,
+    name: &str,
+    labels: &[(String, String)],
+    bound: Option<f64>,
+    value: f64,
+) {
+    out.push_str(name);
+    let mut open = '{';
+    for (label, text) in labels {
+        let text = text
+            .replace('\\', r"\\")
+            .replace('\n', r"\n")
+            .replace('"', "\\\"");
+        // Writing to a `String` cannot fail.
+        let _ = write!(out, "{open}{label}=\"{text}\"");
+        open = ',';
+    }
+    if let Some(bound) = bound {
+        let _ = write!(out, "{open}le=\"{}\"", number(bound));
+        open = ',';
+    }
+    if open == ',' {
+        out.push('}');
+    }
+    let _ = writeln!(out, " {}", number(value));
+}
+
+fn number(value: f64) -> String {
+    match value {
+        f64::INFINITY => "+Inf".to_owned(),
+        f64::NEG_INFINITY => "-Inf".to_owned(),
+        value => value.to_string(),
+    }
 }
 
 /// Write families as `OpenMetrics` 1.0.
@@ -137,13 +207,29 @@ impl Collector for Families {
             let kind = match family.kind {
                 Kind::Counter => ConstCounter::new(0.0).metric_type(),
                 Kind::Gauge => ConstGauge::new(0.0).metric_type(),
+                Kind::Histogram => MetricType::Histogram,
             };
             let mut metric = encoder.encode_descriptor(&family.name, &family.help, unit, kind)?;
             for sample in &family.samples {
-                let metric = metric.encode_family(&sample.labels)?;
-                match family.kind {
-                    Kind::Counter => ConstCounter::new(sample.value).encode(metric)?,
-                    Kind::Gauge => ConstGauge::new(sample.value).encode(metric)?,
+                let mut metric = metric.encode_family(&sample.labels)?;
+                match (family.kind, &sample.value) {
+                    (Kind::Counter, Value::Number(value)) => {
+                        ConstCounter::new(*value).encode(metric)?;
+                    }
+                    (Kind::Gauge, Value::Number(value)) => {
+                        ConstGauge::new(*value).encode(metric)?
+                    }
+                    (
+                        Kind::Histogram,
+                        Value::Histogram {
+                            sum,
+                            count,
+                            buckets,
+                        },
+                    ) => metric.encode_histogram::<NoLabelSet>(*sum, *count, buckets, None)?,
+                    // A value that is not of its family's kind has no line.
+                    (Kind::Counter | Kind::Gauge, Value::Histogram { .. })
+                    | (Kind::Histogram, Value::Number(_)) => {}
                 }
             }
         }

@@ -2,7 +2,12 @@
 //!
 //! Bounded: at most [`MAX_SERIES`] series a filter and [`MAX_COMBINATIONS`] combinations of label
 //! values a series; those beyond are counted under `other`. One short lock for each series.
+//!
+//! Whatever a filter declares and adds, `/metrics` stays text that a strict reader of
+//! `OpenMetrics` takes: names and labels that it would refuse are errors of the filter, values
+//! that it would refuse are dropped.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use parking_lot::Mutex;
@@ -35,6 +40,43 @@ pub enum SeriesKind {
     Histogram,
 }
 
+impl SeriesKind {
+    /// Its word in `/metrics` and in errors.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+        }
+    }
+
+    /// What `OpenMetrics` appends to a family's name for its lines. The family's own name is
+    /// taken as well.
+    fn suffixes(self) -> &'static [&'static str] {
+        match self {
+            Self::Counter => &["", "_total", "_created"],
+            Self::Gauge => &[""],
+            Self::Histogram => &["", "_bucket", "_sum", "_count", "_created"],
+        }
+    }
+}
+
+/// The gateway's own families whose names begin like a filter's, without `filter_`.
+pub const OWN_FAMILIES: [&str; 7] = [
+    "answers",
+    "calls",
+    "failures",
+    "instances",
+    "seconds",
+    "suspended",
+    "suspended_requests",
+];
+
+/// Labels that a filter cannot have: the gateway's own, and those that `OpenMetrics` keeps for
+/// buckets and quantiles.
+const RESERVED_LABELS: [&str; 3] = ["filter", "le", "quantile"];
+
 /// A series as `configure` declared it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeriesSpec {
@@ -44,6 +86,69 @@ pub struct SeriesSpec {
     pub name: String,
     /// Its label names.
     pub labels: Vec<String>,
+}
+
+impl SeriesSpec {
+    /// Its family in `/metrics`, without `windlass_`. A counter's lines end in `_total` whether
+    /// or not its name does.
+    #[must_use]
+    pub fn family(&self) -> String {
+        let name = format!("filter_{}", self.name);
+        match self.kind {
+            SeriesKind::Counter => name.strip_suffix("_total").unwrap_or(&name).to_owned(),
+            SeriesKind::Gauge | SeriesKind::Histogram => name,
+        }
+    }
+
+    /// The names that its family takes: no other family may have one of them.
+    pub fn names(&self) -> impl Iterator<Item = String> {
+        let family = self.family();
+        let suffixes = self.kind.suffixes().iter();
+        suffixes.map(move |suffix| format!("{family}{suffix}"))
+    }
+}
+
+/// Two series that cannot be in one `/metrics`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clash {
+    /// Whose the first is: its place in the list.
+    pub first: usize,
+    /// The first.
+    pub first_spec: SeriesSpec,
+    /// Whose the second is.
+    pub second: usize,
+    /// The second.
+    pub second_spec: SeriesSpec,
+    /// The name that both would write, without `windlass_`.
+    pub name: String,
+}
+
+/// The series of several filters that cannot be in one `/metrics`: one family has one kind, and
+/// no name of another. Filters may share a family; the label `filter` tells them apart.
+#[must_use]
+pub fn clashes<'a>(filters: impl Iterator<Item = &'a SeriesTable>) -> Vec<Clash> {
+    let mut taken: BTreeMap<String, (usize, &SeriesSpec)> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (place, table) in filters.enumerate() {
+        for Series { spec, .. } in &table.series {
+            let clash = spec.names().find_map(|name| {
+                let (first, known) = *taken.get(&name)?;
+                let is_shared = known.kind == spec.kind && known.family() == spec.family();
+                (!is_shared).then_some((name, first, known))
+            });
+            match clash {
+                Some((name, first, known)) => found.push(Clash {
+                    first,
+                    first_spec: known.clone(),
+                    second: place,
+                    second_spec: spec.clone(),
+                    name,
+                }),
+                None => taken.extend(spec.names().map(|name| (name, (place, spec)))),
+            }
+        }
+    }
+    found
 }
 
 /// One combination of label values.
@@ -78,12 +183,25 @@ pub enum SeriesError {
     /// A bad name.
     #[error("declares a metric series or label `{0}`, which is not of the form `[a-z][a-z0-9_]*`")]
     Name(String),
-    /// Two of one name.
-    #[error("declares two metric series of the name `{0}`")]
-    Twice(String),
+    /// Two that write one name.
+    #[error("declares metric series `{0}` and `{1}`, which both write `windlass_{2}`")]
+    Twice(String, String, String),
+    /// A name of the gateway's own.
+    #[error(
+        "declares metric series `{0}`, but `windlass_{1}` is the gateway's own: give it another name"
+    )]
+    Own(String, String),
     /// Too many labels.
     #[error("declares metric series `{0}` with more than {MAX_LABELS} labels")]
     Labels(String),
+    /// A label of the gateway's own.
+    #[error(
+        "declares metric series `{0}` with the label `{1}`, which is reserved: give it another name"
+    )]
+    ReservedLabel(String, String),
+    /// A label twice.
+    #[error("declares metric series `{0}` with the label `{1}` twice")]
+    LabelTwice(String, String),
 }
 
 impl SeriesTable {
@@ -96,20 +214,18 @@ impl SeriesTable {
         if specs.len() > MAX_SERIES {
             return Err(SeriesError::TooMany(specs.len()));
         }
-        for (place, spec) in specs.iter().enumerate() {
-            let names = std::iter::once(&spec.name).chain(&spec.labels);
-            if let Some(bad) = names.clone().find(|name| !is_name(name)) {
-                return Err(SeriesError::Name(bad.clone()));
-            }
-            if spec.labels.len() > MAX_LABELS {
-                return Err(SeriesError::Labels(spec.name.clone()));
-            }
-            if specs
-                .iter()
-                .take(place)
-                .any(|other| other.name == spec.name)
-            {
-                return Err(SeriesError::Twice(spec.name.clone()));
+        let own = OWN_FAMILIES.map(|name| format!("filter_{name}"));
+        let mut taken: BTreeMap<String, &SeriesSpec> = BTreeMap::new();
+        for spec in &specs {
+            check_names(spec)?;
+            for name in spec.names() {
+                if own.iter().any(|own| is_of(&name, own)) {
+                    return Err(SeriesError::Own(spec.name.clone(), name));
+                }
+                if let Some(other) = taken.insert(name.clone(), spec) {
+                    let (first, second) = (other.name.clone(), spec.name.clone());
+                    return Err(SeriesError::Twice(first, second, name));
+                }
             }
         }
         let series = specs.into_iter().map(|spec| Series {
@@ -127,7 +243,7 @@ impl SeriesTable {
         let Some(series) = self.series.get(series) else {
             return false;
         };
-        let backward = series.spec.kind == SeriesKind::Counter && value < 0.0;
+        let backward = series.spec.kind != SeriesKind::Gauge && value < 0.0;
         if labels.len() != series.spec.labels.len() || !value.is_finite() || backward {
             return false;
         }
@@ -135,6 +251,9 @@ impl SeriesTable {
             if label.len() > MAX_LABEL_VALUE {
                 let cut = label.floor_char_boundary(MAX_LABEL_VALUE);
                 label.truncate(cut);
+            }
+            if let Cow::Owned(clean) = without_controls(label) {
+                *label = clean;
             }
         }
         let mut samples = series.samples.lock();
@@ -144,8 +263,9 @@ impl SeriesTable {
                 .for_each(|label| "other".clone_into(label));
         }
         let sample = samples.entry(labels).or_default();
-        sample.value += value;
-        sample.count += 1;
+        // Never infinite, so that no sum of two is `NaN`.
+        sample.value = (sample.value + value).clamp(f64::MIN, f64::MAX);
+        sample.count = sample.count.saturating_add(1);
         let bucket = BUCKETS.iter().zip(&mut sample.buckets);
         if let Some((_, count)) = bucket.into_iter().find(|(bound, _)| value <= **bound) {
             *count += 1;
@@ -153,11 +273,57 @@ impl SeriesTable {
         true
     }
 
+    /// A series' name.
+    #[must_use]
+    pub fn name(&self, series: usize) -> Option<&str> {
+        Some(&self.series.get(series)?.spec.name)
+    }
+
     /// Each series with its samples, as they are now.
     pub fn read(&self) -> impl Iterator<Item = (&SeriesSpec, BTreeMap<Vec<String>, Sample>)> {
         self.series
             .iter()
             .map(|series| (&series.spec, series.samples.lock().clone()))
+    }
+}
+
+fn check_names(spec: &SeriesSpec) -> Result<(), SeriesError> {
+    let mut names = std::iter::once(&spec.name).chain(&spec.labels);
+    if let Some(bad) = names.find(|name| !is_name(name)) {
+        return Err(SeriesError::Name(bad.clone()));
+    }
+    if spec.labels.len() > MAX_LABELS {
+        return Err(SeriesError::Labels(spec.name.clone()));
+    }
+    for (place, label) in spec.labels.iter().enumerate() {
+        if RESERVED_LABELS.contains(&label.as_str()) {
+            return Err(SeriesError::ReservedLabel(spec.name.clone(), label.clone()));
+        }
+        if spec.labels.iter().take(place).any(|other| other == label) {
+            return Err(SeriesError::LabelTwice(spec.name.clone(), label.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name is one that a family may write, of whatever kind the family is.
+fn is_of(name: &str, family: &str) -> bool {
+    name.strip_prefix(family).is_some_and(|suffix| {
+        let kinds = [
+            SeriesKind::Counter,
+            SeriesKind::Gauge,
+            SeriesKind::Histogram,
+        ];
+        kinds.iter().any(|kind| kind.suffixes().contains(&suffix))
+    })
+}
+
+/// The text, with `U+FFFD` for each control character: readers take those for the end of a line.
+fn without_controls(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) {
+        Cow::Owned(text.replace(char::is_control, "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
     }
 }
 
@@ -215,15 +381,131 @@ mod tests {
         assert_eq!(sample.buckets.iter().sum::<u64>(), 2);
     }
 
+    fn series(kind: SeriesKind, name: &str, labels: &[&str]) -> SeriesSpec {
+        SeriesSpec {
+            kind,
+            name: name.into(),
+            labels: labels.iter().map(|&label| label.into()).collect(),
+        }
+    }
+
+    use SeriesKind::{Counter, Gauge, Histogram};
+
     #[test]
     fn bad_names_are_refused() {
-        for name in ["", "Seen", "9x", "a-b"] {
-            let spec = SeriesSpec {
-                kind: SeriesKind::Gauge,
-                name: name.into(),
-                labels: vec![],
-            };
-            assert!(SeriesTable::new(vec![spec]).is_err(), "{name}");
+        let long = "a".repeat(65);
+        for name in ["", "Seen", "9x", "a-b", "_a", "a b", "é", "a\n", &long] {
+            let refused = SeriesTable::new(vec![series(Gauge, name, &[])]);
+            assert!(refused.is_err(), "{name}");
+            let refused = SeriesTable::new(vec![series(Gauge, "seen", &[name])]);
+            assert!(refused.is_err(), "label {name}");
         }
+    }
+
+    #[test]
+    fn a_name_of_the_gateways_own_is_refused_whatever_its_kind() {
+        for (kind, name) in [
+            (Counter, "calls"),
+            (Counter, "calls_total"),
+            (Gauge, "calls_total"),
+            (Gauge, "suspended"),
+            (Counter, "suspended_requests_total"),
+            (Histogram, "seconds"),
+            (Gauge, "failures_created"),
+        ] {
+            let refused = SeriesTable::new(vec![series(kind, name, &[])]).unwrap_err();
+            assert!(matches!(refused, SeriesError::Own(..)), "{name}: {refused}");
+        }
+        let free = [
+            series(Counter, "calls_of_mine_total", &[]),
+            series(Gauge, "second", &[]),
+        ];
+        assert!(SeriesTable::new(free.into()).is_ok());
+    }
+
+    #[test]
+    fn two_series_of_a_filter_never_write_one_name() {
+        for (one, two) in [
+            (series(Counter, "seen", &[]), series(Counter, "seen", &[])),
+            (
+                series(Counter, "seen", &[]),
+                series(Counter, "seen_total", &[]),
+            ),
+            (
+                series(Counter, "seen", &[]),
+                series(Gauge, "seen_created", &[]),
+            ),
+            (series(Gauge, "seen", &[]), series(Counter, "seen", &[])),
+            (
+                series(Gauge, "wait_bucket", &[]),
+                series(Histogram, "wait", &[]),
+            ),
+            (
+                series(Histogram, "wait", &[]),
+                series(Gauge, "wait_sum", &[]),
+            ),
+            (
+                series(Histogram, "wait", &[]),
+                series(Histogram, "wait_count", &[]),
+            ),
+        ] {
+            let text = format!("{one:?} {two:?}");
+            let refused = SeriesTable::new(vec![one, two]);
+            assert!(matches!(refused, Err(SeriesError::Twice(..))), "{text}");
+        }
+    }
+
+    #[test]
+    fn labels_that_are_reserved_or_named_twice_are_refused() {
+        for labels in [
+            ["filter", "a"],
+            ["a", "le"],
+            ["quantile", "a"],
+            ["tier", "tier"],
+        ] {
+            let refused = SeriesTable::new(vec![series(Gauge, "seen", &labels)]);
+            assert!(refused.is_err(), "{labels:?}");
+        }
+    }
+
+    #[test]
+    fn filters_share_a_family_of_one_kind_and_clash_otherwise() {
+        let table = |kind, name| SeriesTable::new(vec![series(kind, name, &[])]).unwrap();
+        let found = |one: SeriesTable, two: SeriesTable| clashes([&one, &two].into_iter());
+        assert_eq!(
+            found(table(Counter, "seen"), table(Counter, "seen_total")),
+            []
+        );
+        assert_eq!(
+            found(table(Histogram, "wait"), table(Histogram, "wait")),
+            []
+        );
+        let clash = &found(table(Counter, "seen"), table(Gauge, "seen"))[0];
+        assert_eq!((clash.first, clash.second), (0, 1));
+        assert_eq!(clash.name, "filter_seen");
+        let clash = &found(table(Gauge, "wait_count"), table(Histogram, "wait"))[0];
+        assert_eq!(clash.name, "filter_wait_count");
+    }
+
+    #[test]
+    fn a_label_value_holds_no_control_character() {
+        let table = table(Gauge);
+        for value in ["a\rb", "a\nb", "a\0b", "a\u{85}b"] {
+            assert!(table.add(0, vec![value.into()], 1.0));
+        }
+        let (_, samples) = table.read().next().unwrap();
+        assert_eq!(samples.len(), 1);
+        assert_eq!(samples[&vec!["a\u{fffd}b".to_owned()]].count, 4);
+    }
+
+    #[test]
+    fn sums_stay_finite_and_a_histogram_takes_nothing_negative() {
+        let gauge = table(Gauge);
+        for value in [f64::MAX, f64::MAX, f64::MIN, f64::MIN, f64::MIN, f64::MIN] {
+            assert!(gauge.add(0, vec!["a".into()], value));
+            let (_, samples) = gauge.read().next().unwrap();
+            assert!(samples[&vec!["a".to_owned()]].value.is_finite());
+        }
+        assert!(!table(Histogram).add(0, vec!["a".into()], -0.5));
     }
 }

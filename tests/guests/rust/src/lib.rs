@@ -42,6 +42,14 @@ impl Filter for Actor {
             open: setup.gauge("open", &[]),
             wait: setup.histogram("wait_seconds", &[]),
         };
+        for (kind, name, labels) in &settings.series {
+            let labels: Vec<_> = labels.iter().map(String::as_str).collect();
+            match kind.as_str() {
+                "gauge" => drop(setup.gauge(name, &labels)),
+                "histogram" => drop(setup.histogram(name, &labels)),
+                _ => drop(setup.counter(name, &labels)),
+            }
+        }
         let actor = Self { settings, series };
         actor.play(Phase::Configure);
         Ok((actor, setup))
@@ -72,34 +80,40 @@ impl Actor {
     }
 }
 
+fn failure(detail: String) -> Failure {
+    Failure::new("told_to_fail", detail)
+}
+
 impl OnRequest for Actor {
     fn on_request(&self, _: &mut Request) -> Result<RequestVerdict, Failure> {
-        Ok(match self.play(Phase::Request) {
-            End::Respond(response) => response.into(),
-            End::Route(hint) => hint.into(),
-            other => RequestVerdict::Next(other.mode()),
-        })
+        match self.play(Phase::Request) {
+            End::Respond(response) => Ok(response.into()),
+            End::Route(hint) => Ok(hint.into()),
+            End::Fail(detail) => Err(failure(detail)),
+            other => Ok(RequestVerdict::Next(other.mode())),
+        }
     }
 }
 
 impl OnRequestBody for Actor {
     fn on_request_body(&self, _: &mut Request, _: &mut Piece) -> Result<ChunkVerdict, Failure> {
-        Ok(self.play(Phase::RequestBody).of_piece())
+        self.play(Phase::RequestBody).of_piece().map_err(failure)
     }
 }
 
 impl OnResponse for Actor {
     fn on_response(&self, _: &mut Response) -> Result<ResponseVerdict, Failure> {
-        Ok(match self.play(Phase::Response) {
-            End::Respond(response) => response.into(),
-            other => ResponseVerdict::Next(other.mode()),
-        })
+        match self.play(Phase::Response) {
+            End::Respond(response) => Ok(response.into()),
+            End::Fail(detail) => Err(failure(detail)),
+            other => Ok(ResponseVerdict::Next(other.mode())),
+        }
     }
 }
 
 impl OnResponseBody for Actor {
     fn on_response_body(&self, _: &mut Response, _: &mut Piece) -> Result<ChunkVerdict, Failure> {
-        Ok(self.play(Phase::ResponseBody).of_piece())
+        self.play(Phase::ResponseBody).of_piece().map_err(failure)
     }
 }
 

@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 
 use serde_json::{Value, json};
 use windlass_plugin_sdk::bindings::lifecycle::windlass::host::{
-    cache, crypto, exchange, keys, limits, log, raw_params,
+    cache, crypto, exchange, keys, limits, log, metrics, raw_params,
 };
 use windlass_plugin_sdk::{
     AttributeRef, AttributeValue, BodyMode, ChunkVerdict, EditError, LocalResponse, Message,
@@ -33,6 +33,8 @@ pub enum End {
     Route(RouteHint),
     /// Answer with the report.
     Report,
+    /// The filter could not do its work.
+    Fail(String),
 }
 
 impl End {
@@ -45,18 +47,20 @@ impl End {
             | Self::Done
             | Self::Respond(_)
             | Self::Route(_)
-            | Self::Report => BodyMode::Skip,
+            | Self::Report
+            | Self::Fail(_) => BodyMode::Skip,
         }
     }
 
     /// As the verdict on a piece.
-    pub fn of_piece(self) -> ChunkVerdict {
-        match self {
+    pub fn of_piece(self) -> Result<ChunkVerdict, String> {
+        Ok(match self {
             Self::More => ChunkVerdict::More,
             Self::Done => ChunkVerdict::Done,
             Self::Respond(response) => response.into(),
             Self::Next | Self::Mode(_) | Self::Route(_) | Self::Report => ChunkVerdict::Next,
-        }
+            Self::Fail(detail) => return Err(detail),
+        })
     }
 }
 
@@ -121,6 +125,11 @@ impl Player {
                 log::write(self::level(level), message, &[("from", "actor")]);
                 Value::Null
             }
+            Step::LogFields(level, message, fields) => {
+                let fields: Vec<_> = fields.iter().map(|(n, v)| (&**n, &**v)).collect();
+                log::write(self::level(level), message, &fields);
+                Value::Null
+            }
             Step::LogEnabled(level) => json!(log::enabled(self::level(level))),
             Step::Count(tier, value) => {
                 self.series.seen.add(&[tier], *value);
@@ -132,6 +141,12 @@ impl Player {
             }
             Step::Observe(value) => {
                 self.series.wait.observe(&[], *value);
+                Value::Null
+            }
+            Step::Add(series, labels, value) => {
+                // After the three that every actor has.
+                let labels: Vec<_> = labels.iter().map(String::as_str).collect();
+                metrics::add(3 + series, &labels, value.parse().unwrap_or(f64::NAN));
                 Value::Null
             }
             Step::FloodLabels(count) => {
@@ -234,6 +249,7 @@ fn verdict(step: &Step) -> Option<End> {
         Step::Respond(answer) => End::Respond(local_response(answer)),
         Step::Route(hint) => End::Route(route_hint(hint)),
         Step::Report => End::Report,
+        Step::Fail(detail) => End::Fail(detail.clone()),
         _ => return None,
     })
 }

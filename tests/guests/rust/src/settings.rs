@@ -16,6 +16,8 @@ pub struct Settings {
     pub sometimes: Vec<String>,
     /// What it says that it requires.
     pub requires: Vec<String>,
+    /// Metric series that it declares beside its usual ones: kind, name, labels.
+    pub series: Vec<(String, String, Vec<String>)>,
     /// Steps of `configure`.
     pub configure: Vec<Step>,
     /// Steps of `on-request`.
@@ -183,11 +185,15 @@ pub enum Step {
     // Host interfaces.
     Log(String, String),
     LogEnabled(String),
+    /// Write a line with these fields.
+    LogFields(String, String, Vec<(String, String)>),
     /// Write so many lines of this many bytes each.
     FloodLog(usize, usize),
     Count(String, f64),
     Gauge(f64),
     Observe(f64),
+    /// Add to a series of `series`, by its place there. The number is as Rust reads it, `nan` too.
+    Add(u32, Vec<String>, String),
     /// Count once for each of so many label values.
     FloodLabels(usize),
     CacheGet(String),
@@ -217,6 +223,8 @@ pub enum Step {
     Route(Hint),
     /// Answer with what the steps gave, as a JSON list.
     Report,
+    /// Say that the filter could not do its work.
+    Fail(String),
     // Bad manners.
     Trap,
     Panic,

@@ -1,0 +1,112 @@
+//! Filters, as metrics: what the gateway counts of each, and their own series.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+
+use crate::gateway::Gateway;
+use crate::observe::metrics::{self, Family, Kind, Value, float};
+use crate::wasm::filter::{Filter, FilterFigures};
+use crate::wasm::series::{BUCKETS, Sample, SeriesKind};
+
+/// All families.
+pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
+    let mut families = figures(gateway);
+    families.extend(series(gateway));
+    families
+}
+
+/// Picks one figure.
+type Figure = fn(&FilterFigures) -> &AtomicU64;
+
+fn figures(gateway: &Gateway) -> Vec<Family> {
+    let mut families = Vec::new();
+    let mut each = |kind: Kind, name: &str, help: &str, value: &dyn Fn(&Filter) -> f64| {
+        let mut family = Family::new(kind, name, help);
+        for filter in &gateway.filters {
+            family.push(&[("filter", filter.name())], value(filter));
+        }
+        families.push(family);
+    };
+    let figures: [(&str, &str, Figure); 4] = [
+        ("filter_calls", "Phase calls", |figures| &figures.calls),
+        (
+            "filter_answers",
+            "Answers that filters gave in the place of the upstream's",
+            |figures| &figures.answers,
+        ),
+        ("filter_failures", "Phase calls that failed", |figures| {
+            &figures.failures
+        }),
+        (
+            "filter_suspended_requests",
+            "Requests that met a suspended filter",
+            |figures| &figures.suspended,
+        ),
+    ];
+    for (name, help, figure) in figures {
+        each(Kind::Counter, name, help, &|filter| {
+            float(filter.figure(figure))
+        });
+    }
+    each(
+        Kind::Counter,
+        "filter_instances",
+        "Instances made",
+        &|filter| float(filter.instances()),
+    );
+    each(
+        Kind::Counter,
+        "filter_seconds",
+        "Time in phase calls, estimated from one call in 64",
+        &|filter| float(filter.figure(|figures| &figures.nanos)) / 1e9,
+    );
+    each(
+        Kind::Gauge,
+        "filter_suspended",
+        "Whether the filter is suspended after repeated failures",
+        &|filter| f64::from(u8::from(filter.is_suspended())),
+    );
+    families
+}
+
+/// The series that filters declared: one family for each name, whichever filters it is of. The
+/// configuration was refused where two kinds would share a name.
+fn series(gateway: &Gateway) -> impl Iterator<Item = Family> {
+    let mut families: BTreeMap<String, Family> = BTreeMap::new();
+    for filter in &gateway.filters {
+        for (spec, samples) in filter.own().series.read() {
+            let name = spec.family();
+            let kind = match spec.kind {
+                SeriesKind::Counter => Kind::Counter,
+                SeriesKind::Gauge => Kind::Gauge,
+                SeriesKind::Histogram => Kind::Histogram,
+            };
+            let family = families
+                .entry(name.clone())
+                .or_insert_with(|| Family::new(kind, &name, "A series that filters declared"));
+            for (values, sample) in samples {
+                let mut labels = vec![("filter".to_owned(), filter.name().to_string())];
+                labels.extend(spec.labels.iter().cloned().zip(values));
+                let value = value(spec.kind, &sample);
+                family.samples.push(metrics::Sample { labels, value });
+            }
+        }
+    }
+    families.into_values()
+}
+
+fn value(kind: SeriesKind, sample: &Sample) -> Value {
+    match kind {
+        SeriesKind::Counter | SeriesKind::Gauge => Value::Number(sample.value),
+        SeriesKind::Histogram => {
+            let mut buckets: Vec<_> = BUCKETS.into_iter().zip(sample.buckets).collect();
+            let within: u64 = sample.buckets.iter().sum();
+            buckets.push((f64::INFINITY, sample.count.saturating_sub(within)));
+            Value::Histogram {
+                sum: sample.value,
+                count: sample.count,
+                buckets,
+            }
+        }
+    }
+}
