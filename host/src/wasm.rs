@@ -31,6 +31,7 @@ mod instance;
 mod linker;
 mod memory;
 mod names;
+mod notices;
 mod output;
 mod piece;
 mod pool;

@@ -15,6 +15,7 @@ pub(super) mod limits;
 mod log;
 mod metrics;
 mod raw_params;
+mod refused;
 
 use super::state::State;
 

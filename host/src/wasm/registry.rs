@@ -21,6 +21,8 @@ use super::grants::Grants;
 use super::instance::{Exports, Instance};
 use super::linker;
 use super::memory::MemoryAccount;
+use super::notices::Notices;
+use super::output::one_line;
 use super::pool::{self, INSTANCES_PER_WORKER, InstanceMaker, Spares};
 use super::series::{SeriesError, SeriesKind, SeriesSpec, SeriesTable};
 use super::services::FilterServices;
@@ -83,7 +85,7 @@ impl From<Diagnostic> for Complaint {
     fn from(diagnostic: Diagnostic) -> Self {
         Self {
             at: diagnostic.at,
-            message: diagnostic.message,
+            message: one_line(&diagnostic.message).into_owned(),
         }
     }
 }
@@ -220,6 +222,7 @@ impl FilterRegistry {
             cache: cache.clone(),
             series: SeriesTable::default(),
             charged: LastCharge::default(),
+            notices: Notices::default(),
         });
         let budget = self.engine.budget().clone();
         let memory = MemoryAccount::new(spec.bounds.memory, budget);
@@ -242,8 +245,8 @@ impl FilterRegistry {
         let advice = first.take_advice();
         drop(first);
         let facts = Facts {
-            plugin: format!("{} {}", info.name, info.version),
-            summary: info.summary,
+            plugin: one_line(&format!("{} {}", info.name, info.version)).into_owned(),
+            summary: one_line(&info.summary).into_owned(),
             provides: setup.provides.clone(),
             sometimes: setup.sometimes.clone(),
             requires: setup.requires.clone(),
@@ -253,6 +256,7 @@ impl FilterRegistry {
             cache,
             series: SeriesTable::new(series(setup))?,
             charged: LastCharge::default(),
+            notices: Notices::default(),
         });
         let filter = Arc::new_cyclic(|this| Filter {
             spares: Spares::new(self.workers, self.maker.clone(), this.clone()),

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::notices::Notices;
 use super::series::SeriesTable;
 use super::share::LastCharge;
 use crate::store::cache::FilterCache;
@@ -47,4 +48,6 @@ pub struct FilterServices {
     pub series: SeriesTable,
     /// What it charged last.
     pub charged: LastCharge,
+    /// What the log said of it.
+    pub notices: Notices,
 }

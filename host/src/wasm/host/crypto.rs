@@ -3,6 +3,7 @@
 use wasmtime::Result;
 
 use super::super::bindings::crypto::{Hash as WitHash, Host};
+use super::super::notices::printable;
 use super::super::state::State;
 use crate::store::crypto::{self, Hash};
 use crate::store::secrets::Secret;
@@ -18,12 +19,28 @@ impl From<WitHash> for Hash {
 }
 
 impl State {
-    /// A secret that is granted and there.
+    /// A secret that is granted and there. The log says why one is not, once.
     fn secret(&self, name: &str) -> Option<&Secret> {
-        if !self.grants.secret(name) {
-            return None;
+        let known = self.services.as_ref()?.secrets.find(name);
+        match known {
+            Some(secret) if self.grants.secret(name) => Some(secret),
+            _ => {
+                self.no_secret(name, known.is_some());
+                None
+            }
         }
-        self.services.as_ref()?.secrets.find(name)
+    }
+
+    #[cold]
+    fn no_secret(&self, name: &str, is_known: bool) {
+        let name = printable(name);
+        self.notice(&if is_known {
+            format!(
+                "secret `{name}` is not granted; add `secrets = [\"{name}\"]` to the filter's `allow`"
+            )
+        } else {
+            format!("there is no secret `{name}`; add `[secret.{name}]` to the configuration, and `secrets = [\"{name}\"]` to the filter's `allow`")
+        });
     }
 }
 

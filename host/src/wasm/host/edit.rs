@@ -11,6 +11,7 @@ use wasmtime::Result;
 use super::super::bindings::types::{AttributeValue as Value, EditError, Message};
 use super::super::piece::Piece;
 use super::super::state::{Head, MAX_FIELDS, MAX_HEAD, Phase, State, Undo, Values};
+use super::refused::Edit;
 use crate::context::{AttributeValue, names};
 use crate::route;
 
@@ -54,18 +55,26 @@ pub fn parse_name(name: &str) -> Result<HeaderName, EditError> {
 
 impl State {
     /// A field's name as a filter wrote it, if an edit may name it.
-    pub(super) fn field_name(&mut self, name: &str) -> Result<HeaderName, EditError> {
+    pub(super) fn field_name(&mut self, of: Message, name: &str) -> Result<HeaderName, EditError> {
         match self.names.find(name) {
             Some(name) => Ok(name),
-            None => self.new_field_name(name),
+            None => self.new_field_name(of, name),
         }
     }
 
     /// The same for a name that this instance has not used before.
-    pub(super) fn new_field_name(&mut self, name: &str) -> Result<HeaderName, EditError> {
-        let name = parse_name(name)?;
-        self.names.keep(&name);
-        Ok(name)
+    pub(super) fn new_field_name(
+        &mut self,
+        of: Message,
+        name: &str,
+    ) -> Result<HeaderName, EditError> {
+        match parse_name(name) {
+            Ok(name) => {
+                self.names.keep(&name);
+                Ok(name)
+            }
+            Err(error) => Err(self.refused(Edit::Field(of, name), error)),
+        }
     }
 
     /// Edit one field of a head: the checks, the journal and the accounts around `edit`, which
@@ -78,15 +87,16 @@ impl State {
         edit: impl FnOnce(Entry<'_, HeaderValue>) -> Values,
     ) -> Result<Result<u32, EditError>> {
         let head = Head::from(of);
+        let edited = Edit::Field(of, name.as_str());
         if !self.may_edit(head) {
-            return Ok(Err(EditError::TooLate));
+            return Ok(Err(self.refused(edited, EditError::TooLate)));
         }
         self.charge_bytes(added)?;
         let Some(fields) = self.fields_mut(head) else {
-            return Ok(Err(EditError::TooLate));
+            return Ok(Err(self.refused(edited, EditError::TooLate)));
         };
         if added > 0 && !has_room(fields, added) {
-            return Ok(Err(EditError::TooLarge));
+            return Ok(Err(self.refused(edited, EditError::TooLarge)));
         }
         let values = edit(fields.entry(name.clone()));
         let held = u32::try_from(values.len()).unwrap_or(u32::MAX);
@@ -124,6 +134,20 @@ impl State {
         }
     }
 
+    /// A field that HTTP can carry. The name's error has been said.
+    pub(super) fn field(
+        &self,
+        of: Message,
+        name: Result<HeaderName, EditError>,
+        value: Vec<u8>,
+    ) -> Result<(HeaderName, HeaderValue), EditError> {
+        let name = name?;
+        match field_value(value) {
+            Ok(value) => Ok((name, value)),
+            Err(error) => Err(self.refused(Edit::Field(of, name.as_str()), error)),
+        }
+    }
+
     /// Replace every value of a field.
     pub(super) fn set_field(
         &mut self,
@@ -131,9 +155,9 @@ impl State {
         name: Result<HeaderName, EditError>,
         value: Vec<u8>,
     ) -> Result<Result<(), EditError>> {
-        let (name, value) = match (name, field_value(value)) {
-            (Ok(name), Ok(value)) => (name, value),
-            (Err(error), _) | (Ok(_), Err(error)) => return Ok(Err(error)),
+        let (name, value) = match self.field(of, name, value) {
+            Ok(field) => field,
+            Err(error) => return Ok(Err(error)),
         };
         let added = name.as_str().len() + value.len();
         let edited = self.edit_field(of, name, added, |entry| match entry {
@@ -163,10 +187,14 @@ impl State {
         value: AttributeValue,
     ) -> Result<Result<(), EditError>> {
         if !self.grants.attribute(&name) {
-            return Ok(Err(EditError::Forbidden));
+            return Ok(Err(
+                self.refused(Edit::Attribute(&name), EditError::Forbidden)
+            ));
         }
         match self.phase {
-            Phase::Idle | Phase::Configure | Phase::Log => return Ok(Err(EditError::TooLate)),
+            Phase::Idle | Phase::Configure | Phase::Log => {
+                return Ok(Err(self.refused(Edit::Attribute(&name), EditError::TooLate)));
+            }
             Phase::Request
             | Phase::RequestBody { .. }
             | Phase::Response
@@ -181,7 +209,9 @@ impl State {
                 self.remember(Undo::Attribute(name, old));
                 Ok(Ok(()))
             }
-            Err(_) => Ok(Err(EditError::TooLarge)),
+            Err(_) => Ok(Err(
+                self.refused(Edit::Attribute(&name), EditError::TooLarge)
+            )),
         }
     }
 
@@ -202,11 +232,11 @@ impl State {
         match self.phase {
             Phase::RequestBody { .. } | Phase::ResponseBody { .. } => {}
             Phase::Idle | Phase::Configure | Phase::Request | Phase::Response | Phase::Log => {
-                return Ok(Err(EditError::TooLate));
+                return Ok(Err(self.refused(Edit::Piece, EditError::TooLate)));
             }
         }
         if self.piece.len().saturating_add(bytes.len() as u64) > self.body_cap {
-            return Ok(Err(EditError::TooLarge));
+            return Ok(Err(self.refused(Edit::Piece, EditError::TooLarge)));
         }
         self.remember_piece();
         edit(&mut self.piece, bytes.into());

@@ -9,7 +9,8 @@ use super::super::bindings::exchange::Host;
 use super::super::bindings::types::{AttributeValue as Value, EditError, Message};
 use super::super::piece::Piece;
 use super::super::state::{Head, MAX_HEAD, State, Undo, Values};
-use super::edit::{field_value, parse_target};
+use super::edit::parse_target;
+use super::refused::Edit;
 use crate::context::{AttributeValue, Exchange};
 use crate::route;
 
@@ -129,13 +130,15 @@ impl Host for State {
     fn set_method(&mut self, method: String) -> Result<Result<(), EditError>> {
         self.charge_call()?;
         if !self.may_edit(Head::Request) {
-            return Ok(Err(EditError::TooLate));
+            return Ok(Err(self.refused(Edit::Method(&method), EditError::TooLate)));
         }
         let Ok(method) = Method::from_bytes(method.as_bytes()) else {
-            return Ok(Err(EditError::Syntax));
+            return Ok(Err(self.refused(Edit::Method(&method), EditError::Syntax)));
         };
         if method == Method::CONNECT {
-            return Ok(Err(EditError::Forbidden));
+            return Ok(Err(
+                self.refused(Edit::Method("CONNECT"), EditError::Forbidden)
+            ));
         }
         if let Some(exchange) = self.exchange.as_mut() {
             let old = std::mem::replace(&mut exchange.request.method, method);
@@ -147,14 +150,14 @@ impl Host for State {
     fn set_path(&mut self, path: String) -> Result<Result<(), EditError>> {
         self.charge_call()?;
         if !self.may_edit(Head::Request) {
-            return Ok(Err(EditError::TooLate));
+            return Ok(Err(self.refused(Edit::Path, EditError::TooLate)));
         }
         self.charge_bytes(path.len())?;
         if path.len() > MAX_HEAD {
-            return Ok(Err(EditError::TooLarge));
+            return Ok(Err(self.refused(Edit::Path, EditError::TooLarge)));
         }
         let Some(target) = parse_target(&path) else {
-            return Ok(Err(EditError::Syntax));
+            return Ok(Err(self.refused(Edit::Path, EditError::Syntax)));
         };
         if let Some(exchange) = self.exchange.as_mut() {
             let old = std::mem::replace(&mut exchange.request.target, target);
@@ -166,7 +169,7 @@ impl Host for State {
     fn set_authority(&mut self, authority: String) -> Result<Result<(), EditError>> {
         self.charge_call()?;
         if !self.may_edit(Head::Request) {
-            return Ok(Err(EditError::TooLate));
+            return Ok(Err(self.refused(Edit::Authority, EditError::TooLate)));
         }
         self.charge_bytes(authority.len())?;
         let valid = authority
@@ -174,7 +177,7 @@ impl Host for State {
             .is_ok_and(|parsed| !parsed.as_str().contains('@'));
         let value = HeaderValue::from_str(&authority);
         let (true, Ok(value)) = (valid, value) else {
-            return Ok(Err(EditError::Syntax));
+            return Ok(Err(self.refused(Edit::Authority, EditError::Syntax)));
         };
         if let Some(fields) = self.fields_mut(Head::Request) {
             let values = fields.get_all(header::HOST).iter().cloned().collect();
@@ -197,10 +200,10 @@ impl Host for State {
     fn set_status(&mut self, status: u16) -> Result<Result<(), EditError>> {
         self.charge_call()?;
         if !self.may_edit(Head::Response) {
-            return Ok(Err(EditError::TooLate));
+            return Ok(Err(self.refused(Edit::Status(status), EditError::TooLate)));
         }
         let (200..=599, Ok(status)) = (status, StatusCode::from_u16(status)) else {
-            return Ok(Err(EditError::Syntax));
+            return Ok(Err(self.refused(Edit::Status(status), EditError::Syntax)));
         };
         let response = self.exchange.as_mut().and_then(|e| e.response.as_mut());
         if let Some(response) = response {
@@ -272,7 +275,7 @@ impl Host for State {
         value: Vec<u8>,
     ) -> Result<Result<(), EditError>> {
         self.charge_call()?;
-        let name = self.field_name(&name);
+        let name = self.field_name(of, &name);
         self.set_field(of, name, value)
     }
 
@@ -284,7 +287,7 @@ impl Host for State {
         self.charge_call()?;
         let before = self.mark();
         for (name, value) in fields {
-            let name = self.field_name(&name);
+            let name = self.field_name(of, &name);
             if let Err(error) = self.set_field(of, name, value)? {
                 self.undo_to(before);
                 return Ok(Err(error));
@@ -300,9 +303,10 @@ impl Host for State {
         value: Vec<u8>,
     ) -> Result<Result<(), EditError>> {
         self.charge_call()?;
-        let (name, value) = match (self.field_name(&name), field_value(value)) {
-            (Ok(name), Ok(value)) => (name, value),
-            (Err(error), _) | (Ok(_), Err(error)) => return Ok(Err(error)),
+        let name = self.field_name(of, &name);
+        let (name, value) = match self.field(of, name, value) {
+            Ok(field) => field,
+            Err(error) => return Ok(Err(error)),
         };
         let added = name.as_str().len() + value.len();
         let edited = self.edit_field(of, name, added, |entry| match entry {
@@ -321,7 +325,7 @@ impl Host for State {
 
     fn remove_header(&mut self, of: Message, name: String) -> Result<Result<u32, EditError>> {
         self.charge_call()?;
-        let name = match self.field_name(&name) {
+        let name = match self.field_name(of, &name) {
             Ok(name) => name,
             Err(error) => return Ok(Err(error)),
         };
@@ -382,14 +386,14 @@ impl Host for State {
         self.charge_bytes(key.len() + value.len())?;
         let place = self.place;
         let Some(exchange) = self.exchange.as_mut() else {
-            return Ok(Err(EditError::TooLate));
+            return Ok(Err(self.refused(Edit::Note(&key), EditError::TooLate)));
         };
         match exchange.notes.set(place, key.clone(), value) {
             Ok(old) => {
                 self.remember(Undo::Note(key, old));
                 Ok(Ok(()))
             }
-            Err(_) => Ok(Err(EditError::TooLarge)),
+            Err(_) => Ok(Err(self.refused(Edit::Note(&key), EditError::TooLarge))),
         }
     }
 }

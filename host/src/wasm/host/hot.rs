@@ -80,7 +80,7 @@ fn set_field(
         Some(name) => Ok(name),
         None => {
             let text = text.into_owned();
-            store.data_mut().new_field_name(&text)
+            store.data_mut().new_field_name(of, &text)
         }
     };
     store.data_mut().set_field(of, name, value)

@@ -11,11 +11,13 @@ impl Host for State {
         super::in_phase(self)?;
         let series = usize::try_from(series).unwrap_or(usize::MAX);
         if !self.own.series.add(series, labels, value) {
-            tracing::debug!(
-                filter = &*self.name,
-                series,
-                "a value was dropped: no such series, or labels or value that do not fit it"
-            );
+            let text = match self.own.series.name(series) {
+                Some(name) => format!(
+                    "a value of metric series `{name}` was dropped: it has other labels, is not finite, or is negative"
+                ),
+                None => format!("a value was dropped: there is no metric series {series}"),
+            };
+            self.notice(&text);
         }
         Ok(())
     }

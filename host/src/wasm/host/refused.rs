@@ -1,0 +1,160 @@
+//! What the log says of edits, secrets and series that the gateway refused: once for each filter
+//! and name, with the grant that is missing where there is one.
+
+use http::HeaderName;
+
+use super::super::bindings::types::{EditError, Message};
+use super::super::notices::{Notice, printable};
+use super::super::state::{MAX_FIELDS, MAX_HEAD, State};
+use super::edit::is_reserved;
+use crate::context::is_host_fact;
+
+/// What a filter tried to edit.
+#[derive(Debug, Clone, Copy)]
+pub enum Edit<'a> {
+    /// A field, by its name.
+    Field(Message, &'a str),
+    /// An attribute.
+    Attribute(&'a str),
+    /// A note.
+    Note(&'a str),
+    /// The method.
+    Method(&'a str),
+    /// The path with its query.
+    Path,
+    /// The authority.
+    Authority,
+    /// The status.
+    Status(u16),
+    /// The piece of the body.
+    Piece,
+}
+
+impl State {
+    /// Say that an edit was refused; gives the error back.
+    #[cold]
+    pub fn refused(&self, edit: Edit<'_>, error: EditError) -> EditError {
+        let what = match edit {
+            Edit::Field(of, name) => field(of, name, error),
+            Edit::Attribute(name) => attribute(name, error),
+            Edit::Note(key) => format!(
+                "note `{}` was not kept: {}",
+                printable(key),
+                match error {
+                    EditError::TooLarge => "the notes of a filter have at most 4 KiB",
+                    EditError::Syntax | EditError::Forbidden | EditError::TooLate =>
+                        "there is no exchange to keep it with",
+                }
+            ),
+            Edit::Method(method) => match error {
+                EditError::Forbidden => "method `CONNECT` was refused: no filter can set it".into(),
+                EditError::TooLate => too_late("the method"),
+                EditError::Syntax | EditError::TooLarge => {
+                    format!("method `{}` was refused: it is not a legal method", printable(method))
+                }
+            },
+            Edit::Path => match error {
+                EditError::TooLate => too_late("the path"),
+                EditError::TooLarge => format!("a path was refused: it has more than {MAX_HEAD} bytes"),
+                EditError::Syntax | EditError::Forbidden => {
+                    "a path was refused: it is not a legal path (it begins with `/`, is percent-encoded, and has no `#`)".into()
+                }
+            },
+            Edit::Authority => match error {
+                EditError::TooLate => too_late("the authority"),
+                EditError::Syntax | EditError::Forbidden | EditError::TooLarge => {
+                    "an authority was refused: it is not a legal `host` or `host:port`".into()
+                }
+            },
+            Edit::Status(status) => match error {
+                EditError::TooLate => too_late("the status"),
+                EditError::Syntax | EditError::Forbidden | EditError::TooLarge => {
+                    format!("status {status} was refused: it is not in 200 to 599")
+                }
+            },
+            Edit::Piece => match error {
+                EditError::TooLarge => {
+                    "an edit of the body was refused: the body would have more than `limits.body` allows".into()
+                }
+                EditError::Syntax | EditError::Forbidden | EditError::TooLate => {
+                    "an edit of the body was refused: only a body phase can edit one".into()
+                }
+            },
+        };
+        self.notice(&what);
+        error
+    }
+
+    /// Say something of the filter once.
+    #[cold]
+    pub fn notice(&self, text: &str) {
+        let filter = &*self.name;
+        let said = self.own.notices.take(text);
+        if said == Notice::Said {
+            return;
+        }
+        let request = self.exchange.as_ref().map(|exchange| exchange.id);
+        let request = request.map(tracing::field::display);
+        tracing::warn!(
+            filter,
+            request,
+            "filter `{filter}`: {text} (said once; it may happen in other requests too)"
+        );
+        if said == Notice::Last {
+            tracing::warn!(
+                filter,
+                "filter `{filter}`: what else is refused to it is not said any more"
+            );
+        }
+    }
+}
+
+fn field(of: Message, name: &str, error: EditError) -> String {
+    let shown = printable(name);
+    let parsed = HeaderName::from_bytes(name.as_bytes());
+    match (error, parsed) {
+        (EditError::Forbidden, Ok(http::header::HOST)) => {
+            "field `host` was refused: it belongs to the gateway; `set-authority` sets it".into()
+        }
+        (EditError::Forbidden, _) => format!(
+            "field `{shown}` was refused: it belongs to the gateway, and there is no grant for it"
+        ),
+        (EditError::Syntax, Ok(parsed)) if !is_reserved(&parsed) => {
+            format!("field `{shown}` was refused: its value holds a byte that no field may hold")
+        }
+        (EditError::Syntax, _) => {
+            format!("field `{shown}` was refused: it is not a legal field name")
+        }
+        (EditError::TooLate, _) => {
+            let of = match of {
+                Message::Request => "request",
+                Message::Response => "response",
+                Message::Trailers => "trailers",
+            };
+            too_late(&format!("field `{shown}` of the {of}"))
+        }
+        (EditError::TooLarge, _) => format!(
+            "field `{shown}` was refused: the head would have more than {MAX_HEAD} bytes or {MAX_FIELDS} fields"
+        ),
+    }
+}
+
+fn attribute(name: &str, error: EditError) -> String {
+    let shown = printable(name);
+    match error {
+        EditError::Forbidden if is_host_fact(name) => format!(
+            "attribute `{shown}` was refused: it is a fact of the gateway, and there is no grant for it"
+        ),
+        EditError::Forbidden => format!(
+            "attribute `{shown}` was refused: it is not granted; add `attributes = [\"{shown}\"]` to the filter's `allow`"
+        ),
+        EditError::TooLarge => format!(
+            "attribute `{shown}` was refused: the attributes of an exchange have at most 16 KiB"
+        ),
+        EditError::Syntax | EditError::TooLate => too_late(&format!("attribute `{shown}`")),
+    }
+}
+
+fn too_late(what: &str) -> String {
+    format!("{what} was refused: it cannot be edited in this phase, or its head has been sent")
+}

@@ -1,0 +1,77 @@
+//! What the log says of a filter once, and not for every request.
+//!
+//! A refused edit or a missing grant happens in every request or in none, so one line with the
+//! name is enough. The list is bounded: names may come from clients.
+
+use std::collections::BTreeSet;
+
+use parking_lot::Mutex;
+
+use super::output::one_line;
+
+/// The most notices of one filter. The last of them says that no more follow.
+const MOST: usize = 64;
+
+/// The longest name in a notice. Bytes.
+const MAX_NAME: usize = 128;
+
+/// What was said of a filter so far.
+#[derive(Debug, Default)]
+pub struct Notices {
+    said: Mutex<BTreeSet<String>>,
+}
+
+/// Whether a notice is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// It is new.
+    First,
+    /// It is new, and the last one of this filter.
+    Last,
+    /// It was said before, or too many were.
+    Said,
+}
+
+impl Notices {
+    /// Take note of a text.
+    pub fn take(&self, text: &str) -> Notice {
+        let mut said = self.said.lock();
+        if said.len() >= MOST || said.contains(text) {
+            return Notice::Said;
+        }
+        said.insert(text.to_owned());
+        match said.len() {
+            MOST => Notice::Last,
+            _ => Notice::First,
+        }
+    }
+}
+
+/// A name of the guest's making, fit for a line of the log.
+#[must_use]
+pub fn printable(name: &str) -> String {
+    let cut = name.get(..name.floor_char_boundary(MAX_NAME));
+    one_line(cut.unwrap_or_default()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_text_is_said_once_and_only_so_many() {
+        let notices = Notices::default();
+        assert_eq!(notices.take("a"), Notice::First);
+        assert_eq!(notices.take("a"), Notice::Said);
+        let said = (0..2 * MOST).map(|n| notices.take(&n.to_string()));
+        let said: Vec<_> = said.filter(|notice| *notice != Notice::Said).collect();
+        assert_eq!(said.len(), MOST - 1);
+        assert_eq!(said.last(), Some(&Notice::Last));
+    }
+
+    #[test]
+    fn a_name_is_short_and_on_one_line() {
+        assert_eq!(printable("a\nb"), "a\\nb");
+        assert_eq!(printable(&"é".repeat(100)).len(), MAX_NAME);
+    }
+}
