@@ -17,6 +17,7 @@
 mod body;
 mod exchange;
 mod languages;
+mod refusals;
 mod series;
 mod services;
 mod stage;

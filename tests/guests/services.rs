@@ -40,7 +40,9 @@ fn a_line_is_marked_with_the_filter_and_the_request() {
         .log()
         .wait_for_line(|line| line.contains("look here"));
     assert!(
-        line.contains("WARN") && line.contains("actor") && line.contains("from=actor"),
+        line.contains("WARN")
+            && line.contains("actor")
+            && line.contains(r#"fields={"from": "actor"}"#),
         "{line}"
     );
     assert!(line.contains(report[5].as_str().unwrap()), "{line}");

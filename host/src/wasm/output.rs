@@ -79,12 +79,12 @@ impl Output {
 /// escaped.
 #[must_use]
 pub fn one_line(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
+    if !text.contains(is_unprintable) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len() + 16);
     for character in text.chars() {
-        if character.is_control() {
+        if is_unprintable(character) {
             escaped.extend(character.escape_default());
         } else {
             escaped.push(character);
@@ -93,9 +93,48 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
+/// A guest's message, fit to stand before the fields of a log line: in quotes, with escapes, where
+/// it holds something that could be read as a field of the gateway's or steer a terminal.
+#[must_use]
+pub fn message_text(text: &str) -> Cow<'_, str> {
+    let is_plain = |character: char| !matches!(character, '=' | '\\') && !is_unprintable(character);
+    let has_pairs = text
+        .bytes()
+        .filter(|byte| *byte == b'"')
+        .count()
+        .is_multiple_of(2);
+    if has_pairs && text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(format!("{text:?}"))
+}
+
+/// A guest's fields, as the one field of a log line that is theirs: every name and value in
+/// quotes, within braces.
+#[must_use]
+pub fn fields_text(fields: &[(String, String)]) -> String {
+    struct Fields<'a>(&'a [(String, String)]);
+    impl std::fmt::Debug for Fields<'_> {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            let fields = self.0.iter().map(|(name, value)| (name, value));
+            f.debug_map().entries(fields).finish()
+        }
+    }
+    if fields.is_empty() {
+        return String::new();
+    }
+    format!("{:?}", Fields(fields))
+}
+
+/// Control characters, line separators, and what turns the direction of writing.
+fn is_unprintable(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
 fn log(filter: &str, kind: StreamKind, line: &[u8], lines: &mut u32) {
     let text = String::from_utf8_lossy(line);
-    let text = one_line(text.trim_end());
+    let text = message_text(text.trim_end());
     if text.is_empty() || *lines >= MAX_LINES {
         return;
     }
@@ -103,5 +142,35 @@ fn log(filter: &str, kind: StreamKind, line: &[u8], lines: &mut u32) {
     match kind {
         StreamKind::Out => tracing::info!(filter, stream = "stdout", "{text}"),
         StreamKind::Err => tracing::warn!(filter, stream = "stderr", "{text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_could_be_read_as_fields_is_in_quotes() {
+        for plain in ["a plain line: 3 of 4", "gave [\"one\", 2]"] {
+            assert_eq!(message_text(plain), plain);
+        }
+        for (text, shown) in [
+            ("a request=forged", "\"a request=forged\""),
+            ("a\nERROR b", "\"a\\nERROR b\""),
+            ("\"", "\"\\\"\""),
+            ("\u{1b}[31mred", "\"\\u{1b}[31mred\""),
+            ("\u{9b}31mred", "\"\\u{9b}31mred\""),
+            ("\u{202e}txt", "\"\\u{202e}txt\""),
+        ] {
+            assert_eq!(message_text(text), shown);
+        }
+    }
+
+    #[test]
+    fn fields_of_a_guest_are_in_quotes_and_braces() {
+        let fields = |name: &str, value: &str| fields_text(&[(name.into(), value.into())]);
+        assert_eq!(fields("filter", "other"), "{\"filter\": \"other\"}");
+        assert_eq!(fields("a\" b=", "}\n"), "{\"a\\\" b=\": \"}\\n\"}");
+        assert_eq!(fields_text(&[]), "");
     }
 }

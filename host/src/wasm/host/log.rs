@@ -3,7 +3,7 @@
 use wasmtime::Result;
 
 use super::super::bindings::log::{Host, Level};
-use super::super::output::one_line;
+use super::super::output::{fields_text, message_text};
 use super::super::state::State;
 
 /// The most lines of one phase.
@@ -33,18 +33,20 @@ impl Host for State {
         self.charge_call()?;
         self.account.lines += 1;
         if self.account.lines > MAX_LINES {
+            if self.account.lines == MAX_LINES + 1 {
+                let text = format!("log lines beyond the {MAX_LINES} of a phase were dropped");
+                self.notice(&text);
+            }
             return Ok(());
         }
-        let mut line = message;
-        for (name, value) in fields {
-            line.push(' ');
-            line.push_str(&name);
-            line.push('=');
-            line.push_str(&value);
-        }
-        line.truncate(line.floor_char_boundary(MAX_LINE));
-        self.charge_bytes(line.len())?;
-        let line = one_line(&line);
+        let mut message = message;
+        message.truncate(message.floor_char_boundary(MAX_LINE));
+        let mut fields = fields_text(&fields);
+        fields.truncate(fields.floor_char_boundary(MAX_LINE - message.len()));
+        self.charge_bytes(message.len() + fields.len())?;
+        let line = message_text(&message);
+        let fields = Some(&fields).filter(|fields| !fields.is_empty());
+        let fields = fields.map(tracing::field::display);
         let request = self
             .exchange
             .as_ref()
@@ -52,11 +54,11 @@ impl Host for State {
             .map(tracing::field::display);
         let filter = &*self.name;
         match level {
-            Level::Trace => tracing::trace!(filter, request, "{line}"),
-            Level::Debug => tracing::debug!(filter, request, "{line}"),
-            Level::Info => tracing::info!(filter, request, "{line}"),
-            Level::Warn => tracing::warn!(filter, request, "{line}"),
-            Level::Error => tracing::error!(filter, request, "{line}"),
+            Level::Trace => tracing::trace!(filter, request, fields, "{line}"),
+            Level::Debug => tracing::debug!(filter, request, fields, "{line}"),
+            Level::Info => tracing::info!(filter, request, fields, "{line}"),
+            Level::Warn => tracing::warn!(filter, request, fields, "{line}"),
+            Level::Error => tracing::error!(filter, request, fields, "{line}"),
         }
         Ok(())
     }
