@@ -192,6 +192,7 @@ fn decide(filter: &Filter, failure: CallFailure) -> Result<(), RequestError> {
         | CallFailure::Memory { .. }
         | CallFailure::Trap { .. }
         | CallFailure::Verdict(_)
+        | CallFailure::Reported(_)
         | CallFailure::Upstream(_) => Code::FilterFailed,
     };
     Err(RequestError::caused(code, failure).in_filter(filter.name().clone()))

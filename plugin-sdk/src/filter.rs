@@ -57,8 +57,8 @@ pub trait OnRequest: Filter {
     /// Decides what becomes of the request.
     ///
     /// # Errors
-    /// When the filter cannot do its work: the client gets a 500. A denial is no error, but the
-    /// verdict `Respond`.
+    /// When the filter cannot do its work: its `on_error` decides what the client gets. A denial is
+    /// no error, but the verdict `Respond`.
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure>;
 }
 
@@ -106,11 +106,13 @@ pub trait OnLog: Filter {
     fn on_log(&self, request: &Request, response: &Response);
 }
 
-/// A filter could not do its work. The gateway's log gets the detail; the client gets a 500 whose
-/// code is the reason, and nothing else. Any edit error becomes one with `?`.
+/// A filter could not do its work. Any edit error becomes one with `?`.
 ///
-/// It is an answer, not a trap: the instance lives on, and the filter's `on_error` and breaker
-/// are not concerned, because what a client sends may be the cause.
+/// It is a failure as a panic is one, in every language: the phase has edited nothing, the
+/// gateway's log gets the reason and the detail, the filter's `on_error` decides what the client
+/// gets (500 `filter_failed`, or the request goes on without the filter), and its breaker counts
+/// it. The instance lives on. Where what a client sent is the cause, answer with a status of 400
+/// or more instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// A short stable word in `snake_case`.

@@ -132,11 +132,9 @@ fn not_configured() -> ! {
     panic!("a phase was called before `configure`")
 }
 
+/// Says that the filter failed: the gateway logs the text, and the filter's `on_error` decides
+/// what the client gets.
 #[cold]
 fn answer(failure: &Failure) -> LocalResponse {
-    crate::host::log::error(
-        "the filter could not do its work",
-        &[("reason", &failure.reason), ("detail", &failure.detail)],
-    );
-    LocalResponse::new(500, failure.reason.as_ref())
+    LocalResponse::new(500, "filter_failed").body(failure.to_string())
 }

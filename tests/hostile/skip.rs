@@ -3,7 +3,7 @@
 
 use windlass_tests::{Request, Upstream};
 
-use crate::stage::{HEADSTRONG, Stage};
+use crate::stage::{HEADSTRONG, Stage, figure};
 
 const KEYS: &str = r#"
 on_error = "skip"
@@ -150,4 +150,86 @@ fn a_filter_that_others_depend_on_cannot_be_skipped() {
         "{}",
         checked.errors
     );
+}
+
+/// A filter that says that it could not do its work, as the SDKs of all languages let it.
+#[test]
+fn a_filter_that_reports_a_failure_is_skipped_and_its_edits_undone() {
+    let upstream = Upstream::echo();
+    let edit = r#"{ set-header = ["request", "x-new", "1"] }"#;
+    for end in [
+        r#"{ fail = "no luck" }"#,
+        r#"{ respond = { status = 500, reason = "filter_failed", body = "no luck" } }"#,
+        r#"{ respond = { status = 418, reason = "filter_failed" } }"#,
+    ] {
+        let before = upstream.count();
+        let gateway = Stage::of_one_actor(
+            &upstream,
+            &format!("{KEYS}\nsettings = {{ request = [{edit}, {end}] }}"),
+        )
+        .start();
+        for _ in 0..3 {
+            assert_eq!(gateway.get("/act").status, 200, "{end}");
+        }
+        assert_eq!(upstream.count(), before + 3);
+        assert_eq!(
+            upstream.received().last().unwrap().header("x-new"),
+            None,
+            "{end}"
+        );
+        let metrics = gateway.metrics();
+        assert_eq!(figure(&metrics, "failures_total", "actor"), 3.0, "{end}");
+        let made = figure(&metrics, "instances_total", "actor");
+        assert!(made <= 3.0, "{made} instances: a whole one was given up");
+        gateway
+            .log()
+            .wait_for_line(|line| line.contains("could not do its work"));
+    }
+}
+
+#[test]
+fn a_reported_failure_in_any_phase_is_skipped() {
+    let upstream = Upstream::echo();
+    for settings in [
+        r#"request = [{ whole = 1000 }], request-body = [{ replace-piece = "no" }, { fail = "no luck" }]"#,
+        r#"request = ["chunks"], request-body = [{ replace-piece = "no" }, { fail = "no luck" }]"#,
+        r#"response = [{ set-status = 201 }, { fail = "no luck" }]"#,
+        r#"response = [{ whole = 1000 }], response-body = [{ replace-piece = "no" }, { fail = "no luck" }]"#,
+    ] {
+        let gateway =
+            Stage::of_one_actor(&upstream, &format!("{KEYS}\nsettings = {{ {settings} }}")).start();
+        let answer = gateway.send(&Request::post("/act", "the body"));
+        assert_eq!(
+            (answer.status, answer.text().contains("no luck")),
+            (200, false),
+            "{settings}"
+        );
+        assert_eq!(
+            upstream.received().last().unwrap().body,
+            b"the body",
+            "{settings}"
+        );
+    }
+}
+
+#[test]
+fn a_reported_failure_that_is_denied_is_the_gateways_answer() {
+    let upstream = Upstream::echo();
+    let keys = "settings = { request = [{ fail = \"a secret of the filter\" }] }";
+    let gateway = Stage::of_one_actor(&upstream, keys).start();
+    for _ in 0..5 {
+        let answer = gateway.get("/act");
+        assert_eq!(
+            (answer.status, answer.code()),
+            (500, "filter_failed".into())
+        );
+        assert!(!answer.text().contains("a secret"), "{}", answer.text());
+    }
+    // Its breaker counts them as it counts traps.
+    let answer = gateway.get("/act");
+    assert_eq!(
+        (answer.status, answer.code()),
+        (503, "filter_suspended".into())
+    );
+    assert_eq!(upstream.count(), 0);
 }

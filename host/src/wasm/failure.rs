@@ -5,6 +5,7 @@ use wasmtime::Trap;
 use super::cpu::CpuSpent;
 use super::memory::MemoryRefused;
 use super::share::Share;
+use super::output::one_line;
 use super::state::{Overdrawn, State};
 use crate::store::keys::KeyReject;
 
@@ -34,6 +35,9 @@ pub enum CallFailure {
     /// Gave something that is not a verdict: an illegal status or field.
     #[error("gave a response that cannot be sent: {0}")]
     Verdict(String),
+    /// Said itself that it could not do its work.
+    #[error("could not do its work: {0}")]
+    Reported(String),
     /// Routed to an upstream that it is not granted.
     #[error(
         "routed to upstream `{0}`, which it is not granted: add it to `upstreams` in its `allow`"
@@ -55,6 +59,22 @@ pub enum CallFailure {
 }
 
 impl CallFailure {
+    /// Whether the call came to its end, so that the instance is whole and may serve again.
+    #[must_use]
+    pub fn has_returned(&self) -> bool {
+        match self {
+            Self::Verdict(_) | Self::Reported(_) | Self::Upstream(_) => true,
+            Self::Cpu(_)
+            | Self::Overdrawn(_)
+            | Self::Memory { .. }
+            | Self::Trap { .. }
+            | Self::Keys(_)
+            | Self::Share(_)
+            | Self::Suspended
+            | Self::MissingAttribute(_) => false,
+        }
+    }
+
     /// What kind of failure, for metrics: a stable word.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -64,6 +84,7 @@ impl CallFailure {
             Self::Memory { .. } => "memory",
             Self::Trap { .. } => "trap",
             Self::Verdict(_) => "verdict",
+            Self::Reported(_) => "reported",
             Self::Upstream(_) => "upstream",
             Self::Keys(_) => "keys_unavailable",
             Self::Share(_) => "share",
@@ -92,7 +113,7 @@ impl CallFailure {
         }
         let backtrace = error
             .downcast_ref::<wasmtime::WasmBacktrace>()
-            .map(ToString::to_string)
+            .map(stack)
             .unwrap_or_default();
         let reason = match error.downcast_ref::<Trap>() {
             Some(trap) => trap.to_string(),
@@ -100,4 +121,24 @@ impl CallFailure {
         };
         Self::Trap { reason, backtrace }
     }
+}
+
+/// The guest's stack, a line for each frame. Names are the guest's own: none breaks its line.
+fn stack(backtrace: &wasmtime::WasmBacktrace) -> String {
+    let mut text = String::new();
+    for (place, frame) in backtrace.frames().iter().enumerate() {
+        let name = frame.func_name().unwrap_or("an unnamed function");
+        text.push_str(&format!("\n  {place}: {}", one_line(name)));
+        for symbol in frame.symbols() {
+            let name = symbol.name().unwrap_or_default();
+            let file = symbol.file().unwrap_or_default();
+            let line = symbol.line().unwrap_or_default();
+            text.push_str(&format!(
+                "\n       {} at {}:{line}",
+                one_line(name),
+                one_line(file)
+            ));
+        }
+    }
+    text
 }

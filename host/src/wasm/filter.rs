@@ -362,7 +362,11 @@ impl Filter {
                 (exchange, Ok(verdict))
             }
             Err(failure) => {
-                self.give_up(caller.seat.worker(), instance);
+                if failure.has_returned() {
+                    self.check_in(caller.seat, instance, None);
+                } else {
+                    self.give_up(caller.seat.worker(), instance);
+                }
                 if let CallFailure::Keys(why) = failure {
                     // No fault of the filter's: its breaker stays as it is.
                     tracing::debug!(filter = &*self.name, "{why}");

@@ -14,6 +14,7 @@ use super::bindings::types::{
 };
 use super::failure::CallFailure;
 use super::host::edit::parse_name;
+use super::output::message_text;
 use super::state::{MAX_FIELDS, MAX_HEAD, State};
 
 /// How a body is to meet the filter.
@@ -160,7 +161,16 @@ fn take_hint(hint: RouteHint, state: &mut State) -> Result<(), CallFailure> {
     Ok(())
 }
 
+/// An answer whose reason is the gateway's word for a filter that failed says that it failed.
+const FAILED: &str = "filter_failed";
+
+/// The longest text of a reported failure. Bytes.
+const MAX_REPORT: usize = 1024;
+
 fn answer(response: LocalResponse) -> Result<Box<Answer>, CallFailure> {
+    if response.reason == FAILED {
+        return Err(CallFailure::Reported(report(&response.body)));
+    }
     let (200..=599, Ok(status)) = (response.status, StatusCode::from_u16(response.status)) else {
         let text = format!("status {} is not in 200 to 599", response.status);
         return Err(CallFailure::Verdict(text));
@@ -195,6 +205,16 @@ fn answer(response: LocalResponse) -> Result<Box<Answer>, CallFailure> {
         body: response.body.into(),
         reason,
     }))
+}
+
+/// What a filter says of its failure: the body of its answer, which no client gets.
+fn report(body: &[u8]) -> String {
+    let body = body.get(..MAX_REPORT).unwrap_or(body);
+    let text = String::from_utf8_lossy(body);
+    match text.trim() {
+        "" => "it does not say why".to_owned(),
+        text => message_text(text).into_owned(),
+    }
 }
 
 /// A name of the filter's making, for the log: short, and no line end in it.
