@@ -14,12 +14,16 @@ use super::epoch::{Epoch, Ticking};
 /// Stack that guest code may use. Worker threads must have more than this.
 pub const GUEST_STACK: usize = 512 * 1024;
 
+/// Stack of a fiber: the guest's, and what the host's functions need above it.
+const FIBER_STACK: usize = GUEST_STACK + 512 * 1024;
+
 /// The most elements of one guest table. Python's and Go's runtimes hold some thousands.
 pub const MAX_TABLE_ELEMENTS: usize = 20_000;
 
 /// Core instances, memories and tables that one component may have: adapters and shared
-/// libraries are instances of their own.
-const CORE_INSTANCES: u32 = 20;
+/// libraries are instances of their own. A Python component has 17 core instances, and one made
+/// with `--stub-wasi` 38.
+const CORE_INSTANCES: u32 = 64;
 const MEMORIES: u32 = 2;
 const TABLES: u32 = 4;
 
@@ -118,6 +122,7 @@ fn config(limits: EngineLimits) -> Config {
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)
+        .total_stacks(instances)
         .max_component_instance_size(1 << 20)
         .max_core_instance_size(1 << 20)
         .table_elements(MAX_TABLE_ELEMENTS)
@@ -129,6 +134,7 @@ fn config(limits: EngineLimits) -> Config {
         .concurrency_support(false)
         .epoch_interruption(true)
         .max_wasm_stack(GUEST_STACK)
+        .async_stack_size(FIBER_STACK)
         .cranelift_opt_level(OptLevel::Speed)
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
@@ -182,6 +188,31 @@ impl MemoryBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A component of one empty module, instantiated so often (Component Model, Binary.md).
+    fn with_core_instances(count: u8) -> Vec<u8> {
+        let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+        bytes.extend_from_slice(b"\x01\x08\0asm\x01\0\0\0");
+        bytes.extend_from_slice(&[2, 0x80 | ((count * 3 + 1) & 0x7f), (count * 3 + 1) >> 7, count]);
+        bytes.extend([0, 0, 0].repeat(count.into()));
+        bytes
+    }
+
+    #[test]
+    fn a_component_of_as_many_core_instances_as_python_makes_is_taken() {
+        let engine = FilterEngine::start(EngineLimits {
+            max_instances: 2,
+            max_memory: 1 << 20,
+            memory: 1 << 20,
+        })
+        .unwrap();
+        let compiled = |count| {
+            wasmtime::component::Component::new(engine.engine(), with_core_instances(count))
+        };
+        compiled(38).unwrap();
+        let refused = compiled(65).unwrap_err().to_string();
+        assert!(refused.contains("65 core module instances"), "{refused}");
+    }
 
     #[test]
     fn a_budget_gives_no_more_than_it_has() {
