@@ -26,6 +26,7 @@ use std::time::Instant;
 use divan::Bencher;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use tokio::runtime::{Builder, Runtime};
 use windlass::body::Body;
 use windlass::chain::{ChainIn, Passage};
 use windlass::config::Config;
@@ -145,6 +146,10 @@ fn gateway() -> &'static Arc<Gateway> {
 thread_local! {
     static GENERATION: Rc<Generation> = Generation::new(Arc::clone(gateway()), 0, &Rc::default());
     static COUNT: Cell<u64> = const { Cell::new(0) };
+    static RUNTIME: Runtime = Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
 }
 
 fn exchange() -> Held {
@@ -207,12 +212,20 @@ fn exchange() -> Held {
     }))
 }
 
-/// A future that never waits.
-fn now<F: Future>(future: F) -> F::Output {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => panic!("the chain waited"),
-    }
+/// A future that may wait for a fresh instance, which another thread makes.
+fn wait<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    RUNTIME.with(|runtime| {
+        let entered = runtime.enter();
+        let mut context = Context::from_waker(Waker::noop());
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => output,
+            Poll::Pending => {
+                drop(entered);
+                runtime.block_on(future)
+            }
+        }
+    })
 }
 
 /// One exchange through the chain of a route; gives the exchange, so that its end is not measured.
@@ -222,7 +235,7 @@ fn pass(route: usize, held: Held) -> Held {
         let responds = chain.keeps_request();
         let passage = Passage::new(chain, held.clone());
         let mut body = Body::Empty;
-        match now(passage.request(&mut body)) {
+        match wait(passage.request(&mut body)) {
             Ok(ChainIn::Forward) => {}
             other => panic!("refused: {other:?}"),
         }
@@ -234,7 +247,7 @@ fn pass(route: usize, held: Held) -> Held {
                 });
             });
         }
-        drop(now(passage.response(Body::Empty, false)));
+        drop(wait(passage.response(Body::Empty, false)));
     });
     held
 }

@@ -36,7 +36,7 @@ use crate::context::Held;
 use crate::error::{Code, RequestError, Words};
 use crate::wasm::component::Phases;
 use crate::wasm::filter::OnError;
-use crate::wasm::{Answer, CallFailure, Caller, Filter, Seat, Services};
+use crate::wasm::{Answer, CallFailure, Caller, CheckedOut, Filter, NotNow, Seat, Services};
 
 /// The filters of a route, as one worker uses them.
 #[derive(Debug)]
@@ -138,19 +138,50 @@ impl Passage {
     }
 
     /// Run the log phases. Failures are logged and counted, and change nothing.
-    pub fn log(&self) {
+    pub async fn log(&self) {
         if !self.chain.has_log {
             return;
         }
         for (place, seat) in self.seats() {
             let filter = seat.filter();
             // What is looked at after the exchange is no trial of what happens during one.
-            if filter.phases().log && !filter.is_suspended() {
-                let exchange = self.held.take();
-                let (exchange, _) = filter.on_log(self.caller(place, seat), exchange);
-                self.held.put(exchange);
+            if !filter.phases().log || filter.is_suspended() {
+                continue;
+            }
+            match seat.check_out() {
+                Ok(out) => self.logged(place, seat, out),
+                Err(not_now) => Box::pin(self.log_later(place, seat, not_now)).await,
             }
         }
+    }
+
+    fn logged(&self, place: u16, seat: &Seat, out: CheckedOut) {
+        let caller = self.caller(place, seat);
+        let (exchange, _) = seat.filter().on_log(caller, out, self.held.take());
+        self.held.put(exchange);
+    }
+
+    async fn log_later(&self, place: u16, seat: &Seat, not_now: NotNow) {
+        match seat.later(not_now).await {
+            Ok(out) if seat.runs_aside() => {
+                let caller = self.caller(place, seat);
+                seat.filter().on_log_aside(caller, out, &self.held).await;
+            }
+            Ok(out) => self.logged(place, seat, out),
+            // It was said and counted.
+            Err(_) => {}
+        }
+    }
+
+    /// An attribute that a filter requires and that was not set before it.
+    fn missing_attribute(&self, filter: &Filter) -> Option<CallFailure> {
+        if filter.facts().requires.is_empty() {
+            return None;
+        }
+        let missing = self
+            .held
+            .with(|exchange| filter.missing_attribute(exchange));
+        missing.map(CallFailure::MissingAttribute)
     }
 
     /// The filters' seats, with their places in the chain.
@@ -184,6 +215,7 @@ fn decide(filter: &Filter, failure: CallFailure) -> Result<(), RequestError> {
     }
     let code = match failure {
         CallFailure::Suspended => Code::FilterSuspended,
+        CallFailure::Busy(_) | CallFailure::Crowded(_) => Code::FilterBusy,
         CallFailure::Keys(_) => Code::KeysUnavailable,
         CallFailure::MissingAttribute(_) => Code::MissingAttribute,
         CallFailure::Cpu(_)

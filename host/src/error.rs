@@ -111,6 +111,8 @@ codes! {
     FilterFailed = "filter_failed", INTERNAL_SERVER_ERROR, Gateway, "the request could not be processed";
     /// A filter failed too often and is not called for a while, and its `on_error` is `deny`.
     FilterSuspended = "filter_suspended", SERVICE_UNAVAILABLE, Gateway, "the request cannot be processed now";
+    /// No instance of a filter was free within its `limits.wait`, and its `on_error` is `deny`.
+    FilterBusy = "filter_busy", SERVICE_UNAVAILABLE, Gateway, "the request cannot be processed now";
     /// A fact that a filter cannot work without was not set by the filters before it.
     MissingAttribute = "missing_attribute", INTERNAL_SERVER_ERROR, Gateway, "the request could not be processed";
     /// The store where keys are changed was out of reach for too long: whatever the gateway knows of them may be revoked.

@@ -12,11 +12,15 @@
 //!   by its own cap and by the process's budget;
 //! - that a filter uses what it was granted, and nothing else.
 //!
-//! It deliberately has no fibers: nothing that a component can import today may block, so every
-//! call is a plain one. An interface that may block will come in a world of its own, and
-//! [`linker`] is where a filter that imports and is granted it will be told apart.
+//! Calls are plain ones: nothing that a component can import today may block. Only a filter that
+//! may use the processor for long (`limits.cpu` above its default) is called on a fiber, which
+//! yields at every tick of the epoch, so that its worker goes on meanwhile ([`aside`]). An
+//! interface that may block will come in a world of its own, and [`linker`] is where a filter that
+//! imports and is granted it will be told apart.
 
+mod aside;
 mod bindings;
+pub mod bounds;
 pub mod breaker;
 pub mod cache;
 pub mod component;
@@ -29,6 +33,7 @@ pub mod grants;
 mod host;
 mod instance;
 mod linker;
+mod maker;
 mod memory;
 mod names;
 mod notices;
@@ -47,7 +52,7 @@ pub use failure::CallFailure;
 pub use filter::{Caller, Filter};
 pub use instance::{BodyCall, Called};
 pub use piece::Piece;
-pub use pool::Seat;
+pub use pool::{CheckedOut, NotNow, Seat};
 pub use registry::FilterRegistry;
 pub use services::Services;
 pub use share::{Share, Waiting};

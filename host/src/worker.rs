@@ -134,7 +134,7 @@ impl After {
             let next = self.waiting.borrow_mut().pop_front();
             match next {
                 Some(passage) => {
-                    passage.log();
+                    passage.log().await;
                     tokio::task::yield_now().await;
                 }
                 None => self.filled.notified().await,
@@ -143,9 +143,11 @@ impl After {
     }
 
     /// Run all that wait: the worker ends.
-    pub fn finish(&self) {
+    pub async fn finish(&self) {
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-        waiting.iter().for_each(|passage| passage.log());
+        for passage in waiting {
+            passage.log().await;
+        }
     }
 }
 

@@ -373,8 +373,12 @@ fn everything_else_has_a_default() {
     assert_eq!(filter.settings.json, serde_json::json!({}));
     assert!(filter.allow.is_none());
     assert_eq!(
-        (filter.limits.cpu, filter.limits.start_cpu),
-        (Duration::from_millis(10), seconds(1))
+        (
+            filter.limits.cpu,
+            filter.limits.start_cpu,
+            filter.limits.wait
+        ),
+        (Duration::from_millis(10), seconds(1), seconds(10))
     );
     assert_eq!(
         (filter.limits.memory, filter.limits.body),

@@ -90,6 +90,17 @@ fn a_secret_that_is_unknown_or_not_granted_is_said_once() {
 }
 
 #[test]
+fn a_plan_that_is_unknown_is_said_once() {
+    let keys = r#"allow = { interfaces = ["limits"] }"#;
+    let log = log_of(keys, r#"{ take = ["gold", "key", 1] }"#);
+    assert_eq!(
+        lines(&log, &["WARN", "no usage plan `gold`"]),
+        1,
+        "{log:#?}"
+    );
+}
+
+#[test]
 fn values_and_lines_that_are_dropped_are_said_once() {
     let keys = r#"allow = { interfaces = ["metrics"] }"#;
     let log = log_of(

@@ -10,6 +10,7 @@
     reason = "tests fail by panicking"
 )]
 
+mod aside;
 mod breaker;
 mod forge;
 mod loading;
@@ -18,3 +19,4 @@ mod requests;
 mod skip;
 #[path = "../guests/stage.rs"]
 mod stage;
+mod waiting;

@@ -17,7 +17,7 @@ use http_body_util::BodyExt as _;
 use super::{BodyEnd, Passage, Refusal, decide};
 use crate::body::{Body, BodyError};
 use crate::error::{Code, RequestError};
-use crate::wasm::{BodyCall, Piece, PieceVerdict};
+use crate::wasm::{BodyCall, CallFailure, CheckedOut, NotNow, Piece, PieceVerdict};
 
 /// Which way the body goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,13 +29,14 @@ pub enum Direction {
 }
 
 /// One filter in the body's way.
-#[derive(Debug)]
 pub struct Stage {
     place: u16,
     /// What the filter asked to see again, with more.
     kept: Piece,
     /// Whether the filter wants no further call.
     done: bool,
+    /// Its wait for an instance, while it has none.
+    wait: Option<Wait>,
 }
 
 impl Stage {
@@ -46,6 +47,7 @@ impl Stage {
             place,
             kept: Piece::new(),
             done: false,
+            wait: None,
         }
     }
 }
@@ -59,6 +61,7 @@ pub struct Pipe {
     out: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
     ended: bool,
+    passing: Option<Passing>,
 }
 
 /// A whole body.
@@ -86,6 +89,7 @@ impl Pipe {
             out: VecDeque::new(),
             trailers: None,
             ended: false,
+            passing: None,
         }
     }
 
@@ -138,45 +142,93 @@ impl Pipe {
     /// # Errors
     ///
     /// A stage ended it.
-    pub fn end(&mut self) -> Result<Piece, BodyError> {
-        self.pass(Piece::new(), true)?;
+    pub fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, BodyError>> {
+        if !self.ended {
+            self.begin(Piece::new(), true);
+        }
+        ready!(self.poll_pass(context))?;
         let mut piece = Piece::new();
         self.out.drain(..).for_each(|bytes| piece.append(bytes));
-        Ok(piece)
+        Poll::Ready(Ok(piece))
     }
 
-    /// Pass a piece through the stages, and what comes out to `out`.
-    fn pass(&mut self, piece: Piece, last: bool) -> Result<(), BodyError> {
-        let mut piece = piece;
+    /// Begin to pass a piece through the stages.
+    fn begin(&mut self, piece: Piece, last: bool) {
         if last {
             self.ended = true;
             self.trailers.get_or_insert_default();
         }
-        for stage in &mut self.stages {
+        self.passing = Some(Passing {
+            piece,
+            last,
+            stage: 0,
+        });
+    }
+
+    /// Pass the piece in hand through the stages, and what comes out to `out`.
+    fn poll_pass(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BodyError>> {
+        while let Some(passing) = &mut self.passing {
+            let Some(stage) = self.stages.get_mut(passing.stage) else {
+                let piece = std::mem::take(&mut passing.piece);
+                self.out.extend(piece.into_parts());
+                self.passing = None;
+                break;
+            };
+            let last = passing.last;
             if stage.done {
+                passing.stage += 1;
                 continue;
             }
-            if piece.is_empty() && !last {
-                return Ok(());
+            if passing.piece.is_empty() && !last {
+                self.passing = None;
+                break;
             }
-            let fresh = std::mem::replace(&mut piece, std::mem::take(&mut stage.kept));
-            piece.join(fresh);
             let ways = Ways {
                 passage: &self.passage,
                 direction: self.direction,
             };
-            match ways.call(stage, &mut piece, &mut self.trailers, last)? {
-                After::Forward => {}
-                After::Keep => {
-                    stage.kept = std::mem::take(&mut piece);
-                    return Ok(());
+            let Some(out) = ready!(ways.poll_check_out(stage, context)) else {
+                passing.stage += 1;
+                continue;
+            };
+            let fresh = std::mem::replace(&mut passing.piece, std::mem::take(&mut stage.kept));
+            passing.piece.join(fresh);
+            let piece = &mut passing.piece;
+            match ways.call(stage, out, piece, &mut self.trailers, last) {
+                Ok(After::Forward) => passing.stage += 1,
+                Ok(After::Keep) => {
+                    stage.kept = std::mem::take(piece);
+                    self.passing = None;
+                }
+                Err(error) => {
+                    self.passing = None;
+                    return Poll::Ready(Err(error));
                 }
             }
         }
-        self.out.extend(piece.into_parts());
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 }
+
+impl Pipe {
+    /// Nothing comes after this.
+    fn broken(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.ended = true;
+        self.trailers = None;
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+/// A piece on its way through the stages.
+struct Passing {
+    piece: Piece,
+    last: bool,
+    /// The stage that it meets next.
+    stage: usize,
+}
+
+/// A wait for an instance.
+type Wait = Pin<Box<dyn Future<Output = Result<CheckedOut, CallFailure>>>>;
 
 enum After {
     Forward,
@@ -190,9 +242,40 @@ struct Ways<'a> {
 }
 
 impl Ways<'_> {
+    /// An instance for the stage's next call, or why there is none; no seat, no call. While one is
+    /// waited for, or a phase on a fiber has the exchange, the worker goes on.
+    fn poll_check_out(
+        &self,
+        stage: &mut Stage,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<CheckedOut, CallFailure>>> {
+        let Some(seat) = self.passage.seat(stage.place) else {
+            return Poll::Ready(None);
+        };
+        ready!(self.passage.held.poll_there(context));
+        if stage.wait.is_none() {
+            match seat.check_out() {
+                // A piece is shown at once, also to a filter whose other calls run on a fiber.
+                Ok(out) | Err(NotNow::Aside(out)) => return Poll::Ready(Some(Ok(out))),
+                Err(NotNow::Failed(failure)) => return Poll::Ready(Some(Err(failure))),
+                Err(NotNow::Wait(permit)) => {
+                    let seat = Rc::clone(seat);
+                    stage.wait = Some(Box::pin(async move { seat.wait(permit).await }));
+                }
+            }
+        }
+        let Some(wait) = &mut stage.wait else {
+            return Poll::Ready(None);
+        };
+        let out = ready!(wait.as_mut().poll(context));
+        stage.wait = None;
+        Poll::Ready(Some(out))
+    }
+
     fn call(
         &self,
         stage: &mut Stage,
+        out: Result<CheckedOut, CallFailure>,
         piece: &mut Piece,
         trailers: &mut Option<HeaderMap>,
         last: bool,
@@ -212,12 +295,15 @@ impl Ways<'_> {
             cap: cap.max(piece_room(cap)),
         };
         let caller = self.passage.caller(stage.place, seat);
-        let exchange = self.passage.held.take();
-        let (exchange, verdict) = match self.direction {
-            Direction::Request => filter.on_request_body(caller, exchange, call),
-            Direction::Response => filter.on_response_body(caller, exchange, call),
-        };
-        self.passage.held.put(exchange);
+        let verdict = out.and_then(|out| {
+            let exchange = self.passage.held.take();
+            let (exchange, verdict) = match self.direction {
+                Direction::Request => filter.on_request_body(caller, out, exchange, call),
+                Direction::Response => filter.on_response_body(caller, out, exchange, call),
+            };
+            self.passage.held.put(exchange);
+            verdict
+        });
         match verdict {
             Ok(PieceVerdict::Next) => Ok(After::Forward),
             Ok(PieceVerdict::More) if last => Ok(After::Forward),
@@ -278,35 +364,36 @@ impl HttpBody for Pipe {
             if let Some(bytes) = this.out.pop_front() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
+            if this.passing.is_some() {
+                if let Err(error) = ready!(this.poll_pass(cx)) {
+                    return this.broken(error);
+                }
+                continue;
+            }
             if this.ended {
                 let trailers = this.trailers.take().filter(|trailers| !trailers.is_empty());
                 return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
             }
-            let passed = match ready!(Pin::new(&mut this.source).poll_frame(cx)) {
-                None => this.pass(Piece::new(), true),
-                Some(Err(error)) => Err(error),
+            match ready!(Pin::new(&mut this.source).poll_frame(cx)) {
+                None => this.begin(Piece::new(), true),
+                Some(Err(error)) => return this.broken(error),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
                         let last = this.source.is_end_stream();
-                        this.pass(data.into(), last)
+                        this.begin(data.into(), last);
                     }
                     Err(frame) => {
                         this.trailers = frame.into_trailers().ok();
-                        this.pass(Piece::new(), true)
+                        this.begin(Piece::new(), true);
                     }
                 },
-            };
-            if let Err(error) = passed {
-                this.ended = true;
-                this.trailers = None;
-                return Poll::Ready(Some(Err(error)));
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         let no_trailers = self.trailers.as_ref().is_none_or(HeaderMap::is_empty);
-        self.ended && self.out.is_empty() && no_trailers
+        self.ended && self.passing.is_none() && self.out.is_empty() && no_trailers
     }
 }
 

@@ -1,5 +1,6 @@
 //! Stop 5: the request phases.
 
+use std::future::poll_fn;
 use std::rc::Rc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -9,7 +10,9 @@ use super::pipe::{Direction, Gathered, Pipe, Replayed, Stage};
 use super::{Passage, Refusal, decide};
 use crate::body::{Body, BodyError};
 use crate::error::{Code, RequestError};
-use crate::wasm::{BodyCall, BodyMode, Piece, PieceVerdict, RequestVerdict};
+use crate::wasm::{
+    BodyCall, BodyMode, CallFailure, CheckedOut, NotNow, Piece, PieceVerdict, RequestVerdict, Seat,
+};
 
 /// What the request phases decided.
 #[derive(Debug)]
@@ -45,7 +48,15 @@ impl Passage {
                 self.entered.borrow_mut().push(place);
                 continue;
             }
-            let mode = match self.ask(place, seat).await {
+            let verdict = match self.chain.services.limits.max_wait() {
+                None => match self.asked(place, seat, false) {
+                    Ok(verdict) => verdict,
+                    // Boxed: it hardly ever comes to this, and the future of a request is copied.
+                    Err(not_now) => Box::pin(self.asked_later(place, seat, false, not_now)).await,
+                },
+                Some(most) => self.ask_patiently(place, seat, most).await,
+            };
+            let mode = match verdict {
                 Ok(RequestVerdict::Next(mode)) => mode,
                 Ok(RequestVerdict::Respond(answer)) => {
                     let filter = filter.name().clone();
@@ -70,15 +81,63 @@ impl Passage {
             }
             self.entered.borrow_mut().push(place);
         }
-        Ok(match self.piped_request(body, stages)? {
+        Ok(match self.piped_request(body, stages).await? {
             Some(refusal) => ChainIn::Answer(refusal),
             None => ChainIn::Forward,
         })
     }
 
+    /// Run a filter's request phase, if that can be done at once.
+    pub(super) fn asked(
+        &self,
+        place: u16,
+        seat: &Seat,
+        patient: bool,
+    ) -> Result<Result<RequestVerdict, CallFailure>, NotNow> {
+        if let Some(missing) = self.missing_attribute(seat.filter()) {
+            return Ok(Err(missing));
+        }
+        let out = seat.check_out()?;
+        Ok(self.ask(place, seat, patient, out))
+    }
+
+    pub(super) async fn asked_later(
+        &self,
+        place: u16,
+        seat: &Seat,
+        patient: bool,
+        not_now: NotNow,
+    ) -> Result<RequestVerdict, CallFailure> {
+        let out = seat.later(not_now).await?;
+        if seat.runs_aside() {
+            let mut caller = self.caller(place, seat);
+            caller.patient = patient;
+            return seat
+                .filter()
+                .on_request_aside(caller, out, &self.held)
+                .await;
+        }
+        self.ask(place, seat, patient, out)
+    }
+
+    #[inline]
+    fn ask(
+        &self,
+        place: u16,
+        seat: &Seat,
+        patient: bool,
+        out: CheckedOut,
+    ) -> Result<RequestVerdict, CallFailure> {
+        let mut caller = self.caller(place, seat);
+        caller.patient = patient;
+        let (exchange, verdict) = seat.filter().on_request(caller, out, self.held.take());
+        self.held.put(exchange);
+        verdict
+    }
+
     /// Put the `chunks` filters in the body's way. A request without a body meets them at once,
     /// so that it goes upstream without one.
-    fn piped_request(
+    async fn piped_request(
         self: &Rc<Self>,
         body: &mut Body,
         stages: Vec<Stage>,
@@ -94,7 +153,7 @@ impl Passage {
             *body = Body::Filtered(Box::new(pipe));
             return Ok(None);
         }
-        match pipe.end() {
+        match poll_fn(|context| pipe.poll_end(context)).await {
             Ok(piece) => {
                 *body = piece.into_bytes().into();
                 Ok(None)
@@ -146,10 +205,7 @@ impl Passage {
             edited: &mut edited,
             cap: filter.body_cap(),
         };
-        let exchange = self.held.take();
-        let (exchange, verdict) = filter.on_request_body(self.caller(place, seat), exchange, call);
-        self.held.put(exchange);
-        match verdict {
+        match self.show(place, seat, Direction::Request, call).await {
             Ok(PieceVerdict::Next | PieceVerdict::More | PieceVerdict::Done) => {
                 if edited {
                     self.reframed(Direction::Request);
@@ -196,6 +252,34 @@ impl Passage {
 }
 
 impl Passage {
+    /// Run a filter's phase for a whole body.
+    pub(super) async fn show(
+        &self,
+        place: u16,
+        seat: &Seat,
+        direction: Direction,
+        call: BodyCall<'_>,
+    ) -> Result<PieceVerdict, CallFailure> {
+        let filter = seat.filter();
+        let out = match seat.check_out() {
+            Ok(out) => out,
+            Err(not_now) => Box::pin(seat.later(not_now)).await?,
+        };
+        let caller = self.caller(place, seat);
+        let is_request = direction == Direction::Request;
+        if seat.runs_aside() {
+            let aside = filter.on_body_aside(caller, out, &self.held, call, is_request);
+            return Box::pin(aside).await;
+        }
+        let exchange = self.held.take();
+        let (exchange, verdict) = match direction {
+            Direction::Request => filter.on_request_body(caller, out, exchange, call),
+            Direction::Response => filter.on_response_body(caller, out, exchange, call),
+        };
+        self.held.put(exchange);
+        verdict
+    }
+
     /// A gathered body: with its trailers, where it has some. They are named in the head (RFC
     /// 9110, section 6.6.2): the connection sends no others.
     pub(super) fn whole_body(

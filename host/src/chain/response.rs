@@ -9,7 +9,9 @@ use super::{Passage, Refusal, decide};
 use crate::body::Body;
 use crate::context::{Exchange, ResponseHead};
 use crate::error::{Code, Fault, RequestError, Words, grpc};
-use crate::wasm::{BodyCall, BodyMode, PieceVerdict, ResponseVerdict};
+use crate::wasm::{
+    BodyCall, BodyMode, CallFailure, CheckedOut, NotNow, PieceVerdict, ResponseVerdict, Seat,
+};
 
 /// The response's body on its way back.
 struct Back {
@@ -51,9 +53,10 @@ impl Passage {
             if !filter.phases().response {
                 continue;
             }
-            let (exchange, verdict) =
-                filter.on_response(self.caller(place, seat), self.held.take());
-            self.held.put(exchange);
+            let verdict = match seat.check_out() {
+                Ok(out) => self.tell(place, seat, out),
+                Err(not_now) => Box::pin(self.told_later(place, seat, not_now)).await,
+            };
             let turned = match verdict {
                 Ok(ResponseVerdict::Next(mode)) => self.meet(place, mode, &mut back).await,
                 Ok(ResponseVerdict::Replace(answer)) => {
@@ -81,6 +84,37 @@ impl Passage {
         self.reframed(Direction::Response);
         let pipe = Pipe::new(self.clone(), Direction::Response, back.body, back.stages);
         Body::Filtered(Box::new(pipe))
+    }
+
+    /// Run a filter's response phase.
+    #[inline]
+    fn tell(
+        &self,
+        place: u16,
+        seat: &Seat,
+        out: CheckedOut,
+    ) -> Result<ResponseVerdict, CallFailure> {
+        let caller = self.caller(place, seat);
+        let (exchange, verdict) = seat.filter().on_response(caller, out, self.held.take());
+        self.held.put(exchange);
+        verdict
+    }
+
+    async fn told_later(
+        &self,
+        place: u16,
+        seat: &Seat,
+        not_now: NotNow,
+    ) -> Result<ResponseVerdict, CallFailure> {
+        let out = seat.later(not_now).await?;
+        if seat.runs_aside() {
+            let caller = self.caller(place, seat);
+            return seat
+                .filter()
+                .on_response_aside(caller, out, &self.held)
+                .await;
+        }
+        self.tell(place, seat, out)
     }
 
     /// Carry out a body mode.
@@ -143,9 +177,7 @@ impl Passage {
             edited: &mut edited,
             cap: filter.body_cap(),
         };
-        let exchange = self.held.take();
-        let (exchange, verdict) = filter.on_response_body(self.caller(place, seat), exchange, call);
-        self.held.put(exchange);
+        let verdict = self.show(place, seat, Direction::Response, call).await;
         if edited {
             self.reframed(Direction::Response);
         }

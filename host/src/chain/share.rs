@@ -13,32 +13,20 @@ use crate::wasm::{CallFailure, RequestVerdict, Seat, Waiting};
 const TRIES: u32 = 4;
 
 impl Passage {
-    /// Run a filter's request phase, when its share is known or cannot be waited for.
-    pub(super) async fn ask(
-        &self,
-        place: u16,
-        seat: &Rc<Seat>,
-    ) -> Result<RequestVerdict, CallFailure> {
-        match self.chain.services.limits.max_wait() {
-            None => self.run(place, seat, false),
-            Some(most) => self.ask_patiently(place, seat, most).await,
-        }
-    }
-
-    fn run(
+    async fn run(
         &self,
         place: u16,
         seat: &Rc<Seat>,
         patient: bool,
     ) -> Result<RequestVerdict, CallFailure> {
-        let mut caller = self.caller(place, seat);
-        caller.patient = patient;
-        let (exchange, verdict) = seat.filter().on_request(caller, self.held.take());
-        self.held.put(exchange);
-        verdict
+        match self.asked(place, seat, patient) {
+            Ok(verdict) => verdict,
+            Err(not_now) => Box::pin(self.asked_later(place, seat, patient, not_now)).await,
+        }
     }
 
-    async fn ask_patiently(
+    /// Run a filter's request phase, when its share is known or cannot be waited for.
+    pub(super) async fn ask_patiently(
         &self,
         place: u16,
         seat: &Rc<Seat>,
@@ -55,7 +43,7 @@ impl Passage {
             if wait.is_over() {
                 break;
             }
-            match self.run(place, seat, true) {
+            match self.run(place, seat, true).await {
                 Err(CallFailure::Share(share)) => {
                     let wanted = || self.held.with(|exchange| share.wait(services, exchange));
                     wait.until_none(wanted).await;
@@ -63,7 +51,7 @@ impl Passage {
                 verdict => return verdict,
             }
         }
-        self.run(place, seat, false)
+        self.run(place, seat, false).await
     }
 }
 

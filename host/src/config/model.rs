@@ -392,6 +392,8 @@ pub struct FilterLimits {
     pub cpu: Duration,
     /// CPU time of instantiate with configure. Default 1 s.
     pub start_cpu: Duration,
+    /// How long a request waits for an instance.
+    pub wait: Duration,
     /// Linear memory of one instance. Bytes, default 64 MiB.
     pub memory: u64,
     /// The most of a body that `whole` or `more` may gather. Bytes, default 1 MiB.

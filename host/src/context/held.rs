@@ -1,20 +1,34 @@
 //! The exchange of one request, between the phases that borrow it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 
 use super::Exchange;
 
 /// Holds one exchange; lent whole to a filter's store for a phase, and to the spine in between.
-/// Phases are synchronous and one worker runs one at a time, so it is never away across an await.
+///
+/// Most phases run to their end at once, so that nobody finds it away. A phase on a fiber keeps it
+/// across awaits: of the request's head, or of the response's, while the spine waits for that very
+/// phase. The one other that may ask meanwhile is the request's body on its way through filters;
+/// it waits ([`Held::poll_there`]).
 #[derive(Clone)]
-pub struct Held(Rc<Cell<Option<Box<Exchange>>>>);
+pub struct Held(Rc<Place>);
+
+struct Place {
+    exchange: Cell<Option<Box<Exchange>>>,
+    /// Who found it away.
+    waiting: RefCell<Vec<Waker>>,
+}
 
 impl Held {
     /// Hold this exchange.
     #[must_use]
     pub fn new(exchange: Box<Exchange>) -> Self {
-        Self(Rc::new(Cell::new(Some(exchange))))
+        Self(Rc::new(Place {
+            exchange: Cell::new(Some(exchange)),
+            waiting: RefCell::default(),
+        }))
     }
 
     /// Take it for a phase. It must be put back before anything else asks.
@@ -28,12 +42,30 @@ impl Held {
         reason = "every take in this crate is followed by a put before control leaves the function"
     )]
     pub fn take(&self) -> Box<Exchange> {
-        self.0.take().expect("the exchange is held")
+        self.0.exchange.take().expect("the exchange is held")
     }
 
     /// Put it back.
     pub fn put(&self, exchange: Box<Exchange>) {
-        self.0.set(Some(exchange));
+        self.0.exchange.set(Some(exchange));
+    }
+
+    /// Put it back after an await, and wake who waits for it.
+    pub fn put_after_await(&self, exchange: Box<Exchange>) {
+        self.put(exchange);
+        self.0.waiting.borrow_mut().drain(..).for_each(Waker::wake);
+    }
+
+    /// Wait until it is there.
+    pub fn poll_there(&self, context: &mut Context<'_>) -> Poll<()> {
+        let exchange = self.0.exchange.take();
+        let is_there = exchange.is_some();
+        self.0.exchange.set(exchange);
+        if is_there {
+            return Poll::Ready(());
+        }
+        self.0.waiting.borrow_mut().push(context.waker().clone());
+        Poll::Pending
     }
 
     /// Look at it, or change it.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::config::{self, Config, PluginSource, Problems};
+use crate::wasm::bounds::FilterBounds;
 use crate::wasm::breaker::BreakerSettings;
 use crate::wasm::component::CompiledComponent;
-use crate::wasm::filter::{FilterBounds, Isolation, OnError};
+use crate::wasm::filter::{Isolation, OnError};
 use crate::wasm::grants::{Grants, HostInterface};
 use crate::wasm::registry::{FilterSpec, LoadError};
 use crate::wasm::series;
@@ -20,9 +21,7 @@ pub fn load(
     registry: &FilterRegistry,
     problems: &mut Problems,
 ) -> Vec<Option<Arc<Filter>>> {
-    let shared = config.filters.iter();
-    let shared = shared.filter(|filter| filter.isolation == config::Isolation::Shared);
-    if let Err(needed) = registry.check_room(shared.count()) {
+    if let Err(needed) = registry.check_room(config.filters.len()) {
         problems
             .error(
                 config::Span::default(),
@@ -96,6 +95,7 @@ fn load_one(
         Ok(loaded) => {
             warn_of_denied(config, filter, &loaded, problems);
             pass_on_advice(filter, &loaded, problems);
+            warn_of_slow_pieces(filter, &loaded, problems);
             Some(loaded)
         }
         Err(error) => {
@@ -214,6 +214,7 @@ fn interface(interface: config::HostInterface) -> &'static str {
 fn bounds(filter: &config::Filter) -> FilterBounds {
     FilterBounds {
         cpu: filter.limits.cpu,
+        wait: filter.limits.wait,
         start_cpu: filter.limits.start_cpu,
         memory: filter.limits.memory,
         body: filter.limits.body,
@@ -293,6 +294,24 @@ fn pass_on_advice(filter: &config::Filter, loaded: &Filter, problems: &mut Probl
             )
             .help(format!("set `on_error = \"deny\"` for `{name}`"));
     }
+}
+
+/// A piece of a body is on its way between two connections while a filter looks at it, so such a
+/// call runs to its end at once.
+fn warn_of_slow_pieces(filter: &config::Filter, loaded: &Filter, problems: &mut Problems) {
+    let phases = loaded.phases();
+    if !loaded.runs_aside() || !(phases.request_body || phases.response_body) {
+        return;
+    }
+    let (name, cpu) = (&filter.name, filter.limits.cpu);
+    problems
+        .warning(
+            filter.span,
+            format!(
+                "filter `{name}` may use {cpu:?} of processor time for each piece of a body that it asks for in `chunks`, and its worker waits for that call with all its other requests"
+            ),
+        )
+        .help("if it asks for `whole` bodies only, this does not happen; else lower `limits.cpu`");
 }
 
 pub(super) fn backticked<'a>(names: impl Iterator<Item = &'a str>) -> String {

@@ -1,6 +1,5 @@
 //! One worker's view of a gateway.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,7 +9,7 @@ use crate::config::Listener;
 use crate::context::{Exchange, RouteInfo};
 use crate::error::RequestError;
 use crate::upstream::{Pools, Upstream};
-use crate::wasm::{Filter, Seat, Services};
+use crate::wasm::{Seat, Services};
 
 /// One worker's view of a [`Gateway`]: what it counts and touches for every request is its own
 /// copy, so that workers share no cache line.
@@ -45,13 +44,13 @@ impl Generation {
             worker,
             ..Services::clone(&gateway.services)
         });
-        let mut seats = Seats::new(worker);
         let routes = gateway.routes.iter();
         let infos = routes
             .clone()
             .map(|route| Arc::new(apis::own_copy(&route.info)));
         let chains = routes.map(|route| {
-            let seats = route.filters.iter().map(|filter| seats.of(filter));
+            let seats = route.filters.iter();
+            let seats = seats.map(|filter| Seat::of(filter, worker));
             let words = Arc::clone(&route.words);
             Rc::new(Chain::new(seats.collect(), Arc::clone(&services), words))
         });
@@ -99,25 +98,5 @@ impl Generation {
         });
         let all = listeners.chain(upstreams).chain(routes);
         crate::watch::tick(all.flatten())
-    }
-}
-
-/// A worker's seats: one for each filter, however many chains name it.
-struct Seats {
-    worker: usize,
-    made: HashMap<*const Filter, Rc<Seat>>,
-}
-
-impl Seats {
-    fn new(worker: usize) -> Self {
-        Self {
-            worker,
-            made: HashMap::new(),
-        }
-    }
-
-    fn of(&mut self, filter: &Arc<Filter>) -> Rc<Seat> {
-        let made = self.made.entry(Arc::as_ptr(filter));
-        Rc::clone(made.or_insert_with(|| Rc::new(Seat::new(Arc::clone(filter), self.worker))))
     }
 }

@@ -148,13 +148,7 @@ pub fn encode_text(families: &[Family]) -> String {
 }
 
 /// One sample as text, with a bucket's upper bound where it is one.
-fn line(
-    out: &mut String,
-    name: &str,
-    labels: &[(String, String)],
-    bound: Option<f64>,
-    value: f64,
-) {
+fn line(out: &mut String, name: &str, labels: &[(String, String)], bound: Option<f64>, value: f64) {
     out.push_str(name);
     let mut open = '{';
     for (label, text) in labels {

@@ -146,7 +146,12 @@ async fn work(kit: Kit) -> Drained {
     taking.abort();
     watching.abort();
     logging.abort();
-    floor.worker.after.finish();
+    if timeout_at(Instant::now() + CUT_GRACE, floor.worker.after.finish())
+        .await
+        .is_err()
+    {
+        tracing::warn!("log phases took too long, and were left out");
+    }
     drained
 }
 

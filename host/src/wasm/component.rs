@@ -14,7 +14,7 @@ use super::engine::FilterEngine;
 use super::grants::HostInterface;
 
 /// The version of the contract that this host offers.
-const CONTRACT: &str = "0.1.0";
+pub(super) const CONTRACT: &str = "0.1.0";
 
 /// SHA-256 of a `.wasm`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

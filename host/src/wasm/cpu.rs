@@ -4,7 +4,12 @@
 //! epoch never reads it: the clock is read in the first tick that finds the call still running
 //! (it has used at most that tick by then), and compared in those that follow. A worker that the
 //! system took off its core does not fail an innocent filter, since its clock stands still.
+//!
+//! A call on a fiber shares the worker's thread with other tasks: its time is the sum of the
+//! slices in which it ran, each from when it is polled to the tick that makes it yield.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
@@ -16,6 +21,8 @@ use super::epoch::Ticking;
 pub struct CpuLimit {
     allowance: Duration,
     since: Option<Duration>,
+    /// What the slices before this one used, and this one: where the call is on a fiber.
+    slices: Option<(Duration, Slice)>,
     _ticking: Ticking,
 }
 
@@ -34,6 +41,7 @@ impl CpuLimit {
         Self {
             allowance,
             since: None,
+            slices: None,
             _ticking: ticking,
         }
     }
@@ -43,6 +51,20 @@ impl CpuLimit {
     pub fn arm(&mut self, allowance: Duration) {
         self.allowance = allowance;
         self.since = None;
+        self.slices = None;
+    }
+
+    /// Begin a call on a fiber. The slice is to be begun each time that the fiber runs on.
+    pub fn arm_aside(&mut self, allowance: Duration) -> Slice {
+        self.arm(allowance);
+        let slice = Slice::default();
+        self.slices = Some((Duration::ZERO, slice.clone()));
+        slice
+    }
+
+    /// Whether the call is on a fiber.
+    pub fn is_aside(&self) -> bool {
+        self.slices.is_some()
     }
 
     /// A tick found the call running.
@@ -52,6 +74,16 @@ impl CpuLimit {
     /// It has used up its allowance.
     pub fn tick(&mut self) -> Result<(), CpuSpent> {
         let now = thread_cpu();
+        if let Some((used, slice)) = &mut self.slices {
+            *used += now.saturating_sub(slice.began());
+            slice.begin();
+            return match *used > self.allowance {
+                true => Err(CpuSpent {
+                    allowance: self.allowance,
+                }),
+                false => Ok(()),
+            };
+        }
         let since = *self.since.get_or_insert(now);
         if now.saturating_sub(since) > self.allowance {
             return Err(CpuSpent {
@@ -59,6 +91,22 @@ impl CpuLimit {
             });
         }
         Ok(())
+    }
+}
+
+/// When a fiber ran on, by its thread's clock. Nanoseconds.
+#[derive(Debug, Clone, Default)]
+pub struct Slice(Arc<AtomicU64>);
+
+impl Slice {
+    /// The fiber runs on now.
+    pub fn begin(&self) {
+        let now = u64::try_from(thread_cpu().as_nanos()).unwrap_or(u64::MAX);
+        self.0.store(now, Ordering::Relaxed);
+    }
+
+    fn began(&self) -> Duration {
+        Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
 }
 

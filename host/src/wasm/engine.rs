@@ -193,7 +193,12 @@ mod tests {
     fn with_core_instances(count: u8) -> Vec<u8> {
         let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
         bytes.extend_from_slice(b"\x01\x08\0asm\x01\0\0\0");
-        bytes.extend_from_slice(&[2, 0x80 | ((count * 3 + 1) & 0x7f), (count * 3 + 1) >> 7, count]);
+        bytes.extend_from_slice(&[
+            2,
+            0x80 | ((count * 3 + 1) & 0x7f),
+            (count * 3 + 1) >> 7,
+            count,
+        ]);
         bytes.extend([0, 0, 0].repeat(count.into()));
         bytes
     }

@@ -1,11 +1,13 @@
 //! Why a call of a filter gave no verdict.
 
+use std::time::Duration;
+
 use wasmtime::Trap;
 
 use super::cpu::CpuSpent;
 use super::memory::MemoryRefused;
-use super::share::Share;
 use super::output::one_line;
+use super::share::Share;
 use super::state::{Overdrawn, State};
 use crate::store::keys::KeyReject;
 
@@ -53,6 +55,12 @@ pub enum CallFailure {
     /// Is not called for a while.
     #[error("is suspended after repeated failures")]
     Suspended,
+    /// All of its instances were at work, or being made, for too long.
+    #[error("no instance of it was free within its `limits.wait` of {0:?}")]
+    Busy(Duration),
+    /// Too many requests wait for an instance.
+    #[error("{0} requests of one worker wait for an instance of it already")]
+    Crowded(usize),
     /// An attribute that it requires is not there.
     #[error("attribute `{0}`, which it requires, was not set by the filters before it")]
     MissingAttribute(String),
@@ -71,6 +79,8 @@ impl CallFailure {
             | Self::Keys(_)
             | Self::Share(_)
             | Self::Suspended
+            | Self::Busy(_)
+            | Self::Crowded(_)
             | Self::MissingAttribute(_) => false,
         }
     }
@@ -89,6 +99,7 @@ impl CallFailure {
             Self::Keys(_) => "keys_unavailable",
             Self::Share(_) => "share",
             Self::Suspended => "suspended",
+            Self::Busy(_) | Self::Crowded(_) => "busy",
             Self::MissingAttribute(_) => "missing_attribute",
         }
     }

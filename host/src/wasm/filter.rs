@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use wasmtime::component::InstancePre;
 
-use super::breaker::{Breaker, BreakerSettings, Permit, Tripped};
+use super::bounds::FilterBounds;
+use super::breaker::{Breaker, Permit, Tripped};
 use super::component::{CompiledComponent, Phases};
 use super::cpu::CpuLimit;
 use super::engine::FilterEngine;
@@ -17,11 +17,11 @@ use super::grants::{Grants, HostInterface};
 use super::host::advice::Advice;
 use super::instance::{BodyCall, Call, Called, Exports, Instance};
 use super::memory::MemoryAccount;
-use super::pool::{Seat, Spares};
+use super::pool::{CheckedOut, Seat, Spares};
 use super::services::{FilterServices, Services};
 use super::state::State;
 use super::verdict::{BodyMode, PieceVerdict, RequestVerdict, ResponseVerdict};
-use crate::context::Exchange;
+use crate::context::{Exchange, RequestId};
 
 /// One call in this many is timed, and checked for the instance's age.
 const SAMPLE: u64 = 64;
@@ -42,36 +42,6 @@ pub enum Isolation {
     Shared,
     /// Each phase call has a fresh instance.
     Request,
-}
-
-/// The bounds of a filter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FilterBounds {
-    /// CPU time of one phase call.
-    pub cpu: Duration,
-    /// CPU time of instantiate with configure.
-    pub start_cpu: Duration,
-    /// Linear memory of one instance. Bytes.
-    pub memory: u64,
-    /// The most of a body that is gathered for it. Bytes.
-    pub body: u64,
-    /// Calls until an instance is given up, ±20 %.
-    pub recycle_calls: u32,
-    /// Age at which an instance is given up.
-    pub recycle_age: Duration,
-    /// Growth of memory at which an instance is given up. Bytes.
-    pub recycle_growth: u64,
-    /// When it is suspended.
-    pub breaker: BreakerSettings,
-}
-
-impl FilterBounds {
-    /// What one call of a host function may bring into the host: a body, or a head with its
-    /// names. Bytes.
-    #[must_use]
-    pub fn max_transfer(&self) -> usize {
-        usize::try_from(self.body.saturating_add(4 * 1024 * 1024)).unwrap_or(usize::MAX)
-    }
 }
 
 /// What a configured filter said of itself.
@@ -103,6 +73,8 @@ pub struct FilterFigures {
     pub failures: AtomicU64,
     /// Requests that met it while it was suspended.
     pub suspended: AtomicU64,
+    /// Requests that found no instance free.
+    pub busy: AtomicU64,
     /// Time in calls, from a sample. Nanoseconds.
     pub nanos: AtomicU64,
 }
@@ -243,47 +215,61 @@ impl Filter {
     pub fn on_request(
         &self,
         caller: Caller<'_>,
+        out: CheckedOut,
         exchange: Box<Exchange>,
     ) -> Called<RequestVerdict> {
-        if let Some(missing) = self.missing_attribute(&exchange) {
-            return (exchange, Err(CallFailure::MissingAttribute(missing)));
-        }
-        let (exchange, verdict) = self.call(caller, exchange, Instance::on_request);
-        let verdict = verdict.map(|verdict| match verdict {
+        let (exchange, verdict) = self.call(caller, out, exchange, Instance::on_request);
+        (exchange, self.requested(caller, verdict))
+    }
+
+    pub(super) fn requested(
+        &self,
+        caller: Caller<'_>,
+        verdict: Result<RequestVerdict, CallFailure>,
+    ) -> Result<RequestVerdict, CallFailure> {
+        Ok(match verdict? {
             RequestVerdict::Next(mode) => RequestVerdict::Next(self.capped(mode)),
             RequestVerdict::Respond(answer) => {
                 self.count(caller.seat.worker(), |figures| &figures.answers, 1);
                 RequestVerdict::Respond(answer)
             }
-        });
-        (exchange, verdict)
+        })
     }
 
     /// Run the response phase.
     pub fn on_response(
         &self,
         caller: Caller<'_>,
+        out: CheckedOut,
         exchange: Box<Exchange>,
     ) -> Called<ResponseVerdict> {
-        let (exchange, verdict) = self.call(caller, exchange, Instance::on_response);
-        let verdict = verdict.map(|verdict| match verdict {
+        let (exchange, verdict) = self.call(caller, out, exchange, Instance::on_response);
+        (exchange, self.responded(caller, verdict))
+    }
+
+    pub(super) fn responded(
+        &self,
+        caller: Caller<'_>,
+        verdict: Result<ResponseVerdict, CallFailure>,
+    ) -> Result<ResponseVerdict, CallFailure> {
+        Ok(match verdict? {
             ResponseVerdict::Next(mode) => ResponseVerdict::Next(self.capped(mode)),
             ResponseVerdict::Replace(answer) => {
                 self.count(caller.seat.worker(), |figures| &figures.answers, 1);
                 ResponseVerdict::Replace(answer)
             }
-        });
-        (exchange, verdict)
+        })
     }
 
     /// Run the request-body phase.
     pub fn on_request_body(
         &self,
         caller: Caller<'_>,
+        out: CheckedOut,
         exchange: Box<Exchange>,
         body: BodyCall<'_>,
     ) -> Called<PieceVerdict> {
-        self.call(caller, exchange, |instance, call| {
+        self.call(caller, out, exchange, |instance, call| {
             instance.on_request_body(call, body)
         })
     }
@@ -292,17 +278,29 @@ impl Filter {
     pub fn on_response_body(
         &self,
         caller: Caller<'_>,
+        out: CheckedOut,
         exchange: Box<Exchange>,
         body: BodyCall<'_>,
     ) -> Called<PieceVerdict> {
-        self.call(caller, exchange, |instance, call| {
+        self.call(caller, out, exchange, |instance, call| {
             instance.on_response_body(call, body)
         })
     }
 
     /// Run the log phase.
-    pub fn on_log(&self, caller: Caller<'_>, exchange: Box<Exchange>) -> Called<()> {
-        self.call(caller, exchange, Instance::on_log)
+    pub fn on_log(
+        &self,
+        caller: Caller<'_>,
+        out: CheckedOut,
+        exchange: Box<Exchange>,
+    ) -> Called<()> {
+        self.call(caller, out, exchange, Instance::on_log)
+    }
+
+    /// Whether its calls run on a fiber.
+    #[must_use]
+    pub fn runs_aside(&self) -> bool {
+        self.bounds.runs_aside()
     }
 
     /// What a filter asks to see whole is bounded by the operator.
@@ -314,7 +312,9 @@ impl Filter {
         }
     }
 
-    fn missing_attribute(&self, exchange: &Exchange) -> Option<String> {
+    /// An attribute that it requires and that was not set before it.
+    #[must_use]
+    pub fn missing_attribute(&self, exchange: &Exchange) -> Option<String> {
         self.facts
             .requires
             .iter()
@@ -324,26 +324,19 @@ impl Filter {
             .cloned()
     }
 
-    /// Ask the breaker, check an instance out, call it, and check it in or give it up.
+    /// Call an instance that was checked out, and check it in or give it up.
     #[inline]
     fn call<V>(
         &self,
         caller: Caller<'_>,
+        out: CheckedOut,
         exchange: Box<Exchange>,
         run: impl FnOnce(&mut Instance, Call<'_>) -> Called<V>,
     ) -> Called<V> {
-        let permit = self.breaker.permit(monotonic_nanos);
-        if permit == Permit::Suspended {
-            self.count(caller.seat.worker(), |figures| &figures.suspended, 1);
-            return (exchange, Err(CallFailure::Suspended));
-        }
-        let mut instance = match self.check_out(caller.seat) {
-            Ok(instance) => instance,
-            Err(failure) => {
-                self.failed(caller.seat.worker(), permit, &exchange, &failure);
-                return (exchange, Err(failure));
-            }
-        };
+        let CheckedOut {
+            mut instance,
+            permit,
+        } = out;
         let count = self.count(caller.seat.worker(), |figures| &figures.calls, 1);
         let sampled = count.is_multiple_of(SAMPLE).then(Instant::now);
         let call = Call {
@@ -353,56 +346,51 @@ impl Filter {
             patient: caller.patient,
         };
         let (exchange, result) = run(&mut instance, call);
+        let result = self.ended(caller, instance, permit, sampled, &exchange.id, result);
+        (exchange, result)
+    }
+
+    #[inline]
+    pub(super) fn ended<V>(
+        &self,
+        caller: Caller<'_>,
+        instance: Box<Instance>,
+        permit: Permit,
+        sampled: Option<Instant>,
+        id: &RequestId,
+        result: Result<V, CallFailure>,
+    ) -> Result<V, CallFailure> {
         match result {
             Ok(verdict) => {
                 if self.breaker.succeeded(permit) {
                     tracing::info!(filter = &*self.name, "the filter works again");
                 }
                 self.check_in(caller.seat, instance, sampled);
-                (exchange, Ok(verdict))
+                Ok(verdict)
             }
             Err(failure) => {
                 if failure.has_returned() {
                     self.check_in(caller.seat, instance, None);
                 } else {
-                    self.give_up(caller.seat.worker(), instance);
+                    caller.seat.give_up(instance);
                 }
                 if let CallFailure::Keys(why) = failure {
                     // No fault of the filter's: its breaker stays as it is.
                     tracing::debug!(filter = &*self.name, "{why}");
-                    return (exchange, Err(failure));
+                    return Err(failure);
                 }
                 if let CallFailure::Share(_) = failure {
                     // It is called again.
-                    return (exchange, Err(failure));
+                    return Err(failure);
                 }
-                self.failed(caller.seat.worker(), permit, &exchange, &failure);
-                (exchange, Err(failure))
+                self.failed(caller.seat.worker(), permit, Some(id), &failure);
+                Err(failure)
             }
         }
     }
 
-    /// An isolated filter keeps no spare: what it used just goes.
-    fn give_up(&self, worker: usize, instance: Box<Instance>) {
-        match self.isolation {
-            Isolation::Shared => self.spares.give_up(worker, instance),
-            Isolation::Request => drop(instance),
-        }
-    }
-
-    fn check_out(&self, seat: &Seat) -> Result<Box<Instance>, CallFailure> {
-        match self.isolation {
-            Isolation::Shared => match seat.take() {
-                Some(instance) => Ok(instance),
-                None => self.start_instance(),
-            },
-            Isolation::Request => self.start_instance(),
-        }
-    }
-
     fn check_in(&self, seat: &Seat, instance: Box<Instance>, sampled: Option<Instant>) {
-        let mut fit =
-            self.isolation == Isolation::Shared && instance.is_fit(self.bounds.recycle_growth);
+        let mut fit = seat.is_shared() && instance.is_fit(self.bounds.recycle_growth);
         if let Some(began) = sampled {
             let now = Instant::now();
             let nanos = u64::try_from((now - began).as_nanos()).unwrap_or(u64::MAX);
@@ -413,8 +401,24 @@ impl Filter {
         if fit {
             seat.keep(instance);
         } else {
-            self.give_up(seat.worker(), instance);
+            seat.give_up(instance);
         }
+    }
+
+    /// Ask the breaker.
+    #[inline]
+    pub(super) fn permit(&self) -> Permit {
+        self.breaker.permit(monotonic_nanos)
+    }
+
+    /// How long a request waits for an instance.
+    pub(super) fn wait_limit(&self) -> Duration {
+        self.bounds.wait
+    }
+
+    /// Its instances that are not in use.
+    pub(super) fn spares(&self) -> &Spares {
+        &self.spares
     }
 
     /// Instantiate and configure.
@@ -446,11 +450,17 @@ impl Filter {
         )
     }
 
-    fn failed(&self, worker: usize, permit: Permit, exchange: &Exchange, failure: &CallFailure) {
+    pub(super) fn failed(
+        &self,
+        worker: usize,
+        permit: Permit,
+        request: Option<&RequestId>,
+        failure: &CallFailure,
+    ) {
         self.count(worker, |figures| &figures.failures, 1);
         tracing::warn!(
             filter = &*self.name,
-            request = exchange.id.as_str(),
+            request = request.map(tracing::field::display),
             kind = failure.kind(),
             "filter `{}`: {failure}",
             self.name
@@ -483,7 +493,3 @@ fn monotonic_nanos() -> u64 {
     static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
     u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
-
-/// Guards a list of instances that are not in use. Boxed: an instance is large, and moves for
-/// every call.
-pub(super) type Idle = Mutex<Vec<Box<Instance>>>;

@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
-use wasmtime::component::{Instance as WasmInstance, InstancePre};
+use wasmtime::component::{
+    ComponentNamedList, Instance as WasmInstance, InstancePre, Lift, Lower, TypedFunc,
+};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
+use super::aside::AsideCalls;
 use super::bindings::lifecycle::{Diagnostic, PluginInfo, Setup};
 use super::bindings::{
     lifecycle, log_phase, request_body_phase, request_phase, response_body_phase, response_phase,
 };
+use super::bounds::FilterBounds;
 use super::component::Phases;
 use super::failure::CallFailure;
-use super::filter::FilterBounds;
 use super::host::advice::Advice;
 use super::piece::Piece;
 use super::services::Services;
@@ -101,6 +104,7 @@ pub type Called<V> = (Box<Exchange>, Result<V, CallFailure>);
 pub struct Instance {
     store: Store<State>,
     guests: Guests,
+    aside: Box<AsideCalls>,
     cpu: Duration,
     /// When it was made.
     born: Instant,
@@ -129,18 +133,32 @@ impl Instance {
         store.set_hostcall_fuel(bounds.max_transfer());
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(|mut store| {
-            store.data_mut().cpu.tick()?;
-            Ok(UpdateDeadline::Continue(1))
+            let cpu = &mut store.data_mut().cpu;
+            cpu.tick()?;
+            Ok(match cpu.is_aside() {
+                // Not wasmtime's own way to yield: tokio's lets the worker look at its sockets.
+                true => UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())),
+                false => UpdateDeadline::Continue(1),
+            })
         });
         store.data_mut().cpu.arm(bounds.start_cpu);
         store.set_epoch_deadline(1);
         let guests = pre
             .instantiate(&mut store)
-            .and_then(|instance| exports.load(&mut store, &instance))
+            .and_then(|instance| {
+                let guests = exports.load(&mut store, &instance)?;
+                let aside = match bounds.runs_aside() {
+                    true => AsideCalls::load(&mut store, &instance)?,
+                    false => AsideCalls::default(),
+                };
+                Ok((guests, aside))
+            })
             .map_err(|error| CallFailure::from_error(error, store.data()))?;
+        let (guests, aside) = guests;
         Ok(Self {
             store,
             guests,
+            aside: Box::new(aside),
             cpu: bounds.cpu,
             born: Instant::now(),
             calls_left: calls,
@@ -251,6 +269,121 @@ impl Instance {
                 guest.call_on_response_body(store, len, last)?,
             )?)
         })
+    }
+
+    /// Take an exchange for a call on a fiber.
+    pub fn lend(&mut self, call: Call<'_>) {
+        self.calls_left = self.calls_left.saturating_sub(1);
+        let state = self.store.data_mut();
+        state.services = Some(call.services.clone());
+        state.enter(Phase::Idle, call.place, call.exchange);
+        state.patient = call.patient;
+    }
+
+    /// Give the exchange back. A call that did not end has edited nothing.
+    pub fn give_back(&mut self) -> Option<Box<Exchange>> {
+        self.store.data_mut().leave(false)
+    }
+
+    /// Call `on-request` on a fiber.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::on_request`].
+    pub async fn on_request_aside(&mut self) -> Result<RequestVerdict, CallFailure> {
+        let call = self.aside.request;
+        let has_body = self.guests.request_body.is_some();
+        let verdict = self.aside(Phase::Request, call, ()).await;
+        self.settled(|store| {
+            let (verdict,) = verdict?;
+            Ok(verdict::request(verdict, has_body, store.data_mut())?)
+        })
+    }
+
+    /// Call `on-response` on a fiber.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::on_response`].
+    pub async fn on_response_aside(&mut self) -> Result<ResponseVerdict, CallFailure> {
+        let call = self.aside.response;
+        let has_body = self.guests.response_body.is_some();
+        let verdict = self.aside(Phase::Response, call, ()).await;
+        self.settled(|_| Ok(verdict::response(verdict?.0, has_body)?))
+    }
+
+    /// Call `on-log` on a fiber.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::on_log`].
+    pub async fn on_log_aside(&mut self) -> Result<(), CallFailure> {
+        let call = self.aside.log;
+        let logged = self.aside(Phase::Log, call, ()).await;
+        self.settled(|_| logged)
+    }
+
+    /// Call `on-request-body`, else `on-response-body`, on a fiber.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::on_request_body`].
+    pub async fn on_body_aside(
+        &mut self,
+        body: BodyCall<'_>,
+        is_request: bool,
+    ) -> Result<PieceVerdict, CallFailure> {
+        let head_open = body.head_open;
+        let (phase, call) = match is_request {
+            true => (Phase::RequestBody { head_open }, self.aside.request_body),
+            false => (Phase::ResponseBody { head_open }, self.aside.response_body),
+        };
+        let asked = (body.piece.len(), body.last);
+        let state = self.store.data_mut();
+        state.piece = std::mem::take(body.piece);
+        state.trailers = body.trailers.take();
+        state.body_cap = body.cap;
+        let verdict = self.aside(phase, call, asked).await;
+        let verdict = self.settled(|_| Ok(verdict::piece(verdict?.0)?));
+        let state = self.store.data_mut();
+        *body.piece = std::mem::take(&mut state.piece);
+        *body.trailers = state.trailers.take();
+        *body.edited |= state.piece_edited && verdict.is_ok();
+        verdict
+    }
+
+    /// Call a function on a fiber, which yields at every tick of the epoch.
+    async fn aside<P, R>(
+        &mut self,
+        phase: Phase,
+        call: Option<TypedFunc<P, R>>,
+        params: P,
+    ) -> wasmtime::Result<R>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift + 'static,
+    {
+        let call = *present(call.as_ref())?;
+        let state = self.store.data_mut();
+        state.phase = phase;
+        let slice = state.cpu.arm_aside(self.cpu);
+        self.store.set_epoch_deadline(1);
+        let mut running = std::pin::pin!(call.call_async(&mut self.store, params));
+        std::future::poll_fn(|context| {
+            slice.begin();
+            running.as_mut().poll(context)
+        })
+        .await
+    }
+
+    /// Keep or undo the edits of a call that has ended.
+    fn settled<V>(
+        &mut self,
+        verdict: impl FnOnce(&mut Store<State>) -> wasmtime::Result<V>,
+    ) -> Result<V, CallFailure> {
+        let result = verdict(&mut self.store);
+        self.store.data_mut().settle(result.is_ok());
+        result.map_err(|error| CallFailure::from_error(error, self.store.data()))
     }
 
     fn body_phase(

@@ -1,133 +1,255 @@
-//! Instances that are not in use: each worker's own, and the thread that makes new ones so that no
+//! Instances that are not in use: each worker's own, and the threads that make new ones so that no
 //! worker has to.
 //!
-//! A worker runs one guest call at a time, so it needs one instance of a filter and one spare for
-//! the moment that the first is given up. The one that works stays with the worker, on its
-//! [`Seat`], where nobody else reaches: a call takes no lock and touches no shared memory. The
-//! spare is in a list behind a lock that only its worker and the instance maker take, for one push
-//! or pop.
+//! A worker runs one call of most filters at a time, so it needs one instance of a filter and one
+//! spare for the moment that the first is given up. The one that works stays with the worker, on
+//! its [`Seat`], where nobody else reaches: a call takes no lock and touches no shared memory. The
+//! spare is in a [`Slot`] behind a lock that only its worker and the makers take, for one push or
+//! pop.
+//!
+//! Where there is none at hand, the request waits for one, while the worker goes on with others:
+//! within the filter's `limits.wait`, and in the order that requests came.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::rc::{Rc, Weak as RcWeak};
 use std::sync::{Arc, Weak};
-use std::thread;
 
-use super::filter::{Filter, Idle};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::breaker::Permit;
+use super::failure::CallFailure;
+use super::filter::{Filter, FilterFigures, Isolation};
 use super::instance::Instance;
+use super::maker::InstanceMaker;
 
-/// Instances that each worker has at hand: one that works and the spare.
+/// Instances of a filter that each worker has: those that work, and those at hand.
 pub const INSTANCES_PER_WORKER: usize = 2;
 
-/// Of these, what waits in the list while the other works.
-const SPARES_PER_WORKER: usize = 1;
+/// Requests of one worker that may wait for an instance of one filter.
+const MOST_WAITING: usize = 1024;
 
-/// Work that waits for the instance maker. When it is full, workers help themselves.
-const QUEUE: usize = 256;
+/// Given-up instances that wait for a maker to drop them; further ones are dropped on the worker.
+const MOST_GIVEN_UP: usize = 4;
 
-/// Asks the thread that makes instances.
-#[derive(Debug, Clone)]
-pub struct InstanceMaker {
-    jobs: SyncSender<Job>,
-}
+/// What a request that waits is given.
+type Made = Result<Handed, CallFailure>;
 
-/// What the thread does.
-pub struct Job {
+/// An instance on its way to a request that waited for it. Where that is gone, it goes to another.
+struct Handed {
+    instance: Option<Box<Instance>>,
     filter: Weak<Filter>,
     worker: usize,
-    /// Dropped on the thread: unmapping its memory takes some microseconds.
-    given_up: Option<Box<Instance>>,
 }
 
-impl InstanceMaker {
-    /// Start the thread. It ends when the last handle is gone.
-    ///
-    /// # Errors
-    ///
-    /// The system cannot start a thread.
-    pub fn start() -> std::io::Result<Self> {
-        let (jobs, waiting) = sync_channel(QUEUE);
-        thread::Builder::new()
-            .name("windlass-instances".into())
-            .stack_size(4 * 1024 * 1024)
-            .spawn(move || make(&waiting))?;
-        Ok(Self { jobs })
-    }
-}
-
-fn make(jobs: &Receiver<Job>) {
-    while let Ok(job) = jobs.recv() {
-        drop(job.given_up);
-        let Some(filter) = job.filter.upgrade() else {
-            continue;
-        };
-        if filter.is_suspended() || filter.spares.is_full(job.worker) {
-            continue;
-        }
-        match filter.start_instance() {
-            Ok(instance) => filter.spares.put(job.worker, instance),
-            Err(failure) => tracing::warn!(
-                filter = &**filter.name(),
-                "filter `{}`: no spare instance could be made: {failure}",
-                filter.name()
-            ),
+impl Drop for Handed {
+    fn drop(&mut self) {
+        if let Some(instance) = self.instance.take()
+            && let Some(filter) = self.filter.upgrade()
+        {
+            filter.spares().put(self.worker, instance);
         }
     }
 }
 
-/// The instances of one filter that are not in use, a list for each worker.
+/// One worker's instances of one filter that are not in use.
+#[derive(Default)]
+struct Slot {
+    idle: Vec<Box<Instance>>,
+    waiting: VecDeque<oneshot::Sender<Made>>,
+    /// To be dropped by a maker: unmapping their memory takes some microseconds.
+    given_up: Vec<Box<Instance>>,
+    /// Instances that were made, or are being made, and not given up.
+    live: usize,
+    /// Whether a maker will look at it.
+    asked: bool,
+}
+
+impl Slot {
+    /// To the request that has waited longest; else it is at hand. Gives it back where it is one
+    /// too many.
+    fn put(&mut self, handed: Handed) -> Option<Box<Instance>> {
+        let mut made = Ok(handed);
+        while let Some(waiting) = self.waiting.pop_front() {
+            match waiting.send(made) {
+                Ok(()) => return None,
+                // Its client has left.
+                Err(back) => made = back,
+            }
+        }
+        let instance = made.ok()?.instance.take()?;
+        if self.idle.len() < INSTANCES_PER_WORKER {
+            self.idle.push(instance);
+            return None;
+        }
+        self.live = self.live.saturating_sub(1);
+        Some(instance)
+    }
+
+    /// Tell the request that has waited longest; gives the failure back where none waits.
+    fn fail(&mut self, failure: CallFailure) -> Option<CallFailure> {
+        let mut made = Err(failure);
+        while let Some(waiting) = self.waiting.pop_front() {
+            match waiting.send(made) {
+                Ok(()) => return None,
+                Err(back) => made = back,
+            }
+        }
+        made.err()
+    }
+}
+
+/// The instances of one filter that are not in use.
 pub struct Spares {
-    lists: Box<[Idle]>,
+    slots: Box<[Mutex<Slot>]>,
     maker: InstanceMaker,
     /// The filter that these belong to.
     filter: Weak<Filter>,
 }
 
 impl Spares {
-    /// Empty lists for this many workers.
+    /// None yet, for this many workers.
     #[must_use]
     pub fn new(workers: usize, maker: InstanceMaker, filter: Weak<Filter>) -> Self {
         Self {
-            lists: (0..workers.max(1)).map(|_| Idle::default()).collect(),
+            slots: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
             maker,
             filter,
         }
     }
 
-    /// A spare instance of this worker.
-    #[must_use]
-    fn take(&self, worker: usize) -> Option<Box<Instance>> {
-        self.lists.get(worker)?.lock().pop()
+    /// Make the first instances: for each worker, the one that will work, and the spare.
+    ///
+    /// # Errors
+    ///
+    /// An instance could not be made.
+    pub fn fill(&self, filter: &Filter) -> Result<(), CallFailure> {
+        for (worker, slot) in self.slots.iter().enumerate() {
+            for _ in 0..INSTANCES_PER_WORKER {
+                let instance = filter.start_instance()?;
+                let mut slot = slot.lock();
+                slot.live += 1;
+                drop(slot.put(self.handed(worker, instance)));
+            }
+        }
+        Ok(())
     }
 
-    /// Give an instance to a worker's list as its spare; one too many is dropped.
-    pub fn put(&self, worker: usize, instance: Box<Instance>) {
-        let Some(list) = self.lists.get(worker) else {
-            return;
-        };
-        let mut list = list.lock();
-        if list.len() < SPARES_PER_WORKER {
-            list.push(instance);
+    /// Have the first instances made, and do not wait for them.
+    pub fn prepare(&self) {
+        for (worker, slot) in self.slots.iter().enumerate() {
+            self.ask(&mut slot.lock(), worker);
+        }
+    }
+
+    fn handed(&self, worker: usize, instance: Box<Instance>) -> Handed {
+        Handed {
+            instance: Some(instance),
+            filter: self.filter.clone(),
+            worker,
+        }
+    }
+
+    fn take(&self, worker: usize) -> Option<Box<Instance>> {
+        self.slots.get(worker)?.lock().idle.pop()
+    }
+
+    fn put(&self, worker: usize, instance: Box<Instance>) {
+        if let Some(slot) = self.slots.get(worker) {
+            let handed = self.handed(worker, instance);
+            let too_many = slot.lock().put(handed);
+            drop(too_many);
         }
     }
 
     /// Give an instance up, and ask for a new one.
-    pub fn give_up(&self, worker: usize, instance: Box<Instance>) {
-        let job = Job {
-            filter: self.filter.clone(),
-            worker,
-            given_up: Some(instance),
+    fn give_up(&self, worker: usize, instance: Box<Instance>) {
+        let Some(slot) = self.slots.get(worker) else {
+            return;
         };
-        match self.maker.jobs.try_send(job) {
-            // Full: the worker drops it itself, and makes one when it needs one.
-            Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+        let mut slot = slot.lock();
+        slot.live = slot.live.saturating_sub(1);
+        let here = match slot.given_up.len() < MOST_GIVEN_UP {
+            true => {
+                slot.given_up.push(instance);
+                None
+            }
+            false => Some(instance),
+        };
+        self.ask(&mut slot, worker);
+        drop(slot);
+        drop(here);
+    }
+
+    /// Line up for an instance. One that was put since the worker looked is given at once.
+    fn wait(&self, worker: usize) -> Option<oneshot::Receiver<Made>> {
+        let (give, given) = oneshot::channel();
+        let mut slot = self.slots.get(worker)?.lock();
+        if let Some(instance) = slot.idle.pop() {
+            drop(slot);
+            // The receiver is in our hands: it is taken.
+            drop(give.send(Ok(self.handed(worker, instance))));
+            return Some(given);
+        }
+        slot.waiting.retain(|waiting| !waiting.is_closed());
+        if slot.waiting.len() >= MOST_WAITING {
+            return None;
+        }
+        slot.waiting.push_back(give);
+        self.ask(&mut slot, worker);
+        Some(given)
+    }
+
+    fn ask(&self, slot: &mut Slot, worker: usize) {
+        if !slot.asked {
+            slot.asked = true;
+            self.maker.ask(self.filter.clone(), worker);
         }
     }
 
-    fn is_full(&self, worker: usize) -> bool {
-        self.lists
-            .get(worker)
-            .is_none_or(|list| list.lock().len() >= SPARES_PER_WORKER)
+    /// Look after a worker's slot, on a maker's thread: drop what was given up, and make one
+    /// instance where one is missing.
+    pub(super) fn look_after(&self, filter: &Filter, worker: usize) {
+        let Some(place) = self.slots.get(worker) else {
+            return;
+        };
+        let mut slot = place.lock();
+        slot.asked = false;
+        let given_up = std::mem::take(&mut slot.given_up);
+        let is_wanted = !slot.waiting.is_empty() || !filter.is_suspended();
+        let is_missing = slot.live < INSTANCES_PER_WORKER && is_wanted;
+        slot.live += usize::from(is_missing);
+        drop(slot);
+        drop(given_up);
+        if !is_missing {
+            return;
+        }
+        let made = filter.start_instance();
+        let mut slot = place.lock();
+        let (too_many, failure) = match made {
+            Ok(instance) => (slot.put(self.handed(worker, instance)), None),
+            Err(failure) => {
+                slot.live = slot.live.saturating_sub(1);
+                (None, slot.fail(failure))
+            }
+        };
+        let is_missing = slot.live < INSTANCES_PER_WORKER;
+        // After a failure, only a request that waits is reason enough for another try.
+        if is_missing && (failure.is_none() || !slot.waiting.is_empty()) {
+            self.ask(&mut slot, worker);
+        }
+        drop(slot);
+        drop(too_many);
+        if let Some(failure) = failure {
+            tracing::warn!(
+                filter = &**filter.name(),
+                "filter `{}`: no spare instance could be made: {failure}",
+                filter.name()
+            );
+        }
     }
 }
 
@@ -135,18 +257,63 @@ impl Spares {
 pub struct Seat {
     filter: Arc<Filter>,
     worker: usize,
+    /// Whether calls run on a fiber.
+    aside: bool,
     /// The instance that worked last.
     instance: Cell<Option<Box<Instance>>>,
+    /// Requests that wait for an instance.
+    waiting: Cell<usize>,
+}
+
+/// An instance checked out for one call.
+pub struct CheckedOut {
+    /// The instance.
+    pub(super) instance: Box<Instance>,
+    /// What the breaker said.
+    pub(super) permit: Permit,
+}
+
+/// Why a call cannot be made at once.
+pub enum NotNow {
+    /// It fails: the filter is suspended.
+    Failed(CallFailure),
+    /// An instance has to be waited for, with what the breaker said.
+    Wait(Permit),
+    /// It is to run on a fiber.
+    Aside(CheckedOut),
+}
+
+thread_local! {
+    /// The seats of this thread's worker.
+    static SEATS: RefCell<Vec<RcWeak<Seat>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Seat {
-    /// A seat without an instance.
+    /// The worker's seat for a filter: one, also for configurations that live beside each other,
+    /// so that none keeps instances from another.
     #[must_use]
-    pub fn new(filter: Arc<Filter>, worker: usize) -> Self {
+    pub fn of(filter: &Arc<Filter>, worker: usize) -> Rc<Self> {
+        SEATS.with_borrow_mut(|seats| {
+            seats.retain(|seat| seat.strong_count() > 0);
+            let known = seats.iter().filter_map(RcWeak::upgrade);
+            let mut known =
+                known.filter(|seat| seat.worker == worker && Arc::ptr_eq(&seat.filter, filter));
+            known.next().unwrap_or_else(|| {
+                let seat = Rc::new(Self::new(Arc::clone(filter), worker));
+                seats.push(Rc::downgrade(&seat));
+                seat
+            })
+        })
+    }
+
+    /// A seat without an instance.
+    fn new(filter: Arc<Filter>, worker: usize) -> Self {
         Self {
+            aside: filter.runs_aside(),
             filter,
             worker,
             instance: Cell::new(None),
+            waiting: Cell::new(0),
         }
     }
 
@@ -162,18 +329,116 @@ impl Seat {
         self.worker
     }
 
-    /// The instance that worked last, else the worker's spare.
-    #[must_use]
-    pub fn take(&self) -> Option<Box<Instance>> {
-        match self.instance.take() {
-            Some(instance) => Some(instance),
-            None => self.filter.spares.take(self.worker),
+    /// Ask the breaker, and take the instance that worked last, else the worker's spare.
+    ///
+    /// # Errors
+    ///
+    /// The filter is suspended, there is no instance at hand, or the call is to run on a fiber.
+    #[inline]
+    pub fn check_out(&self) -> Result<CheckedOut, NotNow> {
+        let permit = self.filter.permit();
+        if permit == Permit::Suspended {
+            self.filter
+                .count(self.worker, |figures| &figures.suspended, 1);
+            return Err(NotNow::Failed(CallFailure::Suspended));
+        }
+        let instance = self.instance.take();
+        match instance.or_else(|| self.filter.spares.take(self.worker)) {
+            Some(instance) if self.aside => Err(NotNow::Aside(CheckedOut { instance, permit })),
+            Some(instance) => Ok(CheckedOut { instance, permit }),
+            None => Err(NotNow::Wait(permit)),
         }
     }
 
+    /// Whether calls run on a fiber, which the worker leaves at every tick of the epoch: those of
+    /// a filter that may use more of the processor than others have to wait for.
+    #[must_use]
+    pub fn runs_aside(&self) -> bool {
+        self.aside
+    }
+
+    /// An instance, where a call could not be made at once.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub async fn later(&self, not_now: NotNow) -> Result<CheckedOut, CallFailure> {
+        match not_now {
+            NotNow::Failed(failure) => Err(failure),
+            NotNow::Wait(permit) => self.wait(permit).await,
+            NotNow::Aside(out) => Ok(out),
+        }
+    }
+
+    /// Wait for an instance. The worker goes on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// None came in time, or none could be made.
+    pub async fn wait(&self, permit: Permit) -> Result<CheckedOut, CallFailure> {
+        let limit = self.filter.wait_limit();
+        let Some(given) = self.filter.spares.wait(self.worker) else {
+            return Err(self.busy(CallFailure::Crowded(MOST_WAITING)));
+        };
+        let _waiting = Waiting::begin(&self.waiting);
+        match timeout(limit, given).await {
+            Ok(Ok(Ok(mut handed))) => match handed.instance.take() {
+                Some(instance) => Ok(CheckedOut { instance, permit }),
+                None => Err(self.busy(CallFailure::Busy(limit))),
+            },
+            Ok(Ok(Err(failure))) => {
+                self.filter.failed(self.worker, permit, None, &failure);
+                Err(failure)
+            }
+            Ok(Err(_)) | Err(_) => Err(self.busy(CallFailure::Busy(limit))),
+        }
+    }
+
+    /// No fault of the filter's code: its breaker stays as it is.
+    fn busy(&self, failure: CallFailure) -> CallFailure {
+        let busy: fn(&FilterFigures) -> &_ = |figures| &figures.busy;
+        if self.filter.count(self.worker, busy, 1) == 0 {
+            let filter = &**self.filter.name();
+            tracing::warn!(filter, "filter `{filter}`: {failure} (said once)");
+        }
+        failure
+    }
+
     /// Keep an instance for the next call.
+    #[inline]
     pub fn keep(&self, instance: Box<Instance>) {
-        self.instance.set(Some(instance));
+        if self.waiting.get() > 0 {
+            self.filter.spares.put(self.worker, instance);
+        } else if let Some(other) = self.instance.replace(Some(instance)) {
+            // The filter's calls run beside each other: both go on.
+            self.filter.spares.put(self.worker, other);
+        }
+    }
+
+    /// Give an instance up: it must serve no more.
+    pub fn give_up(&self, instance: Box<Instance>) {
+        self.filter.spares.give_up(self.worker, instance);
+    }
+
+    /// Whether an instance that served a call may serve another.
+    pub(super) fn is_shared(&self) -> bool {
+        self.filter.isolation == Isolation::Shared
+    }
+}
+
+/// Counts one request that waits, until it is dropped.
+struct Waiting<'a>(&'a Cell<usize>);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a Cell<usize>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }
 
@@ -193,19 +458,4 @@ impl fmt::Debug for Seat {
             .field("worker", &self.worker)
             .finish_non_exhaustive()
     }
-}
-
-/// Make the first instances of a filter: for each worker, the one that will work, and the spare.
-///
-/// # Errors
-///
-/// An instance could not be made.
-pub fn fill(filter: &Arc<Filter>) -> Result<(), super::failure::CallFailure> {
-    for list in &filter.spares.lists {
-        for _ in 0..INSTANCES_PER_WORKER {
-            let instance = filter.start_instance()?;
-            list.lock().push(instance);
-        }
-    }
-    Ok(())
 }

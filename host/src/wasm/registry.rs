@@ -11,19 +11,21 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::bindings::lifecycle::{Diagnostic, SeriesKind as WitSeriesKind, Setup};
+use super::bounds::FilterBounds;
 use super::breaker::Breaker;
 use super::cache::CompileCache;
 use super::component::{CompiledComponent, ComponentDigest, ComponentError};
 use super::engine::FilterEngine;
 use super::failure::CallFailure;
-use super::filter::{Facts, Filter, FilterBounds, FilterFigures, Isolation, OnError};
+use super::filter::{Facts, Filter, FilterFigures, Isolation, OnError};
 use super::grants::Grants;
 use super::instance::{Exports, Instance};
 use super::linker;
+use super::maker::InstanceMaker;
 use super::memory::MemoryAccount;
 use super::notices::Notices;
 use super::output::one_line;
-use super::pool::{self, INSTANCES_PER_WORKER, InstanceMaker, Spares};
+use super::pool::{INSTANCES_PER_WORKER, Spares};
 use super::series::{SeriesError, SeriesKind, SeriesSpec, SeriesTable};
 use super::services::FilterServices;
 use super::share::LastCharge;
@@ -280,8 +282,9 @@ impl FilterRegistry {
                 .map(|_| FilterFigures::default())
                 .collect(),
         });
-        if spec.isolation == Isolation::Shared {
-            start("given its instances", pool::fill(&filter))?;
+        match spec.isolation {
+            Isolation::Shared => start("given its instances", filter.spares().fill(&filter))?,
+            Isolation::Request => filter.spares().prepare(),
         }
         Ok(filter)
     }

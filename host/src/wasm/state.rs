@@ -234,14 +234,21 @@ impl State {
     }
 
     /// End a phase: keep its edits, or undo them. Gives the exchange back.
+    #[inline]
     pub fn leave(&mut self, keep: bool) -> Option<Box<Exchange>> {
+        self.settle(keep);
+        self.exchange.take()
+    }
+
+    /// The same, with the exchange still there.
+    #[inline]
+    pub fn settle(&mut self, keep: bool) {
         if !keep {
             self.output.flush();
             self.undo_to(0);
         }
         self.journal.clear();
         self.phase = Phase::Idle;
-        self.exchange.take()
     }
 
     /// Count one call of a host function.

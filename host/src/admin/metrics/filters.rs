@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use crate::gateway::Gateway;
 use crate::observe::metrics::{self, Family, Kind, Value, float};
 use crate::wasm::filter::{Filter, FilterFigures};
-use crate::wasm::series::{BUCKETS, Sample, SeriesKind};
+use crate::wasm::series::{BUCKETS, OWN_FAMILIES, Sample, SeriesKind};
 
 /// All families.
 pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
@@ -21,13 +21,19 @@ type Figure = fn(&FilterFigures) -> &AtomicU64;
 fn figures(gateway: &Gateway) -> Vec<Family> {
     let mut families = Vec::new();
     let mut each = |kind: Kind, name: &str, help: &str, value: &dyn Fn(&Filter) -> f64| {
+        debug_assert!(
+            OWN_FAMILIES
+                .iter()
+                .any(|own| name.strip_prefix("filter_") == Some(own)),
+            "{name} is not among the names that filters cannot have"
+        );
         let mut family = Family::new(kind, name, help);
         for filter in &gateway.filters {
             family.push(&[("filter", filter.name())], value(filter));
         }
         families.push(family);
     };
-    let figures: [(&str, &str, Figure); 4] = [
+    let figures: [(&str, &str, Figure); 5] = [
         ("filter_calls", "Phase calls", |figures| &figures.calls),
         (
             "filter_answers",
@@ -41,6 +47,11 @@ fn figures(gateway: &Gateway) -> Vec<Family> {
             "filter_suspended_requests",
             "Requests that met a suspended filter",
             |figures| &figures.suspended,
+        ),
+        (
+            "filter_busy_requests",
+            "Requests that found no instance free within `limits.wait`",
+            |figures| &figures.busy,
         ),
     ];
     for (name, help, figure) in figures {

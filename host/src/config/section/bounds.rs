@@ -12,7 +12,7 @@ use crate::config::value::{duration, size};
 pub(super) static LIMITS: Section = Section {
     heading: "limits = { .. }",
     doc: "How much a filter may use; beyond it the call fails.",
-    fields: &[&CPU, &START_CPU, &MEMORY, &BODY],
+    fields: &[&CPU, &START_CPU, &WAIT, &MEMORY, &BODY],
     hints: &[],
     short: None,
     private: false,
@@ -25,7 +25,7 @@ static CPU: Field<Time, Is<Duration>> = Field::new(
         most: Duration::from_secs(60),
     },
     Is(Duration::from_millis(10)),
-    "The processor time of one call.",
+    "The processor time of one call. Above the default, the worker goes on with other requests during a call.",
 );
 
 static START_CPU: Field<Time, Is<Duration>> = Field::new(
@@ -36,6 +36,16 @@ static START_CPU: Field<Time, Is<Duration>> = Field::new(
     },
     Is(Duration::from_secs(1)),
     "The processor time of starting an instance and giving it its settings.",
+);
+
+static WAIT: Field<Time, Is<Duration>> = Field::new(
+    "wait",
+    Time {
+        least: Duration::from_millis(1),
+        most: Duration::from_secs(60),
+    },
+    Is(Duration::from_secs(10)),
+    "How long a request waits for an instance while all are at work or being made; beyond it 503 `filter_busy`.",
 );
 
 static MEMORY: Field<Size<u64>, Is<u64>> = Field::new(
@@ -65,6 +75,7 @@ pub(super) fn limits(table: &mut Table<'_>) -> Option<FilterLimits> {
     let limits = FilterLimits {
         cpu: table.take(&CPU),
         start_cpu: table.take(&START_CPU),
+        wait: table.take(&WAIT),
         memory: table.take(&MEMORY),
         body: table.take(&BODY),
     };

@@ -7,6 +7,7 @@ use super::super::bindings::limits::{
     Uncharged,
 };
 use super::super::failure::CallFailure;
+use super::super::notices::printable;
 use super::super::services::Services;
 use super::super::share::Share;
 use super::super::state::State;
@@ -181,6 +182,9 @@ impl Host for State {
         let decision = services.plans.with(&plan, |plan| {
             Some(take(services, exchange, plan?, patient, (&key, cost)))
         });
+        if decision.is_none() {
+            self.notice(&format!("there is no usage plan `{}`", printable(&plan)));
+        }
         let share = |_: &Exchange| Share { plan, key, cost };
         decision
             .map(|decision| self.keep_or_wait(decision, share))

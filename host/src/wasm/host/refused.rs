@@ -93,7 +93,7 @@ impl State {
         if said == Notice::Said {
             return;
         }
-        let request = self.exchange.as_ref().map(|exchange| exchange.id);
+        let request = self.exchange.as_ref().map(|exchange| &exchange.id);
         let request = request.map(tracing::field::display);
         tracing::warn!(
             filter,

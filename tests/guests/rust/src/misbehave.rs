@@ -80,3 +80,10 @@ pub fn print(line: &str) {
     // Whether it is taken is the gateway's business.
     drop(writeln!(std::io::stdout(), "{line}"));
 }
+
+/// Octets on standard output, whatever they are.
+pub fn print_bytes(bytes: &[u8]) {
+    // Whether they are taken is the gateway's business.
+    drop(std::io::stdout().write_all(bytes));
+    drop(std::io::stdout().flush());
+}

@@ -157,6 +157,11 @@ impl Player {
             }
             Step::CacheGet(key) => json!(cache::get(key).as_deref().map(text)),
             Step::CachePut(key, value, ttl) => json!(cache::put(key, value.as_bytes(), *ttl)),
+            Step::FloodCache(count, size) => {
+                let value = vec![7; *size];
+                let kept = (0..*count).filter(|n| cache::put(&n.to_string(), &value, 60_000));
+                json!(kept.count())
+            }
             Step::CacheDelete(key) => {
                 cache::delete(key);
                 Value::Null
@@ -340,6 +345,9 @@ fn edit(step: &Step) -> Option<Value> {
             name,
             value.as_bytes(),
         )),
+        Step::SetHeaderBytes(of, name, value) => {
+            edited(exchange::set_header(of.message(), name, value))
+        }
         Step::RemoveHeader(of, name) => match exchange::remove_header(of.message(), name) {
             Ok(count) => json!(count),
             Err(error) => edited(Err(error)),
@@ -406,6 +414,10 @@ fn misbehave(step: &Step) -> Value {
         }
         Step::Print(line) => {
             misbehave::print(line);
+            Value::Null
+        }
+        Step::PrintBytes(bytes) => {
+            misbehave::print_bytes(bytes);
             Value::Null
         }
         Step::FloodPrint(count) => {

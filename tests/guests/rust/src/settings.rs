@@ -163,6 +163,8 @@ pub enum Step {
     SetHeaders(Of, Vec<(String, String)>),
     AppendHeader(Of, String, String),
     RemoveHeader(Of, String),
+    /// Set a field to these octets.
+    SetHeaderBytes(Of, String, Vec<u8>),
     /// Append so many fields of this many bytes each.
     FloodFields(Of, usize, usize),
     // The body.
@@ -199,6 +201,8 @@ pub enum Step {
     CacheGet(String),
     CachePut(String, String, u64),
     CacheDelete(String),
+    /// Keep so many values of this many bytes each.
+    FloodCache(usize, usize),
     CacheIncrement(String, i64, u64),
     Take(String, String, u64),
     TakeInline(String, u64, u64, f64),
@@ -241,6 +245,8 @@ pub enum Step {
     /// Use the processor until this much time has passed. Milliseconds.
     SpinUntilPassed(u64),
     Print(String),
+    /// Print these octets.
+    PrintBytes(Vec<u8>),
     /// Print so many lines.
     FloodPrint(usize),
     /// Call the host so many times.

@@ -1,0 +1,201 @@
+//! A call on a fiber, and its exchange meanwhile.
+//!
+//! The exchange is in the instance's store until the call has ended. Where the call does not end,
+//! since its client has left, the exchange comes back all the same, its edits undone, and the
+//! instance is given up.
+
+use wasmtime::Store;
+use wasmtime::component::{ComponentNamedList, Instance as WasmInstance, Lift, Lower, TypedFunc};
+
+use super::bindings::types;
+use super::breaker::Permit;
+use super::component::CONTRACT;
+use super::failure::CallFailure;
+use super::filter::{Caller, Filter};
+use super::instance::{BodyCall, Call, Instance};
+use super::pool::{CheckedOut, Seat};
+use super::state::State;
+use super::verdict::{PieceVerdict, RequestVerdict, ResponseVerdict};
+use crate::context::{Held, RequestId};
+
+/// A call that began.
+pub struct Aside<'a> {
+    instance: Option<Box<Instance>>,
+    permit: Permit,
+    id: RequestId,
+    held: &'a Held,
+    seat: &'a Seat,
+}
+
+impl<'a> Aside<'a> {
+    /// Lend the exchange to an instance.
+    pub fn begin(caller: Caller<'a>, out: CheckedOut, held: &'a Held) -> Self {
+        let CheckedOut {
+            mut instance,
+            permit,
+        } = out;
+        let exchange = held.take();
+        let id = exchange.id.clone();
+        instance.lend(Call {
+            exchange,
+            place: caller.place,
+            services: caller.services,
+            patient: caller.patient,
+        });
+        Self {
+            instance: Some(instance),
+            permit,
+            id,
+            held,
+            seat: caller.seat,
+        }
+    }
+
+    /// The instance.
+    #[expect(
+        clippy::expect_used,
+        reason = "only `end` and the end of `self` take it, and both consume `self`"
+    )]
+    pub fn instance(&mut self) -> &mut Instance {
+        self.instance.as_deref_mut().expect("an instance")
+    }
+
+    /// The call has ended.
+    pub fn end(mut self) -> Option<(Box<Instance>, Permit, RequestId)> {
+        let mut instance = self.instance.take()?;
+        self.put_back(&mut instance);
+        Some((instance, self.permit, self.id.clone()))
+    }
+
+    /// What the call edited was kept or undone when it ended; where it did not end, it is undone.
+    fn put_back(&self, instance: &mut Instance) {
+        if let Some(exchange) = instance.give_back() {
+            self.held.put_after_await(exchange);
+        }
+    }
+}
+
+impl Drop for Aside<'_> {
+    fn drop(&mut self) {
+        if let Some(mut instance) = self.instance.take() {
+            self.put_back(&mut instance);
+            self.seat.give_up(instance);
+        }
+    }
+}
+
+impl Filter {
+    /// Run the request phase on a fiber: the worker goes on while it runs. The exchange is away meanwhile.
+    pub async fn on_request_aside(
+        &self,
+        caller: Caller<'_>,
+        out: CheckedOut,
+        held: &Held,
+    ) -> Result<RequestVerdict, CallFailure> {
+        let mut aside = Aside::begin(caller, out, held);
+        let verdict = aside.instance().on_request_aside().await;
+        self.requested(caller, self.ended_aside(caller, aside, verdict))
+    }
+
+    /// Run the response phase on a fiber.
+    pub async fn on_response_aside(
+        &self,
+        caller: Caller<'_>,
+        out: CheckedOut,
+        held: &Held,
+    ) -> Result<ResponseVerdict, CallFailure> {
+        let mut aside = Aside::begin(caller, out, held);
+        let verdict = aside.instance().on_response_aside().await;
+        self.responded(caller, self.ended_aside(caller, aside, verdict))
+    }
+
+    /// Run the request-body phase (else the response's) for a whole body on a fiber.
+    pub async fn on_body_aside(
+        &self,
+        caller: Caller<'_>,
+        out: CheckedOut,
+        held: &Held,
+        body: BodyCall<'_>,
+        is_request: bool,
+    ) -> Result<PieceVerdict, CallFailure> {
+        let mut aside = Aside::begin(caller, out, held);
+        let verdict = aside.instance().on_body_aside(body, is_request).await;
+        self.ended_aside(caller, aside, verdict)
+    }
+
+    /// Run the log phase on a fiber.
+    pub async fn on_log_aside(&self, caller: Caller<'_>, out: CheckedOut, held: &Held) {
+        let mut aside = Aside::begin(caller, out, held);
+        let logged = aside.instance().on_log_aside().await;
+        // What goes wrong was said and counted, and changes nothing.
+        let _ = self.ended_aside(caller, aside, logged);
+    }
+
+    /// The end of a call on a fiber.
+    fn ended_aside<V>(
+        &self,
+        caller: Caller<'_>,
+        aside: Aside<'_>,
+        result: Result<V, CallFailure>,
+    ) -> Result<V, CallFailure> {
+        let (instance, permit, id) = match aside.end() {
+            Some(ended) => ended,
+            None => return result,
+        };
+        self.count(caller.seat.worker(), |figures| &figures.calls, 1);
+        self.ended(caller, instance, permit, None, &id, result)
+    }
+}
+
+/// The exports that are called on a fiber; none of a filter whose calls are not.
+#[derive(Default)]
+pub struct AsideCalls {
+    /// `on-request`.
+    pub request: Option<TypedFunc<(), (types::RequestVerdict,)>>,
+    /// `on-request-body`.
+    pub request_body: Option<TypedFunc<(u64, bool), (types::ChunkVerdict,)>>,
+    /// `on-response`.
+    pub response: Option<TypedFunc<(), (types::ResponseVerdict,)>>,
+    /// `on-response-body`.
+    pub response_body: Option<TypedFunc<(u64, bool), (types::ChunkVerdict,)>>,
+    /// `on-log`.
+    pub log: Option<TypedFunc<(), ()>>,
+}
+
+impl AsideCalls {
+    /// Find them in an instance.
+    ///
+    /// # Errors
+    ///
+    /// One has another type.
+    pub fn load(store: &mut Store<State>, instance: &WasmInstance) -> wasmtime::Result<Self> {
+        Ok(Self {
+            request: find(store, instance, "request-phase", "on-request")?,
+            request_body: find(store, instance, "request-body-phase", "on-request-body")?,
+            response: find(store, instance, "response-phase", "on-response")?,
+            response_body: find(store, instance, "response-body-phase", "on-response-body")?,
+            log: find(store, instance, "log-phase", "on-log")?,
+        })
+    }
+}
+
+/// A function of an interface of the contract; none where the component does not export it.
+fn find<P, R>(
+    store: &mut Store<State>,
+    instance: &WasmInstance,
+    interface: &str,
+    function: &str,
+) -> wasmtime::Result<Option<TypedFunc<P, R>>>
+where
+    P: ComponentNamedList + Lower,
+    R: ComponentNamedList + Lift,
+{
+    let interface = format!("windlass:filter/{interface}@{CONTRACT}");
+    let Some(interface) = instance.get_export_index(&mut *store, None, &interface) else {
+        return Ok(None);
+    };
+    let Some(function) = instance.get_export_index(&mut *store, Some(&interface), function) else {
+        return Ok(None);
+    };
+    instance.get_typed_func(&mut *store, &function).map(Some)
+}
