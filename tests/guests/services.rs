@@ -2,7 +2,7 @@
 
 use aws_lc_rs::hmac;
 use serde_json::{Value, json};
-use windlass_tests::{Gateway, Request, Upstream, key_digest, sha256};
+use windlass_tests::{Gateway, RedisServer, Request, Upstream, key_digest, sha256};
 
 use crate::stage::Stage;
 
@@ -350,6 +350,46 @@ fn a_spent_quota_says_so() {
         (&json!(false), &json!("Bound::Quota"))
     );
     assert_eq!(report[1]["rate"], json!(null));
+}
+
+/// A plan of which several gateways share what is left.
+fn shared(redis: &RedisServer) -> Stage {
+    Stage::new().lines(&format!(
+        "[store]\nurl = \"{}\"\n[plan.small]\nquota = {{ limit = 10, period = \"month\" }}",
+        redis.url()
+    ))
+}
+
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
+fn a_phase_that_finds_no_share_is_undone_and_runs_again_once_it_is_known() {
+    let redis = RedisServer::forgetful();
+    let steps = r#"{ take = ["small", "acme", 2] }, { set-attribute = ["mark", { text = "first" }] },
+        { take = ["small", "other", 3] }, { attribute = "mark" }, { take = ["small", "acme", 1] }"#;
+    let more = r#", attributes = ["mark"]"#;
+    let (gateway, report) = given(shared(&redis), "limits", more, steps);
+    let remaining: Vec<_> = [0, 2, 4]
+        .map(|n| report[n]["quota"]["remaining"].clone())
+        .to_vec();
+    // What the phase took before it was undone was given back.
+    assert_eq!(remaining, [8, 7, 7], "{report}");
+    assert_eq!(report[3], json!("first"));
+    // It was no failure of the filter's.
+    let failures = crate::stage::figure(&gateway.metrics(), "failures_total", "actor");
+    assert_eq!(failures, 0.0);
+}
+
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
+fn a_share_that_cannot_be_known_is_unavailable_and_no_failure() {
+    let mut redis = RedisServer::forgetful();
+    let stage = shared(&redis);
+    redis.kill();
+    let (_gateway, report) = given(stage, "limits", "", r#"{ take = ["small", "acme", 1] }"#);
+    assert_eq!(
+        (&report[0]["allowed"], &report[0]["refused-by"]),
+        (&json!(false), &json!("Bound::Unavailable"))
+    );
 }
 
 #[test]

@@ -93,10 +93,10 @@ impl RedisServer {
         use std::io::{BufRead as _, BufReader, Write as _};
         let mut connection = TcpStream::connect(self.address).expect("redis-server");
         let _ = connection.set_read_timeout(Some(DEADLINE));
-        let mut command = format!("*{}\r\n", words.len());
-        for word in words {
-            command += &format!("${}\r\n{word}\r\n", word.len());
-        }
+        let words = words.iter();
+        let count = format!("*{}\r\n", words.len());
+        let words = words.map(|word| format!("${}\r\n{word}\r\n", word.len()));
+        let command = count + &words.collect::<Vec<_>>().concat();
         connection
             .write_all(command.as_bytes())
             .expect("redis-server");

@@ -380,7 +380,8 @@ impl Filter {
                     return Err(failure);
                 }
                 if let CallFailure::Share(_) = failure {
-                    // It is called again.
+                    // It works so far, and is called again.
+                    let _ = self.breaker.succeeded(permit);
                     return Err(failure);
                 }
                 self.failed(caller.seat.worker(), permit, Some(id), &failure);
