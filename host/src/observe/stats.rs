@@ -33,6 +33,24 @@ impl Counter {
     }
 }
 
+/// One counter for each code, in the order of [`Code::ALL`].
+#[derive(Debug)]
+pub struct CodeCounters([Counter; Code::ALL.len()]);
+
+impl CodeCounters {
+    /// That of a code.
+    #[must_use]
+    pub fn get(&self, code: Code) -> Option<&Counter> {
+        self.0.get(code as usize)
+    }
+}
+
+impl Default for CodeCounters {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Counter::default()))
+    }
+}
+
 /// What one worker counts. Aligned so that two workers share no cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -55,8 +73,8 @@ pub struct WorkerStats {
     pub requests_active: Counter,
     /// Responses by class: 1xx to 5xx.
     pub responses: [Counter; 5],
-    /// Answers that the gateway made itself, by code, in the order of [`Code::ALL`].
-    pub codes: [Counter; Code::ALL.len()],
+    /// Answers that the gateway made itself, by code.
+    pub codes: CodeCounters,
     /// Answers that filters gave in the place of an upstream's.
     pub filter_answers: Counter,
     /// Responses whose body was cut before its end.
@@ -86,7 +104,7 @@ impl WorkerStats {
 
     /// Count an answer that the gateway made itself, or that broke off.
     pub fn refused(&self, code: Code) {
-        if let Some(counter) = self.codes.get(code as usize) {
+        if let Some(counter) = self.codes.get(code) {
             counter.add(1);
         }
     }
