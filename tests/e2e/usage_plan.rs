@@ -100,6 +100,43 @@ fn throttled_and_quota_spent_are_told_apart_under_one_plan() {
 }
 
 #[test]
+fn a_cost_that_can_never_pass_is_told_no_wait() {
+    for (plan, cost) in [
+        ("rate = 5\nburst = 2", 3),
+        ("quota = { limit = 3, period = \"day\" }", 4),
+        (
+            "rate = 5\nburst = 9\nquota = { limit = 3, period = \"day\" }",
+            5,
+        ),
+        (
+            "rate = 5\nburst = 2\nquota = { limit = 9, period = \"day\" }",
+            5,
+        ),
+        (
+            "methods = [{ method = \"ANY\", path = \"$default\", rate = 5, burst = 2 }]",
+            3,
+        ),
+    ] {
+        let upstream = Upstream::text("ok");
+        let dear = format!(
+            "\n[filter.dear]\nplugin = \"builtin:usage-plan\"\nsettings = {{ cost = {cost} }}\n"
+        );
+        let gateway = start(&[
+            &filtered(&["keys", "dear"], upstream.address()),
+            &api_key("{}"),
+            &dear,
+            &format!("\n[plan.gold]\n{plan}\n"),
+            &key("alice-1", "alice", "alice", "plan = \"gold\""),
+        ]);
+        let answer = gateway.send(&of("alice"));
+        assert_eq!(answer.status, 429, "{plan}");
+        assert_eq!(answer.header("retry-after"), None, "{plan}");
+        assert!(answer.header("ratelimit").is_some(), "{plan}");
+        assert_eq!(upstream.count(), 0);
+    }
+}
+
+#[test]
 fn a_key_without_a_plan_is_refused() {
     let upstream = Upstream::text("ok");
     let gateway = gateway("rate = 1000", &upstream);

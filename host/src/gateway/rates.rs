@@ -9,7 +9,9 @@ use super::keys;
 use crate::config::{self, Config, Problems, Span};
 use crate::context::{Exchange, Rates, RouteInfo};
 use crate::error::{Code, RequestError};
-use crate::store::limits::{Bound, Decision, Level, LimitStore, RateError, SharedRate, Take};
+use crate::store::limits::{
+    Bound, Decision, Level, LimitStore, NEVER, RateError, SharedRate, Take,
+};
 use crate::wasm::Services;
 
 /// draft-ietf-httpapi-ratelimit-headers: what is left.
@@ -80,8 +82,10 @@ pub fn take(
 /// The answer says when to come again, and how much may be asked.
 fn throttled(bound: Bound, decision: &Decision) -> RequestError {
     let mut error = RequestError::from(Code::Throttled);
-    let wait = seconds(decision.retry_after_ms).max(1);
-    error = error.with_header(header::RETRY_AFTER, wait.into());
+    if decision.retry_after_ms != NEVER {
+        let wait = seconds(decision.retry_after_ms).max(1);
+        error = error.with_header(header::RETRY_AFTER, wait.into());
+    }
     let name = match bound {
         Bound::Route => "route",
         Bound::Gateway => "gateway",
@@ -103,13 +107,20 @@ fn throttled(bound: Bound, decision: &Decision) -> RequestError {
 }
 
 fn policy(name: &str, level: &Level) -> String {
-    let (limit, window) = (level.limit.min(LARGEST), seconds(level.window_ms).max(1));
-    format!("\"{name}\";q={limit};w={window}")
+    let limit = level.limit.min(LARGEST);
+    match level.window_ms {
+        // A made-up number would be believed.
+        NEVER => format!("\"{name}\";q={limit}"),
+        window_ms => format!("\"{name}\";q={limit};w={}", seconds(window_ms).max(1)),
+    }
 }
 
 fn left(name: &str, level: &Level) -> String {
-    let (remaining, reset) = (level.remaining.min(LARGEST), seconds(level.reset_ms));
-    format!("\"{name}\";r={remaining};t={reset}")
+    let remaining = level.remaining.min(LARGEST);
+    match level.reset_ms {
+        NEVER => format!("\"{name}\";r={remaining}"),
+        reset_ms => format!("\"{name}\";r={remaining};t={}", seconds(reset_ms)),
+    }
 }
 
 /// Whole seconds, rounded up.

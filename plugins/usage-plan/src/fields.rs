@@ -16,7 +16,7 @@ pub fn is_empty(standing: &Levels) -> bool {
 /// What may be used: `"rate";q=10;w=2, "quota";q=1000;w=86400`.
 pub fn policy(standing: &Levels) -> Vec<u8> {
     list(standing, |level| {
-        [(";q=", level.limit), (";w=", seconds(level.window_ms))]
+        [(";q=", Some(level.limit)), (";w=", window(level.window_ms))]
     })
 }
 
@@ -24,8 +24,8 @@ pub fn policy(standing: &Levels) -> Vec<u8> {
 pub fn limit(standing: &Levels) -> Vec<u8> {
     list(standing, |level| {
         [
-            (";r=", level.remaining),
-            (";t=", whole_seconds(level.reset_ms)),
+            (";r=", Some(level.remaining)),
+            (";t=", reset(level.reset_ms)),
         ]
     })
 }
@@ -39,7 +39,21 @@ fn whole_seconds(milliseconds: u64) -> u64 {
     milliseconds.div_ceil(1_000)
 }
 
-fn list(standing: &Levels, parameters: impl Fn(Level) -> [(&'static str, u64); 2]) -> Vec<u8> {
+/// None for a bucket that does not fill: the parameter is optional in the draft, and a made-up
+/// number would be believed.
+fn window(milliseconds: u64) -> Option<u64> {
+    (milliseconds != u64::MAX).then(|| seconds(milliseconds))
+}
+
+/// None for a bucket that never is full again.
+fn reset(milliseconds: u64) -> Option<u64> {
+    (milliseconds != u64::MAX).then(|| whole_seconds(milliseconds))
+}
+
+fn list(
+    standing: &Levels,
+    parameters: impl Fn(Level) -> [(&'static str, Option<u64>); 2],
+) -> Vec<u8> {
     let mut text = Vec::with_capacity(96);
     for (name, level) in [("\"rate\"", standing.rate), ("\"quota\"", standing.quota)] {
         let Some(level) = level else { continue };
@@ -48,6 +62,7 @@ fn list(standing: &Levels, parameters: impl Fn(Level) -> [(&'static str, u64); 2
         }
         text.extend_from_slice(name.as_bytes());
         for (key, number) in parameters(level) {
+            let Some(number) = number else { continue };
             text.extend_from_slice(key.as_bytes());
             push_number(&mut text, number.min(LARGEST));
         }
@@ -134,7 +149,14 @@ mod tests {
             window_ms: u64::MAX,
             reset_ms: u64::MAX,
         };
-        let (policy, _) = texts(Some(vast), None);
+        let (policy, limit) = texts(Some(vast), None);
+        assert_eq!(policy, format!("\"rate\";q={LARGEST}"));
+        assert_eq!(limit, format!("\"rate\";r={LARGEST}"));
+        let long = Level {
+            window_ms: u64::MAX - 1,
+            ..vast
+        };
+        let (policy, _) = texts(Some(long), None);
         assert_eq!(policy, format!("\"rate\";q={LARGEST};w={LARGEST}"));
     }
 

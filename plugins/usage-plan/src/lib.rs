@@ -14,6 +14,9 @@ use windlass_plugin_sdk::host::limits::{self, Bound, Decision, Levels, Uncharged
 use windlass_plugin_sdk::host::log;
 use windlass_plugin_sdk::prelude::*;
 
+/// The wait of what can never pass: `retry-after-ms` of `windlass:host/limits`.
+const NEVER: u64 = u64::MAX;
+
 struct UsagePlan {
     plan: Option<String>,
     without_plan: WithoutPlan,
@@ -119,10 +122,12 @@ fn refuse(decision: &Decision, headers: bool) -> LocalResponse {
         Some(Bound::Method | Bound::Plan | Bound::Route | Bound::Gateway) => (429, "throttled"),
         Some(Bound::Unavailable) | None => (503, "limits_unavailable"),
     };
-    let mut refusal = LocalResponse::new(status, reason).header(
-        "retry-after",
-        fields::seconds(decision.retry_after_ms).to_string(),
-    );
+    let mut refusal = LocalResponse::new(status, reason);
+    // A cost above a burst or a quota never passes: no wait would be true.
+    if decision.retry_after_ms != NEVER {
+        let seconds = fields::seconds(decision.retry_after_ms);
+        refusal = refusal.header("retry-after", seconds.to_string());
+    }
     let standing = Levels {
         rate: decision.rate,
         quota: decision.quota,
@@ -202,6 +207,16 @@ mod tests {
     }
 
     #[test]
+    #[test]
+    fn a_cost_that_never_passes_is_told_no_wait() {
+        for bound in [Bound::Method, Bound::Plan, Bound::Quota] {
+            let (status, _, headers) = answer(&refused(bound, NEVER), true);
+            assert_eq!(status, 429);
+            let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names, ["ratelimit-policy", "ratelimit"]);
+        }
+    }
+
     fn without_headers_only_retry_after_is_left() {
         let (_, _, headers) = answer(&refused(Bound::Quota, 86_400_000), false);
         assert_eq!(headers, [header("retry-after", "86400")]);
