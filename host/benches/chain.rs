@@ -207,6 +207,7 @@ fn exchange() -> Held {
         notes: Default::default(),
         tickets: Default::default(),
         standings: Default::default(),
+        no_plan: None,
         hint: Default::default(),
         outcome: Default::default(),
     }))

@@ -19,10 +19,12 @@ mod attributes;
 mod held;
 pub mod names;
 mod notes;
+mod rejected;
 
 pub use attributes::{AttributeValue, Attributes};
 pub use held::Held;
 pub use notes::Notes;
+pub use rejected::{KeyRejection, NoPlan, RejectedKey};
 
 /// One request and its response.
 #[derive(Debug)]
@@ -59,6 +61,8 @@ pub struct Exchange {
     pub tickets: Tickets,
     /// Where the bounds of those plans stood then.
     pub standings: Standings,
+    /// Why a key that was accepted has no plan here, if it has none.
+    pub no_plan: Option<NoPlan>,
     /// What filters said about where the request goes.
     pub hint: RouteHint,
     /// What happened.
@@ -178,6 +182,8 @@ pub struct Outcome {
     pub failure: Option<Arc<str>>,
     /// The filter that refused or failed, where one did.
     pub filter: Option<Arc<str>>,
+    /// The API key that was rejected, where one was.
+    pub rejected_key: Option<Box<RejectedKey>>,
 }
 
 /// Names an exchange: 128 random bits as 32 hex digits, or what a trusted proxy named it. Not secret.
@@ -188,6 +194,16 @@ pub struct RequestId(IdText);
 enum IdText {
     Own([u8; 32]),
     Given(Arc<str>),
+}
+
+impl Outcome {
+    /// The API key that was rejected, if a filter refused the request after that: one that lets a
+    /// request without a key pass makes no refusal of it.
+    #[must_use]
+    pub fn rejection(&self) -> Option<&RejectedKey> {
+        let refused = self.filter.is_some() && self.failure.is_some();
+        self.rejected_key.as_deref().filter(|_| refused)
+    }
 }
 
 impl Exchange {

@@ -359,6 +359,11 @@ impl Run {
         }
         self.connection.watch.answered();
         let worker = &self.connection.worker;
+        self.held.with(|exchange| {
+            if let Some(rejected) = exchange.outcome.rejection() {
+                log::rejected_key(worker, exchange, rejected);
+            }
+        });
         if let Some(access) = &worker.access {
             self.held.with(|exchange| access.write(exchange));
         }

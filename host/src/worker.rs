@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 use crate::chain::Passage;
 use crate::config::Listener;
+use crate::context::KeyRejection;
 use crate::error::Code;
 use crate::gateway::Generation;
 use crate::interim;
@@ -101,6 +102,8 @@ pub struct Worker {
     pub after: After,
     /// How many lines of the log each code gets, in the order of [`Code::ALL`].
     lines: [LineLimit; Code::ALL.len()],
+    /// How many lines each cause of a rejected key gets, in the order of [`KeyRejection::ALL`].
+    key_lines: [LineLimit; KeyRejection::ALL.len()],
     generation: RefCell<Rc<Generation>>,
 }
 
@@ -172,6 +175,7 @@ impl Worker {
                 ..After::default()
             },
             lines: std::array::from_fn(|_| LineLimit::default()),
+            key_lines: std::array::from_fn(|_| LineLimit::of_strangers()),
             generation: RefCell::new(generation),
         }
     }
@@ -180,6 +184,14 @@ impl Worker {
     #[must_use]
     pub fn may_say(&self, code: Code) -> Option<u64> {
         self.lines.get(code as usize)?.take(self.common.clock.now())
+    }
+
+    /// Whether the log gets one more line about a key that was rejected for this cause now; with how
+    /// many were left out before it.
+    #[must_use]
+    pub fn may_say_key(&self, why: KeyRejection) -> Option<u64> {
+        let limit = self.key_lines.get(why as usize)?;
+        limit.take(self.common.clock.now())
     }
 
     /// The configuration that new requests get.

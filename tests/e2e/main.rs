@@ -47,6 +47,7 @@ mod health;
 mod http10;
 mod http2;
 mod interim;
+mod key_rejections;
 mod large;
 mod leave;
 mod limits;

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use serde::{Serialize, Serializer};
 
 use super::sink::{Outlet, Sink, SinkInput, SinkSettings, Target};
-use crate::context::{AttributeValue, Attributes, Exchange};
+use crate::context::{AttributeValue, Attributes, Exchange, RejectedKey};
 
 /// A buffer this large is handed over. Bytes.
 const BUFFER: usize = 16 * 1024;
@@ -151,8 +151,29 @@ struct Line<'a> {
     response_bytes: u64,
     failure: Option<&'a str>,
     filter: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_rejected: Option<KeyRejected<'a>>,
     #[serde(serialize_with = "attributes", skip_serializing_if = "is_none")]
     attributes: &'a Attributes,
+}
+
+/// Why the request's API key was rejected, and which key it is.
+#[derive(Serialize)]
+struct KeyRejected<'a> {
+    why: &'a str,
+    key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<&'a str>,
+}
+
+impl<'a> From<&'a RejectedKey> for KeyRejected<'a> {
+    fn from(rejected: &'a RejectedKey) -> Self {
+        Self {
+            why: rejected.why.as_str(),
+            key: rejected.key.as_deref(),
+            plan: rejected.plan.as_deref(),
+        }
+    }
 }
 
 impl<'a> Line<'a> {
@@ -185,6 +206,7 @@ impl<'a> Line<'a> {
             response_bytes: outcome.response_bytes,
             failure: outcome.failure.as_deref(),
             filter: outcome.filter.as_deref(),
+            key_rejected: outcome.rejection().map(KeyRejected::from),
             attributes: &exchange.attributes,
         }
     }

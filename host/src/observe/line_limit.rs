@@ -8,15 +8,45 @@ use std::cell::Cell;
 /// The most lines of one kind a second, from one worker.
 const MOST: u32 = 10;
 
+/// The most lines a minute of a kind that strangers can cause at will. From one worker that makes
+/// some 20 MB of log a day at the most.
+const MOST_A_MINUTE: u32 = 60;
+
 /// A kind of line.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct LineLimit {
+    most_a_minute: u32,
     second: Cell<u64>,
     said: Cell<u32>,
+    minute: Cell<u64>,
+    said_in_minute: Cell<u32>,
     left_out: Cell<u64>,
 }
 
+impl Default for LineLimit {
+    fn default() -> Self {
+        Self::new(u32::MAX)
+    }
+}
+
 impl LineLimit {
+    /// For lines that strangers can cause at will.
+    #[must_use]
+    pub fn of_strangers() -> Self {
+        Self::new(MOST_A_MINUTE)
+    }
+
+    fn new(most_a_minute: u32) -> Self {
+        Self {
+            most_a_minute,
+            second: Cell::default(),
+            said: Cell::default(),
+            minute: Cell::default(),
+            said_in_minute: Cell::default(),
+            left_out: Cell::default(),
+        }
+    }
+
     /// Whether one more line may be said now; with how many were left out before it. Milliseconds of
     /// any clock.
     pub fn take(&self, now_ms: u64) -> Option<u64> {
@@ -24,12 +54,17 @@ impl LineLimit {
         if self.second.replace(second) != second {
             self.said.set(0);
         }
-        let said = self.said.get();
-        if said >= MOST {
+        let minute = now_ms / 60_000;
+        if self.minute.replace(minute) != minute {
+            self.said_in_minute.set(0);
+        }
+        let (said, said_in_minute) = (self.said.get(), self.said_in_minute.get());
+        if said >= MOST || said_in_minute >= self.most_a_minute {
             self.left_out.set(self.left_out.get() + 1);
             return None;
         }
         self.said.set(said + 1);
+        self.said_in_minute.set(said_in_minute + 1);
         Some(self.left_out.take())
     }
 }
@@ -46,5 +81,15 @@ mod tests {
         assert_eq!(limit.take(1_999), None);
         assert_eq!(limit.take(2_000), Some(16));
         assert_eq!(limit.take(2_001), Some(0));
+    }
+
+    #[test]
+    fn what_strangers_cause_gets_some_lines_a_minute() {
+        let limit = LineLimit::of_strangers();
+        // A thousand of them a second, for two minutes.
+        let said = |from: u64, to: u64| (from..to).filter(|ms| limit.take(*ms).is_some()).count();
+        assert_eq!(said(0, 60_000), 60);
+        assert_eq!(limit.take(60_000), Some(54_990));
+        assert_eq!(said(60_001, 120_000), 59);
     }
 }

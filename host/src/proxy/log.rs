@@ -7,7 +7,7 @@
 use std::fmt;
 
 use crate::body::BodyError;
-use crate::context::Exchange;
+use crate::context::{Exchange, RejectedKey};
 use crate::error::{Causes, Code, RequestError, Side};
 use crate::worker::Worker;
 
@@ -33,6 +33,25 @@ pub(super) fn broke(worker: &Worker, exchange: &Exchange, error: &BodyError) {
         }
         None => say(worker, exchange, error.code(), quietly, &cause),
     }
+}
+
+/// A filter refused the request, and why its API key was rejected is known.
+pub(super) fn rejected_key(worker: &Worker, exchange: &Exchange, rejected: &RejectedKey) {
+    let Some(left_out) = worker.may_say_key(rejected.why) else {
+        return;
+    };
+    let left_out = (left_out > 0).then_some(left_out);
+    let (key, plan) = (rejected.key.as_deref(), rejected.plan.as_deref());
+    tracing::info!(
+        request = exchange.id.as_str(),
+        filter = exchange.outcome.filter.as_deref(),
+        why = rejected.why.as_str(),
+        key,
+        plan,
+        left_out,
+        "{}",
+        rejected.why.sentence()
+    );
 }
 
 fn say(worker: &Worker, exchange: &Exchange, code: Code, quietly: bool, cause: &dyn fmt::Display) {

@@ -106,6 +106,7 @@ fn exchange(connection: &ClientConnection, parts: Parts, seen: Seen) -> Exchange
         notes: Default::default(),
         tickets: Default::default(),
         standings: Default::default(),
+        no_plan: None,
         hint: Default::default(),
         outcome: Default::default(),
     }

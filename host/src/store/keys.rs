@@ -25,7 +25,7 @@ pub use digest::{DigestError, KeyDigest};
 pub use index::{KeyIndex, Loading};
 pub use issue::{ISSUED_LENGTH, PREFIX, RandomnessError, SecretKey, checksum_holds, generate};
 pub use listed::{DuplicateKey, ListedKey, listed};
-pub use masked::masked;
+pub use masked::{SHORTEST_KEY, masked};
 pub use rejects::Rejects;
 
 /// The longest value that is looked up. Bytes; what is longer is unknown without being hashed.
@@ -232,6 +232,21 @@ pub enum KeyReject {
     Unavailable,
 }
 
+/// A presented key that is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// Why not.
+    pub why: KeyReject,
+    /// The id of the key that was presented, where there is such a key.
+    pub key: Option<Box<str>>,
+}
+
+impl From<KeyReject> for Rejected {
+    fn from(why: KeyReject) -> Self {
+        Self { why, key: None }
+    }
+}
+
 /// A moment, for look-ups. Milliseconds; both clocks may be as coarse as the kernel's tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Moment {
@@ -300,15 +315,15 @@ impl Keys {
     /// empty or longer than [`MAX_PRESENTED`] is unknown without being hashed.
     ///
     /// # Errors
-    /// Why it is not accepted.
+    /// Why it is not accepted, and which key it is.
     pub fn find<T>(
         &self,
         presented: &[u8],
         now: Moment,
         take: impl FnOnce(&ApiKey) -> T,
-    ) -> Result<T, KeyReject> {
+    ) -> Result<T, Rejected> {
         if presented.is_empty() || presented.len() > MAX_PRESENTED {
-            return Err(KeyReject::Unknown);
+            return Err(KeyReject::Unknown.into());
         }
         let digest = KeyDigest::of(presented);
         let mut take = Some(take);
@@ -317,14 +332,14 @@ impl Keys {
             take.take().map(|take| take(key))
         };
         let found = match self.fixed.find(&digest, now.wall_ms, &mut accept) {
-            Err(KeyReject::Unknown) => match &self.live {
-                None => Err(KeyReject::Unknown),
-                Some(live) if live.is_stale(now.monotonic_ms) => Err(KeyReject::Unavailable),
+            Err(unknown) if unknown.why == KeyReject::Unknown => match &self.live {
+                None => Err(unknown),
+                Some(live) if live.is_stale(now.monotonic_ms) => Err(KeyReject::Unavailable.into()),
                 Some(live) => live.index.find(&digest, now.wall_ms, &mut accept),
             },
             found => found,
         };
-        found.and_then(|taken| taken.ok_or(KeyReject::Unknown))
+        found.and_then(|taken| taken.ok_or_else(|| KeyReject::Unknown.into()))
     }
 }
 

@@ -57,13 +57,8 @@ impl OnRequest for UsagePlan {
                 return Err(Failure::new("missing_attribute", detail));
             }
             Err(Uncharged::NoPlan) => return Ok(self.without_plan.verdict()),
-            Err(Uncharged::UnknownPlan) => {
-                let named = self.plan.clone();
-                let plan = named.or_else(|| request.attributes().text("plan.id"));
-                let plan = plan.unwrap_or_default();
-                log::error("there is no such usage plan", &[("plan", &plan)]);
-                return Ok(no_usage_plan());
-            }
+            // The gateway's log has the key and the plan.
+            Err(Uncharged::UnknownPlan) => return Ok(no_usage_plan()),
         };
         if decision.allowed {
             return Ok(RequestVerdict::NEXT);

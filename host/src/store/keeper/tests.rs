@@ -67,7 +67,8 @@ fn find(keeper: &Keeper, text: &str) -> Result<String, KeyReject> {
         wall_ms: 5_000,
         monotonic_ms: monotonic_ms(),
     };
-    keys.find(text.as_bytes(), now, |key| key.id().to_owned())
+    let found = keys.find(text.as_bytes(), now, |key| key.id().to_owned());
+    found.map_err(|rejected| rejected.why)
 }
 
 fn commit(keeper: &Keeper, write: Write) -> Revision {

@@ -21,7 +21,7 @@ use ahash::RandomState;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::{ApiKey, KeyDigest, KeyEntry, KeyReject};
+use super::{ApiKey, KeyDigest, KeyEntry, KeyReject, Rejected};
 use edit::{Edits, Known};
 
 /// Keys that a shard is made for.
@@ -86,12 +86,17 @@ impl KeyIndex {
         digest: &KeyDigest,
         now_ms: u64,
         take: &mut dyn FnMut(&ApiKey) -> T,
-    ) -> Result<T, KeyReject> {
+    ) -> Result<T, Rejected> {
         let shard = self.shard(self.place(digest)).ok_or(KeyReject::Unknown)?;
         let shard = shard.load();
         let key = shard.find(digest).ok_or(KeyReject::Unknown)?;
-        key.admit(now_ms)?;
-        Ok(take(key))
+        match key.admit(now_ms) {
+            Ok(()) => Ok(take(key)),
+            Err(why) => Err(Rejected {
+                why,
+                key: Some(key.id().into()),
+            }),
+        }
     }
 
     /// Put keys in, or in the place of those with their ids. What cannot be a key is left out.

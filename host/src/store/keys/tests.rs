@@ -31,7 +31,8 @@ fn at(wall_ms: u64) -> Moment {
 }
 
 fn id(keys: &Keys, presented: &[u8], wall_ms: u64) -> Result<String, KeyReject> {
-    keys.find(presented, at(wall_ms), |key| key.id().to_owned())
+    let found = keys.find(presented, at(wall_ms), |key| key.id().to_owned());
+    found.map_err(|rejected| rejected.why)
 }
 
 #[test]
@@ -66,6 +67,10 @@ fn disabled_and_expired_are_told_apart() {
         },
     ]);
     assert_eq!(id(&keys, b"disabled", 5), Err(KeyReject::Disabled));
+    let rejected = |presented: &[u8]| keys.find(presented, at(10), |_| ()).unwrap_err();
+    assert_eq!(rejected(b"disabled").key.as_deref(), Some("disabled"));
+    assert_eq!(rejected(b"ending").key.as_deref(), Some("ending"));
+    assert_eq!(rejected(b"nobody's").key, None);
     assert!(id(&keys, b"ending", 9).is_ok());
     assert_eq!(id(&keys, b"ending", 10), Err(KeyReject::Expired));
 }
@@ -109,7 +114,8 @@ fn stale_keys_of_the_ledger_are_refused_and_those_of_the_file_are_not() {
             wall_ms: 0,
             monotonic_ms,
         };
-        keys.find(text, now, |key| key.id().to_owned())
+        let found = keys.find(text, now, |key| key.id().to_owned());
+        found.map_err(|rejected| rejected.why)
     };
     assert!(find(b"live", 99).is_ok());
     assert_eq!(find(b"live", 100), Err(KeyReject::Unavailable));

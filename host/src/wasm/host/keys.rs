@@ -10,8 +10,8 @@ use super::super::bindings::keys::{ApiKey, Host, IdentifyError, KeyReject as Wit
 use super::super::bindings::types::EditError;
 use super::super::services::Services;
 use super::super::state::State;
-use crate::context::AttributeValue;
-use crate::store::keys::{self, KeyReject, Moment};
+use crate::context::{AttributeValue, KeyRejection, NoPlan, RejectedKey};
+use crate::store::keys::{self, KeyReject, Moment, Rejected};
 
 /// Why a key is not accepted, as a filter is told. None of a filter's business is that the
 /// gateway itself cannot tell: that fails the call.
@@ -54,14 +54,40 @@ impl State {
         let found = services
             .keys
             .find(presented, coarse_now(), |key| take(self, &services, key));
-        if let (Err(why), Some(rejects)) = (&found, services.rejects.get(services.worker)) {
-            rejects.count(*why);
+        if let (Err(rejected), Some(rejects)) = (&found, services.rejects.get(services.worker)) {
+            rejects.count(rejected.why);
         }
         self.services = Some(services);
         match found {
-            Ok(taken) => Ok(Ok(taken)),
-            Err(why) => reject(why).map(Err),
+            Ok(taken) => {
+                self.note_rejected(None);
+                Ok(Ok(taken))
+            }
+            Err(rejected) => {
+                let why = rejected.why;
+                self.note_rejected(Some(rejected));
+                reject(why).map(Err)
+            }
         }
+    }
+
+    /// Keep why the key was rejected for the log. A key that is accepted after another was not makes
+    /// the first one no matter.
+    fn note_rejected(&mut self, rejected: Option<Rejected>) {
+        let Some(exchange) = &mut self.exchange else {
+            return;
+        };
+        exchange.outcome.rejected_key = rejected.and_then(|Rejected { why, key }| {
+            let why = match why {
+                KeyReject::Unknown => KeyRejection::Unknown,
+                KeyReject::Disabled => KeyRejection::Disabled,
+                KeyReject::Expired => KeyRejection::Expired,
+                // No fault of the key's: the call fails, and its error says so.
+                KeyReject::Unavailable => return None,
+            };
+            let plan = None;
+            Some(Box::new(RejectedKey { why, key, plan }))
+        });
     }
 
     /// Of a key's plans the one that is sold for the exchange's API.
@@ -78,6 +104,13 @@ impl State {
         key: &keys::ApiKey,
     ) -> Result<Result<(), EditError>> {
         let plan = self.plan_of(services, key);
+        if let Some(exchange) = &mut self.exchange {
+            exchange.no_plan = match plan {
+                Some(_) => None,
+                None if key.plans().is_empty() => Some(NoPlan::OfKey),
+                None => Some(NoPlan::ForApi),
+            };
+        }
         let common = [
             ("consumer.id", Some(key.consumer())),
             ("api-key.id", Some(key.id())),

@@ -11,7 +11,7 @@ use super::super::notices::printable;
 use super::super::services::Services;
 use super::super::share::Share;
 use super::super::state::State;
-use crate::context::{AttributeValue, Exchange};
+use crate::context::{AttributeValue, Exchange, KeyRejection, NoPlan, RejectedKey};
 use crate::store::limits::{Bound, Decision, EnrolledPlan, Level, Take};
 
 impl From<Bound> for WitBound {
@@ -67,6 +67,15 @@ pub(in crate::wasm) fn text<'a>(exchange: &'a Exchange, name: &str) -> Option<&'
         AttributeValue::Text(text) => Some(text),
         AttributeValue::Number(_) | AttributeValue::Flag(_) | AttributeValue::Bytes(_) => None,
     }
+}
+
+/// What the log says of a key that cannot be charged, if a filter refuses it for that.
+fn rejected(why: KeyRejection, key: &str, plan: Option<&str>) -> Box<RejectedKey> {
+    Box::new(RejectedKey {
+        why,
+        key: Some(key.into()),
+        plan: plan.map(Box::from),
+    })
 }
 
 /// What is taken from all bounds that hold for the exchange. The shared rates are taken from once.
@@ -141,13 +150,19 @@ impl Host for State {
     ) -> Result<std::result::Result<WitDecision, Uncharged>> {
         self.charge_call()?;
         super::in_phase(self)?;
-        let (Some(services), Some(exchange)) = (&self.services, &self.exchange) else {
+        let (Some(services), Some(exchange)) = (&self.services, &mut self.exchange) else {
             return Ok(Err(Uncharged::NoKey));
         };
         let Some(key) = text(exchange, "api-key.id") else {
             return Ok(Err(Uncharged::NoKey));
         };
         let Some(name) = plan.as_deref().or_else(|| text(exchange, "plan.id")) else {
+            let why = match exchange.no_plan {
+                Some(NoPlan::ForApi) => KeyRejection::OtherApi,
+                Some(NoPlan::OfKey) | None => KeyRejection::NoPlan,
+            };
+            let rejected = rejected(why, key, None);
+            exchange.outcome.rejected_key = Some(rejected);
             return Ok(Err(Uncharged::NoPlan));
         };
         if services.limits.max_wait().is_some() {
@@ -158,6 +173,8 @@ impl Host for State {
             Some(take(services, exchange, plan?, patient, (key, cost)))
         });
         let Some(decision) = decision else {
+            let rejected = rejected(KeyRejection::UnknownPlan, key, Some(name));
+            exchange.outcome.rejected_key = Some(rejected);
             return Ok(Err(Uncharged::UnknownPlan));
         };
         let share = |exchange: &Exchange| Share {

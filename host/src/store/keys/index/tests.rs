@@ -39,7 +39,8 @@ fn a_rotation_has_two_secrets_until_the_older_ends() {
     index.put([rotated]);
     let seen = |text: &str, now_ms| {
         let digest = KeyDigest::of(text.as_bytes());
-        index.find(&digest, now_ms, &mut |key| key.id().to_owned())
+        let found = index.find(&digest, now_ms, &mut |key| key.id().to_owned());
+        found.map_err(|rejected| rejected.why)
     };
     assert_eq!(seen("new", 10), Ok("a".to_owned()));
     assert_eq!(seen("old", 9), Ok("a".to_owned()));

@@ -1,0 +1,81 @@
+//! Why the API key of a request was rejected, for the log: to the client all causes are one.
+
+/// Why a key has no usage plan on a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPlan {
+    /// It is on no plan.
+    OfKey,
+    /// It has plans, and none of them is sold for the route's API.
+    ForApi,
+}
+
+/// An API key that was presented and rejected, or accepted and has no plan to be charged to.
+/// Never the key's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedKey {
+    /// Why.
+    pub why: KeyRejection,
+    /// The key's id, if there is such a key.
+    pub key: Option<Box<str>>,
+    /// The plan that does not exist, if that is why.
+    pub plan: Option<Box<str>>,
+}
+
+/// Why an API key was rejected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyRejection {
+    /// There is no such key.
+    Unknown,
+    /// The operator disabled it.
+    Disabled,
+    /// It has expired, or a rotation ended the secret that was presented.
+    Expired,
+    /// It is on no usage plan.
+    NoPlan,
+    /// It is on plans that are sold for other APIs only.
+    OtherApi,
+    /// Its plan does not exist.
+    UnknownPlan,
+}
+
+impl KeyRejection {
+    /// Every one of them, in the order of their numbers.
+    pub const ALL: [Self; 6] = [
+        Self::Unknown,
+        Self::Disabled,
+        Self::Expired,
+        Self::NoPlan,
+        Self::OtherApi,
+        Self::UnknownPlan,
+    ];
+
+    /// Its word in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Disabled => "disabled",
+            Self::Expired => "expired",
+            Self::NoPlan => "no_plan",
+            Self::OtherApi => "other_api",
+            Self::UnknownPlan => "unknown_plan",
+        }
+    }
+
+    /// A sentence for people.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Unknown => "an API key was rejected: there is no such key",
+            Self::Disabled => "an API key was rejected: it is disabled",
+            Self::Expired => {
+                "an API key was rejected: it has expired, or a rotation ended this secret of it"
+            }
+            Self::NoPlan => "an API key was rejected: it is on no usage plan",
+            Self::OtherApi => {
+                "an API key was rejected: its usage plans are not sold for the API of this route"
+            }
+            Self::UnknownPlan => "an API key was rejected: its usage plan does not exist",
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Why a key was rejected, and which key it is: in the log, under the request's id.
+
+use serde_json::Value;
+use windlass_tests::{Gateway, Request, Response, Upstream, wait};
+
+use crate::config::{api_key, filtered, key, start};
+
+const EXPIRED: &str = "expires = 2020-01-01T00:00:00Z";
+
+fn gateway(upstream: &Upstream) -> Gateway {
+    let shop = "[api.shop]\nbase_path = \"/shop\"\n[[route]]\napi = \"shop\"\npath = \"/x\"\nfilters = [\"keys\", \"plan\"]\nupstream = \"app\"\n";
+    start(&[
+        "[server]\nworkers = 1\n[log]\naccess = \"access.json\"\n",
+        &filtered(&["keys", "plan"], upstream.address()),
+        shop,
+        &api_key("{}"),
+        "\n[filter.plan]\nplugin = \"builtin:usage-plan\"\n",
+        "\n[plan.gold]\nrate = 1000\n[plan.shop]\nrate = 1000\napis = [\"shop\"]\n",
+        &key("good-1", "good", "good", "plan = \"gold\""),
+        &key("off-1", "off", "off", "plan = \"gold\"\nenabled = false"),
+        &key(
+            "late-1",
+            "late",
+            "late",
+            &format!("plan = \"gold\"\n{EXPIRED}"),
+        ),
+        &key("bare-1", "bare", "bare", ""),
+        &key("shop-1", "shop", "shop", "plan = \"shop\""),
+    ])
+}
+
+fn ask(gateway: &Gateway, key: &str) -> Response {
+    gateway.send(&Request::get("/").header("x-api-key", key))
+}
+
+fn id(answer: &Response) -> String {
+    answer.header("x-request-id").expect("an id").to_owned()
+}
+
+#[test]
+fn every_cause_is_a_line_with_the_requests_id_and_the_keys() {
+    let upstream = Upstream::text("ok");
+    let gateway = gateway(&upstream);
+    for (presented, why, known) in [
+        ("nobodys-key", "unknown", None),
+        ("off", "disabled", Some("off-1")),
+        ("late", "expired", Some("late-1")),
+        ("bare", "no_plan", Some("bare-1")),
+        ("shop", "other_api", Some("shop-1")),
+    ] {
+        let answer = ask(&gateway, presented);
+        assert_eq!(answer.status, 403, "{presented}");
+        let id = id(&answer);
+        let line = gateway.log().wait_for_line(|line| line.contains(&id));
+        assert!(line.contains(&format!("why=\"{why}\"")), "{line}");
+        match known {
+            Some(known) => assert!(line.contains(&format!("key=\"{known}\"")), "{line}"),
+            None => assert!(!line.contains(" key="), "{line}"),
+        }
+        assert!(!line.contains(presented) || known.is_some(), "{line}");
+        // And in the access log.
+        let path = gateway.folder().join("access.json");
+        let line = wait::until("the line of the access log", || {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            text.lines()
+                .find(|line| line.contains(&id))
+                .map(str::to_owned)
+        });
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["key_rejected"]["why"], why, "{line}");
+        assert_eq!(line["key_rejected"]["key"].as_str(), known, "{line}");
+    }
+    let good = ask(&gateway, "good");
+    assert_eq!(good.status, 200);
+    assert!(!gateway.log().text().contains(&id(&good)));
+}
+
+#[test]
+fn a_flood_of_bad_keys_gets_few_lines_and_the_next_cause_is_still_told() {
+    let upstream = Upstream::text("ok");
+    let gateway = gateway(&upstream);
+    let mut client = gateway.client();
+    for number in 0..500 {
+        let bad = Request::get("/").header("x-api-key", format!("bad-{number}"));
+        assert_eq!(client.send(&bad).status, 403);
+    }
+    let disabled = ask(&gateway, "off");
+    let id = id(&disabled);
+    gateway.log().wait_for_line(|line| line.contains(&id));
+    let lines = gateway.log().all();
+    let unknown = lines.iter().filter(|line| line.contains("why=\"unknown\""));
+    let told = unknown.count();
+    // Sixty a minute, whose end may lie within the test.
+    assert!((1..=120).contains(&told), "{told}");
+}
