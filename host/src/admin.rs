@@ -26,7 +26,7 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::sync::watch;
@@ -238,7 +238,10 @@ fn routes(running: Arc<Running>, tokens: Vec<Token>, max_body: usize, local: boo
         .merge(if local { numbers } else { guarded(numbers) })
         .merge(guarded(api))
         .fallback(async || Problem::no_such_path())
-        .layer(from_fn(envelope::envelope))
+        .layer(from_fn_with_state(
+            Arc::<envelope::Strangers>::default(),
+            envelope::envelope,
+        ))
 }
 
 /// The process lives.

@@ -4,6 +4,7 @@ use serde_json::Value;
 use windlass_tests::{Gateway, Request, Response, Upstream, wait};
 
 use crate::config::{api_key, filtered, key, start};
+use crate::operator::{WRITE, builder, call, get, request, send, windlass};
 
 const EXPIRED: &str = "expires = 2020-01-01T00:00:00Z";
 
@@ -92,4 +93,45 @@ fn a_flood_of_bad_keys_gets_few_lines_and_the_next_cause_is_still_told() {
     let told = unknown.count();
     // Sixty a minute, whose end may lie within the test.
     assert!((1..=120).contains(&told), "{told}");
+}
+
+#[test]
+fn the_id_of_every_admin_answer_is_in_the_log() {
+    let upstream = Upstream::text("ok");
+    let gateway = builder(&["keys"], &upstream, "").start();
+    let json = "{\"consumer\":\"x\",\"plans\":[\"nope\"]}";
+    let answers = [
+        (404, get(&gateway, "/v1/keys/nope")),
+        (409, call(&gateway, "POST", "/v1/keys", json)),
+        (400, call(&gateway, "POST", "/v1/keys", "{\"consumer\":7}")),
+        (404, get(&gateway, "/v1/nothing")),
+        (405, send(&gateway, &request("DELETE", "/v1/status"))),
+        (200, get(&gateway, "/v1/keys")),
+        (
+            201,
+            call(&gateway, "POST", "/v1/keys", "{\"consumer\":\"x\"}"),
+        ),
+        (401, send(&gateway, &Request::get("/v1/keys"))),
+        (404, send(&gateway, &Request::get("/elsewhere"))),
+    ];
+    for (status, answer) in answers {
+        assert_eq!(answer.status, status, "{}", answer.text());
+        let id = id(&answer);
+        gateway
+            .log()
+            .wait_for_line(|line| line.contains("audit:") && line.contains(&id));
+    }
+    let done = windlass(&gateway, &["keys", "show", "nope"], WRITE, "");
+    let (_, id) = done.errors.split_once("request ").expect("an id");
+    let id = id.split(' ').next().unwrap().to_owned();
+    gateway.log().wait_for_line(|line| line.contains(&id));
+    // Probes are no lines.
+    let probe = send(&gateway, &Request::get("/livez"));
+    assert_eq!(probe.status, 200);
+    assert!(
+        !gateway
+            .log()
+            .text()
+            .contains(probe.header("x-request-id").unwrap())
+    );
 }

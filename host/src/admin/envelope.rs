@@ -2,7 +2,9 @@
 //! looks like.
 //!
 //! It promises that every answer carries `x-request-id`, that nothing below `/v1` is reached
-//! without a token whose role suffices, and that every refused login is a line of the audit log.
+//! without a token whose role suffices, that every refused login is a line of the audit log, and
+//! that the id of every answer below `/v1` is in the log: with the change that it made (see
+//! [`super::api`]), or in a line from here. Strangers get some lines a minute.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,13 +12,15 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use parking_lot::Mutex;
 
 use super::Running;
-use super::access::{self, Access, Actor};
+use super::access::{self, Access, Actor, Role};
 use super::problem::Problem;
+use crate::observe::line_limit::LineLimit;
 use crate::store::keys::masked;
 
 /// The request's id, in every answer.
@@ -31,10 +35,30 @@ pub struct Remote(pub SocketAddr);
 pub struct Caller {
     /// The token's name.
     pub actor: Arc<str>,
+    /// What the token may be used for.
+    pub role: Role,
     /// The request's id.
     pub request: Arc<str>,
     /// From where.
     pub remote: SocketAddr,
+}
+
+impl Caller {
+    /// Whether the token's role lets it have this, though it changes nothing.
+    ///
+    /// # Errors
+    /// It may only read.
+    pub fn may_write(&self, what: &str) -> Result<(), Problem> {
+        match self.role {
+            Role::Write => Ok(()),
+            Role::Read => {
+                let detail = format!(
+                    "this token may only read, and {what} need a token whose `role` is \"write\""
+                );
+                Err(Problem::new(StatusCode::FORBIDDEN, "read_only", detail))
+            }
+        }
+    }
 }
 
 /// What the guard knows.
@@ -49,12 +73,51 @@ pub struct Gate {
 #[derive(Debug, Clone)]
 struct RequestId(Arc<str>);
 
-/// Around everything: the id, and the words of an error.
-pub async fn envelope(mut request: Request, next: Next) -> Response {
+/// Who was let in, for the line about the answer.
+#[derive(Debug, Clone)]
+struct Admitted(Caller);
+
+/// Lines about answers to those who were not let in.
+#[derive(Debug)]
+pub struct Strangers {
+    lines: Mutex<LineLimit>,
+    began: Instant,
+}
+
+impl Default for Strangers {
+    fn default() -> Self {
+        Self {
+            lines: Mutex::new(LineLimit::of_strangers()),
+            began: Instant::now(),
+        }
+    }
+}
+
+/// Around everything: the id, the words of an error, and the line of the log.
+pub async fn envelope(
+    State(strangers): State<Arc<Strangers>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id = new_id();
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
+    let remote = request.extensions().get::<Remote>().copied();
+    let (method, path) = (request.method().clone(), told(request.uri().path()));
     let mut response = next.run(request).await;
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+    let problem = response.extensions_mut().remove::<Problem>();
+    let answered = Answered {
+        id: &id,
+        method: &method,
+        path: &path,
+        remote: remote.map(|remote| remote.0),
+        status: response.status(),
+        code: problem.as_ref().map(|problem| problem.code),
+    };
+    match response.extensions_mut().remove::<Admitted>() {
+        Some(Admitted(caller)) => answered.tell(&caller),
+        None => answered.tell_of_stranger(&strangers),
+    }
+    if let Some(problem) = problem {
         *response.body_mut() = Body::from(problem.body(&id));
         let headers = response.headers_mut();
         let kind = HeaderValue::from_static("application/problem+json");
@@ -69,6 +132,63 @@ pub async fn envelope(mut request: Request, next: Next) -> Response {
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
+}
+
+/// An answer, for the log.
+struct Answered<'a> {
+    id: &'a str,
+    method: &'a Method,
+    path: &'a str,
+    remote: Option<SocketAddr>,
+    status: StatusCode,
+    code: Option<&'static str>,
+}
+
+impl Answered<'_> {
+    /// To somebody who was let in. A change that was made has a line of its own.
+    fn tell(&self, caller: &Caller) {
+        let reads = matches!(*self.method, Method::GET | Method::HEAD);
+        if self.status.is_success() && (!reads || !self.path.starts_with("/v1/")) {
+            return;
+        }
+        tracing::info!(
+            target: "windlass::audit",
+            actor = %caller.actor,
+            method = %self.method,
+            path = self.path,
+            status = self.status.as_u16(),
+            code = self.code,
+            request = self.id,
+            remote = %caller.remote,
+            "audit: answered at the admin API"
+        );
+    }
+
+    /// To anybody else: of probes of liveness and numbers nothing, and of what is refused no more
+    /// than the log can take. A refused login has a line of its own, but for one that has to wait.
+    fn tell_of_stranger(&self, strangers: &Strangers) {
+        let is_told = matches!(self.code, None | Some("token_missing" | "token_rejected"))
+            || matches!(self.code, Some("no_tokens" | "read_only"));
+        if self.status.is_success() || is_told {
+            return;
+        }
+        let elapsed = strangers.began.elapsed().as_millis();
+        let now_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        let Some(left_out) = strangers.lines.lock().take(now_ms) else {
+            return;
+        };
+        tracing::info!(
+            target: "windlass::audit",
+            method = %self.method,
+            path = self.path,
+            status = self.status.as_u16(),
+            code = self.code,
+            request = self.id,
+            remote = self.remote.map(tracing::field::display),
+            left_out = (left_out > 0).then_some(left_out),
+            "audit: refused at the admin listener"
+        );
+    }
 }
 
 /// Around what asks who it is.
@@ -87,12 +207,16 @@ pub async fn guard(
     let remote = remote.map_or(SocketAddr::from(([0; 4], 0)), |remote| remote.0);
     match admit(&gate, &request, remote) {
         Ok(actor) => {
-            request.extensions_mut().insert(Caller {
+            let caller = Caller {
                 actor: actor.name,
+                role: actor.role,
                 request: id,
                 remote,
-            });
-            Ok(next.run(request).await)
+            };
+            request.extensions_mut().insert(caller.clone());
+            let mut response = next.run(request).await;
+            response.extensions_mut().insert(Admitted(caller));
+            Ok(response)
         }
         // Who has to wait is told so, and cannot fill the log.
         Err(problem) if problem.status == StatusCode::TOO_MANY_REQUESTS => Err(problem),
