@@ -18,6 +18,7 @@ mod generation;
 mod keys;
 mod likely;
 mod listeners;
+mod plans;
 pub mod preflight;
 mod rates;
 mod upstreams;
@@ -438,6 +439,7 @@ impl Foundation {
         if problems.is_fatal() {
             return None;
         }
+        plans::check(&config, problems);
         let words = apis::words(&config);
         let bases = Bases::new(&config, &words);
         let routes = config.routes.into_iter().zip(chains).zip(rates).enumerate();

@@ -61,6 +61,7 @@ mod operator;
 mod order;
 mod path_rule;
 mod path_spelling;
+mod plan_checks;
 mod rates;
 mod readme;
 mod reload;

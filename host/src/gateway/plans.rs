@@ -1,0 +1,189 @@
+//! Warns of usage plans that nothing holds keys to: those that no route enforces, routes beside
+//! those that do, and keys that can be used nowhere.
+//!
+//! A route enforces plans if one of its filters may use the host interface `limits`, and takes keys
+//! if one may use `keys`. Keys and plans of the store are not looked at: they change while the
+//! gateway runs.
+
+use super::filters;
+use crate::config::{self, Config, Problems};
+use crate::wasm::grants::HostInterface;
+
+/// The most routes that one warning names.
+const MOST_NAMED: usize = 3;
+
+const CURE: &str = "add a filter with `plugin = \"builtin:usage-plan\"` to their `filters`, after the one that finds the key";
+
+/// What a route does about keys and plans.
+struct Held<'a> {
+    route: &'a config::Route,
+    /// A filter of it finds keys.
+    takes_keys: bool,
+    /// A filter of it holds each key to its own plan.
+    enforces: bool,
+    /// A filter of it lets keys without a plan pass.
+    lets_pass: bool,
+}
+
+/// Look at all plans and keys of the configuration.
+pub fn check(config: &Config, problems: &mut Problems) {
+    if config.plans.is_empty() && config.keys.is_empty() {
+        return;
+    }
+    let routes: Vec<Held<'_>> = config
+        .routes
+        .iter()
+        .map(|route| held(config, route))
+        .collect();
+    for (place, plan) in config.plans.iter().enumerate() {
+        check_plan(config, (place, plan), &routes, problems);
+    }
+    keys_without_plan(config, &routes, problems);
+}
+
+fn held<'a>(config: &Config, route: &'a config::Route) -> Held<'a> {
+    let mut held = Held {
+        route,
+        takes_keys: false,
+        enforces: false,
+        lets_pass: false,
+    };
+    for filter in &route.filters {
+        let Some(filter) = config.filters.get(filter.filter) else {
+            continue;
+        };
+        let grants = filters::grants(config, filter);
+        held.takes_keys |= grants.interface(HostInterface::Keys);
+        if grants.interface(HostInterface::Limits) {
+            held.enforces |= named_plan(filter).is_none();
+            held.lets_pass |= setting(filter, "without_plan") == Some("allow");
+        }
+    }
+    held
+}
+
+/// The plan that a `builtin:usage-plan` charges in the place of each key's own.
+fn named_plan(filter: &config::Filter) -> Option<&str> {
+    setting(filter, "plan")
+}
+
+fn setting<'a>(filter: &'a config::Filter, name: &str) -> Option<&'a str> {
+    match &filter.plugin {
+        config::PluginSource::Builtin(plugin) if plugin == "usage-plan" => {
+            filter.settings.json.get(name)?.as_str()
+        }
+        config::PluginSource::Builtin(_) | config::PluginSource::File(_) => None,
+    }
+}
+
+/// Whether the plan is sold for the route.
+fn is_sold(plan: &config::Plan, route: &config::Route) -> bool {
+    plan.apis.is_empty() || route.api.is_some_and(|api| plan.apis.contains(&api))
+}
+
+fn check_plan(
+    config: &Config,
+    (place, plan): (usize, &config::Plan),
+    routes: &[Held<'_>],
+    problems: &mut Problems,
+) {
+    let name = &plan.name;
+    // A filter that names it charges it on its routes, whatever it is sold for.
+    let is_named = |held: &Held<'_>| {
+        let mut filters = held.route.filters.iter();
+        filters.any(|filter| {
+            let filter = config.filters.get(filter.filter);
+            filter.and_then(named_plan) == Some(&**name)
+        })
+    };
+    if routes.iter().any(is_named) {
+        return;
+    }
+    let sold: Vec<_> = routes
+        .iter()
+        .filter(|held| is_sold(plan, held.route))
+        .collect();
+    let apis = plan.apis.iter().filter_map(|api| config.apis.get(*api));
+    let apis: Vec<_> = apis.map(|api| format!("`{}`", api.name)).collect();
+    let what = match apis.as_slice() {
+        [] => "any route".to_owned(),
+        [api] => format!("a route of API {api}"),
+        apis => format!("a route of the APIs {}", apis.join(", ")),
+    };
+    if !sold.iter().any(|held| held.enforces) {
+        let elsewhere = routes
+            .iter()
+            .filter(|held| held.enforces && held.takes_keys);
+        let refused = named(elsewhere.filter(|held| !held.lets_pass));
+        let refused = refused.filter(|_| !plan.apis.is_empty());
+        let refused = refused.map(|names| {
+            format!("; on {names}, for which the plan is not sold, its keys are refused (403 `no_usage_plan`)")
+        });
+        let text = format!(
+            "plan `{name}` is never enforced: no filter holds keys to their plans on {what}{}",
+            refused.unwrap_or_default()
+        );
+        problems.warning(plan.span, text).help(CURE);
+        return;
+    }
+    // Of a plan for everything only routes that take keys are meant; one for some APIs is meant for
+    // all of their routes.
+    let open = sold
+        .iter()
+        .filter(|held| !held.enforces && (held.takes_keys || !plan.apis.is_empty()));
+    if let Some(names) = named(open.copied()) {
+        let text = format!("plan `{name}` is not enforced on {names}, for which it is sold");
+        problems.warning(plan.span, text).help(CURE);
+    }
+    let mut keys = config.keys.iter();
+    if config.store.is_none() && !keys.any(|key| key.plans.contains(&place)) {
+        let text = format!("plan `{name}` holds nobody: no key is on it, and no filter names it");
+        problems.warning(plan.span, text).help(format!(
+            "add `plan = \"{name}\"` to a `[[key]]`, or remove the plan"
+        ));
+    }
+}
+
+/// Keys that every route refuses that takes keys.
+fn keys_without_plan(config: &Config, routes: &[Held<'_>], problems: &mut Problems) {
+    let mut refused = config.keys.iter().filter(|key| {
+        let plans = key.plans.iter();
+        let plans: Vec<_> = plans.filter_map(|plan| config.plans.get(*plan)).collect();
+        let mut taking = routes.iter().filter(|held| held.takes_keys).peekable();
+        let is_refused = |held: &Held<'_>| {
+            let on_none = !plans.iter().any(|plan| is_sold(plan, held.route));
+            held.enforces && !held.lets_pass && on_none
+        };
+        plans.is_empty() && taking.peek().is_some() && taking.all(is_refused)
+    });
+    let Some(first) = refused.next() else {
+        return;
+    };
+    let more = match refused.count() {
+        0 => String::new(),
+        1 => " (and one more key)".to_owned(),
+        more => format!(" (and {more} more keys)"),
+    };
+    let text = format!(
+        "key `{}`{more} is on no plan, and every route that takes keys refuses those (403 `no_usage_plan`)",
+        first.id
+    );
+    problems.warning(first.span, text).help(
+        "add `plan = ..` to it, or `settings = { without_plan = \"allow\" }` to the filter that enforces plans",
+    );
+}
+
+/// Some routes by name; None where there is none.
+fn named<'a>(routes: impl Iterator<Item = &'a Held<'a>>) -> Option<String> {
+    let names: Vec<_> = routes
+        .map(|held| format!("`{}`", held.route.name))
+        .collect();
+    let (first, rest) = names.split_at_checked(MOST_NAMED).unwrap_or((&names, &[]));
+    let list = first.join(", ");
+    match (first.len(), rest.len()) {
+        (0, _) => None,
+        (1, 0) => Some(format!("route {list}")),
+        (_, 0) => Some(format!("routes {list}")),
+        (_, more) => Some(format!("routes {list} and {more} more")),
+    }
+}
