@@ -52,7 +52,9 @@ use crate::store::keeper::{Keeper, KeeperError};
 use crate::store::keys::LiveKeys;
 use crate::store::keys::Rejects;
 use crate::store::ledger::LedgerError;
-use crate::store::limits::{Clock, LeaseState, LeasedLimits, LimitFigures, LimitStore, LivePlans};
+use crate::store::limits::{
+    self, Clock, LeaseState, LeasedLimits, LimitFigures, LimitStore, LivePlans,
+};
 use crate::store::registrar::Registrar;
 use crate::upstream::Plan;
 use crate::upstream::endpoint::names::{Answer, Names, NoAnswer};
@@ -320,18 +322,18 @@ impl Foundation {
         keeper.map_or_else(Arc::default, |keeper| Arc::clone(keeper.plans()))
     }
 
-    /// When a plan of this name was first met. Milliseconds since 1970.
-    fn plan_since(&self, name: &str) -> Result<u64, LedgerError> {
-        let now_ms = self.clock.now().wall_ms;
-        match &self.keeper {
-            None => Ok(now_ms),
-            Some(keeper) => match keeper.ledger().plan_since(name, now_ms) {
-                // Of a store that is out of reach at the start nothing is known. Then its first
-                // period is taken to be over.
-                Err(LedgerError::Unreachable { .. }) if !keeper.is_loaded() => Ok(0),
-                since => since,
-            },
+    /// Before a plan of a configuration is in force: what was used in the period of its quota counts.
+    fn prepare(&self, plan: &limits::Plan) -> Result<(), LedgerError> {
+        if let Some(keeper) = &self.keeper {
+            return keeper.prepare(plan);
         }
+        if let Some(quota) = plan.quota
+            && !self.limits.periods(&plan.name).contains(&quota.period)
+        {
+            self.limits
+                .track(&plan.name, quota.period, self.clock.now());
+        }
+        Ok(())
     }
 
     /// Give the counters what was used before the start: once, when the first configuration's plans
@@ -415,6 +417,7 @@ impl Foundation {
         let router = chains::router(&config, problems);
         let rates = rates::enroll(&config, &*self.limits, problems);
         apis::check(&config, problems);
+        plans::check(&config, problems);
         let secrets = services.as_ref().map(|services| &*services.secrets);
         // Made anew with each configuration: the system's files may hold something else as well.
         let names = Arc::new(Names::new(&config.server.resolvers));
@@ -439,7 +442,6 @@ impl Foundation {
         if problems.is_fatal() {
             return None;
         }
-        plans::check(&config, problems);
         let words = apis::words(&config);
         let bases = Bases::new(&config, &words);
         let routes = config.routes.into_iter().zip(chains).zip(rates).enumerate();

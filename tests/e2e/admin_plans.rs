@@ -60,8 +60,9 @@ fn a_plan_that_makes_no_sense_is_refused_with_every_fault() {
     let wrong = post("{\"name\":\"a b\",\"rate\":{\"per_second\":0,\"burst\":0}}");
     let errors = wrong.json()["errors"].as_array().unwrap().len();
     assert_eq!((wrong.status, errors), (400, 3), "{}", wrong.text());
-    let offset = "{\"name\":\"o\",\"quota\":{\"limit\":5,\"period\":\"day\",\"offset\":5}}";
-    assert_eq!(post(offset).status, 422);
+    let offset = post("{\"name\":\"o\",\"quota\":{\"limit\":5,\"period\":\"day\",\"offset\":5}}");
+    assert_eq!(offset.status, 400);
+    assert!(offset.text().contains("starts_on"), "{}", offset.text());
 }
 
 #[test]

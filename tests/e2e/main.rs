@@ -62,6 +62,7 @@ mod order;
 mod path_rule;
 mod path_spelling;
 mod plan_checks;
+mod quota_changes;
 mod rates;
 mod readme;
 mod reload;

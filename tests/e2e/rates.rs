@@ -380,25 +380,45 @@ fn a_filter_says_what_a_request_costs() {
     assert_eq!(ask(&gateway, "alice", &five), expected);
 }
 
+/// Days since 1970.
+fn today() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap().as_secs() / 86_400
+}
+
 #[test]
-fn an_offset_shortens_the_first_period() {
-    let to = Upstream::text("ok");
-    let gateway = Parts {
-        plan: "quota = { limit = 100, period = \"month\", offset = 10 }",
-        ..PARTS
-    }
-    .start(&to);
-    let mut client = gateway.client();
-    for left in (0..90).rev() {
-        let answer = client.send(&of("alice", "/orders/1"));
+fn a_week_resets_at_the_midnight_of_its_first_day() {
+    let weekdays = [
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+        "monday",
+        "tuesday",
+        "wednesday",
+    ];
+    // A week that starts tomorrow ends at the next midnight, and one that starts today in a week.
+    for (ahead, days) in [(1, 0), (0, 6)] {
+        let to = Upstream::text("ok");
+        let before = today();
+        let first = weekdays[usize::try_from((before + ahead) % 7).unwrap()];
+        let plan = format!("quota = {{ limit = 100, period = \"week\", starts_on = \"{first}\" }}");
+        let gateway = Parts {
+            plan: &plan,
+            ..PARTS
+        }
+        .start(&to);
+        let answer = gateway.send(&of("alice", "/orders/1"));
         let policy = answer.header("ratelimit-policy").unwrap();
-        assert!(policy.starts_with("\"quota\";q=100;w="), "{policy}");
-        let now = answer.header("ratelimit").unwrap();
-        assert!(now.starts_with(&format!("\"quota\";r={left};")), "{now}");
-        assert_eq!(answer.status, 200);
+        assert_eq!(policy, "\"quota\";q=100;w=604800");
+        let field = answer.header("ratelimit").unwrap();
+        let (_, seconds) = field.split_once(";t=").unwrap();
+        let seconds: u64 = seconds.parse().unwrap();
+        if today() == before {
+            let range = days * 86_400..=(days + 1) * 86_400;
+            assert!(range.contains(&seconds), "{first}: {field}");
+        }
     }
-    let refused = client.send(&of("alice", "/orders/1"));
-    assert_eq!((refused.status, &*refused.code()), (429, "quota_spent"));
 }
 
 #[test]

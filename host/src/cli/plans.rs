@@ -66,9 +66,12 @@ struct Define {
     /// The quota's period, in UTC.
     #[arg(long, requires = "quota", value_parser = ["day", "week", "month"])]
     per: Option<String>,
-    /// Subtracted from the quota in the first period.
-    #[arg(long, requires = "quota", value_name = "NUMBER")]
-    offset: Option<u64>,
+    /// The day on which the quota's week or month starts: `monday`, or a day from 1 to 28.
+    #[arg(long, requires = "quota", value_name = "DAY", value_parser = first_day)]
+    starts_on: Option<Value>,
+    /// There is none: a quota's first day is `--starts-on`.
+    #[arg(long, hide = true, value_name = "NUMBER", value_parser = no_offset)]
+    offset: Option<()>,
     /// The rate and burst of one method: `GET /orders/{id}=1/5`; may be repeated.
     #[arg(long = "method", value_name = "METHOD PATH=RATE/BURST", value_parser = method)]
     methods: Vec<Value>,
@@ -109,6 +112,20 @@ fn method(text: &str) -> Result<Value, String> {
         Some(json!({ "method": method, "path": path, "per_second": rate, "burst": burst }))
     };
     read().ok_or_else(|| "write it as `GET /orders/{id}=1/5`".to_owned())
+}
+
+/// A weekday, or a day of the month.
+fn first_day(text: &str) -> Result<Value, String> {
+    match text.parse::<u8>() {
+        Ok(day) if (1..=28).contains(&day) => Ok(day.into()),
+        Ok(_) => Err("a month starts on a day from 1 to 28".to_owned()),
+        Err(_) => Ok(text.to_lowercase().into()),
+    }
+}
+
+fn no_offset(_: &str) -> Result<(), String> {
+    let cure = "there is no offset; the day on which a week or month starts is `--starts-on`: a weekday, or a day of the month from 1 to 28";
+    Err(cure.to_owned())
 }
 
 /// Do it.
@@ -165,9 +182,16 @@ impl Define {
             rate.map(|(rate, burst)| json!({ "per_second": rate, "burst": burst })),
         );
         let quota = self.quota.zip(self.per.as_ref());
-        put("quota", quota.map(|(limit, period)| {
-            json!({ "limit": limit, "period": period, "offset": self.offset.unwrap_or(0) })
-        }));
+        put(
+            "quota",
+            quota.map(|(limit, period)| {
+                let mut quota = json!({ "limit": limit, "period": period });
+                if let (Some(first), Some(members)) = (&self.starts_on, quota.as_object_mut()) {
+                    members.insert("starts_on".to_owned(), first.clone());
+                }
+                quota
+            }),
+        );
         let methods = !self.methods.is_empty();
         put(
             "methods",
@@ -211,10 +235,13 @@ fn quota(plan: &Value) -> String {
     match at(plan, "quota") {
         Value::Null => "-".to_owned(),
         quota => {
-            let offset = at(quota, "offset").as_u64().filter(|offset| *offset > 0);
-            let offset = offset.map(|offset| format!(", {offset} less in the first"));
             let (limit, period) = (cell(at(quota, "limit")), cell(at(quota, "period")));
-            format!("{limit} a {period}{}", offset.unwrap_or_default())
+            let first = match at(quota, "starts_on") {
+                Value::String(weekday) if weekday != "sunday" => format!(" from {weekday}"),
+                Value::Number(day) if day.as_u64() != Some(1) => format!(" from day {day}"),
+                _ => String::new(),
+            };
+            format!("{limit} a {period}{first}")
         }
     }
 }

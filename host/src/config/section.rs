@@ -14,6 +14,7 @@ mod respond;
 mod response;
 mod route;
 mod server;
+mod starts_on;
 mod store;
 mod tls;
 mod upstream;

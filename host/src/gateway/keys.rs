@@ -6,7 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::Foundation;
 use crate::config::{self, Config, Problems};
 use crate::store::keys::{DuplicateKey, KeyDigest, KeyIndex, Keys, ListedKey, Profile, listed};
-use crate::store::limits::{MethodRate, Period, Plan, PlanBook, Plans, Quota, Rate};
+use crate::store::limits::{
+    MethodRate, MonthDay, Period, Plan, PlanBook, Plans, Quota, Rate, Weekday,
+};
 use crate::store::secrets::{SecretSource, Secrets};
 use crate::wasm::Services;
 
@@ -107,21 +109,15 @@ fn key_span(config: &Config, duplicate: &DuplicateKey) -> config::Span {
 }
 
 fn plans(config: &Config, foundation: &Foundation, problems: &mut Problems) -> Option<Plans> {
-    let mut since = Vec::new();
+    let mut plans = Vec::with_capacity(config.plans.len());
     for plan in &config.plans {
-        match foundation.plan_since(&plan.name) {
-            Ok(since_ms) => since.push(since_ms),
-            Err(error) => {
-                problems.error(plan.span, format!("plan `{}`: {error}", plan.name));
-                return None;
-            }
+        let defined = defined(config, plan);
+        if let Err(error) = foundation.prepare(&defined) {
+            problems.error(plan.span, format!("plan `{}`: {error}", plan.name));
+            return None;
         }
+        plans.push(defined);
     }
-    let plans = config
-        .plans
-        .iter()
-        .map(|plan| defined(config, plan))
-        .zip(since);
     hidden(config, foundation, problems);
     match Plans::enroll(&*foundation.limits, plans) {
         Ok(plans) => Some(plans),
@@ -166,10 +162,14 @@ fn defined(config: &Config, plan: &config::Plan) -> Plan {
             limit: quota.limit,
             period: match quota.period {
                 config::Period::Day => Period::Day,
-                config::Period::Week => Period::Week,
-                config::Period::Month => Period::Month,
+                config::Period::Week(first) => {
+                    let first = Weekday::ALL.get(usize::from(first)).copied();
+                    Period::Week(first.unwrap_or_default())
+                }
+                config::Period::Month(first) => {
+                    Period::Month(MonthDay::new(first).unwrap_or(MonthDay::FIRST))
+                }
             },
-            offset: quota.offset,
         }),
         methods: plan.methods.iter().map(method).collect(),
         apis: apis.map(|api| api.name.clone()).collect(),

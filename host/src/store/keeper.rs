@@ -17,6 +17,7 @@
 //!
 //! It deliberately is on no request's way, and changes nothing in the ledger but usage.
 
+mod counted;
 mod due;
 mod entry;
 mod load;
@@ -32,8 +33,9 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::keys::{Freshness, KeyIndex, LiveKeys};
 use super::ledger::record::PlanRecord;
-use super::ledger::{Changes, Ledger, LedgerError, Revision, StoredKey, Touched};
+use super::ledger::{Changes, Ledger, LedgerError, Revision, StoredKey, Touched, UsageDelta};
 use super::limits::{Clock, EnrolledPlan, LimitStore, LivePlans, Plan};
+use counted::Counted;
 use due::Due;
 use entry::entry;
 
@@ -98,8 +100,8 @@ struct Shared {
     at: Mutex<Revision>,
     /// The same for whoever only wants to know.
     revision: AtomicU64,
-    /// Held while usage is written.
-    flushing: Mutex<()>,
+    /// Held while usage is written, with the periods in which usage counts.
+    flushing: Mutex<Counted>,
     began: Instant,
     /// Milliseconds since `began`.
     contact_ms: AtomicU64,
@@ -160,7 +162,7 @@ impl Keeper {
             settings,
             at: Mutex::new(0),
             revision: AtomicU64::new(0),
-            flushing: Mutex::new(()),
+            flushing: Mutex::default(),
             began: Instant::now(),
             contact_ms: AtomicU64::new(0),
             reachable: AtomicBool::new(true),
@@ -241,6 +243,23 @@ impl Keeper {
     #[must_use]
     pub fn is_loaded(&self) -> bool {
         self.shared.loaded.load(Ordering::Relaxed)
+    }
+
+    /// Before a plan is in force: what its keys used since the period of its quota began counts,
+    /// whatever the quota was then.
+    ///
+    /// # Errors
+    /// The ledger is out of reach.
+    pub fn prepare(&self, plan: &Plan) -> Result<(), LedgerError> {
+        self.shared.prepare(plan)
+    }
+
+    /// Add what was used elsewhere, by key and day: to the ledger, and to the counters.
+    ///
+    /// # Errors
+    /// The ledger or the counters are out of reach.
+    pub fn add_usage(&self, used: &[UsageDelta]) -> Result<(), LedgerError> {
+        self.shared.add_usage(used)
     }
 
     /// Put in force what was committed.
@@ -418,9 +437,11 @@ impl Shared {
 
     /// A plan that makes no sense was written by somebody else: keys on it have no plan.
     fn enroll(&self, record: &PlanRecord) -> Result<Option<EnrolledPlan>, LedgerError> {
-        // A name that was there before keeps its first period.
-        let since_ms = self.ledger.plan_since(&record.name, record.created_ms)?;
-        Ok(match self.limits.enroll(Plan::from(record), since_ms) {
+        let plan = Plan::from(record);
+        if plan.check().is_ok() {
+            self.prepare(&plan)?;
+        }
+        Ok(match self.limits.enroll(plan) {
             Ok(plan) => Some(plan),
             Err(error) => {
                 tracing::error!("the store holds a plan that cannot be used: {error}");

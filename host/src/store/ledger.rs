@@ -92,12 +92,25 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// The store is out of reach or broken.
     fn remembered(&self, token: &str, now_ms: u64) -> Result<Option<Remembered>, LedgerError>;
 
-    /// When a plan of this name was first met: now, where it never was. For the first period of
-    /// a quota, whose offset holds only then. Milliseconds since 1970.
+    /// Since when the plan's quota has had this kind of period: now, if it had another before. Of
+    /// what was used before that, only usage by day tells. Milliseconds since 1970.
     ///
     /// # Errors
     /// The store is out of reach or broken.
-    fn plan_since(&self, name: &str, now_ms: u64) -> Result<u64, LedgerError>;
+    fn quota_since(&self, plan: &str, period: Period, now_ms: u64) -> Result<u64, LedgerError>;
+
+    /// What was used of this plan was brought in by day: whoever counts its quota by period must add
+    /// it up anew, as if [`quota_since`](Self::quota_since) had never been asked.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken.
+    fn recount(&self, plan: &str) -> Result<(), LedgerError>;
+
+    /// The plans of which anything was used, in no order; also those that are gone.
+    ///
+    /// # Errors
+    /// The store is out of reach or broken.
+    fn usage_plans(&self) -> Result<Vec<String>, LedgerError>;
 
     /// Add to what was used, and note when keys were last used. One atomic step.
     ///
@@ -150,6 +163,15 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// # Errors
     /// The store is out of reach or broken.
     fn forget(&self, before_day: u32, now_ms: u64) -> Result<(), LedgerError>;
+}
+
+/// A plan that an earlier version wrote has an `offset`, which has no meaning any more.
+fn warn_of_offset(plan: &str) {
+    tracing::warn!(
+        plan,
+        "the plan's quota had an `offset`, which Windlass does not have any more: each period gives \
+         the whole limit; if its period is to begin on another day, set `starts_on`"
+    );
 }
 
 /// Counts commits, from 0 (nothing was ever written).

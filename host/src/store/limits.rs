@@ -6,11 +6,8 @@
 //! - A **rate** is a token bucket: `burst` tokens at most, `per_second` of them come back a
 //!   second (kept to the billionth of a token). In any span of time no more is taken, net of
 //!   what is given back, than `burst + per_second * span`.
-//! - A **quota** counts within a day, week or month of UTC. Weeks begin on Sunday: Amazon names
-//!   no weekday, but its API counts the days of a week from 0 to 6 in the American way.
-//! - The **offset** of a quota is subtracted from the limit of its first period: that in which
-//!   a plan of that name was first met, by whom it is enrolled. Every key of the plan is meant,
-//!   for the purpose is a plan that starts in the middle of a month.
+//! - A **quota** counts within a day, week or month of UTC. A week begins on Sunday and a month on
+//!   the first, unless the quota names another first day.
 //! - An **extension** changes what remains of one key's quota in one period, and no other.
 //! - The **order** in which bounds are asked, and named where they refuse: the plan's rate for the
 //!   method, the plan's rate, its quota, the route's rate, the gateway's rate. Amazon throttles
@@ -21,8 +18,10 @@
 //! Counters belong to a plan's *name* and a key: an API's routes and a plan's APIs share them. So
 //! they survive a reload: the store lives outside of a `Gateway`, and what a key used stays used
 //! when the plan's numbers change (a lowered burst leaves the bucket empty at worst, never in
-//! debt). A quota whose period changes (from day to month, say) counts anew. The buckets of routes
-//! and of the gateway belong to their names in the same way.
+//! debt). A quota whose period changes (from day to month, say) counts what was used since the new
+//! period began: whoever saves brings that ([`track`](LimitStore::track),
+//! [`add_used`](LimitStore::add_used)), and what is used counts in both periods from then on. The
+//! buckets of routes and of the gateway belong to their names in the same way.
 //!
 //! What was used is told by key and day, once, to whoever saves it
 //! ([`unsaved`](LimitStore::unsaved)), and what was used of a quota comes back at the start
@@ -57,13 +56,13 @@ mod usage;
 
 use std::time::Duration;
 
-use super::ledger::{LateUse, QuotaRow, UsageDelta};
+use super::ledger::{LateUse, LedgerError, QuotaRow, UsageDelta};
 use counter::Refusal;
 
 pub use book::{LivePlans, PlanBook, Plans};
 pub use leased::{LeaseBound, LeasePolicy, LeaseState, LeasedLimits, OnUnavailable};
 pub use local::{DEFAULT_MAX_COUNTERS, LocalLimits};
-pub use period::Period;
+pub use period::{MonthDay, Period, PeriodError, Weekday};
 pub use plan::{
     EnrolledPlan, MAX_METHODS, MethodError, MethodRate, Plan, PlanError, Quota, Rate, RateError,
     Scope,
@@ -84,13 +83,26 @@ pub const NEVER: u64 = u64::MAX;
 /// process, and that each is one atomic step across all workers: a bound of N admits N, never
 /// N + 1 (where several gateways share a store, as far as its own documentation says).
 pub trait LimitStore: Send + Sync {
-    /// Make a plan known; its counters are those of the last plan with its name. `since_ms` is when
-    /// a plan of that name was first met (milliseconds since 1970); the earliest that was ever
-    /// given counts. For the start, reloads and changes of plans.
+    /// Make a plan known; its counters are those of the last plan with its name. For the start,
+    /// reloads and changes of plans.
     ///
     /// # Errors
     /// The plan makes no sense.
-    fn enroll(&self, plan: Plan, since_ms: u64) -> Result<EnrolledPlan, PlanError>;
+    fn enroll(&self, plan: Plan) -> Result<EnrolledPlan, PlanError>;
+
+    /// The kinds of periods in which what is used of this plan counts.
+    fn periods(&self, plan: &str) -> Vec<Period>;
+
+    /// From now on what is used of this plan counts in this kind of period, too, as its quota is
+    /// about to have it: at first what was used and not told. What was told before must be
+    /// [added](Self::add_used), and nothing may be [told](Self::unsaved) in between. Off the workers.
+    fn track(&self, plan: &str, period: Period, now: Timestamp);
+
+    /// What was used and was not counted, in the periods that run. Off the workers.
+    ///
+    /// # Errors
+    /// The counters are out of reach.
+    fn add_used(&self, rows: &[QuotaRow], what: Earlier) -> Result<(), LedgerError>;
 
     /// Where the buckets of the filter with this name are kept. For the start and reloads.
     fn scope(&self, filter: &str) -> Scope;
@@ -143,8 +155,8 @@ pub trait LimitStore: Send + Sync {
     /// What could not be saved: it is shown again the next time, with what came meanwhile.
     fn put_back(&self, delta: UsageDelta);
 
-    /// What was used of a quota before the start. After the plans were enrolled (a row of another
-    /// kind of period than its plan's quota has is left out), before requests come.
+    /// What was used of a quota before the start. After the plans were enrolled (a row of a kind of
+    /// period in which its plan is not counted is left out), before requests come.
     fn restore(&self, row: &QuotaRow);
 
     /// From now on so much remains of this key's quota in the period of this moment. For that period
@@ -169,6 +181,15 @@ pub trait LimitStore: Send + Sync {
 
     /// How the counters stand, for metrics: it visits every lock.
     fn figures(&self) -> LimitFigures;
+}
+
+/// What was used and not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    /// All that was told of a period before it was [tracked](LimitStore::track).
+    Whole,
+    /// Something more: it was used elsewhere, and brought in.
+    More,
 }
 
 /// How the counters of this gateway stand.
@@ -222,8 +243,7 @@ pub enum Bound {
 /// Where one bound stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Level {
-    /// How many may be taken: the burst of a rate, the limit of a quota (without its offset, with
-    /// its extension).
+    /// How many may be taken: the burst of a rate, the limit of a quota with its extension.
     pub limit: u64,
     /// How many may still be taken now.
     pub remaining: u64,

@@ -202,6 +202,11 @@ mod tests {
     }
 
     #[test]
+    fn without_headers_only_retry_after_is_left() {
+        let (_, _, headers) = answer(&refused(Bound::Quota, 86_400_000), false);
+        assert_eq!(headers, [header("retry-after", "86400")]);
+    }
+
     #[test]
     fn a_cost_that_never_passes_is_told_no_wait() {
         for bound in [Bound::Method, Bound::Plan, Bound::Quota] {
@@ -210,11 +215,6 @@ mod tests {
             let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
             assert_eq!(names, ["ratelimit-policy", "ratelimit"]);
         }
-    }
-
-    fn without_headers_only_retry_after_is_left() {
-        let (_, _, headers) = answer(&refused(Bound::Quota, 86_400_000), false);
-        assert_eq!(headers, [header("retry-after", "86400")]);
     }
 
     #[test]

@@ -44,8 +44,9 @@ pub async fn create(
     request: Request,
 ) -> Result<Response, Problem> {
     let (plan, _) = body::json::<PlanCreate>(request).await?;
+    let plan = plan.try_into()?;
     let view = api
-        .call(move |registrar| Ok(registrar.create_plan(plan.into(), now_ms())?))
+        .call(move |registrar| Ok(registrar.create_plan(plan, now_ms())?))
         .await?;
     let (name, revision) = (view.record.name.clone(), view.record.revision);
     audit(&caller, "create", "plan", &name);
@@ -92,7 +93,7 @@ pub async fn update(
 ) -> Result<Response, Problem> {
     let known = params::if_match(request.headers())?;
     let (update, _) = body::json::<PlanUpdate>(request).await?;
-    let change = update.into();
+    let change = update.try_into()?;
     let plan = name.clone();
     let view = api
         .call(move |registrar| Ok(registrar.update_plan(&plan, &change, known, now_ms())?))

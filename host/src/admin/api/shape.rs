@@ -4,6 +4,7 @@
 
 mod key;
 mod plan;
+mod starts_on;
 mod upstream;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -17,6 +18,7 @@ use crate::store::registrar::{self, Extended, ImportReport, Origin};
 
 pub use key::{ImportWarning, Key, KeyCreate, KeyCreated, KeyPage, KeyUpdate, Rotate};
 pub use plan::{Plan, PlanCreate, PlanPage, PlanUpdate};
+pub use starts_on::StartsOn;
 pub use upstream::{EndpointCreate, EndpointUpdate, Upstream, UpstreamList};
 
 use super::super::date;
@@ -52,9 +54,9 @@ impl From<Origin> for Source {
 pub enum Period {
     /// From midnight to midnight.
     Day,
-    /// From Sunday's midnight on.
+    /// Seven days.
     Week,
-    /// From the first of the month on.
+    /// From a day of the month on.
     Month,
 }
 
@@ -82,6 +84,9 @@ pub struct ExtendedQuota {
     /// The kind of period.
     pub period: Period,
     /// When it ends, and the extension with it.
+    /// Its first day; null of a day.
+    #[schema(schema_with = starts_on::schema)]
+    pub starts_on: Option<StartsOn>,
     #[schema(format = DateTime)]
     pub ends: String,
 }
@@ -96,6 +101,7 @@ impl ExtendedQuota {
             extra: made.extra,
             period: plan::period(made.period),
             ends: date::moment(made.ends_ms),
+            starts_on: StartsOn::of(made.period),
         }
     }
 }

@@ -116,8 +116,6 @@ pub struct Quota {
     pub limit: u64,
     /// The period, in UTC.
     pub period: Period,
-    /// Subtracted from the limit of the first period; less than `limit`. Default 0.
-    pub offset: u64,
 }
 
 /// A quota's period, in UTC.
@@ -125,10 +123,10 @@ pub struct Quota {
 pub enum Period {
     /// From midnight.
     Day,
-    /// From Sunday midnight, as Amazon API Gateway counts.
-    Week,
-    /// From the first of the month.
-    Month,
+    /// From the midnight of this weekday: 0 is Sunday, the default.
+    Week(u8),
+    /// From this day of the month, 1 to 28. Default 1.
+    Month(u8),
 }
 
 /// `[[key]]`: an API key, by its digest only.

@@ -1,12 +1,13 @@
 //! `[plan.<name>]`, and rates wherever they stand: how much may be asked for.
 
 use crate::config::field::{
-    Choice, Empty, Entries, Field, Is, List, Nested, Optional, Parsed, Rate as RateKind, Reference,
+    Choice, Empty, Entries, Field, List, Nested, Optional, Parsed, Rate as RateKind, Reference,
     Required, Section, Whole,
 };
 use crate::config::model::{Period, Plan, PlanMethod, Quota, Rate};
 use crate::config::names::Group;
 use crate::config::read::Table;
+use crate::config::section::starts_on::{FirstDay, StartsOn};
 use crate::config::value::{message, path};
 
 /// `[plan.<name>]`.
@@ -138,8 +139,15 @@ fn rounded_up(per_second: f64) -> u64 {
 static QUOTA_SECTION: Section = Section {
     heading: "quota = { .. }",
     doc: "How many requests each key of the plan may make in a period, counted in UTC.",
-    fields: &[&LIMIT, &PERIOD, &OFFSET],
-    hints: &[],
+    fields: &[&LIMIT, &PERIOD, &STARTS_ON],
+    hints: &[
+        (
+            "offset",
+            "there is none; the day on which a period starts is `starts_on`: `\"monday\"`, or 15 of a month",
+        ),
+        ("start", "it is called `starts_on`"),
+        ("first_day", "it is called `starts_on`"),
+    ],
     short: None,
     private: false,
 };
@@ -155,46 +163,69 @@ static LIMIT: Field<Whole<u64>, Required> = Field::new(
     "How many requests a period.",
 );
 
-static PERIOD: Field<Choice<Period>, Required> = Field::new(
+/// A quota's period, before its first day is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Day,
+    Week,
+    Month,
+}
+
+static PERIOD: Field<Choice<Kind>, Required> = Field::new(
     "period",
     Choice {
         options: &[
-            ("day", Period::Day),
-            ("week", Period::Week),
-            ("month", Period::Month),
+            ("day", Kind::Day),
+            ("week", Kind::Week),
+            ("month", Kind::Month),
         ],
         hints: &[],
     },
     Required("\"day\""),
-    "Its period: a day from midnight, a week from Sunday, a month from the first; in UTC.",
+    "Its period: a day from midnight, a week or a month from its first day; in UTC.",
 );
 
-static OFFSET: Field<Whole<u64>, Is<u64>> = Field::new(
-    "offset",
-    Whole {
-        least: 0,
-        most: 1_000_000_000_000,
-        of: Some,
-    },
-    Is(0),
-    "Subtracted from the limit in the first period, as Amazon API Gateway does; less than `limit`.",
+static STARTS_ON: Field<StartsOn, Optional> = Field::new(
+    "starts_on",
+    StartsOn,
+    Optional("`\"sunday\"` for a week, `1` for a month"),
+    "The day on which a week or a month starts: a weekday, or a day of the month.",
 );
 
 fn quota(table: &mut Table<'_>) -> Option<Quota> {
     let limit = table.take(&LIMIT);
-    let period = table.take(&PERIOD);
-    let offset = table.take(&OFFSET);
-    if let Some(limit) = limit
-        && offset >= limit
-    {
-        let span = table.span_of(OFFSET.key);
-        let message = format!("`quota.offset` is {offset}, wanted less than `limit` ({limit})");
-        table.error(span, &message);
+    let kind = table.take(&PERIOD);
+    let starts_on = table.take(&STARTS_ON);
+    let kind = kind?;
+    let period = match (kind, starts_on) {
+        (Kind::Day, None) => Some(Period::Day),
+        (Kind::Week, None) => Some(Period::Week(0)),
+        (Kind::Month, None) => Some(Period::Month(1)),
+        (Kind::Week, Some(FirstDay::Weekday(day))) => Some(Period::Week(day)),
+        (Kind::Month, Some(FirstDay::OfMonth(day))) => Some(Period::Month(day)),
+        (Kind::Day, Some(_)) | (Kind::Week | Kind::Month, Some(_)) => None,
+    };
+    if period.is_none() {
+        let (message, cure) = match kind {
+            Kind::Day => (
+                "`starts_on` has no meaning for a day, which starts at midnight",
+                "remove it, or set `period` to \"week\" or \"month\"",
+            ),
+            Kind::Week => (
+                "`starts_on` of a week is a day of the month, wanted a weekday",
+                "write a weekday such as \"monday\", or set `period` to \"month\"",
+            ),
+            Kind::Month => (
+                "`starts_on` of a month is a weekday, wanted a day of the month",
+                "write a day from 1 to 28, or set `period` to \"week\"",
+            ),
+        };
+        let span = table.span_of(STARTS_ON.key);
+        table.error(span, message).help(cure);
     }
     Some(Quota {
         limit: limit?,
         period: period?,
-        offset,
     })
 }
 

@@ -9,7 +9,7 @@ use super::super::ledger::record::{KeyRecord, PlanRecord, QuotaRecord};
 use super::super::ledger::sqlite::SqliteLedger;
 use super::super::ledger::tests::{self as fixture, secret};
 use super::super::ledger::{QuotaRow, UsageQuery, UsageRow, Write};
-use super::super::limits::{Decision, EnrolledPlan, LocalLimits, Period, Take};
+use super::super::limits::{Decision, EnrolledPlan, LocalLimits, MonthDay, Period, Take};
 use super::*;
 
 fn settings(max_staleness: Option<Duration>) -> KeeperSettings {
@@ -47,8 +47,7 @@ fn plan(limit: u64) -> PlanRecord {
         rate: None,
         quota: Some(QuotaRecord {
             limit,
-            period: Period::Month,
-            offset: 0,
+            period: Period::Month(MonthDay::FIRST),
         }),
         methods: Vec::new(),
         apis: Vec::new(),

@@ -41,14 +41,12 @@ impl Shared {
     }
 
     pub(super) fn flush(&self, touched: bool) -> Result<(), LedgerError> {
-        let one_at_a_time = self.flushing.lock();
-        let written = self.write(touched);
-        drop(one_at_a_time);
-        written
+        let _one_at_a_time = self.flushing.lock();
+        self.write(touched)
     }
 
     /// While `flushing` is held.
-    fn write(&self, touched: bool) -> Result<(), LedgerError> {
+    pub(super) fn write(&self, touched: bool) -> Result<(), LedgerError> {
         let leaving = self.leaving.load(Ordering::Relaxed);
         let mut used = Vec::new();
         self.limits.unsaved(&mut |delta| used.push(delta));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Revision;
 use crate::store::keys::KeyDigest;
-use crate::store::limits::{MethodRate, Period, Plan, Quota, Rate};
+use crate::store::limits::{MethodRate, MonthDay, Period, Plan, Quota, Rate, Weekday};
 
 /// An API key, without its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,13 +85,71 @@ pub struct RateRecord {
 
 /// A number of requests for each period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "KeptQuota", into = "KeptQuota")]
 pub struct QuotaRecord {
     /// How many a period.
     pub limit: u64,
     /// The period, in UTC.
     pub period: Period,
-    /// Subtracted from the limit in the first period.
-    pub offset: u64,
+}
+
+/// A quota as it is written.
+#[derive(Serialize, Deserialize)]
+struct KeptQuota {
+    limit: u64,
+    /// `day`, `week` or `month`.
+    period: KeptPeriod,
+    /// The first day of a week that does not begin on Sunday.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first_weekday: Option<Weekday>,
+    /// The first day of a month that does not begin on the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first_day: Option<u8>,
+    /// Always 0, for gateways of an earlier version that share the store. They subtracted it from
+    /// the limit of a plan's first period; one that they wrote is not read.
+    #[serde(default, skip_deserializing)]
+    offset: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum KeptPeriod {
+    Day,
+    Week,
+    Month,
+}
+
+impl From<KeptQuota> for QuotaRecord {
+    fn from(kept: KeptQuota) -> Self {
+        let first_day = kept.first_day.and_then(MonthDay::new);
+        Self {
+            limit: kept.limit,
+            period: match kept.period {
+                KeptPeriod::Day => Period::Day,
+                KeptPeriod::Week => Period::Week(kept.first_weekday.unwrap_or_default()),
+                KeptPeriod::Month => Period::Month(first_day.unwrap_or(MonthDay::FIRST)),
+            },
+        }
+    }
+}
+
+impl From<QuotaRecord> for KeptQuota {
+    fn from(quota: QuotaRecord) -> Self {
+        let (period, first_weekday, first_day) = match quota.period {
+            Period::Day => (KeptPeriod::Day, None, None),
+            Period::Week(first) => (KeptPeriod::Week, Some(first), None),
+            Period::Month(first) => (KeptPeriod::Month, None, Some(first)),
+        };
+        Self {
+            limit: quota.limit,
+            period,
+            first_weekday: first_weekday.filter(|first| *first != Weekday::Sunday),
+            first_day: first_day
+                .filter(|first| *first != MonthDay::FIRST)
+                .map(MonthDay::get),
+            offset: 0,
+        }
+    }
 }
 
 /// The rate of one method of an API, for each key of the plan.
@@ -118,7 +176,6 @@ impl From<&PlanRecord> for Plan {
             quota: record.quota.map(|quota| Quota {
                 limit: quota.limit,
                 period: quota.period,
-                offset: quota.offset,
             }),
             methods: record
                 .methods
@@ -133,6 +190,38 @@ impl From<&PlanRecord> for Plan {
                 })
                 .collect(),
             apis: record.apis.iter().map(|api| Arc::from(&**api)).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(quota: &str) -> QuotaRecord {
+        serde_json::from_str(quota).unwrap()
+    }
+
+    #[test]
+    fn a_quota_of_an_earlier_version_loses_its_offset_and_keeps_its_days() {
+        let quota = kept(r#"{"limit":100,"period":"week","offset":30}"#);
+        let week = Period::Week(Weekday::Sunday);
+        assert_eq!((quota.limit, quota.period), (100, week));
+        let text = serde_json::to_string(&quota).unwrap();
+        assert_eq!(text, r#"{"limit":100,"period":"week","offset":0}"#);
+    }
+
+    #[test]
+    fn a_first_day_is_kept() {
+        for period in [
+            Period::Day,
+            Period::Week(Weekday::Sunday),
+            Period::Week(Weekday::Saturday),
+            Period::Month(MonthDay::FIRST),
+            Period::Month(MonthDay::new(28).unwrap()),
+        ] {
+            let quota = QuotaRecord { limit: 7, period };
+            assert_eq!(kept(&serde_json::to_string(&quota).unwrap()), quota);
         }
     }
 }

@@ -29,7 +29,7 @@
 //! | `gone` | sorted set | those of them that were deleted, by when |
 //! | `tokens`, `token-ends` | hash, sorted set | what idempotency tokens stand for, and when they end |
 //! | `last-used` | hash | when a key was last used |
-//! | `plan-since` | hash | when a plan's name was first met |
+//! | `quota-since` | hash | by plan the kind of its quota's period, and since when it has that |
 //! | `usage:<day>:<plan>` | hash | what keys used |
 //! | `usage-days`, `usage-plans`, `usage-keys:<plan>`, `usage-last:<plan>` | sets | which of those there are |
 //! | `quota:<period>:<number>`, `extra:<period>:<number>`, `quotas` | hashes, sorted set | what was used of quotas, their extensions, and when they end |
@@ -48,8 +48,10 @@ use super::record::PlanRecord;
 use super::{
     Changes, CommitError, Conflict, Extension, KeyQuery, Ledger, LedgerError, Loaded, QuotaRow,
     Remembered, Revision, StoredKey, Touched, UsageDelta, UsageQuery, UsageRow, Write,
+    warn_of_offset,
 };
 use crate::store::keys::KeyDigest;
+use crate::store::limits::Period;
 
 /// The version of what is where. A later program's is refused.
 const SCHEMA: u32 = 1;
@@ -132,6 +134,15 @@ impl RedisLedger {
                 );
             }
         }
+    }
+
+    /// Plans that an earlier version wrote may have an `offset`, which is not read any more.
+    fn warn_of_offsets(&self) -> Result<(), LedgerError> {
+        let rows: Vec<(String, Vec<u8>)> = self.ask(&["HGETALL", &self.server.key("plans")])?;
+        for (name, _) in rows.iter().filter(|(_, row)| row::has_offset(row)) {
+            warn_of_offset(name);
+        }
+        Ok(())
     }
 
     fn meta(&self) -> String {
@@ -245,6 +256,7 @@ impl Ledger for RedisLedger {
 
     fn load(&self, visit: &mut dyn FnMut(Loaded)) -> Result<Revision, LedgerError> {
         self.warn_of_loss();
+        self.warn_of_offsets()?;
         // What changes after the first page is told by the changes since its revision.
         let (origin, revision, mut rows) = self.page("key-ids", None, PIECE)?;
         for plan in self.plans()? {
@@ -391,13 +403,16 @@ impl Ledger for RedisLedger {
         Ok(text.and_then(|text| row::remembered(&text, now_ms)))
     }
 
-    fn plan_since(&self, name: &str, now_ms: u64) -> Result<u64, LedgerError> {
-        let kept = self.server.key("plan-since");
-        // The first one stays, so that asking twice does no harm.
-        let () = self.ask(&["HSETNX", &kept, name, &now_ms.to_string()])?;
-        Ok(self
-            .ask::<Option<u64>>(&["HGET", &kept, name])?
-            .unwrap_or(now_ms))
+    fn quota_since(&self, plan: &str, period: Period, now_ms: u64) -> Result<u64, LedgerError> {
+        usage::quota_since(self, plan, period, now_ms)
+    }
+
+    fn recount(&self, plan: &str) -> Result<(), LedgerError> {
+        self.ask(&["HDEL", &self.server.key("quota-since"), plan])
+    }
+
+    fn usage_plans(&self) -> Result<Vec<String>, LedgerError> {
+        self.ask(&["SMEMBERS", &self.server.key("usage-plans")])
     }
 
     fn add_usage(&self, used: &[UsageDelta], touched: &[Touched]) -> Result<(), LedgerError> {

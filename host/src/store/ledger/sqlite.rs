@@ -37,6 +37,7 @@ use super::{
     Remembered, Revision, StoredKey, Touched, UsageDelta, UsageQuery, UsageRow, Write,
 };
 use crate::store::keys::KeyDigest;
+use crate::store::limits::Period;
 
 /// How long a write waits for one by somebody else (a backup's end, an operator's shell).
 const BUSY: Duration = Duration::from_secs(5);
@@ -190,8 +191,16 @@ impl Ledger for SqliteLedger {
         self.read(|connection| rows::remembered(connection, token, now_ms))
     }
 
-    fn plan_since(&self, name: &str, now_ms: u64) -> Result<u64, LedgerError> {
-        self.write(|connection| usage::plan_since(connection, name, now_ms))
+    fn quota_since(&self, plan: &str, period: Period, now_ms: u64) -> Result<u64, LedgerError> {
+        self.write(|connection| usage::quota_since(connection, plan, period, now_ms))
+    }
+
+    fn recount(&self, plan: &str) -> Result<(), LedgerError> {
+        self.write(|connection| usage::recount(connection, plan))
+    }
+
+    fn usage_plans(&self) -> Result<Vec<String>, LedgerError> {
+        self.read(usage::plans)
     }
 
     fn add_usage(&self, used: &[UsageDelta], touched: &[Touched]) -> Result<(), LedgerError> {

@@ -16,7 +16,7 @@ use super::redis::{RedisLedger, RedisSettings};
 use super::sqlite::SqliteLedger;
 use super::{Ledger, Loaded, Revision, StoredKey, Write};
 use crate::store::keys::KeyDigest;
-use crate::store::limits::Period;
+use crate::store::limits::{MonthDay, Period};
 
 /// Where a redis-server is, for a test.
 pub(in crate::store) fn settings(server: &RedisServer) -> RedisSettings {
@@ -75,7 +75,7 @@ on_every_ledger! {
     filters_narrow
     a_token_stands_for_one_thing
     texts_of_all_kinds_are_kept
-    a_plan_is_first_met_once
+    a_quota_has_its_period_since_it_was_changed
     usage_adds_up_by_day
     usage_is_paged_by_key
     quotas_are_loaded_with_their_extensions
@@ -120,8 +120,7 @@ fn plan(name: &str) -> PlanRecord {
         }),
         quota: Some(QuotaRecord {
             limit: 100,
-            period: Period::Month,
-            offset: 3,
+            period: Period::Month(MonthDay::new(15).unwrap_or(MonthDay::FIRST)),
         }),
         methods: Vec::new(),
         apis: vec!["orders".to_owned()],

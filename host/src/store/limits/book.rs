@@ -16,21 +16,20 @@ pub struct Plans {
 }
 
 impl Plans {
-    /// Enroll all of them, each with the moment at which its name was first met (milliseconds
-    /// since 1970).
+    /// Enroll all of them.
     ///
     /// # Errors
     /// Every plan that makes no sense or has a name twice. The names of the others are known to
     /// the store from then on, which harms nothing.
     pub fn enroll(
         store: &dyn LimitStore,
-        plans: impl IntoIterator<Item = (Plan, u64)>,
+        plans: impl IntoIterator<Item = Plan>,
     ) -> Result<Self, Vec<PlanError>> {
         let mut made = Self::default();
         let mut errors = Vec::new();
-        for (plan, since_ms) in plans {
+        for plan in plans {
             let name = plan.name.clone();
-            match store.enroll(plan, since_ms) {
+            match store.enroll(plan) {
                 Err(error) => errors.push(error),
                 Ok(_) if made.by_name.contains_key(&name) => {
                     errors.push(PlanError::Duplicate(name));

@@ -15,8 +15,6 @@ pub(super) struct Bounds {
     pub rate: Option<Shape>,
     /// The quota.
     pub quota: Option<Quota>,
-    /// When the plan was first met, for the quota's first period. Milliseconds since 1970.
-    pub since_ms: u64,
     /// Whether they are a plan's, whose usage is told.
     pub is_plan: bool,
 }
@@ -87,10 +85,14 @@ pub(super) struct Counter {
     bucket: Bucket,
     /// Of the plan's methods, those that were ever taken from, by their numbers.
     methods: Vec<(u32, Bucket)>,
+    /// In the period of the plan's quota.
     usage: Usage,
     /// Of the latest period that was seen, after the clock went back over more than one: it counts
     /// again when the clock comes to it.
     ahead: Option<Box<Usage>>,
+    /// The same in periods that the quota had before, or is about to have, while these run: a period
+    /// that comes again has missed nothing.
+    others: Option<Box<Vec<Usage>>>,
     /// Of which `unsaved` is. Days since 1970.
     day: u32,
     /// Whether something was used or given back that was not told.
@@ -116,6 +118,7 @@ impl Counter {
             methods: Vec::new(),
             usage: Usage::NONE,
             ahead: None,
+            others: None,
             day: 0,
             changed: false,
             unsaved: 0,
@@ -145,11 +148,10 @@ impl Counter {
         }
         let before = self.usage;
         if let Some(quota) = &bounds.quota {
-            self.usage.settle(quota, now.wall_ms);
+            self.turn_to(quota.period);
+            self.usage.settle(now.wall_ms);
             self.look_ahead(&before);
-            waits.quota = self
-                .usage
-                .wait_ms(quota, bounds.since_ms, cost, now.wall_ms);
+            waits.quota = self.usage.wait_ms(quota, cost, now.wall_ms);
         }
         (waits, self.over(&before, want.day()))
     }
@@ -164,11 +166,115 @@ impl Counter {
             }
             self.ahead = None;
         }
-        if before.period == self.usage.period
+        if *before != Usage::NONE
+            && before.period == self.usage.period
             && before.number > self.usage.number
             && self.ahead.is_none()
         {
             self.ahead = Some(Box::new(*before));
+        }
+    }
+
+    /// Count the quota in this kind of period from now on.
+    fn turn_to(&mut self, period: Period) {
+        if self.usage.period == period && self.usage != Usage::NONE {
+            return;
+        }
+        let known = self.other(period).copied();
+        let before = std::mem::replace(&mut self.usage, known.unwrap_or(Usage::begin(period)));
+        if let Some(others) = &mut self.others {
+            others.retain(|other| other.period != period);
+        }
+        if before != Usage::NONE {
+            self.others.get_or_insert_default().push(before);
+        }
+    }
+
+    fn other(&self, period: Period) -> Option<&Usage> {
+        let mut others = self.others.iter().flat_map(|others| others.iter());
+        others.find(|other| other.period == period)
+    }
+
+    /// From now on what is used counts in these kinds of periods, too, and in no others but the
+    /// quota's own.
+    pub(super) fn track(&mut self, periods: &[Period]) {
+        let is_kept = |period: Period| self.usage == Usage::NONE || period != self.usage.period;
+        let mut kept: Vec<Usage> = periods
+            .iter()
+            .filter(|period| is_kept(**period))
+            .map(|period| {
+                let known = self.other(*period).copied();
+                known.unwrap_or(Usage::begin(*period))
+            })
+            .collect();
+        if self.usage == Usage::NONE
+            && let Some(first) = kept.pop()
+        {
+            self.usage = first;
+        }
+        self.others = (!kept.is_empty()).then(|| Box::new(kept));
+    }
+
+    /// Begin to count in this kind of period with what was used and not told: what was told is added
+    /// by [`add_used`](Self::add_used). Without anybody to tell, with what is known of periods within
+    /// this one.
+    pub(super) fn begin(&mut self, period: Period, recording: bool, wall_ms: u64) {
+        let number = period.number(wall_ms);
+        let starts_ms = period.start_ms(number);
+        let is_within = |known: &Usage| {
+            known.period.start_ms(known.number) >= starts_ms
+                && known.number == known.period.number(wall_ms)
+        };
+        let within = self.known().filter(|known| is_within(known));
+        let within = within.map(|known| known.used).max();
+        let used = match recording {
+            true if period.number(Period::Day.start_ms(self.day)) == number => {
+                u64::try_from(self.unsaved).unwrap_or_default()
+            }
+            true => 0,
+            false => within.unwrap_or_default(),
+        };
+        let usage = self.usage_of(period);
+        usage.settle(wall_ms);
+        (usage.number, usage.used) = (number, used);
+    }
+
+    /// What was used before, and told, in the period with this number.
+    pub(super) fn add_used(&mut self, more: QuotaUse) {
+        let usage = self.usage_of(more.period);
+        if usage.number < more.number {
+            usage.number = more.number;
+            (usage.used, usage.extra) = (0, 0);
+        }
+        if usage.number == more.number {
+            usage.used = usage.used.saturating_add(more.used);
+        }
+    }
+
+    /// All kinds of periods in which it counts.
+    fn known(&self) -> impl Iterator<Item = &Usage> {
+        let others = self.others.iter().flat_map(|others| others.iter());
+        [&self.usage].into_iter().chain(others)
+    }
+
+    /// What was used in this kind of period, of which it counts from now on.
+    fn usage_of(&mut self, period: Period) -> &mut Usage {
+        if self.usage == Usage::NONE {
+            self.usage = Usage::begin(period);
+        }
+        if self.usage.period == period {
+            return &mut self.usage;
+        }
+        let others = self.others.get_or_insert_default();
+        let place = others.iter().position(|other| other.period == period);
+        let place = place.unwrap_or(others.len());
+        if place == others.len() {
+            others.push(Usage::begin(period));
+        }
+        // It is there: it was pushed where it was not.
+        match others.get_mut(place) {
+            Some(other) => other,
+            None => &mut self.usage,
         }
     }
 
@@ -211,12 +317,24 @@ impl Counter {
         if want.bounds.rate.is_some() {
             self.bucket.take(cost);
         }
-        if want.bounds.quota.is_some() {
-            self.usage.take(cost);
-        }
+        self.take_quota(want);
         if noted {
             self.day = want.day();
             self.note(signed(cost));
+        }
+    }
+
+    /// Of the quota, and of the periods that are counted beside it: also while the plan has none.
+    fn take_quota(&mut self, want: &Want<'_>) {
+        if want.bounds.quota.is_some() {
+            self.usage.take(want.cost);
+        } else if self.usage != Usage::NONE {
+            self.usage.settle(want.now.wall_ms);
+            self.usage.take(want.cost);
+        }
+        for other in self.others.iter_mut().flat_map(|others| others.iter_mut()) {
+            other.settle(want.now.wall_ms);
+            other.take(want.cost);
         }
     }
 
@@ -240,8 +358,11 @@ impl Counter {
         if let Some(bucket) = taken.method.and_then(|number| self.method(number)) {
             bucket.give_back(cost);
         }
-        if let Some(place) = taken.quota {
-            self.usage.give_back(cost, place);
+        if self.usage != Usage::NONE {
+            self.usage.give_back(cost, taken.quota, taken.day);
+        }
+        for other in self.others.iter_mut().flat_map(|others| others.iter_mut()) {
+            other.give_back(cost, None, taken.day);
         }
         noted.then(|| self.add(&taken.given_back(cost))).flatten()
     }
@@ -286,13 +407,14 @@ impl Counter {
 
     /// What was used before the process began.
     pub(super) fn restore(&mut self, usage: QuotaUse, extra: i64) {
-        if self.usage.place() == (usage.period, usage.number) {
-            self.usage.used = self.usage.used.max(usage.used);
-            self.usage.extra = extra;
-        } else if self.usage.period == usage.period && self.usage.number > usage.number {
+        let known = self.usage_of(usage.period);
+        if known.number == usage.number {
+            known.used = known.used.max(usage.used);
+            known.extra = extra;
+        } else if known.number > usage.number {
             // Saved while the clock was behind: the later period is the one not to be given twice.
         } else {
-            self.usage = Usage {
+            *known = Usage {
                 period: usage.period,
                 number: usage.number,
                 used: usage.used,
@@ -301,25 +423,55 @@ impl Counter {
         }
     }
 
-    /// So much more was used by way of another gateway, and `usage` is where the store stands with it.
-    /// The state is to be told again, and the usage was.
-    pub(super) fn add_late(&mut self, usage: QuotaUse, extra: i64, used: i64) {
-        if self.usage.place() == (usage.period, usage.number) {
-            self.usage.used = self.usage.used.saturating_add_signed(used);
+    /// So much more was used by way of another gateway on this day, and `usage` is where the store
+    /// stands with it. The state is to be told again, and the usage was.
+    pub(super) fn add_late(&mut self, usage: QuotaUse, extra: i64, used: i64, day: u32) {
+        let place = (usage.period, usage.number);
+        let before = self.known().find(|known| known.period == usage.period);
+        let before = before.filter(|known| **known != Usage::NONE).copied();
+        let goes_on = before.is_some_and(|before| before.place() == place);
+        let others = self.others.iter_mut().flat_map(|others| others.iter_mut());
+        let all = std::iter::once(&mut self.usage).chain(others);
+        for known in all.filter(|known| **known != Usage::NONE) {
+            let number = known.period.number(Period::Day.start_ms(day));
+            if known.period != usage.period && known.number < number {
+                *known = Usage {
+                    number,
+                    ..Usage::begin(known.period)
+                };
+            }
+            let holds_it = if known.period == usage.period {
+                goes_on
+            } else {
+                known.number == number
+            };
+            if holds_it {
+                known.used = known.used.saturating_add_signed(used);
+            }
+        }
+        if goes_on {
             self.changed = true;
-        } else if self.usage == Usage::NONE || self.usage.number < usage.number {
+        } else if before.is_none_or(|before| before.number < usage.number) {
             self.restore(usage, extra);
         }
     }
 
     /// From now on so much remains of the quota in its period.
-    pub(super) fn extend(&mut self, quota: &Quota, since_ms: u64, remaining: u64) {
-        self.usage.extend(quota, since_ms, remaining);
+    pub(super) fn extend(&mut self, quota: &Quota, remaining: u64) {
+        self.usage.extend(quota, remaining);
     }
 
     /// Of its quota.
     pub(super) fn usage(&self) -> &Usage {
         &self.usage
+    }
+
+    /// What was used of this quota by this moment.
+    pub(super) fn usage_at(&self, period: Period, wall_ms: u64) -> Usage {
+        let known = self.known().find(|known| known.period == period);
+        let mut usage = known.copied().unwrap_or(Usage::begin(period));
+        usage.settle(wall_ms);
+        usage
     }
 
     fn method(&mut self, number: u32) -> Option<&mut Bucket> {
@@ -334,7 +486,7 @@ impl Counter {
         let full = |bucket: &Bucket| bucket.is_full(now.monotonic_ns);
         full(&self.bucket)
             && self.methods.iter().all(|(_, bucket)| full(bucket))
-            && self.usage.is_over(now.wall_ms)
+            && self.known().all(|usage| usage.is_over(now.wall_ms))
             && self
                 .ahead
                 .as_ref()
@@ -373,7 +525,7 @@ impl Seen {
         let method = method.map(|(method, bucket)| level(bucket, &method.shape));
         let quota = bounds
             .quota
-            .map(|quota| self.usage.level(&quota, bounds.since_ms, now.wall_ms));
+            .map(|quota| self.usage.level(&quota, now.wall_ms));
         (tighter(method, plan), quota)
     }
 }

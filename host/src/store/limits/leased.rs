@@ -58,12 +58,14 @@ pub use state::LeaseState;
 use state::LeaseStats;
 
 use super::local::LocalLimits;
+use super::period::Period;
 use super::plan::{EnrolledPlan, Plan, PlanError, Rate, RateError, Scope};
 use super::shared::SharedRate;
 use super::ticket::Ticket;
 use super::time::{Clock, Timestamp};
 use super::{
-    Bound, Decision, ExtendError, Extended, LimitFigures, LimitStore, QuotaStanding, Take, Waiting,
+    Bound, Decision, Earlier, ExtendError, Extended, LimitFigures, LimitStore, QuotaStanding, Take,
+    Waiting,
 };
 use crate::store::ledger::redis::{RedisSettings, Server};
 use crate::store::ledger::{LedgerError, QuotaRow, UsageDelta};
@@ -226,8 +228,20 @@ impl Drop for LeasedLimits {
 }
 
 impl LimitStore for LeasedLimits {
-    fn enroll(&self, plan: Plan, since_ms: u64) -> Result<EnrolledPlan, PlanError> {
-        self.shared.local.enroll(plan, since_ms)
+    fn enroll(&self, plan: Plan) -> Result<EnrolledPlan, PlanError> {
+        self.shared.local.enroll(plan)
+    }
+
+    fn periods(&self, plan: &str) -> Vec<Period> {
+        self.shared.local.periods(plan)
+    }
+
+    fn track(&self, plan: &str, period: Period, now: Timestamp) {
+        self.shared.local.track(plan, period, now);
+    }
+
+    fn add_used(&self, rows: &[QuotaRow], what: Earlier) -> Result<(), LedgerError> {
+        refill::raise(&self.shared, rows, what)
     }
 
     fn scope(&self, filter: &str) -> Scope {
@@ -353,7 +367,7 @@ impl LimitStore for LeasedLimits {
         let number = quota.period.number(now.wall_ms);
         let owner = (&*plan.plan().name, key);
         let place = (quota.period, number);
-        let limit = entry::limit(&quota, plan.since_ms(), number);
+        let limit = entry::limit(&quota);
         self.shared.tell_now(plan, key);
         let (_, extra) = refill::quota(&self.shared, owner, place, limit, Some(remaining))
             .map_err(|error| ExtendError::Unreachable(error.to_string()))?;
@@ -380,7 +394,7 @@ impl LimitStore for LeasedLimits {
         let quota = plan.plan().quota?;
         let number = quota.period.number(now.wall_ms);
         let owner = (&*plan.plan().name, key);
-        let limit = entry::limit(&quota, plan.since_ms(), number);
+        let limit = entry::limit(&quota);
         self.shared.tell_now(plan, key);
         match refill::quota(&self.shared, owner, (quota.period, number), limit, None) {
             Ok((used, extra)) => Some(QuotaStanding {

@@ -1,6 +1,7 @@
 //! Counters in the memory of one gateway.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use ahash::RandomState;
 use parking_lot::Mutex;
@@ -8,16 +9,17 @@ use parking_lot::Mutex;
 use super::bucket::Shape;
 use super::counter::{Bounds, Counter, Refusal, Seen, Waits, Want};
 use super::names::Names;
+use super::period::Period;
 use super::plan::{EnrolledPlan, Plan, PlanError, Rate, RateError, Scope};
 use super::shared::{Held, SharedRate, SharedRates, take_shared};
 use super::table::{Owner, Table};
 use super::ticket::{TakenFrom, Ticket};
 use super::time::Timestamp;
 use super::{
-    Bound, Decision, ExtendError, Extended, Level, LimitFigures, LimitStore, NEVER, QuotaStanding,
-    Take,
+    Bound, Decision, Earlier, ExtendError, Extended, Level, LimitFigures, LimitStore, NEVER,
+    QuotaStanding, Take,
 };
-use crate::store::ledger::{LateUse, QuotaRow, UsageDelta};
+use crate::store::ledger::{LateUse, LedgerError, QuotaRow, UsageDelta};
 
 mod saved;
 
@@ -52,6 +54,8 @@ pub struct LocalLimits {
     recording: bool,
     hasher: RandomState,
     names: Mutex<Names>,
+    /// Whether the usage of any plan counts in more than one kind of period.
+    many_periods: AtomicBool,
     shared: SharedRates,
 }
 
@@ -92,6 +96,7 @@ impl LocalLimits {
             recording: false,
             hasher: RandomState::new(),
             names: Mutex::default(),
+            many_periods: AtomicBool::new(false),
             shared: SharedRates::default(),
         }
     }
@@ -174,7 +179,7 @@ impl LocalLimits {
         decision: &mut Decision,
     ) -> Seen {
         let want = &asked.want;
-        let mut counter = Counter::new();
+        let mut counter = self.new_counter(owner.space);
         let (waits, _) = counter.settle(want);
         // Before locks are taken that others wait for too.
         let needs_room = want.cost > 0 && waits.refusal().is_none();
@@ -202,8 +207,24 @@ impl LocalLimits {
 }
 
 impl LimitStore for LocalLimits {
-    fn enroll(&self, plan: Plan, since_ms: u64) -> Result<EnrolledPlan, PlanError> {
-        self.names.lock().enroll(plan, since_ms)
+    fn enroll(&self, plan: Plan) -> Result<EnrolledPlan, PlanError> {
+        if let Some(quota) = plan.quota {
+            self.note_periods(&plan.name, quota.period);
+        }
+        self.names.lock().enroll(plan)
+    }
+
+    fn periods(&self, plan: &str) -> Vec<Period> {
+        self.names.lock().periods(plan).to_vec()
+    }
+
+    fn track(&self, plan: &str, period: Period, now: Timestamp) {
+        self.track_period(plan, period, now);
+    }
+
+    fn add_used(&self, rows: &[QuotaRow], _: Earlier) -> Result<(), LedgerError> {
+        rows.iter().for_each(|row| self.add_row(row));
+        Ok(())
     }
 
     fn scope(&self, filter: &str) -> Scope {
@@ -247,7 +268,6 @@ impl LimitStore for LocalLimits {
         let bounds = Bounds {
             rate: Some(Shape::new(capacity, refill_per_second)),
             quota: None,
-            since_ms: 0,
             is_plan: false,
         };
         self.decide(&Asked {

@@ -9,6 +9,9 @@ use std::sync::Arc;
 use super::period::Period;
 use super::plan::{EnrolledPlan, Plan, PlanError, Scope};
 
+/// The most kinds of periods in which the usage of one plan counts.
+const MOST_PERIODS: usize = 4;
+
 /// All names that a store ever met. Grows with what an operator ever called a plan or a filter.
 #[derive(Debug, Default)]
 pub(super) struct Names {
@@ -22,32 +25,31 @@ pub(super) struct Names {
 #[derive(Debug)]
 struct Known {
     number: u32,
-    /// The earliest moment at which it was met. Milliseconds since 1970.
-    since_ms: u64,
-    /// The period of its quota when it was last enrolled.
-    period: Option<Period>,
+    /// The kinds of periods in which what is used counts: that of its quota last.
+    periods: Vec<Period>,
     /// The numbers of its methods, by `<method> <path>`.
     methods: HashMap<String, u32>,
 }
 
 impl Names {
     /// Give a plan its place.
-    pub(super) fn enroll(&mut self, plan: Plan, since_ms: u64) -> Result<EnrolledPlan, PlanError> {
+    pub(super) fn enroll(&mut self, plan: Plan) -> Result<EnrolledPlan, PlanError> {
         plan.check()?;
         self.number(&plan.name);
+        if let Some(quota) = plan.quota {
+            self.track(&plan.name, quota.period);
+        }
         let Some(known) = self.plans.get_mut(&plan.name) else {
             // It was put there in the line before.
             return Err(PlanError::Empty(plan.name));
         };
-        known.since_ms = known.since_ms.min(since_ms);
-        known.period = plan.quota.map(|quota| quota.period);
         let mut methods = Vec::with_capacity(plan.methods.len());
         for method in &plan.methods {
             let next = u32::try_from(known.methods.len()).unwrap_or(u32::MAX);
             let name = format!("{} {}", method.method, method.path);
             methods.push(*known.methods.entry(name).or_insert(next));
         }
-        EnrolledPlan::new(plan, known.number, known.since_ms, &methods)
+        EnrolledPlan::new(plan, known.number, &methods)
     }
 
     /// The number of a plan, enrolled or not.
@@ -59,17 +61,37 @@ impl Names {
         let number = self.next(Some(Arc::clone(&name)));
         let known = Known {
             number,
-            since_ms: u64::MAX,
-            period: None,
+            periods: Vec::new(),
             methods: HashMap::new(),
         };
         self.plans.insert(name, known);
         number
     }
 
-    /// The period of the quota that the plan had when it was last enrolled.
-    pub(super) fn period(&self, plan: &str) -> Option<Period> {
-        self.plans.get(plan)?.period
+    /// From now on what is used of the plan counts in this kind of period, too. Of too many the one
+    /// goes that was asked for longest ago.
+    pub(super) fn track(&mut self, plan: &str, period: Period) {
+        self.number(plan);
+        let Some(known) = self.plans.get_mut(plan) else {
+            return;
+        };
+        known.periods.retain(|known| *known != period);
+        if known.periods.len() >= MOST_PERIODS {
+            known.periods.remove(0);
+        }
+        known.periods.push(period);
+    }
+
+    /// The kinds of periods in which what is used of the plan counts.
+    pub(super) fn periods(&self, plan: &str) -> &[Period] {
+        self.plans.get(plan).map_or(&[], |known| &known.periods)
+    }
+
+    /// The same of the plan with this number.
+    pub(super) fn periods_of(&self, number: u32) -> &[Period] {
+        let name = self.by_number.get(number as usize);
+        let name = name.and_then(|name| name.as_deref());
+        name.map_or(&[], |name| self.periods(name))
     }
 
     /// The number of a filter.

@@ -1,21 +1,149 @@
 //! Days, weeks and months of UTC, numbered.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 /// A quota's period, in UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Period {
     /// From midnight to midnight.
     Day,
-    /// From Sunday's midnight on.
-    Week,
-    /// From the first of the month on.
-    Month,
+    /// Seven days from this weekday's midnight on.
+    Week(Weekday),
+    /// From this day of the month on.
+    Month(MonthDay),
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weekday {
+    /// The first, where nothing else is said.
+    #[default]
+    Sunday,
+    /// The day after.
+    Monday,
+    /// The day after.
+    Tuesday,
+    /// The day after.
+    Wednesday,
+    /// The day after.
+    Thursday,
+    /// The day after.
+    Friday,
+    /// The day after.
+    Saturday,
+}
+
+/// A day that every month has: 1 to 28.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MonthDay(u8);
+
+impl Weekday {
+    /// All of them, from Sunday on.
+    pub const ALL: [Self; 7] = [
+        Self::Sunday,
+        Self::Monday,
+        Self::Tuesday,
+        Self::Wednesday,
+        Self::Thursday,
+        Self::Friday,
+        Self::Saturday,
+    ];
+
+    /// Its name: `monday`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sunday => "sunday",
+            Self::Monday => "monday",
+            Self::Tuesday => "tuesday",
+            Self::Wednesday => "wednesday",
+            Self::Thursday => "thursday",
+            Self::Friday => "friday",
+            Self::Saturday => "saturday",
+        }
+    }
+
+    /// The weekday of this name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|day| day.as_str() == name)
+    }
+
+    /// From the week's first day to 1970-01-01, a Thursday. Days.
+    fn before_epoch(self) -> u64 {
+        (THURSDAY + 7 - self as u64) % 7
+    }
+}
+
+impl MonthDay {
+    /// The first of the month.
+    pub const FIRST: Self = Self(1);
+
+    /// This day of the month; None for one that not every month has.
+    #[must_use]
+    pub fn new(day: u8) -> Option<Self> {
+        (1..=28).contains(&day).then_some(Self(day))
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn get(self) -> u8 {
+        self.0
+    }
+
+    /// From the first of the month to it. Days.
+    fn after_first(self) -> u64 {
+        u64::from(self.0).saturating_sub(1)
+    }
+}
+
+/// `day`, `week`, `month`, and where they do not begin on a Sunday or the first `week-monday`,
+/// `month-15`: how a store names it.
+impl fmt::Display for Period {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Day => f.write_str("day"),
+            Self::Week(Weekday::Sunday) => f.write_str("week"),
+            Self::Week(first) => write!(f, "week-{}", first.as_str()),
+            Self::Month(MonthDay::FIRST) => f.write_str("month"),
+            Self::Month(first) => write!(f, "month-{}", first.get()),
+        }
+    }
+}
+
+/// A text that names no period.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no period has this name")]
+pub struct PeriodError;
+
+impl FromStr for Period {
+    type Err = PeriodError;
+
+    fn from_str(name: &str) -> Result<Self, PeriodError> {
+        let period = match name.split_once('-') {
+            None => match name {
+                "day" => Some(Self::Day),
+                "week" => Some(Self::Week(Weekday::Sunday)),
+                "month" => Some(Self::Month(MonthDay::FIRST)),
+                _ => None,
+            },
+            Some(("week", first)) => Weekday::find(first).map(Self::Week),
+            Some(("month", first)) => {
+                let first = first.parse().ok().and_then(MonthDay::new);
+                first.map(Self::Month)
+            }
+            Some(_) => None,
+        };
+        period.ok_or(PeriodError)
+    }
 }
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-/// 1970-01-01 was a Thursday: the fifth day of week 0.
+/// 1970-01-01 was a Thursday.
 const THURSDAY: u64 = 4;
 /// 9999-12-31T23:59:59.999Z. A clock beyond it counts as this.
 const LAST_MS: u64 = 253_402_300_799_999;
@@ -28,8 +156,8 @@ impl Period {
         let day = wall_ms.min(LAST_MS) / DAY_MS;
         let number = match self {
             Self::Day => day,
-            Self::Week => (day + THURSDAY) / 7,
-            Self::Month => month_of(day),
+            Self::Week(first) => (day + first.before_epoch()) / 7,
+            Self::Month(first) => month_of(day.saturating_sub(first.after_first())),
         };
         u32::try_from(number).unwrap_or(u32::MAX)
     }
@@ -40,8 +168,10 @@ impl Period {
         let number = u64::from(number);
         let day = match self {
             Self::Day => number,
-            Self::Week => (number * 7).saturating_sub(THURSDAY),
-            Self::Month => first_day_of(number),
+            Self::Week(first) => (number * 7).saturating_sub(first.before_epoch()),
+            // The first one is cut by the beginning of the count.
+            Self::Month(_) if number == 0 => 0,
+            Self::Month(first) => first_day_of(number) + first.after_first(),
         };
         day * DAY_MS
     }
@@ -90,43 +220,118 @@ mod tests {
 
     const HOUR_MS: u64 = 60 * 60 * 1000;
 
+    /// Sunday's weeks and the first's months.
+    const WEEK: Period = Period::Week(Weekday::Sunday);
+    const MONTH: Period = Period::Month(MonthDay::FIRST);
+
+    fn all() -> impl Iterator<Item = Period> {
+        let weeks = Weekday::ALL.into_iter().map(Period::Week);
+        let months = (1..=28).filter_map(MonthDay::new).map(Period::Month);
+        [Period::Day].into_iter().chain(weeks).chain(months)
+    }
+
+    /// A day of the calendar. Milliseconds.
+    fn day(year: u64, month: u64, day: u64) -> u64 {
+        (first_day_of((year - 1970) * 12 + month - 1) + day - 1) * DAY_MS
+    }
+
+    fn bounds(period: Period, moment: u64) -> (u64, u64) {
+        let number = period.number(moment);
+        (period.start_ms(number), period.end_ms(number))
+    }
+
     #[test]
     fn periods_begin_where_the_calendar_says() {
         // 2024-02-29T12:00:00Z, a Thursday of a leap year.
         let moment = 1_709_208_000_000;
-        let bounds = |period: Period| {
-            let number = period.number(moment);
-            (period.start_ms(number), period.end_ms(number))
-        };
         assert_eq!(
-            bounds(Period::Day),
+            bounds(Period::Day, moment),
             (moment - 12 * HOUR_MS, moment + 12 * HOUR_MS)
         );
         // From Sunday, 25 February, to Sunday, 3 March.
-        assert_eq!(bounds(Period::Week), (1_708_819_200_000, 1_709_424_000_000));
+        assert_eq!(bounds(WEEK, moment), (1_708_819_200_000, 1_709_424_000_000));
         // From 1 February to 1 March.
         assert_eq!(
-            bounds(Period::Month),
+            bounds(MONTH, moment),
             (1_706_745_600_000, 1_709_251_200_000)
         );
         // 2100 is no leap year: 28 February 2100 is followed by 1 March.
-        let march = Period::Month.end_ms(Period::Month.number(4_107_456_000_000));
+        let march = MONTH.end_ms(MONTH.number(4_107_456_000_000));
         assert_eq!(march, 4_107_542_400_000);
     }
 
     #[test]
+    fn a_week_begins_on_its_first_day() {
+        // 2026-11-29 was a Sunday.
+        let sunday = day(2026, 11, 29);
+        for (first, begins) in [
+            (Weekday::Sunday, day(2026, 11, 29)),
+            (Weekday::Monday, day(2026, 11, 23)),
+            (Weekday::Thursday, day(2026, 11, 26)),
+            (Weekday::Saturday, day(2026, 11, 28)),
+        ] {
+            let week = Period::Week(first);
+            let ends = begins + 7 * DAY_MS;
+            assert_eq!(bounds(week, sunday), (begins, ends), "{first:?}");
+            assert_eq!(
+                bounds(week, sunday + DAY_MS - 1),
+                (begins, ends),
+                "{first:?}"
+            );
+        }
+        // Over the end of a year.
+        let monday = Period::Week(Weekday::Monday);
+        let (from, to) = bounds(monday, day(2027, 1, 1));
+        assert_eq!((from, to), (day(2026, 12, 28), day(2027, 1, 4)));
+    }
+
+    #[test]
+    fn a_month_begins_on_its_first_day() {
+        let from = |first: u8| Period::Month(MonthDay::new(first).unwrap());
+        for (first, moment, begins, ends) in [
+            (15, day(2026, 11, 29), day(2026, 11, 15), day(2026, 12, 15)),
+            (15, day(2026, 11, 14), day(2026, 10, 15), day(2026, 11, 15)),
+            (28, day(2026, 3, 1), day(2026, 2, 28), day(2026, 3, 28)),
+            // A leap day belongs to the period that began the day before.
+            (28, day(2028, 2, 29), day(2028, 2, 28), day(2028, 3, 28)),
+            (28, day(2028, 2, 27), day(2028, 1, 28), day(2028, 2, 28)),
+            (2, day(2027, 1, 1), day(2026, 12, 2), day(2027, 1, 2)),
+            (28, day(2100, 3, 1), day(2100, 2, 28), day(2100, 3, 28)),
+        ] {
+            assert_eq!(bounds(from(first), moment), (begins, ends), "{first}");
+        }
+        assert_eq!((MonthDay::new(0), MonthDay::new(29)), (None, None));
+    }
+
+    #[test]
+    fn a_period_is_read_as_it_is_written() {
+        for period in all() {
+            assert_eq!(period.to_string().parse(), Ok(period));
+        }
+        // What stores hold that were written before there was a first day.
+        for (name, period) in [("day", Period::Day), ("week", WEEK), ("month", MONTH)] {
+            assert_eq!(period.to_string(), name);
+        }
+        for name in [
+            "", "hour", "week-", "week-1", "month-0", "month-29", "day-1",
+        ] {
+            assert_eq!(name.parse::<Period>(), Err(PeriodError), "{name}");
+        }
+    }
+
+    #[test]
     fn the_ends_of_the_range_have_their_place() {
-        for period in [Period::Day, Period::Week, Period::Month] {
+        for period in all() {
             assert_eq!((period.number(0), period.start_ms(0)), (0, 0));
             assert_eq!(period.number(u64::MAX), period.number(LAST_MS));
         }
-        assert_eq!(Period::Month.number(LAST_MS), (9999 - 1970) * 12 + 11);
+        assert_eq!(MONTH.number(LAST_MS), (9999 - 1970) * 12 + 11);
     }
 
     proptest! {
         #[test]
         fn every_moment_lies_in_its_period(wall_ms in 0..LAST_MS) {
-            for period in [Period::Day, Period::Week, Period::Month] {
+            for period in all() {
                 let number = period.number(wall_ms);
                 prop_assert!(period.start_ms(number) <= wall_ms);
                 prop_assert!(wall_ms < period.end_ms(number));

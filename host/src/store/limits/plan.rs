@@ -89,8 +89,6 @@ pub struct Quota {
     pub limit: u64,
     /// The period, in UTC.
     pub period: Period,
-    /// Subtracted from the limit of the first period; less than `limit`.
-    pub offset: u64,
 }
 
 /// A plan that makes no sense.
@@ -108,9 +106,6 @@ pub enum PlanError {
     /// Its quota's limit is 0.
     #[error("plan `{0}`: the quota's limit must be at least 1")]
     Limit(Arc<str>),
-    /// Its offset leaves nothing.
-    #[error("plan `{0}`: the quota's offset must be less than its limit")]
-    Offset(Arc<str>),
     /// Another has its name.
     #[error("plan `{0}` is there twice")]
     Duplicate(Arc<str>),
@@ -138,7 +133,6 @@ impl PlanError {
             | Self::Rate(plan)
             | Self::Burst(plan)
             | Self::Limit(plan)
-            | Self::Offset(plan)
             | Self::Duplicate(plan)
             | Self::TooManyMethods(plan)
             | Self::Method { plan, .. } => plan,
@@ -181,13 +175,8 @@ impl Plan {
             Err(RateError::Rate) => return fail(PlanError::Rate),
             Err(RateError::Burst) => return fail(PlanError::Burst),
         }
-        if let Some(quota) = self.quota {
-            if quota.limit == 0 {
-                return fail(PlanError::Limit);
-            }
-            if quota.offset >= quota.limit {
-                return fail(PlanError::Offset);
-            }
+        if self.quota.is_some_and(|quota| quota.limit == 0) {
+            return fail(PlanError::Limit);
         }
         if self.methods.len() > MAX_METHODS {
             return fail(PlanError::TooManyMethods);
@@ -248,22 +237,15 @@ pub struct EnrolledPlan {
 
 impl EnrolledPlan {
     /// For a [`LimitStore`](super::LimitStore): the plan, the number that the store gave its name,
-    /// when that name was first met (milliseconds since 1970), and the numbers of its methods, in
-    /// their order.
+    /// and the numbers of its methods, in their order.
     ///
     /// # Errors
     /// The plan makes no sense.
-    pub(super) fn new(
-        plan: Plan,
-        number: u32,
-        since_ms: u64,
-        methods: &[u32],
-    ) -> Result<Self, PlanError> {
+    pub(super) fn new(plan: Plan, number: u32, methods: &[u32]) -> Result<Self, PlanError> {
         plan.check()?;
         let bounds = Bounds {
             rate: plan.rate.map(|rate| rate.shape()),
             quota: plan.quota,
-            since_ms,
             is_plan: true,
         };
         let mut by_path: HashMap<Arc<str>, SmallVec<[usize; 2]>, RandomState> = HashMap::default();
@@ -288,13 +270,6 @@ impl EnrolledPlan {
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
-    }
-
-    /// When its name was first met: its quota's offset holds in the period of that moment.
-    /// Milliseconds since 1970.
-    #[must_use]
-    pub fn since_ms(&self) -> u64 {
-        self.bounds.since_ms
     }
 
     /// The rate that holds for this method on the route with this pattern: its place in

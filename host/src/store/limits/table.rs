@@ -72,6 +72,12 @@ impl Table {
         Some(place as usize)
     }
 
+    /// The counter at this place, if it is one of this space.
+    pub(super) fn counter_of(&mut self, place: usize, space: u32) -> Option<&mut Counter> {
+        let entry = self.entries.get_mut(place)?;
+        (entry.space == space).then_some(&mut entry.counter)
+    }
+
     /// The counter at this place.
     pub(super) fn entry(&mut self, place: usize) -> Option<&mut Entry> {
         self.entries.get_mut(place)
@@ -252,7 +258,6 @@ mod tests {
         let bounds = Bounds {
             rate: Some(Shape::new(5, 1.0)),
             quota: None,
-            since_ms: 0,
             is_plan: true,
         };
         let want = Want {

@@ -38,15 +38,15 @@ fn rate(per_second: f64, burst: u64) -> Plan {
     }
 }
 
-fn quota(limit: u64, period: Period, offset: u64) -> Plan {
+/// From Sunday and from the first on.
+const WEEK: Period = Period::Week(Weekday::Sunday);
+const MONTH: Period = Period::Month(MonthDay::FIRST);
+
+fn quota(limit: u64, period: Period) -> Plan {
     Plan {
         name: "gold".into(),
         rate: None,
-        quota: Some(Quota {
-            limit,
-            period,
-            offset,
-        }),
+        quota: Some(Quota { limit, period }),
         methods: Vec::new(),
         apis: Vec::new(),
     }
@@ -54,7 +54,7 @@ fn quota(limit: u64, period: Period, offset: u64) -> Plan {
 
 fn both(per_second: f64, burst: u64, limit: u64) -> Plan {
     Plan {
-        quota: quota(limit, Period::Day, 0).quota,
+        quota: quota(limit, Period::Day).quota,
         ..rate(per_second, burst)
     }
 }
@@ -91,7 +91,7 @@ impl One {
     }
 
     fn with(store: LocalLimits, plan: Plan) -> Self {
-        let plan = store.enroll(plan, NOON.wall_ms).unwrap();
+        let plan = store.enroll(plan).unwrap();
         Self { store, plan }
     }
 
@@ -111,8 +111,8 @@ impl One {
     }
 
     /// What a reload does.
-    fn change(&mut self, plan: Plan, now: Timestamp) {
-        self.plan = self.store.enroll(plan, now.wall_ms).unwrap();
+    fn change(&mut self, plan: Plan) {
+        self.plan = self.store.enroll(plan).unwrap();
     }
 }
 
@@ -136,7 +136,7 @@ fn keys_plans_and_filters_have_counters_of_their_own() {
         name: "silver".into(),
         ..rate(1.0, 1)
     };
-    let silver = one.store.enroll(silver, NOON.wall_ms).unwrap();
+    let silver = one.store.enroll(silver).unwrap();
     let (keys, gold) = (one.store.scope("keys"), one.store.scope("gold"));
     assert!(one.take(1, NOON).allowed && !one.take(1, NOON).allowed);
     assert!(one.take_for("other", 1, NOON).allowed);
@@ -201,9 +201,7 @@ fn a_cost_that_can_never_pass_is_told_so() {
     let one = One::new(both(1.0, 5, 7));
     assert_eq!(one.take(6, NOON).retry_after_ms, NEVER);
     assert_eq!(
-        One::new(quota(7, Period::Day, 0))
-            .take(8, NOON)
-            .retry_after_ms,
+        One::new(quota(7, Period::Day)).take(8, NOON).retry_after_ms,
         NEVER
     );
     assert_eq!(one.store.counters(), 0, "what takes nothing keeps nothing");
@@ -257,36 +255,20 @@ fn extreme_numbers_stay_within_their_range() {
         let _ = store.take_inline(scope, &key, u64::MAX, u64::MAX, refill, far);
         let _ = store.take_inline(scope, &key, 1, 1, refill, Timestamp::default());
     }
-    let one = One::new(quota(u64::MAX, Period::Month, u64::MAX - 1));
+    let one = One::new(quota(u64::MAX, MONTH));
+    assert!(one.take(u64::MAX - 1, NOON).allowed);
     assert_eq!(one.admitted(3, NOON), 1);
     assert!(one.take(u64::MAX, far).allowed);
 }
 
 #[test]
-fn the_offset_shortens_the_first_period_only() {
-    let one = One::new(quota(100, Period::Day, 10));
-    assert_eq!(one.admitted(90, NOON), 90);
-    let refused = one.take(1, NOON);
-    assert_eq!(
-        (refused.refused_by, refused.retry_after_ms),
-        (Some(Bound::Quota), DAY_MS / 2)
-    );
-    assert_eq!(refused.quota.unwrap().limit, 100);
-    // Keys that come later in the first period are meant too.
-    assert!(!one.take_for("late", 91, after_ms(1)).allowed);
-    assert_eq!(one.admitted(200, after_ms(DAY_MS / 2)), 100);
-    assert!(one.take_for("later", 100, after_ms(DAY_MS / 2)).allowed);
-    assert_eq!(one.admitted(200, after_ms(DAY_MS / 2 + DAY_MS)), 100);
-}
-
-#[test]
 fn weeks_and_months_end_with_the_calendar() {
-    let one = One::new(quota(1, Period::Week, 0));
+    let one = One::new(quota(1, WEEK));
     assert!(one.take(1, NOON).allowed);
     // Until Sunday, 17 March.
     assert_eq!(one.take(1, NOON).retry_after_ms, 3 * DAY_MS + DAY_MS / 2);
     assert!(one.take(1, after_ms(3 * DAY_MS + DAY_MS / 2)).allowed);
-    let one = One::new(quota(1, Period::Month, 0));
+    let one = One::new(quota(1, MONTH));
     assert!(one.take(1, NOON).allowed);
     assert_eq!(one.take(1, NOON).retry_after_ms, 18 * DAY_MS + DAY_MS / 2);
     assert_eq!(one.take(1, NOON).quota.unwrap().window_ms, 31 * DAY_MS);
@@ -294,7 +276,7 @@ fn weeks_and_months_end_with_the_calendar() {
 
 #[test]
 fn a_wall_clock_that_steps_back_gives_nobody_a_period_twice() {
-    let one = One::new(quota(10, Period::Day, 0));
+    let one = One::new(quota(10, Period::Day));
     let midnight = NOON.wall_ms + DAY_MS / 2;
     assert_eq!(one.admitted(20, NOON), 10);
     assert_eq!(one.admitted(20, wall(NOON, midnight)), 10);
@@ -308,7 +290,7 @@ fn a_wall_clock_that_steps_back_gives_nobody_a_period_twice() {
 
 #[test]
 fn a_wall_clock_that_goes_back_two_periods_and_forward_again_gives_nothing_twice() {
-    let one = One::new(quota(10, Period::Day, 0));
+    let one = One::new(quota(10, Period::Day));
     assert_eq!(one.admitted(8, NOON), 8);
     for days in [2, 3, 40] {
         let back = wall(NOON, NOON.wall_ms - days * DAY_MS);
@@ -324,7 +306,7 @@ fn a_wall_clock_that_goes_back_two_periods_and_forward_again_gives_nothing_twice
 
 #[test]
 fn a_wall_clock_that_was_far_ahead_heals() {
-    let one = One::new(quota(10, Period::Day, 0));
+    let one = One::new(quota(10, Period::Day));
     assert_eq!(one.admitted(4, wall(NOON, NOON.wall_ms + 1000 * DAY_MS)), 4);
     // Set right: what was used stays used today, and tomorrow is a new day.
     assert_eq!(one.admitted(20, NOON), 6);
@@ -375,7 +357,7 @@ fn what_is_given_back_can_be_taken_again() {
 
 #[test]
 fn giving_back_never_credits_the_next_period() {
-    let one = One::new(quota(10, Period::Day, 0));
+    let one = One::new(quota(10, Period::Day));
     let old = one.take(5, NOON).ticket.unwrap();
     let unseen = one.take_for("quiet", 5, NOON).ticket.unwrap();
     let tomorrow = after_ms(DAY_MS);
@@ -409,7 +391,7 @@ fn a_ticket_number_works_once() {
 fn counters_survive_a_reload() {
     let mut one = One::new(both(1.0, 10, 100));
     assert!(one.take(8, NOON).allowed);
-    one.change(both(1.0, 5, 10), after_ms(1));
+    one.change(both(1.0, 5, 10));
     let shown = one.take(0, after_ms(1));
     assert_eq!(
         (
@@ -423,7 +405,7 @@ fn counters_survive_a_reload() {
         1000,
         "empty, not in debt"
     );
-    one.change(both(1.0, 20, 50), after_ms(1));
+    one.change(both(1.0, 20, 50));
     let shown = one.take(0, after_ms(1));
     assert_eq!(
         (
@@ -433,25 +415,20 @@ fn counters_survive_a_reload() {
         (15, 42)
     );
     // A plan that goes and comes back, and one whose period changes.
-    one.change(rate(1.0, 20), after_ms(1));
-    one.change(both(1.0, 20, 50), after_ms(1));
+    one.change(rate(1.0, 20));
+    one.change(both(1.0, 20, 50));
     assert_eq!(one.take(0, after_ms(1)).quota.unwrap().remaining, 42);
-    one.change(quota(50, Period::Month, 0), after_ms(1));
+    one.change(quota(50, MONTH));
     assert_eq!(one.take(0, after_ms(1)).quota.unwrap().remaining, 50);
-}
-
-#[test]
-fn the_first_period_is_that_of_the_name() {
-    let mut one = One::new(quota(100, Period::Day, 10));
-    one.change(quota(100, Period::Day, 20), after_ms(DAY_MS));
-    assert_eq!(one.admitted(200, after_ms(DAY_MS)), 100);
+    one.change(quota(50, Period::Day));
+    assert_eq!(one.take(0, after_ms(1)).quota.unwrap().remaining, 42);
 }
 
 #[test]
 fn a_plan_that_makes_no_sense_is_refused() {
     let store = LocalLimits::default();
     let name = || "gold".into();
-    let refused = |plan| store.enroll(plan, NOON.wall_ms).unwrap_err();
+    let refused = |plan| store.enroll(plan).unwrap_err();
     assert_eq!(
         refused(Plan {
             rate: None,
@@ -463,16 +440,13 @@ fn a_plan_that_makes_no_sense_is_refused() {
         assert_eq!(refused(rate(per_second, 1)), PlanError::Rate(name()));
     }
     assert_eq!(refused(rate(1.0, 0)), PlanError::Burst(name()));
-    assert_eq!(refused(quota(0, Period::Day, 0)), PlanError::Limit(name()));
-    assert_eq!(refused(quota(5, Period::Day, 5)), PlanError::Offset(name()));
-    let met = |plan| (plan, NOON.wall_ms);
-    let errors =
-        Plans::enroll(&store, [rate(1.0, 1), rate(2.0, 0), rate(1.0, 1)].map(met)).unwrap_err();
+    assert_eq!(refused(quota(0, Period::Day)), PlanError::Limit(name()));
+    let errors = Plans::enroll(&store, [rate(1.0, 1), rate(2.0, 0), rate(1.0, 1)]).unwrap_err();
     assert_eq!(
         errors,
         [PlanError::Burst(name()), PlanError::Duplicate(name())]
     );
-    let plans = Plans::enroll(&store, [rate(1.0, 1)].map(met)).unwrap();
+    let plans = Plans::enroll(&store, [rate(1.0, 1)]).unwrap();
     assert_eq!(
         plans.find("gold").map(|plan| plan.plan()),
         Some(&rate(1.0, 1))

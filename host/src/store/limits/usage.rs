@@ -19,22 +19,31 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    /// Nothing yet, in a period long gone.
+    /// Of no quota: in no period, which is none that anything else is in.
     pub(super) const NONE: Self = Self {
         period: Period::Day,
-        number: 0,
+        number: u32::MAX,
         used: 0,
         extra: 0,
     };
 
+    /// Nothing yet, in this kind of period.
+    pub(super) fn begin(period: Period) -> Self {
+        Self {
+            period,
+            number: 0,
+            used: 0,
+            extra: 0,
+        }
+    }
+
     /// Bring it to the period of this moment.
-    pub(super) fn settle(&mut self, quota: &Quota, wall_ms: u64) {
-        let number = quota.period.number(wall_ms);
-        if self.period != quota.period || self.number < number {
+    pub(super) fn settle(&mut self, wall_ms: u64) {
+        let number = self.period.number(wall_ms);
+        if self.number < number {
             *self = Self {
-                period: quota.period,
                 number,
-                ..Self::NONE
+                ..Self::begin(self.period)
             };
         } else if self.number > number.saturating_add(1) {
             // The clock was wrong before, by more than a period: what was used stays used.
@@ -43,8 +52,8 @@ impl Usage {
     }
 
     /// Until so many more may be used; 0 when they may. Milliseconds. Settled.
-    pub(super) fn wait_ms(&self, quota: &Quota, since_ms: u64, cost: u64, wall_ms: u64) -> u64 {
-        if cost == 0 || cost <= self.remaining(quota, since_ms) {
+    pub(super) fn wait_ms(&self, quota: &Quota, cost: u64, wall_ms: u64) -> u64 {
+        if cost == 0 || cost <= self.remaining(quota) {
             0
         } else if cost > quota.limit {
             NEVER
@@ -54,23 +63,17 @@ impl Usage {
     }
 
     /// What may still be used. Settled.
-    pub(super) fn remaining(&self, quota: &Quota, since_ms: u64) -> u64 {
-        self.allowed(quota, since_ms)
+    pub(super) fn remaining(&self, quota: &Quota) -> u64 {
+        quota
+            .limit
             .saturating_add_signed(self.extra)
             .saturating_sub(self.used)
     }
 
-    /// The limit of this period, extensions left out.
-    fn allowed(&self, quota: &Quota, since_ms: u64) -> u64 {
-        let first = quota.offset > 0 && self.number <= self.period.number(since_ms);
-        let offset = if first { quota.offset } else { 0 };
-        quota.limit.saturating_sub(offset)
-    }
-
     /// From now on so much may still be used in this period. Settled.
-    pub(super) fn extend(&mut self, quota: &Quota, since_ms: u64, remaining: u64) {
+    pub(super) fn extend(&mut self, quota: &Quota, remaining: u64) {
         let wanted = i128::from(self.used) + i128::from(remaining);
-        let extra = wanted - i128::from(self.allowed(quota, since_ms));
+        let extra = wanted - i128::from(quota.limit);
         let most = if extra < 0 { i64::MIN } else { i64::MAX };
         self.extra = i64::try_from(extra).unwrap_or(most);
     }
@@ -83,14 +86,16 @@ impl Usage {
         self.used = self.used.saturating_add(cost);
     }
 
-    /// Where it was taken: what [`give_back`](Self::give_back) must be told.
+    /// Where it was taken.
     pub(super) fn place(&self) -> (Period, u32) {
         (self.period, self.number)
     }
 
-    /// Undo, unless the counter has gone on to another period.
-    pub(super) fn give_back(&mut self, cost: u64, place: (Period, u32)) {
-        if self.place() == place {
+    /// Undo what was taken in this place on this day, unless the counter has gone on to another
+    /// period.
+    pub(super) fn give_back(&mut self, cost: u64, place: Option<(Period, u32)>, day: u32) {
+        let was_here = Some(self.place()) == place;
+        if was_here || self.number == self.period.number(Period::Day.start_ms(day)) {
             self.used = self.used.saturating_sub(cost);
         }
     }
@@ -102,14 +107,14 @@ impl Usage {
     }
 
     /// Where it stands, settled.
-    pub(super) fn level(&self, quota: &Quota, since_ms: u64, wall_ms: u64) -> Level {
+    pub(super) fn level(&self, quota: &Quota, wall_ms: u64) -> Level {
         let (start, end) = (
             self.period.start_ms(self.number),
             self.period.end_ms(self.number),
         );
         Level {
             limit: quota.limit.saturating_add_signed(self.extra),
-            remaining: self.remaining(quota, since_ms),
+            remaining: self.remaining(quota),
             window_ms: end.saturating_sub(start),
             reset_ms: end.saturating_sub(wall_ms),
         }

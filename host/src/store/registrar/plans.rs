@@ -280,7 +280,6 @@ fn of_configuration(plan: &Plan) -> PlanRecord {
         quota: plan.quota.map(|quota| QuotaRecord {
             limit: quota.limit,
             period: quota.period,
-            offset: quota.offset,
         }),
         methods: plan
             .methods

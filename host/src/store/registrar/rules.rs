@@ -140,7 +140,7 @@ pub fn plan(record: &PlanRecord) -> Result<(), RegistrarError> {
         tokens("rate", rate.per_second, rate.burst, &mut faults);
     }
     if let Some(quota) = &record.quota
-        && (quota.limit > MOST || quota.offset > MOST)
+        && quota.limit > MOST
     {
         faults.push(Fault::new("quota", format!("must be at most {MOST}")));
     }

@@ -14,7 +14,7 @@ use super::super::keys::{KeyDigest, KeyEntry, Profile, Secret, checksum_holds};
 use super::super::ledger::record::{QuotaRecord, RateRecord};
 use super::super::ledger::sqlite::SqliteLedger;
 use super::super::ledger::{Extension, Ledger, LedgerError, UsageDelta};
-use super::super::limits::{Period, Plan, Rate};
+use super::super::limits::{MonthDay, Period, Plan, Rate};
 use super::*;
 
 const NOW: u64 = 1_800_000_000_000;

@@ -101,24 +101,12 @@ impl Registrar {
         if let Some(key) = &ask.key {
             by_key.entry(key.clone()).or_default();
         }
-        let since = match plan.quota {
-            // Noted when the plan came into force; its making is the latest that can be.
-            Some(quota) if quota.offset > 0 => {
-                let made_ms = if plan.created_ms > 0 {
-                    plan.created_ms
-                } else {
-                    now_ms
-                };
-                self.ledger.plan_since(&plan.name, made_ms)?
-            }
-            Some(_) | None => 0,
-        };
         let more = by_key.len() > ask.limit;
         let mut keys: Vec<KeyUsage> = by_key
             .into_iter()
             .take(ask.limit)
             .map(|(key, used)| {
-                let days = self.days(&plan, &key, &used, ask.days.clone(), since, now_ms);
+                let days = self.days(&plan, &key, &used, ask.days.clone(), now_ms);
                 KeyUsage { key, days }
             })
             .collect();
@@ -158,7 +146,6 @@ impl Registrar {
         key: &str,
         used: &BTreeMap<u32, u64>,
         days: RangeInclusive<u32>,
-        since_ms: u64,
         now_ms: u64,
     ) -> Vec<(u64, Option<u64>)> {
         let extra = self.works.extra(&plan.name, key).unwrap_or(0);
@@ -168,15 +155,10 @@ impl Registrar {
                 let number = quota.period.number(start_of(day));
                 let spent = used.range(day_of_start(quota, day)..=day);
                 let spent: u64 = spent.map(|(_, used)| *used).sum();
-                let first = quota.offset > 0 && number <= quota.period.number(since_ms);
-                let limit = quota.limit
-                    - if first {
-                        quota.offset.min(quota.limit)
-                    } else {
-                        0
-                    };
                 let now = number == quota.period.number(now_ms);
-                let limit = limit.saturating_add_signed(if now { extra } else { 0 });
+                let limit = quota
+                    .limit
+                    .saturating_add_signed(if now { extra } else { 0 });
                 limit.saturating_sub(spent)
             });
             (on_it, remaining)
@@ -217,6 +199,11 @@ impl Registrar {
             extra: extension.extra,
         })
     }
+}
+
+/// The day of this moment. Days since 1970.
+pub(super) fn day_of(ms: u64) -> u32 {
+    u32::try_from(ms / DAY_MS).unwrap_or(u32::MAX)
 }
 
 fn start_of(day: u32) -> u64 {

@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::starts_on::{self, StartsOn};
 use super::{Period, Source, Strict, names, nullable, present, whole};
 use crate::admin::date;
+use crate::admin::problem::Problem;
 use crate::store::ledger::record::{MethodRecord, QuotaRecord, RateRecord};
 use crate::store::limits;
 use crate::store::registrar::{NewPlan, Origin, Page, PlanChange, PlanView};
@@ -63,10 +65,14 @@ pub struct PlanQuota {
     pub limit: u64,
     /// The period.
     pub period: Period,
-    /// Subtracted from the limit in the first period; less than `limit`.
-    #[serde(default, deserialize_with = "whole")]
-    #[schema(minimum = 0, maximum = 999_999_999_999_u64, default = 0)]
-    pub offset: u64,
+    /// Its first day; of a day there is none.
+    #[serde(default)]
+    #[schema(schema_with = starts_on::schema, required = false)]
+    pub starts_on: Option<StartsOn>,
+    /// Refused, with what to write instead.
+    #[serde(default, skip_serializing, deserialize_with = "starts_on::no_offset")]
+    #[schema(ignore)]
+    pub offset: (),
 }
 
 /// The rate of one method of an API, for each key of the plan.
@@ -188,11 +194,7 @@ impl From<PlanView> for Plan {
                 per_second: rate.per_second,
                 burst: rate.burst,
             }),
-            quota: record.quota.map(|quota| PlanQuota {
-                limit: quota.limit,
-                period: period(quota.period),
-                offset: quota.offset,
-            }),
+            quota: record.quota.map(PlanQuota::from),
             methods: record.methods.into_iter().map(PlanMethod::from).collect(),
             apis: record.apis,
             slack: view.slack.map(|slack| Slack {
@@ -217,30 +219,39 @@ impl From<Page<PlanView>> for PlanPage {
     }
 }
 
-impl From<PlanCreate> for NewPlan {
-    fn from(plan: PlanCreate) -> Self {
-        Self {
+impl TryFrom<PlanCreate> for NewPlan {
+    type Error = Problem;
+
+    fn try_from(plan: PlanCreate) -> Result<Self, Problem> {
+        Ok(Self {
             name: plan.name,
             description: plan.description,
             rate: plan.rate.map(|Strict(rate)| rate.into()),
-            quota: plan.quota.map(|Strict(quota)| quota.into()),
+            quota: plan
+                .quota
+                .map(|Strict(quota)| quota.try_into())
+                .transpose()?,
             methods: methods(plan.methods),
             apis: plan.apis,
-        }
+        })
     }
 }
 
-impl From<PlanUpdate> for PlanChange {
-    fn from(plan: PlanUpdate) -> Self {
-        Self {
+impl TryFrom<PlanUpdate> for PlanChange {
+    type Error = Problem;
+
+    fn try_from(plan: PlanUpdate) -> Result<Self, Problem> {
+        let quota = plan.quota.map(|quota| {
+            let quota = quota.map(|Strict(quota)| quota.try_into());
+            quota.transpose()
+        });
+        Ok(Self {
             description: plan.description,
             rate: plan.rate.map(|rate| rate.map(|Strict(rate)| rate.into())),
-            quota: plan
-                .quota
-                .map(|quota| quota.map(|Strict(quota)| quota.into())),
+            quota: quota.transpose()?,
             methods: plan.methods.map(methods),
             apis: plan.apis,
-        }
+        })
     }
 }
 
@@ -258,17 +269,36 @@ impl From<PlanRate> for RateRecord {
     }
 }
 
-impl From<PlanQuota> for QuotaRecord {
-    fn from(quota: PlanQuota) -> Self {
+impl From<QuotaRecord> for PlanQuota {
+    fn from(quota: QuotaRecord) -> Self {
         Self {
             limit: quota.limit,
-            period: match quota.period {
-                Period::Day => limits::Period::Day,
-                Period::Week => limits::Period::Week,
-                Period::Month => limits::Period::Month,
-            },
-            offset: quota.offset,
+            period: period(quota.period),
+            starts_on: StartsOn::of(quota.period),
+            offset: (),
         }
+    }
+}
+
+impl PlanQuota {
+    /// As it is kept.
+    ///
+    /// # Errors
+    /// Its first day is none of its period's.
+    pub fn record(self) -> Result<QuotaRecord, &'static str> {
+        Ok(QuotaRecord {
+            limit: self.limit,
+            period: StartsOn::period(self.period, self.starts_on)?,
+        })
+    }
+}
+
+impl TryFrom<PlanQuota> for QuotaRecord {
+    type Error = Problem;
+
+    fn try_from(quota: PlanQuota) -> Result<Self, Problem> {
+        let record = quota.record();
+        record.map_err(|why| Problem::of("quota.starts_on", why))
     }
 }
 
@@ -298,7 +328,7 @@ impl From<MethodRecord> for PlanMethod {
 pub fn period(period: limits::Period) -> Period {
     match period {
         limits::Period::Day => Period::Day,
-        limits::Period::Week => Period::Week,
-        limits::Period::Month => Period::Month,
+        limits::Period::Week(_) => Period::Week,
+        limits::Period::Month(_) => Period::Month,
     }
 }

@@ -44,6 +44,17 @@ pub(super) fn plan(row: &[u8]) -> Result<PlanRecord, Damage> {
     Ok(PlanRecord { revision, ..record })
 }
 
+/// Whether an earlier version gave the plan's quota an `offset`.
+pub(super) fn has_offset(row: &[u8]) -> bool {
+    let plan = split::<serde_json::Value>(row);
+    plan.is_ok_and(|(_, plan)| {
+        let offset = plan.pointer("/quota/offset");
+        offset
+            .and_then(serde_json::Value::as_u64)
+            .is_some_and(|offset| offset > 0)
+    })
+}
+
 /// What a token stands for, if it still does.
 pub(super) fn remembered(row: &str, now_ms: u64) -> Option<Remembered> {
     let mut words = row.splitn(3, ' ');

@@ -22,21 +22,6 @@ const GRACE_MS: u64 = 60 * 60 * 1000;
 /// The most days and keys that one script reads, multiplied.
 const MOST_CELLS: u64 = 20_000;
 
-/// A period's name in the store.
-fn word(period: Period) -> &'static str {
-    match period {
-        Period::Day => "day",
-        Period::Week => "week",
-        Period::Month => "month",
-    }
-}
-
-fn period(word: &str) -> Option<Period> {
-    [Period::Day, Period::Week, Period::Month]
-        .into_iter()
-        .find(|period| self::word(*period) == word)
-}
-
 /// Add to what was used.
 pub(super) fn add(
     ledger: &RedisLedger,
@@ -72,7 +57,7 @@ fn add_some(
             .arg(delta.used);
         match &delta.quota {
             Some(quota) => call
-                .arg(word(quota.period))
+                .arg(quota.period.to_string())
                 .arg(quota.number)
                 .arg(ends_ms(quota.period, quota.number))
                 .arg(quota.used),
@@ -93,7 +78,7 @@ fn ends_ms(period: Period, number: u32) -> u64 {
 
 /// Set what may be used beyond a limit.
 pub(super) fn extend(ledger: &RedisLedger, extension: &Extension) -> Result<(), LedgerError> {
-    let name = format!("{}:{}", word(extension.period), extension.number);
+    let name = format!("{}:{}", extension.period, extension.number);
     let field = format!("{}\n{}", extension.plan, extension.key);
     let () = ledger.ask(&[
         "HSET",
@@ -109,6 +94,26 @@ pub(super) fn extend(ledger: &RedisLedger, extension: &Extension) -> Result<(), 
     ])
 }
 
+/// Since when a plan's quota has had this kind of period.
+pub(super) fn quota_since(
+    ledger: &RedisLedger,
+    plan: &str,
+    period: Period,
+    now_ms: u64,
+) -> Result<u64, LedgerError> {
+    let kept = ledger.server.key("quota-since");
+    let found: Option<String> = ledger.ask(&["HGET", &kept, plan])?;
+    let found = found.as_deref().and_then(|row| row.split_once(' '));
+    if let Some((name, since)) = found
+        && name.parse() == Ok(period)
+        && let Ok(since_ms) = since.parse()
+    {
+        return Ok(since_ms);
+    }
+    let () = ledger.ask(&["HSET", &kept, plan, &format!("{period} {now_ms}")])?;
+    Ok(now_ms)
+}
+
 /// Show what was used of quotas, and their extensions.
 pub(super) fn load_quotas(
     ledger: &RedisLedger,
@@ -119,9 +124,10 @@ pub(super) fn load_quotas(
     let names: Vec<String> =
         ledger.ask(&["ZRANGEBYSCORE", &quotas, &format!("({now_ms}"), "+inf"])?;
     for name in names {
-        let place = name
-            .split_once(':')
-            .and_then(|(word, number)| Some((period(word)?, number.parse::<u32>().ok()?)));
+        let place = name.split_once(':').and_then(|(name, number)| {
+            let period: Period = name.parse().ok()?;
+            Some((period, number.parse::<u32>().ok()?))
+        });
         let Some((period, number)) = place else {
             continue;
         };

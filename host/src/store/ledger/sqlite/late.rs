@@ -5,13 +5,11 @@
 //! takes it from there: one transaction adds it to the stored quotas and clears the table, and what it
 //! gives is added in memory. Usage by day is a sum, and is written by both.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 
 use super::super::QuotaUse;
 use super::{LateUse, QuotaRow, UsageDelta, usage};
 use crate::store::limits::Period;
-
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// One row as it stands in the table.
 struct Row {
@@ -73,61 +71,70 @@ pub(super) fn take(connection: &Connection) -> rusqlite::Result<Vec<LateUse>> {
     let rows: Vec<Row> = rows.collect::<rusqlite::Result<_>>()?;
     let mut taken = Vec::new();
     for row in rows {
-        taken.extend(add_to_quota(connection, row)?);
+        taken.extend(add_to_quotas(connection, &row)?);
     }
     connection.execute("DELETE FROM late_usage", [])?;
     Ok(taken)
 }
 
+/// The quota as it stands then: of the period that the row names, else of any that holds its day.
 /// None where the plan has no quota, or where that period is over.
-fn add_to_quota(connection: &Connection, row: Row) -> rusqlite::Result<Option<LateUse>> {
+fn add_to_quotas(connection: &Connection, row: &Row) -> rusqlite::Result<Option<LateUse>> {
     if let (Some(period), Some(number)) = (row.period, row.number) {
         let first = "INSERT INTO quotas (plan, key, period, number, used, extra) VALUES (?1, ?2, ?3, ?4, 0, 0) \
-             ON CONFLICT DO UPDATE SET number = ?4, used = 0, extra = 0 WHERE period = ?3 AND number < ?4";
+             ON CONFLICT DO UPDATE SET number = ?4, used = 0, extra = 0 WHERE number < ?4";
         connection
             .prepare_cached(first)?
             .execute(params![row.plan, row.key, period, number])?;
     }
-    let known = "SELECT period, number, used, extra FROM quotas WHERE plan = ?1 AND key = ?2";
-    let known = connection
-        .prepare_cached(known)?
-        .query_row(params![row.plan, row.key], |found| {
-            Ok((
-                QuotaUse {
-                    period: found.get(0)?,
-                    number: found.get(1)?,
-                    used: found.get(2)?,
+    let mut late = None;
+    for (usage, extra) in quotas(connection, row)? {
+        let is_named = row.period == Some(usage.period);
+        let holds_it = match row.number {
+            Some(number) if is_named => number == usage.number,
+            Some(_) | None => usage.period.number(Period::Day.start_ms(row.day)) == usage.number,
+        };
+        if !holds_it {
+            continue;
+        }
+        let used = usage.used.saturating_add_signed(row.used);
+        let text = "UPDATE quotas SET used = ?4 WHERE plan = ?1 AND key = ?2 AND period = ?3";
+        connection.prepare_cached(text)?.execute(params![
+            row.plan,
+            row.key,
+            usage.period,
+            i64::try_from(used).unwrap_or(i64::MAX)
+        ])?;
+        if late.is_none() || is_named {
+            late = Some(LateUse {
+                day: row.day,
+                used: row.used,
+                quota: QuotaRow {
+                    plan: row.plan.clone(),
+                    key: row.key.clone(),
+                    usage: QuotaUse { used, ..usage },
+                    extra,
                 },
-                found.get(3)?,
-            ))
-        })
-        .optional()?;
-    let day = u64::from(row.day);
-    let Some((usage, extra)) = known else {
-        return Ok(None);
-    };
-    let of_that_period = match (row.period, row.number) {
-        (Some(period), Some(number)) => (period, number) == (usage.period, usage.number),
-        _ => usage.period.number(day * DAY_MS) == usage.number,
-    };
-    if !of_that_period {
-        return Ok(None);
+            });
+        }
     }
-    let used = usage.used.saturating_add_signed(row.used);
-    let text = "UPDATE quotas SET used = ?3 WHERE plan = ?1 AND key = ?2";
-    connection.prepare_cached(text)?.execute(params![
-        row.plan,
-        row.key,
-        i64::try_from(used).unwrap_or(i64::MAX)
-    ])?;
-    Ok(Some(LateUse {
-        day: row.day,
-        used: row.used,
-        quota: QuotaRow {
-            plan: row.plan,
-            key: row.key,
-            usage: QuotaUse { used, ..usage },
-            extra,
-        },
-    }))
+    Ok(late)
+}
+
+/// How the key's quotas stand, with their extensions: one for each kind of period that the plan's
+/// quota has or had.
+fn quotas(connection: &Connection, row: &Row) -> rusqlite::Result<Vec<(QuotaUse, i64)>> {
+    let text = "SELECT period, number, used, extra FROM quotas WHERE plan = ?1 AND key = ?2";
+    let mut known = connection.prepare_cached(text)?;
+    let rows = known.query_map(params![row.plan, row.key], |found| {
+        Ok((
+            QuotaUse {
+                period: found.get(0)?,
+                number: found.get(1)?,
+                used: found.get(2)?,
+            },
+            found.get(3)?,
+        ))
+    })?;
+    rows.collect()
 }

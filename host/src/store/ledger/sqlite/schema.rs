@@ -11,7 +11,11 @@ const APPLICATION: u32 = 0x574c_4453;
 
 /// The versions of the tables, each from the one before it. Never changed: a new version is a new
 /// entry, and a test brings a file of every version up.
-pub(super) const VERSIONS: &[&str] = &[include_str!("schema-1.sql"), include_str!("schema-2.sql")];
+pub(super) const VERSIONS: &[&str] = &[
+    include_str!("schema-1.sql"),
+    include_str!("schema-2.sql"),
+    include_str!("schema-3.sql"),
+];
 
 /// The newest version.
 fn newest() -> u32 {
@@ -36,6 +40,14 @@ pub(super) fn check(path: &Path, application: u32, version: u32) -> Result<(), L
         ));
     }
     Ok(())
+}
+
+/// The plans of versions 1 and 2 whose quota has an `offset`.
+fn with_offset(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    let text = "SELECT name FROM plans WHERE json_extract(record, '$.quota.offset') > 0";
+    let mut plans = connection.prepare(text)?;
+    let names = plans.query_map([], |row| row.get(0))?;
+    names.collect()
 }
 
 /// Whether a file without marks has no tables: with some it is another program's.
@@ -72,6 +84,11 @@ pub(super) fn bring_up(connection: &mut Connection, path: &Path) -> Result<(), L
     mode.map_err(told)?;
     if version == newest() {
         return Ok(());
+    }
+    if matches!(version, 1 | 2) {
+        for plan in with_offset(connection).map_err(told)? {
+            super::super::warn_of_offset(&plan);
+        }
     }
     let steps = VERSIONS.iter().skip(version as usize);
     let run = |connection: &mut Connection| -> rusqlite::Result<()> {

@@ -9,25 +9,15 @@ use crate::store::limits::Period;
 
 impl ToSql for Period {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(match self {
-            Self::Day => "day",
-            Self::Week => "week",
-            Self::Month => "month",
-        }
-        .into())
+        Ok(self.to_string().into())
     }
 }
 
 impl FromSql for Period {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        match value.as_str()? {
-            "day" => Ok(Self::Day),
-            "week" => Ok(Self::Week),
-            "month" => Ok(Self::Month),
-            other => Err(FromSqlError::Other(
-                format!("`{other}` is no period").into(),
-            )),
-        }
+        let name = value.as_str()?;
+        name.parse()
+            .map_err(|_| FromSqlError::Other(format!("`{name}` is no period").into()))
     }
 }
 
@@ -36,20 +26,38 @@ fn fit(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-pub(super) fn plan_since(
+pub(super) fn quota_since(
     connection: &Connection,
-    name: &str,
+    plan: &str,
+    period: Period,
     now_ms: u64,
 ) -> rusqlite::Result<u64> {
+    let text = "INSERT INTO quota_since (plan, period, since_ms) VALUES (?1, ?2, ?3) \
+         ON CONFLICT DO UPDATE SET period = ?2, since_ms = ?3 WHERE period <> ?2";
     connection
-        .prepare_cached(
-            "INSERT INTO plan_since (name, since_ms) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-        )?
-        .execute(params![name, fit(now_ms)])?;
-    let since = "SELECT since_ms FROM plan_since WHERE name = ?1";
+        .prepare_cached(text)?
+        .execute(params![plan, period, fit(now_ms)])?;
+    let since = "SELECT since_ms FROM quota_since WHERE plan = ?1";
     connection
         .prepare_cached(since)?
-        .query_row([name], |row| row.get(0))
+        .query_row([plan], |row| row.get(0))
+}
+
+pub(super) fn recount(connection: &Connection, plan: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("DELETE FROM quota_since WHERE plan = ?1")?
+        .execute([plan])?;
+    Ok(())
+}
+
+pub(super) fn plans(connection: &Connection) -> rusqlite::Result<Vec<String>> {
+    // From one plan to the next by the index: a scan would read a row for each key and day.
+    let text = "WITH RECURSIVE each (plan) AS (SELECT min(plan) FROM usage UNION ALL \
+         SELECT (SELECT min(plan) FROM usage WHERE plan > each.plan) FROM each WHERE plan IS NOT NULL) \
+         SELECT plan FROM each WHERE plan IS NOT NULL";
+    let mut plans = connection.prepare_cached(text)?;
+    let rows = plans.query_map([], |row| row.get(0))?;
+    rows.collect()
 }
 
 pub(super) fn add(
@@ -61,10 +69,9 @@ pub(super) fn add(
          ON CONFLICT DO UPDATE SET used = \
          iif(?4 > 0 AND used > 9223372036854775807 - ?4, 9223372036854775807, max(used + ?4, 0))";
     let mut by_day = connection.prepare_cached(by_day)?;
-    // An extension belongs to its period; one of a coming period stays.
+    // An extension belongs to its period.
     let quota = "INSERT INTO quotas (plan, key, period, number, used, extra) VALUES (?1, ?2, ?3, ?4, ?5, 0) \
-         ON CONFLICT DO UPDATE SET period = ?3, number = ?4, used = ?5, \
-         extra = iif(period = ?3 AND number = ?4, extra, 0)";
+         ON CONFLICT DO UPDATE SET number = ?4, used = ?5, extra = iif(number = ?4, extra, 0)";
     let mut quota = connection.prepare_cached(quota)?;
     for delta in used {
         if delta.used != 0 {
@@ -88,6 +95,13 @@ pub(super) fn add(
     Ok(())
 }
 
+/// The kinds of periods that quotas have, or had.
+fn periods(connection: &Connection) -> rusqlite::Result<Vec<Period>> {
+    let mut kinds = connection.prepare_cached("SELECT DISTINCT period FROM quotas")?;
+    let rows = kinds.query_map([], |row| row.get(0))?;
+    rows.collect()
+}
+
 pub(super) fn load_quotas(
     connection: &Connection,
     now_ms: u64,
@@ -95,7 +109,7 @@ pub(super) fn load_quotas(
 ) -> rusqlite::Result<()> {
     let text = "SELECT plan, key, period, number, used, extra FROM quotas WHERE period = ?1 AND number >= ?2";
     let mut rows = connection.prepare_cached(text)?;
-    for period in [Period::Day, Period::Week, Period::Month] {
+    for period in periods(connection)? {
         let found = rows.query_map(params![period, period.number(now_ms)], |row| {
             Ok(QuotaRow {
                 plan: row.get(0)?,
@@ -117,7 +131,7 @@ pub(super) fn load_quotas(
 
 pub(super) fn extend(connection: &Connection, extension: &Extension) -> rusqlite::Result<()> {
     let text = "INSERT INTO quotas (plan, key, period, number, used, extra) VALUES (?1, ?2, ?3, ?4, 0, ?5) \
-         ON CONFLICT DO UPDATE SET used = iif(period = ?3 AND number = ?4, used, 0), period = ?3, number = ?4, extra = ?5";
+         ON CONFLICT DO UPDATE SET used = iif(number = ?4, used, 0), number = ?4, extra = ?5";
     connection.prepare_cached(text)?.execute(params![
         extension.plan,
         extension.key,
@@ -166,7 +180,7 @@ pub(super) fn forget(
     // The gateway whose file this is has long seen what was deleted so many commits ago.
     let seen = "DELETE FROM deleted WHERE revision < (SELECT revision FROM commits) - 10000";
     connection.execute(seen, [])?;
-    for period in [Period::Day, Period::Week, Period::Month] {
+    for period in periods(connection)? {
         // One period is kept, for a clock that steps back.
         let number = period.number(now_ms).saturating_sub(1);
         let old = "DELETE FROM quotas WHERE period = ?1 AND number < ?2";

@@ -5,8 +5,8 @@ mod usage;
 use std::sync::Arc;
 
 pub(super) use self::usage::{
-    a_plan_is_first_met_once, quotas_are_loaded_with_their_extensions, usage_adds_up_by_day,
-    usage_is_paged_by_key, what_is_old_is_forgotten,
+    a_quota_has_its_period_since_it_was_changed, quotas_are_loaded_with_their_extensions,
+    usage_adds_up_by_day, usage_is_paged_by_key, what_is_old_is_forgotten,
 };
 use self::usage::{delta, row, usage};
 use super::super::record::{KeyRecord, MethodRecord, PlanRecord, SecretRecord};

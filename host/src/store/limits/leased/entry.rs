@@ -42,7 +42,7 @@ impl Terms {
 pub(super) struct QuotaLease {
     pub period: Period,
     pub number: u32,
-    /// Of this period: without its offset and without an extension.
+    /// Of a period, without an extension.
     pub limit: u64,
     pub lease: Lease,
     /// What all gateways together used and told, by the last answer.
@@ -106,11 +106,9 @@ pub(super) struct Short {
     pub retry_after_ms: u64,
 }
 
-/// What may be used in this period, extensions left out.
-pub(super) fn limit(quota: &Quota, since_ms: u64, number: u32) -> u64 {
-    let is_first = number <= quota.period.number(since_ms);
-    let offset = if is_first { quota.offset } else { 0 };
-    quota.limit.saturating_sub(offset).min(MOST)
+/// What may be used in a period, extensions left out.
+pub(super) fn limit(quota: &Quota) -> u64 {
+    quota.limit.min(MOST)
 }
 
 /// The rates that a taking meets, the method's first, with the number of the method.
@@ -179,11 +177,11 @@ impl Entry {
         }
         match plan.plan().quota {
             None => self.retire(take.now),
-            Some(quota) => self.bring_up_quota(&quota, plan.since_ms(), take.now, terms),
+            Some(quota) => self.bring_up_quota(&quota, take.now, terms),
         }
     }
 
-    fn bring_up_quota(&mut self, quota: &Quota, since_ms: u64, now: Timestamp, terms: Terms) {
+    fn bring_up_quota(&mut self, quota: &Quota, now: Timestamp, terms: Terms) {
         let shown = quota.period.number(now.wall_ms);
         let goes_on = self.quota.as_ref().is_some_and(|known| {
             // A clock that steps back over the start of the period just begun gives nobody the
@@ -197,14 +195,14 @@ impl Entry {
         let lease = self.quota.get_or_insert_with(|| QuotaLease {
             period: quota.period,
             number: shown,
-            limit: limit(quota, since_ms, shown),
+            limit: limit(quota),
             lease: Lease::new(0, now),
             total: 0,
             process: None,
             extra: 0,
         });
         lease.lease.resize(terms.quota(quota));
-        let limit = limit(quota, since_ms, lease.number);
+        let limit = limit(quota);
         if lease.limit != limit {
             lease.limit = limit;
             lease.lease.revoke(now);

@@ -112,11 +112,6 @@ impl Entry {
 
 /// The same of a quota without a lease.
 pub(super) fn quota_name(period: Period, number: u32, plan: &str, key: &str) -> String {
-    let period = match period {
-        Period::Day => "day",
-        Period::Week => "week",
-        Period::Month => "month",
-    };
     format!("{period}:{number}:{plan}:{key}")
 }
 

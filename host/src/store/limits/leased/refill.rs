@@ -14,6 +14,7 @@ use super::orders::{Answer, Orders, ends_ms, quota_name, rate_name};
 use super::table::Owner;
 use crate::store::ledger::redis::Script;
 use crate::store::ledger::{LedgerError, QuotaRow, QuotaUse};
+use crate::store::limits::Earlier;
 
 static REFILL: Script = Script::new(&[include_str!("refill.lua")]);
 
@@ -392,4 +393,29 @@ pub(super) fn quota(
             .arg(&shared.id)
             .invoke(connection)
     })
+}
+
+/// Let the budgets of these quotas say that at least so much was used, or that so much more was.
+pub(super) fn raise(shared: &Shared, rows: &[QuotaRow], what: Earlier) -> Result<(), LedgerError> {
+    static RAISE: Script = Script::new(&[include_str!("raise.lua")]);
+    for rows in rows.chunks(BATCH) {
+        let mut call = RAISE.call();
+        call.key(shared.server.key("meta")).arg(match what {
+            Earlier::Whole => "whole",
+            Earlier::More => "more",
+        });
+        for row in rows {
+            let QuotaUse {
+                period,
+                number,
+                used,
+            } = row.usage;
+            call.arg(quota_name(period, number, &row.plan, &row.key))
+                .arg(used)
+                .arg(ends_ms(period, number));
+        }
+        let raise = |connection: &mut Connection| call.invoke::<()>(connection);
+        shared.server.write(raise)?;
+    }
+    Ok(())
 }

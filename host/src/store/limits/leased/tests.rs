@@ -8,7 +8,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 
 mod shares;
 
-use super::super::{MethodRate, Period, Quota};
+use super::super::{MethodRate, MonthDay, Period, Quota};
 use super::*;
 use crate::store::ledger::tests::server::RedisServer;
 
@@ -42,7 +42,7 @@ impl Gateway {
     fn start(server: &RedisServer, plan: &Plan, policy: LeasePolicy) -> Self {
         let clock = Clock::start();
         let limits = LeasedLimits::start(&settings(server), policy, clock).unwrap();
-        let plan = limits.enroll(plan.clone(), 0).unwrap();
+        let plan = limits.enroll(plan.clone()).unwrap();
         Self {
             limits,
             plan,
@@ -111,8 +111,7 @@ fn quota(limit: u64) -> Plan {
         quota: Some(Quota {
             limit,
             // No test runs over the end of a month, but for the one night.
-            period: Period::Month,
-            offset: 0,
+            period: Period::Month(MonthDay::FIRST),
         }),
         methods: Vec::new(),
         apis: Vec::new(),
@@ -436,7 +435,10 @@ fn an_extension_is_in_force_on_every_gateway() {
     let now = gateways[0].clock.now();
     let limits = &gateways[0].limits;
     let extended = limits.extend(&gateways[0].plan, "k", 50, now).unwrap();
-    assert_eq!((extended.remaining, extended.period), (50, Period::Month));
+    assert_eq!(
+        (extended.remaining, extended.period),
+        (50, Period::Month(MonthDay::FIRST))
+    );
     gateways[1].admit("k", 25);
     gateways[2].admit("k", 20);
     let standing = limits.standing(&gateways[0].plan, "k", now).unwrap();

@@ -2,8 +2,10 @@
 //! start.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::super::counter::{Counter, Taken, Unsaved, Want};
+use super::super::period::Period;
 use super::super::plan::EnrolledPlan;
 use super::super::table::{Owner, Table};
 use super::super::ticket::TakenFrom;
@@ -145,36 +147,89 @@ impl LocalLimits {
 
     /// Before requests come.
     pub(super) fn restore_row(&self, row: &QuotaRow) {
-        let space = {
-            let mut names = self.names.lock();
-            let period = names.period(&row.plan);
-            if period.is_some_and(|period| period != row.usage.period) {
-                return;
-            }
-            names.number(&row.plan)
+        let is_known = {
+            let names = self.names.lock();
+            let periods = names.periods(&row.plan);
+            periods.is_empty() || periods.contains(&row.usage.period)
         };
-        let owner = self.owner(space, &row.key);
+        if is_known {
+            self.with_counter(&row.plan, &row.key, |counter| {
+                counter.restore(row.usage, row.extra);
+            });
+        }
+    }
+
+    /// What was told of a period before it was counted.
+    pub(super) fn add_row(&self, row: &QuotaRow) {
+        self.with_counter(&row.plan, &row.key, |counter| counter.add_used(row.usage));
+    }
+
+    /// The counter of this plan and key, which is made where there is none.
+    fn with_counter(&self, plan: &str, key: &str, work: impl FnOnce(&mut Counter)) {
+        let space = self.names.lock().number(plan);
+        let owner = self.owner(space, key);
+        let counter = self.new_counter(space);
         let Some(table) = self.table(owner.hash) else {
             return;
         };
         let mut table = table.lock();
         let place = match table.find(&owner) {
             Some(place) => place,
-            // Nobody took yet: nothing can be idle, and a sweep finds nothing.
-            None if table.len() < self.most => {
-                table.insert(&owner, owner.key.into(), Counter::new())
-            }
+            None if table.len() < self.most => table.insert(&owner, owner.key.into(), counter),
             None => {
                 tracing::warn!(
-                    plan = row.plan,
-                    key = row.key,
+                    plan,
+                    key,
                     "there is no room for what this key used: raise `[store] max_counters`"
                 );
                 return;
             }
         };
         if let Some(entry) = table.entry(place) {
-            entry.counter.restore(row.usage, row.extra);
+            work(&mut entry.counter);
+        }
+    }
+
+    /// Of a key that was never seen: it counts in every kind of period in which its plan is counted.
+    pub(super) fn new_counter(&self, space: u32) -> Counter {
+        let mut counter = Counter::new();
+        if self.many_periods.load(Ordering::Relaxed) {
+            counter.track(self.names.lock().periods_of(space));
+        }
+        counter
+    }
+
+    /// Note that a plan is counted in this kind of period, too.
+    pub(super) fn note_periods(&self, plan: &str, period: Period) {
+        let mut names = self.names.lock();
+        names.track(plan, period);
+        if names.periods(plan).len() > 1 {
+            self.many_periods.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Count what is used of the plan in this kind of period, too, from what was used and not told
+    /// on. New counters do so from the moment at which it is noted; after that all others are told.
+    pub(super) fn track_period(&self, plan: &str, period: Period, now: Timestamp) {
+        self.note_periods(plan, period);
+        let (space, periods) = {
+            let mut names = self.names.lock();
+            (names.number(plan), names.periods(plan).to_vec())
+        };
+        for shard in &self.shards {
+            // Backwards: where a counter goes, the last one takes its place, and was met already.
+            let mut left = shard.0.lock().len();
+            while left > 0 {
+                let from = left.saturating_sub(BATCH);
+                let mut table = shard.0.lock();
+                for place in (from..left.min(table.len())).rev() {
+                    if let Some(counter) = table.counter_of(place, space) {
+                        counter.track(&periods);
+                        counter.begin(period, self.recording, now.wall_ms);
+                    }
+                }
+                left = from;
+            }
         }
     }
 
@@ -189,10 +244,14 @@ impl LocalLimits {
         let mut table = table.lock();
         let Some(place) = table.find(&owner) else {
             drop(table);
-            return self.restore_row(row);
+            return self.with_counter(&row.plan, &row.key, |counter| {
+                counter.add_late(row.usage, row.extra, late.used, late.day);
+            });
         };
         if let Some(entry) = table.entry(place) {
-            entry.counter.add_late(row.usage, row.extra, late.used);
+            entry
+                .counter
+                .add_late(row.usage, row.extra, late.used, late.day);
         }
         table.enqueue(place);
     }
@@ -207,18 +266,17 @@ impl LocalLimits {
         let quota = plan.plan().quota.ok_or(ExtendError::NoQuota)?;
         let want = peek(plan, now);
         let owner = self.owner(plan.number, key);
+        let counter = self.new_counter(plan.number);
         let table = self.table(owner.hash).ok_or(ExtendError::NoRoom)?;
         let mut table = table.lock();
         let place = match table.find(&owner) {
             Some(place) => place,
-            None if table.make_room(self.most, now) => {
-                table.insert(&owner, key.into(), Counter::new())
-            }
+            None if table.make_room(self.most, now) => table.insert(&owner, key.into(), counter),
             None => return Err(ExtendError::NoRoom),
         };
         let entry = table.entry(place).ok_or(ExtendError::NoRoom)?;
         let (_, over) = entry.counter.settle(&want);
-        entry.counter.extend(&quota, plan.since_ms(), remaining);
+        entry.counter.extend(&quota, remaining);
         let usage = *entry.counter.usage();
         if let Some(over) = over {
             table.post(&owner, over, self.most);
@@ -227,7 +285,7 @@ impl LocalLimits {
             period: usage.period,
             number: usage.number,
             extra: usage.extra,
-            remaining: usage.remaining(&quota, plan.since_ms()),
+            remaining: usage.remaining(&quota),
         })
     }
 
@@ -239,19 +297,19 @@ impl LocalLimits {
     ) -> Option<QuotaStanding> {
         let quota = plan.plan().quota?;
         let owner = self.owner(plan.number, key);
-        let mut usage = {
+        let usage = {
             let mut table = self.table(owner.hash)?.lock();
             let place = table.find(&owner);
             let entry = place.and_then(|place| table.entry(place));
-            entry.map_or_else(|| *Counter::new().usage(), |entry| *entry.counter.usage())
+            let usage = |counter: &Counter| counter.usage_at(quota.period, now.wall_ms);
+            entry.map_or_else(|| usage(&Counter::new()), |entry| usage(&entry.counter))
         };
-        usage.settle(&quota, now.wall_ms);
         Some(QuotaStanding {
             period: usage.period,
             number: usage.number,
             used: usage.used,
             extra: usage.extra,
-            remaining: usage.remaining(&quota, plan.since_ms()),
+            remaining: usage.remaining(&quota),
         })
     }
 }

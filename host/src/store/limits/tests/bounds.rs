@@ -232,17 +232,14 @@ fn a_method_has_its_bucket_whatever_its_place_in_the_plan() {
         })
     };
     assert!(take(&one, "/a", 4).allowed && take(&one, "/b", 1).allowed);
-    one.change(plan(&[("/c", 5), ("/b", 5), ("/a", 5)]), NOON);
+    one.change(plan(&[("/c", 5), ("/b", 5), ("/a", 5)]));
     let left = ["/a", "/b", "/c", "/d"].map(|path| take(&one, path, 0).rate.unwrap().remaining);
     assert_eq!(left, [1, 4, 5, 95]);
     // A plan of methods alone bounds these only.
-    one.change(
-        Plan {
-            rate: None,
-            ..plan(&[("/a", 5)])
-        },
-        NOON,
-    );
+    one.change(Plan {
+        rate: None,
+        ..plan(&[("/a", 5)])
+    });
     assert!(!take(&one, "/a", 2).allowed);
     assert!(take(&one, "/d", 1_000_000).allowed);
     assert_eq!(take(&one, "/d", 1).rate, None);

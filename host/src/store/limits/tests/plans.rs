@@ -13,7 +13,7 @@ fn named(name: &str, apis: &[&str]) -> Plan {
 }
 
 fn enroll(store: &LocalLimits, plans: &[Plan]) -> Plans {
-    let plans = plans.iter().cloned().map(|plan| (plan, NOON.wall_ms));
+    let plans = plans.iter().cloned();
     Plans::enroll(store, plans).unwrap()
 }
 
@@ -69,7 +69,7 @@ fn plans_of_the_store_change_while_requests_run() {
         rate: rate(1.0, burst).rate,
         ..named(name, &[])
     };
-    let put = |plan| live.upsert(store.enroll(plan, NOON.wall_ms).unwrap());
+    let put = |plan| live.upsert(store.enroll(plan).unwrap());
     assert_eq!((burst("gold"), burst("silver")), (Some(5), None));
     put(sized("silver", 7));
     put(sized("gold", 9));
@@ -104,7 +104,7 @@ fn a_method_is_found_by_its_name_and_its_routes_pattern() {
         ],
         ..rate(1.0, 1)
     };
-    let plan = store.enroll(plan, 0).unwrap();
+    let plan = store.enroll(plan).unwrap();
     let found = [
         ("GET", "/orders/{id}", Some(1)),
         ("PUT", "/orders/{id}", Some(0)),
@@ -116,10 +116,7 @@ fn a_method_is_found_by_its_name_and_its_routes_pattern() {
     for (name, pattern, place) in found {
         assert_eq!(plan.method(name, pattern), place, "{name} {pattern}");
     }
-    assert_eq!(
-        store.enroll(rate(1.0, 1), 0).unwrap().method("GET", "/"),
-        None
-    );
+    assert_eq!(store.enroll(rate(1.0, 1)).unwrap().method("GET", "/"), None);
 }
 
 #[test]
@@ -171,16 +168,4 @@ fn methods_that_make_no_sense_are_refused() {
     };
     let refused = many.check().unwrap_err();
     assert_eq!(refused, PlanError::TooManyMethods("gold".into()));
-}
-
-#[test]
-fn the_earliest_moment_of_a_name_counts() {
-    let mut one = One::new(quota(100, Period::Day, 10));
-    assert_eq!(one.plan.since_ms(), NOON.wall_ms);
-    one.change(quota(100, Period::Day, 10), after_ms(DAY_MS));
-    assert_eq!(one.plan.since_ms(), NOON.wall_ms);
-    // What was noted before the process began is earlier.
-    one.plan = one.store.enroll(quota(100, Period::Day, 10), 5).unwrap();
-    assert_eq!(one.plan.since_ms(), 5);
-    assert_eq!(one.admitted(200, NOON), 100);
 }

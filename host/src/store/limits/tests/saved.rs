@@ -104,7 +104,7 @@ fn nothing_is_kept_for_nobody() {
 
 #[test]
 fn each_day_is_told_as_its_own() {
-    let one = recording(quota(1000, Period::Month, 0));
+    let one = recording(quota(1000, MONTH));
     let ticket = one.take(5, NOON).ticket.unwrap();
     assert!(one.take(4, after_ms(DAY_MS)).allowed);
     one.store.give_back(ticket);
@@ -116,12 +116,12 @@ fn each_day_is_told_as_its_own() {
     one.store
         .unsaved(&mut |delta| quotas.push(delta.quota.unwrap()));
     assert_eq!(quotas.len(), 1);
-    assert_eq!((quotas[0].period, quotas[0].used), (Period::Month, 8));
+    assert_eq!((quotas[0].period, quotas[0].used), (MONTH, 8));
 }
 
 #[test]
 fn what_is_given_back_after_it_was_told_is_taken_off() {
-    let one = recording(quota(1000, Period::Day, 0));
+    let one = recording(quota(1000, Period::Day));
     let (first, second) = (one.take(5, NOON).ticket, one.take(2, NOON).ticket);
     assert_eq!(told(&one.store), [of("acme", 0, 7)]);
     one.store.give_back(first.unwrap());
@@ -153,7 +153,7 @@ fn a_counter_that_was_not_told_is_kept() {
 
 #[test]
 fn what_could_not_be_saved_is_told_again_with_what_came_meanwhile() {
-    let one = recording(quota(1000, Period::Month, 0));
+    let one = recording(quota(1000, MONTH));
     assert!(one.take(5, NOON).allowed);
     let mut failed = Vec::new();
     one.store.unsaved(&mut |delta| failed.push(delta));
@@ -199,25 +199,25 @@ fn what_nobody_saves_is_bounded() {
 
 #[test]
 fn an_extension_is_for_its_period_and_its_key() {
-    let one = recording(quota(100, Period::Day, 10));
-    assert_eq!(one.admitted(200, NOON), 90);
+    let one = recording(quota(100, Period::Day));
+    assert_eq!(one.admitted(90, NOON), 90);
     let extended = one.store.extend(&one.plan, "acme", 25, NOON).unwrap();
-    assert_eq!((extended.extra, extended.remaining), (25, 25));
+    assert_eq!((extended.extra, extended.remaining), (15, 25));
     assert_eq!(u64::from(extended.number), TODAY);
     let shown = one.take(0, NOON).quota.unwrap();
-    assert_eq!((shown.limit, shown.remaining), (125, 25));
+    assert_eq!((shown.limit, shown.remaining), (115, 25));
     assert_eq!(one.admitted(200, NOON), 25);
-    assert!(!one.take_for("other", 91, NOON).allowed);
+    assert!(!one.take_for("other", 101, NOON).allowed);
     // Less may remain, too: a key is stopped for today.
     let extended = one.store.extend(&one.plan, "other", 0, NOON).unwrap();
-    assert_eq!((extended.extra, extended.remaining), (-90, 0));
+    assert_eq!((extended.extra, extended.remaining), (-100, 0));
     let refused = one.take_for("other", 1, NOON);
     assert_eq!(refused.refused_by, Some(Bound::Quota));
     // An extension is kept though nothing was used.
     (0..64).for_each(|_| drop(one.take_for("third", 0, NOON)));
     assert_eq!(one.take_for("other", 0, NOON).quota.unwrap().remaining, 0);
     let standing = one.store.standing(&one.plan, "acme", NOON).unwrap();
-    assert_eq!((standing.used, standing.extra), (115, 25));
+    assert_eq!((standing.used, standing.extra), (115, 15));
     let tomorrow = after_ms(DAY_MS);
     assert_eq!(one.admitted(200, tomorrow), 100);
     assert_eq!(one.take_for("other", 0, tomorrow).quota.unwrap().limit, 100);
@@ -230,7 +230,7 @@ fn an_extension_is_for_its_period_and_its_key() {
 
 #[test]
 fn extremes_of_extensions_stay_within_their_range() {
-    let one = recording(quota(100, Period::Day, 0));
+    let one = recording(quota(100, Period::Day));
     assert!(one.take(50, NOON).allowed);
     let extended = one.store.extend(&one.plan, "acme", u64::MAX, NOON).unwrap();
     assert_eq!(extended.extra, i64::MAX);
@@ -243,7 +243,7 @@ fn extremes_of_extensions_stay_within_their_range() {
     assert_eq!(refused, Err(ExtendError::NoQuota));
     let standing = bounded.store.standing(&bounded.plan, "acme", NOON);
     assert_eq!(standing, None);
-    let full = One::with(LocalLimits::new(1), quota(10, Period::Day, 0));
+    let full = One::with(LocalLimits::new(1), quota(10, Period::Day));
     assert!(full.take(1, NOON).allowed);
     let refused = full.store.extend(&full.plan, "other", 5, NOON);
     assert_eq!(refused, Err(ExtendError::NoRoom));
@@ -267,7 +267,7 @@ fn a_start_knows_what_was_used_and_extended() {
         row("acme", Period::Day, today, 95, 0),
         row("extended", Period::Day, today, 100, 20),
         // Of a quota that the plan had before.
-        row("acme", Period::Month, 650, 3, 0),
+        row("acme", MONTH, 650, 3, 0),
         row("old", Period::Day, today - 1, 100, 0),
     ] {
         one.store.restore(&row);
@@ -282,6 +282,75 @@ fn a_start_knows_what_was_used_and_extended() {
     one.store
         .unsaved(&mut |delta| quotas.push((delta.used, delta.quota.unwrap().used)));
     assert_eq!(quotas, [(2, 97)]);
+}
+
+/// What a ledger of a start or a change of periods brings.
+fn row(key: &str, period: Period, used: u64) -> QuotaRow {
+    let number = period.number(NOON.wall_ms);
+    QuotaRow {
+        plan: "gold".to_owned(),
+        key: key.to_owned(),
+        usage: QuotaUse {
+            period,
+            number,
+            used,
+        },
+        extra: 0,
+    }
+}
+
+#[test]
+fn a_period_that_comes_and_goes_misses_nothing() {
+    let mut one = recording(quota(100, Period::Day));
+    let left = |one: &One, key: &str| one.take_for(key, 0, NOON).quota.unwrap().remaining;
+    assert!(one.take(10, NOON).allowed && one.take_for("idle", 7, NOON).allowed);
+    // What was told before is added, with what was used in the month's days before.
+    one.store.unsaved(&mut |_| {});
+    assert!(one.take(5, NOON).allowed);
+    one.store.track("gold", MONTH, NOON);
+    let earlier = [
+        row("acme", MONTH, 30),
+        row("idle", MONTH, 7),
+        row("gone", MONTH, 40),
+    ];
+    one.store.add_used(&earlier, Earlier::Whole).unwrap();
+    // Until the plan changes its day is counted, and its month with it.
+    assert!(one.take(1, NOON).allowed && one.take_for("fresh", 2, NOON).allowed);
+    assert_eq!(left(&one, "acme"), 84);
+    one.change(quota(100, MONTH));
+    let keys = ["acme", "idle", "gone", "fresh", "nobody"];
+    assert_eq!(keys.map(|key| left(&one, key)), [64, 93, 60, 98, 100]);
+    assert!(one.take_for("late", 3, NOON).allowed && one.take(4, NOON).allowed);
+    one.change(quota(100, Period::Day));
+    let keys = ["acme", "idle", "gone", "fresh", "late"];
+    assert_eq!(keys.map(|key| left(&one, key)), [80, 93, 100, 98, 97]);
+    // Somebody who still has the plan as it was does not begin anew.
+    let month = one.store.enroll(quota(100, MONTH)).unwrap();
+    let seen = take(&one.store, &month, "acme", 1, NOON).quota.unwrap();
+    assert_eq!((seen.remaining, left(&one, "acme")), (59, 79));
+}
+
+#[test]
+fn what_is_given_back_goes_back_to_every_period() {
+    let mut one = recording(quota(100, Period::Day));
+    one.store.track("gold", MONTH, NOON);
+    let ticket = one.take(10, NOON).ticket.unwrap();
+    one.change(quota(100, MONTH));
+    assert_eq!(one.take(0, NOON).quota.unwrap().remaining, 90);
+    one.store.give_back(ticket);
+    assert_eq!(one.take(0, NOON).quota.unwrap().remaining, 100);
+    one.change(quota(100, Period::Day));
+    assert_eq!(one.take(0, NOON).quota.unwrap().remaining, 100);
+}
+
+#[test]
+fn a_plan_without_a_quota_for_a_while_still_counts() {
+    let mut one = recording(both(1.0, 50, 100));
+    assert!(one.take(10, NOON).allowed);
+    one.change(rate(1.0, 50));
+    assert!(one.take(5, NOON).allowed);
+    one.change(both(1.0, 50, 100));
+    assert_eq!(one.take(0, NOON).quota.unwrap().remaining, 85);
 }
 
 /// One step of a caller.
@@ -319,9 +388,9 @@ proptest! {
     #[test]
     fn the_ledger_has_what_was_used_by_day_and_period(
         steps in steps(),
-        period in prop_oneof![Just(Period::Day), Just(Period::Week), Just(Period::Month)],
+        period in prop_oneof![Just(Period::Day), Just(WEEK), Just(MONTH)],
     ) {
-        let plan = quota(40, period, 7);
+        let plan = quota(40, period);
         let one = recording(plan.clone());
         let mut ledger = Book::default();
         let mut by_day: BTreeMap<(usize, u64), i64> = BTreeMap::new();
@@ -386,7 +455,7 @@ proptest! {
 fn nothing_is_lost_while_workers_take_and_a_thread_saves() {
     let one = One::with(
         LocalLimits::default().recording(),
-        quota(1_000_000, Period::Day, 0),
+        quota(1_000_000, Period::Day),
     );
     let done = AtomicBool::new(false);
     let keys: Vec<String> = (0..500).map(|key| format!("key-{key}")).collect();
@@ -441,7 +510,7 @@ fn nothing_is_lost_while_workers_take_and_a_thread_saves() {
 
 #[test]
 fn what_a_gateway_that_drains_has_used_is_counted_once() {
-    let one = recording(quota(10, Period::Day, 0));
+    let one = recording(quota(10, Period::Day));
     assert!(one.take(3, NOON).allowed);
     let mut book = Book::default();
     book.save(&one.store);

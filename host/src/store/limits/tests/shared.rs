@@ -8,7 +8,7 @@ use super::*;
 #[test]
 fn idle_counters_go() {
     let store = LocalLimits::new(100_000);
-    let plan = store.enroll(both(1.0, 10, 10), NOON.wall_ms).unwrap();
+    let plan = store.enroll(both(1.0, 10, 10)).unwrap();
     for number in 0..10_000 {
         assert!(take(&store, &plan, &number.to_string(), 1, NOON).allowed);
     }
@@ -28,7 +28,7 @@ fn idle_counters_go() {
 #[test]
 fn without_room_new_keys_are_refused_and_known_ones_are_not() {
     let store = LocalLimits::new(1000);
-    let plan = store.enroll(rate(1.0, 10), NOON.wall_ms).unwrap();
+    let plan = store.enroll(rate(1.0, 10)).unwrap();
     let take = |number: u64, now| take(&store, &plan, &number.to_string(), 1, now);
     let decisions: Vec<Decision> = (0..5000).map(|number| take(number, NOON)).collect();
     let kept = store.counters();
@@ -87,15 +87,12 @@ fn takings_and_returns_of_many_threads_balance() {
 #[test]
 fn what_stays_is_still_found() {
     let store = LocalLimits::new(100_000);
-    let quick = store.enroll(rate(1.0, 10), NOON.wall_ms).unwrap();
+    let quick = store.enroll(rate(1.0, 10)).unwrap();
     let slow = store
-        .enroll(
-            Plan {
-                name: "slow".into(),
-                ..rate(1e-9, 10)
-            },
-            NOON.wall_ms,
-        )
+        .enroll(Plan {
+            name: "slow".into(),
+            ..rate(1e-9, 10)
+        })
         .unwrap();
     for number in 0..6000_u64 {
         let plan = if number % 3 == 0 { &slow } else { &quick };

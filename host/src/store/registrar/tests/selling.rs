@@ -218,8 +218,7 @@ fn usage_is_told_by_day_with_what_remained() {
     let mut sold = plan("gold", &[]);
     sold.quota = Some(QuotaRecord {
         limit: 100,
-        period: Period::Month,
-        offset: 0,
+        period: Period::Month(MonthDay::FIRST),
     });
     shop.registrar.create_plan(sold, NOW).unwrap();
     let id = shop.sell(&["gold"]).key.record.id;
@@ -291,7 +290,6 @@ fn only_a_quota_of_a_keys_own_plan_is_extended() {
     sold.quota = Some(QuotaRecord {
         limit: 10,
         period: Period::Day,
-        offset: 0,
     });
     shop.registrar.create_plan(sold, NOW).unwrap();
     let id = shop.sell(&["quota"]).key.record.id;

@@ -5,13 +5,20 @@ use super::super::super::{
 };
 use super::super::{create, record};
 use super::NOON_MS;
-use crate::store::limits::Period;
+use crate::store::limits::{MonthDay, Period, Weekday};
 
-pub(in super::super) fn a_plan_is_first_met_once(ledger: &dyn Ledger) {
-    assert_eq!(ledger.plan_since("gold", 7_000).unwrap(), 7_000);
-    assert_eq!(ledger.plan_since("gold", 9_000).unwrap(), 7_000);
-    assert_eq!(ledger.plan_since("gold", 5_000).unwrap(), 7_000);
-    assert_eq!(ledger.plan_since("blue", 9_000).unwrap(), 9_000);
+/// From the first on, and from the fifteenth on.
+const MONTH: Period = Period::Month(MonthDay::FIRST);
+
+pub(in super::super) fn a_quota_has_its_period_since_it_was_changed(ledger: &dyn Ledger) {
+    let since = |plan: &str, period, now_ms| ledger.quota_since(plan, period, now_ms).unwrap();
+    let week = Period::Week(Weekday::Monday);
+    assert_eq!(since("gold", MONTH, 7_000), 7_000);
+    assert_eq!(since("gold", MONTH, 9_000), 7_000);
+    assert_eq!(since("gold", week, 10_000), 10_000);
+    assert_eq!(since("gold", Period::Week(Weekday::Sunday), 11_000), 11_000);
+    assert_eq!(since("gold", MONTH, 12_000), 12_000);
+    assert_eq!(since("blue", MONTH, 9_000), 9_000);
 }
 
 pub(super) fn delta(plan: &str, key: &str, day: u32, used: i64) -> UsageDelta {
@@ -116,10 +123,10 @@ pub(in super::super) fn usage_is_paged_by_key(ledger: &dyn Ledger) {
 }
 
 pub(in super::super) fn quotas_are_loaded_with_their_extensions(ledger: &dyn Ledger) {
-    let number = Period::Month.number(NOON_MS);
+    let number = MONTH.number(NOON_MS);
     let spent = |key: &str, used, number| UsageDelta {
         quota: Some(QuotaUse {
-            period: Period::Month,
+            period: MONTH,
             number,
             used,
         }),
@@ -129,7 +136,7 @@ pub(in super::super) fn quotas_are_loaded_with_their_extensions(ledger: &dyn Led
         let mut rows = Vec::new();
         ledger
             .load_quotas(now_ms, &mut |row: QuotaRow| {
-                assert_eq!(row.usage.period, Period::Month);
+                assert_eq!(row.usage.period, MONTH);
                 rows.push((row.key, row.usage.number, row.usage.used, row.extra));
             })
             .unwrap();
@@ -144,7 +151,7 @@ pub(in super::super) fn quotas_are_loaded_with_their_extensions(ledger: &dyn Led
     let extend = |key: &str, extra| Extension {
         plan: "gold".to_owned(),
         key: key.to_owned(),
-        period: Period::Month,
+        period: MONTH,
         number,
         extra,
     };
@@ -159,7 +166,7 @@ pub(in super::super) fn quotas_are_loaded_with_their_extensions(ledger: &dyn Led
     // What is used later leaves the extension.
     ledger.add_usage(&[spent("b", 1, number)], &[]).unwrap();
     assert_eq!(rows(NOON_MS)[1], ("b".to_owned(), number, 1, -3));
-    assert_eq!(rows(Period::Month.end_ms(number)), []);
+    assert_eq!(rows(MONTH.end_ms(number)), []);
 }
 
 pub(in super::super) fn what_is_old_is_forgotten(ledger: &dyn Ledger) {

@@ -190,7 +190,7 @@ proptest! {
         let one = One::new(Plan {
             rate: Some(real(plan)),
             methods: vec![named("/1", first), named("/2", second)],
-            ..quota(limit, Period::Day, 0)
+            ..quota(limit, Period::Day)
         });
         let shared = [
             one.store.shared_rate("route", real(route)).unwrap(),
@@ -243,7 +243,7 @@ proptest! {
         let one = One::new(Plan {
             rate: Some(real(plan)),
             methods: vec![named],
-            ..quota(limit, Period::Day, 0)
+            ..quota(limit, Period::Day)
         });
         let route = one.store.shared_rate("route", real(route)).unwrap();
         let gateway = one.store.shared_rate("gateway", real(gateway)).unwrap();
