@@ -16,6 +16,7 @@ mod plans;
 mod remote;
 mod run;
 mod signals;
+mod store;
 mod terminal;
 mod usage;
 
@@ -52,6 +53,8 @@ enum Command {
     Keys(keys::Keys),
     /// Manage the usage plans of a running gateway.
     Plans(plans::Plans),
+    /// Back up, restore and move the whole store of a running gateway.
+    Store(store::Store),
     /// See what keys used of their plans, and extend it.
     Usage(usage::Usage),
 }
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Key(command) => key::run(&command),
         Command::Keys(command) => keys::run(&command),
         Command::Plans(command) => plans::run(&command),
+        Command::Store(command) => store::run(&command),
         Command::Usage(command) => usage::run(&command),
     }
 }

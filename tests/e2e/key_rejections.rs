@@ -4,7 +4,7 @@ use serde_json::Value;
 use windlass_tests::{Gateway, Request, Response, Upstream, wait};
 
 use crate::config::{api_key, filtered, key, start};
-use crate::operator::{WRITE, builder, call, get, request, send, windlass};
+use crate::operator::{READ, WRITE, builder, call, create, get, request, send, windlass};
 
 const EXPIRED: &str = "expires = 2020-01-01T00:00:00Z";
 
@@ -93,6 +93,47 @@ fn a_flood_of_bad_keys_gets_few_lines_and_the_next_cause_is_still_told() {
     let told = unknown.count();
     // Sixty a minute, whose end may lie within the test.
     assert!((1..=120).contains(&told), "{told}");
+}
+
+#[test]
+fn the_first_characters_of_a_customers_key_find_it() {
+    let upstream = Upstream::text("ok");
+    let gateway = builder(&["keys"], &upstream, "").start();
+    let (id, text) = create(&gateway, "{\"consumer\":\"acme\"}");
+    let (other, _) = create(&gateway, "{\"consumer\":\"other\"}");
+    let find = |begins: &str| {
+        let page = get(&gateway, &format!("/v1/keys?begins_with={begins}"));
+        assert_eq!(page.status, 200, "{}", page.text());
+        let items = page.json()["items"].as_array().unwrap().clone();
+        let ids = items
+            .iter()
+            .map(|key| key["id"].as_str().unwrap().to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    // As much as is kept, less, and more.
+    for length in [7, 6, 12] {
+        let found = find(&text[..length]);
+        assert!(found.contains(&id), "{length}: {found:?}");
+    }
+    // Seven characters of two keys are the same once in millions of times.
+    assert!(!find(&text[..12]).contains(&other));
+    // After a rotation both texts find it.
+    let path = format!("/v1/keys/{id}/rotate");
+    let rotated = send(
+        &gateway,
+        &request("POST", &path).header("content-length", "0"),
+    );
+    let newer = rotated.json()["secret"].as_str().unwrap().to_owned();
+    assert!(find(&newer[..9]).contains(&id) && find(&text[..9]).contains(&id));
+    assert_eq!(find("wl_!"), Vec::<String>::new());
+    let whole = get(&gateway, &format!("/v1/keys?begins_with={text}"));
+    assert_eq!(whole.status, 400);
+    assert!(!whole.text().contains(&text[3..]), "{}", whole.text());
+    let found = windlass(&gateway, &["keys", "find", &newer[..10]], READ, "");
+    assert_eq!(found.code, Some(0), "{}", found.errors);
+    assert!(found.output.contains(&id), "{}", found.output);
+    let nobody = windlass(&gateway, &["keys", "find", "wl_!!!!"], WRITE, "");
+    assert_eq!(nobody.code, Some(3), "{}", nobody.errors);
 }
 
 #[test]

@@ -75,6 +75,7 @@ mod several;
 mod signals;
 mod split;
 mod sticky;
+mod store_moves;
 mod timeouts;
 mod transform;
 mod turned_away;

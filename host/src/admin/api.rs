@@ -14,6 +14,7 @@
 //!
 //! It is described by [`openapi`], which is served and true.
 
+mod archive;
 mod body;
 mod export;
 mod import;
@@ -97,6 +98,8 @@ pub(super) fn routes(running: Arc<Running>, max_import: usize) -> Router {
             "/v1/upstreams/{name}/changes/{address}",
             delete(upstreams::restore_one),
         )
+        .route("/v1/store/export", get(archive::export))
+        .route("/v1/store/import", post(archive::import))
         .route("/v1/status", get(status::show))
         .route("/v1/openapi.json", get(openapi::show))
         .method_not_allowed_fallback(async || {

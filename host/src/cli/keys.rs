@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::output::{self, Unwritten, tell};
 use super::remote::{self, Call, Failure, Remote, Where, at, cell, when};
+use super::store;
 
 #[derive(Debug, clap::Args)]
 pub struct Keys {
@@ -28,6 +29,8 @@ enum Command {
     Create(Create),
     /// List keys, in the order of their ids.
     List(List),
+    /// Find whose key it is by the first characters of its text: `wl_7hXk`.
+    Find(Find),
     /// Show a key, without its text.
     Show(Id),
     /// Change a key. What is not named stays.
@@ -40,9 +43,11 @@ enum Command {
     Disable(Id),
     /// Delete a key. Its usage stays.
     Delete(Id),
-    /// Import keys from a file in Amazon API Gateway's format. If a row is left out, the exit code is 2.
+    /// Import keys: from a file in Amazon API Gateway's format, or what `keys export` or
+    /// `store export` wrote. If a row is left out, the exit code is 2.
     Import(Import),
-    /// Write all keys to standard output, without their texts.
+    /// Write all keys to standard output, without their texts. As JSON with their digests, if the
+    /// token may write: another store can take them.
     Export(Export),
 }
 
@@ -100,6 +105,16 @@ struct List {
 }
 
 #[derive(Debug, clap::Args)]
+struct Find {
+    /// The first characters of the key's text; of most keys seven are kept. Never the whole key.
+    #[arg(value_name = "PREFIX")]
+    begins_with: String,
+    /// How many, at the most 1000.
+    #[arg(long, default_value_t = 100)]
+    limit: u32,
+}
+
+#[derive(Debug, clap::Args)]
 struct Update {
     /// The key's id.
     id: String,
@@ -144,7 +159,7 @@ struct Import {
     fail_on_warnings: bool,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct Export {
     /// Comma-separated values in the place of JSON.
     #[arg(long)]
@@ -158,6 +173,9 @@ struct Export {
     /// Only those whose name or id begins so.
     #[arg(long)]
     prefix: Option<String>,
+    /// Without digests.
+    #[arg(long, conflicts_with = "csv")]
+    no_digests: bool,
 }
 
 /// `name=value`.
@@ -187,6 +205,7 @@ impl Keys {
         match &self.command {
             Command::Create(create) => made(&create.run(remote)?, json),
             Command::List(list) => list.run(remote, json),
+            Command::Find(find) => find.run(remote, json),
             Command::Show(key) => {
                 shown(&remote.value("GET", &path(&key.id), Call::default())?, json)
             }
@@ -335,37 +354,60 @@ impl List {
             call.query.extend(value.clone().map(|value| (name, value)));
         }
         let page = remote.value("GET", "/v1/keys", call)?;
-        if json {
-            return remote::json(&page);
-        }
-        let items = at(&page, "items").as_array().into_iter().flatten();
-        remote::table(
-            &[
-                "ID",
-                "NAME",
-                "CONSUMER",
-                "PLANS",
-                "STATUS",
-                "EXPIRES",
-                "LAST USED",
-            ],
-            items.map(|key| {
-                vec![
-                    cell(at(key, "id")),
-                    cell(at(key, "name")),
-                    cell(at(key, "consumer")),
-                    cell(at(key, "plans")),
-                    cell(at(key, "status")),
-                    when(at(key, "expires")),
-                    when(at(key, "last_used")),
-                ]
-            }),
-        )?;
-        if let Some(cursor) = at(&page, "next_cursor").as_str() {
-            tell!("there are more: --cursor {cursor}");
+        table(&page, json)
+    }
+}
+
+impl Find {
+    fn run(&self, remote: &Remote, json: bool) -> Result<(), Failure> {
+        let mut call = Call::default();
+        call.query.push(("limit", self.limit.to_string()));
+        call.query.push(("begins_with", self.begins_with.clone()));
+        let page = remote.value("GET", "/v1/keys", call)?;
+        let found = at(&page, "items").as_array().map_or(0, Vec::len);
+        table(&page, json)?;
+        if found == 0 {
+            tell!(
+                "no key of the store begins so; of a key in the configuration only its digest is known"
+            );
+            return Err(Failure::NotThere);
         }
         Ok(())
     }
+}
+
+/// A page of keys.
+fn table(page: &Value, json: bool) -> Result<(), Failure> {
+    if json {
+        return remote::json(page);
+    }
+    let items = at(page, "items").as_array().into_iter().flatten();
+    remote::table(
+        &[
+            "ID",
+            "NAME",
+            "CONSUMER",
+            "PLANS",
+            "STATUS",
+            "EXPIRES",
+            "LAST USED",
+        ],
+        items.map(|key| {
+            vec![
+                cell(at(key, "id")),
+                cell(at(key, "name")),
+                cell(at(key, "consumer")),
+                cell(at(key, "plans")),
+                cell(at(key, "status")),
+                when(at(key, "expires")),
+                when(at(key, "last_used")),
+            ]
+        }),
+    )?;
+    if let Some(cursor) = at(page, "next_cursor").as_str() {
+        tell!("there are more: --cursor {cursor}");
+    }
+    Ok(())
 }
 
 impl Update {
@@ -404,10 +446,15 @@ impl Import {
         } else {
             fs::read(&self.file).map_err(cannot)?
         };
+        if let Some(lines) = store::of_keys(&file) {
+            let lines = Box::new(std::io::Cursor::new(lines?));
+            return store::send(remote, lines, false, false, json);
+        }
         let call = Call {
             query: vec![("fail_on_warnings", self.fail_on_warnings.to_string())],
             headers: vec![("accept", "application/x-ndjson".to_owned())],
             body: Some(("text/csv", file)),
+            ..Call::default()
         };
         let bar = bar();
         let mut last = Value::Null;
@@ -470,6 +517,10 @@ impl Export {
         let mut call = Call::default();
         let format = if self.csv { "csv" } else { "json" };
         call.query.push(("format", format.to_owned()));
+        let digests = !self.csv && !self.no_digests;
+        if digests {
+            call.query.push(("digests", "true".to_owned()));
+        }
         for (name, value) in [
             ("consumer", &self.consumer),
             ("plan", &self.plan),
@@ -477,6 +528,19 @@ impl Export {
         ] {
             call.query.extend(value.clone().map(|value| (name, value)));
         }
-        remote.copy("GET", "/v1/keys/export", call)
+        match remote.copy("GET", "/v1/keys/export", call) {
+            // A token that may only read sees all but the digests.
+            Err(Failure::Problem(403, _)) if digests => {
+                tell!(
+                    "the token may only read: the keys are without digests, and no store can take them"
+                );
+                let without = Self {
+                    no_digests: true,
+                    ..self.clone()
+                };
+                without.run(remote)
+            }
+            done => done,
+        }
     }
 }

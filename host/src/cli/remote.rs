@@ -27,13 +27,13 @@ use super::output::{self, Unwritten, tell};
 
 pub use show::{at, cell, json, list, record, table, when};
 
-/// From a call to the head of its answer: an import has its own pace after that.
+/// From the end of a call to the head of its answer: an import has its own pace after that.
 const ANSWER: Duration = Duration::from_secs(120);
 
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// The largest answer. Bytes.
-const LARGEST: u64 = 1 << 30;
+/// The largest answer: a whole store is written out as it comes. Bytes.
+const LARGEST: u64 = 1 << 40;
 
 /// Where systems keep the certificates that they trust.
 const BUNDLES: [&str; 4] = [
@@ -78,6 +78,8 @@ pub enum Failure {
     Problem(u16, Value),
     /// It is done in part, and that was told.
     Part,
+    /// There is no such thing, and that was told.
+    NotThere,
     /// Standard output was not written.
     Unwritten(Unwritten),
     /// It is done, and what was to be shown once was not.
@@ -103,6 +105,7 @@ impl Failure {
                 ExitCode::from(1)
             }
             Self::Part => ExitCode::from(2),
+            Self::NotThere => ExitCode::from(3),
             // As the system's own tools: who closes it wants no more.
             Self::Unwritten(Unwritten::Closed) => ExitCode::from(output::CLOSED),
             Self::Unwritten(why @ Unwritten::Failed(_)) => {
@@ -175,7 +178,7 @@ pub fn tell_warnings<'a>(warnings: impl Iterator<Item = &'a Value>) {
 }
 
 /// What a call takes beside its path.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Call<'a> {
     /// Names and values after the `?`.
     pub query: Vec<(&'a str, String)>,
@@ -183,6 +186,8 @@ pub struct Call<'a> {
     pub headers: Vec<(&'a str, String)>,
     /// The body's type, and the body.
     pub body: Option<(&'a str, Vec<u8>)>,
+    /// The same for one that is read as it goes.
+    pub stream: Option<(&'a str, Box<dyn std::io::Read>)>,
 }
 
 impl Call<'_> {
@@ -264,12 +269,17 @@ impl Remote {
         for (name, value) in &call.headers {
             request = request.header(*name, value);
         }
-        let answer = match call.body {
-            Some((kind, body)) => {
+        let answer = match (call.stream, call.body) {
+            (Some((kind, stream)), _) => {
+                let request = request.header("content-type", kind);
+                let request = request.body(ureq::SendBody::from_owned_reader(stream));
+                self.agent.run(request.map_err(|error| wrong(&error))?)
+            }
+            (None, Some((kind, body))) => {
                 let request = request.header("content-type", kind).body(body);
                 self.agent.run(request.map_err(|error| wrong(&error))?)
             }
-            None => {
+            (None, None) => {
                 let request = request.body(());
                 self.agent.run(request.map_err(|error| wrong(&error))?)
             }

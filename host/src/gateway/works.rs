@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 
 use crate::store::keeper::Keeper;
 use crate::store::keys::KeyIndex;
-use crate::store::ledger::{Extension, LedgerError};
+use crate::store::ledger::{Extension, LedgerError, UsageDelta};
 use crate::store::limits::{Clock, ExtendError, LeasedLimits, LimitStore, PlanBook, QuotaStanding};
 use crate::store::registrar::{Slack, Works, WorksState};
 
@@ -133,6 +133,25 @@ impl Works for GatewayWorks {
             Err(error @ ExtendError::NoRoom) => Err(failed(error.to_string())),
             Err(ExtendError::Unreachable(cause)) => Err(failed(cause)),
         }
+    }
+
+    fn set_extra(
+        &self,
+        plan: &str,
+        key: &str,
+        extra: i64,
+    ) -> Result<Option<Extension>, LedgerError> {
+        let plans = self.plans.load();
+        let limit = plans.with(plan, |plan| Some(plan?.plan().quota?.limit));
+        let (Some(limit), Some(standing)) = (limit, self.standing(plan, key)) else {
+            return Ok(None);
+        };
+        let most = limit.saturating_add_signed(extra);
+        self.extend(plan, key, most.saturating_sub(standing.used))
+    }
+
+    fn add_usage(&self, used: &[UsageDelta]) -> Result<(), LedgerError> {
+        self.keeper.add_usage(used)
     }
 
     fn bound(&self, plan: &str) -> Option<Slack> {

@@ -276,6 +276,9 @@ pub struct KeyQuery {
     pub plan: Option<String>,
     /// Only those whose name or id begins so.
     pub prefix: Option<String>,
+    /// Only those of which a secret begins so. Where more characters are given than are kept of a
+    /// secret, those that are kept must fit.
+    pub begins_with: Option<String>,
 }
 
 /// What a key used of a plan since it was last told.

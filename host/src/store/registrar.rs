@@ -28,6 +28,8 @@ mod keys;
 mod plans;
 mod rules;
 mod secret;
+mod store_export;
+mod store_import;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -41,7 +43,7 @@ use parking_lot::RwLock;
 
 use super::keys::KeyEntry;
 use super::ledger::record::{KeyRecord, PlanRecord};
-use super::ledger::{Extension, Ledger, LedgerError, Remembered};
+use super::ledger::{Extension, Ledger, LedgerError, Remembered, UsageDelta};
 use super::limits::Plan;
 
 pub use csv::Warning;
@@ -51,6 +53,8 @@ pub use import::{ImportError, ImportReport, MOST_ROWS, MOST_WARNINGS};
 pub use keys::{Created, Idempotency, KeyChange, KeyFilter, NewKey, Rotated};
 pub use plans::{NewPlan, PlanChange};
 pub use rules::{LONGEST_NAME, LONGEST_VALUE, MOST_METADATA, MOST_METHODS, MOST_PLANS};
+pub use store_export::{ExportCursor, StoreItem};
+pub use store_import::{MOST_STORE_WARNINGS, StoreImport, StoreReport, Tally};
 pub use usage::{Extended, KeyUsage, LONGEST_REPORT, UsageAsk, UsageReport};
 
 /// How often a change is tried again when others change the same thing.
@@ -98,6 +102,24 @@ pub trait Works: Send + Sync {
         key: &str,
         remaining: u64,
     ) -> Result<Option<Extension>, LedgerError>;
+
+    /// From now on so much may be used beyond the plan's limit in the period that runs. None where
+    /// the plan is not known here, or has no quota.
+    ///
+    /// # Errors
+    /// The counters cannot be reached, or have no room.
+    fn set_extra(
+        &self,
+        plan: &str,
+        key: &str,
+        extra: i64,
+    ) -> Result<Option<Extension>, LedgerError>;
+
+    /// Add what was used elsewhere, by key and day: to the ledger, and to the counters.
+    ///
+    /// # Errors
+    /// The ledger or the counters cannot be reached.
+    fn add_usage(&self, used: &[UsageDelta]) -> Result<(), LedgerError>;
 
     /// By how much several gateways together may admit more than the plan says; None for a
     /// gateway that counts alone, and is exact.

@@ -123,6 +123,71 @@ fn without_values(text: &str) -> String {
     text.to_owned()
 }
 
+/// The longest line of a body that is read line by line. Bytes.
+const LONGEST_LINE: usize = 256 * 1024;
+
+/// A body of lines, which may be of any length: each line has a limit, and the client is waited for
+/// as ever.
+#[derive(Debug)]
+pub struct Lines {
+    body: Body,
+    buffer: BytesMut,
+    /// Up to here there is no end of a line.
+    looked: usize,
+    ended: bool,
+}
+
+impl Lines {
+    /// Of a request with a body of this type.
+    pub fn of(request: Request, kind: &str) -> Result<Self, Problem> {
+        is_kind(&request, kind)?;
+        Ok(Self {
+            body: request.into_body(),
+            buffer: BytesMut::new(),
+            looked: 0,
+            ended: false,
+        })
+    }
+
+    /// The next line, without its end; None after the last.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        loop {
+            let rest = self.buffer.get(self.looked..).unwrap_or_default();
+            if let Some(end) = memchr::memchr(b'\n', rest) {
+                let mut line = self.buffer.split_to(self.looked + end + 1);
+                self.looked = 0;
+                line.truncate(line.len() - 1);
+                return Ok(Some(line.freeze()));
+            }
+            self.looked = self.buffer.len();
+            if self.looked > LONGEST_LINE {
+                let detail = format!("a line has more than {LONGEST_LINE} bytes");
+                let status = StatusCode::PAYLOAD_TOO_LARGE;
+                return Err(Problem::new(status, "body_too_large", detail));
+            }
+            if self.ended {
+                let last = std::mem::take(&mut self.buffer);
+                self.looked = 0;
+                return Ok((!last.is_empty()).then(|| last.freeze()));
+            }
+            match timeout(STALL, self.body.frame()).await.map_err(late)? {
+                None => self.ended = true,
+                Some(Err(_)) => return Err(Problem::invalid("the body ended before its end")),
+                Some(Ok(frame)) => {
+                    if let Ok(piece) = frame.into_data() {
+                        self.buffer.extend_from_slice(&piece);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn late(_: tokio::time::error::Elapsed) -> Problem {
+    let detail = "the body did not arrive in time";
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
+}
+
 fn is_kind(request: &Request, kind: &str) -> Result<(), Problem> {
     let value = request.headers().get(header::CONTENT_TYPE);
     let value = value.and_then(|value| value.to_str().ok()).unwrap_or("");
@@ -145,10 +210,6 @@ async fn read(
     let too_large = || {
         let detail = format!("the body has more than {limit} bytes");
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
-    };
-    let late = |_| {
-        let detail = "the body did not arrive in time";
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
     };
     let whole = async {
         let mut whole = BytesMut::new();

@@ -1,4 +1,4 @@
-//! `/v1/keys/export`: all keys, without their texts and digests.
+//! `/v1/keys/export`: all keys, without their texts; with their digests for who may write.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +55,12 @@ pub struct ExportParams {
     /// Only those whose name or id begins so.
     #[param(min_length = 1, max_length = 128)]
     pub prefix: Option<String>,
+    /// Only those of which a secret begins so.
+    #[param(min_length = 1, max_length = 19)]
+    pub begins_with: Option<String>,
+    /// Whether each secret has its digest, so that another store can take the keys. Only as JSON, and
+    /// only for a token whose role is `write`. Default false.
+    pub digests: Option<bool>,
 }
 
 /// All keys of the store.
@@ -79,11 +85,30 @@ pub async fn export(
         consumer: params::text("consumer", query.consumer)?,
         plan: params::name("plan", query.plan)?,
         prefix: params::text("prefix", query.prefix)?,
+        begins_with: params::begins_with(query.begins_with)?,
+    };
+    let digests = query.digests.unwrap_or(false);
+    if digests && csv {
+        let why = "needs `format=json`: comma-separated values have no digests";
+        return Err(Problem::of("digests", why));
+    }
+    if digests {
+        caller.may_write("digests")?;
+    }
+    let form = match (csv, digests) {
+        (true, _) => Form::Csv,
+        (false, false) => Form::Json,
+        (false, true) => Form::Digests,
     };
     // Before the answer has begun an error has an answer of its own.
-    let first = piece(&api, &filter, csv, None).await?;
+    let first = piece(&api, &filter, form, None).await?;
     let (pieces, body) = stream::body(WAITING);
-    audit(&caller, "export", "keys", "*");
+    let what = if digests {
+        "export with digests"
+    } else {
+        "export"
+    };
+    audit(&caller, what, "keys", "*");
     tokio::spawn(async move {
         let mut next = Some(first);
         while let Some((text, after)) = next {
@@ -91,7 +116,7 @@ pub async fn export(
                 return;
             }
             let Some(after) = after else { return };
-            next = match piece(&api, &filter, csv, Some(after)).await {
+            next = match piece(&api, &filter, form, Some(after)).await {
                 Ok(piece) => Some(piece),
                 Err(problem) => {
                     tracing::error!("an export of keys is cut: {}", problem.detail);
@@ -107,19 +132,29 @@ pub async fn export(
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, kind)], body).into_response())
 }
 
+/// How keys are written.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Json,
+    /// The same with digests.
+    Digests,
+    Csv,
+}
+
 /// A piece of the body, and after which key the next one begins.
 async fn piece(
     api: &Api,
     filter: &KeyFilter,
-    csv: bool,
+    form: Form,
     after: Option<String>,
 ) -> Result<(Vec<u8>, Option<String>), Problem> {
     let (first, filter) = (after.is_none(), filter.clone());
     let read = api.call_within(WAIT, move |registrar| {
         let page = registrar.export(&filter, after)?;
-        let text = match csv {
-            true => as_csv(page.items, first),
-            false => as_json(page.items, first, page.next.is_none()),
+        let text = match form {
+            Form::Csv => as_csv(page.items, first),
+            Form::Json => as_json(page.items, Key::new, first, page.next.is_none()),
+            Form::Digests => as_json(page.items, Key::with_digests, first, page.next.is_none()),
         };
         Ok((text, page.next))
     });
@@ -127,12 +162,12 @@ async fn piece(
 }
 
 /// A piece of an array.
-fn as_json(keys: Vec<KeyView>, first: bool, last: bool) -> Vec<u8> {
+fn as_json(keys: Vec<KeyView>, shape: fn(KeyView, u64) -> Key, first: bool, last: bool) -> Vec<u8> {
     let now = now_ms();
     let mut text = if first { "[" } else { "" }.to_owned();
     for (place, key) in keys.into_iter().enumerate() {
         let comma = if first && place == 0 { "" } else { "," };
-        let key = serde_json::to_string(&Key::new(key, now)).unwrap_or_default();
+        let key = serde_json::to_string(&shape(key, now)).unwrap_or_default();
         text = text + comma + "\n" + &key;
     }
     if last {

@@ -43,6 +43,7 @@ pub fn filter(query: KeyParams) -> Result<KeyFilter, Problem> {
         consumer: params::text("consumer", query.consumer)?,
         plan: params::name("plan", query.plan)?,
         prefix: params::text("prefix", query.prefix)?,
+        begins_with: params::begins_with(query.begins_with)?,
     })
 }
 

@@ -16,7 +16,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::params::{Nothing, Params};
 use super::shape::{self, ProblemBody};
-use super::{export, import, keys, plans, status, upstreams, usage};
+use super::{archive, export, import, keys, plans, status, upstreams, usage};
 
 /// The document.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -36,6 +36,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
         import::import, export::export,
         plans::list, plans::create, plans::show, plans::update, plans::delete,
         usage::show, usage::extend,
+        archive::export, archive::import,
         upstreams::list, upstreams::show, upstreams::add, upstreams::update, upstreams::remove,
         upstreams::restore_one, upstreams::restore,
         status::show, show,
@@ -181,7 +182,7 @@ mod tests {
         let document: Value = serde_json::from_str(&DOCUMENT).unwrap();
         assert_eq!(document["openapi"], "3.1.0");
         let paths = document["paths"].as_object().unwrap();
-        assert_eq!(paths.len(), 17);
+        assert_eq!(paths.len(), 19);
         let mut operations = BTreeSet::new();
         for (path, methods) in paths {
             for (method, operation) in methods.as_object().unwrap() {
@@ -193,7 +194,7 @@ mod tests {
                 );
             }
         }
-        assert_eq!(operations.len(), 24, "{operations:?}");
+        assert_eq!(operations.len(), 26, "{operations:?}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
 use super::super::problem::Problem;
-use crate::store::keys::masked;
+use crate::store::keys::{SHORTEST_KEY, masked};
 
 /// How a page's place is written.
 const CURSOR: &str = "c_";
@@ -121,6 +121,10 @@ pub struct KeyParams {
     /// Only those whose name or id begins so.
     #[param(min_length = 1, max_length = 128)]
     pub prefix: Option<String>,
+    /// Only those of which a secret begins so: a customer's key is found by its first characters.
+    /// More than are kept of it may be sent, but not the whole key.
+    #[param(min_length = 1, max_length = 19)]
+    pub begins_with: Option<String>,
 }
 
 /// A piece of a list.
@@ -170,6 +174,20 @@ pub fn name(field: &str, value: Option<String>) -> Result<Option<String>, Proble
         Some(value) if !is_name(&value) => Err(Problem::of(
             field,
             "must be 1 to 64 letters, digits, `_` and `-`",
+        )),
+        value => Ok(value),
+    }
+}
+
+/// The first characters of a secret.
+pub fn begins_with(value: Option<String>) -> Result<Option<String>, Problem> {
+    let name = "begins_with";
+    match value {
+        Some(value) if value.is_empty() => Err(Problem::of(name, "is empty")),
+        // Queries are kept in logs and histories.
+        Some(value) if value.chars().count() >= SHORTEST_KEY => Err(Problem::of(
+            name,
+            "may be a whole key; send its first characters only, 12 are plenty",
         )),
         value => Ok(value),
     }

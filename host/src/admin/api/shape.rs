@@ -2,6 +2,7 @@
 //!
 //! Every limit here is one of the registrar's rules: a test holds the document to them.
 
+pub mod archive;
 mod key;
 mod plan;
 mod starts_on;
@@ -83,10 +84,10 @@ pub struct ExtendedQuota {
     pub extra: i64,
     /// The kind of period.
     pub period: Period,
-    /// When it ends, and the extension with it.
     /// Its first day; null of a day.
     #[schema(schema_with = starts_on::schema)]
     pub starts_on: Option<StartsOn>,
+    /// When it ends, and the extension with it.
     #[schema(format = DateTime)]
     pub ends: String,
 }
@@ -100,8 +101,8 @@ impl ExtendedQuota {
             remaining: made.remaining,
             extra: made.extra,
             period: plan::period(made.period),
-            ends: date::moment(made.ends_ms),
             starts_on: StartsOn::of(made.period),
+            ends: date::moment(made.ends_ms),
         }
     }
 }

@@ -356,7 +356,9 @@ impl Ledger for RedisLedger {
             (None, Some(plan)) => format!("of-plan:{plan}"),
             (None, None) => "key-ids".to_owned(),
         };
-        let filtered = query.prefix.is_some() || query.consumer.is_some() && query.plan.is_some();
+        let filtered = query.prefix.is_some()
+            || query.begins_with.is_some()
+            || query.consumer.is_some() && query.plan.is_some();
         let piece = if filtered {
             PIECE
         } else {

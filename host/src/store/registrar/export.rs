@@ -23,6 +23,7 @@ impl Registrar {
             consumer: filter.consumer.clone(),
             plan: filter.plan.clone(),
             prefix: filter.prefix.clone(),
+            begins_with: filter.begins_with.clone(),
         })?;
         let last = piece.last().map(|key| key.record.id.clone());
         let next = last.filter(|_| piece.len() == PIECE);

@@ -87,6 +87,8 @@ pub struct KeyFilter {
     pub plan: Option<String>,
     /// Only those whose name or id begins so.
     pub prefix: Option<String>,
+    /// Only those of which a secret begins so, as far as its first characters are kept.
+    pub begins_with: Option<String>,
 }
 
 impl Registrar {
@@ -220,6 +222,7 @@ impl Registrar {
             consumer: filter.consumer.clone(),
             plan: filter.plan.clone(),
             prefix: filter.prefix.clone(),
+            begins_with: filter.begins_with.clone(),
         })?;
         let fixed = self.fixed.load();
         let fixed = fixed
@@ -407,7 +410,7 @@ impl Registrar {
         }
     }
 
-    fn not_fixed_key(&self, id: &str) -> Result<(), RegistrarError> {
+    pub(super) fn not_fixed_key(&self, id: &str) -> Result<(), RegistrarError> {
         match self.fixed_key(id) {
             None => Ok(()),
             Some(_) => Err(RegistrarError::Fixed {
@@ -436,6 +439,8 @@ impl KeyFilter {
                 key.profile.plans.iter().any(|own| **own == *plan)
             })
             && is(&self.prefix, &|prefix| key.id.starts_with(prefix))
+            // A configuration has digests alone.
+            && self.begins_with.is_none()
     }
 }
 

@@ -214,7 +214,7 @@ impl Registrar {
     }
 
     /// Whether every key that is on the plan may stay so.
-    fn check_sets(&self, plan: &PlanRecord) -> Result<(), RegistrarError> {
+    pub(super) fn check_sets(&self, plan: &PlanRecord) -> Result<(), RegistrarError> {
         for set in self.works.plan_sets() {
             if !set.iter().any(|name| **name == *plan.name) {
                 continue;
@@ -238,7 +238,7 @@ impl Registrar {
         plan.ok_or_else(|| RegistrarError::NoPlan(name.to_owned()))
     }
 
-    fn not_fixed_plan(&self, name: &str) -> Result<(), RegistrarError> {
+    pub(super) fn not_fixed_plan(&self, name: &str) -> Result<(), RegistrarError> {
         match self.fixed.load().plan(name) {
             None => Ok(()),
             Some(_) => Err(RegistrarError::Fixed {

@@ -26,6 +26,7 @@ struct Noted {
     catches: Mutex<usize>,
     sets: Mutex<Vec<Vec<Arc<str>>>>,
     extra: Mutex<Option<i64>>,
+    ledger: Option<Arc<SqliteLedger>>,
 }
 
 impl Works for Noted {
@@ -69,6 +70,27 @@ impl Works for Noted {
             extra: i64::try_from(remaining).unwrap(),
         }))
     }
+    fn set_extra(
+        &self,
+        plan: &str,
+        key: &str,
+        extra: i64,
+    ) -> Result<Option<Extension>, LedgerError> {
+        *self.extra.lock() = Some(extra);
+        Ok(Some(Extension {
+            plan: plan.to_owned(),
+            key: key.to_owned(),
+            period: Period::Day,
+            number: Period::Day.number(NOW),
+            extra,
+        }))
+    }
+    fn add_usage(&self, used: &[UsageDelta]) -> Result<(), LedgerError> {
+        match &self.ledger {
+            Some(ledger) => ledger.add_usage(used, &[]),
+            None => Ok(()),
+        }
+    }
     fn bound(&self, _: &str) -> Option<Slack> {
         None
     }
@@ -84,7 +106,10 @@ struct Shop {
 fn shop() -> Shop {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Arc::new(SqliteLedger::open(&folder.path().join("keys.db")).unwrap());
-    let works = Arc::new(Noted::default());
+    let works = Arc::new(Noted {
+        ledger: Some(Arc::clone(&ledger)),
+        ..Noted::default()
+    });
     Shop {
         registrar: Registrar::new(Arc::clone(&ledger) as _, Arc::clone(&works) as _),
         works,

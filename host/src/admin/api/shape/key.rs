@@ -72,9 +72,26 @@ pub struct SecretInfo {
     /// From when on it is refused; null: with the key.
     #[schema(format = DateTime)]
     pub expires: Option<String>,
+    /// Its SHA-256, by which another store knows it; only in an export that asks for digests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub digest: Option<String>,
 }
 
 impl Key {
+    /// As of this moment, with the digests of its secrets.
+    pub fn with_digests(view: KeyView, now_ms: u64) -> Self {
+        let past = |end: Option<u64>| end.is_some_and(|end| end <= now_ms);
+        let secrets = view.record.secrets.iter();
+        let digests = secrets.filter(|secret| !past(secret.expires_ms));
+        let digests: Vec<String> = digests.map(|secret| secret.digest.to_string()).collect();
+        let mut key = Self::new(view, now_ms);
+        for (secret, digest) in key.secrets.iter_mut().zip(digests) {
+            secret.digest = Some(digest);
+        }
+        key
+    }
+
     /// As of this moment.
     pub fn new(view: KeyView, now_ms: u64) -> Self {
         let record = view.record;
@@ -104,6 +121,7 @@ impl Key {
                     prefix: secret.prefix,
                     created: date::moment(secret.created_ms),
                     expires: secret.expires_ms.map(date::moment),
+                    digest: None,
                 })
                 .collect(),
             source: view.origin.into(),

@@ -81,6 +81,12 @@ pub(super) fn is_meant(record: &KeyRecord, query: &KeyQuery) -> bool {
         && prefix.is_none_or(|prefix| {
             record.name.starts_with(prefix.as_str()) || record.id.starts_with(prefix.as_str())
         })
+        && query.begins_with.as_deref().is_none_or(|wanted| {
+            let fits = |kept: &str| {
+                kept.starts_with(wanted) || !kept.is_empty() && wanted.starts_with(kept)
+            };
+            record.secrets.iter().any(|secret| fits(&secret.prefix))
+        })
 }
 
 /// The arguments of one write.

@@ -197,6 +197,17 @@ pub(super) fn keys(connection: &Connection, query: &KeyQuery) -> rusqlite::Resul
         );
         values.push((":prefix", prefix));
     }
+    if let Some(begins_with) = &query.begins_with {
+        text.push_str(
+            " AND (substr(prefix, 1, length(:begins)) = :begins \
+             OR prefix <> '' AND substr(:begins, 1, length(prefix)) = prefix \
+             OR older IS NOT NULL AND EXISTS (SELECT 1 FROM json_each(older), \
+             (SELECT :begins AS wanted) \
+             WHERE substr(value ->> 'prefix', 1, length(wanted)) = wanted \
+             OR value ->> 'prefix' <> '' AND substr(wanted, 1, length(value ->> 'prefix')) = value ->> 'prefix'))",
+        );
+        values.push((":begins", begins_with));
+    }
     text.push_str(" ORDER BY id LIMIT :limit");
     let mut statement = connection.prepare_cached(&text)?;
     let rows = statement.query_map(values.as_slice(), stored)?;

@@ -319,6 +319,7 @@ pub(super) fn filters_narrow(ledger: &dyn Ledger) {
             consumer: consumer.map(str::to_owned),
             plan: plan.map(str::to_owned),
             prefix: prefix.map(str::to_owned),
+            begins_with: None,
         };
         ids(&ledger.keys(&query).unwrap()).join(" ")
     };

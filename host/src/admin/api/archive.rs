@@ -1,0 +1,243 @@
+//! `/v1/store/export` and `/v1/store/import`: a whole store, for a backup or another store.
+//!
+//! Both go line by line, so that neither holds more than some hundred records whatever the store
+//! has: an export reads a piece when the client took the one before, and an import writes a piece
+//! when it has come. A client that stalls holds no room that others need.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::params::{Nothing, Params};
+use super::shape::archive::{Counts, Line, StoreImported, VERSION};
+use super::{Api, audit, body, json, now_ms, room, stream};
+use crate::admin::envelope::Caller;
+use crate::admin::problem::Problem;
+use crate::store::keys::masked;
+use crate::store::registrar::{ExportCursor, StoreImport, StoreItem, StoreReport};
+
+/// JSON objects, one a line.
+const LINES: &str = "application/x-ndjson";
+
+/// Pieces that wait for the client.
+const WAITING: usize = 1;
+
+/// How long one piece may wait for its turn.
+const WAIT: Duration = Duration::from_secs(60);
+
+/// Records that are written at once.
+const PIECE: usize = 500;
+
+/// Everything that the store holds.
+///
+/// A JSON object a line: what the lines are, the plans, the keys with the digests of their secrets, usage by
+/// day, extensions of quotas, and at the end how many of each there were. Takes a token whose role is
+/// `write`. What the configuration defines is not in it.
+#[utoipa::path(get, operation_id = "exportStore", path = "/v1/store/export", tag = "store",
+    responses((status = 200, description = "The store", content((String = "application/x-ndjson")))))]
+pub async fn export(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Params(_): Params<Nothing>,
+) -> Result<Response, Problem> {
+    caller.may_write("digests of keys")?;
+    // Before the answer has begun an error has an answer of its own.
+    let (first, next) = piece(&api, ExportCursor::default()).await?;
+    let (pieces, body) = stream::body(WAITING);
+    audit(&caller, "export", "store", "*");
+    tokio::spawn(async move {
+        let mut counts = Counts::default();
+        let mut text = line(&Line::header(now_ms()));
+        let mut piece_now = Some((first, next));
+        while let Some((items, next)) = piece_now {
+            for item in items {
+                counts.add(&item);
+                text += &line(&item.into());
+            }
+            if !pieces.put(std::mem::take(&mut text)).await {
+                return;
+            }
+            piece_now = match next {
+                None => None,
+                Some(next) => match piece(&api, next).await {
+                    Ok(piece) => Some(piece),
+                    Err(problem) => {
+                        tracing::error!("an export of the store is cut: {}", problem.detail);
+                        return pieces.cut().await;
+                    }
+                },
+            };
+        }
+        pieces.put(line(&Line::End(counts))).await;
+    });
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, LINES)], body).into_response())
+}
+
+type Piece = (Vec<StoreItem>, Option<ExportCursor>);
+
+async fn piece(api: &Api, at: ExportCursor) -> Result<Piece, Problem> {
+    let read = api.call_within(WAIT, move |registrar| {
+        Ok(registrar.export_store(at, now_ms())?)
+    });
+    read.await
+}
+
+fn line(line: &Line) -> String {
+    serde_json::to_string(line).unwrap_or_default() + "\n"
+}
+
+/// How a store is imported.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct StoreParams {
+    /// Tell what would be done, and write nothing. Default false.
+    pub dry_run: Option<bool>,
+    /// Whether plans and keys that are there and differ are replaced. Default false: they stay, and are told.
+    pub replace: Option<bool>,
+}
+
+/// Bring in a store that was exported.
+///
+/// May be sent again: what is there and the same stays, and usage is never counted twice. What makes
+/// no sense is left out and told with its line.
+#[utoipa::path(post, operation_id = "importStore", path = "/v1/store/import", tag = "store", params(StoreParams),
+    request_body(content = String, content_type = "application/x-ndjson", description = "What an export wrote", example = json!("{\"windlass_store\":1}\n{\"end\":{\"plans\":0,\"keys\":0,\"usage\":0,\"extensions\":0}}\n")),
+    responses((status = 200, description = "What was done", body = StoreImported)))]
+pub async fn import(
+    State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
+    Params(query): Params<StoreParams>,
+    request: Request,
+) -> Result<Response, Problem> {
+    api.registrar()?;
+    let mut lines = body::Lines::of(request, LINES)?;
+    let mut import = Import {
+        how: StoreImport {
+            dry_run: query.dry_run.unwrap_or(false),
+            replace: query.replace.unwrap_or(false),
+        },
+        report: StoreReport::default(),
+        counts: Counts::default(),
+        ended: false,
+        complete: false,
+    };
+    let mut waiting: Vec<(u64, StoreItem)> = Vec::new();
+    let mut number = 0;
+    while let Some(text) = lines.next().await? {
+        number += 1;
+        if text.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        waiting.extend(import.read(number, &text)?.map(|item| (number, item)));
+        if waiting.len() >= PIECE {
+            import = import.write(&api, std::mem::take(&mut waiting)).await?;
+        }
+    }
+    if number == 0 {
+        return Err(Problem::invalid(
+            "the body is empty; send what an export wrote",
+        ));
+    }
+    import = import.write(&api, waiting).await?;
+    if !import.ended {
+        let message = "the file ends before its `end`: what came was taken, the rest is missing";
+        import.report.warn(number, message.to_owned());
+    }
+    let done = StoreImported::new(&import.report, import.how.dry_run, import.complete);
+    if !import.how.dry_run {
+        let (plans, keys) = (done.plans.added, done.keys.added);
+        audit(
+            &caller,
+            "import",
+            "store",
+            &format!("{plans} plans, {keys} keys"),
+        );
+    }
+    Ok(json(StatusCode::OK, &done))
+}
+
+/// An import on its way.
+struct Import {
+    how: StoreImport,
+    report: StoreReport,
+    /// Of the records that came.
+    counts: Counts,
+    /// Whether the last line came.
+    ended: bool,
+    /// Whether it says the same.
+    complete: bool,
+}
+
+impl Import {
+    /// The record of a line; None where it has none that can be taken.
+    fn read(&mut self, number: u64, text: &Bytes) -> Result<Option<StoreItem>, Problem> {
+        let line = serde_json::from_slice::<Line>(text);
+        if number == 1 {
+            return match line {
+                Ok(Line::Header { windlass_store, .. }) if windlass_store == VERSION => Ok(None),
+                Ok(Line::Header { windlass_store, .. }) => Err(bad_file(format!(
+                    "the file is of version {windlass_store}, and this Windlass reads version {VERSION}; use the Windlass that wrote it, or a later one"
+                ))),
+                Ok(_) | Err(_) => Err(bad_file(
+                    "the file does not begin as an export of a store does (`{\"windlass_store\":1,..}`); send what `windlass store export` wrote".to_owned(),
+                )),
+            };
+        }
+        let item = match line {
+            Err(error) => Err(masked(&error.to_string()).into_owned()),
+            Ok(Line::Header { .. }) => Err("another file begins here".to_owned()),
+            Ok(Line::End(counts)) => {
+                self.ended = true;
+                self.complete = counts == self.counts;
+                if self.complete {
+                    return Ok(None);
+                }
+                Err("lines are missing: there are not as many as the end says".to_owned())
+            }
+            Ok(Line::Plan(plan)) => plan.try_into(),
+            Ok(Line::Key(key)) => key.try_into(),
+            Ok(Line::Usage(usage)) => usage.try_into(),
+            Ok(Line::Extension(extension)) => extension.try_into(),
+        };
+        match item {
+            Ok(item) => {
+                self.counts.add(&item);
+                Ok(Some(item))
+            }
+            Err(why) => {
+                self.report.left_out_line(number, why);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Write these records, on a thread where it may block.
+    async fn write(
+        mut self,
+        api: &Arc<Api>,
+        items: Vec<(u64, StoreItem)>,
+    ) -> Result<Self, Problem> {
+        if items.is_empty() {
+            return Ok(self);
+        }
+        let heavy = room(&api.heavy, WAIT).await?;
+        let work = api.call_within(WAIT, move |registrar| {
+            registrar.import_store(items, self.how, now_ms(), &mut self.report)?;
+            drop(heavy);
+            Ok(self)
+        });
+        work.await
+    }
+}
+
+fn bad_file(detail: String) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "bad_file", detail)
+}

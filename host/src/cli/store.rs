@@ -1,0 +1,141 @@
+//! `windlass store`: the whole store of a running gateway, out and in, over its admin API.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use serde_json::{Value, json};
+
+use super::output::tell;
+use super::remote::{self, Call, Failure, Remote, Where, at, cell};
+
+/// JSON objects, one a line.
+const LINES: &str = "application/x-ndjson";
+
+#[derive(Debug, clap::Args)]
+pub struct Store {
+    #[command(flatten)]
+    place: Where,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Write everything that the store holds to standard output: plans, keys with the digests of
+    /// their secrets, usage, extensions. Takes a token that may write.
+    Export,
+    /// Bring in what `store export` wrote. May be done again: nothing comes in twice. If anything is
+    /// left out, the exit code is 2.
+    Import(Import),
+}
+
+#[derive(Debug, clap::Args)]
+struct Import {
+    /// The file; `-` for standard input.
+    file: PathBuf,
+    /// Tell what would be done, and write nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Put plans and keys of the file in the place of those that are there and differ.
+    #[arg(long)]
+    replace: bool,
+}
+
+/// Do it.
+pub fn run(store: &Store) -> ExitCode {
+    remote::run(&store.place, |remote| match &store.command {
+        Command::Export => remote.copy("GET", "/v1/store/export", Call::default()),
+        Command::Import(import) => import.run(remote, store.place.json),
+    })
+}
+
+impl Import {
+    fn run(&self, remote: &Remote, json: bool) -> Result<(), Failure> {
+        let file: Box<dyn Read> = if self.file.as_os_str() == "-" {
+            Box::new(std::io::stdin())
+        } else {
+            let file = File::open(&self.file).map_err(|error| {
+                let file = self.file.display();
+                Failure::Usage(format!("`{file}` cannot be read: {error}"))
+            })?;
+            Box::new(BufReader::new(file))
+        };
+        send(remote, file, self.dry_run, self.replace, json)
+    }
+}
+
+/// Keys as `keys export` wrote them, as lines of a store. None: it is another file.
+pub fn of_keys(file: &[u8]) -> Option<Result<Vec<u8>, Failure>> {
+    let first = file.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first == Some(&b'{') {
+        return Some(Ok(file.to_vec()));
+    }
+    if first != Some(&b'[') {
+        return None;
+    }
+    let keys: Vec<Value> = match serde_json::from_slice(file) {
+        Ok(keys) => keys,
+        Err(error) => {
+            let why = format!("the file is no JSON that `windlass keys export` wrote: {error}");
+            return Some(Err(Failure::Usage(why)));
+        }
+    };
+    let mut lines = json!({ "windlass_store": 1 }).to_string() + "\n";
+    for key in &keys {
+        lines = lines + &json!({ "key": key }).to_string() + "\n";
+    }
+    let counts = json!({ "plans": 0, "keys": keys.len(), "usage": 0, "extensions": 0 });
+    lines = lines + &json!({ "end": counts }).to_string() + "\n";
+    Some(Ok(lines.into_bytes()))
+}
+
+/// Send the lines of a store, and tell what became of them.
+pub fn send(
+    remote: &Remote,
+    file: Box<dyn Read>,
+    dry_run: bool,
+    replace: bool,
+    json: bool,
+) -> Result<(), Failure> {
+    let call = Call {
+        query: vec![
+            ("dry_run", dry_run.to_string()),
+            ("replace", replace.to_string()),
+        ],
+        stream: Some((LINES, file)),
+        ..Call::default()
+    };
+    let report = remote.value("POST", "/v1/store/import", call)?;
+    let kinds = ["plans", "keys", "usage", "extensions"];
+    let number = |kind: &str, name: &str| at(at(&report, kind), name).as_u64().unwrap_or(0);
+    let mut left_out = at(&report, "unreadable").as_u64().unwrap_or(0);
+    for kind in kinds {
+        left_out += number(kind, "left_out");
+    }
+    if json {
+        remote::json(&report)?;
+    } else {
+        if dry_run {
+            tell!("a dry run: nothing was written");
+        }
+        remote::table(
+            &["", "ADDED", "REPLACED", "UNCHANGED", "LEFT OUT"],
+            kinds.iter().map(|kind| {
+                let names = ["added", "replaced", "unchanged", "left_out"];
+                let numbers = names.iter().map(|name| number(kind, name).to_string());
+                std::iter::once((*kind).to_owned()).chain(numbers).collect()
+            }),
+        )?;
+        for warning in at(&report, "warnings").as_array().into_iter().flatten() {
+            let (line, message) = (cell(at(warning, "line")), cell(at(warning, "message")));
+            tell!("  line {line}: {message}");
+        }
+    }
+    if left_out > 0 || at(&report, "complete") == &Value::Bool(false) {
+        return Err(Failure::Part);
+    }
+    Ok(())
+}

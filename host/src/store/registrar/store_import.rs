@@ -1,0 +1,501 @@
+//! A whole store that was exported, brought into this one, a piece at a time.
+//!
+//! It promises
+//! - that the same file may come again: what is there and the same is left as it is, usage is never
+//!   counted twice, and a file whose end was cut is made whole by another run;
+//! - that nothing that is there is changed, unless the caller says so: what differs is told;
+//! - that every record keeps its rules: what makes no sense is left out and told with its line;
+//! - that a dry run tells the same, and writes nothing.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::super::ledger::record::{KeyRecord, PlanRecord};
+use super::super::ledger::{
+    CommitError, Conflict, Extension, Touched, UsageDelta, UsageQuery, Write,
+};
+use super::store_export::StoreItem;
+use super::{Registrar, RegistrarError, rules};
+
+/// The most warnings that are told; the others are counted.
+pub const MOST_STORE_WARNINGS: usize = 1000;
+
+/// Days after today that may have usage: clocks differ.
+const FUTURE_DAYS: u32 = 1;
+
+/// How a store is imported.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StoreImport {
+    /// Tell what would be done, and write nothing.
+    pub dry_run: bool,
+    /// Plans and keys that are there and differ are replaced.
+    pub replace: bool,
+}
+
+/// What became of the records of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Records that were not there.
+    pub added: u64,
+    /// Records in whose place another was.
+    pub replaced: u64,
+    /// Records that are there and the same.
+    pub unchanged: u64,
+    /// Records that were left out, each with a warning.
+    pub left_out: u64,
+}
+
+/// What an import of a store did, or would do.
+#[derive(Debug, Default)]
+pub struct StoreReport {
+    /// Plans.
+    pub plans: Tally,
+    /// Keys.
+    pub keys: Tally,
+    /// Days of usage.
+    pub usage: Tally,
+    /// Extensions.
+    pub extensions: Tally,
+    /// Lines that hold no record.
+    pub unreadable: u64,
+    /// Why records were left out: the line in the file and the reason, the first
+    /// [`MOST_STORE_WARNINGS`] of them.
+    pub warnings: Vec<(u64, String)>,
+    /// Plans that a dry run would have made.
+    planned: HashSet<String>,
+    /// Digests of keys that a dry run would have made.
+    promised: HashMap<[u8; 32], String>,
+}
+
+/// A key to be written.
+struct PendingKey {
+    line: u64,
+    record: KeyRecord,
+    expect: u64,
+    done: Done,
+}
+
+fn taken(id: &str, owner: &str) -> Done {
+    Done::LeftOut(format!(
+        "key `{id}` has the same secret as key `{owner}`, which is there"
+    ))
+}
+
+/// What became of one record.
+enum Done {
+    Added,
+    Replaced,
+    Unchanged,
+    LeftOut(String),
+}
+
+impl StoreReport {
+    /// A warning beside the records.
+    pub fn warn(&mut self, line: u64, message: String) {
+        if self.warnings.len() < MOST_STORE_WARNINGS {
+            self.warnings.push((line, message));
+        }
+    }
+
+    /// A line that holds no record.
+    pub fn left_out_line(&mut self, line: u64, why: String) {
+        self.unreadable += 1;
+        self.warn(line, why);
+    }
+
+    fn note(&mut self, tally: fn(&mut Self) -> &mut Tally, line: u64, done: Done) {
+        let tally = tally(self);
+        match done {
+            Done::Added => tally.added += 1,
+            Done::Replaced => tally.replaced += 1,
+            Done::Unchanged => tally.unchanged += 1,
+            Done::LeftOut(why) => {
+                tally.left_out += 1;
+                self.warn(line, why);
+            }
+        }
+    }
+}
+
+/// What of a refusal is the record's fault: a reason to leave it out. The rest ends the import.
+fn fault(error: RegistrarError) -> Result<String, RegistrarError> {
+    match error {
+        RegistrarError::Ledger(_) | RegistrarError::Randomness(_) => Err(error),
+        other => Ok(other.to_string()),
+    }
+}
+
+impl Registrar {
+    /// Bring some records in, each with its line in the file. Plans come before the keys on them.
+    ///
+    /// # Errors
+    /// The store is out of reach; the report has what was done before.
+    pub fn import_store(
+        &self,
+        items: Vec<(u64, StoreItem)>,
+        how: StoreImport,
+        now_ms: u64,
+        report: &mut StoreReport,
+    ) -> Result<(), RegistrarError> {
+        let mut usage: BTreeMap<(String, String), Vec<(u64, u32, u64)>> = BTreeMap::new();
+        let mut touched = Vec::new();
+        let mut keys = Vec::new();
+        for (line, item) in items {
+            if !matches!(item, StoreItem::Key(_)) {
+                self.commit_keys(std::mem::take(&mut keys), report)?;
+            }
+            match item {
+                StoreItem::Plan(plan) => {
+                    let done = self.import_plan(plan, how, now_ms, report)?;
+                    report.note(|report| &mut report.plans, line, done);
+                }
+                StoreItem::Key(key) => {
+                    let last = key.last_used_ms.map(|at_ms| Touched {
+                        key: key.record.id.as_str().into(),
+                        at_ms,
+                    });
+                    let record = key.record;
+                    let (done, expect) = self.import_key(&record, how, report)?;
+                    if !matches!(done, Done::LeftOut(_)) {
+                        touched.extend(last);
+                    }
+                    match expect {
+                        Some(expect) if !how.dry_run => keys.push(PendingKey {
+                            line,
+                            record,
+                            expect,
+                            done,
+                        }),
+                        Some(_) | None => report.note(|report| &mut report.keys, line, done),
+                    }
+                }
+                StoreItem::Usage {
+                    plan,
+                    key,
+                    day,
+                    used,
+                } => usage
+                    .entry((plan, key))
+                    .or_default()
+                    .push((line, day, used)),
+                StoreItem::Extension(extension) => {
+                    // It is reckoned from what was used.
+                    self.import_usage(&std::mem::take(&mut usage), how, now_ms, report)?;
+                    let done = self.import_extension(&extension, how, now_ms)?;
+                    report.note(|report| &mut report.extensions, line, done);
+                }
+            }
+        }
+        self.commit_keys(keys, report)?;
+        self.import_usage(&usage, how, now_ms, report)?;
+        if !how.dry_run {
+            self.ledger.add_usage(&[], &touched)?;
+            self.put_in_force();
+        }
+        Ok(())
+    }
+
+    fn import_plan(
+        &self,
+        plan: PlanRecord,
+        how: StoreImport,
+        now_ms: u64,
+        report: &mut StoreReport,
+    ) -> Result<Done, RegistrarError> {
+        let checked = rules::plan(&plan).and_then(|()| self.not_fixed_plan(&plan.name));
+        if let Err(error) = checked {
+            return fault(error).map(Done::LeftOut);
+        }
+        let _plans = self.plans.write();
+        let there = self.ledger.plan(&plan.name)?;
+        let (expect, done) = match &there {
+            None => (0, Done::Added),
+            Some(there) if same_plan(there, &plan) => return Ok(Done::Unchanged),
+            Some(there) if how.replace => (there.revision, Done::Replaced),
+            Some(_) => {
+                let why = format!("plan `{}` is there, and another one", plan.name);
+                return Ok(Done::LeftOut(why + REPLACE));
+            }
+        };
+        if expect > 0
+            && let Err(error) = self.check_sets(&plan)
+        {
+            return fault(error).map(Done::LeftOut);
+        }
+        if how.dry_run {
+            report.planned.insert(plan.name);
+            return Ok(done);
+        }
+        let mut record = plan;
+        record.updated_ms = if expect > 0 {
+            now_ms
+        } else {
+            record.updated_ms
+        };
+        let name = record.name.clone();
+        match self.ledger.commit(&[Write::PutPlan { record, expect }]) {
+            Ok(_) => Ok(done),
+            Err(CommitError::Conflict(_)) => Ok(Done::LeftOut(format!(
+                "plan `{name}` was changed by others meanwhile; import again"
+            ))),
+            Err(CommitError::Ledger(error)) => Err(error.into()),
+        }
+    }
+
+    /// What is to become of a key, and which revision it replaces if it is to be written.
+    fn import_key(
+        &self,
+        record: &KeyRecord,
+        how: StoreImport,
+        report: &mut StoreReport,
+    ) -> Result<(Done, Option<u64>), RegistrarError> {
+        if let Err(error) = self.check_imported(record, report) {
+            return fault(error).map(|why| (Done::LeftOut(why), None));
+        }
+        let there = self.ledger.key(&record.id)?;
+        let (expect, done) = match &there {
+            None => (0, Done::Added),
+            Some(there) if same_key(&there.record, record) => return Ok((Done::Unchanged, None)),
+            Some(there) if how.replace => (there.record.revision, Done::Replaced),
+            Some(_) => {
+                let why = format!("key `{}` is there, and another one", record.id);
+                return Ok((Done::LeftOut(why + REPLACE), None));
+            }
+        };
+        if how.dry_run {
+            for secret in &record.secrets {
+                let digest = *secret.digest.as_bytes();
+                let owner = self.ledger.key_of(&secret.digest)?;
+                let owner = owner.map(|owner| owner.record.id);
+                let owner = owner.or_else(|| report.promised.get(&digest).cloned());
+                if let Some(owner) = owner.filter(|owner| *owner != record.id) {
+                    return Ok((taken(&record.id, &owner), None));
+                }
+                report.promised.insert(digest, record.id.clone());
+            }
+        }
+        Ok((done, Some(expect)))
+    }
+
+    /// Write keys: all in one commit, or, where others are in the way of one, each for itself.
+    fn commit_keys(
+        &self,
+        keys: Vec<PendingKey>,
+        report: &mut StoreReport,
+    ) -> Result<(), RegistrarError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let _plans = self.plans.read();
+        let write = |key: &PendingKey| Write::PutKey {
+            record: key.record.clone(),
+            expect: key.expect,
+        };
+        let piece = self.ledger.most_writes().max(1);
+        let mut keys = keys.into_iter().peekable();
+        while keys.peek().is_some() {
+            let piece: Vec<PendingKey> = keys.by_ref().take(piece).collect();
+            match self
+                .ledger
+                .commit(&piece.iter().map(write).collect::<Vec<_>>())
+            {
+                Ok(_) => {
+                    for key in piece {
+                        report.note(|report| &mut report.keys, key.line, key.done);
+                    }
+                }
+                Err(CommitError::Ledger(error)) => return Err(error.into()),
+                Err(CommitError::Conflict(_)) => {
+                    for key in piece {
+                        let done = match self.ledger.commit(&[write(&key)]) {
+                            Ok(_) => key.done,
+                            Err(CommitError::Ledger(error)) => return Err(error.into()),
+                            Err(CommitError::Conflict(Conflict::Digest { owner, .. })) => {
+                                taken(&key.record.id, &owner)
+                            }
+                            Err(CommitError::Conflict(_)) => {
+                                let id = &key.record.id;
+                                let why = format!(
+                                    "key `{id}` is in the file twice, or was changed by others meanwhile"
+                                );
+                                Done::LeftOut(why)
+                            }
+                        };
+                        report.note(|report| &mut report.keys, key.line, done);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the key keeps the rules, and may be here.
+    fn check_imported(
+        &self,
+        record: &KeyRecord,
+        report: &StoreReport,
+    ) -> Result<(), RegistrarError> {
+        if !rules::is_name(&record.id) {
+            let why = "is not 1 to 64 letters, digits, `_` and `-`";
+            return Err(RegistrarError::invalid("id", why));
+        }
+        if record.secrets.is_empty() {
+            let why = "has no digest: nobody could present this key";
+            return Err(RegistrarError::invalid("secrets", why));
+        }
+        if record.secrets.len() > MOST_SECRETS {
+            let why = format!("has more than {MOST_SECRETS} entries");
+            return Err(RegistrarError::invalid("secrets", why));
+        }
+        for secret in &record.secrets {
+            if let Err(why) = rules::line(&secret.prefix, MOST_PREFIX) {
+                return Err(RegistrarError::invalid("secrets.prefix", why));
+            }
+            self.not_fixed_digest(&secret.digest)?;
+        }
+        rules::key(record)?;
+        self.not_fixed_key(&record.id)?;
+        let there: Vec<String> = record
+            .plans
+            .iter()
+            .filter(|plan| !report.planned.contains(*plan))
+            .cloned()
+            .collect();
+        self.check_plans(&there)
+    }
+
+    fn import_usage(
+        &self,
+        usage: &BTreeMap<(String, String), Vec<(u64, u32, u64)>>,
+        how: StoreImport,
+        now_ms: u64,
+        report: &mut StoreReport,
+    ) -> Result<(), RegistrarError> {
+        let last_day = super::usage::day_of(now_ms).saturating_add(FUTURE_DAYS);
+        let mut deltas = Vec::new();
+        for ((plan, key), days) in usage {
+            let named = rules::is_name(plan) && rules::is_name(key);
+            let wanted = days.iter().filter(|(_, day, _)| named && *day <= last_day);
+            let wanted: Vec<u32> = wanted.map(|(_, day, _)| *day).collect();
+            let (from, to) = (wanted.iter().min(), wanted.iter().max());
+            let there: HashMap<u32, u64> = match (from, to) {
+                (Some(from), Some(to)) => {
+                    let rows = self.ledger.usage(&UsageQuery {
+                        plan: plan.clone(),
+                        key: Some(key.clone()),
+                        from_day: *from,
+                        to_day: *to,
+                        after: None,
+                        limit: 1,
+                    })?;
+                    rows.into_iter().map(|row| (row.day, row.used)).collect()
+                }
+                _ => HashMap::new(),
+            };
+            for (line, day, used) in days {
+                let done = if !named || *day > last_day {
+                    let why = "usage of no plan, of no key, or of a day to come";
+                    Done::LeftOut(why.to_owned())
+                } else {
+                    // More than in the file was used here since.
+                    let known = there.get(day).copied();
+                    let more = used.saturating_sub(known.unwrap_or(0));
+                    if more > 0 {
+                        deltas.push(UsageDelta {
+                            plan: plan.as_str().into(),
+                            key: key.as_str().into(),
+                            day: *day,
+                            used: i64::try_from(more).unwrap_or(i64::MAX),
+                            quota: None,
+                        });
+                    }
+                    match known {
+                        None if more > 0 => Done::Added,
+                        Some(_) if more > 0 => Done::Replaced,
+                        None | Some(_) => Done::Unchanged,
+                    }
+                };
+                report.note(|report| &mut report.usage, *line, done);
+            }
+        }
+        if how.dry_run || deltas.is_empty() {
+            return Ok(());
+        }
+        // Plans that came before it count it.
+        self.put_in_force();
+        self.works.add_usage(&deltas)?;
+        Ok(())
+    }
+
+    fn import_extension(
+        &self,
+        extension: &Extension,
+        how: StoreImport,
+        now_ms: u64,
+    ) -> Result<Done, RegistrarError> {
+        let Extension {
+            plan,
+            key,
+            period,
+            number,
+            extra,
+        } = extension;
+        if period.number(now_ms) != *number {
+            return Ok(Done::LeftOut(format!(
+                "the extension of key `{key}` on plan `{plan}` is of a period that does not run now"
+            )));
+        }
+        let quota = match self.plan(plan) {
+            Ok(plan) => plan.record.quota,
+            Err(RegistrarError::NoPlan(_)) if how.dry_run => return Ok(Done::Added),
+            Err(error) => return fault(error).map(Done::LeftOut),
+        };
+        if quota.is_none_or(|quota| quota.period != *period) {
+            return Ok(Done::LeftOut(format!(
+                "plan `{plan}` has no quota with the period of the extension of key `{key}`"
+            )));
+        }
+        if self.works.extra(plan, key) == Some(*extra) {
+            return Ok(Done::Unchanged);
+        }
+        if how.dry_run {
+            return Ok(Done::Added);
+        }
+        match self.works.set_extra(plan, key, *extra)? {
+            Some(made) => {
+                self.works.flush()?;
+                self.ledger.extend(&made)?;
+                Ok(Done::Added)
+            }
+            None => Ok(Done::LeftOut(format!("plan `{plan}` has no quota"))),
+        }
+    }
+}
+
+const REPLACE: &str = "; it is left as it is (`replace` puts that of the file in its place)";
+
+/// The most secrets of one key: two are alive, and some ended.
+const MOST_SECRETS: usize = 16;
+/// The longest prefix of a secret. Characters.
+const MOST_PREFIX: usize = 16;
+
+/// Whether two records are one plan, whatever commits wrote them.
+fn same_plan(there: &PlanRecord, plan: &PlanRecord) -> bool {
+    let bare = |plan: &PlanRecord| PlanRecord {
+        created_ms: 0,
+        updated_ms: 0,
+        revision: 0,
+        ..plan.clone()
+    };
+    bare(there) == bare(plan)
+}
+
+/// The same of keys.
+fn same_key(there: &KeyRecord, key: &KeyRecord) -> bool {
+    let bare = |key: &KeyRecord| KeyRecord {
+        created_ms: 0,
+        updated_ms: 0,
+        revision: 0,
+        ..key.clone()
+    };
+    bare(there) == bare(key)
+}
