@@ -21,7 +21,7 @@ const FIBER_STACK: usize = GUEST_STACK + 512 * 1024;
 pub const MAX_TABLE_ELEMENTS: usize = 20_000;
 
 /// Core instances, memories and tables that one component may have: adapters and shared
-/// libraries are instances of their own. A Python component has 17 core instances, and one made
+/// libraries are instances of their own. A Python component has 14 core instances or more, and one made
 /// with `--stub-wasi` 38.
 const CORE_INSTANCES: u32 = 64;
 const MEMORIES: u32 = 2;
