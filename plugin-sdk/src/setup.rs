@@ -103,7 +103,9 @@ impl Setup {
     }
 
     /// A series that only grows; its name ends in `_total` by custom. Keep the handle in the
-    /// filter. At most 32 series a filter.
+    /// filter. At most 32 series a filter. Filters may declare series of the same name and kind: the
+    /// label `filter` tells them apart. `windlass check` refuses a name that the gateway or a series
+    /// of another kind would write, and the labels `filter`, `le` and `quantile`.
     pub fn counter(&mut self, name: &str, labels: &[&str]) -> Counter {
         Counter(self.add(lifecycle::SeriesKind::Counter, name, labels))
     }
@@ -113,7 +115,7 @@ impl Setup {
         Gauge(self.add(lifecycle::SeriesKind::Gauge, name, labels))
     }
 
-    /// Observations in buckets, 5 ms to 10 s when the value is in seconds.
+    /// Observations in buckets, 5 ms to 10 s when the value is in seconds. None is negative.
     pub fn histogram(&mut self, name: &str, labels: &[&str]) -> Histogram {
         Histogram(self.add(lifecycle::SeriesKind::Histogram, name, labels))
     }
