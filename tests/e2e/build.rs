@@ -54,7 +54,7 @@ impl Workspace {
             .args(arguments)
             .env_clear()
             .env("PATH", self.path("bin"))
-            .env("HOME", "/home/somebody")
+            .env("HOME", self.path("home"))
             .output()
             .expect("the wrapper to run")
     }
@@ -140,7 +140,7 @@ fn only_release_builds_lose_the_paths_of_the_machine() {
         release,
         format!(
             "rustc --crate-name a -C opt-level=3 --remap-path-prefix {root}=. \
-             --remap-path-prefix /home/somebody/.cargo=/cargo"
+             --remap-path-prefix {root}/home/.cargo=/cargo"
         )
     );
 }
