@@ -105,6 +105,7 @@ impl Waiting {
     }
 
     /// All that waits.
+    #[must_use]
     pub fn take(&self) -> Vec<Vec<u8>> {
         self.some.store(false, Relaxed);
         std::mem::take(&mut *self.parts.lock().unwrap_or_else(PoisonError::into_inner))

@@ -163,7 +163,12 @@ fn rfc9110_9_3_6_after_connect_nothing_is_read_as_a_request() {
     let upstream = Upstream::echo();
     let gateway = start(&[&all_to(upstream.address())]);
     for target in ["a:443", "/path", "http://a/"] {
-        let bytes = format!("CONNECT {target} HTTP/1.1\r\nhost: a:443\r\n\r\n{SECOND}");
+        let connect = format!("CONNECT {target} HTTP/1.1\r\nhost: a:443\r\n\r\n");
+        let mut client = gateway.client();
+        client.send_raw(&connect);
+        assert!(client.read_response().status >= 400);
+        assert!(client.is_closed(), "though the client goes on to send");
+        let bytes = connect + SECOND;
         assert_refused(&gateway, &upstream, &bytes, &[400, 501]);
     }
 }

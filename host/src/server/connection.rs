@@ -249,10 +249,16 @@ async fn refuse(mut stream: Stream, watch: &Watch, code: Code) {
 
 /// Read on for a while after the last answer: closing with unread bytes in the socket would
 /// reset the connection, and the client would lose the answer.
-async fn linger(stream: Stream) {
-    let mut rest = stream.take(LINGER_BYTES);
-    let mut space = [0; 4096];
-    let reading = async { while matches!(rest.read(&mut space).await, Ok(count) if count > 0) {} };
+async fn linger(mut stream: Stream) {
+    let reading = async {
+        // After a `CONNECT` hyper leaves this to whoever made it.
+        if let Err(error) = stream.shutdown().await {
+            tracing::debug!(%error, "a refused client is gone");
+        }
+        let mut rest = stream.take(LINGER_BYTES);
+        let mut space = [0; 4096];
+        while matches!(rest.read(&mut space).await, Ok(count) if count > 0) {}
+    };
     if tokio::time::timeout(LINGER, reading).await.is_err() {
         tracing::debug!("a refused client does not close its connection");
     }

@@ -129,6 +129,7 @@ impl Interims {
     }
 
     /// Those that came.
+    #[must_use]
     pub fn take(&self) -> Vec<Interim> {
         self.0.waits.store(false, Relaxed);
         std::mem::take(&mut self.heads().whole)
