@@ -284,5 +284,6 @@ fn a_store_moves_from_a_file_to_redis_and_back() {
     let back = builder(&["keys", "plan"], &upstream, "").start();
     let (code, told) = report(&back, &[], &file);
     assert_eq!(code, Some(0), "{told}");
-    works(&back, &keys, left(&first, &keys[0]) - 1);
+    // Of 45 one was used since the import into Redis, and one is used here.
+    works(&back, &keys, 43);
 }

@@ -345,9 +345,7 @@ fn errors(workers: &[&WorkerStats]) -> Family {
         "Answers that the gateway made itself, by code",
     );
     for code in Code::ALL {
-        let counters = workers
-            .iter()
-            .filter_map(|stats| stats.codes.get(*code));
+        let counters = workers.iter().filter_map(|stats| stats.codes.get(*code));
         let sum: u64 = counters.map(Counter::value).sum();
         family.push(&[("code", code.as_str())], float(sum));
     }
