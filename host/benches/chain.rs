@@ -194,6 +194,7 @@ fn exchange() -> Held {
         },
         grpc: false,
         request: RequestHead {
+            version: http::Version::HTTP_11,
             method: Method::GET,
             target: target.clone(),
             headers,

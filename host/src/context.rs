@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use crate::store::limits::{SharedRate, Standings, Tickets};
 
@@ -20,11 +20,13 @@ mod held;
 pub mod names;
 mod notes;
 mod rejected;
+mod via;
 
 pub use attributes::{AttributeValue, Attributes};
 pub use held::Held;
 pub use notes::Notes;
 pub use rejected::{KeyRejection, NoPlan, RejectedKey};
+pub use via::Via;
 
 /// One request and its response.
 #[derive(Debug)]
@@ -72,6 +74,8 @@ pub struct Exchange {
 /// The request's head. The `host` field is in `headers`, exactly once.
 #[derive(Debug)]
 pub struct RequestHead {
+    /// The version of HTTP that it came over.
+    pub version: Version,
     /// The method.
     pub method: Method,
     /// Path with query, normalised.
@@ -119,6 +123,8 @@ pub struct RouteInfo {
     pub params: Box<[Box<str>]>,
     /// The rates that its requests share.
     pub rates: Rates,
+    /// What it adds to `Via`.
+    pub via: Via,
 }
 
 /// The rates that all requests of a route share, whoever they come from.

@@ -119,6 +119,8 @@ codes! {
     KeysUnavailable = "keys_unavailable", SERVICE_UNAVAILABLE, Gateway, "keys cannot be checked now";
     /// The rate of the route or of the whole gateway gives no more now.
     Throttled = "throttled", TOO_MANY_REQUESTS, Client, "too many requests";
+    /// The request came back to a route that had sent it on already: an endpoint leads back to the gateway. The log names the route.
+    LoopDetected = "loop_detected", LOOP_DETECTED, Gateway, "the request goes around in a loop";
     /// A fault of the gateway itself.
     Internal = "internal", INTERNAL_SERVER_ERROR, Gateway, "the gateway failed";
     /// No endpoint of the upstream can take the request.

@@ -45,7 +45,7 @@ use durable::{Durable, Selling};
 
 use crate::balance::Split;
 use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd, RouteTimeouts};
-use crate::context::RouteInfo;
+use crate::context::{RouteInfo, Via};
 use crate::error::Words;
 use crate::route::Router;
 use crate::store::keeper::{Keeper, KeeperError};
@@ -156,6 +156,8 @@ pub struct Foundation {
     made: AtomicU64,
     alive: Arc<AtomicU64>,
     fixed: Fixed,
+    /// Names this gateway in `Via` where the configuration does not.
+    via: String,
 }
 
 impl std::fmt::Debug for Foundation {
@@ -249,6 +251,7 @@ impl Foundation {
             made: AtomicU64::new(0),
             alive: Arc::default(),
             fixed: Fixed::of(config),
+            via: format!("{:016x}", fastrand::u64(..)),
         })
     }
 
@@ -444,6 +447,7 @@ impl Foundation {
         }
         let words = apis::words(&config);
         let bases = Bases::new(&config, &words);
+        let via = config.server.via.as_deref().unwrap_or(&self.via);
         let routes = config.routes.into_iter().zip(chains).zip(rates).enumerate();
         let routes = routes.map(|(place, ((route, filters), rates))| {
             let api = route.api.and_then(|place| config.apis.get(place));
@@ -451,6 +455,7 @@ impl Foundation {
             let base = api.and_then(|api| api.base_path.as_deref());
             Route {
                 info: RouteInfo {
+                    via: Via::new(via, &route.name),
                     name: route.name,
                     api: api.map(|api| api.name.clone()),
                     stage: api.map(|api| api.stage.clone()),

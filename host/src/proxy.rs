@@ -89,6 +89,8 @@ struct Run {
     passage: Option<Rc<Passage>>,
     upgrade: Option<Box<Upgrade>>,
     is_http10: bool,
+    /// Whether other proxies or gateways say that they have passed the request on.
+    has_via: bool,
     sent: u64,
     ended: bool,
 }
@@ -113,6 +115,7 @@ impl Run {
             passage: None,
             upgrade: None,
             is_http10: false,
+            has_via: seen.via(),
             sent: 0,
             ended: false,
         }
@@ -144,6 +147,11 @@ impl Run {
         ) else {
             return Err(Code::Internal.into());
         };
+        if self.has_via
+            && let Some(error) = self.held.with(|exchange| find::came_back(route, exchange))
+        {
+            return Ok(self.refuse(&error, &route.words));
+        }
         if let (Some(limit), Body::Client(body)) = (route.max_body, &mut *body)
             && let Err(error) = body.limit(limit)
         {

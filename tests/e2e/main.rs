@@ -52,6 +52,7 @@ mod large;
 mod leave;
 mod limits;
 mod log_files;
+mod loops;
 mod many_keys;
 mod metrics_format;
 mod names;

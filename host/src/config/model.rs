@@ -87,6 +87,8 @@ pub struct Server {
     pub resolvers: Vec<SocketAddr>,
     /// What all clients together may ask for, on each gateway. Default no bound.
     pub rate: Option<Rate>,
+    /// Its name in `Via`. Default one of its own, by chance.
+    pub via: Option<String>,
 }
 
 /// A block of addresses, RFC 4632 (IPv4) and RFC 4291 (IPv6).

@@ -113,6 +113,7 @@ pub fn own_copy(info: &RouteInfo) -> RouteInfo {
         base: info.base.as_ref().and_then(|base| base_path(&base.path)),
         params: info.params.clone(),
         rates: info.rates.clone(),
+        via: info.via.own_copy(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The upstreams of a configuration: names answered, balancers made.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use crate::balance::Split;
@@ -61,6 +61,8 @@ pub fn plans(
             if let Some(Ok(answer)) = answered.get(&endpoint.address) {
                 group.answered(&endpoint.address, answer);
             }
+            let addresses = group.addresses(&endpoint.address);
+            warn_of_own(config, upstream, endpoint, &addresses, problems);
         }
         let sticky = upstream.balance.sticky.as_ref();
         let sticky = sticky.and_then(|sticky| {
@@ -137,6 +139,41 @@ fn check_name(
         .help("give an address such as `10.0.0.1:8080`, or a name that this machine can resolve");
 }
 
+/// Warns of an endpoint that is one of this gateway's own listeners: its requests come back.
+fn warn_of_own(
+    config: &Config,
+    upstream: &config::Upstream,
+    endpoint: &config::Endpoint,
+    addresses: &[SocketAddr],
+    problems: &mut Problems,
+) {
+    let mut listeners = config.listeners.iter().map(|listener| listener.address);
+    let own = listeners.find(|listener| {
+        let mut addresses = addresses.iter();
+        addresses.any(|address| leads_to(*listener, *address))
+    });
+    if let Some(listener) = own {
+        let (upstream, name) = (&upstream.name, &endpoint.address);
+        let message = format!(
+            "upstream `{upstream}`: endpoint `{name}` is this gateway's own listener `{listener}`, so that its requests come back"
+        );
+        problems.warning(endpoint.span, message).help(
+            "write the address of the service behind; a request that meets the same route again is refused with 508 `loop_detected`",
+        );
+    }
+}
+
+/// Whether whoever connects to this address comes to this listener.
+fn leads_to(listener: SocketAddr, address: SocketAddr) -> bool {
+    let (bound, ip) = (listener.ip().to_canonical(), address.ip().to_canonical());
+    listener.port() == address.port() && (bound == ip || (bound.is_unspecified() && is_own(ip)))
+}
+
+/// Whether an address is one of this machine's: only then a socket can be bound to it.
+fn is_own(ip: IpAddr) -> bool {
+    ip.is_loopback() || ip.is_unspecified() || UdpSocket::bind((ip, 0)).is_ok()
+}
+
 /// What picks one of a route's upstreams, where it has several.
 pub fn split(end: &RouteEnd, upstreams: &[Arc<Plan>]) -> Option<Split> {
     let RouteEnd::Split(split) = end else {
@@ -147,4 +184,28 @@ pub fn split(end: &RouteEnd, upstreams: &[Arc<Plan>]) -> Option<Split> {
         Some((hash(name.as_bytes()), *weight))
     });
     Split::new(groups)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_is_known_by_its_address_and_port() {
+        for (listener, address, leads) in [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.1:80", "127.0.0.2:80", false),
+            ("0.0.0.0:80", "127.0.0.2:80", true),
+            ("[::]:80", "127.0.0.1:80", true),
+            ("[::]:80", "[::1]:80", true),
+            ("[::1]:80", "127.0.0.1:80", false),
+            ("127.0.0.1:80", "[::ffff:127.0.0.1]:80", true),
+            // Of a block that is nobody's (RFC 5737).
+            ("0.0.0.0:80", "192.0.2.1:80", false),
+        ] {
+            let is = leads_to(listener.parse().unwrap(), address.parse().unwrap());
+            assert_eq!(is, leads, "{listener} {address}");
+        }
+    }
 }

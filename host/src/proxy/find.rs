@@ -6,9 +6,10 @@ use http::header::{ALLOW, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 
+use crate::config::RouteEnd;
 use crate::context::{BasePath, Exchange, RequestHead};
 use crate::error::{Code, RequestError, Words};
-use crate::gateway::{Gateway, Generation};
+use crate::gateway::{Gateway, Generation, Route};
 use crate::route::{self, NoRoute, PathError};
 use crate::upstream::headers;
 
@@ -60,6 +61,22 @@ fn refuse_two_readings(
         }
     }
     Ok(())
+}
+
+/// A request that its route has sent on before.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "route `{0}` sent this request on before, and it came back: an endpoint of its upstream leads to this gateway"
+)]
+struct CameBack(Arc<str>);
+
+/// An error if the route would send a request to an upstream that it has sent there before.
+pub fn came_back(route: &Route, exchange: &Exchange) -> Option<RequestError> {
+    let sends = matches!(route.end, RouteEnd::Upstream(_) | RouteEnd::Split(_));
+    let info = exchange.route.as_ref()?;
+    let is_back = sends && info.via.is_in(&exchange.request.headers);
+    let error = || RequestError::caused(Code::LoopDetected, CameBack(Arc::clone(&info.name)));
+    is_back.then(error)
 }
 
 /// From here on the request's path is what stands below that of the API.

@@ -95,6 +95,7 @@ fn exchange(connection: &ClientConnection, parts: Parts, seen: Seen) -> Exchange
         original_target: target.clone(),
         routed_target: target.clone(),
         request: RequestHead {
+            version: parts.version,
             method: parts.method,
             target,
             headers: parts.headers,

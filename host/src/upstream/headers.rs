@@ -59,6 +59,7 @@ impl Seen {
     const CONTENT_TYPE: u16 = 1 << 10;
     const COOKIE: u16 = 1 << 11;
     const PROXY_AUTH: u16 = 1 << 12;
+    const VIA: u16 = 1 << 13;
 
     /// Look at a head.
     #[must_use]
@@ -80,6 +81,7 @@ impl Seen {
                 "proxy-authorization" | "proxy-authenticate" | "proxy-authentication-info" => {
                     Self::PROXY_AUTH
                 }
+                "via" => Self::VIA,
                 "host" => {
                     seen.hosts = seen.hosts.saturating_add(1);
                     0
@@ -127,6 +129,12 @@ impl Seen {
     #[must_use]
     pub fn cookie(self) -> bool {
         self.has(Self::COOKIE)
+    }
+
+    /// Whether there is a `Via`.
+    #[must_use]
+    pub fn via(self) -> bool {
+        self.has(Self::VIA)
     }
 
     /// Whether there is an `Upgrade`.
@@ -423,6 +431,7 @@ pub fn outgoing(
         std::mem::take(&mut head.headers)
     };
     let framing = framing(&head.method, &body);
+    let version = head.version;
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = Uri::from(head.target.clone());
@@ -431,6 +440,9 @@ pub fn outgoing(
     address(plan, endpoint, headers);
     if let Some((name, value)) = framing {
         headers.insert(name, value);
+    }
+    if let Some(route) = &exchange.route {
+        route.via.add(version, headers);
     }
     if headers.contains_key(TE) {
         headers.insert(CONNECTION, HeaderValue::from_static("te"));

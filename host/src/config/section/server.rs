@@ -16,6 +16,7 @@ use crate::config::model::{Cidr, Listener, Server};
 use crate::config::read::Table;
 use crate::config::value::address;
 use crate::config::value::message::field_name;
+use crate::config::value::name::pseudonym;
 
 /// `[server]`.
 pub(super) static SERVER: Section = Section {
@@ -30,6 +31,7 @@ pub(super) static SERVER: Section = Section {
         &RESOLVERS,
         &RATE,
         &BURST,
+        &VIA,
     ],
     hints: &[],
     short: None,
@@ -117,6 +119,18 @@ static RATE: Field<RateKind, Optional> = Field::new(
     "Requests a second of all clients together, on each gateway; beyond it 429 `throttled`.",
 );
 
+static VIA: Field<Parsed<String>, Optional> = Field::new(
+    "via",
+    Parsed {
+        words: "a name of letters, digits, `-`, `_` and `.`, up to 64 of them",
+        pattern: "^[A-Za-z0-9_.-]{1,64}$",
+        private: false,
+        parse: |text, _| pseudonym(text),
+    },
+    Optional("a random name, another one at each start"),
+    "How requests name this gateway in `Via`, by which a loop is found: 508 `loop_detected`. Gateways that share a name count as one.",
+);
+
 /// Reads `[server]`.
 pub(super) fn server(table: &mut Table<'_>) -> Option<Server> {
     let server = Server {
@@ -127,6 +141,7 @@ pub(super) fn server(table: &mut Table<'_>) -> Option<Server> {
         client_fields: table.take(&CLIENT_FIELDS),
         resolvers: table.take(&RESOLVERS),
         rate: bucket(table, &RATE, &BURST),
+        via: table.take(&VIA),
     };
     if server.trusted_proxies.iter().any(|block| block.prefix == 0) {
         let span = table.span_of(TRUSTED_PROXIES.key);

@@ -31,6 +31,14 @@ pub(in crate::config) fn name(text: &str) -> Result<String, Refused> {
     })
 }
 
+/// A name that may have dots, as hosts do: one token of HTTP.
+pub(in crate::config) fn pseudonym(text: &str) -> Result<String, Refused> {
+    match is_name(&text.replace('.', "-")) {
+        true => Ok(text.to_owned()),
+        false => Err(Refused::plain()),
+    }
+}
+
 /// Text for people and logs: not empty, one line, at most 256 bytes.
 pub(in crate::config) fn line(text: &str) -> Result<String, Refused> {
     if text.is_empty() {
