@@ -74,6 +74,7 @@ mod routing;
 mod service_manager;
 mod several;
 mod signals;
+mod silent_connections;
 mod split;
 mod sticky;
 mod store_moves;

@@ -36,7 +36,8 @@ pub fn log(settings: &Log) {
         LogLevel::Warn => "warn",
         LogLevel::Error => "error",
     };
-    let level = format!("{level},windlass::audit=info");
+    // h2 warns of answers to PINGs that it has not sent itself.
+    let level = format!("{level},windlass::audit=info,h2::proto::ping_pong=error");
     let filter = EnvFilter::try_from_env("WINDLASS_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -107,7 +107,7 @@ impl Attempt<'_> {
                         Err(fault) => break (None, Sent::Unsent(Box::new(request), fault)),
                     },
                 };
-                let reused = line.is_reused();
+                let (reused, began) = (line.is_reused(), self.now());
                 self.start(held, &pick, since, &mut trials);
                 let sent = match &mut line {
                     Line::Own(connection) => {
@@ -139,6 +139,11 @@ impl Attempt<'_> {
                     }
                 };
                 self.watch.answer_began();
+                if let (Sent::Failed(Fault::FirstByte { .. }), Some(endpoint)) =
+                    (&sent, pick.endpoint())
+                {
+                    line.timed_out(&endpoint.pool, reused, began, self.now());
+                }
                 match self.stays(held, &pick, &mut trials, &mut line, reused, sent) {
                     Stays::Again(again) => request = *again,
                     Stays::Ended(sent) => break (Some(line), sent),

@@ -3,7 +3,7 @@
 //! - [`client`] makes connections, with [`tls`] where the upstream has it;
 //! - [`connection`] is one of HTTP/1.1, over [`io`] that keeps a [`record`] of what is written and shows
 //!   [`interim`] answers, behind a [`gate`] for wake-ups;
-//! - [`shared`] is one of HTTP/2, over I/O that says what it has [`heard`];
+//! - [`shared`] is one of HTTP/2, over I/O that says what it has [`heard`], with a [`pulse`];
 //! - [`pool`] has those of a worker that can take a request, and knows the [`lifetime`] of those of
 //!   HTTP/2.
 
@@ -21,6 +21,7 @@ pub mod interim;
 pub mod io;
 pub mod lifetime;
 pub mod pool;
+pub mod pulse;
 pub mod record;
 pub mod shared;
 pub mod tls;
@@ -47,6 +48,16 @@ impl Line {
         match self {
             Self::Own(connection) => connection.reused,
             Self::Shared(slot) => slot.reused,
+        }
+    }
+
+    /// The request on it had no answer in time, or no more of one; it had waited since `began`. If the
+    /// endpoint said nothing meanwhile, what may be as dead as this is not used again. Milliseconds.
+    pub fn timed_out(&self, pool: &Pool, reused: bool, began: u64, now: u64) {
+        match self {
+            Self::Own(_) if reused => pool.doubt(began),
+            Self::Own(_) => {}
+            Self::Shared(slot) => slot.timed_out(began, now),
         }
     }
 

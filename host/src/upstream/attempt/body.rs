@@ -48,7 +48,8 @@ pub struct UpstreamBody {
     idle: Option<u64>,
     /// Whether the time for the whole is the request's own deadline.
     deadline: bool,
-    waits: bool,
+    /// Since when the next piece is waited for. Milliseconds.
+    waits: Option<u64>,
 }
 
 impl UpstreamBody {
@@ -68,7 +69,7 @@ impl UpstreamBody {
             watch,
             idle,
             deadline,
-            waits: false,
+            waits: None,
         }
     }
 
@@ -139,17 +140,21 @@ impl HttpBody for UpstreamBody {
         let polled = this.poll_incoming(cx);
         match &polled {
             Poll::Pending if this.watch.expired(Wait::Answer) => {
-                this.loan = None;
+                if let Some(loan) = this.loan.take() {
+                    let now = this.watch.common.clock.now();
+                    let began = this.waits.unwrap_or(now);
+                    loan.line.timed_out(&loan.pool, false, began, now);
+                }
                 return Poll::Ready(Some(Err(BodyError::UpstreamStalled)));
             }
-            Poll::Pending if !this.waits => {
-                this.waits = true;
+            Poll::Pending if this.waits.is_none() => {
+                this.waits = Some(this.watch.common.clock.now());
                 if let Some(idle) = this.idle {
                     this.watch.arm(Wait::Answer, idle);
                 }
             }
-            Poll::Ready(_) if this.waits => {
-                this.waits = false;
+            Poll::Ready(_) if this.waits.is_some() => {
+                this.waits = None;
                 this.watch.disarm(Wait::Answer);
             }
             Poll::Pending | Poll::Ready(_) => {}

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hyper::client::conn::http1;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
@@ -27,6 +28,12 @@ use crate::upstream::{EndpointPlan, Plan};
 const MIN_BUFFER: usize = 8 * 1024;
 /// How much of a body hyper gathers before it waits. Bytes.
 const BODY_BUFFER: usize = 128 * 1024;
+
+/// When the system asks the other side of an unused connection for a sign of life, and how often: one
+/// that the network has forgotten is closed before a request goes out on it.
+const PROBE_AFTER: Duration = Duration::from_secs(15);
+const PROBE_EVERY: Duration = Duration::from_secs(5);
+const PROBES: u32 = 3;
 
 /// A connection, as the protocol has it.
 #[derive(Debug)]
@@ -149,5 +156,10 @@ async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
     descriptors::check_for_endpoint(&socket)?;
     let stream = socket.connect(address).await?;
     stream.set_nodelay(true)?;
+    let probes = TcpKeepalive::new()
+        .with_time(PROBE_AFTER)
+        .with_interval(PROBE_EVERY)
+        .with_retries(PROBES);
+    SockRef::from(&stream).set_tcp_keepalive(&probes)?;
     Ok(stream)
 }

@@ -172,7 +172,7 @@ impl Pool {
         shared.retain(|connection| connection.is_of_use(lifetime));
         let young = || {
             let all = shared.iter();
-            all.filter(|connection| connection.is_young(lifetime))
+            all.filter(|connection| connection.is_young(lifetime) && !connection.is_doubtful(now))
         };
         let roomy = young().filter(|connection| connection.has_room());
         let chosen = match roomy.max_by_key(|connection| connection.active()) {
@@ -289,6 +289,13 @@ impl Pool {
         }
     }
 
+    /// A request that was sent at this time on a connection that had been unused was not answered in
+    /// time. Close those that have been unused since before: if the network has forgotten one, it has
+    /// forgotten them all. Milliseconds.
+    pub fn doubt(&self, sent: u64) {
+        self.idle.borrow_mut().retain(|idle| idle.since > sent);
+    }
+
     /// How many unused ones there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -316,6 +323,7 @@ impl Pool {
         self.give_up(now);
         let lifetime = self.lifetime.most(now);
         self.shared.borrow_mut().retain(|connection| {
+            connection.look(now, &self.known.name);
             let is_stale = connection.is_stale(now, self.keep.longest);
             connection.is_of_use(lifetime) && !is_stale
         });

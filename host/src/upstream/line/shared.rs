@@ -4,24 +4,23 @@
 //! response is over. Promises: no more slots than the endpoint allows, unless the pool is at its
 //! bound; a connection is closed when nobody holds it any more, after the last response.
 
-use std::cell::{Cell, RefCell};
-use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
-
 use http::header::{CONNECTION, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Request, Uri};
 use http_body::Body as _;
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioTimer;
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
 use tokio::sync::Notify;
 
 use super::connection::Outcome;
 use super::heard::HeardIo;
 use super::lifetime::{Lifetime, TurnedFrom};
+use super::pulse::{Pulse, Silence, Step};
 use crate::body::Body;
 use crate::stream::Stream;
 use crate::upstream::endpoint::known::ConnectionPlace;
@@ -35,10 +34,6 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 512 * STREAM_WINDOW;
 /// How much of one request's body is gathered before it waits. Bytes.
 const SEND_BUFFER: usize = 128 * 1024;
-/// How long an endpoint may say nothing while a request waits before it is asked for a sign.
-const PING: Duration = Duration::from_secs(30);
-/// How long it may then take.
-const PONG: Duration = Duration::from_secs(20);
 
 /// What stands for the number of requests that an endpoint takes at once, before it has said it.
 const UNKNOWN: usize = 99_999;
@@ -72,6 +67,10 @@ pub struct Shared {
     ends: Cell<bool>,
     since: Cell<u64>,
     idle_since: Cell<Option<u64>>,
+    pulse: Arc<Pulse>,
+    silence: Silence,
+    /// Requests that wait for the head of an answer.
+    waiting: Cell<usize>,
 }
 
 impl Shared {
@@ -90,16 +89,16 @@ impl Shared {
     ) -> hyper::Result<Rc<Self>> {
         let secure = stream.is_tls();
         let heard = Arc::new(Notify::new());
+        let pulse = Arc::new(Pulse::default());
+        let io = HeardIo::new(stream, Arc::downgrade(&heard), Arc::clone(&pulse), place);
         let (sender, mut drive) = http2::Builder::new(Here)
             .timer(TokioTimer::new())
-            .keep_alive_interval(PING)
-            .keep_alive_timeout(PONG)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER)
             .initial_max_send_streams(UNKNOWN)
             .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
-            .handshake(HeardIo::new(stream, Arc::downgrade(&heard), place))
+            .handshake(io)
             .await?;
         loop {
             // hyper reads in a task of its own, and does not say when the limit has come.
@@ -145,6 +144,9 @@ impl Shared {
             ends: Cell::new(false),
             since: Cell::new(0),
             idle_since: Cell::new(None),
+            pulse,
+            silence: Silence::default(),
+            waiting: Cell::new(0),
         }))
     }
 
@@ -187,6 +189,32 @@ impl Shared {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.ends.get() || self.sender.borrow().is_closed()
+    }
+
+    /// Look whether it is alive: ask the endpoint, or give the connection up. Milliseconds.
+    pub fn look(&self, now: u64, endpoint: &str) {
+        let (active, waits) = (self.active.get() > 0, self.waiting.get() > 0);
+        match self.silence.look(now, self.pulse.reads(), active, waits) {
+            Step::Rest => {}
+            Step::Ping => self.pulse.ping(),
+            Step::End => {
+                if !self.ends.replace(true) {
+                    tracing::warn!(
+                        endpoint,
+                        requests = self.active.get(),
+                        "an HTTP/2 connection went silent and was closed: the endpoint answered no PING; \
+                         if it is well, look for a firewall in between that forgets connections"
+                    );
+                }
+                self.pulse.end();
+            }
+        }
+    }
+
+    /// Whether new requests are to go to another one, since it may be dead. Milliseconds.
+    #[must_use]
+    pub fn is_doubtful(&self, now: u64) -> bool {
+        self.silence.is_doubtful(now, self.pulse.reads())
     }
 
     /// Whether nobody has used it for longer than this. Milliseconds.
@@ -256,13 +284,25 @@ impl Slot {
         }
         to_http2(&mut request, self.shared.secure)?;
         let response = self.shared.sender.borrow_mut().try_send_request(request);
-        Ok(Box::pin(response))
+        let waits = Waits::new(&self.shared);
+        Ok(Box::pin(async move {
+            let _waits = waits;
+            response.await
+        }))
     }
 
     /// The endpoint has turned this request away since it ends the connection: no other is sent on it.
     pub fn ends(&self, lifetime: &Lifetime, now: u64) {
         self.shared.ends.set(true);
         lifetime.turned_away(&self.shared.turned_from, self.number, now);
+    }
+
+    /// It had waited since `began` in vain: see [`super::Line::timed_out`]. Milliseconds.
+    pub fn timed_out(&self, began: u64, now: u64) {
+        let Shared { pulse, silence, .. } = &*self.shared;
+        if silence.timed_out(now, began, pulse.reads()) {
+            pulse.ping();
+        }
     }
 
     /// Whether its request is the connection's first.
@@ -288,6 +328,23 @@ impl Drop for Slot {
         let active = &self.shared.active;
         active.set(active.get().saturating_sub(1));
         self.shared.freed.notify_one();
+    }
+}
+
+/// A request waits for the head of its answer, until this drops.
+struct Waits(Rc<Shared>);
+
+impl Waits {
+    fn new(shared: &Rc<Shared>) -> Self {
+        shared.waiting.set(shared.waiting.get() + 1);
+        Self(Rc::clone(shared))
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        let waiting = &self.0.waiting;
+        waiting.set(waiting.get().saturating_sub(1));
     }
 }
 

@@ -1,0 +1,360 @@
+//! Whether an HTTP/2 connection is alive: what its I/O has read, and the PING that asks.
+//!
+//! A firewall that forgot a connection says nothing, and neither does an endpoint that hangs. The
+//! worker's watch task looks at each connection that has requests once a tick ([`Silence`], pure);
+//! the I/O ([`super::heard`]) counts its reads and writes a PING between two frames when it is asked
+//! to. A request pays one store for it.
+//!
+//! hyper's own PINGs come at a fixed interval. Servers of gRPC end a connection that sends more than
+//! two within five minutes while they have nothing to say, as on a stream that waits for an event, so
+//! that these are rare: after [`FIRST`] and [`SECOND`], and then every [`LATER`].
+
+use std::cell::Cell;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::Waker;
+
+/// How long an endpoint says nothing, while a request waits for its answer, before it is asked for a
+/// sign of life. Milliseconds.
+const FIRST: u64 = 3_000;
+/// The same, once it has answered that.
+const SECOND: u64 = 30_000;
+/// The same after that, and while requests wait for more of an answer that has begun.
+const LATER: u64 = 310_000;
+/// How long after a PING without an answer new requests go to another connection. Milliseconds.
+const DOUBT: u64 = 2_000;
+/// How long after a PING without an answer the connection is given up. Milliseconds.
+const PONG: u64 = 10_000;
+/// And after so many looks: a worker that was held up finds what came meanwhile first.
+const LOOKS: u32 = 8;
+
+/// A PING frame (RFC 9113 section 6.7).
+pub const PING: [u8; 17] = *b"\x00\x00\x08\x06\x00\x00\x00\x00\x00windlass";
+/// What a client's side of a connection begins with. Bytes (RFC 9113 section 3.4).
+const PREFACE: usize = 24;
+/// A frame's head. Bytes.
+const HEAD: usize = 9;
+
+/// What a connection's I/O and its worker tell each other.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    reads: AtomicU64,
+    wants_ping: AtomicBool,
+    is_dead: AtomicBool,
+    /// Of the task that reads, which stays the same.
+    waker: OnceLock<Waker>,
+}
+
+impl Pulse {
+    /// How often something was read.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Relaxed)
+    }
+
+    /// Something was read.
+    pub fn read(&self) {
+        self.reads.store(self.reads().wrapping_add(1), Relaxed);
+    }
+
+    /// The task that reads.
+    pub fn read_by(&self, waker: &Waker) {
+        if self.waker.get().is_none() {
+            // Nobody else sets it.
+            let _ = self.waker.set(waker.clone());
+        }
+    }
+
+    /// Ask the endpoint for a sign of life.
+    pub fn ping(&self) {
+        self.wants_ping.store(true, Relaxed);
+        self.wake();
+    }
+
+    /// Whether a PING is to be written; once for each [`Self::ping`].
+    pub fn take_ping(&self) -> bool {
+        self.wants_ping.load(Relaxed) && self.wants_ping.swap(false, Relaxed)
+    }
+
+    /// End the connection, and all requests on it.
+    pub fn end(&self) {
+        self.is_dead.store(true, Relaxed);
+        self.wake();
+    }
+
+    /// Whether the connection is to end.
+    pub fn is_dead(&self) -> bool {
+        self.is_dead.load(Relaxed)
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// Where the frames end in what is written.
+#[derive(Debug)]
+pub struct Frames {
+    /// What is left of the present frame's payload. Bytes.
+    left: usize,
+    head: [u8; HEAD],
+    /// How much of the next frame's head was written. Bytes.
+    written: usize,
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        Self {
+            left: PREFACE,
+            head: [0; HEAD],
+            written: 0,
+        }
+    }
+}
+
+impl Frames {
+    /// These bytes were written.
+    pub fn wrote(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.left > 0 {
+                let count = self.left.min(bytes.len());
+                self.left -= count;
+                bytes = bytes.get(count..).unwrap_or_default();
+                continue;
+            }
+            let count = (HEAD - self.written).min(bytes.len());
+            let (piece, rest) = bytes.split_at(count);
+            if let Some(room) = self.head.get_mut(self.written..self.written + count) {
+                room.copy_from_slice(piece);
+            }
+            self.written += count;
+            bytes = rest;
+            if self.written == HEAD {
+                let [a, b, c, ..] = self.head;
+                self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+                self.written = 0;
+            }
+        }
+    }
+
+    /// Whether another frame can be written here.
+    #[must_use]
+    pub fn is_between(&self) -> bool {
+        self.left == 0 && self.written == 0
+    }
+}
+
+/// What to do about a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing.
+    Rest,
+    /// Ask for a sign of life.
+    Ping,
+    /// Give it up.
+    End,
+}
+
+/// How long a connection has been silent, as the watch task sees it.
+#[derive(Debug, Default)]
+pub struct Silence {
+    /// As of the last look.
+    reads: Cell<u64>,
+    since: Cell<u64>,
+    /// PINGs since an answer's frame was last read.
+    pings: Cell<u32>,
+    pinged: Cell<Option<u64>>,
+    /// How often it was looked at since.
+    looks: Cell<u32>,
+    /// How often something had been read when a request timed out here in silence.
+    doubted: Cell<Option<u64>>,
+}
+
+impl Silence {
+    /// Look at it. `reads`: how often something was read. `active`: requests on it, of which some
+    /// wait for the head of an answer or none do (`waits`). Milliseconds.
+    pub fn look(&self, now: u64, reads: u64, active: bool, waits: bool) -> Step {
+        if self.reads.replace(reads) != reads {
+            // What follows a PING is likely its answer.
+            if self.pinged.take().is_none() {
+                self.pings.set(0);
+            }
+            self.since.set(now);
+            return Step::Rest;
+        }
+        if let Some(pinged) = self.pinged.get() {
+            let looks = self.looks.get().saturating_add(1);
+            self.looks.set(looks);
+            return match now.saturating_sub(pinged) >= PONG && looks >= LOOKS {
+                true => Step::End,
+                false => Step::Rest,
+            };
+        }
+        if !active {
+            self.since.set(now);
+            return Step::Rest;
+        }
+        let longest = match self.pings.get() {
+            0 if waits => FIRST,
+            1 if waits => SECOND,
+            _ => LATER,
+        };
+        if now.saturating_sub(self.since.get()) < longest {
+            return Step::Rest;
+        }
+        self.ask(now);
+        Step::Ping
+    }
+
+    /// A request timed out on it, or a response stalled, that had waited since `began`. True: the endpoint
+    /// is to be asked for a sign of life, since nothing came for at least half of that time. Milliseconds.
+    pub fn timed_out(&self, now: u64, began: u64, reads: u64) -> bool {
+        let quiet = match self.reads.get() == reads {
+            true => now.saturating_sub(self.since.get()),
+            // It was heard since the last look.
+            false => 0,
+        };
+        if quiet.saturating_mul(2) < now.saturating_sub(began) {
+            return false;
+        }
+        self.doubted.set(Some(reads));
+        let asks = self.pinged.get().is_none() && self.pings.get() < 2;
+        if asks {
+            self.ask(now);
+        }
+        asks
+    }
+
+    fn ask(&self, now: u64) {
+        self.pings.set(self.pings.get().saturating_add(1));
+        self.pinged.set(Some(now));
+        self.looks.set(0);
+    }
+
+    /// Whether new requests are to go to another connection.
+    pub fn is_doubtful(&self, now: u64, reads: u64) -> bool {
+        if let Some(doubted) = self.doubted.get() {
+            if doubted == reads {
+                return true;
+            }
+            self.doubted.set(None);
+        }
+        let late = |pinged| now.saturating_sub(pinged) >= DOUBT;
+        self.pinged.get().is_some_and(late) && self.reads.get() == reads
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(length: usize) -> Vec<u8> {
+        let length = u32::try_from(length).unwrap().to_be_bytes();
+        let mut bytes = length[1..].to_vec();
+        bytes.extend([0; 6]);
+        bytes.resize(9 + usize::from(length[2]) * 256 + usize::from(length[3]), 7);
+        bytes
+    }
+
+    proptest! {
+        /// However the bytes are cut into writes, a PING fits exactly where a frame ends.
+        #[test]
+        fn frames_end_where_they_end(
+            lengths in prop::collection::vec(0..600_usize, 0..6),
+            cuts in prop::collection::vec(1..40_usize, 1..200),
+        ) {
+            let mut bytes = vec![b'P'; PREFACE];
+            let mut ends = vec![PREFACE];
+            for length in lengths {
+                bytes.extend(frame(length));
+                ends.push(bytes.len());
+            }
+            let mut frames = Frames::default();
+            let mut at = 0;
+            for cut in cuts {
+                let end = (at + cut).min(bytes.len());
+                frames.wrote(&bytes[at..end]);
+                at = end;
+                prop_assert_eq!(frames.is_between(), ends.contains(&at), "{}", at);
+            }
+        }
+    }
+
+    #[test]
+    fn a_ping_is_a_frame() {
+        let mut frames = Frames::default();
+        frames.wrote(&[0; PREFACE]);
+        frames.wrote(&PING);
+        assert!(frames.is_between());
+    }
+
+    #[test]
+    fn silence_is_asked_doubted_and_ended() {
+        let silence = Silence::default();
+        assert_eq!(silence.look(1_000, 5, true, true), Step::Rest);
+        assert_eq!(silence.look(3_900, 5, true, true), Step::Rest);
+        assert_eq!(silence.look(4_000, 5, true, true), Step::Ping);
+        assert!(!silence.is_doubtful(5_999, 5));
+        assert!(silence.is_doubtful(6_000, 5));
+        assert!(!silence.is_doubtful(6_000, 6), "it was heard since");
+        assert_eq!(silence.look(14_000, 5, true, true), Step::Rest, "held up");
+        for _ in 0..6 {
+            assert_eq!(silence.look(14_000, 5, true, true), Step::Rest);
+        }
+        assert_eq!(silence.look(14_000, 5, true, true), Step::End);
+    }
+
+    #[test]
+    fn an_endpoint_that_is_slow_is_asked_rarely() {
+        let silence = Silence::default();
+        let mut asked = Vec::new();
+        let mut reads = 1;
+        for second in 0..1_000 {
+            let now = second * 1_000;
+            if silence.look(now, reads, true, true) == Step::Ping {
+                asked.push(second);
+                // It answers at once.
+                reads += 1;
+            }
+        }
+        assert_eq!(asked, [3, 34, 345, 656, 967]);
+        // An answer ends the count.
+        silence.look(1_000_000, reads + 1, true, true);
+        assert_eq!(silence.look(1_003_000, reads + 1, true, true), Step::Ping);
+    }
+
+    #[test]
+    fn nobody_is_asked_while_nobody_waits() {
+        let silence = Silence::default();
+        for second in 0..200 {
+            let now = second * 1_000;
+            assert_eq!(silence.look(now, 0, false, false), Step::Rest);
+        }
+        // What waits for more of an answer waits long.
+        assert_eq!(silence.look(300_000, 0, true, false), Step::Rest);
+        assert_eq!(silence.look(600_000, 0, true, false), Step::Ping);
+    }
+
+    #[test]
+    fn what_timed_out_in_silence_is_doubted_until_it_is_heard() {
+        let silence = Silence::default();
+        silence.look(1_000, 4, true, true);
+        assert!(
+            !silence.timed_out(1_500, 1_000, 5),
+            "it was heard since the look"
+        );
+        assert!(
+            !silence.timed_out(1_100, 500, 4),
+            "it was heard a moment ago"
+        );
+        assert!(!silence.is_doubtful(1_500, 4));
+        assert!(silence.timed_out(1_500, 900, 4));
+        assert!(silence.is_doubtful(1_500, 4));
+        assert!(!silence.timed_out(1_600, 1_000, 4), "it is asked already");
+        assert!(!silence.is_doubtful(1_700, 5));
+        assert!(!silence.is_doubtful(1_700, 6));
+    }
+}
