@@ -7,7 +7,8 @@
 //!
 //! Promises: pure, clock and randomness come in as arguments; a pick takes no lock and allocates
 //! nothing; one balancer serves all workers; an endpoint of weight 0, or whose share is 0, is never
-//! picked (the latter unless too few are left); a [`Lease`] that is dropped, by an unwinding panic
+//! picked (the latter unless too few are left, or no other could take the request and it is only
+//! ejected); a [`Lease`] that is dropped, by an unwinding panic
 //! too, is counted no more.
 //!
 //! Deliberately absent: addresses (an endpoint is its place in the list), health (its outcome is the
@@ -161,6 +162,35 @@ impl Balancer {
         let open = self.in_use.is_open();
         let mut members = self.members.iter().enumerate();
         match members.any(|(place, member)| member.admitted(place, choice, open).is_some()) {
+            true => Picked::Full,
+            false => self.ejected(choice),
+        }
+    }
+
+    /// Of those that only the results of requests have taken out, the one with the fewest active
+    /// requests, of the first tier that has one. It may be well again, and without it the request fails.
+    fn ejected(&self, choice: &Choice<'_>) -> Picked {
+        let is_out = |place: &&usize| {
+            let member = self.members.get(**place);
+            member.is_some_and(|member| {
+                member.weight > 0 && member.slot.is_ejected() && member.is_meant(**place, choice)
+            })
+        };
+        let mut is_any = false;
+        for tier in &self.tiers {
+            let out = tier.places.iter().filter(is_out);
+            let out = out.min_by_key(|place| self.active(**place));
+            let Some((place, member)) =
+                out.and_then(|place| Some((*place, self.members.get(*place)?)))
+            else {
+                continue;
+            };
+            is_any = true;
+            if let Some(lease) = member.slot.lease(member.max_active, place) {
+                return Picked::Endpoint(lease);
+            }
+        }
+        match is_any {
             true => Picked::Full,
             false => Picked::None,
         }

@@ -71,6 +71,7 @@ mod request_ids;
 mod response_phases;
 mod retries;
 mod routing;
+mod same_endpoint;
 mod service_manager;
 mod several;
 mod signals;

@@ -315,7 +315,7 @@ fn no_request_waits_for_the_failures_of_others() {
         "[server]\nworkers = 1\n",
         &all_to(port.address()),
         HTTP2,
-        "connect_timeout = \"500ms\"\n",
+        "connect_timeout = \"500ms\"\nretries = { attempts = 1 }\n",
     ]);
     let begin = std::time::Instant::now();
     let mut clients: Vec<_> = (0..16).map(|_| gateway.client()).collect();

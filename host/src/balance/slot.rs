@@ -17,13 +17,15 @@ pub const WHOLE: u32 = 1000;
 const SLAB: usize = 512;
 /// In `state`: the endpoint may be used when too few others are left.
 const LAST_RESORT: u32 = 1 << 16;
+/// In `state`: nothing but the results of requests has taken it out.
+const EJECTED: u32 = 1 << 17;
 
 /// Eight of these are a cache line. What others count on the same line costs no more than what they
 /// count on the lines that a pick must read anyhow.
 #[derive(Debug)]
 pub(super) struct Place {
     active: AtomicU32,
-    /// The share, and [`LAST_RESORT`].
+    /// The share, [`LAST_RESORT`] and [`EJECTED`].
     state: AtomicU32,
 }
 
@@ -92,12 +94,19 @@ impl Slot {
         Self(Arc::new(Owner(place)))
     }
 
-    /// How much of its weight counts (permille; 0: it takes nothing), and whether it may be used
-    /// when too few others are left.
-    pub fn set(&self, share: u32, last_resort: bool) {
+    /// How much of its weight counts (permille; 0: it takes nothing), whether it may be used when too
+    /// few others are left, and whether nothing but the results of requests has taken it out.
+    pub fn set(&self, share: u32, last_resort: bool, ejected: bool) {
         let last_resort = if last_resort { LAST_RESORT } else { 0 };
-        let state = share.min(WHOLE) | last_resort;
+        let ejected = if ejected { EJECTED } else { 0 };
+        let state = share.min(WHOLE) | last_resort | ejected;
         self.0.0.state.store(state, Ordering::Relaxed);
+    }
+
+    /// Whether nothing but the results of requests has taken it out.
+    #[must_use]
+    pub fn is_ejected(&self) -> bool {
+        self.0.0.state.load(Ordering::Relaxed) & EJECTED != 0
     }
 
     /// Active requests. Others change it at any time.

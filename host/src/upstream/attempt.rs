@@ -97,8 +97,11 @@ impl Attempt<'_> {
         };
         let mut request = self.request(held, &pick, body, &mut trials);
         let (line, incoming) = loop {
+            if let Some(pause) = trials.pause.take() {
+                Box::pin(tokio::time::sleep(pause)).await;
+            }
             // A connection that may become something else carries no other request.
-            trials.fresh = self.switches();
+            trials.fresh = self.switches() || std::mem::take(&mut trials.anew);
             let (mut line, sent) = loop {
                 let mut line = match self.unused(&pick, trials.fresh) {
                     Some(Line::Own(connection)) if connection.is_inline() => Line::Own(connection),

@@ -339,10 +339,11 @@ impl Plan {
         let (members, now) = (self.members(), now());
         for endpoint in &members.endpoints {
             let slow_start = self.config.balance.slow_start;
-            let (share, last_resort) = endpoint
-                .known
-                .health(|health| (health.share(slow_start, now), health.is_last_resort()));
-            endpoint.known.slot.set(share, last_resort);
+            endpoint.known.health(|health| {
+                let share = health.share(slow_start, now);
+                let (last_resort, ejected) = (health.is_last_resort(), health.is_only_ejected());
+                endpoint.known.slot.set(share, last_resort, ejected);
+            });
         }
         members.balancer.refresh();
         if self.in_use.load(Ordering::Acquire) {

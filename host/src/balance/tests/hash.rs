@@ -145,7 +145,7 @@ fn keys_return_when_their_endpoint_does() {
     };
     let balancer = Balancer::new(settings, all.clone());
     let before = owners(&balancer, 10_000);
-    all[2].slot.set(0, true);
+    all[2].slot.set(0, true, false);
     balancer.refresh();
     let while_away = owners(&balancer, 10_000);
     for (one, other) in before.iter().zip(&while_away) {
@@ -153,12 +153,12 @@ fn keys_return_when_their_endpoint_does() {
     }
     assert_eq!(while_away, owners(&balancer, 10_000));
     // Half its share takes about half its keys, and they stay when it takes all.
-    all[2].slot.set(500, true);
+    all[2].slot.set(500, true, false);
     let halfway = owners(&balancer, 10_000);
     let back = halfway.iter().filter(|endpoint| **endpoint == 2).count();
     let all_of_them = before.iter().filter(|endpoint| **endpoint == 2).count();
     assert!((back * 100 / all_of_them).abs_diff(50) <= 5);
-    all[2].slot.set(WHOLE, true);
+    all[2].slot.set(WHOLE, true, false);
     assert_eq!(before, owners(&balancer, 10_000));
 }
 

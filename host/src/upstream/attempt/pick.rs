@@ -16,6 +16,15 @@ use crate::upstream::fault::{Fault, Missing};
 use crate::upstream::queue::{Overload, Turn, Want};
 use crate::upstream::{Endpoint, EndpointPlan, View, key};
 
+/// Which endpoints a retry leaves out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LeaveOut {
+    /// All that were tried.
+    Tried,
+    /// The one that was tried last.
+    Last,
+}
+
 /// An endpoint that was picked.
 pub(super) struct Pick {
     pub(super) turn: Turn,
@@ -54,18 +63,23 @@ impl Attempt<'_> {
         if queue.is_some_and(|queue| !queue.is_empty() && queue.is_before(want(exchange))) {
             return None;
         }
-        self.pick_now(exchange, trials)
+        self.pick_now(exchange, trials, LeaveOut::Tried)
     }
 
     pub(super) fn pick_now(
         &self,
         exchange: &mut Exchange,
         trials: &mut Trials,
+        leave_out: LeaveOut,
     ) -> Option<Result<Pick, Fault>> {
         let plan = &*self.upstream.plan;
         let view = self.upstream.view();
-        let tried = |endpoint: &Rc<Endpoint>| trials.tried.contains(&endpoint.known.id);
-        let exclude: SmallVec<[usize; 4]> = match trials.tried.is_empty() {
+        let left_out = match leave_out {
+            LeaveOut::Tried => &*trials.tried,
+            LeaveOut::Last => trials.tried.last().map_or(&[][..], std::slice::from_ref),
+        };
+        let tried = |endpoint: &Rc<Endpoint>| left_out.contains(&endpoint.known.id);
+        let exclude: SmallVec<[usize; 4]> = match left_out.is_empty() {
             true => SmallVec::new(),
             false => {
                 let endpoints = view.endpoints.iter().enumerate();
@@ -124,7 +138,7 @@ impl Attempt<'_> {
         let Some(queue) = &plan.queue else {
             return Err(self.full(Overload::QueueFull));
         };
-        let pick = || held.with(|exchange| self.pick_now(exchange, trials));
+        let pick = || held.with(|exchange| self.pick_now(exchange, trials, LeaveOut::Tried));
         let limits = &plan.config.limits;
         let left = self.time_left(since);
         let left = left.filter(|left| *left < limits.queue_timeout);

@@ -1,4 +1,6 @@
-//! What fails is tried once more, on an endpoint that was not tried, as the upstream's `retries` say.
+//! What fails is tried once more, as the upstream's `retries` say: at once on an endpoint that was not
+//! tried, or, where there is none, after a short wait on one that was, over another connection. Behind
+//! one address there may be many servers.
 //!
 //! After a fault that sent nothing whatever the method; after others and chosen statuses only where
 //! it does no harm: an idempotent method (RFC 9110 section 9.2.2) whose whole body can be sent again,
@@ -13,7 +15,7 @@ use http::Request;
 use hyper::body::Incoming;
 use smallvec::SmallVec;
 
-use super::pick::Pick;
+use super::pick::{LeaveOut, Pick};
 use super::replay::Tape;
 use super::timeouts::Since;
 use super::{Attempt, Sent, status};
@@ -26,6 +28,11 @@ use crate::upstream::headers;
 use crate::upstream::line::Line;
 use crate::upstream::plan::Wanted;
 
+/// How long the first wait before an endpoint is tried again is, and how long each is at the most. By
+/// chance down to half of it, so that requests that failed together do not come back together.
+const FIRST_WAIT: Duration = Duration::from_millis(25);
+const LONGEST_WAIT: Duration = Duration::from_millis(250);
+
 /// What an exchange needs for more than one attempt.
 #[derive(Default)]
 pub(super) struct Trials {
@@ -36,7 +43,13 @@ pub(super) struct Trials {
     /// How much longer the present attempt may take if no other can follow it.
     pub(super) rest: Option<Duration>,
     /// The endpoint of the next attempt, where the present one is given up for it.
-    next: Option<Pick>,
+    next: Option<Follow>,
+    /// How often an endpoint was tried that had been tried before.
+    repeats: u32,
+    /// How long the next attempt waits.
+    pub(super) pause: Option<Duration>,
+    /// Whether the next attempt makes a connection of its own.
+    pub(super) anew: bool,
     /// Whether only a new connection will do.
     pub(super) fresh: bool,
     /// How often it went to one endpoint again.
@@ -66,6 +79,14 @@ impl Trials {
     pub(super) fn is_given_up(&self) -> bool {
         self.next.is_some()
     }
+}
+
+/// Where the next attempt goes.
+enum Follow {
+    /// To another endpoint.
+    Other(Pick),
+    /// To the same one again.
+    Same,
 }
 
 /// What follows an attempt.
@@ -160,30 +181,48 @@ impl Attempt<'_> {
             Sent::Unsent(..) => plan.config.retries.on.contains(&RetryOn::Connect),
             Sent::Answered(_) | Sent::Failed(_) => false,
         };
+        let mut line = line;
         let kept = match &sent {
             Sent::Unsent(..) => None,
-            Sent::Answered(_) | Sent::Failed(_) => Self::kept(trials, line),
+            Sent::Answered(_) | Sent::Failed(_) => Self::kept(trials, line.as_deref_mut()),
         };
         let may = self.upgrade.is_none() && self.may_repeat(held, &sent);
         let wanted = free || (may && kept.is_some());
         let in_time = since.begun.elapsed() < self.timeouts.first_byte
             && self.time_left(since) != Some(Duration::ZERO);
-        let elsewhere = match trials.next.take() {
-            None if wanted && in_time => self.elsewhere(held, trials, free, |_| true),
+        let follows = match trials.next.take() {
+            None if wanted && in_time => {
+                let other = self.elsewhere(held, trials, free, |_| true);
+                let has_left = matches!(sent, Sent::Failed(Fault::Left { .. }));
+                other.map(Follow::Other).or_else(|| match has_left {
+                    true => None,
+                    false => self.once_again(held, pick, trials, since),
+                })
+            }
             secured => secured,
         };
-        let request = elsewhere.and_then(|elsewhere| {
+        let request = follows.and_then(|follows| {
+            let target = match &follows {
+                Follow::Other(other) => other,
+                Follow::Same => {
+                    // One that many share is left by what ends it, and by silence.
+                    trials.anew = !matches!(line, Some(Line::Shared(_)));
+                    &*pick
+                }
+            };
             let request = match (&mut sent, kept) {
                 // Nothing of it was sent, nor of its body: it goes as it is.
                 (Sent::Unsent(request, _), _) => {
                     let request = std::mem::replace(&mut **request, Request::new(Body::Empty));
-                    self.address(&elsewhere, request)
+                    self.address(target, request)
                 }
                 (Sent::Answered(_) | Sent::Failed(_), kept) => {
-                    self.again(held, &elsewhere, trials, kept?)
+                    self.again(held, target, trials, kept?)
                 }
             };
-            *pick = elsewhere;
+            if let Follow::Other(other) = follows {
+                *pick = other;
+            }
             Some(request)
         });
         if let Some(request) = request {
@@ -212,7 +251,7 @@ impl Attempt<'_> {
             return None;
         }
         let pick = held
-            .with(|exchange| self.pick_now(exchange, trials))?
+            .with(|exchange| self.pick_now(exchange, trials, LeaveOut::Tried))?
             .ok()?;
         let will_do = pick.endpoint().is_some_and(|one| will_do(&one.known));
         let may = will_do && (free || self.upstream.budget.take(self.now()));
@@ -220,6 +259,50 @@ impl Attempt<'_> {
             trials.tried.pop();
         }
         may.then_some(pick)
+    }
+
+    /// An endpoint that was tried before, if one more attempt may be made: another one than the last if
+    /// there is one, else the last one. Not at once: what made it fail may pass.
+    fn once_again(
+        &self,
+        held: &Held,
+        pick: &Pick,
+        trials: &mut Trials,
+        since: Since,
+    ) -> Option<Follow> {
+        let pause = pause(trials.repeats, fastrand::f64());
+        let left = self
+            .timeouts
+            .first_byte
+            .saturating_sub(since.begun.elapsed());
+        let left = self.time_left(since).map_or(left, |total| total.min(left));
+        if self.is_last(trials) || pause >= left || !self.upstream.budget.take(self.now()) {
+            return None;
+        }
+        let other = match pick.others() {
+            0 => None,
+            _ => held.with(|exchange| self.pick_now(exchange, trials, LeaveOut::Last)),
+        };
+        let follows = match other {
+            Some(Ok(other)) => Follow::Other(other),
+            Some(Err(_)) | None => self.same(pick, trials)?,
+        };
+        trials.repeats += 1;
+        trials.pause = Some(pause);
+        Some(follows)
+    }
+
+    /// The endpoint that was tried last, unless it has gone meanwhile. The request stays one of its
+    /// active ones.
+    fn same(&self, pick: &Pick, trials: &mut Trials) -> Option<Follow> {
+        let known = &pick.endpoint()?.known;
+        let view = self.upstream.view();
+        let is_there = view.endpoints.iter().any(|one| one.known.id == known.id);
+        let takes = is_there && !known.health(|health| health.is_drained());
+        takes.then(|| {
+            trials.tried.push(known.id);
+            Follow::Same
+        })
     }
 
     /// The `try_timeout` has passed. True: another attempt follows. Otherwise the present one may take
@@ -241,7 +324,15 @@ impl Attempt<'_> {
         if may {
             // Not for one that may be down: this one is at work.
             let is_well = |known: &Known| !known.is_doubtful();
-            trials.next = self.elsewhere(held, trials, false, is_well);
+            let other = self.elsewhere(held, trials, false, is_well);
+            trials.next = other.map(Follow::Other);
+            if trials.next.is_none()
+                && pick.others() == 0
+                && !self.is_last(trials)
+                && self.upstream.budget.take(self.now())
+            {
+                trials.next = self.same(pick, trials);
+            }
         }
         if trials.next.is_none() {
             held.with(|exchange| name(exchange, pick));
@@ -282,7 +373,7 @@ impl Attempt<'_> {
         let tape = trials.tape.as_ref();
         !self.is_last(trials)
             && self.upgrade.is_none()
-            && pick.others() >= trials.tried.len()
+            && (pick.others() == 0 || pick.others() >= trials.tried.len())
             && tape.is_none_or(Tape::is_whole)
             && held.with(|exchange| exchange.request.method.is_idempotent())
     }
@@ -314,8 +405,31 @@ impl Attempt<'_> {
     }
 }
 
+/// How long to wait before an endpoint is tried again, after so many times. `random` is from 0 to 1.
+fn pause(repeats: u32, random: f64) -> Duration {
+    let longest = FIRST_WAIT
+        .saturating_mul(1 << repeats.min(8))
+        .min(LONGEST_WAIT);
+    longest.mul_f64(0.5 + random / 2.0)
+}
+
 /// The endpoint that the exchange ends with.
 fn name(exchange: &mut Exchange, pick: &Pick) {
     let endpoint = pick.endpoint();
     exchange.outcome.endpoint = endpoint.map(|endpoint| Arc::clone(&endpoint.name));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_and_are_bounded() {
+        let longest: Vec<_> = (0..12)
+            .map(|repeats| pause(repeats, 1.0).as_millis())
+            .collect();
+        assert_eq!(longest[..5], [25, 50, 100, 200, 250]);
+        assert!(longest.iter().all(|wait| *wait <= 250));
+        assert_eq!(pause(0, 0.0), Duration::from_micros(12_500));
+    }
 }

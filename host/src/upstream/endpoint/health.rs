@@ -289,6 +289,12 @@ impl Health {
         !is_over && self.ejected.is_none() && self.checked.well != Some(false)
     }
 
+    /// Whether its faults took it out, and neither its checks nor an operator would.
+    #[must_use]
+    pub fn is_only_ejected(&self) -> bool {
+        self.ejected.is_some() && !self.is_drained() && self.checked.well != Some(false)
+    }
+
     /// Whether its faults took it out.
     #[must_use]
     pub fn is_ejected(&self) -> bool {
