@@ -68,6 +68,7 @@ mod rates;
 mod readme;
 mod reload;
 mod request_ids;
+mod response_fields;
 mod response_phases;
 mod retries;
 mod routing;

@@ -147,6 +147,12 @@ impl Attempt<'_> {
                 {
                     line.timed_out(&endpoint.pool, reused, began, self.now());
                 }
+                let sent = match sent {
+                    Sent::Failed(Fault::HeadTooLarge { .. }) if line.has_too_many_fields() => {
+                        Sent::Failed(self.too_many_fields(&pick))
+                    }
+                    other => other,
+                };
                 match self.stays(held, &pick, &mut trials, &mut line, reused, sent) {
                     Stays::Again(again) => request = *again,
                     Stays::Ended(sent) => break (Some(line), sent),
@@ -173,6 +179,13 @@ impl Attempt<'_> {
         match self.upgrade {
             Some(upgrade) if is_switch(held) => Box::pin(self.take(upgrade, pick, line)).await,
             Some(_) | None => Ok(self.response_body(pick, line, incoming)),
+        }
+    }
+
+    fn too_many_fields(&self, pick: &Pick) -> Fault {
+        Fault::TooManyFields {
+            endpoint: pick.name(),
+            most: self.upstream.plan.config.max_headers,
         }
     }
 
@@ -304,6 +317,9 @@ impl Attempt<'_> {
             }
         };
         Poll::Ready(match outcome {
+            Ok(response) if response.headers().len() > self.upstream.plan.config.max_headers => {
+                Sent::Failed(self.too_many_fields(pick))
+            }
             Ok(response) => {
                 let upgrade = self.upgrade;
                 held.with(|exchange| accept(exchange, pick, response, upgrade))

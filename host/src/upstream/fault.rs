@@ -127,6 +127,14 @@ pub enum Fault {
         #[source]
         cause: hyper::Error,
     },
+    /// The head of the response has too many fields.
+    #[error("`{endpoint}` answered with more than {most} fields, the upstream's `max_headers`")]
+    TooManyFields {
+        /// The endpoint's name.
+        endpoint: String,
+        /// The most that there may be.
+        most: usize,
+    },
     /// What came is not a response.
     #[error("`{endpoint}` answered with something that is not a valid response")]
     Protocol {
@@ -199,7 +207,6 @@ impl Fault {
             | Self::Tls { .. }
             | Self::FirstByte { .. }
             | Self::Upload { .. }
-            | Self::HeadTooLarge { .. }
             | Self::Protocol { .. } => true,
             // A stream that was reset by this side: its body was ended on the way, by a filter.
             Self::Closed { cause, .. } => {
@@ -207,8 +214,11 @@ impl Fault {
             }
             // One that closes a connection in good order does nothing wrong.
             Self::TurnedAway { cause, .. } => !ends_in_order(cause),
-            // These may be as short as the client or the route wants them.
-            Self::Total { .. }
+            // One route may have such heads, and others are answered well. The times may be as short as the
+            // client or the route wants them.
+            Self::HeadTooLarge { .. }
+            | Self::TooManyFields { .. }
+            | Self::Total { .. }
             | Self::Deadline { .. }
             | Self::Left { .. }
             | Self::NoEndpoint { .. }
@@ -242,7 +252,9 @@ impl Fault {
             Self::FirstByte { .. } | Self::Upload { .. } => Code::FirstByteTimeout,
             Self::Left { .. } => Code::EndpointLeft,
             Self::Closed { .. } | Self::TurnedAway { .. } => Code::UpstreamClosed,
-            Self::HeadTooLarge { .. } | Self::Protocol { .. } => Code::UpstreamProtocol,
+            Self::HeadTooLarge { .. } | Self::TooManyFields { .. } | Self::Protocol { .. } => {
+                Code::UpstreamProtocol
+            }
             Self::Body { code, .. } => *code,
             Self::Request(_) => Code::Internal,
         }

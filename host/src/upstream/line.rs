@@ -1,8 +1,8 @@
 //! What carries one request: an HTTP/1.1 connection of its own, or a place on a shared one.
 //!
 //! - [`client`] makes connections, with [`tls`] where the upstream has it;
-//! - [`connection`] is one of HTTP/1.1, over [`io`] that keeps a [`record`] of what is written and shows
-//!   [`interim`] answers, behind a [`gate`] for wake-ups;
+//! - [`connection`] is one of HTTP/1.1, over [`io`] that keeps a [`record`] of what is written, looks at
+//!   each [`head`] and shows [`interim`] answers, behind a [`gate`] for wake-ups;
 //! - [`shared`] is one of HTTP/2, over I/O that says what it has [`heard`], with a [`pulse`];
 //! - [`pool`] has those of a worker that can take a request, and knows the [`lifetime`] of those of
 //!   HTTP/2.
@@ -16,6 +16,7 @@ use hyper::body::{Bytes, Incoming};
 pub mod client;
 pub mod connection;
 pub mod gate;
+pub mod head;
 pub mod heard;
 pub mod interim;
 pub mod io;
@@ -48,6 +49,15 @@ impl Line {
         match self {
             Self::Own(connection) => connection.reused,
             Self::Shared(slot) => slot.reused,
+        }
+    }
+
+    /// Whether the response's head has more fields than it may.
+    #[must_use]
+    pub fn has_too_many_fields(&self) -> bool {
+        match self {
+            Self::Own(connection) => connection.has_too_many_fields(),
+            Self::Shared(_) => false,
         }
     }
 

@@ -320,7 +320,7 @@ impl Plan {
     pub fn way(&self) -> u64 {
         let config = &self.config;
         let tls = self.tls.as_ref().map_or(0, Tls::mark);
-        let settings = (config.max_head, config.protocol, tls);
+        let settings = (config.max_head, config.max_headers, config.protocol, tls);
         hash(format!("{settings:?}").as_bytes())
     }
 

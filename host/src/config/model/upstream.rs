@@ -44,6 +44,8 @@ pub struct Upstream {
     pub max_idle: usize,
     /// The largest response head. Bytes, default 64 KiB.
     pub max_head: usize,
+    /// The most fields of a response head. Default 1,000.
+    pub max_headers: usize,
     /// What goes upstream as `host`. Default preserve.
     pub host: HostRule,
     /// How TLS is spoken with the endpoints. None: it is not.

@@ -59,6 +59,7 @@ pub(super) static UPSTREAM: Section = Section {
         &KEEP_ALIVE_TIMEOUT,
         &MAX_IDLE,
         &MAX_HEAD,
+        &MAX_HEADERS,
         &HOST,
         &tls::UPSTREAM,
         &PROTOCOL,
@@ -264,6 +265,17 @@ static MAX_HEAD: Field<Size<usize>, Is<usize>> = Field::new(
     "The largest response head; beyond it 502.",
 );
 
+static MAX_HEADERS: Field<Whole<usize>, Is<usize>> = Field::new(
+    "max_headers",
+    Whole {
+        least: 1,
+        most: 10_000,
+        of: |number| usize::try_from(number).ok(),
+    },
+    Is(1000),
+    "The most fields of a response head; beyond it 502.",
+);
+
 static HOST: Field<Parsed<HostRule>, Written> = Field::new(
     "host",
     Parsed {
@@ -337,6 +349,7 @@ pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
     let keep_alive_timeout = table.take(&KEEP_ALIVE_TIMEOUT);
     let max_idle = table.take(&MAX_IDLE);
     let max_head = table.take(&MAX_HEAD);
+    let max_headers = table.take(&MAX_HEADERS);
     let host = table.take(&HOST);
     let tls = table.take(&tls::UPSTREAM).flatten();
     let protocol = table.take(&PROTOCOL);
@@ -369,6 +382,7 @@ pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
         keep_alive_timeout,
         max_idle,
         max_head,
+        max_headers,
         host: host?,
         tls,
         protocol,

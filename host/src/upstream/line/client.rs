@@ -12,6 +12,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
 use super::connection::Connection;
+use super::head::{HeadReader, Rest};
 use super::interim::Interims;
 use super::io::EndpointIo;
 use super::record::Record;
@@ -85,8 +86,10 @@ async fn make(
         let failed = |cause| Fault::of_exchange(&endpoint.known.name, cause);
         return shared.map(Connected::Many).map_err(failed);
     }
-    let (record, interims) = (Record::default(), Interims::default());
-    let io = EndpointIo::new(stream, record.clone(), interims.clone(), place);
+    let (record, rest, interims) = (Record::default(), Rest::default(), Interims::default());
+    let config = &plan.config;
+    let heads = HeadReader::new(rest.clone(), config.max_head, config.max_headers);
+    let io = EndpointIo::new(stream, record.clone(), heads, interims.clone(), place);
     let (sender, drive) = http1::Builder::new()
         .max_header_size(plan.config.max_head)
         .max_buf_size(plan.config.max_head.max(BODY_BUFFER).max(MIN_BUFFER))
@@ -96,7 +99,7 @@ async fn make(
             endpoint: endpoint.known.name.to_string(),
             cause,
         })?;
-    let connection = Connection::new(sender, drive, record, interims);
+    let connection = Connection::new(sender, drive, record, rest, interims);
     Ok(Connected::One(connection))
 }
 

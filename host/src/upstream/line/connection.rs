@@ -16,6 +16,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::{TrySendError, http1};
 
 use super::gate::Gate;
+use super::head::Rest;
 use super::interim::{Interim, Interims};
 use super::io::EndpointIo;
 use super::record::Record;
@@ -36,6 +37,8 @@ pub struct Connection {
     inline: Option<Box<Inline>>,
     record: Record,
     interims: Interims,
+    /// What hyper does not get of a response's head.
+    rest: Rest,
     /// Whether the request on it asks for another protocol.
     switches: bool,
     /// Whether it has carried a request before.
@@ -56,6 +59,7 @@ impl Connection {
         sender: http1::SendRequest<Body>,
         drive: Drive,
         record: Record,
+        rest: Rest,
         interims: Interims,
     ) -> Self {
         let gate = Gate::new();
@@ -64,6 +68,7 @@ impl Connection {
             inline: Some(Box::new(Inline { drive, gate })),
             record,
             interims,
+            rest,
             switches: false,
             reused: false,
         }
@@ -75,8 +80,12 @@ impl Connection {
             self.record.begin();
         } else {
             self.record.stop();
-            self.detach();
+            // A request for another protocol has its body in one piece, and needs the connection back.
+            if !self.switches {
+                self.detach();
+            }
         }
+        self.rest.expect();
         self.reused = true;
         self.interims.begin();
         self.sender.try_send_request(request)
@@ -88,13 +97,23 @@ impl Connection {
         self.switches = true;
     }
 
+    /// Whether the response's head has more fields than it may.
+    #[must_use]
+    pub fn has_too_many_fields(&self) -> bool {
+        self.rest.is_too_many()
+    }
+
     /// The connection as it is after a `101`, what was read of it already, and its place among the
     /// endpoint's connections.
     #[must_use]
     pub fn into_stream(self) -> Option<(Stream, Bytes, ConnectionPlace)> {
         let parts = self.inline?.drive.into_parts();
-        let (stream, place) = parts.io.into_parts();
-        Some((stream, parts.read_buf, place))
+        let (stream, rest, place) = parts.io.into_parts();
+        let read = match rest.is_empty() {
+            true => parts.read_buf,
+            false => [parts.read_buf, rest].concat().into(),
+        };
+        Some((stream, read, place))
     }
 
     /// The request that was sent last, if it had no body: to be sent once more on another
@@ -155,7 +174,11 @@ impl Connection {
         if self.inline.is_none() {
             self.interims.set_waker(cx.waker());
         }
-        self.poll_with(cx, false, |cx| response.as_mut().poll(cx))
+        let mut outcome = self.poll_with(cx, false, |cx| response.as_mut().poll(cx));
+        if let Poll::Ready(Ok(response)) = &mut outcome {
+            self.rest.put_back(response.headers_mut());
+        }
+        outcome
     }
 
     /// The interim answers that came since this was asked last.

@@ -4,10 +4,12 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf as _, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, ReadBuf};
 
+use super::head::{self, HeadReader};
 use super::interim::Interims;
 use super::record::Record;
 use crate::gather::gather;
@@ -19,6 +21,9 @@ use crate::upstream::endpoint::known::ConnectionPlace;
 pub struct EndpointIo {
     stream: TokioIo<Stream>,
     record: Record,
+    heads: HeadReader,
+    /// What hyper is to be given before anything else is read.
+    given: Bytes,
     interims: Interims,
     /// Dropped after the stream: the place is free when the socket is closed.
     place: ConnectionPlace,
@@ -27,19 +32,27 @@ pub struct EndpointIo {
 impl EndpointIo {
     /// Around a connected stream. Heads that are written are kept in the record.
     #[must_use]
-    pub fn new(stream: Stream, record: Record, interims: Interims, place: ConnectionPlace) -> Self {
+    pub fn new(
+        stream: Stream,
+        record: Record,
+        heads: HeadReader,
+        interims: Interims,
+        place: ConnectionPlace,
+    ) -> Self {
         Self {
             stream: TokioIo::new(stream),
             record,
+            heads,
+            given: Bytes::new(),
             interims,
             place,
         }
     }
 
-    /// The connection, and its place among the endpoint's.
+    /// The connection, what was read of it and not given to hyper, and its place among the endpoint's.
     #[must_use]
-    pub fn into_parts(self) -> (Stream, ConnectionPlace) {
-        (self.stream.into_inner(), self.place)
+    pub fn into_parts(self) -> (Stream, Bytes, ConnectionPlace) {
+        (self.stream.into_inner(), self.given, self.place)
     }
 
     fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
@@ -63,23 +76,33 @@ impl Read for EndpointIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if !this.interims.looks() {
+        if !this.given.is_empty() {
+            let count = this.given.len().min(buffer.remaining());
+            buffer.put_slice(this.given.get(..count).unwrap_or_default());
+            this.given.advance(count);
+            return Poll::Ready(Ok(()));
+        }
+        if !this.heads.rest.is_expected() {
             return Pin::new(&mut this.stream).poll_read(cx, buffer);
         }
         let seen = Seen {
             stream: this.stream.inner_mut(),
+            heads: &mut this.heads,
+            given: &mut this.given,
             interims: &this.interims,
         };
         Pin::new(&mut TokioIo::new(seen)).poll_read(cx, buffer)
     }
 }
 
-/// Shows what is read.
+/// Looks at heads and interim answers before hyper does.
 struct Seen<'a> {
     stream: &'a mut Stream,
+    heads: &'a mut HeadReader,
+    given: &'a mut Bytes,
     interims: &'a Interims,
 }
 
@@ -91,10 +114,30 @@ impl AsyncRead for Seen<'_> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut *this.stream).poll_read(cx, buffer))?;
-        let read = buffer.filled().get(before..).unwrap_or_default();
-        this.interims.see(read);
-        Poll::Ready(Ok(()))
+        loop {
+            ready!(Pin::new(&mut *this.stream).poll_read(cx, buffer))?;
+            let read = buffer.filled().get(before..).unwrap_or_default();
+            if this.interims.looks() {
+                this.interims.see(read);
+            }
+            let given = match read.is_empty() {
+                true => this.heads.end(),
+                false => match this.heads.read(read) {
+                    head::Read::Pass => return Poll::Ready(Ok(())),
+                    head::Read::Hold => {
+                        buffer.set_filled(before);
+                        continue;
+                    }
+                    head::Read::Give(given) => given,
+                },
+            };
+            buffer.set_filled(before);
+            *this.given = given.into();
+            let count = this.given.len().min(buffer.remaining());
+            buffer.put_slice(this.given.get(..count).unwrap_or_default());
+            this.given.advance(count);
+            return Poll::Ready(Ok(()));
+        }
     }
 }
 
