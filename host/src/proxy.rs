@@ -26,7 +26,7 @@ use crate::context::{Exchange, Held, ResponseHead};
 use crate::error::{Code, RequestError, Words, grpc};
 use crate::gateway::{Generation, Route};
 use crate::upstream::attempt::Attempt;
-use crate::upstream::attempt::upgrade::Upgrade;
+use crate::upstream::attempt::upgrade::{self, Gathered, Upgrade};
 use crate::upstream::{Timeouts, headers, key};
 use crate::worker::ClientConnection;
 
@@ -274,16 +274,28 @@ impl Run {
         let deadline = self.held.with(|exchange| grpc::deadline(exchange));
         let deadline = deadline.filter(|end| timeouts.total.is_none_or(|total| *end < total));
         timeouts.total = deadline.or(timeouts.total);
+        let mut body = std::mem::take(body);
+        let mut upgrade = self.upgrade.as_deref();
+        if upgrade.is_some() && !body.is_empty() {
+            let gathered = Box::pin(upgrade::gather(body)).await;
+            body = match gathered.map_err(|error| RequestError::caused(error.code(), error))? {
+                Gathered::Whole(whole) => whole,
+                Gathered::Longer(body) => {
+                    upgrade = None;
+                    body
+                }
+            };
+        }
         let attempt = Attempt {
             upstream,
             watch: &self.connection.watch,
             client: &self.connection,
             deadline: deadline.is_some(),
             timeouts,
-            upgrade: self.upgrade.as_deref(),
+            upgrade,
             keep_head: keep_head || self.connection.worker.access.is_some(),
         };
-        Ok(attempt.run(&self.held, std::mem::take(body)).await?)
+        Ok(attempt.run(&self.held, body).await?)
     }
 
     /// Answer with an error.

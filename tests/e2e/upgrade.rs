@@ -378,3 +378,86 @@ fn an_upgrade_that_nobody_asked_for_is_502() {
     let answer = start(&[&all_to(upstream.address())]).get("/");
     assert_eq!((answer.status, &*answer.code()), (502, "upstream_protocol"));
 }
+
+/// Docker's API asks so, for `exec` and `attach`. `early`: the endpoint agrees before it reads the body.
+fn asks_with_a_body(body: &str, sent: &str, early: bool) {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let whole = body.to_owned();
+    let endpoint = std::thread::spawn(move || {
+        let mut stream = BufReader::new(socket.accept().unwrap().0);
+        let head = http::read_head(&mut stream).unwrap().unwrap();
+        assert_eq!(head.all("upgrade").collect::<Vec<_>>(), ["shout"]);
+        let mut read = Vec::new();
+        let agreed = "HTTP/1.1 101 Fine\r\nconnection: upgrade\r\nupgrade: shout\r\n\r\n";
+        if early {
+            stream.get_mut().write_all(agreed.as_bytes()).unwrap();
+        }
+        let framing = head.framing().unwrap().unwrap();
+        http::read_body(&mut stream, framing, |piece| read.extend_from_slice(piece)).unwrap();
+        assert_eq!(String::from_utf8_lossy(&read), whole);
+        if !early {
+            stream.get_mut().write_all(agreed.as_bytes()).unwrap();
+        }
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        let loud = line.to_uppercase();
+        stream.get_mut().write_all(loud.as_bytes()).unwrap();
+    });
+    let gateway = start(&[&all_to(address)]);
+    let mut client = gateway.client();
+    client.send_raw(format!(
+        "POST /exec HTTP/1.1\r\nhost: a\r\nconnection: Upgrade\r\nupgrade: shout\r\n{sent}"
+    ));
+    let head = client.read_head();
+    assert!(head.start.starts_with("HTTP/1.1 101 "), "{}", head.start);
+    client.send_raw("quiet\n");
+    let mut answer = Vec::new();
+    client.read_body(http::Framing::Length(6), |piece| {
+        answer.extend_from_slice(piece)
+    });
+    assert_eq!(String::from_utf8_lossy(&answer), "QUIET\n");
+    endpoint.join().unwrap();
+}
+
+#[test]
+fn a_request_with_a_body_may_ask_for_an_upgrade() {
+    let large = "x".repeat(60_000);
+    for early in [false, true] {
+        for body in ["{\"Tty\":true}", &large] {
+            let length = body.len();
+            asks_with_a_body(
+                body,
+                &format!("content-length: {length}\r\n\r\n{body}"),
+                early,
+            );
+            let chunked =
+                format!("transfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n");
+            asks_with_a_body(body, &chunked, early);
+        }
+    }
+}
+
+#[test]
+fn a_long_body_makes_it_an_ordinary_request() {
+    let upstream = Upstream::echo();
+    let gateway = start(&[&all_to(upstream.address())]);
+    let body = "x".repeat(200_000);
+    let length = body.len();
+    for sent in [
+        format!("content-length: {length}\r\n\r\n{body}"),
+        format!("transfer-encoding: chunked\r\n\r\n{length:x}\r\n{body}\r\n0\r\n\r\n"),
+    ] {
+        let answer = gateway.send_raw(format!(
+            "POST / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: shout\r\n{sent}"
+        ));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.json()["body"]["length"], length);
+    }
+    assert!(
+        upstream
+            .received()
+            .iter()
+            .all(|one| one.header("upgrade").is_none())
+    );
+}

@@ -178,7 +178,12 @@ impl Attempt<'_> {
         self.note(held, &pick, &trials, since);
         match self.upgrade {
             Some(upgrade) if is_switch(held) => Box::pin(self.take(upgrade, pick, line)).await,
-            Some(_) | None => Ok(self.response_body(pick, line, incoming)),
+            Some(_) => {
+                let mut line = line;
+                line.stays_http();
+                Ok(self.response_body(pick, line, incoming))
+            }
+            None => Ok(self.response_body(pick, line, incoming)),
         }
     }
 

@@ -52,6 +52,13 @@ impl Line {
         }
     }
 
+    /// The endpoint does not agree to another protocol.
+    pub fn stays_http(&mut self) {
+        if let Self::Own(connection) = self {
+            connection.stays_http();
+        }
+    }
+
     /// Whether the response's head has more fields than it may.
     #[must_use]
     pub fn has_too_many_fields(&self) -> bool {

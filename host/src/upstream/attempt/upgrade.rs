@@ -1,12 +1,19 @@
 //! A request that asks for another protocol on its connection (RFC 9110 section 7.8), WebSocket
 //! above all, over HTTP/1.1 or as an extended `CONNECT` of HTTP/2 (RFC 8441), on either side.
 //!
+//! A request for it may have a body (`POST /exec/{id}/start` of Docker's API has): it is read whole
+//! before the request is sent. One that is longer than that goes on as an ordinary request.
+//!
 //! Promises: only what the endpoint agreed to is passed; a change to another version of HTTP or to
 //! TLS is never asked for, since what came after it would pass by every filter unseen.
 //! Deliberately not here: the bytes that pass afterwards ([`crate::proxy`]).
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -15,15 +22,21 @@ use bytes::Bytes;
 use http::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, response};
+use http_body::{Body as _, Frame};
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::body::Body;
+use crate::body::{Body, BodyError};
 use crate::upstream::endpoint::known::ConnectionPlace;
 use crate::upstream::line::pool::Pool;
 use crate::upstream::line::shared::Slot;
 use crate::upstream::queue::Turn;
+
+/// The largest body of a request that can become a tunnel. Bytes.
+const MOST_BODY: usize = 64 * 1024;
+/// The most pieces that it may come in.
+const MOST_PIECES: usize = 4096;
 
 /// What such a request asks for, and what the endpoint made of it.
 #[derive(Debug)]
@@ -76,11 +89,11 @@ impl Upgrade {
     /// What a request asks for, if it may. An extended `CONNECT` becomes the `GET` that it stands
     /// for.
     pub fn wanted(parts: &mut Parts, has_body: bool) -> Option<Self> {
-        if has_body {
-            return None;
-        }
         if parts.version == Version::HTTP_2 {
-            return Self::of_connect(parts);
+            return match has_body {
+                true => None,
+                false => Self::of_connect(parts),
+            };
         }
         let listed = names(&parts.headers, b"upgrade");
         let protocol = parts.headers.get(UPGRADE)?;
@@ -134,8 +147,9 @@ impl Upgrade {
     /// for another protocol stays an ordinary one.
     pub fn ask_by_connect(&self, request: &mut Request<Body>) {
         let is_websocket = self.protocol.as_bytes().eq_ignore_ascii_case(b"websocket");
-        // Without a key it is no handshake of a WebSocket's (RFC 6455 section 4.2.1).
-        if !is_websocket || self.key.is_none() || request.method() != Method::GET {
+        // Without a key, or with a body, it is no handshake of a WebSocket's (RFC 6455 section 4.2.1).
+        let is_handshake = self.key.is_some() && request.body().is_empty();
+        if !is_websocket || !is_handshake || request.method() != Method::GET {
             return;
         }
         self.connects.set(true);
@@ -188,6 +202,71 @@ impl Upgrade {
         let agreed = self.agreed.borrow_mut().take();
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, agreed.unwrap_or_else(|| self.protocol.clone()));
+    }
+}
+
+/// What there is of a request's body before the request is sent.
+#[derive(Debug)]
+pub enum Gathered {
+    /// All of it. An endpoint may then switch as soon as it likes (RFC 9110 section 7.8: the client
+    /// has sent its request completely before it uses the other protocol).
+    Whole(Body),
+    /// More than is waited for. It cannot be part of an upgrade.
+    Longer(Body),
+}
+
+/// Read the body of a request that asks for an upgrade.
+///
+/// # Errors
+///
+/// It did not come, or is not as it should be.
+pub async fn gather(mut body: Body) -> Result<Gathered, BodyError> {
+    let mut first = VecDeque::new();
+    let mut size = 0;
+    let exact = body.size_hint().exact();
+    if exact.is_some_and(|exact| exact > MOST_BODY as u64) {
+        return Ok(Gathered::Longer(body));
+    }
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let frame = frame?;
+        size += frame.data_ref().map_or(0, Bytes::len);
+        first.push_back(frame);
+        if size > MOST_BODY || first.len() > MOST_PIECES {
+            let begun = Begun { first, rest: body };
+            return Ok(Gathered::Longer(Body::Filtered(Box::new(begun))));
+        }
+    }
+    let pieces = first.into_iter().filter_map(|frame| frame.into_data().ok());
+    let pieces: Vec<Bytes> = pieces.collect();
+    let whole = match pieces.as_slice() {
+        [piece] => piece.clone(),
+        pieces => pieces.concat().into(),
+    };
+    Ok(Gathered::Whole(Body::full(whole)))
+}
+
+/// A body whose first frames were read already.
+struct Begun {
+    first: VecDeque<Frame<Bytes>>,
+    rest: Body,
+}
+
+impl http_body::Body for Begun {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match self.first.pop_front() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_empty() && self.rest.is_end_stream()
     }
 }
 

@@ -97,6 +97,14 @@ impl Connection {
         self.switches = true;
     }
 
+    /// The endpoint does not agree: what is left of the request's body is sent while the response comes.
+    pub fn stays_http(&mut self) {
+        self.switches = false;
+        if !self.record.is_on() {
+            self.detach();
+        }
+    }
+
     /// Whether the response's head has more fields than it may.
     #[must_use]
     pub fn has_too_many_fields(&self) -> bool {
