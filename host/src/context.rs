@@ -178,8 +178,10 @@ pub struct Outcome {
     pub upstream: Option<Arc<str>>,
     /// `upstream.endpoint`, once one was tried.
     pub endpoint: Option<Arc<str>>,
-    /// From the attempt's start to the response's head. Microseconds.
+    /// From the first attempt's start to the response's head. Microseconds.
     pub upstream_us: Option<u64>,
+    /// Its attempts, where there was more than one.
+    pub attempts: Vec<AttemptOutcome>,
     /// The request's body, as it came in. Bytes.
     pub request_bytes: u64,
     /// The response's body, as it went out. Bytes.
@@ -190,6 +192,18 @@ pub struct Outcome {
     pub filter: Option<Arc<str>>,
     /// The API key that was rejected, where one was.
     pub rejected_key: Option<Box<RejectedKey>>,
+}
+
+/// One of several attempts at an exchange, for the access log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptOutcome {
+    /// Where it went.
+    pub endpoint: Arc<str>,
+    /// From its start to the response's head, or to the fault. Microseconds.
+    pub us: u64,
+    /// The code of the fault, or the status, for which another attempt followed; or the fault that the
+    /// exchange ended with. None: its response was the answer.
+    pub fault: Option<Box<str>>,
 }
 
 /// Names an exchange: 128 random bits as 32 hex digits, or what a trusted proxy named it. Not secret.

@@ -219,3 +219,63 @@ fn a_file_is_appended_to() {
     let written = std::fs::read_to_string(gateway.folder().join("access.log")).unwrap();
     assert_eq!(written.lines().count(), 2, "{written}");
 }
+
+/// Each with its endpoint, its time and its fault, so that the slow or broken one is named.
+#[test]
+fn a_line_lists_the_attempts_of_a_request_that_was_retried() {
+    let good = Upstream::text("good");
+    let slow = Upstream::raw("", Then::Hold);
+    let down = ClosedPort::new();
+    let busy = Upstream::fixed(windlass_tests::Reply::status(503));
+    for (bad, fault) in [
+        (slow.address(), "first_byte_timeout"),
+        (down.address(), "connect_failed"),
+        (busy.address(), "status 503"),
+    ] {
+        let gateway = start(&[
+            "[log]\naccess = \"stdout\"\n",
+            &all_to(bad).replacen(
+                "endpoints = [",
+                &format!(
+                    "retries = {{ try_timeout = \"1s\", statuses = \"503\", budget_rate = 1000 }}\n\
+                     ejection = {{ faults = 0 }}\nendpoints = [{{ address = \"{}\" }}, ",
+                    good.address()
+                ),
+                1,
+            ),
+        ]);
+        for _ in 0..4 {
+            assert_eq!(gateway.get("/").text(), "good");
+        }
+        let lines = lines(&gateway, 4);
+        let retried = lines.iter().find(|line| !line["attempts"].is_null());
+        let retried = retried.unwrap_or_else(|| panic!("{lines:?}"));
+        let [first, last] = &**retried["attempts"].as_array().unwrap() else {
+            panic!("{retried}");
+        };
+        assert_eq!(first["endpoint"], bad.to_string());
+        assert_eq!(first["fault"], fault);
+        assert_eq!(last["endpoint"], good.address().to_string());
+        assert_eq!(last["fault"], Value::Null);
+        let us = |attempt: &Value| attempt["us"].as_u64().unwrap();
+        assert!(us(first) + us(last) <= retried["duration_us"].as_u64().unwrap());
+        if fault == "first_byte_timeout" {
+            assert!(us(first) >= 1_000_000, "{retried}");
+        }
+        assert!(
+            lines.iter().any(|line| line["attempts"].is_null()),
+            "{lines:?}"
+        );
+    }
+}
+
+#[test]
+fn a_line_lists_the_attempts_of_a_request_that_failed() {
+    let resets = Upstream::raw("", Then::Reset);
+    let gateway = start(&["[log]\naccess = \"stdout\"\n", &all_to(resets.address())]);
+    assert_eq!(gateway.get("/").status, 502);
+    let line = lines(&gateway, 1).remove(0);
+    let attempts = line["attempts"].as_array().unwrap();
+    let faults: Vec<_> = attempts.iter().map(|attempt| &attempt["fault"]).collect();
+    assert_eq!(faults, ["upstream_closed", "upstream_closed"], "{line}");
+}

@@ -15,7 +15,7 @@ use std::time::SystemTime;
 use serde::{Serialize, Serializer};
 
 use super::sink::{Outlet, Sink, SinkInput, SinkSettings, Target};
-use crate::context::{AttributeValue, Attributes, Exchange, RejectedKey};
+use crate::context::{AttemptOutcome, AttributeValue, Attributes, Exchange, RejectedKey};
 
 /// A buffer this large is handed over. Bytes.
 const BUFFER: usize = 16 * 1024;
@@ -147,6 +147,8 @@ struct Line<'a> {
     upstream: Option<&'a str>,
     endpoint: Option<&'a str>,
     upstream_us: Option<u64>,
+    #[serde(serialize_with = "attempts", skip_serializing_if = "<[_]>::is_empty")]
+    attempts: &'a [AttemptOutcome],
     request_bytes: u64,
     response_bytes: u64,
     failure: Option<&'a str>,
@@ -202,6 +204,7 @@ impl<'a> Line<'a> {
             upstream: outcome.upstream.as_deref(),
             endpoint: outcome.endpoint.as_deref(),
             upstream_us: outcome.upstream_us,
+            attempts: &outcome.attempts,
             request_bytes: outcome.request_bytes,
             response_bytes: outcome.response_bytes,
             failure: outcome.failure.as_deref(),
@@ -210,6 +213,22 @@ impl<'a> Line<'a> {
             attributes: &exchange.attributes,
         }
     }
+}
+
+/// One of several attempts.
+#[derive(Serialize)]
+struct Attempt<'a> {
+    endpoint: &'a str,
+    us: u64,
+    fault: Option<&'a str>,
+}
+
+fn attempts<S: Serializer>(attempts: &[AttemptOutcome], out: S) -> Result<S::Ok, S::Error> {
+    out.collect_seq(attempts.iter().map(|attempt| Attempt {
+        endpoint: &attempt.endpoint,
+        us: attempt.us,
+        fault: attempt.fault.as_deref(),
+    }))
 }
 
 fn time<S: Serializer>(time: &SystemTime, out: S) -> Result<S::Ok, S::Error> {

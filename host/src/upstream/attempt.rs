@@ -99,6 +99,7 @@ impl Attempt<'_> {
         let (line, incoming) = loop {
             if let Some(pause) = trials.pause.take() {
                 Box::pin(tokio::time::sleep(pause)).await;
+                trials.begin();
             }
             // A connection that may become something else carries no other request.
             trials.fresh = self.switches() || std::mem::take(&mut trials.anew);
@@ -153,8 +154,17 @@ impl Attempt<'_> {
                     }
                     other => other,
                 };
+                let fault = match &sent {
+                    Sent::Failed(fault) => Some(fault.code().as_str()),
+                    Sent::Answered(_) | Sent::Unsent(..) => None,
+                };
                 match self.stays(held, &pick, &mut trials, &mut line, reused, sent) {
-                    Stays::Again(again) => request = *again,
+                    Stays::Again(again) => {
+                        if let Some(fault) = fault {
+                            trials.note(held, &pick, since, Some(fault.into()));
+                        }
+                        request = *again;
+                    }
                     Stays::Ended(sent) => break (Some(line), sent),
                 }
                 self.watch.common.stats.retries.add(1);
@@ -171,10 +181,14 @@ impl Attempt<'_> {
                         Some(line) => break (line, incoming),
                         None => return Err(closed_at_once(&pick)),
                     },
-                    Next::Fail(fault) => return Err(fault),
+                    Next::Fail(fault) => {
+                        trials.note_last(held, &pick, since, Some(fault.code().as_str()));
+                        return Err(fault);
+                    }
                 },
             }
         };
+        trials.note_last(held, &pick, since, None);
         self.note(held, &pick, &trials, since);
         match self.upgrade {
             Some(upgrade) if is_switch(held) => Box::pin(self.take(upgrade, pick, line)).await,

@@ -9,7 +9,7 @@
 //! Deliberately not here: the second sending to the same endpoint ([`super::resend`]).
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Request;
 use hyper::body::Incoming;
@@ -21,7 +21,7 @@ use super::timeouts::Since;
 use super::{Attempt, Sent, status};
 use crate::body::Body;
 use crate::config::{RetryOn, UpstreamProtocol};
-use crate::context::{Exchange, Held};
+use crate::context::{AttemptOutcome, Exchange, Held};
 use crate::upstream::endpoint::known::Known;
 use crate::upstream::fault::Fault;
 use crate::upstream::headers;
@@ -48,6 +48,8 @@ pub(super) struct Trials {
     repeats: u32,
     /// How long the next attempt waits.
     pub(super) pause: Option<Duration>,
+    /// When the present attempt began. None: with the exchange.
+    began: Option<Instant>,
     /// Whether the next attempt makes a connection of its own.
     pub(super) anew: bool,
     /// Whether only a new connection will do.
@@ -67,6 +69,40 @@ impl Trials {
     pub(super) fn end(&self) {
         if let Some(tape) = &self.tape {
             tape.stop();
+        }
+    }
+
+    /// For the access log: an attempt begins, after a wait.
+    pub(super) fn begin(&mut self) {
+        self.began = Some(Instant::now());
+    }
+
+    /// For the access log: an attempt ended with this fault, and another one begins.
+    pub(super) fn note(&mut self, held: &Held, pick: &Pick, since: Since, fault: Option<Box<str>>) {
+        let now = Instant::now();
+        let began = self.began.replace(now).unwrap_or(since.begun);
+        let us = now.saturating_duration_since(began).as_micros();
+        let Some(endpoint) = pick.endpoint() else {
+            return;
+        };
+        let attempt = AttemptOutcome {
+            endpoint: Arc::clone(&endpoint.name),
+            us: u64::try_from(us).unwrap_or(u64::MAX),
+            fault,
+        };
+        held.with(|exchange| exchange.outcome.attempts.push(attempt));
+    }
+
+    /// The last attempt, if it was not the only one.
+    pub(super) fn note_last(
+        &mut self,
+        held: &Held,
+        pick: &Pick,
+        since: Since,
+        fault: Option<&'static str>,
+    ) {
+        if self.began.is_some() {
+            self.note(held, pick, since, fault.map(Into::into));
         }
     }
 
@@ -201,6 +237,10 @@ impl Attempt<'_> {
             }
             secured => secured,
         };
+        let reason: Box<str> = match &sent {
+            Sent::Unsent(_, fault) | Sent::Failed(fault) => fault.code().as_str().into(),
+            Sent::Answered(_) => format!("status {}", status(held).unwrap_or_default()).into(),
+        };
         let request = follows.and_then(|follows| {
             let target = match &follows {
                 Follow::Other(other) => other,
@@ -220,6 +260,7 @@ impl Attempt<'_> {
                     self.again(held, target, trials, kept?)
                 }
             };
+            trials.note(held, pick, since, Some(reason));
             if let Follow::Other(other) = follows {
                 *pick = other;
             }
