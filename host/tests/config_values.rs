@@ -421,6 +421,8 @@ fn everything_else_has_a_default() {
         (upstream.max_idle, upstream.max_head, &upstream.host),
         (128, 64 << 10, &HostRule::Preserve)
     );
+    assert_eq!((upstream.max_headers, &config.server.via), (1000, &None));
+    assert_eq!(upstream.ejection.statuses.0, Vec::new());
     assert_eq!(upstream.balance.policy, BalancePolicy::RoundRobin);
 }
 

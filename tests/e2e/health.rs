@@ -220,7 +220,7 @@ fn faults_in_a_row_take_an_endpoint_out_for_a_while() {
     let bad = Upstream::fixed(Reply::status(503).body("bad"));
     let gateway = start(&[&config(
         &[good.address(), bad.address()],
-        "ejection = { faults = 3, backoff = \"300ms\" }\nretries = { attempts = 1 }",
+        "ejection = { faults = 3, statuses = \"502-504\", backoff = \"300ms\" }\nretries = { attempts = 1 }",
     )]);
     let began = Instant::now();
     let _ = gateway.load(Request::get("/")).run(20);
@@ -248,7 +248,7 @@ fn no_more_than_the_largest_share_is_out_at_once() {
     let bad = [(); 3].map(|()| Upstream::fixed(Reply::status(503)));
     let gateway = start(&[&config(
         &bad.each_ref().map(Upstream::address),
-        "ejection = { faults = 1, backoff = \"1m\", max_share = 67 }\nretries = { attempts = 1 }",
+        "ejection = { faults = 1, statuses = \"502-504\", backoff = \"1m\", max_share = 67 }\nretries = { attempts = 1 }",
     )]);
     let report = gateway.load(Request::get("/")).run(50);
     assert_eq!(report.status(503), 50);
@@ -259,7 +259,10 @@ fn no_more_than_the_largest_share_is_out_at_once() {
     );
     // The only endpoint is never out.
     let alone = Upstream::fixed(Reply::status(503));
-    let gateway = start(&[&config(&[alone.address()], "ejection = { faults = 1 }")]);
+    let gateway = start(&[&config(
+        &[alone.address()],
+        "ejection = { faults = 1, statuses = \"502-504\" }",
+    )]);
     let _ = gateway.load(Request::get("/")).run(20);
     assert_eq!(alone.count(), 20);
 }
@@ -276,7 +279,7 @@ fn too_few_good_results_take_an_endpoint_out() {
     });
     let gateway = start(&[&config(
         &[good.address(), flaky.address()],
-        "ejection = { min_success = 80, min_requests = 20, interval = \"200ms\", backoff = \"1m\" }\nretries = { attempts = 1 }",
+        "ejection = { min_success = 80, statuses = \"502-504\", min_requests = 20, interval = \"200ms\", backoff = \"1m\" }\nretries = { attempts = 1 }",
     )]);
     let load = gateway.load(Request::get("/")).start();
     let line = gateway

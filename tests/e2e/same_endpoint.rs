@@ -1,10 +1,10 @@
-//! Stop 7: what is tried again where no other endpoint is left.
+//! Stop 7: what is tried again where no other endpoint is left, and what ejects an endpoint.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use windlass_tests::{Reply, Request, Then, Upstream};
+use windlass_tests::{ClosedPort, Reply, Request, Then, Upstream};
 
 use crate::config::start;
 
@@ -107,4 +107,65 @@ fn with_more_attempts_than_endpoints_they_are_tried_again() {
     assert_eq!(gateway.get("/").text(), "good");
     assert_eq!(one.count() + two.count(), 3);
     assert!(one.count() > 0 && two.count() > 0);
+}
+
+/// One endpoint fails its checks, and the other was ejected: it is tried before there is no answer.
+#[test]
+fn an_ejected_endpoint_is_tried_when_no_other_is_left() {
+    let flaky = Upstream::with(|request, stream| match request.target.as_str() {
+        "/reset" => Ok(Then::Reset),
+        _ => Reply::status(200).body("well").write(stream),
+    });
+    let down = ClosedPort::new();
+    let gateway = start(&[&format!(
+        "[[route]]\npath = \"$default\"\nupstream = \"app\"\n[upstream.app]\n\
+         endpoints = [{{ address = \"{}\" }}, {{ address = \"{}\" }}]\n\
+         ejection = {{ faults = 1, max_share = 100, backoff = \"1h\", max_backoff = \"1h\" }}\n\
+         health = {{ kind = \"tcp\", interval = \"100ms\", fall = 1, rise = 1 }}\n",
+        flaky.address(),
+        down.address()
+    )]);
+    gateway.metrics_when("one to be out", |metrics| {
+        metrics["windlass_endpoint_available"] == 1.0
+    });
+    assert_eq!(gateway.get("/reset").status, 502);
+    gateway.metrics_when("both to be out", |metrics| {
+        metrics["windlass_endpoint_available"] == 0.0
+    });
+    for _ in 0..3 {
+        assert_eq!(gateway.get("/").text(), "well");
+    }
+    let line = |line: &str| line.contains("so that the ejected ones are tried");
+    gateway.log().wait_for_line(line);
+}
+
+/// A status is one route's, and an endpoint is ejected for all of them.
+#[test]
+fn a_status_ejects_an_endpoint_only_where_it_is_listed() {
+    let endpoints = [(); 2].map(|()| {
+        Upstream::with(|request, stream| {
+            let status = if request.target == "/busy" { 503 } else { 200 };
+            Reply::status(status).write(stream)
+        })
+    });
+    let config = |ejection: &str| {
+        format!(
+            "[[route]]\npath = \"$default\"\nupstream = \"app\"\n[upstream.app]\n\
+             endpoints = [{{ address = \"{}\" }}, {{ address = \"{}\" }}]\n{ejection}\n",
+            endpoints[0].address(),
+            endpoints[1].address()
+        )
+    };
+    let gateway = start(&[&config("ejection = { faults = 2 }")]);
+    for _ in 0..20 {
+        assert_eq!(gateway.get("/busy").status, 503);
+    }
+    assert_eq!(gateway.metrics()["windlass_endpoint_available"], 2.0);
+    gateway.reload(config("ejection = { faults = 2, statuses = \"503\" }"));
+    for _ in 0..20 {
+        assert_eq!(gateway.get("/busy").status, 503);
+    }
+    gateway.metrics_when("one to be out", |metrics| {
+        metrics["windlass_endpoint_available"] == 1.0
+    });
 }

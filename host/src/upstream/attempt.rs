@@ -25,7 +25,7 @@ pub mod upgrade;
 use body::{Loan, UpstreamBody};
 use pick::Pick;
 use resend::Stays;
-use retry::{Next, Trials};
+use retry::{Next, Over, Trials};
 use timeouts::{Since, Timeouts};
 use upgrade::{Carrier, Duplex, Taken, Upgrade};
 
@@ -98,11 +98,10 @@ impl Attempt<'_> {
         let mut request = self.request(held, &pick, body, &mut trials);
         let (line, incoming) = loop {
             if let Some(pause) = trials.pause.take() {
-                Box::pin(tokio::time::sleep(pause)).await;
-                trials.begin();
+                Box::pin(trials.rest_for(pause)).await;
             }
             // A connection that may become something else carries no other request.
-            trials.fresh = self.switches() || std::mem::take(&mut trials.anew);
+            trials.fresh = self.switches() || std::mem::take(&mut trials.over) == Over::New;
             let (mut line, sent) = loop {
                 let mut line = match self.unused(&pick, trials.fresh) {
                     Some(Line::Own(connection)) if connection.is_inline() => Line::Own(connection),
@@ -143,17 +142,7 @@ impl Attempt<'_> {
                     }
                 };
                 self.watch.answer_began();
-                if let (Sent::Failed(Fault::FirstByte { .. }), Some(endpoint)) =
-                    (&sent, pick.endpoint())
-                {
-                    line.timed_out(&endpoint.pool, reused, began, self.now());
-                }
-                let sent = match sent {
-                    Sent::Failed(Fault::HeadTooLarge { .. }) if line.has_too_many_fields() => {
-                        Sent::Failed(self.too_many_fields(&pick))
-                    }
-                    other => other,
-                };
+                let sent = self.looked_at(&pick, &line, reused, began, sent);
                 let fault = match &sent {
                     Sent::Failed(fault) => Some(fault.code().as_str()),
                     Sent::Answered(_) | Sent::Unsent(..) => None,
@@ -188,16 +177,27 @@ impl Attempt<'_> {
                 },
             }
         };
-        trials.note_last(held, &pick, since, None);
-        self.note(held, &pick, &trials, since);
+        self.note(held, &pick, &mut trials, since);
         match self.upgrade {
             Some(upgrade) if is_switch(held) => Box::pin(self.take(upgrade, pick, line)).await,
-            Some(_) => {
-                let mut line = line;
-                line.stays_http();
-                Ok(self.response_body(pick, line, incoming))
+            Some(_) | None => Ok(self.response_body(pick, line, incoming)),
+        }
+    }
+
+    /// What came of a sending, once the connection was looked at: one that may be dead is left, and one
+    /// that knows better than hyper why a head was refused says so.
+    fn looked_at(&self, pick: &Pick, line: &Line, reused: bool, began: u64, sent: Sent) -> Sent {
+        match sent {
+            Sent::Failed(fault @ Fault::FirstByte { .. }) => {
+                if let Some(endpoint) = pick.endpoint() {
+                    line.timed_out(&endpoint.pool, reused, began, self.now());
+                }
+                Sent::Failed(fault)
             }
-            None => Ok(self.response_body(pick, line, incoming)),
+            Sent::Failed(Fault::HeadTooLarge { .. }) if line.has_too_many_fields() => {
+                Sent::Failed(self.too_many_fields(pick))
+            }
+            other => other,
         }
     }
 
@@ -215,7 +215,8 @@ impl Attempt<'_> {
     }
 
     /// What is known once there is an answer.
-    fn note(&self, held: &Held, pick: &Pick, trials: &Trials, since: Since) {
+    fn note(&self, held: &Held, pick: &Pick, trials: &mut Trials, since: Since) {
+        trials.note_last(held, pick, since, None);
         trials.end();
         let elapsed = u64::try_from(since.begun.elapsed().as_micros()).ok();
         held.with(|exchange| {
@@ -420,7 +421,7 @@ impl Attempt<'_> {
             Sent::Unsent(_, fault) | Sent::Failed(fault) => {
                 self.watch.common.stats.attempts_failed.add(1);
                 // Another's fault says nothing of the endpoint, good or bad.
-                if fault.is_endpoints() {
+                if fault.is_endpoints() && !self.is_shorter(fault) {
                     endpoint.tally.faults.add(1);
                     plan.fault(&endpoint.known, &Causes(fault));
                 }
@@ -428,10 +429,20 @@ impl Attempt<'_> {
         }
     }
 
-    fn response_body(&self, pick: Pick, line: Line, incoming: Incoming) -> Body {
+    /// Whether the route, or a filter, gives the endpoint less time than its upstream: that it was too
+    /// slow for one of them says nothing of how it answers others.
+    fn is_shorter(&self, fault: &Fault) -> bool {
+        let own = self.upstream.plan.config.first_byte_timeout;
+        matches!(fault, Fault::FirstByte { .. }) && self.timeouts.first_byte < own
+    }
+
+    fn response_body(&self, pick: Pick, mut line: Line, incoming: Incoming) -> Body {
         let Some(endpoint) = pick.endpoint() else {
             return Body::Empty;
         };
+        if self.upgrade.is_some() {
+            line.stays_http();
+        }
         let loan = Loan {
             line,
             pool: Rc::clone(&endpoint.pool),

@@ -31,6 +31,8 @@ enum Takers {
     Available,
     /// All that do not drain, since too few are available.
     Undrained,
+    /// None is available, and those that only results have taken out are tried all the same.
+    Ejected,
     /// None.
     Nobody,
 }
@@ -57,6 +59,10 @@ impl Told {
                 upstream,
                 "too few endpoints of an upstream are available (`fail_open`), so that all that do not drain are used: {states}"
             ),
+            Takers::Ejected => tracing::warn!(
+                upstream,
+                "no endpoint of an upstream is available, so that the ejected ones are tried: {states}"
+            ),
             Takers::Nobody => tracing::warn!(
                 upstream,
                 "an upstream has no endpoint that takes requests: {states}"
@@ -77,12 +83,18 @@ impl Told {
 impl Standing {
     fn of(members: &Members) -> Self {
         let balancer = &members.balancer;
-        let mut endpoints = members.endpoints.iter();
-        let is_any =
-            endpoints.any(|endpoint| endpoint.weight > 0 && endpoint.known.slot.share() > 0);
+        let endpoints = || {
+            members
+                .endpoints
+                .iter()
+                .filter(|endpoint| endpoint.weight > 0)
+        };
+        let is_any = endpoints().any(|endpoint| endpoint.known.slot.share() > 0);
+        let is_ejected = || endpoints().any(|endpoint| endpoint.known.slot.is_ejected());
         let takers = match (balancer.fails_open(), is_any) {
             (true, _) => Takers::Undrained,
             (false, true) => Takers::Available,
+            (false, false) if is_ejected() => Takers::Ejected,
             (false, false) => Takers::Nobody,
         };
         Self {

@@ -263,7 +263,7 @@ pub struct Ejection {
     pub min_requests: u32,
     /// How often shares are told. Default 10 s.
     pub interval: Duration,
-    /// Statuses that are faults. Default 502 to 504.
+    /// Statuses that are faults. Default none.
     pub statuses: StatusRanges,
     /// How long the first time; as much longer with each. Default 10 s.
     pub backoff: Duration,

@@ -50,8 +50,8 @@ pub(super) struct Trials {
     pub(super) pause: Option<Duration>,
     /// When the present attempt began. None: with the exchange.
     began: Option<Instant>,
-    /// Whether the next attempt makes a connection of its own.
-    pub(super) anew: bool,
+    /// What the next attempt goes over.
+    pub(super) over: Over,
     /// Whether only a new connection will do.
     pub(super) fresh: bool,
     /// How often it went to one endpoint again.
@@ -72,8 +72,9 @@ impl Trials {
         }
     }
 
-    /// For the access log: an attempt begins, after a wait.
-    pub(super) fn begin(&mut self) {
+    /// Wait before the next attempt begins.
+    pub(super) async fn rest_for(&mut self, pause: Duration) {
+        tokio::time::sleep(pause).await;
         self.began = Some(Instant::now());
     }
 
@@ -115,6 +116,16 @@ impl Trials {
     pub(super) fn is_given_up(&self) -> bool {
         self.next.is_some()
     }
+}
+
+/// Which connection an attempt goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Over {
+    /// One that is there, or a new one.
+    #[default]
+    Any,
+    /// A new one.
+    New,
 }
 
 /// Where the next attempt goes.
@@ -237,16 +248,19 @@ impl Attempt<'_> {
             }
             secured => secured,
         };
-        let reason: Box<str> = match &sent {
+        let reason = follows.is_some().then(|| match &sent {
             Sent::Unsent(_, fault) | Sent::Failed(fault) => fault.code().as_str().into(),
             Sent::Answered(_) => format!("status {}", status(held).unwrap_or_default()).into(),
-        };
+        });
         let request = follows.and_then(|follows| {
             let target = match &follows {
                 Follow::Other(other) => other,
                 Follow::Same => {
                     // One that many share is left by what ends it, and by silence.
-                    trials.anew = !matches!(line, Some(Line::Shared(_)));
+                    trials.over = match line {
+                        Some(Line::Shared(_)) => Over::Any,
+                        Some(Line::Own(_)) | None => Over::New,
+                    };
                     &*pick
                 }
             };
@@ -260,7 +274,7 @@ impl Attempt<'_> {
                     self.again(held, target, trials, kept?)
                 }
             };
-            trials.note(held, pick, since, Some(reason));
+            trials.note(held, pick, since, reason);
             if let Follow::Other(other) = follows {
                 *pick = other;
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config::field::{Field, Is, Parsed, Section, Time, Whole, Written};
+use crate::config::field::{Field, Is, Optional, Parsed, Section, Time, Whole};
 use crate::config::model::{Ejection, StatusRanges};
 use crate::config::read::Table;
 use crate::config::value::duration;
@@ -85,11 +85,11 @@ static SHARE_INTERVAL: Field<Time, Is<Duration>> = Field::new(
     "The time over which the share of good results is told.",
 );
 
-static STATUSES: Field<Parsed<StatusRanges>, Written> = Field::new(
+static STATUSES: Field<Parsed<StatusRanges>, Optional> = Field::new(
     "statuses",
     super::STATUSES,
-    Written("502-504"),
-    "The statuses that are faults of the endpoint.",
+    Optional("none"),
+    "Statuses that are faults of the endpoint too. They count for all routes: list those that only a broken endpoint answers with.",
 );
 
 static BACKOFF: Field<Time, Is<Duration>> = Field::new(
@@ -132,7 +132,7 @@ pub(super) fn ejection(table: &mut Table<'_>) -> Option<Ejection> {
         min_success,
         min_requests,
         interval,
-        statuses: statuses?,
+        statuses: statuses.unwrap_or(StatusRanges(Vec::new())),
         backoff,
         max_backoff,
         max_share,

@@ -12,7 +12,7 @@ use crate::config::value::duration;
 /// `retries = { .. }`.
 pub(super) static RETRIES: Section = Section {
     heading: "retries = { .. }",
-    doc: "When a request is tried once more, on another endpoint where there is one. Only if nothing of it was sent, or its method is idempotent (RFC 9110 section 9.2.2) and its whole body was kept.",
+    doc: "When a request is tried once more: at once on another endpoint, or, where there is none, after 12 to 250 ms on the same one over another connection. Only if nothing of it was sent, or its method is idempotent (RFC 9110 section 9.2.2) and its whole body was kept.",
     fields: &[
         &ATTEMPTS,
         &ON,
@@ -34,11 +34,11 @@ pub(super) static RETRIES: Section = Section {
         ("timeout", "it is called `try_timeout`"),
         (
             "backoff",
-            "there is none: another endpoint is asked at once, within `budget`",
+            "it is no setting: another endpoint is asked at once, the same one after 12 to 250 ms",
         ),
         (
             "delay",
-            "there is none: another endpoint is asked at once, within `budget`",
+            "it is no setting: another endpoint is asked at once, the same one after 12 to 250 ms",
         ),
         (
             "methods",
@@ -59,7 +59,7 @@ static ATTEMPTS: Field<Whole<u32>, Is<u32>> = Field::new(
         of: |number| u32::try_from(number).ok(),
     },
     Is(2),
-    "The most attempts, each on another endpoint, the first one included; 1: no retry. A request whose unused connection was closed meanwhile, or that the endpoint turned away unread, goes to the same endpoint on another connection and is not counted.",
+    "The most attempts, the first one included, each on another endpoint while there is one that was not tried; 1: no retry. A request whose unused connection was closed meanwhile, or that the endpoint turned away unread, goes to the same endpoint on another connection and is not counted.",
 );
 
 /// What other gateways call the reasons, and statuses, which have a key of their own.
@@ -121,7 +121,7 @@ static TRY_TIMEOUT: Field<Time, Optional> = Field::new(
     "try_timeout",
     Time::USUAL,
     Optional("`first_byte_timeout`, which is that of all attempts together"),
-    "From the end of the request to the head of the response, for an attempt that another follows: not the last one, nor a request that cannot be sent again, nor one that no other endpoint or the budget has room for.",
+    "From the end of the request to the head of the response, for an attempt that another follows: not the last one, nor a request that cannot be sent again, nor one that no endpoint or the budget has room for. The only endpoint of an upstream is tried again.",
 );
 
 static MAX_BODY: Field<Size<usize>, Is<usize>> = Field::new(
