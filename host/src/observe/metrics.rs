@@ -211,7 +211,7 @@ impl Collector for Families {
                         ConstCounter::new(*value).encode(metric)?;
                     }
                     (Kind::Gauge, Value::Number(value)) => {
-                        ConstGauge::new(*value).encode(metric)?
+                        ConstGauge::new(*value).encode(metric)?;
                     }
                     (
                         Kind::Histogram,

@@ -86,6 +86,10 @@ impl Drop for Aside<'_> {
 
 impl Filter {
     /// Run the request phase on a fiber: the worker goes on while it runs. The exchange is away meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// It failed.
     pub async fn on_request_aside(
         &self,
         caller: Caller<'_>,
@@ -98,6 +102,10 @@ impl Filter {
     }
 
     /// Run the response phase on a fiber.
+    ///
+    /// # Errors
+    ///
+    /// It failed.
     pub async fn on_response_aside(
         &self,
         caller: Caller<'_>,
@@ -110,6 +118,10 @@ impl Filter {
     }
 
     /// Run the request-body phase (else the response's) for a whole body on a fiber.
+    ///
+    /// # Errors
+    ///
+    /// It failed.
     pub async fn on_body_aside(
         &self,
         caller: Caller<'_>,
@@ -138,9 +150,8 @@ impl Filter {
         aside: Aside<'_>,
         result: Result<V, CallFailure>,
     ) -> Result<V, CallFailure> {
-        let (instance, permit, id) = match aside.end() {
-            Some(ended) => ended,
-            None => return result,
+        let Some((instance, permit, id)) = aside.end() else {
+            return result;
         };
         self.count(caller.seat.worker(), |figures| &figures.calls, 1);
         self.ended(caller, instance, permit, None, &id, result)
@@ -197,5 +208,5 @@ where
     let Some(function) = instance.get_export_index(&mut *store, Some(&interface), function) else {
         return Ok(None);
     };
-    instance.get_typed_func(&mut *store, &function).map(Some)
+    instance.get_typed_func(&mut *store, function).map(Some)
 }

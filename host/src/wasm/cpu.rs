@@ -63,6 +63,7 @@ impl CpuLimit {
     }
 
     /// Whether the call is on a fiber.
+    #[must_use]
     pub fn is_aside(&self) -> bool {
         self.slices.is_some()
     }

@@ -1,5 +1,6 @@
 //! Why a call of a filter gave no verdict.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use wasmtime::Trap;
@@ -139,16 +140,14 @@ fn stack(backtrace: &wasmtime::WasmBacktrace) -> String {
     let mut text = String::new();
     for (place, frame) in backtrace.frames().iter().enumerate() {
         let name = frame.func_name().unwrap_or("an unnamed function");
-        text.push_str(&format!("\n  {place}: {}", one_line(name)));
+        // Writing to a text cannot fail.
+        let _ = write!(text, "\n  {place}: {}", one_line(name));
         for symbol in frame.symbols() {
             let name = symbol.name().unwrap_or_default();
             let file = symbol.file().unwrap_or_default();
             let line = symbol.line().unwrap_or_default();
-            text.push_str(&format!(
-                "\n       {} at {}:{line}",
-                one_line(name),
-                one_line(file)
-            ));
+            let (name, file) = (one_line(name), one_line(file));
+            let _ = write!(text, "\n       {name} at {file}:{line}");
         }
     }
     text

@@ -57,6 +57,10 @@ impl Drop for Handed {
 
 /// One worker's instances of one filter that are not in use.
 #[derive(Default)]
+#[expect(
+    clippy::vec_box,
+    reason = "an instance is large, and moves for every call"
+)]
 struct Slot {
     idle: Vec<Box<Instance>>,
     waiting: VecDeque<oneshot::Sender<Made>>,
