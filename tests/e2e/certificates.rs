@@ -75,6 +75,22 @@ fn certificates_of_all_sides_have_their_end_as_a_metric() {
     }
 }
 
+#[test]
+fn authorities_that_have_all_ended_are_a_warning() {
+    let authority = Authority::new();
+    let ended = authority.expired(&["ended"]).certificate;
+    let endpoint = Upstream::text("one");
+    let config = format!(
+        "[[route]]\npath = \"$default\"\nupstream = \"app\"\n{}tls = {{ ca = \"ca.pem\" }}\n",
+        upstream("app", &[endpoint.address()]),
+    );
+    for (ca, told) in [(ended.clone(), true), (ended + &authority.pem, false)] {
+        let checked = Gateway::with_config(&config).file("ca.pem", ca).check();
+        let text = "every certificate in `ca`";
+        assert_eq!(checked.errors.contains(text), told, "{}", checked.errors);
+    }
+}
+
 /// What operators do to PEM files, each with words that say what to do.
 #[test]
 fn a_file_that_cannot_be_used_is_told_with_its_line_and_cure() {

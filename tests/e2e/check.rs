@@ -203,6 +203,41 @@ fn likely_mistakes_are_warnings() {
         ("TLS at 80", to("").replace(":9", ":80") + "tls = { verify = false }\n", "is at the port of clear text"),
         ("a cookie for TLS only", format!("[[listener]]\naddress = \"0.0.0.0:0\"\n{}", sticky("long", "")), "browsers drop it"),
         ("a key of nothing", format!("{ROUTE}[[key]]\nid = \"k\"\nconsumer = \"c\"\ndigest = \"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\"\n"), "is that of no text at all"),
+        (
+            "an address to listen on as an endpoint",
+            to("").replace("127.0.0.1:9", "0.0.0.0:9"),
+            "is an address to listen on",
+        ),
+        (
+            "retries without a budget",
+            to("") + "retries = { attempts = 3, budget = 0, budget_rate = 0 }\n",
+            "nothing is ever tried again",
+        ),
+        (
+            "a wait that ends before it begins",
+            to("") + "first_byte_timeout = \"50s\"\ntotal_timeout = \"9s\"\n",
+            "which ends the exchange before",
+        ),
+        (
+            "a check of keys that is left out",
+            to("filters = [\"k\"]") + "[filter.k]\nplugin = \"builtin:api-key\"\non_error = \"skip\"\n",
+            "requests pass without a key then",
+        ),
+        (
+            "a check that nobody passes",
+            to("filters = [\"k\"]") + "[filter.k]\nplugin = \"builtin:api-key\"\n",
+            "every request is refused",
+        ),
+        (
+            "a key that nobody checks",
+            format!("{ROUTE}[[key]]\nid = \"k\"\nconsumer = \"c\"\ndigest = \"sha256:c018c41c1afaf2c0b66c64f97d0ee135657b699ad260f299234cd40a5d625e0e\"\n"),
+            "opens nothing",
+        ),
+        (
+            "a token that serves something else",
+            sticky("long", "") + "[admin]\naddress = \"127.0.0.1:0\"\ntokens = [{ name = \"o\", role = \"read\", secret = \"t\" }]\n",
+            "serves something else too",
+        ),
         ("the operator's listener as an endpoint", to("").replace(":9", ":19080") + "[admin]\naddress = \"127.0.0.1:19080\"\n", "is the operator's listener"),
     ];
     for (what, config, text) in cases {

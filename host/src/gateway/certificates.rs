@@ -79,7 +79,29 @@ pub fn look(config: &Config, problems: &mut Problems) -> Vec<Shown> {
             }
         }
     }
+    for upstream in &config.upstreams {
+        if let Some(tls) = &upstream.tls {
+            authorities(&upstream.name, tls, problems);
+        }
+    }
     all
+}
+
+/// Warn of authorities that can vouch for nobody any more.
+fn authorities(upstream: &str, tls: &UpstreamTls, problems: &mut Problems) {
+    let Some(path) = tls.ca.as_deref().filter(|_| tls.verify) else {
+        return;
+    };
+    if Validity::of_chain(path).is_ok_and(|validity| validity.all_ended(now_s())) {
+        let message = format!(
+            "upstream `{upstream}`: every certificate in `ca`, `{}`, has ended: no endpoint is trusted",
+            path.display()
+        );
+        tracing::warn!("{message}");
+        problems
+            .warning(tls.span, message)
+            .help("put those in their place that sign the endpoints' certificates now, and reload");
+    }
 }
 
 fn warn(title: &str, path: &Path, validity: &Validity, span: Span, problems: &mut Problems) {
@@ -99,6 +121,8 @@ fn warn(title: &str, path: &Path, validity: &Validity, span: Span, problems: &mu
         };
         let message =
             format!("{title}: the certificate in `{shown}` (line {line}) {overdue}{follows}");
+        // The report of a start is text for people: whoever collects the log gets a line as well.
+        tracing::warn!("{message}");
         problems.warning(span, message).help(help);
     }
     if let Some(line) = validity.disorder() {

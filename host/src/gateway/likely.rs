@@ -6,6 +6,7 @@
 //! (`config/check`).
 
 mod ends;
+mod keys;
 mod names;
 mod secrets;
 
@@ -41,10 +42,12 @@ pub fn look(known: &Known<'_>, problems: &mut Problems) {
     for (place, upstream) in known.config.upstreams.iter().enumerate() {
         hash_on(known, place, upstream, problems);
         ends::ports(upstream, problems);
+        ends::bounds(upstream, problems);
         ends::cookies(known.config, upstream, problems);
     }
     names::look(known.config, problems);
     secrets::look(known, problems);
+    keys::look(known.config, problems);
     ends::files(known.config, problems);
 }
 

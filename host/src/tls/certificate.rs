@@ -25,6 +25,8 @@ pub struct Validity {
     lives_s: i64,
     /// The line of that certificate.
     line: usize,
+    /// The latest end of one of them. Seconds since 1970.
+    last_ends_s: i64,
     /// The line of a certificate that did not sign the one before it.
     disorder: Option<usize>,
 }
@@ -67,6 +69,11 @@ impl Validity {
             ends_s: first.ends_s,
             lives_s: first.ends_s.saturating_sub(first.begins_s),
             line,
+            last_ends_s: parsed
+                .iter()
+                .map(|one| one.ends_s)
+                .max()
+                .unwrap_or_default(),
             disorder: strangers.next().map(|(_, (_, line))| line),
         })
     }
@@ -85,6 +92,12 @@ impl Validity {
         } else {
             None
         }
+    }
+
+    /// Whether all of them have ended: of authorities each stands for itself.
+    #[must_use]
+    pub fn all_ended(&self, now_s: i64) -> bool {
+        self.last_ends_s <= now_s
     }
 
     /// The line of its file that this is about.
@@ -158,6 +171,7 @@ mod tests {
             ends_s,
             lives_s: ends_s - begins_s,
             line: 1,
+            last_ends_s: ends_s,
             disorder: None,
         };
         let year = of(0, 365 * DAY);

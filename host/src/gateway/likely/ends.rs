@@ -2,6 +2,7 @@
 //! cookies that browsers drop, files of two uses.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, header};
 
@@ -123,9 +124,19 @@ fn has(headers: &HeaderMap, name: &header::HeaderName) -> bool {
     headers.contains_key(name)
 }
 
-/// Endpoints at the port of a scheme that is not spoken with them.
+/// Endpoints at no address, or at the port of a scheme that is not spoken with them.
 pub(super) fn ports(upstream: &config::Upstream, problems: &mut Problems) {
     for endpoint in &upstream.endpoints {
+        let address = endpoint.address.parse::<SocketAddr>();
+        if address.is_ok_and(|address| address.ip().is_unspecified()) {
+            let message = format!(
+                "upstream `{}`: endpoint `{}` is an address to listen on, not one to connect to",
+                upstream.name, endpoint.address
+            );
+            problems
+                .warning(endpoint.span, message)
+                .help("for this machine write `127.0.0.1`");
+        }
         let (what, help) = match upstream.tls {
             None if endpoint.address.ends_with(":443") => (
                 "the port of TLS, and clear text is spoken with it",
@@ -144,6 +155,41 @@ pub(super) fn ports(upstream: &config::Upstream, problems: &mut Problems) {
         problems.warning(endpoint.span, message).help(help);
     }
 }
+
+/// Settings of an upstream that undo each other.
+pub(super) fn bounds(upstream: &config::Upstream, problems: &mut Problems) {
+    let span = upstream
+        .endpoints
+        .first()
+        .map_or_else(config::Span::default, |one| one.span);
+    let retries = &upstream.retries;
+    if retries.attempts > 1 && retries.budget == 0 && retries.budget_rate == 0 {
+        let message = format!(
+            "upstream `{}`: `retries` has no budget, so that nothing is ever tried again",
+            upstream.name
+        );
+        problems
+            .warning(span, message)
+            .help("leave `budget` or `budget_rate` out, or write `attempts = 1`");
+    }
+    // The default is no mistake.
+    let wanted = upstream.first_byte_timeout;
+    if let Some(total) = upstream.total_timeout
+        && total < wanted
+        && wanted != FIRST_BYTE
+    {
+        let message = format!(
+            "upstream `{}`: `first_byte_timeout` is longer than `total_timeout`, which ends the exchange before",
+            upstream.name
+        );
+        problems
+            .warning(span, message)
+            .help("raise `total_timeout`, or lower `first_byte_timeout`");
+    }
+}
+
+/// The default of `first_byte_timeout`.
+const FIRST_BYTE: Duration = Duration::from_secs(30);
 
 /// A cookie with `Secure` that no browser gets over TLS.
 pub(super) fn cookies(config: &Config, upstream: &config::Upstream, problems: &mut Problems) {

@@ -39,6 +39,7 @@ pub(super) fn look(known: &Known<'_>, problems: &mut Problems) {
             short(&what, name, length, sticky.span, problems);
         }
     }
+    shared(known, problems);
     let empty = KeyDigest::of(b"");
     for key in &known.config.keys {
         if KeyDigest::from_bytes(key.digest) == empty {
@@ -46,6 +47,33 @@ pub(super) fn look(known: &Known<'_>, problems: &mut Problems) {
             problems
                 .warning(key.span, message)
                 .help("make a key by `windlass key new`, which prints its digest");
+        }
+    }
+}
+
+/// A secret that lets an operator in and serves something else as well.
+fn shared(known: &Known<'_>, problems: &mut Problems) {
+    let config = known.config;
+    let upstreams = config.upstreams.iter();
+    let sticky = upstreams.filter_map(|upstream| upstream.balance.sticky.as_ref());
+    let sticky = sticky.map(|sticky| sticky.secret);
+    let filters = config
+        .filters
+        .iter()
+        .filter_map(|filter| filter.allow.as_ref());
+    let filters = filters.flat_map(|allow| allow.secrets.iter().copied());
+    let others: Vec<usize> = sticky.chain(filters).collect();
+    for token in config.admin.iter().flat_map(|admin| &admin.tokens) {
+        if others.contains(&token.secret)
+            && let Some(secret) = config.secrets.get(token.secret)
+        {
+            let message = format!(
+                "secret `{}` is the admin token `{}`, and serves something else too",
+                secret.name, token.name
+            );
+            problems
+                .warning(token.span, message)
+                .help("give each its own secret: who learns the one must not get the other");
         }
     }
 }

@@ -255,9 +255,10 @@ pub enum Held {
 /// Why it could not.
 pub fn check(path: &Path) -> Result<Held, LedgerError> {
     let kind = |kind| cannot_open(path, &std::io::Error::from(kind));
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let folder = folder.unwrap_or(Path::new("."));
-    if !folder.is_dir() {
+    let folder = folder_of(path);
+    // The file behind a link is made in a folder of its own.
+    let linked = std::fs::read_link(path).map(|target| folder.join(target));
+    if !folder.is_dir() || linked.is_ok_and(|target| !folder_of(&target).is_dir()) {
         return Err(kind(std::io::ErrorKind::NotFound));
     }
     if path.is_dir() {
@@ -288,6 +289,11 @@ pub fn check(path: &Path) -> Result<Held, LedgerError> {
         check_owner(path)?;
     }
     Ok(Held::Free)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    folder.unwrap_or(Path::new("."))
 }
 
 /// A file without marks that has tables is another program's. Nobody has it open, so that it can be

@@ -1,0 +1,52 @@
+//! Keys that nobody checks, checks that nobody passes, and checks that are left out.
+
+use super::filters;
+use crate::config::{Config, Filter, OnError, PluginSource, Problems};
+use crate::wasm::grants::HostInterface;
+
+/// Look at the filters that check keys, and at what they check.
+pub(super) fn look(config: &Config, problems: &mut Problems) {
+    let used = |place: usize| {
+        let mut routes = config.routes.iter();
+        routes.any(|route| route.filters.iter().any(|one| one.filter == place))
+    };
+    let all = config.filters.iter().enumerate();
+    let checks = all.filter(|(place, filter)| used(*place) && checks_keys(config, filter));
+    let checks: Vec<&Filter> = checks.map(|(_, filter)| filter).collect();
+    for filter in &checks {
+        if filter.on_error == OnError::Skip {
+            let message = format!(
+                "filter `{}` checks keys, and is left out when it fails (`on_error = \"skip\"`): requests pass without a key then",
+                filter.name
+            );
+            problems
+                .warning(filter.span, message)
+                .help("write `on_error = \"deny\"`, which is the default");
+        }
+        let is_own = filter.plugin == PluginSource::Builtin("api-key".to_owned());
+        if is_own && config.keys.is_empty() && config.store.is_none() {
+            let message = format!(
+                "filter `{}` checks keys, and there are none: every request is refused",
+                filter.name
+            );
+            problems
+                .warning(filter.span, message)
+                .help("add a `[[key]]`, which `windlass key new` prints, or a `[store]`");
+        }
+    }
+    if let (true, Some(key)) = (checks.is_empty(), config.keys.first()) {
+        let message = format!(
+            "key `{}` opens nothing: no filter of any route checks keys",
+            key.id
+        );
+        problems
+            .warning(key.span, message)
+            .help("put a filter with `plugin = \"builtin:api-key\"` into the `filters` of a route");
+    }
+}
+
+/// Whether a filter may look keys up.
+fn checks_keys(config: &Config, filter: &Filter) -> bool {
+    let granted = filters::grants(config, filter).interfaces;
+    granted.contains(&HostInterface::Keys.name())
+}
