@@ -63,6 +63,7 @@ pub fn error(code: Code, head: &mut ResponseHead) {
 }
 
 /// Whether an answer speaks gRPC itself.
+#[must_use]
 pub fn is_answer(headers: &HeaderMap) -> bool {
     headers.contains_key(&STATUS) || is_call(headers)
 }

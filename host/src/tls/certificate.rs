@@ -113,7 +113,11 @@ impl Validity {
     }
 }
 
-/// Read certificates. Each is said to be none where it is none.
+/// Read certificates.
+///
+/// # Errors
+///
+/// One of them is none.
 pub fn parse<'a>(path: &Path, chain: &'a [Certificate]) -> Result<Vec<Parts<'a>>, TlsError> {
     let parsed = chain.iter().map(|Certificate { der, line }| {
         parts(der.as_ref()).ok_or_else(|| {

@@ -69,9 +69,8 @@ pub fn key(path: &Path) -> Result<(PrivateKeyDer<'static>, usize), TlsError> {
     let text = read(path, Want::Key)?;
     let blocks = blocks(path, &text, Want::Key)?;
     let mut keys = blocks.iter().filter(|block| is_key(block.label));
-    let (block, more) = match (keys.next(), keys.next()) {
-        (Some(block), more) => (block, more),
-        (None, _) => return Err(without(path, &blocks, Want::Key)),
+    let (Some(block), more) = (keys.next(), keys.next()) else {
+        return Err(without(path, &blocks, Want::Key));
     };
     if block.encrypted {
         return Err(encrypted(path, block.line));

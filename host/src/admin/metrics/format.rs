@@ -11,7 +11,7 @@ use axum::http::header::ACCEPT;
 pub enum Format {
     /// Prometheus's own, version 0.0.4.
     Text,
-    /// OpenMetrics 1.0.
+    /// `OpenMetrics` 1.0.
     OpenMetrics,
 }
 
@@ -57,8 +57,9 @@ fn range(text: &str) -> Option<(Format, u32)> {
         }
     }
     let format = match (&*kind, version) {
-        ("application/openmetrics-text", None | Some("1.0.0" | "0.0.1")) => Format::OpenMetrics,
-        ("application/*", _) => Format::OpenMetrics,
+        ("application/openmetrics-text", None | Some("1.0.0" | "0.0.1")) | ("application/*", _) => {
+            Format::OpenMetrics
+        }
         ("text/plain", None | Some("0.0.4" | "1.0.0")) | ("text/*" | "*/*", _) => Format::Text,
         _ => return None,
     };

@@ -82,10 +82,14 @@ impl NoAnswer {
     /// Of what two servers say, what counts: a name without an address is more than no such name,
     /// and that is more than no answer.
     fn or(self, other: Self) -> Self {
-        match (&self, &other) {
-            (Self::NoAddress, _) | (Self::NoName, Self::NoName | Self::Failed(_)) => self,
-            (Self::Failed(_), Self::Failed(_)) => self,
-            (_, _) => other,
+        let weight = |why: &Self| match why {
+            Self::Failed(_) => 0,
+            Self::NoName => 1,
+            Self::NoAddress => 2,
+        };
+        match weight(&self) >= weight(&other) {
+            true => self,
+            false => other,
         }
     }
 }
