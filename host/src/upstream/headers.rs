@@ -76,7 +76,14 @@ impl Seen {
                 "upgrade" => Self::UPGRADE,
                 "content-length" => Self::CONTENT_LENGTH,
                 "content-type" => Self::CONTENT_TYPE,
-                "cookie" => Self::COOKIE,
+                // HTTP/2 may split one `Cookie` into many fields (RFC 9113 section 8.2.3): it counts as
+                // it is once joined.
+                "cookie" => {
+                    if seen.fields & Self::COOKIE != 0 {
+                        seen.size -= "cookie".len() + PER_FIELD - "; ".len();
+                    }
+                    Self::COOKIE
+                }
                 "expect" => Self::EXPECT,
                 "proxy-authorization" | "proxy-authenticate" | "proxy-authentication-info" => {
                     Self::PROXY_AUTH
