@@ -397,18 +397,6 @@ impl Foundation {
         }
     }
 
-    /// What is wrong with the plugins, secrets and certificates of a configuration that cannot be
-    /// built for other reasons: to tell everything at once. What hangs together with those reasons is
-    /// left out.
-    pub fn examine(&self, config: &Config, problems: &mut Problems) {
-        let mut found = Problems::new(Arc::clone(problems.source()));
-        filters::load(config, &self.registry, &mut found);
-        listeners::tls(config, &mut found);
-        keys::secrets(config, &mut found);
-        found.retain(|problem| problem.severity == config::Severity::Error);
-        problems.extend(found);
-    }
-
     /// Make a gateway of a configuration. Warnings and errors go to `problems`, all of them.
     /// None where there was an error.
     pub fn build(&self, config: Config, problems: &mut Problems) -> Option<Arc<Gateway>> {

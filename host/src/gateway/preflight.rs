@@ -8,13 +8,29 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{Access, access};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::config::{AccessLog, Config, Problems, Span, StorePlace};
+use super::{Foundation, filters, keys, listeners};
+use crate::config::{AccessLog, Config, Problems, Severity, Span, StorePlace};
 use crate::store::ledger::sqlite::{self, Held};
 use crate::tls;
+
+impl Foundation {
+    /// What is wrong with the plugins, secrets and certificates of a configuration that cannot be
+    /// built for other reasons: to tell everything at once. What hangs together with those reasons is
+    /// left out.
+    pub fn examine(&self, config: &Config, problems: &mut Problems) {
+        let mut found = Problems::new(Arc::clone(problems.source()));
+        filters::load(config, &self.registry, &mut found);
+        listeners::tls(config, &mut found);
+        keys::secrets(config, &mut found);
+        found.retain(|problem| problem.severity == Severity::Error);
+        problems.extend(found);
+    }
+}
 
 /// Look at all of it.
 pub fn look(config: &Config, problems: &mut Problems) {
