@@ -128,17 +128,6 @@ pub struct Route {
     pub timeouts: RouteTimeouts,
 }
 
-impl Route {
-    /// Whether one of its filters asks of a request what none of the other's does.
-    #[must_use]
-    pub fn asks_more_than(&self, other: &Self) -> bool {
-        let called =
-            |filter: &Arc<Filter>| other.filters.iter().any(|own| Arc::ptr_eq(own, filter));
-        let mut asking = self.filters.iter().filter(|filter| filter.phases().request);
-        !asking.all(called)
-    }
-}
-
 /// What outlives configurations.
 pub struct Foundation {
     registry: FilterRegistry,
@@ -436,6 +425,8 @@ impl Foundation {
         let words = apis::words(&config);
         let bases = Bases::new(&config, &words);
         let via = config.server.via.as_deref().unwrap_or(&self.via);
+        let mut client_fields = config.server.client_fields;
+        client_fields.extend(filters::read_fields(&filters));
         let routes = config.routes.into_iter().zip(chains).zip(rates).enumerate();
         let routes = routes.map(|(place, ((route, filters), rates))| {
             let api = route.api.and_then(|place| config.apis.get(place));
@@ -466,7 +457,7 @@ impl Foundation {
         Some(Arc::new(Gateway {
             number: self.made.fetch_add(1, Ordering::Relaxed) + 1,
             trusted_proxies: config.server.trusted_proxies,
-            client_fields: config.server.client_fields,
+            client_fields,
             listeners: config.listeners,
             tls,
             certificates,

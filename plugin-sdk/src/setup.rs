@@ -26,6 +26,7 @@ enum Advice {
     Warn(String, String),
     Vouch(String),
     Clear(String),
+    Read(String),
 }
 
 fn tell(advice: &[Advice]) {
@@ -34,6 +35,7 @@ fn tell(advice: &[Advice]) {
             Advice::Warn(at, message) => host::advice::warn(at, message),
             Advice::Vouch(field) => host::advice::vouch(field),
             Advice::Clear(field) => host::advice::clear(field),
+            Advice::Read(field) => host::advice::read(field),
         }
     }
 }
@@ -87,6 +89,13 @@ impl Setup {
     #[must_use]
     pub fn clear(self, field: impl Into<String>) -> Self {
         self.advise(Advice::Clear(field.into()))
+    }
+
+    /// A request field that the filter reads. The gateway drops a name with `_` that can be taken for
+    /// one that matters (`x_api_key` for `x-api-key`), but not one that is read.
+    #[must_use]
+    pub fn reads(self, field: impl Into<String>) -> Self {
+        self.advise(Advice::Read(field.into()))
     }
 
     fn advise(mut self, advice: Advice) -> Self {

@@ -213,3 +213,25 @@ fn the_endpoint_sees_the_key_that_was_checked_and_no_other() {
     assert_eq!(keys, ["the-key-of-one-0123456789"]);
     assert!(head.fields.iter().all(|(_, value)| value != "of another"));
 }
+
+#[test]
+fn a_key_in_a_header_with_an_underscore_is_found_and_hidden() {
+    for name in ["x_api_key", "api_key"] {
+        let endpoint = Upstream::echo();
+        let gateway = start(&[
+            &filtered(&["keys"], endpoint.address()),
+            &api_key(&format!("{{ header = \"{name}\" }}")),
+            &key("one", "one", "the-key-of-one-0123456789", ""),
+        ]);
+        let request = Request::get("/")
+            .header(name, "the-key-of-one-0123456789")
+            .header(name.replace('_', "-"), "of another");
+        assert_eq!(gateway.send(&request).status, 200, "{name}");
+        let head = endpoint.only_request().head;
+        let keys = head
+            .fields
+            .iter()
+            .filter(|(known, _)| known.contains("key"));
+        assert_eq!(keys.count(), 0, "{name}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Route;
 use crate::chain::{Cause, Misorder, check_order};
 use crate::config::{self, Config, Problems};
 use crate::route::{MethodMatch, Part, RouteSpec, Router};
@@ -75,6 +76,17 @@ fn report(
         ),
     };
     problems.error(span, format!("{needs} {why}")).help(help);
+}
+
+impl Route {
+    /// Whether one of its filters asks of a request what none of the other's does.
+    #[must_use]
+    pub fn asks_more_than(&self, other: &Self) -> bool {
+        let called =
+            |filter: &Arc<Filter>| other.filters.iter().any(|own| Arc::ptr_eq(own, filter));
+        let mut asking = self.filters.iter().filter(|filter| filter.phases().request);
+        !asking.all(called)
+    }
 }
 
 /// What stands before a route's path.

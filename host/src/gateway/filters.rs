@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use crate::config::{self, Config, PluginSource, Problems};
+use crate::upstream::headers;
 use crate::wasm::bounds::FilterBounds;
 use crate::wasm::breaker::BreakerSettings;
 use crate::wasm::component::CompiledComponent;
@@ -271,6 +274,15 @@ fn warn_of_denied(
             ),
         )
         .help(format!("to grant it: {}", allow_line(&grants)));
+}
+
+/// Fields with odd names that filters read: they are not taken for look-alikes of others.
+pub(super) fn read_fields(filters: &[Option<Arc<Filter>>]) -> impl Iterator<Item = HeaderName> {
+    let filters = filters.iter().flatten();
+    let names = filters.flat_map(|filter| &filter.facts().advice.read);
+    names
+        .filter(|name| headers::may_be_read(name))
+        .filter_map(|name| HeaderName::try_from(&**name).ok())
 }
 
 /// What the filter itself warns of; and that it may be left out, where a field is its word.

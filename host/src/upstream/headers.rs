@@ -18,7 +18,7 @@ use super::hops;
 use super::{EndpointPlan, Plan};
 use crate::body::Body;
 use crate::config::{Cidr, HostRule};
-use crate::context::{Exchange, RequestId};
+use crate::context::{Exchange, RequestId, names};
 use crate::worker::ClientConnection;
 
 /// Names the exchange to the endpoint and to the client.
@@ -274,6 +274,13 @@ pub fn forward(
     }
     let id = request_id(exchange);
     exchange.request.headers.insert(&REQUEST_ID, id);
+}
+
+/// Whether a field that a filter reads may be sent by every client: one with an odd name, but not one
+/// that can be taken for a claim.
+#[must_use]
+pub fn may_be_read(name: &str) -> bool {
+    claims::kind(name) == Kind::Odd && claims::kind(&names::plain(name)) != Kind::Claim
 }
 
 /// Remove from a request's trailers what says who asks, and where it goes: that is in the head (RFC

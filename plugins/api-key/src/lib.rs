@@ -31,6 +31,10 @@ impl Filter for ApiKeyFilter {
 
     fn configure(settings: Settings) -> Result<(Self, Setup), Vec<Diagnostic>> {
         let source = settings.check()?;
+        let setup = match &source {
+            Source::Header(name) => Setup::new().reads(name),
+            Source::Query(_) => Setup::new(),
+        };
         let filter = Self {
             challenge: source.challenge(),
             missing: settings.missing,
@@ -38,7 +42,7 @@ impl Filter for ApiKeyFilter {
             hide: settings.hide,
             source,
         };
-        let setup = Setup::new()
+        let setup = setup
             .provides(["consumer.id", "api-key.id", "auth.method"])
             .sometimes(["plan.id"]);
         Ok((filter, setup))

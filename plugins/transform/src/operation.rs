@@ -73,7 +73,16 @@ pub fn required_attributes<'a>(
 /// the client's for it.
 pub fn advise(mut setup: Setup, request: &[Operation]) -> Setup {
     for (place, operation) in request.iter().enumerate() {
+        let facts = operation.template().into_iter().flat_map(Template::facts);
+        for fact in facts {
+            if let Fact::RequestHeader(name) = fact {
+                setup = setup.reads(name);
+            }
+        }
         if let Operation::Header { name, change } = operation {
+            if let Change::Rename(_) = change {
+                setup = setup.reads(name);
+            }
             setup = match change {
                 Change::Set(template) if template.names_attribute() => setup.vouch(name),
                 Change::Set(template) if template.as_literal().is_some() => setup.clear(name),

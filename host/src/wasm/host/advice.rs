@@ -24,11 +24,14 @@ pub struct Advice {
     pub vouched: Vec<String>,
     /// Request fields that no client can send past it.
     pub cleared: Vec<String>,
+    /// Request fields that it reads.
+    pub read: Vec<String>,
 }
 
 impl Advice {
     fn has_room(&self) -> bool {
-        self.warnings.len() + self.vouched.len() + self.cleared.len() < MAX_PIECES
+        let fields = self.vouched.len() + self.cleared.len() + self.read.len();
+        self.warnings.len() + fields < MAX_PIECES
     }
 }
 
@@ -59,6 +62,13 @@ impl Host for State {
     fn clear(&mut self, field: String) -> Result<()> {
         if let Some(advice) = self.advised()? {
             advice.cleared.push(cut(field).to_ascii_lowercase());
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, field: String) -> Result<()> {
+        if let Some(advice) = self.advised()? {
+            advice.read.push(cut(field).to_ascii_lowercase());
         }
         Ok(())
     }
