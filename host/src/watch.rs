@@ -91,6 +91,9 @@ const CUT: u16 = 1 << 8;
 /// Set when the endpoint's time to leave is over.
 const LEFT: u16 = 1 << 9;
 
+/// Set by a drain where the next request is probably on its way.
+const EXPECTS: u16 = 1 << 10;
+
 /// No endpoint: none has this number.
 const NOWHERE: u64 = 0;
 
@@ -297,10 +300,11 @@ impl Watch {
         self.exchanges.each(|exchange| exchange.check(now, left));
     }
 
-    /// Whether it has carried a request and waits for another one.
+    /// Whether it has carried a request and waits for another one, which a drain does not wait for.
     #[must_use]
     pub fn is_spent(&self) -> bool {
-        self.phase() == Phase::Idle && self.served() > 0
+        let expects = self.signs.load(Relaxed) & EXPECTS != 0;
+        self.phase() == Phase::Idle && self.served() > 0 && !expects
     }
 
     /// hyper's own answer to a head was replaced by one of ours.
@@ -314,13 +318,20 @@ impl Watch {
         self.refused.load(Relaxed)
     }
 
-    /// The worker drains. A connection that has not asked for anything yet (it was in the
-    /// accept queue, and its request may be on the way) is given `grace` milliseconds.
+    /// The worker drains. A connection whose request may be on the way is given `grace` milliseconds:
+    /// one that has not asked for anything yet (it was in the accept queue), and one that was answered
+    /// within that time. Its client would otherwise send the request to nobody.
     pub fn drain(&self, grace: u64) {
-        if self.served() == 0 && self.phase() == Phase::Idle {
-            self.arm(Wait::Client, grace.min(self.limits.idle));
+        let mut signs = DRAIN;
+        if self.phase() == Phase::Idle {
+            let since = self.idle_since();
+            let now = self.common.clock.now();
+            if self.served() == 0 || since.is_some_and(|since| now <= since.saturating_add(grace)) {
+                self.arm(Wait::Client, grace.min(self.limits.idle));
+                signs |= EXPECTS;
+            }
         }
-        self.sign(DRAIN);
+        self.sign(signs);
     }
 
     /// The drain's time is over.
@@ -417,6 +428,33 @@ pub fn tick(timeouts: impl Iterator<Item = Duration>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_drain_waits_for_a_request_that_is_probably_on_its_way() {
+        let limits = Limits {
+            head: 1,
+            idle: 75_000,
+            body: None,
+            write: 1,
+        };
+        let answered = |ago: u64| {
+            let watch = Watch::unarmed(Common::new(), limits, MIN_TICK, false);
+            watch.count_served();
+            watch.common.clock.set(100_000 - ago);
+            watch.enter(Phase::Answered);
+            watch.flushed();
+            watch.common.clock.set(100_000);
+            watch.drain(1000);
+            watch
+        };
+        assert!(answered(5000).is_spent());
+        let watch = answered(300);
+        assert!(!watch.is_spent());
+        watch.check(100_900, &[]);
+        assert!(!watch.expired(Wait::Client));
+        watch.check(101_100, &[]);
+        assert!(watch.expired(Wait::Client));
+    }
 
     #[test]
     fn only_the_exchange_with_the_endpoint_that_left_is_signed() {

@@ -76,6 +76,12 @@ impl Clock {
         self.now.load(Ordering::Relaxed)
     }
 
+    /// As if it were so late.
+    #[cfg(test)]
+    pub(crate) fn set(&self, now: u64) {
+        self.now.store(now, Ordering::Relaxed);
+    }
+
     /// Look at the real clock.
     pub fn look(&self) -> u64 {
         let elapsed = self.start.elapsed().as_millis();

@@ -38,6 +38,32 @@ fn sigterm_finishes_what_runs_closes_what_idles_and_exits_0() {
     assert!(told.contains("cut=0"), "{told}");
 }
 
+/// Its client may have sent the request before it learned of the drain.
+#[test]
+fn a_connection_that_was_just_in_use_is_answered_once_more() {
+    // The gateway waits for a second; this machine may be slower, but not each time.
+    let answered = (0..10).any(|_| {
+        let gateway = start(&["[[route]]\npath = \"/\"\nrespond = { body = \"ok\" }\n"]);
+        let mut client = gateway.client();
+        assert_eq!(client.get("/").status, 200);
+        gateway.signal(Signal::TERM);
+        gateway
+            .log()
+            .wait_for_line(|line| line.contains("draining:"));
+        wait::until("new connections to be refused", || {
+            TcpStream::connect(gateway.address()).is_err().then_some(())
+        });
+        let answer = client.try_send(&Request::get("/"));
+        let answered = answer.is_ok_and(|answer| {
+            assert_eq!(answer.header("connection"), Some("close"));
+            answer.status == 200
+        });
+        assert_eq!(gateway.wait_for_end().code(), Some(0));
+        answered
+    });
+    assert!(answered, "ten connections were closed at once");
+}
+
 #[test]
 fn a_signal_that_comes_with_the_start_is_obeyed() {
     for _ in 0..5 {
