@@ -93,6 +93,7 @@ fn authorities_that_have_all_ended_are_a_warning() {
 
 /// What operators do to PEM files, each with words that say what to do.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn a_file_that_cannot_be_used_is_told_with_its_line_and_cure() {
     let (authority, identity) = issue();
     let (certificate, key) = (identity.certificate.as_bytes(), identity.key.as_bytes());

@@ -148,6 +148,7 @@ settings = {{ request = [{{ op = \"turn\" }}] }}
 
 /// Settings that can only be mistakes, with the words that tell them.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn likely_mistakes_are_warnings() {
     let to = |more: &str| {
         format!("[[route]]\npath = \"/a/{{id}}\"\nupstream = \"u\"\n{more}\n{UPSTREAM}")

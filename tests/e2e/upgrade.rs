@@ -414,7 +414,7 @@ fn asks_with_a_body(body: &str, sent: &str, early: bool) {
     client.send_raw("quiet\n");
     let mut answer = Vec::new();
     client.read_body(http::Framing::Length(6), |piece| {
-        answer.extend_from_slice(piece)
+        answer.extend_from_slice(piece);
     });
     assert_eq!(String::from_utf8_lossy(&answer), "QUIET\n");
     endpoint.join().unwrap();

@@ -75,7 +75,6 @@ const BROKEN: Expect = Error(502, "upstream_protocol");
 const CLOSED: Expect = Error(502, "upstream_closed");
 const LATE: Expect = Error(504, "first_byte_timeout");
 
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn http1() -> Vec<Case> {
     vec![
         // It ends too early.
@@ -173,7 +172,6 @@ struct Http2Case {
     expect: Expect,
 }
 
-#[expect(clippy::too_many_lines, reason = "a table")]
 fn http2() -> Vec<Http2Case> {
     let case = |name, frames: &[&'static [u8]], then, expect| Http2Case {
         name,
@@ -495,7 +493,8 @@ fn bad_over_http2(frames: Vec<&'static [u8]>, then: Then) -> SocketAddr {
             match (head[3], head[4]) {
                 (4, 0) => stream.write_all(b"\0\0\0\x04\x01\0\0\0\0")?,
                 (1, _) if asked.fetch_add(1, Ordering::Relaxed) == 0 => {
-                    if !act(&mut stream, &frames, then)? {
+                    let goes_on = act(&mut stream, &frames, then)?;
+                    if !goes_on {
                         return Ok(());
                     }
                 }

@@ -728,7 +728,7 @@ fn connections() {
         ),
         (
             "rfc9113-4.2 a frame that is too large",
-            after(frame(DATA, 0, 1, &[0; 16_385])),
+            after(frame(DATA, 0, 1, &vec![0; 16_385])),
             Refused,
         ),
         (

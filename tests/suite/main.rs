@@ -11,6 +11,14 @@
     clippy::indexing_slicing,
     reason = "tests fail by panicking"
 )]
+#![allow(
+    clippy::too_many_lines,
+    reason = "a table of cases is read as a whole, however long"
+)]
+#![allow(
+    clippy::float_cmp,
+    reason = "the numbers of `/metrics` are floats, and what they count is whole"
+)]
 
 mod abusive_guests;
 mod downgrade;

@@ -557,7 +557,7 @@ fn what_is_refused_leaves_the_old_in_use_and_says_why() {
                 refused(
                     &format!("[server]\nworker = 2\n{}", respond("new")),
                     "windlass.toml:2:1",
-                )
+                );
             },
         },
         Case {
@@ -566,7 +566,7 @@ fn what_is_refused_leaves_the_old_in_use_and_says_why() {
                 refused(
                     &format!("[server]\nworkers = \"two\"\n{}", respond("new")),
                     "windlass.toml:2:11",
-                )
+                );
             },
         },
         Case {
@@ -575,7 +575,7 @@ fn what_is_refused_leaves_the_old_in_use_and_says_why() {
                 refused(
                     "[[route]]\npath = \"$default\"\nupstream = \"none\"\n",
                     "windlass.toml:3:12",
-                )
+                );
             },
         },
         Case {
@@ -588,7 +588,7 @@ fn what_is_refused_leaves_the_old_in_use_and_says_why() {
                 refused(
                     &plugin("plugin = \"builtin:transform\"\nsettings = { requests = 1 }"),
                     "requests",
-                )
+                );
             },
         },
         Case {
@@ -630,7 +630,7 @@ fn what_is_refused_leaves_the_old_in_use_and_says_why() {
                         respond("new")
                     ),
                     "restart the gateway",
-                )
+                );
             },
         },
         Case {
@@ -646,7 +646,7 @@ fn what_is_refused_leaves_the_old_in_use_and_says_why() {
                 refused(
                     &format!("{}[secret.token]\nfile = \"none.token\"\n", respond("new")),
                     "none.token",
-                )
+                );
             },
         },
         Case {
@@ -658,7 +658,7 @@ fn what_is_refused_leaves_the_old_in_use_and_says_why() {
                         respond("new")
                     ),
                     "WINDLASS_TEST_NONE",
-                )
+                );
             },
         },
         Case {
@@ -683,8 +683,8 @@ fn what_is_refused_leaves_the_old_in_use_and_says_why() {
             name: "a file that is not UTF-8",
             run: || {
                 refused_file("windlass.toml", |file| {
-                    std::fs::write(file, [0xff, 0xfe]).unwrap()
-                })
+                    std::fs::write(file, [0xff, 0xfe]).unwrap();
+                });
             },
         },
         Case {
