@@ -25,6 +25,7 @@ pub mod attempt;
 mod claims;
 pub mod endpoint;
 pub mod fault;
+mod given_names;
 pub mod headers;
 mod hops;
 pub mod key;

@@ -30,6 +30,7 @@ mod rules;
 mod secret;
 mod store_export;
 mod store_import;
+mod store_report;
 #[cfg(test)]
 mod tests;
 mod usage;
@@ -54,7 +55,7 @@ pub use keys::{Created, Idempotency, KeyChange, KeyFilter, NewKey, Rotated};
 pub use plans::{NewPlan, PlanChange};
 pub use rules::{LONGEST_NAME, LONGEST_VALUE, MOST_METADATA, MOST_METHODS, MOST_PLANS};
 pub use store_export::{ExportCursor, StoreItem};
-pub use store_import::{MOST_STORE_WARNINGS, StoreImport, StoreReport, Tally};
+pub use store_report::{MOST_STORE_WARNINGS, StoreImport, StoreReport, Tally};
 pub use usage::{Extended, KeyUsage, LONGEST_REPORT, UsageAsk, UsageReport};
 
 /// How often a change is tried again when others change the same thing.

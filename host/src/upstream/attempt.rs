@@ -12,6 +12,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 
+mod blame;
 pub mod body;
 pub mod budget;
 mod pick;
@@ -31,8 +32,7 @@ use upgrade::{Carrier, Duplex, Taken, Upgrade};
 
 use super::fault::Fault;
 use super::line::Line;
-use super::line::connection::Outcome;
-use super::line::interim::Interim;
+use super::line::connection::{Connection, Outcome};
 use super::line::shared::Slot;
 use super::{Upstream, headers};
 use crate::body::Body;
@@ -120,10 +120,7 @@ impl Attempt<'_> {
                         let mut response = pin!(connection.send(request));
                         std::future::poll_fn(|cx| {
                             let polled = connection.poll_response(cx, response.as_mut());
-                            connection
-                                .interims()
-                                .into_iter()
-                                .for_each(|one| self.inform(one));
+                            self.inform(connection);
                             let has_request = || connection.has_request();
                             self.poll_sent(polled, held, &pick, &mut trials, has_request)
                         })
@@ -143,10 +140,7 @@ impl Attempt<'_> {
                 };
                 self.watch.answer_began();
                 let sent = self.looked_at(&pick, &line, reused, began, sent);
-                let fault = match &sent {
-                    Sent::Failed(fault) => Some(fault.code().as_str()),
-                    Sent::Answered(_) | Sent::Unsent(..) => None,
-                };
+                let fault = sent.code();
                 match self.stays(held, &pick, &mut trials, &mut line, reused, sent) {
                     Stays::Again(again) => {
                         if let Some(fault) = fault {
@@ -181,30 +175,6 @@ impl Attempt<'_> {
         match self.upgrade {
             Some(upgrade) if is_switch(held) => Box::pin(self.take(upgrade, pick, line)).await,
             Some(_) | None => Ok(self.response_body(pick, line, incoming)),
-        }
-    }
-
-    /// What came of a sending, once the connection was looked at: one that may be dead is left, and one
-    /// that knows better than hyper why a head was refused says so.
-    fn looked_at(&self, pick: &Pick, line: &Line, reused: bool, began: u64, sent: Sent) -> Sent {
-        match sent {
-            Sent::Failed(fault @ Fault::FirstByte { .. }) => {
-                if let Some(endpoint) = pick.endpoint() {
-                    line.timed_out(&endpoint.pool, reused, began, self.now());
-                }
-                Sent::Failed(fault)
-            }
-            Sent::Failed(Fault::HeadTooLarge { .. }) if line.has_too_many_fields() => {
-                Sent::Failed(self.too_many_fields(pick))
-            }
-            other => other,
-        }
-    }
-
-    fn too_many_fields(&self, pick: &Pick) -> Fault {
-        Fault::TooManyFields {
-            endpoint: pick.name(),
-            most: self.upstream.plan.config.max_headers,
         }
     }
 
@@ -269,11 +239,13 @@ impl Attempt<'_> {
         Ok(Body::Empty)
     }
 
-    /// Pass on an interim answer (RFC 9110 section 15.2), which no filter sees.
-    fn inform(&self, mut interim: Interim) {
-        let seen = headers::Seen::of(&interim.headers);
-        headers::strip(&mut interim.headers, seen);
-        self.client.send_interim(interim.status, &interim.headers);
+    /// Pass on the interim answers that have come (RFC 9110 section 15.2), which no filter sees.
+    fn inform(&self, connection: &Connection) {
+        for mut interim in connection.interims() {
+            let seen = headers::Seen::of(&interim.headers);
+            headers::strip(&mut interim.headers, seen);
+            self.client.send_interim(interim.status, &interim.headers);
+        }
     }
 
     fn now(&self) -> u64 {

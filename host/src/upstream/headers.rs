@@ -14,11 +14,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::Body as _;
 
 use super::claims::{self, Kind};
+use super::given_names;
 use super::hops;
 use super::{EndpointPlan, Plan};
 use crate::body::Body;
 use crate::config::{Cidr, HostRule};
-use crate::context::{Exchange, RequestId, names};
+use crate::context::{Exchange, names};
 use crate::worker::ClientConnection;
 
 /// Names the exchange to the endpoint and to the client.
@@ -27,7 +28,6 @@ static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 static TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
@@ -318,7 +318,7 @@ pub fn request_id(exchange: &Exchange) -> HeaderValue {
 /// The connection is a trusted proxy's: append to what it says, and take from it who the client
 /// is (the rightmost address that is not a trusted proxy's), how it came, and what it is named.
 fn believe(connection: &ClientConnection, trusted: &[Cidr], exchange: &mut Exchange) {
-    adopt_names(exchange);
+    given_names::adopt(exchange);
     let headers = &mut exchange.request.headers;
     let own = &connection.forwarded_for;
     let mut list = joined(headers, &FORWARDED_FOR);
@@ -369,39 +369,6 @@ fn believe(connection: &ClientConnection, trusted: &[Cidr], exchange: &mut Excha
             Err(_) => headers.remove(FORWARDED),
         };
     }
-}
-
-/// What a trusted proxy named the request, and the trace that it is part of.
-fn adopt_names(exchange: &mut Exchange) {
-    let headers = &exchange.request.headers;
-    let id = only(headers, &REQUEST_ID).and_then(|id| RequestId::given(id.as_bytes()));
-    let trace = only(headers, &TRACEPARENT).filter(|trace| is_trace(trace.as_bytes()));
-    exchange.trace = trace.cloned();
-    if let Some(id) = id {
-        exchange.id = id;
-    }
-}
-
-/// The value of a field that is there exactly once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (Some(value), None) => Some(value),
-        (Some(_) | None, Some(_) | None) => None,
-    }
-}
-
-/// Whether this is a `traceparent` of version 00 (W3C Trace Context, section 3.2).
-fn is_trace(value: &[u8]) -> bool {
-    let mut parts = value.split(|byte| *byte == b'-');
-    let mut part = |length: usize| {
-        let is_digit = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-        let part = parts.next().filter(|part| part.len() == length)?;
-        part.iter().all(is_digit).then_some(part)
-    };
-    let (version, trace, parent, flags) = (part(2), part(32), part(16), part(2));
-    let set = |part: Option<&[u8]>| part.is_some_and(|part| part.iter().any(|byte| *byte != b'0'));
-    version == Some(b"00") && set(trace) && set(parent) && flags.is_some() && parts.next().is_none()
 }
 
 /// All lines of a field as one list.

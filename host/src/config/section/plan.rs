@@ -203,7 +203,7 @@ fn quota(table: &mut Table<'_>) -> Option<Quota> {
         (Kind::Month, None) => Some(Period::Month(1)),
         (Kind::Week, Some(FirstDay::Weekday(day))) => Some(Period::Week(day)),
         (Kind::Month, Some(FirstDay::OfMonth(day))) => Some(Period::Month(day)),
-        (Kind::Day, Some(_)) | (Kind::Week | Kind::Month, Some(_)) => None,
+        (Kind::Day | Kind::Week | Kind::Month, Some(_)) => None,
     };
     if period.is_none() {
         let (message, cure) = match kind {

@@ -1,12 +1,18 @@
 //! The counter of one plan (or filter) and key: all of its bounds, decided together.
 
+mod outcome;
+
+use std::cmp::Ordering;
+
 use super::bucket::{Bucket, Shape};
 use super::period::Period;
 use super::plan::Quota;
 use super::time::Timestamp;
 use super::usage::Usage;
-use super::{Bound, Level};
 use crate::store::ledger::QuotaUse;
+
+use outcome::signed;
+pub(super) use outcome::{Refusal, Seen, Taken, Waits};
 
 /// The bounds of a plan, or of a filter's own bucket.
 #[derive(Debug, Clone, Copy)]
@@ -43,42 +49,6 @@ impl Want<'_> {
     }
 }
 
-/// How long each bound makes a taking wait. Milliseconds; 0: it gives.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Waits {
-    pub method: u64,
-    pub plan: u64,
-    pub quota: u64,
-    pub route: u64,
-    pub gateway: u64,
-}
-
-/// Why nothing was taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub by: Bound,
-    pub retry_after_ms: u64,
-}
-
-impl Waits {
-    /// The first that does not give, and the longest wait.
-    pub(super) fn refusal(&self) -> Option<Refusal> {
-        let in_order = [
-            (Bound::Method, self.method),
-            (Bound::Plan, self.plan),
-            (Bound::Quota, self.quota),
-            (Bound::Route, self.route),
-            (Bound::Gateway, self.gateway),
-        ];
-        let (by, _) = in_order.into_iter().find(|(_, wait_ms)| *wait_ms > 0)?;
-        let waits = in_order.into_iter().map(|(_, wait_ms)| wait_ms);
-        Some(Refusal {
-            by,
-            retry_after_ms: waits.max().unwrap_or_default(),
-        })
-    }
-}
-
 /// What one key used of one plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Counter {
@@ -92,6 +62,10 @@ pub(super) struct Counter {
     ahead: Option<Box<Usage>>,
     /// The same in periods that the quota had before, or is about to have, while these run: a period
     /// that comes again has missed nothing.
+    #[expect(
+        clippy::box_collection,
+        reason = "one word in each of a million counters, which nearly all have none"
+    )]
     others: Option<Box<Vec<Usage>>>,
     /// Of which `unsaved` is. Days since 1970.
     day: u32,
@@ -408,18 +382,21 @@ impl Counter {
     /// What was used before the process began.
     pub(super) fn restore(&mut self, usage: QuotaUse, extra: i64) {
         let known = self.usage_of(usage.period);
-        if known.number == usage.number {
-            known.used = known.used.max(usage.used);
-            known.extra = extra;
-        } else if known.number > usage.number {
+        match known.number.cmp(&usage.number) {
+            Ordering::Equal => {
+                known.used = known.used.max(usage.used);
+                known.extra = extra;
+            }
             // Saved while the clock was behind: the later period is the one not to be given twice.
-        } else {
-            *known = Usage {
-                period: usage.period,
-                number: usage.number,
-                used: usage.used,
-                extra,
-            };
+            Ordering::Greater => {}
+            Ordering::Less => {
+                *known = Usage {
+                    period: usage.period,
+                    number: usage.number,
+                    used: usage.used,
+                    extra,
+                };
+            }
         }
     }
 
@@ -505,67 +482,4 @@ impl Counter {
             usage: self.usage,
         }
     }
-}
-
-/// A counter at one moment, for one taking.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Seen {
-    bucket: Bucket,
-    method: Option<Bucket>,
-    usage: Usage,
-}
-
-impl Seen {
-    /// Where the rate and the quota stand: of the plan's rate and the method's the tighter.
-    pub(super) fn levels(&self, want: &Want<'_>) -> (Option<Level>, Option<Level>) {
-        let Want { bounds, now, .. } = *want;
-        let level = |bucket: Bucket, shape: &Shape| bucket.level(shape, now.monotonic_ns);
-        let plan = bounds.rate.map(|shape| level(self.bucket, &shape));
-        let method = want.method.zip(self.method);
-        let method = method.map(|(method, bucket)| level(bucket, &method.shape));
-        let quota = bounds
-            .quota
-            .map(|quota| self.usage.level(&quota, now.wall_ms));
-        (tighter(method, plan), quota)
-    }
-}
-
-/// The one that gives less; where both give the same, the one that takes longer to give more.
-fn tighter(one: Option<Level>, other: Option<Level>) -> Option<Level> {
-    let (Some(a), Some(b)) = (one, other) else {
-        return one.or(other);
-    };
-    let first = (a.remaining, std::cmp::Reverse(a.reset_ms))
-        <= (b.remaining, std::cmp::Reverse(b.reset_ms));
-    Some(if first { a } else { b })
-}
-
-/// What was taken from a counter.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Taken {
-    /// Whether from the plan's bucket.
-    pub rate: bool,
-    /// From the bucket of which method.
-    pub method: Option<u32>,
-    /// From the quota of which period.
-    pub quota: Option<(Period, u32)>,
-    /// Whether under a plan, whose usage is told.
-    pub is_plan: bool,
-    /// On which day. Days since 1970.
-    pub day: u32,
-}
-
-impl Taken {
-    /// What is told when it is given back.
-    pub(super) fn given_back(&self, cost: u64) -> Unsaved {
-        Unsaved {
-            day: self.day,
-            used: signed(cost).saturating_neg(),
-            quota: None,
-        }
-    }
-}
-
-fn signed(cost: u64) -> i64 {
-    i64::try_from(cost).unwrap_or(i64::MAX)
 }

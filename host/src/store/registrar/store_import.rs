@@ -7,64 +7,21 @@
 //! - that every record keeps its rules: what makes no sense is left out and told with its line;
 //! - that a dry run tells the same, and writes nothing.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use super::super::ledger::record::{KeyRecord, PlanRecord};
 use super::super::ledger::{
     CommitError, Conflict, Extension, Touched, UsageDelta, UsageQuery, Write,
 };
 use super::store_export::StoreItem;
+use super::store_report::{Done, StoreImport, StoreReport};
 use super::{Registrar, RegistrarError, rules};
 
-/// The most warnings that are told; the others are counted.
-pub const MOST_STORE_WARNINGS: usize = 1000;
+/// The days of each plan and key: the line in the file, the day since 1970, and what was used on it.
+type UsageByKey = BTreeMap<(String, String), Vec<(u64, u32, u64)>>;
 
 /// Days after today that may have usage: clocks differ.
 const FUTURE_DAYS: u32 = 1;
-
-/// How a store is imported.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct StoreImport {
-    /// Tell what would be done, and write nothing.
-    pub dry_run: bool,
-    /// Plans and keys that are there and differ are replaced.
-    pub replace: bool,
-}
-
-/// What became of the records of one kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Records that were not there.
-    pub added: u64,
-    /// Records in whose place another was.
-    pub replaced: u64,
-    /// Records that are there and the same.
-    pub unchanged: u64,
-    /// Records that were left out, each with a warning.
-    pub left_out: u64,
-}
-
-/// What an import of a store did, or would do.
-#[derive(Debug, Default)]
-pub struct StoreReport {
-    /// Plans.
-    pub plans: Tally,
-    /// Keys.
-    pub keys: Tally,
-    /// Days of usage.
-    pub usage: Tally,
-    /// Extensions.
-    pub extensions: Tally,
-    /// Lines that hold no record.
-    pub unreadable: u64,
-    /// Why records were left out: the line in the file and the reason, the first
-    /// [`MOST_STORE_WARNINGS`] of them.
-    pub warnings: Vec<(u64, String)>,
-    /// Plans that a dry run would have made.
-    planned: HashSet<String>,
-    /// Digests of keys that a dry run would have made.
-    promised: HashMap<[u8; 32], String>,
-}
 
 /// A key to be written.
 struct PendingKey {
@@ -78,42 +35,6 @@ fn taken(id: &str, owner: &str) -> Done {
     Done::LeftOut(format!(
         "key `{id}` has the same secret as key `{owner}`, which is there"
     ))
-}
-
-/// What became of one record.
-enum Done {
-    Added,
-    Replaced,
-    Unchanged,
-    LeftOut(String),
-}
-
-impl StoreReport {
-    /// A warning beside the records.
-    pub fn warn(&mut self, line: u64, message: String) {
-        if self.warnings.len() < MOST_STORE_WARNINGS {
-            self.warnings.push((line, message));
-        }
-    }
-
-    /// A line that holds no record.
-    pub fn left_out_line(&mut self, line: u64, why: String) {
-        self.unreadable += 1;
-        self.warn(line, why);
-    }
-
-    fn note(&mut self, tally: fn(&mut Self) -> &mut Tally, line: u64, done: Done) {
-        let tally = tally(self);
-        match done {
-            Done::Added => tally.added += 1,
-            Done::Replaced => tally.replaced += 1,
-            Done::Unchanged => tally.unchanged += 1,
-            Done::LeftOut(why) => {
-                tally.left_out += 1;
-                self.warn(line, why);
-            }
-        }
-    }
 }
 
 /// What of a refusal is the record's fault: a reason to leave it out. The rest ends the import.
@@ -136,7 +57,7 @@ impl Registrar {
         now_ms: u64,
         report: &mut StoreReport,
     ) -> Result<(), RegistrarError> {
-        let mut usage: BTreeMap<(String, String), Vec<(u64, u32, u64)>> = BTreeMap::new();
+        let mut usage = UsageByKey::new();
         let mut touched = Vec::new();
         let mut keys = Vec::new();
         for (line, item) in items {
@@ -365,7 +286,7 @@ impl Registrar {
 
     fn import_usage(
         &self,
-        usage: &BTreeMap<(String, String), Vec<(u64, u32, u64)>>,
+        usage: &UsageByKey,
         how: StoreImport,
         now_ms: u64,
         report: &mut StoreReport,

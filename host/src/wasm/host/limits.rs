@@ -70,12 +70,12 @@ pub(in crate::wasm) fn text<'a>(exchange: &'a Exchange, name: &str) -> Option<&'
 }
 
 /// What the log says of a key that cannot be charged, if a filter refuses it for that.
-fn rejected(why: KeyRejection, key: &str, plan: Option<&str>) -> Box<RejectedKey> {
-    Box::new(RejectedKey {
+fn rejected(why: KeyRejection, key: &str, plan: Option<&str>) -> RejectedKey {
+    RejectedKey {
         why,
         key: Some(key.into()),
         plan: plan.map(Box::from),
-    })
+    }
 }
 
 /// What is taken from all bounds that hold for the exchange. The shared rates are taken from once.
@@ -161,7 +161,7 @@ impl Host for State {
                 Some(NoPlan::ForApi) => KeyRejection::OtherApi,
                 Some(NoPlan::OfKey) | None => KeyRejection::NoPlan,
             };
-            let rejected = rejected(why, key, None);
+            let rejected = Box::new(rejected(why, key, None));
             exchange.outcome.rejected_key = Some(rejected);
             return Ok(Err(Uncharged::NoPlan));
         };
@@ -173,7 +173,7 @@ impl Host for State {
             Some(take(services, exchange, plan?, patient, (key, cost)))
         });
         let Some(decision) = decision else {
-            let rejected = rejected(KeyRejection::UnknownPlan, key, Some(name));
+            let rejected = Box::new(rejected(KeyRejection::UnknownPlan, key, Some(name)));
             exchange.outcome.rejected_key = Some(rejected);
             return Ok(Err(Uncharged::UnknownPlan));
         };

@@ -1,0 +1,154 @@
+//! Keys as files: `windlass keys import` and `windlass keys export`.
+
+use std::fs;
+use std::io::{IsTerminal as _, Read as _};
+use std::path::PathBuf;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::Value;
+
+use crate::cli::output::tell;
+use crate::cli::remote::{self, Call, Failure, Remote, at};
+use crate::cli::store;
+
+/// `windlass keys import`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Import {
+    /// The file; `-` for standard input.
+    file: PathBuf,
+    /// One wrong row keeps all others out.
+    #[arg(long)]
+    fail_on_warnings: bool,
+}
+
+/// `windlass keys export`.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Export {
+    /// Comma-separated values in the place of JSON.
+    #[arg(long)]
+    csv: bool,
+    /// Only this consumer's.
+    #[arg(long)]
+    consumer: Option<String>,
+    /// Only those on this plan.
+    #[arg(long)]
+    plan: Option<String>,
+    /// Only those whose name or id begins so.
+    #[arg(long)]
+    prefix: Option<String>,
+    /// Without digests.
+    #[arg(long, conflicts_with = "csv")]
+    no_digests: bool,
+}
+
+impl Import {
+    pub(super) fn run(&self, remote: &Remote, json: bool) -> Result<(), Failure> {
+        let cannot = |error| {
+            let file = self.file.display();
+            Failure::Usage(format!("`{file}` cannot be read: {error}"))
+        };
+        let file = if self.file.as_os_str() == "-" {
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes).map_err(cannot)?;
+            bytes
+        } else {
+            fs::read(&self.file).map_err(cannot)?
+        };
+        if let Some(lines) = store::of_keys(&file) {
+            let lines = Box::new(std::io::Cursor::new(lines?));
+            return store::send(remote, lines, false, false, json);
+        }
+        let call = Call {
+            query: vec![("fail_on_warnings", self.fail_on_warnings.to_string())],
+            headers: vec![("accept", "application/x-ndjson".to_owned())],
+            body: Some(("text/csv", file)),
+            ..Call::default()
+        };
+        let bar = bar();
+        let mut last = Value::Null;
+        let told = remote.lines("POST", "/v1/keys/import", call, &mut |line| {
+            match (at(&line, "done").as_u64(), at(&line, "of").as_u64()) {
+                (Some(done), Some(of)) => {
+                    bar.set_length(of);
+                    bar.set_position(done);
+                }
+                (Some(_), None) | (None, _) => last = line,
+            }
+            Ok(())
+        });
+        bar.finish_and_clear();
+        told?;
+        if let Some(status) = at(&last, "status").as_u64() {
+            return Err(Failure::Problem(u16::try_from(status).unwrap_or(500), last));
+        }
+        let Some(ids) = at(&last, "ids").as_array() else {
+            return Err(Failure::Unreachable(
+                "the answer ended before its end; `windlass keys list` shows what was imported"
+                    .to_owned(),
+            ));
+        };
+        let left_out = at(&last, "left_out").as_u64().unwrap_or(0);
+        if json {
+            remote::json(&last)?;
+        } else {
+            tell!("imported {} keys; {left_out} rows were left out", ids.len());
+            let warnings = at(&last, "warnings").as_array();
+            let warnings = warnings.map(Vec::as_slice).unwrap_or_default();
+            remote::tell_warnings(warnings.iter());
+            if left_out > warnings.len() as u64 {
+                tell!("  and {} more", left_out - warnings.len() as u64);
+            }
+        }
+        if left_out > 0 {
+            return Err(Failure::Part);
+        }
+        Ok(())
+    }
+}
+
+/// Shown on a terminal only.
+fn bar() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(0);
+    let style =
+        ProgressStyle::with_template("{bar:40} {human_pos} of {human_len} keys, {eta} left");
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+impl Export {
+    pub(super) fn run(&self, remote: &Remote) -> Result<(), Failure> {
+        let mut call = Call::default();
+        let format = if self.csv { "csv" } else { "json" };
+        call.query.push(("format", format.to_owned()));
+        let digests = !self.csv && !self.no_digests;
+        if digests {
+            call.query.push(("digests", "true".to_owned()));
+        }
+        for (name, value) in [
+            ("consumer", &self.consumer),
+            ("plan", &self.plan),
+            ("prefix", &self.prefix),
+        ] {
+            call.query.extend(value.clone().map(|value| (name, value)));
+        }
+        match remote.copy("GET", "/v1/keys/export", call) {
+            // A token that may only read sees all but the digests.
+            Err(Failure::Problem(403, _)) if digests => {
+                tell!(
+                    "the token may only read: the keys are without digests, and no store can take them"
+                );
+                let without = Self {
+                    no_digests: true,
+                    ..self.clone()
+                };
+                without.run(remote)
+            }
+            done => done,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a taking from a counter gives: the refusal, or what was taken, and where the bounds stand.
+
+use super::{Bucket, Period, Unsaved, Usage, Want};
+use crate::store::limits::bucket::Shape;
+use crate::store::limits::{Bound, Level};
+
+/// How long each bound makes a taking wait. Milliseconds; 0: it gives.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::store::limits) struct Waits {
+    pub method: u64,
+    pub plan: u64,
+    pub quota: u64,
+    pub route: u64,
+    pub gateway: u64,
+}
+
+/// Why nothing was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store::limits) struct Refusal {
+    pub by: Bound,
+    pub retry_after_ms: u64,
+}
+
+impl Waits {
+    /// The first that does not give, and the longest wait.
+    pub(in crate::store::limits) fn refusal(&self) -> Option<Refusal> {
+        let in_order = [
+            (Bound::Method, self.method),
+            (Bound::Plan, self.plan),
+            (Bound::Quota, self.quota),
+            (Bound::Route, self.route),
+            (Bound::Gateway, self.gateway),
+        ];
+        let (by, _) = in_order.into_iter().find(|(_, wait_ms)| *wait_ms > 0)?;
+        let waits = in_order.into_iter().map(|(_, wait_ms)| wait_ms);
+        Some(Refusal {
+            by,
+            retry_after_ms: waits.max().unwrap_or_default(),
+        })
+    }
+}
+
+/// A counter at one moment, for one taking.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store::limits) struct Seen {
+    pub(super) bucket: Bucket,
+    pub(super) method: Option<Bucket>,
+    pub(super) usage: Usage,
+}
+
+impl Seen {
+    /// Where the rate and the quota stand: of the plan's rate and the method's the tighter.
+    pub(in crate::store::limits) fn levels(
+        &self,
+        want: &Want<'_>,
+    ) -> (Option<Level>, Option<Level>) {
+        let Want { bounds, now, .. } = *want;
+        let level = |bucket: Bucket, shape: &Shape| bucket.level(shape, now.monotonic_ns);
+        let plan = bounds.rate.map(|shape| level(self.bucket, &shape));
+        let method = want.method.zip(self.method);
+        let method = method.map(|(method, bucket)| level(bucket, &method.shape));
+        let quota = bounds
+            .quota
+            .map(|quota| self.usage.level(&quota, now.wall_ms));
+        (tighter(method, plan), quota)
+    }
+}
+
+/// The one that gives less; where both give the same, the one that takes longer to give more.
+fn tighter(one: Option<Level>, other: Option<Level>) -> Option<Level> {
+    let (Some(a), Some(b)) = (one, other) else {
+        return one.or(other);
+    };
+    let first = (a.remaining, std::cmp::Reverse(a.reset_ms))
+        <= (b.remaining, std::cmp::Reverse(b.reset_ms));
+    Some(if first { a } else { b })
+}
+
+/// What was taken from a counter.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::store::limits) struct Taken {
+    /// Whether from the plan's bucket.
+    pub rate: bool,
+    /// From the bucket of which method.
+    pub method: Option<u32>,
+    /// From the quota of which period.
+    pub quota: Option<(Period, u32)>,
+    /// Whether under a plan, whose usage is told.
+    pub is_plan: bool,
+    /// On which day. Days since 1970.
+    pub day: u32,
+}
+
+impl Taken {
+    /// What is told when it is given back.
+    pub(in crate::store::limits) fn given_back(&self, cost: u64) -> Unsaved {
+        Unsaved {
+            day: self.day,
+            used: signed(cost).saturating_neg(),
+            quota: None,
+        }
+    }
+}
+
+/// As a change of what was used.
+pub(super) fn signed(cost: u64) -> i64 {
+    i64::try_from(cost).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,87 @@
+//! What an import of a store is told to do, and what it did.
+
+use std::collections::{HashMap, HashSet};
+
+/// The most warnings that are told; the others are counted.
+pub const MOST_STORE_WARNINGS: usize = 1000;
+
+/// How a store is imported.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StoreImport {
+    /// Tell what would be done, and write nothing.
+    pub dry_run: bool,
+    /// Plans and keys that are there and differ are replaced.
+    pub replace: bool,
+}
+
+/// What became of the records of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Records that were not there.
+    pub added: u64,
+    /// Records in whose place another was.
+    pub replaced: u64,
+    /// Records that are there and the same.
+    pub unchanged: u64,
+    /// Records that were left out, each with a warning.
+    pub left_out: u64,
+}
+
+/// What an import of a store did, or would do.
+#[derive(Debug, Default)]
+pub struct StoreReport {
+    /// Plans.
+    pub plans: Tally,
+    /// Keys.
+    pub keys: Tally,
+    /// Days of usage.
+    pub usage: Tally,
+    /// Extensions.
+    pub extensions: Tally,
+    /// Lines that hold no record.
+    pub unreadable: u64,
+    /// Why records were left out: the line in the file and the reason, the first
+    /// [`MOST_STORE_WARNINGS`] of them.
+    pub warnings: Vec<(u64, String)>,
+    /// Plans that a dry run would have made.
+    pub(super) planned: HashSet<String>,
+    /// Digests of keys that a dry run would have made.
+    pub(super) promised: HashMap<[u8; 32], String>,
+}
+
+/// What became of one record.
+pub(super) enum Done {
+    Added,
+    Replaced,
+    Unchanged,
+    LeftOut(String),
+}
+
+impl StoreReport {
+    /// A warning beside the records.
+    pub fn warn(&mut self, line: u64, message: String) {
+        if self.warnings.len() < MOST_STORE_WARNINGS {
+            self.warnings.push((line, message));
+        }
+    }
+
+    /// A line that holds no record.
+    pub fn left_out_line(&mut self, line: u64, why: String) {
+        self.unreadable += 1;
+        self.warn(line, why);
+    }
+
+    /// What became of the record of this line.
+    pub(super) fn note(&mut self, tally: fn(&mut Self) -> &mut Tally, line: u64, done: Done) {
+        let tally = tally(self);
+        match done {
+            Done::Added => tally.added += 1,
+            Done::Replaced => tally.replaced += 1,
+            Done::Unchanged => tally.unchanged += 1,
+            Done::LeftOut(why) => {
+                tally.left_out += 1;
+                self.warn(line, why);
+            }
+        }
+    }
+}
