@@ -443,13 +443,15 @@ mod stamped {
 mod warned {
     //! `windlass check` on fields that are the gateway's word.
 
-    use windlass_tests::Gateway;
+    use windlass_tests::{Gateway, key_digest};
 
     use crate::config::{transform, upstream};
 
     /// What `windlass check` says of two routes to one upstream: `stamp` is on the first.
     fn warnings(edits: &str, more: &str, second: &str) -> String {
+        let digest = key_digest("any");
         let config = [
+            &*format!("[[key]]\nid = \"any\"\nconsumer = \"any\"\ndigest = \"{digest}\"\n"),
             "[[route]]\nname = \"first\"\npath = \"/a\"\nfilters = [\"keys\", \"stamp\"]\nupstream = \"app\"\n",
             second,
             "[filter.keys]\nplugin = \"builtin:api-key\"\n",

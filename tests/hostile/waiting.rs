@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use windlass_tests::{Gateway, Upstream, wait};
+use windlass_tests::{Gateway, Upstream};
 
 use crate::stage::{Stage, figure};
 
@@ -73,10 +73,6 @@ fn a_request_waits_for_an_instance_within_its_bound() {
     let upstream = Upstream::text("well");
     let keys = "isolation = \"request\"\nlimits = { wait = \"50ms\" }";
     let gateway = gateway(&upstream, keys);
-    // Its first instances are being made too.
-    wait::until("an instance", || {
-        (gateway.get("/act").status == 200).then_some(())
-    });
     let refused = || {
         let metrics = gateway.metrics();
         metrics.with("windlass_errors_total", &[("code", "filter_busy")])

@@ -227,7 +227,7 @@ const ON_GET: &[Case] = &[
     ),
     (
         "a cache that is filled",
-        r#"request = [{ flood-cache = [30, 60000] }]"#,
+        r#"request = [{ flood-cache = [18, 60000] }]"#,
         Passes,
     ),
     (

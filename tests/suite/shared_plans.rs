@@ -313,7 +313,17 @@ fn a_quota_is_admitted_to_the_last_request_and_not_beyond() {
             } else {
                 world.admitted(&gateways, case.limit + 1)
             };
-            same("what was admitted", &admitted, &case.limit)?;
+            // Of a burst on several gateways one of them may refuse what another has leased and does not
+            // need, before that has given it back: a lease is a tenth of the limit.
+            let elsewhere = match case.at_once && gateways.len() > 1 {
+                true => case.limit / 10,
+                false => 0,
+            };
+            within(
+                "what was admitted",
+                admitted,
+                case.limit - elsewhere..=case.limit,
+            )?;
             is_code(refused.as_ref(), 429, "quota_spent")?;
             same(
                 "what is left",
