@@ -24,7 +24,7 @@ fn scrape(gateway: &Gateway, accept: Option<&str>) -> Response {
 }
 
 #[test]
-fn who_asks_for_open_metrics_gets_it_and_others_the_text_format() {
+fn metrics_come_in_the_format_that_is_asked_for() {
     let gateway = Gateway::with_config("[[route]]\npath = \"/\"\nrespond = {}\n").start();
     for (accept, kind, counter) in [
         (
@@ -39,8 +39,8 @@ fn who_asks_for_open_metrics_gets_it_and_others_the_text_format() {
         ),
         (
             None,
-            "text/plain; version=0.0.4; charset=utf-8",
-            "windlass_requests_total",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            "windlass_requests",
         ),
         (
             Some("*/*"),
@@ -108,7 +108,7 @@ fn promtool_has_nothing_to_say() {
     assert_eq!(gateway.send(&good).status, 200);
     assert_eq!(gateway.get("/").status, 401);
     operator::create(&gateway, "{\"consumer\":\"other\"}");
-    let text = scrape(&gateway, None);
+    let text = scrape(&gateway, Some("*/*"));
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

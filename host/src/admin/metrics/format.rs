@@ -1,7 +1,8 @@
 //! In which of Prometheus's text formats `/metrics` is asked for.
 //!
-//! Pure. Promises: who asks for nothing in particular, as curl, gets the format that everything
-//! reads; who takes neither gets it as well, as Prometheus's own libraries do it.
+//! Pure. Promises: a client that takes anything, as curl and browsers say they do, gets the format that
+//! people and promtool read; one that takes neither gets it as well, as Prometheus's own libraries do
+//! it. A request without `Accept` gets `OpenMetrics`, as it always did: scripts read that.
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
@@ -18,6 +19,9 @@ pub enum Format {
 impl Format {
     /// What these fields of a request ask for (RFC 9110 section 12.5.1).
     pub fn asked(headers: &HeaderMap) -> Self {
+        if !headers.contains_key(ACCEPT) {
+            return Self::OpenMetrics;
+        }
         let lines = headers.get_all(ACCEPT).iter();
         let lines = lines.filter_map(|line| line.to_str().ok());
         let ranges = lines.flat_map(|line| line.split(','));
@@ -93,7 +97,7 @@ mod tests {
     #[test]
     fn the_format_is_the_one_that_is_wanted_most() {
         use Format::{OpenMetrics, Text};
-        assert_eq!(Format::asked(&HeaderMap::new()), Text);
+        assert_eq!(Format::asked(&HeaderMap::new()), OpenMetrics);
         for (accept, format) in [
             ("*/*", Text),
             ("", Text),
