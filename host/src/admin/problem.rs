@@ -62,6 +62,16 @@ impl Problem {
         problem
     }
 
+    /// One part of the request makes no sense beside another.
+    #[must_use]
+    pub fn senseless(field: &str, message: &str) -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            code: "senseless",
+            ..Self::of(field, message)
+        }
+    }
+
     /// There is nothing at this path.
     #[must_use]
     pub fn no_such_path() -> Self {

@@ -70,7 +70,8 @@ pub struct ExportParams {
 /// value that a spreadsheet would take for a formula (it begins with `= + - @`) has a `'` before it,
 /// which an import takes away.
 #[utoipa::path(get, operation_id = "exportKeys", path = "/v1/keys/export", tag = "keys", params(ExportParams),
-    responses((status = 200, description = "The keys", content((Vec<Key> = "application/json"), (String = "text/csv")))))]
+    responses((status = 200, description = "The keys", content((Vec<Key> = "application/json"), (String = "text/csv"))),
+        (status = 422, description = "Comma-separated values have no digests", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub async fn export(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
@@ -90,7 +91,7 @@ pub async fn export(
     let digests = query.digests.unwrap_or(false);
     if digests && csv {
         let why = "needs `format=json`: comma-separated values have no digests";
-        return Err(Problem::of("digests", why));
+        return Err(Problem::senseless("digests", why));
     }
     if digests {
         caller.may_write("digests")?;

@@ -298,7 +298,7 @@ impl TryFrom<PlanQuota> for QuotaRecord {
 
     fn try_from(quota: PlanQuota) -> Result<Self, Problem> {
         let record = quota.record();
-        record.map_err(|why| Problem::of("quota.starts_on", why))
+        record.map_err(|why| Problem::senseless("quota.starts_on", why))
     }
 }
 
