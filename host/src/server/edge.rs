@@ -94,7 +94,15 @@ impl EdgeIo {
 
     /// Write interim answers before what hyper writes next, which is the final one's head, or a
     /// `100 Continue`.
+    #[inline]
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.own.is_empty() && !self.watch.interim.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_before(cx)
+    }
+
+    fn poll_before(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.watch.interim.is_some() {
             if !self.in_write {
                 ready!(self.poll_own(cx))?;

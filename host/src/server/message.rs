@@ -84,42 +84,40 @@ impl Default for Reading {
     }
 }
 
-/// What is known of the line that is being read.
+/// The beginning of a line whose end is still on its way.
 #[derive(Debug, Default, Clone, Copy)]
-struct Line {
-    start: [u8; KEPT],
+struct LineStart {
+    bytes: [u8; KEPT],
     length: usize,
 }
 
-impl Line {
+impl LineStart {
     fn add(&mut self, bytes: &[u8]) {
-        let room = self.start.get_mut(self.length.min(KEPT)..);
+        let room = self.bytes.get_mut(self.length.min(KEPT)..);
         for (place, byte) in room.into_iter().flatten().zip(bytes) {
             *place = *byte;
         }
         self.length = self.length.saturating_add(bytes.len());
     }
 
-    fn is_empty(&self) -> bool {
-        self.length == 0 || (self.length == 1 && self.start.first() == Some(&b'\r'))
+    /// As much of the line as is kept. A longer one stays longer than each name that is looked for.
+    fn kept(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or(&self.bytes)
     }
+}
 
-    fn is_preface(&self) -> bool {
-        self.length == PREFACE.len() && self.start == *PREFACE
-    }
-
-    fn names_length(&self) -> bool {
-        let (name, rest) = self.start.split_at(LENGTH.len());
-        self.length > LENGTH.len()
-            && name.eq_ignore_ascii_case(LENGTH)
-            && rest.iter().all(|byte| matches!(byte, b':' | b' ' | b'\t'))
-    }
+/// Whether this line is `Content-Length`. Its first [`KEPT`] bytes tell.
+fn names_length(line: &[u8]) -> bool {
+    line.split_at_checked(LENGTH.len())
+        .is_some_and(|(name, rest)| {
+            matches!(rest, [b':' | b' ' | b'\t', ..]) && name.eq_ignore_ascii_case(LENGTH)
+        })
 }
 
 /// A head, line by line.
 #[derive(Debug, Default)]
 pub(super) struct HeadScan {
-    line: Line,
+    line: LineStart,
     /// Whether the request line was read. Empty lines before it count for nothing.
     has_begun: bool,
     is_preface: bool,
@@ -132,8 +130,17 @@ impl HeadScan {
     fn pass(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut begin = 0;
         for end in memchr::memchr_iter(b'\n', bytes) {
-            let line = std::mem::take(&mut self.line);
-            if self.line_ends(line, bytes.get(begin..end).unwrap_or_default()) {
+            let rest = bytes.get(begin..end).unwrap_or_default();
+            // Most lines come in one piece.
+            let is_last = match self.line.length {
+                0 => self.line_ends(rest, rest.len()),
+                _ => {
+                    let mut line = std::mem::take(&mut self.line);
+                    line.add(rest);
+                    self.line_ends(line.kept(), line.length)
+                }
+            };
+            if is_last {
                 return Some(end + 1);
             }
             if self.is_preface {
@@ -145,26 +152,16 @@ impl HeadScan {
         None
     }
 
-    /// Whether the head ends with this line.
-    fn line_ends(&mut self, mut line: Line, rest: &[u8]) -> bool {
-        // Few lines are of interest, and most come in one piece.
-        let first = line.start.first().filter(|_| line.length > 0);
-        let matters = match first.or(rest.first()) {
-            None | Some(b'\r' | b'c' | b'C') => true,
-            Some(_) => !self.has_begun,
-        };
-        if !matters {
-            return false;
-        }
-        line.add(rest);
-        if line.is_empty() {
+    /// Whether the head ends with this line, of this length.
+    fn line_ends(&mut self, line: &[u8], length: usize) -> bool {
+        if length == 0 || line == b"\r" {
             return self.has_begun;
         }
         if self.has_begun {
-            self.names_length |= line.names_length();
+            self.names_length = self.names_length || names_length(line);
         } else {
             self.has_begun = true;
-            self.is_preface = line.is_preface();
+            self.is_preface = length == PREFACE.len() && line == PREFACE;
         }
         false
     }
