@@ -118,6 +118,10 @@ impl HeadReader {
 
     /// These bytes were read while a head was to come.
     pub fn read(&mut self, bytes: &[u8]) -> Read {
+        if self.held.is_empty() && is_within_bound(bytes) {
+            self.no_more();
+            return Read::Pass;
+        }
         if !self.held.is_empty() {
             self.held.extend_from_slice(bytes);
             let all = std::mem::take(&mut self.held);
@@ -168,12 +172,6 @@ impl HeadReader {
     }
 
     fn find(&mut self, all: &[u8]) -> Found {
-        // Most heads are so short that they cannot have too many fields.
-        let short = all.get(..SHORT).unwrap_or(all);
-        if END.find(short).is_some() && !is_interim(all) {
-            self.no_more();
-            return Found::Plain;
-        }
         let mut begin = 0;
         loop {
             let head = all.get(begin..).unwrap_or_default();
@@ -244,6 +242,23 @@ impl HeadReader {
         self.rest.keep(rest);
         Some(lines)
     }
+}
+
+/// Whether a final answer's head is whole in these bytes, and within hyper's bound: so are nearly all.
+fn is_within_bound(bytes: &[u8]) -> bool {
+    if is_interim(bytes) {
+        return false;
+    }
+    // Few short answers have a line break in their body: the last one is the head's end.
+    let start = bytes.get(..SHORT).unwrap_or(bytes);
+    let last = memchr::memrchr(b'\n', start).and_then(|at| start.get(..at));
+    if let Some([.., b'\n', b'\r']) = last {
+        return true;
+    }
+    let head = END.find(bytes).and_then(|end| bytes.get(..end));
+    head.is_some_and(|head| {
+        head.len() < SHORT || memchr::memchr_iter(b'\n', head).count() <= HYPERS_MOST
+    })
 }
 
 /// How long the head is that begins here, and how many lines it has, with the empty one at its end.
