@@ -36,7 +36,7 @@ pub struct Exchange {
     /// Whether a field of the request has a name that can be taken for another.
     pub odd_fields: bool,
     /// The trace that it is part of, as a trusted proxy said it: a `traceparent`.
-    pub trace: Option<HeaderValue>,
+    pub trace: Option<Box<HeaderValue>>,
     /// When its head was complete.
     pub arrived: Instant,
     /// Who sent it.
@@ -70,6 +70,9 @@ pub struct Exchange {
     /// What happened.
     pub outcome: Outcome,
 }
+
+// One is allocated for each request, and the allocator has a fast way up to this size.
+const _: () = assert!(size_of::<Exchange>() <= 1024);
 
 /// The request's head. The `host` field is in `headers`, exactly once.
 #[derive(Debug)]
@@ -336,6 +339,15 @@ impl RequestId {
         }
         let text = std::str::from_utf8(text).ok()?;
         Some(Self(IdText::Given(Arc::from(text))))
+    }
+
+    /// The same, in bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            IdText::Own(digits) => digits,
+            IdText::Given(text) => text.as_bytes(),
+        }
     }
 
     /// As it is written everywhere.

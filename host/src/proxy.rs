@@ -13,6 +13,7 @@ mod tunnel;
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::{Method, Response};
 
@@ -89,8 +90,9 @@ struct Run {
     passage: Option<Rc<Passage>>,
     upgrade: Option<Box<Upgrade>>,
     is_http10: bool,
-    /// Whether other proxies or gateways say that they have passed the request on.
-    has_via: bool,
+    /// Which fields the request came with.
+    seen: headers::Seen,
+    is_options: bool,
     sent: u64,
     ended: bool,
 }
@@ -111,11 +113,12 @@ impl Run {
         Self {
             generation,
             connection,
+            is_options: exchange.request.method == Method::OPTIONS,
             held: Held::new(exchange),
             passage: None,
             upgrade: None,
             is_http10: false,
-            has_via: seen.via(),
+            seen,
             sent: 0,
             ended: false,
         }
@@ -125,7 +128,9 @@ impl Run {
     /// is left in the exchange. What is left of the request's body stays where it is.
     async fn carry(&mut self, body: &mut Body) -> Result<Body, RequestError> {
         let generation = Rc::clone(&self.generation);
-        if let Some(head) = self.own_options(&generation)? {
+        if self.is_options
+            && let Some(head) = self.held.with(|e| options::answer(&generation, e))?
+        {
             self.held.with(|exchange| exchange.response = Some(head));
             return Ok(Body::Empty);
         }
@@ -147,7 +152,7 @@ impl Run {
         ) else {
             return Err(Code::Internal.into());
         };
-        if self.has_via
+        if self.seen.via()
             && let Some(error) = self.held.with(|exchange| find::came_back(route, exchange))
         {
             return Ok(self.refuse(&error, &route.words));
@@ -187,14 +192,6 @@ impl Run {
             },
         };
         Ok(passage.response(body, made).await)
-    }
-
-    /// The gateway's own answer to an `OPTIONS` request, where it is the one to answer.
-    fn own_options(&self, generation: &Generation) -> Result<Option<ResponseHead>, RequestError> {
-        self.held.with(|exchange| match exchange.request.method {
-            Method::OPTIONS => options::answer(generation, exchange),
-            _ => Ok(None),
-        })
     }
 
     /// Where the route ends: an upstream, or an answer of its own. The rates that its requests share
@@ -286,7 +283,14 @@ impl Run {
                 }
             };
         }
+        // A reading of the clock saved: nothing has come between.
+        let is_at_once = self.passage.is_none() && self.upgrade.is_none();
+        let came = match is_at_once {
+            true => self.held.with(|exchange| exchange.arrived),
+            false => Instant::now(),
+        };
         let attempt = Attempt {
+            came,
             upstream,
             watch: &self.connection.watch,
             client: &self.connection,

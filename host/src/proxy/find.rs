@@ -29,7 +29,9 @@ pub fn route(generation: &Generation, exchange: &mut Exchange) -> Result<usize, 
         .router
         .find(host.unwrap_or_default(), &head.method, head.target.path())
         .map_err(no_route)?;
-    refuse_two_readings(gateway, host.unwrap_or_default(), head, found.route)?;
+    if route::may_have_other_readings(head.target.path()) {
+        refuse_two_readings(gateway, host.unwrap_or_default(), head, found.route)?;
+    }
     let info = generation.infos.get(found.route).ok_or(Code::Internal)?;
     exchange.route = Some(Arc::clone(info));
     exchange.params = found.params.ranges().collect();

@@ -227,13 +227,16 @@ fn hides_dot_segment(segment: &str) -> bool {
             .any(|part| part.split(';').next() == Some(".."))
 }
 
+/// Whether less careful servers may read a path as another one. They read most as we do.
+#[must_use]
+pub fn may_have_other_readings(path: &str) -> bool {
+    memchr::memchr2(b'%', b';', path.as_bytes()).is_some()
+}
+
 /// How less careful servers read a normalised path: with `%2F` and `%5C` as separators, without
-/// `;parameters`, or both. Empty for most paths.
+/// `;parameters`, or both.
 #[must_use]
 pub fn other_readings(path: &str) -> Vec<String> {
-    if memchr::memchr2(b'%', b';', path.as_bytes()).is_none() {
-        return Vec::new();
-    }
     let decoded = path
         .replace("%2F", "/")
         .replace("%5C", "/")

@@ -59,6 +59,8 @@ pub struct Attempt<'a> {
     pub upgrade: Option<&'a Upgrade>,
     /// Whether the request's head is looked at after it was sent.
     pub keep_head: bool,
+    /// When the request came to the upstream.
+    pub came: Instant,
 }
 
 /// What came of one sending.
@@ -81,7 +83,7 @@ impl Attempt<'_> {
         // One `async fn` for the whole way, since each one that another awaits is copied into
         // it whole, for every request. What is rare is boxed.
         self.upstream.budget.request(self.now());
-        let mut since = Since::now();
+        let mut since = Since::at(self.came);
         if let Some(total) = self.timeouts.total {
             self.watch.arm(Wait::Total, milliseconds(total));
         }
@@ -96,7 +98,7 @@ impl Attempt<'_> {
             }
         };
         let mut request = self.request(held, &pick, body, &mut trials);
-        let (line, incoming) = loop {
+        let (line, incoming) = 'sending: loop {
             if let Some(pause) = trials.pause.take() {
                 Box::pin(trials.rest_for(pause)).await;
             }
@@ -139,6 +141,14 @@ impl Attempt<'_> {
                     }
                 };
                 self.watch.answer_began();
+                // Most are answered; then nothing is copied that is as large as a fault.
+                let sent = match sent {
+                    Sent::Answered(incoming) if !self.is_retried_status(held, &trials) => {
+                        self.report_answer(held, &pick);
+                        break 'sending (line, incoming);
+                    }
+                    other => other,
+                };
                 let sent = self.looked_at(&pick, &line, reused, began, sent);
                 let fault = sent.code();
                 match self.stays(held, &pick, &mut trials, &mut line, reused, sent) {
@@ -153,22 +163,16 @@ impl Attempt<'_> {
                 self.watch.common.stats.retries.add(1);
             };
             self.report(held, &pick, &sent);
-            match sent {
-                Sent::Answered(incoming) if !self.is_retried_status(held, &trials) => match line {
+            match self.next(held, &mut pick, &mut trials, line.as_mut(), sent, since) {
+                Next::Send(again) => request = *again,
+                Next::Answer(incoming) => match line {
                     Some(line) => break (line, incoming),
                     None => return Err(closed_at_once(&pick)),
                 },
-                sent => match self.next(held, &mut pick, &mut trials, line.as_mut(), sent, since) {
-                    Next::Send(again) => request = *again,
-                    Next::Answer(incoming) => match line {
-                        Some(line) => break (line, incoming),
-                        None => return Err(closed_at_once(&pick)),
-                    },
-                    Next::Fail(fault) => {
-                        trials.note_last(held, &pick, since, Some(fault.code().as_str()));
-                        return Err(fault);
-                    }
-                },
+                Next::Fail(fault) => {
+                    trials.note_last(held, &pick, since, Some(fault.code().as_str()));
+                    return Err(fault);
+                }
             }
         };
         self.note(held, &pick, &mut trials, since);
@@ -241,8 +245,11 @@ impl Attempt<'_> {
 
     /// Pass on the interim answers that have come (RFC 9110 section 15.2), which no filter sees.
     fn inform(&self, connection: &Connection) {
+        if !connection.has_interims() {
+            return;
+        }
         for mut interim in connection.interims() {
-            let seen = headers::Seen::of(&interim.headers);
+            let seen = headers::Seen::of_answer(&interim.headers);
             headers::strip(&mut interim.headers, seen);
             self.client.send_interim(interim.status, &interim.headers);
         }
@@ -379,17 +386,7 @@ impl Attempt<'_> {
         };
         let plan = &*self.upstream.plan;
         match sent {
-            Sent::Answered(_) => {
-                let status = status(held);
-                let statuses = &plan.config.ejection.statuses;
-                match status.filter(|status| statuses.holds(*status)) {
-                    None => endpoint.known.went_well(),
-                    Some(status) => {
-                        endpoint.tally.faults.add(1);
-                        plan.fault(&endpoint.known, &format_args!("status {status}"));
-                    }
-                }
-            }
+            Sent::Answered(_) => self.report_answer(held, pick),
             Sent::Unsent(_, fault) | Sent::Failed(fault) => {
                 self.watch.common.stats.attempts_failed.add(1);
                 // Another's fault says nothing of the endpoint, good or bad.
@@ -397,6 +394,22 @@ impl Attempt<'_> {
                     endpoint.tally.faults.add(1);
                     plan.fault(&endpoint.known, &Causes(fault));
                 }
+            }
+        }
+    }
+
+    /// The same, of an answer.
+    fn report_answer(&self, held: &Held, pick: &Pick) {
+        let Some(endpoint) = pick.endpoint() else {
+            return;
+        };
+        let plan = &*self.upstream.plan;
+        let statuses = &plan.config.ejection.statuses;
+        match status(held).filter(|status| statuses.holds(*status)) {
+            None => endpoint.known.went_well(),
+            Some(status) => {
+                endpoint.tally.faults.add(1);
+                plan.fault(&endpoint.known, &format_args!("status {status}"));
             }
         }
     }
@@ -459,7 +472,7 @@ fn accept(
     } else {
         None
     };
-    let seen = headers::Seen::of(&parts.headers);
+    let seen = headers::Seen::of_answer(&parts.headers);
     headers::strip(&mut parts.headers, seen);
     if let Some(length) = length {
         parts.headers.insert(CONTENT_LENGTH, length);

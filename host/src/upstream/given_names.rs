@@ -12,7 +12,7 @@ pub(super) fn adopt(exchange: &mut Exchange) {
     let headers = &exchange.request.headers;
     let id = only(headers, &REQUEST_ID).and_then(|id| RequestId::given(id.as_bytes()));
     let trace = only(headers, &TRACEPARENT).filter(|trace| is_trace(trace.as_bytes()));
-    exchange.trace = trace.cloned();
+    exchange.trace = trace.cloned().map(Box::new);
     if let Some(id) = id {
         exchange.id = id;
     }

@@ -6,8 +6,8 @@
 //! Deliberately not here: edits by filters.
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, Entry, FORWARDED, HOST,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
@@ -61,47 +61,70 @@ impl Seen {
     const PROXY_AUTH: u16 = 1 << 12;
     const VIA: u16 = 1 << 13;
 
-    /// Look at a head.
+    /// Look at the head of an answer: only for fields that [`strip`] removes.
+    #[must_use]
+    pub fn of_answer(headers: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for name in headers.keys() {
+            seen.fields |= Self::field(name.as_str()).unwrap_or_default();
+        }
+        seen
+    }
+
+    /// Look at a request's head.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
         let mut seen = Self::default();
         for (name, value) in headers {
-            seen.size += name.as_str().len() + value.len() + PER_FIELD;
-            seen.fields |= match name.as_str() {
+            let name = name.as_str();
+            seen.size += name.len() + value.len() + PER_FIELD;
+            // HTTP/2 may split one `Cookie` into many fields (RFC 9113 section 8.2.3): it counts as
+            // it is once joined.
+            if seen.has(Self::COOKIE) && name == "cookie" {
+                seen.size -= "cookie".len() + PER_FIELD - "; ".len();
+            }
+            if name == "host" {
+                seen.hosts = seen.hosts.saturating_add(1);
+                continue;
+            }
+            seen.fields |= Self::field(name).unwrap_or_else(|| match claims::kind(name) {
+                Kind::Other => 0,
+                Kind::Claim => Self::CLAIM,
+                Kind::Odd => Self::ODD,
+            });
+        }
+        seen
+    }
+
+    /// The field of this name, if it matters here. Most names end at their first letter.
+    fn field(name: &str) -> Option<u16> {
+        let field = match name.as_bytes().first()? {
+            b'c' => match name {
                 "connection" => Self::CONNECTION,
-                "keep-alive" => Self::KEEP_ALIVE,
-                "proxy-connection" => Self::PROXY_CONNECTION,
-                "te" => Self::TE,
-                "transfer-encoding" => Self::TRANSFER_ENCODING,
-                "upgrade" => Self::UPGRADE,
                 "content-length" => Self::CONTENT_LENGTH,
                 "content-type" => Self::CONTENT_TYPE,
-                // HTTP/2 may split one `Cookie` into many fields (RFC 9113 section 8.2.3): it counts as
-                // it is once joined.
-                "cookie" => {
-                    if seen.fields & Self::COOKIE != 0 {
-                        seen.size -= "cookie".len() + PER_FIELD - "; ".len();
-                    }
-                    Self::COOKIE
-                }
-                "expect" => Self::EXPECT,
+                "cookie" => Self::COOKIE,
+                _ => return None,
+            },
+            b'e' if name == "expect" => Self::EXPECT,
+            b'k' if name == "keep-alive" => Self::KEEP_ALIVE,
+            b'p' => match name {
+                "proxy-connection" => Self::PROXY_CONNECTION,
                 "proxy-authorization" | "proxy-authenticate" | "proxy-authentication-info" => {
                     Self::PROXY_AUTH
                 }
-                "via" => Self::VIA,
-                "host" => {
-                    seen.hosts = seen.hosts.saturating_add(1);
-                    0
-                }
-                "accept" | "accept-encoding" | "accept-language" | "user-agent" => 0,
-                name => match claims::kind(name) {
-                    Kind::Other => 0,
-                    Kind::Claim => Self::CLAIM,
-                    Kind::Odd => Self::ODD,
-                },
-            };
-        }
-        seen
+                _ => return None,
+            },
+            b't' => match name {
+                "te" => Self::TE,
+                "transfer-encoding" => Self::TRANSFER_ENCODING,
+                _ => return None,
+            },
+            b'u' if name == "upgrade" => Self::UPGRADE,
+            b'v' if name == "via" => Self::VIA,
+            _ => return None,
+        };
+        Some(field)
     }
 
     fn has(self, field: u16) -> bool {
@@ -199,9 +222,11 @@ static PROXY_AUTH: [HeaderName; 3] = [
 
 /// Remove `Connection` and what it names. `host` stays whatever it says.
 fn strip_named(headers: &mut HeaderMap) {
-    let lines = headers.get_all(CONNECTION);
+    let Entry::Occupied(connection) = headers.entry(CONNECTION) else {
+        return;
+    };
     let mut named: smallvec::SmallVec<[HeaderName; 4]> = smallvec::SmallVec::new();
-    for line in lines {
+    for line in connection.remove_entry_mult().1 {
         let line = line.as_bytes();
         if is_plain(line) {
             continue;
@@ -211,7 +236,6 @@ fn strip_named(headers: &mut HeaderMap) {
         let names = names.filter_map(|token| HeaderName::from_bytes(token).ok());
         named.extend(names.filter(|name| *name != HOST && *name != TE));
     }
-    headers.remove(CONNECTION);
     for name in named {
         headers.remove(name);
     }
@@ -312,7 +336,7 @@ pub fn forward_prefix(prefix: &HeaderValue, headers: &mut HeaderMap) {
 /// The exchange's id as a field.
 #[must_use]
 pub fn request_id(exchange: &Exchange) -> HeaderValue {
-    HeaderValue::from_str(exchange.id.as_str()).unwrap_or_else(|_| HeaderValue::from_static(""))
+    HeaderValue::from_bytes(exchange.id.as_bytes()).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// The connection is a trusted proxy's: append to what it says, and take from it who the client

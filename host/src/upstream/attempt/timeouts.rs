@@ -47,11 +47,10 @@ pub(super) struct Since {
 }
 
 impl Since {
-    pub(super) fn now() -> Self {
-        let now = Instant::now();
+    pub(super) fn at(came: Instant) -> Self {
         Self {
-            arrived: now,
-            begun: now,
+            arrived: came,
+            begun: came,
         }
     }
 }

@@ -189,13 +189,16 @@ impl Connection {
         outcome
     }
 
+    /// Whether interim answers came since they were asked for.
+    #[must_use]
+    pub fn has_interims(&self) -> bool {
+        self.interims.is_some()
+    }
+
     /// The interim answers that came since this was asked last.
     #[must_use]
     pub fn interims(&self) -> Vec<Interim> {
-        match self.interims.is_some() {
-            true => self.interims.take(),
-            false => Vec::new(),
-        }
+        self.interims.take()
     }
 
     /// Wait for the next frame of the response's body.
