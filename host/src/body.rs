@@ -14,6 +14,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use crate::error::Code;
 use crate::server::body::ClientBody;
 use crate::upstream::attempt::body::UpstreamBody;
+use crate::upstream::line::transport::TransportError;
 
 /// A body.
 #[derive(Default)]
@@ -69,7 +70,7 @@ pub enum BodyError {
     TunnelBroken(#[source] std::io::Error),
     /// The endpoint closed or broke the response.
     #[error("the response's body broke off")]
-    UpstreamBroken(#[source] hyper::Error),
+    UpstreamBroken(#[source] TransportError),
     /// The endpoint ended the stream of the response in good order, and too early.
     #[error("the endpoint reset the response's stream before its end, without an error (NO_ERROR)")]
     UpstreamShort,

@@ -1,6 +1,7 @@
 //! Interim answers (1xx) of an endpoint reach the client that they are for, before its answer.
 
 use std::io::{Read as _, Write as _};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, mpsc};
 
 use windlass_tests::wait::DEADLINE;
@@ -182,56 +183,149 @@ fn over_http2_each_stream_has_its_own_hints_and_the_tables_stay_as_they_are() {
             .body(vec![b'x'; 40_000])
             .write(stream)
     });
-    let gateway = to(&upstream);
-    wire::run(async {
-        let socket = tokio::net::TcpStream::connect(gateway.address())
-            .await
-            .unwrap();
-        let (client, connection) = h2::client::handshake(socket).await.unwrap();
-        tokio::task::spawn_local(connection);
-        let asked = (0..30).map(|number: usize| {
-            let client = client.clone();
-            tokio::task::spawn_local(async move {
-                let mut client = client.ready().await.unwrap();
-                let request = http::Request::get(format!("http://a/{number}"));
-                let (mut answer, _) = client
-                    .send_request(request.body(()).unwrap(), true)
-                    .unwrap();
-                let mut hints = 0;
-                let head = loop {
-                    let next = std::future::poll_fn(|cx| {
-                        match answer.poll_informational(cx) {
-                            std::task::Poll::Ready(Some(hint)) => {
-                                return std::task::Poll::Ready(Err(hint.unwrap()));
-                            }
-                            std::task::Poll::Ready(None) | std::task::Poll::Pending => {}
-                        }
-                        std::pin::Pin::new(&mut answer).poll(cx).map(Ok)
-                    });
-                    match next.await {
-                        Err(hint) => {
-                            assert_eq!(hint.status(), 103);
-                            assert_eq!(hint.headers()["link"], "</a.css>; rel=preload");
-                            assert_eq!(hint.headers().len(), 1);
-                            hints += 1;
-                        }
-                        Ok(head) => break head.unwrap(),
-                    }
-                };
-                assert_eq!(head.headers()["x-number"], number.to_string());
-                assert_eq!(hints, number % 3, "{number}");
-                let mut body = head.into_body();
-                let mut length = 0;
-                while let Some(piece) = body.data().await {
-                    let piece = piece.unwrap();
-                    length += piece.len();
-                    body.flow_control().release_capacity(piece.len()).unwrap();
-                }
-                assert_eq!(length, 40_000);
-            })
-        });
-        for one in asked.collect::<Vec<_>>() {
-            one.await.unwrap();
+    wire::run(each_stream_has_its_own_hints(&to(&upstream)));
+}
+
+/// An endpoint that speaks HTTP/2. Before it answers `/{number}` it sends `number % 3` hints, and a `100`
+/// and a `101`, which are for nobody. It answers another target once it is told to.
+fn http2_endpoint() -> (SocketAddr, mpsc::Sender<()>) {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let (go_on, told) = mpsc::channel::<()>();
+    let told = Arc::new(Mutex::new(told));
+    std::thread::spawn(move || {
+        for stream in socket.incoming() {
+            let told = Arc::clone(&told);
+            std::thread::spawn(move || wire::run(serve_http2(stream.unwrap(), told)));
         }
     });
+    (address, go_on)
+}
+
+async fn serve_http2(stream: std::net::TcpStream, told: Arc<Mutex<mpsc::Receiver<()>>>) {
+    stream.set_nonblocking(true).unwrap();
+    let stream = tokio::net::TcpStream::from_std(stream).unwrap();
+    let mut connection = h2::server::handshake(stream).await.unwrap();
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        let target = request.uri().path();
+        let number: Option<usize> = target[1..].parse().ok();
+        let interim = |status| http::Response::builder().status(status).body(()).unwrap();
+        for status in [100, 101] {
+            respond.send_informational(interim(status)).unwrap();
+        }
+        for _ in 0..number.map_or(1, |number| number % 3) {
+            let mut hint = interim(103);
+            let link = http::HeaderValue::from_static("</a.css>; rel=preload");
+            hint.headers_mut().insert("link", link);
+            respond.send_informational(hint).unwrap();
+        }
+        if number.is_none() {
+            // The hint is on its way.
+            std::future::poll_fn(|cx| {
+                let _ = connection.poll_closed(cx);
+                std::task::Poll::Ready(())
+            })
+            .await;
+            told.lock().unwrap().recv_timeout(DEADLINE).unwrap();
+        }
+        let answer = http::Response::builder().header("x-number", target[1..].to_owned());
+        let mut body = respond
+            .send_response(answer.body(()).unwrap(), false)
+            .unwrap();
+        body.send_data(vec![b'x'; 40_000].into(), true).unwrap();
+    }
+}
+
+const HTTP2: &str = "protocol = \"http2\"\n";
+
+#[test]
+fn rfc9110_15_2_a_hint_of_an_http2_endpoint_comes_before_the_answer() {
+    let (address, go_on) = http2_endpoint();
+    let gateway = start(&[&all_to(address), HTTP2]);
+    for request in [Request::get("/a"), Request::post("/a", "body")] {
+        let mut client = gateway.client();
+        client.send_raw(request.bytes());
+        let hint = client.read_head();
+        assert_eq!(hint.start, "HTTP/1.1 103 Early Hints");
+        let link = ("link".to_owned(), "</a.css>; rel=preload".to_owned());
+        assert_eq!(hint.fields, [link]);
+        go_on.send(()).unwrap();
+        let answer = client.read_response();
+        assert_eq!((answer.status, answer.header("x-number")), (200, Some("a")));
+        assert!(answer.interim.is_empty());
+    }
+}
+
+#[test]
+fn hints_of_an_http2_endpoint_reach_their_own_streams() {
+    let (address, _) = http2_endpoint();
+    let gateway = start(&[&all_to(address), HTTP2]);
+    wire::run(each_stream_has_its_own_hints(&gateway));
+}
+
+#[test]
+fn a_client_of_http10_sees_none_of_an_http2_endpoint() {
+    let (address, _) = http2_endpoint();
+    let gateway = start(&[&all_to(address), HTTP2]);
+    let mut stream = gateway.client().sender();
+    stream
+        .write_all(b"GET /1 HTTP/1.0\r\nhost: a\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
+    assert_eq!(answer.matches("HTTP/1.").count(), 1, "{answer}");
+}
+
+/// Over HTTP/2, `number % 3` hints come before the answer to `/{number}`.
+async fn each_stream_has_its_own_hints(gateway: &Gateway) {
+    let socket = tokio::net::TcpStream::connect(gateway.address())
+        .await
+        .unwrap();
+    let (client, connection) = h2::client::handshake(socket).await.unwrap();
+    tokio::task::spawn_local(connection);
+    let asked = (0..30).map(|number: usize| {
+        let client = client.clone();
+        tokio::task::spawn_local(async move {
+            let mut client = client.ready().await.unwrap();
+            let request = http::Request::get(format!("http://a/{number}"));
+            let (mut answer, _) = client
+                .send_request(request.body(()).unwrap(), true)
+                .unwrap();
+            let mut hints = 0;
+            let head = loop {
+                let next = std::future::poll_fn(|cx| {
+                    match answer.poll_informational(cx) {
+                        std::task::Poll::Ready(Some(hint)) => {
+                            return std::task::Poll::Ready(Err(hint.unwrap()));
+                        }
+                        std::task::Poll::Ready(None) | std::task::Poll::Pending => {}
+                    }
+                    std::pin::Pin::new(&mut answer).poll(cx).map(Ok)
+                });
+                match next.await {
+                    Err(hint) => {
+                        assert_eq!(hint.status(), 103);
+                        assert_eq!(hint.headers()["link"], "</a.css>; rel=preload");
+                        assert_eq!(hint.headers().len(), 1);
+                        hints += 1;
+                    }
+                    Ok(head) => break head.unwrap(),
+                }
+            };
+            assert_eq!(head.headers()["x-number"], number.to_string());
+            assert_eq!(hints, number % 3, "{number}");
+            let mut body = head.into_body();
+            let mut length = 0;
+            while let Some(piece) = body.data().await {
+                let piece = piece.unwrap();
+                length += piece.len();
+                body.flow_control().release_capacity(piece.len()).unwrap();
+            }
+            assert_eq!(length, 40_000);
+        })
+    });
+    for one in asked.collect::<Vec<_>>() {
+        one.await.unwrap();
+    }
 }

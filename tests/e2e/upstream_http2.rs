@@ -95,6 +95,14 @@ fn another_connection_is_made_when_the_endpoint_takes_no_more_on_one() {
     assert_eq!(endpoint.seen(|seen| seen.connections), 3);
 }
 
+#[test]
+fn requests_wait_for_room_where_all_connections_are_full() {
+    let endpoint = together(clear(Some(1)), 16);
+    let gateway = to(&endpoint);
+    at_once(&gateway, 24);
+    assert_eq!(endpoint.seen(|seen| seen.connections), 16);
+}
+
 /// Clients that take nothing of their answers hold up nobody who shares the connection.
 #[test]
 fn slow_clients_leave_the_connection_to_others() {

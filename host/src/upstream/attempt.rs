@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::{Bytes, Incoming};
-use hyper_util::rt::TokioIo;
+use hyper::body::Bytes;
 
 mod blame;
 pub mod body;
@@ -32,8 +31,11 @@ use upgrade::{Carrier, Duplex, Taken, Upgrade};
 
 use super::fault::Fault;
 use super::line::Line;
-use super::line::connection::{Connection, Outcome};
+use super::line::connection::Connection;
+use super::line::incoming::Incoming;
+use super::line::interim::Interim;
 use super::line::shared::Slot;
+use super::line::transport::{Failure, Outcome};
 use super::{Upstream, headers};
 use crate::body::Body;
 use crate::config::UpstreamProtocol;
@@ -122,7 +124,7 @@ impl Attempt<'_> {
                         let mut response = pin!(connection.send(request));
                         std::future::poll_fn(|cx| {
                             let polled = connection.poll_response(cx, response.as_mut());
-                            self.inform(connection);
+                            self.inform_of(connection);
                             let has_request = || connection.has_request();
                             self.poll_sent(polled, held, &pick, &mut trials, has_request)
                         })
@@ -131,7 +133,9 @@ impl Attempt<'_> {
                     Line::Shared(slot) => {
                         self.ask_by_connect(slot, &mut request);
                         let keep = !trials.keeps_head;
-                        let mut response = slot.send(request, keep).map_err(Fault::Request)?;
+                        let inform = |interim| self.inform(interim);
+                        let response = slot.send(request, keep, inform);
+                        let mut response = response.map_err(Fault::Request)?;
                         std::future::poll_fn(|cx| {
                             let polled = response.as_mut().poll(cx);
                             let has_request = || slot.has_request();
@@ -177,7 +181,7 @@ impl Attempt<'_> {
         };
         self.note(held, &pick, &mut trials, since);
         match self.upgrade {
-            Some(upgrade) if is_switch(held) => Box::pin(self.take(upgrade, pick, line)).await,
+            Some(upgrade) if is_switch(held) => self.take(upgrade, pick, line, incoming),
             Some(_) | None => Ok(self.response_body(pick, line, incoming)),
         }
     }
@@ -217,20 +221,24 @@ impl Attempt<'_> {
     }
 
     /// The endpoint has agreed: its connection, or the stream, is not HTTP any more.
-    async fn take(&self, upgrade: &Upgrade, pick: Pick, line: Line) -> Result<Body, Fault> {
+    fn take(
+        &self,
+        upgrade: &Upgrade,
+        pick: Pick,
+        line: Line,
+        incoming: Incoming,
+    ) -> Result<Body, Fault> {
         let fault = || closed_at_once(&pick);
         let pool = &pick.endpoint().ok_or_else(fault)?.pool;
-        let (stream, read, carrier): (Box<dyn Duplex>, _, _) = match line {
-            Line::Own(connection) => {
+        let (stream, read, carrier): (Box<dyn Duplex>, _, _) = match (line, incoming) {
+            (Line::Own(connection), _) => {
                 let (stream, read, place) = connection.into_stream().ok_or_else(fault)?;
                 (Box::new(stream), read, Carrier::Connection(place))
             }
-            Line::Shared(slot) => {
-                let opened = upgrade.opened().ok_or_else(fault)?.await;
-                let opened = opened.map_err(|cause| Fault::of_exchange(&pick.name(), cause))?;
-                let stream = Box::new(TokioIo::new(opened));
+            (Line::Shared(slot), Incoming::Tunnel(stream)) => {
                 (stream, Bytes::new(), Carrier::Stream(slot))
             }
+            (Line::Shared(_), _) => return Err(fault()),
         };
         *upgrade.taken.borrow_mut() = Some(Taken {
             stream,
@@ -243,16 +251,21 @@ impl Attempt<'_> {
         Ok(Body::Empty)
     }
 
-    /// Pass on the interim answers that have come (RFC 9110 section 15.2), which no filter sees.
-    fn inform(&self, connection: &Connection) {
+    /// Pass on the interim answers that have come.
+    fn inform_of(&self, connection: &Connection) {
         if !connection.has_interims() {
             return;
         }
-        for mut interim in connection.interims() {
-            let seen = headers::Seen::of_answer(&interim.headers);
-            headers::strip(&mut interim.headers, seen);
-            self.client.send_interim(interim.status, &interim.headers);
+        for interim in connection.interims() {
+            self.inform(interim);
         }
+    }
+
+    /// Pass on an interim answer (RFC 9110 section 15.2), which no filter sees.
+    fn inform(&self, mut interim: Interim) {
+        let seen = headers::Seen::of_answer(&interim.headers);
+        headers::strip(&mut interim.headers, seen);
+        self.client.send_interim(interim.status, &interim.headers);
     }
 
     fn now(&self) -> u64 {
@@ -284,7 +297,7 @@ impl Attempt<'_> {
     }
 
     /// What the failure of a request's body does to the endpoint is not the endpoint's fault.
-    /// hyper tells the cause over HTTP/1.1 only.
+    /// The connection tells the cause over HTTP/1.1 only.
     fn explained(&self, fault: Fault) -> Fault {
         match (fault, self.watch.body_fault()) {
             (
@@ -323,10 +336,8 @@ impl Attempt<'_> {
                 let upgrade = self.upgrade;
                 held.with(|exchange| accept(exchange, pick, response, upgrade))
             }
-            Err(mut error) => match error.take_message() {
-                Some(request) => Sent::Unsent(Box::new(request), closed_at_once(pick)),
-                None => Sent::Failed(Fault::of_exchange(&pick.name(), error.into_error())),
-            },
+            Err(Failure::Unsent(request)) => Sent::Unsent(request, closed_at_once(pick)),
+            Err(Failure::Failed(cause)) => Sent::Failed(Fault::of_exchange(&pick.name(), cause)),
         })
     }
 

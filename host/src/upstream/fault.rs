@@ -5,6 +5,7 @@ use std::io;
 use http::HeaderValue;
 use http::header::RETRY_AFTER;
 
+use super::line::transport::TransportError;
 use super::queue::Overload;
 use crate::body::BodyError;
 use crate::error::{Code, RequestError};
@@ -106,26 +107,26 @@ pub enum Fault {
     TurnedAway {
         /// The endpoint's name.
         endpoint: String,
-        /// As hyper says it, which reads as if nothing had happened.
-        cause: hyper::Error,
+        /// As h2 says it, which reads as if nothing had happened.
+        cause: TransportError,
     },
     /// The connection, or the stream, ended before a response.
     #[error("`{endpoint}` ended the exchange before it answered")]
     Closed {
         /// The endpoint's name.
         endpoint: String,
-        /// As hyper says it.
+        /// As the connection says it.
         #[source]
-        cause: hyper::Error,
+        cause: TransportError,
     },
     /// The head of the response is too large.
     #[error("`{endpoint}` answered with a head that is larger than the upstream's `max_head`")]
     HeadTooLarge {
         /// The endpoint's name.
         endpoint: String,
-        /// As hyper says it.
+        /// As the connection says it.
         #[source]
-        cause: hyper::Error,
+        cause: TransportError,
     },
     /// The head of the response has too many fields.
     #[error("`{endpoint}` answered with more than {most} fields, the upstream's `max_headers`")]
@@ -140,18 +141,18 @@ pub enum Fault {
     Protocol {
         /// The endpoint's name.
         endpoint: String,
-        /// As hyper says it.
+        /// As the connection says it.
         #[source]
-        cause: Option<hyper::Error>,
+        cause: Option<TransportError>,
     },
     /// The request's own body failed, which is not the endpoint's fault.
     #[error("the request's body failed")]
     Body {
         /// What the client is told.
         code: Code,
-        /// As hyper says it; the body's error is behind it.
+        /// As the connection says it; the body's error is behind it.
         #[source]
-        cause: hyper::Error,
+        cause: TransportError,
     },
     /// The request cannot be written as HTTP.
     #[error("the request could not be built")]
@@ -170,32 +171,35 @@ pub enum Missing {
 }
 
 impl Fault {
-    /// From what hyper says of a request that was sent.
+    /// From what the connection says of a request that was sent.
     #[must_use]
-    pub fn of_exchange(endpoint: &str, cause: hyper::Error) -> Self {
+    pub fn of_exchange(endpoint: &str, cause: TransportError) -> Self {
         let endpoint = endpoint.to_owned();
-        if let Some(body) = BodyError::behind(&cause) {
-            let code = body.code();
-            return Self::Body { code, cause };
-        }
-        if let Some(error) = http2_error(&cause) {
-            if is_unread(error) {
-                return Self::TurnedAway { endpoint, cause };
+        match &cause {
+            TransportError::Http2(error) if is_unread(error) => {
+                Self::TurnedAway { endpoint, cause }
             }
             // Our side of the connection found it: what came is not HTTP/2.
-            if !error.is_io() && error.is_library() {
+            TransportError::Http2(error) if !error.is_io() && error.is_library() => {
                 let cause = Some(cause);
-                return Self::Protocol { endpoint, cause };
+                Self::Protocol { endpoint, cause }
+            }
+            TransportError::Http2(_) => Self::Closed { endpoint, cause },
+            TransportError::Http1(error) => {
+                if let Some(body) = BodyError::behind(error) {
+                    let code = body.code();
+                    return Self::Body { code, cause };
+                }
+                if error.is_parse_too_large() {
+                    return Self::HeadTooLarge { endpoint, cause };
+                }
+                if error.is_parse() || error.is_parse_status() {
+                    let cause = Some(cause);
+                    return Self::Protocol { endpoint, cause };
+                }
+                Self::Closed { endpoint, cause }
             }
         }
-        if cause.is_parse_too_large() {
-            return Self::HeadTooLarge { endpoint, cause };
-        }
-        if cause.is_parse() || cause.is_parse_status() {
-            let cause = Some(cause);
-            return Self::Protocol { endpoint, cause };
-        }
-        Self::Closed { endpoint, cause }
     }
 
     /// Whether the endpoint is to blame: enough of these in a row take it out.
@@ -210,7 +214,8 @@ impl Fault {
             | Self::Protocol { .. } => true,
             // A stream that was reset by this side: its body was ended on the way, by a filter.
             Self::Closed { cause, .. } => {
-                http2_error(cause).is_none_or(|error| !error.is_reset() || error.is_remote())
+                let error = cause.http2();
+                error.is_none_or(|error| !error.is_reset() || error.is_remote())
             }
             // One that closes a connection in good order does nothing wrong.
             Self::TurnedAway { cause, .. } => !ends_in_order(cause),
@@ -235,7 +240,7 @@ impl Fault {
         let (Self::Closed { cause, .. } | Self::TurnedAway { cause, .. }) = self else {
             return false;
         };
-        http2_error(cause).is_some_and(h2::Error::is_reset)
+        cause.http2().is_some_and(h2::Error::is_reset)
     }
 
     /// What the client is told.
@@ -261,10 +266,6 @@ impl Fault {
     }
 }
 
-fn http2_error(error: &hyper::Error) -> Option<&h2::Error> {
-    std::error::Error::source(error)?.downcast_ref()
-}
-
 /// Whether the endpoint says that it has not looked at the request. A stream gets the GOAWAY itself
 /// as its error only where its number is above the one that it names; others end with the connection.
 fn is_unread(error: &h2::Error) -> bool {
@@ -272,8 +273,8 @@ fn is_unread(error: &h2::Error) -> bool {
     error.is_remote() && (error.is_go_away() || refused)
 }
 
-fn turned_away(error: &hyper::Error) -> String {
-    let reason = http2_error(error).and_then(h2::Error::reason);
+fn turned_away(error: &TransportError) -> String {
+    let reason = error.http2().and_then(h2::Error::reason);
     match reason {
         Some(h2::Reason::REFUSED_STREAM) => "it refused the stream (REFUSED_STREAM)".to_owned(),
         Some(h2::Reason::NO_ERROR) | None => "it closes the connection (GOAWAY)".to_owned(),
@@ -281,8 +282,8 @@ fn turned_away(error: &hyper::Error) -> String {
     }
 }
 
-fn ends_in_order(error: &hyper::Error) -> bool {
-    let error = http2_error(error);
+fn ends_in_order(error: &TransportError) -> bool {
+    let error = error.http2();
     error.is_some_and(|error| error.reason() == Some(h2::Reason::NO_ERROR))
 }
 

@@ -3,7 +3,9 @@
 //! - [`client`] makes connections, with [`tls`] where the upstream has it;
 //! - [`connection`] is one of HTTP/1.1, over [`io`] that keeps a [`record`] of what is written, looks at
 //!   each [`head`] and shows [`interim`] answers, behind a [`gate`] for wake-ups;
-//! - [`shared`] is one of HTTP/2, over I/O that says what it has [`heard`], with a [`pulse`];
+//! - [`shared`] is one of HTTP/2, over I/O that says what it has [`heard`], with a [`pulse`]; each request
+//!   on it is an [`exchange`], with an [`upload`] of its body, or becomes a [`tunnel`];
+//! - [`incoming`] is what follows the head of a response over either, and [`transport`] its errors;
 //! - [`pool`] has those of a worker that can take a request, and knows the [`lifetime`] of those of
 //!   HTTP/2.
 
@@ -11,13 +13,15 @@ use std::task::{Context, Poll};
 
 use http::Request;
 use http_body::Frame;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 
 pub mod client;
 pub mod connection;
+pub mod exchange;
 pub mod gate;
 pub mod head;
 pub mod heard;
+pub mod incoming;
 pub mod interim;
 pub mod io;
 pub mod lifetime;
@@ -26,10 +30,15 @@ pub mod pulse;
 pub mod record;
 pub mod shared;
 pub mod tls;
+pub mod transport;
+pub mod tunnel;
+pub mod upload;
 
 use connection::Connection;
+use incoming::Incoming;
 use pool::Pool;
 use shared::Slot;
+use transport::TransportError;
 
 use crate::body::Body;
 
@@ -91,10 +100,10 @@ impl Line {
         &mut self,
         cx: &mut Context<'_>,
         body: &mut Incoming,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
         match self {
             Self::Own(connection) => connection.poll_frame(cx, body),
-            Self::Shared(_) => http_body::Body::poll_frame(std::pin::Pin::new(body), cx),
+            Self::Shared(_) => body.poll_frame(cx),
         }
     }
 

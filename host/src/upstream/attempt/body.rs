@@ -11,11 +11,12 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use crate::body::{Body, BodyError};
 use crate::upstream::line::Line;
+use crate::upstream::line::incoming::Incoming;
 use crate::upstream::line::pool::Pool;
+use crate::upstream::line::transport::TransportError;
 use crate::upstream::queue::Turn;
 use crate::watch::{Wait, Watch};
 
@@ -76,7 +77,7 @@ impl UpstreamBody {
     fn poll_incoming(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
         match &mut self.loan {
             Some(loan) => loan.line.poll_frame(cx, &mut self.incoming),
             None => Poll::Ready(None),
@@ -170,7 +171,7 @@ impl HttpBody for UpstreamBody {
                 this.loan = None;
                 Some(Err(BodyError::UpstreamBroken(error)))
             }
-            // hyper takes a reset without an error for an end, wherever it comes.
+            // A reset without an error is taken for an end, wherever it comes.
             None if this.is_short() => {
                 this.loan = None;
                 Some(Err(BodyError::UpstreamShort))

@@ -1,7 +1,7 @@
 //! What goes to the same endpoint once more, on another connection.
 //!
 //! An unused connection may have been closed by the endpoint at any time. What was not sent goes out
-//! on another one: hyper gives the request back, or an endpoint of HTTP/2 says that it has not looked
+//! on another one: the connection gives the request back, or an endpoint of HTTP/2 says that it has not looked
 //! at it (RFC 9113 sections 6.8 and 8.7). What may have been sent is repeated only when that does no
 //! harm: an idempotent method (RFC 9110 section 9.2.2) whose whole body can be sent again, once.
 //! Neither is an attempt of its own, nor a fault of the endpoint.
@@ -14,7 +14,7 @@ use super::{Attempt, Sent};
 use crate::body::Body;
 use crate::context::Held;
 use crate::upstream::fault::Fault;
-use crate::upstream::line::{Line, shared};
+use crate::upstream::line::{Line, exchange};
 
 /// How often a request that was turned away unread may go to the same endpoint again: an endpoint
 /// that takes few requests a connection turns many away until that is known
@@ -120,7 +120,7 @@ impl Attempt<'_> {
     /// A request is as HTTP/1.1 wants it, whatever it was to be sent on.
     fn take_back(&self, line: &Line, request: &mut Request<Body>) {
         if matches!(line, Line::Shared(_)) {
-            shared::to_http1(request);
+            exchange::to_http1(request);
             if let Some(upgrade) = self.upgrade {
                 upgrade.take_back(request);
             }

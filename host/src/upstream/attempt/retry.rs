@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Request;
-use hyper::body::Incoming;
 use smallvec::SmallVec;
 
 use super::pick::{LeaveOut, Pick};
@@ -26,6 +25,7 @@ use crate::upstream::endpoint::known::Known;
 use crate::upstream::fault::Fault;
 use crate::upstream::headers;
 use crate::upstream::line::Line;
+use crate::upstream::line::incoming::Incoming;
 use crate::upstream::plan::Wanted;
 
 /// How long the first wait before an endpoint is tried again is, and how long each is at the most. By

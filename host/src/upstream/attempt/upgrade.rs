@@ -47,8 +47,6 @@ pub struct Upgrade {
     agreed: RefCell<Option<HeaderValue>>,
     /// Whether the endpoint was asked by an extended `CONNECT`.
     connects: Cell<bool>,
-    /// The endpoint's side, where it is a stream of HTTP/2.
-    opened: RefCell<Option<OnUpgrade>>,
     /// The client's side, where it is a stream of HTTP/2.
     pub stream: RefCell<Option<OnUpgrade>>,
     /// The endpoint's side, once it has agreed.
@@ -122,7 +120,6 @@ impl Upgrade {
             key,
             agreed: RefCell::new(None),
             connects: Cell::new(false),
-            opened: RefCell::new(None),
             stream: RefCell::new(stream),
             taken: RefCell::new(None),
         }
@@ -154,7 +151,7 @@ impl Upgrade {
         }
         self.connects.set(true);
         *request.method_mut() = Method::CONNECT;
-        let protocol = Protocol::from_static("websocket");
+        let protocol = h2::ext::Protocol::from_static("websocket");
         request.extensions_mut().insert(protocol);
         // The protocol's name stands in its place (RFC 8441 section 5).
         request.headers_mut().remove(SEC_WEBSOCKET_KEY);
@@ -164,7 +161,7 @@ impl Upgrade {
     pub fn take_back(&self, request: &mut Request<Body>) {
         if self.connects.take() {
             *request.method_mut() = Method::GET;
-            request.extensions_mut().remove::<Protocol>();
+            request.extensions_mut().remove::<h2::ext::Protocol>();
         }
         self.ask(request.headers_mut());
     }
@@ -174,20 +171,13 @@ impl Upgrade {
     pub fn agree(&self, answer: &mut response::Parts) -> bool {
         if self.connects.get() && answer.status.is_success() {
             answer.status = StatusCode::SWITCHING_PROTOCOLS;
-            let opened = answer.extensions.remove::<OnUpgrade>();
             if let Some(key) = &self.key {
                 let accept = accept(key.as_bytes());
                 answer.headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
             }
-            *self.opened.borrow_mut() = opened;
-            return self.opened.borrow().is_some();
+            return true;
         }
         answer.status == StatusCode::SWITCHING_PROTOCOLS && self.agrees(&answer.headers)
-    }
-
-    /// The endpoint's side of a tunnel over HTTP/2.
-    pub fn opened(&self) -> Option<OnUpgrade> {
-        self.opened.borrow_mut().take()
     }
 
     /// False: to something that may not pass.
@@ -360,10 +350,10 @@ mod tests {
         let asked = request.headers().clone();
         upgrade.ask_by_connect(&mut request);
         assert_eq!(request.method(), Method::CONNECT);
-        assert!(request.extensions().get::<Protocol>().is_some());
+        assert!(request.extensions().get::<h2::ext::Protocol>().is_some());
         upgrade.take_back(&mut request);
         assert_eq!(request.method(), Method::GET);
-        assert!(request.extensions().get::<Protocol>().is_none());
+        assert!(request.extensions().get::<h2::ext::Protocol>().is_none());
         assert_eq!(*request.headers(), asked);
     }
 

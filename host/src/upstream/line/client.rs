@@ -83,7 +83,7 @@ async fn make(
     if is_many(plan, endpoint, &stream, http1)? {
         step.set("first word of HTTP/2 (SETTINGS) from");
         let shared = Shared::new(stream, plan.config.max_head, place, freed).await;
-        let failed = |cause| Fault::of_exchange(&endpoint.known.name, cause);
+        let failed = |cause: h2::Error| Fault::of_exchange(&endpoint.known.name, cause.into());
         return shared.map(Connected::Many).map_err(failed);
     }
     let (record, rest, interims) = (Record::default(), Rest::default(), Interims::default());
@@ -97,7 +97,7 @@ async fn make(
         .await
         .map_err(|cause| Fault::Closed {
             endpoint: endpoint.known.name.to_string(),
-            cause,
+            cause: cause.into(),
         })?;
     let connection = Connection::new(sender, drive, record, rest, interims);
     Ok(Connected::One(connection))

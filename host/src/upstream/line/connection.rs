@@ -12,23 +12,24 @@ use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use http_body::Frame;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Bytes;
 use hyper::client::conn::{TrySendError, http1};
 
 use super::gate::Gate;
 use super::head::Rest;
+use super::incoming::Incoming;
 use super::interim::{Interim, Interims};
 use super::io::EndpointIo;
 use super::record::Record;
+use super::transport::{Failure, Outcome, TransportError};
 use crate::body::Body;
 use crate::stream::Stream;
 use crate::upstream::endpoint::known::ConnectionPlace;
 
 type Drive = http1::Connection<EndpointIo, Body>;
 
-/// What comes of a request that was sent: the response, or the error, with the request in it if
-/// nothing of it was sent.
-pub type Outcome = Result<Response<Incoming>, TrySendError<Request<Body>>>;
+/// What hyper says of a request.
+type Answered = Result<Response<hyper::body::Incoming>, TrySendError<Request<Body>>>;
 
 /// A connection that can be used for one request after another.
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl Connection {
     }
 
     /// Send a request. What is returned is polled by [`Self::poll_response`] only.
-    pub fn send(&mut self, request: Request<Body>) -> impl Future<Output = Outcome> + use<> {
+    pub fn send(&mut self, request: Request<Body>) -> impl Future<Output = Answered> + use<> {
         if request.body().is_empty() {
             self.record.begin();
         } else {
@@ -177,16 +178,22 @@ impl Connection {
     pub fn poll_response(
         &mut self,
         cx: &mut Context<'_>,
-        mut response: Pin<&mut impl Future<Output = Outcome>>,
+        mut response: Pin<&mut impl Future<Output = Answered>>,
     ) -> Poll<Outcome> {
         if self.inline.is_none() {
             self.interims.set_waker(cx.waker());
         }
-        let mut outcome = self.poll_with(cx, false, |cx| response.as_mut().poll(cx));
-        if let Poll::Ready(Ok(response)) = &mut outcome {
-            self.rest.put_back(response.headers_mut());
-        }
-        outcome
+        let polled = self.poll_with(cx, false, |cx| response.as_mut().poll(cx));
+        polled.map(|answered| match answered {
+            Ok(mut response) => {
+                self.rest.put_back(response.headers_mut());
+                Ok(response.map(Incoming::Http1))
+            }
+            Err(mut error) => Err(match error.take_message() {
+                Some(request) => Failure::Unsent(Box::new(request)),
+                None => Failure::Failed(error.into_error().into()),
+            }),
+        })
     }
 
     /// Whether interim answers came since they were asked for.
@@ -206,10 +213,8 @@ impl Connection {
         &mut self,
         cx: &mut Context<'_>,
         body: &mut Incoming,
-    ) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
-        self.poll_with(cx, true, |cx| {
-            http_body::Body::poll_frame(Pin::new(&mut *body), cx)
-        })
+    ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
+        self.poll_with(cx, true, |cx| body.poll_frame(cx))
     }
 
     /// Let hyper see that a response is over, or that the endpoint has closed the connection.

@@ -2,8 +2,8 @@
 //!
 //! hyper reads over them, and its own way to hear of them costs every request allocations. Nearly
 //! every answer begins with another status, which its first bytes tell; then nothing more is looked
-//! at. Deliberately not here: `101`, which is an answer to the request, and HTTP/2, where hyper
-//! hides them and the fields are compressed.
+//! at. Deliberately not here: `101`, which is an answer to the request, and HTTP/2, where h2 gives
+//! them ([`super::exchange`]).
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ const MOST: usize = 16 * 1024;
 /// The most fields of one.
 const MOST_FIELDS: usize = 64;
 /// The most of one request. What comes then is not looked at.
-const MOST_OF_ONE: usize = 100;
+pub(super) const MOST_OF_ONE: usize = 100;
 /// How many may wait to be taken.
 const MOST_WAITING: usize = 16;
 /// The bytes of an answer that tell the first digit of its status.

@@ -2,16 +2,14 @@
 //!
 //! A firewall that forgot a connection says nothing, and neither does an endpoint that hangs. The
 //! worker's watch task looks at each connection that has requests once a tick ([`Silence`], pure);
-//! the I/O ([`super::heard`]) counts its reads and writes a PING between two frames when it is asked
-//! to. A request pays one store for it.
+//! the I/O ([`super::heard`]) counts its reads, and the connection's task ([`super::shared`]) sends a
+//! PING when it is asked to. A request pays one store for it.
 //!
-//! hyper's own PINGs come at a fixed interval. Servers of gRPC end a connection that sends more than
-//! two within five minutes while they have nothing to say, as on a stream that waits for an event, so
-//! that these are rare: after [`FIRST`] and [`SECOND`], and then every [`LATER`].
+//! Servers of gRPC end a connection that sends more than two PINGs within five minutes while they have
+//! nothing to say, as on a stream that waits for an event, so that these are rare: after [`FIRST`] and
+//! [`SECOND`], and then every [`LATER`].
 
-use std::cell::Cell;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::cell::{Cell, OnceCell};
 use std::task::Waker;
 
 /// How long an endpoint says nothing, while a request waits for its answer, before it is asked for a
@@ -28,120 +26,58 @@ const PONG: u64 = 10_000;
 /// And after so many looks: a worker that was held up finds what came meanwhile first.
 const LOOKS: u32 = 8;
 
-/// A PING frame (RFC 9113 section 6.7).
-pub const PING: [u8; 17] = *b"\x00\x00\x08\x06\x00\x00\x00\x00\x00windlass";
-/// What a client's side of a connection begins with. Bytes (RFC 9113 section 3.4).
-const PREFACE: usize = 24;
-/// A frame's head. Bytes.
-const HEAD: usize = 9;
-
-/// What a connection's I/O and its worker tell each other.
+/// What a connection's task and its worker tell each other.
 #[derive(Debug, Default)]
 pub struct Pulse {
-    reads: AtomicU64,
-    wants_ping: AtomicBool,
-    is_dead: AtomicBool,
-    /// Of the task that reads, which stays the same.
-    waker: OnceLock<Waker>,
+    reads: Cell<u64>,
+    wants_ping: Cell<bool>,
+    is_dead: Cell<bool>,
+    /// Of the connection's task, which stays the same.
+    waker: OnceCell<Waker>,
 }
 
 impl Pulse {
     /// How often something was read.
     pub fn reads(&self) -> u64 {
-        self.reads.load(Relaxed)
+        self.reads.get()
     }
 
     /// Something was read.
     pub fn read(&self) {
-        self.reads.store(self.reads().wrapping_add(1), Relaxed);
+        self.reads.set(self.reads().wrapping_add(1));
     }
 
-    /// The task that reads.
-    pub fn read_by(&self, waker: &Waker) {
-        if self.waker.get().is_none() {
-            // Nobody else sets it.
-            let _ = self.waker.set(waker.clone());
-        }
+    /// The task that moves the connection's bytes.
+    pub fn moved_by(&self, waker: &Waker) {
+        self.waker.get_or_init(|| waker.clone());
     }
 
     /// Ask the endpoint for a sign of life.
     pub fn ping(&self) {
-        self.wants_ping.store(true, Relaxed);
+        self.wants_ping.set(true);
         self.wake();
     }
 
-    /// Whether a PING is to be written; once for each [`Self::ping`].
+    /// Whether a PING is to be sent; once for each [`Self::ping`].
     pub fn take_ping(&self) -> bool {
-        self.wants_ping.load(Relaxed) && self.wants_ping.swap(false, Relaxed)
+        self.wants_ping.take()
     }
 
     /// End the connection, and all requests on it.
     pub fn end(&self) {
-        self.is_dead.store(true, Relaxed);
+        self.is_dead.set(true);
         self.wake();
     }
 
     /// Whether the connection is to end.
     pub fn is_dead(&self) -> bool {
-        self.is_dead.load(Relaxed)
+        self.is_dead.get()
     }
 
     fn wake(&self) {
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
-    }
-}
-
-/// Where the frames end in what is written.
-#[derive(Debug)]
-pub struct Frames {
-    /// What is left of the present frame's payload. Bytes.
-    left: usize,
-    head: [u8; HEAD],
-    /// How much of the next frame's head was written. Bytes.
-    written: usize,
-}
-
-impl Default for Frames {
-    fn default() -> Self {
-        Self {
-            left: PREFACE,
-            head: [0; HEAD],
-            written: 0,
-        }
-    }
-}
-
-impl Frames {
-    /// These bytes were written.
-    pub fn wrote(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            if self.left > 0 {
-                let count = self.left.min(bytes.len());
-                self.left -= count;
-                bytes = bytes.get(count..).unwrap_or_default();
-                continue;
-            }
-            let count = (HEAD - self.written).min(bytes.len());
-            let (piece, rest) = bytes.split_at(count);
-            if let Some(room) = self.head.get_mut(self.written..self.written + count) {
-                room.copy_from_slice(piece);
-            }
-            self.written += count;
-            bytes = rest;
-            if self.written == HEAD {
-                let [a, b, c, ..] = self.head;
-                self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
-                self.written = 0;
-            }
-        }
-    }
-
-    /// Whether another frame can be written here.
-    #[must_use]
-    pub fn is_between(&self) -> bool {
-        self.left == 0 && self.written == 0
     }
 }
 
@@ -247,49 +183,7 @@ impl Silence {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    fn frame(length: usize) -> Vec<u8> {
-        let length = u32::try_from(length).unwrap().to_be_bytes();
-        let mut bytes = length[1..].to_vec();
-        bytes.extend([0; 6]);
-        bytes.resize(9 + usize::from(length[2]) * 256 + usize::from(length[3]), 7);
-        bytes
-    }
-
-    proptest! {
-        /// However the bytes are cut into writes, a PING fits exactly where a frame ends.
-        #[test]
-        fn frames_end_where_they_end(
-            lengths in prop::collection::vec(0..600_usize, 0..6),
-            cuts in prop::collection::vec(1..40_usize, 1..200),
-        ) {
-            let mut bytes = vec![b'P'; PREFACE];
-            let mut ends = vec![PREFACE];
-            for length in lengths {
-                bytes.extend(frame(length));
-                ends.push(bytes.len());
-            }
-            let mut frames = Frames::default();
-            let mut at = 0;
-            for cut in cuts {
-                let end = (at + cut).min(bytes.len());
-                frames.wrote(&bytes[at..end]);
-                at = end;
-                prop_assert_eq!(frames.is_between(), ends.contains(&at), "{}", at);
-            }
-        }
-    }
-
-    #[test]
-    fn a_ping_is_a_frame() {
-        let mut frames = Frames::default();
-        frames.wrote(&[0; PREFACE]);
-        frames.wrote(&PING);
-        assert!(frames.is_between());
-    }
 
     #[test]
     fn silence_is_asked_doubted_and_ended() {

@@ -4,23 +4,24 @@
 //! response is over. Promises: no more slots than the endpoint allows, unless the pool is at its
 //! bound; a connection is closed when nobody holds it any more, after the last response.
 
-use http::header::{CONNECTION, HOST, TE, TRANSFER_ENCODING, UPGRADE};
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Uri};
-use http_body::Body as _;
-use hyper::client::conn::http2;
-use hyper_util::rt::TokioTimer;
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::task::Poll;
-use tokio::sync::Notify;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
 
-use super::connection::Outcome;
+use bytes::Bytes;
+use h2::client::{self, ResponseFuture, SendRequest};
+use h2::{Ping, PingPong, SendStream};
+use http::Request;
+use tokio::sync::{Mutex, Notify};
+
+use super::exchange;
 use super::heard::HeardIo;
+use super::interim::Interim;
 use super::lifetime::{Lifetime, TurnedFrom};
 use super::pulse::{Pulse, Silence, Step};
+use super::transport::{Failure, Outcome};
 use crate::body::Body;
 use crate::stream::Stream;
 use crate::upstream::endpoint::known::ConnectionPlace;
@@ -38,36 +39,27 @@ const SEND_BUFFER: usize = 128 * 1024;
 /// What stands for the number of requests that an endpoint takes at once, before it has said it.
 const UNKNOWN: usize = 99_999;
 
-/// Runs hyper's tasks on the worker's thread.
-#[derive(Debug, Clone, Copy)]
-struct Here;
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Here {
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
-    }
-}
-
 /// One connection.
 #[derive(Debug)]
 pub struct Shared {
-    sender: RefCell<http2::SendRequest<Body>>,
+    /// Whoever has it opens a stream, which may have to wait for room on the connection.
+    sender: Mutex<SendRequest<Bytes>>,
     secure: bool,
     /// Whether the endpoint takes an extended `CONNECT`.
     connects: bool,
     /// How many requests the endpoint takes at once.
-    most: Rc<Cell<usize>>,
+    most: Cell<usize>,
     active: Cell<usize>,
     /// Who waits for room is told here.
     freed: Rc<Notify>,
     /// Requests that were given a place on it.
     given: Cell<u64>,
     turned_from: TurnedFrom,
-    /// The endpoint has said that it takes no more, and hyper may not know it yet.
+    /// It takes no more requests.
     ends: Cell<bool>,
     since: Cell<u64>,
     idle_since: Cell<Option<u64>>,
-    pulse: Arc<Pulse>,
+    pulse: Rc<Pulse>,
     silence: Silence,
     /// Requests that wait for the head of an answer.
     waiting: Cell<usize>,
@@ -86,57 +78,32 @@ impl Shared {
         max_head: usize,
         place: ConnectionPlace,
         freed: Rc<Notify>,
-    ) -> hyper::Result<Rc<Self>> {
+    ) -> Result<Rc<Self>, h2::Error> {
         let secure = stream.is_tls();
-        let heard = Arc::new(Notify::new());
-        let pulse = Arc::new(Pulse::default());
-        let io = HeardIo::new(stream, Arc::downgrade(&heard), Arc::clone(&pulse), place);
-        let (sender, mut drive) = http2::Builder::new(Here)
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(STREAM_WINDOW)
+        let pulse = Rc::new(Pulse::default());
+        let io = HeardIo::new(stream, Rc::clone(&pulse), place);
+        let (mut sender, mut connection) = client::Builder::new()
+            .enable_push(false)
+            .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buf_size(SEND_BUFFER)
+            .max_send_buffer_size(SEND_BUFFER)
             .initial_max_send_streams(UNKNOWN)
             .max_header_list_size(u32::try_from(max_head).unwrap_or(u32::MAX))
             .handshake(io)
             .await?;
-        loop {
-            // hyper reads in a task of its own, and does not say when the limit has come.
-            let mut next = std::pin::pin!(heard.notified());
-            let step = std::future::poll_fn(|cx| match Pin::new(&mut drive).poll(cx) {
-                Poll::Ready(ended) => Poll::Ready(Some(ended)),
-                Poll::Pending if drive.current_max_send_streams() != UNKNOWN => {
-                    Poll::Ready(Some(Ok(())))
-                }
-                Poll::Pending => next.as_mut().poll(cx).map(|()| None),
-            });
-            if let Some(ended) = step.await {
-                ended?;
-                break;
-            }
-        }
-        drop(heard);
-        let most = Rc::new(Cell::new(drive.current_max_send_streams()));
-        let connects = drive.is_extended_connect_protocol_enabled();
-        let (known, grown) = (Rc::clone(&most), Rc::clone(&freed));
-        tokio::task::spawn_local(async move {
-            let ended = std::future::poll_fn(|cx| {
-                let polled = Pin::new(&mut drive).poll(cx);
-                let now = drive.current_max_send_streams();
-                if now > known.replace(now) {
-                    grown.notify_waiters();
-                }
-                polled
-            });
-            if let Err(error) = ended.await {
-                tracing::debug!(%error, "a connection to an endpoint ended");
-            }
-        });
-        Ok(Rc::new(Self {
-            sender: RefCell::new(sender),
+        poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
+            Poll::Pending if connection.max_concurrent_send_streams() == UNKNOWN => Poll::Pending,
+            Poll::Pending => Poll::Ready(Ok(())),
+            ended @ Poll::Ready(_) => ended,
+        })
+        .await?;
+        // One that the endpoint has closed meanwhile says so.
+        poll_fn(|cx| sender.poll_ready(cx)).await?;
+        let shared = Rc::new(Self {
             secure,
-            connects,
-            most,
+            connects: sender.is_extended_connect_protocol_enabled(),
+            most: Cell::new(connection.max_concurrent_send_streams()),
+            sender: Mutex::new(sender),
             active: Cell::new(0),
             freed,
             given: Cell::new(0),
@@ -147,7 +114,51 @@ impl Shared {
             pulse,
             silence: Silence::default(),
             waiting: Cell::new(0),
-        }))
+        });
+        tokio::task::spawn_local(Drive {
+            pings: connection.ping_pong(),
+            pinged: false,
+            pulse: Rc::clone(&shared.pulse),
+            shared: Rc::downgrade(&shared),
+            connection,
+        });
+        Ok(shared)
+    }
+
+    /// Open a stream for a request, once there is room for it. `ends`: nothing follows its head.
+    ///
+    /// # Errors
+    ///
+    /// The connection takes no request any more: here it is.
+    pub(super) async fn open(
+        &self,
+        request: Request<Body>,
+        ends: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>, Body), Failure> {
+        let mut sender = self.sender.lock().await;
+        if let Err(error) = poll_fn(|cx| sender.poll_ready(cx)).await {
+            tracing::debug!(%error, "a connection to an endpoint takes no more requests");
+            self.ends.set(true);
+            return Err(Failure::Unsent(Box::new(request)));
+        }
+        let (parts, body) = request.into_parts();
+        let (response, stream) = sender.send_request(Request::from_parts(parts, ()), ends)?;
+        // While it waits for room, those behind it can still go elsewhere.
+        poll_fn(|cx| sender.poll_ready(cx)).await?;
+        Ok((response, stream, body))
+    }
+
+    /// Its bytes were moved: the endpoint may take another number of requests at once now, or no more.
+    fn note(&self, cx: &mut Context<'_>, most: usize) {
+        if most > self.most.replace(most) {
+            self.freed.notify_waiters();
+        }
+        // Whoever has the sender sees by itself that no stream can be opened.
+        if let Ok(mut sender) = self.sender.try_lock()
+            && matches!(sender.poll_ready(cx), Poll::Ready(Err(_)))
+        {
+            self.ends.set(true);
+        }
     }
 
     /// It is used from now on. Milliseconds.
@@ -188,7 +199,7 @@ impl Shared {
     /// Whether it is known to take no request any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.ends.get() || self.sender.borrow().is_closed()
+        self.ends.get()
     }
 
     /// Look whether it is alive: ask the endpoint, or give the connection up. Milliseconds.
@@ -263,17 +274,18 @@ impl Slot {
     }
 
     /// Send a request, which is as HTTP/1.1 wants it, and wait for the response's head. A request
-    /// that comes back is made fit for HTTP/1.1 again by [`to_http1`]. `keep`: one without a body is
-    /// kept, for [`Self::sent_request`].
+    /// that comes back is made fit for HTTP/1.1 again by [`exchange::to_http1`]. `keep`: one without a
+    /// body is kept, for [`Self::sent_request`]. `inform` is given the interim answers that come before.
     ///
     /// # Errors
     ///
     /// Its `host` cannot be an authority.
-    pub fn send(
+    pub fn send<'a>(
         &mut self,
         mut request: Request<Body>,
         keep: bool,
-    ) -> http::Result<Pin<Box<dyn Future<Output = Outcome>>>> {
+        inform: impl FnMut(Interim) + 'a,
+    ) -> http::Result<Pin<Box<dyn Future<Output = Outcome> + 'a>>> {
         self.again = None;
         if keep && request.body().is_empty() {
             let mut again = Request::new(Body::Empty);
@@ -282,12 +294,10 @@ impl Slot {
             *again.headers_mut() = request.headers().clone();
             self.again = Some(Box::new(again));
         }
-        to_http2(&mut request, self.shared.secure)?;
-        let response = self.shared.sender.borrow_mut().try_send_request(request);
+        exchange::to_http2(&mut request, self.shared.secure)?;
         let waits = Waits::new(&self.shared);
         Ok(Box::pin(async move {
-            let _waits = waits;
-            response.await
+            exchange::run(&waits.0, request, inform).await
         }))
     }
 
@@ -348,73 +358,48 @@ impl Drop for Waits {
     }
 }
 
-/// What HTTP/2 says otherwise: the host is part of the target, and no field concerns the
-/// connection (RFC 9113 section 8.2.2).
-fn to_http2(request: &mut Request<Body>, secure: bool) -> http::Result<()> {
-    let headers = request.headers_mut();
-    let host = headers.remove(HOST);
-    headers.remove(CONNECTION);
-    headers.remove(TRANSFER_ENCODING);
-    headers.remove(UPGRADE);
-    let host = host.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
-    let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    parts.scheme = Some(if secure { Scheme::HTTPS } else { Scheme::HTTP });
-    parts.authority = Some(Authority::try_from(host)?);
-    if parts.path_and_query.is_none() {
-        parts.path_and_query = Some(PathAndQuery::from_static("/"));
-    }
-    *request.uri_mut() = Uri::from_parts(parts)?;
-    *request.version_mut() = http::Version::HTTP_2;
-    Ok(())
+/// Moves the bytes of a connection, and tells those who use it how it is.
+#[derive(Debug)]
+struct Drive {
+    connection: client::Connection<HeardIo, Bytes>,
+    shared: Weak<Shared>,
+    pulse: Rc<Pulse>,
+    pings: Option<PingPong>,
+    /// Whether a PING waits for its answer.
+    pinged: bool,
 }
 
-/// The way back, for a request that was not sent.
-pub fn to_http1(request: &mut Request<Body>) {
-    let parts = std::mem::take(request.uri_mut()).into_parts();
-    if let Some(authority) = &parts.authority
-        && let Ok(host) = HeaderValue::from_str(authority.as_str())
-    {
-        request.headers_mut().insert(HOST, host);
-    }
-    let target = parts.path_and_query;
-    *request.uri_mut() = Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
-    *request.version_mut() = http::Version::HTTP_11;
-    // hyper says the length of a body that it knows.
-    let body = request.body();
-    if !body.is_empty() && body.size_hint().exact().is_none() {
-        let chunked = HeaderValue::from_static("chunked");
-        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
-    }
-    if request.headers().contains_key(TE) {
-        let option = HeaderValue::from_static("te");
-        request.headers_mut().insert(CONNECTION, option);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_finds_its_way_to_http2_and_back() {
-        let mut request = Request::new(Body::Empty);
-        *request.uri_mut() = Uri::from_static("/a?b");
-        for (name, value) in [(HOST, "h:1"), (TE, "trailers"), (CONNECTION, "te")] {
-            request.headers_mut().insert(name, value.parse().unwrap());
+impl Drive {
+    fn ping(&mut self, cx: &mut Context<'_>) {
+        let Some(pings) = &mut self.pings else { return };
+        if self.pinged && pings.poll_pong(cx).is_ready() {
+            self.pinged = false;
         }
-        to_http2(&mut request, true).unwrap();
-        assert_eq!(request.uri(), "https://h:1/a?b");
-        assert!(!request.headers().contains_key(HOST));
-        assert!(!request.headers().contains_key(CONNECTION));
-        to_http1(&mut request);
-        assert_eq!(request.uri(), "/a?b");
-        assert_eq!(request.headers()[HOST], "h:1");
-        assert_eq!(request.headers()[CONNECTION], "te");
+        if self.pulse.take_ping() {
+            // One that waits for its answer asks already.
+            self.pinged |= pings.send_ping(Ping::opaque()).is_ok();
+        }
     }
+}
 
-    #[test]
-    fn a_host_that_is_none_is_an_error() {
-        let mut request = Request::new(Body::Empty);
-        assert!(to_http2(&mut request, false).is_err());
+impl Future for Drive {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.pulse.moved_by(cx.waker());
+        this.ping(cx);
+        let polled = Pin::new(&mut this.connection).poll(cx);
+        if let Some(shared) = this.shared.upgrade() {
+            shared.note(cx, this.connection.max_concurrent_send_streams());
+            if polled.is_ready() {
+                shared.ends.set(true);
+            }
+        }
+        polled.map(|ended| {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "a connection to an endpoint ended");
+            }
+        })
     }
 }
