@@ -1,4 +1,5 @@
-//! Interim answers (1xx) of an endpoint reach the client that they are for, before its answer.
+//! Interim answers (1xx) of an endpoint reach the client that they are for, before its answer; the
+//! gateway's own `100 Continue` reaches whoever waits for it.
 
 use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
@@ -275,6 +276,44 @@ fn a_client_of_http10_sees_none_of_an_http2_endpoint() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
     assert_eq!(answer.matches("HTTP/1.").count(), 1, "{answer}");
+}
+
+#[test]
+fn rfc9110_10_1_1_a_client_of_http2_that_waits_is_told_to_continue_when_its_body_is_read() {
+    let upstream = Upstream::echo();
+    let refused = "[[route]]\npath = \"/refused\"\nrespond = { status = 403, body = \"no\" }\n";
+    let gateway = start(&[refused, &all_to(upstream.address())]);
+    wire::run(async {
+        let socket = tokio::net::TcpStream::connect(gateway.address()).await;
+        let (client, connection) = h2::client::handshake(socket.unwrap()).await.unwrap();
+        tokio::task::spawn_local(connection);
+        for (target, status, told) in [("/", 200, 1), ("/refused", 403, 0)] {
+            let mut client = client.clone().ready().await.unwrap();
+            let request = http::Request::post(format!("http://a{target}"));
+            let request = request.header("expect", "100-continue").body(()).unwrap();
+            let (mut answer, mut body) = client.send_request(request, false).unwrap();
+            let mut body = Some(&mut body);
+            let mut count = 0;
+            let head = std::future::poll_fn(|cx| {
+                while let std::task::Poll::Ready(Some(interim)) = answer.poll_informational(cx) {
+                    assert_eq!(interim.unwrap().status(), 100);
+                    count += 1;
+                    // The body comes after that alone.
+                    if let Some(body) = body.take() {
+                        body.send_data("some".into(), true).unwrap();
+                    }
+                }
+                std::pin::Pin::new(&mut answer).poll(cx)
+            });
+            let head = head.await.unwrap();
+            assert_eq!((head.status().as_u16(), count), (status, told), "{target}");
+        }
+    });
+    let request = upstream.only_request();
+    assert_eq!(
+        (&*request.body, request.header("expect")),
+        (&b"some"[..], None)
+    );
 }
 
 /// Over HTTP/2, `number % 3` hints come before the answer to `/{number}`.

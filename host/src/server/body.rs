@@ -4,16 +4,19 @@
 //! every byte counted; nothing is read before it is asked for. Deliberately not here: buffering.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::body::BodyError;
 use crate::upstream::headers;
 use crate::watch::{Wait, Watch};
+use crate::worker::ClientConnection;
 
 /// How much of an unwanted body is read so that its connection can be used again. Bytes.
 const DRAIN: usize = 64 * 1024;
@@ -26,14 +29,20 @@ pub struct ClientBody {
     limit: Option<u64>,
     taken: u64,
     ended: bool,
-    held_back: bool,
+    /// Where the client may wait for a `100 Continue`, until the body is first asked for.
+    held_back: Option<Rc<ClientConnection>>,
 }
 
 impl ClientBody {
-    /// The body of the request that just came in on the connection of this watch. `held_back`:
-    /// the client waits for a `100 Continue`, which hyper sends when the body is asked for.
+    /// The body of the request that just came in on the connection of this watch. `held_back`: its
+    /// client may wait for a `100 Continue` (RFC 9110 section 10.1.1), which is sent when the body is
+    /// asked for; over HTTP/1.1 by hyper.
     #[must_use]
-    pub fn new(incoming: Incoming, watch: Arc<Watch>, held_back: bool) -> Self {
+    pub fn new(
+        incoming: Incoming,
+        watch: Arc<Watch>,
+        held_back: Option<Rc<ClientConnection>>,
+    ) -> Self {
         Self {
             incoming,
             watch,
@@ -87,7 +96,7 @@ impl ClientBody {
     /// Read what is here already of a body that nobody wants, so that the connection can go on.
     /// Gives up at [`DRAIN`] bytes, or when the client has to be waited for.
     pub async fn drain(&mut self) {
-        if self.held_back {
+        if self.held_back.is_some() {
             return;
         }
         let mut pauses = 0;
@@ -147,9 +156,12 @@ impl HttpBody for ClientBody {
         if this.ended {
             return Poll::Ready(None);
         }
-        this.held_back = false;
+        let held_back = this.held_back.take();
         let polled = Pin::new(&mut this.incoming).poll_frame(cx);
         if polled.is_pending() {
+            if let Some(client) = held_back.filter(|client| client.is_shared()) {
+                client.send_interim(StatusCode::CONTINUE, &HeaderMap::new());
+            }
             this.watch.body_waits();
             if this.watch.is_of_many() {
                 // Whoever sends it on may be another task than the exchange's.

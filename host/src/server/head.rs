@@ -9,6 +9,7 @@
 //! Deliberately not here: the path rule ([`crate::route`]), and what goes upstream
 //! ([`crate::upstream::headers`]).
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -29,7 +30,7 @@ use crate::upstream::headers::Seen;
 use crate::worker::{ClientConnection, next_id};
 
 /// Take a request in.
-pub fn arrive(connection: &ClientConnection, request: Request<Incoming>) -> Arrival {
+pub fn arrive(connection: &Rc<ClientConnection>, request: Request<Incoming>) -> Arrival {
     let (mut parts, incoming) = request.into_parts();
     let has_body = !incoming.is_end_stream();
     connection
@@ -48,7 +49,7 @@ pub fn arrive(connection: &ClientConnection, request: Request<Incoming>) -> Arri
         connection.watch.body_abandoned();
     }
     let body = if has_body {
-        let held_back = seen.expect();
+        let held_back = seen.expect().then(|| Rc::clone(connection));
         let watch = Arc::clone(&connection.watch);
         Body::Client(Box::new(ClientBody::new(incoming, watch, held_back)))
     } else {
