@@ -70,6 +70,17 @@ fn post(fields: &[(&str, &str)]) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, 1, &block(&all))
 }
 
+/// The same, of which `:path` and `x-kept` enter the table, as its second and its first entry.
+fn post_indexed() -> Vec<u8> {
+    let rest = [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":authority", "a"),
+    ];
+    let block = [&b"\x44\x02/a"[..], &block(&rest), b"\x40\x06x-kept\x01b"].concat();
+    frame(HEADERS, END_HEADERS, 1, &block)
+}
+
 /// What becomes of the first stream, or of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -524,6 +535,38 @@ fn bodies_and_trailers() {
             Broken,
         ),
         (
+            "rfc9113-8.1 :path from the dynamic table in trailers",
+            all(&[post_indexed(), data(0, b"four"), trailers(BOTH, b"\xbf")]),
+            Broken,
+        ),
+        (
+            "rfc9113-8.1 the name :path from the dynamic table in trailers",
+            all(&[
+                post_indexed(),
+                data(0, b"four"),
+                trailers(BOTH, b"\x7f\0\x02/b"),
+            ]),
+            Broken,
+        ),
+        (
+            "rfc9113-8.1 a trailer from the dynamic table",
+            all(&[post_indexed(), data(0, b"four"), trailers(BOTH, b"\xbe")]),
+            Taken,
+        ),
+        (
+            "rfc7541-4.2 a new size of the table before a trailer",
+            all(&[
+                post_indexed(),
+                trailers(BOTH, b"\x20\x3f\xe1\x1f\0\x03x-a\x01b"),
+            ]),
+            Taken,
+        ),
+        (
+            "rfc9113-8.1 no field in trailers",
+            all(&[post(&[]), trailers(BOTH, b"")]),
+            Taken,
+        ),
+        (
             "rfc9113-8.1 :path in padded trailers",
             all(&[
                 post(&[]),
@@ -762,6 +805,54 @@ fn connections() {
             Taken,
         ),
     ]);
+}
+
+/// A pseudo-header field in trailers ends its stream, before the endpoint has the whole request, and
+/// no other stream. The tables of both sides stay the same.
+#[test]
+fn rfc9113_8_1_a_pseudo_header_field_in_trailers_ends_its_stream_alone() {
+    let wire = Wire::start("");
+    // `:path` and `x-kept` of the first request, as entries of the table.
+    let pseudo: [&[u8]; 4] = [b"\xbf", b"\x84", b"\0\x05:path\x02/b", b"\xbe\xbf"];
+    for (number, pseudo) in pseudo.into_iter().enumerate() {
+        let mut stream = wire.gateway.client().sender();
+        let bytes = [
+            PREFACE,
+            &frame(SETTINGS, 0, 0, &[]),
+            &post_indexed(),
+            &frame(DATA, 0, 1, b"four"),
+            &frame(HEADERS, BOTH, 1, pseudo),
+        ];
+        stream.write_all(&bytes.concat()).unwrap();
+        let protocol_error = 1;
+        assert_eq!(first_end(&mut stream), End::Reset(protocol_error));
+        assert_eq!(wire.upstream.count(), number, "{pseudo:?}");
+        // Another request takes `:path` and a field from the table.
+        let rest = block(&[
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+        ]);
+        let head = [&b"\xbf"[..], &rest, b"\xbe"].concat();
+        let next = [
+            frame(HEADERS, END_HEADERS, 3, &head),
+            frame(DATA, 0, 3, b"more"),
+            frame(HEADERS, BOTH, 3, b"\xbe"),
+        ];
+        stream.write_all(&next.concat()).unwrap();
+        loop {
+            let (kind, _, on, payload) = read_frame(&mut stream).unwrap();
+            assert!(![RST_STREAM, GOAWAY].contains(&kind), "{pseudo:?}");
+            if kind == HEADERS && on == 3 {
+                assert_eq!(status(&payload), 200);
+                break;
+            }
+        }
+        let seen = wire.upstream.received();
+        let seen = &seen[seen.len() - 1];
+        assert_eq!((&*seen.target, &*seen.body), ("/a", &b"more"[..]));
+        assert_eq!(seen.header("x-kept"), Some("b"));
+    }
 }
 
 /// Streams at once, of which each gets its own answer.

@@ -6,7 +6,6 @@
 //! hyper writes. Bytes are read into hyper's own buffer; only those that were sent too early, and
 //! trailers, are copied. Deliberately not here: what frames mean.
 
-mod fields;
 mod incoming;
 mod outgoing;
 

@@ -3,9 +3,9 @@
 //! Promises: a head that opens a stream is the last thing that is let through at once, so that
 //! the request that comes of it is known to be that stream's; trailers with pseudo-header fields are
 //! an error of their stream (RFC 9113 section 8.1), also where h2 would read over them. Deliberately
-//! not here: whether frames are well-formed.
+//! not here: whether frames are well-formed, and what their fields are.
 
-use super::fields::has_pseudo;
+use bytes::{BufMut, BytesMut};
 
 /// A frame's own head. Bytes.
 const HEAD: usize = 9;
@@ -18,6 +18,9 @@ const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 32;
+/// An ordinary field, of HPACK's static table: an empty `host` (RFC 7541 section 6.1). It changes
+/// neither side's compression state, and no `host` among trailers goes on to an endpoint.
+const ORDINARY: u8 = 0x80 + 38;
 
 /// A frame's own head.
 #[derive(Debug, Clone, Copy, Default)]
@@ -143,16 +146,15 @@ impl Incoming {
 
     /// Look at trailers, with which these bytes begin. False: more of them are needed. With more than
     /// `most` bytes they are an error.
-    pub(super) fn judge(&mut self, bytes: &mut [u8], most: usize) -> bool {
+    pub(super) fn judge(&mut self, bytes: &mut BytesMut, most: usize) -> bool {
         if !self.trailers {
             return false;
         }
-        let is_good = match block(bytes) {
-            Some(block) => !has_pseudo(&block),
-            None if bytes.len() <= most => return false,
-            None => false,
-        };
-        if !is_good && let Some(flags) = bytes.get_mut(4) {
+        if is_whole(bytes) {
+            guard(bytes);
+        } else if bytes.len() <= most {
+            return false;
+        } else if let Some(flags) = bytes.get_mut(4) {
             // Trailers that do not end their stream are an error of the stream to h2.
             *flags &= !END_STREAM;
         }
@@ -173,38 +175,61 @@ pub(super) fn has_reset(mut bytes: &[u8]) -> bool {
     false
 }
 
-/// The whole block of fields of the frames with which these bytes begin. None: it is not whole.
-fn block(mut bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut block = Vec::new();
+/// Whether the whole block of fields is here of the frames with which these bytes begin.
+fn is_whole(mut bytes: &[u8]) -> bool {
     let mut kind = HEADERS;
-    loop {
-        let frame = Frame::read(bytes)?;
-        let payload = bytes.get(HEAD..HEAD + frame.length)?;
+    while let Some(frame) = Frame::read(bytes) {
+        let Some(rest) = bytes.get(HEAD + frame.length..) else {
+            return false;
+        };
         // h2 ends the connection of a block that another frame interrupts.
-        if frame.kind != kind {
-            return Some(block);
-        }
-        block.extend_from_slice(fragment(frame, payload));
-        if frame.has(END_HEADERS) {
-            return Some(block);
+        if frame.kind != kind || frame.has(END_HEADERS) {
+            return true;
         }
         kind = CONTINUATION;
-        bytes = bytes.get(HEAD + frame.length..)?;
+        bytes = rest;
     }
+    false
 }
 
-/// A payload without its padding and its priority.
-fn fragment(frame: Frame, payload: &[u8]) -> &[u8] {
-    if frame.kind != HEADERS {
-        return payload;
-    }
-    let (padding, rest) = match payload.split_first() {
-        Some((padding, rest)) if frame.has(PADDED) => (usize::from(*padding), rest),
-        _ => (0, payload),
+/// Put an ordinary field before those of the trailers with which these bytes begin, in a frame of its
+/// own. h2 reads over the pseudo-header fields of trailers, but not over one that follows an ordinary
+/// field (RFC 9113 section 8.3), whatever table its name is from.
+fn guard(bytes: &mut BytesMut) {
+    let Some(frame) = Frame::read(bytes) else {
+        return;
+    };
+    let first = bytes.split_to(bytes.len().min(HEAD + frame.length));
+    let payload = first.get(HEAD..).unwrap_or_default();
+    // h2 ends the connection of a frame that is shorter than its padding.
+    let Some(fragment) = fragment(frame, payload) else {
+        let rest = std::mem::replace(bytes, first);
+        return bytes.unsplit(rest);
+    };
+    let mut guarded = BytesMut::with_capacity(2 * HEAD + 1 + fragment.len() + bytes.len());
+    let mut put = |kind, flags, payload: &[u8]| {
+        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        guarded.put_uint(u64::from(length), 3);
+        guarded.put_slice(&[kind, flags]);
+        guarded.put_u32(frame.stream);
+        guarded.put_slice(payload);
+    };
+    put(HEADERS, frame.flags & END_STREAM, &[ORDINARY]);
+    put(CONTINUATION, frame.flags & END_HEADERS, fragment);
+    guarded.put_slice(bytes);
+    *bytes = guarded;
+}
+
+/// The payload of a head's first frame without its padding and its priority. None: it is too short for
+/// them.
+fn fragment(frame: Frame, payload: &[u8]) -> Option<&[u8]> {
+    let (padding, rest) = match frame.has(PADDED) {
+        true => payload.split_first()?,
+        false => (&0, payload),
     };
     let begin = if frame.has(PRIORITY) { 5 } else { 0 };
-    let end = rest.len().saturating_sub(padding);
-    rest.get(begin..end).unwrap_or_default()
+    let end = rest.len().checked_sub(usize::from(*padding))?;
+    rest.get(begin..end)
 }
 
 #[cfg(test)]
@@ -278,79 +303,69 @@ mod tests {
         assert!(!has_reset(&frame(0, 0, 1, &reset)));
     }
 
-    /// The flags with which trailers pass.
-    fn trailers(frames: &[Vec<u8>]) -> Option<u8> {
+    /// Trailers as they pass.
+    fn trailers(frames: &[Vec<u8>]) -> Option<Vec<u8>> {
         let mut incoming = begun();
         let opening = frame(HEADERS, END_HEADERS, 1, b"\x82");
         assert_eq!(incoming.pass(&opening, 100).opened, Some(1));
-        let mut bytes = frames.concat();
+        let mut bytes = BytesMut::from(&*frames.concat());
         assert_eq!(incoming.pass(&bytes, 100).count, 0);
         assert!(incoming.is_in_head());
         if !incoming.judge(&mut bytes, 100) {
             return None;
         }
-        let all = bytes.len();
-        assert_eq!(
-            incoming.pass(&bytes, 1000),
-            Passed {
-                count: all,
-                opened: None
-            }
-        );
-        Some(bytes[4])
+        let passed = Passed {
+            count: bytes.len(),
+            opened: None,
+        };
+        assert_eq!(incoming.pass(&bytes, 1000), passed);
+        Some(bytes.into())
     }
 
     #[test]
-    fn rfc9113_8_1_trailers_with_pseudo_header_fields_are_an_error() {
+    fn an_ordinary_field_comes_before_those_of_trailers() {
         const BOTH: u8 = END_STREAM | END_HEADERS;
-        for good in [
-            &b"\0\x01a\x01b"[..],
-            b"\xbe",
-            b"\x40\x81\x1f\x01:",
-            b"\x0f\x0f\x00",
-            b"",
-            b"\x3f\xe1\x1f\xbf",
-        ] {
-            let judged = trailers(&[frame(HEADERS, BOTH, 1, good)]);
-            assert_eq!(judged, Some(BOTH), "{good:?}");
-        }
-        for bad in [
-            &b"\x82"[..],
-            b"\0\x05:path\x01/",
-            b"\x40\x01a\x01b\x04\x01/",
-            b"\x10\x07:status\x03200",
-            b"\0\x84\xb9\x58\xd3\x3f\x01/",
-            b"\x41\x01a",
-        ] {
-            assert_eq!(
-                trailers(&[frame(HEADERS, BOTH, 1, bad)]),
-                Some(END_HEADERS),
-                "{bad:?}"
-            );
-            let padded = [&[2, 0, 0, 0, 0, 0][..], bad, &[0, 0]].concat();
-            let flags = BOTH | PADDED | PRIORITY;
-            assert_eq!(
-                trailers(&[frame(HEADERS, flags, 1, &padded)]),
-                Some(flags & !END_STREAM)
-            );
-            let (start, end) = bad.split_at(bad.len() / 2);
-            let split = [
-                frame(HEADERS, END_STREAM, 1, start),
-                frame(CONTINUATION, END_HEADERS, 1, end),
+        let first = |flags| frame(HEADERS, flags, 1, &[ORDINARY]);
+        let data = frame(0, 0, 3, b"more");
+        for block in [&b""[..], b"\xbe", b"\0\x01a\x01b"] {
+            let guarded = [
+                first(END_STREAM),
+                frame(CONTINUATION, END_HEADERS, 1, block),
+                data.clone(),
             ];
-            assert_eq!(trailers(&split), Some(0), "{bad:?}");
-            assert_eq!(trailers(&split[..1]), None, "more is needed");
+            let plain = frame(HEADERS, BOTH, 1, block);
+            let passed = trailers(&[plain, data.clone()]);
+            assert_eq!(passed, Some(guarded.concat()), "{block:?}");
+            let payload = [&[2, 0, 0, 0, 0, 0][..], block, &[0, 0]].concat();
+            let padded = frame(HEADERS, BOTH | PADDED | PRIORITY, 1, &payload);
+            let passed = trailers(&[padded, data.clone()]);
+            assert_eq!(passed, Some(guarded.concat()), "{block:?}");
         }
+        let split = [
+            frame(HEADERS, END_STREAM, 1, b"\0\x01a"),
+            frame(CONTINUATION, END_HEADERS, 1, b"\x01b"),
+        ];
+        let guarded = [
+            first(END_STREAM),
+            frame(CONTINUATION, 0, 1, b"\0\x01a"),
+            frame(CONTINUATION, END_HEADERS, 1, b"\x01b"),
+        ];
+        assert_eq!(trailers(&split), Some(guarded.concat()));
+        assert_eq!(trailers(&split[..1]), None, "more is needed");
+        // An error that h2 finds stays what it is.
+        let broken = frame(HEADERS, BOTH | PADDED, 1, &[9, 0]);
+        assert_eq!(trailers(std::slice::from_ref(&broken)), Some(broken));
     }
 
     #[test]
     fn trailers_that_do_not_end_are_an_error_at_their_bound() {
         let mut incoming = begun();
         let _ = incoming.pass(&frame(HEADERS, END_HEADERS, 1, b"\x82"), 100);
-        let mut bytes = frame(HEADERS, END_STREAM, 1, &[0; 200]);
-        let _ = incoming.pass(&bytes, 100);
-        assert!(!incoming.judge(&mut bytes[..90], 100));
-        assert!(incoming.judge(&mut bytes[..101], 100));
+        let whole = frame(HEADERS, END_STREAM, 1, &[0; 200]);
+        let _ = incoming.pass(&whole, 100);
+        assert!(!incoming.judge(&mut BytesMut::from(&whole[..90]), 100));
+        let mut bytes = BytesMut::from(&whole[..101]);
+        assert!(incoming.judge(&mut bytes, 100));
         assert_eq!(bytes[4], 0);
     }
 }
