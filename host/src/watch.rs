@@ -12,6 +12,7 @@
 
 mod exchange;
 mod exchanges;
+mod hearing;
 mod idle;
 mod interim;
 
@@ -93,6 +94,8 @@ const LEFT: u16 = 1 << 9;
 
 /// Set by a drain where the next request is probably on its way.
 const EXPECTS: u16 = 1 << 10;
+/// Set where the connection's I/O is to look whether the client has left.
+const LOOK: u16 = 1 << 11;
 
 /// No endpoint: none has this number.
 const NOWHERE: u64 = 0;
@@ -144,6 +147,8 @@ pub struct Watch {
     opened: AtomicU32,
     /// Whether hyper was told to wait before it reads on.
     paused: AtomicBool,
+    /// Whether more bytes of the client, or its end, would wake the connection's task.
+    hears: AtomicBool,
 }
 
 impl Watch {
@@ -189,6 +194,7 @@ impl Watch {
             takes_interim: AtomicBool::new(false),
             opened: AtomicU32::new(0),
             paused: AtomicBool::new(false),
+            hears: AtomicBool::new(true),
         }
     }
 
@@ -297,6 +303,7 @@ impl Watch {
         if !left.is_empty() && left.contains(&self.endpoint()) && !self.has_left() {
             self.sign(LEFT);
         }
+        self.look();
         self.exchanges.each(|exchange| exchange.check(now, left));
     }
 

@@ -50,6 +50,7 @@ mod interim;
 mod key_rejections;
 mod large;
 mod leave;
+mod leaving_clients;
 mod limits;
 mod log_files;
 mod loops;

@@ -5,19 +5,20 @@
 //! [`Watch`]'s times, belong to one request. It tells the watch when a head begins, when a write does
 //! not go on and when all is written; and it puts the gateway's own answer in the place of the empty
 //! one with which hyper itself answers a head that it cannot read. Bytes are read into hyper's own
-//! buffer; only those that were sent too early are copied. Deliberately not here: HTTP, but for
-//! where a message ends, and for the status in that empty answer.
+//! buffer; only those that were sent too early are copied. Promises: a client that leaves while its
+//! request is answered is noticed, also while nothing is read of it. Deliberately not here: HTTP, but
+//! for where a message ends, and for the status in that empty answer.
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, Interest, ReadBuf};
 
 use super::message::Reading;
 use super::refusal;
@@ -174,11 +175,23 @@ impl EdgeIo {
         Poll::Pending
     }
 
+    /// Whether the client has closed its side, or all of the connection, while nothing is read of it:
+    /// another request is pipelined, or nobody takes the body. Asked when the watch says so.
+    fn has_left(&self) -> bool {
+        self.watch.take_look() && {
+            let ready = std::pin::pin!(self.stream.inner().socket().ready(Interest::READABLE));
+            let polled = ready.poll(&mut Context::from_waker(Waker::noop()));
+            matches!(polled, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+        }
+    }
+
     /// Read, and keep what was read.
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut space = [const { MaybeUninit::<u8>::uninit() }; LOOK];
         let mut piece = ReadBuf::uninit(&mut space);
-        ready!(Pin::new(self.stream.inner_mut()).poll_read(cx, &mut piece))?;
+        let polled = Pin::new(self.stream.inner_mut()).poll_read(cx, &mut piece);
+        self.watch.set_hears(polled.is_pending());
+        ready!(polled)?;
         self.ahead.extend_from_slice(piece.filled());
         Poll::Ready(Ok(piece.filled().len()))
     }
@@ -212,7 +225,9 @@ impl AsyncRead for Sieve<'_> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut *this.stream).poll_read(cx, buffer))?;
+        let polled = Pin::new(&mut *this.stream).poll_read(cx, buffer);
+        this.watch.set_hears(polled.is_pending());
+        ready!(polled)?;
         let read = buffer.filled().get(before..).unwrap_or_default();
         if *this.is_new && !read.is_empty() {
             if read.len() < PREFACE.len() && PREFACE.starts_with(read) {
@@ -316,6 +331,9 @@ impl Write for EdgeIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.watch.has_signs() && self.has_left() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         ready!(self.poll_interim(cx))?;
         // TLS holds back what the socket did not take.
         let outcome = Pin::new(&mut self.stream).poll_flush(cx);

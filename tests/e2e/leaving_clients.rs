@@ -1,0 +1,75 @@
+//! A client that leaves ends its request, whatever else it has sent and whoever takes it.
+
+use std::io::{ErrorKind, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
+use windlass_tests::{Gateway, Reply, Upstream};
+
+use crate::config::{all_to, start};
+
+/// The request that ran has ended, and no other runs.
+fn wait_for_no_request(gateway: &Gateway) {
+    gateway.metrics_when("the client to be gone", |metrics| {
+        metrics["windlass_requests_active"] == 0.0
+    });
+}
+
+#[test]
+fn a_client_that_leaves_or_closes_its_side_is_noticed_also_while_a_request_is_pipelined() {
+    let endpoint = Upstream::gated(Reply::status(200));
+    let gateway = start(&[&all_to(endpoint.address())]);
+    let cases = [(1, false), (1, true), (2, false), (2, true)];
+    for (before, (requests, closes_its_side)) in cases.into_iter().enumerate() {
+        let mut client = gateway.client();
+        client.send_raw("GET /a HTTP/1.1\r\nhost: a\r\n\r\n".repeat(requests));
+        endpoint.wait_for_requests(before + 1);
+        if closes_its_side {
+            client.finish_sending();
+        } else {
+            drop(client);
+        }
+        wait_for_no_request(&gateway);
+        assert_eq!(endpoint.count(), before + 1);
+    }
+}
+
+#[test]
+fn pipelined_requests_of_a_client_that_stays_are_answered_however_long_the_first_takes() {
+    let after = Duration::from_millis(700);
+    let endpoint = Upstream::slow(after, Reply::status(200));
+    let gateway = start(&[&all_to(endpoint.address())]);
+    let mut client = gateway.client();
+    client.send_raw("GET /a HTTP/1.1\r\nhost: a\r\n\r\n".repeat(2));
+    for _ in 0..2 {
+        assert_eq!(client.read_response().status, 200);
+    }
+}
+
+#[test]
+fn a_client_that_leaves_while_nobody_takes_its_body_is_noticed() {
+    // It takes nothing, not even the connection.
+    let endpoint = TcpListener::bind("127.0.0.1:0").unwrap();
+    let route = all_to(endpoint.local_addr().unwrap());
+    let gateway = start(&[&route.replacen("[[route]]", "[[route]]\nmax_body = \"1GiB\"", 1)]);
+    let mut client = TcpStream::connect(gateway.address()).unwrap();
+    let head = "POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 1000000000\r\n\r\n";
+    client.write_all(head.as_bytes()).unwrap();
+    client
+        .set_write_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
+    // Until all buffers on the way to the endpoint are full.
+    let piece = vec![0; 64 * 1024];
+    let stalled = loop {
+        if let Err(error) = client.write_all(&piece) {
+            break error.kind();
+        }
+    };
+    assert!([ErrorKind::WouldBlock, ErrorKind::TimedOut].contains(&stalled));
+    assert_eq!(gateway.metrics()["windlass_requests_active"], 1.0);
+    socket2::SockRef::from(&client)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(client);
+    wait_for_no_request(&gateway);
+}
