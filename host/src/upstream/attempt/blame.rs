@@ -1,7 +1,9 @@
-//! What a connection knows of an attempt that failed on it.
+//! Who is to blame for an attempt that failed: what its connection knows, and what its endpoint is told.
 
 use super::pick::Pick;
-use super::{Attempt, Sent};
+use super::{Attempt, Sent, status};
+use crate::context::Held;
+use crate::error::Causes;
 use crate::upstream::fault::Fault;
 use crate::upstream::line::Line;
 
@@ -28,6 +30,48 @@ impl Attempt<'_> {
             }
             other => other,
         }
+    }
+
+    /// Tell what came of an attempt to those who take endpoints out.
+    pub(super) fn report(&self, held: &Held, pick: &Pick, sent: &Sent) {
+        let Some(endpoint) = pick.endpoint() else {
+            return;
+        };
+        let plan = &*self.upstream.plan;
+        match sent {
+            Sent::Answered(_) => self.report_answer(held, pick),
+            Sent::Unsent(_, fault) | Sent::Failed(fault) => {
+                self.watch.common.stats.attempts_failed.add(1);
+                // Another's fault says nothing of the endpoint, good or bad.
+                if fault.is_endpoints() && !self.is_shorter(fault) {
+                    endpoint.tally.faults.add(1);
+                    plan.fault(&endpoint.known, &Causes(fault));
+                }
+            }
+        }
+    }
+
+    /// The same, of an answer.
+    pub(super) fn report_answer(&self, held: &Held, pick: &Pick) {
+        let Some(endpoint) = pick.endpoint() else {
+            return;
+        };
+        let plan = &*self.upstream.plan;
+        let statuses = &plan.config.ejection.statuses;
+        match status(held).filter(|status| statuses.holds(*status)) {
+            None => endpoint.known.went_well(),
+            Some(status) => {
+                endpoint.tally.faults.add(1);
+                plan.fault(&endpoint.known, &format_args!("status {status}"));
+            }
+        }
+    }
+
+    /// Whether the route, or a filter, gives the endpoint less time than its upstream: that it was too
+    /// slow for one of them says nothing of how it answers others.
+    fn is_shorter(&self, fault: &Fault) -> bool {
+        let own = self.upstream.plan.config.first_byte_timeout;
+        matches!(fault, Fault::FirstByte { .. }) && self.timeouts.first_byte < own
     }
 
     pub(super) fn too_many_fields(&self, pick: &Pick) -> Fault {
