@@ -26,6 +26,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::header::RETRY_AFTER;
 use smallvec::SmallVec;
 
 pub use order::{Cause, Misorder, check_order};
@@ -227,5 +228,16 @@ fn decide(filter: &Filter, failure: CallFailure) -> Result<(), RequestError> {
         | CallFailure::Reported(_)
         | CallFailure::Upstream(_) => Code::FilterFailed,
     };
-    Err(RequestError::caused(code, failure).in_filter(filter.name().clone()))
+    // Whole seconds, as the field has them, and no less than it takes.
+    let wait = match code {
+        Code::FilterSuspended => Some(filter.suspended_for().as_millis().div_ceil(1000).max(1)),
+        Code::FilterBusy => Some(1),
+        _ => None,
+    };
+    let mut error = RequestError::caused(code, failure).in_filter(filter.name().clone());
+    if let Some(seconds) = wait {
+        let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+        error = error.with_header(RETRY_AFTER, seconds.into());
+    }
+    Err(error)
 }

@@ -109,9 +109,9 @@ codes! {
     GatewayStopped = "gateway_stopped", SERVICE_UNAVAILABLE, Gateway, "the gateway was stopped before the answer was complete";
     /// A filter failed (trap, time-out, limit, bad verdict), and its `on_error` is `deny`.
     FilterFailed = "filter_failed", INTERNAL_SERVER_ERROR, Gateway, "the request could not be processed";
-    /// A filter failed too often and is not called for a while, and its `on_error` is `deny`.
+    /// A filter failed too often and is not called for a while, and its `on_error` is `deny`; `Retry-After` says when it is called again.
     FilterSuspended = "filter_suspended", SERVICE_UNAVAILABLE, Gateway, "the request cannot be processed now";
-    /// No instance of a filter was free within its `limits.wait`, and its `on_error` is `deny`.
+    /// No instance of a filter was free within its `limits.wait`, and its `on_error` is `deny`; `Retry-After` says when to come again.
     FilterBusy = "filter_busy", SERVICE_UNAVAILABLE, Gateway, "the request cannot be processed now";
     /// A fact that a filter cannot work without was not set by the filters before it.
     MissingAttribute = "missing_attribute", INTERNAL_SERVER_ERROR, Gateway, "the request could not be processed";

@@ -40,6 +40,8 @@ fn a_filter_that_keeps_trapping_is_suspended_and_comes_back() {
         (answer.status, answer.code().as_str()),
         (503, "filter_suspended")
     );
+    // Less than a second, and the field has whole ones.
+    assert_eq!(answer.header("retry-after"), Some("1"));
     assert_eq!(upstream.count(), 0);
     assert_eq!(gateway.get("/well").status, 200);
     let metrics = gateway.metrics();

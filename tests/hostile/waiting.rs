@@ -26,9 +26,11 @@ fn at_once(gateway: &Gateway, count: usize) -> (Vec<u16>, usize) {
     thread::scope(|scope| {
         let asking = (0..count).map(|_| {
             scope.spawn(|| {
-                let status = gateway.get("/act").status;
+                let answer = gateway.get("/act");
                 left.fetch_sub(1, Ordering::SeqCst);
-                status
+                let wait = (answer.status == 503).then_some("1");
+                assert_eq!(answer.header("retry-after"), wait);
+                answer.status
             })
         });
         let asking: Vec<_> = asking.collect();

@@ -1,10 +1,11 @@
 //! When a filter that keeps failing is not called any more for a while.
 //!
-//! Pure: the clock comes in. Shared by all workers; a request on its way through a healthy
-//! filter reads one atomic.
+//! Pure: the clock, [`monotonic_nanos`], comes in. Shared by all workers; a request on its way through
+//! a healthy filter reads one atomic.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -77,6 +78,13 @@ impl Breaker {
         self.open_until.load(Ordering::Relaxed) != 0
     }
 
+    /// How long until it may be called again, if its trial succeeds.
+    #[must_use]
+    pub fn rest(&self, now: u64) -> Duration {
+        let until = self.open_until.load(Ordering::Relaxed);
+        Duration::from_nanos(until.saturating_sub(now))
+    }
+
     /// Ask before a call. `now` is read only when the breaker is not closed.
     pub fn permit(&self, now: impl FnOnce() -> u64) -> Permit {
         let until = self.open_until.load(Ordering::Relaxed);
@@ -146,6 +154,12 @@ impl Breaker {
     }
 }
 
+/// Nanoseconds since the first call.
+pub(super) fn monotonic_nanos() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    nanos(START.elapsed())
+}
+
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -176,6 +190,8 @@ mod tests {
         let breaker = breaker();
         assert_eq!(trip(&breaker, 5), Tripped::Open(Duration::from_secs(1)));
         assert_eq!(breaker.permit(|| 6), Permit::Suspended);
+        assert_eq!(breaker.rest(5 + SECOND / 4), Duration::from_millis(750));
+        assert_eq!(breaker.rest(6 + SECOND), Duration::ZERO);
         assert_eq!(breaker.permit(|| 5 + SECOND), Permit::Trial);
         assert_eq!(breaker.permit(|| 6 + SECOND), Permit::Suspended);
         assert!(breaker.succeeded(Permit::Trial));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use wasmtime::component::InstancePre;
 
 use super::bounds::FilterBounds;
-use super::breaker::{Breaker, Permit, Tripped};
+use super::breaker::{Breaker, Permit, Tripped, monotonic_nanos};
 use super::component::{CompiledComponent, Phases};
 use super::cpu::CpuLimit;
 use super::engine::FilterEngine;
@@ -406,6 +406,12 @@ impl Filter {
         }
     }
 
+    /// How long its breaker keeps it suspended yet.
+    #[must_use]
+    pub fn suspended_for(&self) -> Duration {
+        self.breaker.rest(monotonic_nanos())
+    }
+
     /// Ask the breaker.
     #[inline]
     pub(super) fn permit(&self) -> Permit {
@@ -487,10 +493,4 @@ impl Filter {
 fn spread(calls: u32) -> u32 {
     let fifth = calls / 5;
     fastrand::u32(calls.saturating_sub(fifth)..=calls.saturating_add(fifth)).max(1)
-}
-
-/// Nanoseconds since the first call.
-fn monotonic_nanos() -> u64 {
-    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-    u64::try_from(START.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
