@@ -29,7 +29,7 @@ use std::sync::Arc;
 use http::header::RETRY_AFTER;
 use smallvec::SmallVec;
 
-pub use order::{Cause, Misorder, check_order};
+pub use order::{Cause, Link, Misorder, check_order};
 pub use request::ChainIn;
 pub use response::put_error;
 

@@ -22,6 +22,7 @@ mod field;
 mod mask;
 mod model;
 mod names;
+mod places;
 mod problem;
 mod read;
 pub mod reference;

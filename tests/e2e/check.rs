@@ -16,6 +16,13 @@ fn check(config: &str) -> Finished {
         .check()
 }
 
+/// How many errors a report counts at its end.
+fn errors(checked: &Finished) -> usize {
+    let last = checked.errors.lines().last().unwrap_or_default();
+    let (number, _) = last.split_once(" error").unwrap_or_default();
+    number.parse().unwrap_or_default()
+}
+
 /// What stops a start is an error of `check`, with the same exit code, and nothing is made by it.
 #[test]
 fn what_stops_a_start_is_an_error() {
@@ -143,6 +150,118 @@ settings = {{ request = [{{ op = \"turn\" }}] }}
         "secret `t`",
     ] {
         assert!(checked.errors.contains(text), "{text}: {}", checked.errors);
+    }
+}
+
+/// An order that cannot work, routes that conflict, and settings that a plugin refuses are no less
+/// known where the same tables hold other errors.
+#[test]
+fn errors_that_need_the_chain_are_told_beside_others() {
+    let keys = "[filter.keys]\nplugin = \"builtin:api-key\"\n";
+    let plan = "[filter.plan]\nplugin = \"builtin:usage-plan\"\n";
+    let route = |filters: &str, more: &str| {
+        format!(
+            "[[route]]\npath = \"/a\"\nfilters = [{filters}]\n{more}\nrespond = {{ body = \"x\" }}\n"
+        )
+    };
+    let odd = |keys: &str| {
+        format!(
+            "[filter.odd]\nplugin = \"builtin:transform\"\n{keys}\nsettings = {{ request = [{{ op = \"turn\" }}] }}\n"
+        )
+    };
+    let wrong = "\"plan\", \"keys\"";
+    let later =
+        "filter `plan` requires attribute `api-key.id`, which filter `keys` provides, but later";
+    let nobody =
+        "filter `plan` requires attribute `api-key.id`, which no filter before it provides";
+    let twice = "[[route]]\npath = \"/{x}\"\nrespond = { body = \"x\" }\n[[route]]\npath = \"/{y}\"\nrespond = { body = \"x\" }\nmax_bdy = \"1MiB\"\n";
+    for (what, config, text) in [
+        ("an unknown key of the route", route(wrong, "mehtods = [\"GET\"]") + keys + plan, later),
+        ("no end", format!("[[route]]\npath = \"/a\"\nfilters = [{wrong}]\n{keys}{plan}"), later),
+        ("a path that cannot be read", format!("[[route]]\npath = \"a\"\nfilters = [{wrong}]\nrespond = {{ body = \"x\" }}\n{keys}{plan}"), later),
+        ("a filter that does not exist", route("\"plan\", \"none\"", "") + plan, nobody),
+        ("a filter that refuses its settings", route("\"odd\", \"plan\"", "") + &odd("") + plan, nobody),
+        ("a filter that cannot be read", format!("{}[filter.first]\nplugin = 5\n{keys}{plan}", route(wrong, "")), later),
+        ("an unknown key of the filter", route("\"odd\"", "") + &odd("on_eror = \"skip\""), "filter `odd`: "),
+        ("an unknown key of a route that conflicts", twice.to_owned(), "matches just what"),
+        ("a log without a name", format!("[log]\naccess = \"\"\n{}{keys}{plan}", route(wrong, "")), later),
+        (
+            "a name that does not exist",
+            "[[route]]\npath = \"/a\"\nupstream = \"u\"\nmax_bdy = 1\n[upstream.u]\nendpoints = [{ address = \"no.invalid:80\" }]\ntls = { ca = \"none.pem\" }\n".to_owned(),
+            "`none.pem`",
+        ),
+    ] {
+        let checked = check(&config);
+        assert_eq!(checked.code, Some(2), "{what}: {}", checked.errors);
+        assert!(checked.errors.contains(text), "{what}: {}", checked.errors);
+        // The other error is there as well.
+        assert!(errors(&checked) >= 2, "{what}: {}", checked.errors);
+    }
+}
+
+/// An error that would be gone with another is not told.
+#[test]
+fn nothing_that_may_be_wrong_is_told_beside_an_error() {
+    let keys = "[filter.keys]\nplugin = \"builtin:api-key\"\n";
+    let plan = "[filter.plan]\nplugin = \"builtin:usage-plan\"\n";
+    let route = |filters: &str| {
+        format!("[[route]]\npath = \"/a\"\nfilters = [{filters}]\nrespond = {{ body = \"x\" }}\n")
+    };
+    let at = |path: &str, more: &str| {
+        format!("[[route]]\npath = \"{path}\"\n{more}\nrespond = {{ body = \"x\" }}\n")
+    };
+    for (what, config, there) in [
+        (
+            "a filter that may provide it",
+            route("\"none\", \"plan\"") + plan,
+            1,
+        ),
+        (
+            "a plugin that may provide it",
+            route("\"own\", \"plan\"") + plan + "[filter.own]\nplugin = \"junk.wasm\"\n",
+            1,
+        ),
+        (
+            "settings that may be right",
+            route("\"keys\", \"plan\"") + keys + plan + "settigns = { from = [] }\n",
+            1,
+        ),
+        (
+            "settings that are missing",
+            route("\"odd\"")
+                + "[filter.odd]\nplugin = \"builtin:transform\"\nsettings = { request = [{ op = \"set\", header = \"x\", value = nan }] }\n",
+            1,
+        ),
+        (
+            "hosts that may differ",
+            at("/{x}", "") + &at("/{y}", "host = \"a.test\""),
+            1,
+        ),
+        (
+            "methods that may differ",
+            at("/{x}", "") + &at("/{y}", "methods = [\"get it\"]"),
+            1,
+        ),
+        (
+            "a path that may differ",
+            at("/{x}", "") + &at("/{y}", "api = \"shop\"") + "[api.shop]\nbase_path = \"shop\"\n",
+            1,
+        ),
+        (
+            "an API that cannot be read",
+            at("/{x}", "") + &at("/{y}", "api = \"shop\"") + "[api]\nshop = 5\n",
+            1,
+        ),
+        (
+            "one error, told once",
+            "[[route]]\npath = \"/a\"\nrespond = {}\n[[route]]\npath = \"/a\"\nrespond = {}\n"
+                .to_owned(),
+            1,
+        ),
+    ] {
+        let checked = check(&config);
+        assert_eq!(checked.code, Some(2), "{what}: {}", checked.errors);
+        assert_eq!(errors(&checked), there, "{what}: {}", checked.errors);
     }
 }
 

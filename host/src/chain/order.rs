@@ -2,6 +2,7 @@
 
 use crate::context::is_host_fact;
 use crate::wasm::filter::{Facts, OnError};
+use crate::wasm::grants::Grants;
 
 /// A filter that stands where an attribute that it requires is not there for certain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +28,36 @@ pub enum Cause {
     Skipped(usize),
 }
 
-/// Check the order of a chain, given what each filter said of itself.
+/// A filter of a chain, as far as it is known.
+#[derive(Debug, Clone, Copy)]
+pub enum Link<'a> {
+    /// One that is loaded: what it said of itself, and what happens when it fails.
+    Loaded(&'a Facts, OnError),
+    /// One that is not, and sets at most what this allows. None: anything.
+    Unknown(Option<&'a Grants>),
+}
+
+impl Link<'_> {
+    fn may_set(&self, attribute: &str) -> bool {
+        match self {
+            Self::Loaded(..) => false,
+            Self::Unknown(most) => most.is_none_or(|most| most.attribute(attribute)),
+        }
+    }
+}
+
+/// Check the order of a chain, given what each filter said of itself. Nothing is said of an attribute
+/// that an unknown filter may provide in time.
 #[must_use]
-pub fn check_order(filters: &[(&Facts, OnError)]) -> Vec<Misorder> {
+pub fn check_order(filters: &[Link<'_>]) -> Vec<Misorder> {
     let mut found = Vec::new();
-    for (place, (facts, _)) in filters.iter().enumerate() {
+    for (place, link) in filters.iter().enumerate() {
+        let Link::Loaded(facts, _) = link else {
+            continue;
+        };
+        let before = filters.iter().take(place);
         for attribute in &facts.requires {
-            if is_host_fact(attribute) {
+            if is_host_fact(attribute) || before.clone().any(|link| link.may_set(attribute)) {
                 continue;
             }
             if let Some(cause) = missing(filters, place, attribute) {
@@ -49,10 +73,13 @@ pub fn check_order(filters: &[(&Facts, OnError)]) -> Vec<Misorder> {
 }
 
 /// Why the attribute is not there for certain at this place; none where it is.
-fn missing(filters: &[(&Facts, OnError)], place: usize, attribute: &str) -> Option<Cause> {
+fn missing(filters: &[Link<'_>], place: usize, attribute: &str) -> Option<Cause> {
     let sets = |list: &[String]| list.iter().any(|name| name == attribute);
     let mut cause = None;
-    for (before, (facts, on_error)) in filters.iter().enumerate().take(place) {
+    for (before, link) in filters.iter().enumerate().take(place) {
+        let Link::Loaded(facts, on_error) = link else {
+            continue;
+        };
         if sets(&facts.provides) {
             if *on_error == OnError::Deny {
                 return None;
@@ -64,7 +91,11 @@ fn missing(filters: &[(&Facts, OnError)], place: usize, attribute: &str) -> Opti
     }
     let later = || {
         let mut rest = filters.iter().enumerate().skip(place + 1);
-        rest.find(|(_, (facts, _))| sets(&facts.provides))
+        let provides = |link: &Link<'_>| match link {
+            Link::Loaded(facts, _) => sets(&facts.provides),
+            Link::Unknown(_) => false,
+        };
+        rest.find(|(_, link)| provides(link))
             .map(|(place, _)| Cause::Later(place))
     };
     Some(cause.or_else(later).unwrap_or(Cause::Nobody))
@@ -91,7 +122,10 @@ mod tests {
         let plan = facts(&[], &[], &["api-key.id"]);
         let strict = facts(&[], &[], &["plan.id"]);
         let check = |chain: &[(&Facts, OnError)]| {
-            let found = check_order(chain);
+            let links = chain
+                .iter()
+                .map(|(facts, error)| Link::Loaded(facts, *error));
+            let found = check_order(&links.collect::<Vec<_>>());
             found
                 .into_iter()
                 .map(|found| found.cause)
@@ -107,5 +141,20 @@ mod tests {
         );
         let host = facts(&[], &[], &["client.ip"]);
         assert_eq!(check(&[(&host, Deny)]), []);
+    }
+    #[test]
+    fn a_filter_that_is_not_known_may_provide_what_is_missing() {
+        let plan = facts(&[], &[], &["api-key.id"]);
+        let (plan, any) = (Link::Loaded(&plan, Deny), Link::Unknown(None));
+        let key = Grants {
+            attributes: vec!["api-key.*".into()],
+            ..Grants::default()
+        };
+        let check = |chain: &[Link<'_>]| check_order(chain).len();
+        assert_eq!(check(&[any, plan]), 0);
+        assert_eq!(check(&[Link::Unknown(Some(&key)), plan]), 0);
+        // It stands too late, whatever it is; and this one sets nothing.
+        assert_eq!(check(&[plan, any]), 1);
+        assert_eq!(check(&[Link::Unknown(Some(&Grants::default())), plan]), 1);
     }
 }

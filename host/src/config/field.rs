@@ -18,7 +18,7 @@ use toml::de::DeValue;
 
 pub(super) use collection::{Entries, List, Map, Named, Nested, Switch};
 pub(super) use number::{Flag, Numbers, Rate, Whole};
-pub(super) use reference::{Reference, SecretName};
+pub(super) use reference::{Reference, Referred, SecretName};
 pub(super) use text::{Choice, Parsed};
 pub(super) use unit::{Bound, Size, Time, Wait};
 

@@ -89,6 +89,8 @@ pub struct Server {
     pub rate: Option<Rate>,
     /// Its name in `Via`. Default one of its own, by chance.
     pub via: Option<String>,
+    /// Whether all of [`Self::resolvers`] could be read.
+    pub are_resolvers_whole: bool,
 }
 
 /// A block of addresses, RFC 4632 (IPv4) and RFC 4291 (IPv6).
@@ -233,6 +235,8 @@ pub struct Route {
     pub timeouts: RouteTimeouts,
     /// What all clients together may ask of it, on each gateway. Default no bound.
     pub rate: Option<Rate>,
+    /// Whether all that says which requests it takes could be read.
+    pub is_match_whole: bool,
     /// The entry in the file.
     pub span: Span,
 }
@@ -250,10 +254,15 @@ pub struct RouteTimeouts {
     pub total: Option<Duration>,
 }
 
+/// The place of what is wrong itself, or is not there: no list has it.
+///
+/// Only in a configuration that has errors.
+pub const NOWHERE: usize = usize::MAX;
+
 /// A filter's place in a route's chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterReference {
-    /// The filter's place in [`Config::filters`].
+    /// The filter's place in [`Config::filters`], or [`NOWHERE`].
     pub filter: usize,
     /// The word in the route's list.
     pub span: Span,
@@ -282,7 +291,7 @@ pub struct RouteSplit {
 }
 
 /// `respond = { .. }`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct FixedResponse {
     /// Default 200.
     pub status: StatusCode,
@@ -325,6 +334,8 @@ pub struct Filter {
     pub recycle: Recycle,
     /// When it is not called any more for a while.
     pub breaker: Breaker,
+    /// Whether all that it is started with could be read.
+    pub is_whole: bool,
     /// The table's name in the file.
     pub span: Span,
 }

@@ -11,7 +11,7 @@ mod slot;
 mod syntax;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ use super::check;
 use super::mask;
 use super::model::Config;
 use super::names::Names;
+use super::places;
 use super::problem::{Problem, Problems};
 use super::section;
 use super::source::{Source, Span};
@@ -41,6 +42,8 @@ pub(super) struct Reader {
     /// What stands before the paths of an API's routes, by the API's place: APIs are read before
     /// routes.
     pub base_paths: BTreeMap<usize, String>,
+    /// The APIs whose base path could not be read, by place.
+    pub unsure_apis: BTreeSet<usize>,
     /// The APIs of a plan, by the plan's place: plans are read before keys.
     pub plan_apis: BTreeMap<usize, Vec<usize>>,
     /// The path parameters that upstreams hash on: whether a route has them is known at the end.
@@ -127,6 +130,7 @@ impl Config {
             seen: BTreeMap::new(),
             max_memory: u64::MAX,
             base_paths: BTreeMap::new(),
+            unsure_apis: BTreeSet::new(),
             plan_apis: BTreeMap::new(),
             hash_params: Vec::new(),
             has_store: false,
@@ -140,9 +144,14 @@ impl Config {
         }
         check::unused(&mut reader);
         let is_whole = syntax.is_empty();
+        let names = reader.names;
         let problems = with_syntax(reader.problems, syntax);
         let config = parts.filter(|_| is_whole);
-        let config = config.map(|parts| parts.into_config(source, problems.clone()));
+        let config = config.map(|parts| {
+            let mut config = parts.into_config(source, problems.clone());
+            places::settle(&mut config, &names);
+            config
+        });
         (config, problems)
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::Route;
-use crate::chain::{Cause, Misorder, check_order};
-use crate::config::{self, Config, Problems};
+use crate::chain::{Cause, Link, Misorder, check_order};
+use crate::config::{self, Config, PluginSource, Problems};
 use crate::route::{MethodMatch, Part, RouteSpec, Router};
 use crate::wasm::Filter;
+use crate::wasm::grants::Grants;
 
 /// The filters of each route. An order in which a filter does not get what it requires is an error
 /// at its word in the list.
@@ -20,27 +21,57 @@ pub fn build(
         let loaded: Option<Vec<_>> = references
             .map(|reference| filters.get(reference.filter)?.clone())
             .collect();
+        check(config, route, filters, problems);
         // One that did not load was reported already.
-        let loaded = loaded.unwrap_or_default();
-        let facts: Vec<_> = loaded
-            .iter()
-            .map(|filter| (filter.facts(), filter.on_error()))
-            .collect();
-        for misorder in check_order(&facts) {
-            report(route, &loaded, &misorder, problems);
-        }
-        loaded
+        loaded.unwrap_or_default()
     };
     config.routes.iter().map(chain).collect()
 }
 
-fn report(
+/// Check the order of a route's filters, also where some of them did not load.
+pub(super) fn check(
+    config: &Config,
     route: &config::Route,
-    filters: &[Arc<Filter>],
-    misorder: &Misorder,
+    filters: &[Option<Arc<Filter>>],
     problems: &mut Problems,
 ) {
-    let name = |place: usize| filters.get(place).map_or("", |filter| filter.name());
+    let references = route.filters.iter();
+    let most: Vec<Option<Grants>> = references
+        .map(|reference| most_set(config.filters.get(reference.filter)?))
+        .collect();
+    let references = route.filters.iter().zip(&most);
+    let links = references.map(|(reference, most)| {
+        let loaded = filters.get(reference.filter).and_then(Option::as_ref);
+        match loaded {
+            Some(filter) => Link::Loaded(filter.facts(), filter.on_error()),
+            None => Link::Unknown(most.as_ref()),
+        }
+    });
+    let links: Vec<_> = links.collect();
+    for misorder in check_order(&links) {
+        report(config, route, &misorder, problems);
+    }
+}
+
+/// The most that a filter sets, whatever its settings are. None where nobody knows.
+fn most_set(filter: &config::Filter) -> Option<Grants> {
+    let PluginSource::Builtin(plugin) = &filter.plugin else {
+        return None;
+    };
+    let plugin = windlass_builtin_plugins::builtin(plugin)?;
+    let attributes = plugin.attributes.iter();
+    Some(Grants {
+        attributes: attributes.map(|&name| name.into()).collect(),
+        ..Grants::default()
+    })
+}
+
+fn report(config: &Config, route: &config::Route, misorder: &Misorder, problems: &mut Problems) {
+    let name = |place: usize| {
+        let filter = route.filters.get(place);
+        let filter = filter.and_then(|reference| config.filters.get(reference.filter));
+        filter.map_or("", |filter| &*filter.name)
+    };
     let span = route.filters.get(misorder.place);
     let span = span.map_or(route.span, |reference| reference.span);
     let needs = format!(
@@ -96,9 +127,18 @@ fn base<'c>(config: &'c Config, route: &config::Route) -> &'c str {
     base.unwrap_or_default()
 }
 
-/// The router of all routes. None where routes conflict.
+/// Whether it is certain which requests a route takes.
+fn is_certain(config: &Config, route: &config::Route) -> bool {
+    let is_base_known = route.api.is_none_or(|place| place < config.apis.len());
+    route.is_match_whole && is_base_known
+}
+
+/// The router of all routes. None where routes conflict, or where it is not certain of one which
+/// requests it takes: such a route conflicts with none.
 pub fn router(config: &Config, problems: &mut Problems) -> Option<Router> {
-    let methods = config.routes.iter().map(|route| {
+    let routes = config.routes.iter();
+    let routes: Vec<_> = routes.filter(|route| is_certain(config, route)).collect();
+    let methods = routes.iter().map(|route| {
         if route.methods.is_empty() {
             return vec![MethodMatch::Any];
         }
@@ -106,7 +146,7 @@ pub fn router(config: &Config, problems: &mut Problems) -> Option<Router> {
         methods.map(MethodMatch::Only).collect()
     });
     let methods: Vec<Vec<MethodMatch>> = methods.collect();
-    let specs = config.routes.iter().zip(&methods);
+    let specs = routes.iter().zip(&methods);
     let specs: Vec<_> = specs
         .map(|(route, methods)| RouteSpec {
             base: base(config, route),
@@ -116,10 +156,10 @@ pub fn router(config: &Config, problems: &mut Problems) -> Option<Router> {
         })
         .collect();
     match Router::new(&specs) {
-        Ok(router) => Some(router),
+        Ok(router) => (routes.len() == config.routes.len()).then_some(router),
         Err(errors) => {
             for error in errors {
-                let route = config.routes.get(error.route);
+                let route = routes.get(error.route);
                 let span = route.map_or_else(config::Span::default, |route| match error.part {
                     Part::Path => route.path_span,
                     Part::Methods | Part::Host(_) => route.span,

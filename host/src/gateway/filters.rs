@@ -18,7 +18,8 @@ use crate::wasm::{Filter, FilterRegistry};
 /// The largest plugin file that is read. Bytes.
 const MAX_PLUGIN: u64 = 256 * 1024 * 1024;
 
-/// Load all filters, in the order of the configuration; none for each that does not load.
+/// Load all filters, in the order of the configuration; none for each that does not load, and for each
+/// of which something could not be read: its plugin may refuse just what that left out.
 pub fn load(
     config: &Config,
     registry: &FilterRegistry,
@@ -80,6 +81,9 @@ fn load_one(
     problems: &mut Problems,
 ) -> Option<Arc<Filter>> {
     let component = component(filter, registry, problems)?;
+    if !filter.is_whole {
+        return None;
+    }
     let spec = FilterSpec {
         name: filter.name.clone(),
         settings: filter.settings.json.to_string(),

@@ -13,20 +13,34 @@ use std::sync::Arc;
 use rustix::fs::{Access, access};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{Foundation, filters, keys, listeners};
+use super::{Foundation, chains, filters, keys, listeners, upstreams};
 use crate::config::{AccessLog, Config, Problems, Severity, Span, StorePlace};
 use crate::store::ledger::sqlite::{self, Held};
 use crate::tls;
+use crate::upstream::endpoint::names::Names;
 
 impl Foundation {
-    /// What is wrong with the plugins, secrets and certificates of a configuration that cannot be
-    /// built for other reasons: to tell everything at once. What hangs together with those reasons is
-    /// left out.
+    /// Tells all other errors of a configuration that cannot be built for some: of its plugins and
+    /// their settings, the order of filters, routes that conflict, secrets, certificates and names.
+    /// Leaves out errors that may be gone with the known ones.
     pub fn examine(&self, config: &Config, problems: &mut Problems) {
         let mut found = Problems::new(Arc::clone(problems.source()));
-        filters::load(config, &self.registry, &mut found);
+        let filters = filters::load(config, &self.registry, &mut found);
+        for route in &config.routes {
+            chains::check(config, route, &filters, &mut found);
+        }
+        chains::router(config, &mut found);
         listeners::tls(config, &mut found);
         keys::secrets(config, &mut found);
+        // Nobody knows whom to ask otherwise.
+        let answered = match config.server.are_resolvers_whole {
+            true => {
+                let names = Arc::new(Names::new(&config.server.resolvers));
+                upstreams::ask(config, &self.rounds, &names)
+            }
+            false => upstreams::Answered::default(),
+        };
+        upstreams::examine(config, &self.upstreams, &answered, &mut found);
         found.retain(|problem| problem.severity == Severity::Error);
         problems.extend(found);
     }

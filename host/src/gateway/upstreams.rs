@@ -42,17 +42,7 @@ pub fn plans(
     secrets: Option<&Secrets>,
     problems: &mut Problems,
 ) -> Vec<Arc<Plan>> {
-    let mut system = SystemRoots::default();
-    let upstreams = config.upstreams.iter();
-    let groups: Vec<_> = upstreams
-        .map(|upstream| {
-            let group = registry.group(&upstream.name);
-            for endpoint in &upstream.endpoints {
-                check_name(upstream, endpoint, &group, answered, problems);
-            }
-            (upstream, group, tls(upstream, &mut system, problems))
-        })
-        .collect();
+    let groups = groups(config, registry, answered, problems);
     if problems.is_fatal() {
         return Vec::new();
     }
@@ -73,6 +63,29 @@ pub fn plans(
         Arc::new(Plan::new(upstream.clone(), group, sticky, tls, check_tls))
     };
     groups.into_iter().map(plan).collect()
+}
+
+/// Reports what is wrong with the names and with the files for TLS of the upstreams, and nothing else.
+pub fn examine(config: &Config, registry: &Registry, answered: &Answered, problems: &mut Problems) {
+    groups(config, registry, answered, problems);
+}
+
+fn groups<'c>(
+    config: &'c Config,
+    registry: &Registry,
+    answered: &Answered,
+    problems: &mut Problems,
+) -> Vec<(&'c config::Upstream, Arc<Group>, Pair)> {
+    let mut system = SystemRoots::default();
+    let upstreams = config.upstreams.iter();
+    let group = |upstream: &'c config::Upstream| {
+        let group = registry.group(&upstream.name);
+        for endpoint in &upstream.endpoints {
+            check_name(upstream, endpoint, &group, answered, problems);
+        }
+        (upstream, group, tls(upstream, &mut system, problems))
+    };
+    upstreams.map(group).collect()
 }
 
 /// How TLS is spoken with an upstream's endpoints, and with their checks.

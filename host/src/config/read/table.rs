@@ -74,6 +74,24 @@ impl<'a> Table<'a> {
         !self.refused.contains(&key)
     }
 
+    /// Whether these keys are what the operator meant: nothing was wrong with them, and no unknown key
+    /// may stand for one of them.
+    pub fn are_whole(&self, keys: &[&str]) -> bool {
+        let known = self.known();
+        let mut unknown = self.values.keys().map(|key| key.get_ref().as_ref());
+        let is_theirs = |name: &str| self.meant(name).is_none_or(|meant| keys.contains(&meant));
+        keys.iter().all(|key| self.is_sound(key))
+            && !unknown.any(|name| !known.contains(&name) && is_theirs(name))
+    }
+
+    /// Where the items of a list stand.
+    pub fn spans_of_items(&self, key: &str) -> Vec<Span> {
+        let list = self.values.get(key);
+        let list = list.and_then(|value| value.get_ref().as_array());
+        let items = list.into_iter().flat_map(|list| list.iter());
+        items.map(|item| item.span().into()).collect()
+    }
+
     /// The name that the operator gave the table; empty where there is none.
     pub fn name(&self) -> Arc<str> {
         Arc::from(self.name.unwrap_or_default())

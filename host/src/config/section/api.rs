@@ -94,10 +94,14 @@ pub(super) fn api(table: &mut Table<'_>) -> Option<Api> {
     let variables: BTreeMap<String, String> = table.take(&VARIABLES);
     let errors = table.take(&ERRORS);
     let responses = table.take(&RESPONSES);
-    if let Some(base_path) = &base_path {
-        let reader = table.reader();
-        if let Some(place) = reader.names.place(Group::Api, &name) {
+    let is_base_whole = table.are_whole(&[BASE_PATH.key]);
+    let reader = table.reader();
+    if let Some(place) = reader.names.place(Group::Api, &name) {
+        if let Some(base_path) = &base_path {
             reader.base_paths.insert(place, base_path.clone());
+        }
+        if !is_base_whole {
+            reader.unsure_apis.insert(place);
         }
     }
     Some(Api {

@@ -139,6 +139,6 @@ pub(super) fn log(table: &mut Table<'_>) -> Option<Log> {
     let access = table.take(&ACCESS);
     Some(Log {
         level,
-        access: access?,
+        access: access.unwrap_or(AccessLog::Off),
     })
 }

@@ -142,6 +142,7 @@ pub(super) fn filter(table: &mut Table<'_>) -> Option<Filter> {
         isolation,
         recycle: recycle?,
         breaker: breaker?,
+        is_whole: table.are_whole(&[PLUGIN.key, SETTINGS.key, ALLOW.key, LIMITS.key]),
         span: table.span(),
     })
 }

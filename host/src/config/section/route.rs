@@ -11,11 +11,11 @@ use toml::de::DeTable;
 use super::plan::{BURST, bucket};
 use super::respond;
 use crate::config::field::{
-    Bound, Empty, Field, Is, List, Nested, Optional, Parsed, Rate as RateKind, Reference, Required,
-    Section, Size, Time,
+    Bound, Empty, Field, Is, List, Nested, Optional, Parsed, Rate as RateKind, Reference, Referred,
+    Required, Section, Size, Time,
 };
 use crate::config::model::{
-    FilterReference, FixedResponse, Redirect, Route, RouteEnd, RouteTimeouts,
+    FilterReference, FixedResponse, NOWHERE, Redirect, Route, RouteEnd, RouteTimeouts,
 };
 use crate::config::names::Group;
 use crate::config::read::Table;
@@ -231,14 +231,23 @@ pub(super) fn route(table: &mut Table<'_>) -> Option<Route> {
     let timeouts = timeouts(table);
     let rate = bucket(table, &RATE, &BURST);
     let methods = any_alone(table, methods);
-    let path = path?;
-    if let Some(RouteEnd::Split(split)) = &end {
-        split::param(table, split, &path);
+    if let (Some(RouteEnd::Split(split)), Some(path)) = (&end, &path) {
+        split::param(table, split, path);
     }
     let api = api.map(|api| api.place);
     let base = api.and_then(|api| table.reader().base_paths.get(&api).cloned());
+    let is_match_whole = path.is_some() && is_match_whole(table, api);
+    // The error is reported: stand-ins let the rest of the route be looked at.
+    let path = path.unwrap_or_else(|| "$default".to_owned());
+    let end = end.unwrap_or_else(|| RouteEnd::Respond(FixedResponse::default()));
     let full = full_path(base.as_deref().unwrap_or_default(), &path);
-    let name = unique(table, name, &methods, &hosts, &full);
+    let before = table.reader().problems.len();
+    let name = match name {
+        None if !is_match_whole => default_name(&methods, &hosts, &full),
+        name => unique(table, name, &methods, &hosts, &full),
+    };
+    // The router need not report such a route again.
+    let is_twice = table.reader().problems.is_fatal_since(before) && !table.has(NAME.key);
     Some(Route {
         name: Arc::from(name),
         api,
@@ -246,19 +255,34 @@ pub(super) fn route(table: &mut Table<'_>) -> Option<Route> {
         path_span: table.span_of(PATH.key),
         methods,
         hosts,
-        filters: filters
-            .into_iter()
-            .map(|filter| FilterReference {
-                filter: filter.place,
-                span: filter.span,
-            })
-            .collect(),
-        end: end?,
+        filters: chain(table, &filters),
+        end,
         max_body,
         timeouts,
         rate,
+        is_match_whole: is_match_whole && !is_twice,
         span: table.span(),
     })
+}
+
+/// Its filters. One that does not exist keeps its place: it may be what the others need.
+fn chain(table: &Table<'_>, filters: &[Referred]) -> Vec<FilterReference> {
+    let items = table.spans_of_items(FILTERS.key).into_iter();
+    let reference = |span| {
+        let known = filters.iter().find(|filter| filter.span == span);
+        FilterReference {
+            filter: known.map_or(NOWHERE, |filter| filter.place),
+            span,
+        }
+    };
+    items.map(reference).collect()
+}
+
+/// Whether it is certain which requests it takes.
+fn is_match_whole(table: &mut Table<'_>, api: Option<usize>) -> bool {
+    let keys = [API.key, PATH.key, METHODS.key, HOSTS.key];
+    let is_base_known = api.is_none_or(|api| !table.reader().unsure_apis.contains(&api));
+    is_base_known && table.are_whole(&keys)
 }
 
 /// What it lowers of the upstream's time-outs.

@@ -142,6 +142,7 @@ pub(super) fn server(table: &mut Table<'_>) -> Option<Server> {
         resolvers: table.take(&RESOLVERS),
         rate: bucket(table, &RATE, &BURST),
         via: table.take(&VIA),
+        are_resolvers_whole: table.are_whole(&[RESOLVERS.key]),
     };
     if server.trusted_proxies.iter().any(|block| block.prefix == 0) {
         let span = table.span_of(TRUSTED_PROXIES.key);
