@@ -293,6 +293,25 @@ impl Exchange {
     }
 }
 
+/// The facts that belong to the host, by their attribute names, beside an API's stage variables.
+pub const HOST_FACTS: [&str; 15] = [
+    "client.ip",
+    "client.port",
+    "request.id",
+    "request.time-ms",
+    "route.id",
+    "api.id",
+    "api.stage",
+    "upstream.name",
+    "upstream.endpoint",
+    "outcome.failure",
+    "outcome.status",
+    "outcome.duration-us",
+    "outcome.upstream-us",
+    "outcome.request-bytes",
+    "outcome.response-bytes",
+];
+
 /// Whether an attribute of this name is written by the host only.
 #[must_use]
 pub fn is_host_fact(name: &str) -> bool {

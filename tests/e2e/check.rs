@@ -265,6 +265,82 @@ fn nothing_that_may_be_wrong_is_told_beside_an_error() {
     }
 }
 
+/// An attribute that is nowhere set is told with the filter that would set it, or the name that was
+/// meant.
+#[test]
+fn a_requirement_that_nobody_meets_is_an_error_with_its_cure() {
+    let route = |filters: &str, more: &str| {
+        format!(
+            "[[route]]\npath = \"/{{id}}\"\nfilters = [{filters}]\nrespond = {{ body = \"x\" }}\n{more}\n"
+        )
+    };
+    let keys = "[filter.keys]\nplugin = \"builtin:api-key\"\n";
+    let plan = "[filter.plan]\nplugin = \"builtin:usage-plan\"\n";
+    let sets = |attribute: &str| {
+        format!(
+            "[filter.t]\nplugin = \"builtin:transform\"\nsettings = {{ request = [{{ op = \"set\", header = \"x\", value = \"${{attribute.{attribute}!}}\" }}] }}\n"
+        )
+    };
+    let api = "[api.shop]\nvariables = { tier = \"a\" }\n";
+    for (what, config, text, cure) in [
+        (
+            "no filter at all",
+            route("\"plan\"", "") + plan,
+            "which no filter before it provides",
+            "`plugin = \"builtin:api-key\"`",
+        ),
+        (
+            "one of another route",
+            route("\"plan\"", "") + &route("\"keys\"", "").replace("{id}", "b") + keys + plan,
+            "which no filter before it provides",
+            "put `keys` before it",
+        ),
+        (
+            "a slip",
+            route("\"keys\", \"t\"", "") + keys + &sets("consumer.idd"),
+            "requires attribute `consumer.idd`",
+            "did you mean `consumer.id`?",
+        ),
+        (
+            "a stranger",
+            route("\"keys\", \"t\"", "") + keys + &sets("user.mail"),
+            "requires attribute `user.mail`",
+            "put a filter that provides `user.mail` before it",
+        ),
+        (
+            "a fact that does not exist",
+            route("\"t\"", "") + &sets("client.ipp"),
+            "`client.ipp`, which does not exist",
+            "did you mean `client.ip`?",
+        ),
+        (
+            "a fact of APIs",
+            route("\"t\"", "") + &sets("api.id"),
+            "it belongs to no API",
+            "add `api = \"<name>\"`",
+        ),
+        (
+            "a variable of no API",
+            route("\"t\"", "") + &sets("api.variable.tier"),
+            "it belongs to no API",
+            "add `api = \"<name>\"`",
+        ),
+        (
+            "a variable that is not there",
+            route("\"t\"", "api = \"shop\"") + api + &sets("api.variable.teir"),
+            "no such stage variable",
+            "add `teir` to `variables`",
+        ),
+    ] {
+        let checked = check(&config);
+        assert_eq!(checked.code, Some(2), "{what}: {}", checked.errors);
+        assert!(checked.errors.contains(text), "{what}: {}", checked.errors);
+        assert!(checked.errors.contains(cure), "{what}: {}", checked.errors);
+    }
+    let right = check(&(route("\"t\"", "api = \"shop\"") + api + &sets("api.variable.tier")));
+    assert_eq!(right.code, Some(0), "{}", right.errors);
+}
+
 /// Settings that can only be mistakes, with the words that tell them.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
@@ -357,6 +433,11 @@ fn likely_mistakes_are_warnings() {
             "a token that serves something else",
             sticky("long", "") + "[admin]\naddress = \"127.0.0.1:0\"\ntokens = [{ name = \"o\", role = \"read\", secret = \"t\" }]\n",
             "serves something else too",
+        ),
+        (
+            "hash_on with a fact that does not exist",
+            to("") + "balance = \"consistent-hash\"\nhash_on = \"attribute:client.ipp\"\n",
+            "no filter of a route that leads here sets",
         ),
         ("the operator's listener as an endpoint", to("").replace(":9", ":19080") + "[admin]\naddress = \"127.0.0.1:19080\"\n", "is the operator's listener"),
     ];

@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use windlass_builtin_plugins::BuiltinPlugin;
+
 use super::Route;
+use super::filters::backticked;
 use crate::chain::{Cause, Link, Misorder, check_order};
-use crate::config::{self, Config, PluginSource, Problems};
+use crate::config::{self, Config, PluginSource, Problems, nearest};
+use crate::context::{HOST_FACTS, is_host_fact};
 use crate::route::{MethodMatch, Part, RouteSpec, Router};
 use crate::wasm::Filter;
 use crate::wasm::grants::Grants;
@@ -49,7 +53,81 @@ pub(super) fn check(
     });
     let links: Vec<_> = links.collect();
     for misorder in check_order(&links) {
-        report(config, route, &misorder, problems);
+        report(config, route, &links, filters, &misorder, problems);
+    }
+    host_facts(config, route, filters, problems);
+}
+
+/// Reports facts of the host that a filter cannot work without, and that no request of the route has.
+fn host_facts(
+    config: &Config,
+    route: &config::Route,
+    filters: &[Option<Arc<Filter>>],
+    problems: &mut Problems,
+) {
+    let api = route.api.and_then(|place| config.apis.get(place));
+    for reference in &route.filters {
+        let Some(filter) = filters.get(reference.filter).and_then(Option::as_ref) else {
+            continue;
+        };
+        let required = filter.facts().requires.iter();
+        for attribute in required.filter(|name| is_host_fact(name)) {
+            let is_of_api = attribute.starts_with("api.");
+            let (why, help) = match (attribute.strip_prefix("api.variable."), api) {
+                _ if is_of_api && !route.is_match_whole => continue,
+                (None, _) if !HOST_FACTS.contains(&attribute.as_str()) => (
+                    "does not exist",
+                    match nearest(attribute, HOST_FACTS) {
+                        Some(meant) => format!("did you mean `{meant}`?"),
+                        None => format!("the gateway sets {}", backticked(HOST_FACTS.into_iter())),
+                    },
+                ),
+                (_, None) if is_of_api => (
+                    "requests of this route do not have: it belongs to no API",
+                    "add `api = \"<name>\"` to the route".to_owned(),
+                ),
+                (Some(name), Some(api)) if !api.variables.contains_key(name) => (
+                    "requests of this route do not have: its API has no such stage variable",
+                    format!("add `{name}` to `variables` of `[api.{}]`", api.name),
+                ),
+                _ => continue,
+            };
+            let message = format!(
+                "filter `{}` requires attribute `{attribute}`, which {why}",
+                filter.name()
+            );
+            problems.error(reference.span, message).help(help);
+        }
+    }
+}
+
+/// The cure for an attribute that no filter of the route sets.
+fn provider(links: &[Link<'_>], filters: &[Option<Arc<Filter>>], misorder: &Misorder) -> String {
+    let attribute = &misorder.attribute;
+    let all = filters.iter().flatten();
+    let mut others = all.filter(|filter| filter.facts().provides.contains(attribute));
+    if let Some(other) = others.next() {
+        return format!(
+            "put `{}` before it, which provides `{attribute}`",
+            other.name()
+        );
+    }
+    let before = links.iter().take(misorder.place);
+    let provided = before.flat_map(|link| match link {
+        Link::Loaded(facts, _) => facts.provides.as_slice(),
+        Link::Unknown(_) => &[],
+    });
+    if let Some(meant) = nearest(attribute, provided.map(String::as_str)) {
+        return format!("did you mean `{meant}`?");
+    }
+    let mut plugins = windlass_builtin_plugins::BUILTIN_PLUGINS.iter();
+    let sets = |plugin: &&BuiltinPlugin| most_set_by(plugin).attribute(attribute);
+    match plugins.find(sets) {
+        Some(plugin) => format!(
+            "put a filter with `plugin = \"builtin:{}\"` before it, or another that provides `{attribute}`",
+            plugin.name
+        ),
+        None => format!("put a filter that provides `{attribute}` before it"),
     }
 }
 
@@ -58,15 +136,25 @@ fn most_set(filter: &config::Filter) -> Option<Grants> {
     let PluginSource::Builtin(plugin) = &filter.plugin else {
         return None;
     };
-    let plugin = windlass_builtin_plugins::builtin(plugin)?;
-    let attributes = plugin.attributes.iter();
-    Some(Grants {
-        attributes: attributes.map(|&name| name.into()).collect(),
-        ..Grants::default()
-    })
+    windlass_builtin_plugins::builtin(plugin).map(most_set_by)
 }
 
-fn report(config: &Config, route: &config::Route, misorder: &Misorder, problems: &mut Problems) {
+fn most_set_by(plugin: &BuiltinPlugin) -> Grants {
+    let attributes = plugin.attributes.iter();
+    Grants {
+        attributes: attributes.map(|&name| name.into()).collect(),
+        ..Grants::default()
+    }
+}
+
+fn report(
+    config: &Config,
+    route: &config::Route,
+    links: &[Link<'_>],
+    filters: &[Option<Arc<Filter>>],
+    misorder: &Misorder,
+    problems: &mut Problems,
+) {
     let name = |place: usize| {
         let filter = route.filters.get(place);
         let filter = filter.and_then(|reference| config.filters.get(reference.filter));
@@ -82,10 +170,7 @@ fn report(config: &Config, route: &config::Route, misorder: &Misorder, problems:
     let (why, help) = match misorder.cause {
         Cause::Nobody => (
             "no filter before it provides".to_owned(),
-            format!(
-                "put a filter that provides `{}` before it",
-                misorder.attribute
-            ),
+            provider(links, filters, misorder),
         ),
         Cause::Later(place) => (
             format!("filter `{}` provides, but later in the list", name(place)),

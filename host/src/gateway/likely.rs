@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use super::filters;
 use crate::config::{self, Config, HashKey, Problems, Route, RouteEnd};
+use crate::context::HOST_FACTS;
 use crate::route::Router;
 use crate::store::secrets::Secrets;
 use crate::wasm::Filter;
@@ -140,7 +141,7 @@ fn can_set(known: &Known<'_>, route: &Route, name: &str) -> bool {
         let api = route.api.and_then(|place| known.config.apis.get(place));
         return api.is_some_and(|api| api.variables.contains_key(variable));
     }
-    crate::context::is_host_fact(name) || route.filters.iter().any(by_filter)
+    HOST_FACTS.contains(&name) || route.filters.iter().any(by_filter)
 }
 
 /// `split_on` names an attribute that none of the route's requests has.
