@@ -457,9 +457,10 @@ fn likely_mistakes_are_warnings() {
 #[test]
 fn what_is_meant_is_no_warning() {
     let sticky = "sticky = { cookie = \"c\", secret = \"t\" }\n[secret.t]\nfile = \"long\"\n";
+    let two = UPSTREAM.replace(" }]", " }, { address = \"127.0.0.1:10\" }]");
     for config in [
         format!("[[route]]\npath = \"/a\"\nupstream = \"u\"\nconnect_timeout = \"1s\"\n{UPSTREAM}"),
-        format!("[[route]]\npath = \"/a\"\nupstream = \"u\"\n{UPSTREAM}{sticky}"),
+        format!("[[route]]\npath = \"/a\"\nupstream = \"u\"\n{two}{sticky}"),
         "[[route]]\npath = \"/a\"\nredirect = { to = \"/b\" }\n".to_owned(),
         "[[route]]\npath = \"/a/{id}\"\nredirect = { to = \"https://b.test${path}${query}\" }\n".to_owned(),
         "[[route]]\npath = \"$default\"\nhosts = [\"a.test\"]\nredirect = { to = \"https://a.test${path}\" }\n".to_owned(),

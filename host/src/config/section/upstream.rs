@@ -5,6 +5,7 @@ mod ejection;
 mod endpoint;
 mod group;
 mod health;
+mod pairs;
 mod retry;
 mod sticky;
 
@@ -366,7 +367,10 @@ pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
     if let Some(balance) = &balance {
         group::check(table, &endpoints, balance);
     }
-    Some(Upstream {
+    if let Some(ejection) = &ejection {
+        group::share(table, &endpoints, ejection);
+    }
+    let upstream = Upstream {
         name: table.name(),
         balance: balance?,
         endpoints,
@@ -386,5 +390,7 @@ pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
         host: host?,
         tls,
         protocol,
-    })
+    };
+    pairs::check(table, &upstream);
+    Some(upstream)
 }

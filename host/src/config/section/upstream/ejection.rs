@@ -106,7 +106,7 @@ static MAX_BACKOFF: Field<Time, Is<Duration>> = Field::new(
     "The longest that it is out; at least `backoff`.",
 );
 
-static MAX_SHARE: Field<Whole<u32>, Is<u32>> = Field::new(
+pub(super) static MAX_SHARE: Field<Whole<u32>, Is<u32>> = Field::new(
     "max_share",
     PERCENT,
     Is(50),
@@ -127,16 +127,54 @@ pub(super) fn ejection(table: &mut Table<'_>) -> Option<Ejection> {
     if are_sound && backoff > max_backoff {
         too_long(table, backoff, max_backoff);
     }
+    let statuses = statuses.unwrap_or(StatusRanges(Vec::new()));
+    never(table, faults, min_success, max_share);
+    by_clients(table, &statuses);
     Some(Ejection {
         faults,
         min_success,
         min_requests,
         interval,
-        statuses: statuses.unwrap_or(StatusRanges(Vec::new())),
+        statuses,
         backoff,
         max_backoff,
         max_share,
     })
+}
+
+/// Warns of what changes nothing as no endpoint is ever taken out, or none by its share of results.
+fn never(table: &mut Table<'_>, faults: u32, min_success: u32, max_share: u32) {
+    let keys = [FAULTS.key, MIN_SUCCESS.key, MAX_SHARE.key];
+    if keys.into_iter().any(|key| !table.is_sound(key)) {
+        return;
+    }
+    if faults == 0 && min_success == 0 {
+        let keys = [STATUSES.key, BACKOFF.key, MAX_BACKOFF.key, MAX_SHARE.key];
+        table.idle(&keys, "with `faults = 0` and without `min_success`");
+    } else if max_share == 0 {
+        let message = "`ejection.max_share` is 0: no endpoint is ever taken out";
+        table.warning(table.span_of(MAX_SHARE.key), message).help(
+            "write a share such as 50, or, if none is to be taken out, `ejection = { faults = 0 }`",
+        );
+    }
+    if min_success == 0 {
+        let keys = [MIN_REQUESTS.key, SHARE_INTERVAL.key];
+        table.idle(&keys, "without `min_success`");
+    }
+}
+
+/// Warns of statuses that say nothing against the endpoint: clients can bring them about.
+fn by_clients(table: &mut Table<'_>, statuses: &StatusRanges) {
+    // 408 and 429 are also said by an endpoint that has too much to do.
+    let mut others = (200..500).filter(|status| ![408, 429].contains(status));
+    if let Some(status) = others.find(|status| statuses.holds(*status)) {
+        let message = format!(
+            "`ejection.statuses` holds {status}, which is no fault of the endpoint: clients take endpoints out by what they ask for"
+        );
+        table
+            .warning(table.span_of(STATUSES.key), &message)
+            .help("write statuses of a broken endpoint, such as `\"500,502-504\"`");
+    }
 }
 
 fn too_long(table: &mut Table<'_>, backoff: Duration, max_backoff: Duration) {

@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use super::balance::{FAIL_OPEN, FAILOVER, PREFER};
+use super::EJECTION;
+use super::balance::{FAIL_OPEN, FAILOVER, PREFER, SLOW_START, STICKY};
+use super::ejection::MAX_SHARE;
 use super::endpoint::ENDPOINTS;
-use crate::config::model::{Balance, Endpoint, Threshold};
+use crate::config::model::{Balance, Ejection, Endpoint, Threshold};
 use crate::config::read::Table;
 use crate::config::value::nearest;
 
@@ -17,6 +19,7 @@ pub(super) fn check(table: &mut Table<'_>, endpoints: &[Endpoint], balance: &Bal
         return;
     }
     prefer(table, endpoints, &balance.prefer);
+    idle_groups(table, endpoints);
     let groups = groups(endpoints, &balance.prefer);
     if groups.len() == 1 && table.is_sound(PREFER.key) {
         let why = "as all endpoints are one group, by `priority` and `prefer`";
@@ -25,6 +28,7 @@ pub(super) fn check(table: &mut Table<'_>, endpoints: &[Endpoint], balance: &Bal
     // A name may stand for many endpoints.
     let is_address = |endpoint: &Endpoint| endpoint.address.parse::<SocketAddr>().is_ok();
     if endpoints.iter().all(is_address) {
+        alone(table, endpoints);
         fail_open(table, &groups, balance.fail_open);
         failover(table, &groups, balance.failover);
     }
@@ -92,9 +96,91 @@ fn meant(endpoints: &[Endpoint], name: &str, value: &str) -> String {
     }
 }
 
+/// Keys that matter between several endpoints only.
+fn alone(table: &mut Table<'_>, endpoints: &[Endpoint]) {
+    if endpoints.len() == 1 {
+        for key in [SLOW_START.key, STICKY.key] {
+            if table.is_sound(key) {
+                table.idle(&[key], "with a single endpoint, which gets all requests");
+            }
+        }
+    }
+}
+
+/// A share of the endpoints that is none of them.
+pub(super) fn share(table: &mut Table<'_>, endpoints: &[Endpoint], ejection: &Ejection) {
+    let is_address = |endpoint: &Endpoint| endpoint.address.parse::<SocketAddr>().is_ok();
+    let count = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
+    let most = count.saturating_mul(ejection.max_share) / 100;
+    let is_on = ejection.faults > 0 || ejection.min_success > 0;
+    if most > 0
+        || count < 2
+        || ejection.max_share == 0
+        || !is_on
+        || !table.is_sound(EJECTION.key)
+        || !table.is_sound(ENDPOINTS.key)
+        || table.is_incomplete()
+        || !endpoints.iter().all(is_address)
+    {
+        return;
+    }
+    let message = format!(
+        "`ejection.max_share` is {}, which is none of {count} endpoints, rounded down: none is ever taken out",
+        ejection.max_share
+    );
+    let span = table.span_of_part(EJECTION.key, MAX_SHARE.key);
+    let least = 100_u32.div_ceil(count);
+    table
+        .warning(span, &message)
+        .help(format!("for one of {count} write at least {least}"));
+}
+
+/// Endpoints to fall back on that take no request.
+fn idle_groups(table: &mut Table<'_>, endpoints: &[Endpoint]) {
+    let mut priorities: Vec<u8> = endpoints.iter().map(|one| one.priority).collect();
+    priorities.sort_unstable();
+    priorities.dedup();
+    let taken = |priority: u8| {
+        let mut group = endpoints.iter().filter(|one| one.priority == priority);
+        group.any(|one| one.weight > 0)
+    };
+    let idle: Vec<u8> = priorities
+        .iter()
+        .copied()
+        .filter(|one| !taken(*one))
+        .collect();
+    // All of them are told of elsewhere.
+    if idle.len() == priorities.len() {
+        return;
+    }
+    for priority in idle {
+        let first = endpoints.iter().find(|one| one.priority == priority);
+        let span = first.map_or_else(|| table.span_of(ENDPOINTS.key), |one| one.span);
+        let message = format!(
+            "every endpoint with `priority = {priority}` has weight 0: the group never takes a request"
+        );
+        table
+            .warning(span, &message)
+            .help("give one of them a weight from 1 to 1000; a group that is to wait does so by its `priority`");
+    }
+}
+
 /// A count that no group reaches: the gateway would never look at health.
 fn fail_open(table: &mut Table<'_>, groups: &[usize], threshold: Threshold) {
-    let (Threshold::Count(count), Some(most)) = (threshold, groups.iter().max()) else {
+    let Some(most) = groups.iter().max() else {
+        return;
+    };
+    let is_all = match threshold {
+        Threshold::Count(count) => usize::try_from(count).is_ok_and(|count| count == *most),
+        Threshold::Percent(percent) => percent == 100,
+    };
+    if is_all && *most > 1 {
+        let message = "`fail_open` is all endpoints: when one of them is unhealthy or ejected, it gets requests as before";
+        table
+            .warning(table.span_of(FAIL_OPEN.key), message)
+            .help("write fewer than there are, such as `\"50%\"`");
+    }
+    let Threshold::Count(count) = threshold else {
         return;
     };
     if usize::try_from(count).is_ok_and(|count| count > *most) {

@@ -10,7 +10,7 @@ use crate::config::field::{
 use crate::config::model::{CheckTls, HealthCheck, HttpCheck, Probe, StatusRanges, UpstreamTls};
 use crate::config::read::Table;
 use crate::config::section::tls;
-use crate::config::value::{Refused, host, message, name::line};
+use crate::config::value::{Refused, duration, host, message, name::line};
 
 /// `health = { .. }`.
 pub(super) static HEALTH: Section = Section {
@@ -219,6 +219,9 @@ pub(super) fn health(table: &mut Table<'_>) -> Option<HealthCheck> {
     let body = table.take(&BODY);
     let service = table.take(&SERVICE);
     strange(table, kind);
+    if let Some(expect) = &expect {
+        well_though_broken(table, expect);
+    }
     let (port, interval, timeout) = (
         table.take(&PORT),
         table.take(&INTERVAL),
@@ -230,6 +233,7 @@ pub(super) fn health(table: &mut Table<'_>) -> Option<HealthCheck> {
         Some(Some(tls)) => CheckTls::On(tls),
     };
     let (rise, fall) = (table.take(&RISE), table.take(&FALL));
+    in_time(table, timeout, interval);
     Some(HealthCheck {
         probe: match kind {
             Kind::Tcp => Probe::Tcp,
@@ -249,6 +253,41 @@ pub(super) fn health(table: &mut Table<'_>) -> Option<HealthCheck> {
         rise,
         fall,
     })
+}
+
+/// Warns of statuses by which an endpoint says that it is not well.
+fn well_though_broken(table: &mut Table<'_>, expect: &StatusRanges) {
+    if let Some(status) = [500, 502, 503]
+        .into_iter()
+        .find(|status| expect.holds(*status))
+    {
+        let message = format!(
+            "`health.expect` holds {status}: an endpoint that says that it is broken is taken for healthy"
+        );
+        table
+            .warning(table.span_of(EXPECT.key), &message)
+            .help("write the statuses of an endpoint that is well, such as `\"200-299\"`");
+    }
+}
+
+/// Warns of a wait for one answer that is no shorter than the time between two questions.
+fn in_time(table: &mut Table<'_>, timeout: Duration, interval: Duration) {
+    let are_sound = table.is_sound(TIMEOUT.key) && table.is_sound(INTERVAL.key);
+    if timeout < interval || !are_sound || table.is_incomplete() {
+        return;
+    }
+    let key = if table.has(INTERVAL.key) {
+        INTERVAL.key
+    } else {
+        TIMEOUT.key
+    };
+    let (timeout, interval) = (duration::print(timeout), duration::print(interval));
+    let message = format!(
+        "`health.timeout` ({timeout}) is not below `interval` ({interval}): an endpoint that hangs is asked less than half as often as it should be, and found out late"
+    );
+    table.warning(table.span_of(key), &message).help(format!(
+        "make `timeout` shorter than `\"{interval}\"`, or `interval` longer"
+    ));
 }
 
 /// Reports the keys of other kinds than this.

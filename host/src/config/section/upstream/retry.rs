@@ -172,6 +172,14 @@ pub(super) fn retries(table: &mut Table<'_>) -> Option<Retries> {
         budget: table.take(&BUDGET),
         budget_rate: table.take(&BUDGET_RATE),
     };
+    if let Some(status) = (200..400).find(|status| retries.statuses.holds(*status)) {
+        let message = format!(
+            "`retries.statuses` holds {status}, which is no failure: what went well is asked for again"
+        );
+        table
+            .warning(table.span_of(STATUSES.key), &message)
+            .help("write statuses of an endpoint that cannot answer, such as `\"502-504\"`");
+    }
     if retries.attempts == 1 {
         let keys = [ON.key, STATUSES.key, TRY_TIMEOUT.key];
         table.idle(&keys, "with `attempts = 1`");
@@ -242,7 +250,7 @@ const COUNT: Whole<u32> = Whole {
     of: |number| u32::try_from(number).ok(),
 };
 
-static MAX_ACTIVE: Field<Whole<u32>, Optional> = Field::new(
+pub(super) static MAX_ACTIVE: Field<Whole<u32>, Optional> = Field::new(
     "max_active",
     COUNT,
     Optional("no limit"),
@@ -267,7 +275,7 @@ static QUEUE: Field<Whole<usize>, Is<usize>> = Field::new(
     "The most requests of one upstream that wait; 0: none waits.",
 );
 
-static QUEUE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
+pub(super) static QUEUE_TIMEOUT: Field<Time, Is<Duration>> = Field::new(
     "queue_timeout",
     Time {
         least: Duration::from_millis(1),

@@ -1,0 +1,124 @@
+//! Keys of an upstream that leave each other no room, or that are seldom meant together.
+
+use std::net::SocketAddr;
+
+use super::retry::{MAX_ACTIVE, QUEUE_TIMEOUT};
+use super::{CONNECT_TIMEOUT, HOST, LIMITS, PROTOCOL, TOTAL_TIMEOUT};
+use crate::config::model::{Endpoint, Upstream, UpstreamProtocol};
+use crate::config::read::Table;
+use crate::config::value::duration;
+
+/// Warns of them.
+pub(super) fn check(table: &mut Table<'_>, upstream: &Upstream) {
+    if table.is_incomplete() {
+        return;
+    }
+    total(table, upstream);
+    connections(table, upstream);
+    host(table, upstream);
+    authority(table, upstream);
+}
+
+/// Waits that end when all is over.
+fn total(table: &mut Table<'_>, upstream: &Upstream) {
+    let Some(total) = upstream.total_timeout else {
+        return;
+    };
+    let limits = &upstream.limits;
+    let waits = [
+        (
+            table.has(CONNECT_TIMEOUT.key) && table.is_sound(CONNECT_TIMEOUT.key),
+            CONNECT_TIMEOUT.key.to_owned(),
+            table.span_of(CONNECT_TIMEOUT.key),
+            upstream.connect_timeout,
+        ),
+        (
+            table.has_part(LIMITS.key, QUEUE_TIMEOUT.key) && table.is_sound(LIMITS.key),
+            format!("{}.{}", LIMITS.key, QUEUE_TIMEOUT.key),
+            table.span_of_part(LIMITS.key, QUEUE_TIMEOUT.key),
+            limits.queue_timeout,
+        ),
+    ];
+    for (is_written, key, span, wait) in waits {
+        if is_written && wait >= total && table.is_sound(TOTAL_TIMEOUT.key) {
+            let (wait, total) = (duration::print(wait), duration::print(total));
+            let message = format!(
+                "`{key}` ({wait}) changes nothing: the whole exchange has no more than `total_timeout` ({total})"
+            );
+            table.warning(span, &message).help(format!(
+                "make it shorter than `\"{total}\"`, or `total_timeout` longer"
+            ));
+        }
+    }
+}
+
+/// More requests than there are connections for them.
+fn connections(table: &mut Table<'_>, upstream: &Upstream) {
+    let is_http1 = match upstream.protocol {
+        UpstreamProtocol::Http1 => true,
+        UpstreamProtocol::Auto => upstream.tls.is_none(),
+        UpstreamProtocol::Http2 => false,
+    };
+    let keys = [LIMITS.key, PROTOCOL.key, super::tls::UPSTREAM.key];
+    let (Some(active), Some(connections), true) = (
+        upstream.limits.max_active,
+        upstream.limits.max_connections,
+        is_http1 && table.are_whole(&keys),
+    ) else {
+        return;
+    };
+    if active > connections {
+        let message = format!(
+            "`limits.max_active` ({active}) changes nothing: over HTTP/1.1 each active request has a connection of its own, and there are at most `max_connections` ({connections})"
+        );
+        table
+            .warning(table.span_of_part(LIMITS.key, MAX_ACTIVE.key), &message)
+            .help("raise `max_connections`, or leave `max_active` out");
+    }
+}
+
+/// A public service over TLS that is asked for the gateway's own name.
+fn host(table: &mut Table<'_>, upstream: &Upstream) {
+    let is_plain = upstream.tls.as_ref().is_some_and(|tls| tls.name.is_none());
+    if table.has(HOST.key) || !is_plain || !table.are_whole(&[HOST.key]) {
+        return;
+    }
+    let is_public = |endpoint: &&Endpoint| {
+        let name = endpoint.address.strip_suffix(":443");
+        let is_address = endpoint.address.parse::<SocketAddr>().is_ok();
+        !is_address && name.is_some_and(|name| name.contains('.'))
+    };
+    if let Some(endpoint) = upstream.endpoints.iter().find(is_public) {
+        let message = format!(
+            "endpoint `{}` is asked for the host that the client sent: a service that tells hosts apart does not know that one",
+            endpoint.address
+        );
+        table
+            .warning(endpoint.span, &message)
+            .help("write `host = \"endpoint\"`, or `host = \"preserve\"` if the client's is meant");
+    }
+}
+
+/// Addresses whose certificates public authorities hardly ever sign.
+fn authority(table: &mut Table<'_>, upstream: &Upstream) {
+    let is_public = upstream
+        .tls
+        .as_ref()
+        .is_some_and(|tls| tls.verify && tls.ca.is_none() && tls.name.is_none());
+    if !is_public || !table.are_whole(&[super::tls::UPSTREAM.key]) {
+        return;
+    }
+    let is_address = |endpoint: &&Endpoint| {
+        let address = endpoint.address.parse::<SocketAddr>();
+        address.is_ok_and(|address| !address.ip().is_loopback())
+    };
+    if let Some(endpoint) = upstream.endpoints.iter().find(is_address) {
+        let message = format!(
+            "the certificate of endpoint `{}` must hold that address and be signed by an authority that the system trusts, which is rare",
+            endpoint.address
+        );
+        table.warning(endpoint.span, &message).help(
+            "name what the certificate is for, `tls = { name = \"orders.internal\" }`, and who signed it, `ca = \"ca.pem\"`",
+        );
+    }
+}
