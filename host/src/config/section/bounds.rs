@@ -89,6 +89,20 @@ pub(super) fn limits(table: &mut Table<'_>) -> Option<FilterLimits> {
             "set `limits = {{ memory = \"{most}\" }}`, or raise `max_memory`"
         ));
     }
+    if limits.body >= limits.memory && table.is_sound(BODY.key) && table.is_sound(MEMORY.key) {
+        let key = if table.has(BODY.key) {
+            BODY.key
+        } else {
+            MEMORY.key
+        };
+        let (body, memory) = (size::print(limits.body), size::print(limits.memory));
+        let message = format!(
+            "`limits.body` ({body}) is not below `memory` ({memory}), in which a gathered body must have room: the filter fails before"
+        );
+        table
+            .warning(table.span_of(key), &message)
+            .help("lower `body`, or raise `memory` to several times as much");
+    }
     Some(limits)
 }
 

@@ -90,6 +90,9 @@ pub(super) fn plan(table: &mut Table<'_>) -> Option<Plan> {
             .error(span, "has neither `rate` nor `quota` nor `methods`, wanted at least one")
             .help("add `rate = 5` (requests a second) or `quota = { limit = 1000, period = \"day\" }`");
     }
+    if let Some(whole) = rate.filter(|_| table.is_sound(RATE.key)) {
+        above(table, &methods, whole);
+    }
     let name = table.name();
     let reader = table.reader();
     if let Some(place) = reader.names.place(Group::Plan, &name) {
@@ -103,6 +106,22 @@ pub(super) fn plan(table: &mut Table<'_>) -> Option<Plan> {
         apis,
         span: table.span(),
     })
+}
+
+/// Warns of methods whose own rate is never reached.
+fn above(table: &mut Table<'_>, methods: &[PlanMethod], whole: Rate) {
+    for method in methods {
+        if method.rate.per_second > whole.per_second && method.rate.burst >= whole.burst {
+            let (own, rate) = (method.rate.per_second, whole.per_second);
+            let message = format!(
+                "`methods` gives `{} {}` a rate of {own}, and the plan's own of {rate} ends it before",
+                method.method, method.path
+            );
+            table
+                .warning(method.span, &message)
+                .help("lower it, or raise the plan's `rate`: a request must have room in both");
+        }
+    }
 }
 
 /// Reads a rate with its burst; reports a burst alone.

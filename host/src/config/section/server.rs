@@ -1,5 +1,7 @@
 //! `[server]` and `[[listener]]`.
 
+mod proxies;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use crate::config::read::Table;
 use crate::config::value::address;
 use crate::config::value::message::field_name;
 use crate::config::value::name::pseudonym;
+use crate::config::value::size;
 
 /// `[server]`.
 pub(super) static SERVER: Section = Section {
@@ -104,7 +107,10 @@ static CLIENT_FIELDS: Field<List<Parsed<HeaderName>>, Empty> = Field::new(
 static RESOLVERS: Field<List<Parsed<SocketAddr>>, Empty> = Field::new(
     "resolvers",
     List {
-        of: SOCKET,
+        of: Parsed {
+            parse: |text, _| address::resolver(text),
+            ..SOCKET
+        },
         least: 0,
         repeats: false,
     },
@@ -144,12 +150,7 @@ pub(super) fn server(table: &mut Table<'_>) -> Option<Server> {
         via: table.take(&VIA),
         are_resolvers_whole: table.are_whole(&[RESOLVERS.key]),
     };
-    if server.trusted_proxies.iter().any(|block| block.prefix == 0) {
-        let span = table.span_of(TRUSTED_PROXIES.key);
-        table
-            .warning(span, "`trusted_proxies` holds every address")
-            .help("any client can then choose its own `client.ip`: list the proxies' blocks");
-    }
+    proxies::check(table, TRUSTED_PROXIES.key, &server.trusted_proxies);
     Some(server)
 }
 
@@ -305,6 +306,10 @@ pub(super) fn listener(table: &mut Table<'_>) -> Option<Listener> {
     let max_streams = table.take(&MAX_STREAMS);
     let address = address?;
     bound_once(table, address);
+    usual_port(table, address);
+    if max_uri >= max_head && table.is_sound(MAX_URI.key) && table.is_sound(MAX_HEAD.key) {
+        target_in_head(table, max_uri, max_head);
+    }
     Some(Listener {
         address,
         header_timeout,
@@ -318,6 +323,45 @@ pub(super) fn listener(table: &mut Table<'_>) -> Option<Listener> {
         max_streams,
         tls,
     })
+}
+
+/// Warns of TLS at the port of clear text, and of clear text at the port of TLS.
+fn usual_port(table: &mut Table<'_>, address: SocketAddr) {
+    if table.is_incomplete() || !table.are_whole(&[tls::LISTENER.key]) {
+        return;
+    }
+    let (message, help) = match (address.port(), table.has(tls::LISTENER.key)) {
+        (443, false) => (
+            "`address` has port 443, and the listener speaks clear text: browsers and clients of `https://` get no answer that they can read",
+            "add `tls = { certificate = \"api.pem\", key = \"api.key\" }`, or take another port where something in front ends TLS",
+        ),
+        (80, true) => (
+            "`address` has port 80, and the listener speaks TLS: clients of `http://` get no answer",
+            "write port 443, or leave `tls` out",
+        ),
+        _ => return,
+    };
+    table
+        .warning(table.span_of(ADDRESS.key), message)
+        .help(help);
+}
+
+/// Warns of a target that cannot be as long as it may, as it is a part of the head.
+fn target_in_head(table: &mut Table<'_>, max_uri: usize, max_head: usize) {
+    let key = if table.has(MAX_URI.key) {
+        MAX_URI.key
+    } else {
+        MAX_HEAD.key
+    };
+    let print = |bytes: usize| size::print(u64::try_from(bytes).unwrap_or(u64::MAX));
+    let message = format!(
+        "`max_uri` ({}) is not below `max_head` ({}), which holds the target too: longer targets are answered 431, not 414",
+        print(max_uri),
+        print(max_head)
+    );
+    table
+        .warning(table.span_of(key), &message)
+        .help("raise `max_head`, or lower `max_uri`");
 }
 
 /// Reports an address that an earlier listener has, alone or among others.

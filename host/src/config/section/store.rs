@@ -8,7 +8,7 @@ use crate::config::field::{
 };
 use crate::config::model::{OnStale, OnUnavailable, RedisPlace, Store, StorePlace};
 use crate::config::read::Table;
-use crate::config::value::store;
+use crate::config::value::{duration, store};
 
 /// `[store]`.
 pub(super) static STORE: Section = Section {
@@ -193,6 +193,9 @@ pub(super) fn store(table: &mut Table<'_>) -> Option<Store> {
     let max_counters = table.take(&MAX_COUNTERS);
     let usage_days = table.take(&USAGE_DAYS);
     table.reader().has_store = true;
+    if let Some(StorePlace::Redis(redis)) = &place {
+        stale_by_one(table, redis.timeout, max_staleness);
+    }
     Some(Store {
         place: place?,
         flush_interval,
@@ -205,6 +208,26 @@ pub(super) fn store(table: &mut Table<'_>) -> Option<Store> {
         usage_days,
         span: table.span(),
     })
+}
+
+/// Warns of one slow call by which all keys are stale.
+fn stale_by_one(table: &mut Table<'_>, timeout: Duration, max_staleness: Duration) {
+    let are_sound = table.is_sound(TIMEOUT.key) && table.is_sound(MAX_STALENESS.key);
+    if timeout < max_staleness || !are_sound || table.is_incomplete() {
+        return;
+    }
+    let key = if table.has(TIMEOUT.key) {
+        TIMEOUT.key
+    } else {
+        MAX_STALENESS.key
+    };
+    let (timeout, most) = (duration::print(timeout), duration::print(max_staleness));
+    let message = format!(
+        "`timeout` ({timeout}) is not below `max_staleness` ({most}): one call that hangs makes all keys stale"
+    );
+    table
+        .warning(table.span_of(key), &message)
+        .help("make `timeout` a small part of `max_staleness`");
 }
 
 /// Reads where it is; reports none, both, and what only a server has.

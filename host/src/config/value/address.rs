@@ -27,6 +27,16 @@ pub(in crate::config) fn socket(text: &str) -> Result<SocketAddr, Refused> {
     })
 }
 
+/// An IP address with a port, of a DNS server.
+pub(in crate::config) fn resolver(text: &str) -> Result<SocketAddr, Refused> {
+    let address = socket(text)?;
+    if address.port() == 0 {
+        let refused = Refused::because("has port 0, which nothing listens on");
+        return Err(refused.write(&SocketAddr::new(address.ip(), 53).to_string()));
+    }
+    Ok(address)
+}
+
 /// An IP address or a name, with a port, to connect to.
 pub(in crate::config) fn endpoint(text: &str) -> Result<String, Refused> {
     let Some((host, port)) = text.rsplit_once(':').filter(|_| !is_bare_ipv6(text)) else {
@@ -198,6 +208,12 @@ mod tests {
         assert_eq!(help(socket("localhost:80")), "write `\"127.0.0.1:80\"`");
         assert_eq!(help(socket("10.0.0.1")), "write `\"10.0.0.1:8080\"`");
         assert_eq!(help(socket("::1")), "write `\"[::1]:8080\"`");
+    }
+
+    #[test]
+    fn resolvers_have_a_port_to_ask() {
+        assert!(resolver("10.0.0.2:53").is_ok());
+        assert_eq!(help(resolver("10.0.0.2:0")), "write `\"10.0.0.2:53\"`");
     }
 
     #[test]
