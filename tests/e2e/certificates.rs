@@ -270,3 +270,32 @@ fn a_self_signed_certificate_of_todays_openssl_is_taken() {
     let checked = check(pem.as_bytes(), key.serialize_pem().as_bytes());
     assert_eq!((checked.code, &*checked.errors), (Some(0), ""));
 }
+
+#[test]
+fn a_host_that_no_certificate_is_for_is_a_warning() {
+    let (_, identity) = issue();
+    let with_hosts = |config: &str| {
+        Gateway::with_config(config)
+            .file("api.pem", &identity.certificate)
+            .file("api.key", &identity.key)
+            .check()
+    };
+    let hosts = |hosts: &str| format!("{}hosts = [{hosts}]\n", listener());
+    let told = "no certificate of a listener is for the host `api.example.com`";
+    let odd = hosts("\"localhost\", \"api.example.com\"");
+    let checked = with_hosts(&odd);
+    assert_eq!(checked.code, Some(0), "{}", checked.errors);
+    assert!(checked.errors.contains(told), "{}", checked.errors);
+    assert_eq!(checked.errors.matches("warning: ").count(), 1);
+    let clear = "[[listener]]\naddress = \"127.0.0.1:0\"\nmax_connections = 10\n";
+    let proxy = "[server]\ntrusted_proxies = [\"10.0.0.0/8\"]\n";
+    for meant in [
+        hosts("\"localhost\""),
+        hosts("\"*.example.com\""),
+        format!("{odd}{clear}"),
+        format!("{odd}{proxy}"),
+    ] {
+        let checked = with_hosts(&meant);
+        assert_eq!((checked.code, &*checked.errors), (Some(0), ""), "{meant}");
+    }
+}

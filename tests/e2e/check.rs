@@ -435,6 +435,38 @@ fn likely_mistakes_are_warnings() {
             "serves something else too",
         ),
         (
+            "a redirect that loses the path",
+            "[[route]]\npath = \"/{rest+}\"\nredirect = { to = \"https://a.test\" }\n".to_owned(),
+            "every request is sent to the front page",
+        ),
+        (
+            "a key that has ended",
+            to("filters = [\"k\"]") + "[filter.k]\nplugin = \"builtin:api-key\"\n[[key]]\nid = \"old\"\nconsumer = \"c\"\ndigest = \"sha256:c018c41c1afaf2c0b66c64f97d0ee135657b699ad260f299234cd40a5d625e0e\"\nexpires = 2020-01-01T00:00:00Z\n",
+            "key `old` has expired",
+        ),
+        ("a path that is one only", to("").replace("/a/{id}", "/a/"), "none below it"),
+        ("a rate beyond that of all", to("rate = 500") + "[server]\nrate = 100\n", "ends it before"),
+        (
+            "a route's total before its first byte",
+            to("first_byte_timeout = \"9s\"\ntotal_timeout = \"5s\""),
+            "which ends the exchange before",
+        ),
+        (
+            "a route without time for another attempt",
+            to("first_byte_timeout = \"5s\"") + "retries = { try_timeout = \"5s\" }\n",
+            "leaves no time for another attempt",
+        ),
+        (
+            "a cookie of another path",
+            sticky("long", ", secure = false, path = \"/shop\""),
+            "clients never send it back",
+        ),
+        (
+            "a cookie of another domain",
+            sticky("long", ", secure = false, domain = \"example.com\"").replace("upstream = \"u\"", "upstream = \"u\"\nhosts = [\"a.test\"]"),
+            "browsers drop it",
+        ),
+        (
             "hash_on with a fact that does not exist",
             to("") + "balance = \"consistent-hash\"\nhash_on = \"attribute:client.ipp\"\n",
             "no filter of a route that leads here sets",
@@ -461,7 +493,11 @@ fn what_is_meant_is_no_warning() {
     for config in [
         format!("[[route]]\npath = \"/a\"\nupstream = \"u\"\nconnect_timeout = \"1s\"\n{UPSTREAM}"),
         format!("[[route]]\npath = \"/a\"\nupstream = \"u\"\n{two}{sticky}"),
+        format!("[[route]]\npath = \"/\"\nupstream = \"u\"\n[[route]]\npath = \"/b/\"\nupstream = \"u\"\n[[route]]\npath = \"/b/{{id}}\"\nupstream = \"u\"\n{UPSTREAM}"),
+        format!("[[route]]\npath = \"/a\"\nupstream = \"u\"\nfirst_byte_timeout = \"9s\"\n{UPSTREAM}retries = {{ try_timeout = \"5s\" }}\n"),
         "[[route]]\npath = \"/a\"\nredirect = { to = \"/b\" }\n".to_owned(),
+        "[[route]]\npath = \"/a\"\nredirect = { to = \"https://a.test\" }\n".to_owned(),
+        "[[route]]\npath = \"$default\"\nredirect = { to = \"https://a.test/\" }\n".to_owned(),
         "[[route]]\npath = \"/a/{id}\"\nredirect = { to = \"https://b.test${path}${query}\" }\n".to_owned(),
         "[[route]]\npath = \"$default\"\nhosts = [\"a.test\"]\nredirect = { to = \"https://a.test${path}\" }\n".to_owned(),
         "[[route]]\npath = \"/a\"\nrespond = { status = 204 }\n".to_owned(),

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use crate::config::{CheckTls, Config, Problems, Span, UpstreamTls};
-use crate::tls::certificate::{Overdue, Validity, now_s};
+use crate::tls::certificate::{self, Overdue, Validity, now_s};
 
 /// One certificate that the gateway shows of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,12 +79,46 @@ pub fn look(config: &Config, problems: &mut Problems) -> Vec<Shown> {
             }
         }
     }
+    hosts(config, problems);
     for upstream in &config.upstreams {
         if let Some(tls) = &upstream.tls {
             authorities(&upstream.name, tls, problems);
         }
     }
     all
+}
+
+/// Warn of a host of a route for which no listener has a certificate.
+///
+/// Not where a listener speaks clear text, nor where a proxy is in front: it may not look at names.
+fn hosts(config: &Config, problems: &mut Problems) {
+    let shown = config.listeners.iter().map(|listener| {
+        let tls = listener.tls.as_ref()?;
+        certificate::names_of(&tls.certificate)
+    });
+    let Some(shown) = shown.collect::<Option<Vec<_>>>() else {
+        return;
+    };
+    if !config.server.trusted_proxies.is_empty() {
+        return;
+    }
+    let mut told: Vec<&str> = Vec::new();
+    for route in &config.routes {
+        let names = route.hosts.iter().filter(|host| !host.starts_with('*'));
+        for host in names {
+            if told.contains(&&**host) || shown.iter().any(|names| names.hold(host)) {
+                continue;
+            }
+            told.push(host);
+            let message = format!(
+                "route `{}`: no certificate of a listener is for the host `{host}`: clients that ask for it refuse the connection",
+                route.name
+            );
+            problems.warning(route.span, message).help(
+                "get a certificate that names the host too, or list the proxy that ends TLS in `[server] trusted_proxies`",
+            );
+        }
+    }
 }
 
 /// Warn of authorities that can vouch for nobody any more.

@@ -8,6 +8,7 @@
 mod ends;
 mod keys;
 mod names;
+mod routes;
 mod secrets;
 
 use std::sync::Arc;
@@ -39,12 +40,14 @@ pub fn look(known: &Known<'_>, problems: &mut Problems) {
         twice(known.config, route, problems);
         split_on(known, route, problems);
         ends::look(known, place, route, problems);
+        routes::look(known.config, route, problems);
     }
     for (place, upstream) in known.config.upstreams.iter().enumerate() {
         hash_on(known, place, upstream, problems);
         ends::ports(upstream, problems);
         ends::bounds(upstream, problems);
         ends::cookies(known.config, upstream, problems);
+        routes::cookie(known.config, place, upstream, problems);
     }
     names::look(known.config, problems);
     secrets::look(known, problems);

@@ -7,6 +7,10 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use rustls::client::verify_server_name;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::ParsedCertificate;
+
 use super::TlsError;
 use super::der::{Parts, parts};
 use super::pem::{self, Certificate};
@@ -29,6 +33,32 @@ pub struct Validity {
     last_ends_s: i64,
     /// The line of a certificate that did not sign the one before it.
     disorder: Option<usize>,
+}
+
+/// The certificate at the head of a chain, for the hosts that it names.
+pub struct Names(CertificateDer<'static>);
+
+impl Names {
+    /// Whether it is for this host.
+    #[must_use]
+    pub fn hold(&self, host: &str) -> bool {
+        let (Ok(parsed), Ok(name)) = (
+            ParsedCertificate::try_from(&self.0),
+            ServerName::try_from(host),
+        ) else {
+            return false;
+        };
+        verify_server_name(&parsed, &name).is_ok()
+    }
+}
+
+/// The names in the first certificate of this file. None where it cannot be read, which is told where
+/// it is needed.
+#[must_use]
+pub fn names_of(path: &Path) -> Option<Names> {
+    let first = pem::certificates(path).ok()?.into_iter().next()?;
+    ParsedCertificate::try_from(&first.der).ok()?;
+    Some(Names(first.der))
 }
 
 /// What is wrong with the time of a certificate, now.

@@ -1,7 +1,9 @@
 //! Keys that nobody checks, checks that nobody passes, and checks that are left out.
 
+use std::time::SystemTime;
+
 use super::filters;
-use crate::config::{Config, Filter, OnError, PluginSource, Problems};
+use crate::config::{Config, Filter, Key, OnError, PluginSource, Problems};
 use crate::wasm::grants::HostInterface;
 
 /// Look at the filters that check keys, and at what they check.
@@ -34,6 +36,7 @@ pub(super) fn look(config: &Config, problems: &mut Problems) {
                 .help("add a `[[key]]`, which `windlass key new` prints, or a `[store]`");
         }
     }
+    ended(config, problems);
     if let (true, Some(key)) = (checks.is_empty(), config.keys.first()) {
         let message = format!(
             "key `{}` opens nothing: no filter of any route checks keys",
@@ -43,6 +46,26 @@ pub(super) fn look(config: &Config, problems: &mut Problems) {
             .warning(key.span, message)
             .help("put a filter with `plugin = \"builtin:api-key\"` into the `filters` of a route");
     }
+}
+
+/// Keys whose time is over.
+fn ended(config: &Config, problems: &mut Problems) {
+    let now = SystemTime::now();
+    let is_over = |key: &&Key| key.enabled && key.expires.is_some_and(|end| end <= now);
+    let mut over = config.keys.iter().filter(is_over);
+    let Some(first) = over.next() else { return };
+    let more = match over.count() {
+        0 => String::new(),
+        1 => " (and one more key)".to_owned(),
+        more => format!(" (and {more} more keys)"),
+    };
+    let message = format!(
+        "key `{}`{more} has expired: requests with it are refused",
+        first.id
+    );
+    problems
+        .warning(first.span, message)
+        .help("remove it, or give it a later `expires`");
 }
 
 /// Whether a filter may look keys up.
