@@ -91,7 +91,7 @@ fn of_process(running: &Running, gateway: &Gateway) -> Vec<Family> {
         one(
             Kind::Gauge,
             "wasm_memory_limit_bytes",
-            "What the linear memory of all filter instances may be",
+            "The most that the linear memory of all filter instances may be",
             float(budget.limit()),
         ),
     ]

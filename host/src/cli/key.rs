@@ -23,7 +23,7 @@ pub struct NewKey {
     /// The key's public name: the attribute `api-key.id`.
     #[arg(long)]
     id: String,
-    /// Who it is issued to: the attribute `consumer.id`.
+    /// The consumer that it is issued to: the attribute `consumer.id`.
     #[arg(long)]
     consumer: String,
     /// The usage plan, a `[plan.<name>]` of the configuration.

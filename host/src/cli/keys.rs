@@ -33,7 +33,7 @@ enum Command {
     Find(Find),
     /// Show a key, without its text.
     Show(Id),
-    /// Change a key. What is not named stays.
+    /// Change a key. Options that are left out change nothing.
     Update(Update),
     /// Give a key a new text; the old one is accepted for a while more.
     Rotate(Rotate),
@@ -59,16 +59,16 @@ struct Id {
 
 #[derive(Debug, clap::Args)]
 struct Create {
-    /// Whom it is issued to.
+    /// The consumer that it is issued to.
     #[arg(long)]
     consumer: String,
-    /// What people call it.
+    /// Its name for people.
     #[arg(long, default_value = "")]
     name: String,
     /// A usage plan; may be repeated.
     #[arg(long = "plan", value_name = "PLAN")]
     plans: Vec<String>,
-    /// What is attached to it; may be repeated.
+    /// A fact that is attached to it; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
     /// From when on it is refused: `2027-01-01T00:00:00Z`.
@@ -118,10 +118,10 @@ struct Find {
 struct Update {
     /// The key's id.
     id: String,
-    /// What people call it.
+    /// Its name for people.
     #[arg(long)]
     name: Option<String>,
-    /// Whom it is issued to.
+    /// The consumer that it is issued to.
     #[arg(long)]
     consumer: Option<String>,
     /// A usage plan, in the place of those it has; may be repeated.
@@ -130,7 +130,7 @@ struct Update {
     /// Take it off all plans.
     #[arg(long, conflicts_with = "plans")]
     no_plans: bool,
-    /// What is attached to it, in the place of what is; may be repeated.
+    /// A fact that is attached to it, in the place of all that are; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     metadata: Vec<(String, String)>,
     /// Attach nothing to it.

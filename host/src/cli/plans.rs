@@ -25,7 +25,7 @@ enum Command {
     List(List),
     /// Show a plan.
     Show(Name),
-    /// Change a plan. What is not named stays; what keys used stays used.
+    /// Change a plan. Options that are left out change nothing; keys keep what they used.
     Update(Update),
     /// Delete a plan that no key is on.
     Delete(Name),

@@ -20,7 +20,7 @@ pub struct Usage {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// What keys used of a plan, by day, and what remained.
+    /// How much keys used of a plan, by day, and how much remained.
     Show(Show),
     /// Set what remains of a key's quota, in the period that runs.
     Extend(Extend),

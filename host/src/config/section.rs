@@ -94,7 +94,7 @@ static LOG: Field<Nested<Log>, Defaults> = Field::new(
         read: engine::log,
     },
     Defaults,
-    "What is written down, and where.",
+    "The gateway's log and the access log.",
 );
 
 static STORE: Field<Nested<Store>, Optional> = Field::new(

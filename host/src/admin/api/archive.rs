@@ -109,8 +109,8 @@ pub struct StoreParams {
 /// May be sent again: what is there and the same stays, and usage is never counted twice. What makes
 /// no sense is left out and told with its line.
 #[utoipa::path(post, operation_id = "importStore", path = "/v1/store/import", tag = "store", params(StoreParams),
-    request_body(content = String, content_type = "application/x-ndjson", description = "What an export wrote", example = json!("{\"windlass_store\":1}\n{\"end\":{\"plans\":0,\"keys\":0,\"usage\":0,\"extensions\":0}}\n")),
-    responses((status = 200, description = "What was done", body = StoreImported)))]
+    request_body(content = String, content_type = "application/x-ndjson", description = "The text of an export", example = json!("{\"windlass_store\":1}\n{\"end\":{\"plans\":0,\"keys\":0,\"usage\":0,\"extensions\":0}}\n")),
+    responses((status = 200, description = "A count of what was done", body = StoreImported)))]
 pub async fn import(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,

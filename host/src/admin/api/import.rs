@@ -43,7 +43,7 @@ pub struct ImportParams {
 /// while it runs (some are left out for who does not read them), and then the answer, or the problem, itself.
 #[utoipa::path(post, operation_id = "importKeys", path = "/v1/keys/import", tag = "keys", params(ImportParams),
     request_body(content = String, content_type = "text/csv", description = "The file", example = json!("name,key,enabled\nfirst,apikey1234abcdefghij0123456789,true\n")),
-    responses((status = 200, description = "What was imported, and what was left out", content((Imported = "application/json"), (String = "application/x-ndjson"))),
+    responses((status = 200, description = "The report: keys that were imported, and those that were left out", content((Imported = "application/json"), (String = "application/x-ndjson"))),
         (status = 409, description = "Others changed the same keys meanwhile", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub async fn import(
     State(api): State<Arc<Api>>,

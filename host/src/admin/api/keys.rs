@@ -114,7 +114,7 @@ pub async fn show(
     Ok(tagged(response, revision))
 }
 
-/// Change a key. What is left out stays.
+/// Change a key. Members that are left out change nothing.
 #[utoipa::path(patch, operation_id = "updateKey", path = "/v1/keys/{id}", tag = "keys",
     params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`", pattern = r#"^("[0-9]{1,15}"|[0-9]{1,15})$"#)),

@@ -75,7 +75,7 @@ pub async fn show(
     Ok(tagged(json(StatusCode::OK, &Plan::from(view)), revision))
 }
 
-/// Change a plan. What is left out stays; what keys used stays used.
+/// Change a plan. Members that are left out change nothing; keys keep what they used.
 #[utoipa::path(patch, operation_id = "updatePlan", path = "/v1/plans/{name}", tag = "plans",
     params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("if-match" = String, Header, description = "Only if the plan is still at this revision: its `etag`", pattern = r#"^("[0-9]{1,15}"|[0-9]{1,15})$"#)),

@@ -80,7 +80,7 @@ pub struct ExtendedQuota {
     pub key: String,
     /// Requests that remain from now on.
     pub remaining: u64,
-    /// What may be used beyond the plan's limit in this period; below 0 where less may be.
+    /// How much may be used beyond the plan's limit in this period; below 0 where less may be.
     pub extra: i64,
     /// The kind of period.
     pub period: Period,
@@ -107,7 +107,7 @@ impl ExtendedQuota {
     }
 }
 
-/// What keys used of a plan, by day.
+/// How much keys used of a plan, by day.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Usage {
     /// The plan.
@@ -126,7 +126,7 @@ pub struct Usage {
     pub next_cursor: Option<String>,
 }
 
-/// What an import did.
+/// The report of an import.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Imported {
     /// The ids of the keys that were made, in the order of the rows.
@@ -176,7 +176,7 @@ pub struct StoreStatus {
     pub revision: u64,
 }
 
-/// What is wrong with the request. RFC 9457.
+/// The fault of a request. RFC 9457.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes what `Problem::body` writes")]
 pub struct ProblemBody {
@@ -196,7 +196,7 @@ pub struct ProblemBody {
     /// The request's id, also in `x-request-id`.
     #[schema(rename = "request-id")]
     pub request_id: String,
-    /// What is wrong with which part.
+    /// The faults of its parts.
     #[schema(nullable = false)]
     pub errors: Option<Vec<ProblemPart>>,
     /// Of an import: what is wrong with which row.
@@ -204,13 +204,13 @@ pub struct ProblemBody {
     pub warnings: Option<Vec<ImportWarning>>,
 }
 
-/// What is wrong with one part of a request.
+/// The fault of one part of a request.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes what `Problem::body` writes")]
 pub struct ProblemPart {
     /// Which, as a path of names.
     pub field: String,
-    /// What is wrong with it.
+    /// The fault.
     pub message: String,
 }
 
@@ -226,7 +226,7 @@ pub fn metadata() -> Object {
         .pattern(Some(LINE));
     one(Type::Object)
         .description(Some(
-            "What is attached to the key: the attributes `api-key.<name>` that filters see.",
+            "Facts that are attached to the key: the attributes `api-key.<name>` that filters see.",
         ))
         .property_names(Some(Schema::Object(name.build())))
         .additional_properties(Some(AdditionalProperties::RefOr(value.build().into())))

@@ -154,7 +154,7 @@ pub fn wants(headers: &HeaderMap, kind: &str) -> bool {
     params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("key" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     request_body(content = Extend, content_type = "application/json"),
-    responses((status = 200, description = "What remains", body = ExtendedQuota),
+    responses((status = 200, description = "The quota that remains", body = ExtendedQuota),
         (status = 409, description = "The plan has no quota", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub async fn extend(
     State(api): Shared,

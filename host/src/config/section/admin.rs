@@ -45,7 +45,7 @@ static TOKENS: Field<Entries<AdminToken>, Empty> = Field::new(
         read: token,
     },
     Empty("none"),
-    "Who may use the admin API.",
+    "The tokens of those who may use the admin API.",
 );
 
 static TLS: Field<Nested<ListenerTls>, Optional> = Field::new(
@@ -132,7 +132,7 @@ static NAME: Field<Parsed<String>, Required> = Field::new(
         parse: |text, _| name(text),
     },
     Required("\"ops\""),
-    "Whose it is, for the audit log; unique.",
+    "Its name in the audit log; unique.",
 );
 
 static ROLE: Field<Choice<Role>, Required> = Field::new(
@@ -142,7 +142,7 @@ static ROLE: Field<Choice<Role>, Required> = Field::new(
         hints: &[],
     },
     Required("\"read\""),
-    "What it may do: look, or look and change.",
+    "Whether it may look only, or change things too.",
 );
 
 static SECRET: Field<SecretName, Required> = Field::new(

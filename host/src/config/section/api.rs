@@ -47,7 +47,7 @@ static BASE_PATH: Field<Parsed<String>, Optional> = Field::new(
         parse: |text, _| path::base(text),
     },
     Optional("none"),
-    "What stands before the paths of its routes; filters and upstreams see the path without it.",
+    "The path before those of its routes; filters and upstreams see the path without it.",
 );
 
 static VARIABLES: Field<Map<Parsed<String>>, Empty> = Field::new(
@@ -83,7 +83,7 @@ static RESPONSES: Field<Named<ApiResponse>, Empty> = Field::new(
         read: response::response,
     },
     Empty("the gateway's own words"),
-    "What stands in the place of the gateway's own words, by the code of the error or the reason of the refusal.",
+    "Other answers in the place of the gateway's own, by the code of the error or the reason of the refusal.",
 );
 
 /// Reads one `[api.<name>]`.

@@ -92,7 +92,7 @@ pub(super) fn wasm(table: &mut Table<'_>) -> Option<Wasm> {
 /// `[log]`.
 pub(super) static LOG: Section = Section {
     heading: "[log]",
-    doc: "What is written down, and where.",
+    doc: "The gateway's log and the access log.",
     fields: &[&LEVEL, &ACCESS],
     hints: &[],
     short: None,

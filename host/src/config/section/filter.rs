@@ -60,7 +60,7 @@ static ALLOW: Field<Nested<Allow>, Optional> = Field::new(
         read: allow,
     },
     Optional("nothing; for a `builtin:` plugin what its README lists"),
-    "What it may use.",
+    "Its grants.",
 );
 
 static LIMITS: Field<Nested<FilterLimits>, Defaults> = Field::new(
@@ -185,7 +185,7 @@ impl Kind for Free {
 
 static ALLOW_SECTION: Section = Section {
     heading: "allow = { .. }",
-    doc: "What a filter may use. Importing an interface is not being allowed to use it.",
+    doc: "The grants of a filter. Importing an interface is not being allowed to use it.",
     fields: &[&INTERFACES, &ATTRIBUTES, &UPSTREAMS, &SECRETS],
     hints: &[],
     short: None,

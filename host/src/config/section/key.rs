@@ -62,7 +62,7 @@ static CONSUMER: Field<Parsed<String>, Required> = Field::new(
     "consumer",
     LINE,
     Required("\"acme\""),
-    "Whom it was issued to, the attribute `consumer.id`.",
+    "The consumer that it was issued to, the attribute `consumer.id`.",
 );
 
 const LINE: Parsed<String> = Parsed {
@@ -116,7 +116,7 @@ static ATTRIBUTES: Field<Map<Parsed<String>>, Empty> = Field::new(
         keys: "a name of letters, digits, `_` and `-`",
     },
     Empty("none"),
-    "What else is known of it; filters read these through the `keys` interface.",
+    "More facts about it; filters read these through the `keys` interface.",
 );
 
 /// A date-time with an offset from UTC.

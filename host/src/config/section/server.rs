@@ -85,7 +85,7 @@ static TRUSTED_PROXIES: Field<List<Parsed<Cidr>>, Empty> = Field::new(
         repeats: false,
     },
     Empty("nobody's"),
-    "The proxies in front of Windlass: who asks, and how, is what their `X-Forwarded-*` or `Forwarded` fields say. What any other client says of it is dropped.",
+    "The proxies in front of Windlass: it believes their `X-Forwarded-*` or `Forwarded` fields about the client and its request, and drops those of every other client.",
 );
 
 static CLIENT_FIELDS: Field<List<Parsed<HeaderName>>, Empty> = Field::new(

@@ -81,7 +81,7 @@ static PREFIX: Field<Parsed<String>, Written> = Field::new(
         parse: |text, _| store::prefix(text),
     },
     Written("windlass"),
-    "What the names of all its keys in `url` begin with: gateways with the same one share keys, plans and budgets.",
+    "The beginning of the names of all its keys in `url`: gateways with the same one share keys, plans and budgets.",
 );
 
 static TIMEOUT: Field<Time, Is<Duration>> = Field::new(
@@ -121,7 +121,7 @@ static ON_STALE: Field<Choice<OnStale>, Is<OnStale>> = Field::new(
         hints: &[],
     },
     Is(OnStale::Deny),
-    "What keys of the store are worth then: nothing (503 `keys_unavailable`), or what they were worth last.",
+    "Whether keys of the store are refused then (503 `keys_unavailable`), or hold as they were last.",
 );
 
 static ON_UNAVAILABLE: Field<Choice<OnUnavailable>, Is<OnUnavailable>> = Field::new(
@@ -135,7 +135,7 @@ static ON_UNAVAILABLE: Field<Choice<OnUnavailable>, Is<OnUnavailable>> = Field::
         hints: &[],
     },
     Is(OnUnavailable::Deny),
-    "What limits answer when `url` is out of reach and no share of the budget is left here: no, yes, or what this gateway alone would.",
+    "How limits answer when `url` is out of reach and no share of the budget is left here: no, yes, or as this gateway alone would.",
 );
 
 static MAX_LEASE: Field<Whole<u64>, Is<u64>> = Field::new(

@@ -153,7 +153,7 @@ static CLIENT_CERTIFICATE: Field<Parsed<PathBuf>, Optional> = Field::new(
     "certificate",
     FILE,
     Optional("none is shown"),
-    "What the gateway shows of itself, in PEM; relative to this file.",
+    "The certificate that the gateway shows of itself, in PEM; relative to this file.",
 );
 
 static CLIENT_KEY: Field<Parsed<PathBuf>, Optional> = Field::new(

@@ -286,7 +286,7 @@ static HOST: Field<Parsed<HostRule>, Written> = Field::new(
         parse: |text, _| host::rule(text),
     },
     Written("preserve"),
-    "What goes upstream as `host`: what the client sent, the endpoint's address, or this name.",
+    "The `host` that goes upstream: the one that the client sent, the endpoint's address, or this name.",
 );
 
 /// Other names of what is spoken, and what else people look for here.
@@ -331,7 +331,7 @@ static PROTOCOL: Field<Choice<UpstreamProtocol>, Is<UpstreamProtocol>> = Field::
         hints: PROTOCOL_HINTS,
     },
     Is(UpstreamProtocol::Auto),
-    "What is spoken with the endpoints; `auto` is HTTP/1.1 on clear text, and with TLS HTTP/2 where the endpoint can.",
+    "The protocol with the endpoints; `auto` is HTTP/1.1 on clear text, and with TLS HTTP/2 where the endpoint can.",
 );
 
 /// Reads one `[upstream.<name>]`.

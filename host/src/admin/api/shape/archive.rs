@@ -314,7 +314,7 @@ impl TryFrom<ExtensionLine> for StoreItem {
     }
 }
 
-/// What an import of a store did, or with `dry_run` would do.
+/// The report of an import of a store, or with `dry_run` of one that would be.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct StoreImported {
     /// Whether nothing was written.
@@ -336,7 +336,7 @@ pub struct StoreImported {
     pub warnings: Vec<LineWarning>,
 }
 
-/// What became of the records of one kind.
+/// The numbers of records of one kind.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ImportTally {
     /// They were not there.
@@ -359,7 +359,7 @@ pub struct LineWarning {
     /// Its number, from 1.
     #[schema(minimum = 1)]
     pub line: u64,
-    /// What is wrong with it.
+    /// The fault.
     pub message: String,
 }
 

@@ -16,9 +16,9 @@ use crate::store::registrar::{KeyChange, KeyView, NewKey, Origin, Page, Warning}
 pub struct Key {
     /// Its public name, the attribute `api-key.id`. Never changes.
     pub id: String,
-    /// What people call it.
+    /// Its name for people.
     pub name: String,
-    /// Whom it was issued to, the attribute `consumer.id`.
+    /// The consumer that it was issued to, the attribute `consumer.id`.
     pub consumer: String,
     /// Its usage plans.
     pub plans: Vec<String>,
@@ -40,7 +40,7 @@ pub struct Key {
     /// When it was last used, to the minute; null: never.
     #[schema(format = DateTime)]
     pub last_used: Option<String>,
-    /// What it is presented as: the newest first, and during a rotation the one before it.
+    /// The values that it is presented as: the newest first, and during a rotation the one before it.
     pub secrets: Vec<SecretInfo>,
     /// Where it is defined.
     pub source: Source,
@@ -129,7 +129,7 @@ impl Key {
         }
     }
 
-    /// What is attached to it.
+    /// Facts that are attached to it.
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
@@ -171,14 +171,14 @@ impl KeyPage {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyCreate {
-    /// What people call it.
+    /// Its name for people.
     #[serde(default)]
     #[schema(
         max_length = 128,
         pattern = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
     )]
     pub name: String,
-    /// Whom it is issued to.
+    /// The consumer that it is issued to.
     #[schema(
         min_length = 1,
         max_length = 128,
@@ -230,7 +230,7 @@ fn moment(text: &str) -> Result<u64, Problem> {
     date::read_moment(text).ok_or_else(wrong)
 }
 
-/// What is to be changed of a key. What is left out stays.
+/// A change of a key. Members that are left out change nothing.
 #[expect(
     clippy::option_option,
     reason = "left out, null, and a value are three things"
@@ -238,7 +238,7 @@ fn moment(text: &str) -> Result<u64, Problem> {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyUpdate {
-    /// What people call it.
+    /// Its name for people.
     #[serde(default, deserialize_with = "present")]
     #[schema(
         nullable = false,
@@ -246,7 +246,7 @@ pub struct KeyUpdate {
         pattern = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
     )]
     pub name: Option<String>,
-    /// Whom it is issued to.
+    /// The consumer that it is issued to.
     #[serde(default, deserialize_with = "present")]
     #[schema(
         nullable = false,
@@ -318,7 +318,7 @@ pub struct ImportWarning {
     /// Which of its fields, from 1.
     #[schema(minimum = 1)]
     pub column: u64,
-    /// What is wrong with it.
+    /// The fault.
     pub message: String,
 }
 

@@ -149,7 +149,7 @@ pub struct PlanCreate {
     pub apis: Vec<String>,
 }
 
-/// What is to be changed of a plan. What is left out stays.
+/// A change of a plan. Members that are left out change nothing.
 #[expect(
     clippy::option_option,
     reason = "left out, null, and a value are three things"

@@ -33,9 +33,9 @@ pub struct Upstream {
     pub waiting: usize,
     /// Its endpoints as they are now. A name that stands for several addresses has one for each.
     pub endpoints: Vec<Endpoint>,
-    /// What drains or is gone, and has requests to end.
+    /// Endpoints that drain or are gone, and have requests to end.
     pub leaving: Vec<LeavingEndpoint>,
-    /// What was changed at run time, by address: it holds until it is taken back, or the gateway
+    /// Changes at run time, by address: each holds until it is taken back, or the gateway
     /// restarts.
     pub changes: BTreeMap<String, EndpointOverride>,
 }
@@ -56,9 +56,9 @@ pub struct Endpoint {
     pub labels: BTreeMap<String, String>,
     /// How it stands.
     pub state: EndpointState,
-    /// What the last checks say; null before the first, and without checks.
+    /// The result of the last checks; null before the first, and without checks.
     pub checks_good: Option<bool>,
-    /// What was wrong with the last answer to a check; null where nothing was. One alone may change
+    /// The fault of the last answer to a check; null where there was none. One alone may change
     /// nothing (`fall`).
     pub last_check_fault: Option<String>,
     /// Requests that run on it.
@@ -158,7 +158,7 @@ fn one() -> u32 {
     1
 }
 
-/// A change of an endpoint. What is left out stays.
+/// A change of an endpoint. Members that are left out change nothing.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointUpdate {

@@ -29,7 +29,7 @@ pub(super) static SPLIT_ON: Field<Parsed<HashKey>, Optional> = Field::new(
     "split_on",
     HASH_KEY,
     Optional("chance, for each request"),
-    "What keeps a sender with its upstream of `split`; raising a weight then only moves senders to it. A request without it goes by chance.",
+    "The key that keeps a sender with its upstream of `split`; raising a weight then only moves senders to it. A request without it goes by chance.",
 );
 
 /// `split = [{ .. }]`.

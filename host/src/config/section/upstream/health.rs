@@ -130,7 +130,7 @@ static BODY: Field<Parsed<String>, Optional> = Field::new(
         parse: |text, _| line(text),
     },
     Optional("any body"),
-    "What the first 64 KiB of a good answer's body contain.",
+    "A text that the first 64 KiB of a good answer's body contain.",
 );
 
 static SERVICE: Field<Parsed<String>, Optional> = Field::new(

@@ -14,7 +14,7 @@ use crate::config::value::balance::{cookie_domain, cookie_name, cookie_path, sti
 /// `sticky = { .. }`.
 pub(super) static STICKY: Section = Section {
     heading: "sticky = { .. }",
-    doc: "How a client is kept on its endpoint: by a signed cookie, or by a signed field that it repeats. What it says holds over reloads and restarts, and on every gateway with the same secret.",
+    doc: "How a client is kept on its endpoint: by a signed cookie, or by a signed field that it repeats. It holds over reloads and restarts, and on every gateway with the same secret.",
     fields: &[
         &COOKIE,
         &HEADER,
@@ -153,7 +153,7 @@ static ON_DRAIN: Field<Choice<OnDrain>, Is<OnDrain>> = Field::new(
         hints: &[],
     },
     Is(OnDrain::Move),
-    "What clients do whose endpoint drains or has weight 0: they move to another, or they stay, on one that drains until the upstream's `drain_timeout` is over.",
+    "Clients whose endpoint drains or has weight 0 move to another, or they stay, on one that drains until the upstream's `drain_timeout` is over.",
 );
 
 /// Reads `sticky`.
