@@ -329,8 +329,9 @@ mod tests {
     }
 
     proptest! {
+        // The last period of the range has none after it.
         #[test]
-        fn every_moment_lies_in_its_period(wall_ms in 0..LAST_MS) {
+        fn every_moment_lies_in_its_period(wall_ms in 0..LAST_MS - 31 * DAY_MS) {
             for period in all() {
                 let number = period.number(wall_ms);
                 prop_assert!(period.start_ms(number) <= wall_ms);
