@@ -60,7 +60,8 @@ fn a_cookie_keeps_a_client_over_reloads_and_restarts() {
     let gateway = gateway.end().start();
     stays(&gateway);
     // What was forged is nothing.
-    let forged = format!("{}A", &token[..token.len() - 1]);
+    let (start, last) = token.split_at(token.len() - 1);
+    let forged = format!("{start}{}", if last == "A" { "Q" } else { "A" });
     let answer = gateway.send(&Request::get("/x").header("cookie", forged));
     assert!(cookie(&answer).is_some());
 }
