@@ -20,7 +20,8 @@
 //! Redis. A gateway stops using a lease [`MARGIN_MS`](lease::MARGIN_MS) before that, by its clock
 //! that never steps, counted from before the call that got it.
 //!
-//! A refusal for a bound is one of the shared count. Where this gateway does not know its share
+//! A refusal for a bound is one of the shared count: a quota is refused only once it is used, and no
+//! other gateway holds a lease of it. Where this gateway does not know its share
 //! (a key that it meets for the first time, a lease that is used up), nothing is decided: the
 //! request waits for the next answer before its filter runs ([`LimitStore::wait`]), for
 //! `max_wait` at the longest, and is then told that the limits are unavailable. What requests wait
@@ -47,6 +48,7 @@ mod state;
 mod table;
 #[cfg(test)]
 mod tests;
+mod waiters;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -294,7 +296,9 @@ impl LimitStore for LeasedLimits {
             return None;
         };
         let waiting = entry.wait(plan, take)?;
-        let owner = Shared::enqueue(entry);
+        let owner = (!entry.is_asking())
+            .then(|| Shared::enqueue(entry))
+            .flatten();
         drop(held);
         shared.stats.note_wait();
         if owner.is_some() {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
 
 use super::super::counter::Taken;
 use super::super::period::Period;
@@ -12,13 +11,12 @@ use super::super::time::Timestamp;
 use super::super::{Bound, Level, Take};
 use super::lease::{Lease, Refill, Room};
 use super::orders::{ends_ms, quota_name};
+use super::waiters::Waiter;
 
 /// How long a quota is kept after its period ended, for clocks that step back. Milliseconds.
 pub(super) const GRACE_MS: u64 = 60 * 60 * 1000;
 /// Numbers that a script counts in exactly.
 const MOST: u64 = 1 << 53;
-/// Requests that wait for one key's share; more are told that it is not known.
-const MOST_WAITERS: usize = 10_000;
 
 /// What sizes come from.
 #[derive(Debug, Clone, Copy)]
@@ -83,8 +81,10 @@ pub(super) struct Entry {
     pub queued: bool,
     /// Whether an order of it is on its way.
     pub flying: bool,
-    /// Who waits for the next answer.
-    waiters: Vec<oneshot::Sender<()>>,
+    /// Whether the refilling thread asks again for the requests that wait, after a while.
+    pub asks_later: bool,
+    /// Requests that wait for a share, in the order in which they came.
+    pub waiters: Vec<Waiter>,
 }
 
 /// Whether a taking may go on.
@@ -124,7 +124,7 @@ fn rates<'a>(
     method.into_iter().chain(own)
 }
 
-fn refill(rate: &Rate) -> Refill {
+pub(super) fn refill(rate: &Rate) -> Refill {
     Refill {
         burst: rate.burst,
         per_second: rate.per_second,
@@ -132,7 +132,7 @@ fn refill(rate: &Rate) -> Refill {
 }
 
 impl RateLease {
-    fn number(&self) -> Option<u32> {
+    pub(super) fn number(&self) -> Option<u32> {
         self.method.as_ref().map(|method| method.number)
     }
 }
@@ -149,6 +149,7 @@ impl Entry {
             rates: SmallVec::new(),
             queued: false,
             flying: false,
+            asks_later: false,
             waiters: Vec::new(),
         }
     }
@@ -268,52 +269,6 @@ impl Entry {
         }
     }
 
-    /// Wait for the next answer with a taking whose outlook is unknown. None where too many do.
-    pub(super) fn wait(
-        &mut self,
-        plan: &EnrolledPlan,
-        take: &Take<'_>,
-    ) -> Option<oneshot::Receiver<()>> {
-        if self.waiters.len() >= MOST_WAITERS {
-            return None;
-        }
-        let (cost, now) = (take.cost, take.now);
-        for (method, rate) in rates(plan, take) {
-            if let Some(lease) = self.rate(method.map(|(number, _)| number))
-                && cost <= rate.burst
-                && lease.room(cost, Some(refill(&rate)), now) != Room::Enough
-            {
-                lease.need(cost, now);
-            }
-        }
-        if let Some(quota) = &mut self.quota
-            && cost <= quota.most()
-            && quota.lease.room(cost, None, now) != Room::Enough
-        {
-            quota.lease.need(cost, now);
-        }
-        let (sender, receiver) = oneshot::channel();
-        self.waiters.push(sender);
-        Some(receiver)
-    }
-
-    /// Those who wait, to be told that they may look again.
-    pub(super) fn wake(&mut self) -> Vec<oneshot::Sender<()>> {
-        if let Some(quota) = &mut self.quota {
-            quota.lease.forget_needs();
-        }
-        for rate in &mut self.rates {
-            rate.lease.forget_needs();
-        }
-        std::mem::take(&mut self.waiters)
-    }
-
-    /// Whether anybody waits still.
-    pub(super) fn has_waiters(&mut self) -> bool {
-        self.waiters.retain(|waiter| !waiter.is_closed());
-        !self.waiters.is_empty()
-    }
-
     /// Use up so much of all that the taking meets.
     #[inline]
     pub(super) fn spend(&mut self, plan: &EnrolledPlan, take: &Take<'_>) {
@@ -376,7 +331,7 @@ impl Entry {
         quota.into_iter().chain(rates)
     }
 
-    fn leases_mut(&mut self) -> impl Iterator<Item = &mut Lease> {
+    pub(super) fn leases_mut(&mut self) -> impl Iterator<Item = &mut Lease> {
         let quota = self.quota.as_mut().map(|quota| &mut quota.lease);
         let rates = self.rates.iter_mut().map(|rate| &mut rate.lease);
         quota.into_iter().chain(rates)
@@ -429,7 +384,7 @@ impl Entry {
 
 impl QuotaLease {
     /// What all gateways together may take in the period.
-    fn most(&self) -> u64 {
+    pub(super) fn most(&self) -> u64 {
         self.limit.saturating_add_signed(self.extra)
     }
 

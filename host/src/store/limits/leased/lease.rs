@@ -46,6 +46,8 @@ pub(super) struct Lease {
     needed: u64,
     /// What the least of them waits for.
     least: u64,
+    /// Woken requests are about to take so much.
+    promised: u64,
     /// By the last answer; none where nothing is known.
     seen: Option<Seen>,
     /// Before this moment another answer would be no better. Nanoseconds.
@@ -68,6 +70,8 @@ struct Seen {
     /// What may still be used of the budget, all gateways together; this one's use since is taken
     /// off.
     remaining: u64,
+    /// The part of this use that no share covered: the policy let it through.
+    unshared: u64,
     /// When it was asked for. Nanoseconds.
     at_ns: u64,
     /// From then on, until one more comes back where the budget fills. Nanoseconds.
@@ -182,13 +186,18 @@ impl Lease {
             return Room::Unknown;
         }
         let came = refill.map_or(0, |refill| refill.came(seen, now));
-        let there = available
-            .saturating_add(seen.left)
-            .saturating_add(came)
-            .saturating_add(seen.others);
-        let wanted = cost.saturating_add(self.needed);
+        // Units that this gateway gives back stay in it until the next answer: they are on their way,
+        // not spent.
+        let there = seen
+            .remaining
+            .saturating_add(seen.unshared)
+            .saturating_add(came);
+        // A rate fills again, so nobody waits behind requests that wait for all of it. A quota does
+        // not, and is refused only once it is spent.
+        let before = refill.map_or(0, |_| self.needed);
+        let wanted = cost.saturating_add(before);
         if there >= wanted {
-            return if there - seen.others >= wanted {
+            return if there.saturating_sub(seen.others) >= wanted {
                 Room::Unknown
             } else {
                 Room::Elsewhere
@@ -207,11 +216,13 @@ impl Lease {
         self.paid -= paid;
         let leased = (cost - paid).min(self.valid(now));
         self.held -= leased;
+        self.promised = self.promised.saturating_sub(cost);
         self.spent = self.spent.saturating_add(cost - paid);
         self.recent = self.recent.saturating_add(cost);
         self.used_ns = self.used_ns.max(now.monotonic_ns);
         if let Some(seen) = &mut self.seen {
             seen.remaining = seen.remaining.saturating_sub(cost);
+            seen.unshared = seen.unshared.saturating_add(cost - paid - leased);
         }
     }
 
@@ -226,10 +237,29 @@ impl Lease {
         self.used_ns = self.used_ns.max(now.monotonic_ns);
     }
 
-    /// Nobody waits any more.
+    /// Nobody waits any more, or those that do are counted anew.
     pub(super) fn forget_needs(&mut self) {
         self.needed = 0;
         self.least = 0;
+    }
+
+    /// Whether so much is in hand that no woken request was promised.
+    pub(super) fn has(&self, cost: u64, now: Timestamp) -> bool {
+        self.free(now) >= cost
+    }
+
+    fn free(&self, now: Timestamp) -> u64 {
+        self.available(now).saturating_sub(self.promised)
+    }
+
+    /// A request that waited for so much is about to take it.
+    pub(super) fn promise(&mut self, cost: u64) {
+        self.promised = self.promised.saturating_add(cost);
+    }
+
+    /// Woken requests had the time to take it.
+    pub(super) fn forget_promises(&mut self) {
+        self.promised = 0;
     }
 
     /// Undo a spending: what was not told first.
@@ -311,16 +341,21 @@ impl Lease {
     /// What is to be told now. [`settle`](Self::settle) must follow, with whatever came of it.
     pub(super) fn order(&mut self, now: Timestamp, ending: bool) -> Order {
         self.held = self.valid(now);
-        if ending || std::mem::take(&mut self.recalled) || self.is_unused(now) {
+        let gives_up = ending || self.is_unused(now);
+        if gives_up {
             self.back = self.back.saturating_add(std::mem::take(&mut self.paid));
-            self.held = 0;
+        }
+        if std::mem::take(&mut self.recalled) || gives_up {
+            // Woken requests are about to take what they were promised, paid units first.
+            let promised = self.promised.saturating_sub(self.paid);
+            self.held = if gives_up { 0 } else { self.held.min(promised) };
             self.target = 0;
         } else {
             let lately = self.recent.saturating_mul(2).max(self.target / 2);
             self.target = lately.min(self.size);
         }
         self.recent = 0;
-        let available = self.available(now);
+        let free = self.free(now);
         Order {
             spent: std::mem::take(&mut self.spent),
             back: std::mem::take(&mut self.back),
@@ -328,9 +363,9 @@ impl Lease {
             need: if ending {
                 0
             } else {
-                self.needed.saturating_sub(available)
+                self.needed.saturating_sub(free)
             },
-            least: self.least.saturating_sub(available),
+            least: self.least.saturating_sub(free),
             want: self.target.saturating_sub(self.held),
         }
     }
@@ -350,11 +385,14 @@ impl Lease {
                 .left
                 .saturating_add(grant.others)
                 .saturating_add(self.available(now)),
+            unshared: 0,
             at_ns: sent.monotonic_ns,
             next_ns: grant.wait_ms.saturating_mul(1_000_000),
         });
         let wanted = order.need.saturating_add(order.want);
-        let wait_ns = if grant.paid + grant.leased >= wanted || grant.left > 0 && grant.known {
+        // If too little is left for any request that waits, others must give back first.
+        let has_more = grant.known && grant.left > 0 && grant.paid >= order.need;
+        let wait_ns = if grant.paid + grant.leased >= wanted || has_more {
             0
         } else if grant.others > 0 || !grant.known {
             RECALL_NS
@@ -370,18 +408,12 @@ impl Lease {
         }
     }
 
-    /// Whether those who wait must go on waiting: nothing came for them, and nothing says that
-    /// nothing will.
-    pub(super) fn keeps_waiting(&self, order: Order, grant: Grant) -> bool {
-        order.need > 0
-            && grant.paid == 0
-            && self.ask_ns > 0
-            && (!grant.known || grant.left.saturating_add(grant.others) >= order.least)
-    }
-
-    /// When to ask again. Nanoseconds.
-    pub(super) fn ask_ns(&self) -> u64 {
-        self.ask_ns
+    /// When to ask again for requests that wait. Nanoseconds.
+    pub(super) fn ask_ns(&self, now: Timestamp) -> u64 {
+        if self.needed == 0 {
+            return 0;
+        }
+        self.ask_ns.min(now.monotonic_ns.saturating_add(RECALL_NS))
     }
 }
 

@@ -8,17 +8,13 @@ use super::super::period::Period;
 use super::super::plan::Rate;
 use super::super::time::Timestamp;
 use super::entry::{Entry, GRACE_MS, Method, QuotaLease};
-use super::lease::{Grant, Lease, Order};
+use super::lease::{Grant, Order};
 
 /// What came of an order.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
     /// The quota's period and its extension, where it is another than before.
     pub extended: Option<(Period, u32, i64)>,
-    /// Whether those who wait must go on waiting.
-    pub waits: bool,
-    /// When to ask again then. Nanoseconds.
-    pub ask_ns: u64,
 }
 
 /// What one entry tells and asks for.
@@ -49,6 +45,7 @@ impl Entry {
     pub(super) fn orders(&mut self, now: Timestamp, ending: bool) -> Orders {
         self.queued = false;
         self.flying = true;
+        self.count_needs(now);
         let retired = std::mem::take(&mut self.retired).into_iter();
         let retired = retired.map(|mut quota| {
             let order = quota.lease.order(now, true);
@@ -84,7 +81,6 @@ impl Entry {
             let number = method.as_ref().map(|method| method.number);
             if let Some(known) = self.lease_of(number) {
                 known.lease.settle(*order, *grant, orders.sent, now);
-                settled.waits |= known.lease.keeps_waiting(*order, *grant);
                 if known.rate != *rate {
                     known.lease.revoke(now);
                 }
@@ -95,7 +91,6 @@ impl Entry {
             && (quota.period, quota.number) == (told.period, told.number)
         {
             quota.lease.settle(*order, grant, orders.sent, now);
-            settled.waits |= quota.lease.keeps_waiting(*order, grant);
             quota.total = total;
             quota.process = Some(Arc::clone(&answer.process));
             if std::mem::replace(&mut quota.extra, extra) != extra {
@@ -105,7 +100,6 @@ impl Entry {
                 quota.lease.revoke(now);
             }
         }
-        settled.ask_ns = self.leases().map(Lease::ask_ns).max().unwrap_or_default();
         settled
     }
 }

@@ -116,8 +116,11 @@ impl Speaker {
             }
             if let Some(mut held) = shared.leases.hold(owner.hash)
                 && let Some(entry) = held.find(owner.space, owner.hash, &owner.key)
-                && !entry.queued
             {
+                entry.asks_later = false;
+                if entry.queued {
+                    return false;
+                }
                 if !entry.has_waiters() {
                     // All of them went away.
                     drop(entry.wake());
@@ -271,12 +274,12 @@ impl Speaker {
             return;
         };
         let settled = entry.settle(orders, answer, now);
-        let waiters = if settled.waits && entry.has_waiters() {
-            self.later.push((settled.ask_ns, Owner::of(entry)));
-            Vec::new()
-        } else {
-            entry.wake()
-        };
+        let waiters = entry.wake_answered(now);
+        if let Some(ask_ns) = entry.ask_ns(now)
+            && !std::mem::replace(&mut entry.asks_later, true)
+        {
+            self.later.push((ask_ns, Owner::of(entry)));
+        }
         drop(held);
         let quota = answer.quota.map(|(grant, ..)| grant);
         let mut grants = quota.iter().chain(&answer.rates);

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot::error::TryRecvError;
 
+mod burst;
 mod shares;
 
 use super::super::{MethodRate, MonthDay, Period, Quota};

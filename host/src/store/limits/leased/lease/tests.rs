@@ -77,19 +77,78 @@ fn who_waits_is_granted_all_and_what_is_leased_follows_what_was_used() {
 }
 
 #[test]
-fn who_waits_already_comes_first() {
+fn requests_that_wait_for_a_rate_come_first() {
+    let refill = Refill {
+        burst: 10,
+        per_second: 0.001,
+    };
     let (mut lease, mut left) = (Lease::new(10, at(0)), 3);
     lease.need(1, at(0));
     let order = lease.order(at(0), false);
-    let grant = answer(&mut left, 0, order);
+    let grant = Grant {
+        wait_ms: 1_000_000,
+        ..answer(&mut left, 0, order)
+    };
     lease.settle(order, grant, at(0), at(0));
     lease.forget_needs();
     lease.spend(1, at(0));
     for _ in 0..2 {
-        assert_eq!(lease.room(1, None, at(0)), Room::Unknown);
+        assert_eq!(lease.room(1, Some(refill), at(0)), Room::Unknown);
         lease.need(1, at(0));
     }
-    assert!(matches!(lease.room(1, None, at(0)), Room::Short { .. }));
+    let room = lease.room(1, Some(refill), at(0));
+    assert!(matches!(room, Room::Short { .. }));
+    // Of a quota the waiting requests may still go away.
+    assert_eq!(lease.room(1, None, at(0)), Room::Unknown);
+}
+
+#[test]
+fn units_on_their_way_back_are_not_spent() {
+    let (mut lease, mut left) = (Lease::new(10, at(0)), 10);
+    lease.need(4, at(0));
+    let order = lease.order(at(0), false);
+    let grant = answer(&mut left, 0, order);
+    lease.settle(order, grant, at(0), at(0));
+    lease.forget_needs();
+    lease.spend(4, at(0));
+    let order = lease.order(at(0), false);
+    let grant = Grant {
+        left: 0,
+        leased: 6,
+        ..answer(&mut left, 0, order)
+    };
+    lease.settle(order, grant, at(0), at(0));
+    lease.recall();
+    let order = lease.order(at(1), false);
+    assert_eq!((order.spent, order.held), (0, 0));
+    assert_eq!(lease.available(at(1)), 0);
+    assert_eq!(lease.room(6, None, at(1)), Room::Unknown);
+    assert!(matches!(lease.room(7, None, at(1)), Room::Short { .. }));
+}
+
+#[test]
+fn promised_units_are_not_given_back_before_they_are_taken() {
+    let mut lease = Lease::new(10, at(0));
+    for _ in 0..5 {
+        lease.need(1, at(0));
+    }
+    let order = lease.order(at(0), false);
+    let grant = Grant {
+        paid: 3,
+        leased: 4,
+        known: true,
+        ..Grant::default()
+    };
+    lease.settle(order, grant, at(0), at(0));
+    lease.forget_needs();
+    lease.promise(5);
+    lease.recall();
+    let order = lease.order(at(0), false);
+    assert_eq!((order.back, order.held), (0, 2));
+    assert_eq!(lease.available(at(0)), 5);
+    lease.spend(5, at(0));
+    lease.recall();
+    assert_eq!(lease.order(at(0), false).held, 0);
 }
 
 #[test]

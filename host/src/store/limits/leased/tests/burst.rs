@@ -1,0 +1,374 @@
+//! Bursts at the end of a quota, without threads or a Redis: a seed decides which gateway does the
+//! next step.
+
+use tokio::sync::oneshot::Receiver;
+
+use super::super::entry::{Entry, Terms};
+use super::super::lease::{Grant, LEASE_MS, Lease, Order};
+use super::super::orders::{Answer, Orders};
+use super::*;
+
+/// One quota in the store, as `refill.lua` keeps it.
+#[derive(Debug)]
+struct Budget {
+    limit: u64,
+    used: u64,
+    /// Of each gateway, and when it ends. Milliseconds.
+    leases: Vec<(u64, u64)>,
+    recalled: Vec<bool>,
+    /// Paid units that were given back, and when. Milliseconds.
+    backs: Vec<(u64, u64)>,
+}
+
+impl Budget {
+    fn others(&self, gateway: usize, now_ms: u64) -> u64 {
+        let leases = self.leases.iter().enumerate();
+        let valid = leases.filter(|(of, (_, ends_ms))| *of != gateway && *ends_ms > now_ms);
+        valid.map(|(_, (amount, _))| amount).sum()
+    }
+
+    /// Gives the grant, and whether others wait for this gateway's lease.
+    fn carry_out(&mut self, gateway: usize, order: Order, now_ms: u64) -> (Grant, bool) {
+        let recalled = std::mem::take(&mut self.recalled[gateway]);
+        let (amount, ends_ms) = self.leases[gateway];
+        let mine = if ends_ms > now_ms { amount } else { 0 };
+        let others = self.others(gateway, now_ms);
+        self.used = (self.used + order.spent).saturating_sub(order.back);
+        self.backs.push((order.back, now_ms));
+        let held = order.held.min(mine);
+        let mut left = self.limit.saturating_sub(self.used + others + held);
+        let mut paid = 0;
+        if left >= 1 && left >= order.least {
+            paid = order.need.min(left);
+        }
+        left -= paid;
+        let share = left / (2 * self.leases.len() as u64);
+        let leased = order.want.min(left).min(share.max(1));
+        left -= leased;
+        self.used += paid;
+        self.leases[gateway] = (held + leased, now_ms + LEASE_MS);
+        if paid < order.need {
+            for (of, recalled) in self.recalled.iter_mut().enumerate() {
+                *recalled |= of != gateway && self.leases[of].0 > 0;
+            }
+        }
+        let grant = Grant {
+            paid,
+            leased,
+            held,
+            left,
+            others,
+            wait_ms: 1000,
+            known: true,
+        };
+        (grant, recalled)
+    }
+}
+
+/// A call of the store.
+struct Call {
+    orders: Option<Orders>,
+    /// Once it was carried out.
+    answer: Option<(Grant, u64, bool)>,
+    /// When it has come to the store, and then back to the gateway.
+    due_ms: u64,
+}
+
+/// A gateway's leases, and its thread that speaks with the store.
+struct Speaking {
+    entry: Entry,
+    call: Option<Call>,
+    /// When to look whether something is to be told.
+    round_ms: u64,
+    /// When to ask again for those who wait.
+    later_ns: Option<u64>,
+    /// Requests that wait; those without a receiver are about to look.
+    requests: Vec<(u64, Option<Receiver<()>>)>,
+}
+
+struct World {
+    random: fastrand::Rng,
+    plan: Arc<EnrolledPlan>,
+    terms: Terms,
+    now_ms: u64,
+    /// Of each way.
+    delay_ms: u64,
+    budget: Budget,
+    gateways: Vec<Speaking>,
+    admitted: u64,
+    refused: u64,
+    log: Vec<String>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let limit = [1, 2, 3, 5, 10, 30, 100][random.usize(..7)];
+        let count = random.usize(2..=4);
+        let delay_ms = [0, 1, 20, 100][random.usize(..4)];
+        let local = LocalLimits::new(10);
+        let plan = local.enroll(quota(limit)).unwrap();
+        let gateways = (0..count).map(|_| Speaking {
+            entry: Entry::new(&plan, 0, "k"),
+            call: None,
+            round_ms: random.u64(..100),
+            later_ns: None,
+            requests: Vec::new(),
+        });
+        let gateways = gateways.collect();
+        Self {
+            plan: Arc::new(plan),
+            terms: Terms { max_lease: 100 },
+            now_ms: 0,
+            delay_ms,
+            budget: Budget {
+                limit,
+                used: 0,
+                leases: vec![(0, 0); count],
+                recalled: vec![false; count],
+                backs: Vec::new(),
+            },
+            gateways,
+            admitted: 0,
+            refused: 0,
+            log: vec![format!(
+                "seed {seed}: {limit} on {count} gateways, {delay_ms} ms away"
+            )],
+            random,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp {
+            monotonic_ns: self.now_ms * 1_000_000,
+            wall_ms: 1_700_000_000_000 + self.now_ms,
+        }
+    }
+
+    fn note(&mut self, what: impl FnOnce() -> String) {
+        self.log.push(format!("{:>6} ms: {}", self.now_ms, what()));
+    }
+
+    /// Units that nobody used, and that no waiting request was given. Those given back in the last
+    /// second are left out: answers are believed for so long.
+    fn unspent(&self) -> u64 {
+        let untold: u64 = self.gateways.iter().map(Speaking::untold).sum();
+        let backs = self.budget.backs.iter();
+        let lately = backs.filter(|(_, at_ms)| at_ms + 1000 > self.now_ms);
+        let back: u64 = lately.map(|(back, _)| back).sum();
+        let spent = self.budget.used + untold + back;
+        self.budget.limit.saturating_sub(spent)
+    }
+
+    /// A request looks whether it may pass.
+    fn look(&mut self, gateway: usize, cost: u64) {
+        let now = self.now();
+        let plan = Arc::clone(&self.plan);
+        let take = Take {
+            plan: Some(&plan),
+            key: "k",
+            method: None,
+            route: None,
+            gateway: None,
+            cost,
+            now,
+        };
+        let entry = &mut self.gateways[gateway].entry;
+        entry.bring_up(&plan, &take, self.terms);
+        match entry.outlook(&plan, &take) {
+            Outlook::Enough => {
+                entry.spend(&plan, &take);
+                entry.queued |= entry.wants(now);
+                self.admitted += cost;
+                self.note(|| format!("{gateway} admits {cost}"));
+                assert!(
+                    self.admitted <= self.budget.limit,
+                    "{}",
+                    self.log.join("\n")
+                );
+            }
+            Outlook::Unknown(_) => {
+                let waiting = entry.wait(&plan, &take).unwrap();
+                entry.queued |= !entry.is_asking();
+                self.gateways[gateway].requests.push((cost, Some(waiting)));
+                self.note(|| format!("{gateway} waits for {cost}"));
+            }
+            Outlook::Short(short) => {
+                assert_eq!(short.by, Bound::Quota);
+                self.refused += 1;
+                let unspent = self.unspent();
+                self.note(|| format!("{gateway} refuses {cost}, unspent are {unspent}"));
+                assert!(unspent < cost, "{}", self.log.join("\n"));
+            }
+        }
+    }
+
+    /// One of the requests that may look does.
+    fn look_again(&mut self, gateway: usize) {
+        let requests = &mut self.gateways[gateway].requests;
+        let ready = requests
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(at, (_, waiting))| {
+                let answer = waiting.as_mut().map(Receiver::try_recv);
+                (answer != Some(Err(TryRecvError::Empty))).then_some(at)
+            });
+        let ready: Vec<_> = ready.collect();
+        if let Some(at) = self.random.choice(ready) {
+            let (cost, _) = self.gateways[gateway].requests.swap_remove(at);
+            self.look(gateway, cost);
+        }
+    }
+
+    /// The thread of a gateway goes on, where it has something to do.
+    fn speak(&mut self, gateway: usize) {
+        let (now, now_ms) = (self.now(), self.now_ms);
+        let speaking = &mut self.gateways[gateway];
+        let Some(call) = &mut speaking.call else {
+            let is_round = now_ms >= speaking.round_ms;
+            let is_later = speaking
+                .later_ns
+                .is_some_and(|later_ns| now.monotonic_ns >= later_ns);
+            if is_later {
+                speaking.later_ns = None;
+                speaking.entry.asks_later = false;
+            }
+            if is_round {
+                speaking.round_ms = now_ms + 100;
+            }
+            let asks =
+                speaking.entry.queued || is_later || is_round && speaking.entry.is_unsettled(now);
+            if asks || is_round {
+                let orders = asks.then(|| speaking.entry.orders(now, false));
+                let told = format!("{:?}", orders.as_ref().and_then(Orders::of_quota));
+                speaking.call = Some(Call {
+                    orders,
+                    answer: None,
+                    due_ms: now_ms + self.delay_ms,
+                });
+                self.note(|| format!("{gateway} sends {told}"));
+            }
+            return;
+        };
+        if now_ms < call.due_ms {
+            return;
+        }
+        let order = call.orders.as_ref().and_then(Orders::of_quota);
+        let Some((grant, total, recalled)) = call.answer else {
+            let (grant, recalled) = match order {
+                Some(order) => self.budget.carry_out(gateway, order, now_ms),
+                None => {
+                    let recalled = std::mem::take(&mut self.budget.recalled[gateway]);
+                    (Grant::default(), recalled)
+                }
+            };
+            call.answer = Some((grant, self.budget.used, recalled));
+            call.due_ms = now_ms + self.delay_ms;
+            return;
+        };
+        let orders = speaking.call.take().and_then(|call| call.orders);
+        if let Some(orders) = orders {
+            let answer = Answer {
+                process: "p".into(),
+                quota: order.map(|_| (grant, total, 0)),
+                rates: smallvec::SmallVec::new(),
+            };
+            let settled = speaking.entry.settle(&orders, &answer, now);
+            assert_eq!(settled.extended, None);
+            for waiter in speaking.entry.wake_answered(now) {
+                let _ = waiter.send(());
+            }
+            if let Some(ask_ns) = speaking.entry.ask_ns(now)
+                && !std::mem::replace(&mut speaking.entry.asks_later, true)
+            {
+                speaking.later_ns = Some(ask_ns);
+            }
+        }
+        if recalled {
+            speaking.entry.recall();
+            speaking.entry.queued = true;
+        }
+        self.note(|| format!("{gateway} hears {grant:?}, recalled: {recalled}"));
+    }
+
+    /// One of the waiting requests goes away.
+    fn leave(&mut self, gateway: usize) {
+        let requests = &mut self.gateways[gateway].requests;
+        if !requests.is_empty() {
+            let at = self.random.usize(..requests.len());
+            let (cost, _) = self.gateways[gateway].requests.swap_remove(at);
+            self.note(|| format!("{gateway} is left by {cost}"));
+        }
+    }
+
+    /// So many requests come, at any of the gateways, and all are answered.
+    fn run(&mut self, asked: u64, most_cost: u64, leave: bool) {
+        let mut to_come = asked;
+        let count = self.gateways.len();
+        let favoured = self.random.usize(..count);
+        while to_come > 0 || self.gateways.iter().any(|one| !one.requests.is_empty()) {
+            let gateway = self.random.usize(..count);
+            match self.random.u8(..10) {
+                0..4 if to_come > 0 => {
+                    to_come -= 1;
+                    let at = if self.random.bool() {
+                        gateway
+                    } else {
+                        favoured
+                    };
+                    let cost = self.random.u64(1..=most_cost.min(self.budget.limit));
+                    self.look(at, cost);
+                }
+                4..7 => self.look_again(gateway),
+                7..9 => self.speak(gateway),
+                9 if leave && self.random.u8(..10) == 0 => self.leave(gateway),
+                _ => self.now_ms += self.random.u64(..4),
+            }
+            assert!(self.now_ms < 20_000, "{}", self.log.join("\n"));
+        }
+    }
+}
+
+impl Speaking {
+    /// Units that were used, and the store does not know it yet.
+    fn untold(&self) -> u64 {
+        let here: u64 = self.entry.leases().map(Lease::untold).sum();
+        let told = match &self.call {
+            Some(Call {
+                orders: Some(orders),
+                answer: None,
+                ..
+            }) => orders.of_quota().map_or(0, |order| order.spent),
+            _ => 0,
+        };
+        here + told
+    }
+}
+
+impl Orders {
+    fn of_quota(&self) -> Option<Order> {
+        self.quota.as_ref().map(|(_, order)| *order)
+    }
+}
+
+#[test]
+fn a_quota_is_refused_only_when_it_is_spent() {
+    for seed in 0..2000 {
+        let mut world = World::new(seed);
+        let asked = world.budget.limit + world.random.u64(..20);
+        world.run(asked, 1, false);
+        let log = world.log.join("\n");
+        assert_eq!(world.admitted, world.budget.limit.min(asked), "{log}");
+        assert_eq!(world.refused, asked - world.admitted, "{log}");
+    }
+}
+
+#[test]
+fn a_quota_is_refused_only_when_too_little_is_left_of_it() {
+    for seed in 0..2000 {
+        let mut world = World::new(seed);
+        let asked = world.budget.limit + world.random.u64(..20);
+        let leave = world.random.bool();
+        world.run(asked, 7, leave);
+    }
+}
