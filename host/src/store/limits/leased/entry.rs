@@ -388,6 +388,11 @@ impl QuotaLease {
         self.limit.saturating_add_signed(self.extra)
     }
 
+    /// Whether its period has ended.
+    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+        self.period.number(now.wall_ms) > self.number
+    }
+
     /// Its name in the store. A key's id holds no `:`, so that no two plans share one.
     pub(super) fn name(&self, plan: &str, key: &str) -> String {
         quota_name(self.period, self.number, plan, key)

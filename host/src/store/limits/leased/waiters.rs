@@ -117,6 +117,10 @@ impl Entry {
     }
 
     fn answers(&mut self, cost: u64, method: Option<u32>, now: Timestamp) -> bool {
+        // Of the next period it is to ask anew.
+        if self.quota.as_ref().is_some_and(|quota| quota.is_over(now)) {
+            return true;
+        }
         let mut lacks = false;
         for (lease, refill) in self.met(cost, method) {
             if lease.has(cost, now) {

@@ -91,6 +91,8 @@ struct World {
     plan: Arc<EnrolledPlan>,
     terms: Terms,
     now_ms: u64,
+    /// By the wall clock, when it began. Milliseconds since 1970.
+    wall_ms: u64,
     /// Of each way.
     delay_ms: u64,
     budget: Budget,
@@ -106,6 +108,10 @@ impl World {
         let limit = [1, 2, 3, 5, 10, 30, 100][random.usize(..7)];
         let count = random.usize(2..=4);
         let delay_ms = [0, 1, 20, 100][random.usize(..4)];
+        Self::of(seed, random, limit, count, delay_ms)
+    }
+
+    fn of(seed: u64, mut random: fastrand::Rng, limit: u64, count: usize, delay_ms: u64) -> Self {
         let local = LocalLimits::new(10);
         let plan = local.enroll(quota(limit)).unwrap();
         let gateways = (0..count).map(|_| Speaking {
@@ -120,6 +126,7 @@ impl World {
             plan: Arc::new(plan),
             terms: Terms { max_lease: 100 },
             now_ms: 0,
+            wall_ms: 1_700_000_000_000,
             delay_ms,
             budget: Budget {
                 limit,
@@ -141,7 +148,7 @@ impl World {
     fn now(&self) -> Timestamp {
         Timestamp {
             monotonic_ns: self.now_ms * 1_000_000,
-            wall_ms: 1_700_000_000_000 + self.now_ms,
+            wall_ms: self.wall_ms + self.now_ms,
         }
     }
 
@@ -371,4 +378,34 @@ fn a_quota_is_refused_only_when_too_little_is_left_of_it() {
         let leave = world.random.bool();
         world.run(asked, 7, leave);
     }
+}
+
+#[test]
+fn a_request_that_waits_over_the_end_of_a_period_asks_in_the_next_one() {
+    let mut world = World::of(0, fastrand::Rng::with_seed(0), 10, 2, 0);
+    // The other gateway holds all of it.
+    world.budget.leases[1] = (10, u64::MAX);
+    world.look(0, 1);
+    for _ in 0..3 {
+        world.speak(0);
+    }
+    world.look_again(0);
+    let number = |world: &World| world.gateways[0].entry.quota.as_ref().unwrap().number;
+    let before = number(&world);
+    let waits = |world: &World| {
+        world
+            .log
+            .iter()
+            .filter(|line| line.contains("waits"))
+            .count()
+    };
+    assert_eq!(waits(&world), 1, "{}", world.log.join("\n"));
+    world.wall_ms += 40 * 24 * 60 * 60 * 1000;
+    world.now_ms += 50;
+    for _ in 0..3 {
+        world.speak(0);
+    }
+    world.look_again(0);
+    assert_eq!(waits(&world), 2, "{}", world.log.join("\n"));
+    assert!(number(&world) > before);
 }
