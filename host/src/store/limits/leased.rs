@@ -375,7 +375,6 @@ impl LimitStore for LeasedLimits {
         self.shared.tell_now(plan, key);
         let (_, extra) = refill::quota(&self.shared, owner, place, limit, Some(remaining))
             .map_err(|error| ExtendError::Unreachable(error.to_string()))?;
-        self.shared.revoke_quota(plan, key);
         self.shared.local.restore(&QuotaRow {
             plan: owner.0.to_owned(),
             key: key.to_owned(),
@@ -386,6 +385,8 @@ impl LimitStore for LeasedLimits {
             },
             extra,
         });
+        // After that, so that no counter here refuses a share of the extension.
+        self.shared.revoke_quota(plan, key);
         Ok(Extended {
             period: quota.period,
             number,

@@ -274,6 +274,19 @@ impl Speaker {
             return;
         };
         let settled = entry.settle(orders, answer, now);
+        if let Some((period, number, extra)) = settled.extended {
+            // The counters here are to let through what was extended elsewhere, from the first request.
+            shared.local.restore(&QuotaRow {
+                plan: orders.plan.as_ref().to_owned(),
+                key: orders.key.as_ref().to_owned(),
+                usage: QuotaUse {
+                    period,
+                    number,
+                    used: 0,
+                },
+                extra,
+            });
+        }
         let waiters = entry.wake_answered(now);
         if let Some(ask_ns) = entry.ask_ns(now)
             && !std::mem::replace(&mut entry.asks_later, true)
@@ -285,19 +298,6 @@ impl Speaker {
         let mut grants = quota.iter().chain(&answer.rates);
         if grants.any(|grant| grant.leased > 0 || grant.held > 0) {
             self.leased_ns = Some(now.monotonic_ns);
-        }
-        if let Some((period, number, extra)) = settled.extended {
-            // The counters here are to let through what was extended elsewhere.
-            shared.local.restore(&QuotaRow {
-                plan: orders.plan.as_ref().to_owned(),
-                key: orders.key.as_ref().to_owned(),
-                usage: QuotaUse {
-                    period,
-                    number,
-                    used: 0,
-                },
-                extra,
-            });
         }
         for waiter in waiters {
             // One that left does not hear it.
