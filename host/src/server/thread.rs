@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -142,8 +143,10 @@ async fn work(kit: Kit) -> Drained {
             tracing::error!(%error, "an accept loop failed");
         }
     }
+    if let Err(error) = taking.await {
+        tracing::error!(%error, "taking connections of other workers failed");
+    }
     let drained = drain(&floor, limit, &mut controls).await;
-    taking.abort();
     watching.abort();
     logging.abort();
     if timeout_at(Instant::now() + CUT_GRACE, floor.worker.after.finish())
@@ -211,9 +214,19 @@ async fn drain(
     }
 }
 
-/// Serve what other workers hand over.
+/// Serve what other workers hand over until this one drains, and then what was handed before.
 async fn take(floor: Rc<Floor>, mut handed: mpsc::UnboundedReceiver<Handed>) {
-    while let Some(handed) = handed.recv().await {
+    loop {
+        if floor.worker.draining.get() {
+            // From here on the others get back what they hand over.
+            handed.close();
+        }
+        let received = tokio::select! {
+            biased;
+            () = floor.stop.notified(), if !handed.is_closed() => continue,
+            received = handed.recv() => received,
+        };
+        let Some(handed) = received else { return };
         match tokio::net::TcpStream::from_std(handed.stream) {
             Ok(stream) => floor.serve(stream, handed.remote, handed.listener, handed.ticket),
             Err(error) => tracing::warn!(%error, "a connection that was handed over is lost"),
@@ -370,18 +383,16 @@ impl Floor {
                     listener,
                     ticket,
                 };
-                if hander.send(handed).is_err() {
-                    tracing::warn!(
-                        worker = chosen,
-                        "a worker that is gone was handed a connection"
-                    );
+                // A worker that drains takes no more.
+                if let Err(SendError(handed)) = hander.send(handed) {
+                    self.place_late(handed.stream, remote, listener);
                 }
             }
             Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
         }
     }
 
-    /// Serve a connection that was still queued when the drain began.
+    /// Serve a connection that was still queued when a drain began.
     fn place_late(&self, stream: TcpStream, remote: SocketAddr, listener: usize) {
         let ticket = self.loads.enter(self.worker.index, listener);
         let stream = stream
