@@ -98,7 +98,8 @@ impl Attempt<'_> {
                 pick
             }
         };
-        let mut request = self.request(held, &pick, body, &mut trials);
+        // Boxed, since it is moved more often than used.
+        let mut request = Box::new(self.request(held, &pick, body, &mut trials));
         let (line, incoming) = 'sending: loop {
             if let Some(pause) = trials.pause.take() {
                 Box::pin(trials.rest_for(pause)).await;
@@ -110,7 +111,7 @@ impl Attempt<'_> {
                     Some(Line::Own(connection)) if connection.is_inline() => Line::Own(connection),
                     other => match Box::pin(self.other(&pick, other, trials.fresh, since)).await {
                         Ok(line) => line,
-                        Err(fault) => break (None, Sent::Unsent(Box::new(request), fault)),
+                        Err(fault) => break (None, Sent::Unsent(request, fault)),
                     },
                 };
                 let (reused, began) = (line.is_reused(), self.now());
@@ -120,7 +121,7 @@ impl Attempt<'_> {
                         if self.upgrade.is_some() {
                             connection.switch();
                         }
-                        let mut response = pin!(connection.send(request));
+                        let mut response = pin!(connection.send(*request));
                         std::future::poll_fn(|cx| {
                             let polled = connection.poll_response(cx, response.as_mut());
                             self.inform_of(connection);
@@ -133,7 +134,7 @@ impl Attempt<'_> {
                         self.ask_by_connect(slot, &mut request);
                         let keep = !trials.keeps_head;
                         let inform = |interim| self.inform(interim);
-                        let response = slot.send(request, keep, inform);
+                        let response = slot.send(*request, keep, inform);
                         let mut response = response.map_err(Fault::Request)?;
                         std::future::poll_fn(|cx| {
                             let polled = response.as_mut().poll(cx);
@@ -159,7 +160,7 @@ impl Attempt<'_> {
                         if let Some(fault) = fault {
                             trials.note(held, &pick, since, Some(fault.into()));
                         }
-                        request = *again;
+                        request = again;
                     }
                     Stays::Ended(sent) => break (Some(line), sent),
                 }
@@ -167,7 +168,7 @@ impl Attempt<'_> {
             };
             self.report(held, &pick, &sent);
             match self.next(held, &mut pick, &mut trials, line.as_mut(), sent, since) {
-                Next::Send(again) => request = *again,
+                Next::Send(again) => request = again,
                 Next::Answer(incoming) => match line {
                     Some(line) => break (line, incoming),
                     None => return Err(closed_at_once(&pick)),

@@ -97,6 +97,7 @@ impl Seen {
     }
 
     /// The field of this name, if it matters here. Most names end at their first letter.
+    #[inline]
     fn field(name: &str) -> Option<u16> {
         let field = match name.as_bytes().first()? {
             b'c' => match name {

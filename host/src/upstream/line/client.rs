@@ -12,6 +12,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
 use super::connection::Connection;
+use super::gate::Gate;
 use super::head::{HeadReader, Rest};
 use super::interim::Interims;
 use super::io::EndpointIo;
@@ -89,7 +90,15 @@ async fn make(
     let (record, rest, interims) = (Record::default(), Rest::default(), Interims::default());
     let config = &plan.config;
     let heads = HeadReader::new(rest.clone(), config.max_head, config.max_headers);
-    let io = EndpointIo::new(stream, record.clone(), heads, interims.clone(), place);
+    let gate = Gate::new();
+    let io = EndpointIo::new(
+        stream,
+        record.clone(),
+        heads,
+        interims.clone(),
+        gate.stir(),
+        place,
+    );
     let (sender, drive) = http1::Builder::new()
         .max_header_size(plan.config.max_head)
         .max_buf_size(plan.config.max_head.max(BODY_BUFFER).max(MIN_BUFFER))
@@ -99,7 +108,7 @@ async fn make(
             endpoint: endpoint.known.name.to_string(),
             cause: cause.into(),
         })?;
-    let connection = Connection::new(sender, drive, record, rest, interims);
+    let connection = Connection::new(sender, drive, record, rest, interims, gate);
     Ok(Connected::One(connection))
 }
 

@@ -62,8 +62,8 @@ impl Connection {
         record: Record,
         rest: Rest,
         interims: Interims,
+        gate: Gate,
     ) -> Self {
-        let gate = Gate::new();
         Self {
             sender,
             inline: Some(Box::new(Inline { drive, gate })),
@@ -140,8 +140,10 @@ impl Connection {
 
     fn detach(&mut self) {
         if let Some(inline) = self.inline.take() {
+            let Inline { drive, gate } = *inline;
+            gate.give_up();
             tokio::task::spawn_local(async move {
-                if let Err(error) = inline.drive.await {
+                if let Err(error) = drive.await {
                     tracing::debug!(%error, "a connection to an endpoint ended");
                 }
             });

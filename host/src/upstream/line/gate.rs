@@ -3,9 +3,10 @@
 //! Such a connection and the one who waits sit in the same task. hyper's channels between them
 //! would wake that task for what it is just doing, and once more for each request the task that
 //! used the connection before. The gate lets a wake-up through only while the present user
-//! sleeps: then it is the socket that has something.
+//! sleeps: then it is the socket that has something. The connection's I/O learns here whether there
+//! was a wake-up at all ([`Stir`]): where there was none, there is nothing to be read.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -19,6 +20,7 @@ pub struct Gate {
 #[derive(Debug)]
 struct Door {
     open: AtomicBool,
+    stir: AtomicU8,
     user: Mutex<Option<Waker>>,
 }
 
@@ -34,12 +36,24 @@ impl Gate {
     pub fn new() -> Self {
         let door = Arc::new(Door {
             open: AtomicBool::new(false),
+            stir: AtomicU8::new(STIRRED),
             user: Mutex::new(None),
         });
         Self {
             waker: Waker::from(Arc::clone(&door)),
             door,
         }
+    }
+
+    /// For the connection's I/O.
+    #[must_use]
+    pub fn stir(&self) -> Stir {
+        Stir(Arc::clone(&self.door))
+    }
+
+    /// The connection is polled by another waker than this from now on.
+    pub fn give_up(self) {
+        self.door.stir.store(UNKNOWN, Relaxed);
     }
 
     /// Poll something that must not wake its own task. Where it is pending, the user will be
@@ -64,6 +78,30 @@ impl Gate {
     }
 }
 
+/// No wake-up came since the last look, or one did, or they go elsewhere.
+const STILL: u8 = 0;
+const STIRRED: u8 = 1;
+const UNKNOWN: u8 = 2;
+
+/// Whether a connection was woken.
+#[derive(Debug)]
+pub struct Stir(Arc<Door>);
+
+impl Stir {
+    /// Whether nothing has woken the connection since [`Self::settle`].
+    #[must_use]
+    pub fn is_still(&self) -> bool {
+        self.0.stir.load(Relaxed) == STILL
+    }
+
+    /// The I/O is asked now: what wakes the connection from here on is news.
+    pub fn settle(&self) {
+        if self.0.stir.load(Relaxed) == STIRRED {
+            self.0.stir.store(STILL, Relaxed);
+        }
+    }
+}
+
 impl Door {
     fn let_through(&self, waker: &Waker) {
         let mut user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
@@ -81,11 +119,38 @@ impl Wake for Door {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        if self.stir.load(Relaxed) == STILL {
+            self.stir.store(STIRRED, Relaxed);
+        }
         if self.open.load(Relaxed) {
             let user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(waker) = &*user {
                 waker.wake_by_ref();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_still_from_a_look_until_it_is_woken() {
+        let gate = Gate::new();
+        let stir = gate.stir();
+        assert!(!stir.is_still(), "nobody has looked");
+        let mut inside = None;
+        gate.pass_closed(|cx| {
+            stir.settle();
+            inside = Some(cx.waker().clone());
+        });
+        assert!(stir.is_still());
+        inside.unwrap().wake();
+        assert!(!stir.is_still(), "also where nobody else is woken");
+        stir.settle();
+        gate.give_up();
+        stir.settle();
+        assert!(!stir.is_still(), "it is woken by another way");
     }
 }

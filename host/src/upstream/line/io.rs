@@ -9,6 +9,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, ReadBuf};
 
+use super::gate::Stir;
 use super::head::{self, HeadReader};
 use super::interim::Interims;
 use super::record::Record;
@@ -25,6 +26,9 @@ pub struct EndpointIo {
     /// What hyper is to be given before anything else is read.
     given: Bytes,
     interims: Interims,
+    stir: Stir,
+    /// Whether the last read found nothing, and will be woken for what comes.
+    waits: bool,
     /// Dropped after the stream: the place is free when the socket is closed.
     place: ConnectionPlace,
 }
@@ -37,6 +41,7 @@ impl EndpointIo {
         record: Record,
         heads: HeadReader,
         interims: Interims,
+        stir: Stir,
         place: ConnectionPlace,
     ) -> Self {
         Self {
@@ -45,6 +50,8 @@ impl EndpointIo {
             heads,
             given: Bytes::new(),
             interims,
+            stir,
+            waits: false,
             place,
         }
     }
@@ -53,6 +60,29 @@ impl EndpointIo {
     #[must_use]
     pub fn into_parts(self) -> (Stream, Bytes, ConnectionPlace) {
         (self.stream.into_inner(), self.given, self.place)
+    }
+
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.given.is_empty() {
+            let count = self.given.len().min(buffer.remaining());
+            buffer.put_slice(self.given.get(..count).unwrap_or_default());
+            self.given.advance(count);
+            return Poll::Ready(Ok(()));
+        }
+        if !self.heads.rest.is_expected() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let seen = Seen {
+            stream: self.stream.inner_mut(),
+            heads: &mut self.heads,
+            given: &mut self.given,
+            interims: &self.interims,
+        };
+        Pin::new(&mut TokioIo::new(seen)).poll_read(cx, buffer)
     }
 
     fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
@@ -76,25 +106,17 @@ impl Read for EndpointIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut buffer: ReadBufCursor<'_>,
+        buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        if !this.given.is_empty() {
-            let count = this.given.len().min(buffer.remaining());
-            buffer.put_slice(this.given.get(..count).unwrap_or_default());
-            this.given.advance(count);
-            return Poll::Ready(Ok(()));
+        // hyper asks several times a request.
+        if self.waits && self.stir.is_still() {
+            return Poll::Pending;
         }
-        if !this.heads.rest.is_expected() {
-            return Pin::new(&mut this.stream).poll_read(cx, buffer);
-        }
-        let seen = Seen {
-            stream: this.stream.inner_mut(),
-            heads: &mut this.heads,
-            given: &mut this.given,
-            interims: &this.interims,
-        };
-        Pin::new(&mut TokioIo::new(seen)).poll_read(cx, buffer)
+        self.stir.settle();
+        let outcome = self.read(cx, buffer);
+        // What TLS waits for may be another thing than something to read.
+        self.waits = outcome.is_pending() && !self.stream.inner().is_tls();
+        outcome
     }
 }
 
