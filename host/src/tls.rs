@@ -213,7 +213,7 @@ fn pair(certificate: &Path, key: &Path) -> Result<Pair, TlsError> {
         )
     };
     match chain.iter().position(is_of) {
-        Some(0) => {}
+        Some(0) => usable(certificate, &chain, &signs)?,
         Some(place) => {
             let line = chain.get(place).map_or(1, |one| one.line);
             let what = format!(
@@ -236,6 +236,21 @@ fn pair(certificate: &Path, key: &Path) -> Result<Pair, TlsError> {
         }
     }
     Ok((chain.into_iter().map(|one| one.der).collect(), private))
+}
+
+/// Whether rustls takes the certificate at the head of a chain, with its key.
+fn usable(path: &Path, chain: &[Certificate], signs: &Arc<dyn SigningKey>) -> Result<(), TlsError> {
+    let Some(Certificate { der, line }) = chain.first() else {
+        return Ok(());
+    };
+    let error = match CertifiedKey::new(vec![der.clone()], Arc::clone(signs)).keys_match() {
+        Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => return Ok(()),
+        Err(error) => error,
+    };
+    let what = format!("holds a certificate that TLS cannot use (line {line}): {error}");
+    let help = "ask for it anew; it must be of X.509 version 3, which `openssl x509 -req` makes only with `-extfile`, \
+         and `openssl req -x509` always";
+    Err(TlsError::new(path, &what, help))
 }
 
 fn roots(path: &Path) -> Result<Arc<RootCertStore>, TlsError> {

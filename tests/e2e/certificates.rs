@@ -1,6 +1,10 @@
 //! Certificates that clients would refuse, and files that hold none: told before anybody meets them.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256};
+use rustix::process::Signal;
 use rustls::pki_types::pem::PemObject as _;
 use windlass_tests::{Builder, Finished, Gateway, Upstream};
 
@@ -298,4 +302,35 @@ fn a_host_that_no_certificate_is_for_is_a_warning() {
         let checked = with_hosts(&meant);
         assert_eq!((checked.code, &*checked.errors), (Some(0), ""), "{meant}");
     }
+}
+
+/// rustls takes none of version 1, which `openssl x509 -req` makes without `-extfile`.
+#[test]
+fn a_certificate_that_tls_cannot_use_is_an_error_and_never_clear_text() {
+    let certificate = include_str!("certificates/x509v1.pem");
+    let key = include_str!("certificates/x509v1.key");
+    let refused = |finished: &Finished| {
+        assert_eq!(finished.code, Some(2), "{}", finished.errors);
+        let text = "api.pem` holds a certificate that TLS cannot use (line 1)";
+        assert!(finished.errors.contains(text), "{}", finished.errors);
+    };
+    let bad = with(certificate.as_bytes(), key.as_bytes());
+    refused(&bad.check());
+    refused(&bad.run_refused());
+    let (_, identity) = issue();
+    let gateway = with(identity.certificate.as_bytes(), identity.key.as_bytes()).start();
+    for (file, text) in [("api.pem", certificate), ("api.key", key)] {
+        std::fs::write(gateway.folder().join(file), text).unwrap();
+    }
+    gateway.signal(Signal::HUP);
+    let line = |line: &str| line.contains("holds a certificate that TLS cannot use");
+    gateway.log().wait_for_line(line);
+    let mut clear = TcpStream::connect(gateway.address()).unwrap();
+    clear
+        .write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        .unwrap();
+    let mut answer = Vec::new();
+    // A reset is an end too.
+    let _ = clear.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP/"), "{answer:?}");
 }

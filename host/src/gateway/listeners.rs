@@ -14,8 +14,12 @@ pub fn tls(config: &Config, problems: &mut Problems) -> Vec<Option<Arc<ServerCon
         let made = listener.tls.as_ref().and_then(|files| {
             match tls::server(&files.certificate, &files.key, &[HTTP2, HTTP1]) {
                 Ok(made) => Some(made),
-                Err(_) => {
-                    for error in tls::pair_faults(&files.certificate, &files.key) {
+                Err(first) => {
+                    let mut faults = tls::pair_faults(&files.certificate, &files.key);
+                    if faults.is_empty() {
+                        faults.push(first);
+                    }
+                    for error in faults {
                         let message = format!("listener `{}`: {error}", listener.address);
                         problems.error(files.span, message).help(error.help());
                     }

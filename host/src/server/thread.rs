@@ -417,6 +417,11 @@ impl Floor {
             return;
         };
         let tls = generation.gateway.tls.get(listener).cloned().flatten();
+        if limits.tls.is_some() && tls.is_none() {
+            // A build that succeeds has one for each; in clear text nothing is served in its place.
+            tracing::error!(listener = %limits.address, "a connection was closed: the listener has no certificate");
+            return;
+        }
         drop(generation);
         let common = Arc::clone(&worker.common);
         let watch = Watch::new(Arc::clone(&common), &limits, worker.tick.get());
