@@ -189,3 +189,32 @@ fn a_redirect_of_a_route_puts_in_what_the_client_sent_once() {
         assert_eq!(answer.header("set-cookie"), None);
     }
 }
+
+#[test]
+fn a_catch_all_takes_no_slash_and_no_head_of_a_route_with_a_key() {
+    let endpoint = Upstream::echo();
+    let gateway = start(&[
+        "[[route]]\npath = \"/admin\"\nmethods = [\"GET\"]\nfilters = [\"keys\"]\nupstream = \"app\"\n",
+        "[[route]]\npath = \"/admin/{rest+}\"\nmethods = [\"GET\"]\nfilters = [\"keys\"]\nupstream = \"app\"\n",
+        "[[route]]\npath = \"$default\"\nupstream = \"app\"\n",
+        "[filter.keys]\nplugin = \"builtin:api-key\"\n",
+        &upstream("app", &[endpoint.address()]),
+    ]);
+    for (method, path, status) in [
+        ("GET", "/admin", 401),
+        ("GET", "/admin/", 400),
+        ("GET", "/admin/.", 400),
+        ("GET", "/admin//", 400),
+        ("GET", "/admin%2F", 400),
+        ("GET", "/admin/x/", 401),
+        ("HEAD", "/admin", 405),
+        ("HEAD", "/admin/x", 405),
+        ("GET", "/", 200),
+        ("GET", "/other/", 200),
+        ("HEAD", "/other", 200),
+    ] {
+        let answer = gateway.send(&Request::new(method, path));
+        assert_eq!(answer.status, status, "{method} {path}");
+    }
+    assert_eq!(endpoint.count(), 3);
+}

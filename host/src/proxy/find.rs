@@ -29,8 +29,12 @@ pub fn route(generation: &Generation, exchange: &mut Exchange) -> Result<usize, 
         .router
         .find(host.unwrap_or_default(), &head.method, head.target.path())
         .map_err(no_route)?;
+    let host = host.unwrap_or_default();
     if route::may_have_other_readings(head.target.path()) {
-        refuse_two_readings(gateway, host.unwrap_or_default(), head, found.route)?;
+        refuse_two_readings(gateway, host, head, found.route)?;
+    }
+    if head.method == Method::HEAD {
+        refuse_head(gateway, host, head, found.route)?;
     }
     let info = generation.infos.get(found.route).ok_or(Code::Internal)?;
     exchange.route = Some(Arc::clone(info));
@@ -63,6 +67,30 @@ fn refuse_two_readings(
         }
     }
     Ok(())
+}
+
+/// An endpoint answers `HEAD` as it does `GET` (RFC 9110 section 9.3.2): where `GET` must pass by a
+/// filter, `HEAD` must not come by another route.
+fn refuse_head(
+    gateway: &Gateway,
+    host: &str,
+    head: &RequestHead,
+    found: usize,
+) -> Result<(), RequestError> {
+    let path = head.target.path();
+    let Ok(get) = gateway.router.find(host, &Method::GET, path) else {
+        return Ok(());
+    };
+    let routes = &gateway.routes;
+    let (Some(own), Some(other)) = (routes.get(found), routes.get(get.route)) else {
+        return Err(Code::Internal.into());
+    };
+    match other.asks_more_than(own) {
+        true => Err(no_route(NoRoute::Method {
+            allow: vec![Method::GET],
+        })),
+        false => Ok(()),
+    }
 }
 
 /// A request that its route has sent on before.

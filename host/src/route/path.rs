@@ -230,11 +230,12 @@ fn hides_dot_segment(segment: &str) -> bool {
 /// Whether less careful servers may read a path as another one. They read most as we do.
 #[must_use]
 pub fn may_have_other_readings(path: &str) -> bool {
-    memchr::memchr2(b'%', b';', path.as_bytes()).is_some()
+    (path.len() > 1 && path.ends_with('/'))
+        || memchr::memchr2(b'%', b';', path.as_bytes()).is_some()
 }
 
 /// How less careful servers read a normalised path: with `%2F` and `%5C` as separators, without
-/// `;parameters`, or both.
+/// `;parameters`, or both; each of these also without a slash at its end.
 #[must_use]
 pub fn other_readings(path: &str) -> Vec<String> {
     let decoded = path
@@ -254,6 +255,10 @@ pub fn other_readings(path: &str) -> Vec<String> {
             readings.push(reading.into_owned());
         }
     }
+    let all = std::iter::once(path).chain(readings.iter().map(String::as_str));
+    let bare = all.filter_map(|path| path.strip_suffix('/').filter(|bare| !bare.is_empty()));
+    let bare: Vec<String> = bare.map(str::to_owned).collect();
+    readings.extend(bare);
     readings
 }
 

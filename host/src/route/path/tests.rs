@@ -226,7 +226,7 @@ fn what_is_below_begins_at_a_slash_or_at_the_end() {
 }
 
 #[test]
-fn other_readings_are_those_of_servers_that_decode_or_drop_parameters() {
+fn other_readings_are_those_of_servers_that_decode_or_drop_parameters_or_a_slash() {
     for (path, readings) in [
         ("/a/b", &[][..]),
         ("/a%20b/%41", &["/a%20b/A"]),
@@ -238,6 +238,9 @@ fn other_readings_are_those_of_servers_that_decode_or_drop_parameters() {
         ("/%2F%2Fadmin", &["/admin"]),
         ("/x%2F.%2Fy", &["/x/y"]),
         ("/;", &["/"]),
+        ("/", &[]),
+        ("/admin/", &["/admin"]),
+        ("/admin%2F", &["/admin/", "/admin"]),
     ] {
         assert_eq!(other_readings(path), readings, "{path}");
     }
