@@ -16,6 +16,7 @@ mod serve;
 mod steady;
 mod tls;
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -34,7 +35,7 @@ use tokio::sync::watch;
 use crate::config;
 use crate::gateway::{Foundation, Gateway};
 use crate::sockets;
-use crate::sockets::handover::Predecessor;
+use crate::sockets::handover::{Duplicates, Predecessor};
 use crate::store::registrar::Registrar;
 use crate::worker::Common;
 use access::{Access, Role, Token};
@@ -86,14 +87,14 @@ pub enum AdminError {
         /// Where.
         address: SocketAddr,
         /// Why not.
-        cause: std::io::Error,
+        cause: io::Error,
     },
     /// The certificate or its key.
     #[error("`[admin] tls`: {0}; {help}", help = .0.help())]
     Tls(#[from] crate::tls::TlsError),
     /// The thread or its runtime.
     #[error("cannot start the admin listener's thread: {0}")]
-    Thread(std::io::Error),
+    Thread(io::Error),
 }
 
 /// A bound admin listener.
@@ -123,12 +124,12 @@ impl Admin {
         let tls = tls.map(|tls| Tls::read(&tls.certificate, &tls.key));
         let tls = tls.transpose()?;
         let fault = |cause| AdminError::Bind { address, cause };
-        let shared = sockets::is_shared(address, predecessor).map_err(fault)?;
-        let socket = sockets::bound(address, true).map_err(fault)?;
+        // More than one were a listener's: their queues hold nobody who asks for this.
+        let mut sockets = sockets::open(address, 1, predecessor).map_err(fault)?;
+        sockets.truncate(1);
+        let socket = sockets.pop().ok_or(io::ErrorKind::NotFound.into());
+        let socket = socket.map_err(fault)?;
         let bound = socket.local_addr().map_err(fault)?;
-        if !shared {
-            sockets::listen(&socket).map_err(fault)?;
-        }
         let tokens = settings.tokens.iter().filter_map(|token| {
             let secret = secrets.get(token.secret)?;
             Some(Token {
@@ -168,8 +169,9 @@ impl Admin {
     /// The system gives no thread or runtime.
     pub fn start(self, running: Arc<Running>) -> Result<AdminStop, AdminError> {
         let address = self.address;
-        let listening = sockets::listen(&self.socket);
-        listening.map_err(|cause| AdminError::Bind { address, cause })?;
+        let fault = |cause| AdminError::Bind { address, cause };
+        sockets::listen(&self.socket).map_err(fault)?;
+        let duplicate = self.socket.try_clone().map_err(fault)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .max_blocking_threads(MOST_THREADS)
@@ -178,7 +180,7 @@ impl Admin {
         let local = self.address.ip().is_loopback();
         let routes = routes(running, self.tokens, self.max_body, local);
         let (socket, tls) = (self.socket, self.tls);
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(None);
         let (closed, is_closed) = sync_channel(1);
         let serve = move || {
             let listening = Listening {
@@ -194,22 +196,53 @@ impl Admin {
         };
         let thread = std::thread::Builder::new().name("windlass-admin".into());
         thread.spawn(serve).map_err(AdminError::Thread)?;
-        Ok(AdminStop { stop, is_closed })
+        Ok(AdminStop {
+            address,
+            duplicate: Some(duplicate),
+            stop,
+            is_closed,
+        })
     }
 }
 
 /// Ends the admin listener before the process ends: a successor has its address.
 #[derive(Debug)]
 pub struct AdminStop {
-    stop: watch::Sender<bool>,
+    address: SocketAddr,
+    /// Of the listening socket, until it is asked for.
+    duplicate: Option<TcpListener>,
+    stop: watch::Sender<Option<Queue>>,
     is_closed: Receiver<()>,
 }
 
+/// Who has the clients that are queued when the admin listener stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Queue {
+    /// This gateway: they are accepted.
+    Own,
+    /// A successor, which has the socket.
+    Successors,
+}
+
 impl AdminStop {
+    /// A duplicate of the listening socket; once.
+    pub fn duplicate(&mut self) -> Duplicates {
+        Duplicates {
+            address: self.address,
+            sockets: self.duplicate.take().into_iter().collect(),
+        }
+    }
+
+    /// Where the listener is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Take no new connection, and close those that idle. What was asked is answered. Returns when
-    /// the address is free.
-    pub fn stop(&self) {
-        self.stop.send_replace(true);
+    /// the address is free, or the successor's.
+    pub fn stop(&self, queue: Queue) {
+        self.stop.send_replace(Some(queue));
         let _ = self.is_closed.recv_timeout(CLOSE);
     }
 }

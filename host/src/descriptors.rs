@@ -145,7 +145,8 @@ pub fn is_lack(error: &io::Error) -> bool {
 /// connections of clients.
 #[must_use]
 pub fn needed(workers: u64, listeners: u64, connections: u64) -> u64 {
-    BASE + workers * (PER_WORKER + listeners) + connections
+    // Of each listening socket there is a duplicate, for a successor.
+    BASE + workers * (PER_WORKER + 2 * listeners) + connections
 }
 
 /// How many connections of clients fit under a limit, before accepting pauses.

@@ -6,6 +6,7 @@
 //! sockets are bound before the first thread starts, and outlive reloads; a drain answers what
 //! has begun. Deliberately not here: what a request means ([`crate::proxy`]).
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use crate::config as model;
 use crate::gateway::Gateway;
 use crate::observe::access_log::AccessLog;
 use crate::sockets;
-use crate::sockets::handover::Predecessor;
+use crate::sockets::handover::{Duplicates, Predecessor};
 use crate::worker::Common;
 
 pub mod body;
@@ -44,6 +45,7 @@ use thread::{Handed, Kit};
 /// Sockets that are bound and not served yet.
 #[derive(Debug)]
 pub struct Bound {
+    /// All that listen for one listener, in the order of the listeners.
     sockets: Vec<Vec<TcpListener>>,
     addresses: Vec<SocketAddr>,
     workers: usize,
@@ -55,7 +57,7 @@ pub struct Bound {
 pub struct StartError {
     index: usize,
     #[source]
-    cause: std::io::Error,
+    cause: io::Error,
 }
 
 /// What the workers are told.
@@ -63,6 +65,8 @@ pub struct StartError {
 enum Control {
     /// Use this configuration from now on; answer when it is so.
     Use(Arc<Gateway>, oneshot::Sender<()>),
+    /// A successor has the sockets of this listener: a drain leaves their queues alone.
+    Leave(usize),
     /// Take no new connection, finish what runs, and end within the time. Once more: within this time.
     Drain(Duration),
 }
@@ -80,6 +84,8 @@ pub struct Drained {
 #[derive(Debug)]
 pub struct Workers {
     addresses: Vec<SocketAddr>,
+    /// Of all that the workers accept from, by listener, until they are asked for.
+    duplicates: Vec<Vec<TcpListener>>,
     commons: Vec<Arc<Common>>,
     loads: Arc<Loads>,
     controls: Vec<mpsc::UnboundedSender<Control>>,
@@ -98,7 +104,7 @@ pub fn bind(
 ) -> Result<Bound, BindError> {
     let workers = workers.get();
     let mut bound = Bound {
-        sockets: (0..workers).map(|_| Vec::new()).collect(),
+        sockets: Vec::new(),
         addresses: Vec::new(),
         workers,
     };
@@ -106,9 +112,7 @@ pub fn bind(
         let sockets = listen::bind(listener.address, workers, predecessor)?;
         let address = sockets.first().and_then(|socket| socket.local_addr().ok());
         bound.addresses.push(address.unwrap_or(listener.address));
-        for (kit, socket) in bound.sockets.iter_mut().zip(sockets) {
-            kit.push(socket);
-        }
+        bound.sockets.push(sockets);
     }
     Ok(bound)
 }
@@ -131,21 +135,21 @@ impl Bound {
         gateway: &Arc<Gateway>,
         log: Option<&AccessLog>,
     ) -> Result<Workers, StartError> {
-        for socket in self.sockets.iter().flatten() {
-            sockets::listen(socket).map_err(|cause| StartError { index: 0, cause })?;
-        }
+        let (duplicates, shares) =
+            share(self.sockets, self.workers).map_err(|cause| StartError { index: 0, cause })?;
         let loads = Loads::new(self.workers, self.addresses.len());
         let (handers, hands): (Vec<_>, Vec<_>) = (0..self.workers)
             .map(|_| mpsc::unbounded_channel::<Handed>())
             .unzip();
         let mut workers = Workers {
             addresses: self.addresses,
+            duplicates,
             commons: Vec::new(),
             loads: Arc::clone(&loads),
             controls: Vec::new(),
             threads: Vec::new(),
         };
-        for (index, (sockets, handed)) in self.sockets.into_iter().zip(hands).enumerate() {
+        for (index, (sockets, handed)) in shares.into_iter().zip(hands).enumerate() {
             let (control, controls) = mpsc::unbounded_channel();
             let common = Common::new();
             let kit = Kit {
@@ -166,6 +170,30 @@ impl Bound {
         }
         Ok(workers)
     }
+}
+
+/// A worker's sockets, each with its listener.
+type Share = Vec<(usize, TcpListener)>;
+
+/// Listen on all sockets, and spread them over so many workers. Gives duplicates of them, too, by
+/// listener.
+fn share(
+    all: Vec<Vec<TcpListener>>,
+    workers: usize,
+) -> io::Result<(Vec<Vec<TcpListener>>, Vec<Share>)> {
+    let mut duplicates = Vec::new();
+    let mut shares: Vec<Share> = (0..workers).map(|_| Vec::new()).collect();
+    for (listener, sockets) in all.into_iter().enumerate() {
+        let copies = sockets.iter().map(TcpListener::try_clone);
+        duplicates.push(copies.collect::<io::Result<_>>()?);
+        for (index, socket) in sockets.into_iter().enumerate() {
+            sockets::listen(&socket)?;
+            if let Some(share) = shares.get_mut(index % workers) {
+                share.push((listener, socket));
+            }
+        }
+    }
+    Ok((duplicates, shares))
 }
 
 impl Workers {
@@ -204,6 +232,25 @@ impl Workers {
         for heard in done {
             // A worker that is gone uses nothing any more.
             let _ = heard.await;
+        }
+    }
+
+    /// Duplicates of all listening sockets, in the order of the listeners; once.
+    pub fn duplicates(&mut self) -> Vec<Duplicates> {
+        let duplicates = std::mem::take(&mut self.duplicates);
+        let addresses = self.addresses.iter().copied();
+        addresses
+            .zip(duplicates)
+            .map(|(address, sockets)| Duplicates { address, sockets })
+            .collect()
+    }
+
+    /// A successor has the sockets of this listener: a drain that is told after this stops accepting,
+    /// and leaves to the successor those who are queued.
+    pub fn leave(&self, listener: usize) {
+        for control in &self.controls {
+            // A worker that is gone accepts nothing.
+            let _ = control.send(Control::Leave(listener));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Listening sockets: of workers and of the admin's thread.
 //!
-//! An address is this gateway's alone, or shared with a gateway of the same user that drains
+//! An address is this gateway's alone, or was that of a gateway of the same user that drains
 //! ([`handover`]). Deliberately not here: who accepts.
 
 use std::io;
@@ -21,28 +21,64 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// Whether this address is one that a gateway that drains offers.
+/// So many sockets for this address, one at least. They listen, unless a gateway that drains has the
+/// address, too: then they are all sockets that it passes, even if these are more, and new ones that
+/// do not listen yet.
 ///
 /// # Errors
 ///
-/// It is in use, and nobody offers it.
-pub fn is_shared(address: SocketAddr, predecessor: &mut Predecessor) -> io::Result<bool> {
+/// The address is in use, and nobody offers it. Or as the system says it.
+pub fn open(
+    address: SocketAddr,
+    count: usize,
+    predecessor: &mut Predecessor,
+) -> io::Result<Vec<TcpListener>> {
+    let passed = passed(address, predecessor)?;
+    let is_free = passed.is_none();
+    let mut sockets = passed.unwrap_or_default();
+    if sockets.is_empty() {
+        sockets.push(bound(address)?);
+    }
+    // With the port that the system chose, where it was 0.
+    let address = match sockets.first() {
+        Some(first) => first.local_addr()?,
+        None => address,
+    };
+    while sockets.len() < count {
+        sockets.push(bound(address)?);
+    }
+    if is_free {
+        for socket in &sockets {
+            listen(socket)?;
+        }
+    }
+    Ok(sockets)
+}
+
+/// The sockets of a gateway that drains and offers this address; none if the address is free.
+fn passed(
+    address: SocketAddr,
+    predecessor: &mut Predecessor,
+) -> io::Result<Option<Vec<TcpListener>>> {
     if address.port() == 0 {
-        return Ok(false);
+        return Ok(None);
     }
     // With SO_REUSEPORT alone a second gateway of the same user would quietly take a share
     // of the connections. Without it, the address must be free.
     let end = Instant::now() + PATIENCE;
     loop {
-        let taken = match bound(address, false).and_then(|socket| listen(&socket)) {
-            Ok(()) => return Ok(false),
+        let taken = match socket(address).and_then(|socket| {
+            socket.bind(&address.into())?;
+            socket.listen(BACKLOG)
+        }) {
+            Ok(()) => return Ok(None),
             Err(error) => error,
         };
         if taken.kind() != io::ErrorKind::AddrInUse {
             return Err(taken);
         }
-        if predecessor.offers(address) {
-            return Ok(true);
+        if let Some(sockets) = predecessor.offers(address) {
+            return Ok(Some(sockets));
         }
         if Instant::now() >= end {
             return Err(taken);
@@ -51,18 +87,17 @@ pub fn is_shared(address: SocketAddr, predecessor: &mut Predecessor) -> io::Resu
     }
 }
 
-/// Bound, and not listening.
-///
-/// # Errors
-///
-/// As the system says it.
-pub fn bound(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+fn socket(address: SocketAddr) -> io::Result<Socket> {
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
-    if shared {
-        socket.set_reuse_port(true)?;
-    }
+    Ok(socket)
+}
+
+/// Bound, and not listening. Others of the same user may be bound there, too.
+fn bound(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = socket(address)?;
+    socket.set_reuse_port(true)?;
     // Accepted sockets inherit it.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;

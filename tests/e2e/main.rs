@@ -41,6 +41,7 @@ mod forged_identity;
 mod forwarding;
 mod framing;
 mod grpc;
+mod handed_sockets;
 mod handover;
 mod haproxy;
 mod health;

@@ -183,7 +183,16 @@ impl Client {
     /// When nobody listens.
     #[must_use]
     pub fn connect(to: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&to, DEADLINE).expect("a connection");
+        Self::over(TcpStream::connect_timeout(&to, DEADLINE).expect("a connection"))
+    }
+
+    /// Over a connection that is there already.
+    ///
+    /// # Panics
+    ///
+    /// When it has ended.
+    #[must_use]
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("a socket");
         stream.set_read_timeout(Some(DEADLINE)).expect("a socket");
         stream.set_write_timeout(Some(DEADLINE)).expect("a socket");

@@ -26,6 +26,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
+use super::Queue;
 use super::envelope::Remote;
 use super::network::Shares;
 use super::steady::Steady;
@@ -72,13 +73,14 @@ impl Patience {
 pub struct Listening {
     /// It.
     pub socket: TcpListener,
-    /// Whether to take no more.
-    pub stop: watch::Receiver<bool>,
+    /// Whether to take no more, and who has those that are queued then.
+    pub stop: watch::Receiver<Option<Queue>>,
     /// Is told when the socket is closed.
     pub closed: SyncSender<()>,
 }
 
-/// Serve connections until `stop` says so; then take what is queued, and end those that idle.
+/// Serve connections until `stop` says so; then take what is queued, unless a successor does, and end
+/// those that idle.
 ///
 /// # Errors
 /// The runtime does not take the socket.
@@ -110,7 +112,7 @@ pub async fn serve(
         };
         let (place, accepted) = tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => break,
+            _ = stop.wait_for(Option::is_some) => break,
             next = next => next,
         };
         let place = place.map_err(io::Error::other)?;
@@ -123,12 +125,14 @@ pub async fn serve(
         }
     }
     let socket = socket.into_std()?;
-    sockets::close_queue(&socket);
-    while let Ok(place) = Arc::clone(&open.places).try_acquire_owned()
-        && let Ok((stream, remote)) = socket.accept()
-    {
-        stream.set_nonblocking(true)?;
-        open.serve(TcpStream::from_std(stream)?, remote, place);
+    if *stop.borrow() == Some(Queue::Own) {
+        sockets::close_queue(&socket);
+        while let Ok(place) = Arc::clone(&open.places).try_acquire_owned()
+            && let Ok((stream, remote)) = socket.accept()
+        {
+            stream.set_nonblocking(true)?;
+            open.serve(TcpStream::from_std(stream)?, remote, place);
+        }
     }
     drop(socket);
     // Whoever asked may have stopped waiting.
@@ -146,7 +150,7 @@ struct Open {
     tls: Option<Tls>,
     routes: Router,
     patience: Patience,
-    stop: watch::Receiver<bool>,
+    stop: watch::Receiver<Option<Queue>>,
 }
 
 impl Open {
@@ -170,7 +174,7 @@ async fn connection(
     tls: Option<Tls>,
     routes: Router,
     patience: Patience,
-    stop: watch::Receiver<bool>,
+    stop: watch::Receiver<Option<Queue>>,
 ) {
     // Answers are small: they are not to wait for one another.
     let _ = stream.set_nodelay(true);
@@ -189,7 +193,7 @@ async fn requests<S>(
     remote: SocketAddr,
     routes: Router,
     patience: Patience,
-    mut stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<Option<Queue>>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -210,7 +214,7 @@ async fn requests<S>(
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
             ended = &mut connection => return ended,
-            _ = stop.wait_for(|stop| *stop) => {}
+            _ = stop.wait_for(Option::is_some) => {}
         }
         connection.as_mut().graceful_shutdown();
         connection.await
@@ -262,7 +266,7 @@ mod tests {
                 .route("/livez", get(|| async { "ok" }))
                 .route("/large", get(large));
             // Never told to stop.
-            let (_stop, stop) = watch::channel(false);
+            let (_stop, stop) = watch::channel(None);
             let (closed, _) = std::sync::mpsc::sync_channel(1);
             let listening = Listening {
                 socket,

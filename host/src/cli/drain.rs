@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::notify;
 use super::run::{Started, ignore, reopen};
 use super::signals::Wish;
+use crate::admin::{AdminStop, Queue};
 use crate::observe::access_log::AccessLog;
 use crate::server::Drained;
 use crate::sockets::handover::Offer;
@@ -30,6 +31,11 @@ impl Started {
             tracing::error!("the store stays in use until the end of the drain: {error}");
         }
         let hurry = self.delay(delay);
+        for (listener, address) in self.workers.addresses().iter().enumerate() {
+            if self.offer.withdraw(*address) {
+                self.workers.leave(listener);
+            }
+        }
         tracing::info!(
             ?limit,
             "draining: new connections are refused, running requests are answered; a second SIGTERM shortens it to {HURRY:?}"
@@ -48,9 +54,10 @@ impl Started {
     /// Go on taking requests until the time is over or a successor serves. Whether the operator asked
     /// a second time.
     fn delay(&mut self, delay: Duration) -> bool {
-        self.offer = self
-            .signals
-            .within(|| Offer::of(self.addresses.iter().copied()));
+        let listeners = self.workers.duplicates();
+        let admin = self.admin_stop.as_mut().map(AdminStop::duplicate);
+        let all = listeners.into_iter().chain(admin);
+        self.offer = self.signals.within(|| Offer::of(all));
         if delay.is_zero() {
             return false;
         }
@@ -99,7 +106,10 @@ impl Started {
     /// A successor serves: it has the addresses.
     fn hand_over(&mut self) {
         if let Some(stop) = &self.admin_stop {
-            stop.stop();
+            stop.stop(match self.offer.withdraw(stop.address()) {
+                true => Queue::Successors,
+                false => Queue::Own,
+            });
         }
         tracing::info!("a successor serves, and has the addresses of this gateway");
     }

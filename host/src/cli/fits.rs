@@ -74,7 +74,7 @@ mod tests {
         let usual = format!("{listener}{route}");
         assert_eq!(warnings(&usual, 20_000), "");
         let told = warnings(&usual, 4096);
-        assert!(told.contains("room for 2518 clients"), "{told}");
+        assert!(told.contains("room for 2516 clients"), "{told}");
         let few = format!("{listener}max_connections = 2000\n{route}");
         assert_eq!(warnings(&few, 4096), "");
         let many = format!("{few}max_idle = 2000\n");

@@ -1,6 +1,5 @@
 //! `windlass run`: start, obey signals, end.
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -41,8 +40,6 @@ pub struct Started {
     /// The admin listener's, where it has one.
     tls: Option<Tls>,
     pub(super) signals: Signals,
-    /// Where clients and the operator connect.
-    pub(super) addresses: Vec<SocketAddr>,
     pub(super) admin_stop: Option<AdminStop>,
     /// The addresses, for a successor; made by a drain.
     pub(super) offer: Offer,
@@ -110,6 +107,9 @@ pub fn start(path: &Path, config: Config, mut signals: Signals) -> Result<Starte
     foundation.put_in_use(&gateway);
     // Before anybody is told that the gateway takes requests, and may then end it.
     signals.take_end().map_err(|error| failed(&error))?;
+    if predecessor.is_too_late() {
+        return Err(failed(&TooLate));
+    }
     let workers = bound
         .start(&gateway, access.as_ref())
         .map_err(|error| failed(&error))?;
@@ -126,11 +126,9 @@ pub fn start(path: &Path, config: Config, mut signals: Signals) -> Result<Starte
     for address in workers.addresses() {
         tracing::info!(%address, workers = count.get(), "takes requests");
     }
-    let mut addresses = workers.addresses().to_vec();
     let mut admin_stop = None;
     if let Some(admin) = admin {
         let address = admin.address();
-        addresses.push(address);
         let stop = admin.start(Arc::clone(&running));
         admin_stop = Some(stop.map_err(|error| failed(&error))?);
         tracing::info!(%address, "answers the operator: /metrics, /livez, /readyz");
@@ -146,11 +144,17 @@ pub fn start(path: &Path, config: Config, mut signals: Signals) -> Result<Starte
         access,
         tls,
         signals,
-        addresses,
         admin_stop,
         offer: Offer::default(),
     })
 }
+
+/// Two gateways were started to succeed one.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "another gateway has taken over the addresses of the one that drains; start one successor at a time, after the one before it was told to stop"
+)]
+struct TooLate;
 
 /// Why the access log is not there.
 #[derive(Debug, thiserror::Error)]

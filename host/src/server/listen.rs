@@ -1,11 +1,11 @@
 //! Stop 1: listening sockets, and who serves what they accept.
 //!
 //! Each worker has a socket of its own for each listener (`SO_REUSEPORT`), so accepting needs
-//! no lock. The kernel spreads connections by a hash of their addresses, which is unfair to few
-//! and long ones: a worker that has accepted one while it holds far more than the least-loaded
-//! worker hands it over. Promises: an address that is in use stops the start; at
-//! `max_connections` the connection that has idled longest makes room for a new one, and where none
-//! idles, clients wait in the kernel's queue.
+//! no lock; it has several where the gateway before this one had more workers. The kernel spreads
+//! connections by a hash of their addresses, which is unfair to few and long ones: a worker that has
+//! accepted one while it holds far more than the least-loaded worker hands it over. Promises: an
+//! address that is in use stops the start; at `max_connections` the connection that has idled longest
+//! makes room for a new one, and where none idles, clients wait in the kernel's queue.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -45,31 +45,18 @@ pub enum BindError {
     },
 }
 
-/// Bind one listener: a socket for each worker, all on one port. They listen already, unless a
-/// gateway that drains has the address too.
+/// Bind one listener: a socket for each worker at least, all on one port. They listen already,
+/// unless a gateway that drains has the address too.
 pub fn bind(
     address: SocketAddr,
     workers: usize,
     predecessor: &mut Predecessor,
 ) -> Result<Vec<TcpListener>, BindError> {
-    let fault = |cause: io::Error| match cause.kind() {
+    sockets::open(address, workers, predecessor).map_err(|cause| match cause.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse { address },
         io::ErrorKind::PermissionDenied => BindError::Denied { address },
         _ => BindError::Other { address, cause },
-    };
-    let shared = sockets::is_shared(address, predecessor).map_err(fault)?;
-    let first = sockets::bound(address, true).map_err(fault)?;
-    let address = first.local_addr().map_err(fault)?;
-    let mut sockets = vec![first];
-    for _ in 1..workers {
-        sockets.push(sockets::bound(address, true).map_err(fault)?);
-    }
-    if !shared {
-        for socket in &sockets {
-            sockets::listen(socket).map_err(fault)?;
-        }
-    }
-    Ok(sockets)
+    })
 }
 
 /// How many connections each worker holds, and how many came by each listener.

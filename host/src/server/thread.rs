@@ -1,5 +1,6 @@
 //! A worker's thread: its runtime, its accept loops, its control messages.
 
+use std::cell::RefCell;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
@@ -46,8 +47,8 @@ const STACK: usize = 4 * 1024 * 1024;
 pub struct Kit {
     /// Its place among the workers.
     pub index: usize,
-    /// Its sockets, in the order of the listeners.
-    pub sockets: Vec<TcpListener>,
+    /// Its sockets, each with its listener.
+    pub sockets: Vec<(usize, TcpListener)>,
     /// What others see of it.
     pub common: Arc<Common>,
     /// Who holds how many connections.
@@ -106,6 +107,8 @@ struct Floor {
     loads: Arc<Loads>,
     handers: Vec<mpsc::UnboundedSender<Handed>>,
     stop: Notify,
+    /// The listeners whose sockets a successor has.
+    left: RefCell<Vec<usize>>,
 }
 
 /// A worker's life.
@@ -119,6 +122,7 @@ async fn work(kit: Kit) -> Drained {
         loads: kit.loads,
         handers: kit.handers,
         stop: Notify::new(),
+        left: RefCell::default(),
     });
     let watching = connections::watch(
         Rc::clone(&floor.worker),
@@ -130,7 +134,7 @@ async fn work(kit: Kit) -> Drained {
     let worker = Rc::clone(&floor.worker);
     let logging = spawn_local(async move { worker.after.run().await });
     let taking = spawn_local(take(Rc::clone(&floor), kit.handed));
-    let accepting = kit.sockets.into_iter().enumerate();
+    let accepting = kit.sockets.into_iter();
     let accepting: Vec<_> = accepting
         .map(|(listener, socket)| spawn_local(accept(Rc::clone(&floor), listener, socket)))
         .collect();
@@ -168,6 +172,7 @@ async fn obey(floor: &Floor, controls: &mut mpsc::UnboundedReceiver<Control>) ->
                 // Whoever asked may have stopped waiting.
                 let _ = done.send(());
             }
+            Some(Control::Leave(listener)) => floor.left.borrow_mut().push(listener),
             Some(Control::Drain(limit)) => return limit,
             None => return Duration::ZERO,
         }
@@ -192,8 +197,8 @@ async fn drain(
             },
             Some(control) = controls.recv() => match control {
                 Control::Drain(limit) => deadline = deadline.min(Instant::now() + limit),
-                // Whoever asked finds that nobody answers.
-                Control::Use(..) => {}
+                // Whoever asked finds that nobody answers. The sockets are closed.
+                Control::Use(..) | Control::Leave(_) => {}
             },
         }
     };
@@ -267,6 +272,10 @@ async fn accept(floor: Rc<Floor>, listener: usize, socket: TcpListener) {
             }
             Err(error) => floor.rest(&error).await,
         }
+    }
+    if floor.left.borrow().contains(&listener) {
+        // A filter would be the successor's, too.
+        return;
     }
     if let Ok(socket) = socket.into_std() {
         sockets::close_queue(&socket);

@@ -2,26 +2,41 @@
 //!
 //! A gateway that drains offers each of its addresses: it listens on a local socket whose name holds
 //! the address (Linux's abstract names, which are as wide as the network namespace that the address
-//! is in). A gateway that starts and finds an address in use asks there. If somebody of the same user
-//! offers it, the two share the address (`SO_REUSEPORT`), the new one listens when it can serve, says
-//! so, and the old one stops listening. Promises: a gateway that does not drain shares nothing; one
-//! whose start fails takes nothing from the old one. Deliberately not here: the store, which a gateway
-//! that drains lets go of by itself.
+//! is in). A gateway that starts and finds an address in use asks there for the listening sockets. If
+//! somebody of the same user offers the address, it gets duplicates ([`passing`]), accepts from them
+//! when it can serve, and says so; the old one then stops accepting and leaves the queues as they
+//! are. They outlive both, so no client notices, wherever its handshake is. A gateway of an older
+//! version passes no sockets: the two share the address (`SO_REUSEPORT`), and the old one closes its
+//! own sockets. Promises: a gateway that does not drain shares nothing; one whose start fails takes
+//! nothing from the old one; a socket that nobody accepts from any more is not kept open here.
+//! Deliberately not here: the store, which a gateway that drains lets go of by itself.
 
-use std::io::{self, Write as _};
-use std::net::SocketAddr;
+mod passing;
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as LocalAddr, UnixListener, UnixStream};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 use tokio::io::AsyncReadExt as _;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-/// Says that the successor serves.
+/// The successor asks for the listening sockets.
+const ASKS: u8 = b'a';
+/// The successor serves.
 const SERVES: u8 = b's';
+/// Another successor serves: the address is gone.
+const GONE: u8 = b'g';
+
+/// How long a successor waits for the sockets.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// After a socket could not be taken.
 const REST: Duration = Duration::from_millis(100);
@@ -34,63 +49,126 @@ fn name(address: SocketAddr) -> io::Result<LocalAddr> {
 }
 
 /// Whether this process may have to do with that one.
-fn is_own(peer: &tokio::net::UnixStream) -> bool {
-    let peer = peer.peer_cred();
-    peer.is_ok_and(|peer| peer.uid() == geteuid().as_raw() || peer.uid() == 0)
+fn is_own(peer: &impl AsFd) -> bool {
+    let peer = socket_peercred(peer);
+    peer.is_ok_and(|peer| peer.uid == geteuid() || peer.uid.is_root())
 }
 
 /// The gateway that drains where this one starts.
 #[derive(Debug, Default)]
 pub struct Predecessor {
-    asked: Vec<tokio::net::UnixStream>,
+    asked: Vec<UnixStream>,
 }
 
 impl Predecessor {
-    /// Whether this address is offered by a gateway that drains. To be called where tokio's runtime is.
-    pub fn offers(&mut self, address: SocketAddr) -> bool {
-        let found = name(address).and_then(|name| UnixStream::connect_addr(&name));
-        let found = found.and_then(|peer| {
-            peer.set_nonblocking(true)?;
-            tokio::net::UnixStream::from_std(peer)
-        });
-        match found {
-            Ok(peer) if is_own(&peer) => {
+    /// The sockets that listen on this address, if a gateway that drains offers it. There are none if
+    /// that gateway passes none; then the address is to be shared with it.
+    pub fn offers(&mut self, address: SocketAddr) -> Option<Vec<TcpListener>> {
+        let peer = connect(address).ok()?;
+        match passing::ask(&peer, address) {
+            Ok(sockets) => {
                 self.asked.push(peer);
-                true
+                Some(sockets)
             }
-            Ok(_) | Err(_) => false,
+            Err(error) => {
+                tracing::debug!(%address, "the gateway that drains passes no sockets: {error}");
+                // On this connection it may still think that they were taken.
+                drop(peer);
+                self.asked.push(connect(address).ok()?);
+                Some(Vec::new())
+            }
         }
+    }
+
+    /// Whether another successor serves on an address that this one was offered.
+    pub fn is_too_late(&mut self) -> bool {
+        self.asked.iter_mut().any(|peer| {
+            let mut byte = [0];
+            let read = peer.set_nonblocking(true);
+            // The end of the other gateway is no reason to give up.
+            let read = read.and_then(|()| peer.read(&mut byte));
+            read.is_ok_and(|count| count > 0) && byte == [GONE]
+        })
     }
 
     /// This gateway serves: the other one is to stop listening. Whether there was another.
     #[must_use]
     pub fn tell(self) -> bool {
         let mut told = false;
-        for peer in self.asked {
+        for mut peer in self.asked {
             // One that has ended meanwhile listens to nothing any more. One byte always fits.
-            let wrote = peer.into_std().and_then(|mut peer| peer.write(&[SERVES]));
-            told |= wrote.is_ok();
+            told |= peer.write(&[SERVES]).is_ok();
         }
         told
     }
 }
 
+fn connect(address: SocketAddr) -> io::Result<UnixStream> {
+    let peer = UnixStream::connect_addr(&name(address)?)?;
+    if !is_own(&peer) {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    Ok(peer)
+}
+
+/// An address, and duplicates of all sockets that listen there.
+#[derive(Debug)]
+pub struct Duplicates {
+    /// The address.
+    pub address: SocketAddr,
+    /// The duplicates.
+    pub sockets: Vec<TcpListener>,
+}
+
 /// The addresses that this gateway offers while it drains.
 #[derive(Debug, Default)]
 pub struct Offer {
-    /// Ended with this value.
-    listening: JoinSet<()>,
+    offered: Vec<Offered>,
     serves: Arc<Notify>,
     taken: bool,
+}
+
+/// One of them. Dropped, it is offered no more.
+#[derive(Debug)]
+struct Offered {
+    address: SocketAddr,
+    /// To be lent. Only here, so that a drop closes them.
+    _sockets: Arc<Vec<TcpListener>>,
+    lent: Lent,
+    _hearing: JoinSet<()>,
+}
+
+/// How many successors have the sockets, and have not ended.
+#[derive(Debug, Clone, Default)]
+struct Lent(Arc<AtomicUsize>);
+
+/// One of these successors; dropped when it ends.
+struct Borrower(Lent);
+
+impl Lent {
+    fn add(&self) -> Borrower {
+        self.0.fetch_add(1, Relaxed);
+        Borrower(self.clone())
+    }
+
+    fn is_lent(&self) -> bool {
+        self.0.load(Relaxed) > 0
+    }
+}
+
+impl Drop for Borrower {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
 }
 
 impl Offer {
     /// Offer these. To be called where tokio's runtime is. An address that cannot be offered is only
     /// free later.
     #[must_use]
-    pub fn of(addresses: impl IntoIterator<Item = SocketAddr>) -> Self {
+    pub fn of(addresses: impl IntoIterator<Item = Duplicates>) -> Self {
         let mut offer = Self::default();
-        for address in addresses {
+        for Duplicates { address, sockets } in addresses {
             let bound = name(address).and_then(|name| UnixListener::bind_addr(&name));
             let bound = bound.and_then(|listener| {
                 listener.set_nonblocking(true)?;
@@ -99,9 +177,21 @@ impl Offer {
             match bound {
                 Ok(listener) => {
                     let serves = Arc::clone(&offer.serves);
-                    offer.listening.spawn(async move {
-                        hear(&listener).await;
+                    let sockets = Arc::new(sockets);
+                    let lent = Lent::default();
+                    let mut hearing = JoinSet::new();
+                    let asked = (Arc::downgrade(&sockets), lent.clone());
+                    hearing.spawn(async move {
+                        let _borrower = hear(listener, asked).await;
                         serves.notify_one();
+                        // The sockets are the successor's from now on.
+                        std::future::pending::<()>().await;
+                    });
+                    offer.offered.push(Offered {
+                        address,
+                        _sockets: sockets,
+                        lent,
+                        _hearing: hearing,
                     });
                 }
                 Err(error) => {
@@ -123,24 +213,77 @@ impl Offer {
         self.serves.notified().await;
         self.taken = true;
     }
+
+    /// Offer this address no more, and close the duplicates of its sockets: whoever accepts from the
+    /// sockets themselves is about to stop. Whether a successor has them; then their queues are its
+    /// own, even if it does not serve yet.
+    pub fn withdraw(&mut self, address: SocketAddr) -> bool {
+        let mut has = false;
+        self.offered.retain(|offered| {
+            let keep = offered.address != address;
+            has |= !keep && offered.lent.is_lent();
+            keep
+        });
+        has
+    }
 }
 
-/// Until somebody of the same user says on this socket that it serves.
-async fn hear(listener: &tokio::net::UnixListener) {
+type Asked = (Weak<Vec<TcpListener>>, Lent);
+
+/// Until somebody of the same user says on this socket that it serves. Who that is, if it has the
+/// sockets.
+async fn hear(listener: tokio::net::UnixListener, asked: Asked) -> Option<Borrower> {
     let mut asking = JoinSet::new();
-    loop {
+    let (gone, is_gone) = watch::channel(false);
+    let borrower = loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if asking.len() < MOST => drop(asking.spawn(says(stream))),
+                Ok((stream, _)) if asking.len() < MOST => {
+                    asking.spawn(says(stream, asked.clone(), is_gone.clone()));
+                }
                 Ok(_) => {}
                 Err(_) => tokio::time::sleep(REST).await,
             },
-            Some(Ok(true)) = asking.join_next() => return,
+            Some(Ok(Some(borrower))) = asking.join_next() => break borrower,
+        }
+    };
+    drop(listener);
+    gone.send_replace(true);
+    while asking.join_next().await.is_some() {}
+    borrower
+}
+
+/// Lend the sockets to the one at the other end if it asks, until it says that it serves. None if it
+/// ends before, or another serves.
+async fn says(
+    mut stream: tokio::net::UnixStream,
+    asked: Asked,
+    mut is_gone: watch::Receiver<bool>,
+) -> Option<Option<Borrower>> {
+    if !is_own(&stream) {
+        return None;
+    }
+    let (sockets, lent) = asked;
+    let mut borrower = None;
+    loop {
+        let said = tokio::select! {
+            said = stream.read_u8() => said,
+            _ = is_gone.wait_for(|gone| *gone) => {
+                // It may have ended.
+                let _ = stream.try_write(&[GONE]);
+                return None;
+            }
+        };
+        match said {
+            Ok(SERVES) => return Some(borrower),
+            Ok(ASKS) if borrower.is_none() => {
+                borrower = Some(lent.add());
+                passing::lend(&stream, &sockets).await.ok()?;
+            }
+            Ok(_) | Err(_) => return None,
         }
     }
 }
 
-/// Whether the one at the other end says that it serves, before it ends.
-async fn says(mut stream: tokio::net::UnixStream) -> bool {
-    is_own(&stream) && matches!(stream.read_u8().await, Ok(SERVES))
-}
+#[cfg(test)]
+mod tests;

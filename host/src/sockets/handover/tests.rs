@@ -1,0 +1,172 @@
+//! Both sides in one process, and gateways of older versions on the other side.
+
+use std::io::Read as _;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::spawn_blocking;
+
+use super::*;
+
+/// Longer than any of these tests takes.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// So many sockets that listen on an address.
+fn listening(count: usize) -> Duplicates {
+    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+    Duplicates {
+        address: socket.local_addr().unwrap(),
+        sockets: (0..count).map(|_| socket.try_clone().unwrap()).collect(),
+    }
+}
+
+/// A successor's question, while the runtime goes on.
+async fn asks(address: SocketAddr) -> (Predecessor, Option<Vec<TcpListener>>) {
+    let ask = move || {
+        let mut predecessor = Predecessor::default();
+        let sockets = predecessor.offers(address);
+        (predecessor, sockets)
+    };
+    spawn_blocking(ask).await.unwrap()
+}
+
+/// A successor that serves is heard.
+async fn is_heard(offer: &mut Offer) {
+    let heard = tokio::time::timeout(DEADLINE, offer.taken()).await;
+    heard.expect("in time");
+    assert!(offer.is_taken());
+}
+
+#[test]
+fn all_sockets_are_the_successors_when_it_serves() {
+    runtime().block_on(async {
+        let duplicates = listening(300);
+        let address = duplicates.address;
+        let mut offer = Offer::of([duplicates]);
+        let (predecessor, sockets) = asks(address).await;
+        assert_eq!(sockets.unwrap().len(), 300);
+        assert!(predecessor.tell());
+        is_heard(&mut offer).await;
+        assert!(offer.withdraw(address));
+        assert!(!offer.withdraw(address));
+    });
+}
+
+#[test]
+fn sockets_of_a_successor_that_starts_are_its_own_and_those_of_one_that_has_ended_are_not() {
+    runtime().block_on(async {
+        for has_ended in [false, true] {
+            let duplicates = listening(2);
+            let address = duplicates.address;
+            let mut offer = Offer::of([duplicates]);
+            let successor = asks(address).await;
+            assert_eq!(successor.1.as_ref().unwrap().len(), 2);
+            let end = Instant::now() + DEADLINE;
+            if has_ended {
+                drop(successor);
+                while offer.offered[0].lent.is_lent() && Instant::now() < end {
+                    tokio::task::yield_now().await;
+                }
+            }
+            assert_eq!(offer.withdraw(address), !has_ended);
+            let closed = TcpListener::bind(address);
+            assert_eq!(closed.is_ok(), has_ended);
+        }
+    });
+}
+
+#[test]
+fn an_address_that_is_withdrawn_is_offered_no_more() {
+    runtime().block_on(async {
+        let duplicates = listening(1);
+        let address = duplicates.address;
+        let mut offer = Offer::of([duplicates]);
+        assert!(!offer.withdraw(address));
+        let end = Instant::now() + DEADLINE;
+        while asks(address).await.1.is_some() {
+            assert!(Instant::now() < end, "it is offered");
+        }
+    });
+}
+
+#[test]
+fn a_successor_of_an_older_version_is_heard_and_has_no_sockets() {
+    runtime().block_on(async {
+        let duplicates = listening(2);
+        let address = duplicates.address;
+        let mut offer = Offer::of([duplicates]);
+        connect(address).unwrap().write_all(&[SERVES]).unwrap();
+        is_heard(&mut offer).await;
+        assert!(!offer.withdraw(address));
+    });
+}
+
+/// A gateway that drains and knows nothing of sockets: it does this with a byte that it does not
+/// know, and gives the first one that it does know.
+fn older(address: SocketAddr, refuse: fn(UnixStream)) -> JoinHandle<u8> {
+    let listener = UnixListener::bind_addr(&name(address).unwrap()).unwrap();
+    std::thread::spawn(move || {
+        loop {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            match byte {
+                [SERVES] => return SERVES,
+                _ => refuse(stream),
+            }
+        }
+    })
+}
+
+#[test]
+fn a_gateway_of_an_older_version_and_one_that_is_silent_pass_no_sockets_and_are_told() {
+    let refusals: [fn(UnixStream); 2] = [drop, std::mem::forget];
+    for refuse in refusals {
+        let Duplicates { address, sockets } = listening(1);
+        let older = older(address, refuse);
+        let mut predecessor = Predecessor::default();
+        assert_eq!(predecessor.offers(address).unwrap().len(), 0);
+        assert!(predecessor.tell());
+        assert_eq!(older.join().unwrap(), SERVES);
+        drop(sockets);
+    }
+}
+
+#[test]
+fn of_two_successors_the_later_one_finds_that_the_address_is_too_late() {
+    runtime().block_on(async {
+        let duplicates = listening(2);
+        let address = duplicates.address;
+        let mut offer = Offer::of([duplicates]);
+        let (mut first, sockets) = asks(address).await;
+        assert!(sockets.is_some());
+        let (mut second, sockets) = asks(address).await;
+        assert!(sockets.is_some());
+        assert!(!first.is_too_late() && !second.is_too_late());
+        assert!(first.tell());
+        is_heard(&mut offer).await;
+        assert!(second.is_too_late());
+        assert!(offer.withdraw(address));
+    });
+}
+
+#[test]
+fn sockets_of_another_address_are_not_taken() {
+    runtime().block_on(async {
+        let (one, other) = (listening(1), listening(1));
+        let address = one.address;
+        let wrong = Duplicates {
+            address,
+            sockets: other.sockets,
+        };
+        let _offer = Offer::of([wrong]);
+        let (_predecessor, sockets) = asks(address).await;
+        assert_eq!(sockets.unwrap().len(), 0);
+        drop(one);
+    });
+}
