@@ -143,7 +143,7 @@ codes! {
     EndpointLeft = "endpoint_left", SERVICE_UNAVAILABLE, Upstream, "the service was taken out of use before it answered";
     /// The endpoint closed or reset the connection, or the stream, before it answered; or turned the request away unread, and it could not be sent again.
     UpstreamClosed = "upstream_closed", BAD_GATEWAY, Upstream, "the service closed the connection";
-    /// The endpoint's answer could not be read as HTTP.
+    /// The endpoint's answer could not be read as HTTP, or its `Transfer-Encoding` is not one single `chunked`.
     UpstreamProtocol = "upstream_protocol", BAD_GATEWAY, Upstream, "the service gave an answer that is not valid";
     /// The response's body is larger than a filter that must see the whole of it takes.
     ResponseTooLarge = "response_body_too_large", BAD_GATEWAY, Upstream, "the service's answer is too large";

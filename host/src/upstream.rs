@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 pub mod attempt;
 mod claims;
+pub mod coding;
 pub mod endpoint;
 pub mod fault;
 mod given_names;

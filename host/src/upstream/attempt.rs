@@ -29,6 +29,7 @@ use retry::{Next, Over, Trials};
 use timeouts::{Since, Timeouts};
 use upgrade::{Carrier, Duplex, Taken, Upgrade};
 
+use super::coding::{self, Coding};
 use super::fault::Fault;
 use super::line::Line;
 use super::line::connection::Connection;
@@ -435,13 +436,22 @@ fn accept(
             cause: None,
         });
     }
+    let seen = headers::Seen::of_answer(&parts.headers);
+    // An answer without content may name any coding: nothing is in it (RFC 9112 section 6.1).
+    if seen.transfer_encoding()
+        && !incoming.is_end_stream()
+        && coding::of(&parts.headers) != Coding::Chunked
+    {
+        return Sent::Failed(Fault::Coding {
+            endpoint: pick.name(),
+        });
+    }
     let length = if exchange.request.method == Method::HEAD {
         let length = parts.headers.get(CONTENT_LENGTH);
         length.filter(|length| is_number(length)).cloned()
     } else {
         None
     };
-    let seen = headers::Seen::of_answer(&parts.headers);
     headers::strip(&mut parts.headers, seen);
     if let Some(length) = length {
         parts.headers.insert(CONTENT_LENGTH, length);

@@ -136,6 +136,14 @@ pub enum Fault {
         /// The most that there may be.
         most: usize,
     },
+    /// The body of the response is in a coding that Windlass does not decode.
+    #[error(
+        "`{endpoint}` answered with a `transfer-encoding` other than one `chunked`; let it send `chunked` alone, and name a compression in `content-encoding`"
+    )]
+    Coding {
+        /// The endpoint's name.
+        endpoint: String,
+    },
     /// What came is not a response.
     #[error("`{endpoint}` answered with something that is not a valid response")]
     Protocol {
@@ -223,6 +231,7 @@ impl Fault {
             // client or the route wants them.
             Self::HeadTooLarge { .. }
             | Self::TooManyFields { .. }
+            | Self::Coding { .. }
             | Self::Total { .. }
             | Self::Deadline { .. }
             | Self::Left { .. }
@@ -257,9 +266,10 @@ impl Fault {
             Self::FirstByte { .. } | Self::Upload { .. } => Code::FirstByteTimeout,
             Self::Left { .. } => Code::EndpointLeft,
             Self::Closed { .. } | Self::TurnedAway { .. } => Code::UpstreamClosed,
-            Self::HeadTooLarge { .. } | Self::TooManyFields { .. } | Self::Protocol { .. } => {
-                Code::UpstreamProtocol
-            }
+            Self::HeadTooLarge { .. }
+            | Self::TooManyFields { .. }
+            | Self::Coding { .. }
+            | Self::Protocol { .. } => Code::UpstreamProtocol,
             Self::Body { code, .. } => *code,
             Self::Request(_) => Code::Internal,
         }
