@@ -911,6 +911,23 @@ fn a_redis_that_is_away_or_back_spends_no_quota() {
                 within("what was admitted", before + after, 80..=120)
             },
         ),
+        (
+            "a Redis that is emptied while it runs gives no quota twice",
+            Setup {
+                gateways: 2,
+                // Requests wait until both gateways have told what they saw.
+                store: "max_wait = \"10s\"",
+                ..ONE
+            },
+            |world| {
+                let (before, _) = world.admitted(&[0, 1], 60);
+                after_the_returns();
+                let _ = world.redis.tell(&["FLUSHALL"]);
+                let (after, refused) = world.admitted(&[0, 1], 200);
+                is_code(refused.as_ref(), 429, "quota_spent")?;
+                within("what was admitted", before + after, 80..=120)
+            },
+        ),
     ]);
 }
 

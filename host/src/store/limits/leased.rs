@@ -30,9 +30,10 @@
 //!
 //! When Redis is out of reach, leases are used as long as they last. Then the policy answers
 //! ([`OnUnavailable`]), and what it lets through is settled when Redis is there again. A Redis that
-//! comes back with less than it had (killed, restored, failed over) gives no quota twice: another
-//! process of it makes every gateway say the highest total that it saw, and nothing of any quota is
-//! granted until all gateways that it remembers have, or for a second. Buckets start full then: one
+//! comes back with less than it had (killed, restored, failed over), or is emptied while it runs, gives
+//! no quota twice: another process of it, or the lack of the mark that the first call leaves, makes
+//! every gateway say the highest total that it saw, and nothing of any quota is granted until all
+//! gateways that it remembers have, or for a second. Buckets start full then: one
 //! burst more. A call whose answer was lost comes again with its number, and is carried out once.
 //!
 //! Each gateway's own, not shared: the rates of routes and of the gateway, filters' own buckets,

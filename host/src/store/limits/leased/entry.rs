@@ -45,8 +45,8 @@ pub(super) struct QuotaLease {
     pub lease: Lease,
     /// What all gateways together used and told, by the last answer.
     pub total: u64,
-    /// The server's process that gave it.
-    pub process: Option<Arc<str>>,
+    /// The server's memory that gave it.
+    pub memory: Option<Arc<str>>,
     pub extra: i64,
 }
 
@@ -199,7 +199,7 @@ impl Entry {
             limit: limit(quota),
             lease: Lease::new(0, now),
             total: 0,
-            process: None,
+            memory: None,
             extra: 0,
         });
         lease.lease.resize(terms.quota(quota));

@@ -34,7 +34,8 @@ pub(super) struct Orders {
 /// What came of it.
 #[derive(Debug)]
 pub(super) struct Answer {
-    pub process: Arc<str>,
+    /// The server's memory that gave it.
+    pub memory: Arc<str>,
     /// With the total and the extension.
     pub quota: Option<(Grant, u64, i64)>,
     pub rates: SmallVec<[Grant; 1]>,
@@ -92,7 +93,7 @@ impl Entry {
         {
             quota.lease.settle(*order, grant, orders.sent, now);
             quota.total = total;
-            quota.process = Some(Arc::clone(&answer.process));
+            quota.memory = Some(Arc::clone(&answer.memory));
             if std::mem::replace(&mut quota.extra, extra) != extra {
                 settled.extended = Some((quota.period, quota.number, extra));
             }

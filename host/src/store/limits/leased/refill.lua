@@ -1,29 +1,38 @@
 -- Settles what one gateway used, and grants what it asks for.
--- ARGV: the gateway's id, the number of its call, the server's process, the process under which the
--- gateway told all that it knows (or nothing), how long a lease lasts (milliseconds), then each bound:
---   Q name owner spent back held need least want limit floor ends_ms
+-- ARGV: the gateway's id, the number of its call, the server's process, the memory that the gateway
+-- told all that it knows (or nothing), how long a lease lasts (milliseconds), then each bound:
+--   Q name owner spent back held need least want limit total memory ends_ms
 --   R name owner spent back held need least want burst per_second
--- `owner` is how the gateway finds the bound again. `floor` is the highest total that the gateway saw,
--- where it must be told; else nothing.
+-- `owner` is how the gateway finds the bound again. `total` is the last total that the gateway saw, and
+-- `memory` where it saw it; or nothing.
 -- Answers how many gateways there are, for each bound what was paid for waiting requests, what was
 -- leased in advance, what is still leased of what the gateway held, what is left, what other gateways
 -- hold, how long to wait for one more (milliseconds), the total, the extension and whether the budget
--- can tell; and the owners of what other gateways wait for.
+-- can tell; the owners of what other gateways wait for; and the memory.
 local base = string.sub(KEYS[1], 1, -5)
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local gateway, number, process, told = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local gateway, number, told = ARGV[1], ARGV[2], ARGV[4]
 local ends_at = now + tonumber(ARGV[5])
 
--- After a restart of the server it may have forgotten what was used: nothing is granted of quotas
--- until all gateways that it remembers said what they know, or had the time to.
+-- A memory is what one process of the server remembers from one mark on: the mark is gone once the
+-- server is emptied, with or without a restart.
+local mark = redis.call('GET', base .. 'mark')
+if not mark then
+    mark = time[1] .. '.' .. time[2] .. '.' .. gateway
+    redis.call('SET', base .. 'mark', mark)
+end
+local memory = ARGV[3] .. ' ' .. mark
+
+-- Another memory may lack what was used: nothing is granted of quotas until all gateways that it
+-- holds said what they know, or had the time to.
 local settling, silent = base .. 'settling', base .. 'silent'
 local until_ms = tonumber(redis.call('HGET', settling, 'until') or 0)
-if told ~= process and told ~= '' then
-    -- A process may come back: of two servers that take turns, each has its own.
-    if redis.call('HGET', settling, 'process') ~= process or until_ms <= now then
+if told ~= memory and told ~= '' then
+    -- A memory may come back: of two servers that take turns, each has its own.
+    if redis.call('HGET', settling, 'memory') ~= memory or until_ms <= now then
         until_ms = now + 1000
-        redis.call('HSET', settling, 'process', process, 'until', until_ms)
+        redis.call('HSET', settling, 'memory', memory, 'until', until_ms)
         redis.call('DEL', silent)
         local members = redis.call('ZRANGE', base .. 'gateways', 0, -1)
         -- A server that does not know this one has forgotten: then nobody knows who is to speak.
@@ -33,14 +42,14 @@ if told ~= process and told ~= '' then
         end
         redis.call('PEXPIRE', silent, 60000)
     end
-elseif told == process then
+elseif told == memory then
     redis.call('SREM', silent, gateway)
 end
 local is_settled = until_ms <= now
-    or redis.call('HGET', settling, 'process') ~= process
+    or redis.call('HGET', settling, 'memory') ~= memory
     or redis.call('EXISTS', silent) == 0
 -- What was used since is not in what gateways saw before.
-local epoch = process .. ' ' .. string.format('%.0f', until_ms)
+local epoch = memory .. ' ' .. string.format('%.0f', until_ms)
 
 redis.call('ZADD', base .. 'gateways', now, gateway)
 redis.call('ZREMRANGEBYSCORE', base .. 'gateways', '-inf', now - 3000)
@@ -51,7 +60,7 @@ local gateways = redis.call('ZCARD', base .. 'gateways')
 local answered = base .. 'answer:' .. gateway
 local kept = redis.call('HMGET', answered, 'number', 'answers')
 if kept[1] == number then
-    return { gateways, cmsgpack.unpack(kept[2]), {} }
+    return { gateways, cmsgpack.unpack(kept[2]), {}, memory }
 end
 
 local recalls = base .. 'recall:' .. gateway
@@ -120,7 +129,7 @@ local function grant(order, left)
     return paid, leased, left
 end
 
-local function quota(order, limit, floor, ends)
+local function quota(order, limit, seen, ends)
     local key = base .. 'budget:' .. order.name
     local budget = read(key)
     local fields = budget.fields
@@ -128,8 +137,9 @@ local function quota(order, limit, floor, ends)
     if fields.epoch ~= epoch then
         from, used = from + used, 0
     end
-    if floor ~= '' then
-        from = math.max(from, tonumber(floor))
+    -- What was seen in another memory may be more than this one holds.
+    if seen.memory ~= '' and seen.memory ~= memory then
+        from = math.max(from, seen.total)
     end
     used = math.max(used + order.spent - order.back, -from)
     local held = math.min(order.held, budget.mine)
@@ -190,8 +200,9 @@ while at <= #ARGV do
     }
     local most = tonumber(ARGV[at + 9])
     if ARGV[at] == 'Q' then
-        answers[#answers + 1] = quota(order, most, ARGV[at + 10], ARGV[at + 11])
-        at = at + 12
+        local seen = { total = tonumber(ARGV[at + 10]), memory = ARGV[at + 11] }
+        answers[#answers + 1] = quota(order, most, seen, ARGV[at + 12])
+        at = at + 13
     else
         answers[#answers + 1] = rate(order, most, tonumber(ARGV[at + 10]))
         at = at + 11
@@ -201,4 +212,4 @@ if #answers > 0 then
     redis.call('HSET', answered, 'number', number, 'answers', cmsgpack.pack(answers))
     redis.call('PEXPIRE', answered, 3600000)
 end
-return { gateways, answers, recalled }
+return { gateways, answers, recalled, memory }

@@ -35,8 +35,8 @@ type Row = (u64, u64, u64, u64, u64, u64, u64, i64, u64);
 /// What the thread knows of its calls.
 #[derive(Debug, Default)]
 pub(super) struct Speaker {
-    /// The server's process that answered last.
-    process: Option<Arc<str>>,
+    /// The server's memory that answered last: one of its processes, since it was last emptied.
+    memory: Option<Arc<str>>,
     /// The one that was told all that this gateway knows.
     told: Option<Arc<str>>,
     /// Counts calls, so that the store knows one that comes again.
@@ -154,13 +154,13 @@ impl Speaker {
             return Err(error);
         }
         self.tell_all(shared, owners, ending)?;
-        if self.told != self.process {
+        if self.told != self.memory {
             if self.told.is_some() && !ending {
-                // Another process may have forgotten: all say what they know.
+                // Another memory may lack something: all say what they know.
                 let all = choose_all(shared, |entry| entry.quota.is_some());
                 self.tell_all(shared, all, ending)?;
             }
-            self.told.clone_from(&self.process);
+            self.told.clone_from(&self.memory);
             self.tell_all(shared, Vec::new(), ending)?;
         }
         Ok(())
@@ -240,14 +240,14 @@ impl Speaker {
             call.key(&meta).arg(&shared.id).arg(self.number);
             call.arg(process).arg(told).arg(LEASE_MS);
             for orders in orders {
-                add(&mut call, orders, process);
+                add(&mut call, orders);
             }
-            let answer = call.invoke::<(u64, Vec<Row>, Vec<String>)>(connection)?;
-            Ok((answer, Arc::<str>::from(process)))
+            call.invoke::<(u64, Vec<Row>, Vec<String>, String)>(connection)
         };
-        let ((gateways, rows, recalled), process) = shared.server.repeat(ask)?.value;
+        let (gateways, rows, recalled, memory) = shared.server.repeat(ask)?.value;
         shared.note_gateways(gateways);
-        self.process = Some(Arc::clone(&process));
+        let memory = Arc::<str>::from(memory);
+        self.memory = Some(Arc::clone(&memory));
         let mut rows = rows.into_iter();
         let answers = orders.iter().map(|orders| {
             let mut next = || rows.next().unwrap_or_default();
@@ -255,7 +255,7 @@ impl Speaker {
                 let _ = next();
             }
             Answer {
-                process: Arc::clone(&process),
+                memory: Arc::clone(&memory),
                 quota: orders.quota.as_ref().map(|_| {
                     let row = next();
                     (grant(row), row.6, row.7)
@@ -336,17 +336,14 @@ fn grant(row: Row) -> Grant {
 }
 
 /// The arguments of one entry.
-fn add(call: &mut ::redis::ScriptInvocation<'_>, orders: &Orders, process: &str) {
+fn add(call: &mut ::redis::ScriptInvocation<'_>, orders: &Orders) {
     let Orders { plan, key, .. } = orders;
     let owner = format!("{}.{}", orders.space, orders.hash);
     for (quota, order) in orders.retired.iter().chain(&orders.quota) {
-        // What an earlier process said may be more than this one knows.
-        let floor = match &quota.process {
-            Some(known) if **known != *process => quota.total.to_string(),
-            Some(_) | None => String::new(),
-        };
         add_order(call, "Q", &quota.name(plan, key), &owner, *order);
-        call.arg(quota.limit).arg(floor).arg(quota.ends_ms());
+        let memory = quota.memory.as_deref().unwrap_or_default();
+        call.arg(quota.limit).arg(quota.total).arg(memory);
+        call.arg(quota.ends_ms());
     }
     for (method, rate, order) in &orders.rates {
         let name = rate_name(plan, key, method.as_ref());

@@ -276,7 +276,7 @@ impl World {
         let orders = speaking.call.take().and_then(|call| call.orders);
         if let Some(orders) = orders {
             let answer = Answer {
-                process: "p".into(),
+                memory: "p".into(),
                 quota: order.map(|_| (grant, total, 0)),
                 rates: smallvec::SmallVec::new(),
             };
