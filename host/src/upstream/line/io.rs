@@ -62,6 +62,8 @@ impl EndpointIo {
         (self.stream.into_inner(), self.given, self.place)
     }
 
+    // Apart from `poll_read`, so that the polls which end there stay cheap.
+    #[inline(never)]
     fn read(
         &mut self,
         cx: &mut Context<'_>,
