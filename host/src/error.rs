@@ -103,6 +103,8 @@ codes! {
     ExpectationFailed = "expectation_failed", EXPECTATION_FAILED, Client, "the gateway does not meet this expectation";
     /// The method is one that the gateway does not carry.
     NotImplemented = "not_implemented", NOT_IMPLEMENTED, Client, "the gateway does not carry this method";
+    /// The request's `Transfer-Encoding` names a coding other than `chunked`; Windlass decodes no other.
+    UnknownTransferCoding = "unknown_transfer_coding", NOT_IMPLEMENTED, Client, "the gateway decodes no transfer coding but `chunked`";
     /// The client went away, or took nothing for too long, before it had the whole answer. Seen in logs only.
     ClientGone = "client_gone", BAD_REQUEST, Client, "the client went away";
     /// The gateway stopped, and the exchange had not ended when the server's `drain_timeout` was over. Seen in logs only.

@@ -130,6 +130,24 @@ fn a_head_that_is_not_http_is_answered_in_our_words() {
 }
 
 #[test]
+fn rfc9112_6_1_an_answer_to_a_transfer_coding_says_what_is_wrong_with_it() {
+    let upstream = Upstream::echo();
+    let gateway = start(&[&all_to(upstream.address())]);
+    for (coding, status, code) in [
+        ("gzip, chunked", 501, "unknown_transfer_coding"),
+        ("chunked, chunked", 400, "malformed_request"),
+        (",chunked", 400, "malformed_request"),
+    ] {
+        let answer = gateway.send_raw(format!(
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: {coding}\r\n\r\n0\r\n\r\n"
+        ));
+        assert_eq!((answer.status, &*answer.code()), (status, code), "{coding}");
+        assert!(!answer.text().contains("method"), "{}", answer.text());
+    }
+    assert_eq!(upstream.count(), 0);
+}
+
+#[test]
 fn connect_and_trace_are_not_carried() {
     let upstream = Upstream::echo();
     let gateway = start(&[&all_to(upstream.address())]);

@@ -76,7 +76,7 @@ fn heads_that_frame_a_body_twice_or_not_at_all() {
             "rfc9112-6.1 length between two codings",
             &(te(" chunked") + &cl(" 5") + &te(" chunked")),
             END,
-            &[501],
+            &[400],
         ),
         refused(
             "rfc9112-7 gzip before chunked",
@@ -85,16 +85,34 @@ fn heads_that_frame_a_body_twice_or_not_at_all() {
             &[501],
         ),
         refused(
+            "rfc9112-7 gzip before chunked in two lines",
+            &(te(" gzip") + &te(" chunked")),
+            END,
+            &[501],
+        ),
+        refused(
+            "rfc9112-6.1 an empty member before chunked",
+            &te(" ,chunked"),
+            END,
+            &[400],
+        ),
+        refused(
+            "rfc9112-6.1 chunked before gzip and chunked",
+            &te(" chunked, gzip, chunked"),
+            END,
+            &[400],
+        ),
+        refused(
             "rfc9112-7 chunked twice in a line",
             &te(" chunked, chunked"),
             END,
-            &[501],
+            &[400],
         ),
         refused(
             "rfc9112-7 chunked twice in two lines",
             &(te(" chunked") + &te(" chunked")),
             END,
-            &[501],
+            &[400],
         ),
         refused(
             "rfc9112-6.3 chunked is not last",

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Request, Version};
@@ -26,6 +26,7 @@ use crate::context::{Client, Exchange, RequestHead};
 use crate::error::{Code, grpc};
 use crate::proxy::Arrival;
 use crate::upstream::attempt::upgrade::Upgrade;
+use crate::upstream::coding::{self, Coding};
 use crate::upstream::headers::Seen;
 use crate::worker::{ClientConnection, next_id};
 
@@ -267,10 +268,10 @@ fn is_port(text: &[u8]) -> bool {
 
 /// The head has a `Transfer-Encoding`: it must be `chunked` and stand alone.
 fn check_chunked(connection: &ClientConnection, headers: &HeaderMap) -> Result<(), Code> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {}
-        (Some(_) | None, Some(_) | None) => return Err(Code::NotImplemented),
+    match coding::of(headers) {
+        Coding::Chunked => {}
+        Coding::Unknown => return Err(Code::UnknownTransferCoding),
+        Coding::Malformed => return Err(Code::MalformedRequest),
     }
     // hyper drops the `Content-Length` beside it, wherever that stands.
     if connection.watch.names_length() || headers.contains_key(CONTENT_LENGTH) {
