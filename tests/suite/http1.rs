@@ -48,6 +48,24 @@ fn request_lines() {
             &["/"],
         ),
         Case(
+            "rfc9112-3.2.2 absolute-form without a path, with a query",
+            "GET http://b?q=1 HTTP/1.1\r\nhost: a\r\n\r\n",
+            &[200],
+            &["/?q=1"],
+        ),
+        Case(
+            "rfc9112-3.2.2 absolute-form with a port and a query",
+            "GET http://b:80?q HTTP/1.1\r\nhost: a\r\n\r\n",
+            &[200],
+            &["/?q"],
+        ),
+        Case(
+            "rfc9112-3.2.1 a query without a path",
+            "GET ?q HTTP/1.1\r\nhost: a\r\n\r\n",
+            &[400],
+            &[],
+        ),
+        Case(
             "rfc9112-3.2.2 absolute-form with a user",
             "GET http://u@b/ HTTP/1.1\r\nhost: a\r\n\r\n",
             &[400],

@@ -16,7 +16,7 @@ use std::time::Instant;
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
@@ -179,10 +179,22 @@ fn check_host(connection: &ClientConnection, parts: &mut Parts, seen: Seen) -> R
         (Some(_), Some(authority)) => {
             let host = host_of(authority)?;
             parts.headers.insert(HOST, host);
-            Ok(())
+            complete_path(parts)
         }
         (None, Some(_)) | (Some(_), None) => Err(Code::MalformedRequest),
     }
+}
+
+/// A target in absolute form may have a query and no path, which then is `/` (RFC 9110 section 4.2.3).
+fn complete_path(parts: &mut Parts) -> Result<(), Code> {
+    let target = parts.uri.path_and_query().map(PathAndQuery::as_str);
+    let Some(target) = target.filter(|target| target.starts_with('?')) else {
+        return Ok(());
+    };
+    let target = format!("/{target}");
+    let target = PathAndQuery::try_from(target).map_err(|_| Code::BadPath)?;
+    parts.uri = Uri::from(target);
+    Ok(())
 }
 
 /// `:authority` takes the place of `Host`, which may be there too if it says the same.
