@@ -34,6 +34,7 @@ pub mod line;
 pub mod plan;
 pub mod queue;
 pub mod registry;
+pub mod seen;
 pub mod standing;
 pub mod sticky;
 
