@@ -345,6 +345,32 @@ fn heads() {
             Refused,
         ),
         (
+            "rfc9113-8.2.1 a space before a value",
+            with(&[("x-a", " b")]),
+            Status(400),
+        ),
+        (
+            "rfc9113-8.2.1 a space after a value",
+            with(&[("x-a", "b ")]),
+            Status(400),
+        ),
+        (
+            "rfc9113-8.2.1 a tab around a value",
+            with(&[("x-a", "\tb\t")]),
+            Status(400),
+        ),
+        (
+            "rfc9113-8.2.1 a value of one space",
+            with(&[("x-a", " ")]),
+            Status(400),
+        ),
+        (
+            "rfc9113-8.2.1 a space inside a value",
+            with(&[("x-a", "b c")]),
+            Taken,
+        ),
+        ("rfc9113-8.2.1 an empty value", with(&[("x-a", "")]), Taken),
+        (
             "rfc9113-8.2.2 connection",
             with(&[("connection", "close")]),
             Refused,

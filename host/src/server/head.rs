@@ -2,7 +2,8 @@
 //!
 //! Rules (RFC 9112 sections 3.2 and 6): one valid host; a target in absolute form replaces what
 //! `Host` says; `Transfer-Encoding` is one single `chunked`, and never beside `Content-Length`;
-//! in HTTP/2 (RFC 9113 section 8.3.1) `:authority` is the host, and a `Host` beside it says the same;
+//! in HTTP/2 (RFC 9113 section 8.3.1) `:authority` is the host, and a `Host` beside it says the same,
+//! and no value begins or ends with a space or a tab (section 8.2.1);
 //! `CONNECT` and `TRACE` are not carried (a `TRACE` would show the client what the gateway
 //! added), and an expectation other than `100-continue` is not met. After a `CONNECT` that is
 //! refused the connection closes: its client may be sending something else than HTTP already.
@@ -131,6 +132,10 @@ fn check(connection: &ClientConnection, parts: &mut Parts, seen: Seen) -> Result
     if parts.version == Version::HTTP_2 {
         if seen.size() > connection.listener.max_head {
             return Err(Code::HeadersTooLarge);
+        }
+        // RFC 9113 section 8.2.1.
+        if seen.padded() {
+            return Err(Code::MalformedRequest);
         }
         check_authority(parts, seen)?;
         if seen.cookie() {

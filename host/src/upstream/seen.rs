@@ -34,6 +34,7 @@ impl Seen {
     const COOKIE: u16 = 1 << 11;
     pub(super) const PROXY_AUTH: u16 = 1 << 12;
     const VIA: u16 = 1 << 13;
+    const PADDED: u16 = 1 << 14;
 
     /// Look at the head of an answer: only for fields that [`strip`] removes.
     #[must_use]
@@ -52,6 +53,9 @@ impl Seen {
         for (name, value) in headers {
             let name = name.as_str();
             seen.size += name.len() + value.len() + PER_FIELD;
+            if is_padded(value.as_bytes()) {
+                seen.fields |= Self::PADDED;
+            }
             // HTTP/2 may split one `Cookie` into many fields (RFC 9113 section 8.2.3): it counts as
             // it is once joined.
             if seen.has(Self::COOKIE) && name == "cookie" {
@@ -142,6 +146,12 @@ impl Seen {
         self.has(Self::VIA)
     }
 
+    /// Whether a value begins or ends with a space or a tab, which HTTP/1.1 has taken off already.
+    #[must_use]
+    pub fn padded(self) -> bool {
+        self.has(Self::PADDED)
+    }
+
     /// Whether there is an `Upgrade`.
     #[must_use]
     pub fn upgrade(self) -> bool {
@@ -153,4 +163,9 @@ impl Seen {
     pub fn expect(self) -> bool {
         self.has(Self::EXPECT)
     }
+}
+
+#[inline]
+fn is_padded(value: &[u8]) -> bool {
+    matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t'])
 }
