@@ -1,6 +1,8 @@
 //! The operator's listener.
 
-use windlass_tests::{Request, Upstream};
+use std::io::{Read as _, Write as _};
+
+use windlass_tests::{Client, Request, Upstream};
 
 use crate::config::{all_to, start};
 
@@ -15,6 +17,37 @@ fn a_running_gateway_is_live_and_ready() {
     assert_eq!(gateway.admin("/anything").status, 404);
     // The operator's paths are not the clients'.
     assert_eq!(gateway.get("/metrics").text(), "ok");
+}
+
+#[test]
+fn rfc9112_3_2_a_request_of_the_operator_names_exactly_one_host() {
+    let upstream = Upstream::text("ok");
+    let gateway = start(&[&all_to(upstream.address())]);
+    for (hosts, status) in [
+        ("host: a\r\n", 200),
+        ("host: [::1]:9080\r\n", 200),
+        ("", 400),
+        ("host: a\r\nhost: a\r\n", 400),
+        ("host: a\r\nhost: b\r\n", 400),
+        ("host: \r\n", 400),
+        ("host: a b\r\n", 400),
+        ("host: u@a\r\n", 400),
+    ] {
+        let mut client = Client::connect(gateway.admin_address());
+        client.send_raw(format!("GET /livez HTTP/1.1\r\n{hosts}\r\n"));
+        let answer = client.read_response();
+        assert_eq!(answer.status, status, "{hosts:?}");
+        assert!(answer.header("x-request-id").is_some(), "{hosts:?}");
+        if status == 400 {
+            assert_eq!(answer.code(), "bad_host", "{hosts:?}");
+        }
+    }
+    // HTTP/1.0 knows no `Host`.
+    let mut client = Client::connect(gateway.admin_address()).sender();
+    client.write_all(b"GET /livez HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
 }
 
 #[test]

@@ -12,9 +12,10 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use parking_lot::Mutex;
 
 use super::Running;
@@ -103,7 +104,10 @@ pub async fn envelope(
     request.extensions_mut().insert(RequestId(Arc::clone(&id)));
     let remote = request.extensions().get::<Remote>().copied();
     let (method, path) = (request.method().clone(), told(request.uri().path()));
-    let mut response = next.run(request).await;
+    let mut response = match names_one_host(&request) {
+        true => next.run(request).await,
+        false => Problem::bad_host().into_response(),
+    };
     let problem = response.extensions_mut().remove::<Problem>();
     let answered = Answered {
         id: &id,
@@ -132,6 +136,19 @@ pub async fn envelope(
         response.headers_mut().insert(REQUEST_ID, id);
     }
     response
+}
+
+/// Whether there is exactly one `Host`, and it is one (RFC 9112 section 3.2). HTTP/1.0 knows none.
+fn names_one_host(request: &Request) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) => {
+            let host = Authority::try_from(host.as_bytes());
+            host.is_ok_and(|host| !host.as_str().contains('@'))
+        }
+        (None, None) => request.version() == Version::HTTP_10,
+        (Some(_) | None, Some(_)) => false,
+    }
 }
 
 /// An answer, for the log.

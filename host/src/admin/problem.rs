@@ -72,6 +72,13 @@ impl Problem {
         }
     }
 
+    /// No `Host`, more than one, or one that is not a host.
+    #[must_use]
+    pub fn bad_host() -> Self {
+        let detail = "the request must name exactly one valid host; send one `host`";
+        Self::new(StatusCode::BAD_REQUEST, "bad_host", detail)
+    }
+
     /// There is nothing at this path.
     #[must_use]
     pub fn no_such_path() -> Self {
