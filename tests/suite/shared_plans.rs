@@ -925,7 +925,12 @@ fn a_redis_that_is_away_or_back_spends_no_quota() {
                 let _ = world.redis.tell(&["FLUSHALL"]);
                 let (after, refused) = world.admitted(&[0, 1], 200);
                 is_code(refused.as_ref(), 429, "quota_spent")?;
-                within("what was admitted", before + after, 80..=120)
+                within("what was admitted", before + after, 80..=120)?;
+                // The record of days is lost, and the report gives what is enforced.
+                let (_, text) = world.call(0, "GET", "/v1/usage?plan=gold&key=alice-1", "");
+                let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+                let remaining = report["items"]["alice-1"][0][1].as_u64();
+                same("what remains by the report", &remaining, &Some(0))
             },
         ),
     ]);

@@ -56,12 +56,6 @@ impl GatewayWorks {
         self.plans.store(Arc::new(plans));
         self.fixed.store(keys);
     }
-
-    fn standing(&self, plan: &str, key: &str) -> Option<QuotaStanding> {
-        let now = self.clock.now();
-        let plans = self.plans.load();
-        plans.with(plan, |plan| self.limits.standing(plan?, key, now))
-    }
 }
 
 impl Works for GatewayWorks {
@@ -94,8 +88,10 @@ impl Works for GatewayWorks {
         fixed.or_else(|| self.keeper.index().last_used_ms(id))
     }
 
-    fn extra(&self, plan: &str, key: &str) -> Option<i64> {
-        self.standing(plan, key).map(|standing| standing.extra)
+    fn standing(&self, plan: &str, key: &str) -> Option<QuotaStanding> {
+        let now = self.clock.now();
+        let plans = self.plans.load();
+        plans.with(plan, |plan| self.limits.standing(plan?, key, now))
     }
 
     fn extend(

@@ -45,7 +45,7 @@ use parking_lot::RwLock;
 use super::keys::KeyEntry;
 use super::ledger::record::{KeyRecord, PlanRecord};
 use super::ledger::{Extension, Ledger, LedgerError, Remembered, UsageDelta};
-use super::limits::Plan;
+use super::limits::{Plan, QuotaStanding};
 
 pub use csv::Warning;
 pub use error::{Fault, RegistrarError};
@@ -88,9 +88,9 @@ pub trait Works: Send + Sync {
     /// When this gateway last saw the key with this id. Milliseconds since 1970.
     fn last_used_ms(&self, id: &str) -> Option<u64>;
 
-    /// What may be used beyond a plan's limit in the period that runs; None where nothing was
+    /// Where a key's quota stands in the period that runs, as it is enforced; None where nothing was
     /// counted yet.
-    fn extra(&self, plan: &str, key: &str) -> Option<i64>;
+    fn standing(&self, plan: &str, key: &str) -> Option<QuotaStanding>;
 
     /// From now on so much remains for the key in the period that runs. None where the plan is
     /// not known here, or has no quota.

@@ -25,7 +25,7 @@ const DAY_MS: u64 = 86_400_000;
 struct Noted {
     catches: Mutex<usize>,
     sets: Mutex<Vec<Vec<Arc<str>>>>,
-    extra: Mutex<Option<i64>>,
+    standing: Mutex<Option<QuotaStanding>>,
     ledger: Option<Arc<SqliteLedger>>,
 }
 
@@ -53,8 +53,8 @@ impl Works for Noted {
     fn last_used_ms(&self, _: &str) -> Option<u64> {
         None
     }
-    fn extra(&self, _: &str, _: &str) -> Option<i64> {
-        *self.extra.lock()
+    fn standing(&self, _: &str, _: &str) -> Option<QuotaStanding> {
+        *self.standing.lock()
     }
     fn extend(
         &self,
@@ -76,7 +76,7 @@ impl Works for Noted {
         key: &str,
         extra: i64,
     ) -> Result<Option<Extension>, LedgerError> {
-        *self.extra.lock() = Some(extra);
+        *self.standing.lock() = Some(standing(Period::Day, 0, extra));
         Ok(Some(Extension {
             plan: plan.to_owned(),
             key: key.to_owned(),
@@ -93,6 +93,17 @@ impl Works for Noted {
     }
     fn bound(&self, _: &str) -> Option<Slack> {
         None
+    }
+}
+
+/// Where a quota stands now.
+fn standing(period: Period, used: u64, extra: i64) -> QuotaStanding {
+    QuotaStanding {
+        period,
+        number: period.number(NOW),
+        used,
+        extra,
+        remaining: 0,
     }
 }
 

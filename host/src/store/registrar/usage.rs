@@ -148,17 +148,25 @@ impl Registrar {
         days: RangeInclusive<u32>,
         now_ms: u64,
     ) -> Vec<(u64, Option<u64>)> {
-        let extra = self.works.extra(&plan.name, key).unwrap_or(0);
+        let standing = self.works.standing(&plan.name, key);
+        let today = day_of(now_ms);
         days.map(|day| {
             let on_it = used.get(&day).copied().unwrap_or(0);
             let remaining = plan.quota.map(|quota| {
                 let number = quota.period.number(start_of(day));
                 let spent = used.range(day_of_start(quota, day)..=day);
                 let spent: u64 = spent.map(|(_, used)| *used).sum();
-                let now = number == quota.period.number(now_ms);
-                let limit = quota
-                    .limit
-                    .saturating_add_signed(if now { extra } else { 0 });
+                // A standing of another period, of which the ledger alone knows, says nothing here.
+                let standing = standing.filter(|standing| {
+                    (standing.period, standing.number) == (quota.period, number)
+                });
+                let extra = standing.map_or(0, |standing| standing.extra);
+                // The ledger may have lost what the counters have not.
+                let spent = match standing {
+                    Some(standing) if day >= today => standing.used,
+                    Some(_) | None => spent,
+                };
+                let limit = quota.limit.saturating_add_signed(extra);
                 limit.saturating_sub(spent)
             });
             (on_it, remaining)

@@ -252,10 +252,22 @@ fn usage_is_told_by_day_with_what_remained() {
         ask(today..=today, Some(&id)).unwrap().keys[0].days,
         [(20, Some(50))]
     );
-    *shop.works.extra.lock() = Some(25);
+    let month = Period::Month(MonthDay::FIRST);
+    *shop.works.standing.lock() = Some(standing(month, 50, 25));
     assert_eq!(
         ask(today..=today, Some(&id)).unwrap().keys[0].days,
         [(20, Some(75))]
+    );
+    // The counters know of more than the ledger kept: it remains what they enforce.
+    *shop.works.standing.lock() = Some(standing(month, 90, 0));
+    assert_eq!(
+        ask(today - 1..=today, Some(&id)).unwrap().keys[0].days,
+        [(30, Some(70)), (20, Some(10))]
+    );
+    *shop.works.standing.lock() = Some(standing(Period::Day, 90, 0));
+    assert_eq!(
+        ask(today..=today, Some(&id)).unwrap().keys[0].days,
+        [(20, Some(50))]
     );
     assert!(matches!(
         ask(today..=today - 1, None),
@@ -273,7 +285,7 @@ fn usage_is_told_by_day_with_what_remained() {
     for id in [&id, &other] {
         shop.registrar.delete_key(id, None).unwrap();
     }
-    *shop.works.extra.lock() = None;
+    *shop.works.standing.lock() = None;
     let deleted = ask(today + 1..=today + 1, Some(&id)).unwrap();
     assert_eq!(deleted.keys[0].days, [(0, Some(50))]);
     assert!(matches!(
