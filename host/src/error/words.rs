@@ -99,7 +99,7 @@ impl Words {
                     let json = HeaderValue::from_static("application/json");
                     headers.insert(header::CONTENT_TYPE, json);
                 }
-                let message = self.style.message(status, fault);
+                let message = self.style.message(fault);
                 other.fill(parts, status, fault.code, message, id)
             }
         };
@@ -156,13 +156,11 @@ impl Override {
 }
 
 impl Style {
-    /// The sentence for a fault that is answered with this status.
-    fn message(self, status: StatusCode, fault: Fault<'_>) -> &str {
+    /// The sentence for a fault, whatever status an API answers it with.
+    fn message(self, fault: Fault<'_>) -> &str {
         match self {
             Self::Problem => fault.text,
-            // A fault that an API answers with success is still what it was.
-            Self::Aws if status.as_u16() < 400 => aws_message(fault.status, fault.code),
-            Self::Aws => aws_message(status, fault.code),
+            Self::Aws => aws_message(fault.status, fault.code),
         }
     }
 }
@@ -178,14 +176,13 @@ fn own_words(
     fault: Fault<'_>,
     id: &RequestId,
 ) -> (HeaderValue, Bytes) {
-    let message = style.message(status, fault);
     match style {
         Style::Problem => {
             let problem = serde_json::json!({
                 "type": "about:blank",
                 "title": status.canonical_reason().unwrap_or("Error"),
                 "status": status.as_u16(),
-                "detail": message,
+                "detail": style.message(fault),
                 "code": fault.code,
                 "request-id": id.as_str(),
             });
@@ -198,6 +195,8 @@ fn own_words(
             )
         }
         Style::Aws => {
+            let message = aws_words(status, fault.code);
+            let message = message.unwrap_or_else(|| style.message(fault));
             let message = serde_json::json!({ "message": message });
             (
                 HeaderValue::from_static("application/json"),
@@ -209,19 +208,29 @@ fn own_words(
 
 /// The message that API Gateway gives for the same fault.
 fn aws_message(status: StatusCode, code: &str) -> &'static str {
-    match (status.as_u16(), code) {
+    let otherwise = match status.is_client_error() {
+        true => "Bad Request",
+        false => "Internal server error",
+    };
+    aws_words(status, code).unwrap_or(otherwise)
+}
+
+/// The words that API Gateway has for a status.
+fn aws_words(status: StatusCode, code: &str) -> Option<&'static str> {
+    Some(match (status.as_u16(), code) {
         (429, "quota_spent") => "Limit Exceeded",
         (429, _) => "Too Many Requests",
+        (400, _) => "Bad Request",
         (401, _) => "Unauthorized",
         (403, _) => "Forbidden",
         (404, _) => "Not Found",
         (405, _) => "Method Not Allowed",
         (413, _) => "Request Too Long",
+        (500, _) => "Internal server error",
         (503, _) => "Service Unavailable",
         (504, _) => "Endpoint request timed out",
-        (400..=499, _) => "Bad Request",
-        _ => "Internal server error",
-    }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -322,6 +331,21 @@ mod tests {
         let words = aws(vec![other]);
         let (status, _, body) = answer(&words, fault(401, "api_key_missing"));
         assert_eq!((status, &*body), (200, "{\"message\":\"Unauthorized\"}"));
+    }
+
+    #[test]
+    fn the_message_of_a_body_is_the_faults_whatever_its_status() {
+        for status in [200, 402, 403, 418, 429, 500, 503] {
+            let mut other = override_of("quota_spent", Some(&[Part::Message]));
+            other.status = Some(StatusCode::from_u16(status).unwrap());
+            let (sent, _, body) = answer(&aws(vec![other]), fault(429, "quota_spent"));
+            assert_eq!((sent, &*body), (status, "Limit Exceeded"));
+        }
+        // Amazon has no words for this one.
+        let mut other = override_of("quota_spent", None);
+        other.status = Some(StatusCode::PAYMENT_REQUIRED);
+        let (_, _, body) = answer(&aws(vec![other]), fault(429, "quota_spent"));
+        assert_eq!(body, "{\"message\":\"Limit Exceeded\"}");
     }
 
     #[test]
