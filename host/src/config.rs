@@ -35,6 +35,12 @@ pub use problem::{Problem, Problems, Severity};
 pub use source::{Position, Source, Span};
 pub(crate) use value::nearest;
 
+/// The most that `limits.document` of a filter can allow. Bytes.
+pub const MAX_DOCUMENT: u64 = 64 << 20;
+
+/// The most documents of a filter.
+pub const MAX_DOCUMENTS: usize = 32;
+
 /// The largest weight of an endpoint, and of an upstream of a route's `split`.
 pub const MAX_WEIGHT: u32 = 1000;
 
@@ -42,6 +48,12 @@ pub const MAX_WEIGHT: u32 = 1000;
 #[must_use]
 pub fn is_endpoint(text: &str) -> bool {
     text.len() <= 260 && value::address::endpoint(text).is_ok()
+}
+
+/// A size as it stands in the file: `4MiB`.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    value::size::print(bytes)
 }
 
 /// Whether this is a label of an endpoint.

@@ -11,6 +11,7 @@
 mod apis;
 mod certificates;
 mod chains;
+mod documents;
 mod durable;
 mod filters;
 mod fixed;

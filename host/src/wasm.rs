@@ -25,6 +25,7 @@ pub mod breaker;
 pub mod cache;
 pub mod component;
 pub mod cpu;
+pub mod documents;
 pub mod engine;
 mod epoch;
 pub mod failure;

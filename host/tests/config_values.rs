@@ -283,6 +283,25 @@ fn filters_and_upstreams_are_read() {
     assert_eq!(filter.settings.json["list"][2]["deep"], true);
     assert_eq!(filter.settings.json["since"], "2026-01-01");
     assert_eq!(text(&config, filter.settings.spans["/list/2/deep"]), "true");
+    let documents = filter.documents.iter();
+    let documents: Vec<_> = documents
+        .map(|document| {
+            let path = document.path.to_str().unwrap();
+            (&*document.name, path, text(&config, document.span))
+        })
+        .collect();
+    assert_eq!(
+        documents,
+        [
+            ("api", "/srv/openapi.yaml", "\"/srv/openapi.yaml\""),
+            (
+                "schema",
+                "/etc/windlass/sign/schema.json",
+                "\"sign/schema.json\""
+            ),
+        ]
+    );
+    assert_eq!(filter.limits.document, 16 << 20);
     let allow = filter.allow.as_ref().unwrap();
     assert_eq!(
         allow.interfaces,
@@ -368,18 +387,16 @@ fn everything_else_has_a_default() {
     );
     let filter = &config.filters[0];
     assert_eq!(filter.settings.json, serde_json::json!({}));
+    assert!(filter.documents.is_empty());
     assert!(filter.allow.is_none());
+    let limits = filter.limits;
     assert_eq!(
-        (
-            filter.limits.cpu,
-            filter.limits.start_cpu,
-            filter.limits.wait
-        ),
+        (limits.cpu, limits.start_cpu, limits.wait),
         (Duration::from_millis(10), seconds(1), seconds(10))
     );
     assert_eq!(
-        (filter.limits.memory, filter.limits.body),
-        (64 << 20, 1 << 20)
+        (limits.memory, limits.body, limits.document),
+        (64 << 20, 1 << 20, 4 << 20)
     );
     assert_eq!(
         (filter.on_error, filter.isolation),

@@ -17,6 +17,12 @@ impl Diagnostic {
             message: message.into(),
         }
     }
+
+    /// A complaint about a document of the filter: the operator sees the line that names its file.
+    #[must_use]
+    pub fn of_document(name: &str, message: impl Into<String>) -> Self {
+        Self::new(format!("documents/{name}"), message)
+    }
 }
 
 /// The settings of a filter that has none; any setting is an error.

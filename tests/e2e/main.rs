@@ -34,6 +34,7 @@ mod client_limits;
 mod commands;
 mod config;
 mod demo;
+mod documents;
 mod drain;
 mod durability;
 mod endpoints;

@@ -87,6 +87,13 @@ impl Builder {
         self
     }
 
+    /// Do something in the folder of the configuration: make a link, or a pipe.
+    #[must_use]
+    pub fn in_folder(self, make: impl FnOnce(&Path)) -> Self {
+        make(self.folder.path());
+        self
+    }
+
     /// Set an environment variable for the gateway.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {

@@ -73,6 +73,12 @@ fn describe(path: &Path, gateway: &Gateway, workers: NonZeroUsize) {
                 println!("    {title}: {}", list.join(", "));
             }
         }
+        for (name, document) in filter.own().documents.iter() {
+            println!(
+                "    document `{name}`: {} bytes, {document:?}",
+                document.bytes().len()
+            );
+        }
         if !filter.stubbed().is_empty() {
             println!("    there but not usable: {}", filter.stubbed().join(", "));
         }

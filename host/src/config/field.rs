@@ -16,7 +16,7 @@ mod unit;
 use serde_json::Value as Json;
 use toml::de::DeValue;
 
-pub(super) use collection::{Entries, List, Map, Named, Nested, Switch};
+pub(super) use collection::{Entries, List, Map, Named, Nested, Placed, Switch};
 pub(super) use number::{Flag, Numbers, Rate, Whole};
 pub(super) use reference::{Reference, Referred, SecretName};
 pub(super) use text::{Choice, Parsed};

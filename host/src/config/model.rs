@@ -322,6 +322,8 @@ pub struct Filter {
     pub plugin_span: Span,
     /// Its settings, for `configure`.
     pub settings: Settings,
+    /// The files that it may read, in alphabetical order of their names.
+    pub documents: Vec<FilterDocument>,
     /// What it may use. None: nothing for a file, what its README lists for a `builtin:` one.
     pub allow: Option<Allow>,
     /// Its bounds.
@@ -347,6 +349,17 @@ pub enum PluginSource {
     Builtin(String),
     /// A file; relative names are resolved against the config file's folder.
     File(PathBuf),
+}
+
+/// A file of a filter's `documents`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilterDocument {
+    /// What the plugin knows it by.
+    pub name: String,
+    /// The file; relative names are resolved against the config file's folder.
+    pub path: PathBuf,
+    /// The path in the file.
+    pub span: Span,
 }
 
 /// A plugin's settings: JSON for the plugin, and where each value stands in the file. The
@@ -411,6 +424,8 @@ pub struct FilterLimits {
     pub memory: u64,
     /// The most of a body that `whole` or `more` may gather. Bytes, default 1 MiB.
     pub body: u64,
+    /// The most of one document. Bytes, default 4 MiB.
+    pub document: u64,
 }
 
 /// What happens when a filter fails.

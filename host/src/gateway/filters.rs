@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
+use super::documents;
 use crate::config::{self, Config, PluginSource, Problems};
 use crate::upstream::headers;
 use crate::wasm::bounds::FilterBounds;
@@ -80,13 +81,15 @@ fn load_one(
     registry: &FilterRegistry,
     problems: &mut Problems,
 ) -> Option<Arc<Filter>> {
-    let component = component(filter, registry, problems)?;
-    if !filter.is_whole {
-        return None;
-    }
+    let component = component(filter, registry, problems);
+    let documents = documents::read(filter, problems);
+    let component = component?;
+    documents::warn(filter, component.reads_documents(), problems);
+    let documents = documents.filter(|_| filter.is_whole)?;
     let spec = FilterSpec {
         name: filter.name.clone(),
         settings: filter.settings.json.to_string(),
+        documents: Arc::new(documents),
         grants: grants(config, filter),
         bounds: bounds(filter),
         on_error: match filter.on_error {
@@ -370,7 +373,13 @@ fn report(filter: &config::Filter, error: &LoadError, problems: &mut Problems) {
 }
 
 /// Where a value of the settings stands: the nearest that the file has, else the filter's table.
+/// `documents/<name>`, which is no JSON pointer, is that document's place.
 fn settings_span(filter: &config::Filter, at: &str) -> config::Span {
+    if let Some(name) = at.strip_prefix("documents/") {
+        let mut documents = filter.documents.iter();
+        let named = documents.find(|document| document.name == name);
+        return named.map_or(filter.span, |document| document.span);
+    }
     let spans = &filter.settings.spans;
     let mut pointer = at;
     loop {

@@ -80,6 +80,7 @@ pub struct CompiledComponent {
     component: Component,
     phases: Phases,
     interfaces: Arc<[HostInterface]>,
+    reads_documents: bool,
     /// Keeps track of how many filters hold it, for the registry.
     alive: Arc<()>,
 }
@@ -163,12 +164,13 @@ impl CompiledComponent {
             }
         };
         let phases = read_exports(engine, &component)?;
-        let interfaces = read_imports(engine, &component)?;
+        let imports = read_imports(engine, &component)?;
         Ok(Self {
             digest,
             component,
             phases,
-            interfaces: interfaces.into(),
+            interfaces: imports.interfaces.into(),
+            reads_documents: imports.documents,
             alive: Arc::new(()),
         })
     }
@@ -189,6 +191,12 @@ impl CompiledComponent {
     #[must_use]
     pub fn interfaces(&self) -> &[HostInterface] {
         &self.interfaces
+    }
+
+    /// Whether it imports `documents`.
+    #[must_use]
+    pub fn reads_documents(&self) -> bool {
+        self.reads_documents
     }
 
     /// wasmtime's component.
@@ -267,11 +275,17 @@ fn check_phases(phases: Phases) -> Result<Phases, ComponentError> {
     Ok(phases)
 }
 
-fn read_imports(
-    engine: &FilterEngine,
-    component: &Component,
-) -> Result<Vec<HostInterface>, ComponentError> {
-    let mut interfaces = Vec::new();
+/// What a component imports of the host, beside what every filter has.
+#[derive(Default)]
+struct Imports {
+    /// Those that need a grant.
+    interfaces: Vec<HostInterface>,
+    /// Whether `documents` is among the others.
+    documents: bool,
+}
+
+fn read_imports(engine: &FilterEngine, component: &Component) -> Result<Imports, ComponentError> {
+    let mut imports = Imports::default();
     for (name, _) in component.component_type().imports(engine.engine()) {
         let unknown = || ComponentError::UnknownImport(name.to_owned());
         let (path, version) = name.split_once('@').ok_or_else(unknown)?;
@@ -284,11 +298,12 @@ fn read_imports(
         }
         match (interface, HostInterface::find(interface)) {
             ("types" | "exchange" | "raw-params" | "advice" | "log", _) => {}
-            (_, Some(interface)) => interfaces.push(interface),
+            ("documents", _) => imports.documents = true,
+            (_, Some(interface)) => imports.interfaces.push(interface),
             (_, None) => return Err(unknown()),
         }
     }
-    Ok(interfaces)
+    Ok(imports)
 }
 
 #[cfg(test)]

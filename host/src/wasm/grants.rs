@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-/// A host interface that needs a grant. `exchange`, `raw-params`, `advice` and `log` need
-/// none.
+/// A host interface that needs a grant. `exchange`, `raw-params`, `advice`,
+/// `documents` and `log` need none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HostInterface {
     /// `cache`.

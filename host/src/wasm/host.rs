@@ -7,6 +7,7 @@
 pub(super) mod advice;
 mod cache;
 mod crypto;
+mod documents;
 pub(super) mod edit;
 mod exchange;
 pub(super) mod hot;
@@ -21,7 +22,8 @@ use super::state::State;
 
 impl super::bindings::types::Host for State {}
 
-/// Windlass host interfaces other than `log` are for phases, not for `configure`.
+/// Windlass host interfaces other than `log`, `advice` and `documents` are for phases, not for
+/// `configure`.
 fn in_phase(state: &State) -> wasmtime::Result<()> {
     if state.exchange.is_none() {
         wasmtime::bail!("called a host interface while no exchange was there (in `configure`?)");

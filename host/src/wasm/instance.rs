@@ -172,7 +172,6 @@ impl Instance {
     ///
     /// It trapped or was too slow.
     pub fn describe(&mut self) -> Result<PluginInfo, CallFailure> {
-        self.store.data_mut().phase = Phase::Configure;
         let info = self.guests.lifecycle.call_describe(&mut self.store);
         self.ended(info)
     }

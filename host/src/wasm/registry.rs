@@ -15,6 +15,7 @@ use super::bounds::FilterBounds;
 use super::breaker::Breaker;
 use super::cache::CompileCache;
 use super::component::{CompiledComponent, ComponentDigest, ComponentError};
+use super::documents::Documents;
 use super::engine::FilterEngine;
 use super::failure::CallFailure;
 use super::filter::{Facts, Filter, FilterFigures, Isolation, OnError};
@@ -39,6 +40,8 @@ pub struct FilterSpec {
     pub name: Arc<str>,
     /// Its settings as JSON.
     pub settings: String,
+    /// The files that the operator named for it.
+    pub documents: Arc<Documents>,
     /// What it may use.
     pub grants: Grants,
     /// Its bounds.
@@ -96,6 +99,7 @@ impl From<Diagnostic> for Complaint {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct FilterKey {
     digest: ComponentDigest,
+    /// As text; of documents it holds the digests.
     spec: String,
 }
 
@@ -224,6 +228,7 @@ impl FilterRegistry {
             cache: cache.clone(),
             series: SeriesTable::default(),
             charged: LastCharge::default(),
+            documents: spec.documents.clone(),
             notices: Notices::default(),
         });
         let budget = self.engine.budget().clone();
@@ -258,6 +263,7 @@ impl FilterRegistry {
             cache,
             series: SeriesTable::new(series(setup))?,
             charged: LastCharge::default(),
+            documents: spec.documents,
             notices: Notices::default(),
         });
         let filter = Arc::new_cyclic(|this| Filter {

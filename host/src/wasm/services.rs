@@ -1,11 +1,12 @@
 //! What the host interfaces of one call stand on.
 //!
 //! Two lifetimes: [`Services`] belong to one configuration (its keys, plans and secrets) and come
-//! with each exchange; [`FilterServices`] belong to one filter (its cache, its series) and stay
-//! when the configuration is reloaded.
+//! with each exchange; [`FilterServices`] belong to one filter (its cache, its series, its documents)
+//! and stay when the configuration is reloaded.
 
 use std::sync::Arc;
 
+use super::documents::Documents;
 use super::notices::Notices;
 use super::series::SeriesTable;
 use super::share::LastCharge;
@@ -48,6 +49,8 @@ pub struct FilterServices {
     pub series: SeriesTable,
     /// What it charged last.
     pub charged: LastCharge,
+    /// The files that the operator named for it.
+    pub documents: Arc<Documents>,
     /// What the log said of it.
     pub notices: Notices,
 }

@@ -1,11 +1,12 @@
 //! The host interfaces: what the gateway offers a filter beside the exchange. None of them
 //! blocks.
 //!
-//! Every one but [`log`] needs the operator's grant: `allow = { interfaces = ["keys"] }`. A call
+//! Every one but [`log`] and [`documents`] needs the operator's grant: `allow = { interfaces = ["keys"] }`. A call
 //! without it traps, and `windlass check` prints the line that is missing.
 
 pub mod cache;
 pub mod crypto;
+pub mod documents;
 pub mod keys;
 pub mod limits;
 pub mod log;

@@ -62,7 +62,14 @@ fn each_exports_exactly_its_phases() {
 #[test]
 fn each_imports_only_what_it_is_granted() {
     for plugin in BUILTIN_PLUGINS {
-        let mut allowed = vec!["types", "exchange", "raw-params", "advice", "log"];
+        let mut allowed = vec![
+            "types",
+            "exchange",
+            "raw-params",
+            "advice",
+            "documents",
+            "log",
+        ];
         allowed.extend(plugin.interfaces);
         for import in names(plugin).0 {
             let interface = import

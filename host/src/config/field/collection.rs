@@ -123,6 +123,26 @@ impl<K: Kind> Kind for Map<K> {
     }
 }
 
+/// One kind, with the place where the value stands.
+pub(in crate::config) struct Placed<K>(pub K);
+
+impl<K: Kind> Kind for Placed<K> {
+    type Value = (K::Value, Span);
+
+    fn words(&self) -> String {
+        self.0.words()
+    }
+
+    fn schema(&self) -> Json {
+        self.0.schema()
+    }
+
+    fn read(&self, slot: &mut Slot<'_>) -> Option<Self::Value> {
+        let span = slot.span();
+        Some((self.0.read(slot)?, span))
+    }
+}
+
 /// A table with a section of its own.
 pub(in crate::config) struct Nested<T> {
     /// Its keys.

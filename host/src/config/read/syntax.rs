@@ -90,7 +90,9 @@ fn duplicate(source: &Source, span: Span) -> Problem {
         }
         number = number.saturating_sub(1);
     }
-    Problem::error(span, format!("`{key}` is there twice"))
+    let mut problem = Problem::error(span, format!("`{key}` is there twice"));
+    problem.help("give one of the two another name, or remove it");
+    problem
 }
 
 /// The name in a line such as `[upstream.orders]`.

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::config::MAX_DOCUMENT;
 use crate::config::field::{Field, Is, Section, Size, Time, Whole};
 use crate::config::model::{Breaker, FilterLimits, Recycle};
 use crate::config::read::Table;
@@ -12,7 +13,7 @@ use crate::config::value::{duration, size};
 pub(super) static LIMITS: Section = Section {
     heading: "limits = { .. }",
     doc: "How much a filter may use; beyond it the call fails.",
-    fields: &[&CPU, &START_CPU, &WAIT, &MEMORY, &BODY],
+    fields: &[&CPU, &START_CPU, &WAIT, &MEMORY, &BODY, &DOCUMENT],
     hints: &[],
     short: None,
     private: false,
@@ -70,6 +71,17 @@ static BODY: Field<Size<u64>, Is<u64>> = Field::new(
     "The most of a body that `whole` or `more` may gather; beyond it 413 or 502.",
 );
 
+static DOCUMENT: Field<Size<u64>, Is<u64>> = Field::new(
+    "document",
+    Size {
+        least: 1,
+        most: MAX_DOCUMENT,
+        of: Some,
+    },
+    Is(4 << 20),
+    "The largest file that `documents` may name.",
+);
+
 /// Reads `limits`.
 pub(super) fn limits(table: &mut Table<'_>) -> Option<FilterLimits> {
     let limits = FilterLimits {
@@ -78,6 +90,7 @@ pub(super) fn limits(table: &mut Table<'_>) -> Option<FilterLimits> {
         wait: table.take(&WAIT),
         memory: table.take(&MEMORY),
         body: table.take(&BODY),
+        document: table.take(&DOCUMENT),
     };
     let most = table.reader().max_memory;
     if limits.memory > most && table.is_sound(MEMORY.key) {

@@ -1,32 +1,43 @@
 //! `[filter.<name>]`: a plugin with settings, and what it may do.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
 use super::bounds;
+use crate::config::MAX_DOCUMENTS;
 use crate::config::field::{
-    Choice, Defaults, Empty, Field, Is, Kind, List, Nested, Optional, Parsed, Reference, Required,
-    Section,
+    Choice, Defaults, Empty, Field, Is, Kind, List, Map, Nested, Optional, Parsed, Placed,
+    Reference, Required, Section,
 };
 use crate::config::model::{
-    Allow, Breaker, Filter, FilterLimits, HostInterface, Isolation, OnError, PluginSource, Recycle,
-    Settings,
+    Allow, Breaker, Filter, FilterDocument, FilterLimits, HostInterface, Isolation, OnError,
+    PluginSource, Recycle, Settings,
 };
 use crate::config::names::Group;
 use crate::config::read::{Slot, Table};
 use crate::config::source::Span;
-use crate::config::value::{attribute, plugin, settings};
+use crate::config::value::name::name;
+use crate::config::value::{Refused, attribute, plugin, settings};
 
 /// `[filter.<name>]`.
 pub(super) static FILTER: Section = Section {
     heading: "[filter.<name>]",
     doc: "A plugin with its settings. Routes list filters by name.",
     fields: &[
-        &PLUGIN, &SETTINGS, &ALLOW, &LIMITS, &ON_ERROR, &ISOLATION, &RECYCLE, &BREAKER,
+        &PLUGIN, &SETTINGS, &DOCUMENTS, &ALLOW, &LIMITS, &ON_ERROR, &ISOLATION, &RECYCLE, &BREAKER,
     ],
     hints: &[
         ("config", "a plugin's own keys stand in `settings = { .. }`"),
+        (
+            "document",
+            "it is called `documents`: `documents = { <name> = \"<file>\" }`",
+        ),
+        (
+            "files",
+            "it is called `documents`: `documents = { <name> = \"<file>\" }`",
+        ),
         ("path", "it is called `plugin`"),
         ("wasm", "it is called `plugin`"),
     ],
@@ -51,6 +62,22 @@ static SETTINGS: Field<Free, Optional> = Field::new(
     Free,
     Optional("an empty table"),
     "The plugin's own keys, described in its README.",
+);
+
+static DOCUMENTS: Field<Map<Placed<Parsed<PathBuf>>>, Empty> = Field::new(
+    "documents",
+    Map {
+        of: Placed(Parsed {
+            words: "a path",
+            pattern: "",
+            private: false,
+            parse: document,
+        }),
+        key: name,
+        keys: "a name",
+    },
+    Empty("none"),
+    "Files that the plugin reads while it gets its settings, by the names that its README says; relative to this file, at most 32. A reload reads them again.",
 );
 
 static ALLOW: Field<Nested<Allow>, Optional> = Field::new(
@@ -120,6 +147,7 @@ static BREAKER: Field<Nested<Breaker>, Defaults> = Field::new(
 pub(super) fn filter(table: &mut Table<'_>) -> Option<Filter> {
     let plugin = table.take(&PLUGIN);
     let settings = table.take(&SETTINGS);
+    let documents = documents(table);
     let allow = table.take(&ALLOW);
     let limits = table.take(&LIMITS);
     let on_error = table.take(&ON_ERROR);
@@ -136,15 +164,50 @@ pub(super) fn filter(table: &mut Table<'_>) -> Option<Filter> {
         plugin: plugin?,
         plugin_span: table.span_of(PLUGIN.key),
         settings,
+        documents,
         allow,
         limits: limits?,
         on_error,
         isolation,
         recycle: recycle?,
         breaker: breaker?,
-        is_whole: table.are_whole(&[PLUGIN.key, SETTINGS.key, ALLOW.key, LIMITS.key]),
+        is_whole: table.are_whole(&[
+            PLUGIN.key,
+            SETTINGS.key,
+            DOCUMENTS.key,
+            ALLOW.key,
+            LIMITS.key,
+        ]),
         span: table.span(),
     })
+}
+
+fn document(text: &str, folder: &Path) -> Result<PathBuf, Refused> {
+    if text.is_empty() {
+        return Err(Refused::plain());
+    }
+    if text.contains("://") {
+        let refused = Refused::because("is a URL");
+        return Err(refused.help("documents are not fetched: download it and write its path"));
+    }
+    Ok(folder.join(text))
+}
+
+fn documents(table: &mut Table<'_>) -> Vec<FilterDocument> {
+    let documents = table.take(&DOCUMENTS);
+    if documents.len() > MAX_DOCUMENTS {
+        let message = format!(
+            "`documents` names {} files, wanted at most {MAX_DOCUMENTS}",
+            documents.len()
+        );
+        table
+            .error(table.span_of(DOCUMENTS.key), &message)
+            .help("join some of them into one file, or give part of them to another filter");
+    }
+    let documents = documents.into_iter();
+    documents
+        .map(|(name, (path, span))| FilterDocument { name, path, span })
+        .collect()
 }
 
 /// A plan that some text of the settings names is not reported as unused: the plugin knows.
@@ -209,7 +272,7 @@ static INTERFACES: Field<List<Choice<HostInterface>>, Empty> = Field::new(
         repeats: false,
     },
     Empty("none"),
-    "Host interfaces; `exchange` and `log` need no grant.",
+    "Host interfaces; `exchange`, `documents` and `log` need no grant.",
 );
 
 static ATTRIBUTES: Field<List<Parsed<String>>, Empty> = Field::new(

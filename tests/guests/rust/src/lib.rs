@@ -50,6 +50,16 @@ impl Filter for Actor {
                 _ => drop(setup.counter(name, &labels)),
             }
         }
+        for (at, message) in &settings.warnings {
+            setup = setup.warn(at, message);
+        }
+        let complaints = settings.complaints.iter();
+        let complaints: Vec<_> = complaints
+            .map(|(at, message)| Diagnostic::new(at, message))
+            .collect();
+        if !complaints.is_empty() {
+            return Err(complaints);
+        }
         let actor = Self { settings, series };
         actor.play(Phase::Configure);
         Ok((actor, setup))

@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 
 use serde_json::{Value, json};
 use windlass_plugin_sdk::bindings::lifecycle::windlass::host::{
-    cache, crypto, exchange, keys, limits, log, metrics, raw_params,
+    cache, crypto, documents, exchange, keys, limits, log, metrics, raw_params,
 };
 use windlass_plugin_sdk::{
     AttributeRef, AttributeValue, BodyMode, ChunkVerdict, EditError, LocalResponse, Message,
@@ -113,6 +113,7 @@ impl Player {
 
     fn step(&mut self, step: &Step) -> Value {
         read(step)
+            .or_else(|| document(step))
             .or_else(|| edit(step))
             .or_else(|| self.call(step))
             .unwrap_or_else(|| misbehave(step))
@@ -319,6 +320,19 @@ fn read(step: &Step) -> Option<Value> {
             Some(AttributeValue::Bytes(bytes)) => json!({ "bytes": bytes }),
         },
         Step::Note(key) => json!(exchange::note(key).as_deref().map(text)),
+        _ => return None,
+    })
+}
+
+/// The steps that read documents.
+fn document(step: &Step) -> Option<Value> {
+    Some(match step {
+        Step::Documents => json!(documents::names()),
+        Step::DocumentSize(name) => json!(documents::size(name)),
+        Step::ReadDocument(name, offset, len) => {
+            json!(documents::read(name, *offset, *len).as_deref().map(text))
+        }
+        Step::DocumentDigest(name) => json!(documents::digest(name).as_deref().map(hex)),
         _ => return None,
     })
 }

@@ -18,6 +18,10 @@ pub struct Settings {
     pub requires: Vec<String>,
     /// Metric series that it declares beside its usual ones: kind, name, labels.
     pub series: Vec<(String, String, Vec<String>)>,
+    /// What it complains of: a place in the settings, or a document, and a message.
+    pub complaints: Vec<(String, String)>,
+    /// What it warns of.
+    pub warnings: Vec<(String, String)>,
     /// Steps of `configure`.
     pub configure: Vec<Step>,
     /// Steps of `on-request`.
@@ -217,6 +221,11 @@ pub enum Step {
     Digest(String, String),
     HmacSign(String, String, String),
     HmacVerify(String, String, String, String),
+    Documents,
+    DocumentSize(String),
+    /// Read a range: name, offset, length.
+    ReadDocument(String, u64, u32),
+    DocumentDigest(String),
     // Verdicts; the steps after one are not played.
     Skip,
     Chunks,

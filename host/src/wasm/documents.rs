@@ -1,0 +1,129 @@
+//! The documents of a filter: files that the operator named, as bytes with their digests.
+//!
+//! Reading the files is not done here: `gateway::documents` does it, within its limits, before the
+//! filter is made. A filter's documents never change: a reload that finds other bytes makes another
+//! filter, by the digests.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use aws_lc_rs::digest;
+
+/// All documents of one filter, by name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Documents {
+    by_name: BTreeMap<String, Document>,
+}
+
+/// One document.
+#[derive(PartialEq, Eq)]
+pub struct Document {
+    bytes: Vec<u8>,
+    digest: [u8; 32],
+}
+
+impl Document {
+    /// A document of these bytes.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(digest::digest(&digest::SHA256, &bytes).as_ref());
+        Self { bytes, digest }
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The SHA-256 of its bytes.
+    #[must_use]
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// Up to `length` bytes from `offset`, fewer at its end.
+    #[must_use]
+    pub fn range(&self, offset: u64, length: u32) -> &[u8] {
+        let place = |place: u64| {
+            let place = usize::try_from(place).unwrap_or(usize::MAX);
+            place.min(self.bytes.len())
+        };
+        let (start, end) = (
+            place(offset),
+            place(offset.saturating_add(u64::from(length))),
+        );
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+}
+
+/// Its digest stands for it: two filters of one component with the same settings, and documents of
+/// the same names and digests, are one ([`super::registry`]).
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256:")?;
+        self.digest
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Documents {
+    /// The document of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Document> {
+        self.by_name.get(name)
+    }
+
+    /// All of them with their names, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Document)> {
+        let all = self.by_name.iter();
+        all.map(|(name, document)| (name.as_str(), document))
+    }
+}
+
+impl FromIterator<(String, Document)> for Documents {
+    fn from_iter<T: IntoIterator<Item = (String, Document)>>(all: T) -> Self {
+        Self {
+            by_name: all.into_iter().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_cut_at_the_end() {
+        let document = Document::new(b"abcdef".to_vec());
+        for (offset, length, found) in [
+            (0, 6, "abcdef"),
+            (0, u32::MAX, "abcdef"),
+            (2, 2, "cd"),
+            (4, 9, "ef"),
+            (6, 1, ""),
+            (7, 1, ""),
+            (u64::MAX, u32::MAX, ""),
+            (0, 0, ""),
+        ] {
+            let range = document.range(offset, length);
+            assert_eq!(range, found.as_bytes(), "{offset} {length}");
+        }
+    }
+
+    #[test]
+    fn the_text_of_documents_tells_other_bytes_and_other_names_apart() {
+        let text = |name: &str, bytes: &[u8]| {
+            let document = (name.to_owned(), Document::new(bytes.to_vec()));
+            format!("{:?}", Documents::from_iter([document]))
+        };
+        assert_eq!(text("a", b"x"), text("a", b"x"));
+        assert_ne!(text("a", b"x"), text("a", b"y"));
+        assert_ne!(text("a", b"x"), text("b", b"x"));
+        // FIPS 180-4: the digest of `abc`.
+        let known = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert!(text("a", b"abc").contains(known), "{}", text("a", b"abc"));
+    }
+}
