@@ -33,6 +33,7 @@ mod cli_keys;
 mod client_limits;
 mod commands;
 mod config;
+mod cors;
 mod demo;
 mod documents;
 mod drain;

@@ -20,7 +20,7 @@ type Row = (&'static str, &'static str);
 const WORDS: &[Row] = &[
     (
         "cors cors_policy allow_origin allow_origins allowed_origins",
-        "CORS is a filter's work: `builtin:transform` sets `access-control-allow-origin` and its like on responses, and a route with `methods = [\"OPTIONS\"]` and `respond` answers preflights",
+        "CORS is a filter's work: `plugin = \"builtin:cors\"` with `settings = { origins = [\"https://app.example.com\"] }`, first in the `filters` of a route",
     ),
     (
         "tls ssl https certificate certificates certs ssl_certificate ssl_certificate_key \

@@ -10,13 +10,14 @@ use crate::error::{Code, Override, Part, Style, Words};
 use crate::route::{MethodMatch, RouteSpec, Router};
 
 /// The reasons of the filters that come with the gateway.
-const REASONS: [&str; 8] = [
+const REASONS: [&str; 9] = [
     "api_key_missing",
     "api_key_rejected",
     "no_usage_plan",
     "throttled",
     "quota_spent",
     "limits_unavailable",
+    "cors_origin_refused",
     "transform_refused",
     "transform_failed",
 ];
@@ -197,6 +198,7 @@ mod tests {
             include_str!("../../../plugins/api-key/README.md"),
             include_str!("../../../plugins/usage-plan/README.md"),
             include_str!("../../../plugins/transform/README.md"),
+            include_str!("../../../plugins/cors/README.md"),
         ];
         for reason in REASONS {
             let named = format!("`{reason}`");

@@ -39,6 +39,7 @@ pub static BUILTIN_PLUGINS: &[BuiltinPlugin] = &[
     ),
     plugin!("usage-plan", interfaces: ["limits"], attributes: []),
     plugin!("transform", interfaces: [], attributes: []),
+    plugin!("cors", interfaces: [], attributes: []),
 ];
 
 /// The plugin of this name, if there is one.

@@ -47,7 +47,7 @@ fn each_exports_exactly_its_phases() {
             "windlass:filter/request-phase@0.1.0",
         ]
     );
-    for both_ways in ["usage-plan", "transform"] {
+    for both_ways in ["usage-plan", "transform", "cors"] {
         assert_eq!(
             exports(both_ways),
             [

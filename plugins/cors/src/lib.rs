@@ -1,0 +1,102 @@
+//! `builtin:cors`: says which web pages may read answers, and answers preflights.
+//!
+//! Promises: every answer that passes here says what the policy says and nothing that the endpoint
+//! said of it, answers of the gateway and refusals of later filters too; what depends on the origin
+//! says so in `vary`, also to clients that sent none. Deliberately does not: refuse a request for its
+//! origin. A browser does that, and any other client can send whatever origin it likes.
+
+mod origin;
+mod policy;
+mod settings;
+
+use policy::{Policy, RESPONSE_FIELDS, varies_by_origin};
+use settings::Settings;
+use windlass_plugin_sdk::EditError;
+use windlass_plugin_sdk::prelude::*;
+
+/// The note of an exchange whose client may read the answer: its origin. Later filters may edit the
+/// request.
+const ORIGIN: &str = "origin";
+
+struct Cors {
+    policy: Policy,
+}
+
+impl Filter for Cors {
+    type Settings = Settings;
+
+    const NAME: Option<&'static str> = Some("cors");
+    const SETTINGS_SCHEMA: Option<&'static str> = Some(include_str!("../settings.schema.json"));
+
+    fn configure(settings: Settings) -> Result<(Self, Setup), Vec<Diagnostic>> {
+        let checked = settings.check()?;
+        let setup = checked
+            .warnings
+            .into_iter()
+            .fold(Setup::new(), |setup, (at, message)| setup.warn(at, message));
+        let policy = checked.policy;
+        Ok((Self { policy }, setup))
+    }
+}
+
+impl OnRequest for Cors {
+    fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
+        let Some(origin) = request.header("origin") else {
+            return Ok(RequestVerdict::NEXT);
+        };
+        // One that is no text is no browser's: it is the origin of nobody.
+        let origin = std::str::from_utf8(&origin).unwrap_or_default();
+        if request.method() == "OPTIONS"
+            && let [Some(method), headers] = request.header_many([
+                "access-control-request-method",
+                "access-control-request-headers",
+            ])
+        {
+            let method = std::str::from_utf8(&method).unwrap_or_default();
+            let headers = headers
+                .as_deref()
+                .and_then(|asked| std::str::from_utf8(asked).ok());
+            return Ok(self.policy.preflight(origin, method, headers).into());
+        }
+        if !self.policy.origins.is_any() && self.policy.origins.allow(origin) {
+            request.notes().set(ORIGIN, origin)?;
+        }
+        Ok(RequestVerdict::NEXT)
+    }
+}
+
+impl OnResponse for Cors {
+    fn on_response(&self, response: &mut Response) -> Result<ResponseVerdict, Failure> {
+        let there = response.header_many(RESPONSE_FIELDS);
+        for (name, _) in RESPONSE_FIELDS
+            .iter()
+            .zip(there)
+            .filter(|(_, there)| there.is_some())
+        {
+            response.remove_header(name)?;
+        }
+        if self.policy.origins.is_any() {
+            set(response, &self.policy.fields("*"))?;
+            return Ok(ResponseVerdict::NEXT);
+        }
+        if let Some(origin) = response.notes().get(ORIGIN) {
+            let origin = std::str::from_utf8(&origin).unwrap_or_default();
+            set(response, &self.policy.fields(origin))?;
+        }
+        if !varies_by_origin(&response.header_all("vary")) {
+            response.append_header("vary", "Origin")?;
+        }
+        Ok(ResponseVerdict::NEXT)
+    }
+}
+
+/// All of them in one crossing.
+fn set(response: &mut Response, fields: &[(&str, &str)]) -> Result<(), EditError> {
+    let fields = fields.iter();
+    let fields: Vec<_> = fields
+        .map(|(name, value)| (*name, value.as_bytes()))
+        .collect();
+    response.set_headers(&fields)
+}
+
+windlass_plugin_sdk::export!(Cors: request, response);

@@ -1,0 +1,264 @@
+//! What a browser is told, by the Fetch standard (fetch.spec.whatwg.org, section 3.3). Pure: nothing
+//! here asks the gateway.
+
+use windlass_plugin_sdk::{LocalResponse, is_field_name};
+
+use crate::origin::Origins;
+
+/// Every field of a response that the standard has. What an endpoint sends of them goes.
+pub const RESPONSE_FIELDS: [&str; 7] = [
+    ALLOW_ORIGIN,
+    ALLOW_CREDENTIALS,
+    EXPOSE_HEADERS,
+    ALLOW_METHODS,
+    ALLOW_HEADERS,
+    MAX_AGE,
+    "access-control-allow-private-network",
+];
+
+const ALLOW_ORIGIN: &str = "access-control-allow-origin";
+const ALLOW_CREDENTIALS: &str = "access-control-allow-credentials";
+const EXPOSE_HEADERS: &str = "access-control-expose-headers";
+const ALLOW_METHODS: &str = "access-control-allow-methods";
+const ALLOW_HEADERS: &str = "access-control-allow-headers";
+const MAX_AGE: &str = "access-control-max-age";
+
+/// The longest list of headers of a preflight that is given back. Bytes.
+const MOST_ASKED: usize = 4096;
+
+/// Names of methods or headers.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Whatever is asked for.
+    Any,
+    /// These, with commas between.
+    List(String),
+}
+
+/// What the settings say.
+#[derive(Debug)]
+pub struct Policy {
+    /// Which origins may read answers.
+    pub origins: Origins,
+    /// The methods that their pages may ask for.
+    pub methods: Names,
+    /// The headers that their pages may set.
+    pub headers: Names,
+    /// The response headers that their pages may read.
+    pub expose: Names,
+    /// Whether their pages may send cookies and the like.
+    pub credentials: bool,
+    /// How long a browser keeps the answer to a preflight. Seconds.
+    pub max_age: String,
+}
+
+impl Policy {
+    /// The answer to a preflight. A browser tells the author of the page which method or header is
+    /// not in the list, so that only an origin that may not read answers is refused.
+    pub fn preflight(&self, origin: &str, method: &str, headers: Option<&str>) -> LocalResponse {
+        let mut vary = Vec::new();
+        if !self.origins.is_any() {
+            vary.push("Origin");
+        }
+        if !self.origins.allow(origin) {
+            return LocalResponse::new(403, "cors_origin_refused").header("vary", vary.join(", "));
+        }
+        let mut answer = LocalResponse::new(204, "cors_preflight");
+        for (name, value) in self.origin_fields(origin) {
+            answer = answer.header(name, value);
+        }
+        match &self.methods {
+            Names::List(list) => answer = answer.header(ALLOW_METHODS, list.as_str()),
+            Names::Any => {
+                vary.push("Access-Control-Request-Method");
+                if is_field_name(method) {
+                    answer = answer.header(ALLOW_METHODS, method);
+                }
+            }
+        }
+        match &self.headers {
+            Names::List(list) if list.is_empty() => {}
+            Names::List(list) => answer = answer.header(ALLOW_HEADERS, list.as_str()),
+            Names::Any => {
+                vary.push("Access-Control-Request-Headers");
+                if let Some(asked) = headers.filter(|asked| is_list(asked)) {
+                    answer = answer.header(ALLOW_HEADERS, asked);
+                }
+            }
+        }
+        answer = answer.header(MAX_AGE, self.max_age.as_str());
+        match vary.is_empty() {
+            true => answer,
+            false => answer.header("vary", vary.join(", ")),
+        }
+    }
+
+    /// The fields of an answer that this origin, which may read it, gets.
+    pub fn fields<'a>(&'a self, origin: &'a str) -> Vec<(&'static str, &'a str)> {
+        let mut fields = self.origin_fields(origin);
+        match &self.expose {
+            Names::Any => fields.push((EXPOSE_HEADERS, "*")),
+            Names::List(list) if list.is_empty() => {}
+            Names::List(list) => fields.push((EXPOSE_HEADERS, list)),
+        }
+        fields
+    }
+
+    fn origin_fields<'a>(&self, origin: &'a str) -> Vec<(&'static str, &'a str)> {
+        if self.origins.is_any() {
+            return vec![(ALLOW_ORIGIN, "*")];
+        }
+        let mut fields = vec![(ALLOW_ORIGIN, origin)];
+        if self.credentials {
+            fields.push((ALLOW_CREDENTIALS, "true"));
+        }
+        fields
+    }
+}
+
+/// Whether a list of headers can be given back: names with commas between.
+fn is_list(asked: &str) -> bool {
+    asked.len() <= MOST_ASKED && asked.split(',').all(|name| is_field_name(name.trim()))
+}
+
+/// Whether the lines of `vary` name `origin`, or everything.
+pub fn varies_by_origin(lines: &[impl AsRef<[u8]>]) -> bool {
+    let names = lines
+        .iter()
+        .flat_map(|line| line.as_ref().split(|byte| *byte == b','));
+    names
+        .map(<[u8]>::trim_ascii)
+        .any(|name| name == b"*" || name.eq_ignore_ascii_case(b"origin"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(rules: &[&str]) -> Policy {
+        let mut origins = Origins::default();
+        for rule in rules {
+            origins.add(rule).expect(rule);
+        }
+        Policy {
+            origins,
+            methods: Names::List("GET, PUT".into()),
+            headers: Names::List("content-type".into()),
+            expose: Names::List(String::new()),
+            credentials: false,
+            max_age: "600".into(),
+        }
+    }
+
+    fn answer(response: &LocalResponse) -> (u16, Vec<String>) {
+        let lines = response.headers.iter();
+        let lines = lines.map(|(name, value)| {
+            let value = std::str::from_utf8(value).expect("text");
+            format!("{name}: {value}")
+        });
+        (response.status, lines.collect())
+    }
+
+    #[test]
+    fn a_preflight_of_a_listed_origin_gets_the_lists() {
+        let policy = policy(&["https://a.example"]);
+        assert_eq!(
+            answer(&policy.preflight("https://a.example", "PUT", Some("content-type"))),
+            (
+                204,
+                vec![
+                    "access-control-allow-origin: https://a.example".into(),
+                    "access-control-allow-methods: GET, PUT".into(),
+                    "access-control-allow-headers: content-type".into(),
+                    "access-control-max-age: 600".into(),
+                    "vary: Origin".into(),
+                ]
+            )
+        );
+        // What is not in the list is the browser's to say: it names it.
+        let other = policy.preflight("https://a.example", "DELETE", Some("x-other"));
+        assert_eq!(other.status, 204);
+    }
+
+    #[test]
+    fn a_preflight_of_another_origin_is_refused_and_told_nothing() {
+        let refused = policy(&["https://a.example"]).preflight("https://b.example", "PUT", None);
+        assert_eq!(refused.reason, "cors_origin_refused");
+        assert_eq!(answer(&refused), (403, vec!["vary: Origin".into()]));
+    }
+
+    #[test]
+    fn for_every_origin_nothing_varies() {
+        let answered = policy(&["*"]).preflight("https://b.example", "PUT", None);
+        let (status, lines) = answer(&answered);
+        assert_eq!(status, 204);
+        assert_eq!(lines[0], "access-control-allow-origin: *");
+        assert!(!lines.iter().any(|line| line.starts_with("vary")));
+    }
+
+    #[test]
+    fn with_credentials_the_origin_is_named_and_stars_are_what_was_asked_for() {
+        let mut policy = policy(&["https://*.example"]);
+        policy.credentials = true;
+        policy.methods = Names::Any;
+        policy.headers = Names::Any;
+        let asked = "authorization,x-a, x-b";
+        assert_eq!(
+            answer(&policy.preflight("https://a.example", "PATCH", Some(asked))).1,
+            [
+                "access-control-allow-origin: https://a.example",
+                "access-control-allow-credentials: true",
+                "access-control-allow-methods: PATCH",
+                "access-control-allow-headers: authorization,x-a, x-b",
+                "access-control-max-age: 600",
+                "vary: Origin, Access-Control-Request-Method, Access-Control-Request-Headers",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_method_and_no_list_is_not_given_back() {
+        let mut policy = policy(&["https://a.example"]);
+        policy.methods = Names::Any;
+        policy.headers = Names::Any;
+        let long = format!("a{}", ",a".repeat(MOST_ASKED));
+        for asked in ["a b", "a,,b", "", "a\nb", "a;b", &long] {
+            let answered = policy.preflight("https://a.example", "A B", Some(asked));
+            let (status, lines) = answer(&answered);
+            assert_eq!(status, 204);
+            let given = lines
+                .iter()
+                .filter(|line| line.starts_with(ALLOW_METHODS) || line.starts_with(ALLOW_HEADERS));
+            assert_eq!(given.count(), 0, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_names_what_may_be_read() {
+        let mut policy = policy(&["https://a.example"]);
+        policy.expose = Names::List("ratelimit, retry-after".into());
+        policy.credentials = true;
+        assert_eq!(
+            policy.fields("https://a.example"),
+            [
+                (ALLOW_ORIGIN, "https://a.example"),
+                (ALLOW_CREDENTIALS, "true"),
+                (EXPOSE_HEADERS, "ratelimit, retry-after"),
+            ]
+        );
+    }
+
+    #[test]
+    fn vary_is_read_over_all_its_lines() {
+        for (lines, named) in [
+            (&[][..], false),
+            (&["accept-encoding"], false),
+            (&["accept-encoding, ORIGIN"], true),
+            (&["accept-encoding", "origin"], true),
+            (&["*"], true),
+            (&["original"], false),
+        ] {
+            assert_eq!(varies_by_origin(lines), named, "{lines:?}");
+        }
+    }
+}
