@@ -21,6 +21,7 @@ mod likely;
 mod listeners;
 mod plans;
 pub mod preflight;
+mod preflights;
 mod rates;
 mod upstreams;
 mod vouched;
@@ -33,7 +34,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::HeaderName;
+use http::{HeaderName, Method};
 use rustls::ServerConfig;
 
 pub use apis::Bases;
@@ -119,6 +120,8 @@ pub struct Route {
     pub filters: Vec<Arc<Filter>>,
     /// How its errors are worded.
     pub words: Arc<Words>,
+    /// Whether it lists `OPTIONS` in its methods.
+    pub lists_options: bool,
     /// Where it ends.
     pub end: RouteEnd,
     /// Picks one of several upstreams, where it has them.
@@ -395,6 +398,7 @@ impl Foundation {
         let filters = filters::load(&config, &self.registry, problems);
         let chains = chains::build(&config, &filters, problems);
         vouched::check(&config, &chains, problems);
+        preflights::check(&config, &chains, problems);
         let router = chains::router(&config, problems);
         let rates = rates::enroll(&config, &*self.limits, problems);
         apis::check(&config, problems);
@@ -447,6 +451,7 @@ impl Foundation {
                 },
                 filters,
                 words: words.cloned().unwrap_or_default(),
+                lists_options: route.methods.contains(&Method::OPTIONS),
                 split: upstreams::split(&route.end, &upstreams),
                 end: route.end,
                 max_body: route.max_body,

@@ -134,11 +134,11 @@ impl Run {
             self.held.with(|exchange| exchange.response = Some(head));
             return Ok(Body::Empty);
         }
-        let place = match self
+        let found = match self
             .held
             .with(|exchange| find::route(&generation, exchange))
         {
-            Ok(place) => place,
+            Ok(found) => found,
             Err(error) => {
                 let words = self
                     .held
@@ -146,10 +146,12 @@ impl Run {
                 return Ok(self.refuse(&error, words.unwrap_or(&Words::default())));
             }
         };
-        let (Some(route), Some(chain)) = (
-            generation.gateway.routes.get(place),
-            generation.chains.get(place),
-        ) else {
+        let place = found.place;
+        let chain = match found.is_preflight {
+            true => generation.preflights.get(place).and_then(Option::as_ref),
+            false => generation.chains.get(place),
+        };
+        let (Some(route), Some(chain)) = (generation.gateway.routes.get(place), chain) else {
             return Err(Code::Internal.into());
         };
         if self.seen.via()
@@ -170,6 +172,8 @@ impl Run {
         let passage = Passage::new(Rc::clone(chain), self.held.clone());
         self.passage = Some(Rc::clone(&passage));
         let answered = match passage.request(body).await {
+            // Its filters that answer preflights did not; the others must not see it.
+            Ok(ChainIn::Forward) if found.is_preflight => Err(Code::NoRoute.into()),
             Ok(ChainIn::Forward) => self.end(route, chain.keeps_request(), body).await,
             Ok(ChainIn::Answer(refusal)) => {
                 self.count_refusal();

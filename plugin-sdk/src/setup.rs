@@ -19,6 +19,8 @@ pub struct Setup {
     /// Hands the advice over; none while there is none, so that a filter without any does not import
     /// the interface.
     tell: Option<fn(&[Advice])>,
+    /// Says that the filter answers preflights; none for all others, for the same reason.
+    preflights: Option<fn()>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -98,14 +100,27 @@ impl Setup {
         self.advise(Advice::Read(field.into()))
     }
 
+    /// The filter answers preflights, the `OPTIONS` requests by which a browser asks before it sends a
+    /// request of a page. The gateway then takes a preflight to the route of the method that it asks
+    /// for, whether that takes `OPTIONS` or not, and of the route's filters it meets only those that
+    /// said this.
+    #[must_use]
+    pub fn answers_preflights(mut self) -> Self {
+        self.preflights = Some(host::preflights::answer);
+        self
+    }
+
     fn advise(mut self, advice: Advice) -> Self {
         self.advice.push(advice);
         self.tell = Some(tell);
         self
     }
 
-    /// Hands the advice over. Inside the gateway only.
+    /// Hands the advice over, and says whether the filter answers preflights. Inside the gateway only.
     pub(crate) fn tell(&self) {
+        if let Some(answer) = self.preflights {
+            answer();
+        }
         if let Some(tell) = self.tell {
             tell(&self.advice);
         }

@@ -177,7 +177,7 @@ fn a_reload_follows_a_link_that_was_turned() {
     assert_eq!(gateway.get("/").json()[0], "second");
 }
 
-/// What `check` says of a configuration with these documents.
+/// The exit code and the report of `check` for a configuration with these documents.
 fn checked(documents: &str, make: impl FnOnce(&Path)) -> (Option<i32>, String) {
     let builder = Gateway::with_config(reporting(documents, READ_API))
         .file("actor.wasm", ACTOR)

@@ -67,6 +67,7 @@ mod order;
 mod path_rule;
 mod path_spelling;
 mod plan_checks;
+mod preflights;
 mod quota_changes;
 mod rates;
 mod readme;

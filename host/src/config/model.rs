@@ -354,7 +354,7 @@ pub enum PluginSource {
 /// A file of a filter's `documents`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterDocument {
-    /// What the plugin knows it by.
+    /// The plugin finds it by this name.
     pub name: String,
     /// The file; relative names are resolved against the config file's folder.
     pub path: PathBuf,

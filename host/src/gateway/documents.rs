@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
 
-    /// What is said of a file.
+    /// The error of a file, and its cure.
     fn told(path: &Path, limit: u64) -> (String, String) {
         let error = read_one(path, limit).map(|_| ()).unwrap_err();
         (error.to_string(), error.help())

@@ -9,7 +9,7 @@ use crate::config::Listener;
 use crate::context::{Exchange, RouteInfo};
 use crate::error::RequestError;
 use crate::upstream::{Pools, Upstream};
-use crate::wasm::{Seat, Services};
+use crate::wasm::{Filter, Seat, Services};
 
 /// One worker's view of a [`Gateway`]: what it counts and touches for every request is its own
 /// copy, so that workers share no cache line.
@@ -25,6 +25,8 @@ pub struct Generation {
     pub infos: Vec<Arc<RouteInfo>>,
     /// The chains of the routes.
     pub chains: Vec<Rc<Chain>>,
+    /// For each route the chain that a preflight meets: its filters that answer those, if it has any.
+    pub preflights: Vec<Option<Rc<Chain>>>,
 }
 
 impl Generation {
@@ -48,17 +50,23 @@ impl Generation {
         let infos = routes
             .clone()
             .map(|route| Arc::new(apis::own_copy(&route.info)));
-        let chains = routes.map(|route| {
-            let seats = route.filters.iter();
-            let seats = seats.map(|filter| Seat::of(filter, worker));
+        let chain = |route: &Route, takes: fn(&Filter) -> bool| {
+            let filters = route.filters.iter().filter(|filter| takes(filter));
+            let seats = filters.map(|filter| Seat::of(filter, worker));
             let words = Arc::clone(&route.words);
             Rc::new(Chain::new(seats.collect(), Arc::clone(&services), words))
+        };
+        let chains = routes.clone().map(|route| chain(route, |_| true));
+        let preflights = routes.map(|route| {
+            let chain = chain(route, |filter| filter.facts().advice.preflights);
+            (!chain.is_empty()).then_some(chain)
         });
         let listeners = gateway.listeners.iter().cloned().map(Rc::new);
         let upstreams = gateway.upstreams.iter();
         Rc::new(Self {
             infos: infos.collect(),
             chains: chains.collect(),
+            preflights: preflights.collect(),
             listeners: listeners.collect(),
             upstreams: upstreams
                 .map(|plan| Upstream::new(Arc::clone(plan), Rc::clone(pools), gateway.workers))

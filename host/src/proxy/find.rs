@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::{ALLOW, HOST};
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, ALLOW, HOST, ORIGIN};
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 
@@ -10,11 +10,20 @@ use crate::config::RouteEnd;
 use crate::context::{BasePath, Exchange, RequestHead};
 use crate::error::{Code, RequestError, Words};
 use crate::gateway::{Gateway, Generation, Route};
-use crate::route::{self, NoRoute, PathError};
+use crate::route::{self, Match, NoRoute, PathError};
 use crate::upstream::headers;
 
-/// Apply the path rule, and find the route: its place in the configuration.
-pub fn route(generation: &Generation, exchange: &mut Exchange) -> Result<usize, RequestError> {
+/// A route that was found.
+#[derive(Debug, Clone, Copy)]
+pub struct Found {
+    /// Its place in the configuration.
+    pub place: usize,
+    /// Whether the request is a preflight that filters of the route answer, and nobody else.
+    pub is_preflight: bool,
+}
+
+/// Apply the path rule, and find the route.
+pub fn route(generation: &Generation, exchange: &mut Exchange) -> Result<Found, RequestError> {
     let gateway = &*generation.gateway;
     let head = &mut exchange.request;
     let target = route::normalize(head.target.as_str())
@@ -25,13 +34,18 @@ pub fn route(generation: &Generation, exchange: &mut Exchange) -> Result<usize, 
         exchange.routed_target = head.target.clone();
     }
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-    let found = gateway
-        .router
-        .find(host.unwrap_or_default(), &head.method, head.target.path())
-        .map_err(no_route)?;
     let host = host.unwrap_or_default();
+    let preflight = preflight(generation, host, head);
+    let is_preflight = preflight.is_some();
+    let (method, found) = match preflight {
+        Some(found) => found,
+        None => {
+            let found = gateway.router.find(host, &head.method, head.target.path());
+            (head.method.clone(), found.map_err(no_route)?)
+        }
+    };
     if route::may_have_other_readings(head.target.path()) {
-        refuse_two_readings(gateway, host, head, found.route)?;
+        refuse_two_readings(gateway, host, &method, head.target.path(), found.route)?;
     }
     if head.method == Method::HEAD {
         refuse_head(gateway, host, head, found.route)?;
@@ -42,7 +56,36 @@ pub fn route(generation: &Generation, exchange: &mut Exchange) -> Result<usize, 
     if let Some(base) = &info.base {
         go_below(base, exchange)?;
     }
-    Ok(found.route)
+    Ok(Found {
+        place: found.route,
+        is_preflight,
+    })
+}
+
+/// The route of a preflight of a browser, if filters of it answer those, and the method that it was
+/// found by: that of a route which lists `OPTIONS`, else the one that the browser asks for.
+fn preflight(generation: &Generation, host: &str, head: &RequestHead) -> Option<(Method, Match)> {
+    if head.method != Method::OPTIONS || !head.headers.contains_key(ORIGIN) {
+        return None;
+    }
+    let asked = head.headers.get(ACCESS_CONTROL_REQUEST_METHOD)?;
+    let asked = Method::from_bytes(asked.as_bytes()).ok()?;
+    let gateway = &*generation.gateway;
+    let find = |method: Method| {
+        let found = gateway
+            .router
+            .find(host, &method, head.target.path())
+            .ok()?;
+        Some((method, found))
+    };
+    let lists_options = |(_, found): &(Method, Match)| {
+        let route = gateway.routes.get(found.route);
+        route.is_some_and(|route| route.lists_options)
+    };
+    let found = find(Method::OPTIONS).filter(lists_options);
+    let found = found.or_else(|| find(asked))?;
+    let chain = generation.preflights.get(found.1.route)?;
+    chain.is_some().then_some(found)
 }
 
 /// A path that a less careful server takes for that of another route must not pass by a filter of
@@ -50,11 +93,12 @@ pub fn route(generation: &Generation, exchange: &mut Exchange) -> Result<usize, 
 fn refuse_two_readings(
     gateway: &Gateway,
     host: &str,
-    head: &RequestHead,
+    method: &Method,
+    path: &str,
     found: usize,
 ) -> Result<(), RequestError> {
-    for reading in route::other_readings(head.target.path()) {
-        let Ok(other) = gateway.router.find(host, &head.method, &reading) else {
+    for reading in route::other_readings(path) {
+        let Ok(other) = gateway.router.find(host, method, &reading) else {
             continue;
         };
         let routes = &gateway.routes;

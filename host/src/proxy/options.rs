@@ -2,8 +2,8 @@
 //!
 //! `OPTIONS *` asks about the server as a whole, and the gateway is that server. `Max-Forwards: 0`
 //! says that no other server shall answer; a larger number is lowered by one. `TRACE`, the other
-//! method that has the field, is never forwarded. Deliberately not here: preflight requests of
-//! browsers, which have neither and belong to filters and endpoints.
+//! method that has the field, is never forwarded. Deliberately not here: preflights of
+//! browsers, which have neither and belong to filters ([`super::find`]) and endpoints.
 
 use http::header::{ALLOW, HOST, MAX_FORWARDS};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};

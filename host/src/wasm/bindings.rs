@@ -11,7 +11,8 @@ wasmtime::component::bindgen!({
 });
 
 pub use self::windlass::host::{
-    advice, cache, crypto, documents, exchange, keys, limits, log, metrics, raw_params, types,
+    advice, cache, crypto, documents, exchange, keys, limits, log, metrics, preflights, raw_params,
+    types,
 };
 pub use exports::windlass::filter::{
     lifecycle, log_phase, request_body_phase, request_phase, response_body_phase, response_phase,

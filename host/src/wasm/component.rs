@@ -275,7 +275,7 @@ fn check_phases(phases: Phases) -> Result<Phases, ComponentError> {
     Ok(phases)
 }
 
-/// What a component imports of the host, beside what every filter has.
+/// The interfaces of the host that a component imports, beside those that every filter has.
 #[derive(Default)]
 struct Imports {
     /// Those that need a grant.
@@ -297,7 +297,7 @@ fn read_imports(engine: &FilterEngine, component: &Component) -> Result<Imports,
             return Err(unknown());
         }
         match (interface, HostInterface::find(interface)) {
-            ("types" | "exchange" | "raw-params" | "advice" | "log", _) => {}
+            ("types" | "exchange" | "raw-params" | "advice" | "preflights" | "log", _) => {}
             ("documents", _) => imports.documents = true,
             (_, Some(interface)) => imports.interfaces.push(interface),
             (_, None) => return Err(unknown()),

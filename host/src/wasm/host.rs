@@ -15,6 +15,7 @@ mod keys;
 pub(super) mod limits;
 mod log;
 mod metrics;
+mod preflights;
 mod raw_params;
 mod refused;
 
@@ -22,8 +23,8 @@ use super::state::State;
 
 impl super::bindings::types::Host for State {}
 
-/// Windlass host interfaces other than `log`, `advice` and `documents` are for phases, not for
-/// `configure`.
+/// Windlass host interfaces other than `log`, `advice`, `preflights` and `documents` are for phases,
+/// not for `configure`.
 fn in_phase(state: &State) -> wasmtime::Result<()> {
     if state.exchange.is_none() {
         wasmtime::bail!("called a host interface while no exchange was there (in `configure`?)");

@@ -6,7 +6,8 @@ use wasmtime::component::{HasSelf, InstancePre, Linker};
 use wasmtime::{Result, bail};
 
 use super::bindings::{
-    advice, cache, crypto, documents, exchange, keys, limits, log, metrics, raw_params, types,
+    advice, cache, crypto, documents, exchange, keys, limits, log, metrics, preflights, raw_params,
+    types,
 };
 use super::component::CompiledComponent;
 use super::engine::FilterEngine;
@@ -40,6 +41,7 @@ pub fn link(
     exchange::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     advice::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    preflights::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     documents::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     raw_params::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     hot::link(&mut linker)?;

@@ -33,7 +33,9 @@ impl Filter for Cors {
         let setup = checked
             .warnings
             .into_iter()
-            .fold(Setup::new(), |setup, (at, message)| setup.warn(at, message));
+            .fold(Setup::new().answers_preflights(), |setup, (at, message)| {
+                setup.warn(at, message)
+            });
         let policy = checked.policy;
         Ok((Self { policy }, setup))
     }

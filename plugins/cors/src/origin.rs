@@ -31,7 +31,7 @@ struct Pattern {
 #[derive(Debug, PartialEq, Eq)]
 enum Label {
     Exact(String),
-    /// What stands before and after the `*`.
+    /// The text before the `*`, and that after it.
     Around(String, String),
 }
 
@@ -75,7 +75,7 @@ impl Origins {
     /// Add a rule of the settings.
     ///
     /// # Errors
-    /// What is wrong with it, and how to mend it.
+    /// The fault and its cure.
     pub fn add(&mut self, rule: &str) -> Result<(), String> {
         if self.exact.len() + self.patterns.len() >= MAX_RULES {
             return Err(format!(

@@ -1,11 +1,11 @@
-//! What a browser is told, by the Fetch standard (fetch.spec.whatwg.org, section 3.3). Pure: nothing
+//! The answers to browsers, by the Fetch standard (fetch.spec.whatwg.org, section 3.3). Pure: nothing
 //! here asks the gateway.
 
 use windlass_plugin_sdk::{LocalResponse, is_field_name};
 
 use crate::origin::Origins;
 
-/// Every field of a response that the standard has. What an endpoint sends of them goes.
+/// Every field of a response that the standard has. The filter removes those that an endpoint sends.
 pub const RESPONSE_FIELDS: [&str; 7] = [
     ALLOW_ORIGIN,
     ALLOW_CREDENTIALS,
@@ -35,7 +35,7 @@ pub enum Names {
     List(String),
 }
 
-/// What the settings say.
+/// The policy of the settings.
 #[derive(Debug)]
 pub struct Policy {
     /// Which origins may read answers.
@@ -175,7 +175,7 @@ mod tests {
                 ]
             )
         );
-        // What is not in the list is the browser's to say: it names it.
+        // The browser says which one is not in the list.
         let other = policy.preflight("https://a.example", "DELETE", Some("x-other"));
         assert_eq!(other.status, 204);
     }

@@ -55,10 +55,10 @@ fn max_age() -> String {
     "10m".to_owned()
 }
 
-/// What the settings make, and what to mind.
+/// The policy of the settings, and what to mind.
 #[derive(Debug)]
 pub struct Checked {
-    /// What the filter does.
+    /// The policy.
     pub policy: Policy,
     /// Places in the settings, and what to mind there.
     pub warnings: Vec<(String, String)>,

@@ -68,6 +68,7 @@ fn each_imports_only_what_it_is_granted() {
             "raw-params",
             "advice",
             "documents",
+            "preflights",
             "log",
         ];
         allowed.extend(plugin.interfaces);

@@ -26,6 +26,8 @@ pub struct Advice {
     pub cleared: Vec<String>,
     /// Request fields that it reads.
     pub read: Vec<String>,
+    /// Whether it answers preflights.
+    pub preflights: bool,
 }
 
 impl Advice {

@@ -53,6 +53,9 @@ impl Filter for Actor {
         for (at, message) in &settings.warnings {
             setup = setup.warn(at, message);
         }
+        if settings.preflights {
+            setup = setup.answers_preflights();
+        }
         let complaints = settings.complaints.iter();
         let complaints: Vec<_> = complaints
             .map(|(at, message)| Diagnostic::new(at, message))

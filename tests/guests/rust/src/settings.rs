@@ -18,10 +18,12 @@ pub struct Settings {
     pub requires: Vec<String>,
     /// Metric series that it declares beside its usual ones: kind, name, labels.
     pub series: Vec<(String, String, Vec<String>)>,
-    /// What it complains of: a place in the settings, or a document, and a message.
+    /// Its complaints: a place in the settings, or a document, and a message.
     pub complaints: Vec<(String, String)>,
-    /// What it warns of.
+    /// Its warnings, in the same way.
     pub warnings: Vec<(String, String)>,
+    /// Whether it says that it answers preflights.
+    pub preflights: bool,
     /// Steps of `configure`.
     pub configure: Vec<Step>,
     /// Steps of `on-request`.

@@ -1,0 +1,40 @@
+//! Filters that answer the preflights of browsers, and those before them.
+//!
+//! A filter that refuses ends the request phases, and the filters after it see nothing of its refusal.
+//! Where the one that says which pages may read answers (CORS) is among those, no page can read the
+//! refusal. A warning only: whether a filter ever refuses is not known here.
+
+use std::sync::Arc;
+
+use super::filters::backticked;
+use crate::config::{Config, Problems};
+use crate::wasm::Filter;
+
+/// Warn of each route on which filters may refuse before one that answers preflights.
+pub(super) fn check(config: &Config, chains: &[Vec<Arc<Filter>>], problems: &mut Problems) {
+    for (route, chain) in config.routes.iter().zip(chains) {
+        let answers = |filter: &Arc<Filter>| filter.facts().advice.preflights;
+        let Some(place) = chain.iter().position(answers) else {
+            continue;
+        };
+        let before = chain.iter().take(place);
+        let before: Vec<_> = before.filter(|filter| filter.phases().request).collect();
+        let (Some(filter), Some(reference)) = (chain.get(place), route.filters.get(place)) else {
+            continue;
+        };
+        if before.is_empty() {
+            continue;
+        }
+        let name = filter.name();
+        let list = backticked(before.iter().map(|filter| &**filter.name()));
+        problems
+            .warning(
+                reference.span,
+                format!(
+                    "route `{}`: filter `{name}` sees nothing of what a filter before it refuses ({list}): no web page can read that",
+                    route.name
+                ),
+            )
+            .help(format!("put `{name}` first"));
+    }
+}

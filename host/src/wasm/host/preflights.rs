@@ -1,0 +1,17 @@
+//! `windlass:host/preflights`: which filters answer the preflights of browsers.
+//!
+//! Deliberately does not know what a preflight is: [`crate::proxy`] finds the route of one, and its
+//! filters that said this.
+
+use wasmtime::Result;
+
+use super::super::bindings::preflights::Host;
+use super::super::state::{Phase, State};
+
+impl Host for State {
+    fn answer(&mut self) -> Result<()> {
+        self.charge_call()?;
+        self.advice.preflights |= self.phase == Phase::Configure;
+        Ok(())
+    }
+}
