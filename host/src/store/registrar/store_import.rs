@@ -375,7 +375,12 @@ impl Registrar {
                 "plan `{plan}` has no quota with the period of the extension of key `{key}`"
             )));
         }
-        if self.works.standing(plan, key).map(|standing| standing.extra) == Some(*extra) {
+        if self
+            .works
+            .standing(plan, key)
+            .map(|standing| standing.extra)
+            == Some(*extra)
+        {
             return Ok(Done::Unchanged);
         }
         if how.dry_run {
