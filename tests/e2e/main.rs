@@ -38,6 +38,7 @@ mod demo;
 mod documents;
 mod drain;
 mod durability;
+mod early_answers;
 mod endpoints;
 mod forged_identity;
 mod forwarding;

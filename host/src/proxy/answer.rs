@@ -87,7 +87,7 @@ pub(super) fn respond(mut run: Run, mut body: Body, slot: &Slot) -> Response<Ans
     let body = frame(status, is_head, &mut headers, body);
     let watch = &run.connection.watch;
     let last = run.connection.worker.draining.get()
-        || watch.is_body_abandoned()
+        || watch.is_body_left()
         || (run.is_http10 && ends_by_closing(&body));
     // HTTP/2 says such things of the connection itself, and ends each request by itself.
     if last && !run.connection.is_shared() {

@@ -14,6 +14,7 @@ use hyper::body::Bytes;
 mod blame;
 pub mod body;
 pub mod budget;
+mod early;
 mod pick;
 pub mod replay;
 mod resend;
@@ -335,6 +336,7 @@ impl Attempt<'_> {
             }
             Ok(response) => {
                 let upgrade = self.upgrade;
+                self.note_early(response.version(), response.headers());
                 held.with(|exchange| accept(exchange, pick, response, upgrade))
             }
             Err(Failure::Unsent(request)) => Sent::Unsent(request, closed_at_once(pick)),

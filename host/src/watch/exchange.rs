@@ -19,6 +19,7 @@ impl Watch {
         self.request_bytes.store(0, Relaxed);
         self.body_open.store(has_body, Relaxed);
         self.body_abandoned.store(false, Relaxed);
+        self.body_refused.store(false, Relaxed);
         self.first_byte.store(0, Relaxed);
         self.upload_idle.store(0, Relaxed);
     }
@@ -75,6 +76,17 @@ impl Watch {
     #[must_use]
     pub fn is_body_abandoned(&self) -> bool {
         self.body_abandoned.load(Relaxed)
+    }
+
+    /// Whether the endpoint, which has answered, takes no more of the present request's body.
+    pub fn set_body_refused(&self, refused: bool) {
+        self.body_refused.store(refused, Relaxed);
+    }
+
+    /// Whether the present request's body is not read to its end: the connection closes after the answer.
+    #[must_use]
+    pub fn is_body_left(&self) -> bool {
+        self.is_body_abandoned() || (self.body_open() && self.body_refused.load(Relaxed))
     }
 
     /// The request's body failed.
