@@ -36,14 +36,20 @@ fn no_signal_but_those_that_stop_it_ends_the_gateway_or_a_request() {
     ] {
         gateway.signal(signal);
     }
+    // Real-time signals have no names: the first and the last one.
+    for number in [34, 64] {
+        gateway.signal_number(number);
+    }
     let line = |words: &'static str| {
         gateway
             .log()
             .wait_from(before, move |line| line.contains(words))
     };
     line("a new configuration is in use");
-    for number in [Signal::USR2, Signal::ALARM, Signal::TTOU] {
-        let name = format!("number={} ", number.as_raw());
+    let named = [Signal::USR2, Signal::ALARM, Signal::TTOU];
+    let numbers = named.map(Signal::as_raw);
+    for number in numbers.into_iter().chain([34, 64]) {
+        let name = format!("number={number} ");
         gateway.log().wait_from(before, |line| {
             line.contains("is ignored") && (line.to_owned() + " ").contains(&name)
         });

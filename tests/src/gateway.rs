@@ -380,6 +380,18 @@ impl Gateway {
         kill_process(self.pid, signal).expect("a process of ours");
     }
 
+    /// Send a signal that has no name.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such signal.
+    pub fn signal_number(&self, number: i32) {
+        let pid = self.pid.as_raw_nonzero().to_string();
+        let mut kill = Command::new("kill");
+        kill.args([format!("-{number}"), pid]);
+        assert!(kill.status().expect("`kill`").success());
+    }
+
     /// Send SIGTERM, and wait for the end.
     ///
     /// # Panics

@@ -46,8 +46,9 @@ const UNUSED: &[Number] = &[
     Number::STKFLT,
 ];
 
-/// Linux's real-time signals: those that the C library leaves to programs.
-const REAL_TIME: RangeInclusive<i32> = 35..=64;
+/// Linux's real-time signals: those that the C library leaves to programs. 32 and 33 are what glibc
+/// speaks to its threads with; musl keeps 34 as well, and refuses it.
+const REAL_TIME: RangeInclusive<i32> = 34..=64;
 
 /// The signals, and the runtime of whoever waits for them.
 #[derive(Debug)]
