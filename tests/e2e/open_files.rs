@@ -68,3 +68,21 @@ fn limits_that_do_not_fit_are_a_warning_of_check_and_of_the_start() {
     let told = gateway.log().text();
     assert!(told.contains("1024 files"), "{told}");
 }
+
+#[test]
+fn a_limit_that_leaves_no_client_any_room_stops_the_start() {
+    let builder = Gateway::with_config(format!(
+        "[server]\nworkers = 2\n[[listener]]\naddress = \"127.0.0.1:0\"\n\
+         [[listener]]\naddress = \"127.0.0.1:0\"\n{FIXED}"
+    ))
+    .after("ulimit -n 64");
+    let checked = builder.check();
+    assert_eq!(checked.code, Some(2), "{}", checked.errors);
+    let started = builder.run_refused();
+    assert_eq!(started.code, Some(1), "{}", started.errors);
+    for told in [checked.errors, started.errors] {
+        for words in ["room for 0 clients", "LimitNOFILE="] {
+            assert!(told.contains(words), "{told}");
+        }
+    }
+}

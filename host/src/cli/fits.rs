@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 use crate::config::{Config, Problems, Span};
 use crate::descriptors;
 
-/// Warn of limits that can never be reached, as the system does not give so many files.
+/// Warn of limits that can never be reached, as the system does not give so many files. No room for
+/// any client is an error.
 pub fn check(config: &Config, workers: NonZeroUsize, problems: &mut Problems) {
     if let Some(limit) = descriptors::hard_limit() {
         check_against(config, workers, limit, problems);
@@ -27,13 +28,23 @@ fn check_against(config: &Config, workers: NonZeroUsize, limit: u64, problems: &
     let help = "raise the hard limit (`LimitNOFILE=` of systemd, `--ulimit nofile=` of containers, `ulimit -Hn` of shells), or lower";
     let clients = descriptors::needed(workers, listeners, connections);
     let room = descriptors::room_for_clients(limit);
-    if clients > room {
+    let own = descriptors::needed(workers, listeners, 0);
+    if room <= own {
+        problems
+            .error(
+                Span::default(),
+                format!(
+                    "the process may have {limit} files open, which is room for 0 clients: {workers} workers and {listeners} listeners need them all"
+                ),
+            )
+            .help(format!("{help} `[server] workers`"));
+    } else if clients > room {
         problems
             .warning(
                 Span::default(),
                 format!(
                     "`max_connections` of the listeners is {connections} in all, but the process may have {limit} files open, which is room for {} clients: accepting pauses at that number",
-                    room.saturating_sub(descriptors::needed(workers, listeners, 0)),
+                    room - own,
                 ),
             )
             .help(format!("{help} `max_connections`"));
@@ -75,6 +86,10 @@ mod tests {
         assert_eq!(warnings(&usual, 20_000), "");
         let told = warnings(&usual, 4096);
         assert!(told.contains("room for 2516 clients"), "{told}");
+        let told = warnings(&usual, 64);
+        for words in ["1 error in t", "room for 0 clients", "`LimitNOFILE=`"] {
+            assert!(told.contains(words), "{told}");
+        }
         let few = format!("{listener}max_connections = 2000\n{route}");
         assert_eq!(warnings(&few, 4096), "");
         let many = format!("{few}max_idle = 2000\n");

@@ -100,6 +100,10 @@ pub fn start(path: &Path, config: Config, mut signals: Signals) -> Result<Starte
     let access = open_log(&config.log.access).map_err(|error| failed(&error))?;
     let mut problems = config.warnings.clone();
     fits::check(&config, count, &mut problems);
+    if problems.is_fatal() {
+        tell(&problems);
+        return Err(ExitCode::FAILURE);
+    }
     let gateway = foundation.build(config, &mut problems);
     tell(&problems);
     let gateway = gateway.ok_or(ExitCode::from(BAD_CONFIG))?;
