@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::Request;
+use axum::extract::rejection::JsonRejection;
 use axum::http::{StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
@@ -86,12 +87,47 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     json.map(|Json(Strict(value))| value).map_err(|refused| {
         let text = refused.body_text();
         let (_, fault) = text.split_once(": ").unwrap_or(("", &text));
-        let fault = match fault.split_once(": ") {
-            Some((place, why)) => format!("{}: {}", place_of(place), masked(&without_values(why))),
-            None => masked(fault).into_owned(),
+        let (place, why) = match fault.split_once(": ") {
+            Some((place, why)) => (
+                Some(place_of(place)),
+                masked(&without_values(why)).into_owned(),
+            ),
+            None => (None, masked(fault).into_owned()),
         };
-        Problem::invalid(format!("the body is not as described: {fault}"))
+        let part = match refused {
+            JsonRejection::JsonDataError(_) => part_of(place.as_deref(), &why),
+            _ => None,
+        };
+        let fault = match place {
+            Some(place) => format!("{place}: {why}"),
+            None => why,
+        };
+        let mut problem = Problem::invalid(format!("the body is not as described: {fault}"));
+        problem.errors.extend(part);
+        problem
     })
+}
+
+/// The member that a fault is about, and what is wrong with it. None where it is the whole body.
+fn part_of(place: Option<&str>, why: &str) -> Option<(String, String)> {
+    let (why, _) = why.rsplit_once(" at line ").unwrap_or((why, ""));
+    let named = |words: &str| {
+        let (name, _) = why.strip_prefix(words)?.split_once('`')?;
+        Some(name.to_owned())
+    };
+    if let Some(name) = named("missing field `") {
+        let field = match place {
+            Some(place) => format!("{place}.{name}"),
+            None => name,
+        };
+        return Some((field, "is missing".to_owned()));
+    }
+    // A fault of the whole body has no place, and its kind stands there.
+    let place = place.filter(|place| !place.starts_with("invalid "));
+    let field = place
+        .map(str::to_owned)
+        .or_else(|| named("unknown field `"))?;
+    Some((field, why.to_owned()))
 }
 
 /// Members that have members: a path that begins with one may be long without being a key.
@@ -255,6 +291,48 @@ mod tests {
         assert!(detail.contains("an object"), "{detail}");
         let detail = fault("{\"consumer\": \"a\", \"plans\": [\"x\", 7]}");
         assert!(detail.contains("plans[1]"), "{detail}");
+    }
+
+    #[test]
+    fn a_fault_of_a_member_names_it() {
+        use super::super::shape::{EndpointUpdate, PlanCreate};
+
+        let part = |problem: Problem| problem.errors.into_iter().next();
+        let plan = |text: &str| part(parse::<PlanCreate>(text.as_bytes()).unwrap_err());
+        for (text, field, message) in [
+            ("{\"name\":\"a\",\"rate\":5}", "rate", "expected an object"),
+            ("{\"name\":\"a\",\"rat\":5}", "rat", "unknown field `rat`"),
+            (
+                "{\"name\":\"a\",\"rate\":{\"burst\":5}}",
+                "rate.per_second",
+                "is missing",
+            ),
+            (
+                "{\"rate\":{\"per_second\":5,\"burst\":5}}",
+                "name",
+                "is missing",
+            ),
+            (
+                "{\"name\":\"a\",\"apis\":[\"x\",7]}",
+                "apis[1]",
+                "expected a string",
+            ),
+        ] {
+            let (is, why) = plan(text).unwrap();
+            assert_eq!(is, field, "{text}: {why}");
+            assert!(
+                why.contains(message) && !why.contains("line"),
+                "{text}: {why}"
+            );
+        }
+        // Of these no single member is at fault.
+        for text in ["[]", "5", "{\"name\":"] {
+            assert_eq!(plan(text), None, "{text}");
+        }
+        let weight = parse::<EndpointUpdate>(b"{\"weight\":-1}").map(|_| ());
+        let (field, why) = part(weight.unwrap_err()).unwrap();
+        assert_eq!(field, "weight");
+        assert!(why.ends_with("a whole number from 0 to 1000"), "{why}");
     }
 
     #[test]

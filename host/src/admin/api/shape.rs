@@ -310,11 +310,16 @@ pub fn secret_in<'de, D: Deserializer<'de>>(
 
 /// A whole number, also one that is written `5.0`: to JSON Schema that is one.
 pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    struct Whole;
+    whole_to(deserializer, MOST)
+}
+
+/// The same with another bound to tell of, which the caller checks.
+fn whole_to<'de, D: Deserializer<'de>>(deserializer: D, most: u64) -> Result<u64, D::Error> {
+    struct Whole(u64);
     impl serde::de::Visitor<'_> for Whole {
         type Value = u64;
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            write!(f, "a whole number from 0 to {MOST}")
+            write!(f, "a whole number from 0 to {}", self.0)
         }
         fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<u64, E> {
             Ok(number)
@@ -333,20 +338,22 @@ pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error
             Err(E::invalid_value(found, &self))
         }
     }
-    deserializer.deserialize_u64(Whole)
+    deserializer.deserialize_u64(Whole(most))
 }
 
-/// A [`whole`] number of a smaller type.
-pub fn small<'de, D: Deserializer<'de>, N: TryFrom<u64>>(deserializer: D) -> Result<N, D::Error> {
-    let number = N::try_from(whole(deserializer)?);
+/// A [`whole`] number of a smaller type, and with a bound, which the caller checks.
+pub fn small<'de, D: Deserializer<'de>, N: TryFrom<u64>, const BOUND: u64>(
+    deserializer: D,
+) -> Result<N, D::Error> {
+    let number = N::try_from(whole_to(deserializer, BOUND)?);
     number.map_err(|_| serde::de::Error::custom("the number is too large"))
 }
 
 /// The same where it may be left out.
-pub fn present_small<'de, D: Deserializer<'de>, N: TryFrom<u64>>(
+pub fn present_small<'de, D: Deserializer<'de>, N: TryFrom<u64>, const BOUND: u64>(
     deserializer: D,
 ) -> Result<Option<N>, D::Error> {
-    small(deserializer).map(Some)
+    small::<_, _, BOUND>(deserializer).map(Some)
 }
 
 /// What is written as an object, and not as a list of its values: serde takes both.

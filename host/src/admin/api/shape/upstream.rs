@@ -141,11 +141,11 @@ pub struct EndpointCreate {
     )]
     pub address: String,
     /// Its share, relative to the others.
-    #[serde(default = "one", deserialize_with = "small")]
+    #[serde(default = "one", deserialize_with = "small::<_, _, 1000>")]
     #[schema(minimum = 0, maximum = 1000, default = 1)]
     pub weight: u32,
     /// Its group; 0 is used first.
-    #[serde(default, deserialize_with = "small")]
+    #[serde(default, deserialize_with = "small::<_, _, 15>")]
     #[schema(minimum = 0, maximum = 15, default = 0)]
     pub priority: u8,
     /// Names and values.
@@ -163,7 +163,7 @@ fn one() -> u32 {
 #[serde(deny_unknown_fields)]
 pub struct EndpointUpdate {
     /// Another weight; 0 takes nothing new.
-    #[serde(default, deserialize_with = "present_small")]
+    #[serde(default, deserialize_with = "present_small::<_, _, 1000>")]
     #[schema(minimum = 0, maximum = 1000, nullable = false)]
     pub weight: Option<u32>,
     /// Whether it finishes what runs, and gets nothing new.
