@@ -97,7 +97,7 @@ fn exit_codes_tell_what_went_wrong() {
     assert_eq!(code(&["keys", "create", "--consumer", ""], WRITE), Some(2));
     assert_eq!(code(&["keys", "create"], WRITE), Some(2));
     assert_eq!(
-        code(&["plans", "create", "p", "--rate", "1"], WRITE),
+        code(&["plans", "create", "p", "--burst", "1"], WRITE),
         Some(2)
     );
     assert_eq!(
@@ -120,6 +120,37 @@ fn a_token_is_not_sent_in_the_clear_to_another_machine() {
     let done = command.output().unwrap();
     assert_eq!(done.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&done.stderr).contains("https"));
+}
+
+#[test]
+fn a_rate_has_a_burst_by_default_and_keeps_what_an_update_leaves_out() {
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys"], &upstream);
+    let rate = |arguments: &[&str]| {
+        let plan = json(&ops(&gateway, &[arguments, &["--json"]].concat()));
+        let rate = &plan["rate"];
+        (rate["per_second"].as_f64(), rate["burst"].as_u64())
+    };
+    let create = ["plans", "create", "gold", "--rate", "2.5"];
+    let methods = ["--method", "GET /a=0.5", "--method", "GET /b=1/5"];
+    assert_eq!(
+        rate(&[&create[..], &methods].concat()),
+        (Some(2.5), Some(3))
+    );
+    let shown = json(&ops(&gateway, &["plans", "show", "gold", "--json"]));
+    let bursts = [0, 1].map(|place| shown["methods"][place]["burst"].as_u64());
+    assert_eq!(bursts, [Some(1), Some(5)]);
+    let update = |more: &[&str]| rate(&[&["plans", "update", "gold"], more].concat());
+    assert_eq!(update(&["--rate", "7"]), (Some(7.0), Some(3)));
+    assert_eq!(update(&["--burst", "9"]), (Some(7.0), Some(9)));
+    assert_eq!(update(&["--no-rate"]), (None, None));
+    let refused = ops(&gateway, &["plans", "update", "gold", "--burst", "9"]);
+    assert!(
+        refused.errors.contains("rate.per_second"),
+        "{}",
+        refused.errors
+    );
+    assert_eq!(update(&["--rate", "0.2"]), (Some(0.2), Some(1)));
 }
 
 #[test]

@@ -55,10 +55,10 @@ struct Define {
     #[arg(long)]
     description: Option<String>,
     /// Requests a second that come back.
-    #[arg(long, requires = "burst", value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER")]
     rate: Option<f64>,
-    /// Requests at once.
-    #[arg(long, requires = "rate", value_name = "NUMBER")]
+    /// Requests at once. Of a new rate the default is the rate, rounded up.
+    #[arg(long, value_name = "NUMBER")]
     burst: Option<u64>,
     /// Requests a period.
     #[arg(long, requires = "per", value_name = "NUMBER")]
@@ -72,8 +72,9 @@ struct Define {
     /// There is none: a quota's first day is `--starts-on`.
     #[arg(long, hide = true, value_name = "NUMBER", value_parser = no_offset)]
     offset: Option<()>,
-    /// The rate and burst of one method: `GET /orders/{id}=1/5`; may be repeated.
-    #[arg(long = "method", value_name = "METHOD PATH=RATE/BURST", value_parser = method)]
+    /// The rate and burst of one method: `GET /orders/{id}=1/5`, or `=1` for a burst of the rate,
+    /// rounded up; may be repeated.
+    #[arg(long = "method", value_name = "METHOD PATH=RATE[/BURST]", value_parser = method)]
     methods: Vec<Value>,
     /// An API that it is sold for; may be repeated. Default all.
     #[arg(long = "api", value_name = "API")]
@@ -89,7 +90,7 @@ struct Update {
     #[command(flatten)]
     define: Define,
     /// No rate.
-    #[arg(long, conflicts_with = "rate")]
+    #[arg(long, conflicts_with_all = ["rate", "burst"])]
     no_rate: bool,
     /// No quota.
     #[arg(long, conflicts_with = "quota")]
@@ -102,14 +103,20 @@ struct Update {
     all_apis: bool,
 }
 
-/// `GET /orders/{id}=1/5`.
+/// `GET /orders/{id}=1/5`, or `GET /orders/{id}=1`.
 fn method(text: &str) -> Result<Value, String> {
     let read = || {
         let (route, numbers) = text.rsplit_once('=')?;
         let (method, path) = route.split_once(' ')?;
-        let (rate, burst) = numbers.split_once('/')?;
-        let (rate, burst): (f64, u64) = (rate.parse().ok()?, burst.parse().ok()?);
-        Some(json!({ "method": method, "path": path, "per_second": rate, "burst": burst }))
+        let (rate, burst) = match numbers.split_once('/') {
+            Some((rate, burst)) => (rate, Some(burst.parse().ok()?)),
+            None => (numbers, None),
+        };
+        let mut body = rate_body(Some(rate.parse().ok()?), burst)?;
+        let members = body.as_object_mut()?;
+        members.insert("method".to_owned(), method.into());
+        members.insert("path".to_owned(), path.into());
+        Some(body)
     };
     read().ok_or_else(|| "write it as `GET /orders/{id}=1/5`".to_owned())
 }
@@ -176,11 +183,7 @@ impl Define {
             body.extend(value.map(|value| (name.to_owned(), value)));
         };
         put("description", self.description.clone().map(Value::from));
-        let rate = self.rate.zip(self.burst);
-        put(
-            "rate",
-            rate.map(|(rate, burst)| json!({ "per_second": rate, "burst": burst })),
-        );
+        put("rate", rate_body(self.rate, self.burst));
         let quota = self.quota.zip(self.per.as_ref());
         put(
             "quota",
@@ -201,6 +204,14 @@ impl Define {
         put("apis", apis.then(|| Value::from(self.apis.clone())));
         body
     }
+}
+
+/// The members that are named; None where none is.
+fn rate_body(rate: Option<f64>, burst: Option<u64>) -> Option<Value> {
+    let mut body = Map::new();
+    body.extend(rate.map(|rate| ("per_second".to_owned(), rate.into())));
+    body.extend(burst.map(|burst| ("burst".to_owned(), burst.into())));
+    (!body.is_empty()).then_some(Value::Object(body))
 }
 
 impl Update {

@@ -52,7 +52,7 @@ pub use error::{Fault, RegistrarError};
 pub use formula::guarded;
 pub use import::{ImportError, ImportReport, MOST_ROWS, MOST_WARNINGS};
 pub use keys::{Created, Idempotency, KeyChange, KeyFilter, NewKey, Rotated};
-pub use plans::{NewPlan, PlanChange};
+pub use plans::{NewPlan, PlanChange, RateChange};
 pub use rules::{LONGEST_NAME, LONGEST_VALUE, MOST_METADATA, MOST_METHODS, MOST_PLANS};
 pub use store_export::{ExportCursor, StoreItem};
 pub use store_report::{MOST_STORE_WARNINGS, StoreImport, StoreReport, Tally};

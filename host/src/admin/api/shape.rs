@@ -341,6 +341,11 @@ fn whole_to<'de, D: Deserializer<'de>>(deserializer: D, most: u64) -> Result<u64
     deserializer.deserialize_u64(Whole(most))
 }
 
+/// The same where it may be left out.
+pub fn present_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    whole(deserializer).map(Some)
+}
+
 /// A [`whole`] number of a smaller type, and with a bound, which the caller checks.
 pub fn small<'de, D: Deserializer<'de>, N: TryFrom<u64>, const BOUND: u64>(
     deserializer: D,

@@ -83,6 +83,27 @@ pub struct RateRecord {
     pub burst: u64,
 }
 
+impl RateRecord {
+    /// A bucket of this size; of none that is named: the rate, rounded up, as in the configuration.
+    #[must_use]
+    pub fn new(per_second: f64, burst: Option<u64>) -> Self {
+        let burst = burst.unwrap_or_else(|| default_burst(per_second));
+        Self { per_second, burst }
+    }
+}
+
+/// How many requests can come at once where a rate does not say.
+#[must_use]
+pub fn default_burst(per_second: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it saturates, and a rate that is no rate is refused by itself"
+    )]
+    let burst = per_second.ceil() as u64;
+    burst.max(1)
+}
+
 /// A number of requests for each period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "KeptQuota", into = "KeptQuota")]

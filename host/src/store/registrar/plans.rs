@@ -5,7 +5,7 @@ use super::super::ledger::{CommitError, KeyQuery, Write};
 use super::super::limits::Plan;
 use super::keys::as_known;
 use super::rules::{self, Sold};
-use super::{Fixed, Origin, Page, PlanView, Registrar, RegistrarError, TRIES};
+use super::{Fault, Fixed, Origin, Page, PlanView, Registrar, RegistrarError, TRIES};
 
 /// A plan to be made.
 #[derive(Debug, Clone)]
@@ -30,13 +30,36 @@ pub struct PlanChange {
     /// For people.
     pub description: Option<String>,
     /// Its token bucket; `Some(None)`: none.
-    pub rate: Option<Option<RateRecord>>,
+    pub rate: Option<Option<RateChange>>,
     /// Its quota; `Some(None)`: none.
     pub quota: Option<Option<QuotaRecord>>,
     /// All rates of single methods.
     pub methods: Option<Vec<MethodRecord>>,
     /// All APIs that it is sold for.
     pub apis: Option<Vec<String>>,
+}
+
+/// What is to be changed of a token bucket. None: it stays.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RateChange {
+    /// Tokens that come back each second.
+    pub per_second: Option<f64>,
+    /// The bucket's size.
+    pub burst: Option<u64>,
+}
+
+impl RateChange {
+    /// The bucket after it. One that was not there begins with the rate that the change names.
+    fn apply(self, known: Option<RateRecord>) -> Result<RateRecord, RegistrarError> {
+        let per_second = self.per_second.or(known.map(|rate| rate.per_second));
+        let Some(per_second) = per_second else {
+            let message = "is missing, and the plan has no rate yet; say both";
+            let fault = Fault::new("rate.per_second", message);
+            return Err(RegistrarError::Invalid(vec![fault]));
+        };
+        let burst = self.burst.or(known.map(|rate| rate.burst));
+        Ok(RateRecord::new(per_second, burst))
+    }
 }
 
 impl Registrar {
@@ -139,7 +162,11 @@ impl Registrar {
             as_known("plan", name, expect, known)?;
             let change = change.clone();
             record.description = change.description.unwrap_or(record.description);
-            record.rate = change.rate.unwrap_or(record.rate);
+            record.rate = match change.rate {
+                None => record.rate,
+                Some(None) => None,
+                Some(Some(rate)) => Some(rate.apply(record.rate)?),
+            };
             record.quota = change.quota.unwrap_or(record.quota);
             record.methods = change.methods.unwrap_or(record.methods);
             record.apis = change.apis.unwrap_or(record.apis);

@@ -4,12 +4,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::starts_on::{self, StartsOn};
-use super::{Period, Source, Strict, names, nullable, present, whole};
+use super::{Period, Source, Strict, names, nullable, present, present_whole, whole};
 use crate::admin::date;
 use crate::admin::problem::Problem;
-use crate::store::ledger::record::{MethodRecord, QuotaRecord, RateRecord};
+use crate::store::ledger::record::{MethodRecord, QuotaRecord, RateRecord, default_burst};
 use crate::store::limits;
-use crate::store::registrar::{NewPlan, Origin, Page, PlanChange, PlanView};
+use crate::store::registrar::{NewPlan, Origin, Page, PlanChange, PlanView, RateChange};
 
 /// A usage plan.
 #[derive(Debug, Serialize, ToSchema)]
@@ -55,6 +55,34 @@ pub struct PlanRate {
     pub burst: u64,
 }
 
+/// A token bucket to be made.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanRateCreate {
+    /// Tokens that come back each second.
+    #[schema(minimum = 0.000_000_001, maximum = 1_000_000_000)]
+    pub per_second: f64,
+    /// The bucket's size. Default the rate, rounded up.
+    #[serde(default, deserialize_with = "present_whole")]
+    #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_u64)]
+    pub burst: Option<u64>,
+}
+
+/// A change of a token bucket. Members that are left out change nothing; of a plan without a rate
+/// `per_second` must be there, and `burst` is the rate, rounded up.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanRateUpdate {
+    /// Tokens that come back each second.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false, minimum = 0.000_000_001, maximum = 1_000_000_000)]
+    pub per_second: Option<f64>,
+    /// The bucket's size.
+    #[serde(default, deserialize_with = "present_whole")]
+    #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_u64)]
+    pub burst: Option<u64>,
+}
+
 /// A number of requests for each period.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -97,6 +125,28 @@ pub struct PlanMethod {
     pub burst: u64,
 }
 
+/// The rate of one method to be made.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlanMethodCreate {
+    /// The method in capitals, or `ANY`.
+    #[schema(pattern = "^[A-Z]{1,32}$")]
+    pub method: String,
+    /// The path of the route, as the configuration writes it.
+    #[schema(
+        max_length = 1024,
+        pattern = r"^(\$default|/[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*)$"
+    )]
+    pub path: String,
+    /// Tokens that come back each second.
+    #[schema(minimum = 0.000_000_001, maximum = 1_000_000_000)]
+    pub per_second: f64,
+    /// The bucket's size. Default the rate, rounded up.
+    #[serde(default, deserialize_with = "present_whole")]
+    #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_u64)]
+    pub burst: Option<u64>,
+}
+
 /// By how much several gateways may overstep a plan.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Slack {
@@ -133,16 +183,16 @@ pub struct PlanCreate {
     pub description: String,
     /// Its token bucket.
     #[serde(default)]
-    #[schema(value_type = Option<PlanRate>)]
-    pub rate: Option<Strict<PlanRate>>,
+    #[schema(value_type = Option<PlanRateCreate>)]
+    pub rate: Option<Strict<PlanRateCreate>>,
     /// Its quota.
     #[serde(default)]
     #[schema(value_type = Option<PlanQuota>)]
     pub quota: Option<Strict<PlanQuota>>,
     /// Rates of single methods.
     #[serde(default)]
-    #[schema(value_type = Vec<PlanMethod>, max_items = 64)]
-    pub methods: Vec<Strict<PlanMethod>>,
+    #[schema(value_type = Vec<PlanMethodCreate>, max_items = 64)]
+    pub methods: Vec<Strict<PlanMethodCreate>>,
     /// The APIs that it is sold for. Default all.
     #[serde(default)]
     #[schema(schema_with = names, required = false)]
@@ -167,16 +217,16 @@ pub struct PlanUpdate {
     pub description: Option<String>,
     /// Its token bucket; null: none.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<PlanRate>)]
-    pub rate: Option<Option<Strict<PlanRate>>>,
+    #[schema(value_type = Option<PlanRateUpdate>)]
+    pub rate: Option<Option<Strict<PlanRateUpdate>>>,
     /// Its quota; null: none.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<PlanQuota>)]
     pub quota: Option<Option<Strict<PlanQuota>>>,
     /// All rates of single methods.
     #[serde(default, deserialize_with = "present")]
-    #[schema(value_type = Vec<PlanMethod>, required = false, max_items = 64)]
-    pub methods: Option<Vec<Strict<PlanMethod>>>,
+    #[schema(value_type = Vec<PlanMethodCreate>, required = false, max_items = 64)]
+    pub methods: Option<Vec<Strict<PlanMethodCreate>>>,
     /// All APIs that it is sold for.
     #[serde(default, deserialize_with = "present")]
     #[schema(schema_with = names, required = false)]
@@ -226,7 +276,9 @@ impl TryFrom<PlanCreate> for NewPlan {
         Ok(Self {
             name: plan.name,
             description: plan.description,
-            rate: plan.rate.map(|Strict(rate)| rate.into()),
+            rate: plan
+                .rate
+                .map(|Strict(rate)| RateRecord::new(rate.per_second, rate.burst)),
             quota: plan
                 .quota
                 .map(|Strict(quota)| quota.try_into())
@@ -255,9 +307,31 @@ impl TryFrom<PlanUpdate> for PlanChange {
     }
 }
 
-fn methods(methods: Vec<Strict<PlanMethod>>) -> Vec<MethodRecord> {
+fn methods(methods: Vec<Strict<PlanMethodCreate>>) -> Vec<MethodRecord> {
     let methods = methods.into_iter();
     methods.map(|Strict(method)| method.into()).collect()
+}
+
+impl From<PlanRateUpdate> for RateChange {
+    fn from(rate: PlanRateUpdate) -> Self {
+        Self {
+            per_second: rate.per_second,
+            burst: rate.burst,
+        }
+    }
+}
+
+impl From<PlanMethodCreate> for MethodRecord {
+    fn from(method: PlanMethodCreate) -> Self {
+        Self {
+            method: method.method,
+            path: method.path,
+            per_second: method.per_second,
+            burst: method
+                .burst
+                .unwrap_or_else(|| default_burst(method.per_second)),
+        }
+    }
 }
 
 impl From<PlanRate> for RateRecord {
