@@ -228,3 +228,48 @@ fn without_the_store_keys_are_believed_on_where_the_operator_says_so() {
     let (gateway, _redis, _upstream, secret) = stale("allow");
     assert_eq!(status_with(&gateway, &secret), 200);
 }
+
+/// What a Redis refuses stops a start: `check` says so, with the server's reason. One that is out of
+/// reach stops none.
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
+fn a_redis_that_refuses_is_an_error_of_check() {
+    let open = RedisServer::forgetful();
+    let closed = RedisServer::start(&["--requirepass", "right", "--save", ""]);
+    let nobody = windlass_tests::ClosedPort::new();
+    let check = |address: std::net::SocketAddr, password: &str, database: &str| {
+        let login = match password {
+            "" => "",
+            _ => "password = \"login\"\n[secret.login]\nfile = \"login\"\n",
+        };
+        Gateway::with_config(format!(
+            "[[route]]\npath = \"/\"\nrespond = {{ body = \"x\" }}\n\
+             [store]\nurl = \"redis://{address}/{database}\"\n{login}"
+        ))
+        .file("login", password)
+        .check()
+    };
+    for (address, password, database) in [
+        (open.address(), "", "99"),
+        (open.address(), "needless", "0"),
+        (closed.address(), "", "0"),
+        (closed.address(), "wrong", "0"),
+    ] {
+        let checked = check(address, password, database);
+        let told = checked.errors;
+        assert_eq!(checked.code, Some(2), "{password} {database}: {told}");
+        assert!(told.contains("`[store] url`: "), "{told}");
+    }
+    for (address, password) in [
+        (open.address(), ""),
+        (closed.address(), "right"),
+        (nobody.address(), ""),
+    ] {
+        let checked = check(address, password, "0");
+        assert_eq!(checked.code, Some(0), "{}", checked.errors);
+    }
+    let checked = check(nobody.address(), "", "0").errors;
+    assert!(checked.contains("a gateway starts without it"), "{checked}");
+    // Nothing is written to it.
+    assert!(open.tell(&["DBSIZE"]).starts_with(":0"));
+}

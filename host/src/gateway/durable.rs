@@ -116,7 +116,11 @@ pub fn open(config: &Config, clock: Clock) -> Result<Durable, FoundationError> {
     })
 }
 
-fn redis(config: &Config, place: &config::RedisPlace) -> Result<RedisSettings, FoundationError> {
+/// How a Redis is spoken to, with its password.
+pub(super) fn redis(
+    config: &Config,
+    place: &config::RedisPlace,
+) -> Result<RedisSettings, FoundationError> {
     let password = place.password.and_then(|place| config.secrets.get(place));
     let password = match password {
         None => None,

@@ -13,8 +13,10 @@ use std::sync::Arc;
 use rustix::fs::{Access, access};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{Foundation, chains, filters, keys, listeners, upstreams};
-use crate::config::{AccessLog, Config, Problems, Severity, Span, StorePlace};
+use super::{Foundation, chains, durable, filters, keys, listeners, upstreams};
+use crate::config::{AccessLog, Config, Problems, RedisPlace, Severity, Span, StorePlace};
+use crate::store::ledger::LedgerError;
+use crate::store::ledger::redis;
 use crate::store::ledger::sqlite::{self, Held};
 use crate::tls;
 use crate::upstream::endpoint::names::Names;
@@ -60,23 +62,10 @@ pub fn look(config: &Config, problems: &mut Problems) {
             }
         }
     }
-    if let Some(store) = &config.store
-        && let StorePlace::Sqlite(path) = &store.place
-    {
-        match sqlite::check(path) {
-            Ok(Held::Free) => {}
-            Ok(Held::ByAnother) => {
-                let message = format!(
-                    "`[store] path`: a gateway that runs has the store `{}`",
-                    path.display()
-                );
-                problems
-                    .warning(store.span, message)
-                    .help("stop that gateway before another one starts with this file; a reload of it is no matter");
-            }
-            Err(error) => {
-                problems.error(store.span, format!("`[store] path`: {error}"));
-            }
+    if let Some(store) = &config.store {
+        match &store.place {
+            StorePlace::Sqlite(path) => file(path, store.span, problems),
+            StorePlace::Redis(place) => server(config, place, store.span, problems),
         }
     }
     if let AccessLog::File(path) = &config.log.access
@@ -87,6 +76,46 @@ pub fn look(config: &Config, problems: &mut Problems) {
             path.display()
         );
         problems.error(Span::default(), message).help(help);
+    }
+}
+
+/// Whether a file can be opened as the store.
+fn file(path: &Path, span: Span, problems: &mut Problems) {
+    match sqlite::check(path) {
+        Ok(Held::Free) => {}
+        Ok(Held::ByAnother) => {
+            let message = format!(
+                "`[store] path`: a gateway that runs has the store `{}`",
+                path.display()
+            );
+            problems
+                .warning(span, message)
+                .help("stop that gateway before another one starts with this file; a reload of it is no matter");
+        }
+        Err(error) => {
+            problems.error(span, format!("`[store] path`: {error}"));
+        }
+    }
+}
+
+/// Whether a Redis can be used as the store. A gateway starts without one that is out of reach.
+fn server(config: &Config, place: &RedisPlace, span: Span, problems: &mut Problems) {
+    // A secret that cannot be read is told with the others.
+    let Ok(settings) = durable::redis(config, place) else {
+        return;
+    };
+    match redis::check(&settings) {
+        Ok(()) => {}
+        Err(error @ LedgerError::Unreachable { .. }) => {
+            problems
+                .warning(span, format!("`[store] url`: {error}"))
+                .help("start that server, or mend the address; a gateway starts without it, and refuses the store's keys until it answers");
+        }
+        Err(error) => {
+            problems
+                .error(span, format!("`[store] url`: {error}"))
+                .help("write the address, the database and the password (`[store] password`) that the server accepts");
+        }
     }
 }
 

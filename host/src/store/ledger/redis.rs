@@ -87,6 +87,23 @@ struct Origin {
     process: Option<String>,
 }
 
+/// See whether a server can be used, for `windlass check`. Writes nothing.
+///
+/// # Errors
+/// The settings make no sense, the server is out of reach or refuses them, or what it holds is of
+/// another schema.
+pub fn check(settings: &RedisSettings) -> Result<(), LedgerError> {
+    static LOOK: Script = Script::new(&["return redis.call('HGET', KEYS[1], 'schema')"]);
+    let server = Server::new(settings)?;
+    let meta = server.key("meta");
+    let ask = |connection: &mut Connection| LOOK.call().key(&meta).invoke(connection);
+    let schema: Option<String> = server.read(ask)?.value;
+    match schema {
+        Some(schema) if schema != SCHEMA.to_string() => Err(server.later_schema(&schema)),
+        Some(_) | None => Ok(()),
+    }
+}
+
 impl RedisLedger {
     /// Connect, and see that it can be used. One that is out of reach may be there later.
     ///

@@ -288,16 +288,22 @@ impl Server {
             _ if matches!(error.code(), Some("NOREPLICAS" | "MISCONF")) => {
                 LedgerError::Unreachable { name, cause }
             }
-            _ if error.code() == Some("SCHEMA") => LedgerError::Corrupt {
-                name,
-                what: format!(
-                    "what it holds has the schema version {}, and this program knows no newer one \
-                     than {}; run the version that wrote it, or another `prefix`",
-                    error.detail().unwrap_or("unknown"),
-                    super::SCHEMA,
-                ),
-            },
+            _ if error.code() == Some("SCHEMA") => {
+                self.later_schema(error.detail().unwrap_or("unknown"))
+            }
             _ => LedgerError::Failed { name, cause },
+        }
+    }
+
+    /// A later program wrote what it holds.
+    pub(super) fn later_schema(&self, version: &str) -> LedgerError {
+        LedgerError::Corrupt {
+            name: self.name.clone(),
+            what: format!(
+                "what it holds has the schema version {version}, and this program knows no newer one \
+                 than {}; run the version that wrote it, or another `prefix`",
+                super::SCHEMA,
+            ),
         }
     }
 }
