@@ -89,7 +89,7 @@ codes! {
     BadPath = "bad_path", BAD_REQUEST, Client, "the request's path is malformed";
     /// No route matches the host and path.
     NoRoute = "no_route", NOT_FOUND, Client, "there is nothing at this path";
-    /// The path is known, the method is not; `Allow` lists those that are.
+    /// The path is known, the method is not; `Allow` lists those that are. So is a `HEAD` that another route would take without a filter of its `GET`.
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, Client, "this path does not take this method";
     /// The head or the body did not arrive in time.
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, Client, "the request did not arrive in time";
