@@ -75,6 +75,7 @@ pub mod store;
 pub mod stream;
 pub mod tls;
 pub mod upstream;
+pub mod verifier;
 pub mod wasm;
 pub mod watch;
 pub mod worker;

@@ -130,10 +130,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("balance", &[]),
     ("route", &[]),
+    ("verifier", &[]),
 ];
 
 /// Not in these: they are pure, and a test of theirs needs no socket and no clock.
-const PURE: &[&str] = &["balance", "route"];
+const PURE: &[&str] = &["balance", "route", "verifier"];
 
 /// What a pure part does without.
 const IMPURE: &[&str] = &[

@@ -1,0 +1,157 @@
+//! The keys of one issuer (a JWK set, RFC 7517, section 5), and which of them a token is for.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::TokenError;
+use super::algorithm::Algorithm;
+use super::key::{KeyDefect, VerifyingKey};
+
+/// The most keys of one set.
+pub const MAX_KEYS: usize = 256;
+
+/// The keys of one issuer.
+#[derive(Debug, Default)]
+pub struct KeySet {
+    keys: Vec<Arc<VerifyingKey>>,
+    left_out: Vec<LeftOut>,
+}
+
+/// A key of a set that is not used: one that cannot be read does not take the others with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its place in the set.
+    pub place: usize,
+    /// Its key id.
+    pub key_id: Option<String>,
+    /// Why.
+    pub defect: KeyDefect,
+}
+
+/// Why a set cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeySetError {
+    /// It is not JSON.
+    #[error("it is not JSON")]
+    Json(#[source] serde_json::Error),
+    /// It is JSON, and no set.
+    #[error("it is not a JWK set: an object with a list `keys`")]
+    NotASet,
+    /// It has too many keys.
+    #[error("it has more than {MAX_KEYS} keys")]
+    TooMany,
+    /// No key of it can be used.
+    #[error("it has no key that can be used")]
+    Empty,
+}
+
+impl KeySet {
+    /// Read a set.
+    ///
+    /// # Errors
+    ///
+    /// It is not a set, or has no key that can be used.
+    pub fn parse(json: &[u8]) -> Result<Self, KeySetError> {
+        let set: Value = serde_json::from_slice(json).map_err(KeySetError::Json)?;
+        let entries = set.get("keys").and_then(Value::as_array);
+        let entries = entries.ok_or(KeySetError::NotASet)?;
+        if entries.len() > MAX_KEYS {
+            return Err(KeySetError::TooMany);
+        }
+        let mut read = Self::default();
+        for (place, jwk) in entries.iter().enumerate() {
+            match VerifyingKey::from_jwk(jwk) {
+                // A key that is listed twice is one key.
+                Ok(key) if read.has(&key) => {}
+                Ok(key) => read.keys.push(Arc::new(key)),
+                Err(defect) => read.left_out.push(LeftOut {
+                    place,
+                    key_id: jwk.get("kid").and_then(Value::as_str).map(str::to_owned),
+                    defect,
+                }),
+            }
+        }
+        match read.keys.is_empty() {
+            true => Err(KeySetError::Empty),
+            false => Ok(read),
+        }
+    }
+
+    /// A set of one key without an id.
+    #[must_use]
+    pub fn of(key: VerifyingKey) -> Self {
+        Self {
+            keys: vec![Arc::new(key)],
+            left_out: Vec::new(),
+        }
+    }
+
+    /// Its keys.
+    #[must_use]
+    pub fn keys(&self) -> &[Arc<VerifyingKey>] {
+        &self.keys
+    }
+
+    /// The keys of the set that are not used.
+    #[must_use]
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
+    }
+
+    /// The set that follows `earlier`: keys that both have stay the same ones, and those that this one lacks are
+    /// withdrawn.
+    #[must_use]
+    pub fn following(mut self, earlier: &Self) -> Self {
+        for key in &mut self.keys {
+            let mut same = earlier.keys.iter();
+            if let Some(same) = same.find(|other| other.thumbprint() == key.thumbprint()) {
+                *key = Arc::clone(same);
+            }
+        }
+        for key in &earlier.keys {
+            if !self.has(key) {
+                key.withdraw();
+            }
+        }
+        self
+    }
+
+    fn has(&self, key: &VerifyingKey) -> bool {
+        let mut keys = self.keys.iter();
+        keys.any(|other| other.thumbprint() == key.thumbprint())
+    }
+
+    /// The one key that a token of this algorithm and key id is for.
+    ///
+    /// A token with a `kid` is for the key with that id, and for no key without one. A token without a `kid` is for
+    /// the only key of the set that is made for its algorithm, whether that has an id or not.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or there are several.
+    pub(super) fn find(
+        &self,
+        algorithm: Algorithm,
+        key_id: Option<&str>,
+    ) -> Result<&Arc<VerifyingKey>, TokenError> {
+        // An operator names one secret: a `kid` beside it chooses nothing.
+        let by_secret = Algorithm::SECRET.contains(&algorithm);
+        let named =
+            |key: &&Arc<VerifyingKey>| by_secret || key_id.is_none() || key.key_id() == key_id;
+        let mut fit = self
+            .keys
+            .iter()
+            .filter(named)
+            .filter(|key| key.verifies(algorithm));
+        match (fit.next(), fit.next()) {
+            (Some(key), None) => Ok(key),
+            (Some(_), Some(_)) => Err(TokenError::NoSingleKey),
+            (None, _) if key_id.is_none() => Err(TokenError::NoSingleKey),
+            (None, _) if self.keys.iter().any(|key| key.key_id() == key_id) => {
+                Err(TokenError::KeyMismatch)
+            }
+            (None, _) => Err(TokenError::UnknownKey),
+        }
+    }
+}

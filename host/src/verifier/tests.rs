@@ -1,0 +1,252 @@
+//! Tokens of other libraries, and what must never pass.
+
+use std::time::Duration;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::verifier::key::KeyDefect;
+
+/// Made by `tests/cases.py`.
+const CASES: &str = include_str!("tests/cases.json");
+
+fn strings(value: &Value) -> Vec<String> {
+    let list = value.as_array().unwrap().iter();
+    list.map(|one| one.as_str().unwrap().to_owned()).collect()
+}
+
+fn rules(given: &Value, keys: &str) -> TokenRules {
+    let algorithms = match given.get("algorithms") {
+        Some(names) => strings(names)
+            .iter()
+            .map(|name| Algorithm::from_name(name).unwrap())
+            .collect(),
+        None if keys == "secret" => Algorithm::SECRET.to_vec(),
+        None => Algorithm::PUBLIC.to_vec(),
+    };
+    let seconds = |name: &str| given.get(name).map(|value| value.as_u64().unwrap());
+    let required = given.get("required").and_then(Value::as_array);
+    let required = required.into_iter().flatten().map(|rule| ClaimRule {
+        claim: rule["claim"].as_str().unwrap().to_owned(),
+        test: match (rule.get("one_of"), rule.get("contains")) {
+            (Some(values), _) => ClaimTest::OneOf(values.as_array().unwrap().clone()),
+            (_, Some(values)) => ClaimTest::Contains(values.as_array().unwrap().clone()),
+            (None, None) => ClaimTest::Present,
+        },
+    });
+    TokenRules {
+        algorithms,
+        types: given.get("types").map(strings).unwrap_or_default(),
+        issuers: given
+            .get("issuers")
+            .map_or_else(|| vec!["https://issuer.example".to_owned()], strings),
+        audiences: match given.get("audiences") {
+            Some(_) => Audiences::Any,
+            None => Audiences::Of(vec!["orders".to_owned()]),
+        },
+        skew: Duration::from_secs(seconds("skew").unwrap_or(30)),
+        endless: given.get("endless").is_some(),
+        max_age: seconds("max_age").map(Duration::from_secs),
+        required: required.collect(),
+    }
+}
+
+fn key_set(cases: &Value, name: &str) -> KeySet {
+    if name == "secret" {
+        let secret = cases["secret"].as_str().unwrap();
+        return KeySet::of(VerifyingKey::from_secret(secret.as_bytes()).unwrap());
+    }
+    KeySet::parse(cases["sets"][name].to_string().as_bytes()).unwrap()
+}
+
+#[test]
+fn tokens_of_another_library_are_answered_as_the_table_says() {
+    let cases: Value = serde_json::from_str(CASES).unwrap();
+    let now = cases["now"].as_f64().unwrap();
+    let list = cases["cases"].as_array().unwrap();
+    let mut wrong = Vec::new();
+    for case in list {
+        let name = case["name"].as_str().unwrap();
+        let keys = case["keys"].as_str().unwrap();
+        let rules = rules(&case["rules"], keys);
+        let token = case["token"].as_str().unwrap();
+        let answer = match verify(token, &key_set(&cases, keys), &rules, now) {
+            Ok(_) => "ok",
+            Err(error) => error.reason(),
+        };
+        let expected = case["answer"].as_str().unwrap();
+        if answer != expected {
+            wrong.push(format!("{name}: `{answer}`, expected `{expected}`"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(list.len() >= 80, "{} cases", list.len());
+}
+
+#[test]
+fn no_token_passes_with_one_bit_changed() {
+    let cases: Value = serde_json::from_str(CASES).unwrap();
+    let now = cases["now"].as_f64().unwrap();
+    let set = key_set(&cases, "main");
+    for name in ["RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA"] {
+        let list = cases["cases"].as_array().unwrap();
+        let case = list.iter().find(|case| case["name"] == name).unwrap();
+        let token = case["token"].as_str().unwrap();
+        let rules = rules(&case["rules"], "main");
+        assert!(verify(token, &set, &rules, now).is_ok());
+        for place in 0..token.len() {
+            let mut bytes = token.as_bytes().to_vec();
+            bytes[place] ^= 1;
+            let Ok(changed) = String::from_utf8(bytes) else {
+                continue;
+            };
+            let answer = verify(&changed, &set, &rules, now);
+            assert!(answer.is_err(), "{name} with byte {place} changed");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_is_left_out_is_named_with_its_defect() {
+    let cases: Value = serde_json::from_str(CASES).unwrap();
+    for (set, defect) in [
+        ("rsa-for-encryption", KeyDefect::OtherUse),
+        ("rsa-cannot-verify", KeyDefect::OtherUse),
+        ("rsa-alg-of-another-type", KeyDefect::Algorithm),
+        ("rsa-alg-unknown", KeyDefect::Algorithm),
+        ("rsa-1024", KeyDefect::Size),
+        ("rsa-padded", KeyDefect::Malformed),
+        ("rsa-exponent-1", KeyDefect::Malformed),
+        ("rsa-private", KeyDefect::Private),
+        ("p256-off-curve", KeyDefect::Malformed),
+        ("p256-short-coordinate", KeyDefect::Malformed),
+        ("koblitz", KeyDefect::Unsupported),
+        ("a-secret", KeyDefect::Secret),
+    ] {
+        let keys = key_set(&cases, set);
+        let [left_out] = keys.left_out() else {
+            panic!("{set}: {:?}", keys.left_out());
+        };
+        assert_eq!((left_out.place, left_out.defect), (0, defect), "{set}");
+        assert_eq!(keys.keys().len(), 1, "{set}");
+    }
+    assert_eq!(key_set(&cases, "odd-members").left_out().len(), 7);
+}
+
+#[test]
+fn what_is_no_set_of_usable_keys_is_an_error() {
+    let error = |text: &str| KeySet::parse(text.as_bytes()).unwrap_err();
+    assert!(matches!(error("<html>"), KeySetError::Json(_)));
+    assert!(matches!(error("[]"), KeySetError::NotASet));
+    assert!(matches!(error(r#"{"keys": {}}"#), KeySetError::NotASet));
+    assert!(matches!(error(r#"{"keys": []}"#), KeySetError::Empty));
+    assert!(matches!(error(r#"{"keys": [{}]}"#), KeySetError::Empty));
+    let many = json!({ "keys": vec![json!({}); key_set::MAX_KEYS + 1] });
+    assert!(matches!(error(&many.to_string()), KeySetError::TooMany));
+}
+
+#[test]
+fn a_secret_serves_the_algorithms_that_it_is_long_enough_for() {
+    let verifies = |length: usize| {
+        let key = VerifyingKey::from_secret(&vec![7; length]);
+        key.map(|key| Algorithm::SECRET.map(|algorithm| key.verifies(algorithm)))
+    };
+    assert_eq!(verifies(key::MIN_SECRET - 1), None);
+    assert_eq!(verifies(32), Some([true, false, false]));
+    assert_eq!(verifies(48), Some([true, true, false]));
+    assert_eq!(verifies(64), Some([true, true, true]));
+}
+
+#[test]
+fn a_key_that_the_next_set_lacks_is_withdrawn_and_one_that_it_has_stays() {
+    let cases: Value = serde_json::from_str(CASES).unwrap();
+    let main = key_set(&cases, "main");
+    let mut entries = cases["sets"]["main"]["keys"].as_array().unwrap().clone();
+    entries.remove(0);
+    let next = json!({ "keys": entries }).to_string();
+    let next = KeySet::parse(next.as_bytes()).unwrap().following(&main);
+    assert!(main.keys()[0].is_withdrawn());
+    for (kept, earlier) in next.keys().iter().zip(&main.keys()[1..]) {
+        assert!(Arc::ptr_eq(kept, earlier) && !kept.is_withdrawn());
+    }
+    // The same numbers under another id are another key: a token is asked for its id.
+    entries[0]["kid"] = "renamed".into();
+    let renamed = json!({ "keys": entries }).to_string();
+    let _renamed = KeySet::parse(renamed.as_bytes()).unwrap().following(&next);
+    assert!(next.keys()[0].is_withdrawn());
+}
+
+#[test]
+fn a_verified_token_ends_with_the_earlier_of_its_end_and_its_age() {
+    let cases: Value = serde_json::from_str(CASES).unwrap();
+    let now = cases["now"].as_f64().unwrap();
+    let list = cases["cases"].as_array().unwrap();
+    let case = list.iter().find(|case| case["name"] == "RS256").unwrap();
+    let token = case["token"].as_str().unwrap();
+    let ends = |given: Value| {
+        let set = key_set(&cases, "main");
+        let token = verify(token, &set, &rules(&given, "main"), now);
+        token.unwrap().ends - now
+    };
+    assert!((ends(json!({})) - 330.0).abs() < 0.001);
+    assert!((ends(json!({ "max_age": 60 })) - 85.0).abs() < 0.001);
+}
+
+#[test]
+fn scopes_are_those_of_both_claims_in_both_forms() {
+    let scopes = |claims: &str| {
+        let claims = Claims::parse(claims.as_bytes()).unwrap();
+        claims.scopes().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(scopes(r#"{"scope": "a  b"}"#), ["a", "b"]);
+    assert_eq!(scopes(r#"{"scp": ["a b", "c"]}"#), ["a b", "c"]);
+    assert_eq!(scopes(r#"{"scp": "a b", "scope": ["c"]}"#), ["c", "a", "b"]);
+    assert_eq!(scopes(r#"{"scope": 7, "scp": {"a": 1}}"#), [""; 0]);
+    let claims = Claims::parse(br#"{"scope": "read write"}"#).unwrap();
+    let has = |wanted: &[&str], any| claims.has_scopes(wanted.iter().copied(), any);
+    assert!(has(&["read", "write"], false) && has(&["read", "x"], true));
+    assert!(!has(&["read", "x"], false) && !has(&["x"], true) && !has(&["rea"], true));
+}
+
+#[test]
+fn a_pointer_finds_nested_claims_and_a_name_only_those_on_top() {
+    let claims = Claims::parse(br#"{"a": {"b": [1]}, "a/b": 2, "": 3}"#).unwrap();
+    assert_eq!(claims.get("/a/b/0"), Some(&json!(1)));
+    assert_eq!(claims.get("/a~1b"), Some(&json!(2)));
+    assert_eq!(claims.get("a/b"), Some(&json!(2)));
+    assert_eq!(claims.get("/"), Some(&json!(3)));
+    assert_eq!(claims.get("/a/c"), None);
+    assert_eq!(claims.get("b"), None);
+}
+
+proptest! {
+    #[test]
+    fn no_text_passes_or_panics(token in "\\PC{0,200}", parts in "[A-Za-z0-9_-]{0,80}\\.[A-Za-z0-9_-]{0,80}\\.[A-Za-z0-9_-]{0,80}") {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+        let set = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(pair.public_key()) }] });
+        let set = KeySet::parse(set.to_string().as_bytes()).unwrap();
+        let rules = rules(&json!({}), "main");
+        prop_assert!(verify(&token, &set, &rules, 0.0).is_err());
+        prop_assert!(verify(&parts, &set, &rules, 0.0).is_err());
+    }
+
+    #[test]
+    fn any_signed_payload_is_read_within_bounds(payload in proptest::collection::vec(any::<u8>(), 0..400)) {
+        let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
+        let set = json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(pair.public_key()) }] });
+        let set = KeySet::parse(set.to_string().as_bytes()).unwrap();
+        let signed = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(r#"{"alg":"EdDSA"}"#),
+            URL_SAFE_NO_PAD.encode(&payload)
+        );
+        let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(pair.sign(signed.as_bytes())));
+        let rules = rules(&json!({}), "main");
+        let answer = verify(&token, &set, &rules, 0.0).map(|_| ());
+        prop_assert!(!matches!(answer, Ok(()) | Err(TokenError::Signature)), "{answer:?}");
+    }
+}

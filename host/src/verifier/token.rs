@@ -1,0 +1,101 @@
+//! A signed token in its compact form (RFC 7515, section 7.1), taken apart.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value};
+
+use super::TokenError;
+use super::json::{self, JsonBounds};
+
+/// The longest token that is looked at. Bytes.
+pub const MAX_TOKEN: usize = 16 * 1024;
+
+/// The longest header, encoded. Bytes.
+const MAX_HEADER: usize = 4 * 1024;
+
+/// The longest signature, encoded: that of an RSA key of 8192 bits. Bytes.
+const MAX_SIGNATURE: usize = 1366;
+
+const HEADER_BOUNDS: JsonBounds = JsonBounds {
+    depth: 4,
+    values: 64,
+};
+
+/// A token, not verified yet.
+#[derive(Debug)]
+pub(super) struct SignedToken<'a> {
+    /// Its header.
+    pub header: TokenHeader,
+    /// The bytes that are signed.
+    pub signed: &'a [u8],
+    /// The signature.
+    pub signature: Vec<u8>,
+    payload: &'a str,
+}
+
+/// What is used of a token's header. Nothing in it names a place to fetch a key from.
+#[derive(Debug)]
+pub(super) struct TokenHeader {
+    /// `alg`.
+    pub algorithm: String,
+    /// `kid`.
+    pub key_id: Option<String>,
+    /// `typ`.
+    pub kind: Option<String>,
+}
+
+impl<'a> SignedToken<'a> {
+    /// Take a token apart. Its payload stays encoded: it is nothing before the signature holds.
+    pub fn parse(token: &'a str) -> Result<Self, TokenError> {
+        if token.len() > MAX_TOKEN {
+            return Err(TokenError::TooLarge);
+        }
+        let (signed, signature) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+        let (header, payload) = signed.split_once('.').ok_or(TokenError::Malformed)?;
+        // Five parts are an encrypted token, which is for somebody else to read.
+        if payload.contains('.') {
+            return Err(TokenError::Malformed);
+        }
+        if header.len() > MAX_HEADER || signature.len() > MAX_SIGNATURE {
+            return Err(TokenError::TooLarge);
+        }
+        Ok(Self {
+            header: TokenHeader::read(json::object(&decode(header)?, HEADER_BOUNDS)?)?,
+            signed: signed.as_bytes(),
+            signature: decode(signature)?,
+            payload,
+        })
+    }
+
+    /// The bytes of the payload.
+    pub fn payload(&self) -> Result<Vec<u8>, TokenError> {
+        decode(self.payload)
+    }
+}
+
+impl TokenHeader {
+    fn read(mut object: Map<String, Value>) -> Result<Self, TokenError> {
+        // RFC 7515, section 4.1.11: whoever does not understand what is listed there refuses. An empty list is
+        // malformed, and so is one of names that are not in the header; none of the three is worth telling apart.
+        if object.contains_key("crit") {
+            return Err(TokenError::CriticalExtension);
+        }
+        let mut text = |name: &str| match object.remove(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(TokenError::Malformed),
+        };
+        Ok(Self {
+            algorithm: text("alg")?.ok_or(TokenError::Malformed)?,
+            key_id: text("kid")?,
+            kind: text("typ")?,
+        })
+    }
+}
+
+/// Unpadded base64url without stray bits, spaces or line ends.
+pub(super) fn decode(text: &str) -> Result<Vec<u8>, TokenError> {
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| TokenError::Malformed)
+}
