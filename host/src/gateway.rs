@@ -24,6 +24,7 @@ pub mod preflight;
 mod preflights;
 mod rates;
 mod upstreams;
+mod verifiers;
 mod vouched;
 mod works;
 
@@ -58,6 +59,7 @@ use crate::store::limits::{
     self, Clock, LeaseState, LeasedLimits, LimitFigures, LimitStore, LivePlans,
 };
 use crate::store::registrar::Registrar;
+use crate::tokens::KeySources;
 use crate::upstream::Plan;
 use crate::upstream::endpoint::names::{Answer, Names, NoAnswer};
 use crate::upstream::endpoint::rounds::Rounds;
@@ -149,6 +151,9 @@ pub struct Foundation {
     made: AtomicU64,
     alive: Arc<AtomicU64>,
     fixed: Fixed,
+    key_sources: KeySources,
+    /// Whether it is laid for a check, which puts nothing in use.
+    is_for_check: bool,
     /// Names this gateway in `Via` where the configuration does not.
     via: String,
 }
@@ -204,7 +209,11 @@ impl Foundation {
     ///
     /// The system gives no address space or no thread.
     pub fn without_store(config: &Config, workers: NonZeroUsize) -> Result<Self, FoundationError> {
-        Self::lay(config, workers, Clock::start(), Durable::none())
+        let laid = Self::lay(config, workers, Clock::start(), Durable::none())?;
+        Ok(Self {
+            is_for_check: true,
+            ..laid
+        })
     }
 
     fn lay(
@@ -244,6 +253,8 @@ impl Foundation {
             made: AtomicU64::new(0),
             alive: Arc::default(),
             fixed: Fixed::of(config),
+            key_sources: KeySources::default(),
+            is_for_check: false,
             via: format!("{:016x}", fastrand::u64(..)),
         })
     }

@@ -74,6 +74,7 @@ pub mod sockets;
 pub mod store;
 pub mod stream;
 pub mod tls;
+pub mod tokens;
 pub mod upstream;
 pub mod verifier;
 pub mod wasm;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 pub mod certificate;
 mod der;
-mod pem;
+pub mod pem;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};

@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::string_slice,
     reason = "a test fails by panicking"
 )]
@@ -13,8 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use windlass::config::{
     AccessLog, BalancePolicy, CompileCache, Config, ErrorStyle, HostInterface, HostRule, Isolation,
-    LogLevel, OnError, OnStale, OnUnavailable, Period, PluginSource, Rate, RedisPlace,
-    ResponsePart, Role, RouteEnd, SecretSource, Store, StorePlace, UpstreamProtocol,
+    KeyFetch, KeysFrom, LogLevel, OnError, OnStale, OnUnavailable, Period, PluginSource, Rate,
+    RedisPlace, ResponsePart, Role, RouteEnd, SecretSource, Store, StorePlace, UpstreamProtocol,
 };
 
 const FULL: &str = include_str!("full.toml");
@@ -74,6 +75,52 @@ fn every_key_reaches_the_config() {
         config.secrets[1].from,
         SecretSource::File(PathBuf::from("/etc/windlass/other.secret"))
     );
+    let [issuer, other, fixed, shared] = &config.verifiers[..] else {
+        panic!("{:?}", config.verifiers);
+    };
+    assert_eq!(
+        issuer.keys,
+        KeysFrom::Fetched(KeyFetch {
+            url: "http://issuer.internal/.well-known/openid-configuration".to_owned(),
+            is_discovery: true,
+            ca: Some(PathBuf::from("/etc/windlass/issuer.pem")),
+            timeout: Duration::from_secs(2),
+            refresh: Duration::from_mins(5),
+            cooldown: Duration::from_secs(10),
+            max_stale: Duration::from_hours(1),
+            start_without_keys: true,
+        })
+    );
+    assert_eq!(issuer.issuers.len(), 2);
+    assert_eq!(issuer.audiences.as_ref().map(Vec::len), Some(2));
+    assert_eq!(issuer.algorithms, ["ES256", "EdDSA"]);
+    assert_eq!((&*issuer.types[0], issuer.require_exp), ("at+jwt", false));
+    assert_eq!(issuer.skew, Duration::from_secs(10));
+    assert_eq!(issuer.max_age, Some(Duration::from_hours(1)));
+    let [level, roles, subject] = &issuer.required[..] else {
+        panic!("{:?}", issuer.required);
+    };
+    let values = serde_json::Value::Array(level.one_of.clone());
+    assert_eq!(values, serde_json::json!([3, "gold", true, 1.5]));
+    assert_eq!(
+        (&*roles.claim, roles.contains.len()),
+        ("/realm_access/roles", 1)
+    );
+    assert!(subject.one_of.is_empty() && subject.contains.is_empty());
+    let KeysFrom::Fetched(fetch) = &other.keys else {
+        panic!("{:?}", other.keys);
+    };
+    assert_eq!(fetch.max_stale, Duration::from_hours(2));
+    assert_eq!(
+        (&other.audiences, other.skew),
+        (&None, Duration::from_secs(30))
+    );
+    let keys = PathBuf::from("/etc/windlass/keys.json");
+    assert_eq!(
+        (&fixed.keys, fixed.require_exp),
+        (&KeysFrom::File(keys), true)
+    );
+    assert_eq!(shared.keys, KeysFrom::Secret(0));
     assert_eq!(
         (&*config.apis[0].stage, config.apis[0].errors),
         ("prod", ErrorStyle::Aws)

@@ -45,6 +45,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "sockets",
             "store",
             "tls",
+            "tokens",
             "upstream",
             "wasm",
             "worker",
@@ -54,8 +55,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "gateway",
         &[
-            "balance", "chain", "config", "context", "error", "route", "store", "tls", "upstream",
-            "wasm", "watch",
+            "balance", "chain", "config", "context", "error", "route", "store", "tls", "tokens",
+            "upstream", "verifier", "wasm", "watch",
         ],
     ),
     (
@@ -87,7 +88,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("chain", &["body", "context", "error", "wasm"]),
     // Of `route` the pure path rule, for filters that set a path.
-    ("wasm", &["context", "route", "store"]),
+    ("wasm", &["context", "route", "store", "tokens"]),
     (
         "upstream",
         &[
@@ -131,6 +132,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("balance", &[]),
     ("route", &[]),
     ("verifier", &[]),
+    // Of `tls` the reading of certificates to trust.
+    ("tokens", &["tls", "verifier"]),
 ];
 
 /// Not in these: they are pure, and a test of theirs needs no socket and no clock.

@@ -4,6 +4,7 @@ mod filters;
 mod format;
 mod store;
 mod upstreams;
+mod verifiers;
 
 pub use format::Format;
 
@@ -26,6 +27,7 @@ pub fn families(running: &Running) -> Vec<Family> {
     families.extend(super::leases::families(running));
     families.extend(filters::families(&gateway));
     families.extend(upstreams::families(&gateway));
+    families.extend(verifiers::families(&gateway));
     families.into_iter().map(Family::without_twins).collect()
 }
 

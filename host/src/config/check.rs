@@ -26,8 +26,9 @@ pub(super) fn unused(reader: &mut Reader) {
     for (group, name, span) in reader.names.unused() {
         let by = match group {
             Group::Secret => {
-                "no filter's `allow` and no upstream's `sticky` names it, nor `[admin]` or `[store]`"
+                "no filter's `allow`, no upstream's `sticky` and no verifier names it, nor `[admin]` or `[store]`"
             }
+            Group::Verifier => "no filter's settings name it",
             Group::Api | Group::Filter => "no route names it",
             // Keys of a store may.
             Group::Plan if reader.has_store => continue,

@@ -10,6 +10,7 @@
 mod collection;
 mod number;
 mod reference;
+mod scalar;
 mod text;
 mod unit;
 
@@ -19,6 +20,7 @@ use toml::de::DeValue;
 pub(super) use collection::{Entries, List, Map, Named, Nested, Placed, Switch};
 pub(super) use number::{Flag, Numbers, Rate, Whole};
 pub(super) use reference::{Reference, Referred, SecretName};
+pub(super) use scalar::Scalar;
 pub(super) use text::{Choice, Parsed};
 pub(super) use unit::{Bound, Size, Time, Wait};
 

@@ -10,6 +10,7 @@ mod sold;
 mod store;
 mod tls;
 mod upstream;
+mod verifier;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -34,6 +35,7 @@ pub use upstream::{
     HealthCheck, HostRule, HttpCheck, OnDrain, Probe, Retries, RetryOn, SameSite, StatusRanges,
     Sticky, StickyBy, Threshold, Upstream,
 };
+pub use verifier::{KeyFetch, KeysFrom, RequiredClaim, Verifier};
 
 /// All that one file says.
 #[derive(Debug)]
@@ -56,6 +58,8 @@ pub struct Config {
     pub store: Option<Store>,
     /// `[secret.<name>]`.
     pub secrets: Vec<Secret>,
+    /// `[verifier.<name>]`.
+    pub verifiers: Vec<Verifier>,
     /// `[api.<name>]`.
     pub apis: Vec<Api>,
     /// `[plan.<name>]`.

@@ -10,6 +10,8 @@ use super::source::Span;
 pub(super) enum Group {
     /// `[secret.<name>]`.
     Secret,
+    /// `[verifier.<name>]`.
+    Verifier,
     /// `[api.<name>]`.
     Api,
     /// `[plan.<name>]`.
@@ -22,8 +24,9 @@ pub(super) enum Group {
 
 impl Group {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Secret,
+        Self::Verifier,
         Self::Api,
         Self::Plan,
         Self::Filter,
@@ -34,6 +37,7 @@ impl Group {
     pub fn word(self) -> &'static str {
         match self {
             Self::Secret => "secret",
+            Self::Verifier => "verifier",
             Self::Api => "api",
             Self::Plan => "plan",
             Self::Filter => "filter",
@@ -45,6 +49,7 @@ impl Group {
     pub fn with_article(self) -> &'static str {
         match self {
             Self::Secret => "a secret",
+            Self::Verifier => "a verifier",
             Self::Api => "an API",
             Self::Plan => "a plan",
             Self::Filter => "a filter",

@@ -4,7 +4,7 @@
 //! The two differ only where something before it could not be read, so in a configuration that has
 //! errors: whoever looks for what else is wrong follows the references too.
 
-use super::model::{Config, NOWHERE, RouteEnd, StorePlace};
+use super::model::{Config, KeysFrom, NOWHERE, RouteEnd, StorePlace};
 use super::names::{Group, Names};
 
 /// Settles all references of a configuration.
@@ -52,6 +52,11 @@ pub(super) fn settle(config: &mut Config, names: &Names) {
     }
     let tokens = config.admin.iter_mut().flat_map(|admin| &mut admin.tokens);
     tokens.for_each(|token| secrets.settle(&mut token.secret));
+    for verifier in &mut config.verifiers {
+        if let KeysFrom::Secret(place) = &mut verifier.keys {
+            secrets.settle(place);
+        }
+    }
     if let Some(store) = &mut config.store
         && let StorePlace::Redis(redis) = &mut store.place
     {

@@ -18,6 +18,7 @@ mod starts_on;
 mod store;
 mod tls;
 mod upstream;
+mod verifier;
 
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use super::check;
 use super::field::{Defaults, Empty, Entries, Field, Named, Nested, Optional, Section};
 use super::model::{
     Admin, Api, Config, Filter, Key, Listener, Log, Plan, Route, Secret, Server, Store, Upstream,
-    Wasm,
+    Verifier, Wasm,
 };
 use super::problem::Problems;
 use super::read::Table;
@@ -36,8 +37,8 @@ pub(super) static ROOT: Section = Section {
     heading: "windlass.toml",
     doc: "The configuration of one gateway.",
     fields: &[
-        &SERVER, &LISTENER, &ADMIN, &WASM, &LOG, &STORE, &SECRET, &API, &PLAN, &KEY, &ROUTE,
-        &FILTER, &UPSTREAM,
+        &SERVER, &LISTENER, &ADMIN, &WASM, &LOG, &STORE, &SECRET, &VERIFIER, &API, &PLAN, &KEY,
+        &ROUTE, &FILTER, &UPSTREAM,
     ],
     hints: &[],
     short: None,
@@ -117,6 +118,16 @@ static SECRET: Field<Named<Secret>, Empty> = Field::new(
     "Values that filters use by name and never see.",
 );
 
+static VERIFIER: Field<Named<Verifier>, Empty> = Field::new(
+    "verifier",
+    Named {
+        section: &verifier::VERIFIER,
+        read: verifier::verifier,
+    },
+    Empty("none"),
+    "Whose JSON Web Tokens filters accept.",
+);
+
 static API: Field<Named<Api>, Empty> = Field::new(
     "api",
     Named {
@@ -192,6 +203,7 @@ pub(super) struct Parts {
     log: Log,
     store: Option<Store>,
     secrets: Vec<Secret>,
+    verifiers: Vec<Verifier>,
     apis: Vec<Api>,
     plans: Vec<Plan>,
     keys: Vec<Key>,
@@ -210,6 +222,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Parts> {
     let log = table.take(&LOG);
     let store = table.take(&STORE);
     let secrets = table.take(&SECRET);
+    let verifiers = table.take(&VERIFIER);
     let apis = table.take(&API);
     let plans = table.take(&PLAN);
     let keys = table.take(&KEY);
@@ -234,6 +247,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Parts> {
         log: log?,
         store,
         secrets,
+        verifiers,
         apis,
         plans,
         keys,
@@ -271,6 +285,7 @@ impl Parts {
             log: self.log,
             store: self.store,
             secrets: self.secrets,
+            verifiers: self.verifiers,
             apis: self.apis,
             plans: self.plans,
             keys: self.keys,

@@ -19,6 +19,7 @@ pub(super) mod settings;
 pub(super) mod size;
 pub(super) mod store;
 pub(super) mod template;
+pub(super) mod url;
 
 /// Why a text is refused.
 #[derive(Debug, Default, PartialEq, Eq)]

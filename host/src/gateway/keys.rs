@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Foundation;
+use super::{Foundation, verifiers};
 use crate::config::{self, Config, Problems};
 use crate::store::keys::{DuplicateKey, KeyDigest, KeyIndex, Keys, ListedKey, Profile, listed};
 use crate::store::limits::{
@@ -21,6 +21,7 @@ pub fn services(
     let secrets = secrets(config, problems);
     let keys = keys(config, problems);
     let plans = plans(config, foundation, problems);
+    let verifiers = verifiers::build(config, foundation, secrets.as_ref(), problems);
     Some(Services {
         keys: Keys {
             fixed: Arc::new(keys?),
@@ -32,6 +33,7 @@ pub fn services(
         limits: foundation.limits.clone(),
         clock: foundation.clock,
         secrets: Arc::new(secrets?),
+        verifiers: Arc::new(verifiers),
     })
 }
 

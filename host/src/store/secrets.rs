@@ -120,6 +120,12 @@ impl Secret {
         KeyDigest::of(&self.value)
     }
 
+    /// What `make` makes of the value: a key, which nobody sees either.
+    #[must_use]
+    pub fn with_value<T>(&self, make: impl FnOnce(&[u8]) -> T) -> T {
+        make(&self.value)
+    }
+
     /// The value as a key that signs what the gateway itself hands out (HMAC-SHA-256).
     #[must_use]
     pub fn signing_key(&self) -> hmac::Key {

@@ -14,6 +14,7 @@ use crate::store::cache::FilterCache;
 use crate::store::keys::{Keys, Rejects};
 use crate::store::limits::{Clock, LimitStore, PlanBook};
 use crate::store::secrets::Secrets;
+use crate::tokens::TokenVerifiers;
 
 /// What belongs to one configuration. Each worker has a copy, so that they share no count.
 #[derive(Clone)]
@@ -32,6 +33,8 @@ pub struct Services {
     pub clock: Clock,
     /// Secrets by name.
     pub secrets: Arc<Secrets>,
+    /// Whose tokens are accepted, by the verifier's name.
+    pub verifiers: Arc<TokenVerifiers>,
 }
 
 impl std::fmt::Debug for Services {

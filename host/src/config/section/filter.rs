@@ -158,7 +158,7 @@ pub(super) fn filter(table: &mut Table<'_>) -> Option<Filter> {
         json: json!({}),
         spans: BTreeMap::from([(String::new(), table.span())]),
     });
-    use_plans(table, &settings.json);
+    use_names(table, &settings.json);
     Some(Filter {
         name: table.name(),
         plugin: plugin?,
@@ -210,14 +210,16 @@ fn documents(table: &mut Table<'_>) -> Vec<FilterDocument> {
         .collect()
 }
 
-/// A plan that some text of the settings names is not reported as unused: the plugin knows.
-fn use_plans(table: &mut Table<'_>, json: &Json) {
+/// A plan or verifier that some text of the settings names is not reported as unused: the plugin knows.
+fn use_names(table: &mut Table<'_>, json: &Json) {
     match json {
         Json::String(text) => {
-            let _ = table.reader().names.use_name(Group::Plan, text);
+            let names = &mut table.reader().names;
+            let _ = names.use_name(Group::Plan, text);
+            let _ = names.use_name(Group::Verifier, text);
         }
-        Json::Array(items) => items.iter().for_each(|item| use_plans(table, item)),
-        Json::Object(members) => members.values().for_each(|value| use_plans(table, value)),
+        Json::Array(items) => items.iter().for_each(|item| use_names(table, item)),
+        Json::Object(members) => members.values().for_each(|value| use_names(table, value)),
         Json::Null | Json::Bool(_) | Json::Number(_) => {}
     }
 }

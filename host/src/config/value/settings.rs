@@ -25,6 +25,17 @@ pub(in crate::config) fn from_table(table: &DeTable<'_>, span: Span) -> (Setting
     (settings, walk.unfit)
 }
 
+/// A text, a number or a boolean as JSON. None: it is something else, or a number that JSON cannot hold.
+pub(in crate::config) fn scalar(value: &DeValue<'_>) -> Option<Value> {
+    match value {
+        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {}
+        DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => return None,
+    }
+    let mut walk = Walk::default();
+    let value = walk.scalar(value, Span::default())?;
+    walk.unfit.is_empty().then_some(value)
+}
+
 #[derive(Default)]
 struct Walk {
     spans: BTreeMap<String, Span>,
@@ -47,10 +58,9 @@ impl Walk {
     fn value(&mut self, value: &Spanned<DeValue<'_>>, pointer: String) -> Value {
         let span = Span::from(value.span());
         let json = match value.get_ref() {
-            DeValue::String(text) => Value::String(text.to_string()),
-            DeValue::Integer(integer) => self.integer(integer.as_str(), integer.radix(), span),
-            DeValue::Float(float) => self.float(float.as_str(), span),
-            DeValue::Boolean(flag) => Value::Bool(*flag),
+            DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) => {
+                self.scalar(value.get_ref(), span).unwrap_or_default()
+            }
             DeValue::Datetime(datetime) => Value::String(rfc3339(*datetime)),
             DeValue::Array(array) => {
                 let items = array.iter().enumerate();
@@ -61,6 +71,16 @@ impl Walk {
         };
         self.spans.insert(pointer, span);
         json
+    }
+
+    fn scalar(&mut self, value: &DeValue<'_>, span: Span) -> Option<Value> {
+        Some(match value {
+            DeValue::String(text) => Value::String(text.to_string()),
+            DeValue::Integer(integer) => self.integer(integer.as_str(), integer.radix(), span),
+            DeValue::Float(float) => self.float(float.as_str(), span),
+            DeValue::Boolean(flag) => Value::Bool(*flag),
+            DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => return None,
+        })
     }
 
     fn integer(&mut self, digits: &str, radix: u32, span: Span) -> Value {

@@ -1,0 +1,49 @@
+//! How the keys of verifiers stand.
+
+use super::float;
+use crate::gateway::Gateway;
+use crate::observe::metrics::{Family, Kind};
+use crate::tokens::{Now, VerifierKeys};
+
+/// Those of keys that are fetched.
+pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
+    let mut keys = Family::new(
+        Kind::Gauge,
+        "verifier_keys",
+        "Keys of a verifier that were fetched last",
+    );
+    let mut fetches = Family::new(
+        Kind::Counter,
+        "verifier_key_fetches",
+        "Fetches of a verifier's keys by their result",
+    );
+    let mut usable = Family::new(
+        Kind::Gauge,
+        "verifier_keys_usable",
+        "Whether a verifier's keys may be used: the last good answer is not older than `max_stale`",
+    );
+    let mut since = Family::new(
+        Kind::Gauge,
+        "verifier_since_answer_seconds",
+        "Since when a verifier's key server gave no good answer",
+    );
+    let now = Now::coarse();
+    for verifier in gateway.services.verifiers.all() {
+        let VerifierKeys::Fetched(source) = &verifier.keys else {
+            continue;
+        };
+        let name = ("verifier", &*verifier.name);
+        let state = source.state(now);
+        keys.push(
+            &[name],
+            float(u64::try_from(state.keys).unwrap_or(u64::MAX)),
+        );
+        fetches.push(&[name, ("result", "good")], float(state.good));
+        fetches.push(&[name, ("result", "failed")], float(state.failed));
+        usable.push(&[name], f64::from(u8::from(state.usable)));
+        if let Some(time) = state.since_answer {
+            since.push(&[name], time.as_secs_f64());
+        }
+    }
+    vec![keys, fetches, usable, since]
+}

@@ -1,0 +1,146 @@
+//! The verifiers of a configuration (`[verifier.<name>]`): their keys, kept fresh, and their rules.
+//!
+//! Above it the `jwt` interface asks whether a token is accepted; below it [`crate::verifier`] says so, purely. Here is
+//! what needs a clock, a thread or a connection.
+//!
+//! Promises:
+//! - a question never waits: where only a newer key set can tell, the answer is something to wait for elsewhere;
+//! - keys are fetched before a configuration is in use, and again ahead of their end, on a thread of their own;
+//! - an unknown key id causes at most one fetch in each `cooldown`, however many requests bring one, and all of them
+//!   wait for the same one;
+//! - keys that could not be fetched anew are used up to `max_stale` after the last good answer and not longer; a key
+//!   that a good answer no longer lists is gone at once.
+//!
+//! Deliberately not here: what a client is told.
+
+pub mod fetch;
+mod freshness;
+pub mod source;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::verifier::{self, KeySet, TokenError, TokenRules, VerifiedToken};
+
+pub use source::{KeySource, KeySources, SourceState, Waiting};
+
+/// Now, on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Now {
+    /// Seconds since 1970.
+    pub wall: f64,
+    /// On a clock that never steps back.
+    pub monotonic: Duration,
+}
+
+impl Now {
+    /// As of the last tick of the kernel's timer: some milliseconds are nothing to a token's end, and these clocks
+    /// are the cheaper ones.
+    #[must_use]
+    pub fn coarse() -> Self {
+        let read = |clock| {
+            let time = clock_gettime(clock);
+            let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+            Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+        };
+        Self {
+            wall: read(ClockId::RealtimeCoarse).as_secs_f64(),
+            monotonic: read(ClockId::MonotonicCoarse),
+        }
+    }
+}
+
+/// Where a verifier's keys come from.
+#[derive(Debug)]
+pub enum VerifierKeys {
+    /// They are what they were when the configuration was read: from a file, or a secret.
+    Fixed(KeySet),
+    /// They are fetched.
+    Fetched(Arc<KeySource>),
+}
+
+/// One verifier of a configuration.
+#[derive(Debug)]
+pub struct TokenVerifier {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its keys.
+    pub keys: VerifierKeys,
+    /// What it asks of tokens.
+    pub rules: TokenRules,
+}
+
+/// What is known of a token now.
+#[derive(Debug)]
+pub enum Answer {
+    /// It is accepted.
+    Accepted(Arc<VerifiedToken>),
+    /// It is not.
+    Refused(TokenError),
+    /// It may be accepted once newer keys are there: ask again after this.
+    Later(Waiting),
+    /// There are no keys that may still be used.
+    NoKeys,
+}
+
+impl TokenVerifier {
+    /// Ask for a token. With `patient`, a key id that is not known causes a fetch; whoever asks again after it is
+    /// not patient.
+    #[must_use]
+    pub fn ask(&self, token: &str, now: Now, patient: bool) -> Answer {
+        let verified = match &self.keys {
+            VerifierKeys::Fixed(keys) => self.verify(token, keys, now),
+            VerifierKeys::Fetched(source) => {
+                let Some(held) = source.held(now) else {
+                    return Answer::NoKeys;
+                };
+                let verified = self.verify(token, &held.keys, now);
+                if patient
+                    && verified.as_ref().err() == Some(&TokenError::UnknownKey)
+                    && let Some(waiting) = source.ask_for_newer(now)
+                {
+                    return Answer::Later(waiting);
+                }
+                verified
+            }
+        };
+        match verified {
+            Ok(token) => Answer::Accepted(Arc::new(token)),
+            Err(error) => Answer::Refused(error),
+        }
+    }
+
+    fn verify(&self, token: &str, keys: &KeySet, now: Now) -> Result<VerifiedToken, TokenError> {
+        verifier::verify(token, keys, &self.rules, now.wall)
+    }
+}
+
+/// The verifiers of a configuration.
+#[derive(Debug, Default)]
+pub struct TokenVerifiers {
+    list: Vec<Arc<TokenVerifier>>,
+}
+
+impl TokenVerifiers {
+    /// Of these.
+    #[must_use]
+    pub fn new(list: Vec<Arc<TokenVerifier>>) -> Self {
+        Self { list }
+    }
+
+    /// The verifier of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Arc<TokenVerifier>> {
+        self.list.iter().find(|verifier| &*verifier.name == name)
+    }
+
+    /// All of them, in the order of the configuration.
+    #[must_use]
+    pub fn all(&self) -> &[Arc<TokenVerifier>] {
+        &self.list
+    }
+}

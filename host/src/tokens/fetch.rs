@@ -1,0 +1,291 @@
+//! Fetching a key set, by its URL or by way of a discovery document.
+//!
+//! Promises: a fetch has an end and a size; no redirect is followed; what a discovery document names is fetched over
+//! TLS wherever the document was. Blocks; never called on a worker.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, StatusCode, Uri, header};
+use serde_json::Value;
+use ureq::Agent;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+use super::freshness::lifetime;
+use crate::tls::pem;
+use crate::verifier::{KeySet, KeySetError};
+
+/// The largest key set or discovery document. Bytes.
+pub const MAX_DOCUMENT: u64 = 1024 * 1024;
+
+/// The largest head of an answer. Bytes.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// Where a key set is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum KeyPlace {
+    /// At this URL.
+    Jwks(String),
+    /// Where this document says (OpenID Connect Discovery 1.0, RFC 8414), which must be of one of these issuers.
+    Discovery {
+        /// The document.
+        url: String,
+        /// The issuers.
+        issuers: Vec<String>,
+    },
+}
+
+impl KeyPlace {
+    /// The URL that the operator wrote.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        match self {
+            Self::Jwks(url) | Self::Discovery { url, .. } => url,
+        }
+    }
+}
+
+/// How a key set is fetched.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FetchSettings {
+    /// Where it is.
+    pub place: KeyPlace,
+    /// Who may have signed the server's certificate, PEM. None: whom the system trusts.
+    pub ca: Option<PathBuf>,
+    /// For the whole fetch.
+    pub timeout: Duration,
+}
+
+/// A good answer.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The keys. None: they are those of the last answer.
+    pub keys: Option<KeySet>,
+    /// How long it is fresh, where it says.
+    pub lifetime: Option<Duration>,
+    /// Tells it from others.
+    pub tag: Option<Tag>,
+}
+
+/// Tells an answer from others: the URL of the set, and the entity tag that it had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    url: String,
+    etag: String,
+}
+
+/// Why there are no keys.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The certificates to trust cannot be read.
+    #[error("the certificates to trust cannot be read: {0}")]
+    Trust(String),
+    /// The system gives no thread.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+    /// The server was not reached, or its answer broke off or was too long.
+    #[error("`{url}`: {cause}")]
+    Call {
+        /// What was asked for.
+        url: String,
+        /// Why not.
+        cause: ureq::Error,
+    },
+    /// It answered, and not with the document.
+    #[error("`{url}` answers with status {status}")]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// What it answered.
+        status: u16,
+    },
+    /// It sends elsewhere, which is not followed.
+    #[error("`{url}` redirects, which is not followed; write the URL where the document is")]
+    Redirect {
+        /// What was asked for.
+        url: String,
+    },
+    /// The document is not a set with usable keys.
+    #[error("the key set at `{url}` cannot be used: {cause}")]
+    Set {
+        /// Where it is.
+        url: String,
+        /// Why not.
+        cause: KeySetError,
+    },
+    /// The discovery document is not one.
+    #[error("the discovery document at `{url}` {what}")]
+    Discovery {
+        /// Where it is.
+        url: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+}
+
+/// Fetches.
+#[derive(Debug)]
+pub struct Fetcher {
+    settings: FetchSettings,
+    agent: Agent,
+}
+
+impl Fetcher {
+    /// One that asks as these settings say.
+    ///
+    /// # Errors
+    ///
+    /// The certificates to trust cannot be read.
+    pub fn new(settings: FetchSettings) -> Result<Self, FetchError> {
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .proxy(None)
+            .max_response_header_size(MAX_HEAD)
+            .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
+            .accept("application/json, application/jwk-set+json");
+        // What a discovery document names may be there, where the document is not.
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(provider)
+            .root_certs(RootCerts::new_with_certs(&trusted(
+                settings.ca.as_deref(),
+                &settings.place,
+            )?));
+        config = config.tls_config(tls.build());
+        Ok(Self {
+            agent: config.build().new_agent(),
+            settings,
+        })
+    }
+
+    /// Fetch the keys, if they are not those of this answer still.
+    ///
+    /// # Errors
+    ///
+    /// There is no set with usable keys to be had.
+    pub fn fetch(&self, last: Option<&Tag>) -> Result<Fetched, FetchError> {
+        let end = Instant::now() + self.settings.timeout;
+        let (url, of_document) = match &self.settings.place {
+            KeyPlace::Jwks(url) => (url.clone(), None),
+            KeyPlace::Discovery { url, issuers } => {
+                let (fields, document) = self.document(url, end)?;
+                (set_url(url, issuers, &document)?, Some(lifetime(&fields)))
+            }
+        };
+        let etag = last.filter(|tag| tag.url == url).map(|tag| &*tag.etag);
+        let (fields, body) = self.get(&url, etag, end)?;
+        let keys = match body {
+            None => None,
+            Some(body) => match KeySet::parse(&body) {
+                Ok(keys) => Some(keys),
+                Err(cause) => return Err(FetchError::Set { url, cause }),
+            },
+        };
+        let lifetime = match (lifetime(&fields), of_document.flatten()) {
+            (Some(set), Some(document)) => Some(set.min(document)),
+            (set, document) => set.or(document),
+        };
+        let tag = match &keys {
+            None => last.cloned(),
+            Some(_) => fields.get(header::ETAG).and_then(|etag| {
+                let etag = etag.to_str().ok()?.to_owned();
+                Some(Tag { url, etag })
+            }),
+        };
+        Ok(Fetched {
+            keys,
+            lifetime,
+            tag,
+        })
+    }
+
+    fn document(&self, url: &str, end: Instant) -> Result<(HeaderMap, Value), FetchError> {
+        let (fields, body) = self.get(url, None, end)?;
+        let document = serde_json::from_slice(&body.unwrap_or_default());
+        let document = document.map_err(|_| wrong(url, "is not JSON"))?;
+        Ok((fields, document))
+    }
+
+    /// The body at a URL. None: it is what it was when it had this entity tag.
+    fn get(
+        &self,
+        url: &str,
+        etag: Option<&str>,
+        end: Instant,
+    ) -> Result<(HeaderMap, Option<Vec<u8>>), FetchError> {
+        let failed = |cause| FetchError::Call {
+            url: url.to_owned(),
+            cause,
+        };
+        let left = end.saturating_duration_since(Instant::now());
+        let mut request = self.agent.get(url);
+        if let Some(etag) = etag {
+            request = request.header(header::IF_NONE_MATCH, etag);
+        }
+        // No time at all would be no bound to some of its steps.
+        let left = left.max(Duration::from_millis(1));
+        let request = request.config().timeout_global(Some(left)).build();
+        let mut answer = request.call().map_err(failed)?;
+        match answer.status() {
+            StatusCode::OK => {}
+            StatusCode::NOT_MODIFIED if etag.is_some() => {
+                return Ok((std::mem::take(answer.headers_mut()), None));
+            }
+            status if status.is_redirection() => {
+                return Err(FetchError::Redirect {
+                    url: url.to_owned(),
+                });
+            }
+            status => {
+                return Err(FetchError::Status {
+                    url: url.to_owned(),
+                    status: status.as_u16(),
+                });
+            }
+        }
+        let body = answer.body_mut().with_config().limit(MAX_DOCUMENT);
+        let body = body.read_to_vec().map_err(failed)?;
+        Ok((std::mem::take(answer.headers_mut()), Some(body)))
+    }
+}
+
+fn wrong(url: &str, what: &'static str) -> FetchError {
+    FetchError::Discovery {
+        url: url.to_owned(),
+        what,
+    }
+}
+
+/// Where the document says that the keys are.
+fn set_url(url: &str, issuers: &[String], document: &Value) -> Result<String, FetchError> {
+    let text = |name: &str| document.get(name).and_then(Value::as_str);
+    let issuer = text("issuer").ok_or_else(|| wrong(url, "has no `issuer`"))?;
+    if !issuers.iter().any(|one| one == issuer) {
+        return Err(wrong(url, "is of another issuer than the verifier's"));
+    }
+    let keys = text("jwks_uri").ok_or_else(|| wrong(url, "has no `jwks_uri`"))?;
+    let scheme = |url: &str| url.parse::<Uri>().ok()?.scheme_str().map(str::to_owned);
+    match (scheme(keys).as_deref(), scheme(url).as_deref()) {
+        (Some("https"), _) | (Some("http"), Some("http")) => Ok(keys.to_owned()),
+        (Some("http"), _) => Err(wrong(url, "names keys that go in the clear")),
+        (Some(_) | None, _) => Err(wrong(url, "has a `jwks_uri` that is no URL of HTTP")),
+    }
+}
+
+/// The certificates to trust.
+fn trusted(ca: Option<&Path>, place: &KeyPlace) -> Result<Vec<Certificate<'static>>, FetchError> {
+    let own = |der: &[u8]| Certificate::from_der(der).to_owned();
+    if let Some(ca) = ca {
+        let found = pem::certificates(ca);
+        let found = found.map_err(|error| FetchError::Trust(error.to_string()))?;
+        return Ok(found.iter().map(|one| own(&one.der)).collect());
+    }
+    let found = rustls_native_certs::load_native_certs();
+    if found.certs.is_empty() && place.url().starts_with("https:") {
+        let text = "the system has none; install its `ca-certificates`, or name some by `ca`";
+        return Err(FetchError::Trust(text.to_owned()));
+    }
+    Ok(found.certs.iter().map(|one| own(one)).collect())
+}

@@ -1,0 +1,337 @@
+//! Keys that are fetched, kept fresh by a thread of their own for each place.
+//!
+//! Outlives reloads: a configuration that fetches as the one before does uses its keys and its thread. The thread ends
+//! with the last configuration that uses it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::oneshot;
+
+use super::Now;
+use super::fetch::{FetchError, FetchSettings, Fetched, Fetcher, Tag};
+pub use super::freshness::Pace;
+use crate::verifier::KeySet;
+
+/// Something to wait for: the end of a fetch, however it ends.
+pub type Waiting = oneshot::Receiver<()>;
+
+/// The most requests that wait for one fetch.
+const MAX_WAITING: usize = 10_000;
+
+/// What a source is: two of the same are one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SourceSettings {
+    /// How its keys are fetched.
+    pub fetch: FetchSettings,
+    /// When.
+    pub pace: Pace,
+}
+
+/// The sources in use. Outlives configurations.
+#[derive(Debug, Default)]
+pub struct KeySources {
+    sources: Mutex<HashMap<SourceSettings, Weak<KeySource>>>,
+}
+
+impl KeySources {
+    /// The source with these settings, which begins to fetch if it is new.
+    ///
+    /// # Errors
+    ///
+    /// The certificates to trust cannot be read, or the system gives no thread.
+    pub fn of(&self, settings: &SourceSettings) -> Result<Arc<KeySource>, FetchError> {
+        let mut sources = self.sources.lock();
+        if let Some(source) = sources.get(settings).and_then(Weak::upgrade) {
+            return Ok(source);
+        }
+        sources.retain(|_, source| source.strong_count() > 0);
+        let source = Arc::new(KeySource::start(settings.clone())?);
+        sources.insert(settings.clone(), Arc::downgrade(&source));
+        Ok(source)
+    }
+}
+
+/// The keys of one place, and what keeps them fresh.
+#[derive(Debug)]
+pub struct KeySource {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: SourceSettings,
+    held: ArcSwapOption<Held>,
+    desk: Mutex<Desk>,
+    /// The thread waits for orders, and the making of a configuration for the first fetch.
+    changed: Condvar,
+}
+
+/// Keys, and when they were confirmed.
+#[derive(Debug)]
+pub struct Held {
+    /// The keys.
+    pub keys: Arc<KeySet>,
+    /// When the last good answer came.
+    confirmed: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Desk {
+    wanted: bool,
+    closed: bool,
+    fetching: bool,
+    /// When a request last caused a fetch.
+    last_caused: Option<Duration>,
+    waiting: Vec<oneshot::Sender<()>>,
+    good: u64,
+    failed: u64,
+    failures_in_a_row: u32,
+    last_error: Option<String>,
+    /// Whether the log said that the keys are not used any more.
+    told_stale: bool,
+}
+
+/// How a source stands, for metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SourceState {
+    /// Keys that are used.
+    pub keys: usize,
+    /// Fetches that gave a good answer.
+    pub good: u64,
+    /// Fetches that did not.
+    pub failed: u64,
+    /// Since the last good answer. None: there was none.
+    pub since_answer: Option<Duration>,
+    /// Whether its keys are used still.
+    pub usable: bool,
+}
+
+impl Drop for KeySource {
+    fn drop(&mut self) {
+        self.shared.desk.lock().closed = true;
+        self.shared.changed.notify_all();
+    }
+}
+
+impl KeySource {
+    fn start(settings: SourceSettings) -> Result<Self, FetchError> {
+        let fetcher = Fetcher::new(settings.fetch.clone())?;
+        let shared = Arc::new(Shared {
+            settings,
+            held: ArcSwapOption::empty(),
+            desk: Mutex::new(Desk {
+                wanted: true,
+                ..Desk::default()
+            }),
+            changed: Condvar::new(),
+        });
+        let own = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("windlass-key-set".into());
+        thread
+            .spawn(move || run(&own, &fetcher))
+            .map_err(FetchError::Thread)?;
+        Ok(Self { shared })
+    }
+
+    /// Wait for the end of the first fetch. Blocks; not to be called on a worker.
+    ///
+    /// # Errors
+    ///
+    /// Why there are no keys.
+    pub fn first(&self) -> Result<(), String> {
+        let mut desk = self.shared.desk.lock();
+        while desk.good == 0 && desk.failed == 0 {
+            self.shared.changed.wait(&mut desk);
+        }
+        match (self.shared.held.load().is_some(), &desk.last_error) {
+            (false, Some(error)) => Err(error.clone()),
+            (true | false, _) => Ok(()),
+        }
+    }
+
+    /// The keys, where they may still be used.
+    #[must_use]
+    pub fn held(&self, now: Now) -> Option<Arc<Held>> {
+        let held = self.shared.held.load_full()?;
+        self.is_usable(&held, now).then_some(held)
+    }
+
+    fn is_usable(&self, held: &Held, now: Now) -> bool {
+        let age = now.monotonic.saturating_sub(held.confirmed);
+        age < self.shared.settings.pace.max_stale
+    }
+
+    /// Ask for newer keys, as a request with an unknown key id does. None: requests did so less than `cooldown` ago,
+    /// and the keys are as new as they can be.
+    #[must_use]
+    pub fn ask_for_newer(&self, now: Now) -> Option<Waiting> {
+        let mut desk = self.shared.desk.lock();
+        if !(desk.wanted || desk.fetching) {
+            let cooldown = self.shared.settings.pace.cooldown;
+            let is_soon = |last| now.monotonic.saturating_sub(last) < cooldown;
+            if desk.last_caused.is_some_and(is_soon) {
+                return None;
+            }
+            desk.wanted = true;
+            desk.last_caused = Some(now.monotonic);
+            self.shared.changed.notify_all();
+        }
+        desk.waiting.retain(|waiting| !waiting.is_closed());
+        if desk.waiting.len() >= MAX_WAITING {
+            return None;
+        }
+        let (done, waiting) = oneshot::channel();
+        desk.waiting.push(done);
+        Some(waiting)
+    }
+
+    /// How it stands.
+    #[must_use]
+    pub fn state(&self, now: Now) -> SourceState {
+        let desk = self.shared.desk.lock();
+        let held = self.shared.held.load();
+        let held = held.as_ref();
+        SourceState {
+            keys: held.map_or(0, |held| held.keys.keys().len()),
+            good: desk.good,
+            failed: desk.failed,
+            since_answer: held.map(|held| now.monotonic.saturating_sub(held.confirmed)),
+            usable: held.is_some_and(|held| self.is_usable(held, now)),
+        }
+    }
+
+    /// The URL that the operator wrote.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.shared.settings.fetch.place.url()
+    }
+}
+
+/// Fetch when it is time, until nobody uses the source any more.
+fn run(shared: &Shared, fetcher: &Fetcher) {
+    let mut pause = Duration::ZERO;
+    let mut tag = None;
+    while shared.wait(pause) {
+        let fetched = fetcher.fetch(tag.as_ref());
+        pause = shared.take(fetched, &mut tag);
+    }
+}
+
+impl Shared {
+    /// Wait so long, or until somebody wants a fetch. False: nobody uses the source any more.
+    fn wait(&self, pause: Duration) -> bool {
+        let end = std::time::Instant::now() + pause;
+        let mut desk = self.desk.lock();
+        while !desk.wanted && !desk.closed {
+            if self.changed.wait_until(&mut desk, end).timed_out() {
+                break;
+            }
+        }
+        desk.wanted = false;
+        desk.fetching = true;
+        !desk.closed
+    }
+
+    /// Take the outcome of a fetch. Gives the time to the next one.
+    fn take(&self, fetched: Result<Fetched, FetchError>, tag: &mut Option<Tag>) -> Duration {
+        let now = Now::coarse().monotonic;
+        let pace = &self.settings.pace;
+        let outcome = fetched.map(|fetched| {
+            self.put(fetched.keys, now);
+            *tag = fetched.tag;
+            pace.after_answer(fetched.lifetime, fastrand::f64())
+        });
+        let mut desk = self.desk.lock();
+        let pause = match outcome {
+            Ok(pause) => {
+                if desk.failures_in_a_row > 0 {
+                    let url = self.settings.fetch.place.url();
+                    tracing::info!(url, "the key set is fetched again");
+                }
+                desk.good += 1;
+                desk.failures_in_a_row = 0;
+                desk.last_error = None;
+                desk.told_stale = false;
+                pause
+            }
+            Err(error) => {
+                desk.failed += 1;
+                desk.failures_in_a_row += 1;
+                let text = error.to_string();
+                self.warn(&text, &mut desk, now);
+                desk.last_error = Some(text);
+                pace.after_failure(desk.failures_in_a_row, fastrand::f64())
+            }
+        };
+        desk.fetching = false;
+        let waiting = std::mem::take(&mut desk.waiting);
+        drop(desk);
+        self.changed.notify_all();
+        for done in waiting {
+            // Who waited may be gone.
+            let _ = done.send(());
+        }
+        pause
+    }
+
+    fn put(&self, keys: Option<KeySet>, now: Duration) {
+        let last = self.held.load_full();
+        let keys = match (keys, last) {
+            (Some(keys), Some(last)) => Arc::new(keys.following(&last.keys)),
+            (Some(keys), None) => {
+                self.tell_left_out(&keys);
+                Arc::new(keys)
+            }
+            (None, Some(last)) => Arc::clone(&last.keys),
+            // A server that says that nothing changed to somebody who had nothing.
+            (None, None) => return,
+        };
+        let confirmed = now;
+        self.held.store(Some(Arc::new(Held { keys, confirmed })));
+    }
+
+    /// Once: the same keys are left out of every answer.
+    fn tell_left_out(&self, keys: &KeySet) {
+        let url = self.settings.fetch.place.url();
+        for one in keys.left_out() {
+            let (key_id, defect) = (one.key_id.as_deref(), one.defect);
+            tracing::warn!(url, key_id, place = one.place, %defect, "a key of the set is not used");
+        }
+    }
+
+    /// Once an outage, and once more when its keys are used no longer.
+    fn warn(&self, error: &str, desk: &mut Desk, now: Duration) {
+        let url = self.settings.fetch.place.url();
+        let held = self.held.load();
+        let Some(held) = held.as_ref() else {
+            if desk.failures_in_a_row == 1 {
+                tracing::warn!(
+                    url,
+                    error,
+                    "the key set cannot be fetched: tokens are refused until it is there"
+                );
+            }
+            return;
+        };
+        let age = now.saturating_sub(held.confirmed);
+        if desk.failures_in_a_row == 1 {
+            let seconds = self.settings.pace.max_stale.as_secs();
+            tracing::warn!(
+                url,
+                error,
+                "the key set cannot be fetched anew: the known keys are used until {seconds} s (`max_stale`) after the last answer"
+            );
+        } else if age >= self.settings.pace.max_stale && !desk.told_stale {
+            desk.told_stale = true;
+            tracing::error!(
+                url,
+                error,
+                "the key set could not be fetched for `max_stale`: its keys are not used any more, and tokens are refused"
+            );
+        }
+    }
+}
