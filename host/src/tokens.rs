@@ -13,6 +13,7 @@
 //!
 //! Deliberately not here: what a client is told.
 
+mod cache;
 pub mod fetch;
 mod freshness;
 pub mod source;
@@ -24,8 +25,10 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::verifier::token::MAX_TOKEN;
 use crate::verifier::{self, KeySet, TokenError, TokenRules, VerifiedToken};
 
+pub use cache::TokenCache;
 pub use source::{KeySource, KeySources, SourceState, Waiting};
 
 /// Now, on both clocks.
@@ -72,6 +75,8 @@ pub struct TokenVerifier {
     pub keys: VerifierKeys,
     /// What it asks of tokens.
     pub rules: TokenRules,
+    /// Tokens that it verified before.
+    pub cache: TokenCache,
 }
 
 /// What is known of a token now.
@@ -92,30 +97,54 @@ impl TokenVerifier {
     /// not patient.
     #[must_use]
     pub fn ask(&self, token: &str, now: Now, patient: bool) -> Answer {
-        let verified = match &self.keys {
-            VerifierKeys::Fixed(keys) => self.verify(token, keys, now),
-            VerifierKeys::Fetched(source) => {
-                let Some(held) = source.held(now) else {
-                    return Answer::NoKeys;
+        // Nothing is worth a digest of that.
+        if token.len() > MAX_TOKEN {
+            return Answer::Refused(TokenError::TooLarge);
+        }
+        let revision = match &self.keys {
+            VerifierKeys::Fixed(_) => 0,
+            VerifierKeys::Fetched(source) => match source.revision(now) {
+                Some(revision) => revision,
+                None => return Answer::NoKeys,
+            },
+        };
+        let digest = TokenCache::digest(token);
+        let found = match self.cache.find(&digest, now.wall, revision) {
+            Some(found) => found,
+            None => {
+                // Keys that are newer than the revision do no harm: a refusal by them is looked for in vain.
+                let found = match self.verify(token, now) {
+                    Some(found) => found.map(Arc::new),
+                    None => return Answer::NoKeys,
                 };
-                let verified = self.verify(token, &held.keys, now);
-                if patient
-                    && verified.as_ref().err() == Some(&TokenError::UnknownKey)
-                    && let Some(waiting) = source.ask_for_newer(now)
-                {
-                    return Answer::Later(waiting);
-                }
-                verified
+                self.cache.keep(digest, token.len(), &found, revision);
+                found
             }
         };
-        match verified {
-            Ok(token) => Answer::Accepted(Arc::new(token)),
+        match found {
+            Ok(token) => Answer::Accepted(token),
+            Err(TokenError::UnknownKey) if patient => match self.ask_for_newer(now) {
+                Some(waiting) => Answer::Later(waiting),
+                None => Answer::Refused(TokenError::UnknownKey),
+            },
             Err(error) => Answer::Refused(error),
         }
     }
 
-    fn verify(&self, token: &str, keys: &KeySet, now: Now) -> Result<VerifiedToken, TokenError> {
-        verifier::verify(token, keys, &self.rules, now.wall)
+    /// Verify a token. None: there are no keys that may still be used.
+    fn verify(&self, token: &str, now: Now) -> Option<Result<VerifiedToken, TokenError>> {
+        let verify = |keys| verifier::verify(token, keys, &self.rules, now.wall);
+        Some(match &self.keys {
+            VerifierKeys::Fixed(keys) => verify(keys),
+            VerifierKeys::Fetched(source) => verify(&source.held(now)?.keys),
+        })
+    }
+
+    fn ask_for_newer(&self, now: Now) -> Option<Waiting> {
+        match &self.keys {
+            VerifierKeys::Fixed(_) => None,
+            VerifierKeys::Fetched(source) => source.ask_for_newer(now),
+        }
     }
 }
 

@@ -96,6 +96,7 @@ fn every_key_reaches_the_config() {
     assert_eq!(issuer.algorithms, ["ES256", "EdDSA"]);
     assert_eq!((&*issuer.types[0], issuer.require_exp), ("at+jwt", false));
     assert_eq!(issuer.skew, Duration::from_secs(10));
+    assert_eq!((issuer.cache, shared.cache), (1 << 20, 16 << 20));
     assert_eq!(issuer.max_age, Some(Duration::from_hours(1)));
     let [level, roles, subject] = &issuer.required[..] else {
         panic!("{:?}", issuer.required);

@@ -12,7 +12,7 @@ use crate::config::{self, Config, KeysFrom, Problems};
 use crate::store::secrets::Secrets;
 use crate::tokens::fetch::{FetchError, FetchSettings, KeyPlace, MAX_DOCUMENT};
 use crate::tokens::source::{Pace, SourceSettings};
-use crate::tokens::{KeySource, TokenVerifier, TokenVerifiers, VerifierKeys};
+use crate::tokens::{KeySource, TokenCache, TokenVerifier, TokenVerifiers, VerifierKeys};
 use crate::verifier::key::MIN_SECRET;
 use crate::verifier::{
     Algorithm, Audiences, ClaimRule, ClaimTest, KeySet, TokenRules, VerifyingKey,
@@ -46,6 +46,7 @@ pub fn build(
             name: verifier.name.clone(),
             keys,
             rules: rules(verifier),
+            cache: TokenCache::new(verifier.cache),
         }))
     });
     TokenVerifiers::new(built.collect())

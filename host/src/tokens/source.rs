@@ -77,6 +77,8 @@ pub struct Held {
     pub keys: Arc<KeySet>,
     /// When the last good answer came.
     confirmed: Duration,
+    /// Counts sets.
+    revision: u64,
 }
 
 #[derive(Debug, Default)]
@@ -158,6 +160,14 @@ impl KeySource {
     pub fn held(&self, now: Now) -> Option<Arc<Held>> {
         let held = self.shared.held.load_full()?;
         self.is_usable(&held, now).then_some(held)
+    }
+
+    /// Which keys they are, where they may still be used: another number for other keys.
+    #[must_use]
+    pub fn revision(&self, now: Now) -> Option<u64> {
+        let held = self.shared.held.load();
+        let held = held.as_ref()?;
+        self.is_usable(held, now).then_some(held.revision)
     }
 
     fn is_usable(&self, held: &Held, now: Now) -> bool {
@@ -280,6 +290,7 @@ impl Shared {
 
     fn put(&self, keys: Option<KeySet>, now: Duration) {
         let last = self.held.load_full();
+        let revision = last.as_ref().map_or(0, |last| last.revision) + u64::from(keys.is_some());
         let keys = match (keys, last) {
             (Some(keys), Some(last)) => Arc::new(keys.following(&last.keys)),
             (Some(keys), None) => {
@@ -290,8 +301,11 @@ impl Shared {
             // A server that says that nothing changed to somebody who had nothing.
             (None, None) => return,
         };
-        let confirmed = now;
-        self.held.store(Some(Arc::new(Held { keys, confirmed })));
+        self.held.store(Some(Arc::new(Held {
+            keys,
+            confirmed: now,
+            revision,
+        })));
     }
 
     /// Once: the same keys are left out of every answer.

@@ -1,5 +1,7 @@
 //! Keys that a server gives, and what becomes of them when it changes, lies or fails.
 
+mod cache;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -164,6 +166,7 @@ fn verifier(source: &Arc<KeySource>) -> TokenVerifier {
         name: "main".into(),
         keys: VerifierKeys::Fetched(Arc::clone(source)),
         rules: rules(),
+        cache: TokenCache::new(1 << 20),
     }
 }
 

@@ -1,11 +1,11 @@
-//! How the keys of verifiers stand.
+//! How the keys and the kept tokens of verifiers stand.
 
 use super::float;
 use crate::gateway::Gateway;
 use crate::observe::metrics::{Family, Kind};
 use crate::tokens::{Now, VerifierKeys};
 
-/// Those of keys that are fetched.
+/// Those of all verifiers.
 pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
     let mut keys = Family::new(
         Kind::Gauge,
@@ -27,12 +27,20 @@ pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
         "verifier_since_answer_seconds",
         "Since when a verifier's key server gave no good answer",
     );
+    let mut kept = Family::new(
+        Kind::Gauge,
+        "verifier_cached_tokens",
+        "Tokens of a verifier whose answer is kept, about",
+    );
     let now = Now::coarse();
     for verifier in gateway.services.verifiers.all() {
+        let name = ("verifier", &*verifier.name);
+        let (accepted, refused) = verifier.cache.counts();
+        kept.push(&[name, ("answer", "accepted")], float(accepted));
+        kept.push(&[name, ("answer", "refused")], float(refused));
         let VerifierKeys::Fetched(source) = &verifier.keys else {
             continue;
         };
-        let name = ("verifier", &*verifier.name);
         let state = source.state(now);
         keys.push(
             &[name],
@@ -45,5 +53,5 @@ pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
             since.push(&[name], time.as_secs_f64());
         }
     }
-    vec![keys, fetches, usable, since]
+    vec![keys, fetches, usable, since, kept]
 }

@@ -31,6 +31,8 @@ pub struct Verifier {
     pub max_age: Option<Duration>,
     /// Claims that a token must have.
     pub required: Vec<RequiredClaim>,
+    /// What verified tokens may take in memory. Bytes, default 16 MiB; 0 keeps none.
+    pub cache: u64,
     /// The table's name in the file.
     pub span: Span,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::config::field::{
     Choice, Empty, Entries, Field, Flag, Is, List, Optional, Parsed, Required, Scalar, Section,
-    Time,
+    Size, Time,
 };
 use crate::config::model::{KeysFrom, RequiredClaim, Verifier};
 use crate::config::read::Table;
@@ -30,6 +30,7 @@ pub(super) static VERIFIER: Section = Section {
         &REQUIRE_EXP,
         &MAX_AGE,
         &REQUIRED,
+        &CACHE,
         &keys::CA,
         &keys::ALLOW_HTTP,
         &keys::TIMEOUT,
@@ -174,6 +175,17 @@ static REQUIRED: Field<Entries<RequiredClaim>, Empty> = Field::new(
     "Claims that a token must have.",
 );
 
+static CACHE: Field<Size<u64>, Is<u64>> = Field::new(
+    "cache",
+    Size {
+        least: 0,
+        most: 16 << 30,
+        of: Some,
+    },
+    Is(16 << 20),
+    "What tokens that were verified may take in memory, so that none is verified for every request; `\"0B\"`: nothing is kept.",
+);
+
 static REQUIRED_SECTION: Section = Section {
     heading: "required = [{ .. }]",
     doc: "A claim that a token must have: with any value but null, with one of several, or as a list that has one of several.",
@@ -229,6 +241,7 @@ pub(super) fn verifier(table: &mut Table<'_>) -> Option<Verifier> {
     let require_exp = table.take(&REQUIRE_EXP);
     let max_age = table.take(&MAX_AGE);
     let required = table.take(&REQUIRED);
+    let cache = table.take(&CACHE);
     if let Some(KeysFrom::Fetched(fetch)) = &keys
         && fetch.is_discovery
         && issuers.is_empty()
@@ -236,8 +249,13 @@ pub(super) fn verifier(table: &mut Table<'_>) -> Option<Verifier> {
     {
         issuers.extend(issuer(table, &fetch.url));
     }
+    let of_others = match &keys {
+        Some(KeysFrom::Fetched(fetch)) => !fetch.is_discovery,
+        Some(KeysFrom::File(_)) => true,
+        Some(KeysFrom::Secret(_)) | None => false,
+    };
     if issuers.is_empty()
-        && !matches!(keys, None | Some(KeysFrom::Secret(_)))
+        && of_others
         && !table.has_meant(ISSUERS.key)
         && table.is_sound(ISSUERS.key)
     {
@@ -260,6 +278,7 @@ pub(super) fn verifier(table: &mut Table<'_>) -> Option<Verifier> {
         require_exp,
         max_age,
         required,
+        cache,
         span: table.span(),
     })
 }

@@ -1,0 +1,150 @@
+//! Tokens of one verifier that were verified before, so that a token is checked once and not for every request.
+//!
+//! Promises: an accepted token is found no longer than it is good and its key is listed; a refusal is kept only where
+//! it took a signature to find out, and only while the keys are the same; both parts have a bound; the token's text is
+//! not kept. One verifier's tokens are never another's: each has a cache of its own, gone with its configuration.
+
+use std::sync::Arc;
+
+use ahash::RandomState;
+use aws_lc_rs::digest::{SHA256, digest};
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+
+use crate::verifier::{TokenError, VerifiedToken};
+
+/// The most refusals that are kept.
+const MAX_REFUSED: u64 = 8192;
+
+/// What a token takes beside its claims, about. Bytes.
+const OVERHEAD: usize = 512;
+
+/// What stands for a token.
+pub(super) type TokenDigest = [u8; 32];
+
+/// The tokens of one verifier.
+#[derive(Debug)]
+pub struct TokenCache {
+    accepted: Cache<TokenDigest, Accepted, RandomState>,
+    refused: Cache<TokenDigest, Refused, RandomState>,
+}
+
+#[derive(Debug, Clone)]
+struct Accepted {
+    token: Arc<VerifiedToken>,
+    /// About what it takes. Bytes.
+    weight: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Refused {
+    error: TokenError,
+    /// Of the keys that it was refused by.
+    revision: u64,
+}
+
+impl TokenCache {
+    /// An empty one, for so many bytes of accepted tokens; with 0 nothing is kept.
+    #[must_use]
+    pub fn new(bytes: u64) -> Self {
+        let refused = if bytes == 0 { 0 } else { MAX_REFUSED };
+        Self {
+            accepted: Cache::builder()
+                .max_capacity(bytes)
+                .weigher(|_, accepted: &Accepted| accepted.weight)
+                // The default (TinyLFU) may turn away what was just put.
+                .eviction_policy(EvictionPolicy::lru())
+                .build_with_hasher(RandomState::new()),
+            refused: Cache::builder()
+                .max_capacity(refused)
+                .eviction_policy(EvictionPolicy::lru())
+                .build_with_hasher(RandomState::new()),
+        }
+    }
+
+    /// What stands for a token here.
+    pub(super) fn digest(token: &str) -> TokenDigest {
+        let digest = digest(&SHA256, token.as_bytes());
+        digest.as_ref().try_into().unwrap_or_default()
+    }
+
+    /// What is known of a token at this time (seconds since 1970), by keys of this revision.
+    pub(super) fn find(
+        &self,
+        digest: &TokenDigest,
+        now: f64,
+        revision: u64,
+    ) -> Option<Result<Arc<VerifiedToken>, TokenError>> {
+        if let Some(Accepted { token, .. }) = self.accepted.get(digest) {
+            if !token.key.is_withdrawn() && now < token.ends {
+                return Some(Ok(token));
+            }
+            // Whoever verifies it again finds out which of the two it is.
+            self.accepted.invalidate(digest);
+            return None;
+        }
+        let refused = self.refused.get(digest)?;
+        (refused.revision == revision).then_some(Err(refused.error))
+    }
+
+    /// Keep what was found of a token, where it is worth that.
+    pub(super) fn keep(
+        &self,
+        digest: TokenDigest,
+        length: usize,
+        found: &Result<Arc<VerifiedToken>, TokenError>,
+        revision: u64,
+    ) {
+        match found {
+            Ok(token) => {
+                // Claims as they are kept take a few times their text.
+                let weight = u32::try_from(length * 4 + OVERHEAD).unwrap_or(u32::MAX);
+                let token = Arc::clone(token);
+                self.accepted.insert(digest, Accepted { token, weight });
+            }
+            Err(error) if is_lasting(*error) => {
+                let error = *error;
+                self.refused.insert(digest, Refused { error, revision });
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// How many accepted tokens and refusals are kept, about.
+    #[must_use]
+    pub fn counts(&self) -> (u64, u64) {
+        (self.accepted.entry_count(), self.refused.entry_count())
+    }
+
+    #[cfg(test)]
+    pub(super) fn settle(&self) -> u64 {
+        self.accepted.run_pending_tasks();
+        self.refused.run_pending_tasks();
+        self.accepted.weighted_size()
+    }
+}
+
+/// Whether a refusal took a signature to find out, and stays true while the keys are the same.
+fn is_lasting(error: TokenError) -> bool {
+    match error {
+        TokenError::Signature
+        | TokenError::ClaimType
+        | TokenError::NoEnd
+        | TokenError::Expired
+        | TokenError::TooOld
+        | TokenError::Issuer
+        | TokenError::Audience
+        | TokenError::RequiredClaim => true,
+        // The first ones cost less than to look for them; time changes the last two.
+        TokenError::TooLarge
+        | TokenError::Malformed
+        | TokenError::CriticalExtension
+        | TokenError::Algorithm
+        | TokenError::Type
+        | TokenError::UnknownKey
+        | TokenError::NoSingleKey
+        | TokenError::KeyMismatch
+        | TokenError::NotYetValid
+        | TokenError::IssuedAhead => false,
+    }
+}

@@ -1,0 +1,156 @@
+//! What is kept of tokens that were verified before.
+
+use super::*;
+
+/// A verifier with the keys of a set.
+fn fixed(name: &str, cache: u64) -> TokenVerifier {
+    TokenVerifier {
+        name: "fixed".into(),
+        keys: VerifierKeys::Fixed(KeySet::parse(set(name).as_bytes()).unwrap()),
+        rules: rules(),
+        cache: TokenCache::new(cache),
+    }
+}
+
+fn accepted(answer: Answer) -> Arc<VerifiedToken> {
+    match answer {
+        Answer::Accepted(token) => token,
+        answer => panic!("{answer:?}"),
+    }
+}
+
+#[test]
+fn a_token_is_verified_once_and_found_until_it_ends() {
+    let verifier = fixed("main", 1 << 20);
+    let text = token("RS256");
+    let first = accepted(verifier.ask(&text, now(), true));
+    let second = accepted(verifier.ask(&text, now(), true));
+    assert!(Arc::ptr_eq(&first, &second));
+    let at = |wall| Now { wall, ..now() };
+    let last = accepted(verifier.ask(&text, at(first.ends - 0.001), true));
+    assert!(Arc::ptr_eq(&first, &last));
+    let answer = verifier.ask(&text, at(first.ends), true);
+    assert!(
+        matches!(answer, Answer::Refused(TokenError::Expired)),
+        "{answer:?}"
+    );
+    let none = fixed("main", 0);
+    let first = accepted(none.ask(&text, now(), true));
+    none.cache.settle();
+    assert!(!Arc::ptr_eq(
+        &first,
+        &accepted(none.ask(&text, now(), true))
+    ));
+}
+
+#[test]
+fn a_kept_token_is_no_other_verifiers() {
+    let text = token("RS256");
+    let ours = fixed("main", 1 << 20);
+    accepted(ours.ask(&text, now(), true));
+    let theirs = TokenVerifier {
+        rules: TokenRules {
+            audiences: Audiences::Of(vec!["billing".to_owned()]),
+            ..rules()
+        },
+        ..fixed("main", 1 << 20)
+    };
+    let answer = theirs.ask(&text, now(), true);
+    assert!(
+        matches!(answer, Answer::Refused(TokenError::Audience)),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn kept_tokens_go_with_their_key_and_with_stale_keys() {
+    let server = Server::of(&set("main"));
+    let source = source(server.url("/keys"), PACE);
+    source.first().unwrap();
+    let verifier = verifier(&source);
+    let text = token("RS256");
+    accepted(verifier.ask(&text, now(), true));
+    let too_late = Now {
+        monotonic: now().monotonic + PACE.max_stale,
+        ..now()
+    };
+    let answer = verifier.ask(&text, too_late, true);
+    assert!(matches!(answer, Answer::NoKeys), "{answer:?}");
+    accepted(verifier.ask(&text, now(), true));
+    server.answer(|_| json(&set("one-of-each-type")));
+    let Answer::Later(waiting) = verifier.ask(&token("a kid that no key has"), now(), true) else {
+        panic!("a fetch");
+    };
+    waiting.blocking_recv().unwrap();
+    let answer = verifier.ask(&text, now(), false);
+    assert!(
+        matches!(answer, Answer::Refused(TokenError::UnknownKey)),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn a_refusal_is_kept_where_it_took_a_signature_and_until_the_keys_change() {
+    let server = Server::of(&set("main"));
+    let source = source(server.url("/keys"), PACE);
+    source.first().unwrap();
+    let verifier = verifier(&source);
+    let refused = |name: &str| {
+        let answer = verifier.ask(&token(name), now(), false);
+        assert!(matches!(answer, Answer::Refused(_)), "{name}: {answer:?}");
+        verifier.cache.settle();
+        verifier.cache.counts().1
+    };
+    assert_eq!(refused("another payload under the signature"), 1);
+    assert_eq!(refused("another payload under the signature"), 1);
+    assert_eq!(refused("another aud"), 2);
+    for cheap in [
+        "empty",
+        "none",
+        "crit",
+        "a kid that no key has",
+        "nbf ahead",
+        "iat ahead",
+    ] {
+        assert_eq!(refused(cheap), 2, "{cheap}");
+    }
+    // A key of the same id and other numbers, which signed the token.
+    let forged = token("another key's signature under a known kid");
+    let answer = verifier.ask(&forged, now(), false);
+    assert!(
+        matches!(answer, Answer::Refused(TokenError::Signature)),
+        "{answer:?}"
+    );
+    let mut keys: Value = serde_json::from_str(&set("two-without-kid")).unwrap();
+    keys["keys"].as_array_mut().unwrap().remove(0);
+    keys["keys"][0]["kid"] = "rsa".into();
+    server.answer(move |_| json(&keys.to_string()));
+    let Answer::Later(waiting) = verifier.ask(&token("a kid that no key has"), now(), true) else {
+        panic!("a fetch");
+    };
+    waiting.blocking_recv().unwrap();
+    accepted(verifier.ask(&forged, now(), false));
+}
+
+#[test]
+fn kept_tokens_have_a_bound() {
+    let cases = cases();
+    let all = cases["cases"].as_array().unwrap().iter();
+    let texts: Vec<&str> = all.filter_map(|case| case["token"].as_str()).collect();
+    let verifier = TokenVerifier {
+        rules: TokenRules {
+            issuers: Vec::new(),
+            audiences: Audiences::Any,
+            ..rules()
+        },
+        ..fixed("main", 20_000)
+    };
+    let mut good = 0;
+    for text in texts {
+        if let Answer::Accepted(_) = verifier.ask(text, now(), false) {
+            good += 1;
+        }
+    }
+    let weight = verifier.cache.settle();
+    assert!(good > 40 && weight <= 20_000 && verifier.cache.counts().0 > 2);
+}
