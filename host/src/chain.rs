@@ -211,17 +211,19 @@ impl Passage {
 /// What a failure means for the request: an error, or (`skip`) nothing.
 fn decide(filter: &Filter, failure: CallFailure) -> Result<(), RequestError> {
     // Keys that cannot be told are never skipped: a revoked one would live on.
-    if filter.on_error() == OnError::Skip && !matches!(failure, CallFailure::Keys(_)) {
+    let of_keys = matches!(failure, CallFailure::Keys(_) | CallFailure::TokenKeys(_));
+    if filter.on_error() == OnError::Skip && !of_keys {
         return Ok(());
     }
     let code = match failure {
         CallFailure::Suspended => Code::FilterSuspended,
         CallFailure::Busy(_) | CallFailure::Crowded(_) => Code::FilterBusy,
-        CallFailure::Keys(_) => Code::KeysUnavailable,
+        CallFailure::Keys(_) | CallFailure::TokenKeys(_) => Code::KeysUnavailable,
         CallFailure::MissingAttribute(_) => Code::MissingAttribute,
         CallFailure::Cpu(_)
         | CallFailure::Overdrawn(_)
         | CallFailure::Share(_)
+        | CallFailure::NewerKeys(_)
         | CallFailure::Memory { .. }
         | CallFailure::Trap { .. }
         | CallFailure::Verdict(_)

@@ -21,14 +21,17 @@ pub mod source;
 mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
+use smallvec::SmallVec;
 
 use crate::verifier::token::MAX_TOKEN;
 use crate::verifier::{self, KeySet, TokenError, TokenRules, VerifiedToken};
 
 pub use cache::TokenCache;
+use cache::TokenDigest;
 pub use source::{KeySource, KeySources, SourceState, Waiting};
 
 /// Now, on both clocks.
@@ -77,6 +80,33 @@ pub struct TokenVerifier {
     pub rules: TokenRules,
     /// Tokens that it verified before.
     pub cache: TokenCache,
+    /// Tokens that it did not accept.
+    pub rejects: TokenRejects,
+}
+
+/// How many tokens were not accepted, by the reason. Only those that are not accepted are counted, so that good ones
+/// share no cache line.
+#[derive(Debug, Default)]
+pub struct TokenRejects([AtomicU64; TokenError::ALL.len()]);
+
+impl TokenRejects {
+    fn of(&self, error: TokenError) -> Option<&AtomicU64> {
+        let place = TokenError::ALL.iter().position(|one| *one == error)?;
+        self.0.get(place)
+    }
+
+    fn count(&self, error: TokenError) {
+        if let Some(count) = self.of(error) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many so far.
+    #[must_use]
+    pub fn value(&self, error: TokenError) -> u64 {
+        self.of(error)
+            .map_or(0, |count| count.load(Ordering::Relaxed))
+    }
 }
 
 /// What is known of a token now.
@@ -97,10 +127,18 @@ impl TokenVerifier {
     /// not patient.
     #[must_use]
     pub fn ask(&self, token: &str, now: Now, patient: bool) -> Answer {
-        // Nothing is worth a digest of that.
-        if token.len() > MAX_TOKEN {
-            return Answer::Refused(TokenError::TooLarge);
+        let answer = match token.len() {
+            // Nothing is worth a digest of that.
+            length if length > MAX_TOKEN => Answer::Refused(TokenError::TooLarge),
+            _ => self.ask_by_digest(&TokenCache::digest(token), token, now, patient),
+        };
+        if let Answer::Refused(error) = &answer {
+            self.rejects.count(*error);
         }
+        answer
+    }
+
+    fn ask_by_digest(&self, digest: &TokenDigest, token: &str, now: Now, patient: bool) -> Answer {
         let revision = match &self.keys {
             VerifierKeys::Fixed(_) => 0,
             VerifierKeys::Fetched(source) => match source.revision(now) {
@@ -108,8 +146,7 @@ impl TokenVerifier {
                 None => return Answer::NoKeys,
             },
         };
-        let digest = TokenCache::digest(token);
-        let found = match self.cache.find(&digest, now.wall, revision) {
+        let found = match self.cache.find(digest, now.wall, revision) {
             Some(found) => found,
             None => {
                 // Keys that are newer than the revision do no harm: a refusal by them is looked for in vain.
@@ -117,7 +154,7 @@ impl TokenVerifier {
                     Some(found) => found.map(Arc::new),
                     None => return Answer::NoKeys,
                 };
-                self.cache.keep(digest, token.len(), &found, revision);
+                self.cache.keep(*digest, token.len(), &found, revision);
                 found
             }
         };
@@ -148,6 +185,20 @@ impl TokenVerifier {
     }
 }
 
+/// Who was asked for a token, and the answer.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// Who was asked.
+    pub verifier: &'a Arc<TokenVerifier>,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// The configuration has no verifier of this name.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no `[verifier.{0}]`")]
+pub struct NoVerifier(pub String);
+
 /// The verifiers of a configuration.
 #[derive(Debug, Default)]
 pub struct TokenVerifiers {
@@ -165,6 +216,67 @@ impl TokenVerifiers {
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&Arc<TokenVerifier>> {
         self.list.iter().find(|verifier| &*verifier.name == name)
+    }
+
+    /// Ask the verifier among these that a token is for: the first that lists the issuer which the token names, else the
+    /// first that takes any issuer.
+    ///
+    /// # Errors
+    ///
+    /// The configuration has no verifier of this name.
+    pub fn ask<'a>(
+        &self,
+        names: &'a [impl AsRef<str>],
+        token: &str,
+        now: Now,
+        patient: bool,
+    ) -> Result<Asked<'_>, NoVerifier> {
+        let found = names.iter().map(AsRef::as_ref);
+        let found = found.map(|name: &'a str| {
+            let unknown = || NoVerifier(name.to_owned());
+            self.find(name).ok_or_else(unknown)
+        });
+        let among: SmallVec<[&Arc<TokenVerifier>; 4]> = found.collect::<Result<_, _>>()?;
+        let (verifier, rest) = among.split_first().ok_or(NoVerifier(String::new()))?;
+        let verifier = match rest {
+            [] => verifier,
+            [..] => match Self::choose(&among, token) {
+                Some(verifier) => verifier,
+                None => {
+                    verifier.rejects.count(TokenError::Issuer);
+                    let answer = Answer::Refused(TokenError::Issuer);
+                    return Ok(Asked { verifier, answer });
+                }
+            },
+        };
+        Ok(Asked {
+            verifier,
+            answer: verifier.ask(token, now, patient),
+        })
+    }
+
+    fn choose<'a>(among: &[&'a Arc<TokenVerifier>], token: &str) -> Option<&'a Arc<TokenVerifier>> {
+        // One that knows the token needs not be looked for by its issuer.
+        let issuer = match token.len() > MAX_TOKEN {
+            true => None,
+            false => {
+                let digest = TokenCache::digest(token);
+                let mut known = among.iter().copied();
+                if let Some(known) = known.find(|one| one.cache.knows(&digest)) {
+                    return Some(known);
+                }
+                verifier::named_issuer(token)
+            }
+        };
+        let lists = |one: &&&Arc<TokenVerifier>| {
+            let issuers = &one.rules.issuers;
+            issuer
+                .as_ref()
+                .is_some_and(|issuer| issuers.contains(issuer))
+        };
+        let found = among.iter().find(lists);
+        let any = || among.iter().find(|one| one.rules.issuers.is_empty());
+        found.or_else(any).copied()
     }
 
     /// All of them, in the order of the configuration.

@@ -111,6 +111,28 @@ pub enum TokenError {
 }
 
 impl TokenError {
+    /// All of them.
+    pub const ALL: [Self; 18] = [
+        Self::TooLarge,
+        Self::Malformed,
+        Self::CriticalExtension,
+        Self::Algorithm,
+        Self::Type,
+        Self::UnknownKey,
+        Self::NoSingleKey,
+        Self::KeyMismatch,
+        Self::Signature,
+        Self::ClaimType,
+        Self::NoEnd,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::IssuedAhead,
+        Self::TooOld,
+        Self::Issuer,
+        Self::Audience,
+        Self::RequiredClaim,
+    ];
+
     /// A stable word for metrics and logs.
     #[must_use]
     pub fn reason(self) -> &'static str {
@@ -135,6 +157,14 @@ impl TokenError {
             Self::RequiredClaim => "required_claim",
         }
     }
+}
+
+/// The issuer that a token names, before anything of it is verified: good for choosing who verifies it, and for nothing
+/// else.
+#[must_use]
+pub fn named_issuer(token: &str) -> Option<String> {
+    let claims = Claims::parse(&SignedToken::parse(token).ok()?.payload().ok()?).ok()?;
+    claims.text("iss").map(str::to_owned)
 }
 
 /// Verify a token against a set of keys, by these rules, at this time (seconds since 1970).

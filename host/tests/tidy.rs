@@ -47,6 +47,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "tls",
             "tokens",
             "upstream",
+            "verifier",
             "wasm",
             "worker",
         ],
@@ -88,7 +89,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("chain", &["body", "context", "error", "wasm"]),
     // Of `route` the pure path rule, for filters that set a path.
-    ("wasm", &["context", "route", "store", "tokens"]),
+    ("wasm", &["context", "route", "store", "tokens", "verifier"]),
     (
         "upstream",
         &[

@@ -51,6 +51,15 @@ world!(
     "windlass:filter/lifecycle-only",
     generate_all
 );
+world!(
+    /// The imports of tokens.
+    jwt,
+    "windlass:filter/token-interfaces",
+    with: {
+        "windlass:host/types@0.1.0": crate::bindings::lifecycle::windlass::host::types,
+        "windlass:jwt/tokens@0.1.0": generate,
+    }
+);
 phase!(request, "windlass:filter/request-only");
 phase!(request_body, "windlass:filter/request-body-only");
 phase!(response, "windlass:filter/response-only");

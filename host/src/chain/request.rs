@@ -48,7 +48,7 @@ impl Passage {
                 self.entered.borrow_mut().push(place);
                 continue;
             }
-            let verdict = match self.chain.services.limits.max_wait() {
+            let verdict = match self.patience(filter) {
                 None => match self.asked(place, seat, false) {
                     Ok(verdict) => verdict,
                     // Boxed: it hardly ever comes to this, and the future of a request is copied.

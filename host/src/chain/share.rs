@@ -1,5 +1,6 @@
-//! Request phases of filters that charge a budget which several gateways share: where this gateway
-//! does not know its share, the request waits for the store's answer, and the worker goes on.
+//! Request phases that may have to wait for what others tell: of filters that charge a budget which
+//! several gateways share, where this gateway does not know its share; and of filters that verify
+//! tokens, where only a newer key set can tell. The request waits, and the worker goes on.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -7,12 +8,24 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::Passage;
-use crate::wasm::{CallFailure, RequestVerdict, Seat, Waiting};
+use crate::wasm::{CallFailure, Filter, RequestVerdict, Seat, Waiting};
 
 /// How often a phase is called again, when another share lacks each time.
 const TRIES: u32 = 4;
 
+/// The longest that a request waits for newer keys: a fetch of them ends before. Without answer the token is refused.
+const KEY_WAIT: Duration = Duration::from_mins(2);
+
 impl Passage {
+    /// How long a request may wait for what a filter's request phase asks for. None: it asks for nothing of that kind.
+    pub(super) fn patience(&self, filter: &Filter) -> Option<Duration> {
+        let share = self.chain.services.limits.max_wait();
+        match filter.asks_for_tokens() {
+            true => Some(share.unwrap_or_default().max(KEY_WAIT)),
+            false => share,
+        }
+    }
+
     async fn run(
         &self,
         place: u16,
@@ -47,6 +60,11 @@ impl Passage {
                 Err(CallFailure::Share(share)) => {
                     let wanted = || self.held.with(|exchange| share.wait(services, exchange));
                     wait.until_none(wanted).await;
+                }
+                Err(CallFailure::NewerKeys(keys)) => {
+                    // Once: whoever finds the key unknown after that is told so at once.
+                    let mut keys = Some(keys);
+                    wait.until_none(|| keys.take()).await;
                 }
                 verdict => return verdict,
             }

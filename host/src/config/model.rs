@@ -407,6 +407,8 @@ pub enum HostInterface {
     Cache,
     /// `crypto`.
     Crypto,
+    /// `jwt`.
+    Jwt,
     /// `keys`.
     Keys,
     /// `limits`.

@@ -215,6 +215,7 @@ fn interface(interface: config::HostInterface) -> &'static str {
     match interface {
         config::HostInterface::Cache => HostInterface::Cache.name(),
         config::HostInterface::Crypto => HostInterface::Crypto.name(),
+        config::HostInterface::Jwt => HostInterface::Jwt.name(),
         config::HostInterface::Keys => HostInterface::Keys.name(),
         config::HostInterface::Limits => HostInterface::Limits.name(),
         config::HostInterface::Metrics => HostInterface::Metrics.name(),

@@ -8,11 +8,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Foundation;
-use crate::config::{self, Config, KeysFrom, Problems};
+use crate::config::{self, Config, KeysFrom, PluginSource, Problems};
 use crate::store::secrets::Secrets;
 use crate::tokens::fetch::{FetchError, FetchSettings, KeyPlace, MAX_DOCUMENT};
 use crate::tokens::source::{Pace, SourceSettings};
-use crate::tokens::{KeySource, TokenCache, TokenVerifier, TokenVerifiers, VerifierKeys};
+use crate::tokens::{
+    KeySource, TokenCache, TokenRejects, TokenVerifier, TokenVerifiers, VerifierKeys,
+};
 use crate::verifier::key::MIN_SECRET;
 use crate::verifier::{
     Algorithm, Audiences, ClaimRule, ClaimTest, KeySet, TokenRules, VerifyingKey,
@@ -25,6 +27,7 @@ pub fn build(
     secrets: Option<&Secrets>,
     problems: &mut Problems,
 ) -> TokenVerifiers {
+    check_names(config, problems);
     let sources: Vec<_> = config
         .verifiers
         .iter()
@@ -47,9 +50,40 @@ pub fn build(
             keys,
             rules: rules(verifier),
             cache: TokenCache::new(verifier.cache),
+            rejects: TokenRejects::default(),
         }))
     });
     TokenVerifiers::new(built.collect())
+}
+
+/// A name of `builtin:jwt` that no verifier has: known to nobody else before the first request.
+fn check_names(config: &Config, problems: &mut Problems) {
+    let jwt = PluginSource::Builtin("jwt".to_owned());
+    for filter in config.filters.iter().filter(|one| one.plugin == jwt) {
+        let named = filter.settings.json.get("verifiers");
+        let named = named.and_then(serde_json::Value::as_array);
+        for (place, name) in named.into_iter().flatten().enumerate() {
+            let known = config.verifiers.iter().map(|one| &*one.name);
+            let Some(name) = name.as_str() else {
+                continue;
+            };
+            if known.clone().any(|one| one == name) {
+                continue;
+            }
+            let span = filter.settings.spans.get(&format!("/verifiers/{place}"));
+            let message = format!(
+                "filter `{}` names verifier `{}`, which does not exist",
+                filter.name,
+                name.escape_debug()
+            );
+            let help = match config::nearest(name, known) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => "add a `[verifier.<name>]`".to_owned(),
+            };
+            let span = span.copied().unwrap_or(filter.span);
+            problems.error(span, message).help(help);
+        }
+    }
 }
 
 /// Begin to fetch.

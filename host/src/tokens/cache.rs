@@ -87,6 +87,11 @@ impl TokenCache {
         (refused.revision == revision).then_some(Err(refused.error))
     }
 
+    /// Whether a token was accepted before.
+    pub(super) fn knows(&self, digest: &TokenDigest) -> bool {
+        self.accepted.contains_key(digest)
+    }
+
     /// Keep what was found of a token, where it is worth that.
     pub(super) fn keep(
         &self,

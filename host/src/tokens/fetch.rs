@@ -27,7 +27,7 @@ const MAX_HEAD: usize = 64 * 1024;
 pub enum KeyPlace {
     /// At this URL.
     Jwks(String),
-    /// Where this document says (OpenID Connect Discovery 1.0, RFC 8414), which must be of one of these issuers.
+    /// Where this document says (`OpenID` Connect Discovery 1.0, RFC 8414), which must be of one of these issuers.
     Discovery {
         /// The document.
         url: String,

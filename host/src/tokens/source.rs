@@ -81,10 +81,21 @@ pub struct Held {
     revision: u64,
 }
 
+/// What the thread is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Order {
+    /// To fetch when it is time.
+    #[default]
+    Wait,
+    /// To fetch now.
+    Fetch,
+    /// To end: nobody uses the source any more.
+    End,
+}
+
 #[derive(Debug, Default)]
 struct Desk {
-    wanted: bool,
-    closed: bool,
+    order: Order,
     fetching: bool,
     /// When a request last caused a fetch.
     last_caused: Option<Duration>,
@@ -114,7 +125,7 @@ pub struct SourceState {
 
 impl Drop for KeySource {
     fn drop(&mut self) {
-        self.shared.desk.lock().closed = true;
+        self.shared.desk.lock().order = Order::End;
         self.shared.changed.notify_all();
     }
 }
@@ -126,7 +137,7 @@ impl KeySource {
             settings,
             held: ArcSwapOption::empty(),
             desk: Mutex::new(Desk {
-                wanted: true,
+                order: Order::Fetch,
                 ..Desk::default()
             }),
             changed: Condvar::new(),
@@ -180,13 +191,13 @@ impl KeySource {
     #[must_use]
     pub fn ask_for_newer(&self, now: Now) -> Option<Waiting> {
         let mut desk = self.shared.desk.lock();
-        if !(desk.wanted || desk.fetching) {
+        if desk.order == Order::Wait && !desk.fetching {
             let cooldown = self.shared.settings.pace.cooldown;
             let is_soon = |last| now.monotonic.saturating_sub(last) < cooldown;
             if desk.last_caused.is_some_and(is_soon) {
                 return None;
             }
-            desk.wanted = true;
+            desk.order = Order::Fetch;
             desk.last_caused = Some(now.monotonic);
             self.shared.changed.notify_all();
         }
@@ -236,14 +247,17 @@ impl Shared {
     fn wait(&self, pause: Duration) -> bool {
         let end = std::time::Instant::now() + pause;
         let mut desk = self.desk.lock();
-        while !desk.wanted && !desk.closed {
+        while desk.order == Order::Wait {
             if self.changed.wait_until(&mut desk, end).timed_out() {
                 break;
             }
         }
-        desk.wanted = false;
+        if desk.order == Order::End {
+            return false;
+        }
+        desk.order = Order::Wait;
         desk.fetching = true;
-        !desk.closed
+        true
     }
 
     /// Take the outcome of a fetch. Gives the time to the next one.

@@ -167,6 +167,7 @@ fn verifier(source: &Arc<KeySource>) -> TokenVerifier {
         keys: VerifierKeys::Fetched(Arc::clone(source)),
         rules: rules(),
         cache: TokenCache::new(1 << 20),
+        rejects: TokenRejects::default(),
     }
 }
 

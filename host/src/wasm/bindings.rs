@@ -1,11 +1,11 @@
 //! The contract as Rust types, made from the files in `wit/`.
 //!
-//! The world that is bound here exports every phase; a component is held to each interface that
+//! The world that is bound here imports every interface and exports every phase; a component is held to each interface that
 //! it exports, and to no other (see [`super::instance`]).
 
 wasmtime::component::bindgen!({
     path: "../wit",
-    world: "full-filter",
+    world: "everything",
     imports: { default: trappable },
     additional_derives: [PartialEq],
 });
@@ -14,6 +14,7 @@ pub use self::windlass::host::{
     advice, cache, crypto, documents, exchange, keys, limits, log, metrics, preflights, raw_params,
     types,
 };
+pub use self::windlass::jwt::tokens;
 pub use exports::windlass::filter::{
     lifecycle, log_phase, request_body_phase, request_phase, response_body_phase, response_phase,
 };

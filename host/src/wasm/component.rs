@@ -136,7 +136,7 @@ pub enum ComponentError {
     },
     /// An import that nothing offers.
     #[error(
-        "imports `{0}`, which this gateway does not offer: only `windlass:host` {CONTRACT} and `wasi:` 0.2 can be imported"
+        "imports `{0}`, which this gateway does not offer: only `windlass:host` and `windlass:jwt` {CONTRACT}, and `wasi:` 0.2 can be imported"
     )]
     UnknownImport(String),
 }
@@ -292,13 +292,15 @@ fn read_imports(engine: &FilterEngine, component: &Component) -> Result<Imports,
         if path.starts_with("wasi:") && version.starts_with("0.2.") {
             continue;
         }
-        let interface = path.strip_prefix("windlass:host/").ok_or_else(unknown)?;
         if version != CONTRACT {
             return Err(unknown());
         }
-        match (interface, HostInterface::find(interface)) {
-            ("types" | "exchange" | "raw-params" | "advice" | "preflights" | "log", _) => {}
-            ("documents", _) => imports.documents = true,
+        match (path.strip_prefix("windlass:host/"), HostInterface::at(path)) {
+            (
+                Some("types" | "exchange" | "raw-params" | "advice" | "preflights" | "log"),
+                _,
+            ) => {}
+            (Some("documents"), _) => imports.documents = true,
             (_, Some(interface)) => imports.interfaces.push(interface),
             (_, None) => return Err(unknown()),
         }

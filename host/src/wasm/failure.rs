@@ -1,6 +1,7 @@
 //! Why a call of a filter gave no verdict.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::Trap;
@@ -11,6 +12,7 @@ use super::output::one_line;
 use super::share::Share;
 use super::state::{Overdrawn, State};
 use crate::store::keys::KeyReject;
+use crate::tokens::Waiting;
 
 /// What went wrong in a call. The text tells the plugin's author where to look.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +55,13 @@ pub enum CallFailure {
     /// filter's: it is called again when the store has answered.
     #[error("wanted a share of plan `{}`, which the store has to tell", .0.plan)]
     Share(Share),
+    /// Asked for a token while there were no keys that may be used. No fault of the filter's.
+    #[error("asked for a token, and verifier `{0}` has no keys that may be used")]
+    TokenKeys(Arc<str>),
+    /// Asked for a token of which only newer keys can tell. No fault of the filter's: it is called
+    /// again when they are there.
+    #[error("asked for a token with an unknown key")]
+    NewerKeys(Waiting),
     /// Is not called for a while.
     #[error("is suspended after repeated failures")]
     Suspended,
@@ -72,12 +81,13 @@ impl CallFailure {
     #[must_use]
     pub fn has_returned(&self) -> bool {
         match self {
-            Self::Verdict(_) | Self::Reported(_) | Self::Upstream(_) => true,
+            Self::Verdict(_) | Self::Reported(_) | Self::Upstream(_) | Self::NewerKeys(_) => true,
             Self::Cpu(_)
             | Self::Overdrawn(_)
             | Self::Memory { .. }
             | Self::Trap { .. }
             | Self::Keys(_)
+            | Self::TokenKeys(_)
             | Self::Share(_)
             | Self::Suspended
             | Self::Busy(_)
@@ -97,7 +107,8 @@ impl CallFailure {
             Self::Verdict(_) => "verdict",
             Self::Reported(_) => "reported",
             Self::Upstream(_) => "upstream",
-            Self::Keys(_) => "keys_unavailable",
+            Self::Keys(_) | Self::TokenKeys(_) => "keys_unavailable",
+            Self::NewerKeys(_) => "newer_keys",
             Self::Share(_) => "share",
             Self::Suspended => "suspended",
             Self::Busy(_) | Self::Crowded(_) => "busy",

@@ -95,6 +95,7 @@ pub struct Filter {
     pub(super) facts: Facts,
     pub(super) denied: Vec<HostInterface>,
     pub(super) stubbed: Vec<String>,
+    pub(super) asks_for_tokens: bool,
     pub(super) spares: Spares,
     pub(super) breaker: Breaker,
     pub(super) instances: AtomicU64,
@@ -374,12 +375,12 @@ impl Filter {
                 } else {
                     caller.seat.give_up(instance);
                 }
-                if let CallFailure::Keys(why) = failure {
+                if let CallFailure::Keys(_) | CallFailure::TokenKeys(_) = failure {
                     // No fault of the filter's: its breaker stays as it is.
-                    tracing::debug!(filter = &*self.name, "{why}");
+                    tracing::debug!(filter = &*self.name, "{failure}");
                     return Err(failure);
                 }
-                if let CallFailure::Share(_) = failure {
+                if let CallFailure::Share(_) | CallFailure::NewerKeys(_) = failure {
                     // It works so far, and is called again.
                     let _ = self.breaker.succeeded(permit);
                     return Err(failure);

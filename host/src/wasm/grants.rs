@@ -10,6 +10,8 @@ pub enum HostInterface {
     Cache,
     /// `crypto`.
     Crypto,
+    /// `jwt`.
+    Jwt,
     /// `keys`.
     Keys,
     /// `limits`.
@@ -23,6 +25,7 @@ impl HostInterface {
     pub const ALL: &'static [Self] = &[
         Self::Cache,
         Self::Crypto,
+        Self::Jwt,
         Self::Keys,
         Self::Limits,
         Self::Metrics,
@@ -34,19 +37,38 @@ impl HostInterface {
         match self {
             Self::Cache => "cache",
             Self::Crypto => "crypto",
+            Self::Jwt => "jwt",
             Self::Keys => "keys",
             Self::Limits => "limits",
             Self::Metrics => "metrics",
         }
     }
 
+    /// Its path in the contract, without the version.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Cache => "windlass:host/cache",
+            Self::Crypto => "windlass:host/crypto",
+            Self::Jwt => "windlass:jwt/tokens",
+            Self::Keys => "windlass:host/keys",
+            Self::Limits => "windlass:host/limits",
+            Self::Metrics => "windlass:host/metrics",
+        }
+    }
+
     /// The interface of this name.
     #[must_use]
     pub fn find(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|interface| interface.name() == name)
+        let mut all = Self::ALL.iter().copied();
+        all.find(|interface| interface.name() == name)
+    }
+
+    /// The interface at this path.
+    #[must_use]
+    pub fn at(path: &str) -> Option<Self> {
+        let mut all = Self::ALL.iter().copied();
+        all.find(|interface| interface.path() == path)
     }
 }
 

@@ -11,6 +11,7 @@ mod documents;
 pub(super) mod edit;
 mod exchange;
 pub(super) mod hot;
+pub(super) mod jwt;
 mod keys;
 pub(super) mod limits;
 mod log;

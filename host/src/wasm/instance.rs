@@ -224,6 +224,7 @@ impl Instance {
     pub fn on_request(&mut self, call: Call<'_>) -> Called<RequestVerdict> {
         self.phase(call, Phase::Request, |guests, store| {
             let verdict = present(guests.request.as_ref())?.call_on_request(&mut *store)?;
+            again(store.data_mut())?;
             let has_body = guests.request_body.is_some();
             Ok(verdict::request(verdict, has_body, store.data_mut())?)
         })
@@ -295,6 +296,7 @@ impl Instance {
         let verdict = self.aside(Phase::Request, call, ()).await;
         self.settled(|store| {
             let (verdict,) = verdict?;
+            again(store.data_mut())?;
             Ok(verdict::request(verdict, has_body, store.data_mut())?)
         })
     }
@@ -455,6 +457,19 @@ impl Exports {
             log: load!(self.log),
         })
     }
+}
+
+/// Whether what a phase decided counts: where it has to run again, what it took is given back.
+fn again(state: &mut State) -> wasmtime::Result<()> {
+    let Some(waiting) = state.newer_keys.take() else {
+        return Ok(());
+    };
+    if let (Some(services), Some(exchange)) = (&state.services, &mut state.exchange) {
+        for ticket in exchange.tickets.take_since(state.tickets) {
+            services.limits.give_back(ticket);
+        }
+    }
+    Err(CallFailure::NewerKeys(waiting).into())
 }
 
 /// A phase that the chain calls is one that the component exports: [`Phases`] is read from the

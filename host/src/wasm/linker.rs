@@ -12,7 +12,7 @@ use super::bindings::{
 use super::component::CompiledComponent;
 use super::engine::FilterEngine;
 use super::grants::{Grants, HostInterface};
-use super::host::hot;
+use super::host::{hot, jwt};
 use super::state::State;
 use super::wasi;
 
@@ -66,6 +66,7 @@ fn offer(linker: &mut Linker<State>, interface: HostInterface) -> Result<()> {
     match interface {
         HostInterface::Cache => cache::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
         HostInterface::Crypto => crypto::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
+        HostInterface::Jwt => jwt::link(linker),
         HostInterface::Keys => keys::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
         HostInterface::Limits => limits::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
         HostInterface::Metrics => metrics::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
@@ -79,7 +80,7 @@ fn deny(
     component: &CompiledComponent,
     interface: HostInterface,
 ) -> Result<()> {
-    let prefix = format!("windlass:host/{}@", interface.name());
+    let prefix = format!("{}@", interface.path());
     for (name, item) in component
         .component()
         .component_type()

@@ -19,7 +19,7 @@ use super::documents::Documents;
 use super::engine::FilterEngine;
 use super::failure::CallFailure;
 use super::filter::{Facts, Filter, FilterFigures, Isolation, OnError};
-use super::grants::Grants;
+use super::grants::{Grants, HostInterface};
 use super::instance::{Exports, Instance};
 use super::linker;
 use super::maker::InstanceMaker;
@@ -222,6 +222,9 @@ impl FilterRegistry {
         let linked = linker::link(&self.engine, &component, &spec.grants).map_err(link_error)?;
         let exports =
             Exports::find(&linked.instance_pre, component.phases()).map_err(link_error)?;
+        let mut interfaces = component.interfaces().iter();
+        let asks_for_tokens = interfaces.any(|one| *one == HostInterface::Jwt)
+            && spec.grants.interface(HostInterface::Jwt);
         let grants = Arc::new(spec.grants);
         let cache = self.caches.of(&spec.name);
         let blank = Arc::new(FilterServices {
@@ -282,6 +285,7 @@ impl FilterRegistry {
             isolation: spec.isolation,
             facts,
             denied: linked.denied,
+            asks_for_tokens,
             stubbed: linked.stubbed,
             instances: AtomicU64::new(1),
             figures: (0..self.workers)

@@ -55,6 +55,12 @@ impl LastCharge {
 }
 
 impl Filter {
+    /// Whether it verifies tokens, so that its request phase may have to wait for newer keys.
+    #[must_use]
+    pub fn asks_for_tokens(&self) -> bool {
+        self.asks_for_tokens
+    }
+
     /// The answer to wait for before the filter's request phase is called, as far as it is known
     /// what it will charge.
     #[must_use]

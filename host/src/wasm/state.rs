@@ -23,6 +23,8 @@ use super::output::Output;
 use super::piece::Piece;
 use super::services::{FilterServices, Services};
 use crate::context::{AttributeValue, Exchange};
+use crate::tokens::Waiting;
+use crate::verifier::VerifiedToken;
 
 /// The most calls of host functions in one phase.
 pub const MAX_HOST_CALLS: u32 = 10_000;
@@ -115,6 +117,10 @@ pub struct State {
     pub place: u16,
     /// Whether the running phase is called again, when it wants a share that the store has to tell.
     pub patient: bool,
+    /// The token that the running phase verified.
+    pub token: Option<Arc<VerifiedToken>>,
+    /// What the running phase has to wait for before it runs again.
+    pub newer_keys: Option<Waiting>,
     /// How many tickets the exchange had before the running phase.
     pub tickets: usize,
     /// The piece of a body in hand.
@@ -205,6 +211,8 @@ impl State {
             phase: Phase::Idle,
             place: 0,
             patient: false,
+            token: None,
+            newer_keys: None,
             tickets: 0,
             piece: Piece::new(),
             body_cap: 0,
@@ -248,6 +256,8 @@ impl State {
             self.undo_to(0);
         }
         self.journal.clear();
+        self.token = None;
+        self.newer_keys = None;
         self.phase = Phase::Idle;
     }
 

@@ -7,6 +7,7 @@
 pub mod cache;
 pub mod crypto;
 pub mod documents;
+pub mod jwt;
 pub mod keys;
 pub mod limits;
 pub mod log;

@@ -4,6 +4,7 @@ use super::float;
 use crate::gateway::Gateway;
 use crate::observe::metrics::{Family, Kind};
 use crate::tokens::{Now, VerifierKeys};
+use crate::verifier::TokenError;
 
 /// Those of all verifiers.
 pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
@@ -32,9 +33,18 @@ pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
         "verifier_cached_tokens",
         "Tokens of a verifier whose answer is kept, about",
     );
+    let mut rejects = Family::new(
+        Kind::Counter,
+        "verifier_rejects",
+        "Tokens that a verifier did not accept, by the reason",
+    );
     let now = Now::coarse();
     for verifier in gateway.services.verifiers.all() {
         let name = ("verifier", &*verifier.name);
+        for error in TokenError::ALL {
+            let count = verifier.rejects.value(error);
+            rejects.push(&[name, ("why", error.reason())], float(count));
+        }
         let (accepted, refused) = verifier.cache.counts();
         kept.push(&[name, ("answer", "accepted")], float(accepted));
         kept.push(&[name, ("answer", "refused")], float(refused));
@@ -53,5 +63,5 @@ pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
             since.push(&[name], time.as_secs_f64());
         }
     }
-    vec![keys, fetches, usable, since, kept]
+    vec![keys, fetches, usable, since, kept, rejects]
 }

@@ -264,6 +264,7 @@ static INTERFACES: Field<List<Choice<HostInterface>>, Empty> = Field::new(
             options: &[
                 ("cache", HostInterface::Cache),
                 ("crypto", HostInterface::Crypto),
+                ("jwt", HostInterface::Jwt),
                 ("keys", HostInterface::Keys),
                 ("limits", HostInterface::Limits),
                 ("metrics", HostInterface::Metrics),

@@ -9,6 +9,7 @@ fn fixed(name: &str, cache: u64) -> TokenVerifier {
         keys: VerifierKeys::Fixed(KeySet::parse(set(name).as_bytes()).unwrap()),
         rules: rules(),
         cache: TokenCache::new(cache),
+        rejects: TokenRejects::default(),
     }
 }
 

@@ -24,6 +24,15 @@ const COMMON_ATTRIBUTES: &[&str] = &[
     "auth.claims",
 ];
 
+/// The name of an attribute, to be kept.
+pub(super) fn attribute_name(name: &str) -> Cow<'static, str> {
+    let known = COMMON_ATTRIBUTES.iter().find(|known| **known == name);
+    known.map_or_else(
+        || Cow::Owned(name.to_owned()),
+        |known| Cow::Borrowed(*known),
+    )
+}
+
 /// Fields that frame a message or belong to one connection: the host's alone (RFC 9110, section
 /// 7.6.1; RFC 9112, section 6). `host` is edited by `set-authority`.
 #[must_use]
@@ -175,9 +184,7 @@ impl State {
         name: String,
         value: Value,
     ) -> Result<Result<(), EditError>> {
-        let known = COMMON_ATTRIBUTES.iter().find(|known| **known == name);
-        let name = known.map_or(Cow::Owned(name), |known| Cow::Borrowed(*known));
-        self.put_fact(name, AttributeValue::from(value))
+        self.put_fact(attribute_name(&name), AttributeValue::from(value))
     }
 
     /// Set one attribute: the checks, the journal and the accounts.
