@@ -23,6 +23,9 @@ use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use divan::Bencher;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -60,6 +63,21 @@ respond = {}
 path = "/three"
 filters = ["keys", "plan", "rewrite"]
 respond = {}
+
+[[route]]
+path = "/token"
+filters = ["jwt"]
+respond = {}
+
+[filter.jwt]
+plugin = "builtin:jwt"
+settings = { verifiers = ["issuer"], scopes = ["orders:read"] }
+recycle = { calls = 1000000000 }
+
+[verifier.issuer]
+jwks_file = "KEYSET"
+issuers = ["https://issuer.example"]
+audiences = ["orders"]
 
 [filter.noop]
 plugin = "NOOP"
@@ -126,11 +144,45 @@ fn noop() -> PathBuf {
     target.join("wasm32-wasip2/plugin/examples/noop.wasm")
 }
 
+/// The issuer's key.
+fn signer() -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(&[7; 32]).expect("a key")
+}
+
+/// A file with the issuer's keys.
+fn key_set() -> PathBuf {
+    let x = URL_SAFE_NO_PAD.encode(signer().public_key());
+    let set = serde_json::json!({ "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": x }] });
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-keys.json");
+    std::fs::write(&path, set.to_string()).expect("the keys are written");
+    path
+}
+
+/// A token of an ordinary size: 800 bytes, as those of large issuers have at least.
+fn token() -> &'static str {
+    static TOKEN: OnceLock<String> = OnceLock::new();
+    TOKEN.get_or_init(|| {
+        let claims = serde_json::json!({
+            "iss": "https://issuer.example", "aud": "orders", "sub": "anna", "scope": "orders:read",
+            "exp": 4_000_000_000_u64, "more": "x".repeat(400),
+        });
+        let encode = |value: &str| URL_SAFE_NO_PAD.encode(value);
+        let signed = format!(
+            "{}.{}",
+            encode(r#"{"alg":"EdDSA"}"#),
+            encode(&claims.to_string())
+        );
+        let signature = URL_SAFE_NO_PAD.encode(signer().sign(signed.as_bytes()));
+        format!("Bearer {signed}.{signature}")
+    })
+}
+
 fn gateway() -> &'static Arc<Gateway> {
     static GATEWAY: OnceLock<(Arc<Gateway>, Foundation)> = OnceLock::new();
     let (gateway, _) = GATEWAY.get_or_init(|| {
         let text = CONFIG
             .replace("NOOP", &noop().display().to_string())
+            .replace("KEYSET", &key_set().display().to_string())
             .replace("KEYS", &keys());
         let config = Config::parse("bench.toml", &text, Path::new("/"))
             .unwrap_or_else(|problems| panic!("{problems}"));
@@ -280,6 +332,20 @@ fn three_filters_with_response_phases(bencher: Bencher<'_, '_>) {
     bencher
         .with_inputs(exchange)
         .bench_local_values(|held| pass(3, held));
+}
+
+/// A token that was verified before.
+#[divan::bench(sample_count = 20000, sample_size = 10)]
+fn jwt_filter(bencher: Bencher<'_, '_>) {
+    let exchange = || {
+        let held = exchange();
+        let token = HeaderValue::from_static(token());
+        held.with(|exchange| exchange.request.headers.insert("authorization", token));
+        held
+    };
+    bencher
+        .with_inputs(exchange)
+        .bench_local_values(|held| pass(4, held));
 }
 
 fn main() {

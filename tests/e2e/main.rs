@@ -51,6 +51,7 @@ mod health;
 mod http10;
 mod http2;
 mod interim;
+mod jwt;
 mod key_rejections;
 mod large;
 mod leave;

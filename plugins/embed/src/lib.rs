@@ -40,6 +40,7 @@ pub static BUILTIN_PLUGINS: &[BuiltinPlugin] = &[
     plugin!("usage-plan", interfaces: ["limits"], attributes: []),
     plugin!("transform", interfaces: [], attributes: []),
     plugin!("cors", interfaces: [], attributes: []),
+    plugin!("jwt", interfaces: ["jwt"], attributes: ["consumer.*", "auth.*"]),
 ];
 
 /// The plugin of this name, if there is one.

@@ -40,13 +40,15 @@ fn exports(name: &str) -> Vec<String> {
 
 #[test]
 fn each_exports_exactly_its_phases() {
-    assert_eq!(
-        exports("api-key"),
-        [
-            "windlass:filter/lifecycle@0.1.0",
-            "windlass:filter/request-phase@0.1.0",
-        ]
-    );
+    for request_only in ["api-key", "jwt"] {
+        assert_eq!(
+            exports(request_only),
+            [
+                "windlass:filter/lifecycle@0.1.0",
+                "windlass:filter/request-phase@0.1.0",
+            ]
+        );
+    }
     for both_ways in ["usage-plan", "transform", "cors"] {
         assert_eq!(
             exports(both_ways),
@@ -73,9 +75,11 @@ fn each_imports_only_what_it_is_granted() {
         ];
         allowed.extend(plugin.interfaces);
         for import in names(plugin).0 {
-            let interface = import
-                .strip_prefix("windlass:host/")
-                .and_then(|interface| interface.strip_suffix("@0.1.0"));
+            let path = import.strip_suffix("@0.1.0");
+            let interface = path.and_then(|path| match path {
+                "windlass:jwt/tokens" => Some("jwt"),
+                path => path.strip_prefix("windlass:host/"),
+            });
             match interface {
                 Some(interface) => assert!(
                     allowed.contains(&interface),
