@@ -109,7 +109,8 @@ fn component(world: &str, module: &str, version: &str) -> Vec<u8> {
     let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
     let of_version = |text: &str| text.replace(CONTRACT, version);
     let mut resolve = Resolve::default();
-    for folder in [contract.join("deps/windlass-host"), contract] {
+    let packages = ["deps/windlass-host", "deps/windlass-jwt", ""];
+    for folder in packages.map(|package| contract.join(package)) {
         let mut group = SourceMap::default();
         for (name, text) in wit_files(&folder) {
             group.push_str(&name, of_version(&text));
