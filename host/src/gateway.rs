@@ -29,7 +29,6 @@ mod vouched;
 mod works;
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -64,7 +63,7 @@ use crate::upstream::Plan;
 use crate::upstream::endpoint::names::{Answer, Names, NoAnswer};
 use crate::upstream::endpoint::rounds::Rounds;
 use crate::upstream::registry::Registry;
-use crate::wasm::cache::CompileCache;
+use crate::wasm::cache::{CompileCache, user_folder};
 use crate::wasm::engine::{EngineError, EngineLimits, FilterEngine};
 use crate::wasm::{Filter, FilterRegistry, Services};
 
@@ -231,7 +230,7 @@ impl Foundation {
         let cache = match &config.wasm.cache {
             config::CompileCache::Off => CompileCache::off(),
             config::CompileCache::Folder(folder) => CompileCache::in_folder(folder),
-            config::CompileCache::UserFolder => match user_cache_folder() {
+            config::CompileCache::UserFolder => match user_folder() {
                 Some(folder) => CompileCache::in_folder(&folder),
                 None => CompileCache::off(),
             },
@@ -491,14 +490,4 @@ impl Foundation {
             alive: Arc::clone(&self.alive),
         }))
     }
-}
-
-/// `$XDG_CACHE_HOME/windlass`, else `~/.cache/windlass`.
-fn user_cache_folder() -> Option<PathBuf> {
-    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let base = match folder("XDG_CACHE_HOME") {
-        Some(cache) => PathBuf::from(cache),
-        None => PathBuf::from(folder("HOME")?).join(".cache"),
-    };
-    base.is_absolute().then(|| base.join("windlass"))
 }

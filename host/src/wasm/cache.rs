@@ -16,6 +16,17 @@ use wasmtime::component::Component;
 
 use super::component::ComponentDigest;
 
+/// `$XDG_CACHE_HOME/windlass`, else `~/.cache/windlass`.
+#[must_use]
+pub fn user_folder() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let base = match folder("XDG_CACHE_HOME") {
+        Some(cache) => PathBuf::from(cache),
+        None => PathBuf::from(folder("HOME")?).join(".cache"),
+    };
+    base.is_absolute().then(|| base.join("windlass"))
+}
+
 /// A folder of compiled components, or none.
 #[derive(Debug, Clone, Default)]
 pub struct CompileCache {
