@@ -36,7 +36,7 @@ impl Seen {
     const VIA: u16 = 1 << 13;
     const PADDED: u16 = 1 << 14;
 
-    /// Look at the head of an answer: only for fields that [`strip`] removes.
+    /// Look at the head of an answer: only for fields that [`strip`](super::headers::strip) removes.
     #[must_use]
     pub fn of_answer(headers: &HeaderMap) -> Self {
         let mut seen = Self::default();
