@@ -215,7 +215,7 @@ pub struct AdminStop {
     is_closed: Receiver<()>,
 }
 
-/// Who has the clients that are queued when the admin listener stops.
+/// The process that serves the clients which are queued when the admin listener stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queue {
     /// This gateway: they are accepted.

@@ -126,7 +126,7 @@ pub struct RouteInfo {
     pub params: Box<[Box<str>]>,
     /// The rates that its requests share.
     pub rates: Rates,
-    /// What it adds to `Via`.
+    /// Its entry in `Via`.
     pub via: Via,
 }
 

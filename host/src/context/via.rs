@@ -9,7 +9,7 @@ use aws_lc_rs::digest;
 use http::header::VIA;
 use http::{HeaderMap, HeaderValue, Version};
 
-/// What one route writes into `Via`, and looks for there.
+/// The entry that one route writes into `Via`, and looks for there.
 #[derive(Debug, Clone)]
 pub struct Via {
     /// `received-by`: the gateway's name and the route's mark.

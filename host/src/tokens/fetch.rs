@@ -51,7 +51,7 @@ impl KeyPlace {
 pub struct FetchSettings {
     /// Where it is.
     pub place: KeyPlace,
-    /// Who may have signed the server's certificate, PEM. None: whom the system trusts.
+    /// The authorities that may sign the server's certificate, PEM. None: those that the system trusts.
     pub ca: Option<PathBuf>,
     /// For the whole fetch.
     pub timeout: Duration,

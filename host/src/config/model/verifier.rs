@@ -31,7 +31,7 @@ pub struct Verifier {
     pub max_age: Option<Duration>,
     /// Claims that a token must have.
     pub required: Vec<RequiredClaim>,
-    /// What verified tokens may take in memory. Bytes, default 16 MiB; 0 keeps none.
+    /// The most memory for verified tokens. Bytes, default 16 MiB; 0 keeps none.
     pub cache: u64,
     /// The table's name in the file.
     pub span: Span,
@@ -55,7 +55,7 @@ pub struct KeyFetch {
     pub url: String,
     /// Whether it is that of a discovery document.
     pub is_discovery: bool,
-    /// Who may have signed the server's certificate. None: whom the system trusts.
+    /// The authorities that may sign the server's certificate. None: those that the system trusts.
     pub ca: Option<PathBuf>,
     /// For one fetch. Default 5 s.
     pub timeout: Duration,

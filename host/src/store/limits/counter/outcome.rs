@@ -1,4 +1,4 @@
-//! What a taking from a counter gives: the refusal, or what was taken, and where the bounds stand.
+//! The result of taking from a counter: a refusal, or the amount taken, and the state of each bound.
 
 use super::{Bucket, Period, Unsaved, Usage, Want};
 use crate::store::limits::bucket::Shape;
