@@ -34,16 +34,16 @@ pub use cache::TokenCache;
 use cache::TokenDigest;
 pub use source::{KeySource, KeySources, SourceState, Waiting};
 
-/// Now, on both clocks.
+/// The present moment, on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Now {
+pub struct TokenTime {
     /// Seconds since 1970.
     pub wall: f64,
     /// On a clock that never steps back.
     pub monotonic: Duration,
 }
 
-impl Now {
+impl TokenTime {
     /// As of the last tick of the kernel's timer: some milliseconds are nothing to a token's end, and these clocks
     /// are the cheaper ones.
     #[must_use]
@@ -111,7 +111,7 @@ impl TokenRejects {
 
 /// What is known of a token now.
 #[derive(Debug)]
-pub enum Answer {
+pub enum TokenAnswer {
     /// It is accepted.
     Accepted(Arc<VerifiedToken>),
     /// It is not.
@@ -126,24 +126,30 @@ impl TokenVerifier {
     /// Ask for a token. With `patient`, a key id that is not known causes a fetch; whoever asks again after it is
     /// not patient.
     #[must_use]
-    pub fn ask(&self, token: &str, now: Now, patient: bool) -> Answer {
+    pub fn ask(&self, token: &str, now: TokenTime, patient: bool) -> TokenAnswer {
         let answer = match token.len() {
             // Nothing is worth a digest of that.
-            length if length > MAX_TOKEN => Answer::Refused(TokenError::TooLarge),
+            length if length > MAX_TOKEN => TokenAnswer::Refused(TokenError::TooLarge),
             _ => self.ask_by_digest(&TokenCache::digest(token), token, now, patient),
         };
-        if let Answer::Refused(error) = &answer {
+        if let TokenAnswer::Refused(error) = &answer {
             self.rejects.count(*error);
         }
         answer
     }
 
-    fn ask_by_digest(&self, digest: &TokenDigest, token: &str, now: Now, patient: bool) -> Answer {
+    fn ask_by_digest(
+        &self,
+        digest: &TokenDigest,
+        token: &str,
+        now: TokenTime,
+        patient: bool,
+    ) -> TokenAnswer {
         let revision = match &self.keys {
             VerifierKeys::Fixed(_) => 0,
             VerifierKeys::Fetched(source) => match source.revision(now) {
                 Some(revision) => revision,
-                None => return Answer::NoKeys,
+                None => return TokenAnswer::NoKeys,
             },
         };
         let found = match self.cache.find(digest, now.wall, revision) {
@@ -152,24 +158,24 @@ impl TokenVerifier {
                 // Keys that are newer than the revision do no harm: a refusal by them is looked for in vain.
                 let found = match self.verify(token, now) {
                     Some(found) => found.map(Arc::new),
-                    None => return Answer::NoKeys,
+                    None => return TokenAnswer::NoKeys,
                 };
                 self.cache.keep(*digest, token.len(), &found, revision);
                 found
             }
         };
         match found {
-            Ok(token) => Answer::Accepted(token),
+            Ok(token) => TokenAnswer::Accepted(token),
             Err(TokenError::UnknownKey) if patient => match self.ask_for_newer(now) {
-                Some(waiting) => Answer::Later(waiting),
-                None => Answer::Refused(TokenError::UnknownKey),
+                Some(waiting) => TokenAnswer::Later(waiting),
+                None => TokenAnswer::Refused(TokenError::UnknownKey),
             },
-            Err(error) => Answer::Refused(error),
+            Err(error) => TokenAnswer::Refused(error),
         }
     }
 
     /// Verify a token. None: there are no keys that may still be used.
-    fn verify(&self, token: &str, now: Now) -> Option<Result<VerifiedToken, TokenError>> {
+    fn verify(&self, token: &str, now: TokenTime) -> Option<Result<VerifiedToken, TokenError>> {
         let verify = |keys| verifier::verify(token, keys, &self.rules, now.wall);
         Some(match &self.keys {
             VerifierKeys::Fixed(keys) => verify(keys),
@@ -177,7 +183,7 @@ impl TokenVerifier {
         })
     }
 
-    fn ask_for_newer(&self, now: Now) -> Option<Waiting> {
+    fn ask_for_newer(&self, now: TokenTime) -> Option<Waiting> {
         match &self.keys {
             VerifierKeys::Fixed(_) => None,
             VerifierKeys::Fetched(source) => source.ask_for_newer(now),
@@ -185,13 +191,13 @@ impl TokenVerifier {
     }
 }
 
-/// Who was asked for a token, and the answer.
+/// A verifier, and its answer about a token.
 #[derive(Debug)]
-pub struct Asked<'a> {
-    /// Who was asked.
+pub struct VerifierAnswer<'a> {
+    /// The verifier that was asked.
     pub verifier: &'a Arc<TokenVerifier>,
     /// The answer.
-    pub answer: Answer,
+    pub answer: TokenAnswer,
 }
 
 /// The configuration has no verifier of this name.
@@ -228,9 +234,9 @@ impl TokenVerifiers {
         &self,
         names: &'a [impl AsRef<str>],
         token: &str,
-        now: Now,
+        now: TokenTime,
         patient: bool,
-    ) -> Result<Asked<'_>, NoVerifier> {
+    ) -> Result<VerifierAnswer<'_>, NoVerifier> {
         let found = names.iter().map(AsRef::as_ref);
         let found = found.map(|name: &'a str| {
             let unknown = || NoVerifier(name.to_owned());
@@ -244,12 +250,12 @@ impl TokenVerifiers {
                 Some(verifier) => verifier,
                 None => {
                     verifier.rejects.count(TokenError::Issuer);
-                    let answer = Answer::Refused(TokenError::Issuer);
-                    return Ok(Asked { verifier, answer });
+                    let answer = TokenAnswer::Refused(TokenError::Issuer);
+                    return Ok(VerifierAnswer { verifier, answer });
                 }
             },
         };
-        Ok(Asked {
+        Ok(VerifierAnswer {
             verifier,
             answer: verifier.ask(token, now, patient),
         })

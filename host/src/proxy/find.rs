@@ -15,7 +15,7 @@ use crate::upstream::headers;
 
 /// A route that was found.
 #[derive(Debug, Clone, Copy)]
-pub struct Found {
+pub struct FoundRoute {
     /// Its place in the configuration.
     pub place: usize,
     /// Whether the request is a preflight that filters of the route answer, and nobody else.
@@ -23,7 +23,7 @@ pub struct Found {
 }
 
 /// Apply the path rule, and find the route.
-pub fn route(generation: &Generation, exchange: &mut Exchange) -> Result<Found, RequestError> {
+pub fn route(generation: &Generation, exchange: &mut Exchange) -> Result<FoundRoute, RequestError> {
     let gateway = &*generation.gateway;
     let head = &mut exchange.request;
     let target = route::normalize(head.target.as_str())
@@ -56,7 +56,7 @@ pub fn route(generation: &Generation, exchange: &mut Exchange) -> Result<Found, 
     if let Some(base) = &info.base {
         go_below(base, exchange)?;
     }
-    Ok(Found {
+    Ok(FoundRoute {
         place: found.route,
         is_preflight,
     })

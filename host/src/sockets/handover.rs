@@ -228,11 +228,11 @@ impl Offer {
     }
 }
 
-type Asked = (Weak<Vec<TcpListener>>, Lent);
+type LentSockets = (Weak<Vec<TcpListener>>, Lent);
 
-/// Until somebody of the same user says on this socket that it serves. Who that is, if it has the
-/// sockets.
-async fn hear(listener: tokio::net::UnixListener, asked: Asked) -> Option<Borrower> {
+/// Wait until a process of the same user says on this socket that it serves. Returns that process if it
+/// has the sockets.
+async fn hear(listener: tokio::net::UnixListener, asked: LentSockets) -> Option<Borrower> {
     let mut asking = JoinSet::new();
     let (gone, is_gone) = watch::channel(false);
     let borrower = loop {
@@ -257,7 +257,7 @@ async fn hear(listener: tokio::net::UnixListener, asked: Asked) -> Option<Borrow
 /// ends before, or another serves.
 async fn says(
     mut stream: tokio::net::UnixStream,
-    asked: Asked,
+    asked: LentSockets,
     mut is_gone: watch::Receiver<bool>,
 ) -> Option<Option<Borrower>> {
     if !is_own(&stream) {

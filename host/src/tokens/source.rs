@@ -11,7 +11,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
-use super::Now;
+use super::TokenTime;
 use super::fetch::{FetchError, FetchSettings, Fetched, Fetcher, Tag};
 pub use super::freshness::Pace;
 use crate::verifier::KeySet;
@@ -168,20 +168,20 @@ impl KeySource {
 
     /// The keys, where they may still be used.
     #[must_use]
-    pub fn held(&self, now: Now) -> Option<Arc<Held>> {
+    pub fn held(&self, now: TokenTime) -> Option<Arc<Held>> {
         let held = self.shared.held.load_full()?;
         self.is_usable(&held, now).then_some(held)
     }
 
     /// Which keys they are, where they may still be used: another number for other keys.
     #[must_use]
-    pub fn revision(&self, now: Now) -> Option<u64> {
+    pub fn revision(&self, now: TokenTime) -> Option<u64> {
         let held = self.shared.held.load();
         let held = held.as_ref()?;
         self.is_usable(held, now).then_some(held.revision)
     }
 
-    fn is_usable(&self, held: &Held, now: Now) -> bool {
+    fn is_usable(&self, held: &Held, now: TokenTime) -> bool {
         let age = now.monotonic.saturating_sub(held.confirmed);
         age < self.shared.settings.pace.max_stale
     }
@@ -189,7 +189,7 @@ impl KeySource {
     /// Ask for newer keys, as a request with an unknown key id does. None: requests did so less than `cooldown` ago,
     /// and the keys are as new as they can be.
     #[must_use]
-    pub fn ask_for_newer(&self, now: Now) -> Option<Waiting> {
+    pub fn ask_for_newer(&self, now: TokenTime) -> Option<Waiting> {
         let mut desk = self.shared.desk.lock();
         if desk.order == Order::Wait && !desk.fetching {
             let cooldown = self.shared.settings.pace.cooldown;
@@ -212,7 +212,7 @@ impl KeySource {
 
     /// How it stands.
     #[must_use]
-    pub fn state(&self, now: Now) -> SourceState {
+    pub fn state(&self, now: TokenTime) -> SourceState {
         let desk = self.shared.desk.lock();
         let held = self.shared.held.load();
         let held = held.as_ref();
@@ -262,7 +262,7 @@ impl Shared {
 
     /// Take the outcome of a fetch. Gives the time to the next one.
     fn take(&self, fetched: Result<Fetched, FetchError>, tag: &mut Option<Tag>) -> Duration {
-        let now = Now::coarse().monotonic;
+        let now = TokenTime::coarse().monotonic;
         let pace = &self.settings.pace;
         let outcome = fetched.map(|fetched| {
             self.put(fetched.keys, now);

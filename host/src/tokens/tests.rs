@@ -124,10 +124,10 @@ fn token(name: &str) -> String {
 }
 
 /// When the tokens are good.
-fn now() -> Now {
-    Now {
+fn now() -> TokenTime {
+    TokenTime {
         wall: cases()["now"].as_f64().unwrap(),
-        ..Now::coarse()
+        ..TokenTime::coarse()
     }
 }
 
@@ -197,7 +197,7 @@ fn keys_are_there_when_the_first_fetch_has_ended() {
     source.first().unwrap();
     let verifier = verifier(&source);
     let answer = verifier.ask(&token("ES512"), now(), true);
-    assert!(matches!(answer, Answer::Accepted(_)), "{answer:?}");
+    assert!(matches!(answer, TokenAnswer::Accepted(_)), "{answer:?}");
     assert_eq!(source.state(now()).keys, 6);
 }
 
@@ -208,12 +208,12 @@ fn a_rotated_key_is_found_by_the_first_token_that_names_it() {
     source.first().unwrap();
     let verifier = verifier(&source);
     server.answer(|_| json(&set("main")));
-    let Answer::Later(waiting) = verifier.ask(&token("RS256"), now(), true) else {
+    let TokenAnswer::Later(waiting) = verifier.ask(&token("RS256"), now(), true) else {
         panic!("an unknown key id waits for a newer set");
     };
     waiting.blocking_recv().unwrap();
     let answer = verifier.ask(&token("RS256"), now(), false);
-    assert!(matches!(answer, Answer::Accepted(_)), "{answer:?}");
+    assert!(matches!(answer, TokenAnswer::Accepted(_)), "{answer:?}");
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn unknown_key_ids_share_one_fetch_and_cause_no_other_within_the_cooldown() {
     let unknown = token("a kid that no key has");
     let waiting: Vec<_> = (0..200)
         .map(|_| match verifier.ask(&unknown, now(), true) {
-            Answer::Later(waiting) => waiting,
+            TokenAnswer::Later(waiting) => waiting,
             answer => panic!("{answer:?}"),
         })
         .collect();
@@ -243,16 +243,16 @@ fn unknown_key_ids_share_one_fetch_and_cause_no_other_within_the_cooldown() {
     // A known key is not held up meanwhile, nor does an unknown one wait again so soon.
     let answer = verifier.ask(&unknown, now(), true);
     assert!(
-        matches!(answer, Answer::Refused(TokenError::UnknownKey)),
+        matches!(answer, TokenAnswer::Refused(TokenError::UnknownKey)),
         "{answer:?}"
     );
-    let later = Now {
+    let later = TokenTime {
         monotonic: now().monotonic + PACE.cooldown,
         ..now()
     };
     server.answer(|_| json(&set("main")));
     let answer = verifier.ask(&unknown, later, true);
-    assert!(matches!(answer, Answer::Later(_)), "{answer:?}");
+    assert!(matches!(answer, TokenAnswer::Later(_)), "{answer:?}");
 }
 
 #[test]
@@ -270,7 +270,10 @@ fn only_an_unknown_key_id_causes_a_fetch() {
         "another payload under the signature",
     ] {
         let answer = verifier.ask(&token(name), now(), true);
-        assert!(matches!(answer, Answer::Refused(_)), "{name}: {answer:?}");
+        assert!(
+            matches!(answer, TokenAnswer::Refused(_)),
+            "{name}: {answer:?}"
+        );
     }
     assert_eq!(server.questions(), 0);
 }
@@ -289,13 +292,13 @@ fn an_outage_leaves_known_keys_in_use_up_to_max_stale() {
     server.answer(|_| with("503 Service Unavailable", "", "later"));
     wait_until(|| source.state(now()).failed > 2);
     let answer = verifier.ask(&token("RS256"), now(), true);
-    assert!(matches!(answer, Answer::Accepted(_)), "{answer:?}");
-    let too_late = Now {
+    assert!(matches!(answer, TokenAnswer::Accepted(_)), "{answer:?}");
+    let too_late = TokenTime {
         monotonic: now().monotonic + pace.max_stale,
         ..now()
     };
     let answer = verifier.ask(&token("RS256"), too_late, true);
-    assert!(matches!(answer, Answer::NoKeys), "{answer:?}");
+    assert!(matches!(answer, TokenAnswer::NoKeys), "{answer:?}");
     assert!(!source.state(too_late).usable);
     // It comes back.
     server.answer(|_| json(&set("main")));
@@ -319,7 +322,10 @@ fn an_empty_or_broken_answer_is_an_outage_and_takes_no_key_away() {
         let failed = source.state(now()).failed;
         wait_until(|| source.state(now()).failed > failed + 1);
         let answer = verifier.ask(&token("RS256"), now(), true);
-        assert!(matches!(answer, Answer::Accepted(_)), "{body}: {answer:?}");
+        assert!(
+            matches!(answer, TokenAnswer::Accepted(_)),
+            "{body}: {answer:?}"
+        );
     }
 }
 
@@ -333,17 +339,18 @@ fn a_key_that_is_not_listed_any_more_is_gone_at_once() {
     let source = source(server.url("/keys"), pace);
     source.first().unwrap();
     let verifier = verifier(&source);
-    let Answer::Accepted(accepted) = verifier.ask(&token("RS256"), now(), true) else {
+    let TokenAnswer::Accepted(accepted) = verifier.ask(&token("RS256"), now(), true) else {
         panic!("the key is known");
     };
     server.answer(|_| json(&set("a-secret")));
-    let Answer::Later(waiting) = verifier.ask(&token("a kid that no key has"), now(), true) else {
+    let TokenAnswer::Later(waiting) = verifier.ask(&token("a kid that no key has"), now(), true)
+    else {
         panic!("a fetch");
     };
     waiting.blocking_recv().unwrap();
     let answer = verifier.ask(&token("RS256"), now(), false);
     assert!(
-        matches!(answer, Answer::Refused(TokenError::UnknownKey)),
+        matches!(answer, TokenAnswer::Refused(TokenError::UnknownKey)),
         "{answer:?}"
     );
     assert!(accepted.key.is_withdrawn());

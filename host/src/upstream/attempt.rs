@@ -34,7 +34,7 @@ use super::coding::{self, Coding};
 use super::fault::Fault;
 use super::line::Line;
 use super::line::connection::Connection;
-use super::line::incoming::Incoming;
+use super::line::incoming::EndpointBody;
 use super::line::interim::Interim;
 use super::line::shared::Slot;
 use super::line::transport::{Failure, Outcome};
@@ -69,7 +69,7 @@ pub struct Attempt<'a> {
 /// What came of one sending.
 enum Sent {
     /// The response's head is in the exchange.
-    Answered(Incoming),
+    Answered(EndpointBody),
     /// Nothing was sent; here is the request.
     Unsent(Box<Request<Body>>, Fault),
     Failed(Fault),
@@ -228,7 +228,7 @@ impl Attempt<'_> {
         upgrade: &Upgrade,
         pick: Pick,
         line: Line,
-        incoming: Incoming,
+        incoming: EndpointBody,
     ) -> Result<Body, Fault> {
         let fault = || closed_at_once(&pick);
         let pool = &pick.endpoint().ok_or_else(fault)?.pool;
@@ -237,7 +237,7 @@ impl Attempt<'_> {
                 let (stream, read, place) = connection.into_stream().ok_or_else(fault)?;
                 (Box::new(stream), read, Carrier::Connection(place))
             }
-            (Line::Shared(slot), Incoming::Tunnel(stream)) => {
+            (Line::Shared(slot), EndpointBody::Tunnel(stream)) => {
                 (stream, Bytes::new(), Carrier::Stream(slot))
             }
             (Line::Shared(_), _) => return Err(fault()),
@@ -393,7 +393,7 @@ impl Attempt<'_> {
         }
     }
 
-    fn response_body(&self, pick: Pick, mut line: Line, incoming: Incoming) -> Body {
+    fn response_body(&self, pick: Pick, mut line: Line, incoming: EndpointBody) -> Body {
         let Some(endpoint) = pick.endpoint() else {
             return Body::Empty;
         };
@@ -427,7 +427,7 @@ fn status(held: &Held) -> Option<u16> {
 fn accept(
     exchange: &mut Exchange,
     pick: &Pick,
-    response: Response<Incoming>,
+    response: Response<EndpointBody>,
     upgrade: Option<&Upgrade>,
 ) -> Sent {
     let (mut parts, incoming) = response.into_parts();

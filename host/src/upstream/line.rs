@@ -35,7 +35,7 @@ pub mod tunnel;
 pub mod upload;
 
 use connection::Connection;
-use incoming::Incoming;
+use incoming::EndpointBody;
 use pool::Pool;
 use shared::Slot;
 use transport::TransportError;
@@ -99,7 +99,7 @@ impl Line {
     pub fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-        body: &mut Incoming,
+        body: &mut EndpointBody,
     ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
         match self {
             Self::Own(connection) => connection.poll_frame(cx, body),

@@ -3,7 +3,7 @@
 use super::float;
 use crate::gateway::Gateway;
 use crate::observe::metrics::{Family, Kind};
-use crate::tokens::{Now, VerifierKeys};
+use crate::tokens::{TokenTime, VerifierKeys};
 use crate::verifier::TokenError;
 
 /// Those of all verifiers.
@@ -38,7 +38,7 @@ pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
         "verifier_rejects",
         "Tokens that a verifier did not accept, by the reason",
     );
-    let now = Now::coarse();
+    let now = TokenTime::coarse();
     for verifier in gateway.services.verifiers.all() {
         let name = ("verifier", &*verifier.name);
         for error in TokenError::ALL {

@@ -13,9 +13,9 @@ fn fixed(name: &str, cache: u64) -> TokenVerifier {
     }
 }
 
-fn accepted(answer: Answer) -> Arc<VerifiedToken> {
+fn accepted(answer: TokenAnswer) -> Arc<VerifiedToken> {
     match answer {
-        Answer::Accepted(token) => token,
+        TokenAnswer::Accepted(token) => token,
         answer => panic!("{answer:?}"),
     }
 }
@@ -27,12 +27,12 @@ fn a_token_is_verified_once_and_found_until_it_ends() {
     let first = accepted(verifier.ask(&text, now(), true));
     let second = accepted(verifier.ask(&text, now(), true));
     assert!(Arc::ptr_eq(&first, &second));
-    let at = |wall| Now { wall, ..now() };
+    let at = |wall| TokenTime { wall, ..now() };
     let last = accepted(verifier.ask(&text, at(first.ends - 0.001), true));
     assert!(Arc::ptr_eq(&first, &last));
     let answer = verifier.ask(&text, at(first.ends), true);
     assert!(
-        matches!(answer, Answer::Refused(TokenError::Expired)),
+        matches!(answer, TokenAnswer::Refused(TokenError::Expired)),
         "{answer:?}"
     );
     let none = fixed("main", 0);
@@ -58,7 +58,7 @@ fn a_kept_token_is_no_other_verifiers() {
     };
     let answer = theirs.ask(&text, now(), true);
     assert!(
-        matches!(answer, Answer::Refused(TokenError::Audience)),
+        matches!(answer, TokenAnswer::Refused(TokenError::Audience)),
         "{answer:?}"
     );
 }
@@ -71,21 +71,22 @@ fn kept_tokens_go_with_their_key_and_with_stale_keys() {
     let verifier = verifier(&source);
     let text = token("RS256");
     accepted(verifier.ask(&text, now(), true));
-    let too_late = Now {
+    let too_late = TokenTime {
         monotonic: now().monotonic + PACE.max_stale,
         ..now()
     };
     let answer = verifier.ask(&text, too_late, true);
-    assert!(matches!(answer, Answer::NoKeys), "{answer:?}");
+    assert!(matches!(answer, TokenAnswer::NoKeys), "{answer:?}");
     accepted(verifier.ask(&text, now(), true));
     server.answer(|_| json(&set("one-of-each-type")));
-    let Answer::Later(waiting) = verifier.ask(&token("a kid that no key has"), now(), true) else {
+    let TokenAnswer::Later(waiting) = verifier.ask(&token("a kid that no key has"), now(), true)
+    else {
         panic!("a fetch");
     };
     waiting.blocking_recv().unwrap();
     let answer = verifier.ask(&text, now(), false);
     assert!(
-        matches!(answer, Answer::Refused(TokenError::UnknownKey)),
+        matches!(answer, TokenAnswer::Refused(TokenError::UnknownKey)),
         "{answer:?}"
     );
 }
@@ -98,7 +99,10 @@ fn a_refusal_is_kept_where_it_took_a_signature_and_until_the_keys_change() {
     let verifier = verifier(&source);
     let refused = |name: &str| {
         let answer = verifier.ask(&token(name), now(), false);
-        assert!(matches!(answer, Answer::Refused(_)), "{name}: {answer:?}");
+        assert!(
+            matches!(answer, TokenAnswer::Refused(_)),
+            "{name}: {answer:?}"
+        );
         verifier.cache.settle();
         verifier.cache.counts().1
     };
@@ -119,14 +123,15 @@ fn a_refusal_is_kept_where_it_took_a_signature_and_until_the_keys_change() {
     let forged = token("another key's signature under a known kid");
     let answer = verifier.ask(&forged, now(), false);
     assert!(
-        matches!(answer, Answer::Refused(TokenError::Signature)),
+        matches!(answer, TokenAnswer::Refused(TokenError::Signature)),
         "{answer:?}"
     );
     let mut keys: Value = serde_json::from_str(&set("two-without-kid")).unwrap();
     keys["keys"].as_array_mut().unwrap().remove(0);
     keys["keys"][0]["kid"] = "rsa".into();
     server.answer(move |_| json(&keys.to_string()));
-    let Answer::Later(waiting) = verifier.ask(&token("a kid that no key has"), now(), true) else {
+    let TokenAnswer::Later(waiting) = verifier.ask(&token("a kid that no key has"), now(), true)
+    else {
         panic!("a fetch");
     };
     waiting.blocking_recv().unwrap();
@@ -148,7 +153,7 @@ fn kept_tokens_have_a_bound() {
     };
     let mut good = 0;
     for text in texts {
-        if let Answer::Accepted(_) = verifier.ask(text, now(), false) {
+        if let TokenAnswer::Accepted(_) = verifier.ask(text, now(), false) {
             good += 1;
         }
     }

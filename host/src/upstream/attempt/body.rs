@@ -14,7 +14,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::body::{Body, BodyError};
 use crate::upstream::line::Line;
-use crate::upstream::line::incoming::Incoming;
+use crate::upstream::line::incoming::EndpointBody;
 use crate::upstream::line::pool::Pool;
 use crate::upstream::line::transport::TransportError;
 use crate::upstream::queue::Turn;
@@ -43,7 +43,7 @@ impl Loan {
 /// A response's body.
 #[derive(Debug)]
 pub struct UpstreamBody {
-    incoming: Incoming,
+    incoming: EndpointBody,
     loan: Option<Loan>,
     watch: Arc<Watch>,
     idle: Option<u64>,
@@ -58,7 +58,7 @@ impl UpstreamBody {
     /// ever. Milliseconds. `deadline`: the time for the whole is the request's own deadline.
     #[must_use]
     pub fn new(
-        incoming: Incoming,
+        incoming: EndpointBody,
         loan: Loan,
         watch: Arc<Watch>,
         idle: Option<u64>,

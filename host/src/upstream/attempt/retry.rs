@@ -25,7 +25,7 @@ use crate::upstream::endpoint::known::Known;
 use crate::upstream::fault::Fault;
 use crate::upstream::headers;
 use crate::upstream::line::Line;
-use crate::upstream::line::incoming::Incoming;
+use crate::upstream::line::incoming::EndpointBody;
 use crate::upstream::plan::Wanted;
 
 /// How long the first wait before an endpoint is tried again is, and how long each is at the most. By
@@ -141,7 +141,7 @@ pub(super) enum Next {
     /// Send this.
     Send(Box<Request<Body>>),
     /// What came is the answer after all.
-    Answer(Incoming),
+    Answer(EndpointBody),
     /// That was it.
     Fail(Fault),
 }

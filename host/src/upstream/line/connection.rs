@@ -17,7 +17,7 @@ use hyper::client::conn::{TrySendError, http1};
 
 use super::gate::Gate;
 use super::head::Rest;
-use super::incoming::Incoming;
+use super::incoming::EndpointBody;
 use super::interim::{Interim, Interims};
 use super::io::EndpointIo;
 use super::record::Record;
@@ -189,7 +189,7 @@ impl Connection {
         polled.map(|answered| match answered {
             Ok(mut response) => {
                 self.rest.put_back(response.headers_mut());
-                Ok(response.map(Incoming::Http1))
+                Ok(response.map(EndpointBody::Http1))
             }
             Err(mut error) => Err(match error.take_message() {
                 Some(request) => Failure::Unsent(Box::new(request)),
@@ -214,7 +214,7 @@ impl Connection {
     pub fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-        body: &mut Incoming,
+        body: &mut EndpointBody,
     ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
         self.poll_with(cx, true, |cx| body.poll_frame(cx))
     }

@@ -14,7 +14,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 
-use super::incoming::{Incoming, StreamBody};
+use super::incoming::{EndpointBody, StreamBody};
 use super::interim::{Interim, MOST_OF_ONE};
 use super::shared::Shared;
 use super::transport::Outcome;
@@ -56,9 +56,9 @@ pub(super) async fn run(
     let (parts, received) = response.into_parts();
     let incoming = match stream.filter(|_| connects) {
         Some(stream) if parts.status.is_success() => {
-            Incoming::Tunnel(Box::new(StreamIo::new(stream, received)))
+            EndpointBody::Tunnel(Box::new(StreamIo::new(stream, received)))
         }
-        _ => Incoming::Http2(StreamBody::new(received, &parts.headers)),
+        _ => EndpointBody::Http2(StreamBody::new(received, &parts.headers)),
     };
     Ok(Response::from_parts(parts, incoming))
 }

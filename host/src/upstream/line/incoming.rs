@@ -14,7 +14,7 @@ use super::tunnel::StreamIo;
 
 /// What follows the head of a response.
 #[derive(Debug)]
-pub enum Incoming {
+pub enum EndpointBody {
     /// A body over HTTP/1.1.
     Http1(hyper::body::Incoming),
     /// A body over HTTP/2.
@@ -23,7 +23,7 @@ pub enum Incoming {
     Tunnel(Box<StreamIo>),
 }
 
-impl Incoming {
+impl EndpointBody {
     /// Wait for the next frame.
     pub fn poll_frame(
         &mut self,

@@ -2,7 +2,7 @@
 
 use http::{Request, Response};
 
-use super::incoming::Incoming;
+use super::incoming::EndpointBody;
 use crate::body::Body;
 
 /// An error of the connection, or of a stream on it.
@@ -28,7 +28,7 @@ impl TransportError {
 }
 
 /// What comes of a request: the head of its response, or a failure.
-pub type Outcome = Result<Response<Incoming>, Failure>;
+pub type Outcome = Result<Response<EndpointBody>, Failure>;
 
 /// Why there is no response.
 #[derive(Debug)]

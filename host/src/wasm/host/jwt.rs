@@ -12,7 +12,7 @@ use super::super::failure::CallFailure;
 use super::super::state::State;
 use super::edit::attribute_name;
 use crate::context::AttributeValue;
-use crate::tokens::{Answer, Now};
+use crate::tokens::{TokenAnswer, TokenTime};
 use crate::verifier::{Claims, TokenError};
 
 /// Where it is.
@@ -88,16 +88,16 @@ fn ask(
     let names: SmallVec<[Cow<'_, str>; 4]> = names.collect::<Result<_>>()?;
     let asked = services
         .verifiers
-        .ask(&names, &token, Now::coarse(), state.patient)?;
+        .ask(&names, &token, TokenTime::coarse(), state.patient)?;
     let found = match asked.answer {
-        Answer::Accepted(token) => Ok(token),
-        Answer::Refused(error) => {
+        TokenAnswer::Accepted(token) => Ok(token),
+        TokenAnswer::Refused(error) => {
             let (filter, verifier) = (&*state.name, &*asked.verifier.name);
             tracing::debug!(filter, verifier, why = error.reason(), "{error}");
             return Ok(rejected(error));
         }
-        Answer::Later(waiting) => Err(waiting),
-        Answer::NoKeys => {
+        TokenAnswer::Later(waiting) => Err(waiting),
+        TokenAnswer::NoKeys => {
             let name = asked.verifier.name.clone();
             return Err(CallFailure::TokenKeys(name).into());
         }
