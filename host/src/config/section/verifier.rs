@@ -15,7 +15,7 @@ use crate::config::value::name::line;
 /// `[verifier.<name>]`.
 pub(super) static VERIFIER: Section = Section {
     heading: "[verifier.<name>]",
-    doc: "Whose JSON Web Tokens are accepted, and for whom. Exactly one of `jwks_url`, `discovery_url`, `jwks_file` and `secret`.",
+    doc: "The issuers whose JSON Web Tokens are accepted, and the audiences that they must name. Exactly one of `jwks_url`, `discovery_url`, `jwks_file` and `secret`.",
     fields: &[
         &keys::JWKS_URL,
         &keys::DISCOVERY_URL,
@@ -87,7 +87,7 @@ static AUDIENCES: Field<List<Parsed<String>>, Empty> = Field::new(
     "audiences",
     LINES,
     Empty("then `any_audience = true` must be there"),
-    "For whom a token must be: one of its `aud` is one of these. Where it has no `aud`, its `client_id` counts.",
+    "One of a token's `aud` must be one of these. If a token has no `aud`, its `client_id` counts.",
 );
 
 static ANY_AUDIENCE: Field<Flag, Is<bool>> = Field::new(
@@ -183,7 +183,7 @@ static CACHE: Field<Size<u64>, Is<u64>> = Field::new(
         of: Some,
     },
     Is(16 << 20),
-    "What tokens that were verified may take in memory, so that none is verified for every request; `\"0B\"`: nothing is kept.",
+    "The most memory for verified tokens, which are kept so that the next request with one costs a look-up; `\"0B\"` keeps none.",
 );
 
 static REQUIRED_SECTION: Section = Section {
