@@ -16,13 +16,22 @@ fn wait_for_no_request(gateway: &Gateway) {
 }
 
 #[test]
-fn a_client_that_leaves_or_closes_its_side_is_noticed_also_while_a_request_is_pipelined() {
+fn a_client_that_leaves_or_closes_its_side_is_noticed_whatever_it_has_sent() {
     let endpoint = Upstream::gated(Reply::status(200));
     let gateway = start(&[&all_to(endpoint.address())]);
-    let cases = [(1, false), (1, true), (2, false), (2, true)];
-    for (before, (requests, closes_its_side)) in cases.into_iter().enumerate() {
+    let get = "GET /a HTTP/1.1\r\nhost: a\r\n\r\n";
+    let sent = [
+        get.to_owned(),
+        // One more is pipelined.
+        get.repeat(2),
+        "POST /a HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nabc".to_owned(),
+        "POST /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+            .to_owned(),
+    ];
+    let cases = sent.iter().flat_map(|sent| [(sent, false), (sent, true)]);
+    for (before, (sent, closes_its_side)) in cases.enumerate() {
         let mut client = gateway.client();
-        client.send_raw("GET /a HTTP/1.1\r\nhost: a\r\n\r\n".repeat(requests));
+        client.send_raw(sent);
         endpoint.wait_for_requests(before + 1);
         if closes_its_side {
             client.finish_sending();

@@ -92,6 +92,9 @@ fn builder(listener: &Listener) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .header_read_timeout(None)
+        // `EdgeIo` notices a client that leaves. Otherwise hyper reads while it answers, and takes a new
+        // buffer of 8 KiB for each request, since the present one is in use.
+        .half_close(true)
         .max_header_size(listener.max_head)
         .max_buf_size(listener.max_head.max(BODY_BUFFER).max(MIN_BUFFER));
     if listener.max_headers != HYPER_MAX_HEADERS {

@@ -5,8 +5,9 @@
 //! [`Watch`]'s times, belong to one request. It tells the watch when a head begins, when a write does
 //! not go on and when all is written; and it puts the gateway's own answer in the place of the empty
 //! one with which hyper itself answers a head that it cannot read. Bytes are read into hyper's own
-//! buffer; only those that were sent too early are copied. Promises: a client that leaves while its
-//! request is answered is noticed, also while nothing is read of it. Deliberately not here: HTTP, but
+//! buffer; only those that were sent too early are copied. hyper does not read while it answers (its
+//! `half_close`), so this watches the socket meanwhile. Promises: a client that leaves while its request
+//! is answered is noticed, also while nothing is read of it. Deliberately not here: HTTP, but
 //! for where a message ends, and for the status in that empty answer.
 
 use std::io::{self, IoSlice};
@@ -28,8 +29,6 @@ use crate::gather;
 use crate::stream::Stream;
 use crate::watch::{Phase, Wait, Watch};
 
-/// How much is read at once to see whether the client is still there. Bytes.
-const LOOK: usize = 4 * 1024;
 /// With this an HTTP/2 connection begins (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -156,38 +155,49 @@ impl EdgeIo {
         if matches!(self.reading, Reading::Over) {
             match self.watch.phase() {
                 Phase::Idle => self.reading = Reading::default(),
-                Phase::Answered => {
+                Phase::Answered | Phase::Busy => {
                     self.waits = true;
                     return Poll::Pending;
                 }
-                Phase::Busy | Phase::Head => {}
+                Phase::Head => {}
             }
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Read on while a request is answered, to see whether its client has left.
-    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.ahead.is_empty() && ready!(self.poll_ahead(cx))? == 0 {
-            return Poll::Ready(Ok(()));
+    /// Whether the client has closed its side, or all of the connection, while its request is answered.
+    ///
+    /// hyper does not read then. If the whole request was read, the socket wakes this task as soon as
+    /// the client sends or closes. If something waits unread (a pipelined request, or a body that nobody
+    /// takes), only the watch's periodic look notices that the client is gone.
+    fn has_left(&self, cx: &mut Context<'_>) -> bool {
+        let looks = self.watch.has_signs() && self.watch.take_look();
+        if self.watch.phase() == Phase::Busy && self.has_whole_request() {
+            let polled = self.stream.inner().socket().poll_read_ready(cx);
+            self.watch.set_hears(polled.is_pending());
+            return polled.is_ready() && self.is_closed();
         }
-        self.waits = true;
-        Poll::Pending
+        looks && self.is_closed()
     }
 
-    /// Whether the client has closed its side, or all of the connection, while nothing is read of it:
-    /// another request is pipelined, or nobody takes the body. Asked when the watch says so.
-    fn has_left(&self) -> bool {
-        self.watch.take_look() && {
-            let ready = std::pin::pin!(self.stream.inner().socket().ready(Interest::READABLE));
-            let polled = ready.poll(&mut Context::from_waker(Waker::noop()));
-            matches!(polled, Poll::Ready(Ok(ready)) if ready.is_read_closed())
+    /// Whether the present request was read to its end.
+    fn has_whole_request(&self) -> bool {
+        match self.reading {
+            Reading::Over => true,
+            Reading::Headed => self.watch.body_length() == Some(0),
+            _ => false,
         }
+    }
+
+    fn is_closed(&self) -> bool {
+        let ready = std::pin::pin!(self.stream.inner().socket().ready(Interest::READABLE));
+        let polled = ready.poll(&mut Context::from_waker(Waker::noop()));
+        matches!(polled, Poll::Ready(Ok(ready)) if ready.is_read_closed())
     }
 
     /// Read, and keep what was read.
     fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut space = [const { MaybeUninit::<u8>::uninit() }; LOOK];
+        let mut space = [const { MaybeUninit::<u8>::uninit() }; PREFACE.len()];
         let mut piece = ReadBuf::uninit(&mut space);
         let polled = Pin::new(self.stream.inner_mut()).poll_read(cx, &mut piece);
         self.watch.set_hears(polled.is_pending());
@@ -268,9 +278,6 @@ impl Read for EdgeIo {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         ready!(this.poll_turn())?;
-        if matches!(this.reading, Reading::Over) {
-            return this.poll_left(cx);
-        }
         if this.is_new && !this.ahead.is_empty() {
             ready!(this.poll_preface(cx))?;
         }
@@ -331,7 +338,7 @@ impl Write for EdgeIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.watch.has_signs() && self.has_left() {
+        if self.has_left(cx) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         ready!(self.poll_interim(cx))?;
