@@ -237,6 +237,7 @@ fn exchange() -> Held {
     Held::new(Box::new(Exchange {
         id: RequestId::new(u128::from(count).to_be_bytes()),
         odd_fields: false,
+        takes_trailers: false,
         trace: None,
         arrived: Instant::now(),
         client: Client {

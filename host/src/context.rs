@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
@@ -35,6 +36,8 @@ pub struct Exchange {
     pub id: RequestId,
     /// Whether a field of the request has a name that can be taken for another.
     pub odd_fields: bool,
+    /// Whether its client takes trailers: it has a `TE` that says so, which no filter edits.
+    pub takes_trailers: bool,
     /// The trace that it is part of, as a trusted proxy said it: a `traceparent`.
     pub trace: Option<Box<HeaderValue>>,
     /// When its head was complete.
@@ -210,14 +213,10 @@ pub struct AttemptOutcome {
 }
 
 /// Names an exchange: 128 random bits as 32 hex digits, or what a trusted proxy named it. Not secret.
+///
+/// Kept as a field's value, since it goes into a field of the request and of the answer.
 #[derive(Clone, PartialEq, Eq)]
-pub struct RequestId(IdText);
-
-#[derive(Clone, PartialEq, Eq)]
-enum IdText {
-    Own([u8; 32]),
-    Given(Arc<str>),
-}
+pub struct RequestId(HeaderValue);
 
 impl Outcome {
     /// The API key that was rejected, if a filter refused the request after that: one that lets a
@@ -338,45 +337,45 @@ impl RequestId {
     /// Made from random bytes.
     #[must_use]
     pub fn new(random: [u8; 16]) -> Self {
-        const DIGITS: [u8; 16] = *b"0123456789abcdef";
-        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
         let mut text = [0; 32];
         for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(random) {
             *pair = [digit(byte >> 4), digit(byte & 15)];
         }
-        Self(IdText::Own(text))
+        // Counted from the start: a clone is no allocation.
+        let value = HeaderValue::from_maybe_shared(Bytes::from_owner(text));
+        Self(value.unwrap_or_else(|_| HeaderValue::from_static("")))
     }
 
     /// What a proxy named it; none where that is no name for logs: up to 128 visible characters
     /// without quotes, `\`, `,`, `<` and `>`.
     #[must_use]
-    pub fn given(text: &[u8]) -> Option<Self> {
+    pub fn given(value: &HeaderValue) -> Option<Self> {
+        let text = value.as_bytes();
         let fits = (1..=Self::LONGEST).contains(&text.len());
         let plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"'\\,<>`".contains(byte);
         if !fits || !text.iter().all(plain) {
             return None;
         }
-        let text = std::str::from_utf8(text).ok()?;
-        Some(Self(IdText::Given(Arc::from(text))))
+        Some(Self(value.clone()))
     }
 
-    /// The same, in bytes.
+    /// As it stands in a field.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        match &self.0 {
-            IdText::Own(digits) => digits,
-            IdText::Given(text) => text.as_bytes(),
-        }
+    pub fn value(&self) -> &HeaderValue {
+        &self.0
     }
 
     /// As it is written everywhere.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        match &self.0 {
-            IdText::Own(digits) => std::str::from_utf8(digits).unwrap_or_default(),
-            IdText::Given(text) => text,
-        }
+        std::str::from_utf8(self.0.as_bytes()).unwrap_or_default()
     }
+}
+
+/// The hexadecimal digit of a nibble. Without a branch: the compiler turns a loop over it into vector
+/// instructions.
+const fn digit(nibble: u8) -> u8 {
+    b'0' + nibble + (nibble > 9) as u8 * (b'a' - b'0' - 10)
 }
 
 impl fmt::Display for RequestId {

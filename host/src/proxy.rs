@@ -293,6 +293,7 @@ impl Run {
             true => self.held.with(|exchange| exchange.arrived),
             false => Instant::now(),
         };
+        let is_logged = self.connection.worker.access.is_some();
         let attempt = Attempt {
             came,
             upstream,
@@ -301,7 +302,8 @@ impl Run {
             deadline: deadline.is_some(),
             timeouts,
             upgrade,
-            keep_head: keep_head || self.connection.worker.access.is_some(),
+            keep_head: keep_head || is_logged,
+            is_timed: is_logged || self.passage.is_some(),
         };
         Ok(attempt.run(&self.held, body).await?)
     }

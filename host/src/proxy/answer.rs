@@ -81,7 +81,7 @@ pub(super) fn respond(mut run: Run, mut body: Body, slot: &Slot) -> Response<Ans
             None => (Code::Internal.status(), HeaderMap::new()),
         };
         let is_head = exchange.request.method == Method::HEAD;
-        (status, headers, is_head, headers::request_id(exchange))
+        (status, headers, is_head, exchange.id.value().clone())
     });
     headers.insert(&headers::REQUEST_ID, id);
     let body = frame(status, is_head, &mut headers, body);
@@ -159,7 +159,7 @@ fn tunnel(run: &mut Run, upgrade: &Upgrade) -> Option<Taken> {
 fn switch(run: Run, upgrade: &Upgrade, taken: Taken, slot: &Slot) -> Response<Answer> {
     let (mut headers, id) = run.held.with(|exchange| {
         let headers = exchange.response.as_ref().map(|head| head.headers.clone());
-        (headers.unwrap_or_default(), headers::request_id(exchange))
+        (headers.unwrap_or_default(), exchange.id.value().clone())
     });
     headers.insert(&headers::REQUEST_ID, id);
     let mut response = Response::new(Answer {

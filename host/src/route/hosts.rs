@@ -66,9 +66,10 @@ impl Hosts {
     /// The groups that a name opens, the most specific first. It comes from
     /// [`Hosts::request_name`].
     pub(super) fn open(&self, name: &str) -> impl Iterator<Item = &Group> {
-        let dotted = if self.suffix.is_empty() { "" } else { name };
+        let dotted = (!self.suffix.is_empty()).then_some(name);
         let suffixes = dotted
-            .match_indices('.')
+            .into_iter()
+            .flat_map(|name| name.match_indices('.'))
             .filter(|(place, _)| *place > 0)
             .filter_map(|(place, _)| self.suffix.get(name.get(place + 1..)?));
         self.exact

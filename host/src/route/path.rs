@@ -94,9 +94,15 @@ pub fn normalize(target: &str) -> Result<Cow<'_, str>, PathError> {
 /// Splits a target at its first `?` into path and query. An empty query is `Some("")`.
 #[must_use]
 pub fn split_query(target: &str) -> (&str, Option<&str>) {
-    match target.split_once('?') {
-        Some((path, query)) => (path, Some(query)),
-        None => (target, None),
+    split_at_first(target, b'?')
+}
+
+/// What stands before the first of these bytes, which is ASCII, and what follows it.
+pub(super) fn split_at_first(text: &str, byte: u8) -> (&str, Option<&str>) {
+    let parts = memchr::memchr(byte, text.as_bytes()).and_then(|at| text.split_at_checked(at));
+    match parts {
+        Some((before, rest)) => (before, rest.get(1..)),
+        None => (text, None),
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use http::Method;
 
 use super::params::Params;
-use super::path::decode_segment;
+use super::path::{decode_segment, split_at_first};
 use super::pattern::Segment;
 
 /// Which route takes which method, at one place of the tree.
@@ -194,8 +194,5 @@ impl Search<'_> {
 }
 
 fn first_segment(rest: &str) -> (&str, Option<&str>) {
-    match rest.split_once('/') {
-        Some((segment, next)) => (segment, Some(next)),
-        None => (rest, None),
-    }
+    split_at_first(rest, b'/')
 }

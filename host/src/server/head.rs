@@ -83,6 +83,7 @@ fn exchange(connection: &ClientConnection, parts: Parts, seen: Seen) -> Exchange
     Exchange {
         id: next_id(),
         odd_fields: false,
+        takes_trailers: false,
         trace: None,
         arrived: Instant::now(),
         client: Client {

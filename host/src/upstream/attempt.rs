@@ -62,6 +62,8 @@ pub struct Attempt<'a> {
     pub upgrade: Option<&'a Upgrade>,
     /// Whether the request's head is looked at after it was sent.
     pub keep_head: bool,
+    /// Whether anybody asks how long it took: a filter of the route, or the access log.
+    pub is_timed: bool,
     /// When the request came to the upstream.
     pub came: Instant,
 }
@@ -198,7 +200,8 @@ impl Attempt<'_> {
     fn note(&self, held: &Held, pick: &Pick, trials: &mut Trials, since: Since) {
         trials.note_last(held, pick, since, None);
         trials.end();
-        let elapsed = u64::try_from(since.begun.elapsed().as_micros()).ok();
+        let elapsed = || u64::try_from(since.begun.elapsed().as_micros()).ok();
+        let elapsed = self.is_timed.then(elapsed).flatten();
         held.with(|exchange| {
             exchange.outcome.upstream_us = elapsed;
             if let (Some(target), Some(response)) = (pick.target(), &mut exchange.response) {

@@ -10,7 +10,7 @@ static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// What a trusted proxy named the request, and the trace that it is part of.
 pub(super) fn adopt(exchange: &mut Exchange) {
     let headers = &exchange.request.headers;
-    let id = only(headers, &REQUEST_ID).and_then(|id| RequestId::given(id.as_bytes()));
+    let id = only(headers, &REQUEST_ID).and_then(RequestId::given);
     let trace = only(headers, &TRACEPARENT).filter(|trace| is_trace(trace.as_bytes()));
     exchange.trace = trace.cloned().map(Box::new);
     if let Some(id) = id {

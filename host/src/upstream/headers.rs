@@ -38,8 +38,10 @@ static CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 /// Remove from a head what concerns only the connection that it came on. `te: trailers` stays:
 /// the gateway passes trailers on.
 pub fn strip(headers: &mut HeaderMap, seen: Seen) {
-    if seen.has(Seen::CONNECTION) {
+    if seen.has(Seen::NAMES_FIELDS) {
         strip_named(headers);
+    } else if seen.has(Seen::CONNECTION) {
+        headers.remove(CONNECTION);
     }
     if seen.has(Seen::TE) {
         let keeps_trailers = takes_trailers(headers);
@@ -97,7 +99,7 @@ fn strip_named(headers: &mut HeaderMap) {
 }
 
 /// Whether an option of `Connection` names no field.
-fn is_plain(option: &[u8]) -> bool {
+pub(super) fn is_plain(option: &[u8]) -> bool {
     option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
 }
 
@@ -131,6 +133,7 @@ pub fn forward(
     let believed = !proxies.is_empty() && hops::is_trusted(proxies, connection.remote.ip());
     let headers = &mut exchange.request.headers;
     strip(headers, seen);
+    exchange.takes_trailers = seen.has(Seen::TE) && headers.contains_key(TE);
     if seen.expect() {
         // The gateway itself answers an expectation, when it begins to read the body.
         headers.remove(EXPECT);
@@ -151,7 +154,7 @@ pub fn forward(
             headers.insert(&FORWARDED_HOST, host);
         }
     }
-    let id = request_id(exchange);
+    let id = exchange.id.value().clone();
     exchange.request.headers.insert(&REQUEST_ID, id);
 }
 
@@ -186,12 +189,6 @@ pub fn forward_prefix(prefix: &HeaderValue, headers: &mut HeaderMap) {
     let whole = before.map(|before| [before, prefix.as_bytes()].concat());
     let whole = whole.and_then(|whole| HeaderValue::from_bytes(&whole).ok());
     headers.insert(&FORWARDED_PREFIX, whole.unwrap_or_else(|| prefix.clone()));
-}
-
-/// The exchange's id as a field.
-#[must_use]
-pub fn request_id(exchange: &Exchange) -> HeaderValue {
-    HeaderValue::from_bytes(exchange.id.as_bytes()).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// The connection is a trusted proxy's: append to what it says, and take from it who the client
@@ -304,7 +301,7 @@ pub fn outgoing(
     if let Some(route) = &exchange.route {
         route.via.add(version, headers);
     }
-    if headers.contains_key(TE) {
+    if exchange.takes_trailers {
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
     request

@@ -1,11 +1,12 @@
 //! Which of the fields that matter to the gateway a head has.
 //!
 //! Read once, when a head has come, so that nothing after it looks for a field that is not there.
-//! Deliberately not here: what is done about them ([`headers`](super::headers)).
+//! Deliberately not here: what is done about them ([`headers`]).
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use super::claims::{self, Kind};
+use super::headers;
 
 /// What HTTP/2 adds for each field. Bytes.
 const PER_FIELD: usize = 32;
@@ -35,13 +36,16 @@ impl Seen {
     pub(super) const PROXY_AUTH: u16 = 1 << 12;
     const VIA: u16 = 1 << 13;
     const PADDED: u16 = 1 << 14;
+    /// There is a `Connection` that names other fields.
+    pub(super) const NAMES_FIELDS: u16 = 1 << 15;
 
     /// Look at the head of an answer: only for fields that [`strip`](super::headers::strip) removes.
     #[must_use]
     pub fn of_answer(headers: &HeaderMap) -> Self {
         let mut seen = Self::default();
-        for name in headers.keys() {
-            seen.fields |= Self::field(name.as_str()).unwrap_or_default();
+        for (name, value) in headers {
+            let field = Self::field(name.as_str()).unwrap_or_default();
+            seen.note(field, value);
         }
         seen
     }
@@ -65,13 +69,21 @@ impl Seen {
                 seen.hosts = seen.hosts.saturating_add(1);
                 continue;
             }
-            seen.fields |= Self::field(name).unwrap_or_else(|| match claims::kind(name) {
+            let field = Self::field(name).unwrap_or_else(|| match claims::kind(name) {
                 Kind::Other => 0,
                 Kind::Claim => Self::CLAIM,
                 Kind::Odd => Self::ODD,
             });
+            seen.note(field, value);
         }
         seen
+    }
+
+    fn note(&mut self, field: u16, value: &HeaderValue) {
+        self.fields |= field;
+        if field == Self::CONNECTION && !headers::is_plain(value.as_bytes()) {
+            self.fields |= Self::NAMES_FIELDS;
+        }
     }
 
     /// The field of this name, if it matters here. Most names end at their first letter.
