@@ -61,7 +61,15 @@ fn every_example_passes_check() {
             result.errors
         );
         assert!(result.output.contains("good"), "{}", result.output);
-        assert_eq!(result.errors, "", "{} gives warnings", path.display());
+        // Another program of this machine may listen where the examples do.
+        let is_taken =
+            result.errors.contains("is in use now") && result.errors.contains("1 warning in");
+        assert!(
+            result.errors.is_empty() || is_taken,
+            "{} gives warnings: {}",
+            path.display(),
+            result.errors
+        );
         checked += 1;
     }
     assert!(checked >= 5, "{checked} examples");
