@@ -238,6 +238,7 @@ fn exchange() -> Held {
         id: RequestId::new(u128::from(count).to_be_bytes()),
         odd_fields: false,
         takes_trailers: false,
+        callouts: None,
         trace: None,
         arrived: Instant::now(),
         client: Client {

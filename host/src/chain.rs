@@ -224,6 +224,7 @@ fn decide(filter: &Filter, failure: CallFailure) -> Result<(), RequestError> {
         | CallFailure::Overdrawn(_)
         | CallFailure::Share(_)
         | CallFailure::NewerKeys(_)
+        | CallFailure::Callout(_)
         | CallFailure::Memory { .. }
         | CallFailure::Trap { .. }
         | CallFailure::Verdict(_)

@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use crate::store::limits::{SharedRate, Standings, Tickets};
 
 mod attributes;
+mod callouts;
 mod held;
 pub mod names;
 mod notes;
@@ -24,6 +25,7 @@ mod rejected;
 mod via;
 
 pub use attributes::{AttributeValue, Attributes};
+pub use callouts::CalloutAnswers;
 pub use held::Held;
 pub use notes::Notes;
 pub use rejected::{KeyRejection, NoPlan, RejectedKey};
@@ -62,6 +64,8 @@ pub struct Exchange {
     pub attributes: Attributes,
     /// What each place in the chain keeps for its later phases.
     pub notes: Notes,
+    /// What the running filter asked other servers.
+    pub callouts: Option<Box<CalloutAnswers>>,
     /// What its filters took from plans and may give back.
     pub tickets: Tickets,
     /// Where the bounds of those plans stood then.

@@ -9,6 +9,7 @@
 //! (that is `server/`).
 
 mod apis;
+mod callouts;
 mod certificates;
 mod chains;
 mod documents;
@@ -29,8 +30,8 @@ mod vouched;
 mod works;
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -46,6 +47,7 @@ use fixed::Fixed;
 use durable::{Durable, Selling};
 
 use crate::balance::Split;
+use crate::callout::CalloutThread;
 use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd, RouteTimeouts};
 use crate::context::{RouteInfo, Via};
 use crate::error::Words;
@@ -151,6 +153,7 @@ pub struct Foundation {
     alive: Arc<AtomicU64>,
     fixed: Fixed,
     key_sources: KeySources,
+    callout_thread: OnceLock<CalloutThread>,
     /// Whether it is laid for a check, which puts nothing in use.
     is_for_check: bool,
     /// Names this gateway in `Via` where the configuration does not.
@@ -253,6 +256,7 @@ impl Foundation {
             alive: Arc::default(),
             fixed: Fixed::of(config),
             key_sources: KeySources::default(),
+            callout_thread: OnceLock::new(),
             is_for_check: false,
             via: format!("{:016x}", fastrand::u64(..)),
         })

@@ -57,6 +57,7 @@
 pub mod admin;
 pub mod balance;
 pub mod body;
+pub mod callout;
 pub mod chain;
 pub mod cli;
 pub mod config;

@@ -51,6 +51,28 @@ fn text(config: &Config, span: windlass::config::Span) -> &str {
 }
 
 #[test]
+fn callouts_are_read() {
+    let config = parse(FULL);
+    let [auth, introspect] = &config.callouts[..] else {
+        panic!("{:?}", config.callouts);
+    };
+    assert_eq!(auth.url, "http://auth.internal:9000/check");
+    assert_eq!(auth.timeout, Duration::from_secs(2));
+    assert_eq!((auth.max_request, auth.max_response), (64 << 10, 1 << 20));
+    assert_eq!((auth.max_concurrent, auth.max_waiting), (50, 0));
+    assert!(auth.allow_local && !introspect.allow_local);
+    assert_eq!(
+        introspect.ca,
+        Some(PathBuf::from("/etc/windlass/issuer.pem"))
+    );
+    assert_eq!(introspect.timeout, Duration::from_secs(5));
+    assert_eq!(
+        (introspect.max_concurrent, introspect.max_waiting),
+        (100, 1000)
+    );
+}
+
+#[test]
 fn every_key_reaches_the_config() {
     let config = parse(FULL);
     assert!(config.warnings.is_empty());

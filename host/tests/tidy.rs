@@ -56,8 +56,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "gateway",
         &[
-            "balance", "chain", "config", "context", "error", "route", "store", "tls", "tokens",
-            "upstream", "verifier", "wasm", "watch",
+            "balance", "callout", "chain", "config", "context", "error", "route", "store", "tls",
+            "tokens", "upstream", "verifier", "wasm", "watch",
         ],
     ),
     (
@@ -89,7 +89,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("chain", &["body", "context", "error", "wasm"]),
     // Of `route` the pure path rule, for filters that set a path.
-    ("wasm", &["context", "route", "store", "tokens", "verifier"]),
+    (
+        "wasm",
+        &["callout", "context", "route", "store", "tokens", "verifier"],
+    ),
     (
         "upstream",
         &[
@@ -117,8 +120,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("watch", &["config", "error", "interim", "worker"]),
     // One type for every source of a body, so that frames are not boxed.
     ("body", &["error", "server", "upstream"]),
-    // Of `store` the tickets, which an exchange gives back when it ends, and the rates of its route.
-    ("context", &["store"]),
+    // Of `store` the tickets, which an exchange gives back when it ends, and the rates of its route; of
+    // `callout` the calls that its filters wait for.
+    ("context", &["callout", "store"]),
+    // Of `store` the secrets.
+    ("callout", &["store", "stream", "tls"]),
     ("error", &["context"]),
     ("observe", &["context", "error"]),
     ("gather", &[]),

@@ -60,6 +60,15 @@ world!(
         "windlass:jwt/tokens@0.1.0": generate,
     }
 );
+world!(
+    /// The imports of calls to other servers.
+    callout,
+    "windlass:filter/callout-interfaces",
+    with: {
+        "windlass:host/types@0.1.0": crate::bindings::lifecycle::windlass::host::types,
+        "windlass:callout/calls@0.1.0": generate,
+    }
+);
 phase!(request, "windlass:filter/request-only");
 phase!(request_body, "windlass:filter/request-body-only");
 phase!(response, "windlass:filter/response-only");

@@ -27,6 +27,7 @@ mod balance;
 mod bodies;
 mod bodiless;
 mod build;
+mod callouts;
 mod certificates;
 mod check;
 mod cli_keys;

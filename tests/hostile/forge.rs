@@ -109,7 +109,12 @@ fn component(world: &str, module: &str, version: &str) -> Vec<u8> {
     let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
     let of_version = |text: &str| text.replace(CONTRACT, version);
     let mut resolve = Resolve::default();
-    let packages = ["deps/windlass-host", "deps/windlass-jwt", ""];
+    let packages = [
+        "deps/windlass-host",
+        "deps/windlass-jwt",
+        "deps/windlass-callout",
+        "",
+    ];
     for folder in packages.map(|package| contract.join(package)) {
         let mut group = SourceMap::default();
         for (name, text) in wit_files(&folder) {

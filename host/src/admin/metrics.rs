@@ -1,5 +1,6 @@
 //! What `/metrics` shows: workers, filters, upstreams, configurations.
 
+mod callouts;
 mod filters;
 mod format;
 mod store;
@@ -28,6 +29,7 @@ pub fn families(running: &Running) -> Vec<Family> {
     families.extend(filters::families(&gateway));
     families.extend(upstreams::families(&gateway));
     families.extend(verifiers::families(&gateway));
+    families.extend(callouts::families(&gateway));
     families.into_iter().map(Family::without_twins).collect()
 }
 

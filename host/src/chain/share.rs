@@ -1,6 +1,7 @@
 //! Request phases that may have to wait for what others tell: of filters that charge a budget which
-//! several gateways share, where this gateway does not know its share; and of filters that verify
-//! tokens, where only a newer key set can tell. The request waits, and the worker goes on.
+//! several gateways share, where this gateway does not know its share; of filters that verify tokens, where
+//! only a newer key set can tell; and of filters that ask other servers. The request waits, and the worker
+//! goes on.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,11 +20,14 @@ const KEY_WAIT: Duration = Duration::from_mins(2);
 impl Passage {
     /// How long a request may wait for what a filter's request phase asks for. None: it asks for nothing of that kind.
     pub(super) fn patience(&self, filter: &Filter) -> Option<Duration> {
-        let share = self.chain.services.limits.max_wait();
-        match filter.asks_for_tokens() {
-            true => Some(share.unwrap_or_default().max(KEY_WAIT)),
-            false => share,
-        }
+        let services = &self.chain.services;
+        let keys = filter.asks_for_tokens().then_some(KEY_WAIT);
+        let waits = [
+            services.limits.max_wait(),
+            keys,
+            filter.callout_wait(services),
+        ];
+        waits.into_iter().flatten().max()
     }
 
     async fn run(
@@ -45,6 +49,17 @@ impl Passage {
         seat: &Rc<Seat>,
         most: Duration,
     ) -> Result<RequestVerdict, CallFailure> {
+        let verdict = self.ask_until_known(place, seat, most).await;
+        self.held.with(|exchange| exchange.callouts = None);
+        verdict
+    }
+
+    async fn ask_until_known(
+        &self,
+        place: u16,
+        seat: &Rc<Seat>,
+        most: Duration,
+    ) -> Result<RequestVerdict, CallFailure> {
         let services = &self.chain.services;
         let mut wait = Wait { most, end: None };
         let expected = || {
@@ -52,10 +67,9 @@ impl Passage {
                 .with(|exchange| seat.filter().expected_share(services, exchange))
         };
         wait.until_none(expected).await;
-        for _ in 0..TRIES {
-            if wait.is_over() {
-                break;
-            }
+        let mut tries = 0;
+        while tries < TRIES && !wait.is_over() {
+            tries += 1;
             match self.run(place, seat, true).await {
                 Err(CallFailure::Share(share)) => {
                     let wanted = || self.held.with(|exchange| share.wait(services, exchange));
@@ -65,6 +79,12 @@ impl Passage {
                     // Once: whoever finds the key unknown after that is told so at once.
                     let mut keys = Some(keys);
                     wait.until_none(|| keys.take()).await;
+                }
+                Err(CallFailure::Callout(answer)) => {
+                    // The phase makes a bounded number of calls, and each is waited for once.
+                    tries -= 1;
+                    let mut answer = Some(answer);
+                    wait.until_none(|| answer.take()).await;
                 }
                 verdict => return verdict,
             }

@@ -29,6 +29,7 @@ pub(super) fn unused(reader: &mut Reader) {
                 "no filter's `allow`, no upstream's `sticky` and no verifier names it, nor `[admin]` or `[store]`"
             }
             Group::Verifier => "no filter's settings name it",
+            Group::Callout => "no filter's `allow` and no filter's settings name it",
             Group::Api | Group::Filter => "no route names it",
             // Keys of a store may.
             Group::Plan if reader.has_store => continue,

@@ -53,7 +53,7 @@ const WORDS: &[Row] = &[
     (
         "auth authentication authorization basic_auth basicauth key_auth api_key jwt jwt_auth \
          oauth oauth2 oidc openid forward_auth auth_request auth_basic hmac_auth ext_authz",
-        "who may ask is a filter's work: `builtin:api-key` in the route's `filters` checks API keys, and a plugin of your own checks anything else",
+        "who may ask is a filter's work: in the route's `filters`, `builtin:api-key` checks API keys and `builtin:jwt` tokens, and a plugin of your own checks anything else",
     ),
     (
         "acl ip_restriction ip_allowlist ip_whitelist whitelist blacklist allowlist denylist \

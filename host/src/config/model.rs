@@ -6,6 +6,7 @@
 //! out later (by a plugin, for example) is still reported at its line.
 
 mod admin;
+mod callout;
 mod sold;
 mod store;
 mod tls;
@@ -25,6 +26,7 @@ use super::problem::Problems;
 use super::source::{Source, Span};
 
 pub use admin::{Admin, AdminToken, Role};
+pub use callout::Callout;
 pub use sold::{
     Api, ApiResponse, ErrorStyle, Key, Period, Plan, PlanMethod, Quota, Rate, ResponsePart,
 };
@@ -60,6 +62,8 @@ pub struct Config {
     pub secrets: Vec<Secret>,
     /// `[verifier.<name>]`.
     pub verifiers: Vec<Verifier>,
+    /// `[callout.<name>]`.
+    pub callouts: Vec<Callout>,
     /// `[api.<name>]`.
     pub apis: Vec<Api>,
     /// `[plan.<name>]`.
@@ -396,6 +400,8 @@ pub struct Allow {
     pub upstreams: Vec<usize>,
     /// Secrets that it may use, as places in [`Config::secrets`].
     pub secrets: Vec<usize>,
+    /// Servers that it may ask, as places in [`Config::callouts`].
+    pub callouts: Vec<usize>,
     /// The `allow` value in the file.
     pub span: Span,
 }
@@ -405,6 +411,8 @@ pub struct Allow {
 pub enum HostInterface {
     /// `cache`.
     Cache,
+    /// `callout`.
+    Callout,
     /// `crypto`.
     Crypto,
     /// `jwt`.

@@ -12,6 +12,8 @@ pub(super) enum Group {
     Secret,
     /// `[verifier.<name>]`.
     Verifier,
+    /// `[callout.<name>]`.
+    Callout,
     /// `[api.<name>]`.
     Api,
     /// `[plan.<name>]`.
@@ -24,9 +26,10 @@ pub(super) enum Group {
 
 impl Group {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Secret,
         Self::Verifier,
+        Self::Callout,
         Self::Api,
         Self::Plan,
         Self::Filter,
@@ -38,6 +41,7 @@ impl Group {
         match self {
             Self::Secret => "secret",
             Self::Verifier => "verifier",
+            Self::Callout => "callout",
             Self::Api => "api",
             Self::Plan => "plan",
             Self::Filter => "filter",
@@ -50,6 +54,7 @@ impl Group {
         match self {
             Self::Secret => "a secret",
             Self::Verifier => "a verifier",
+            Self::Callout => "a callout",
             Self::Api => "an API",
             Self::Plan => "a plan",
             Self::Filter => "a filter",

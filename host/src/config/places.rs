@@ -10,6 +10,7 @@ use super::names::{Group, Names};
 /// Settles all references of a configuration.
 pub(super) fn settle(config: &mut Config, names: &Names) {
     let secrets = places(names, Group::Secret, &config.secrets, |one| &one.name);
+    let callouts = places(names, Group::Callout, &config.callouts, |one| &one.name);
     let apis = places(names, Group::Api, &config.apis, |one| &one.name);
     let plans = places(names, Group::Plan, &config.plans, |one| &one.name);
     let filters = places(names, Group::Filter, &config.filters, |one| &one.name);
@@ -39,6 +40,10 @@ pub(super) fn settle(config: &mut Config, names: &Names) {
             .iter_mut()
             .for_each(|one| upstreams.settle(one));
         allow.secrets.iter_mut().for_each(|one| secrets.settle(one));
+        allow
+            .callouts
+            .iter_mut()
+            .for_each(|one| callouts.settle(one));
     }
     for upstream in &mut config.upstreams {
         let sticky = upstream.balance.sticky.iter_mut();

@@ -6,6 +6,7 @@
 mod admin;
 mod api;
 mod bounds;
+mod callout;
 mod engine;
 mod filter;
 mod key;
@@ -25,8 +26,8 @@ use std::sync::Arc;
 use super::check;
 use super::field::{Defaults, Empty, Entries, Field, Named, Nested, Optional, Section};
 use super::model::{
-    Admin, Api, Config, Filter, Key, Listener, Log, Plan, Route, Secret, Server, Store, Upstream,
-    Verifier, Wasm,
+    Admin, Api, Callout, Config, Filter, Key, Listener, Log, Plan, Route, Secret, Server, Store,
+    Upstream, Verifier, Wasm,
 };
 use super::problem::Problems;
 use super::read::Table;
@@ -37,8 +38,8 @@ pub(super) static ROOT: Section = Section {
     heading: "windlass.toml",
     doc: "The configuration of one gateway.",
     fields: &[
-        &SERVER, &LISTENER, &ADMIN, &WASM, &LOG, &STORE, &SECRET, &VERIFIER, &API, &PLAN, &KEY,
-        &ROUTE, &FILTER, &UPSTREAM,
+        &SERVER, &LISTENER, &ADMIN, &WASM, &LOG, &STORE, &SECRET, &VERIFIER, &CALLOUT, &API, &PLAN,
+        &KEY, &ROUTE, &FILTER, &UPSTREAM,
     ],
     hints: &[],
     short: None,
@@ -128,6 +129,16 @@ static VERIFIER: Field<Named<Verifier>, Empty> = Field::new(
     "Whose JSON Web Tokens filters accept.",
 );
 
+static CALLOUT: Field<Named<Callout>, Empty> = Field::new(
+    "callout",
+    Named {
+        section: &callout::CALLOUT,
+        read: callout::callout,
+    },
+    Empty("none"),
+    "Servers that filters may ask.",
+);
+
 static API: Field<Named<Api>, Empty> = Field::new(
     "api",
     Named {
@@ -204,6 +215,7 @@ pub(super) struct Parts {
     store: Option<Store>,
     secrets: Vec<Secret>,
     verifiers: Vec<Verifier>,
+    callouts: Vec<Callout>,
     apis: Vec<Api>,
     plans: Vec<Plan>,
     keys: Vec<Key>,
@@ -223,6 +235,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Parts> {
     let store = table.take(&STORE);
     let secrets = table.take(&SECRET);
     let verifiers = table.take(&VERIFIER);
+    let callouts = table.take(&CALLOUT);
     let apis = table.take(&API);
     let plans = table.take(&PLAN);
     let keys = table.take(&KEY);
@@ -248,6 +261,7 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Parts> {
         store,
         secrets,
         verifiers,
+        callouts,
         apis,
         plans,
         keys,
@@ -286,6 +300,7 @@ impl Parts {
             store: self.store,
             secrets: self.secrets,
             verifiers: self.verifiers,
+            callouts: self.callouts,
             apis: self.apis,
             plans: self.plans,
             keys: self.keys,

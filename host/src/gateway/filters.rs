@@ -193,6 +193,11 @@ pub(super) fn grants(config: &Config, filter: &config::Filter) -> Grants {
             secrets: secrets
                 .filter_map(|place| Some(config.secrets.get(*place)?.name.clone()))
                 .collect(),
+            callouts: allow
+                .callouts
+                .iter()
+                .filter_map(|place| Some(config.callouts.get(*place)?.name.clone()))
+                .collect(),
         };
     }
     let PluginSource::Builtin(plugin) = &filter.plugin else {
@@ -214,6 +219,7 @@ pub(super) fn grants(config: &Config, filter: &config::Filter) -> Grants {
 fn interface(interface: config::HostInterface) -> &'static str {
     match interface {
         config::HostInterface::Cache => HostInterface::Cache.name(),
+        config::HostInterface::Callout => HostInterface::Callout.name(),
         config::HostInterface::Crypto => HostInterface::Crypto.name(),
         config::HostInterface::Jwt => HostInterface::Jwt.name(),
         config::HostInterface::Keys => HostInterface::Keys.name(),
@@ -356,6 +362,7 @@ fn allow_line(grants: &Grants) -> String {
             &mut grants.upstreams.iter().map(|name| &**name),
         ),
         list("secrets", &mut grants.secrets.iter().map(|name| &**name)),
+        list("callouts", &mut grants.callouts.iter().map(|name| &**name)),
     ];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
     format!("allow = {{ {} }}", parts.join(", "))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Foundation, verifiers};
+use super::{Foundation, callouts, verifiers};
 use crate::config::{self, Config, Problems};
 use crate::store::keys::{DuplicateKey, KeyDigest, KeyIndex, Keys, ListedKey, Profile, listed};
 use crate::store::limits::{
@@ -22,6 +22,7 @@ pub fn services(
     let keys = keys(config, problems);
     let plans = plans(config, foundation, problems);
     let verifiers = verifiers::build(config, foundation, secrets.as_ref(), problems);
+    let callouts = callouts::build(config, foundation, problems);
     Some(Services {
         keys: Keys {
             fixed: Arc::new(keys?),
@@ -34,6 +35,7 @@ pub fn services(
         clock: foundation.clock,
         secrets: Arc::new(secrets?),
         verifiers: Arc::new(verifiers),
+        callouts: Arc::new(callouts),
     })
 }
 

@@ -109,6 +109,7 @@ fn exchange(connection: &ClientConnection, parts: Parts, seen: Seen) -> Exchange
         response: None,
         attributes: Default::default(),
         notes: Default::default(),
+        callouts: None,
         tickets: Default::default(),
         standings: Default::default(),
         no_plan: None,

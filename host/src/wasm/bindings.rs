@@ -10,6 +10,7 @@ wasmtime::component::bindgen!({
     additional_derives: [PartialEq],
 });
 
+pub use self::windlass::callout::calls;
 pub use self::windlass::host::{
     advice, cache, crypto, documents, exchange, keys, limits, log, metrics, preflights, raw_params,
     types,

@@ -62,6 +62,10 @@ pub enum CallFailure {
     /// again when they are there.
     #[error("asked for a token with an unknown key")]
     NewerKeys(Waiting),
+    /// Asked another server, whose answer is not there yet. No fault of the filter's: it is called again
+    /// when it is.
+    #[error("asked another server")]
+    Callout(Waiting),
     /// Is not called for a while.
     #[error("is suspended after repeated failures")]
     Suspended,
@@ -81,7 +85,11 @@ impl CallFailure {
     #[must_use]
     pub fn has_returned(&self) -> bool {
         match self {
-            Self::Verdict(_) | Self::Reported(_) | Self::Upstream(_) | Self::NewerKeys(_) => true,
+            Self::Verdict(_)
+            | Self::Reported(_)
+            | Self::Upstream(_)
+            | Self::NewerKeys(_)
+            | Self::Callout(_) => true,
             Self::Cpu(_)
             | Self::Overdrawn(_)
             | Self::Memory { .. }
@@ -109,6 +117,7 @@ impl CallFailure {
             Self::Upstream(_) => "upstream",
             Self::Keys(_) | Self::TokenKeys(_) => "keys_unavailable",
             Self::NewerKeys(_) => "newer_keys",
+            Self::Callout(_) => "callout",
             Self::Share(_) => "share",
             Self::Suspended => "suspended",
             Self::Busy(_) | Self::Crowded(_) => "busy",

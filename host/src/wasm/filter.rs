@@ -96,6 +96,7 @@ pub struct Filter {
     pub(super) denied: Vec<HostInterface>,
     pub(super) stubbed: Vec<String>,
     pub(super) asks_for_tokens: bool,
+    pub(super) asks_servers: bool,
     pub(super) spares: Spares,
     pub(super) breaker: Breaker,
     pub(super) instances: AtomicU64,
@@ -380,7 +381,9 @@ impl Filter {
                     tracing::debug!(filter = &*self.name, "{failure}");
                     return Err(failure);
                 }
-                if let CallFailure::Share(_) | CallFailure::NewerKeys(_) = failure {
+                if let CallFailure::Share(_) | CallFailure::NewerKeys(_) | CallFailure::Callout(_) =
+                    failure
+                {
                     // It works so far, and is called again.
                     let _ = self.breaker.succeeded(permit);
                     return Err(failure);

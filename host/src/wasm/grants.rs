@@ -8,6 +8,8 @@ use std::sync::Arc;
 pub enum HostInterface {
     /// `cache`.
     Cache,
+    /// `callout`.
+    Callout,
     /// `crypto`.
     Crypto,
     /// `jwt`.
@@ -24,6 +26,7 @@ impl HostInterface {
     /// All that need a grant.
     pub const ALL: &'static [Self] = &[
         Self::Cache,
+        Self::Callout,
         Self::Crypto,
         Self::Jwt,
         Self::Keys,
@@ -36,6 +39,7 @@ impl HostInterface {
     pub fn name(self) -> &'static str {
         match self {
             Self::Cache => "cache",
+            Self::Callout => "callout",
             Self::Crypto => "crypto",
             Self::Jwt => "jwt",
             Self::Keys => "keys",
@@ -49,6 +53,7 @@ impl HostInterface {
     pub fn path(self) -> &'static str {
         match self {
             Self::Cache => "windlass:host/cache",
+            Self::Callout => "windlass:callout/calls",
             Self::Crypto => "windlass:host/crypto",
             Self::Jwt => "windlass:jwt/tokens",
             Self::Keys => "windlass:host/keys",
@@ -83,6 +88,8 @@ pub struct Grants {
     pub upstreams: Vec<Arc<str>>,
     /// Secrets that it may use.
     pub secrets: Vec<Arc<str>>,
+    /// Servers that it may ask.
+    pub callouts: Vec<Arc<str>>,
 }
 
 impl Grants {
@@ -116,6 +123,12 @@ impl Grants {
     #[must_use]
     pub fn secret(&self, name: &str) -> bool {
         self.secrets.iter().any(|granted| &**granted == name)
+    }
+
+    /// Whether a server may be asked.
+    #[must_use]
+    pub fn callout(&self, name: &str) -> bool {
+        self.callouts.iter().any(|granted| &**granted == name)
     }
 }
 

@@ -6,6 +6,7 @@
 
 pub(super) mod advice;
 mod cache;
+pub mod callout;
 mod crypto;
 mod documents;
 pub(super) mod edit;

@@ -20,7 +20,7 @@ use super::failure::CallFailure;
 use super::host::advice::Advice;
 use super::piece::Piece;
 use super::services::Services;
-use super::state::{Phase, State};
+use super::state::{Later, Phase, State};
 use super::verdict::{self, PieceVerdict, RequestVerdict, ResponseVerdict};
 use crate::context::Exchange;
 
@@ -461,7 +461,7 @@ impl Exports {
 
 /// Whether what a phase decided counts: where it has to run again, what it took is given back.
 fn again(state: &mut State) -> wasmtime::Result<()> {
-    let Some(waiting) = state.newer_keys.take() else {
+    let Some(later) = state.later.take() else {
         return Ok(());
     };
     if let (Some(services), Some(exchange)) = (&state.services, &mut state.exchange) {
@@ -469,7 +469,10 @@ fn again(state: &mut State) -> wasmtime::Result<()> {
             services.limits.give_back(ticket);
         }
     }
-    Err(CallFailure::NewerKeys(waiting).into())
+    Err(match later {
+        Later::Keys(waiting) => CallFailure::NewerKeys(waiting).into(),
+        Later::Callout(waiting) => CallFailure::Callout(waiting).into(),
+    })
 }
 
 /// A phase that the chain calls is one that the component exports: [`Phases`] is read from the

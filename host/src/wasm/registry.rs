@@ -222,9 +222,11 @@ impl FilterRegistry {
         let linked = linker::link(&self.engine, &component, &spec.grants).map_err(link_error)?;
         let exports =
             Exports::find(&linked.instance_pre, component.phases()).map_err(link_error)?;
-        let mut interfaces = component.interfaces().iter();
-        let asks_for_tokens = interfaces.any(|one| *one == HostInterface::Jwt)
-            && spec.grants.interface(HostInterface::Jwt);
+        let may_call = |interface: HostInterface| {
+            component.interfaces().contains(&interface) && spec.grants.interface(interface)
+        };
+        let asks_for_tokens = may_call(HostInterface::Jwt);
+        let asks_servers = may_call(HostInterface::Callout);
         let grants = Arc::new(spec.grants);
         let cache = self.caches.of(&spec.name);
         let blank = Arc::new(FilterServices {
@@ -286,6 +288,7 @@ impl FilterRegistry {
             facts,
             denied: linked.denied,
             asks_for_tokens,
+            asks_servers,
             stubbed: linked.stubbed,
             instances: AtomicU64::new(1),
             figures: (0..self.workers)

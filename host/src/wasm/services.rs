@@ -10,6 +10,7 @@ use super::documents::Documents;
 use super::notices::Notices;
 use super::series::SeriesTable;
 use super::share::LastCharge;
+use crate::callout::Callouts;
 use crate::store::cache::FilterCache;
 use crate::store::keys::{Keys, Rejects};
 use crate::store::limits::{Clock, LimitStore, PlanBook};
@@ -35,6 +36,8 @@ pub struct Services {
     pub secrets: Arc<Secrets>,
     /// Whose tokens are accepted, by the verifier's name.
     pub verifiers: Arc<TokenVerifiers>,
+    /// The servers that filters may ask.
+    pub callouts: Arc<Callouts>,
 }
 
 impl std::fmt::Debug for Services {

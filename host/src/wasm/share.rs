@@ -8,10 +8,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 
 use super::filter::Filter;
+use super::host::callout::MAX_CALLS;
 use super::host::limits::{describe, text};
 use super::services::Services;
 use crate::context::Exchange;
@@ -59,6 +61,20 @@ impl Filter {
     #[must_use]
     pub fn asks_for_tokens(&self) -> bool {
         self.asks_for_tokens
+    }
+
+    /// How long its request phase may wait for the answers of other servers, if it asks some.
+    #[must_use]
+    pub fn callout_wait(&self, services: &Services) -> Option<Duration> {
+        if !self.asks_servers {
+            return None;
+        }
+        let granted = services.callouts.all().iter();
+        let granted = granted.filter(|target| self.grants.callout(&target.settings.name));
+        let longest = granted.map(|target| target.settings.timeout).max()?;
+        // Each call has an end of its own, before this.
+        let calls = u32::try_from(MAX_CALLS + 1).unwrap_or(u32::MAX);
+        Some(longest.saturating_mul(calls))
     }
 
     /// The answer to wait for before the filter's request phase is called, as far as it is known

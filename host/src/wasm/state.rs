@@ -120,7 +120,7 @@ pub struct State {
     /// The token that the running phase verified.
     pub token: Option<Arc<VerifiedToken>>,
     /// What the running phase has to wait for before it runs again.
-    pub newer_keys: Option<Waiting>,
+    pub later: Option<Later>,
     /// How many tickets the exchange had before the running phase.
     pub tickets: usize,
     /// The piece of a body in hand.
@@ -147,6 +147,15 @@ pub struct State {
     pub output: Output,
     /// WASI's streams and the like.
     pub resources: ResourceTable,
+}
+
+/// What a phase has to wait for before it runs again.
+#[derive(Debug)]
+pub enum Later {
+    /// Newer keys of a verifier.
+    Keys(Waiting),
+    /// The answer of another server.
+    Callout(Waiting),
 }
 
 /// What an edit replaced.
@@ -212,7 +221,7 @@ impl State {
             place: 0,
             patient: false,
             token: None,
-            newer_keys: None,
+            later: None,
             tickets: 0,
             piece: Piece::new(),
             body_cap: 0,
@@ -257,7 +266,7 @@ impl State {
         }
         self.journal.clear();
         self.token = None;
-        self.newer_keys = None;
+        self.later = None;
         self.phase = Phase::Idle;
     }
 

@@ -5,6 +5,7 @@
 //! without it traps, and `windlass check` prints the line that is missing.
 
 pub mod cache;
+pub mod callout;
 pub mod crypto;
 pub mod documents;
 pub mod jwt;

@@ -210,13 +210,14 @@ fn documents(table: &mut Table<'_>) -> Vec<FilterDocument> {
         .collect()
 }
 
-/// A plan or verifier that some text of the settings names is not reported as unused: the plugin knows.
+/// A plan, verifier or callout that some text of the settings names is not reported as unused: the plugin knows.
 fn use_names(table: &mut Table<'_>, json: &Json) {
     match json {
         Json::String(text) => {
             let names = &mut table.reader().names;
             let _ = names.use_name(Group::Plan, text);
             let _ = names.use_name(Group::Verifier, text);
+            let _ = names.use_name(Group::Callout, text);
         }
         Json::Array(items) => items.iter().for_each(|item| use_names(table, item)),
         Json::Object(members) => members.values().for_each(|value| use_names(table, value)),
@@ -251,7 +252,7 @@ impl Kind for Free {
 static ALLOW_SECTION: Section = Section {
     heading: "allow = { .. }",
     doc: "The grants of a filter. Importing an interface is not being allowed to use it.",
-    fields: &[&INTERFACES, &ATTRIBUTES, &UPSTREAMS, &SECRETS],
+    fields: &[&INTERFACES, &ATTRIBUTES, &UPSTREAMS, &SECRETS, &CALLOUTS],
     hints: &[],
     short: None,
     private: false,
@@ -263,6 +264,7 @@ static INTERFACES: Field<List<Choice<HostInterface>>, Empty> = Field::new(
         of: Choice {
             options: &[
                 ("cache", HostInterface::Cache),
+                ("callout", HostInterface::Callout),
                 ("crypto", HostInterface::Crypto),
                 ("jwt", HostInterface::Jwt),
                 ("keys", HostInterface::Keys),
@@ -313,13 +315,25 @@ static SECRETS: Field<List<Reference>, Empty> = Field::new(
         repeats: false,
     },
     Empty("none"),
-    "Secrets that it may use, by name, through `crypto`.",
+    "Secrets that it may use, by name, through `crypto` and `callout`.",
+);
+
+static CALLOUTS: Field<List<Reference>, Empty> = Field::new(
+    "callouts",
+    List {
+        of: Reference(Group::Callout),
+        least: 0,
+        repeats: false,
+    },
+    Empty("none"),
+    "The `[callout.<name>]` that it may ask, through `callout`.",
 );
 
 fn allow(table: &mut Table<'_>) -> Option<Allow> {
     let span: Span = table.span();
     let upstreams = table.take(&UPSTREAMS);
     let secrets = table.take(&SECRETS);
+    let callouts = table.take(&CALLOUTS);
     Some(Allow {
         interfaces: table.take(&INTERFACES),
         attributes: table.take(&ATTRIBUTES),
@@ -328,6 +342,7 @@ fn allow(table: &mut Table<'_>) -> Option<Allow> {
             .map(|upstream| upstream.place)
             .collect(),
         secrets: secrets.into_iter().map(|secret| secret.place).collect(),
+        callouts: callouts.into_iter().map(|one| one.place).collect(),
         span,
     })
 }

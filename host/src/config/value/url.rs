@@ -1,4 +1,4 @@
-//! URLs of key servers.
+//! URLs of servers that the gateway asks.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use super::name::line;
 pub(in crate::config) fn http(text: &str) -> Result<String, Refused> {
     line(text)?;
     if text.contains('@') {
-        let refused = Refused::because("has a user in it, which no key server is told");
+        let refused = Refused::because("has a user in it, which is never sent");
         return Err(refused.private());
     }
     if text.contains('#') {

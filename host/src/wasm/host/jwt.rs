@@ -9,7 +9,7 @@ use wasmtime::{Result, StoreContextMut};
 
 use super::super::bindings::tokens::{ClaimValue, VerifyError};
 use super::super::failure::CallFailure;
-use super::super::state::State;
+use super::super::state::{Later, State};
 use super::edit::attribute_name;
 use crate::context::AttributeValue;
 use crate::tokens::{TokenAnswer, TokenTime};
@@ -110,7 +110,7 @@ fn ask(
             Ok(Ok(()))
         }
         Err(waiting) => {
-            state.newer_keys = Some(waiting);
+            state.later = Some(Later::Keys(waiting));
             Ok(Err(VerifyError::NotYet))
         }
     }

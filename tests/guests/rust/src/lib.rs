@@ -6,6 +6,7 @@
 //! component is enough for all of them. It speaks to the contract's functions themselves, not to
 //! the SDK's friendlier ones: what is tested is the contract.
 
+mod ask;
 mod misbehave;
 mod play;
 mod settings;

@@ -92,7 +92,13 @@ impl Player {
             if let Some(end) = verdict(step) {
                 return end;
             }
-            let given = self.step(step);
+            let given = match step {
+                Step::Ask(wanted) => match crate::ask::ask(wanted) {
+                    Some(given) => given,
+                    None => return End::Next,
+                },
+                _ => self.step(step),
+            };
             self.report.push(given);
         }
         End::Next

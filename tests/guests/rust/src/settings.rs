@@ -228,6 +228,8 @@ pub enum Step {
     /// Read a range: name, offset, length.
     ReadDocument(String, u64, u32),
     DocumentDigest(String),
+    /// Ask another server, and end the phase while its answer is not there.
+    Ask(Ask),
     // Verdicts; the steps after one are not played.
     Skip,
     Chunks,
@@ -262,4 +264,40 @@ pub enum Step {
     FloodPrint(usize),
     /// Call the host so many times.
     FloodCalls(usize),
+}
+
+/// A request to another server.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Ask {
+    /// The target.
+    pub target: String,
+    #[serde(default = "get")]
+    pub method: String,
+    #[serde(default)]
+    pub path: String,
+    /// A field of the request, whose value follows the path.
+    #[serde(default)]
+    pub path_from: Option<String>,
+    #[serde(default)]
+    pub headers: Vec<(String, String)>,
+    #[serde(default)]
+    pub body: String,
+    #[serde(default)]
+    pub credential: Option<Secret>,
+    #[serde(default)]
+    pub share: bool,
+}
+
+/// A secret that the gateway adds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Secret {
+    Bearer(String),
+    Basic(String, String),
+    FormField(String, String),
+}
+
+fn get() -> String {
+    "GET".to_owned()
 }

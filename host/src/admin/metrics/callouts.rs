@@ -1,0 +1,40 @@
+//! What filters ask other servers.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::float;
+use crate::gateway::Gateway;
+use crate::observe::metrics::{Family, Kind};
+
+/// Those of all callouts.
+pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
+    let mut calls = Family::new(
+        Kind::Counter,
+        "callouts",
+        "Calls of filters to a server (`[callout.<name>]`) by their result",
+    );
+    let mut shared = Family::new(
+        Kind::Counter,
+        "callouts_shared",
+        "Calls of filters that had the answer to an identical one that was under way",
+    );
+    let mut active = Family::new(
+        Kind::Gauge,
+        "callouts_active",
+        "Calls of filters to a server that are under way or wait",
+    );
+    for target in gateway.services.callouts.all() {
+        let name = ("callout", &*target.settings.name);
+        let figures = &target.figures;
+        let ended = [
+            ("answered", figures.answered.load(Relaxed)),
+            ("abandoned", figures.abandoned.load(Relaxed)),
+        ];
+        for (result, count) in ended.into_iter().chain(figures.failures()) {
+            calls.push(&[name, ("result", result)], float(count));
+        }
+        shared.push(&[name], float(figures.shared.load(Relaxed)));
+        active.push(&[name], float(figures.active.load(Relaxed)));
+    }
+    vec![calls, shared, active]
+}

@@ -1,0 +1,333 @@
+//! The targets of a configuration that filters may ask (`[callout.<name>]`).
+//!
+//! Above it the `callout` interface makes a request of what a guest wrote; below it is a thread that moves the bytes of
+//! all calls ([`CalloutThread`]), so that no worker waits.
+//!
+//! Promises:
+//! - a call ends within its target's `timeout`, the time in the queue included, whatever the server does;
+//! - at most `max_concurrent` calls of a target are under way and `max_waiting` wait;
+//! - identical calls that may share one answer are one while it is under way;
+//! - a call that nobody waits for any more is given up;
+//! - an address that only the gateway's machine or its cloud can reach is connected to only where the URL names it
+//!   literally, or the operator allows it ([`address`]).
+//!
+//! Deliberately not here: keeping answers. What an answer means, and for how long, the filter knows.
+
+mod address;
+mod client;
+mod pending;
+mod request;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, Uri};
+use parking_lot::Mutex;
+use rustls::ClientConfig;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
+
+pub use pending::{Pending, Waiting};
+pub use request::{CalloutRequest, Credential, RequestDigest, RequestError};
+
+use client::Client;
+
+/// What a target is, as the configuration says.
+#[derive(Debug, Clone)]
+pub struct CalloutSettings {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its URL, to whose path a request's is added.
+    pub url: Uri,
+    /// For a whole call, the time in the queue included.
+    pub timeout: Duration,
+    /// The largest body of a request. Bytes.
+    pub max_request: usize,
+    /// The largest body of an answer. Bytes.
+    pub max_response: usize,
+    /// How many calls may be under way.
+    pub max_concurrent: usize,
+    /// How many more may wait.
+    pub max_waiting: usize,
+    /// Whether its name may be that of a loopback, link-local or metadata address.
+    pub allow_local: bool,
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CalloutAnswer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its fields.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CalloutError {
+    /// As many are under way and wait as may.
+    #[error(
+        "as many calls as may be are under way and wait: see `max_concurrent` and `max_waiting`"
+    )]
+    Busy,
+    /// It took too long.
+    #[error("there was no whole answer within its `timeout`")]
+    Timeout,
+    /// The server was not reached, or its answer broke off.
+    #[error("{0}")]
+    Unreachable(Arc<str>),
+    /// The answer is too large.
+    #[error("its answer is larger than its `max_response`")]
+    TooLarge,
+}
+
+impl CalloutError {
+    /// The same as a stable word, for metrics.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::Timeout => "timeout",
+            Self::Unreachable(_) => "unreachable",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+/// What came of a call.
+pub type CalloutOutcome = Result<Arc<CalloutAnswer>, CalloutError>;
+
+/// How many calls came to which end.
+#[derive(Debug, Default)]
+pub struct CalloutFigures {
+    /// Answered.
+    pub answered: AtomicU64,
+    /// Answered by the answer to another.
+    pub shared: AtomicU64,
+    /// Nobody waited for the answer any more.
+    pub abandoned: AtomicU64,
+    /// Each [`CalloutError`], in the order of [`CalloutFigures::failures`].
+    failed: [AtomicU64; 4],
+    /// Under way, those in the queue included.
+    pub active: AtomicU64,
+}
+
+impl CalloutFigures {
+    const WORDS: [&'static str; 4] = ["busy", "timeout", "unreachable", "too_large"];
+
+    /// How many failed, by the reason.
+    pub fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.failed.iter().map(|count| count.load(Relaxed));
+        Self::WORDS.into_iter().zip(counts)
+    }
+
+    fn count(&self, outcome: Result<(), &CalloutError>) {
+        let count = match outcome {
+            Ok(()) => Some(&self.answered),
+            Err(error) => {
+                let place = Self::WORDS.iter().position(|word| *word == error.word());
+                place.and_then(|place| self.failed.get(place))
+            }
+        };
+        if let Some(count) = count {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// The thread that moves the bytes of all calls. Outlives configurations.
+#[derive(Debug)]
+pub struct CalloutThread {
+    handle: Handle,
+    /// The thread ends when this is dropped.
+    _stop: oneshot::Sender<()>,
+}
+
+impl CalloutThread {
+    /// Start it.
+    ///
+    /// # Errors
+    ///
+    /// The system gives no thread, or nothing to wait for sockets with.
+    pub fn start() -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        std::thread::Builder::new()
+            .name("windlass-callout".into())
+            .spawn(move || {
+                let _ = runtime.block_on(stopped);
+                // A look-up of a name may be stuck.
+                runtime.shutdown_background();
+            })?;
+        Ok(Self {
+            handle,
+            _stop: stop,
+        })
+    }
+}
+
+/// One target of a configuration.
+#[derive(Debug)]
+pub struct CalloutTarget {
+    /// What the configuration says.
+    pub settings: CalloutSettings,
+    /// How its calls ended.
+    pub figures: CalloutFigures,
+    client: Client,
+    runtime: Handle,
+    permits: Semaphore,
+    under_way: Mutex<HashMap<RequestDigest, Weak<Pending>>>,
+    /// Whether the last call failed: the log tells once.
+    fails: AtomicBool,
+}
+
+impl CalloutTarget {
+    /// With these settings; `tls` is how TLS is spoken with it.
+    #[must_use]
+    pub fn new(
+        settings: CalloutSettings,
+        tls: Option<Arc<ClientConfig>>,
+        thread: &CalloutThread,
+    ) -> Self {
+        Self {
+            client: Client::new(&settings, tls, &thread.handle),
+            runtime: thread.handle.clone(),
+            permits: Semaphore::new(settings.max_concurrent),
+            under_way: Mutex::default(),
+            figures: CalloutFigures::default(),
+            fails: AtomicBool::new(false),
+            settings,
+        }
+    }
+
+    /// Begin a call, or join one that is under way. `digest` tells the request from others.
+    #[must_use]
+    pub fn call(
+        self: &Arc<Self>,
+        request: CalloutRequest,
+        digest: RequestDigest,
+        share: bool,
+    ) -> Arc<Pending> {
+        if !share {
+            return self.begin(request, None);
+        }
+        let mut under_way = self.under_way.lock();
+        if let Some(pending) = under_way.get(&digest).and_then(Weak::upgrade) {
+            self.figures.shared.fetch_add(1, Relaxed);
+            return pending;
+        }
+        let pending = self.begin(request, Some(digest));
+        under_way.insert(digest, Arc::downgrade(&pending));
+        pending
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        request: CalloutRequest,
+        digest: Option<RequestDigest>,
+    ) -> Arc<Pending> {
+        let most = self.settings.max_concurrent + self.settings.max_waiting;
+        let active = self.figures.active.fetch_add(1, Relaxed);
+        if usize::try_from(active).is_ok_and(|active| active >= most) {
+            self.figures.active.fetch_sub(1, Relaxed);
+            self.tell(Err(&CalloutError::Busy));
+            return Pending::over(Err(CalloutError::Busy));
+        }
+        let (pending, abandoned) = Pending::new();
+        let (target, waited_for) = (Arc::clone(self), Arc::downgrade(&pending));
+        self.runtime.spawn(async move {
+            let outcome = tokio::select! {
+                _ = abandoned => None,
+                outcome = target.exchange(request) => Some(outcome),
+            };
+            target.figures.active.fetch_sub(1, Relaxed);
+            if let Some(digest) = digest {
+                let mut under_way = target.under_way.lock();
+                // Another may have begun since this one was given up.
+                let is_own = |one: &Weak<Pending>| Weak::ptr_eq(one, &waited_for);
+                if under_way.get(&digest).is_some_and(is_own) {
+                    under_way.remove(&digest);
+                }
+            }
+            match outcome {
+                Some(outcome) => {
+                    target.tell(outcome.as_ref().map(|_| ()));
+                    if let Some(pending) = waited_for.upgrade() {
+                        pending.end(outcome);
+                    }
+                }
+                None => {
+                    target.figures.abandoned.fetch_add(1, Relaxed);
+                }
+            }
+        });
+        pending
+    }
+
+    async fn exchange(&self, request: CalloutRequest) -> CalloutOutcome {
+        let call = async {
+            // Never closed.
+            let _permit = self.permits.acquire().await;
+            self.client.send(request).await
+        };
+        match tokio::time::timeout(self.settings.timeout, call).await {
+            Ok(outcome) => outcome.map(Arc::new),
+            Err(_) => Err(CalloutError::Timeout),
+        }
+    }
+
+    /// Count how a call ended. The log tells when the target begins to fail, and when it answers again.
+    fn tell(&self, outcome: Result<(), &CalloutError>) {
+        self.figures.count(outcome);
+        let callout = &*self.settings.name;
+        match outcome {
+            Ok(()) if self.fails.swap(false, Relaxed) => {
+                tracing::info!(callout, "callout `{callout}` answers again");
+            }
+            Ok(()) => {}
+            Err(error) if !self.fails.swap(true, Relaxed) => {
+                let url = self.settings.url.to_string();
+                tracing::warn!(
+                    callout,
+                    url,
+                    "callout `{callout}` fails: {error}; the filters that ask it decide what clients get"
+                );
+            }
+            Err(error) => tracing::debug!(callout, %error, "a call failed"),
+        }
+    }
+}
+
+/// The targets of a configuration.
+#[derive(Debug, Default)]
+pub struct Callouts {
+    list: Vec<Arc<CalloutTarget>>,
+}
+
+impl Callouts {
+    /// Of these.
+    #[must_use]
+    pub fn new(list: Vec<Arc<CalloutTarget>>) -> Self {
+        Self { list }
+    }
+
+    /// The target of this name.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<&Arc<CalloutTarget>> {
+        self.list.iter().find(|one| &*one.settings.name == name)
+    }
+
+    /// All of them, in the order of the configuration.
+    #[must_use]
+    pub fn all(&self) -> &[Arc<CalloutTarget>] {
+        &self.list
+    }
+}

@@ -1,0 +1,258 @@
+//! One request to a target and its answer, over connections that are kept.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HeaderValue, USER_AGENT};
+use http::{HeaderMap, StatusCode, Uri};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio_rustls::{TlsConnector, TlsStream};
+use tower_service::Service;
+
+use super::address::{is_literal, is_open};
+use super::{CalloutAnswer, CalloutError, CalloutRequest, CalloutSettings};
+use crate::stream::Stream;
+use crate::tls::HTTP2;
+
+/// How long a connection is kept that carries nothing.
+const KEPT: Duration = Duration::from_secs(30);
+/// The largest head of an answer. Bytes.
+const MAX_HEAD: usize = 64 * 1024;
+/// How many connections to a target are kept.
+const MOST_KEPT: usize = 64;
+
+/// Sends requests to one target.
+#[derive(Debug)]
+pub(super) struct Client {
+    client: legacy::Client<Connector, Full<Bytes>>,
+    max_response: usize,
+}
+
+impl Client {
+    pub(super) fn new(
+        settings: &CalloutSettings,
+        tls: Option<Arc<ClientConfig>>,
+        runtime: &Handle,
+    ) -> Self {
+        let host = settings.url.host().unwrap_or_default();
+        let connector = Connector {
+            tls: tls.map(TlsConnector::from),
+            takes_local: settings.allow_local || is_literal(host),
+        };
+        let mut builder = legacy::Client::builder(Executor(runtime.clone()));
+        builder
+            .pool_idle_timeout(KEPT)
+            .pool_timer(TokioTimer::new())
+            .pool_max_idle_per_host(MOST_KEPT)
+            .http1_max_buf_size(MAX_HEAD)
+            .http2_max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
+        Self {
+            client: builder.build(connector),
+            max_response: settings.max_response,
+        }
+    }
+
+    /// Send a request, and wait for its whole answer.
+    pub(super) async fn send(
+        &self,
+        request: CalloutRequest,
+    ) -> Result<CalloutAnswer, CalloutError> {
+        let mut request = request.into_http();
+        let name = HeaderValue::from_static(concat!("windlass/", env!("CARGO_PKG_VERSION")));
+        request.headers_mut().entry(USER_AGENT).or_insert(name);
+        let failed =
+            |error: &dyn std::error::Error| CalloutError::Unreachable(causes(error).into());
+        let response = self.client.request(request).await;
+        let (parts, body) = response.map_err(|error| failed(&error))?.into_parts();
+        let body = Limited::new(body, self.max_response).collect().await;
+        let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+            true => CalloutError::TooLarge,
+            false => failed(&*error),
+        })?;
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(CalloutError::Unreachable("it switches protocols".into()));
+        }
+        Ok(CalloutAnswer {
+            status: parts.status,
+            headers: end_to_end(parts.headers),
+            body: body.to_bytes(),
+        })
+    }
+}
+
+/// Fields that are for whoever asked, and not for the connection (RFC 9110, section 7.6.1).
+fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
+    for name in [
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ] {
+        headers.remove(name);
+    }
+    headers
+}
+
+/// An error and what it came from, each once.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// Runs the tasks of connections on the thread of callouts, whichever thread sends.
+#[derive(Debug, Clone)]
+struct Executor(Handle);
+
+impl<F> hyper::rt::Executor<F> for Executor
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}
+
+/// Makes connections.
+#[derive(Clone)]
+struct Connector {
+    tls: Option<TlsConnector>,
+    takes_local: bool,
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector")
+            .field("takes_local", &self.takes_local)
+            .finish_non_exhaustive()
+    }
+}
+
+type Connecting = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
+
+impl Service<Uri> for Connector {
+    type Response = Socket;
+    type Error = io::Error;
+    type Future = Connecting;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, url: Uri) -> Connecting {
+        let this = self.clone();
+        Box::pin(async move { this.connect(&url).await })
+    }
+}
+
+impl Connector {
+    async fn connect(&self, url: &Uri) -> io::Result<Socket> {
+        let host = url.host().unwrap_or_default();
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let host = bare.unwrap_or(host);
+        let default = if self.tls.is_some() { 443 } else { 80 };
+        let port = url.port_u16().unwrap_or(default);
+        let socket = self.open(host, port).await?;
+        socket.set_nodelay(true)?;
+        let stream = match &self.tls {
+            None => Stream::Clear(socket),
+            Some(tls) => {
+                let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+                let stream = tls.connect(name, socket).await?;
+                Stream::Tls(Box::new(TlsStream::Client(stream)))
+            }
+        };
+        Ok(Socket(TokioIo::new(stream)))
+    }
+
+    /// A connection to the first of a name's addresses that takes one. Checked after the look-up: what is connected to
+    /// is what was looked at.
+    async fn open(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
+        let mut last = None;
+        for address in found {
+            if !self.takes_local && !is_open(address.ip()) {
+                last = Some(io::Error::other(format!(
+                    "its name leads to {}, an address of this machine or its cloud, which only a URL that names it \
+                     literally reaches, or `allow_local = true`",
+                    address.ip()
+                )));
+                continue;
+            }
+            match TcpStream::connect(address).await {
+                Ok(socket) => return Ok(socket),
+                Err(error) => {
+                    last = Some(io::Error::new(error.kind(), format!("{address}: {error}")));
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| io::Error::other("its name has no address")))
+    }
+}
+
+/// A connection, as hyper's client takes it.
+#[derive(Debug)]
+struct Socket(TokioIo<Stream>);
+
+impl Connection for Socket {
+    fn connected(&self) -> Connected {
+        match self.0.inner().protocol() == Some(HTTP2) {
+            true => Connected::new().negotiated_h2(),
+            false => Connected::new(),
+        }
+    }
+}
+
+impl Read for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl Write for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,212 @@
+//! A request as it goes to a target, made of what a filter wrote. Pure.
+
+use aws_lc_rs::digest;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
+use http_body_util::Full;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use zeroize::Zeroizing;
+
+use super::CalloutSettings;
+use crate::store::secrets::Secret;
+
+/// The most fields of a request.
+const MAX_FIELDS: usize = 64;
+/// The most that its path and its fields may take. Bytes.
+const MAX_HEAD: usize = 16 * 1024;
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// What stands escaped in a form: all but what RFC 3986, section 2.3 calls unreserved.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// Tells a request from others, its target and its credential included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RequestDigest([u8; 32]);
+
+/// Why a request cannot be sent. Texts for the author of the filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// The method.
+    #[error("the method is no method that can be sent")]
+    Method,
+    /// The path.
+    #[error("the path must be empty, or begin with `/` or `?`, without a segment `.` or `..`")]
+    Path,
+    /// A field.
+    #[error("a field has a name or value that HTTP does not have, or is the gateway's to set")]
+    Field,
+    /// The fields together.
+    #[error("path and fields are larger than 16 KiB, or more than 64")]
+    Head,
+    /// The body.
+    #[error("the body is larger than the target's `max_request`")]
+    Body,
+    /// The user of a credential.
+    #[error("the user of a basic credential is empty, or has a `:` or a control character")]
+    User,
+    /// The secret of a credential.
+    #[error("the secret cannot stand where the credential puts it")]
+    Secret,
+    /// A body to which no field of a form can be added.
+    #[error("a credential in a form needs a body of `application/x-www-form-urlencoded`")]
+    Form,
+}
+
+/// A secret to add to a request.
+#[derive(Debug, Clone, Copy)]
+pub enum Credential<'a> {
+    /// As a bearer token.
+    Bearer(&'a Secret),
+    /// As a password: of this user.
+    Basic(&'a str, &'a Secret),
+    /// As a field of a form: of this name.
+    FormField(&'a str, &'a Secret),
+}
+
+/// A request, ready to be sent.
+#[derive(Debug)]
+pub struct CalloutRequest(Request<Full<Bytes>>);
+
+impl RequestDigest {
+    /// Of all parts, each told from the next by its length.
+    #[must_use]
+    pub fn of<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let digest = context.finish();
+        Self(digest.as_ref().try_into().unwrap_or_default())
+    }
+}
+
+impl CalloutRequest {
+    /// What a filter wrote, and a credential. `fields` has none that frames the message or belongs to its connection.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be sent.
+    pub fn new<'f>(
+        target: &CalloutSettings,
+        method: &str,
+        path: &str,
+        fields: impl IntoIterator<Item = (&'f str, &'f [u8])>,
+        body: Vec<u8>,
+        credential: Option<Credential<'_>>,
+    ) -> Result<Self, RequestError> {
+        let method = Method::from_bytes(method.as_bytes()).map_err(|_| RequestError::Method)?;
+        if method == Method::CONNECT || method == Method::TRACE {
+            return Err(RequestError::Method);
+        }
+        if body.len() > target.max_request {
+            return Err(RequestError::Body);
+        }
+        let uri = joined(&target.url, path)?;
+        let mut headers = HeaderMap::new();
+        let mut size = path.len();
+        for (name, value) in fields {
+            size += name.len() + value.len();
+            if headers.len() >= MAX_FIELDS || size > MAX_HEAD {
+                return Err(RequestError::Head);
+            }
+            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| RequestError::Field)?;
+            let value = HeaderValue::from_bytes(value).map_err(|_| RequestError::Field)?;
+            headers.append(name, value);
+        }
+        let mut body = Zeroizing::new(body);
+        if let Some(credential) = credential {
+            credential.add(&mut headers, &mut body)?;
+        }
+        let mut request = Request::new(Full::new(std::mem::take(&mut *body).into()));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        Ok(Self(request))
+    }
+
+    pub(super) fn into_http(self) -> Request<Full<Bytes>> {
+        self.0
+    }
+}
+
+impl Credential<'_> {
+    fn add(self, headers: &mut HeaderMap, body: &mut Vec<u8>) -> Result<(), RequestError> {
+        let text = |secret: &Secret| secret.login().ok_or(RequestError::Secret);
+        match self {
+            Self::Bearer(secret) => authorize(headers, "Bearer ", &text(secret)?),
+            Self::Basic(user, secret) => {
+                if user.is_empty() || user.contains(|c: char| c == ':' || c.is_control()) {
+                    return Err(RequestError::User);
+                }
+                let pair = Zeroizing::new(format!("{user}:{}", &*text(secret)?));
+                authorize(headers, "Basic ", &Zeroizing::new(STANDARD.encode(&*pair)))
+            }
+            Self::FormField(name, secret) => {
+                let kind = headers.get(CONTENT_TYPE);
+                let kind = kind.map(|kind| kind.to_str().unwrap_or_default());
+                let kind = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim());
+                match kind {
+                    None if body.is_empty() => {
+                        headers.insert(CONTENT_TYPE, HeaderValue::from_static(FORM));
+                    }
+                    Some(kind) if kind.eq_ignore_ascii_case(FORM) => {}
+                    Some(_) | None => return Err(RequestError::Form),
+                }
+                let escape = |text| utf8_percent_encode(text, ESCAPED);
+                let secret = text(secret)?;
+                let field = Zeroizing::new(format!("{}={}", escape(name), escape(&secret)));
+                if !body.is_empty() {
+                    body.push(b'&');
+                }
+                body.extend_from_slice(field.as_bytes());
+                Ok(())
+            }
+        }
+    }
+}
+
+fn authorize(headers: &mut HeaderMap, scheme: &str, text: &str) -> Result<(), RequestError> {
+    let value = HeaderValue::try_from(format!("{scheme}{text}"));
+    let mut value = value.map_err(|_| RequestError::Secret)?;
+    value.set_sensitive(true);
+    headers.insert(AUTHORIZATION, value);
+    Ok(())
+}
+
+/// The target's URL, and what a request adds to it.
+fn joined(url: &Uri, added: &str) -> Result<Uri, RequestError> {
+    let refused = |_| RequestError::Path;
+    let base = url.path_and_query().map_or("/", PathAndQuery::as_str);
+    let whole = match added.as_bytes().first() {
+        None => base.to_owned(),
+        Some(b'?') if !base.contains('?') => format!("{base}{added}"),
+        // The URL has a query of its own.
+        Some(b'?') => format!("{base}&{}", added.get(1..).unwrap_or_default()),
+        Some(b'/') if !base.contains('?') && !climbs(added) => {
+            format!("{}{added}", base.strip_suffix('/').unwrap_or(base))
+        }
+        Some(_) => return Err(RequestError::Path),
+    };
+    let mut parts = url.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(whole).map_err(refused)?);
+    Uri::from_parts(parts).map_err(|_| RequestError::Path)
+}
+
+/// Whether a path has a segment that a server may resolve to one above, or a character that some take for `/`.
+fn climbs(path: &str) -> bool {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    path.split('/').any(|segment| {
+        let plain = percent_decode_str(segment).decode_utf8_lossy();
+        let mut names = plain.split(['/', '\\']);
+        names.any(|name| matches!(name.split(';').next(), Some("." | "..")))
+    })
+}

@@ -1,0 +1,191 @@
+//! `windlass:callout/calls`: requests of a filter to the servers of its configuration.
+//!
+//! A guest never waits. Its first call begins the request and ends the phase; when the answer is there the phase runs
+//! again, and the same call finds the answer with the exchange ([`CalloutAnswers`](crate::context::CalloutAnswers)).
+
+use std::sync::Arc;
+
+use http::HeaderName;
+use wasmtime::{Result, bail};
+
+use super::super::bindings::calls::{CallError, Credential, Host, Request, Response};
+use super::super::state::{Later, Phase, State};
+use super::edit::is_reserved;
+use crate::callout::{
+    self, CalloutAnswer, CalloutError, CalloutRequest, CalloutTarget, RequestDigest,
+};
+use crate::store::secrets::{Secret, Secrets};
+
+/// The most different requests of one phase.
+pub const MAX_CALLS: usize = 8;
+
+type Called = std::result::Result<Response, CallError>;
+
+impl Host for State {
+    fn call(&mut self, target: String, request: Request) -> Result<Called> {
+        self.charge_call()?;
+        super::in_phase(self)?;
+        let target = self.callout(&target)?;
+        let secrets = self.named_secrets(request.credential.as_ref())?;
+        if self.phase != Phase::Request {
+            return Ok(Err(CallError::NotHere));
+        }
+        let digest = digest(&target, &request);
+        let Some(exchange) = &mut self.exchange else {
+            return Ok(Err(CallError::NotHere));
+        };
+        let answers = exchange.callouts.get_or_insert_default();
+        let pending = match answers.find(&digest) {
+            Some(pending) => Arc::clone(pending),
+            // After a wait that came to its end.
+            None if !self.patient => return Ok(Err(CallError::Timeout)),
+            None if answers.count() >= MAX_CALLS => return Ok(Err(CallError::NotHere)),
+            None => {
+                let share = request.share;
+                let made = match make(&target, request, secrets.as_deref()) {
+                    Ok(made) => made,
+                    Err(error) => return Ok(Err(CallError::Invalid(error.to_string()))),
+                };
+                let pending = target.call(made, digest, share);
+                answers.keep(digest, Arc::clone(&pending));
+                pending
+            }
+        };
+        if let Some(waiting) = pending.wait() {
+            if !self.patient {
+                return Ok(Err(CallError::Timeout));
+            }
+            self.later = Some(Later::Callout(waiting));
+            return Ok(Err(CallError::NotYet));
+        }
+        match pending.outcome() {
+            Some(Ok(answer)) => Ok(Ok(response(answer))),
+            Some(Err(error)) => Ok(Err(error.into())),
+            None => Ok(Err(CallError::Timeout)),
+        }
+    }
+}
+
+impl State {
+    /// The target of this name, where it is granted.
+    fn callout(&self, name: &str) -> Result<Arc<CalloutTarget>> {
+        let found = self
+            .services
+            .as_ref()
+            .and_then(|services| services.callouts.find(name));
+        match found {
+            Some(target) if self.grants.callout(name) => Ok(Arc::clone(target)),
+            Some(_) => bail!(
+                "asked callout `{name}`, which it is not granted: add `callouts = [\"{name}\"]` to its `allow`"
+            ),
+            None => bail!(
+                "asked callout `{}`, which the configuration does not have: add `[callout.<name>]`",
+                name.escape_debug()
+            ),
+        }
+    }
+
+    /// The secrets, if the credential's is granted.
+    fn named_secrets(&self, credential: Option<&Credential>) -> Result<Option<Arc<Secrets>>> {
+        let Some(credential) = credential else {
+            return Ok(None);
+        };
+        let (Credential::Bearer(name)
+        | Credential::Basic((_, name))
+        | Credential::FormField((_, name))) = credential;
+        if !self.grants.secret(name) {
+            bail!(
+                "named secret `{}`, which it is not granted: add it to `secrets` in its `allow`",
+                name.escape_debug()
+            );
+        }
+        Ok(self
+            .services
+            .as_ref()
+            .map(|services| Arc::clone(&services.secrets)))
+    }
+}
+
+fn digest(target: &CalloutTarget, request: &Request) -> RequestDigest {
+    let mut parts: Vec<&[u8]> = vec![
+        target.settings.name.as_bytes(),
+        request.method.as_bytes(),
+        request.path.as_bytes(),
+        &request.body,
+    ];
+    match &request.credential {
+        None => {}
+        Some(Credential::Bearer(secret)) => parts.extend([&b"bearer"[..], secret.as_bytes()]),
+        Some(Credential::Basic((user, secret))) => {
+            parts.extend([b"basic", user.as_bytes(), secret.as_bytes()]);
+        }
+        Some(Credential::FormField((field, secret))) => {
+            parts.extend([b"form", field.as_bytes(), secret.as_bytes()]);
+        }
+    }
+    // The credential's parts cannot be taken for a field's: there is always this between.
+    parts.push(b"fields");
+    for (name, value) in &request.headers {
+        parts.extend([name.as_bytes(), value]);
+    }
+    RequestDigest::of(parts)
+}
+
+fn make(
+    target: &CalloutTarget,
+    request: Request,
+    secrets: Option<&Secrets>,
+) -> std::result::Result<CalloutRequest, callout::RequestError> {
+    let find = |name: &str| -> std::result::Result<&Secret, _> {
+        let secret = secrets.and_then(|secrets| secrets.find(name));
+        secret.ok_or(callout::RequestError::Secret)
+    };
+    let credential = match &request.credential {
+        None => None,
+        Some(Credential::Bearer(secret)) => Some(callout::Credential::Bearer(find(secret)?)),
+        Some(Credential::Basic((user, secret))) => {
+            Some(callout::Credential::Basic(user, find(secret)?))
+        }
+        Some(Credential::FormField((field, secret))) => {
+            Some(callout::Credential::FormField(field, find(secret)?))
+        }
+    };
+    let fields = request.headers.iter();
+    let is_ours = |(name, _): &(String, Vec<u8>)| {
+        let name = HeaderName::from_bytes(name.as_bytes());
+        name.is_ok_and(|name| is_reserved(&name))
+    };
+    if request.headers.iter().any(is_ours) {
+        return Err(callout::RequestError::Field);
+    }
+    CalloutRequest::new(
+        &target.settings,
+        &request.method,
+        &request.path,
+        fields.map(|(name, value)| (name.as_str(), value.as_slice())),
+        request.body,
+        credential,
+    )
+}
+
+fn response(answer: &CalloutAnswer) -> Response {
+    let headers = answer.headers.iter();
+    Response {
+        status: answer.status.as_u16(),
+        headers: headers
+            .map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec()))
+            .collect(),
+        body: answer.body.to_vec(),
+    }
+}
+
+impl From<&CalloutError> for CallError {
+    fn from(error: &CalloutError) -> Self {
+        match error {
+            CalloutError::Busy => Self::Busy,
+            CalloutError::Timeout => Self::Timeout,
+            CalloutError::Unreachable(_) => Self::Unreachable,
+            CalloutError::TooLarge => Self::TooLarge,
+        }
+    }
+}
