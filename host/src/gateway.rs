@@ -12,6 +12,7 @@ mod apis;
 mod callouts;
 mod certificates;
 mod chains;
+mod description;
 mod documents;
 mod durable;
 mod filters;
@@ -428,7 +429,8 @@ impl Foundation {
         if problems.is_fatal() {
             return None;
         }
-        let (services, router) = (services?, router?);
+        let (mut services, router) = (services?, router?);
+        services.apis = Arc::new(description::of(&config, &filters));
         likely::look(
             &likely::Known {
                 config: &config,

@@ -69,6 +69,11 @@ world!(
         "windlass:callout/calls@0.1.0": generate,
     }
 );
+world!(
+    /// The export of the description, which names no type.
+    description,
+    "windlass:filter/description-only",
+);
 phase!(request, "windlass:filter/request-only");
 phase!(request_body, "windlass:filter/request-body-only");
 phase!(response, "windlass:filter/response-only");

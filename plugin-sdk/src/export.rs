@@ -1,7 +1,8 @@
 //! The `export!` macro.
 
 /// Exports a filter with exactly the phases that are named: any of `request`, `request_body`,
-/// `response`, `response_body` and `log`. The lifecycle is always exported. For each phase the
+/// `response`, `response_body` and `log`; and `description`, if it describes itself
+/// ([`Describe`](crate::Describe)). The lifecycle is always exported. For each phase the
 /// filter implements the trait of that name ([`OnRequest`](crate::OnRequest), ...). A component
 /// has one filter, so this stands once in a crate, at its top.
 ///
@@ -81,6 +82,16 @@ macro_rules! __export_one {
         > = <$exports as
             $crate::bindings::lifecycle::exports::windlass::filter::lifecycle::Guest>::configure;
     };
+    (description, $exports:ident) => {
+        #[cfg(target_family = "wasm")]
+        $crate::bindings::description::export!(
+            $exports with_types_in $crate::bindings::description
+        );
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() -> ::std::string::String = <$exports as
+            $crate::bindings::description::exports::windlass::filter::description::Guest
+        >::contribute;
+    };
     (request, $exports:ident) => {
         #[cfg(target_family = "wasm")]
         $crate::bindings::request::export!($exports with_types_in $crate::bindings::request);
@@ -128,7 +139,7 @@ macro_rules! __export_one {
         ::core::compile_error!(::core::concat!(
             "no phase `",
             ::core::stringify!($other),
-            "`: there are request, request_body, response, response_body and log"
+            "`: there are request, request_body, response, response_body, log and description"
         ));
     };
 }

@@ -13,8 +13,8 @@ use std::borrow::Cow;
 use serde::de::DeserializeOwned;
 
 use crate::{
-    ChunkVerdict, Diagnostic, EditError, Piece, Request, RequestVerdict, Response, ResponseVerdict,
-    Setup,
+    ChunkVerdict, Contribution, Diagnostic, EditError, Piece, Request, RequestVerdict, Response,
+    ResponseVerdict, Setup,
 };
 
 /// What every filter has: its settings, and how it comes to be from them.
@@ -50,6 +50,12 @@ pub trait Filter: Sized + 'static {
     /// # Errors
     /// The complaints about the settings. None of them may be a secret.
     fn configure(settings: Self::Settings) -> Result<(Self, Setup), Vec<Diagnostic>>;
+}
+
+/// The export `description`: what the filter adds to the description of the APIs that it stands before.
+pub trait Describe: Filter {
+    /// Tells it, once, after the filter was configured.
+    fn contribution(&self) -> Contribution;
 }
 
 /// The phase `request`: the request's head has arrived, nothing of it has gone upstream.

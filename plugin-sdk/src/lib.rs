@@ -14,6 +14,7 @@
 
 #[doc(hidden)]
 pub mod bindings;
+mod contribution;
 mod exchange;
 mod export;
 mod filter;
@@ -32,9 +33,13 @@ pub use bindings::lifecycle::windlass::host::types::{
     ChunkVerdict, EditError, FieldValueResult as FieldValue, LocalResponse, Message,
     RequestVerdict, ResponseVerdict, RouteHint,
 };
+pub use contribution::Contribution;
 pub use exchange::{Attributes, Notes, PackedFields, Piece, Request, Response, Trailers};
 pub use exchange::{is_field_name, is_field_value, is_reserved_field};
-pub use filter::{Failure, Filter, OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody};
+pub use filter::{
+    Describe, Failure, Filter, OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody,
+};
 pub use path::{PathAndQuery, RawParam};
+pub use serde_json::json;
 pub use settings::{NoSettings, parse as parse_settings};
 pub use setup::Setup;

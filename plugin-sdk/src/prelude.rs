@@ -1,9 +1,9 @@
 //! Everything that most filters name: `use windlass_plugin_sdk::prelude::*;`.
 
 pub use crate::filter::{
-    Failure, Filter, OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody,
+    Describe, Failure, Filter, OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody,
 };
 pub use crate::{
-    BodyMode, ChunkVerdict, Diagnostic, LocalResponse, NoSettings, Piece, Request, RequestVerdict,
-    Response, ResponseVerdict, Setup, export, host,
+    BodyMode, ChunkVerdict, Contribution, Diagnostic, LocalResponse, NoSettings, Piece, Request,
+    RequestVerdict, Response, ResponseVerdict, Setup, export, host,
 };

@@ -5,8 +5,10 @@ use core::cell::OnceCell;
 use core::marker::PhantomData;
 
 use crate::bindings::lifecycle::exports::windlass::filter::lifecycle;
-use crate::bindings::{log, request, request_body, response, response_body};
-use crate::filter::{Failure, Filter, OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody};
+use crate::bindings::{description, log, request, request_body, response, response_body};
+use crate::filter::{
+    Describe, Failure, Filter, OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody,
+};
 use crate::{
     ChunkVerdict, Diagnostic, LocalResponse, Piece, Request, RequestVerdict, Response,
     ResponseVerdict, settings,
@@ -59,6 +61,15 @@ impl<E: Exported> lifecycle::Guest for Shim<E> {
         })?;
         setup.tell();
         Ok(setup.into_contract())
+    }
+}
+
+impl<E> description::exports::windlass::filter::description::Guest for Shim<E>
+where
+    E: Exported<Filter: Describe>,
+{
+    fn contribute() -> String {
+        configured::<E, _>(Describe::contribution).into_json()
     }
 }
 

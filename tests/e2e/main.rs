@@ -21,6 +21,7 @@ mod admin;
 mod admin_auth;
 mod admin_keys;
 mod admin_plans;
+mod api_description;
 mod api_key;
 mod apis;
 mod balance;

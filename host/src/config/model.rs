@@ -409,6 +409,8 @@ pub struct Allow {
 /// A host interface that needs a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HostInterface {
+    /// `api-description`.
+    ApiDescription,
     /// `cache`.
     Cache,
     /// `callout`.

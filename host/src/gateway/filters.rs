@@ -218,6 +218,7 @@ pub(super) fn grants(config: &Config, filter: &config::Filter) -> Grants {
 
 fn interface(interface: config::HostInterface) -> &'static str {
     match interface {
+        config::HostInterface::ApiDescription => HostInterface::ApiDescription.name(),
         config::HostInterface::Cache => HostInterface::Cache.name(),
         config::HostInterface::Callout => HostInterface::Callout.name(),
         config::HostInterface::Crypto => HostInterface::Crypto.name(),

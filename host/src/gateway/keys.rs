@@ -36,6 +36,8 @@ pub fn services(
         secrets: Arc::new(secrets?),
         verifiers: Arc::new(verifiers),
         callouts: Arc::new(callouts),
+        // Made once the filters are.
+        apis: Arc::default(),
     })
 }
 

@@ -12,10 +12,11 @@ wasmtime::component::bindgen!({
 
 pub use self::windlass::callout::calls;
 pub use self::windlass::host::{
-    advice, cache, crypto, documents, exchange, keys, limits, log, metrics, preflights, raw_params,
-    types,
+    advice, api_description, cache, crypto, documents, exchange, keys, limits, log, metrics,
+    preflights, raw_params, types,
 };
 pub use self::windlass::jwt::tokens;
 pub use exports::windlass::filter::{
-    lifecycle, log_phase, request_body_phase, request_phase, response_body_phase, response_phase,
+    description, lifecycle, log_phase, request_body_phase, request_phase, response_body_phase,
+    response_phase,
 };

@@ -81,6 +81,7 @@ pub struct CompiledComponent {
     phases: Phases,
     interfaces: Arc<[HostInterface]>,
     reads_documents: bool,
+    describes: bool,
     /// Keeps track of how many filters hold it, for the registry.
     alive: Arc<()>,
 }
@@ -136,7 +137,7 @@ pub enum ComponentError {
     },
     /// An import that nothing offers.
     #[error(
-        "imports `{0}`, which this gateway does not offer: only `windlass:host` and `windlass:jwt` {CONTRACT}, and `wasi:` 0.2 can be imported"
+        "imports `{0}`, which this gateway does not offer: only `windlass:host`, `windlass:jwt` and `windlass:callout` {CONTRACT}, and `wasi:` 0.2 can be imported"
     )]
     UnknownImport(String),
 }
@@ -163,7 +164,7 @@ impl CompiledComponent {
                 component
             }
         };
-        let phases = read_exports(engine, &component)?;
+        let Exports { phases, describes } = read_exports(engine, &component)?;
         let imports = read_imports(engine, &component)?;
         Ok(Self {
             digest,
@@ -171,6 +172,7 @@ impl CompiledComponent {
             phases,
             interfaces: imports.interfaces.into(),
             reads_documents: imports.documents,
+            describes,
             alive: Arc::new(()),
         })
     }
@@ -191,6 +193,12 @@ impl CompiledComponent {
     #[must_use]
     pub fn interfaces(&self) -> &[HostInterface] {
         &self.interfaces
+    }
+
+    /// Whether it exports `description`.
+    #[must_use]
+    pub fn describes(&self) -> bool {
+        self.describes
     }
 
     /// Whether it imports `documents`.
@@ -222,8 +230,16 @@ fn check_header(wasm: &[u8]) -> Result<(), ComponentError> {
     }
 }
 
-fn read_exports(engine: &FilterEngine, component: &Component) -> Result<Phases, ComponentError> {
+/// The exports of a component.
+struct Exports {
+    phases: Phases,
+    /// Whether `description` is among them.
+    describes: bool,
+}
+
+fn read_exports(engine: &FilterEngine, component: &Component) -> Result<Exports, ComponentError> {
     let mut phases = Phases::default();
+    let mut describes = false;
     let mut lifecycle = false;
     let mut names = Vec::new();
     for (name, item) in component.component_type().exports(engine.engine()) {
@@ -237,6 +253,7 @@ fn read_exports(engine: &FilterEngine, component: &Component) -> Result<Phases, 
         }
         match interface {
             "lifecycle" => lifecycle = true,
+            "description" => describes = true,
             "request-phase" => phases.request = true,
             "request-body-phase" => phases.request_body = true,
             "response-phase" => phases.response = true,
@@ -253,7 +270,8 @@ fn read_exports(engine: &FilterEngine, component: &Component) -> Result<Phases, 
         };
         return Err(ComponentError::NoLifecycle { exports });
     }
-    check_phases(phases)
+    let phases = check_phases(phases)?;
+    Ok(Exports { phases, describes })
 }
 
 fn check_phases(phases: Phases) -> Result<Phases, ComponentError> {

@@ -12,9 +12,9 @@ use super::breaker::{Breaker, Permit, Tripped, monotonic_nanos};
 use super::component::{CompiledComponent, Phases};
 use super::cpu::CpuLimit;
 use super::engine::FilterEngine;
+use super::facts::Facts;
 use super::failure::CallFailure;
 use super::grants::{Grants, HostInterface};
-use super::host::advice::Advice;
 use super::instance::{BodyCall, Call, Called, Exports, Instance};
 use super::memory::MemoryAccount;
 use super::pool::{CheckedOut, Seat, Spares};
@@ -42,23 +42,6 @@ pub enum Isolation {
     Shared,
     /// Each phase call has a fresh instance.
     Request,
-}
-
-/// What a configured filter said of itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// The plugin's own name and version, for people.
-    pub plugin: String,
-    /// What it does, in one line.
-    pub summary: String,
-    /// Attributes that it always sets.
-    pub provides: Vec<String>,
-    /// Attributes that it sets in some cases.
-    pub sometimes: Vec<String>,
-    /// Attributes that it cannot work without.
-    pub requires: Vec<String>,
-    /// What it tells the operator.
-    pub advice: Advice,
 }
 
 /// What a filter did so far on one worker. Each worker writes its own, on a cache line of its own.

@@ -6,6 +6,8 @@ use std::sync::Arc;
 /// `preflights`, `documents` and `log` need none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HostInterface {
+    /// `api-description`.
+    ApiDescription,
     /// `cache`.
     Cache,
     /// `callout`.
@@ -25,6 +27,7 @@ pub enum HostInterface {
 impl HostInterface {
     /// All that need a grant.
     pub const ALL: &'static [Self] = &[
+        Self::ApiDescription,
         Self::Cache,
         Self::Callout,
         Self::Crypto,
@@ -38,6 +41,7 @@ impl HostInterface {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::ApiDescription => "api-description",
             Self::Cache => "cache",
             Self::Callout => "callout",
             Self::Crypto => "crypto",
@@ -52,6 +56,7 @@ impl HostInterface {
     #[must_use]
     pub fn path(self) -> &'static str {
         match self {
+            Self::ApiDescription => "windlass:host/api-description",
             Self::Cache => "windlass:host/cache",
             Self::Callout => "windlass:callout/calls",
             Self::Crypto => "windlass:host/crypto",

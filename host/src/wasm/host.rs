@@ -5,6 +5,7 @@
 //! contract knows is a value.
 
 pub(super) mod advice;
+mod api_description;
 mod cache;
 pub mod callout;
 mod crypto;

@@ -12,7 +12,8 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 use super::aside::AsideCalls;
 use super::bindings::lifecycle::{Diagnostic, PluginInfo, Setup};
 use super::bindings::{
-    lifecycle, log_phase, request_body_phase, request_phase, response_body_phase, response_phase,
+    description, lifecycle, log_phase, request_body_phase, request_phase, response_body_phase,
+    response_phase,
 };
 use super::bounds::FilterBounds;
 use super::component::Phases;
@@ -27,6 +28,7 @@ use crate::context::Exchange;
 /// Where a component's exports are, looked up once.
 pub struct Exports {
     lifecycle: lifecycle::GuestIndices,
+    description: Option<description::GuestIndices>,
     request: Option<request_phase::GuestIndices>,
     request_body: Option<request_body_phase::GuestIndices>,
     response: Option<response_phase::GuestIndices>,
@@ -40,7 +42,11 @@ impl Exports {
     /// # Errors
     ///
     /// An interface lacks a function.
-    pub fn find(instance: &InstancePre<State>, phases: Phases) -> wasmtime::Result<Self> {
+    pub fn find(
+        instance: &InstancePre<State>,
+        phases: Phases,
+        describes: bool,
+    ) -> wasmtime::Result<Self> {
         macro_rules! when {
             ($there:expr, $interface:ident) => {
                 $there
@@ -50,6 +56,7 @@ impl Exports {
         }
         Ok(Self {
             lifecycle: lifecycle::GuestIndices::new(instance)?,
+            description: when!(describes, description),
             request: when!(phases.request, request_phase),
             request_body: when!(phases.request_body, request_body_phase),
             response: when!(phases.response, response_phase),
@@ -62,6 +69,7 @@ impl Exports {
 /// The exports of one instance.
 struct Guests {
     lifecycle: lifecycle::Guest,
+    description: Option<description::Guest>,
     request: Option<request_phase::Guest>,
     request_body: Option<request_body_phase::Guest>,
     response: Option<response_phase::Guest>,
@@ -193,6 +201,19 @@ impl Instance {
         let setup = self.ended(setup)?;
         self.configured_memory = self.store.data().memory.held();
         Ok(setup)
+    }
+
+    /// Call `contribute`. None: it does not describe itself.
+    ///
+    /// # Errors
+    ///
+    /// It trapped or was too slow.
+    pub fn contribute(&mut self) -> Result<Option<String>, CallFailure> {
+        let Some(description) = &self.guests.description else {
+            return Ok(None);
+        };
+        let contribution = description.call_contribute(&mut self.store);
+        self.ended(contribution).map(Some)
     }
 
     /// What it told while it was configured.
@@ -450,6 +471,7 @@ impl Exports {
         }
         Ok(Guests {
             lifecycle: self.lifecycle.load(&mut *store, instance)?,
+            description: load!(self.description),
             request: load!(self.request),
             request_body: load!(self.request_body),
             response: load!(self.response),

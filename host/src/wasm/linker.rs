@@ -6,8 +6,8 @@ use wasmtime::component::{HasSelf, InstancePre, Linker};
 use wasmtime::{Result, bail};
 
 use super::bindings::{
-    advice, cache, calls, crypto, documents, exchange, keys, limits, log, metrics, preflights,
-    raw_params, types,
+    advice, api_description, cache, calls, crypto, documents, exchange, keys, limits, log, metrics,
+    preflights, raw_params, types,
 };
 use super::component::CompiledComponent;
 use super::engine::FilterEngine;
@@ -64,6 +64,9 @@ pub fn link(
 
 fn offer(linker: &mut Linker<State>, interface: HostInterface) -> Result<()> {
     match interface {
+        HostInterface::ApiDescription => {
+            api_description::add_to_linker::<_, HasSelf<State>>(linker, |s| s)
+        }
         HostInterface::Cache => cache::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
         HostInterface::Callout => calls::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
         HostInterface::Crypto => crypto::add_to_linker::<_, HasSelf<State>>(linker, |s| s),

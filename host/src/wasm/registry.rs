@@ -15,10 +15,12 @@ use super::bounds::FilterBounds;
 use super::breaker::Breaker;
 use super::cache::CompileCache;
 use super::component::{CompiledComponent, ComponentDigest, ComponentError};
+use super::contribution::{self, ContributionError};
 use super::documents::Documents;
 use super::engine::FilterEngine;
+use super::facts::Facts;
 use super::failure::CallFailure;
-use super::filter::{Facts, Filter, FilterFigures, Isolation, OnError};
+use super::filter::{Filter, FilterFigures, Isolation, OnError};
 use super::grants::{Grants, HostInterface};
 use super::instance::{Exports, Instance};
 use super::linker;
@@ -72,6 +74,9 @@ pub enum LoadError {
     /// It does not like its settings.
     #[error("it refuses its settings")]
     Settings(Vec<Complaint>),
+    /// What it adds to a description is nothing of that kind.
+    #[error("what it adds to a description of its APIs {0}")]
+    Contribution(#[from] ContributionError),
     /// It declares series that cannot be.
     #[error("it {0}")]
     Series(#[from] SeriesError),
@@ -220,8 +225,12 @@ impl FilterRegistry {
     ) -> Result<Arc<Filter>, LoadError> {
         let link_error = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
         let linked = linker::link(&self.engine, &component, &spec.grants).map_err(link_error)?;
-        let exports =
-            Exports::find(&linked.instance_pre, component.phases()).map_err(link_error)?;
+        let exports = Exports::find(
+            &linked.instance_pre,
+            component.phases(),
+            component.describes(),
+        )
+        .map_err(link_error)?;
         let may_call = |interface: HostInterface| {
             component.interfaces().contains(&interface) && spec.grants.interface(interface)
         };
@@ -255,6 +264,11 @@ impl FilterRegistry {
         let setup = start("configured", first.configure(&spec.settings))?
             .map_err(|diagnostics| LoadError::Settings(complaints(diagnostics)))?;
         let advice = first.take_advice();
+        let contribution = start("asked what it adds to a description", first.contribute())?;
+        let contribution = contribution
+            .as_deref()
+            .map(contribution::read)
+            .transpose()?;
         drop(first);
         let facts = Facts {
             plugin: one_line(&format!("{} {}", info.name, info.version)).into_owned(),
@@ -263,6 +277,7 @@ impl FilterRegistry {
             sometimes: setup.sometimes.clone(),
             requires: setup.requires.clone(),
             advice,
+            contribution,
         };
         let own = Arc::new(FilterServices {
             cache,

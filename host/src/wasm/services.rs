@@ -38,12 +38,23 @@ pub struct Services {
     pub verifiers: Arc<TokenVerifiers>,
     /// The servers that filters may ask.
     pub callouts: Arc<Callouts>,
+    /// What the configuration has, for filters that describe it.
+    pub apis: Arc<ApiDescription>,
 }
 
 impl std::fmt::Debug for Services {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Services").finish_non_exhaustive()
     }
+}
+
+/// The routes of a configuration, and what their filters add to a description.
+#[derive(Debug, Default)]
+pub struct ApiDescription {
+    /// As JSON.
+    pub text: Box<str>,
+    /// Its SHA-256.
+    pub digest: [u8; 32],
 }
 
 /// What belongs to one filter.

@@ -4,6 +4,7 @@
 //! Every one but [`log`] and [`documents`] needs the operator's grant: `allow = { interfaces = ["keys"] }`. A call
 //! without it traps, and `windlass check` prints the line that is missing.
 
+pub mod api_description;
 pub mod cache;
 pub mod callout;
 pub mod crypto;

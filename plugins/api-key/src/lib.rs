@@ -8,9 +8,9 @@
 mod settings;
 
 use settings::{Settings, Source};
-use windlass_plugin_sdk::EditError;
 use windlass_plugin_sdk::host::keys::{self, IdentifyError};
 use windlass_plugin_sdk::prelude::*;
+use windlass_plugin_sdk::{EditError, json};
 
 const KEY_MISSING: &str = "api_key_missing";
 const KEY_REJECTED: &str = "api_key_rejected";
@@ -103,7 +103,27 @@ impl ApiKeyFilter {
     }
 }
 
-windlass_plugin_sdk::export!(ApiKeyFilter: request);
+impl Describe for ApiKeyFilter {
+    fn contribution(&self) -> Contribution {
+        let (place, name) = match &self.source {
+            Source::Header(name) => ("header", name),
+            Source::Query(name) => ("query", name),
+        };
+        let scheme = json!({ "type": "apiKey", "in": place, "name": name });
+        let missing = json!({ "description": "there is no API key" });
+        let rejected = json!({ "description": "the API key is not accepted" });
+        let either = json!({ "description": "there is no API key, or it is not accepted" });
+        let contribution = Contribution::new().scheme(&format!("api-key-{name}"), scheme, &[]);
+        match self.missing == self.rejected {
+            true => contribution.response(self.missing, either),
+            false => contribution
+                .response(self.missing, missing)
+                .response(self.rejected, rejected),
+        }
+    }
+}
+
+windlass_plugin_sdk::export!(ApiKeyFilter: request, description);
 
 #[cfg(test)]
 mod tests {

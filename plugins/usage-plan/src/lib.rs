@@ -9,10 +9,10 @@ mod fields;
 mod settings;
 
 use settings::{Settings, WithoutPlan};
-use windlass_plugin_sdk::AttributeValue;
 use windlass_plugin_sdk::host::limits::{self, Bound, Decision, Levels, Uncharged};
 use windlass_plugin_sdk::host::log;
 use windlass_plugin_sdk::prelude::*;
+use windlass_plugin_sdk::{AttributeValue, json};
 
 /// The wait of what can never pass: `retry-after-ms` of `windlass:host/limits`.
 const NEVER: u64 = u64::MAX;
@@ -135,7 +135,29 @@ fn refuse(decision: &Decision, headers: bool) -> LocalResponse {
     refusal
 }
 
-windlass_plugin_sdk::export!(UsagePlan: request, response);
+impl Describe for UsagePlan {
+    fn contribution(&self) -> Contribution {
+        let text = |description: &str| json!({ "description": description, "schema": { "type": "string" } });
+        let wait = json!({ "description": "seconds until there is room", "schema": { "type": "integer" } });
+        let mut headers = json!({ "retry-after": wait });
+        if self.headers {
+            let fields = [
+                ("ratelimit", text("what is left of the bounds")),
+                ("ratelimit-policy", text("the bounds of the plan")),
+            ];
+            for (name, field) in fields {
+                headers[name] = field;
+            }
+        }
+        let response = json!({
+            "description": "the plan of the API key gives no more now: throttled, or its quota is spent",
+            "headers": headers,
+        });
+        Contribution::new().response(429, response)
+    }
+}
+
+windlass_plugin_sdk::export!(UsagePlan: request, response, description);
 
 #[cfg(test)]
 mod tests {

@@ -263,6 +263,7 @@ static INTERFACES: Field<List<Choice<HostInterface>>, Empty> = Field::new(
     List {
         of: Choice {
             options: &[
+                ("api-description", HostInterface::ApiDescription),
                 ("cache", HostInterface::Cache),
                 ("callout", HostInterface::Callout),
                 ("crypto", HostInterface::Crypto),

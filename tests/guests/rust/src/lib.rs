@@ -137,4 +137,14 @@ impl OnLog for Actor {
     }
 }
 
-export!(Actor: request, request_body, response, response_body, log);
+impl Describe for Actor {
+    fn contribution(&self) -> Contribution {
+        let members = self.settings.contribution.iter();
+        // Also what is no contribution.
+        members.fold(Contribution::new(), |whole, (name, value)| {
+            whole.extension(name, value.clone())
+        })
+    }
+}
+
+export!(Actor: request, request_body, response, response_body, log, description);

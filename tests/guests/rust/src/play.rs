@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 
 use serde_json::{Value, json};
 use windlass_plugin_sdk::bindings::lifecycle::windlass::host::{
-    cache, crypto, documents, exchange, keys, limits, log, metrics, raw_params,
+    api_description, cache, crypto, documents, exchange, keys, limits, log, metrics, raw_params,
 };
 use windlass_plugin_sdk::{
     AttributeRef, AttributeValue, BodyMode, ChunkVerdict, EditError, LocalResponse, Message,
@@ -338,6 +338,10 @@ fn document(step: &Step) -> Option<Value> {
         Step::ReadDocument(name, offset, len) => {
             json!(documents::read(name, *offset, *len).as_deref().map(text))
         }
+        Step::ReadApis => {
+            json!(serde_json::from_str::<Value>(&api_description::read()).ok())
+        }
+        Step::ApisDigest => json!(hex(&api_description::digest())),
         Step::DocumentDigest(name) => json!(documents::digest(name).as_deref().map(hex)),
         _ => return None,
     })

@@ -10,6 +10,8 @@ pub struct Settings {
     pub when: Option<String>,
     /// Write each phase's report to the log.
     pub tell: bool,
+    /// What it adds to the description of its APIs, as JSON.
+    pub contribution: serde_json::Map<String, serde_json::Value>,
     /// What it says that it provides.
     pub provides: Vec<String>,
     /// What it says that it provides in some cases.
@@ -228,6 +230,9 @@ pub enum Step {
     /// Read a range: name, offset, length.
     ReadDocument(String, u64, u32),
     DocumentDigest(String),
+    /// The APIs of the configuration, as the gateway tells them.
+    ReadApis,
+    ApisDigest,
     /// Ask another server, and end the phase while its answer is not there.
     Ask(Ask),
     // Verdicts; the steps after one are not played.
