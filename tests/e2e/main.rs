@@ -82,6 +82,7 @@ mod response_phases;
 mod retries;
 mod routing;
 mod same_endpoint;
+mod sdk_metadata;
 mod service_manager;
 mod several;
 mod signals;

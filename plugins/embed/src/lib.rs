@@ -41,6 +41,7 @@ pub static BUILTIN_PLUGINS: &[BuiltinPlugin] = &[
     plugin!("transform", interfaces: [], attributes: []),
     plugin!("cors", interfaces: [], attributes: []),
     plugin!("jwt", interfaces: ["jwt"], attributes: ["consumer.*", "auth.*"]),
+    plugin!("sdk-metadata", interfaces: ["api-description", "crypto"], attributes: []),
 ];
 
 /// The plugin of this name, if there is one.

@@ -1,0 +1,174 @@
+//! `builtin:sdk-metadata`: serves the OpenAPI document of the gateway's APIs, and a manifest for SDKs.
+//!
+//! Promises: what is served is what the configuration of the request has, also after a reload; it holds no setting of a
+//! filter and no address of an endpoint. Deliberately does not: invent what the endpoints answer. That stands in the
+//! operator's own document, which this completes.
+
+mod assemble;
+mod path;
+mod settings;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use serde_json::Value;
+use settings::{Checked, Settings};
+use windlass_plugin_sdk::host::crypto::{self, Hash};
+use windlass_plugin_sdk::host::{api_description, documents};
+use windlass_plugin_sdk::prelude::*;
+
+struct Metadata {
+    settings: Checked,
+    /// The operator's document.
+    document: Option<Value>,
+    served: RefCell<Option<Rc<Served>>>,
+}
+
+/// What is served for one configuration.
+struct Served {
+    /// Tells the configuration.
+    digest: Vec<u8>,
+    openapi: Page,
+    manifest: Page,
+}
+
+struct Page {
+    body: String,
+    etag: String,
+}
+
+impl Filter for Metadata {
+    type Settings = Settings;
+
+    const NAME: Option<&'static str> = Some("sdk-metadata");
+    const SETTINGS_SCHEMA: Option<&'static str> = Some(include_str!("../settings.schema.json"));
+
+    fn configure(settings: Settings) -> Result<(Self, Setup), Vec<Diagnostic>> {
+        let settings = settings.check()?;
+        let document = match &settings.document {
+            None => None,
+            Some(name) => Some(document(name).map_err(|complaint| vec![complaint])?),
+        };
+        let filter = Self {
+            settings,
+            document,
+            served: RefCell::default(),
+        };
+        Ok((filter, Setup::new()))
+    }
+}
+
+/// The operator's document. A complaint about its content is shown at the line that names the file.
+fn document(name: &str) -> Result<Value, Diagnostic> {
+    let text = documents::read(name).ok_or_else(|| {
+        let text = format!(
+            "there is no document `{name}`: add `documents = {{ {name} = \"openapi.json\" }}` to the filter's table"
+        );
+        Diagnostic::new("/document", text)
+    })?;
+    let document: Value = serde_json::from_slice(&text).map_err(|error| {
+        let text = format!("is not JSON ({error}): OpenAPI in YAML has to be converted first");
+        Diagnostic::new(name, text)
+    })?;
+    let version = document.get("openapi").and_then(Value::as_str);
+    match version.is_some_and(|version| version.starts_with("3.")) {
+        true => Ok(document),
+        false => {
+            let text = "is not OpenAPI 3: it has no `openapi` that begins with `3.`";
+            Err(Diagnostic::new(name, text))
+        }
+    }
+}
+
+impl OnRequest for Metadata {
+    fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
+        if !matches!(request.method().as_str(), "GET" | "HEAD") {
+            return Ok(RequestVerdict::NEXT);
+        }
+        let path = request.path();
+        let is_manifest = self.settings.manifest.as_ref() == Some(&path);
+        if !is_manifest && path != self.settings.path {
+            return Ok(RequestVerdict::NEXT);
+        }
+        let served = self.served()?;
+        let page = match is_manifest {
+            true => &served.manifest,
+            false => &served.openapi,
+        };
+        let known = request.header("if-none-match");
+        if known.is_some_and(|known| names(&known, &page.etag)) {
+            let unchanged = LocalResponse::new(304, "not_modified");
+            return Ok(unchanged
+                .header("etag", page.etag.as_str())
+                .header("cache-control", "no-cache")
+                .into());
+        }
+        let answer = LocalResponse::new(200, "sdk_metadata")
+            .header("content-type", "application/json")
+            .header("etag", page.etag.as_str())
+            // It may be kept, and is asked for again each time: a reload may change it.
+            .header("cache-control", "no-cache")
+            .body(page.body.as_str());
+        Ok(answer.into())
+    }
+}
+
+impl Metadata {
+    /// What is served for the configuration of this request: made once for each instance.
+    fn served(&self) -> Result<Rc<Served>, Failure> {
+        let digest = api_description::digest();
+        let mut served = self.served.borrow_mut();
+        if let Some(served) = served.as_ref().filter(|served| served.digest == digest) {
+            return Ok(Rc::clone(served));
+        }
+        let about: Value = serde_json::from_str(&api_description::read())
+            .map_err(|error| Failure::new("api_description", error.to_string()))?;
+        let openapi = assemble::openapi(&about, self.document.as_ref(), &self.settings);
+        let manifest = assemble::manifest(&about, &openapi, &self.settings);
+        let made = Rc::new(Served {
+            digest,
+            openapi: page(&openapi),
+            manifest: page(&manifest),
+        });
+        *served = Some(Rc::clone(&made));
+        Ok(made)
+    }
+}
+
+fn page(value: &Value) -> Page {
+    let body = value.to_string();
+    let digest = crypto::digest(Hash::Sha256, body.as_bytes());
+    let digits: String = digest
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Page {
+        etag: format!("\"{digits}\""),
+        body,
+    }
+}
+
+/// Whether an `If-None-Match` names this entity tag (RFC 9110, section 13.1.2): by the weak comparison.
+fn names(field: &[u8], etag: &str) -> bool {
+    let field = String::from_utf8_lossy(field);
+    let mut tags = field.split(',').map(str::trim);
+    tags.any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
+windlass_plugin_sdk::export!(Metadata: request);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_compared_weakly_in_a_list() {
+        for known in ["\"a\"", "W/\"a\"", "\"b\", \"a\"", "*"] {
+            assert!(names(known.as_bytes(), "\"a\""), "{known}");
+        }
+        for other in ["", "\"b\"", "a", "W/\"b\""] {
+            assert!(!names(other.as_bytes(), "\"a\""), "{other}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! `builtin:sdk-metadata`: the description of the APIs, live.
+
+use serde_json::{Value, json};
+use windlass_tests::{Gateway, Request};
+
+fn config(filter: &str, more: &str) -> String {
+    format!(
+        r#"
+[[route]]
+path    = "/openapi.json"
+filters = ["metadata"]
+respond = {{ status = 404 }}
+
+[[route]]
+path    = "/sdk.json"
+filters = ["metadata"]
+respond = {{ status = 404 }}
+
+[[route]]
+api     = "shop"
+path    = "/orders/{{id}}"
+methods = ["GET"]
+filters = ["keys", "plan"]
+respond = {{ status = 204 }}
+
+[api.shop]
+base_path = "/shop"
+
+[plan.basic]
+rate  = 5
+burst = 10
+
+[filter.keys]
+plugin = "builtin:api-key"
+
+[filter.plan]
+plugin = "builtin:usage-plan"
+
+[filter.metadata]
+plugin = "builtin:sdk-metadata"
+{filter}
+{more}
+"#
+    )
+}
+
+const SETTINGS: &str =
+    r#"settings = { manifest = "/sdk.json", apis = ["shop"], servers = ["https://api.example"] }"#;
+
+#[test]
+fn the_document_says_what_the_routes_and_their_filters_demand() {
+    let gateway = Gateway::with_config(config(SETTINGS, "")).start();
+    let answer = gateway.get("/openapi.json");
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.header("cache-control"), Some("no-cache"));
+    let document = answer.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(
+        document["servers"],
+        json!([{ "url": "https://api.example" }])
+    );
+    let paths: Vec<_> = document["paths"].as_object().unwrap().keys().collect();
+    assert_eq!(paths, ["/shop/orders/{id}"]);
+    let get = &document["paths"]["/shop/orders/{id}"]["get"];
+    assert_eq!(get["security"], json!([{ "api-key-x-api-key": [] }]));
+    assert_eq!(
+        document["components"]["securitySchemes"]["api-key-x-api-key"],
+        json!({ "type": "apiKey", "in": "header", "name": "x-api-key" })
+    );
+    let statuses: Vec<_> = get["responses"].as_object().unwrap().keys().collect();
+    assert_eq!(statuses, ["200", "401", "403", "429"]);
+    assert!(get["responses"]["429"]["headers"]["retry-after"].is_object());
+    let manifest = gateway.get("/sdk.json").json();
+    assert_eq!(manifest["baseUrl"], "https://api.example");
+    assert_eq!(manifest["plans"], json!(["basic"]));
+    assert!(manifest["auth"]["api-key-x-api-key"].is_object());
+}
+
+#[test]
+fn a_client_that_has_it_is_told_so_until_a_reload_changes_a_route_or_a_filter() {
+    let first = config(SETTINGS, "");
+    let gateway = Gateway::with_config(&first).start();
+    let tag = |path: &str| {
+        let answer = gateway.get(path);
+        answer.header("etag").unwrap().to_owned()
+    };
+    let ask = |known: &str| {
+        let request = Request::get("/openapi.json").header("if-none-match", known);
+        gateway.send(&request)
+    };
+    let mut seen = vec![tag("/openapi.json")];
+    assert_ne!(tag("/sdk.json"), seen[0]);
+    let unchanged = ask(&format!("\"x\", W/{}", seen[0]));
+    assert_eq!((unchanged.status, unchanged.text()), (304, ""));
+    assert_eq!(unchanged.header("etag"), Some(&*seen[0]));
+    for (from, to) in [
+        ("methods = [\"GET\"]", "methods = [\"GET\", \"PUT\"]"),
+        ("\"keys\", \"plan\"", "\"keys\""),
+        (
+            "plugin = \"builtin:api-key\"",
+            "plugin = \"builtin:api-key\"\nsettings = { header = \"x-other\" }",
+        ),
+        ("https://api.example", "https://other.example"),
+    ] {
+        gateway.reload(first.replacen(from, to, 1));
+        assert_eq!(ask(&seen[0]).status, 200, "{to}");
+        let now = tag("/openapi.json");
+        assert!(!seen.contains(&now), "{to}");
+        seen.push(now);
+    }
+    gateway.reload(&first);
+    assert_eq!(tag("/openapi.json"), seen[0]);
+}
+
+#[test]
+fn the_operator_s_document_is_completed_and_a_reload_takes_it_anew() {
+    let text = |summary: &str| {
+        json!({
+            "openapi": "3.1.0",
+            "info": { "title": "Shop", "version": "7" },
+            "paths": {
+                "/orders/{order}": { "get": { "summary": summary, "responses": { "200": { "description": "an order" } } } },
+                "/nowhere": { "get": { "responses": { "200": { "description": "not served" } } } },
+            },
+        })
+        .to_string()
+    };
+    let filter =
+        "documents = { api = \"api.json\" }\nsettings = { document = \"api\", apis = [\"shop\"] }";
+    let config = config(filter, "");
+    let gateway = Gateway::with_config(&config)
+        .file("api.json", text("reads an order"))
+        .start();
+    let get = |document: &Value| document["paths"]["/shop/orders/{order}"]["get"].clone();
+    let document = gateway.get("/openapi.json").json();
+    assert_eq!(document["info"]["title"], "Shop");
+    assert_eq!(document["paths"].as_object().unwrap().len(), 1);
+    assert_eq!(get(&document)["summary"], "reads an order");
+    assert_eq!(
+        get(&document)["security"],
+        json!([{ "api-key-x-api-key": [] }])
+    );
+    std::fs::write(gateway.folder().join("api.json"), text("another one")).unwrap();
+    gateway.reload(&config);
+    assert_eq!(
+        get(&gateway.get("/openapi.json").json())["summary"],
+        "another one"
+    );
+}
+
+#[test]
+fn other_methods_and_paths_pass_and_head_has_no_body() {
+    let gateway = Gateway::with_config(config(SETTINGS, "")).start();
+    let post = gateway.send(&Request::post("/openapi.json", ""));
+    assert_eq!(post.status, 404);
+    let head = gateway.send(&Request::new("HEAD", "/openapi.json"));
+    assert_eq!((head.status, head.text()), (200, ""));
+    let hidden = config("settings = {}", "");
+    let gateway = Gateway::with_config(hidden).start();
+    assert_eq!(gateway.get("/sdk.json").status, 404);
+}
+
+#[test]
+fn a_document_that_is_none_is_an_error_where_the_file_is_named() {
+    for (document, settings, why) in [
+        ("openapi: 3.1.0", "document = \"api\"", "is not JSON"),
+        ("{}", "document = \"api\"", "is not OpenAPI 3"),
+        (
+            "{\"swagger\": \"2.0\"}",
+            "document = \"api\"",
+            "is not OpenAPI 3",
+        ),
+        ("{}", "document = \"other\"", "there is no document `other`"),
+        ("{}", "path = \"openapi.json\"", "is no path"),
+        (
+            "{}",
+            "manifest = \"/openapi.json\"",
+            "is the path of the document too",
+        ),
+        ("{}", "servers = [\"api.example\"]", "is no URL"),
+    ] {
+        let filter = format!("documents = {{ api = \"api.json\" }}\nsettings = {{ {settings} }}");
+        let checked = Gateway::with_config(config(&filter, ""))
+            .file("api.json", document)
+            .check();
+        assert_eq!(checked.code, Some(2), "{settings}");
+        assert!(checked.errors.contains(why), "{}", checked.errors);
+    }
+}
