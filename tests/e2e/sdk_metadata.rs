@@ -3,6 +3,9 @@
 use serde_json::{Value, json};
 use windlass_tests::{Gateway, Request};
 
+/// `tests/guests/javascript/answers.js`.
+const ANSWERS: &[u8] = include_bytes!("../guests/javascript/answers.wasm");
+
 fn config(filter: &str, more: &str) -> String {
     format!(
         r#"
@@ -186,4 +189,25 @@ fn a_document_that_is_none_is_an_error_where_the_file_is_named() {
         assert_eq!(checked.code, Some(2), "{settings}");
         assert!(checked.errors.contains(why), "{}", checked.errors);
     }
+}
+
+#[test]
+fn what_a_filter_in_javascript_adds_stands_in_the_document() {
+    let more = "[filter.answers]\nplugin = \"answers.wasm\"\ndocuments = { answers = \"answers.json\" }\n\
+                limits = { cpu = \"1s\", start_cpu = \"10s\" }";
+    let config = config(SETTINGS, more).replacen("\"keys\", \"plan\"", "\"answers\", \"keys\"", 1);
+    let gateway = Gateway::with_config(config)
+        .file("answers.wasm", ANSWERS)
+        .file(
+            "answers.json",
+            r#"{ "/orders/0": { "status": 410, "body": "gone" } }"#,
+        )
+        .start();
+    let get = gateway.get("/openapi.json").json()["paths"]["/shop/orders/{id}"]["get"].clone();
+    assert_eq!(get["x-answers"], json!(["/orders/0"]));
+    assert_eq!(
+        get["responses"]["410"]["description"],
+        "what a document answers to /orders/0"
+    );
+    assert!(get["responses"]["401"].is_object());
 }

@@ -31,6 +31,17 @@ export const lifecycle = {
   },
 };
 
+// Pieces of OpenAPI, for every operation whose route has this filter.
+export const description = {
+  contribute() {
+    const responses = {};
+    for (const [path, { status }] of answers) {
+      responses[status] = { description: `what a document answers to ${path}` };
+    }
+    return JSON.stringify({ responses, "x-answers": [...answers.keys()] });
+  },
+};
+
 export const requestPhase = {
   onRequest() {
     const answer = answers.get(exchange.path());
