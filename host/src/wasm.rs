@@ -29,6 +29,7 @@ pub mod cpu;
 pub mod documents;
 pub mod engine;
 mod epoch;
+mod exports;
 pub mod facts;
 pub mod failure;
 pub mod filter;

@@ -4,19 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
-use wasmtime::component::{
-    ComponentNamedList, Instance as WasmInstance, InstancePre, Lift, Lower, TypedFunc,
-};
+use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, TypedFunc};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 use super::aside::AsideCalls;
 use super::bindings::lifecycle::{Diagnostic, PluginInfo, Setup};
-use super::bindings::{
-    description, lifecycle, log_phase, request_body_phase, request_phase, response_body_phase,
-    response_phase,
-};
 use super::bounds::FilterBounds;
-use super::component::Phases;
+use super::exports::{Exports, Guests};
 use super::failure::CallFailure;
 use super::host::advice::Advice;
 use super::piece::Piece;
@@ -24,58 +18,6 @@ use super::services::Services;
 use super::state::{Later, Phase, State};
 use super::verdict::{self, PieceVerdict, RequestVerdict, ResponseVerdict};
 use crate::context::Exchange;
-
-/// Where a component's exports are, looked up once.
-pub struct Exports {
-    lifecycle: lifecycle::GuestIndices,
-    description: Option<description::GuestIndices>,
-    request: Option<request_phase::GuestIndices>,
-    request_body: Option<request_body_phase::GuestIndices>,
-    response: Option<response_phase::GuestIndices>,
-    response_body: Option<response_body_phase::GuestIndices>,
-    log: Option<log_phase::GuestIndices>,
-}
-
-impl Exports {
-    /// Look them up.
-    ///
-    /// # Errors
-    ///
-    /// An interface lacks a function.
-    pub fn find(
-        instance: &InstancePre<State>,
-        phases: Phases,
-        describes: bool,
-    ) -> wasmtime::Result<Self> {
-        macro_rules! when {
-            ($there:expr, $interface:ident) => {
-                $there
-                    .then(|| $interface::GuestIndices::new(instance))
-                    .transpose()?
-            };
-        }
-        Ok(Self {
-            lifecycle: lifecycle::GuestIndices::new(instance)?,
-            description: when!(describes, description),
-            request: when!(phases.request, request_phase),
-            request_body: when!(phases.request_body, request_body_phase),
-            response: when!(phases.response, response_phase),
-            response_body: when!(phases.response_body, response_body_phase),
-            log: when!(phases.log, log_phase),
-        })
-    }
-}
-
-/// The exports of one instance.
-struct Guests {
-    lifecycle: lifecycle::Guest,
-    description: Option<description::Guest>,
-    request: Option<request_phase::Guest>,
-    request_body: Option<request_body_phase::Guest>,
-    response: Option<response_phase::Guest>,
-    response_body: Option<response_body_phase::Guest>,
-    log: Option<log_phase::Guest>,
-}
 
 /// One call of a phase: what comes with the exchange.
 pub struct Call<'a> {
@@ -456,28 +398,6 @@ impl Instance {
         let exchange = state.leave(result.is_ok()).expect("an exchange");
         let result = result.map_err(|error| CallFailure::from_error(error, self.store.data()));
         (exchange, result)
-    }
-}
-
-impl Exports {
-    fn load(&self, store: &mut Store<State>, instance: &WasmInstance) -> wasmtime::Result<Guests> {
-        macro_rules! load {
-            ($indices:expr) => {
-                match &$indices {
-                    Some(indices) => Some(indices.load(&mut *store, instance)?),
-                    None => None,
-                }
-            };
-        }
-        Ok(Guests {
-            lifecycle: self.lifecycle.load(&mut *store, instance)?,
-            description: load!(self.description),
-            request: load!(self.request),
-            request_body: load!(self.request_body),
-            response: load!(self.response),
-            response_body: load!(self.response_body),
-            log: load!(self.log),
-        })
     }
 }
 
