@@ -1,5 +1,6 @@
 //! `builtin:api-key`: who is calling.
 
+use base64::Engine as _;
 use windlass_tests::{Gateway, Request, Response, Upstream};
 
 use crate::config::{api_key, filtered, key, start, transform};
@@ -234,4 +235,117 @@ fn a_key_in_a_header_with_an_underscore_is_found_and_hidden() {
             .filter(|(known, _)| known.contains("key"));
         assert_eq!(keys.count(), 0, "{name}");
     }
+}
+
+const PLACES: &str = r#"{ places = [{ header = "x-api-key" }, { authorization = "bearer" }, { authorization = "basic" }, { cookie = "api_key" }, { query = "key" }] }"#;
+
+fn basic(pair: &str) -> String {
+    format!(
+        "Basic {}",
+        base64::engine::general_purpose::STANDARD.encode(pair)
+    )
+}
+
+#[test]
+fn a_key_is_found_in_each_place_of_the_list_and_goes_no_further() {
+    let requests = [
+        with_key(KEY),
+        Request::get("/a").header("authorization", format!("bearer {KEY}")),
+        Request::get("/a").header("authorization", basic(&format!("acme:{KEY}"))),
+        Request::get("/a").header("authorization", basic(&format!("acme-1:{KEY}"))),
+        Request::get("/a").header("authorization", basic(&format!("{KEY}:"))),
+        Request::get("/a").header("cookie", format!("a=1; api_key={KEY}; b=2")),
+        Request::get(format!("/a?key={KEY}")),
+    ];
+    for request in requests {
+        let endpoint = Upstream::echo();
+        let gateway = gateway(PLACES, &endpoint);
+        assert_eq!(gateway.send(&request).status, 200, "{request:?}");
+        let received = endpoint.only_request();
+        let all = format!("{received:?}");
+        assert!(!all.contains(KEY) && !all.contains("Basic"), "{all}");
+        let cookie = received.header("cookie");
+        assert!(cookie.is_none_or(|rest| rest == "a=1; b=2"), "{cookie:?}");
+    }
+}
+
+#[test]
+fn the_first_place_that_holds_something_decides_and_all_are_emptied() {
+    let endpoint = Upstream::echo();
+    let gateway = gateway(PLACES, &endpoint);
+    let wrong_first = with_key("wrong").header("authorization", format!("Bearer {KEY}"));
+    assert_refused(&gateway.send(&wrong_first), 403, "api_key_rejected");
+    let good_first = with_key(KEY)
+        .header("authorization", "Bearer of-another")
+        .header("cookie", "api_key=of-another");
+    assert_eq!(gateway.send(&good_first).status, 200);
+    let received = endpoint.only_request();
+    assert!(!format!("{received:?}").contains("of-another"));
+    // Another scheme of `authorization` is nobody's key.
+    let other = with_key(KEY).header("authorization", "Digest x");
+    assert_eq!(gateway.send(&other).status, 200);
+    let received = endpoint.received();
+    assert_eq!(received[1].header("authorization"), Some("Digest x"));
+}
+
+#[test]
+fn a_good_key_with_the_name_of_another_user_is_refused() {
+    let endpoint = Upstream::echo();
+    let gateway = gateway(PLACES, &endpoint);
+    for pair in [
+        format!("evil:{KEY}"),
+        format!(":{KEY}"),
+        "acme:wrong".to_owned(),
+    ] {
+        let request = Request::get("/a").header("authorization", basic(&pair));
+        assert_refused(&gateway.send(&request), 403, "api_key_rejected");
+    }
+    let line = gateway
+        .log()
+        .wait_for_line(|line| line.contains("with the name of another user"));
+    assert!(line.contains("acme-1") && !line.contains(KEY), "{line}");
+    assert_eq!(endpoint.count(), 0);
+}
+
+#[test]
+fn a_401_has_a_challenge_for_each_place() {
+    let endpoint = Upstream::echo();
+    let gateway = gateway(PLACES, &endpoint);
+    for malformed in [
+        "",
+        "Basic",
+        "Basic !",
+        "Basic OnNlY3JldA",
+        "Bearer",
+        "Bearer ",
+    ] {
+        let answer = gateway.send(&Request::get("/a").header("authorization", malformed));
+        assert_refused(&answer, 401, "api_key_missing");
+        assert_eq!(
+            answer.headers("www-authenticate"),
+            [
+                r#"ApiKey in="header", name="x-api-key""#,
+                r#"Bearer realm="api""#,
+                r#"Basic realm="api", charset="UTF-8""#,
+                r#"ApiKey in="cookie", name="api_key""#,
+                r#"ApiKey in="query", name="key""#,
+            ],
+            "{malformed}"
+        );
+    }
+}
+
+#[test]
+fn a_key_that_is_not_hidden_stays_where_it_was_and_nowhere_else() {
+    let endpoint = Upstream::echo();
+    let settings = PLACES.replacen("{ places", "{ hide = false, places", 1);
+    let gateway = gateway(&settings, &endpoint);
+    let request = Request::get("/a?key=of-another")
+        .header("authorization", format!("Bearer {KEY}"))
+        .header("authorization", "Bearer of-another");
+    assert_eq!(gateway.send(&request).status, 200);
+    let received = endpoint.only_request();
+    let kept = format!("Bearer {KEY}");
+    assert_eq!(received.header("authorization"), Some(&*kept));
+    assert!(!format!("{received:?}").contains("of-another"));
 }

@@ -5,10 +5,13 @@
 //! client every key that is not accepted looks the same. Deliberately does not: count, throttle
 //! or look at plans (that is `usage-plan`), or ever write a key's text anywhere.
 
+mod place;
 mod settings;
 
-use settings::{Settings, Source};
+use place::{Place, Presented};
+use settings::Settings;
 use windlass_plugin_sdk::host::keys::{self, IdentifyError};
+use windlass_plugin_sdk::host::log;
 use windlass_plugin_sdk::prelude::*;
 use windlass_plugin_sdk::{EditError, json};
 
@@ -16,11 +19,10 @@ const KEY_MISSING: &str = "api_key_missing";
 const KEY_REJECTED: &str = "api_key_rejected";
 
 struct ApiKeyFilter {
-    source: Source,
+    places: Vec<Place>,
     missing: u16,
     rejected: u16,
     hide: bool,
-    challenge: String,
 }
 
 impl Filter for ApiKeyFilter {
@@ -30,17 +32,14 @@ impl Filter for ApiKeyFilter {
     const SETTINGS_SCHEMA: Option<&'static str> = Some(include_str!("../settings.schema.json"));
 
     fn configure(settings: Settings) -> Result<(Self, Setup), Vec<Diagnostic>> {
-        let source = settings.check()?;
-        let setup = match &source {
-            Source::Header(name) => Setup::new().reads(name),
-            Source::Query(_) => Setup::new(),
-        };
+        let places = settings.check()?;
+        let headers = places.iter().filter_map(Place::header);
+        let setup = headers.fold(Setup::new(), |setup, name| setup.reads(name));
         let filter = Self {
-            challenge: source.challenge(),
             missing: settings.missing,
             rejected: settings.rejected,
             hide: settings.hide,
-            source,
+            places,
         };
         let setup = setup
             .provides(["consumer.id", "api-key.id", "auth.method"])
@@ -51,22 +50,17 @@ impl Filter for ApiKeyFilter {
 
 impl OnRequest for ApiKeyFilter {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
-        let presented = match &self.source {
-            Source::Header(name) => request.header(name),
-            Source::Query(name) => request.query_param(name).map(String::into_bytes),
+        let mut places = self.places.iter();
+        let found = places.find_map(|place| Some((place, place.presented(request)?)));
+        let Some((place, presented)) = found else {
+            return Ok(self.refuse(self.missing, KEY_MISSING).into());
         };
-        let presented = match presented {
-            Some(presented) if !presented.is_empty() => presented,
-            Some(_) | None => return Ok(self.refuse(self.missing, KEY_MISSING).into()),
-        };
-        match keys::identify(&presented) {
+        if is_of_another(&presented) {
+            return Ok(self.refuse(self.rejected, KEY_REJECTED).into());
+        }
+        match keys::identify(&presented.key) {
             Ok(()) => {
-                if self.hide {
-                    self.hide_key(request)?;
-                } else if let Source::Header(name) = &self.source {
-                    // The endpoint sees the key that was checked, and no other.
-                    request.set_header(name, &presented)?;
-                }
+                self.hide_keys(place, &presented, request)?;
                 Ok(RequestVerdict::NEXT)
             }
             Err(IdentifyError::Attribute(error)) => Err(error.into()),
@@ -76,44 +70,60 @@ impl OnRequest for ApiKeyFilter {
     }
 }
 
+/// Whether the client named another user than the key's consumer or id. An unknown key is nobody's here.
+fn is_of_another(presented: &Presented) -> bool {
+    let Some(user) = &presented.user else {
+        return false;
+    };
+    let found = keys::find(&presented.key);
+    found.is_ok_and(|key| {
+        let is_other = key.consumer != *user && key.id != *user;
+        if is_other {
+            let text = "a client presented a good key with the name of another user";
+            log::write(log::Level::Info, text, &[("key", &key.id)]);
+        }
+        is_other
+    })
+}
+
 impl ApiKeyFilter {
-    /// RFC 9110, section 15.5.2: a 401 carries a challenge.
+    /// RFC 9110, section 15.5.2: a 401 carries a challenge, here one for each place.
     fn refuse(&self, status: u16, reason: &str) -> LocalResponse {
         let refusal = LocalResponse::new(status, reason);
-        if status == 401 {
-            refusal.header("www-authenticate", self.challenge.as_str())
-        } else {
-            refusal
+        if status != 401 {
+            return refusal;
         }
+        self.places.iter().fold(refusal, |refusal, place| {
+            refusal.header("www-authenticate", place.challenge())
+        })
     }
 
-    fn hide_key(&self, request: &mut Request) -> Result<(), EditError> {
-        match &self.source {
-            Source::Header(name) => {
-                request.remove_header(name)?;
-            }
-            Source::Query(name) => {
-                let mut path = request.path_and_query();
-                if path.remove_query(name) > 0 {
-                    request.set_path(path.to_string())?;
-                }
+    /// Remove the key from where it was found, if it is to be hidden, and whatever stands in the other places.
+    fn hide_keys(
+        &self,
+        found: &Place,
+        presented: &Presented,
+        request: &mut Request,
+    ) -> Result<(), EditError> {
+        for place in &self.places {
+            if self.hide || place != found {
+                place.hide(request)?;
             }
         }
-        Ok(())
+        match self.hide {
+            true => Ok(()),
+            false => found.keep_one(presented, request),
+        }
     }
 }
 
 impl Describe for ApiKeyFilter {
     fn contribution(&self) -> Contribution {
-        let (place, name) = match &self.source {
-            Source::Header(name) => ("header", name),
-            Source::Query(name) => ("query", name),
-        };
-        let scheme = json!({ "type": "apiKey", "in": place, "name": name });
         let missing = json!({ "description": "there is no API key" });
         let rejected = json!({ "description": "the API key is not accepted" });
         let either = json!({ "description": "there is no API key, or it is not accepted" });
-        let contribution = Contribution::new().scheme(&format!("api-key-{name}"), scheme, &[]);
+        let places = self.places.iter();
+        let contribution = places.fold(Contribution::new(), |all, place| place.describe(all));
         match self.missing == self.rejected {
             true => contribution.response(self.missing, either),
             false => contribution

@@ -1,5 +1,6 @@
 //! The settings as written, and where the key is then looked for.
 
+use crate::place::Place;
 use serde::Deserialize;
 use windlass_plugin_sdk::{Diagnostic, is_field_name, is_reserved_field};
 
@@ -16,6 +17,11 @@ pub struct Settings {
     /// The query parameter that holds the key, in the place of a header.
     #[serde(default)]
     query: Option<String>,
+    /// Places that may hold the key, in the order in which they are looked at; the first that holds something decides.
+    /// Each is one of `{ header = "<name>" }`, `{ authorization = "bearer" }`, `{ authorization = "basic" }`,
+    /// `{ cookie = "<name>" }` and `{ query = "<name>" }`. In the place of `header` and `query`.
+    #[serde(default)]
+    places: Option<Vec<Place>>,
     /// The status of the answer when there is no key: 401 or 403. The default is 401.
     #[serde(default = "unauthorized")]
     #[cfg_attr(test, schemars(extend("enum" = [401, 403])))]
@@ -41,21 +47,12 @@ const fn yes() -> bool {
     true
 }
 
-/// Where the key is.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Source {
-    /// In the header of this name, lower case.
-    Header(String),
-    /// In the query parameter of this name.
-    Query(String),
-}
-
 impl Settings {
     /// Where the key is looked for.
     ///
     /// # Errors
     /// Every complaint about the settings.
-    pub fn check(&self) -> Result<Source, Vec<Diagnostic>> {
+    pub fn check(&self) -> Result<Vec<Place>, Vec<Diagnostic>> {
         let mut complaints = Vec::new();
         for (at, status) in [("/missing", self.missing), ("/rejected", self.rejected)] {
             if status != 401 && status != 403 {
@@ -65,35 +62,87 @@ impl Settings {
                 ));
             }
         }
-        let source = match (&self.header, &self.query) {
+        let places = self.places(&mut complaints);
+        match complaints.is_empty() {
+            true => Ok(places),
+            false => Err(complaints),
+        }
+    }
+
+    fn places(&self, complaints: &mut Vec<Diagnostic>) -> Vec<Place> {
+        if let Some(places) = &self.places {
+            for (at, other) in [("/header", &self.header), ("/query", &self.query)] {
+                if other.is_some() {
+                    let text = "stands in `places` already, or should: remove it here";
+                    complaints.push(Diagnostic::new(at, text));
+                }
+            }
+            if places.is_empty() {
+                let text = "name a place, such as `{ header = \"x-api-key\" }`";
+                complaints.push(Diagnostic::new("/places", text));
+            }
+            let mut checked = Vec::new();
+            for (index, place) in places.iter().enumerate() {
+                let at = format!("/places/{index}");
+                let place = check_place(place, &at, complaints);
+                if checked.contains(&place) {
+                    complaints.push(Diagnostic::new(at, "is there twice"));
+                }
+                checked.push(place);
+            }
+            return checked;
+        }
+        let place = match (&self.header, &self.query) {
             (Some(_), Some(_)) => {
                 complaints.push(Diagnostic::new(
                     "/query",
-                    "the key is in a header or in the query: remove `header` or `query`",
+                    "the key is in a header or in the query: remove one of `header` and `query`, or name both in `places`",
                 ));
-                return Err(complaints);
+                return Vec::new();
             }
-            (None, Some(name)) => {
-                if name.is_empty() {
-                    complaints.push(Diagnostic::new("/query", "name the query parameter"));
-                }
-                Source::Query(name.clone())
-            }
+            (None, Some(name)) => (Place::Query(name.clone()), "/query"),
             (header, None) => {
                 let name = header.as_deref().unwrap_or(DEFAULT_HEADER);
-                complaints.extend(check_header(name));
-                Source::Header(name.to_ascii_lowercase())
+                (Place::Header(name.to_owned()), "/header")
             }
         };
-        if complaints.is_empty() {
-            Ok(source)
-        } else {
-            Err(complaints)
-        }
+        vec![check_place(&place.0, place.1, complaints)]
     }
 }
 
-fn check_header(name: &str) -> Option<Diagnostic> {
+/// A place, with names as they are compared.
+fn check_place(place: &Place, at: &str, complaints: &mut Vec<Diagnostic>) -> Place {
+    match place {
+        Place::Header(name) => {
+            complaints.extend(check_header(name, at));
+            let name = name.to_ascii_lowercase();
+            if name == "authorization" || name == "cookie" {
+                let text = format!(
+                    "`{name}` holds more than a key: write `{{ authorization = \"bearer\" }}`, `{{ authorization = \"basic\" }}` or `{{ cookie = \"<name>\" }}` in `places`"
+                );
+                complaints.push(Diagnostic::new(at, text));
+            }
+            Place::Header(name)
+        }
+        Place::Query(name) => {
+            if name.is_empty() {
+                complaints.push(Diagnostic::new(at, "name the query parameter"));
+            }
+            place.clone()
+        }
+        Place::Cookie(name) => {
+            // RFC 6265, section 4.1.1: a token, as the name of a field is.
+            if !is_field_name(name) {
+                let text = format!("`{name}` is not a legal name of a cookie");
+                complaints.push(Diagnostic::new(at, text));
+            }
+            place.clone()
+        }
+        Place::Authorization(_) => place.clone(),
+    }
+}
+
+fn check_header(name: &str, at: &str) -> Option<Diagnostic> {
     let message = if !is_field_name(name) {
         format!("`{name}` is not a legal header name")
     } else if is_reserved_field(name) || name.eq_ignore_ascii_case("host") {
@@ -101,38 +150,15 @@ fn check_header(name: &str) -> Option<Diagnostic> {
     } else {
         return None;
     };
-    Some(Diagnostic::new("/header", message))
-}
-
-impl Source {
-    /// The challenge of a 401. The scheme is not registered, but says what is asked for in the
-    /// words of OpenAPI's API key.
-    pub fn challenge(&self) -> String {
-        let (place, name) = match self {
-            Self::Header(name) => ("header", name),
-            Self::Query(name) => ("query", name),
-        };
-        let mut challenge = format!("ApiKey in=\"{place}\", name=\"");
-        for character in name.chars() {
-            if matches!(character, '"' | '\\') {
-                challenge.push('\\');
-            }
-            challenge.push(if character.is_control() {
-                ' '
-            } else {
-                character
-            });
-        }
-        challenge.push('"');
-        challenge
-    }
+    Some(Diagnostic::new(at, message))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::place::Scheme;
 
-    fn check(json: &str) -> Result<Source, Vec<Diagnostic>> {
+    fn check(json: &str) -> Result<Vec<Place>, Vec<Diagnostic>> {
         windlass_plugin_sdk::parse_settings::<Settings>(json)?.check()
     }
 
@@ -145,22 +171,52 @@ mod tests {
     }
 
     #[test]
-    fn the_key_is_in_one_place() {
-        assert_eq!(check("{}").unwrap(), Source::Header("x-api-key".into()));
+    fn the_key_is_in_one_place_or_in_several() {
+        assert_eq!(check("{}").unwrap(), [Place::Header("x-api-key".into())]);
         assert_eq!(
             check(r#"{"header":"X-Key"}"#).unwrap(),
-            Source::Header("x-key".into())
+            [Place::Header("x-key".into())]
         );
         assert_eq!(
             check(r#"{"query":"api_key"}"#).unwrap(),
-            Source::Query("api_key".into())
+            [Place::Query("api_key".into())]
+        );
+        let several = r#"{"places":[{"header":"X-Key"},{"authorization":"basic"},{"cookie":"k"}]}"#;
+        assert_eq!(
+            check(several).unwrap(),
+            [
+                Place::Header("x-key".into()),
+                Place::Authorization(Scheme::Basic),
+                Place::Cookie("k".into())
+            ]
         );
         assert_eq!(
             complaints(r#"{"header":"a","query":"b"}"#),
             [(
                 "/query".into(),
-                "the key is in a header or in the query: remove `header` or `query`".into()
+                "the key is in a header or in the query: remove one of `header` and `query`, or name both in `places`".into()
             )]
+        );
+    }
+
+    #[test]
+    fn every_place_is_complained_about_where_it_stands() {
+        let bad = r#"{"header":"a","places":[{"header":"cookie"},{"query":""},{"cookie":"a b"},{"query":"k"},{"query":"k"}]}"#;
+        let places: Vec<_> = complaints(bad).into_iter().map(|(at, _)| at).collect();
+        assert_eq!(
+            places,
+            [
+                "/header",
+                "/places/0",
+                "/places/1",
+                "/places/2",
+                "/places/4"
+            ]
+        );
+        assert_eq!(complaints(r#"{"places":[]}"#)[0].0, "/places");
+        assert_eq!(
+            complaints(r#"{"places":[{"authorization":"digest"}]}"#)[0].0,
+            "/places/0/authorization"
         );
     }
 
@@ -194,14 +250,6 @@ mod tests {
     fn a_misspelt_setting_is_an_error() {
         let complaints = complaints(r#"{"heder":"x-api-key"}"#);
         assert_eq!(complaints[0].0, "/heder");
-    }
-
-    #[test]
-    fn a_challenge_is_quoted() {
-        assert_eq!(
-            Source::Query("a\"b".into()).challenge(),
-            r#"ApiKey in="query", name="a\"b""#
-        );
     }
 
     /// `BLESS=1 cargo test` writes the file anew.

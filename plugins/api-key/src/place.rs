@@ -1,0 +1,280 @@
+//! Where a key is looked for, how it is taken from there, and how it is hidden.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use windlass_plugin_sdk::{Contribution, EditError, Request, json};
+
+const AUTHORIZATION: &str = "authorization";
+
+/// A place for keys.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// The header of this name.
+    Header(String),
+    /// The query parameter of this name.
+    Query(String),
+    /// The cookie of this name.
+    Cookie(String),
+    /// The header `authorization`.
+    Authorization(Scheme),
+}
+
+/// A scheme of `authorization`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// The key is the token (RFC 6750).
+    Bearer,
+    /// The key is the password, and its consumer or its id the user; or the key is the user, and there is no password
+    /// (RFC 7617).
+    Basic,
+}
+
+impl Scheme {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bearer => "Bearer",
+            Self::Basic => "Basic",
+        }
+    }
+}
+
+/// What a client presented.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// The key.
+    pub key: Vec<u8>,
+    /// Whose it should be, if the client said so.
+    pub user: Option<String>,
+}
+
+impl Presented {
+    fn key(key: Vec<u8>) -> Option<Self> {
+        (!key.is_empty()).then_some(Self { key, user: None })
+    }
+}
+
+impl Place {
+    /// The key that is there, if any is.
+    pub fn presented(&self, request: &Request) -> Option<Presented> {
+        match self {
+            Self::Header(name) => Presented::key(request.header(name)?),
+            Self::Query(name) => Presented::key(request.query_param(name)?.into_bytes()),
+            Self::Cookie(name) => {
+                let lines = request.header_all("cookie");
+                let mut values = lines.iter().filter_map(|line| cookie(line, name));
+                Presented::key(values.next()?.to_vec())
+            }
+            Self::Authorization(scheme) => {
+                let field = request.header(AUTHORIZATION)?;
+                let credentials = credentials(&field, *scheme)?;
+                match scheme {
+                    Scheme::Bearer => Presented::key(credentials.to_vec()),
+                    Scheme::Basic => basic(credentials),
+                }
+            }
+        }
+    }
+
+    /// Remove what is there.
+    pub fn hide(&self, request: &mut Request) -> Result<(), EditError> {
+        match self {
+            Self::Header(name) => {
+                request.remove_header(name)?;
+            }
+            Self::Query(name) => {
+                let mut path = request.path_and_query();
+                if path.remove_query(name) > 0 {
+                    request.set_path(path.to_string())?;
+                }
+            }
+            Self::Cookie(name) => {
+                let lines = request.header_all("cookie");
+                if lines.iter().any(|line| cookie(line, name).is_some()) {
+                    request.remove_header("cookie")?;
+                    let rest = lines.iter().filter_map(|line| without(line, name));
+                    let rest: Vec<_> = rest.collect();
+                    if !rest.is_empty() {
+                        request.set_header("cookie", rest.join(&b"; "[..]))?;
+                    }
+                }
+            }
+            Self::Authorization(scheme) => {
+                let is_there = |field: &Vec<u8>| credentials(field, *scheme).is_some();
+                if request.header_all(AUTHORIZATION).iter().any(is_there) {
+                    request.remove_header(AUTHORIZATION)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Leave the one value that was checked, where there may be several.
+    pub fn keep_one(&self, presented: &Presented, request: &mut Request) -> Result<(), EditError> {
+        match self {
+            // The endpoint sees the key that was checked, and no other.
+            Self::Header(name) => request.set_header(name, &presented.key),
+            Self::Authorization(_) => match request.header(AUTHORIZATION) {
+                Some(field) => request.set_header(AUTHORIZATION, field),
+                None => Ok(()),
+            },
+            Self::Query(_) | Self::Cookie(_) => Ok(()),
+        }
+    }
+
+    /// The header that it reads.
+    pub fn header(&self) -> Option<&str> {
+        match self {
+            Self::Header(name) => Some(name),
+            Self::Cookie(_) => Some("cookie"),
+            Self::Authorization(_) => Some(AUTHORIZATION),
+            Self::Query(_) => None,
+        }
+    }
+
+    /// The challenge of a 401 (RFC 9110, section 11.6.1). `ApiKey` is not registered, but says what is asked for in the
+    /// words of OpenAPI's API key.
+    pub fn challenge(&self) -> String {
+        let (place, name) = match self {
+            Self::Header(name) => ("header", name),
+            Self::Query(name) => ("query", name),
+            Self::Cookie(name) => ("cookie", name),
+            // RFC 7617, section 2: a realm must be there.
+            Self::Authorization(Scheme::Basic) => {
+                return "Basic realm=\"api\", charset=\"UTF-8\"".to_owned();
+            }
+            Self::Authorization(Scheme::Bearer) => return "Bearer realm=\"api\"".to_owned(),
+        };
+        let mut challenge = format!("ApiKey in=\"{place}\", name=\"");
+        for character in name.chars() {
+            if matches!(character, '"' | '\\') {
+                challenge.push('\\');
+            }
+            challenge.push(if character.is_control() {
+                ' '
+            } else {
+                character
+            });
+        }
+        challenge.push('"');
+        challenge
+    }
+
+    /// As an OpenAPI security scheme.
+    pub fn describe(&self, contribution: Contribution) -> Contribution {
+        let (place, name) = match self {
+            Self::Header(name) => ("header", name),
+            Self::Query(name) => ("query", name),
+            Self::Cookie(name) => ("cookie", name),
+            Self::Authorization(scheme) => {
+                let scheme = scheme.name().to_ascii_lowercase();
+                let about = json!({ "type": "http", "scheme": scheme });
+                return contribution.scheme(&format!("api-key-{scheme}"), about, &[]);
+            }
+        };
+        let about = json!({ "type": "apiKey", "in": place, "name": name });
+        contribution.scheme(&format!("api-key-{name}"), about, &[])
+    }
+}
+
+/// What follows a scheme, whatever its case (RFC 9110, section 11.1).
+fn credentials(field: &[u8], scheme: Scheme) -> Option<&[u8]> {
+    let name = scheme.name();
+    let (start, rest) = field.split_at_checked(name.len())?;
+    let is_scheme = start.eq_ignore_ascii_case(name.as_bytes()) && rest.starts_with(b" ");
+    is_scheme.then(|| rest.trim_ascii())
+}
+
+/// User and password.
+fn basic(credentials: &[u8]) -> Option<Presented> {
+    let pair = STANDARD.decode(credentials).ok()?;
+    let colon = pair.iter().position(|byte| *byte == b':')?;
+    let (user, password) = pair.split_at_checked(colon)?;
+    let password = password.strip_prefix(b":")?;
+    if password.is_empty() {
+        return Presented::key(user.to_vec());
+    }
+    Some(Presented {
+        key: password.to_vec(),
+        user: Some(String::from_utf8_lossy(user).into_owned()),
+    })
+}
+
+/// The cookies of a line (RFC 6265, section 4.2.1).
+fn pairs(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let pairs = line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    pairs.filter(|pair| !pair.is_empty())
+}
+
+/// The value of a cookie, without the quotes that may be around it.
+fn cookie<'l>(line: &'l [u8], name: &str) -> Option<&'l [u8]> {
+    let value = pairs(line).find_map(|pair| value_of(pair, name))?;
+    let inside = value
+        .strip_prefix(b"\"")
+        .and_then(|rest| rest.strip_suffix(b"\""));
+    Some(inside.unwrap_or(value))
+}
+
+fn value_of<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
+    pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+}
+
+/// A line without this cookie. None: nothing is left.
+fn without(line: &[u8], name: &str) -> Option<Vec<u8>> {
+    let rest: Vec<_> = pairs(line)
+        .filter(|pair| value_of(pair, name).is_none())
+        .collect();
+    (!rest.is_empty()).then(|| rest.join(&b"; "[..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_is_found_and_taken_out() {
+        let line = b"a=1; key=\"secret\";b=2; keys=3; key=again";
+        assert_eq!(cookie(line, "key"), Some(&b"secret"[..]));
+        assert_eq!(cookie(line, "ey"), None);
+        assert_eq!(
+            without(line, "key").as_deref(),
+            Some(&b"a=1; b=2; keys=3"[..])
+        );
+        assert_eq!(without(b"key=x", "key"), None);
+    }
+
+    #[test]
+    fn credentials_are_those_of_the_scheme() {
+        for (field, found) in [
+            (&b"Bearer abc"[..], Some(&b"abc"[..])),
+            (b"bEARER   abc ", Some(b"abc")),
+            (b"Bearer", None),
+            (b"Bearerabc", None),
+            (b"Basic abc", None),
+        ] {
+            assert_eq!(credentials(field, Scheme::Bearer), found);
+        }
+        let presented = |pair: &str| basic(STANDARD.encode(pair).as_bytes());
+        let key = |key: &str, user: Option<&str>| Presented {
+            key: key.into(),
+            user: user.map(str::to_owned),
+        };
+        assert_eq!(presented("me:se:cret"), Some(key("se:cret", Some("me"))));
+        assert_eq!(presented("secret:"), Some(key("secret", None)));
+        assert_eq!(presented(":"), None);
+        assert_eq!(presented("secret"), None);
+        assert_eq!(basic(b"not base64!"), None);
+    }
+
+    #[test]
+    fn a_challenge_is_quoted() {
+        assert_eq!(
+            Place::Query("a\"b".into()).challenge(),
+            r#"ApiKey in="query", name="a\"b""#
+        );
+    }
+}
