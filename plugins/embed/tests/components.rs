@@ -40,24 +40,33 @@ fn exports(name: &str) -> Vec<String> {
 
 #[test]
 fn each_exports_exactly_its_phases() {
-    for request_only in ["api-key", "jwt"] {
-        assert_eq!(
-            exports(request_only),
-            [
-                "windlass:filter/lifecycle@0.1.0",
-                "windlass:filter/request-phase@0.1.0",
-            ]
-        );
-    }
-    for both_ways in ["usage-plan", "transform", "cors"] {
-        assert_eq!(
-            exports(both_ways),
-            [
-                "windlass:filter/lifecycle@0.1.0",
-                "windlass:filter/request-phase@0.1.0",
-                "windlass:filter/response-phase@0.1.0",
-            ]
-        );
+    for (name, expected) in [
+        (
+            "api-key",
+            &["description", "lifecycle", "request-phase"][..],
+        ),
+        ("jwt", &["lifecycle", "request-phase"]),
+        (
+            "usage-plan",
+            &[
+                "description",
+                "lifecycle",
+                "request-phase",
+                "response-phase",
+            ],
+        ),
+        (
+            "transform",
+            &["lifecycle", "request-phase", "response-phase"],
+        ),
+        ("cors", &["lifecycle", "request-phase", "response-phase"]),
+        ("sdk-metadata", &["lifecycle", "request-phase"]),
+    ] {
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|export| format!("windlass:filter/{export}@0.1.0"))
+            .collect();
+        assert_eq!(exports(name), expected, "{name}");
     }
 }
 
