@@ -119,17 +119,146 @@ fn a_token_of_the_issuer_passes_and_goes_no_further() {
 }
 
 #[test]
-fn with_hide_off_the_endpoint_sees_the_token_that_was_verified() {
+fn with_hide_off_the_endpoint_sees_the_token_where_the_client_put_it() {
     let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
-    let gateway = gateway("hide = false", &signer, &upstream);
+    let gateway = gateway(&format!("hide = false, {PLACES}"), &signer, &upstream);
     let token = signer.token(json!({}));
-    let twice = with(&token).header("authorization", "Bearer another");
-    assert_eq!(gateway.send(&twice).status, 200);
-    let seen = format!("Bearer {token}");
-    assert_eq!(
-        upstream.only_request().header("authorization"),
-        Some(&*seen)
-    );
+    let cookie = format!("a=1; session={token}");
+    let target = format!("/a?x=1&access_token={token}");
+    for request in [
+        with(&token),
+        Request::get("/a").header("cookie", &*cookie),
+        Request::get(&target),
+    ] {
+        assert_eq!(gateway.send(&request).status, 200);
+    }
+    let received = upstream.received();
+    let bearer = format!("Bearer {token}");
+    assert_eq!(received[0].header("authorization"), Some(&*bearer));
+    assert_eq!(received[1].header("cookie"), Some(&*cookie));
+    assert_eq!(received[2].target, target);
+}
+
+/// Every kind of place.
+const PLACES: &str = r#"from = [
+    { header = "authorization" }, { header = "x-token" }, { header = "x-signed", scheme = "Token" },
+    { cookie = "session" }, { query = "access_token" },
+]"#;
+
+#[test]
+fn a_token_is_found_in_each_of_several_places_and_taken_out_alone() {
+    let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
+    let gateway = gateway(PLACES, &signer, &upstream);
+    let token = signer.token(json!({}));
+    // Beside the token in every place something that is none.
+    let others = |request: Request| request.header("x-other", "1");
+    for request in [
+        with(&token),
+        Request::get("/a").header("x-token", &*token),
+        Request::get("/a").header("x-signed", format!("token {token}")),
+        Request::get("/a").header("cookie", format!("a=1; session={token}; b=2")),
+        Request::get(format!("/a?x=1&access_token={token}")),
+    ] {
+        assert_eq!(gateway.send(&others(request)).status, 200);
+    }
+    let received = upstream.received();
+    assert_eq!(received.len(), 5);
+    for request in &received {
+        let whole = format!("{request:?}");
+        assert!(!whole.contains(&token), "{whole}");
+        assert_eq!(request.header("x-consumer"), Some("anna"));
+        assert_eq!(request.header("x-other"), Some("1"));
+    }
+    assert_eq!(received[3].header("cookie"), Some("a=1; b=2"));
+    assert_eq!(received[4].target, "/a?x=1");
+}
+
+#[test]
+fn a_place_that_holds_no_token_does_not_hide_one_in_another_place() {
+    let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
+    let gateway = gateway(PLACES, &signer, &upstream);
+    let session = format!("session={}", signer.token(json!({})));
+    for (name, value) in [
+        ("authorization", "Basic YTpi"),
+        ("authorization", "Bearer "),
+        ("x-signed", "no-scheme"),
+        ("cookie", "session="),
+    ] {
+        let request = Request::get("/a?access_token=").header(name, value);
+        let answer = gateway.send(&request.header("cookie", &*session));
+        assert_eq!(answer.status, 200, "{name}: {value}");
+    }
+    // In the bare `authorization` header only where the settings say so.
+    let token = signer.token(json!({}));
+    let bare = Request::get("/a").header("authorization", &*token);
+    assert_refused(&gateway.send(&bare), 401, "token_missing", "Bearer");
+}
+
+#[test]
+fn with_or_without_bearer_is_two_places_in_one_header() {
+    let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
+    let from =
+        r#"from = [{ header = "authorization" }, { header = "authorization", scheme = "" }]"#;
+    let gateway = gateway(from, &signer, &upstream);
+    let token = signer.token(json!({}));
+    for value in [format!("Bearer {token}"), token.clone()] {
+        let request = Request::get("/a").header("authorization", value);
+        assert_eq!(gateway.send(&request).status, 200);
+    }
+    let basic = Request::get("/a").header("authorization", "Basic YTpi");
+    let challenge = "Bearer error=\"invalid_token\"";
+    assert_refused(&gateway.send(&basic), 401, "token_rejected", challenge);
+}
+
+#[test]
+fn a_flood_of_places_opens_nothing_and_empty_ones_count_for_nothing() {
+    let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
+    let gateway = gateway(&format!("hide = false, {PLACES}"), &signer, &upstream);
+    let good = signer.token(json!({}));
+    let cookies = |one: &str| vec![one; 1500].join("; ");
+    let request = |cookie: String| Request::get("/a").header("cookie", cookie);
+    let many = request(format!("session={good}; {}", cookies("session=x")));
+    let challenge = "Bearer error=\"invalid_request\"";
+    assert_refused(&gateway.send(&many), 400, "several_tokens", challenge);
+    // One that is not ASCII is one all the same.
+    let (before, bytes) = (format!("session={good}"), "session=\u{ff}");
+    let odd = request(before).header("cookie", bytes);
+    assert_refused(&gateway.send(&odd), 400, "several_tokens", challenge);
+    let parameters = vec!["access_token=x"; 300].join("&");
+    let many = Request::get(format!("/a?{parameters}"));
+    assert_refused(&gateway.send(&many), 400, "several_tokens", challenge);
+    assert_eq!(upstream.count(), 0);
+    let empty = request(format!("{}; session={good}", cookies("session=")));
+    assert_eq!(gateway.send(&empty).status, 200);
+}
+
+#[test]
+fn rfc_6750_a_request_with_two_tokens_is_refused_whatever_they_are() {
+    let signer = Signer::new("one", 1);
+    let good = signer.token(json!({}));
+    for hide in [true, false] {
+        let upstream = Upstream::echo();
+        let gateway = gateway(&format!("hide = {hide}, {PLACES}"), &signer, &upstream);
+        for second in [good.as_str(), "garbage"] {
+            for request in [
+                with(&good).header("cookie", format!("session={second}")),
+                with(&good).header("x-token", second),
+                with(&good).header("authorization", format!("Bearer {second}")),
+                with(&good).header("authorization", "Basic YTpi"),
+                Request::get(format!("/a?access_token={second}")).header("x-token", &*good),
+                Request::get(format!("/a?access_token={good}&access_token={second}")),
+                Request::get("/a").header("cookie", format!("session={good}; session={second}")),
+                Request::get("/a")
+                    .header("cookie", format!("session={good}"))
+                    .header("cookie", format!("session={second}")),
+            ] {
+                let answer = gateway.send(&request);
+                let challenge = "Bearer error=\"invalid_request\"";
+                assert_refused(&answer, 400, "several_tokens", challenge);
+            }
+        }
+        assert_eq!(upstream.count(), 0);
+    }
 }
 
 #[test]
@@ -206,23 +335,6 @@ fn claims_become_attributes_and_one_that_is_required_must_be_there() {
         "token_rejected",
         "Bearer error=\"invalid_token\"",
     );
-}
-
-#[test]
-fn a_token_in_a_cookie_or_in_the_query_is_taken_out_alone() {
-    let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
-    let token = signer.token(json!({}));
-    let cookie = gateway("cookie = \"session\"", &signer, &upstream);
-    let request = Request::get("/a").header("cookie", format!("a=1; session={token}; b=2"));
-    assert_eq!(cookie.send(&request).status, 200);
-    let query = gateway("query = \"access_token\"", &signer, &upstream);
-    assert_eq!(
-        query.get(&format!("/a?x=1&access_token={token}")).status,
-        200
-    );
-    let received = upstream.received();
-    assert_eq!(received[0].header("cookie"), Some("a=1; b=2"));
-    assert_eq!(received[1].target, "/a?x=1");
 }
 
 #[test]

@@ -2,22 +2,22 @@
 //!
 //! Promises: a request passes only with a token that one of the configured verifiers accepts and that has the scopes
 //! asked for; then `auth.method` and the configured attributes are set. To the client every token that is not accepted
-//! looks the same (RFC 6750). Deliberately does not: parse a token, hold a key, or look at anything but the one place
-//! where the token is; the gateway verifies.
+//! looks the same (RFC 6750), and a request with two tokens is refused before either is looked at. Deliberately does not:
+//! parse a token, hold a key, or look anywhere but in the configured places; the gateway verifies.
 
 mod settings;
 
 use settings::{Settings, Source, keep};
-use windlass_plugin_sdk::EditError;
 use windlass_plugin_sdk::host::jwt::{self, Mapping, VerifyError, Wanted};
 use windlass_plugin_sdk::prelude::*;
 
 const TOKEN_MISSING: &str = "token_missing";
 const TOKEN_REJECTED: &str = "token_rejected";
+const SEVERAL_TOKENS: &str = "several_tokens";
 const INSUFFICIENT_SCOPE: &str = "insufficient_scope";
 
 struct JwtFilter {
-    source: Source,
+    sources: Vec<Source>,
     hide: bool,
     verifiers: Vec<&'static str>,
     scopes: Vec<&'static str>,
@@ -30,6 +30,7 @@ struct JwtFilter {
 struct Challenges {
     missing: String,
     rejected: String,
+    several: String,
     scope: String,
 }
 
@@ -40,11 +41,13 @@ impl Filter for JwtFilter {
     const SETTINGS_SCHEMA: Option<&'static str> = Some(include_str!("../settings.schema.json"));
 
     fn configure(settings: Settings) -> Result<(Self, Setup), Vec<Diagnostic>> {
-        let (source, claims) = settings.check()?;
-        let setup = match &source {
-            Source::Header(name) => Setup::new().reads(name),
-            Source::Cookie(_) | Source::Query(_) => Setup::new(),
-        };
+        let (sources, claims) = settings.check()?;
+        let setup = sources
+            .iter()
+            .fold(Setup::new(), |setup, source| match source {
+                Source::Header { name, .. } => setup.reads(name),
+                Source::Cookie(_) | Source::Query(_) => setup,
+            });
         let (always, sometimes): (Vec<_>, Vec<_>) = claims.iter().partition(|one| one.required);
         let setup = setup
             .provides(["auth.method"])
@@ -52,7 +55,7 @@ impl Filter for JwtFilter {
             .sometimes(sometimes.iter().map(|one| one.attribute));
         let filter = Self {
             challenges: Challenges::of(&settings),
-            source,
+            sources,
             hide: settings.hide,
             verifiers: settings.verifiers.into_iter().map(keep).collect(),
             scopes: settings.scopes.into_iter().map(keep).collect(),
@@ -65,14 +68,20 @@ impl Filter for JwtFilter {
 
 impl OnRequest for JwtFilter {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
-        let presented = self.source.find(request);
-        let token = match &presented {
-            Some(presented) => self.source.token(presented),
-            None => None,
+        let (source, presented) = match self.find(request) {
+            Found::One(source, presented) => (source, presented),
+            Found::None => return Ok(refuse(401, TOKEN_MISSING, &self.challenges.missing)),
+            Found::Several => return Ok(self.refuse_several()),
         };
-        let Some(token) = token else {
-            return Ok(refuse(401, TOKEN_MISSING, &self.challenges.missing));
+        // Removed first, since that tells how many there are; whoever is refused goes no further anyway.
+        let count = match self.hide {
+            true => source.remove(request)?,
+            false => source.count(request),
         };
+        if count > 1 {
+            return Ok(self.refuse_several());
+        }
+        let token = source.token(&presented).unwrap_or_default();
         let wanted = Wanted {
             verifiers: &self.verifiers,
             scopes: &self.scopes,
@@ -80,10 +89,7 @@ impl OnRequest for JwtFilter {
             claims: &self.claims,
         };
         match jwt::verify(token, wanted) {
-            Ok(()) => {
-                self.pass_on(request, presented.as_deref())?;
-                Ok(RequestVerdict::NEXT)
-            }
+            Ok(()) => Ok(RequestVerdict::NEXT),
             // Whatever is returned now, the phase runs again.
             Err(VerifyError::NotYet) => Ok(RequestVerdict::NEXT),
             Err(VerifyError::Rejected(_)) => {
@@ -97,43 +103,36 @@ impl OnRequest for JwtFilter {
     }
 }
 
-impl JwtFilter {
-    /// The endpoint sees no token, or the one that was verified.
-    fn pass_on(&self, request: &mut Request, presented: Option<&str>) -> Result<(), EditError> {
-        match (&self.source, self.hide) {
-            (Source::Header(name), true) => {
-                request.remove_header(name)?;
-            }
-            (Source::Header(name), false) => {
-                request.set_header(name, presented.unwrap_or_default())?;
-            }
-            (Source::Cookie(name), true) => hide_cookie(request, name)?,
-            (Source::Query(name), true) => {
-                let mut path = request.path_and_query();
-                if path.remove_query(name) > 0 {
-                    request.set_path(path.to_string())?;
-                }
-            }
-            (Source::Cookie(_) | Source::Query(_), false) => {}
-        }
-        Ok(())
-    }
+/// How many of the configured places hold a token.
+enum Found<'a> {
+    None,
+    /// One, with this in it.
+    One(&'a Source, String),
+    Several,
 }
 
-/// Send the other cookies on.
-fn hide_cookie(request: &mut Request, name: &str) -> Result<(), EditError> {
-    let mut others: Vec<Vec<u8>> = Vec::new();
-    for value in request.header_all("cookie") {
-        let pairs = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let kept = pairs.filter(|pair| {
-            let end = pair.iter().position(|byte| *byte == b'=');
-            end.is_none_or(|end| pair[..end].trim_ascii() != name.as_bytes())
-        });
-        others.extend(kept.map(<[u8]>::to_vec));
+impl JwtFilter {
+    fn find(&self, request: &Request) -> Found<'_> {
+        let mut found = Found::None;
+        for source in &self.sources {
+            if let Found::One(earlier, _) = &found
+                && source.is_header_of(earlier)
+            {
+                continue;
+            }
+            if let Some(presented) = source.find(request) {
+                if let Found::One(..) = found {
+                    return Found::Several;
+                }
+                found = Found::One(source, presented);
+            }
+        }
+        found
     }
-    match others.is_empty() {
-        true => request.remove_header("cookie").map(|_| ()),
-        false => request.set_header("cookie", others.join(&b"; "[..])),
+
+    /// RFC 6750, section 2: not more than one method for a token, and section 3.1: nor one of them twice.
+    fn refuse_several(&self) -> RequestVerdict {
+        refuse(400, SEVERAL_TOKENS, &self.challenges.several)
     }
 }
 
@@ -163,6 +162,7 @@ impl Challenges {
             // RFC 6750, section 3.1: no error where there was no token.
             missing: challenge(&[]),
             rejected: challenge(&["error=\"invalid_token\"".to_owned()]),
+            several: challenge(&["error=\"invalid_request\"".to_owned()]),
             scope: challenge(&["error=\"insufficient_scope\"".to_owned(), scope]),
         }
     }
@@ -183,6 +183,7 @@ mod tests {
         let plain = challenges(r#"{"verifiers":["a"],"scopes":["read","write"]}"#);
         assert_eq!(plain.missing, "Bearer");
         assert_eq!(plain.rejected, r#"Bearer error="invalid_token""#);
+        assert_eq!(plain.several, r#"Bearer error="invalid_request""#);
         assert_eq!(
             plain.scope,
             r#"Bearer error="insufficient_scope", scope="read write""#

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use windlass_plugin_sdk::host::jwt::Mapping;
-use windlass_plugin_sdk::{Diagnostic, Request, is_field_name, is_reserved_field};
+use windlass_plugin_sdk::{Diagnostic, EditError, Request, is_field_name, is_reserved_field};
 
-const DEFAULT_HEADER: &str = "authorization";
+const AUTHORIZATION: &str = "authorization";
+
+/// The most places: each is looked at for every request.
+const MAX_PLACES: usize = 8;
 
 /// Where the token is, who verifies it, and what is asked of it.
 #[derive(Debug, Deserialize)]
@@ -15,16 +18,9 @@ const DEFAULT_HEADER: &str = "authorization";
 pub struct Settings {
     /// The names of `[verifier.<name>]` tables, one for each issuer.
     pub verifiers: Vec<String>,
-    /// The header that holds the token, after `Bearer` or alone. The default is `authorization`, where `Bearer` must
-    /// be.
-    #[serde(default)]
-    header: Option<String>,
-    /// The cookie that holds the token, in the place of a header.
-    #[serde(default)]
-    cookie: Option<String>,
-    /// The query parameter that holds the token, in the place of a header.
-    #[serde(default)]
-    query: Option<String>,
+    /// The places where the token may be, one or several. The default is the header `authorization`, after `Bearer`.
+    #[serde(default = "authorization")]
+    from: Vec<Place>,
     /// Whether the token is removed before the request goes upstream. The default is true.
     #[serde(default = "yes")]
     pub hide: bool,
@@ -46,6 +42,34 @@ pub struct Settings {
     pub resource_metadata: Option<String>,
 }
 
+/// A place where the token may be: one of `header`, `cookie` and `query`.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+struct Place {
+    /// The header that holds the token.
+    #[serde(default)]
+    header: Option<String>,
+    /// The word before the token in the header. Empty: the token stands alone. The default is `Bearer` in
+    /// `authorization`, and empty in another header.
+    #[serde(default)]
+    scheme: Option<String>,
+    /// The cookie that holds the token.
+    #[serde(default)]
+    cookie: Option<String>,
+    /// The query parameter that holds the token.
+    #[serde(default)]
+    query: Option<String>,
+}
+
+fn authorization() -> Vec<Place> {
+    let header = Some(AUTHORIZATION.to_owned());
+    vec![Place {
+        header,
+        ..Place::default()
+    }]
+}
+
 const fn yes() -> bool {
     true
 }
@@ -59,11 +83,15 @@ pub fn keep(text: String) -> &'static str {
     Box::leak(text.into_boxed_str())
 }
 
-/// Where the token is.
+/// A place where the token may be.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Source {
     /// In the header of this name, lower case.
-    Header(String),
+    Header {
+        name: String,
+        /// After this word, or alone.
+        scheme: Option<String>,
+    },
     /// In the cookie of this name.
     Cookie(String),
     /// In the query parameter of this name.
@@ -75,7 +103,7 @@ impl Settings {
     ///
     /// # Errors
     /// Every complaint about the settings.
-    pub fn check(&self) -> Result<(Source, Vec<Mapping<'static>>), Vec<Diagnostic>> {
+    pub fn check(&self) -> Result<(Vec<Source>, Vec<Mapping<'static>>), Vec<Diagnostic>> {
         let mut complaints = Vec::new();
         if self.verifiers.is_empty() {
             complaints.push(Diagnostic::new(
@@ -107,7 +135,7 @@ impl Settings {
                 ));
             }
         }
-        let source = self.source(&mut complaints);
+        let sources = self.sources(&mut complaints);
         let claims = self.attributes.iter().map(|(attribute, claim)| {
             let (claim, required) = match claim.strip_suffix('?') {
                 Some(claim) => (claim, false),
@@ -119,109 +147,217 @@ impl Settings {
                 required,
             }
         });
-        match source {
-            Some(source) if complaints.is_empty() => Ok((source, claims.collect())),
-            Some(_) | None => Err(complaints),
+        match complaints.is_empty() {
+            true => Ok((sources, claims.collect())),
+            false => Err(complaints),
         }
     }
 
-    fn source(&self, complaints: &mut Vec<Diagnostic>) -> Option<Source> {
+    fn sources(&self, complaints: &mut Vec<Diagnostic>) -> Vec<Source> {
+        if self.from.is_empty() || self.from.len() > MAX_PLACES {
+            let message = format!("names 1 to {MAX_PLACES} places");
+            complaints.push(Diagnostic::new("/from", message));
+        }
+        let mut sources: Vec<Source> = Vec::new();
+        for (number, place) in self.from.iter().enumerate() {
+            let at = format!("/from/{number}");
+            match place.source() {
+                Ok(source) if sources.contains(&source) => {
+                    complaints.push(Diagnostic::new(at, "is there twice: remove one of them"));
+                }
+                Ok(source) if sources.iter().any(|one| one.takes_all_of(&source)) => {
+                    let message = "is never looked at: a place before it takes all that this header holds; write this one first";
+                    complaints.push(Diagnostic::new(at, message));
+                }
+                Ok(source) => sources.push(source),
+                Err((member, message)) => {
+                    complaints.push(Diagnostic::new(format!("{at}{member}"), message));
+                }
+            }
+        }
+        sources
+    }
+}
+
+/// The member of a place that is wrong, and the message.
+type PlaceError = (&'static str, String);
+
+impl Place {
+    fn source(&self) -> Result<Source, PlaceError> {
+        let bad = |member, message: &str| Err((member, message.to_owned()));
+        if self.scheme.is_some() && self.header.is_none() {
+            return bad("/scheme", "belongs to a `header`: remove it");
+        }
         match (&self.header, &self.cookie, &self.query) {
-            (header, None, None) => {
-                let name = header.as_deref().unwrap_or(DEFAULT_HEADER);
-                complaints.extend(check_header(name));
-                Some(Source::Header(name.to_ascii_lowercase()))
-            }
-            (None, Some(name), None) => {
-                if !is_field_name(name) {
-                    complaints.push(Diagnostic::new("/cookie", "is not a legal cookie name"));
-                }
-                Some(Source::Cookie(name.clone()))
-            }
-            (None, None, Some(name)) => {
-                if name.is_empty() {
-                    complaints.push(Diagnostic::new("/query", "name the query parameter"));
-                }
-                Some(Source::Query(name.clone()))
-            }
-            (_, _, Some(_)) => {
-                complaints.push(several("/query"));
-                None
-            }
-            (Some(_), Some(_), None) => {
-                complaints.push(several("/cookie"));
-                None
-            }
+            (Some(name), None, None) => Ok(Source::Header {
+                scheme: self.header_scheme(name)?,
+                name: name.to_ascii_lowercase(),
+            }),
+            (None, Some(name), None) => match is_field_name(name) {
+                true => Ok(Source::Cookie(name.clone())),
+                false => bad("/cookie", "is not a legal cookie name"),
+            },
+            (None, None, Some(name)) => match name.is_empty() {
+                true => bad("/query", "name the query parameter"),
+                false => Ok(Source::Query(name.clone())),
+            },
+            _ => bad(
+                "",
+                "is one place: give one of `header`, `cookie` and `query`",
+            ),
+        }
+    }
+
+    fn header_scheme(&self, name: &str) -> Result<Option<String>, PlaceError> {
+        if let Some(message) = check_header(name) {
+            return Err(("/header", message));
+        }
+        match self.scheme.as_deref() {
+            None if name.eq_ignore_ascii_case(AUTHORIZATION) => Ok(Some("Bearer".to_owned())),
+            None | Some("") => Ok(None),
+            Some(scheme) if is_field_name(scheme) => Ok(Some(scheme.to_owned())),
+            Some(_) => Err(("/scheme", "is not a scheme: one word".to_owned())),
         }
     }
 }
 
-fn several(at: &str) -> Diagnostic {
-    let message = "the token is in one place: keep one of `header`, `cookie` and `query`";
-    Diagnostic::new(at, message)
-}
-
-fn check_header(name: &str) -> Option<Diagnostic> {
-    let message = if !is_field_name(name) {
-        format!("`{name}` is not a legal header name")
+fn check_header(name: &str) -> Option<String> {
+    if !is_field_name(name) {
+        Some(format!("`{name}` is not a legal header name"))
     } else if is_reserved_field(name) || name.eq_ignore_ascii_case("host") {
-        format!("`{name}` is reserved to the gateway; name another header")
+        let message = format!("`{name}` is reserved to the gateway; name another header");
+        Some(message)
     } else {
-        return None;
-    };
-    Some(Diagnostic::new("/header", message))
+        None
+    }
 }
 
 impl Source {
-    /// What a request has there.
+    /// What a request has there, if that holds a token.
     pub fn find(&self, request: &Request) -> Option<String> {
-        match self {
-            Self::Header(name) => request.header_text(name),
+        let found = match self {
+            Self::Header { name, .. } => request.header_text(name),
             Self::Cookie(name) => {
                 let fields = request.header_all("cookie");
-                let mut found = fields.iter().filter_map(|field| cookie(field, name));
-                found.next()
+                let mut found = fields.iter().flat_map(|field| cookies(field, name));
+                let first = found.next();
+                first.and_then(|value| String::from_utf8(value.to_vec()).ok())
             }
             Self::Query(name) => request.query_param(name),
-        }
+        };
+        found.filter(|found| self.token(found).is_some())
     }
 
     /// The token in what was found. None: there is none.
     pub fn token<'a>(&self, found: &'a str) -> Option<&'a str> {
         let token = match self {
-            Self::Header(name) => match (bearer(found), name == DEFAULT_HEADER) {
-                (Some(token), _) => token,
-                (None, true) => return None,
-                (None, false) => found,
-            },
-            Self::Cookie(_) | Self::Query(_) => found,
+            Self::Header {
+                scheme: Some(scheme),
+                ..
+            } => after(scheme, found)?,
+            Self::Header { scheme: None, .. } | Self::Cookie(_) | Self::Query(_) => found,
         };
         (!token.is_empty()).then_some(token)
     }
+
+    /// Whether this is the header of another place.
+    pub fn is_header_of(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Header { name: one, .. }, Self::Header { name: other, .. }) => one == other,
+            _ => false,
+        }
+    }
+
+    fn takes_all_of(&self, other: &Self) -> bool {
+        matches!(self, Self::Header { scheme: None, .. }) && self.is_header_of(other)
+    }
+
+    /// How often the request has something there.
+    pub fn count(&self, request: &Request) -> usize {
+        match self {
+            Self::Header { name, .. } => request.header_all(name).len(),
+            Self::Cookie(name) => {
+                let fields = request.header_all("cookie");
+                let counts = fields.iter().map(|field| cookies(field, name).count());
+                counts.sum()
+            }
+            Self::Query(name) => request.path_and_query().remove_query(name),
+        }
+    }
+
+    /// Removes all that the request has there, and tells how often that was.
+    ///
+    /// # Errors
+    /// Why the gateway refused the edit.
+    pub fn remove(&self, request: &mut Request) -> Result<usize, EditError> {
+        match self {
+            Self::Header { name, .. } => Ok(request.remove_header(name)? as usize),
+            Self::Cookie(name) => {
+                let count = self.count(request);
+                remove_cookie(request, name)?;
+                Ok(count)
+            }
+            Self::Query(name) => {
+                let mut path = request.path_and_query();
+                let count = path.remove_query(name);
+                request.set_path(path.to_string())?;
+                Ok(count)
+            }
+        }
+    }
 }
 
-/// The credentials after `Bearer`, whose letters have no case (RFC 9110, section 11.1).
-fn bearer(value: &str) -> Option<&str> {
-    let (scheme, rest) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| rest.trim_start_matches(' '))
+/// The credentials after this scheme, whose letters have no case (RFC 9110, section 11.1).
+fn after<'a>(scheme: &str, value: &'a str) -> Option<&'a str> {
+    // A tab is not legal there. Some endpoints take it, so a token behind it is one here too.
+    let blank = [' ', '\t'];
+    let (first, rest) = value.split_once(blank)?;
+    first
+        .eq_ignore_ascii_case(scheme)
+        .then(|| rest.trim_start_matches(blank))
 }
 
-/// The value of the first cookie of this name (RFC 6265, section 4.2.1).
-fn cookie(field: &[u8], name: &str) -> Option<String> {
-    let field = std::str::from_utf8(field).ok()?;
-    field.split(';').find_map(|pair| {
-        let (key, value) = pair.split_once('=')?;
-        (key.trim() == name).then(|| value.trim().trim_matches('"').to_owned())
-    })
+/// The values of the cookies of this name that are not empty (RFC 6265, section 4.2.1).
+fn cookies<'a>(field: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
+    let pairs = field.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let values = pairs.filter_map(move |pair| {
+        let end = pair.iter().position(|byte| *byte == b'=')?;
+        let (key, value) = (pair[..end].trim_ascii(), pair[end + 1..].trim_ascii());
+        (key == name.as_bytes()).then(|| unquoted(value))
+    });
+    values.filter(|value| !value.is_empty())
+}
+
+/// A cookie's value may be quoted.
+fn unquoted(value: &[u8]) -> &[u8] {
+    match value {
+        [b'"', inside @ .., b'"'] => inside,
+        _ => value,
+    }
+}
+
+/// Send the other cookies on.
+fn remove_cookie(request: &mut Request, name: &str) -> Result<(), EditError> {
+    let mut others: Vec<Vec<u8>> = Vec::new();
+    for value in request.header_all("cookie") {
+        let pairs = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let kept = pairs.filter(|pair| {
+            let end = pair.iter().position(|byte| *byte == b'=');
+            end.is_none_or(|end| pair[..end].trim_ascii() != name.as_bytes())
+        });
+        others.extend(kept.map(<[u8]>::to_vec));
+    }
+    match others.is_empty() {
+        true => request.remove_header("cookie").map(|_| ()),
+        false => request.set_header("cookie", others.join(&b"; "[..])),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(json: &str) -> Result<(Source, Vec<Mapping<'static>>), Vec<Diagnostic>> {
+    fn check(json: &str) -> Result<(Vec<Source>, Vec<Mapping<'static>>), Vec<Diagnostic>> {
         windlass_plugin_sdk::parse_settings::<Settings>(json)?.check()
     }
 
@@ -230,38 +366,74 @@ mod tests {
         complaints.into_iter().map(|one| one.at).collect()
     }
 
-    #[test]
-    fn the_token_is_in_one_place() {
-        let source = |json: &str| check(json).expect("good settings").0;
-        assert_eq!(
-            source(r#"{"verifiers":["a"]}"#),
-            Source::Header("authorization".into())
-        );
-        assert_eq!(
-            source(r#"{"verifiers":["a"],"cookie":"session"}"#),
-            Source::Cookie("session".into())
-        );
-        assert_eq!(
-            source(r#"{"verifiers":["a"],"query":"access_token"}"#),
-            Source::Query("access_token".into())
-        );
-        for two in [
-            r#""header":"x","cookie":"y""#,
-            r#""header":"x","query":"y""#,
-            r#""cookie":"x","query":"y""#,
-        ] {
-            let json = format!(r#"{{"verifiers":["a"],{two}}}"#);
-            assert_eq!(places(&json).len(), 1, "{two}");
+    fn header(name: &str, scheme: Option<&str>) -> Source {
+        Source::Header {
+            name: name.to_owned(),
+            scheme: scheme.map(str::to_owned),
         }
+    }
+
+    #[test]
+    fn the_token_is_after_bearer_unless_the_settings_say_where_else() {
+        let sources = |json: &str| check(json).expect("good settings").0;
+        let bearer = header("authorization", Some("Bearer"));
+        assert_eq!(sources(r#"{"verifiers":["a"]}"#), [bearer]);
+        let several = r#"{"verifiers":["a"],"from":[
+            {"query":"access_token"},{"cookie":"session"},{"header":"Authorization","scheme":"DPoP"},
+            {"header":"authorization","scheme":""},{"header":"X-Token"}
+        ]}"#;
+        assert_eq!(
+            sources(several),
+            [
+                Source::Query("access_token".into()),
+                Source::Cookie("session".into()),
+                header("authorization", Some("DPoP")),
+                header("authorization", None),
+                header("x-token", None),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_place_is_one_place_and_there_once() {
+        for (from, at) in [
+            (r#"{"header":"x","cookie":"y"}"#, "/from/0"),
+            (r#"{"header":"x","query":"y"}"#, "/from/0"),
+            (r#"{"cookie":"x","query":"y"}"#, "/from/0"),
+            ("{}", "/from/0"),
+            (r#"{"cookie":"a b"}"#, "/from/0/cookie"),
+            (r#"{"query":""}"#, "/from/0/query"),
+            (r#"{"header":"host"}"#, "/from/0/header"),
+            (r#"{"header":"x","scheme":"a b"}"#, "/from/0/scheme"),
+            (r#"{"cookie":"x","scheme":"Bearer"}"#, "/from/0/scheme"),
+            (r#"{"cookie":"x"},{"cookie":"x"}"#, "/from/1"),
+            (r#"{"header":"x"},{"header":"X","scheme":""}"#, "/from/1"),
+            (r#"{"header":"x"},{"header":"x","scheme":"T"}"#, "/from/1"),
+            ("", "/from"),
+        ] {
+            let json = format!(r#"{{"verifiers":["a"],"from":[{from}]}}"#);
+            assert_eq!(places(&json), [at], "{from}");
+        }
+        let many: Vec<String> = (0..9)
+            .map(|number| format!(r#"{{"cookie":"c{number}"}}"#))
+            .collect();
+        let json = format!(r#"{{"verifiers":["a"],"from":[{}]}}"#, many.join(","));
+        assert_eq!(places(&json), ["/from"]);
     }
 
     #[test]
     fn every_complaint_is_made_at_once() {
         assert_eq!(
             places(
-                r#"{"verifiers":[],"scopes":["a b","c","\""],"realm":"a\"b","header":"connection"}"#
+                r#"{"verifiers":[],"scopes":["a b","c","\""],"realm":"a\"b","from":[{"header":"connection"}]}"#
             ),
-            ["/verifiers", "/scopes/0", "/scopes/2", "/realm", "/header"]
+            [
+                "/verifiers",
+                "/scopes/0",
+                "/scopes/2",
+                "/realm",
+                "/from/0/header"
+            ]
         );
     }
 
@@ -285,10 +457,11 @@ mod tests {
     }
 
     #[test]
-    fn bearer_is_a_scheme_without_case() {
-        let header = Source::Header("authorization".into());
-        assert_eq!(header.token("Bearer a.b.c"), Some("a.b.c"));
-        assert_eq!(header.token("bEARER   a.b.c"), Some("a.b.c"));
+    fn a_scheme_has_no_case_and_without_one_all_is_the_token() {
+        let bearer = header("authorization", Some("Bearer"));
+        assert_eq!(bearer.token("Bearer a.b.c"), Some("a.b.c"));
+        assert_eq!(bearer.token("bEARER   a.b.c"), Some("a.b.c"));
+        assert_eq!(bearer.token("Bearer\ta.b.c"), Some("a.b.c"));
         for none in [
             "",
             "a.b.c",
@@ -297,21 +470,25 @@ mod tests {
             "Basic a.b.c",
             "DPoP a.b.c",
         ] {
-            assert_eq!(header.token(none), None, "{none}");
+            assert_eq!(bearer.token(none), None, "{none}");
         }
-        let own = Source::Header("x-token".into());
-        assert_eq!(own.token("a.b.c"), Some("a.b.c"));
-        assert_eq!(own.token("Bearer a.b.c"), Some("a.b.c"));
+        let alone = header("x-token", None);
+        assert_eq!(alone.token("a.b.c"), Some("a.b.c"));
+        assert_eq!(alone.token("Bearer a.b.c"), Some("Bearer a.b.c"));
+        assert_eq!(alone.token(""), None);
     }
 
     #[test]
-    fn a_cookie_is_found_among_others() {
-        assert_eq!(
-            cookie(b"a=1; token=x.y.z; b=2", "token").as_deref(),
-            Some("x.y.z")
-        );
-        assert_eq!(cookie(b"token=\"x\"", "token").as_deref(), Some("x"));
-        assert_eq!(cookie(b"my-token=x", "token"), None);
+    fn cookies_are_found_among_others_unless_they_are_empty() {
+        let found = |field: &[u8], name: &str| {
+            let values = cookies(field, name).map(<[u8]>::to_vec);
+            values.collect::<Vec<_>>()
+        };
+        assert_eq!(found(b"a=1; token=x.y.z; b=2", "token"), [b"x.y.z"]);
+        assert_eq!(found(b"token=\"x\"; token = y", "token"), [b"x", b"y"]);
+        assert_eq!(found(b"token=; token=\"\"; token=y", "token"), [b"y"]);
+        assert_eq!(found(b"a=\xff; token=\xfe", "token"), [b"\xfe"]);
+        assert_eq!(found(b"my-token=x; token", "token"), [b""; 0]);
     }
 
     /// `BLESS=1 cargo test` writes the file anew.
