@@ -305,17 +305,17 @@ fn a_response_for_a_misspelt_code_is_warned_of() {
         "[[listener]]\naddress = \"127.0.0.1:0\"\n",
         &route("/a", ""),
         "\n[api.shop.responses.quota_spend]\nbody = '\"x\"'\n",
+        "\n[api.shop.responses.several_token]\nbody = '\"x\"'\n",
         "\n[api.shop.responses.tenant_unknown]\nbody = '\"x\"'\n",
         &upstream("app", &["127.0.0.1:9".parse().unwrap()]),
     ]
     .concat();
     let checked = Gateway::with_config(config).check();
     assert_eq!(checked.code, Some(0), "{}", checked.errors);
-    assert!(
-        checked.errors.contains("did you mean `quota_spent`?"),
-        "{}",
-        checked.errors
-    );
+    for meant in ["quota_spent", "several_tokens"] {
+        let text = format!("did you mean `{meant}`?");
+        assert!(checked.errors.contains(&text), "{}", checked.errors);
+    }
     assert!(
         !checked.errors.contains("tenant_unknown"),
         "{}",

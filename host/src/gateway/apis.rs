@@ -10,9 +10,13 @@ use crate::error::{Code, Override, Part, Style, Words};
 use crate::route::{MethodMatch, RouteSpec, Router};
 
 /// The reasons of the filters that come with the gateway.
-const REASONS: [&str; 9] = [
+const REASONS: [&str; 13] = [
     "api_key_missing",
     "api_key_rejected",
+    "token_missing",
+    "token_rejected",
+    "several_tokens",
+    "insufficient_scope",
     "no_usage_plan",
     "throttled",
     "quota_spent",
@@ -196,6 +200,7 @@ mod tests {
     fn reasons_are_those_that_the_plugins_document() {
         let pages = [
             include_str!("../../../plugins/api-key/README.md"),
+            include_str!("../../../plugins/jwt/README.md"),
             include_str!("../../../plugins/usage-plan/README.md"),
             include_str!("../../../plugins/transform/README.md"),
             include_str!("../../../plugins/cors/README.md"),
