@@ -91,6 +91,7 @@ mod split;
 mod sticky;
 mod store_moves;
 mod timeouts;
+mod token_refusals;
 mod transform;
 mod turned_away;
 mod upgrade;
