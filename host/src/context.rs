@@ -28,7 +28,7 @@ pub use attributes::{AttributeValue, Attributes};
 pub use callouts::CalloutAnswers;
 pub use held::Held;
 pub use notes::Notes;
-pub use rejected::{KeyRejection, NoPlan, RejectedKey};
+pub use rejected::{KeyRejection, NoPlan, RejectedKey, RejectedToken};
 pub use via::Via;
 
 /// One request and its response.
@@ -202,6 +202,8 @@ pub struct Outcome {
     pub filter: Option<Arc<str>>,
     /// The API key that was rejected, where one was.
     pub rejected_key: Option<Box<RejectedKey>>,
+    /// The token that was rejected, where one was.
+    pub rejected_token: Option<Box<RejectedToken>>,
 }
 
 /// One of several attempts at an exchange, for the access log.
@@ -227,8 +229,19 @@ impl Outcome {
     /// request without a key pass makes no refusal of it.
     #[must_use]
     pub fn rejection(&self) -> Option<&RejectedKey> {
-        let refused = self.filter.is_some() && self.failure.is_some();
-        self.rejected_key.as_deref().filter(|_| refused)
+        let rejected = self.rejected_key.as_deref();
+        rejected.filter(|_| self.is_refused())
+    }
+
+    /// The token that was rejected, if a filter refused the request after that.
+    #[must_use]
+    pub fn token_rejection(&self) -> Option<&RejectedToken> {
+        let rejected = self.rejected_token.as_deref();
+        rejected.filter(|_| self.is_refused())
+    }
+
+    fn is_refused(&self) -> bool {
+        self.filter.is_some() && self.failure.is_some()
     }
 }
 

@@ -1,7 +1,7 @@
-//! `builtin:jwt` refuses: what exactly the client gets.
+//! `builtin:jwt` refuses: what exactly the client gets, and what the access log tells.
 
 use serde_json::{Value, json};
-use windlass_tests::{ClosedPort, Gateway, Request, Response, Upstream};
+use windlass_tests::{ClosedPort, Gateway, Request, Response, Upstream, wait};
 
 use crate::jwt::{Signer, verifier, with};
 
@@ -197,4 +197,78 @@ fn every_refusal_is_amazons_to_the_byte_where_an_api_says_so() {
         );
     }
     assert_eq!(upstream.count(), 0);
+}
+
+/// The line of the access log about this answer.
+fn line(gateway: &Gateway, answer: &Response) -> (String, Value) {
+    let id = answer.header("x-request-id").expect("an id");
+    let path = gateway.folder().join("access.json");
+    let line = wait::until("the line of the access log", || {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let mut lines = text.lines();
+        lines.find(|line| line.contains(id)).map(str::to_owned)
+    });
+    let value = serde_json::from_str(&line).unwrap();
+    (line, value)
+}
+
+#[test]
+fn the_access_log_tells_why_a_token_was_rejected_and_never_the_token() {
+    let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
+    let gateway = gateway("problem", &signer, &upstream);
+    let both = json!({ "scope": "read write" });
+    let token = |name: &str, value: Value| {
+        let mut claims = both.clone();
+        claims[name] = value;
+        signer.token(claims)
+    };
+    let by_issuer = |why: &str| json!({ "why": why, "verifier": "issuer" });
+    for (path, token, rejected) in [
+        ("/a", "garbage".to_owned(), by_issuer("malformed")),
+        (
+            "/a",
+            Signer::new("one", 9).token(both.clone()),
+            by_issuer("signature"),
+        ),
+        (
+            "/a",
+            Signer::new("two", 1).token(both.clone()),
+            by_issuer("unknown_key"),
+        ),
+        ("/a", token("exp", json!(1)), by_issuer("expired")),
+        ("/a", token("aud", json!("billing")), by_issuer("audience")),
+        (
+            "/a",
+            token("scope", json!("read")),
+            json!({ "why": "insufficient_scope" }),
+        ),
+        (
+            "/claim",
+            token("a", json!(1)),
+            json!({ "why": "required_claim" }),
+        ),
+    ] {
+        // Twice: the second answer may come from memory.
+        for _ in 0..2 {
+            let answer = gateway
+                .send(&Request::get(path).header("authorization", format!("Bearer {token}")));
+            let (text, line) = line(&gateway, &answer);
+            assert_eq!(line["token_rejected"], rejected, "{text}");
+            assert_eq!(line["failure"], *answer.code(), "{text}");
+            assert!(!text.contains(&token), "{text}");
+        }
+    }
+    let in_query = gateway.get("/a?access_token=garbage");
+    let (text, value) = line(&gateway, &in_query);
+    assert_eq!(value["token_rejected"], by_issuer("malformed"), "{text}");
+    assert!(!text.contains("garbage"), "{text}");
+    // No token, and a good one.
+    let good = with(&signer.token(both));
+    for (request, status) in [(Request::get("/a"), 401), (good, 200)] {
+        let answer = gateway.send(&request);
+        assert_eq!(answer.status, status);
+        let (text, line) = line(&gateway, &answer);
+        assert_eq!(line.get("token_rejected"), None, "{text}");
+    }
+    assert!(!gateway.log().text().contains("token_rejected"));
 }

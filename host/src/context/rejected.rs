@@ -1,4 +1,6 @@
-//! Why the API key of a request was rejected, for the log: to the client all causes are one.
+//! Why the API key or the token of a request was rejected, for the log: to the client all causes are one.
+
+use std::sync::Arc;
 
 /// Why a key has no usage plan on a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,16 @@ pub struct RejectedKey {
     pub key: Option<Box<str>>,
     /// The plan that does not exist, if that is why.
     pub plan: Option<Box<str>>,
+}
+
+/// A JSON Web Token that was rejected, or accepted and not enough for a filter. Never the token's text, nor anything
+/// of it: whoever made it up chose that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedToken {
+    /// Why: a stable word.
+    pub why: &'static str,
+    /// The verifier that rejected it. None: the verifier accepted it.
+    pub verifier: Option<Arc<str>>,
 }
 
 /// Why an API key was rejected.

@@ -15,7 +15,9 @@ use std::time::SystemTime;
 use serde::{Serialize, Serializer};
 
 use super::sink::{Outlet, Sink, SinkInput, SinkSettings, Target};
-use crate::context::{AttemptOutcome, AttributeValue, Attributes, Exchange, RejectedKey};
+use crate::context::{
+    AttemptOutcome, AttributeValue, Attributes, Exchange, RejectedKey, RejectedToken,
+};
 
 /// A buffer this large is handed over. Bytes.
 const BUFFER: usize = 16 * 1024;
@@ -155,6 +157,8 @@ struct Line<'a> {
     filter: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_rejected: Option<KeyRejected<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_rejected: Option<TokenRejected<'a>>,
     #[serde(serialize_with = "attributes", skip_serializing_if = "is_none")]
     attributes: &'a Attributes,
 }
@@ -174,6 +178,23 @@ impl<'a> From<&'a RejectedKey> for KeyRejected<'a> {
             why: rejected.why.as_str(),
             key: rejected.key.as_deref(),
             plan: rejected.plan.as_deref(),
+        }
+    }
+}
+
+/// Why the request's token was rejected, and by which verifier.
+#[derive(Serialize)]
+struct TokenRejected<'a> {
+    why: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verifier: Option<&'a str>,
+}
+
+impl<'a> From<&'a RejectedToken> for TokenRejected<'a> {
+    fn from(rejected: &'a RejectedToken) -> Self {
+        Self {
+            why: rejected.why,
+            verifier: rejected.verifier.as_deref(),
         }
     }
 }
@@ -210,6 +231,7 @@ impl<'a> Line<'a> {
             failure: outcome.failure.as_deref(),
             filter: outcome.filter.as_deref(),
             key_rejected: outcome.rejection().map(KeyRejected::from),
+            token_rejected: outcome.token_rejection().map(TokenRejected::from),
             attributes: &exchange.attributes,
         }
     }

@@ -104,6 +104,19 @@ fn tokens_of_jose_and_jsonwebtoken_are_answered_as_the_table_says() {
 }
 
 #[test]
+fn every_reason_is_in_the_docs_and_once() {
+    let docs = include_str!("../../../docs/tokens.md");
+    let (_, section) = docs.split_once("## Why a token is rejected").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let first_cells = section.lines().filter_map(|line| line.split('|').nth(1));
+    let words: Vec<&str> = first_cells
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    let reasons = TokenError::ALL.map(TokenError::reason);
+    assert_eq!(words, reasons);
+}
+
+#[test]
 fn no_token_passes_with_one_bit_changed() {
     let cases: Value = serde_json::from_str(CASES).unwrap();
     let now = cases["now"].as_f64().unwrap();

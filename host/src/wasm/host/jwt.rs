@@ -1,6 +1,7 @@
 //! `windlass:jwt/tokens`, linked without a copy of what the guest names: a token is only read where the guest put it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::Value;
 use smallvec::SmallVec;
@@ -11,9 +12,9 @@ use super::super::bindings::tokens::{ClaimValue, VerifyError};
 use super::super::failure::CallFailure;
 use super::super::state::{Later, State};
 use super::edit::attribute_name;
-use crate::context::AttributeValue;
-use crate::tokens::{TokenAnswer, TokenTime};
-use crate::verifier::{Claims, TokenError};
+use crate::context::{AttributeValue, RejectedToken};
+use crate::tokens::{TokenAnswer, TokenTime, Waiting};
+use crate::verifier::{Claims, TokenError, VerifiedToken};
 
 /// Where it is.
 const TOKENS: &str = "windlass:jwt/tokens@0.1.0";
@@ -51,11 +52,18 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
             }
             if !has_scopes(&store, &scopes, any_scope)? {
                 store.data_mut().token = None;
+                store
+                    .data_mut()
+                    .note_rejected_token("insufficient_scope", None);
                 return Ok((Err(VerifyError::InsufficientScope),));
             }
             let put = put_claims(&mut store, &claims)?;
-            if put.is_err() {
+            if let Err(error) = &put {
                 store.data_mut().token = None;
+                if let VerifyError::Rejected(_) = error {
+                    let why = TokenError::RequiredClaim.reason();
+                    store.data_mut().note_rejected_token(why, None);
+                }
             }
             Ok((put,))
         },
@@ -71,6 +79,32 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
         },
     )?;
     Ok(())
+}
+
+/// Why there is no token.
+enum Trouble {
+    /// The verifier of this name refused it.
+    Refused(TokenError, Arc<str>),
+    /// Only newer keys can tell.
+    Later(Waiting),
+}
+
+impl State {
+    /// Keep why the token was rejected, for the log.
+    fn note_rejected_token(&mut self, why: &'static str, verifier: Option<Arc<str>>) {
+        if let Some(exchange) = &mut self.exchange {
+            let rejected = RejectedToken { why, verifier };
+            exchange.outcome.rejected_token = Some(Box::new(rejected));
+        }
+    }
+
+    /// Keep the token with the phase. That another one was rejected before is no matter then.
+    fn accept_token(&mut self, token: Arc<VerifiedToken>) {
+        self.token = Some(token);
+        if let Some(exchange) = &mut self.exchange {
+            exchange.outcome.rejected_token = None;
+        }
+    }
 }
 
 /// Ask for a token, and keep it with the phase where it is accepted.
@@ -92,11 +126,12 @@ fn ask(
     let found = match asked.answer {
         TokenAnswer::Accepted(token) => Ok(token),
         TokenAnswer::Refused(error) => {
-            let (filter, verifier) = (&*state.name, &*asked.verifier.name);
-            tracing::debug!(filter, verifier, why = error.reason(), "{error}");
-            return Ok(rejected(error));
+            let (filter, verifier) = (&*state.name, &asked.verifier.name);
+            let (name, why) = (&**verifier, error.reason());
+            tracing::debug!(filter, verifier = name, why, "{error}");
+            Err(Trouble::Refused(error, Arc::clone(verifier)))
         }
-        TokenAnswer::Later(waiting) => Err(waiting),
+        TokenAnswer::Later(waiting) => Err(Trouble::Later(waiting)),
         TokenAnswer::NoKeys => {
             let name = asked.verifier.name.clone();
             return Err(CallFailure::TokenKeys(name).into());
@@ -106,10 +141,14 @@ fn ask(
     let state = store.data_mut();
     match found {
         Ok(token) => {
-            state.token = Some(token);
+            state.accept_token(token);
             Ok(Ok(()))
         }
-        Err(waiting) => {
+        Err(Trouble::Refused(error, verifier)) => {
+            state.note_rejected_token(error.reason(), Some(verifier));
+            Ok(rejected(error))
+        }
+        Err(Trouble::Later(waiting)) => {
             state.later = Some(Later::Keys(waiting));
             Ok(Err(VerifyError::NotYet))
         }
