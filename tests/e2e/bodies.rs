@@ -93,6 +93,23 @@ fn a_response_over_the_bound_of_whole_is_502() {
 }
 
 #[test]
+fn a_body_may_be_replaced_by_one_up_to_the_bound() {
+    let upstream = Upstream::with(|request, stream| {
+        Reply::status(200).body(request.body.clone()).write(stream)
+    });
+    let replaced = |text: &str| {
+        let settings = format!(
+            r#"{{ request = [{{ whole = 1000 }}], request-body = [{{ replace-piece = "{text}" }}] }}"#
+        );
+        let gateway = gateway(&settings, "limits = { body = \"16B\" }", &upstream);
+        gateway.send(&Request::post("/", "0123456789abcdef"))
+    };
+    assert_eq!(replaced("fedcba9876543210").text(), "fedcba9876543210");
+    // The actor lets the request pass as it came where an edit is refused.
+    assert_eq!(replaced("fedcba98765432100").text(), "0123456789abcdef");
+}
+
+#[test]
 fn a_filter_can_answer_on_a_body() {
     let upstream = Upstream::text("ok");
     let gateway = gateway(

@@ -230,8 +230,10 @@ impl State {
         }
     }
 
+    /// Edits the piece in hand, of which this many bytes stay beside the new ones.
     pub(super) fn edit_piece(
         &mut self,
+        stay: u64,
         bytes: Vec<u8>,
         edit: impl FnOnce(&mut Piece, bytes::Bytes),
     ) -> Result<Result<(), EditError>> {
@@ -242,7 +244,7 @@ impl State {
                 return Ok(Err(self.refused(Edit::Piece, EditError::TooLate)));
             }
         }
-        if self.piece.len().saturating_add(bytes.len() as u64) > self.body_cap {
+        if stay.saturating_add(bytes.len() as u64) > self.body_cap {
             return Ok(Err(self.refused(Edit::Piece, EditError::TooLarge)));
         }
         self.remember_piece();

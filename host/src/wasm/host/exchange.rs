@@ -341,15 +341,15 @@ impl Host for State {
     }
 
     fn replace_piece(&mut self, bytes: Vec<u8>) -> Result<Result<(), EditError>> {
-        self.edit_piece(bytes, |piece, bytes| *piece = Piece::from(bytes))
+        self.edit_piece(0, bytes, |piece, bytes| *piece = Piece::from(bytes))
     }
 
     fn prepend_piece(&mut self, bytes: Vec<u8>) -> Result<Result<(), EditError>> {
-        self.edit_piece(bytes, Piece::prepend)
+        self.edit_piece(self.piece.len(), bytes, Piece::prepend)
     }
 
     fn append_piece(&mut self, bytes: Vec<u8>) -> Result<Result<(), EditError>> {
-        self.edit_piece(bytes, Piece::append)
+        self.edit_piece(self.piece.len(), bytes, Piece::append)
     }
 
     fn attribute(&mut self, name: String) -> Result<Option<Value>> {
