@@ -93,6 +93,7 @@ mod store_moves;
 mod timeouts;
 mod token_refusals;
 mod transform;
+mod transform_bodies;
 mod turned_away;
 mod upgrade;
 mod upstream_faults;

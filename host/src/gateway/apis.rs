@@ -24,6 +24,10 @@ const REASONS: [&str; 13] = [
     "cors_origin_refused",
     "transform_refused",
     "transform_failed",
+    "transform_attribute_absent",
+    "body_not_json",
+    "body_encoded",
+    "response_not_json",
 ];
 
 /// Those of all other errors of a class.

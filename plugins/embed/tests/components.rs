@@ -57,7 +57,13 @@ fn each_exports_exactly_its_phases() {
         ),
         (
             "transform",
-            &["lifecycle", "request-phase", "response-phase"],
+            &[
+                "lifecycle",
+                "request-body-phase",
+                "request-phase",
+                "response-body-phase",
+                "response-phase",
+            ],
         ),
         ("cors", &["lifecycle", "request-phase", "response-phase"]),
         ("sdk-metadata", &["lifecycle", "request-phase"]),

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use windlass_plugin_sdk::{EditError, PathAndQuery, RawParam, is_field_value, path};
 
 use crate::exchange::Exchange;
-use crate::operation::{Change, Operation};
+use crate::json::{Document, Pointer, decode_string, encode_string};
+use crate::operation::{BodyChange, BodyValue, Change, Operation};
 use crate::template::{Fact, Part, Template};
 
 /// Why the edits stopped, and at which of them.
@@ -33,17 +34,23 @@ impl From<EditError> for Trouble {
 }
 
 /// Makes the edits. Those of path and query are gathered and given to the gateway once, at the
-/// end.
+/// end. Those of the body change `body`; without one they are left out.
 ///
 /// # Errors
 /// At the first edit that cannot be made.
-pub fn apply(operations: &[Operation], exchange: &mut impl Exchange) -> Result<(), Stop> {
+pub fn apply<'o>(
+    operations: &'o [(usize, Operation)],
+    exchange: &mut impl Exchange,
+    body: Option<&mut Document<'o>>,
+) -> Result<(), Stop> {
     let mut walk = Walk {
         exchange,
+        body,
         path: None,
         path_edit: None,
     };
-    for (place, operation) in operations.iter().enumerate() {
+    for (place, operation) in operations {
+        let place = *place;
         walk.step(place, operation)
             .map_err(|trouble| match trouble {
                 Trouble::Value => Stop::Value { place },
@@ -54,16 +61,17 @@ pub fn apply(operations: &[Operation], exchange: &mut impl Exchange) -> Result<(
     walk.finish()
 }
 
-struct Walk<'a, E> {
+struct Walk<'a, 'o, E> {
     exchange: &'a mut E,
+    body: Option<&'a mut Document<'o>>,
     /// Path and query, once an edit or a template has asked for them.
     path: Option<PathAndQuery>,
     /// The last edit that changed them.
     path_edit: Option<usize>,
 }
 
-impl<E: Exchange> Walk<'_, E> {
-    fn step(&mut self, place: usize, operation: &Operation) -> Result<(), Trouble> {
+impl<'o, E: Exchange> Walk<'_, 'o, E> {
+    fn step(&mut self, place: usize, operation: &'o Operation) -> Result<(), Trouble> {
         match operation {
             Operation::Header { name, change } => self.header(name, change),
             Operation::Query { name, change } => {
@@ -83,7 +91,43 @@ impl<E: Exchange> Walk<'_, E> {
                 None => Ok(()),
             },
             Operation::Status(status) => Ok(self.exchange.set_status(*status)?),
+            Operation::Body { pointer, change } => self.change_body(pointer, change),
         }
+    }
+
+    fn change_body(&mut self, pointer: &Pointer, change: &'o BodyChange) -> Result<(), Trouble> {
+        let value = match change {
+            BodyChange::Set(value) | BodyChange::Add(value) => self.body_value(value)?,
+            BodyChange::Remove | BodyChange::Rename(_) => None,
+        };
+        let Some(body) = &mut self.body else {
+            return Ok(());
+        };
+        match (change, value) {
+            (BodyChange::Set(_), Some(value)) => body.set(pointer, value),
+            // The client's own value is not the one that the gateway would have put there.
+            (BodyChange::Set(BodyValue::Text(template)), None) if template.vouches() => {
+                body.remove(pointer);
+            }
+            (BodyChange::Add(_), Some(value)) => body.add(pointer, value),
+            (BodyChange::Set(_) | BodyChange::Add(_), None) => {}
+            (BodyChange::Remove, _) => body.remove(pointer),
+            (BodyChange::Rename(to), _) => body.rename(pointer, to),
+        }
+        Ok(())
+    }
+
+    /// The JSON text of a value.
+    fn body_value(&mut self, value: &'o BodyValue) -> Result<Option<Cow<'o, str>>, Trouble> {
+        let template = match value {
+            BodyValue::Json(json) => return Ok(Some(Cow::Borrowed(json))),
+            BodyValue::Text(template) => template,
+        };
+        let Some(text) = self.render(template) else {
+            return Ok(None);
+        };
+        let text = core::str::from_utf8(&text).map_err(|_| Trouble::Value)?;
+        Ok(Some(Cow::Owned(encode_string(text))))
     }
 
     fn finish(self) -> Result<(), Stop> {
@@ -264,6 +308,7 @@ impl<E: Exchange> Walk<'_, E> {
                 | Fact::RequestPath
                 | Fact::RequestHeader(_)
                 | Fact::ResponseHeader(_)
+                | Fact::Body(_)
                 | Fact::Attribute { .. },
                 _,
             ) => None,
@@ -275,6 +320,13 @@ impl<E: Exchange> Walk<'_, E> {
         match (fact, &self.path) {
             (Fact::RequestPath, _) => Some(self.path().path().as_bytes().to_vec()),
             (Fact::RequestQuery(name), Some(path)) => path.query_param(name),
+            (Fact::Body(pointer), _) => {
+                let text = self.body.as_mut()?.read(pointer)?;
+                Some(match text.starts_with('"') {
+                    true => decode_string(&text),
+                    false => text.into_bytes(),
+                })
+            }
             (
                 Fact::RequestMethod
                 | Fact::RequestHeader(_)
@@ -331,6 +383,7 @@ fn place_in_path(fact: &Fact, raw: &RawParam) -> String {
         | Fact::RequestHeader(_)
         | Fact::RequestQuery(_)
         | Fact::ResponseHeader(_)
+        | Fact::Body(_)
         | Fact::Attribute { .. } => raw.to_segment(),
     }
 }

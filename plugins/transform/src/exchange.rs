@@ -86,6 +86,7 @@ impl Exchange for ResponseEdits<'_> {
             | Fact::RequestHeader(_)
             | Fact::RequestQuery(_)
             | Fact::PathParameter { .. }
+            | Fact::Body(_)
             | Fact::Attribute { .. } => request_fact(self.0.request(), fact),
         }
     }
@@ -133,7 +134,8 @@ fn request_fact(request: &Request, fact: &Fact) -> Option<Vec<u8>> {
         Fact::RequestPath => Some(request.path_and_query().path().as_bytes().to_vec()),
         Fact::RequestHeader(name) => request.header(name),
         Fact::RequestQuery(name) => request.query_param(name).map(String::into_bytes),
-        Fact::ResponseHeader(_) => None,
+        // The body is in the hands of whoever makes the edits.
+        Fact::ResponseHeader(_) | Fact::Body(_) => None,
         Fact::PathParameter { name, .. } => request.path_param(name).map(String::into_bytes),
         Fact::Attribute { name, .. } => request.attributes().get(name).map(attribute_bytes),
     }

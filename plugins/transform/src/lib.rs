@@ -1,31 +1,44 @@
-//! `builtin:transform`: edits headers, query parameters, path and status by templates.
+//! `builtin:transform`: edits headers, query parameters, path, status and bodies of JSON by templates.
 //!
-//! Promises: the edits are made in the order of the file, each on what the ones before it left;
-//! every template is read when the configuration is, and a complaint points to its place; an
+//! Promises: the edits are made in the order of the file, each on what the ones before it left,
+//! those that read or change the body after all others; a body is asked for only where an edit needs
+//! it, and what no edit goes into stays byte for byte; every template is read when the configuration is, and a complaint points to its place; an
 //! edit whose template names something absent is left out, as API Gateway does with its
 //! parameter mappings, but a field that is set from what the gateway knows never holds what the
-//! client sent. Deliberately does not: touch a body, or edit framing and hop-by-hop fields.
+//! client sent. Deliberately does not: edit bodies that are not
+//! JSON, or framing and hop-by-hop fields.
 
 mod apply;
+mod content;
 mod exchange;
+mod json;
 mod operation;
 mod settings;
 mod template;
 
 use apply::{Stop, apply};
+use content::Content;
 use exchange::{RequestEdits, ResponseEdits};
-use operation::Operation;
-use settings::Settings;
-use windlass_plugin_sdk::EditError;
+use json::{Document, Flaw};
+use operation::{Edits, Operation};
+use settings::{NotJson, Settings};
 use windlass_plugin_sdk::prelude::*;
+use windlass_plugin_sdk::{BodyMode, EditError};
 
 const REFUSED: &str = "transform_refused";
 const ABSENT: &str = "transform_attribute_absent";
 const FAILED: &str = "transform_failed";
+const NOT_JSON: &str = "body_not_json";
+const ENCODED: &str = "body_encoded";
+const RESPONSE_NOT_JSON: &str = "response_not_json";
+
+/// As much as the operator's `limits.body` allows.
+const WHOLE: BodyMode = BodyMode::Whole(u64::MAX);
 
 struct Transform {
-    request: Vec<Operation>,
-    response: Vec<Operation>,
+    request: Edits,
+    response: Edits,
+    response_not_json: NotJson,
 }
 
 impl Filter for Transform {
@@ -38,41 +51,171 @@ impl Filter for Transform {
         let (request, response) = settings.operations()?;
         let requires = operation::required_attributes(request.iter().chain(&response));
         let setup = operation::advise(Setup::new().requires(requires), &request);
-        Ok((Self { request, response }, setup))
+        let transform = Self {
+            request: Edits::new(request),
+            response: Edits::new(response),
+            response_not_json: settings.response_not_json(),
+        };
+        Ok((transform, setup))
     }
 }
 
 impl OnRequest for Transform {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
-        match apply(&self.request, &mut RequestEdits(request)) {
-            Ok(()) => Ok(RequestVerdict::NEXT),
-            Err(Stop::Value { place }) => Ok(refusal("request", place).into()),
-            Err(Stop::Absent { place }) => Ok(absent("request", place).into()),
-            Err(Stop::Edit { place, error }) => Err(failure("request", place, error)),
+        // Asked before the edits, which may set the type that the upstream shall see.
+        let content = self.request.body.first().map(|_| Content::of(request));
+        if content == Some(Content::Encoded) {
+            return Ok(LocalResponse::new(415, ENCODED).into());
         }
+        if let Some(answer) = edit_request(&self.request.head, request, None)? {
+            return Ok(answer.into());
+        }
+        if !self.response.body.is_empty() {
+            // A part of a body, or a compressed one, cannot be edited.
+            request.set_header("accept-encoding", "identity")?;
+            request.remove_header("range")?;
+        }
+        if content == Some(Content::Json) {
+            return Ok(RequestVerdict::Next(WHOLE));
+        }
+        let answer = edit_request(&self.request.body, request, None)?;
+        Ok(answer.map_or(RequestVerdict::NEXT, RequestVerdict::Respond))
+    }
+}
+
+impl OnRequestBody for Transform {
+    fn on_request_body(
+        &self,
+        request: &mut Request,
+        piece: &mut Piece,
+    ) -> Result<ChunkVerdict, Failure> {
+        let bytes = piece.read_all();
+        let mut body = match document(&bytes) {
+            Ok(body) => body,
+            Err(flaw) => return Ok(not_json(400, NOT_JSON, flaw).into()),
+        };
+        if let Some(answer) = edit_request(&self.request.body, request, body.as_mut())? {
+            return Ok(answer.into());
+        }
+        let replaced = replace(piece, body);
+        replaced.map_or_else(
+            |error| match error {
+                EditError::TooLarge => Ok(LocalResponse::new(413, "body_too_large").into()),
+                EditError::Syntax | EditError::Forbidden | EditError::TooLate => Err(error.into()),
+            },
+            |()| Ok(ChunkVerdict::Next),
+        )
     }
 }
 
 impl OnResponse for Transform {
     fn on_response(&self, response: &mut Response) -> Result<ResponseVerdict, Failure> {
-        match apply(&self.response, &mut ResponseEdits(response)) {
-            Ok(()) => Ok(ResponseVerdict::NEXT),
-            Err(Stop::Value { place }) => Ok(refusal("response", place).into()),
-            Err(Stop::Absent { place }) => Ok(absent("response", place).into()),
-            Err(Stop::Edit { place, error }) => Err(failure("response", place, error)),
+        let content = self.response.body.first().map(|_| Content::of(response));
+        if content == Some(Content::Encoded) && self.response_not_json == NotJson::Refuse {
+            return Ok(LocalResponse::new(502, RESPONSE_NOT_JSON).into());
         }
+        if let Some(answer) = edit_response(&self.response.head, response, None)? {
+            return Ok(answer.into());
+        }
+        if content == Some(Content::Json) {
+            return Ok(ResponseVerdict::Next(WHOLE));
+        }
+        let answer = edit_response(&self.response.body, response, None)?;
+        Ok(answer.map_or(ResponseVerdict::NEXT, ResponseVerdict::Replace))
     }
 }
 
-/// What the client sent does not fit: its fault, and nothing for the log of those who run the
+impl OnResponseBody for Transform {
+    fn on_response_body(
+        &self,
+        response: &mut Response,
+        piece: &mut Piece,
+    ) -> Result<ChunkVerdict, Failure> {
+        let bytes = piece.read_all();
+        let mut body = match (document(&bytes), self.response_not_json) {
+            (Ok(body), _) => body,
+            (Err(_), NotJson::Pass) => None,
+            (Err(flaw), NotJson::Refuse) => {
+                return Ok(not_json(502, RESPONSE_NOT_JSON, flaw).into());
+            }
+        };
+        if let Some(answer) = edit_response(&self.response.body, response, body.as_mut())? {
+            return Ok(answer.into());
+        }
+        replace(piece, body).map_or_else(
+            |error| match error {
+                EditError::TooLarge => {
+                    Ok(LocalResponse::new(502, "response_body_too_large").into())
+                }
+                EditError::Syntax | EditError::Forbidden | EditError::TooLate => Err(error.into()),
+            },
+            |()| Ok(ChunkVerdict::Next),
+        )
+    }
+}
+
+/// A body that came; none where it has no byte.
+fn document(bytes: &[u8]) -> Result<Option<Document<'_>>, Flaw> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    Document::parse(bytes).map(Some)
+}
+
+/// Gives the gateway the body if an edit changed it.
+fn replace(piece: &mut Piece, body: Option<Document<'_>>) -> Result<(), EditError> {
+    match body.and_then(Document::into_changed) {
+        Some(text) => piece.replace(text),
+        None => Ok(()),
+    }
+}
+
+/// Makes edits of the request, and gives the answer that they end in.
+fn edit_request<'o>(
+    edits: &'o [(usize, Operation)],
+    request: &mut Request,
+    body: Option<&mut Document<'o>>,
+) -> Result<Option<LocalResponse>, Failure> {
+    match apply(edits, &mut RequestEdits(request), body) {
+        Ok(()) => Ok(None),
+        Err(Stop::Value { place }) => Ok(Some(refusal(400, "request", place))),
+        Err(Stop::Absent { place }) => Ok(Some(absent("request", place))),
+        Err(Stop::Edit { place, error }) => Err(failure("request", place, error)),
+    }
+}
+
+/// The same, of the response.
+fn edit_response<'o>(
+    edits: &'o [(usize, Operation)],
+    response: &mut Response,
+    body: Option<&mut Document<'o>>,
+) -> Result<Option<LocalResponse>, Failure> {
+    // A value that does not fit came from the client, or from the body of the upstream.
+    let status = if body.is_some() { 502 } else { 400 };
+    match apply(edits, &mut ResponseEdits(response), body) {
+        Ok(()) => Ok(None),
+        Err(Stop::Value { place }) => Ok(Some(refusal(status, "response", place))),
+        Err(Stop::Absent { place }) => Ok(Some(absent("response", place))),
+        Err(Stop::Edit { place, error }) => Err(failure("response", place, error)),
+    }
+}
+
+#[cold]
+fn not_json(status: u16, reason: &'static str, flaw: Flaw) -> LocalResponse {
+    let why = flaw.to_string();
+    host::log::debug("a body that shall be edited is not JSON", &[("why", &why)]);
+    LocalResponse::new(status, reason)
+}
+
+/// A value of the client's or of a body does not fit: nothing for the log of those who run the
 /// gateway.
 #[cold]
-fn refusal(side: &str, place: usize) -> LocalResponse {
+fn refusal(status: u16, side: &str, place: usize) -> LocalResponse {
     host::log::debug(
-        "a value of the request does not fit where the edit puts it",
+        "a value does not fit where the edit puts it",
         &[("edit", &format!("/{side}/{place}"))],
     );
-    LocalResponse::new(400, REFUSED)
+    LocalResponse::new(status, REFUSED)
 }
 
 /// The gateway does not know of this client what the path is made of.
@@ -91,7 +234,7 @@ fn failure(side: &str, place: usize, error: EditError) -> Failure {
     Failure::new(FAILED, format!("`/{side}/{place}`: {why}"))
 }
 
-windlass_plugin_sdk::export!(Transform: request, response);
+windlass_plugin_sdk::export!(Transform: request, request_body, response, response_body);
 
 #[cfg(test)]
 mod tests {

@@ -2,6 +2,7 @@
 
 use windlass_plugin_sdk::Setup;
 
+use crate::json::Pointer;
 use crate::template::{Fact, Template};
 
 /// One edit of a message.
@@ -15,6 +16,33 @@ pub enum Operation {
     Path(Template),
     /// Replaces the status.
     Status(u16),
+    /// Changes the value that the pointer leads to, in a body of JSON.
+    Body {
+        pointer: Pointer,
+        change: BodyChange,
+    },
+}
+
+/// What becomes of a value in a body.
+#[derive(Debug, PartialEq, Eq)]
+pub enum BodyChange {
+    /// It is replaced, or put there.
+    Set(BodyValue),
+    /// As `Set`; in an array it goes before the element of the index.
+    Add(BodyValue),
+    /// It goes.
+    Remove,
+    /// It moves to this place, and replaces what was there.
+    Rename(Pointer),
+}
+
+/// What is put into a body.
+#[derive(Debug, PartialEq, Eq)]
+pub enum BodyValue {
+    /// A string.
+    Text(Template),
+    /// A JSON text, as it stands in the settings.
+    Json(String),
 }
 
 /// What becomes of a header or a query parameter.
@@ -39,8 +67,40 @@ impl Operation {
                 Change::Remove | Change::Rename(_) => None,
             },
             Self::Path(template) => Some(template),
+            Self::Body { change, .. } => match change {
+                BodyChange::Set(BodyValue::Text(template))
+                | BodyChange::Add(BodyValue::Text(template)) => Some(template),
+                BodyChange::Set(BodyValue::Json(_))
+                | BodyChange::Add(BodyValue::Json(_))
+                | BodyChange::Remove
+                | BodyChange::Rename(_) => None,
+            },
             Self::Status(_) => None,
         }
+    }
+
+    /// Whether it reads or changes the body.
+    pub fn needs_body(&self) -> bool {
+        matches!(self, Self::Body { .. }) || self.template().is_some_and(Template::names_body)
+    }
+}
+
+/// The edits of one direction, each with its place in the settings.
+#[derive(Debug)]
+pub struct Edits {
+    /// Those of the head, which are made at once.
+    pub head: Vec<(usize, Operation)>,
+    /// Those that read or change the body, which are made after them, once it is there.
+    pub body: Vec<(usize, Operation)>,
+}
+
+impl Edits {
+    pub fn new(operations: Vec<Operation>) -> Self {
+        let (body, head) = operations
+            .into_iter()
+            .enumerate()
+            .partition(|(_, operation)| operation.needs_body());
+        Self { head, body }
     }
 }
 
@@ -64,6 +124,7 @@ pub fn required_attributes<'a>(
             | Fact::RequestHeader(_)
             | Fact::RequestQuery(_)
             | Fact::ResponseHeader(_)
+            | Fact::Body(_)
             | Fact::PathParameter { .. } => None,
         })
         .collect()
@@ -125,6 +186,6 @@ fn named(operation: &Operation) -> Option<(&str, &Change, bool)> {
     match operation {
         Operation::Header { name, change } => Some((name, change, true)),
         Operation::Query { name, change } => Some((name, change, false)),
-        Operation::Path(_) | Operation::Status(_) => None,
+        Operation::Path(_) | Operation::Status(_) | Operation::Body { .. } => None,
     }
 }

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use windlass_plugin_sdk::{Diagnostic, is_field_name, is_field_value, is_reserved_field, path};
 
-use crate::operation::{Change, Operation};
+use crate::json::{self, Pointer};
+use crate::operation::{BodyChange, BodyValue, Change, Operation};
 use crate::template::{Part, Side, Template};
 
 /// The edits of both directions, in the order in which they are made.
@@ -11,21 +12,37 @@ use crate::template::{Part, Side, Template};
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// Edits of the request's head, on its way to the upstream. None by default.
+    /// Edits of the request, on its way to the upstream. None by default.
     #[serde(default)]
     request: Vec<Edit>,
-    /// Edits of the response's head, on its way to the client. None by default.
+    /// Edits of the response, on its way to the client. None by default.
     #[serde(default)]
     response: Vec<Edit>,
+    /// The answer if `response` reads or changes the body, and a response that says it is JSON is not,
+    /// or is compressed: `refuse` answers 502 `response_not_json`, `pass` sends it on unedited.
+    #[serde(default)]
+    response_not_json: NotJson,
 }
 
-/// One edit, as written: `op`, one of `header`, `query`, `path` and `status`, and what the
+/// What becomes of a response whose body cannot be edited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum NotJson {
+    /// The client gets 502 in its place.
+    #[default]
+    Refuse,
+    /// It goes on to the client as it is.
+    Pass,
+}
+
+/// One edit, as written: `op`, one of `header`, `query`, `path`, `status` and `body`, and what the
 /// operation needs.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Edit {
-    /// `set`, `append`, `remove` or `rename`.
+    /// `set`, `append`, `add`, `remove` or `rename`.
     op: Op,
     /// The header to edit.
     header: Option<String>,
@@ -36,9 +53,13 @@ struct Edit {
     /// The new status, 200 to 599; for `set` in `response` only.
     #[cfg_attr(test, schemars(range(min = 200, max = 599)))]
     status: Option<u16>,
-    /// The value, a template; for `set` and `append` of a header or a query parameter.
+    /// The value to edit in a body of JSON: a JSON Pointer such as `/user/id`; empty for the whole.
+    body: Option<String>,
+    /// The value, a template; for `set`, `append` and `add`. In a body it is a string.
     value: Option<String>,
-    /// The new name; for `rename`.
+    /// The value as JSON text, such as `"true"` or `'{ "a": 1 }'`; for `set` and `add` in a body.
+    json: Option<String>,
+    /// The new name, or in a body the new place as a JSON Pointer; for `rename`.
     to: Option<String>,
 }
 
@@ -49,8 +70,10 @@ struct Edit {
 enum Op {
     /// Replaces every value by one.
     Set,
-    /// Adds a value.
+    /// Adds a value to a header or a query parameter.
     Append,
+    /// As `set`, in a body; in an array the value goes before the element of the index.
+    Add,
     /// Removes every value.
     Remove,
     /// Moves every value to another name.
@@ -58,6 +81,10 @@ enum Op {
 }
 
 impl Settings {
+    pub fn response_not_json(&self) -> NotJson {
+        self.response_not_json
+    }
+
     /// The operations of the request and of the response.
     ///
     /// # Errors
@@ -92,6 +119,9 @@ impl Settings {
     }
 }
 
+const SEVERAL: &str = "edits several things: give one of `header`, `query`, `path`, `status` and \
+                       `body`, and make an edit of its own of each other";
+
 /// The check of one edit. A check that gives none has complained.
 struct Check<'a> {
     side: Side,
@@ -115,6 +145,10 @@ impl Check<'_> {
     }
 
     fn operation(&mut self, edit: &Edit) -> Option<Operation> {
+        if let Some(pointer) = &edit.body {
+            return self.body(edit, pointer);
+        }
+        self.leave_out("json", edit.json.is_some(), "only a body takes it");
         match (&edit.header, &edit.query, &edit.path, edit.status) {
             (Some(name), None, None, None) => {
                 let name = self.header_name("header", name);
@@ -131,26 +165,121 @@ impl Check<'_> {
             (None, None, None, Some(status)) => self.status(edit, status),
             (None, None, None, None) => {
                 let subjects = match self.side {
-                    Side::Request => "`header`, `query` or `path`",
-                    Side::Response => "`header` or `status`",
+                    Side::Request => "`header`, `query`, `path` or `body`",
+                    Side::Response => "`header`, `status` or `body`",
                 };
                 self.complain("", format!("says not what to edit: give {subjects}"));
                 None
             }
             (Some(_) | None, Some(_) | None, Some(_) | None, Some(_) | None) => {
-                self.complain(
-                    "",
-                    "edits several things: give one of `header`, `query`, `path` and `status`, \
-                     and make an edit of its own of each other",
-                );
+                self.complain("", SEVERAL);
                 None
             }
         }
     }
 
+    fn body(&mut self, edit: &Edit, text: &str) -> Option<Operation> {
+        if edit.header.is_some()
+            || edit.query.is_some()
+            || edit.path.is_some()
+            || edit.status.is_some()
+        {
+            self.complain("", SEVERAL);
+            return None;
+        }
+        let pointer = self.pointer("body", text);
+        let change = match edit.op {
+            Op::Set | Op::Add => {
+                self.leave_out("to", edit.to.is_some(), "only `rename` takes it");
+                let value = self.body_value(edit)?;
+                if edit.op == Op::Set {
+                    BodyChange::Set(value)
+                } else {
+                    BodyChange::Add(value)
+                }
+            }
+            Op::Append => {
+                self.complain(
+                    "op",
+                    "a body takes `add`; with a pointer that ends in `/-` it adds to an array",
+                );
+                return None;
+            }
+            Op::Remove | Op::Rename => {
+                for (field, given) in [
+                    ("value", edit.value.is_some()),
+                    ("json", edit.json.is_some()),
+                ] {
+                    self.leave_out(field, given, "only `set` and `add` take it");
+                }
+                match (edit.op, &edit.to) {
+                    (Op::Rename, Some(to)) => BodyChange::Rename(self.pointer("to", to)?),
+                    (Op::Rename, None) => {
+                        self.complain("", "has no `to`: name the place that it moves to");
+                        return None;
+                    }
+                    (_, to) => {
+                        self.leave_out("to", to.is_some(), "only `rename` takes it");
+                        BodyChange::Remove
+                    }
+                }
+            }
+        };
+        let pointer = pointer?;
+        match &change {
+            BodyChange::Remove if pointer.tokens().is_empty() => {
+                self.complain(
+                    "body",
+                    "the whole body cannot be removed; set it to `json = \"null\"`",
+                );
+                None
+            }
+            BodyChange::Rename(to) if pointer.leads_to(to) => {
+                self.complain("to", "is the same place, or one inside of what moves there");
+                None
+            }
+            BodyChange::Set(_)
+            | BodyChange::Add(_)
+            | BodyChange::Remove
+            | BodyChange::Rename(_) => Some(Operation::Body { pointer, change }),
+        }
+    }
+
+    fn body_value(&mut self, edit: &Edit) -> Option<BodyValue> {
+        match (&edit.value, &edit.json) {
+            (Some(value), None) => self.template("value", value).map(BodyValue::Text),
+            (None, Some(json)) => match json::check(json.as_bytes()) {
+                Ok(text) => Some(BodyValue::Json(text.trim_ascii().to_owned())),
+                Err(flaw) => {
+                    let hint = "a string has quotes of its own: `json = '\"text\"'`";
+                    self.complain("json", format!("{flaw}; {hint}"));
+                    None
+                }
+            },
+            (None, None) => {
+                self.complain("", "has no value: give `value`, a template, or `json`");
+                None
+            }
+            (Some(_), Some(_)) => {
+                self.complain("", "has two values: give `value` or `json`");
+                None
+            }
+        }
+    }
+
+    fn pointer(&mut self, field: &str, text: &str) -> Option<Pointer> {
+        Pointer::parse(text)
+            .map_err(|message| self.complain(field, message))
+            .ok()
+    }
+
     /// What becomes of a header or a query parameter.
     fn change(&mut self, edit: &Edit) -> Option<Change> {
         let template = match edit.op {
+            Op::Add => {
+                self.complain("op", "only a body takes `add`: write `append`");
+                return None;
+            }
             Op::Set | Op::Append => {
                 self.leave_out("to", edit.to.is_some(), "only `rename` takes it");
                 match &edit.value {
@@ -172,7 +301,7 @@ impl Check<'_> {
         };
         match edit.op {
             Op::Set => template.map(Change::Set),
-            Op::Append => template.map(Change::Append),
+            Op::Append | Op::Add => template.map(Change::Append),
             Op::Remove => {
                 self.leave_out("to", edit.to.is_some(), "only `rename` takes it");
                 Some(Change::Remove)

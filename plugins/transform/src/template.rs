@@ -2,6 +2,8 @@
 //!
 //! Read once, in `configure`; rendered for each exchange. `$${` is a literal `${`.
 
+use crate::json::Pointer;
+
 /// What a `${...}` stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
@@ -15,6 +17,8 @@ pub enum Fact {
     RequestQuery(String),
     /// `${response.header.NAME}`
     ResponseHeader(String),
+    /// `${request.body/POINTER}`, or `${response.body/POINTER}`: a value of the body that is edited.
+    Body(Pointer),
     /// `${path.NAME}`, or `${path.NAME+}`, which keeps its slashes in a path.
     PathParameter { name: String, greedy: bool },
     /// `${attribute.NAME}`, or `${attribute.NAME!}`, which the filter cannot do without.
@@ -118,9 +122,15 @@ impl Template {
             | Fact::RequestPath
             | Fact::RequestHeader(_)
             | Fact::RequestQuery(_)
+            | Fact::Body(_)
             | Fact::PathParameter { .. } => true,
             Fact::ResponseHeader(_) | Fact::Attribute { .. } => false,
         })
+    }
+
+    /// Whether a value of the body goes into it.
+    pub fn names_body(&self) -> bool {
+        self.facts().any(|fact| matches!(fact, Fact::Body(_)))
     }
 
     /// Whether an attribute goes into it.
@@ -147,6 +157,9 @@ impl Template {
 
 impl Fact {
     fn parse(text: &str, side: Side) -> Result<Self, String> {
+        if let Some(body) = Self::body(text, side) {
+            return body;
+        }
         let lower = |name: &str| name.to_ascii_lowercase();
         let fact = match text {
             "request.method" => Some(Self::RequestMethod),
@@ -170,10 +183,40 @@ impl Fact {
             Some(fact) => Ok(fact),
             None => Err(format!(
                 "`${{{text}}}` names nothing: there are request.method, request.path, \
-                 request.header.NAME, request.query.NAME, path.NAME, attribute.NAME and, in a \
-                 response's edit, response.header.NAME"
+                 request.header.NAME, request.query.NAME, request.body/POINTER, path.NAME, \
+                 attribute.NAME and, in a response's edit, response.header.NAME and \
+                 response.body/POINTER"
             )),
         }
+    }
+
+    /// A value of a body; none where the text names something else.
+    fn body(text: &str, side: Side) -> Option<Result<Self, String>> {
+        let of = |prefix: &str| {
+            let pointer = text.strip_prefix(prefix)?;
+            (pointer.is_empty() || pointer.starts_with('/')).then_some(pointer)
+        };
+        let (pointer, absent) = match (of("request.body"), of("response.body"), side) {
+            (Some(pointer), _, Side::Request) | (_, Some(pointer), Side::Response) => {
+                (pointer, None)
+            }
+            (Some(pointer), _, Side::Response) => (
+                pointer,
+                Some(
+                    "is not there any more: a response's edit comes after the request's body has \
+                     gone. Put the value into a header of the request, and read that",
+                ),
+            ),
+            (_, Some(pointer), Side::Request) => (
+                pointer,
+                Some("is not there yet: a request's edit comes before the response"),
+            ),
+            (None, None, _) => return None,
+        };
+        Some(match absent {
+            Some(absent) => Err(format!("`${{{text}}}` {absent}")),
+            None => Pointer::parse(pointer).map(Self::Body),
+        })
     }
 
     fn path_parameter(text: &str) -> Option<Self> {
@@ -241,6 +284,10 @@ mod tests {
             Some(Fact::ResponseHeader("age".into()))
         );
         assert_eq!(
+            fact("response.body/a/0"),
+            Pointer::parse("/a/0").ok().map(Fact::Body)
+        );
+        assert_eq!(
             fact("path.rest+"),
             Some(Fact::PathParameter {
                 name: "rest".into(),
@@ -287,6 +334,11 @@ mod tests {
             );
         }
         assert!(complaint("${response.header.age}").contains("is not there yet"));
+        assert!(complaint("${response.body/a}").contains("is not there yet"));
+        assert!(complaint("${request.body/~2}").contains("has a `~`"));
+        assert!(complaint("${request.body.a}").contains("request.body/POINTER"));
+        let late = Template::parse("${request.body/a}", Side::Response).unwrap_err();
+        assert!(late.contains("is not there any more"), "{late}");
     }
 
     #[test]

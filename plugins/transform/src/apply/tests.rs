@@ -54,6 +54,7 @@ impl Exchange for Fake {
             Fact::PathParameter { name, .. } => {
                 self.raw_path_param(name).map(|param| param.decode())
             }
+            Fact::Body(_) => panic!("the walk reads the body itself"),
             Fact::Attribute { name, .. } => {
                 self.attributes.get(name.as_str()).map(|&text| text.into())
             }
@@ -125,7 +126,9 @@ fn fake(path: &str) -> Fake {
 fn run(edits: &str, exchange: &mut Fake) -> Result<(), Stop> {
     let json = format!(r#"{{"request":[{edits}]}}"#);
     let settings: Settings = windlass_plugin_sdk::parse_settings(&json).expect("a good shape");
-    apply(&settings.operations().expect("good settings").0, exchange)
+    let operations = settings.operations().expect("good settings").0;
+    let operations: Vec<_> = operations.into_iter().enumerate().collect();
+    apply(&operations, exchange, None)
 }
 
 fn edited(edits: &str, mut exchange: Fake) -> String {
@@ -379,8 +382,101 @@ fn a_response_has_its_status_set() {
     ]}"#;
     let settings: Settings = windlass_plugin_sdk::parse_settings(json).expect("a good shape");
     let operations = settings.operations().expect("good settings").1;
+    let operations: Vec<_> = operations.into_iter().enumerate().collect();
     let mut exchange = fake("/").with_header("b", "2");
-    apply(&operations, &mut exchange).expect("the edits are made");
+    apply(&operations, &mut exchange, None).expect("the edits are made");
     assert_eq!(exchange.status, 201);
     assert_eq!(exchange.text(), "/\nb: 2\na: 2");
+}
+
+/// The body after these edits, and the head.
+fn body_after(edits: &str, body: &str, mut exchange: Fake) -> Result<(String, String), Stop> {
+    let json = format!(r#"{{"request":[{edits}]}}"#);
+    let settings: Settings = windlass_plugin_sdk::parse_settings(&json).expect("a good shape");
+    let operations = settings.operations().expect("good settings").0;
+    let operations: Vec<_> = operations.into_iter().enumerate().collect();
+    let mut document = Document::parse(body.as_bytes()).expect("it is JSON");
+    apply(&operations, &mut exchange, Some(&mut document))?;
+    let changed = document.into_changed();
+    Ok((changed.unwrap_or_else(|| body.to_owned()), exchange.text()))
+}
+
+#[test]
+fn a_body_is_edited_in_the_order_of_the_file() {
+    let edits = r#"
+        {"op":"set","body":"/consumer","value":"${attribute.consumer.id}"},
+        {"op":"set","body":"/level","json":" 1.50 "},
+        {"op":"add","body":"/tags/0","value":"a \"b\"\n${request.method}"},
+        {"op":"rename","body":"/old","to":"/new/deep"},
+        {"op":"set","body":"/copy","value":"${request.body/new/deep}-${request.body/big}"},
+        {"op":"remove","body":"/secret"}"#;
+    let body = r#"{"old":{"x" : 1},"secret":1, "tags":["c"],"big":10000000000000000000001}"#;
+    let (body, _) = body_after(edits, body, fake("/")).expect("the edits are made");
+    assert_eq!(
+        body,
+        concat!(
+            r#"{"tags":["a \"b\"\nGET","c"],"big":10000000000000000000001,"consumer":"acme","#,
+            r#""level":1.50,"new":{"deep":{"x" : 1}},"#,
+            r#""copy":"{\"x\" : 1}-10000000000000000000001"}"#
+        )
+    );
+}
+
+#[test]
+fn a_value_of_the_body_goes_where_values_go() {
+    let edits = r#"
+        {"op":"set","header":"x-name","value":"${request.body/user/name}"},
+        {"op":"set","header":"x-absent","value":"${request.body/user/none}"},
+        {"op":"append","query":"n","value":"${request.body/n}"},
+        {"op":"set","path":"/u/${request.body/user/name}"}"#;
+    let body = r#"{"user":{"name":"a/b \u00e9"},"n":1e400}"#;
+    let (same, head) = body_after(edits, body, fake("/?a=1")).expect("the edits are made");
+    assert_eq!(same, body);
+    assert_eq!(head, "/u/a%2Fb%20%C3%A9?a=1&n=1e400\nx-name: a/b \u{e9}");
+}
+
+#[test]
+fn a_value_of_the_body_that_does_not_fit_is_refused() {
+    for (edit, body) in [
+        (
+            r#"{"op":"set","header":"x","value":"${request.body/a}"}"#,
+            r#"{"a":"x\r\ny: 1"}"#,
+        ),
+        (
+            r#"{"op":"set","path":"/u/${request.body/a}"}"#,
+            r#"{"a":".."}"#,
+        ),
+        (
+            r#"{"op":"set","body":"/b","value":"${request.body/a}"}"#,
+            r#"{"a":"\ud800"}"#,
+        ),
+        (
+            r#"{"op":"set","body":"/b","value":"${request.header.latin}"}"#,
+            "{}",
+        ),
+    ] {
+        let mut exchange = fake("/");
+        exchange
+            .headers
+            .push(("latin".to_owned(), b"\xe9".to_vec()));
+        let stop = body_after(edit, body, exchange);
+        assert_eq!(stop, Err(Stop::Value { place: 0 }), "{edit}");
+    }
+}
+
+#[test]
+fn a_value_that_is_the_gateway_s_word_is_never_the_client_s() {
+    let edit =
+        |op: &str| format!(r#"{{"op":"{op}","body":"/tenant","value":"${{attribute.nothing}}"}}"#);
+    let body = r#"{"tenant":"evil","a":1,"t\u0065nant":"evil too"}"#;
+    let after = |op| {
+        body_after(&edit(op), body, fake("/"))
+            .expect("the edit is made")
+            .0
+    };
+    assert_eq!(after("set"), r#"{"a":1}"#);
+    assert_eq!(after("add"), body);
+    let known = r#"{"op":"set","body":"/tenant","value":"${attribute.consumer.id}"}"#;
+    let (body, _) = body_after(known, body, fake("/")).expect("the edit is made");
+    assert_eq!(body, r#"{"a":1,"t\u0065nant":"acme"}"#);
 }

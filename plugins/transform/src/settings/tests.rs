@@ -128,6 +128,43 @@ fn an_operation_takes_what_it_needs_and_no_more() {
             "/request/0/value",
         ),
         (r#"{"op":"move","header":"a"}"#, "/request/0/op"),
+        (r#"{"op":"add","header":"a","value":""}"#, "/request/0/op"),
+        (
+            r#"{"op":"set","header":"a","value":"","json":"1"}"#,
+            "/request/0/json",
+        ),
+        (r#"{"op":"set","body":"/a"}"#, "/request/0"),
+        (
+            r#"{"op":"set","body":"/a","value":"","json":"1"}"#,
+            "/request/0",
+        ),
+        (
+            r#"{"op":"set","body":"/a","header":"b","value":""}"#,
+            "/request/0",
+        ),
+        (
+            r#"{"op":"set","body":"/a","value":"","to":"/b"}"#,
+            "/request/0/to",
+        ),
+        (
+            r#"{"op":"set","body":"/a","json":"text"}"#,
+            "/request/0/json",
+        ),
+        (r#"{"op":"set","body":"a","json":"1"}"#, "/request/0/body"),
+        (r#"{"op":"append","body":"/a","json":"1"}"#, "/request/0/op"),
+        (
+            r#"{"op":"remove","body":"/a","json":"1"}"#,
+            "/request/0/json",
+        ),
+        (r#"{"op":"remove","body":"/a","to":"/b"}"#, "/request/0/to"),
+        (r#"{"op":"remove","body":""}"#, "/request/0/body"),
+        (r#"{"op":"rename","body":"/a"}"#, "/request/0"),
+        (r#"{"op":"rename","body":"/a","to":"b"}"#, "/request/0/to"),
+        (r#"{"op":"rename","body":"/a","to":"/a"}"#, "/request/0/to"),
+        (
+            r#"{"op":"rename","body":"/a","to":"/a/b"}"#,
+            "/request/0/to",
+        ),
         (r#"{"op":"set","header":"a","value":1}"#, "/request/0/value"),
         (
             r#"{"op":"set","header":"a","vallue":""}"#,

@@ -1,0 +1,122 @@
+//! Whether a message says that its body is JSON.
+
+use windlass_plugin_sdk::{Request, Response};
+
+/// How the body of a message can be read, by its head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// As JSON.
+    Json,
+    /// As JSON, once somebody has undone its `content-encoding`.
+    Encoded,
+    /// In another way, or nobody says how.
+    Other,
+}
+
+/// A head, as far as it describes a body.
+pub trait Head {
+    /// Every value of a field.
+    fn values(&self, name: &str) -> Vec<Vec<u8>>;
+}
+
+impl Head for Request {
+    fn values(&self, name: &str) -> Vec<Vec<u8>> {
+        self.header_all(name)
+    }
+}
+
+impl Head for Response {
+    fn values(&self, name: &str) -> Vec<Vec<u8>> {
+        self.header_all(name)
+    }
+}
+
+impl Content {
+    /// Reads the head. Of several types one of JSON is enough: whoever reads the body may take it.
+    pub fn of(head: &impl Head) -> Self {
+        let types = head.values("content-type");
+        if !types.iter().any(|value| is_json(value)) {
+            return Self::Other;
+        }
+        let codings = head.values("content-encoding");
+        let mut codings = codings
+            .iter()
+            .flat_map(|value| value.split(|&byte| byte == b','));
+        let is_plain = |coding: &[u8]| {
+            let coding = coding.trim_ascii();
+            coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")
+        };
+        if codings.all(is_plain) {
+            Self::Json
+        } else {
+            Self::Encoded
+        }
+    }
+}
+
+/// `application/json`, or a type that ends in `+json` (RFC 6839, section 3.1), with any parameters.
+fn is_json(value: &[u8]) -> bool {
+    let essence = value.split(|&byte| byte == b';').next();
+    let essence = essence.unwrap_or_default().trim_ascii();
+    let essence = essence.to_ascii_lowercase();
+    essence == b"application/json" || (essence.ends_with(b"+json") && essence.contains(&b'/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fake(&'static [(&'static str, &'static str)]);
+
+    impl Head for Fake {
+        fn values(&self, name: &str) -> Vec<Vec<u8>> {
+            let named = self.0.iter().filter(|(known, _)| *known == name);
+            named.map(|(_, value)| value.as_bytes().to_vec()).collect()
+        }
+    }
+
+    #[test]
+    fn a_type_of_json_is_one_whatever_its_parameters() {
+        for (value, is) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/problem+json", true),
+            ("application/vnd.a+JSON ;v=1", true),
+            ("", false),
+            ("json", false),
+            ("+json", false),
+            ("text/plain", false),
+            ("text/plain; a=application/json", false),
+            ("application/json-seq", false),
+            ("application/x-ndjson", false),
+        ] {
+            assert_eq!(is_json(value.as_bytes()), is, "{value}");
+        }
+    }
+
+    #[test]
+    fn one_type_of_json_among_several_is_enough() {
+        let types = &[
+            ("content-type", "text/plain"),
+            ("content-type", "application/json"),
+        ];
+        assert_eq!(Content::of(&Fake(types)), Content::Json);
+        assert_eq!(Content::of(&Fake(&[])), Content::Other);
+    }
+
+    #[test]
+    fn a_coding_other_than_identity_hides_the_json() {
+        for (coding, content) in [
+            ("identity", Content::Json),
+            ("", Content::Json),
+            ("gzip", Content::Encoded),
+            ("identity, br", Content::Encoded),
+        ] {
+            let fields = vec![
+                ("content-type", "application/json"),
+                ("content-encoding", coding),
+            ];
+            assert_eq!(Content::of(&Fake(fields.leak())), content, "{coding}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! `builtin:transform`: edits of bodies of JSON.
+
+use windlass_tests::{Gateway, Reply, Request, Response, Upstream};
+
+use crate::config::{start, transform, upstream};
+
+fn gateway(settings: &str, more: &str, endpoint: &Upstream) -> Gateway {
+    start(&[
+        "[[route]]\npath = \"/orders/{id}\"\nfilters = [\"rewrite\"]\nupstream = \"app\"\n",
+        &transform("rewrite", settings),
+        more,
+        &upstream("app", &[endpoint.address()]),
+    ])
+}
+
+fn json(body: impl Into<Vec<u8>>) -> Request {
+    Request::post("/orders/7?page=2", body).header("content-type", "application/json")
+}
+
+/// An endpoint that answers so.
+fn answers(kind: &str, body: &str) -> Upstream {
+    Upstream::fixed(Reply::status(200).header("content-type", kind).body(body))
+}
+
+fn refusal(answer: &Response) -> (u16, String) {
+    (answer.status, answer.code())
+}
+
+const REQUEST: &str = r#"{ request = [
+    { op = "set", body = "/order/id", value = "${path.id}" },
+    { op = "set", body = "/page", value = "${request.query.page}" },
+    { op = "set", body = "/paid", json = "false" },
+    { op = "add", body = "/tags/0", json = '{ "by": "gateway" }' },
+    { op = "rename", body = "/old", to = "/new" },
+    { op = "remove", body = "/secret" },
+    { op = "set", header = "x-name", value = "${request.body/name}" },
+] }"#;
+
+#[test]
+fn a_body_goes_upstream_as_edited() {
+    let endpoint = Upstream::echo();
+    let gateway = gateway(REQUEST, "", &endpoint);
+    let body = r#"{"name":"a \u00e9","n":1.10e+400,"old":1,"secret":2,"tags":["x"]}"#;
+    for request in [json(body), json(body).chunked()] {
+        assert_eq!(gateway.send(&request).status, 200);
+    }
+    for request in endpoint.received() {
+        assert_eq!(
+            String::from_utf8_lossy(&request.body),
+            concat!(
+                r#"{"name":"a \u00e9","n":1.10e+400,"tags":[{ "by": "gateway" },"x"],"#,
+                r#""order":{"id":"7"},"page":"2","paid":false,"new":1}"#
+            )
+        );
+        assert_eq!(request.header("x-name"), Some("a \u{e9}"));
+        let length = request.body.len().to_string();
+        let told = request.header("content-length");
+        assert!(told.is_none_or(|told| told == length), "{told:?}");
+    }
+}
+
+#[test]
+fn only_a_body_of_json_is_asked_for() {
+    let endpoint = Upstream::echo();
+    let gateway = gateway(REQUEST, "limits = { body = \"8B\" }", &endpoint);
+    let text = r#"{"secret":"of nobody"}"#;
+    for request in [
+        Request::post("/orders/7", text).header("content-type", "text/plain"),
+        Request::post("/orders/7", text),
+        Request::get("/orders/7"),
+        Request::get("/orders/7").header("content-type", "application/json"),
+    ] {
+        assert_eq!(gateway.send(&request).status, 200);
+    }
+    assert_eq!(
+        refusal(&gateway.send(&json(text))),
+        (413, "body_too_large".to_owned())
+    );
+    let bodies: Vec<_> = endpoint
+        .received()
+        .iter()
+        .map(|request| request.body.len())
+        .collect();
+    assert_eq!(bodies, [text.len(), text.len(), 0, 0]);
+}
+
+#[test]
+fn a_body_that_is_not_json_is_refused() {
+    let endpoint = Upstream::echo();
+    let gateway = gateway(REQUEST, "", &endpoint);
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    for body in [
+        b"{".as_slice(),
+        b"{\"a\":1}{",
+        b"{\"a\":\"\xff\"}",
+        b"{\"a\":NaN}",
+        b"\xef\xbb\xbf{}",
+        b" ",
+        deep.as_bytes(),
+    ] {
+        let answer = gateway.send(&json(body));
+        assert_eq!(refusal(&answer), (400, "body_not_json".to_owned()));
+    }
+    let answer = gateway.send(&json("{}").header("content-encoding", "gzip"));
+    assert_eq!(refusal(&answer), (415, "body_encoded".to_owned()));
+    assert_eq!(endpoint.count(), 0);
+    let log = gateway.log().text();
+    assert!(!log.contains("ERROR"), "{log}");
+}
+
+#[test]
+fn an_endpoint_never_reads_another_member_than_the_edits_did() {
+    let endpoint = Upstream::echo();
+    let gateway = gateway(
+        r#"{ request = [
+            { op = "set", body = "/tenant", value = "${attribute.nobody.sets.it}" },
+            { op = "set", body = "/user/id", value = "${path.id}" },
+        ] }"#,
+        "",
+        &endpoint,
+    );
+    let body = r#"{"tenant":"a","user":{"id":"evil"},"t\u0065nant":"b","user":{"\u0069d":"evil"}}"#;
+    assert_eq!(gateway.send(&json(body)).status, 200);
+    let request = endpoint.only_request();
+    assert_eq!(
+        String::from_utf8_lossy(&request.body),
+        r#"{"user":{"\u0069d":"7"}}"#
+    );
+}
+
+#[test]
+fn a_body_of_exactly_the_limit_is_edited() {
+    let endpoint = Upstream::echo();
+    let gateway = gateway(
+        r#"{ request = [
+            { op = "remove", body = "/secret" },
+            { op = "set", body = "/grow", value = "${request.header.x-grow}" },
+        ] }"#,
+        "limits = { cpu = \"5s\" }",
+        &endpoint,
+    );
+    let body = |length: usize| {
+        let begin = r#"{"secret":1,"numbers":["#;
+        let fill = length - begin.len() - 2;
+        let numbers: String = "12345678,\"a\\n\",{},"
+            .chars()
+            .cycle()
+            .take(fill - 3)
+            .collect();
+        let cut = numbers.rfind(',').unwrap();
+        let rest = " ".repeat(fill - cut - 2);
+        format!("{begin}{},0{rest}]}}", &numbers[..cut])
+    };
+    let limit = 1 << 20;
+    assert_eq!(body(limit).len(), limit);
+    assert_eq!(gateway.send(&json(body(limit))).status, 200);
+    assert!(endpoint.only_request().body.len() < limit);
+    let larger = gateway.send(&json(body(limit + 1)));
+    assert_eq!(refusal(&larger), (413, "body_too_large".to_owned()));
+    let grown = json(body(limit)).header("x-grow", "a".repeat(100));
+    let grown = gateway.send(&grown);
+    assert_eq!(refusal(&grown), (413, "body_too_large".to_owned()));
+    assert_eq!(endpoint.count(), 1);
+}
+
+const RESPONSE: &str = r#"[
+    { op = "remove", body = "/secret" },
+    { op = "set", body = "/for", value = "${path.id}" },
+    { op = "set", header = "x-count", value = "${response.body/items/0/n}" },
+    { op = "set", header = "x-head", value = "yes" },
+]"#;
+
+#[test]
+fn a_response_reaches_the_client_as_edited() {
+    let endpoint = answers(
+        "application/vnd.shop+json; charset=utf-8",
+        r#"{"secret":1,"items":[{"n":5}]}"#,
+    );
+    let gateway = gateway(&format!("{{ response = {RESPONSE} }}"), "", &endpoint);
+    let request = Request::get("/orders/7")
+        .header("accept-encoding", "gzip")
+        .header("range", "bytes=0-3");
+    let answer = gateway.send(&request);
+    assert_eq!(answer.text(), r#"{"items":[{"n":5}],"for":"7"}"#);
+    assert_eq!(answer.header("x-count"), Some("5"));
+    assert_eq!(answer.header("x-head"), Some("yes"));
+    // Nothing that the endpoint could make of these fields can be edited.
+    let request = endpoint.only_request();
+    assert_eq!(request.header("accept-encoding"), Some("identity"));
+    assert_eq!(request.header("range"), None);
+}
+
+#[test]
+fn a_response_without_a_body_has_its_head_edited() {
+    let endpoint = Upstream::with(|request, stream| {
+        let status = if request.method == "HEAD" { 200 } else { 204 };
+        let reply = Reply::status(status).header("content-type", "application/json");
+        reply.write(stream)
+    });
+    let gateway = gateway(&format!("{{ response = {RESPONSE} }}"), "", &endpoint);
+    for method in ["HEAD", "DELETE"] {
+        let mut client = gateway.client();
+        let answer = client.try_send(&Request::new(method, "/orders/7")).unwrap();
+        assert_eq!(answer.header("x-head"), Some("yes"), "{method}");
+        assert_eq!(answer.header("x-count"), None, "{method}");
+    }
+}
+
+#[test]
+fn a_response_that_is_not_json_is_refused_or_passed_as_the_settings_say() {
+    let not = r#"{"secret":1"#;
+    let zipped = || {
+        let reply = Reply::status(200).header("content-type", "application/json");
+        Upstream::fixed(reply.header("content-encoding", "gzip").body(not))
+    };
+    for endpoint in [answers("application/json", not), zipped()] {
+        let refuses = gateway(&format!("{{ response = {RESPONSE} }}"), "", &endpoint);
+        let answer = refuses.get("/orders/7");
+        assert_eq!(refusal(&answer), (502, "response_not_json".to_owned()));
+        let passes = gateway(
+            &format!("{{ response_not_json = \"pass\", response = {RESPONSE} }}"),
+            "",
+            &endpoint,
+        );
+        let answer = passes.get("/orders/7");
+        assert_eq!((answer.status, answer.text()), (200, not));
+        assert_eq!(answer.header("x-head"), Some("yes"));
+    }
+    let endpoint = answers("text/html", not);
+    let gateway = gateway(&format!("{{ response = {RESPONSE} }}"), "", &endpoint);
+    assert_eq!(gateway.get("/orders/7").text(), not);
+}
+
+#[test]
+fn a_value_of_a_response_that_does_not_fit_is_the_endpoint_s_fault() {
+    let endpoint = answers("application/json", r#"{"items":[{"n":"a\r\nb: c"}]}"#);
+    let gateway = gateway(&format!("{{ response = {RESPONSE} }}"), "", &endpoint);
+    let answer = gateway.get("/orders/7");
+    assert_eq!(refusal(&answer), (502, "transform_refused".to_owned()));
+    assert_eq!(answer.header("b"), None);
+}
