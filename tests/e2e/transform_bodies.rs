@@ -239,3 +239,64 @@ fn a_value_of_a_response_that_does_not_fit_is_the_endpoint_s_fault() {
     assert_eq!(refusal(&answer), (502, "transform_refused".to_owned()));
     assert_eq!(answer.header("b"), None);
 }
+
+const TEMPLATE: &str = r#"{ request = [{ op = "set", body = "", with = { id = "${path.id}" }, template = '''
+{
+    "id": {{ id }},
+    "lines": [{% for line in body.lines %}{{ line.name }}{% if not loop.last %},{% endif %}{% endfor %}],
+    "first": {{ body.lines[0] }}
+}''' }] }"#;
+
+#[test]
+fn a_body_is_made_by_a_template() {
+    let endpoint = Upstream::echo();
+    let gateway = gateway(TEMPLATE, "", &endpoint);
+    let body = r#"{"lines":[{"name":"a\"b", "n": 1e999},{"name":"c"}]}"#;
+    assert_eq!(gateway.send(&json(body)).status, 200);
+    let request = endpoint.only_request();
+    let expected = r#"{
+    "id": "7",
+    "lines": ["a\"b","c"],
+    "first": {"name":"a\"b", "n": 1e999}
+}"#;
+    assert_eq!(String::from_utf8_lossy(&request.body), expected);
+    let unfit = gateway.send(&json(r#"{"lines":7}"#));
+    assert_eq!(refusal(&unfit), (400, "transform_refused".to_owned()));
+    let log = gateway.log().text();
+    assert!(!log.contains("ERROR"), "{log}");
+}
+
+#[test]
+fn a_template_that_runs_away_is_a_failure_of_the_filter() {
+    let endpoint = Upstream::echo();
+    let settings = r#"{ request = [{ op = "set", body = "", template = '''
+{% for a in range(100000) %}{% for b in body %}{{ b }}{% endfor %}{% endfor %}1''' }] }"#;
+    let many = format!("[1{}]", ",1".repeat(100_000));
+    for (cpu, why) in [("5s", "out of fuel"), ("1ms", "CPU time")] {
+        let limits = format!("limits = {{ cpu = \"{cpu}\" }}");
+        let gateway = gateway(settings, &limits, &endpoint);
+        let answer = gateway.send(&json(&*many));
+        assert_eq!(refusal(&answer), (500, "filter_failed".to_owned()), "{cpu}");
+        gateway.log().wait_for_line(|line| line.contains(why));
+    }
+    assert_eq!(endpoint.count(), 0);
+}
+
+#[test]
+fn a_bad_template_of_a_body_is_refused_at_its_place() {
+    let endpoint = Upstream::echo();
+    let config = [
+        "[[route]]\npath = \"/orders/{id}\"\nfilters = [\"rewrite\"]\nupstream = \"app\"\n",
+        "[filter.rewrite]\nplugin = \"builtin:transform\"\n[[filter.rewrite.settings.request]]\n",
+        "op = \"set\"\nbody = \"\"\ntemplate = '''\n{\n  \"a\": {{ body. }}\n}'''\n",
+        &upstream("app", &[endpoint.address()]),
+    ]
+    .concat();
+    let checked = Gateway::with_config(&config).check();
+    assert_eq!(checked.code, Some(2), "{}", checked.errors);
+    let line = config.lines().position(|line| line.starts_with("template"));
+    let place = format!("windlass.toml:{}:", 1 + line.unwrap());
+    for part in [place.as_str(), "line 2 of the template"] {
+        assert!(checked.errors.contains(part), "{}", checked.errors);
+    }
+}

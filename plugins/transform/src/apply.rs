@@ -1,12 +1,14 @@
 //! Makes the edits, in order, each on what the ones before it left.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use windlass_plugin_sdk::{EditError, PathAndQuery, RawParam, is_field_value, path};
 
 use crate::exchange::Exchange;
 use crate::json::{Document, Pointer, decode_string, encode_string};
 use crate::operation::{BodyChange, BodyValue, Change, Operation};
+use crate::program::{Fault, Program};
 use crate::template::{Fact, Part, Template};
 
 /// Why the edits stopped, and at which of them.
@@ -19,12 +21,17 @@ pub enum Stop {
     Absent { place: usize },
     /// The gateway refused the edit.
     Edit { place: usize, error: EditError },
+    /// The values do not fit the template of a body.
+    Unfit { place: usize, why: String },
+    /// The template of a body is at fault.
+    Template { place: usize, why: String },
 }
 
 enum Trouble {
     Value,
     Absent,
     Edit(EditError),
+    Made(Fault),
 }
 
 impl From<EditError> for Trouble {
@@ -56,6 +63,8 @@ pub fn apply<'o>(
                 Trouble::Value => Stop::Value { place },
                 Trouble::Absent => Stop::Absent { place },
                 Trouble::Edit(error) => Stop::Edit { place, error },
+                Trouble::Made(Fault::Value(why)) => Stop::Unfit { place, why },
+                Trouble::Made(Fault::Template(why)) => Stop::Template { place, why },
             })?;
     }
     walk.finish()
@@ -121,6 +130,7 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
     fn body_value(&mut self, value: &'o BodyValue) -> Result<Option<Cow<'o, str>>, Trouble> {
         let template = match value {
             BodyValue::Json(json) => return Ok(Some(Cow::Borrowed(json))),
+            BodyValue::Made(program) => return self.made(program),
             BodyValue::Text(template) => template,
         };
         let Some(text) = self.render(template) else {
@@ -128,6 +138,25 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
         };
         let text = core::str::from_utf8(&text).map_err(|_| Trouble::Value)?;
         Ok(Some(Cow::Owned(encode_string(text))))
+    }
+
+    /// The JSON text that a template makes; none where there is no body.
+    fn made(&mut self, program: &'o Program) -> Result<Option<Cow<'o, str>>, Trouble> {
+        let Some(body) = &mut self.body else {
+            return Ok(None);
+        };
+        let Some(body) = body.read(&Pointer::WHOLE) else {
+            return Ok(None);
+        };
+        let mut values = BTreeMap::new();
+        for (name, template) in &program.with {
+            if let Some(value) = self.render(template) {
+                let value = core::str::from_utf8(&value).map_err(|_| Trouble::Value)?;
+                values.insert(name.clone(), value.to_owned());
+            }
+        }
+        let made = program.render(&body, values).map_err(Trouble::Made)?;
+        Ok(Some(Cow::Owned(made)))
     }
 
     fn finish(self) -> Result<(), Stop> {

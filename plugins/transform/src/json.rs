@@ -14,7 +14,7 @@ mod text;
 use check::MAX_DEPTH;
 pub use check::{Flaw, check};
 pub use pointer::Pointer;
-pub use text::{decode_string, encode_string};
+pub use text::{decode_string, encode_string, parts};
 
 /// A body in hand.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl<'a> Document<'a> {
                 self.root = value;
                 true
             }
-            Some((parents, last)) => match make(&mut self.root, parents) {
+            Some((parents, last)) => match make(&mut self.root, parents, last) {
                 Some(Node::Object(members)) => {
                     put_member(members, last, value);
                     true
@@ -105,7 +105,7 @@ impl<'a> Document<'a> {
     pub fn add(&mut self, pointer: &Pointer, value: impl Into<Cow<'a, str>>) {
         let value = Node::Text(value.into());
         if let Some((parents, last)) = pointer.split_last()
-            && let Some(Node::Array(elements)) = make(&mut self.root, parents)
+            && let Some(Node::Array(elements)) = make(&mut self.root, parents, last)
             && let Some(index) = pointer::index(last)
         {
             if index <= elements.len() {
@@ -179,17 +179,27 @@ fn find<'n, 'a>(mut node: &'n mut Node<'a>, tokens: &[String]) -> Option<&'n mut
     Some(node)
 }
 
-/// The same, taken apart; an object takes what it lacks as an empty object.
-fn make<'n, 'a>(mut node: &'n mut Node<'a>, tokens: &[String]) -> Option<&'n mut Node<'a>> {
+/// The same, taken apart; an object takes what it lacks as an empty object, or as an empty array where
+/// something is to be put at `-` of it.
+fn make<'n, 'a>(
+    mut node: &'n mut Node<'a>,
+    tokens: &[String],
+    last: &str,
+) -> Option<&'n mut Node<'a>> {
     node.open();
-    for token in tokens {
+    for (place, token) in tokens.iter().enumerate() {
         node = match node {
             Node::Object(members) => {
                 let known = members
                     .iter()
                     .position(|member| member.name == token.as_bytes());
                 let place = known.unwrap_or_else(|| {
-                    put_member(members, token, Node::Object(Vec::new()));
+                    let is_array = place + 1 == tokens.len() && last == "-";
+                    let made = match is_array {
+                        true => Node::Array(Vec::new()),
+                        false => Node::Object(Vec::new()),
+                    };
+                    put_member(members, token, made);
                     members.len() - 1
                 });
                 &mut members.get_mut(place)?.value
@@ -286,7 +296,7 @@ impl<'a> Node<'a> {
 
 /// The parts of an object or an array; none of any other value.
 fn open(text: &str) -> Option<Node<'_>> {
-    let parts = text::parts(text);
+    let parts = parts(text);
     match text.as_bytes().first() {
         Some(b'{') => {
             let mut members = Vec::new();

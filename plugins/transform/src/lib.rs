@@ -13,6 +13,7 @@ mod content;
 mod exchange;
 mod json;
 mod operation;
+mod program;
 mod settings;
 mod template;
 
@@ -181,6 +182,8 @@ fn edit_request<'o>(
         Err(Stop::Value { place }) => Ok(Some(refusal(400, "request", place))),
         Err(Stop::Absent { place }) => Ok(Some(absent("request", place))),
         Err(Stop::Edit { place, error }) => Err(failure("request", place, error)),
+        Err(Stop::Unfit { place, why }) => Ok(Some(unfit(400, "request", place, &why))),
+        Err(Stop::Template { place, why }) => Err(at_fault("request", place, &why)),
     }
 }
 
@@ -197,6 +200,8 @@ fn edit_response<'o>(
         Err(Stop::Value { place }) => Ok(Some(refusal(status, "response", place))),
         Err(Stop::Absent { place }) => Ok(Some(absent("response", place))),
         Err(Stop::Edit { place, error }) => Err(failure("response", place, error)),
+        Err(Stop::Unfit { place, why }) => Ok(Some(unfit(502, "response", place, &why))),
+        Err(Stop::Template { place, why }) => Err(at_fault("response", place, &why)),
     }
 }
 
@@ -231,7 +236,22 @@ fn absent(side: &str, place: usize) -> LocalResponse {
 #[cold]
 fn failure(side: &str, place: usize, error: EditError) -> Failure {
     let why = Failure::from(error).detail;
+    at_fault(side, place, &why)
+}
+
+#[cold]
+fn at_fault(side: &str, place: usize, why: &str) -> Failure {
     Failure::new(FAILED, format!("`/{side}/{place}`: {why}"))
+}
+
+/// A body does not fit the template that makes another one of it.
+#[cold]
+fn unfit(status: u16, side: &str, place: usize, why: &str) -> LocalResponse {
+    host::log::debug(
+        "a body does not fit its template",
+        &[("edit", &format!("/{side}/{place}")), ("why", why)],
+    );
+    LocalResponse::new(status, REFUSED)
 }
 
 windlass_plugin_sdk::export!(Transform: request, request_body, response, response_body);

@@ -3,6 +3,7 @@
 use windlass_plugin_sdk::Setup;
 
 use crate::json::Pointer;
+use crate::program::Program;
 use crate::template::{Fact, Template};
 
 /// One edit of a message.
@@ -43,6 +44,8 @@ pub enum BodyValue {
     Text(Template),
     /// A JSON text, as it stands in the settings.
     Json(String),
+    /// A JSON text that a template makes.
+    Made(Box<Program>),
 }
 
 /// What becomes of a header or a query parameter.
@@ -59,8 +62,26 @@ pub enum Change {
 }
 
 impl Operation {
-    /// The template of the edit, where it has one.
-    pub fn template(&self) -> Option<&Template> {
+    /// Every template of the edit.
+    pub fn templates(&self) -> impl Iterator<Item = &Template> {
+        let made = match self {
+            Self::Body {
+                change: BodyChange::Set(value) | BodyChange::Add(value),
+                ..
+            } => value.made(),
+            Self::Body { .. }
+            | Self::Header { .. }
+            | Self::Query { .. }
+            | Self::Path(_)
+            | Self::Status(_) => None,
+        };
+        let values = made.into_iter().flat_map(|program| &program.with);
+        let values = values.map(|(_, template)| template);
+        self.template().into_iter().chain(values)
+    }
+
+    /// The template that makes the value of the edit, where there is one.
+    fn template(&self) -> Option<&Template> {
         match self {
             Self::Header { change, .. } | Self::Query { change, .. } => match change {
                 Change::Set(template) | Change::Append(template) => Some(template),
@@ -70,8 +91,8 @@ impl Operation {
             Self::Body { change, .. } => match change {
                 BodyChange::Set(BodyValue::Text(template))
                 | BodyChange::Add(BodyValue::Text(template)) => Some(template),
-                BodyChange::Set(BodyValue::Json(_))
-                | BodyChange::Add(BodyValue::Json(_))
+                BodyChange::Set(BodyValue::Json(_) | BodyValue::Made(_))
+                | BodyChange::Add(BodyValue::Json(_) | BodyValue::Made(_))
                 | BodyChange::Remove
                 | BodyChange::Rename(_) => None,
             },
@@ -82,6 +103,15 @@ impl Operation {
     /// Whether it reads or changes the body.
     pub fn needs_body(&self) -> bool {
         matches!(self, Self::Body { .. }) || self.template().is_some_and(Template::names_body)
+    }
+}
+
+impl BodyValue {
+    fn made(&self) -> Option<&Program> {
+        match self {
+            Self::Made(program) => Some(program),
+            Self::Text(_) | Self::Json(_) => None,
+        }
     }
 }
 
@@ -109,7 +139,7 @@ pub fn required_attributes<'a>(
     operations: impl Iterator<Item = &'a Operation>,
 ) -> std::collections::BTreeSet<String> {
     operations
-        .filter_map(Operation::template)
+        .flat_map(Operation::templates)
         .flat_map(Template::facts)
         .filter_map(|fact| match fact {
             Fact::Attribute {
@@ -134,7 +164,7 @@ pub fn required_attributes<'a>(
 /// the client's for it.
 pub fn advise(mut setup: Setup, request: &[Operation]) -> Setup {
     for (place, operation) in request.iter().enumerate() {
-        let facts = operation.template().into_iter().flat_map(Template::facts);
+        let facts = operation.templates().flat_map(Template::facts);
         for fact in facts {
             if let Fact::RequestHeader(name) = fact {
                 setup = setup.reads(name);

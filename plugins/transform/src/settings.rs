@@ -1,10 +1,13 @@
 //! The settings as written, and the operations that they come to.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use windlass_plugin_sdk::{Diagnostic, is_field_name, is_field_value, is_reserved_field, path};
 
 use crate::json::{self, Pointer};
 use crate::operation::{BodyChange, BodyValue, Change, Operation};
+use crate::program::Program;
 use crate::template::{Part, Side, Template};
 
 /// The edits of both directions, in the order in which they are made.
@@ -59,6 +62,12 @@ struct Edit {
     value: Option<String>,
     /// The value as JSON text, such as `"true"` or `'{ "a": 1 }'`; for `set` and `add` in a body.
     json: Option<String>,
+    /// The value as a template of JSON, in the language of Jinja: it reads `body`, the whole body, and
+    /// the values of `with`. For `set` and `add` in a body.
+    template: Option<String>,
+    /// The values that `template` reads, each a name and a template such as `${path.id}`.
+    #[serde(default)]
+    with: BTreeMap<String, String>,
     /// The new name, or in a body the new place as a JSON Pointer; for `rename`.
     to: Option<String>,
 }
@@ -122,6 +131,20 @@ impl Settings {
 const SEVERAL: &str = "edits several things: give one of `header`, `query`, `path`, `status` and \
                        `body`, and make an edit of its own of each other";
 
+const WITH: &str = "only `template` reads it";
+
+const NAME: &str = "is no name for a template: take letters, digits and `_`, and not `body`";
+
+/// Whether a template can name a value so.
+fn is_name(name: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+    name != "body"
+        && name.bytes().next().is_some_and(is_letter)
+        && name
+            .bytes()
+            .all(|byte| is_letter(byte) || byte.is_ascii_digit())
+}
+
 /// The check of one edit. A check that gives none has complained.
 struct Check<'a> {
     side: Side,
@@ -149,6 +172,8 @@ impl Check<'_> {
             return self.body(edit, pointer);
         }
         self.leave_out("json", edit.json.is_some(), "only a body takes it");
+        self.leave_out("template", edit.template.is_some(), "only a body takes it");
+        self.leave_out("with", !edit.with.is_empty(), WITH);
         match (&edit.header, &edit.query, &edit.path, edit.status) {
             (Some(name), None, None, None) => {
                 let name = self.header_name("header", name);
@@ -206,7 +231,9 @@ impl Check<'_> {
                 return None;
             }
             Op::Remove | Op::Rename => {
+                self.leave_out("with", !edit.with.is_empty(), WITH);
                 for (field, given) in [
+                    ("template", edit.template.is_some()),
                     ("value", edit.value.is_some()),
                     ("json", edit.json.is_some()),
                 ] {
@@ -246,9 +273,14 @@ impl Check<'_> {
     }
 
     fn body_value(&mut self, edit: &Edit) -> Option<BodyValue> {
-        match (&edit.value, &edit.json) {
-            (Some(value), None) => self.template("value", value).map(BodyValue::Text),
-            (None, Some(json)) => match json::check(json.as_bytes()) {
+        self.leave_out(
+            "with",
+            edit.template.is_none() && !edit.with.is_empty(),
+            WITH,
+        );
+        match (&edit.value, &edit.json, &edit.template) {
+            (Some(value), None, None) => self.template("value", value).map(BodyValue::Text),
+            (None, Some(json), None) => match json::check(json.as_bytes()) {
                 Ok(text) => Some(BodyValue::Json(text.trim_ascii().to_owned())),
                 Err(flaw) => {
                     let hint = "a string has quotes of its own: `json = '\"text\"'`";
@@ -256,12 +288,37 @@ impl Check<'_> {
                     None
                 }
             },
-            (None, None) => {
-                self.complain("", "has no value: give `value`, a template, or `json`");
+            (None, None, Some(template)) => self.program(template, &edit.with),
+            (None, None, None) => {
+                self.complain("", "has no value: give `value`, `json` or `template`");
                 None
             }
-            (Some(_), Some(_)) => {
-                self.complain("", "has two values: give `value` or `json`");
+            (Some(_) | None, Some(_) | None, Some(_) | None) => {
+                self.complain(
+                    "",
+                    "has several values: give one of `value`, `json` and `template`",
+                );
+                None
+            }
+        }
+    }
+
+    fn program(&mut self, source: &str, with: &BTreeMap<String, String>) -> Option<BodyValue> {
+        let mut values = Vec::new();
+        for (name, text) in with {
+            let field = format!("with/{}", name.replace('~', "~0").replace('/', "~1"));
+            if !is_name(name) {
+                self.complain(&field, NAME);
+            }
+            values.push(
+                self.template(&field, text)
+                    .map(|value| (name.clone(), value)),
+            );
+        }
+        match Program::parse(source, values.into_iter().collect::<Option<_>>()?) {
+            Ok(program) => Some(BodyValue::Made(Box::new(program))),
+            Err(message) => {
+                self.complain("template", message);
                 None
             }
         }

@@ -480,3 +480,37 @@ fn a_value_that_is_the_gateway_s_word_is_never_the_client_s() {
     let (body, _) = body_after(known, body, fake("/")).expect("the edit is made");
     assert_eq!(body, r#"{"a":1,"t\u0065nant":"acme"}"#);
 }
+
+#[test]
+fn a_template_makes_a_value_of_the_body() {
+    let edits = r#"
+        {"op":"set","body":"/first","json":"1"},
+        {"op":"set","body":"","template":"{\"by\":{{ who }},\"none\":{{ none }},\"was\":{{ body }}}",
+         "with":{"who":"${attribute.consumer.id}","none":"${attribute.nothing}"}},
+        {"op":"add","body":"/list/-","template":"{{ body.was.n }}"}"#;
+    let (body, _) = body_after(edits, r#"{"n": 1.10e2}"#, fake("/")).expect("the edits are made");
+    assert_eq!(
+        body,
+        r#"{"by":"acme","none":null,"was":{"n":1.10e2,"first":1},"list":[110.0]}"#
+    );
+    let wrong =
+        r#"{"op":"remove","body":"/a"},{"op":"set","body":"","template":"\"{{ body.a }}\""}"#;
+    let stop = body_after(wrong, r#"{"b":1,"a":2}"#, fake("/"));
+    assert_eq!(
+        stop.map(drop),
+        Ok(()),
+        "an absent value is `null`, in quotes too"
+    );
+    let wrong = r#"{"op":"set","body":"","template":"\"{{ body.a }}\""}"#;
+    let stop = body_after(wrong, r#"{"a":"x"}"#, fake("/"));
+    assert!(
+        matches!(stop, Err(Stop::Template { place: 0, .. })),
+        "{stop:?}"
+    );
+    let unfit = r#"{"op":"set","body":"","template":"{% for a in body %}{% endfor %}1"}"#;
+    let stop = body_after(unfit, "1", fake("/"));
+    assert!(
+        matches!(stop, Err(Stop::Unfit { place: 0, .. })),
+        "{stop:?}"
+    );
+}

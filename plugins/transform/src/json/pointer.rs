@@ -5,6 +5,9 @@
 pub struct Pointer(Vec<String>);
 
 impl Pointer {
+    /// Leads to the whole body.
+    pub const WHOLE: Self = Self(Vec::new());
+
     /// Reads a pointer.
     ///
     /// # Errors

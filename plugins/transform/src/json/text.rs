@@ -103,7 +103,7 @@ impl<'a> Iterator for Pieces<'a> {
 }
 
 /// The names and values of an object in turn, or the elements of an array.
-pub(super) fn parts(text: &str) -> impl Iterator<Item = &str> {
+pub fn parts(text: &str) -> impl Iterator<Item = &str> {
     let mut at = 1;
     core::iter::from_fn(move || {
         let bytes = text.as_bytes();

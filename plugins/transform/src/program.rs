@@ -1,0 +1,142 @@
+//! Bodies made of a template: minijinja, with output that is JSON.
+//!
+//! `{{ ... }}` writes JSON: a text with its quotes, an absent value as `null`, and a value of the
+//! body as it was sent. The template is read in `configure`. A render has so much fuel, which bounds
+//! its steps and the bytes that it makes; a depth of recursion; and no way to read anything but the
+//! body and the values that the settings name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
+
+use crate::json;
+use crate::template::Template;
+
+mod value;
+mod vocabulary;
+mod write;
+
+/// What one render may use: a step is one, and 64 bytes that it makes are one.
+pub const FUEL: u64 = 100_000;
+
+/// How deep loops, conditions and the values of a template may be inside one another.
+const MAX_DEPTH: usize = 64;
+
+const NAME: &str = "template";
+
+/// A template of a JSON text.
+pub struct Program {
+    source: String,
+    /// The values that the template reads beside the body, by their names.
+    pub with: Vec<(String, Template)>,
+    environment: Environment<'static>,
+}
+
+/// Why a render made nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The values do not fit the template: it goes over a number, for example.
+    Value(String),
+    /// The template itself is at fault: it ran out of fuel, or makes no JSON.
+    Template(String),
+}
+
+impl Program {
+    /// Reads a template.
+    ///
+    /// # Errors
+    /// What is wrong with it, and in which of its lines.
+    pub fn parse(source: &str, with: Vec<(String, Template)>) -> Result<Self, String> {
+        let mut environment = Environment::empty();
+        vocabulary::teach(&mut environment);
+        environment.set_fuel(Some(FUEL));
+        environment.set_recursion_limit(MAX_DEPTH);
+        environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+        environment.set_formatter(format);
+        environment
+            .add_template_owned(NAME, source.to_owned())
+            .map_err(|error| complaint(&error))?;
+        let program = Self {
+            source: source.to_owned(),
+            with,
+            environment,
+        };
+        // A name that stands for nothing is found when it is met: meet those that any body meets.
+        match program.run(Value::UNDEFINED, BTreeMap::new()) {
+            Err(error) if is_unknown(&error) => Err(complaint(&error)),
+            Err(_) | Ok(_) => Ok(program),
+        }
+    }
+
+    /// Makes the JSON text, from the text of a body and the values that are there.
+    ///
+    /// # Errors
+    /// Whose fault it is that there is none.
+    pub fn render(&self, body: &str, values: BTreeMap<String, String>) -> Result<String, Fault> {
+        let body = value::of(&Arc::from(body), 0..body.len());
+        let values = values
+            .into_iter()
+            .map(|(name, value)| (name, Value::from(value)));
+        let made = self.run(body, values.collect());
+        let made = made.map_err(|error| {
+            let why = complaint(&error);
+            if error.kind() == ErrorKind::OutOfFuel || is_unknown(&error) {
+                Fault::Template(why)
+            } else {
+                Fault::Value(why)
+            }
+        })?;
+        match json::check(made.as_bytes()) {
+            Ok(text) => Ok(text.trim_ascii().to_owned()),
+            Err(flaw) => Err(Fault::Template(format!(
+                "the template makes no JSON: {flaw}; `{{{{ .. }}}}` writes a text with its quotes"
+            ))),
+        }
+    }
+
+    fn run(&self, body: Value, mut values: BTreeMap<String, Value>) -> Result<String, Error> {
+        values.insert("body".to_owned(), body);
+        self.environment.get_template(NAME)?.render(values)
+    }
+}
+
+impl PartialEq for Program {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source && self.with == other.with
+    }
+}
+
+impl Eq for Program {}
+
+impl core::fmt::Debug for Program {
+    fn fmt(&self, formatter: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        formatter
+            .debug_struct("Program")
+            .field("source", &self.source)
+            .field("with", &self.with)
+            .finish_non_exhaustive()
+    }
+}
+
+fn format(output: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    write::json(output, state, value, 0)
+}
+
+fn is_unknown(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction
+    )
+}
+
+fn complaint(error: &Error) -> String {
+    let line = error.line().unwrap_or(1);
+    match error.detail() {
+        Some(detail) => format!("line {line} of the template: {}: {detail}", error.kind()),
+        None => format!("line {line} of the template: {}", error.kind()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
