@@ -300,3 +300,60 @@ fn a_bad_template_of_a_body_is_refused_at_its_place() {
         assert!(checked.errors.contains(part), "{}", checked.errors);
     }
 }
+
+#[test]
+fn a_body_of_another_type_is_refused_if_the_settings_say_so() {
+    let endpoint = Upstream::echo();
+    let edits = r#"request = [{ op = "set", body = "/id", value = "${path.id}" }]"#;
+    for edits in ["", edits] {
+        let settings = format!(
+            "{{ other_bodies = \"refuse\"{}{edits} }}",
+            if edits.is_empty() { "" } else { ", " }
+        );
+        let gateway = gateway(&settings, "", &endpoint);
+        let text = || Request::post("/orders/7", "{\"id\":\"evil\"}");
+        for request in [
+            text(),
+            text().chunked(),
+            text().header("content-type", "text/plain"),
+            text().header("content-type", "text/plain").chunked(),
+            text().header("content-type", "application/jsonx"),
+        ] {
+            let answer = gateway.send(&request);
+            assert_eq!(refusal(&answer), (415, "unsupported_media_type".to_owned()));
+            assert_eq!(answer.header("accept"), Some("application/json"));
+        }
+        let before = endpoint.count();
+        for request in [
+            Request::get("/orders/7"),
+            Request::post("/orders/7", ""),
+            Request::post("/orders/7", "").chunked(),
+            json("{}"),
+            json("{}").chunked(),
+        ] {
+            assert_eq!(gateway.send(&request).status, 200);
+        }
+        assert_eq!(endpoint.count(), before + 5);
+    }
+}
+
+#[test]
+fn an_attribute_that_a_type_can_keep_out_of_a_body_is_warned_of() {
+    let endpoint = Upstream::echo();
+    let check = |more: &str| {
+        let settings = format!(
+            r#"{{ {more}request = [{{ op = "set", body = "/ip", value = "${{attribute.client.ip}}" }}] }}"#
+        );
+        let config = [
+            "[[route]]\npath = \"/a\"\nfilters = [\"rewrite\"]\nupstream = \"app\"\n",
+            &transform("rewrite", &settings),
+            &upstream("app", &[endpoint.address()]),
+        ];
+        Gateway::with_config(config.concat()).check().errors
+    };
+    let warning = "passes without this edit";
+    let warned = check("");
+    assert!(warned.contains(warning), "{warned}");
+    let quiet = check("other_bodies = \"refuse\", ");
+    assert!(!quiet.contains(warning), "{quiet}");
+}

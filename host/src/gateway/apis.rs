@@ -10,7 +10,7 @@ use crate::error::{Code, Override, Part, Style, Words};
 use crate::route::{MethodMatch, RouteSpec, Router};
 
 /// The reasons of the filters that come with the gateway.
-const REASONS: [&str; 13] = [
+const REASONS: [&str; 14] = [
     "api_key_missing",
     "api_key_rejected",
     "token_missing",
@@ -27,6 +27,7 @@ const REASONS: [&str; 13] = [
     "transform_attribute_absent",
     "body_not_json",
     "body_encoded",
+    "unsupported_media_type",
     "response_not_json",
 ];
 

@@ -54,6 +54,13 @@ impl Content {
     }
 }
 
+/// Whether a body of some bytes follows, where the head says so.
+pub fn has_length(head: &impl Head) -> Option<bool> {
+    let lengths = head.values("content-length");
+    let length = lengths.first()?;
+    Some(length.iter().any(|byte| *byte != b'0'))
+}
+
 /// `application/json`, or a type that ends in `+json` (RFC 6839, section 3.1), with any parameters.
 fn is_json(value: &[u8]) -> bool {
     let essence = value.split(|&byte| byte == b';').next();

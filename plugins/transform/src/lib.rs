@@ -22,7 +22,7 @@ use content::Content;
 use exchange::{RequestEdits, ResponseEdits};
 use json::{Document, Flaw};
 use operation::{Edits, Operation};
-use settings::{NotJson, Settings};
+use settings::{NotJson, OtherBodies, Settings};
 use windlass_plugin_sdk::prelude::*;
 use windlass_plugin_sdk::{BodyMode, EditError};
 
@@ -31,7 +31,11 @@ const ABSENT: &str = "transform_attribute_absent";
 const FAILED: &str = "transform_failed";
 const NOT_JSON: &str = "body_not_json";
 const ENCODED: &str = "body_encoded";
+const UNSUPPORTED: &str = "unsupported_media_type";
 const RESPONSE_NOT_JSON: &str = "response_not_json";
+
+/// The note that says that a body, if one comes, is of a type that is not taken.
+const OTHER: &str = "other";
 
 /// As much as the operator's `limits.body` allows.
 const WHOLE: BodyMode = BodyMode::Whole(u64::MAX);
@@ -40,6 +44,7 @@ struct Transform {
     request: Edits,
     response: Edits,
     response_not_json: NotJson,
+    other_bodies: OtherBodies,
 }
 
 impl Filter for Transform {
@@ -51,11 +56,15 @@ impl Filter for Transform {
     fn configure(settings: Settings) -> Result<(Self, Setup), Vec<Diagnostic>> {
         let (request, response) = settings.operations()?;
         let requires = operation::required_attributes(request.iter().chain(&response));
-        let setup = operation::advise(Setup::new().requires(requires), &request);
+        let mut setup = operation::advise(Setup::new().requires(requires), &request);
+        if settings.other_bodies() == OtherBodies::Pass {
+            setup = operation::advise_of_other_bodies(setup, &request);
+        }
         let transform = Self {
             request: Edits::new(request),
             response: Edits::new(response),
             response_not_json: settings.response_not_json(),
+            other_bodies: settings.other_bodies(),
         };
         Ok((transform, setup))
     }
@@ -64,9 +73,15 @@ impl Filter for Transform {
 impl OnRequest for Transform {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
         // Asked before the edits, which may set the type that the upstream shall see.
-        let content = self.request.body.first().map(|_| Content::of(request));
-        if content == Some(Content::Encoded) {
+        let refuses_others = self.other_bodies == OtherBodies::Refuse;
+        let content =
+            (refuses_others || !self.request.body.is_empty()).then(|| Content::of(request));
+        if content == Some(Content::Encoded) && !self.request.body.is_empty() {
             return Ok(LocalResponse::new(415, ENCODED).into());
+        }
+        let is_other = content == Some(Content::Other) && refuses_others;
+        if is_other && content::has_length(request) == Some(true) {
+            return Ok(unsupported().into());
         }
         if let Some(answer) = edit_request(&self.request.head, request, None)? {
             return Ok(answer.into());
@@ -76,7 +91,12 @@ impl OnRequest for Transform {
             request.set_header("accept-encoding", "identity")?;
             request.remove_header("range")?;
         }
-        if content == Some(Content::Json) {
+        if content == Some(Content::Json) && !self.request.body.is_empty() {
+            return Ok(RequestVerdict::Next(WHOLE));
+        }
+        if is_other && content::has_length(request).is_none() {
+            // Whether there is a body shows when it comes.
+            request.notes().set(OTHER, "")?;
             return Ok(RequestVerdict::Next(WHOLE));
         }
         let answer = edit_request(&self.request.body, request, None)?;
@@ -90,6 +110,11 @@ impl OnRequestBody for Transform {
         request: &mut Request,
         piece: &mut Piece,
     ) -> Result<ChunkVerdict, Failure> {
+        let is_other =
+            self.other_bodies == OtherBodies::Refuse && request.notes().get(OTHER).is_some();
+        if is_other && !piece.is_empty() {
+            return Ok(unsupported().into());
+        }
         let bytes = piece.read_all();
         let mut body = match document(&bytes) {
             Ok(body) => body,
@@ -153,6 +178,12 @@ impl OnResponseBody for Transform {
             |()| Ok(ChunkVerdict::Next),
         )
     }
+}
+
+/// A body of a type that is not taken (RFC 9110, section 15.5.16).
+#[cold]
+fn unsupported() -> LocalResponse {
+    LocalResponse::new(415, UNSUPPORTED).header("accept", "application/json")
 }
 
 /// A body that came; none where it has no byte.

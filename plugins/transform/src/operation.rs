@@ -193,6 +193,21 @@ pub fn advise(mut setup: Setup, request: &[Operation]) -> Setup {
     setup
 }
 
+/// Warns where a value that is the gateway's word can be kept out of a body.
+pub fn advise_of_other_bodies(mut setup: Setup, request: &[Operation]) -> Setup {
+    for (place, operation) in request.iter().enumerate() {
+        let vouches = matches!(operation, Operation::Body { .. })
+            && operation.templates().any(Template::names_attribute);
+        if vouches {
+            let message = "a client that sends its body as another type than JSON passes without \
+                           this edit: write `other_bodies = \"refuse\"` if the endpoint could read \
+                           such a body";
+            setup = setup.warn(format!("/request/{place}/body"), message);
+        }
+    }
+    setup
+}
+
 /// The name of a field that an attribute is appended to, where no edit before it has removed what the
 /// client sent.
 fn appends_to_the_client_s<'o>(

@@ -25,6 +25,22 @@ pub struct Settings {
     /// or is compressed: `refuse` answers 502 `response_not_json`, `pass` sends it on unedited.
     #[serde(default)]
     response_not_json: NotJson,
+    /// The answer if a request has a body that is not JSON by its `content-type`: `pass` sends it on
+    /// without the edits of bodies, `refuse` answers 415 `unsupported_media_type`.
+    #[serde(default)]
+    other_bodies: OtherBodies,
+}
+
+/// What becomes of a request whose body is of another type.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum OtherBodies {
+    /// It goes upstream as it is.
+    #[default]
+    Pass,
+    /// The client gets 415.
+    Refuse,
 }
 
 /// What becomes of a response whose body cannot be edited.
@@ -90,6 +106,10 @@ enum Op {
 }
 
 impl Settings {
+    pub fn other_bodies(&self) -> OtherBodies {
+        self.other_bodies
+    }
+
     pub fn response_not_json(&self) -> NotJson {
         self.response_not_json
     }
@@ -100,7 +120,8 @@ impl Settings {
     /// Every complaint about the settings.
     pub fn operations(&self) -> Result<(Vec<Operation>, Vec<Operation>), Vec<Diagnostic>> {
         let mut complaints = Vec::new();
-        if self.request.is_empty() && self.response.is_empty() {
+        let refuses = self.other_bodies == OtherBodies::Refuse;
+        if self.request.is_empty() && self.response.is_empty() && !refuses {
             complaints.push(Diagnostic::new(
                 "",
                 "there is no edit: give `request`, `response` or both",
