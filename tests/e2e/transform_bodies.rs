@@ -357,3 +357,39 @@ fn an_attribute_that_a_type_can_keep_out_of_a_body_is_warned_of() {
     let quiet = check("other_bodies = \"refuse\", ");
     assert!(!quiet.contains(warning), "{quiet}");
 }
+
+#[test]
+fn an_edit_of_a_response_is_for_its_statuses() {
+    let endpoint = Upstream::with(|request, stream| {
+        let status = request.target.trim_start_matches("/orders/").parse();
+        Reply::status(status.unwrap_or(200))
+            .header("content-type", "application/json")
+            .body("{\"a\":1}")
+            .write(stream)
+    });
+    let gateway = gateway(
+        r#"{ response = [
+            { op = "set", status = 200, if_status = ["404"] },
+            { op = "set", status = 502, if_status = ["5xx"] },
+            { op = "set", header = "x-fine", value = "yes", if_status = ["2xx"] },
+            { op = "set", body = "", json = "null", if_status = ["404"] },
+            { op = "set", body = "/b", json = "2", if_status = ["5xx", "201"] },
+        ] }"#,
+        "limits = { body = \"8B\" }",
+        &endpoint,
+    );
+    for (sent, status, fine, body) in [
+        ("200", 200, Some("yes"), "{\"a\":1}"),
+        ("404", 200, None, "null"),
+        ("403", 403, None, "{\"a\":1}"),
+    ] {
+        let answer = gateway.get(&format!("/orders/{sent}"));
+        let seen = (answer.status, answer.header("x-fine"), answer.text());
+        assert_eq!(seen, (status, fine, body), "{sent}");
+    }
+    let answer = gateway.get("/orders/201");
+    assert_eq!(
+        refusal(&answer),
+        (502, "response_body_too_large".to_owned())
+    );
+}

@@ -46,7 +46,7 @@ impl From<EditError> for Trouble {
 /// # Errors
 /// At the first edit that cannot be made.
 pub fn apply<'o>(
-    operations: &'o [(usize, Operation)],
+    operations: impl IntoIterator<Item = &'o (usize, Operation)>,
     exchange: &mut impl Exchange,
     body: Option<&mut Document<'o>>,
 ) -> Result<(), Stop> {

@@ -15,6 +15,7 @@ mod json;
 mod operation;
 mod program;
 mod settings;
+mod status;
 mod template;
 
 use apply::{Stop, apply};
@@ -36,6 +37,9 @@ const RESPONSE_NOT_JSON: &str = "response_not_json";
 
 /// The note that says that a body, if one comes, is of a type that is not taken.
 const OTHER: &str = "other";
+
+/// The note of the status that a response came with.
+const STATUS: &str = "status";
 
 /// As much as the operator's `limits.body` allows.
 const WHOLE: BodyMode = BodyMode::Whole(u64::MAX);
@@ -61,12 +65,24 @@ impl Filter for Transform {
             setup = operation::advise_of_other_bodies(setup, &request);
         }
         let transform = Self {
-            request: Edits::new(request),
-            response: Edits::new(response),
+            request: Edits::new(request, Vec::new()),
+            response: Edits::new(response, settings.statuses()),
             response_not_json: settings.response_not_json(),
             other_bodies: settings.other_bodies(),
         };
         Ok((transform, setup))
+    }
+}
+
+impl Transform {
+    /// Those of the response that are for this status, the one that came.
+    fn edits_of_response<'o>(
+        &'o self,
+        edits: &'o [(usize, Operation)],
+        status: Option<u16>,
+    ) -> impl Iterator<Item = &'o (usize, Operation)> {
+        let edits = edits.iter();
+        edits.filter(move |(place, _)| self.response.are_for(*place, status))
     }
 }
 
@@ -136,17 +152,32 @@ impl OnRequestBody for Transform {
 
 impl OnResponse for Transform {
     fn on_response(&self, response: &mut Response) -> Result<ResponseVerdict, Failure> {
-        let content = self.response.body.first().map(|_| Content::of(response));
+        let status = if self.response.ask_for_status() {
+            response.status()
+        } else {
+            None
+        };
+        let mut body = self.edits_of_response(&self.response.body, status);
+        let content = body.next().map(|_| Content::of(response));
         if content == Some(Content::Encoded) && self.response_not_json == NotJson::Refuse {
             return Ok(LocalResponse::new(502, RESPONSE_NOT_JSON).into());
         }
-        if let Some(answer) = edit_response(&self.response.head, response, None)? {
+        if let Some(answer) = edit_response(
+            self.edits_of_response(&self.response.head, status),
+            response,
+            None,
+        )? {
             return Ok(answer.into());
         }
         if content == Some(Content::Json) {
+            if let Some(status) = status {
+                // The edits of the head may have set another one.
+                response.notes().set(STATUS, status.to_string())?;
+            }
             return Ok(ResponseVerdict::Next(WHOLE));
         }
-        let answer = edit_response(&self.response.body, response, None)?;
+        let body = self.edits_of_response(&self.response.body, status);
+        let answer = edit_response(body, response, None)?;
         Ok(answer.map_or(ResponseVerdict::NEXT, ResponseVerdict::Replace))
     }
 }
@@ -158,6 +189,13 @@ impl OnResponseBody for Transform {
         piece: &mut Piece,
     ) -> Result<ChunkVerdict, Failure> {
         let bytes = piece.read_all();
+        let status = if self.response.ask_for_status() {
+            let note = response.notes().get(STATUS);
+            note.and_then(|status| core::str::from_utf8(&status).ok()?.parse().ok())
+        } else {
+            None
+        };
+        let edits = self.edits_of_response(&self.response.body, status);
         let mut body = match (document(&bytes), self.response_not_json) {
             (Ok(body), _) => body,
             (Err(_), NotJson::Pass) => None,
@@ -165,7 +203,7 @@ impl OnResponseBody for Transform {
                 return Ok(not_json(502, RESPONSE_NOT_JSON, flaw).into());
             }
         };
-        if let Some(answer) = edit_response(&self.response.body, response, body.as_mut())? {
+        if let Some(answer) = edit_response(edits, response, body.as_mut())? {
             return Ok(answer.into());
         }
         replace(piece, body).map_or_else(
@@ -204,7 +242,7 @@ fn replace(piece: &mut Piece, body: Option<Document<'_>>) -> Result<(), EditErro
 
 /// Makes edits of the request, and gives the answer that they end in.
 fn edit_request<'o>(
-    edits: &'o [(usize, Operation)],
+    edits: impl IntoIterator<Item = &'o (usize, Operation)>,
     request: &mut Request,
     body: Option<&mut Document<'o>>,
 ) -> Result<Option<LocalResponse>, Failure> {
@@ -220,7 +258,7 @@ fn edit_request<'o>(
 
 /// The same, of the response.
 fn edit_response<'o>(
-    edits: &'o [(usize, Operation)],
+    edits: impl IntoIterator<Item = &'o (usize, Operation)>,
     response: &mut Response,
     body: Option<&mut Document<'o>>,
 ) -> Result<Option<LocalResponse>, Failure> {

@@ -4,6 +4,7 @@ use windlass_plugin_sdk::Setup;
 
 use crate::json::Pointer;
 use crate::program::Program;
+use crate::status::Statuses;
 use crate::template::{Fact, Template};
 
 /// One edit of a message.
@@ -118,6 +119,8 @@ impl BodyValue {
 /// The edits of one direction, each with its place in the settings.
 #[derive(Debug)]
 pub struct Edits {
+    /// The statuses that each is for, by its place; none: for all.
+    statuses: Vec<Option<Statuses>>,
     /// Those of the head, which are made at once.
     pub head: Vec<(usize, Operation)>,
     /// Those that read or change the body, which are made after them, once it is there.
@@ -125,12 +128,30 @@ pub struct Edits {
 }
 
 impl Edits {
-    pub fn new(operations: Vec<Operation>) -> Self {
+    pub fn new(operations: Vec<Operation>, statuses: Vec<Option<Statuses>>) -> Self {
         let (body, head) = operations
             .into_iter()
             .enumerate()
             .partition(|(_, operation)| operation.needs_body());
-        Self { head, body }
+        Self {
+            statuses,
+            head,
+            body,
+        }
+    }
+
+    /// Whether an edit is only for some statuses.
+    pub fn ask_for_status(&self) -> bool {
+        self.statuses.iter().any(Option::is_some)
+    }
+
+    /// Whether the edit of this place is for a response with this status.
+    pub fn are_for(&self, place: usize, status: Option<u16>) -> bool {
+        match (self.statuses.get(place), status) {
+            (Some(Some(statuses)), Some(status)) => statuses.hold(status),
+            (Some(Some(_)), None) => false,
+            (Some(None) | None, _) => true,
+        }
     }
 }
 

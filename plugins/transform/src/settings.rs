@@ -8,6 +8,7 @@ use windlass_plugin_sdk::{Diagnostic, is_field_name, is_field_value, is_reserved
 use crate::json::{self, Pointer};
 use crate::operation::{BodyChange, BodyValue, Change, Operation};
 use crate::program::Program;
+use crate::status::Statuses;
 use crate::template::{Part, Side, Template};
 
 /// The edits of both directions, in the order in which they are made.
@@ -72,6 +73,9 @@ struct Edit {
     /// The new status, 200 to 599; for `set` in `response` only.
     #[cfg_attr(test, schemars(range(min = 200, max = 599)))]
     status: Option<u16>,
+    /// The statuses of the response that the edit is for, single ones or classes: `["404", "5xx"]`; in
+    /// `response` only. For all by default.
+    if_status: Option<Vec<String>>,
     /// The value to edit in a body of JSON: a JSON Pointer such as `/user/id`; empty for the whole.
     body: Option<String>,
     /// The value, a template; for `set`, `append` and `add`. In a body it is a string.
@@ -106,6 +110,12 @@ enum Op {
 }
 
 impl Settings {
+    /// The statuses that each edit of the response is for; none: for all.
+    pub fn statuses(&self) -> Vec<Option<Statuses>> {
+        let texts = self.response.iter().map(|edit| edit.if_status.as_deref());
+        texts.map(|texts| texts.map(Statuses::of)).collect()
+    }
+
     pub fn other_bodies(&self) -> OtherBodies {
         self.other_bodies
     }
@@ -189,6 +199,7 @@ impl Check<'_> {
     }
 
     fn operation(&mut self, edit: &Edit) -> Option<Operation> {
+        self.statuses(edit);
         if let Some(pointer) = &edit.body {
             return self.body(edit, pointer);
         }
@@ -220,6 +231,25 @@ impl Check<'_> {
             (Some(_) | None, Some(_) | None, Some(_) | None, Some(_) | None) => {
                 self.complain("", SEVERAL);
                 None
+            }
+        }
+    }
+
+    fn statuses(&mut self, edit: &Edit) {
+        let Some(texts) = &edit.if_status else {
+            return;
+        };
+        if self.side == Side::Request {
+            self.complain("if_status", "a request has no status; edit the response");
+        } else if texts.is_empty() {
+            self.complain(
+                "if_status",
+                "names no status: leave it out if the edit is for all",
+            );
+        }
+        for (place, text) in texts.iter().enumerate() {
+            if let Err(message) = Statuses::parse_one(text) {
+                self.complain(&format!("if_status/{place}"), message);
             }
         }
     }

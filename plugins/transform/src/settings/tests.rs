@@ -208,6 +208,18 @@ fn an_operation_takes_what_it_needs_and_no_more() {
 }
 
 #[test]
+fn a_status_of_an_edit_is_a_status_or_a_class_of_a_response() {
+    let edit = |status: &str| format!(r#"{{"op":"remove","header":"a","if_status":{status}}}"#);
+    assert_eq!(complaint(&edit(r#"["404"]"#)).0, "/request/0/if_status");
+    let of_response = |status| complaints(&format!(r#"{{"response":[{}]}}"#, edit(status)));
+    assert_eq!(of_response("[]")[0].0, "/response/0/if_status");
+    let (at, message) = &of_response(r#"["4xx","teapot"]"#)[0];
+    assert_eq!(at, "/response/0/if_status/1");
+    assert!(message.contains("`teapot` is no status"), "{message}");
+    assert!(operations(&format!(r#"{{"response":[{}]}}"#, edit(r#"["4xx"]"#))).is_ok());
+}
+
+#[test]
 fn reserved_headers_are_refused() {
     for name in ["Content-Length", "connection", "Host"] {
         let (at, message) = complaint(&format!(r#"{{"op":"remove","header":"{name}"}}"#));
