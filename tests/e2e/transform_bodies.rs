@@ -2,7 +2,7 @@
 
 use windlass_tests::{Gateway, Reply, Request, Response, Upstream};
 
-use crate::config::{start, transform, upstream};
+use crate::config::{api_key, key, start, transform, upstream};
 
 fn gateway(settings: &str, more: &str, endpoint: &Upstream) -> Gateway {
     start(&[
@@ -392,4 +392,76 @@ fn an_edit_of_a_response_is_for_its_statuses() {
         refusal(&answer),
         (502, "response_body_too_large".to_owned())
     );
+}
+
+fn page(name: &str) -> String {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::fs::read_to_string(root.join(name)).unwrap()
+}
+
+#[test]
+fn every_mapping_of_the_docs_is_taken() {
+    let page = page("docs/mappings.md");
+    let section = |title: &str| {
+        let after = page.split_once(&format!("\n## {title}\n")).unwrap().1;
+        let section = after.split("\n## ").next().unwrap();
+        let spans = section.split('`').skip(1).step_by(2);
+        let edits: Vec<_> = spans.filter(|span| span.starts_with("{ op")).collect();
+        edits.join(",\n")
+    };
+    let values = page.split_once("\n## Values\n").unwrap().1;
+    let values = values.split("\n## ").next().unwrap();
+    let value = |side: &str| {
+        // The column of Windlass, without the attribute that only another filter sets.
+        let cells = values.lines().filter_map(|row| row.rsplit(" | ").next());
+        let spans = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        let edits: Vec<_> = spans
+            .filter(|span| !span.contains('!') && !span.starts_with("limits"))
+            .filter(|span| !span.contains(side))
+            .map(|span| format!("{{ op = \"set\", header = \"x\", value = \"{span}\" }}"))
+            .collect();
+        assert!(edits.len() > 8, "{edits:?}");
+        edits.join(",\n")
+    };
+    let request = [section("Requests"), section("Bodies"), value("response.")];
+    let response = [section("Responses"), value("request.body")];
+    let settings = format!(
+        "{{ request = [{}], response = [{}] }}",
+        request.join(",\n"),
+        response.join(",\n")
+    );
+    assert_eq!(settings.matches("if_status").count(), 4);
+    let endpoint = Upstream::echo();
+    let config = [
+        "[[route]]\npath = \"/orders/{id}/{rest+}\"\nfilters = [\"rewrite\"]\nupstream = \"app\"\n",
+        &transform("rewrite", &settings),
+        &upstream("app", &[endpoint.address()]),
+    ];
+    let checked = Gateway::with_config(config.concat()).check();
+    assert_eq!(checked.code, Some(0), "{}", checked.errors);
+}
+
+#[test]
+fn every_example_of_the_readme_is_taken() {
+    let page = page("plugins/transform/README.md");
+    let examples = page.split("\n```toml\n[filter.").skip(1);
+    let mut count = 0;
+    for example in examples {
+        let example = example.split("\n```").next().unwrap();
+        let name = example.split(']').next().unwrap();
+        let filters = format!("filters = [\"keys\", \"{name}\"]");
+        let endpoint = Upstream::echo();
+        let config = [
+            "[[route]]\npath = \"/orders/{id}\"\nupstream = \"app\"\n",
+            &filters,
+            &upstream("app", &[endpoint.address()]),
+            &api_key("{}"),
+            &key("k", "acme", "secret", ""),
+            &format!("\n[filter.{example}\n"),
+        ];
+        let checked = Gateway::with_config(config.concat()).check();
+        assert_eq!(checked.code, Some(0), "{example}\n{}", checked.errors);
+        count += 1;
+    }
+    assert_eq!(count, 4);
 }
