@@ -54,11 +54,15 @@ impl Content {
     }
 }
 
-/// Whether a body of some bytes follows, where the head says so.
-pub fn has_length(head: &impl Head) -> Option<bool> {
-    let lengths = head.values("content-length");
-    let length = lengths.first()?;
-    Some(length.iter().any(|byte| *byte != b'0'))
+/// Whether a request brings a body, where the head says so: by its length, or by a type, unless the
+/// method has no use for a body. A stream may take long to end, so it is better not to wait for it.
+pub fn brings_body(head: &impl Head, method: &str) -> Option<bool> {
+    if let Some(length) = head.values("content-length").first() {
+        return Some(length.iter().any(|byte| *byte != b'0'));
+    }
+    let has_type = !head.values("content-type").is_empty();
+    let has_use = !matches!(method, "GET" | "HEAD" | "DELETE" | "OPTIONS" | "CONNECT");
+    (has_type && has_use).then_some(true)
 }
 
 /// `application/json`, or a type that ends in `+json` (RFC 6839, section 3.1), with any parameters.
@@ -98,6 +102,20 @@ mod tests {
             ("application/x-ndjson", false),
         ] {
             assert_eq!(is_json(value.as_bytes()), is, "{value}");
+        }
+    }
+
+    #[test]
+    fn a_head_may_say_whether_a_body_follows() {
+        for (fields, method, brings) in [
+            (&[("content-length", "0")][..], "POST", Some(false)),
+            (&[("content-length", "10")], "GET", Some(true)),
+            (&[("content-type", "text/plain")], "POST", Some(true)),
+            (&[("content-type", "text/plain")], "GET", None),
+            (&[], "POST", None),
+        ] {
+            let head = Fake(fields.to_vec().leak());
+            assert_eq!(brings_body(&head, method), brings, "{method} {fields:?}");
         }
     }
 

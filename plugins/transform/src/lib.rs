@@ -96,7 +96,8 @@ impl OnRequest for Transform {
             return Ok(LocalResponse::new(415, ENCODED).into());
         }
         let is_other = content == Some(Content::Other) && refuses_others;
-        if is_other && content::has_length(request) == Some(true) {
+        let brings_body = is_other.then(|| content::brings_body(request, &request.method()));
+        if brings_body == Some(Some(true)) {
             return Ok(unsupported().into());
         }
         if let Some(answer) = edit_request(&self.request.head, request, None)? {
@@ -110,7 +111,7 @@ impl OnRequest for Transform {
         if content == Some(Content::Json) && !self.request.body.is_empty() {
             return Ok(RequestVerdict::Next(WHOLE));
         }
-        if is_other && content::has_length(request).is_none() {
+        if brings_body == Some(None) {
             // Whether there is a body shows when it comes.
             request.notes().set(OTHER, "")?;
             return Ok(RequestVerdict::Next(WHOLE));
