@@ -154,7 +154,8 @@ fn a_body_of_exactly_the_limit_is_edited() {
     let limit = 1 << 20;
     assert_eq!(body(limit).len(), limit);
     assert_eq!(gateway.send(&json(body(limit))).status, 200);
-    assert!(endpoint.only_request().body.len() < limit);
+    let sent = limit - r#""secret":1,"#.len();
+    assert_eq!(endpoint.only_request().length, sent as u64);
     let larger = gateway.send(&json(body(limit + 1)));
     assert_eq!(refusal(&larger), (413, "body_too_large".to_owned()));
     let grown = json(body(limit)).header("x-grow", "a".repeat(100));
@@ -271,7 +272,7 @@ fn a_template_that_runs_away_is_a_failure_of_the_filter() {
     let endpoint = Upstream::echo();
     let settings = r#"{ request = [{ op = "set", body = "", template = '''
 {% for a in range(100000) %}{% for b in body %}{{ b }}{% endfor %}{% endfor %}1''' }] }"#;
-    let many = format!("[1{}]", ",1".repeat(100_000));
+    let many = format!("[1{}]", ",1".repeat(9_000));
     for (cpu, why) in [("5s", "out of fuel"), ("1ms", "CPU time")] {
         let limits = format!("limits = {{ cpu = \"{cpu}\" }}");
         let gateway = gateway(settings, &limits, &endpoint);
@@ -464,4 +465,22 @@ fn every_example_of_the_readme_is_taken() {
         count += 1;
     }
     assert_eq!(count, 4);
+}
+
+#[test]
+fn a_body_of_very_many_members_is_refused_before_they_are_taken_apart() {
+    let endpoint = Upstream::echo();
+    let gateway = gateway(REQUEST, "limits = { cpu = \"5s\" }", &endpoint);
+    let names = (0..90_000).map(|place| format!("\"{place}\":0,"));
+    let wide = format!("{{{}\"last\":0}}", names.collect::<String>());
+    assert_eq!(
+        refusal(&gateway.send(&json(&*wide))),
+        (400, "body_not_json".to_owned())
+    );
+    // Inside of a value that no edit goes into they are nobody's concern.
+    assert_eq!(
+        gateway.send(&json(format!("{{\"in\":{wide}}}"))).status,
+        200
+    );
+    assert!(endpoint.only_request().length > wide.len() as u64);
 }

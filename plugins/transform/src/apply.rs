@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use windlass_plugin_sdk::{EditError, PathAndQuery, RawParam, is_field_value, path};
 
 use crate::exchange::Exchange;
-use crate::json::{Document, Pointer, decode_string, encode_string};
+use crate::json::{Document, Flaw, Pointer, decode_string, encode_string};
 use crate::operation::{BodyChange, BodyValue, Change, Operation};
 use crate::program::{Fault, Program};
 use crate::template::{Fact, Part, Template};
@@ -25,6 +25,8 @@ pub enum Stop {
     Unfit { place: usize, why: String },
     /// The template of a body is at fault.
     Template { place: usize, why: String },
+    /// The body is too wide to be edited.
+    Body(Flaw),
 }
 
 enum Trouble {
@@ -32,6 +34,13 @@ enum Trouble {
     Absent,
     Edit(EditError),
     Made(Fault),
+    Body(Flaw),
+}
+
+impl From<Flaw> for Trouble {
+    fn from(flaw: Flaw) -> Self {
+        Self::Body(flaw)
+    }
 }
 
 impl From<EditError> for Trouble {
@@ -53,19 +62,24 @@ pub fn apply<'o>(
     let mut walk = Walk {
         exchange,
         body,
+        flaw: None,
         path: None,
         path_edit: None,
     };
     for (place, operation) in operations {
         let place = *place;
-        walk.step(place, operation)
-            .map_err(|trouble| match trouble {
-                Trouble::Value => Stop::Value { place },
-                Trouble::Absent => Stop::Absent { place },
-                Trouble::Edit(error) => Stop::Edit { place, error },
-                Trouble::Made(Fault::Value(why)) => Stop::Unfit { place, why },
-                Trouble::Made(Fault::Template(why)) => Stop::Template { place, why },
-            })?;
+        let stepped = walk.step(place, operation);
+        if let Some(flaw) = walk.flaw {
+            return Err(Stop::Body(flaw));
+        }
+        stepped.map_err(|trouble| match trouble {
+            Trouble::Value => Stop::Value { place },
+            Trouble::Absent => Stop::Absent { place },
+            Trouble::Edit(error) => Stop::Edit { place, error },
+            Trouble::Body(flaw) => Stop::Body(flaw),
+            Trouble::Made(Fault::Value(why)) => Stop::Unfit { place, why },
+            Trouble::Made(Fault::Template(why)) => Stop::Template { place, why },
+        })?;
     }
     walk.finish()
 }
@@ -73,6 +87,8 @@ pub fn apply<'o>(
 struct Walk<'a, 'o, E> {
     exchange: &'a mut E,
     body: Option<&'a mut Document<'o>>,
+    /// Why a value of the body could not be read.
+    flaw: Option<Flaw>,
     /// Path and query, once an edit or a template has asked for them.
     path: Option<PathAndQuery>,
     /// The last edit that changed them.
@@ -113,15 +129,15 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
             return Ok(());
         };
         match (change, value) {
-            (BodyChange::Set(_), Some(value)) => body.set(pointer, value),
+            (BodyChange::Set(_), Some(value)) => body.set(pointer, value)?,
             // The client's own value is not the one that the gateway would have put there.
             (BodyChange::Set(BodyValue::Text(template)), None) if template.vouches() => {
-                body.remove(pointer);
+                body.remove(pointer)?;
             }
-            (BodyChange::Add(_), Some(value)) => body.add(pointer, value),
+            (BodyChange::Add(_), Some(value)) => body.add(pointer, value)?,
             (BodyChange::Set(_) | BodyChange::Add(_), None) => {}
-            (BodyChange::Remove, _) => body.remove(pointer),
-            (BodyChange::Rename(to), _) => body.rename(pointer, to),
+            (BodyChange::Remove, _) => body.remove(pointer)?,
+            (BodyChange::Rename(to), _) => body.rename(pointer, to)?,
         }
         Ok(())
     }
@@ -145,7 +161,7 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
         let Some(body) = &mut self.body else {
             return Ok(None);
         };
-        let Some(body) = body.read(&Pointer::WHOLE) else {
+        let Some(body) = body.read(&Pointer::WHOLE)? else {
             return Ok(None);
         };
         let mut values = BTreeMap::new();
@@ -350,7 +366,13 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
             (Fact::RequestPath, _) => Some(self.path().path().as_bytes().to_vec()),
             (Fact::RequestQuery(name), Some(path)) => path.query_param(name),
             (Fact::Body(pointer), _) => {
-                let text = self.body.as_mut()?.read(pointer)?;
+                let text = match self.body.as_mut()?.read(pointer) {
+                    Ok(text) => text?,
+                    Err(flaw) => {
+                        self.flaw = Some(flaw);
+                        return None;
+                    }
+                };
                 Some(match text.starts_with('"') {
                     true => decode_string(&text),
                     false => text.into_bytes(),

@@ -12,7 +12,7 @@ mod text;
 
 #[cfg(test)]
 use check::MAX_DEPTH;
-pub use check::{Flaw, check};
+pub use check::{Flaw, MAX_PARTS, check};
 pub use pointer::Pointer;
 pub use text::{decode_string, encode_string, parts};
 
@@ -58,26 +58,35 @@ impl<'a> Document<'a> {
     }
 
     /// The JSON text of a value.
-    pub fn read(&mut self, pointer: &Pointer) -> Option<String> {
-        let mut text = String::new();
-        write(find(&mut self.root, pointer.tokens())?, &mut text);
-        Some(text)
+    ///
+    /// # Errors
+    /// There are too many parts on the way.
+    pub fn read(&mut self, pointer: &Pointer) -> Result<Option<String>, Flaw> {
+        let value = find(&mut self.root, pointer.tokens())?;
+        Ok(value.map(|value| {
+            let mut text = String::new();
+            write(value, &mut text);
+            text
+        }))
     }
 
     /// Puts a JSON text in the place of a value, and makes the objects that are missing on the way. An
     /// array takes it at an index that it has, or at `-`, after its last element. Does nothing where
     /// the pointer leads through anything else.
-    pub fn set(&mut self, pointer: &Pointer, value: impl Into<Cow<'a, str>>) {
-        self.put(pointer, Node::Text(value.into()));
+    ///
+    /// # Errors
+    /// There are too many parts on the way.
+    pub fn set(&mut self, pointer: &Pointer, value: impl Into<Cow<'a, str>>) -> Result<(), Flaw> {
+        self.put(pointer, Node::Text(value.into())).map(drop)
     }
 
-    fn put(&mut self, pointer: &Pointer, value: Node<'a>) -> bool {
+    fn put(&mut self, pointer: &Pointer, value: Node<'a>) -> Result<bool, Flaw> {
         let is_set = match pointer.split_last() {
             None => {
                 self.root = value;
                 true
             }
-            Some((parents, last)) => match make(&mut self.root, parents, last) {
+            Some((parents, last)) => match make(&mut self.root, parents, last)? {
                 Some(Node::Object(members)) => {
                     put_member(members, last, value);
                     true
@@ -97,33 +106,39 @@ impl<'a> Document<'a> {
             },
         };
         self.changed |= is_set;
-        is_set
+        Ok(is_set)
     }
 
     /// As [`set`](Self::set), but an array takes it before the element of the index (RFC 6902, section
     /// 4.1).
-    pub fn add(&mut self, pointer: &Pointer, value: impl Into<Cow<'a, str>>) {
+    ///
+    /// # Errors
+    /// There are too many parts on the way.
+    pub fn add(&mut self, pointer: &Pointer, value: impl Into<Cow<'a, str>>) -> Result<(), Flaw> {
         let value = Node::Text(value.into());
         if let Some((parents, last)) = pointer.split_last()
-            && let Some(Node::Array(elements)) = make(&mut self.root, parents, last)
+            && let Some(Node::Array(elements)) = make(&mut self.root, parents, last)?
             && let Some(index) = pointer::index(last)
         {
             if index <= elements.len() {
                 elements.insert(index, value);
                 self.changed = true;
             }
-            return;
+            return Ok(());
         }
-        self.put(pointer, value);
+        self.put(pointer, value).map(drop)
     }
 
     /// Removes a value. The whole body cannot be removed.
-    pub fn remove(&mut self, pointer: &Pointer) {
+    ///
+    /// # Errors
+    /// There are too many parts on the way.
+    pub fn remove(&mut self, pointer: &Pointer) -> Result<(), Flaw> {
         let Some((parents, last)) = pointer.split_last() else {
-            return;
+            return Ok(());
         };
-        let parent = find(&mut self.root, parents);
-        match parent.map(Node::opened) {
+        let parent = find(&mut self.root, parents)?;
+        match parent.map(Node::opened).transpose()? {
             Some(Node::Object(members)) => {
                 let before = members.len();
                 members.retain(|member| member.name != last.as_bytes());
@@ -137,18 +152,23 @@ impl<'a> Document<'a> {
             }
             Some(Node::Text(_)) | None => {}
         }
+        Ok(())
     }
 
     /// Moves a value to another place, as [`set`](Self::set) would put it there. It stays where it is
     /// if it cannot go there.
-    pub fn rename(&mut self, from: &Pointer, to: &Pointer) {
-        let Some(value) = find(&mut self.root, from.tokens()).map(|value| value.clone()) else {
-            return;
+    ///
+    /// # Errors
+    /// There are too many parts on the way.
+    pub fn rename(&mut self, from: &Pointer, to: &Pointer) -> Result<(), Flaw> {
+        let Some(value) = find(&mut self.root, from.tokens())?.map(|value| value.clone()) else {
+            return Ok(());
         };
         // A value that takes the place of what it was in has gone from there already.
-        if self.put(to, value) && !to.leads_to(from) {
-            self.remove(from);
+        if self.put(to, value)? && !to.leads_to(from) {
+            self.remove(from)?;
         }
+        Ok(())
     }
 
     /// The text, if an edit changed it.
@@ -162,21 +182,23 @@ impl<'a> Document<'a> {
 }
 
 /// The value at the end of these tokens, not taken apart.
-fn find<'n, 'a>(mut node: &'n mut Node<'a>, tokens: &[String]) -> Option<&'n mut Node<'a>> {
+fn find<'n, 'a>(
+    mut node: &'n mut Node<'a>,
+    tokens: &[String],
+) -> Result<Option<&'n mut Node<'a>>, Flaw> {
     for token in tokens {
-        node.open();
-        node = match node {
-            Node::Object(members) => {
-                &mut members
-                    .iter_mut()
-                    .find(|member| member.name == token.as_bytes())?
-                    .value
-            }
-            Node::Array(elements) => element(elements, token)?,
-            Node::Text(_) => return None,
+        let inner = match node.opened()? {
+            Node::Object(members) => members
+                .iter_mut()
+                .find(|member| member.name == token.as_bytes())
+                .map(|member| &mut member.value),
+            Node::Array(elements) => element(elements, token),
+            Node::Text(_) => None,
         };
+        let Some(inner) = inner else { return Ok(None) };
+        node = inner;
     }
-    Some(node)
+    Ok(Some(node))
 }
 
 /// The same, taken apart; an object takes what it lacks as an empty object, or as an empty array where
@@ -185,15 +207,14 @@ fn make<'n, 'a>(
     mut node: &'n mut Node<'a>,
     tokens: &[String],
     last: &str,
-) -> Option<&'n mut Node<'a>> {
-    node.open();
+) -> Result<Option<&'n mut Node<'a>>, Flaw> {
     for (place, token) in tokens.iter().enumerate() {
-        node = match node {
+        let inner = match node.opened()? {
             Node::Object(members) => {
                 let known = members
                     .iter()
                     .position(|member| member.name == token.as_bytes());
-                let place = known.unwrap_or_else(|| {
+                let known = known.unwrap_or_else(|| {
                     let is_array = place + 1 == tokens.len() && last == "-";
                     let made = match is_array {
                         true => Node::Array(Vec::new()),
@@ -202,14 +223,15 @@ fn make<'n, 'a>(
                     put_member(members, token, made);
                     members.len() - 1
                 });
-                &mut members.get_mut(place)?.value
+                members.get_mut(known).map(|member| &mut member.value)
             }
-            Node::Array(elements) => element(elements, token)?,
-            Node::Text(_) => return None,
+            Node::Array(elements) => element(elements, token),
+            Node::Text(_) => None,
         };
-        node.open();
+        let Some(inner) = inner else { return Ok(None) };
+        node = inner;
     }
-    Some(node)
+    node.opened().map(Some)
 }
 
 fn element<'n, 'a>(elements: &'n mut [Node<'a>], token: &str) -> Option<&'n mut Node<'a>> {
@@ -260,20 +282,17 @@ fn write(node: &Node<'_>, text: &mut String) {
 
 impl<'a> Node<'a> {
     /// Takes an object or an array apart, one level deep.
-    fn open(&mut self) {
-        let Self::Text(text) = self else { return };
-        let opened = match text {
-            Cow::Borrowed(text) => open(text),
-            Cow::Owned(text) => open(text).map(Node::into_owned),
-        };
-        if let Some(opened) = opened {
-            *self = opened;
+    fn opened(&mut self) -> Result<&mut Self, Flaw> {
+        if let Self::Text(text) = self {
+            let opened = match text {
+                Cow::Borrowed(text) => open(text)?,
+                Cow::Owned(text) => open(text)?.map(Node::into_owned),
+            };
+            if let Some(opened) = opened {
+                *self = opened;
+            }
         }
-    }
-
-    fn opened(&mut self) -> &mut Self {
-        self.open();
-        self
+        Ok(self)
     }
 
     fn into_owned(self) -> Node<'static> {
@@ -295,13 +314,15 @@ impl<'a> Node<'a> {
 }
 
 /// The parts of an object or an array; none of any other value.
-fn open(text: &str) -> Option<Node<'_>> {
-    let parts = parts(text);
-    match text.as_bytes().first() {
+fn open(text: &str) -> Result<Option<Node<'_>>, Flaw> {
+    let mut parts = parts(text);
+    let node = match text.as_bytes().first() {
         Some(b'{') => {
             let mut members = Vec::new();
-            let mut parts = parts;
             while let (Some(written), Some(value)) = (parts.next(), parts.next()) {
+                if members.len() == MAX_PARTS {
+                    return Err(Flaw::Width);
+                }
                 members.push(Member {
                     written: written.into(),
                     name: decode_string(written),
@@ -309,13 +330,21 @@ fn open(text: &str) -> Option<Node<'_>> {
                 });
             }
             keep_last(&mut members);
-            Some(Node::Object(members))
+            Node::Object(members)
         }
-        Some(b'[') => Some(Node::Array(
-            parts.map(|part| Node::Text(part.into())).collect(),
-        )),
-        Some(_) | None => None,
-    }
+        Some(b'[') => {
+            let mut elements = Vec::new();
+            for element in parts {
+                if elements.len() == MAX_PARTS {
+                    return Err(Flaw::Width);
+                }
+                elements.push(Node::Text(element.into()));
+            }
+            Node::Array(elements)
+        }
+        Some(_) | None => return Ok(None),
+    };
+    Ok(Some(node))
 }
 
 /// Of several members of one name only the last one stays: readers differ in which they take, and the

@@ -2,11 +2,11 @@
 //!
 //! Promises: the edits are made in the order of the file, each on what the ones before it left,
 //! those that read or change the body after all others; a body is asked for only where an edit needs
-//! it, and what no edit goes into stays byte for byte; every template is read when the configuration is, and a complaint points to its place; an
-//! edit whose template names something absent is left out, as API Gateway does with its
-//! parameter mappings, but a field that is set from what the gateway knows never holds what the
-//! client sent. Deliberately does not: edit bodies that are not
-//! JSON, or framing and hop-by-hop fields.
+//! it, and what no edit goes into stays byte for byte; every template is read when the configuration
+//! is, and a complaint points to its place; an edit whose template names something absent is left out,
+//! as API Gateway does with its parameter mappings, but what is set from what the gateway knows never
+//! holds what the client sent. Deliberately does not: edit bodies that are not JSON, or framing and
+//! hop-by-hop fields.
 
 mod apply;
 mod content;
@@ -252,6 +252,7 @@ fn edit_request<'o>(
         Err(Stop::Value { place }) => Ok(Some(refusal(400, "request", place))),
         Err(Stop::Absent { place }) => Ok(Some(absent("request", place))),
         Err(Stop::Edit { place, error }) => Err(failure("request", place, error)),
+        Err(Stop::Body(flaw)) => Ok(Some(not_json(400, NOT_JSON, flaw))),
         Err(Stop::Unfit { place, why }) => Ok(Some(unfit(400, "request", place, &why))),
         Err(Stop::Template { place, why }) => Err(at_fault("request", place, &why)),
     }
@@ -270,6 +271,7 @@ fn edit_response<'o>(
         Err(Stop::Value { place }) => Ok(Some(refusal(status, "response", place))),
         Err(Stop::Absent { place }) => Ok(Some(absent("response", place))),
         Err(Stop::Edit { place, error }) => Err(failure("response", place, error)),
+        Err(Stop::Body(flaw)) => Ok(Some(not_json(502, RESPONSE_NOT_JSON, flaw))),
         Err(Stop::Unfit { place, why }) => Ok(Some(unfit(502, "response", place, &why))),
         Err(Stop::Template { place, why }) => Err(at_fault("response", place, &why)),
     }
@@ -278,7 +280,7 @@ fn edit_response<'o>(
 #[cold]
 fn not_json(status: u16, reason: &'static str, flaw: Flaw) -> LocalResponse {
     let why = flaw.to_string();
-    host::log::debug("a body that shall be edited is not JSON", &[("why", &why)]);
+    host::log::debug("a body cannot be edited", &[("why", &why)]);
     LocalResponse::new(status, reason)
 }
 

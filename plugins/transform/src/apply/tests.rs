@@ -514,3 +514,19 @@ fn a_template_makes_a_value_of_the_body() {
         "{stop:?}"
     );
 }
+
+#[test]
+fn a_body_that_is_too_wide_is_refused_where_an_edit_or_a_value_needs_it() {
+    let wide = format!("{{\"a\":[1{}]}}", ",1".repeat(10_000));
+    for edit in [
+        r#"{"op":"set","body":"/a/0","json":"2"}"#,
+        r#"{"op":"remove","body":"/a/0"}"#,
+        r#"{"op":"set","header":"x","value":"${request.body/a/0}"}"#,
+        r#"{"op":"set","path":"/${request.body/a/0}"}"#,
+    ] {
+        let stop = body_after(edit, &wide, fake("/"));
+        assert_eq!(stop, Err(Stop::Body(Flaw::Width)), "{edit}");
+    }
+    let beside = r#"{"op":"set","body":"/b","json":"2"}"#;
+    assert!(body_after(beside, &wide, fake("/")).is_ok());
+}

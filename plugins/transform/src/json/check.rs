@@ -3,6 +3,10 @@
 /// The most objects and arrays inside one another.
 pub const MAX_DEPTH: usize = 128;
 
+/// The most members or elements of an object or array that is taken apart, so that the time that a body
+/// can cost stays that of reading it.
+pub const MAX_PARTS: usize = 10_000;
+
 /// Why bytes are not taken as JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
@@ -12,6 +16,8 @@ pub enum Flaw {
     Syntax(usize),
     /// They are nested deeper than [`MAX_DEPTH`].
     Depth,
+    /// An object or an array that an edit goes into has more parts than [`MAX_PARTS`].
+    Width,
 }
 
 impl core::fmt::Display for Flaw {
@@ -19,6 +25,10 @@ impl core::fmt::Display for Flaw {
         match self {
             Self::Encoding => formatter.write_str("it is not UTF-8"),
             Self::Syntax(at) => write!(formatter, "it is not JSON from byte {at} on"),
+            Self::Width => write!(
+                formatter,
+                "an edit goes into an object or array of more than {MAX_PARTS} members"
+            ),
             Self::Depth => write!(formatter, "it is nested deeper than {MAX_DEPTH} levels"),
         }
     }

@@ -118,6 +118,24 @@ fn a_template_goes_only_so_deep() {
 }
 
 #[test]
+fn a_value_of_too_many_parts_is_not_looked_at() {
+    let body = format!("{{\"a\":[1{}],\"b\":1}}", ",1".repeat(10_000));
+    assert_eq!(made("{{ body.b }}", &body), "1");
+    assert_eq!(made("{{ body }}", &body), body);
+    for source in [
+        "{{ body.a }}",
+        "{{ body.a[0] }}",
+        "{% for a in body.a %}{% endfor %}1",
+    ] {
+        let fault = render(source, &body);
+        assert!(
+            matches!(&fault, Err(Fault::Value(why)) if why.contains("more than 10000")),
+            "{source} {fault:?}"
+        );
+    }
+}
+
+#[test]
 fn values_that_do_not_fit_are_told_from_a_template_that_is_wrong() {
     let fault = render("[{% for a in body.n %}{{ a }}{% endfor %}]", r#"{"n":1}"#);
     assert!(

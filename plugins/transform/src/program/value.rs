@@ -5,10 +5,10 @@ use core::ops::Range;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
-use minijinja::Value;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
+use minijinja::{Error, ErrorKind, Value};
 
-use crate::json::{decode_string, parts};
+use crate::json::{MAX_PARTS, decode_string, parts};
 
 /// The most digits of which a number of 64 bits with a fraction keeps all.
 const MAX_DIGITS: usize = 15;
@@ -19,6 +19,8 @@ pub fn of(text: &Arc<str>, range: Range<usize>) -> Value {
         return Value::UNDEFINED;
     };
     match part.as_bytes().first() {
+        Some(b'{') if parts(part).nth(2 * MAX_PARTS).is_some() => wide(),
+        Some(b'[') if parts(part).nth(MAX_PARTS).is_some() => wide(),
         Some(b'{') => {
             let mut members = Vec::new();
             let mut places = BTreeMap::new();
@@ -50,6 +52,14 @@ pub fn of(text: &Arc<str>, range: Range<usize>) -> Value {
             number(part).unwrap_or_else(|| Value::from_object(Digits(Text(text.clone(), range))))
         }
     }
+}
+
+/// An error as a value: whoever looks at it fails.
+fn wide() -> Value {
+    Value::from(Error::new(
+        ErrorKind::InvalidOperation,
+        format!("the body has an object or array of more than {MAX_PARTS} members"),
+    ))
 }
 
 /// A string. Half of a surrogate pair alone is no character.
