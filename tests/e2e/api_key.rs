@@ -237,7 +237,7 @@ fn a_key_in_a_header_with_an_underscore_is_found_and_hidden() {
     }
 }
 
-const PLACES: &str = r#"{ places = [{ header = "x-api-key" }, { authorization = "bearer" }, { authorization = "basic" }, { cookie = "api_key" }, { query = "key" }] }"#;
+const PLACES: &str = r#"{ from = [{ header = "x-api-key" }, { header = "authorization" }, { header = "authorization", scheme = "Basic" }, { cookie = "api_key" }, { query = "key" }] }"#;
 
 fn basic(pair: &str) -> String {
     format!(
@@ -338,7 +338,7 @@ fn a_401_has_a_challenge_for_each_place() {
 #[test]
 fn a_key_that_is_not_hidden_stays_where_it_was_and_nowhere_else() {
     let endpoint = Upstream::echo();
-    let settings = PLACES.replacen("{ places", "{ hide = false, places", 1);
+    let settings = PLACES.replacen("{ from", "{ hide = false, from", 1);
     let gateway = gateway(&settings, &endpoint);
     let request = Request::get("/a?key=of-another")
         .header("authorization", format!("Bearer {KEY}"))

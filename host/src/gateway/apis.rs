@@ -10,7 +10,7 @@ use crate::error::{Code, Override, Part, Style, Words};
 use crate::route::{MethodMatch, RouteSpec, Router};
 
 /// The reasons of the filters that come with the gateway.
-const REASONS: [&str; 14] = [
+const REASONS: [&str; 18] = [
     "api_key_missing",
     "api_key_rejected",
     "token_missing",

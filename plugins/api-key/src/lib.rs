@@ -60,7 +60,7 @@ impl OnRequest for ApiKeyFilter {
         }
         match keys::identify(&presented.key) {
             Ok(()) => {
-                self.hide_keys(place, &presented, request)?;
+                self.hide_keys(place, request)?;
                 Ok(RequestVerdict::NEXT)
             }
             Err(IdentifyError::Attribute(error)) => Err(error.into()),
@@ -99,12 +99,7 @@ impl ApiKeyFilter {
     }
 
     /// Remove the key from where it was found, if it is to be hidden, and whatever stands in the other places.
-    fn hide_keys(
-        &self,
-        found: &Place,
-        presented: &Presented,
-        request: &mut Request,
-    ) -> Result<(), EditError> {
+    fn hide_keys(&self, found: &Place, request: &mut Request) -> Result<(), EditError> {
         for place in &self.places {
             if self.hide || place != found {
                 place.hide(request)?;
@@ -112,7 +107,7 @@ impl ApiKeyFilter {
         }
         match self.hide {
             true => Ok(()),
-            false => found.keep_one(presented, request),
+            false => found.keep_one(request),
         }
     }
 }

@@ -2,45 +2,23 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use windlass_plugin_sdk::{Contribution, EditError, Request, json};
 
-const AUTHORIZATION: &str = "authorization";
-
 /// A place for keys.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// The header of this name.
-    Header(String),
+    /// The header of this name, lower case; the key stands alone, or after this scheme (RFC 9110, section 11.4).
+    Header {
+        /// The name.
+        name: String,
+        /// The scheme. `Basic` (RFC 7617): the key is the password, and its consumer or its id the user; or the key is the
+        /// user, and there is no password.
+        scheme: Option<String>,
+    },
     /// The query parameter of this name.
     Query(String),
     /// The cookie of this name.
     Cookie(String),
-    /// The header `authorization`.
-    Authorization(Scheme),
-}
-
-/// A scheme of `authorization`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
-pub enum Scheme {
-    /// The key is the token (RFC 6750).
-    Bearer,
-    /// The key is the password, and its consumer or its id the user; or the key is the user, and there is no password
-    /// (RFC 7617).
-    Basic,
-}
-
-impl Scheme {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Bearer => "Bearer",
-            Self::Basic => "Basic",
-        }
-    }
 }
 
 /// What a client presented.
@@ -62,20 +40,24 @@ impl Place {
     /// The key that is there, if any is.
     pub fn presented(&self, request: &Request) -> Option<Presented> {
         match self {
-            Self::Header(name) => Presented::key(request.header(name)?),
+            Self::Header { name, scheme } => {
+                let field = request.header(name)?;
+                match scheme {
+                    None => Presented::key(field),
+                    Some(scheme) => {
+                        let credentials = credentials(&field, scheme)?;
+                        match is_basic(scheme) {
+                            true => basic(credentials),
+                            false => Presented::key(credentials.to_vec()),
+                        }
+                    }
+                }
+            }
             Self::Query(name) => Presented::key(request.query_param(name)?.into_bytes()),
             Self::Cookie(name) => {
                 let lines = request.header_all("cookie");
                 let mut values = lines.iter().filter_map(|line| cookie(line, name));
                 Presented::key(values.next()?.to_vec())
-            }
-            Self::Authorization(scheme) => {
-                let field = request.header(AUTHORIZATION)?;
-                let credentials = credentials(&field, *scheme)?;
-                match scheme {
-                    Scheme::Bearer => Presented::key(credentials.to_vec()),
-                    Scheme::Basic => basic(credentials),
-                }
             }
         }
     }
@@ -83,8 +65,18 @@ impl Place {
     /// Remove what is there.
     pub fn hide(&self, request: &mut Request) -> Result<(), EditError> {
         match self {
-            Self::Header(name) => {
-                request.remove_header(name)?;
+            Self::Header { name, scheme } => {
+                let fields = match scheme {
+                    None => Vec::new(),
+                    Some(_) => request.header_all(name),
+                };
+                let is_there = |scheme: &String| {
+                    let mut fields = fields.iter();
+                    fields.any(|field| credentials(field, scheme).is_some())
+                };
+                if scheme.as_ref().is_none_or(is_there) {
+                    request.remove_header(name)?;
+                }
             }
             Self::Query(name) => {
                 let mut path = request.path_and_query();
@@ -103,35 +95,25 @@ impl Place {
                     }
                 }
             }
-            Self::Authorization(scheme) => {
-                let is_there = |field: &Vec<u8>| credentials(field, *scheme).is_some();
-                if request.header_all(AUTHORIZATION).iter().any(is_there) {
-                    request.remove_header(AUTHORIZATION)?;
-                }
-            }
         }
         Ok(())
     }
 
-    /// Leave the one value that was checked, where there may be several.
-    pub fn keep_one(&self, presented: &Presented, request: &mut Request) -> Result<(), EditError> {
-        match self {
-            // The endpoint sees the key that was checked, and no other.
-            Self::Header(name) => request.set_header(name, &presented.key),
-            Self::Authorization(_) => match request.header(AUTHORIZATION) {
-                Some(field) => request.set_header(AUTHORIZATION, field),
-                None => Ok(()),
-            },
-            Self::Query(_) | Self::Cookie(_) => Ok(()),
+    /// Leave the one value that was checked: the endpoint sees no other.
+    pub fn keep_one(&self, request: &mut Request) -> Result<(), EditError> {
+        if let Self::Header { name, .. } = self
+            && let Some(field) = request.header(name)
+        {
+            request.set_header(name, field)?;
         }
+        Ok(())
     }
 
     /// The header that it reads.
     pub fn header(&self) -> Option<&str> {
         match self {
-            Self::Header(name) => Some(name),
+            Self::Header { name, .. } => Some(name),
             Self::Cookie(_) => Some("cookie"),
-            Self::Authorization(_) => Some(AUTHORIZATION),
             Self::Query(_) => None,
         }
     }
@@ -140,14 +122,18 @@ impl Place {
     /// words of OpenAPI's API key.
     pub fn challenge(&self) -> String {
         let (place, name) = match self {
-            Self::Header(name) => ("header", name),
+            // RFC 7617, section 2: a realm must be there.
+            Self::Header {
+                scheme: Some(scheme),
+                ..
+            } if is_basic(scheme) => return format!("{scheme} realm=\"api\", charset=\"UTF-8\""),
+            Self::Header {
+                scheme: Some(scheme),
+                ..
+            } => return format!("{scheme} realm=\"api\""),
+            Self::Header { name, scheme: None } => ("header", name),
             Self::Query(name) => ("query", name),
             Self::Cookie(name) => ("cookie", name),
-            // RFC 7617, section 2: a realm must be there.
-            Self::Authorization(Scheme::Basic) => {
-                return "Basic realm=\"api\", charset=\"UTF-8\"".to_owned();
-            }
-            Self::Authorization(Scheme::Bearer) => return "Bearer realm=\"api\"".to_owned(),
         };
         let mut challenge = format!("ApiKey in=\"{place}\", name=\"");
         for character in name.chars() {
@@ -167,11 +153,14 @@ impl Place {
     /// As an OpenAPI security scheme.
     pub fn describe(&self, contribution: Contribution) -> Contribution {
         let (place, name) = match self {
-            Self::Header(name) => ("header", name),
+            Self::Header { name, scheme: None } => ("header", name),
             Self::Query(name) => ("query", name),
             Self::Cookie(name) => ("cookie", name),
-            Self::Authorization(scheme) => {
-                let scheme = scheme.name().to_ascii_lowercase();
+            Self::Header {
+                scheme: Some(scheme),
+                ..
+            } => {
+                let scheme = scheme.to_ascii_lowercase();
                 let about = json!({ "type": "http", "scheme": scheme });
                 return contribution.scheme(&format!("api-key-{scheme}"), about, &[]);
             }
@@ -182,11 +171,14 @@ impl Place {
 }
 
 /// What follows a scheme, whatever its case (RFC 9110, section 11.1).
-fn credentials(field: &[u8], scheme: Scheme) -> Option<&[u8]> {
-    let name = scheme.name();
-    let (start, rest) = field.split_at_checked(name.len())?;
-    let is_scheme = start.eq_ignore_ascii_case(name.as_bytes()) && rest.starts_with(b" ");
+fn credentials<'f>(field: &'f [u8], scheme: &str) -> Option<&'f [u8]> {
+    let (start, rest) = field.split_at_checked(scheme.len())?;
+    let is_scheme = start.eq_ignore_ascii_case(scheme.as_bytes()) && rest.starts_with(b" ");
     is_scheme.then(|| rest.trim_ascii())
+}
+
+fn is_basic(scheme: &str) -> bool {
+    scheme.eq_ignore_ascii_case("basic")
 }
 
 /// User and password.
@@ -256,7 +248,7 @@ mod tests {
             (b"Bearerabc", None),
             (b"Basic abc", None),
         ] {
-            assert_eq!(credentials(field, Scheme::Bearer), found);
+            assert_eq!(credentials(field, "Bearer"), found);
         }
         let presented = |pair: &str| basic(STANDARD.encode(pair).as_bytes());
         let key = |key: &str, user: Option<&str>| Presented {

@@ -6,6 +6,9 @@ use windlass_plugin_sdk::{Diagnostic, is_field_name, is_reserved_field};
 
 const DEFAULT_HEADER: &str = "x-api-key";
 
+/// The most places: each is looked at for every request.
+const MAX_PLACES: usize = 8;
+
 /// Where the key is, and what a request without a good one gets.
 #[derive(Debug, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -18,10 +21,9 @@ pub struct Settings {
     #[serde(default)]
     query: Option<String>,
     /// Places that may hold the key, in the order in which they are looked at; the first that holds something decides.
-    /// Each is one of `{ header = "<name>" }`, `{ authorization = "bearer" }`, `{ authorization = "basic" }`,
-    /// `{ cookie = "<name>" }` and `{ query = "<name>" }`. In the place of `header` and `query`.
+    /// In the place of `header` and `query`.
     #[serde(default)]
-    places: Option<Vec<Place>>,
+    from: Option<Vec<From>>,
     /// The status of the answer when there is no key: 401 or 403. The default is 401.
     #[serde(default = "unauthorized")]
     #[cfg_attr(test, schemars(extend("enum" = [401, 403])))]
@@ -33,6 +35,26 @@ pub struct Settings {
     /// Whether the key is removed before the request goes upstream. The default is true.
     #[serde(default = "yes")]
     pub hide: bool,
+}
+
+/// A place where the key may be: one of `header`, `cookie` and `query`.
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+struct From {
+    /// The header that holds the key.
+    #[serde(default)]
+    header: Option<String>,
+    /// The word before the key in the header; `Basic` for a user and a password. Empty: the key stands alone. The default is
+    /// `Bearer` in `authorization`, and empty in another header.
+    #[serde(default)]
+    scheme: Option<String>,
+    /// The cookie that holds the key.
+    #[serde(default)]
+    cookie: Option<String>,
+    /// The query parameter that holds the key.
+    #[serde(default)]
+    query: Option<String>,
 }
 
 const fn unauthorized() -> u16 {
@@ -70,75 +92,111 @@ impl Settings {
     }
 
     fn places(&self, complaints: &mut Vec<Diagnostic>) -> Vec<Place> {
-        if let Some(places) = &self.places {
-            for (at, other) in [("/header", &self.header), ("/query", &self.query)] {
-                if other.is_some() {
-                    let text = "stands in `places` already, or should: remove it here";
-                    complaints.push(Diagnostic::new(at, text));
-                }
+        let Some(from) = &self.from else {
+            return self.place(complaints).into_iter().collect();
+        };
+        for (at, other) in [("/header", &self.header), ("/query", &self.query)] {
+            if other.is_some() {
+                let text = "stands in `from` already, or should: remove it here";
+                complaints.push(Diagnostic::new(at, text));
             }
-            if places.is_empty() {
-                let text = "name a place, such as `{ header = \"x-api-key\" }`";
-                complaints.push(Diagnostic::new("/places", text));
-            }
-            let mut checked = Vec::new();
-            for (index, place) in places.iter().enumerate() {
-                let at = format!("/places/{index}");
-                let place = check_place(place, &at, complaints);
-                if checked.contains(&place) {
-                    complaints.push(Diagnostic::new(at, "is there twice"));
-                }
-                checked.push(place);
-            }
-            return checked;
         }
-        let place = match (&self.header, &self.query) {
+        if from.is_empty() || from.len() > MAX_PLACES {
+            let text = format!("names {} places, wanted 1 to {MAX_PLACES}", from.len());
+            complaints.push(Diagnostic::new("/from", text));
+        }
+        let mut checked = Vec::new();
+        for (index, place) in from.iter().enumerate() {
+            let at = format!("/from/{index}");
+            let Some(place) = place.check(&at, complaints) else {
+                continue;
+            };
+            if checked.contains(&place) {
+                complaints.push(Diagnostic::new(at, "is there twice"));
+            }
+            checked.push(place);
+        }
+        checked
+    }
+
+    /// The one place, where there is no list.
+    fn place(&self, complaints: &mut Vec<Diagnostic>) -> Option<Place> {
+        match (&self.header, &self.query) {
             (Some(_), Some(_)) => {
                 complaints.push(Diagnostic::new(
                     "/query",
-                    "the key is in a header or in the query: remove one of `header` and `query`, or name both in `places`",
+                    "the key is in a header or in the query: remove one of `header` and `query`, or name both in `from`",
                 ));
-                return Vec::new();
+                None
             }
-            (None, Some(name)) => (Place::Query(name.clone()), "/query"),
+            (None, Some(name)) => {
+                check_query(name, "/query", complaints);
+                Some(Place::Query(name.clone()))
+            }
             (header, None) => {
                 let name = header.as_deref().unwrap_or(DEFAULT_HEADER);
-                (Place::Header(name.to_owned()), "/header")
+                complaints.extend(check_header(name, "/header"));
+                Some(Place::Header {
+                    name: name.to_ascii_lowercase(),
+                    scheme: None,
+                })
             }
-        };
-        vec![check_place(&place.0, place.1, complaints)]
+        }
     }
 }
 
-/// A place, with names as they are compared.
-fn check_place(place: &Place, at: &str, complaints: &mut Vec<Diagnostic>) -> Place {
-    match place {
-        Place::Header(name) => {
-            complaints.extend(check_header(name, at));
-            let name = name.to_ascii_lowercase();
-            if name == "authorization" || name == "cookie" {
-                let text = format!(
-                    "`{name}` holds more than a key: write `{{ authorization = \"bearer\" }}`, `{{ authorization = \"basic\" }}` or `{{ cookie = \"<name>\" }}` in `places`"
-                );
+impl From {
+    /// The place, with names as they are compared.
+    fn check(&self, at: &str, complaints: &mut Vec<Diagnostic>) -> Option<Place> {
+        if self.scheme.is_some() && self.header.is_none() {
+            let text = "has a `scheme` without a `header`: remove it";
+            complaints.push(Diagnostic::new(at, text));
+        }
+        match (&self.header, &self.cookie, &self.query) {
+            (Some(name), None, None) => {
+                complaints.extend(check_header(name, at));
+                let name = name.to_ascii_lowercase();
+                if name == "cookie" {
+                    let text = "is the header of all cookies: write `{ cookie = \"<name>\" }`";
+                    complaints.push(Diagnostic::new(at, text));
+                }
+                let default = if name == "authorization" {
+                    "Bearer"
+                } else {
+                    ""
+                };
+                let scheme = self.scheme.as_deref().unwrap_or(default);
+                if !scheme.is_empty() && !is_field_name(scheme) {
+                    let text = format!("`{scheme}` is not a legal scheme (RFC 9110, section 11.1)");
+                    complaints.push(Diagnostic::new(at, text));
+                }
+                let scheme = (!scheme.is_empty()).then(|| scheme.to_owned());
+                Some(Place::Header { name, scheme })
+            }
+            (None, Some(name), None) => {
+                // RFC 6265, section 4.1.1: a token, as the name of a field is.
+                if !is_field_name(name) {
+                    let text = format!("`{name}` is not a legal name of a cookie");
+                    complaints.push(Diagnostic::new(at, text));
+                }
+                Some(Place::Cookie(name.clone()))
+            }
+            (None, None, Some(name)) => {
+                check_query(name, at, complaints);
+                Some(Place::Query(name.clone()))
+            }
+            _ => {
+                let text = "wants exactly one of `header`, `cookie` and `query`";
                 complaints.push(Diagnostic::new(at, text));
+                None
             }
-            Place::Header(name)
         }
-        Place::Query(name) => {
-            if name.is_empty() {
-                complaints.push(Diagnostic::new(at, "name the query parameter"));
-            }
-            place.clone()
-        }
-        Place::Cookie(name) => {
-            // RFC 6265, section 4.1.1: a token, as the name of a field is.
-            if !is_field_name(name) {
-                let text = format!("`{name}` is not a legal name of a cookie");
-                complaints.push(Diagnostic::new(at, text));
-            }
-            place.clone()
-        }
-        Place::Authorization(_) => place.clone(),
+    }
+}
+
+fn check_query(name: &str, at: &str, complaints: &mut Vec<Diagnostic>) {
+    if name.is_empty() {
+        complaints.push(Diagnostic::new(at, "name the query parameter"));
     }
 }
 
@@ -156,7 +214,6 @@ fn check_header(name: &str, at: &str) -> Option<Diagnostic> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::place::Scheme;
 
     fn check(json: &str) -> Result<Vec<Place>, Vec<Diagnostic>> {
         windlass_plugin_sdk::parse_settings::<Settings>(json)?.check()
@@ -170,54 +227,49 @@ mod tests {
             .collect()
     }
 
+    fn header(name: &str, scheme: Option<&str>) -> Place {
+        Place::Header {
+            name: name.to_owned(),
+            scheme: scheme.map(str::to_owned),
+        }
+    }
+
     #[test]
     fn the_key_is_in_one_place_or_in_several() {
-        assert_eq!(check("{}").unwrap(), [Place::Header("x-api-key".into())]);
+        assert_eq!(check("{}").unwrap(), [header("x-api-key", None)]);
         assert_eq!(
             check(r#"{"header":"X-Key"}"#).unwrap(),
-            [Place::Header("x-key".into())]
+            [header("x-key", None)]
         );
         assert_eq!(
             check(r#"{"query":"api_key"}"#).unwrap(),
             [Place::Query("api_key".into())]
         );
-        let several = r#"{"places":[{"header":"X-Key"},{"authorization":"basic"},{"cookie":"k"}]}"#;
+        let several = r#"{"from":[{"header":"X-Key"},{"header":"Authorization"},{"header":"authorization","scheme":"Basic"},{"cookie":"k"}]}"#;
         assert_eq!(
             check(several).unwrap(),
             [
-                Place::Header("x-key".into()),
-                Place::Authorization(Scheme::Basic),
+                header("x-key", None),
+                header("authorization", Some("Bearer")),
+                header("authorization", Some("Basic")),
                 Place::Cookie("k".into())
             ]
         );
-        assert_eq!(
-            complaints(r#"{"header":"a","query":"b"}"#),
-            [(
-                "/query".into(),
-                "the key is in a header or in the query: remove one of `header` and `query`, or name both in `places`".into()
-            )]
-        );
+        assert_eq!(complaints(r#"{"header":"a","query":"b"}"#)[0].0, "/query");
     }
 
     #[test]
     fn every_place_is_complained_about_where_it_stands() {
-        let bad = r#"{"header":"a","places":[{"header":"cookie"},{"query":""},{"cookie":"a b"},{"query":"k"},{"query":"k"}]}"#;
+        let bad = r#"{"header":"a","from":[{"header":"cookie"},{"query":""},{"cookie":"a b"},{"query":"k"},{"query":"k"},{},{"query":"q","scheme":"x"},{"header":"a","scheme":"a b"}]}"#;
         let places: Vec<_> = complaints(bad).into_iter().map(|(at, _)| at).collect();
         assert_eq!(
             places,
             [
-                "/header",
-                "/places/0",
-                "/places/1",
-                "/places/2",
-                "/places/4"
+                "/header", "/from/0", "/from/1", "/from/2", "/from/4", "/from/5", "/from/6",
+                "/from/7"
             ]
         );
-        assert_eq!(complaints(r#"{"places":[]}"#)[0].0, "/places");
-        assert_eq!(
-            complaints(r#"{"places":[{"authorization":"digest"}]}"#)[0].0,
-            "/places/0/authorization"
-        );
+        assert_eq!(complaints(r#"{"from":[]}"#)[0].0, "/from");
     }
 
     #[test]
