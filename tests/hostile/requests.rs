@@ -420,8 +420,9 @@ fn every_call_of_an_isolated_filter_may_fail_and_its_memory_returns() {
         assert_eq!(gateway.send(&acting()).status, 500);
     }
     assert_eq!(gateway.get("/act").status, 200);
+    // The worker may have one instance or two, whenever it is looked at; ten would be left otherwise.
     let metrics = gateway.metrics_when("the memory to return", |metrics| {
-        metrics["windlass_wasm_memory_bytes"] <= held
+        metrics["windlass_wasm_memory_bytes"] <= 2.0 * held
     });
     assert_eq!(figure(&metrics, "failures_total", "actor"), 10.0);
 }
