@@ -127,10 +127,19 @@ impl TokenVerifier {
     /// not patient.
     #[must_use]
     pub fn ask(&self, token: &str, now: TokenTime, patient: bool) -> TokenAnswer {
-        let answer = match token.len() {
-            // Nothing is worth a digest of that.
-            length if length > MAX_TOKEN => TokenAnswer::Refused(TokenError::TooLarge),
-            _ => self.ask_by_digest(&TokenCache::digest(token), token, now, patient),
+        self.ask_with(digest(token).as_ref(), token, now, patient)
+    }
+
+    fn ask_with(
+        &self,
+        digest: Option<&TokenDigest>,
+        token: &str,
+        now: TokenTime,
+        patient: bool,
+    ) -> TokenAnswer {
+        let answer = match digest {
+            None => TokenAnswer::Refused(TokenError::TooLarge),
+            Some(digest) => self.ask_by_digest(digest, token, now, patient),
         };
         if let TokenAnswer::Refused(error) = &answer {
             self.rejects.count(*error);
@@ -191,6 +200,11 @@ impl TokenVerifier {
     }
 }
 
+/// What stands for a token. None: it is too long, and nothing is worth a digest of that.
+fn digest(token: &str) -> Option<TokenDigest> {
+    (token.len() <= MAX_TOKEN).then(|| TokenCache::digest(token))
+}
+
 /// A verifier, and its answer about a token.
 #[derive(Debug)]
 pub struct VerifierAnswer<'a> {
@@ -244,9 +258,11 @@ impl TokenVerifiers {
         });
         let among: SmallVec<[&Arc<TokenVerifier>; 4]> = found.collect::<Result<_, _>>()?;
         let (verifier, rest) = among.split_first().ok_or(NoVerifier(String::new()))?;
+        // The dearest part of a look-up, so only once.
+        let digest = digest(token);
         let verifier = match rest {
             [] => verifier,
-            [..] => match Self::choose(&among, token) {
+            [..] => match Self::choose(&among, token, digest.as_ref()) {
                 Some(verifier) => verifier,
                 None => {
                     verifier.rejects.count(TokenError::Issuer);
@@ -257,18 +273,21 @@ impl TokenVerifiers {
         };
         Ok(VerifierAnswer {
             verifier,
-            answer: verifier.ask(token, now, patient),
+            answer: verifier.ask_with(digest.as_ref(), token, now, patient),
         })
     }
 
-    fn choose<'a>(among: &[&'a Arc<TokenVerifier>], token: &str) -> Option<&'a Arc<TokenVerifier>> {
+    fn choose<'a>(
+        among: &[&'a Arc<TokenVerifier>],
+        token: &str,
+        digest: Option<&TokenDigest>,
+    ) -> Option<&'a Arc<TokenVerifier>> {
         // One that knows the token needs not be looked for by its issuer.
-        let issuer = match token.len() > MAX_TOKEN {
-            true => None,
-            false => {
-                let digest = TokenCache::digest(token);
+        let issuer = match digest {
+            None => None,
+            Some(digest) => {
                 let mut known = among.iter().copied();
-                if let Some(known) = known.find(|one| one.cache.knows(&digest)) {
+                if let Some(known) = known.find(|one| one.cache.knows(digest)) {
                     return Some(known);
                 }
                 verifier::named_issuer(token)
