@@ -40,6 +40,6 @@ pub use filter::{
     Describe, Failure, Filter, OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody,
 };
 pub use path::{PathAndQuery, RawParam};
-pub use serde_json::json;
+pub use serde_json::{Value as Json, json};
 pub use settings::{NoSettings, parse as parse_settings};
 pub use setup::Setup;

@@ -211,3 +211,42 @@ fn what_a_filter_in_javascript_adds_stands_in_the_document() {
     );
     assert!(get["responses"]["401"].is_object());
 }
+
+#[test]
+fn a_token_that_a_route_asks_for_stands_in_the_document() {
+    let more = r#"
+[filter.token]
+plugin   = "builtin:jwt"
+settings = { verifiers = ["issuer"], scopes = ["orders:read"], from = [{ header = "authorization" }, { cookie = "session" }] }
+
+[verifier.issuer]
+secret        = "shared"
+any_audience  = true
+issuers       = ["me"]
+
+[secret.shared]
+env = "SHARED_SECRET"
+"#;
+    let config = config(SETTINGS, more).replacen("\"keys\", \"plan\"", "\"token\", \"keys\"", 1);
+    let gateway = Gateway::with_config(config)
+        .env("SHARED_SECRET", &"x".repeat(64))
+        .start();
+    let document = gateway.get("/openapi.json").json();
+    let get = &document["paths"]["/shop/orders/{id}"]["get"];
+    // One of the two, and the key.
+    assert_eq!(
+        get["security"],
+        json!([
+            { "jwt-bearer": ["orders:read"], "api-key-x-api-key": [] },
+            { "jwt-session": ["orders:read"], "api-key-x-api-key": [] },
+        ])
+    );
+    let schemes = &document["components"]["securitySchemes"];
+    assert_eq!(
+        schemes["jwt-bearer"],
+        json!({ "type": "http", "scheme": "bearer", "bearerFormat": "JWT" })
+    );
+    assert_eq!(schemes["jwt-session"]["in"], "cookie");
+    let statuses: Vec<_> = get["responses"].as_object().unwrap().keys().collect();
+    assert_eq!(statuses, ["200", "400", "401", "403"]);
+}

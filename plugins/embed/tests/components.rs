@@ -45,7 +45,7 @@ fn each_exports_exactly_its_phases() {
             "api-key",
             &["description", "lifecycle", "request-phase"][..],
         ),
-        ("jwt", &["lifecycle", "request-phase"]),
+        ("jwt", &["description", "lifecycle", "request-phase"]),
         (
             "usage-plan",
             &[

@@ -9,6 +9,7 @@ mod settings;
 
 use settings::{Settings, Source, keep};
 use windlass_plugin_sdk::host::jwt::{self, Mapping, VerifyError, Wanted};
+use windlass_plugin_sdk::json;
 use windlass_plugin_sdk::prelude::*;
 
 const TOKEN_MISSING: &str = "token_missing";
@@ -168,7 +169,29 @@ impl Challenges {
     }
 }
 
-windlass_plugin_sdk::export!(JwtFilter: request);
+impl Describe for JwtFilter {
+    fn contribution(&self) -> Contribution {
+        let sources = self.sources.iter();
+        let contribution = sources.fold(Contribution::new(), |all, source| {
+            let (name, scheme) = source.describe();
+            all.scheme(&format!("jwt-{name}"), scheme, &self.scopes)
+        });
+        let contribution = contribution
+            .response(400, json!({ "description": "there are two tokens" }))
+            .response(
+                401,
+                json!({ "description": "there is no token, or it is not accepted" }),
+            );
+        match self.scopes.is_empty() {
+            true => contribution,
+            false => {
+                contribution.response(403, json!({ "description": "the token lacks a scope" }))
+            }
+        }
+    }
+}
+
+windlass_plugin_sdk::export!(JwtFilter: request, description);
 
 #[cfg(test)]
 mod tests {

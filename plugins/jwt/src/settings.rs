@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use windlass_plugin_sdk::host::jwt::Mapping;
 use windlass_plugin_sdk::{Diagnostic, EditError, Request, is_field_name, is_reserved_field};
+use windlass_plugin_sdk::{Json, json};
 
 const AUTHORIZATION: &str = "authorization";
 
@@ -233,6 +234,25 @@ fn check_header(name: &str) -> Option<String> {
 }
 
 impl Source {
+    /// As an OpenAPI security scheme: what tells it from others, and the scheme.
+    pub fn describe(&self) -> (String, Json) {
+        let (place, name) = match self {
+            Self::Header {
+                name,
+                scheme: Some(scheme),
+            } if name == AUTHORIZATION => {
+                let scheme = scheme.to_ascii_lowercase();
+                let about = json!({ "type": "http", "scheme": scheme, "bearerFormat": "JWT" });
+                return (scheme, about);
+            }
+            Self::Header { name, .. } => ("header", name),
+            Self::Cookie(name) => ("cookie", name),
+            Self::Query(name) => ("query", name),
+        };
+        let about = json!({ "type": "apiKey", "in": place, "name": name });
+        (name.clone(), about)
+    }
+
     /// What a request has there, if that holds a token.
     pub fn find(&self, request: &Request) -> Option<String> {
         let found = match self {

@@ -1,7 +1,7 @@
 //! JSON as text: a body is checked once, and only what an edit goes into is taken apart.
 //!
 //! Everything else stays byte for byte as it was sent: numbers of any size keep their digits, and
-//! members keep their order and spacing. No recursion follows the nesting of a body; [`write`] goes
+//! members keep their order and spacing. No recursion follows the nesting of a body; writing goes
 //! only as deep as a pointer.
 
 use std::borrow::Cow;
