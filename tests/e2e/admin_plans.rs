@@ -66,6 +66,30 @@ fn a_plan_that_makes_no_sense_is_refused_with_every_fault() {
 }
 
 #[test]
+fn a_part_of_a_rate_that_a_plan_does_not_have_is_a_conflict() {
+    let upstream = Upstream::text("ok");
+    let gateway = start(&["keys"], &upstream);
+    plan(
+        &gateway,
+        r#"{ "name": "quota-only", "quota": { "limit": 5, "period": "day" } }"#,
+    );
+    for change in [r#"{ "rate": {} }"#, r#"{ "rate": { "burst": 3 } }"#] {
+        let answer = call(&gateway, "PATCH", "/v1/plans/quota-only", change);
+        assert_eq!(
+            (answer.status, &*answer.code()),
+            (409, "no_rate"),
+            "{change}"
+        );
+        assert!(answer.text().contains("say `rate.per_second` as well"));
+    }
+    let whole = r#"{ "rate": { "per_second": 2 } }"#;
+    assert_eq!(
+        call(&gateway, "PATCH", "/v1/plans/quota-only", whole).status,
+        200
+    );
+}
+
+#[test]
 fn a_plan_of_the_configuration_can_be_sold_and_not_changed() {
     let upstream = Upstream::text("ok");
     let more = "\n[plan.fixed]\nquota = { limit = 1, period = \"month\" }\n";

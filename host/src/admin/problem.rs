@@ -148,6 +148,7 @@ impl From<RegistrarError> for Problem {
             E::Overlap { .. } => conflict("plans_overlap"),
             E::Rotating(_) => conflict("rotation_running"),
             E::Gone(_) => conflict("key_deleted"),
+            E::NoRate(_) => conflict("no_rate"),
             E::NoQuota(_) => conflict("no_quota"),
             E::Contended(..) => conflict("contended"),
             E::Changed { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "changed", detail),

@@ -80,6 +80,9 @@ pub enum RegistrarError {
         "key `{}` has two live secrets already; wait until the older one ends, or send an overlap of 0 to end both now", masked(.0)
     )]
     Rotating(String),
+    /// The plan has no rate that a part of could be changed.
+    #[error("plan `{}` has no rate yet: say `rate.per_second` as well", masked(.0))]
+    NoRate(String),
     /// The plan has no quota.
     #[error("plan `{}` has no quota that could be extended", masked(.0))]
     NoQuota(String),

@@ -5,7 +5,7 @@ use super::super::ledger::{CommitError, KeyQuery, Write};
 use super::super::limits::Plan;
 use super::keys::as_known;
 use super::rules::{self, Sold};
-use super::{Fault, Fixed, Origin, Page, PlanView, Registrar, RegistrarError, TRIES};
+use super::{Fixed, Origin, Page, PlanView, Registrar, RegistrarError, TRIES};
 
 /// A plan to be made.
 #[derive(Debug, Clone)]
@@ -50,12 +50,10 @@ pub struct RateChange {
 
 impl RateChange {
     /// The bucket after it. One that was not there begins with the rate that the change names.
-    fn apply(self, known: Option<RateRecord>) -> Result<RateRecord, RegistrarError> {
+    fn apply(self, plan: &str, known: Option<RateRecord>) -> Result<RateRecord, RegistrarError> {
         let per_second = self.per_second.or(known.map(|rate| rate.per_second));
         let Some(per_second) = per_second else {
-            let message = "is missing, and the plan has no rate yet; say both";
-            let fault = Fault::new("rate.per_second", message);
-            return Err(RegistrarError::Invalid(vec![fault]));
+            return Err(RegistrarError::NoRate(plan.to_owned()));
         };
         let burst = self.burst.or(known.map(|rate| rate.burst));
         Ok(RateRecord::new(per_second, burst))
@@ -165,7 +163,7 @@ impl Registrar {
             record.rate = match change.rate {
                 None => record.rate,
                 Some(None) => None,
-                Some(Some(rate)) => Some(rate.apply(record.rate)?),
+                Some(Some(rate)) => Some(rate.apply(&record.name, record.rate)?),
             };
             record.quota = change.quota.unwrap_or(record.quota);
             record.methods = change.methods.unwrap_or(record.methods);
