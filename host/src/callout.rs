@@ -35,7 +35,7 @@ pub use request::{CalloutRequest, Credential, RequestDigest, RequestError};
 
 use client::Client;
 
-/// What a target is, as the configuration says.
+/// A target, as the configuration has it.
 #[derive(Debug, Clone)]
 pub struct CalloutSettings {
     /// Its name.
@@ -99,7 +99,7 @@ impl CalloutError {
     }
 }
 
-/// What came of a call.
+/// The outcome of a call.
 pub type CalloutOutcome = Result<Arc<CalloutAnswer>, CalloutError>;
 
 /// How many calls came to which end.
@@ -177,7 +177,7 @@ impl CalloutThread {
 /// One target of a configuration.
 #[derive(Debug)]
 pub struct CalloutTarget {
-    /// What the configuration says.
+    /// Its table in the configuration.
     pub settings: CalloutSettings,
     /// How its calls ended.
     pub figures: CalloutFigures,

@@ -64,7 +64,7 @@ pub struct Exchange {
     pub attributes: Attributes,
     /// What each place in the chain keeps for its later phases.
     pub notes: Notes,
-    /// What the running filter asked other servers.
+    /// Calls of the running filter to other servers.
     pub callouts: Option<Box<CalloutAnswers>>,
     /// What its filters took from plans and may give back.
     pub tickets: Tickets,

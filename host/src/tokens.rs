@@ -200,7 +200,7 @@ impl TokenVerifier {
     }
 }
 
-/// What stands for a token. None: it is too long, and nothing is worth a digest of that.
+/// The digest that stands for a token. None: it is too long to be worth one.
 fn digest(token: &str) -> Option<TokenDigest> {
     (token.len() <= MAX_TOKEN).then(|| TokenCache::digest(token))
 }

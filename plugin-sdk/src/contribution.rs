@@ -1,4 +1,4 @@
-//! What a filter adds to the description of its APIs.
+//! A filter's addition to the description of its APIs.
 
 use serde_json::{Map, Value};
 

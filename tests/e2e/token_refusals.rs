@@ -47,7 +47,7 @@ fn gateway(errors: &str, signer: &Signer, upstream: &Upstream) -> Gateway {
         .start()
 }
 
-/// What is the same in every answer of a kind, byte by byte, with the request's id as `ID`.
+/// The bytes that every answer of a kind has in common, with the request's id as `ID`.
 fn told(answer: &Response) -> String {
     let id = answer.header("x-request-id").expect("an id");
     let field = |name| answer.header(name).unwrap_or("-");

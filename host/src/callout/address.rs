@@ -1,6 +1,6 @@
 //! Which addresses a target's name may lead to.
 //!
-//! Whoever can make a name of the operator's lead elsewhere (by its DNS, or by a typing error) must not reach what only
+//! A name of the operator's can come to lead elsewhere (by its DNS, or by a typing error). It must not reach what only
 //! this machine or its cloud may: so such addresses count only where the URL names them literally.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

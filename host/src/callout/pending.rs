@@ -15,7 +15,7 @@ pub type Waiting = oneshot::Receiver<()>;
 pub struct Pending {
     outcome: OnceLock<CalloutOutcome>,
     waiting: Mutex<Vec<oneshot::Sender<()>>>,
-    /// Whoever makes the call hears when this is dropped.
+    /// The task that makes the call hears when this is dropped.
     _wanted: Option<oneshot::Sender<()>>,
 }
 
@@ -45,12 +45,12 @@ impl Pending {
         // Set once: only the call itself does.
         let _ = self.outcome.set(outcome);
         for one in waiting.drain(..) {
-            // Who waited may be gone.
+            // A waiter may be gone.
             let _ = one.send(());
         }
     }
 
-    /// What came of it, once it has ended.
+    /// The outcome, once it has ended.
     #[must_use]
     pub fn outcome(&self) -> Option<&CalloutOutcome> {
         self.outcome.get()

@@ -20,7 +20,7 @@ const MAX_FIELDS: usize = 64;
 const MAX_HEAD: usize = 16 * 1024;
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// What stands escaped in a form: all but what RFC 3986, section 2.3 calls unreserved.
+/// Characters that are escaped in a form: all but those that RFC 3986, section 2.3 calls unreserved.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -90,7 +90,7 @@ impl RequestDigest {
 }
 
 impl CalloutRequest {
-    /// What a filter wrote, and a credential. `fields` has none that frames the message or belongs to its connection.
+    /// From a filter's call and a credential. `fields` has none that frames the message or belongs to its connection.
     ///
     /// # Errors
     ///

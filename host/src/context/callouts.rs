@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::callout::{Pending, RequestDigest};
 
-/// What the calls of one phase came to, for when it runs again.
+/// The calls of one phase, kept for when it runs again.
 #[derive(Debug, Default)]
 pub struct CalloutAnswers(SmallVec<[(RequestDigest, Arc<Pending>); 2]>);
 

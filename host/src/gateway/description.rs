@@ -1,4 +1,4 @@
-//! What a configuration has, for filters that describe it (`windlass:host/api-description`).
+//! The routes and filters of a configuration, for filters that describe them (`windlass:host/api-description`).
 
 use std::sync::Arc;
 

@@ -97,7 +97,7 @@ pub fn split_query(target: &str) -> (&str, Option<&str>) {
     split_at_first(target, b'?')
 }
 
-/// What stands before the first of these bytes, which is ASCII, and what follows it.
+/// The texts before and after the first of these bytes, which is ASCII.
 pub(super) fn split_at_first(text: &str, byte: u8) -> (&str, Option<&str>) {
     let parts = memchr::memchr(byte, text.as_bytes()).and_then(|at| text.split_at_checked(at));
     match parts {

@@ -1,4 +1,4 @@
-//! What a filter adds to a description of its APIs (`windlass:filter/description`), read. Pure.
+//! Reads what a filter adds to a description of its APIs (`windlass:filter/description`). Pure.
 
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ pub enum ContributionError {
     Member {
         /// The member.
         name: String,
-        /// What it may be.
+        /// The kind that it may be.
         wanted: &'static str,
     },
 }

@@ -75,7 +75,7 @@ pub enum LoadError {
     /// It does not like its settings.
     #[error("it refuses its settings")]
     Settings(Vec<Complaint>),
-    /// What it adds to a description is nothing of that kind.
+    /// Its addition to a description is of another kind.
     #[error("what it adds to a description of its APIs {0}")]
     Contribution(#[from] ContributionError),
     /// It declares series that cannot be.

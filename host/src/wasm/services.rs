@@ -38,7 +38,7 @@ pub struct Services {
     pub verifiers: Arc<TokenVerifiers>,
     /// The servers that filters may ask.
     pub callouts: Arc<Callouts>,
-    /// What the configuration has, for filters that describe it.
+    /// The configuration's routes and filters, for filters that describe them.
     pub apis: Arc<ApiDescription>,
 }
 

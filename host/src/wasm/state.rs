@@ -149,7 +149,7 @@ pub struct State {
     pub resources: ResourceTable,
 }
 
-/// What a phase has to wait for before it runs again.
+/// The event that a phase waits for before it runs again.
 #[derive(Debug)]
 pub enum Later {
     /// Newer keys of a verifier.

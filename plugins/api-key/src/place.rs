@@ -21,7 +21,7 @@ pub enum Place {
     Cookie(String),
 }
 
-/// What a client presented.
+/// A key as a client presented it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Presented {
     /// The key.
@@ -170,7 +170,7 @@ impl Place {
     }
 }
 
-/// What follows a scheme, whatever its case (RFC 9110, section 11.1).
+/// The credentials after a scheme, whose letters have no case (RFC 9110, section 11.1).
 fn credentials<'f>(field: &'f [u8], scheme: &str) -> Option<&'f [u8]> {
     let (start, rest) = field.split_at_checked(scheme.len())?;
     let is_scheme = start.eq_ignore_ascii_case(scheme.as_bytes()) && rest.starts_with(b" ");

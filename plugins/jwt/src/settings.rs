@@ -253,7 +253,7 @@ impl Source {
         (name.clone(), about)
     }
 
-    /// What a request has there, if that holds a token.
+    /// The text that a request has there, if it holds a token.
     pub fn find(&self, request: &Request) -> Option<String> {
         let found = match self {
             Self::Header { name, .. } => request.header_text(name),

@@ -297,7 +297,7 @@ fn complete(operation: &mut Value, route: &Route<'_>, path: &str, shared: Option
     }
 }
 
-/// What a client must show: one of the ways of each filter that demands any. None: none does.
+/// The ways in which a client may authenticate: one of each filter that demands any. None: none does.
 fn security(route: &Route<'_>) -> Option<Value> {
     let demands = route.contributions.iter();
     let demands = demands.filter_map(|one| one.get("security").and_then(Value::as_array));

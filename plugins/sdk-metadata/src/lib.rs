@@ -24,7 +24,7 @@ struct Metadata {
     served: RefCell<Option<Rc<Served>>>,
 }
 
-/// What is served for one configuration.
+/// The pages of one configuration.
 struct Served {
     /// Tells the configuration.
     digest: Vec<u8>,
@@ -114,7 +114,7 @@ impl OnRequest for Metadata {
 }
 
 impl Metadata {
-    /// What is served for the configuration of this request: made once for each instance.
+    /// The pages of this request's configuration: made once for each instance.
     fn served(&self) -> Result<Rc<Served>, Failure> {
         let digest = api_description::digest();
         let mut served = self.served.borrow_mut();

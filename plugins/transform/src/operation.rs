@@ -25,7 +25,7 @@ pub enum Operation {
     },
 }
 
-/// What becomes of a value in a body.
+/// The effect of an edit on a value in a body.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BodyChange {
     /// It is replaced, or put there.
@@ -38,7 +38,7 @@ pub enum BodyChange {
     Rename(Pointer),
 }
 
-/// What is put into a body.
+/// The value that an edit puts into a body.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BodyValue {
     /// A string.

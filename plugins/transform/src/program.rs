@@ -17,7 +17,7 @@ mod value;
 mod vocabulary;
 mod write;
 
-/// What one render may use: a step is one, and 64 bytes that it makes are one.
+/// The fuel of one render: a step takes one, and so do 64 bytes that it makes.
 pub const FUEL: u64 = 100_000;
 
 /// How deep loops, conditions and the values of a template may be inside one another.
@@ -46,7 +46,7 @@ impl Program {
     /// Reads a template.
     ///
     /// # Errors
-    /// What is wrong with it, and in which of its lines.
+    /// The fault, and the line in which it is.
     pub fn parse(source: &str, with: Vec<(String, Template)>) -> Result<Self, String> {
         let mut environment = Environment::empty();
         vocabulary::teach(&mut environment);

@@ -32,7 +32,7 @@ pub struct Settings {
     other_bodies: OtherBodies,
 }
 
-/// What becomes of a request whose body is of another type.
+/// The treatment of a request whose body is of another type.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -44,7 +44,7 @@ pub enum OtherBodies {
     Refuse,
 }
 
-/// What becomes of a response whose body cannot be edited.
+/// The treatment of a response whose body cannot be edited.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]

@@ -47,7 +47,7 @@ impl Template {
     /// Reads a template.
     ///
     /// # Errors
-    /// What is wrong with it and how to mend it.
+    /// The fault, and how to mend it.
     pub fn parse(text: &str, side: Side) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut literal = String::new();

@@ -1,4 +1,4 @@
-//! What filters ask other servers.
+//! Calls of filters to other servers, for metrics.
 
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -11,7 +11,7 @@ impl Pointer {
     /// Reads a pointer.
     ///
     /// # Errors
-    /// What is wrong with it and how to mend it.
+    /// The fault, and how to mend it.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some(rest) = text.strip_prefix('/') else {
             return match text {

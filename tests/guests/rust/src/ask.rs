@@ -7,7 +7,7 @@ use windlass_plugin_sdk::host::callout::{self, CallError, Credential, Request};
 
 use crate::settings::{Ask, Secret};
 
-/// What came of it. None: the answer is not there yet.
+/// Its outcome. None: the answer is not there yet.
 pub fn ask(ask: &Ask) -> Option<Value> {
     let name = ask.path_from.as_deref();
     let added = name.and_then(|name| exchange::header(Message::Request, name));

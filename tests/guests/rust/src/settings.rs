@@ -10,7 +10,7 @@ pub struct Settings {
     pub when: Option<String>,
     /// Write each phase's report to the log.
     pub tell: bool,
-    /// What it adds to the description of its APIs, as JSON.
+    /// Its addition to the description of its APIs, as JSON.
     pub contribution: serde_json::Map<String, serde_json::Value>,
     /// What it says that it provides.
     pub provides: Vec<String>,
