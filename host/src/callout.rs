@@ -11,7 +11,7 @@
 //! - an address that only the gateway's machine or its cloud can reach is connected to only where the URL names it
 //!   literally, or the operator allows it ([`address`]).
 //!
-//! Deliberately not here: keeping answers. What an answer means, and for how long, the filter knows.
+//! Deliberately not here: keeping answers. The filter knows what an answer means, and for how long.
 
 mod address;
 mod client;
@@ -31,9 +31,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
 pub use pending::{Pending, Waiting};
-pub use request::{CalloutRequest, Credential, RequestDigest, RequestError};
+pub use request::{CalloutRequest, CalloutRequestError, Credential, RequestDigest};
 
-use client::Client;
+use client::CalloutClient;
 
 /// A target, as the configuration has it.
 #[derive(Debug, Clone)]
@@ -181,7 +181,7 @@ pub struct CalloutTarget {
     pub settings: CalloutSettings,
     /// How its calls ended.
     pub figures: CalloutFigures,
-    client: Client,
+    client: CalloutClient,
     runtime: Handle,
     permits: Semaphore,
     under_way: Mutex<HashMap<RequestDigest, Weak<Pending>>>,
@@ -198,7 +198,7 @@ impl CalloutTarget {
         thread: &CalloutThread,
     ) -> Self {
         Self {
-            client: Client::new(&settings, tls, &thread.handle),
+            client: CalloutClient::new(&settings, tls, &thread.handle),
             runtime: thread.handle.clone(),
             permits: Semaphore::new(settings.max_concurrent),
             under_way: Mutex::default(),

@@ -76,7 +76,7 @@ pub struct TokenVerifier {
     pub name: Arc<str>,
     /// Its keys.
     pub keys: VerifierKeys,
-    /// What it asks of tokens.
+    /// Its demands on tokens.
     pub rules: TokenRules,
     /// Tokens that it verified before.
     pub cache: TokenCache,
@@ -109,7 +109,7 @@ impl TokenRejects {
     }
 }
 
-/// What is known of a token now.
+/// The answer about a token now.
 #[derive(Debug)]
 pub enum TokenAnswer {
     /// It is accepted.

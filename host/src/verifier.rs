@@ -40,7 +40,7 @@ use token::SignedToken;
 /// A token that holds, and what it says.
 #[derive(Debug)]
 pub struct VerifiedToken {
-    /// What it says.
+    /// Its claims.
     pub claims: Claims,
     /// The key that signed it.
     pub key: Arc<VerifyingKey>,

@@ -229,7 +229,7 @@ fn without_the_store_keys_are_believed_on_where_the_operator_says_so() {
     assert_eq!(status_with(&gateway, &secret), 200);
 }
 
-/// What a Redis refuses stops a start: `check` says so, with the server's reason. One that is out of
+/// A refusal of Redis stops a start: `check` says so, with the server's reason. One that is out of
 /// reach stops none.
 #[test]
 #[ignore = "needs redis-server: apt-get install redis-server"]

@@ -36,12 +36,12 @@ const MOST_KEPT: usize = 64;
 
 /// Sends requests to one target.
 #[derive(Debug)]
-pub(super) struct Client {
+pub(super) struct CalloutClient {
     client: legacy::Client<Connector, Full<Bytes>>,
     max_response: usize,
 }
 
-impl Client {
+impl CalloutClient {
     pub(super) fn new(
         settings: &CalloutSettings,
         tls: Option<Arc<ClientConfig>>,

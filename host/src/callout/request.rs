@@ -33,7 +33,7 @@ pub struct RequestDigest([u8; 32]);
 
 /// Why a request cannot be sent. Texts for the author of the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum RequestError {
+pub enum CalloutRequestError {
     /// The method.
     #[error("the method is no method that can be sent")]
     Method,
@@ -102,13 +102,14 @@ impl CalloutRequest {
         fields: impl IntoIterator<Item = (&'f str, &'f [u8])>,
         body: Vec<u8>,
         credential: Option<Credential<'_>>,
-    ) -> Result<Self, RequestError> {
-        let method = Method::from_bytes(method.as_bytes()).map_err(|_| RequestError::Method)?;
+    ) -> Result<Self, CalloutRequestError> {
+        let method =
+            Method::from_bytes(method.as_bytes()).map_err(|_| CalloutRequestError::Method)?;
         if method == Method::CONNECT || method == Method::TRACE {
-            return Err(RequestError::Method);
+            return Err(CalloutRequestError::Method);
         }
         if body.len() > target.max_request {
-            return Err(RequestError::Body);
+            return Err(CalloutRequestError::Body);
         }
         let uri = joined(&target.url, path)?;
         let mut headers = HeaderMap::new();
@@ -116,10 +117,11 @@ impl CalloutRequest {
         for (name, value) in fields {
             size += name.len() + value.len();
             if headers.len() >= MAX_FIELDS || size > MAX_HEAD {
-                return Err(RequestError::Head);
+                return Err(CalloutRequestError::Head);
             }
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| RequestError::Field)?;
-            let value = HeaderValue::from_bytes(value).map_err(|_| RequestError::Field)?;
+            let name =
+                HeaderName::from_bytes(name.as_bytes()).map_err(|_| CalloutRequestError::Field)?;
+            let value = HeaderValue::from_bytes(value).map_err(|_| CalloutRequestError::Field)?;
             headers.append(name, value);
         }
         let mut body = Zeroizing::new(body);
@@ -139,13 +141,13 @@ impl CalloutRequest {
 }
 
 impl Credential<'_> {
-    fn add(self, headers: &mut HeaderMap, body: &mut Vec<u8>) -> Result<(), RequestError> {
-        let text = |secret: &Secret| secret.login().ok_or(RequestError::Secret);
+    fn add(self, headers: &mut HeaderMap, body: &mut Vec<u8>) -> Result<(), CalloutRequestError> {
+        let text = |secret: &Secret| secret.login().ok_or(CalloutRequestError::Secret);
         match self {
             Self::Bearer(secret) => authorize(headers, "Bearer ", &text(secret)?),
             Self::Basic(user, secret) => {
                 if user.is_empty() || user.contains(|c: char| c == ':' || c.is_control()) {
-                    return Err(RequestError::User);
+                    return Err(CalloutRequestError::User);
                 }
                 let pair = Zeroizing::new(format!("{user}:{}", &*text(secret)?));
                 authorize(headers, "Basic ", &Zeroizing::new(STANDARD.encode(&*pair)))
@@ -159,7 +161,7 @@ impl Credential<'_> {
                         headers.insert(CONTENT_TYPE, HeaderValue::from_static(FORM));
                     }
                     Some(kind) if kind.eq_ignore_ascii_case(FORM) => {}
-                    Some(_) | None => return Err(RequestError::Form),
+                    Some(_) | None => return Err(CalloutRequestError::Form),
                 }
                 let escape = |text| utf8_percent_encode(text, ESCAPED);
                 let secret = text(secret)?;
@@ -174,17 +176,17 @@ impl Credential<'_> {
     }
 }
 
-fn authorize(headers: &mut HeaderMap, scheme: &str, text: &str) -> Result<(), RequestError> {
+fn authorize(headers: &mut HeaderMap, scheme: &str, text: &str) -> Result<(), CalloutRequestError> {
     let value = HeaderValue::try_from(format!("{scheme}{text}"));
-    let mut value = value.map_err(|_| RequestError::Secret)?;
+    let mut value = value.map_err(|_| CalloutRequestError::Secret)?;
     value.set_sensitive(true);
     headers.insert(AUTHORIZATION, value);
     Ok(())
 }
 
 /// The target's URL, and what a request adds to it.
-fn joined(url: &Uri, added: &str) -> Result<Uri, RequestError> {
-    let refused = |_| RequestError::Path;
+fn joined(url: &Uri, added: &str) -> Result<Uri, CalloutRequestError> {
+    let refused = |_| CalloutRequestError::Path;
     let base = url.path_and_query().map_or("/", PathAndQuery::as_str);
     let whole = match added.as_bytes().first() {
         None => base.to_owned(),
@@ -194,11 +196,11 @@ fn joined(url: &Uri, added: &str) -> Result<Uri, RequestError> {
         Some(b'/') if !base.contains('?') && !climbs(added) => {
             format!("{}{added}", base.strip_suffix('/').unwrap_or(base))
         }
-        Some(_) => return Err(RequestError::Path),
+        Some(_) => return Err(CalloutRequestError::Path),
     };
     let mut parts = url.clone().into_parts();
     parts.path_and_query = Some(PathAndQuery::try_from(whole).map_err(refused)?);
-    Uri::from_parts(parts).map_err(|_| RequestError::Path)
+    Uri::from_parts(parts).map_err(|_| CalloutRequestError::Path)
 }
 
 /// Whether a path has a segment that a server may resolve to one above, or a character that some take for `/`.

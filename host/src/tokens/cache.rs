@@ -16,10 +16,10 @@ use crate::verifier::{TokenError, VerifiedToken};
 /// The most refusals that are kept.
 const MAX_REFUSED: u64 = 8192;
 
-/// What a token takes beside its claims, about. Bytes.
+/// About the size of a token beside its claims. Bytes.
 const OVERHEAD: usize = 512;
 
-/// What stands for a token.
+/// The digest that stands for a token.
 pub(super) type TokenDigest = [u8; 32];
 
 /// The tokens of one verifier.
@@ -62,13 +62,13 @@ impl TokenCache {
         }
     }
 
-    /// What stands for a token here.
+    /// The digest of a token.
     pub(super) fn digest(token: &str) -> TokenDigest {
         let digest = digest(&SHA256, token.as_bytes());
         digest.as_ref().try_into().unwrap_or_default()
     }
 
-    /// What is known of a token at this time (seconds since 1970), by keys of this revision.
+    /// The answer that is kept for a token at this time (seconds since 1970), by keys of this revision.
     pub(super) fn find(
         &self,
         digest: &TokenDigest,

@@ -87,7 +87,7 @@ pub enum FetchError {
     /// The server was not reached, or its answer broke off or was too long.
     #[error("`{url}`: {cause}")]
     Call {
-        /// What was asked for.
+        /// The URL that was asked for.
         url: String,
         /// Why not.
         cause: ureq::Error,
@@ -95,15 +95,15 @@ pub enum FetchError {
     /// It answered, and not with the document.
     #[error("`{url}` answers with status {status}")]
     Status {
-        /// What was asked for.
+        /// The URL that was asked for.
         url: String,
-        /// What it answered.
+        /// The status of its answer.
         status: u16,
     },
     /// It sends elsewhere, which is not followed.
     #[error("`{url}` redirects, which is not followed; write the URL where the document is")]
     Redirect {
-        /// What was asked for.
+        /// The URL that was asked for.
         url: String,
     },
     /// The document is not a set with usable keys.
@@ -119,7 +119,7 @@ pub enum FetchError {
     Discovery {
         /// Where it is.
         url: String,
-        /// What is wrong with it.
+        /// The fault.
         what: &'static str,
     },
 }
@@ -145,7 +145,7 @@ impl Fetcher {
             .max_response_header_size(MAX_HEAD)
             .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
             .accept("application/json, application/jwk-set+json");
-        // What a discovery document names may be there, where the document is not.
+        // The keys that a discovery document names may be at such a server, and the document not.
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(provider)

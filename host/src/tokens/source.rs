@@ -22,7 +22,7 @@ pub type Waiting = oneshot::Receiver<()>;
 /// The most requests that wait for one fetch.
 const MAX_WAITING: usize = 10_000;
 
-/// What a source is: two of the same are one.
+/// The identity of a source: two with the same settings are one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SourceSettings {
     /// How its keys are fetched.
@@ -81,7 +81,7 @@ pub struct Held {
     revision: u64,
 }
 
-/// What the thread is told.
+/// An order to the thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Order {
     /// To fetch when it is time.
@@ -296,7 +296,7 @@ impl Shared {
         drop(desk);
         self.changed.notify_all();
         for done in waiting {
-            // Who waited may be gone.
+            // A waiter may be gone.
             let _ = done.send(());
         }
         pause

@@ -23,7 +23,7 @@ const CASES: &str = include_str!("../verifier/tests/cases.json");
 
 type Script = Box<dyn FnMut(&Request) -> String + Send>;
 
-/// What the server was asked.
+/// The requests that the server got.
 struct Request {
     path: String,
     fields: String,

@@ -1,4 +1,4 @@
-//! What is asked of a token beside its signature.
+//! The demands on a token beside its signature.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::algorithm::Algorithm;
 use super::claims::Claims;
 use super::token::TokenHeader;
 
-/// What a verifier asks of tokens.
+/// A verifier's demands on tokens.
 #[derive(Debug, Clone)]
 pub struct TokenRules {
     /// Algorithms that are accepted.
@@ -44,11 +44,11 @@ pub enum Audiences {
 pub struct ClaimRule {
     /// Its name, or a pointer: see [`Claims::get`].
     pub claim: String,
-    /// What it must be.
+    /// The test that it must pass.
     pub test: ClaimTest,
 }
 
-/// What a claim must be.
+/// A test of a claim.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ClaimTest {
     /// There, and not null.

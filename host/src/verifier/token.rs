@@ -33,7 +33,7 @@ pub(super) struct SignedToken<'a> {
     payload: &'a str,
 }
 
-/// What is used of a token's header. Nothing in it names a place to fetch a key from.
+/// The members of a token's header that are used. Nothing in it names a place to fetch a key from.
 #[derive(Debug)]
 pub(super) struct TokenHeader {
     /// `alg`.

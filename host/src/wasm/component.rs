@@ -164,7 +164,7 @@ impl CompiledComponent {
                 component
             }
         };
-        let Exports { phases, describes } = read_exports(engine, &component)?;
+        let ComponentExports { phases, describes } = read_exports(engine, &component)?;
         let imports = read_imports(engine, &component)?;
         Ok(Self {
             digest,
@@ -231,13 +231,16 @@ fn check_header(wasm: &[u8]) -> Result<(), ComponentError> {
 }
 
 /// The exports of a component.
-struct Exports {
+struct ComponentExports {
     phases: Phases,
     /// Whether `description` is among them.
     describes: bool,
 }
 
-fn read_exports(engine: &FilterEngine, component: &Component) -> Result<Exports, ComponentError> {
+fn read_exports(
+    engine: &FilterEngine,
+    component: &Component,
+) -> Result<ComponentExports, ComponentError> {
     let mut phases = Phases::default();
     let mut describes = false;
     let mut lifecycle = false;
@@ -271,7 +274,7 @@ fn read_exports(engine: &FilterEngine, component: &Component) -> Result<Exports,
         return Err(ComponentError::NoLifecycle { exports });
     }
     let phases = check_phases(phases)?;
-    Ok(Exports { phases, describes })
+    Ok(ComponentExports { phases, describes })
 }
 
 fn check_phases(phases: Phases) -> Result<Phases, ComponentError> {

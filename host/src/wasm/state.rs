@@ -119,7 +119,7 @@ pub struct State {
     pub patient: bool,
     /// The token that the running phase verified.
     pub token: Option<Arc<VerifiedToken>>,
-    /// What the running phase has to wait for before it runs again.
+    /// The event that the running phase waits for before it runs again.
     pub later: Option<Later>,
     /// How many tickets the exchange had before the running phase.
     pub tickets: usize,

@@ -5,7 +5,7 @@ use crate::bindings::jwt::windlass::jwt::tokens;
 
 pub use tokens::{ClaimValue, Mapping, VerifyError};
 
-/// What is asked of a token beside what its verifier asks.
+/// The demands on a token beside those of its verifier.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Wanted<'a> {
     /// Verifiers by name: the one whose issuer the token names is asked.

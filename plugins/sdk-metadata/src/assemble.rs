@@ -161,8 +161,8 @@ impl Route<'_> {
     }
 }
 
-/// Operations of the operator's document that a route serves: with what its filters add. What no route serves is left
-/// out. A path is looked for whole, and then below the base path of an API.
+/// Adds the operations of the operator's document that a route serves, each with the additions of the route's filters.
+/// Operations that no route serves are left out. A path is looked for whole, and then below the base path of an API.
 fn described(known: &Map<String, Value>, routes: &[Route<'_>], paths: &mut Map<String, Value>) {
     for (path, item) in known {
         let Some(item) = item.as_object() else {

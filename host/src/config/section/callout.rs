@@ -52,7 +52,7 @@ static URL: Field<Parsed<String>, Required> = Field::new(
         parse: |text, _| url::http(text),
     },
     Required("\"https://auth.example/check\""),
-    "Where it is. What a filter adds to it comes after its path.",
+    "Where it is. A filter's call can add to its path.",
 );
 
 static CA: Field<Parsed<PathBuf>, Optional> = Field::new(

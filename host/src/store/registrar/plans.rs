@@ -39,7 +39,7 @@ pub struct PlanChange {
     pub apis: Option<Vec<String>>,
 }
 
-/// What is to be changed of a token bucket. None: it stays.
+/// A change of a token bucket. None: that part stays.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RateChange {
     /// Tokens that come back each second.

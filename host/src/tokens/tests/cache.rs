@@ -1,4 +1,4 @@
-//! What is kept of tokens that were verified before.
+//! Tests of the tokens that are kept.
 
 use super::*;
 

@@ -135,10 +135,10 @@ fn make(
     target: &CalloutTarget,
     request: Request,
     secrets: Option<&Secrets>,
-) -> std::result::Result<CalloutRequest, callout::RequestError> {
+) -> std::result::Result<CalloutRequest, callout::CalloutRequestError> {
     let find = |name: &str| -> std::result::Result<&Secret, _> {
         let secret = secrets.and_then(|secrets| secrets.find(name));
-        secret.ok_or(callout::RequestError::Secret)
+        secret.ok_or(callout::CalloutRequestError::Secret)
     };
     let credential = match &request.credential {
         None => None,
@@ -156,7 +156,7 @@ fn make(
         name.is_ok_and(|name| is_reserved(&name))
     };
     if request.headers.iter().any(is_ours) {
-        return Err(callout::RequestError::Field);
+        return Err(callout::CalloutRequestError::Field);
     }
     CalloutRequest::new(
         &target.settings,

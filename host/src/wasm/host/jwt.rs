@@ -28,7 +28,7 @@ struct Mapping {
     required: bool,
 }
 
-/// What a call gives.
+/// The outcome of a call.
 type Verified = std::result::Result<(), VerifyError>;
 
 /// Link it.
