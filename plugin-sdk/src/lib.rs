@@ -41,5 +41,5 @@ pub use filter::{
 };
 pub use path::{PathAndQuery, RawParam};
 pub use serde_json::{Value as Json, json};
-pub use settings::{NoSettings, parse as parse_settings};
+pub use settings::{NoSettings, parse as parse_settings, parse_duration};
 pub use setup::Setup;

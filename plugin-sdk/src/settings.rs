@@ -1,5 +1,7 @@
 //! The settings: JSON text into a filter's own type, and every complaint with a JSON pointer.
 
+use core::time::Duration;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
@@ -45,6 +47,23 @@ pub fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Vec<Diagnostic>> {
     })
 }
 
+/// Reads a time as the gateway's configuration writes it: a whole number and a unit, `ms`, `s`, `m`, `h` or `d`.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let end = text.find(|character: char| !character.is_ascii_digit())?;
+    let (number, unit) = text.split_at(end);
+    let number: u64 = number.parse().ok()?;
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.checked_mul(milliseconds).map(Duration::from_millis)
+}
+
 fn pointer(path: &Path) -> String {
     let mut pointer = String::new();
     for segment in path {
@@ -76,6 +95,26 @@ fn message(error: &serde_json::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_has_a_unit() {
+        for (text, milliseconds) in [("5s", 5000), ("250ms", 250), ("2m", 120_000), ("0s", 0)] {
+            let time = Duration::from_millis(milliseconds);
+            assert_eq!(parse_duration(text), Some(time), "{text}");
+        }
+        for text in [
+            "",
+            "5",
+            "s",
+            "-1s",
+            "1.5s",
+            "5 s",
+            "5w",
+            "99999999999999999999s",
+        ] {
+            assert_eq!(parse_duration(text), None, "{text}");
+        }
+    }
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]

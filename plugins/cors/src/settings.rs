@@ -1,7 +1,7 @@
 //! The settings as written, and the policy that they make.
 
 use serde::Deserialize;
-use windlass_plugin_sdk::{Diagnostic, is_field_name};
+use windlass_plugin_sdk::{Diagnostic, is_field_name, parse_duration};
 
 use crate::origin::{Origins, is_wide};
 use crate::policy::{Names, Policy};
@@ -194,18 +194,9 @@ fn check_header(name: &str) -> Result<(), String> {
 
 /// `30s`, `10m`, `2h` in seconds.
 fn seconds(text: &str) -> Option<u32> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let factor = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return None,
-    };
-    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let number: u32 = is_number.then(|| number.parse().ok())??;
-    number
-        .checked_mul(factor)
-        .filter(|seconds| *seconds <= MOST_MAX_AGE)
+    let time = parse_duration(text)?;
+    let seconds = u32::try_from(time.as_secs()).ok()?;
+    (time.subsec_millis() == 0 && seconds <= MOST_MAX_AGE).then_some(seconds)
 }
 
 #[cfg(test)]
