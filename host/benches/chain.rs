@@ -239,6 +239,7 @@ fn exchange() -> Held {
         odd_fields: false,
         takes_trailers: false,
         callouts: None,
+        proof: None,
         trace: None,
         arrived: Instant::now(),
         client: Client {

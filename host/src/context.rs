@@ -66,6 +66,8 @@ pub struct Exchange {
     pub notes: Notes,
     /// Calls of the running filter to other servers.
     pub callouts: Option<Box<CalloutAnswers>>,
+    /// The proof of the client's key that was accepted: a filter whose phase runs again accepts it again.
+    pub proof: Option<Box<[u8; 16]>>,
     /// What its filters took from plans and may give back.
     pub tickets: Tickets,
     /// Where the bounds of those plans stood then.

@@ -21,6 +21,7 @@ mod generation;
 mod keys;
 mod likely;
 mod listeners;
+mod named;
 mod plans;
 pub mod preflight;
 mod preflights;

@@ -19,6 +19,7 @@ mod freshness;
 pub mod source;
 #[cfg(test)]
 mod tests;
+mod used_proofs;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +34,7 @@ use crate::verifier::{self, KeySet, TokenError, TokenRules, VerifiedToken};
 pub use cache::TokenCache;
 use cache::TokenDigest;
 pub use source::{KeySource, KeySources, SourceState, Waiting};
+pub use used_proofs::{ProofUse, UsedProofs};
 
 /// The present moment, on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -223,13 +225,20 @@ pub struct NoVerifier(pub String);
 #[derive(Debug, Default)]
 pub struct TokenVerifiers {
     list: Vec<Arc<TokenVerifier>>,
+    used_proofs: Arc<UsedProofs>,
 }
 
 impl TokenVerifiers {
-    /// Of these.
+    /// Of these; `used_proofs` outlives configurations.
     #[must_use]
-    pub fn new(list: Vec<Arc<TokenVerifier>>) -> Self {
-        Self { list }
+    pub fn new(list: Vec<Arc<TokenVerifier>>, used_proofs: Arc<UsedProofs>) -> Self {
+        Self { list, used_proofs }
+    }
+
+    /// The proofs that were used.
+    #[must_use]
+    pub fn used_proofs(&self) -> &UsedProofs {
+        &self.used_proofs
     }
 
     /// The verifier of this name.

@@ -7,7 +7,7 @@
 //! Promises:
 //! - the algorithm is one that the rules list and that the key is made for; there is no `none`, and a public key is
 //!   never an HMAC secret;
-//! - a key comes from the set, never from the token: `jwk`, `jku`, `x5c` and `x5u` are not looked at, `kid` is
+//! - a token's key comes from the set, never from the token: `jwk`, `jku`, `x5c` and `x5u` are not looked at, `kid` is
 //!   compared and nothing else;
 //! - a header that lists critical extensions is refused, since none is implemented;
 //! - at most one signature is checked for a token, and none for one that exceeds a bound, is not well formed, or
@@ -22,6 +22,7 @@ pub mod claims;
 mod json;
 pub mod key;
 pub mod key_set;
+pub mod proof;
 pub mod rules;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,9 @@ pub struct VerifiedToken {
     pub key: Arc<VerifyingKey>,
     /// When it ends, skew included. Seconds since 1970; infinite where it never ends.
     pub ends: f64,
+    /// The thumbprint of the key that its client must prove to hold (`cnf.jkt`, RFC 9449, section 6.1). None: whoever
+    /// has the token may use it.
+    pub bound_to: Option<Box<str>>,
 }
 
 /// Why a token is not accepted. For logs and metrics: a client is told the same for all of them.
@@ -108,11 +112,20 @@ pub enum TokenError {
     /// A claim that the rules require is not there, or is another one.
     #[error("the token lacks a required claim")]
     RequiredClaim,
+    /// It is bound to a client certificate, which cannot be looked at here.
+    #[error("the token is bound to a client certificate (`cnf.x5t#S256`)")]
+    CertificateBound,
+    /// It was presented with a proof, and is bound to no key.
+    #[error("the token came with a DPoP proof, and is not bound to a key (`cnf.jkt`)")]
+    NotBound,
+    /// It is bound to a key, and came without a proof.
+    #[error("the token is bound to a key (`cnf.jkt`), and came without a DPoP proof")]
+    Unproven,
 }
 
 impl TokenError {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::TooLarge,
         Self::Malformed,
         Self::CriticalExtension,
@@ -131,6 +144,9 @@ impl TokenError {
         Self::Issuer,
         Self::Audience,
         Self::RequiredClaim,
+        Self::CertificateBound,
+        Self::NotBound,
+        Self::Unproven,
     ];
 
     /// A stable word for metrics and logs.
@@ -155,6 +171,9 @@ impl TokenError {
             Self::Issuer => "issuer",
             Self::Audience => "audience",
             Self::RequiredClaim => "required_claim",
+            Self::CertificateBound => "certificate_bound",
+            Self::NotBound => "not_bound",
+            Self::Unproven => "unproven",
         }
     }
 }
@@ -186,9 +205,11 @@ pub fn verify(
     }
     let claims = Claims::parse(&token.payload()?)?;
     let ends = rules.check_claims(&claims, now)?;
+    let bound_to = claims.bound_to()?.map(Box::from);
     Ok(VerifiedToken {
         claims,
         key: Arc::clone(key),
         ends,
+        bound_to,
     })
 }

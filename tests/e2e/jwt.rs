@@ -458,7 +458,7 @@ fn without_the_grant_a_call_fails_and_check_prints_the_line() {
         "plugin = \"builtin:jwt\"\nallow = { attributes = [\"auth.*\", \"consumer.*\"] }",
     );
     let gateway = Gateway::with_config(config).file("keys.json", signer.set());
-    let line = "allow = { interfaces = [\"jwt\"], attributes = [\"auth.*\", \"consumer.*\"] }";
+    let line = "allow = { interfaces = [\"cache\", \"crypto\", \"jwt\", \"callout\"], attributes = [\"auth.*\", \"consumer.*\"] }";
     let checked = gateway.check();
     assert!(checked.errors.contains(line), "{}", checked.errors);
     let answer = gateway.start().send(&with(&signer.token(json!({}))));

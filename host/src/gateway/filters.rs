@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use super::documents;
+use super::{documents, named};
 use crate::config::{self, Config, PluginSource, Problems};
 use crate::upstream::headers;
 use crate::wasm::bounds::FilterBounds;
@@ -212,7 +212,9 @@ pub(super) fn grants(config: &Config, filter: &config::Filter) -> Grants {
             .filter_map(|name| Some(HostInterface::find(name)?.name()))
             .collect(),
         attributes: builtin.attributes.iter().map(|&name| name.into()).collect(),
-        ..Grants::default()
+        upstreams: Vec::new(),
+        secrets: named::secrets(config, filter, builtin),
+        callouts: named::callouts(config, filter, builtin),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Foundation, callouts, verifiers};
+use super::{Foundation, callouts, named, verifiers};
 use crate::config::{self, Config, Problems};
 use crate::store::keys::{DuplicateKey, KeyDigest, KeyIndex, Keys, ListedKey, Profile, listed};
 use crate::store::limits::{
@@ -18,6 +18,7 @@ pub fn services(
     foundation: &Foundation,
     problems: &mut Problems,
 ) -> Option<Services> {
+    named::check(config, problems);
     let secrets = secrets(config, problems);
     let keys = keys(config, problems);
     let plans = plans(config, foundation, problems);

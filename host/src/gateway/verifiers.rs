@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Foundation;
-use crate::config::{self, Config, KeysFrom, PluginSource, Problems};
+use crate::config::{self, Config, KeysFrom, Problems};
 use crate::store::secrets::Secrets;
 use crate::tokens::fetch::{FetchError, FetchSettings, KeyPlace, MAX_DOCUMENT};
 use crate::tokens::source::{Pace, SourceSettings};
@@ -27,7 +27,6 @@ pub fn build(
     secrets: Option<&Secrets>,
     problems: &mut Problems,
 ) -> TokenVerifiers {
-    check_names(config, problems);
     let sources: Vec<_> = config
         .verifiers
         .iter()
@@ -53,37 +52,8 @@ pub fn build(
             rejects: TokenRejects::default(),
         }))
     });
-    TokenVerifiers::new(built.collect())
-}
-
-/// A name of `builtin:jwt` that no verifier has: known to nobody else before the first request.
-fn check_names(config: &Config, problems: &mut Problems) {
-    let jwt = PluginSource::Builtin("jwt".to_owned());
-    for filter in config.filters.iter().filter(|one| one.plugin == jwt) {
-        let named = filter.settings.json.get("verifiers");
-        let named = named.and_then(serde_json::Value::as_array);
-        for (place, name) in named.into_iter().flatten().enumerate() {
-            let known = config.verifiers.iter().map(|one| &*one.name);
-            let Some(name) = name.as_str() else {
-                continue;
-            };
-            if known.clone().any(|one| one == name) {
-                continue;
-            }
-            let span = filter.settings.spans.get(&format!("/verifiers/{place}"));
-            let message = format!(
-                "filter `{}` names verifier `{}`, which does not exist",
-                filter.name,
-                name.escape_debug()
-            );
-            let help = match config::nearest(name, known) {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => "add a `[verifier.<name>]`".to_owned(),
-            };
-            let span = span.copied().unwrap_or(filter.span);
-            problems.error(span, message).help(help);
-        }
-    }
+    let used_proofs = Arc::clone(&foundation.key_sources.used_proofs);
+    TokenVerifiers::new(built.collect(), used_proofs)
 }
 
 /// Begin to fetch.
@@ -251,5 +221,6 @@ fn rules(verifier: &config::Verifier) -> TokenRules {
         endless: !verifier.require_exp,
         max_age: verifier.max_age,
         required: required.collect(),
+        certificate_bound: verifier.certificate_bound,
     }
 }

@@ -110,6 +110,7 @@ fn exchange(connection: &ClientConnection, parts: Parts, seen: Seen) -> Exchange
         attributes: Default::default(),
         notes: Default::default(),
         callouts: None,
+        proof: None,
         tickets: Default::default(),
         standings: Default::default(),
         no_plan: None,

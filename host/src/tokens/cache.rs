@@ -139,7 +139,8 @@ fn is_lasting(error: TokenError) -> bool {
         | TokenError::TooOld
         | TokenError::Issuer
         | TokenError::Audience
-        | TokenError::RequiredClaim => true,
+        | TokenError::RequiredClaim
+        | TokenError::CertificateBound => true,
         // The first ones cost less than to look for them; time changes the last two.
         TokenError::TooLarge
         | TokenError::Malformed
@@ -150,6 +151,9 @@ fn is_lasting(error: TokenError) -> bool {
         | TokenError::NoSingleKey
         | TokenError::KeyMismatch
         | TokenError::NotYetValid
-        | TokenError::IssuedAhead => false,
+        | TokenError::IssuedAhead
+        // These two are no matter of the token alone.
+        | TokenError::NotBound
+        | TokenError::Unproven => false,
     }
 }

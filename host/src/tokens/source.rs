@@ -12,6 +12,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 
 use super::TokenTime;
+use super::UsedProofs;
 use super::fetch::{FetchError, FetchSettings, Fetched, Fetcher, Tag};
 pub use super::freshness::Pace;
 use crate::verifier::KeySet;
@@ -35,6 +36,8 @@ pub struct SourceSettings {
 #[derive(Debug, Default)]
 pub struct KeySources {
     sources: Mutex<HashMap<SourceSettings, Weak<KeySource>>>,
+    /// Proofs that were used, whichever keys signed their tokens.
+    pub used_proofs: Arc<UsedProofs>,
 }
 
 impl KeySources {

@@ -158,6 +158,7 @@ fn rules() -> TokenRules {
         endless: false,
         max_age: None,
         required: Vec::new(),
+        certificate_bound: false,
     }
 }
 

@@ -38,6 +38,9 @@ impl Claims {
             }
         }
         let strings = |list: &Vec<Value>| list.iter().all(Value::is_string);
+        if claims.get("cnf").is_some_and(|value| !value.is_object()) {
+            return Err(TokenError::ClaimType);
+        }
         match claims.get("aud") {
             None | Some(Value::String(_)) => {}
             Some(Value::Array(list)) if strings(list) => {}
@@ -77,6 +80,29 @@ impl Claims {
     #[must_use]
     pub fn all(&self) -> &Map<String, Value> {
         &self.object
+    }
+
+    /// The thumbprint of the key that the token is bound to (`cnf.jkt`, RFC 9449, section 6.1).
+    ///
+    /// # Errors
+    ///
+    /// There is something else in its place: a binding that cannot be read is not none.
+    pub(super) fn bound_to(&self) -> Result<Option<&str>, TokenError> {
+        match self.confirmation("jkt") {
+            None => Ok(None),
+            Some(Value::String(thumbprint)) => Ok(Some(thumbprint)),
+            Some(_) => Err(TokenError::ClaimType),
+        }
+    }
+
+    /// Whether the token is bound to a client certificate (RFC 8705, section 3.1).
+    pub(super) fn is_bound_to_certificate(&self) -> bool {
+        self.confirmation("x5t#S256").is_some()
+    }
+
+    /// A member of `cnf` (RFC 7800, section 3.1). Members that nobody here knows are ignored, as it asks for.
+    fn confirmation(&self, name: &str) -> Option<&Value> {
+        self.object.get("cnf")?.get(name)
     }
 
     /// For whom the token is: `aud`, whether that is a string or a list.

@@ -28,6 +28,8 @@ pub struct TokenRules {
     pub max_age: Option<Duration>,
     /// Claims that it must have.
     pub required: Vec<ClaimRule>,
+    /// Whether a token that is bound to a client certificate is accepted without a look at one.
+    pub certificate_bound: bool,
 }
 
 /// For whom a token must be. Somebody decides this: a token for another audience is not refused by chance.
@@ -127,6 +129,9 @@ impl TokenRules {
         }
         if !self.required.iter().all(|rule| rule.holds(claims)) {
             return Err(TokenError::RequiredClaim);
+        }
+        if !self.certificate_bound && claims.is_bound_to_certificate() {
+            return Err(TokenError::CertificateBound);
         }
         if let (Some(most), Some(issued)) = (self.max_age, claims.time("iat")) {
             ends = ends.min(issued + most.as_secs_f64() + self.skew.as_secs_f64());

@@ -55,6 +55,7 @@ fn rules(given: &Value, keys: &str) -> TokenRules {
         endless: given.get("endless").is_some(),
         max_age: seconds("max_age").map(Duration::from_secs),
         required: required.collect(),
+        certificate_bound: false,
     }
 }
 
@@ -103,6 +104,66 @@ fn tokens_of_jose_and_jsonwebtoken_are_answered_as_the_table_says() {
     assert!(count >= 120, "{count} cases");
 }
 
+/// Made by `tests/proof-cases.mjs`, with `dpop` and `jose`.
+const PROOF_CASES: &str = include_str!("tests/proof-cases.json");
+
+#[test]
+fn proofs_of_dpop_and_jose_are_answered_as_the_table_says() {
+    let cases: Value = serde_json::from_str(PROOF_CASES).unwrap();
+    let text = |value: &'static str| cases[value].as_str().unwrap();
+    let now = cases["now"].as_f64().unwrap();
+    let list = cases["cases"].as_array().unwrap();
+    let (mut wrong, mut ids) = (Vec::new(), std::collections::HashSet::new());
+    for case in list {
+        let demands = proof::ProofDemands {
+            method: text("method"),
+            is_url: &|url| url == text("url"),
+            token: text("token"),
+            thumbprint: case["thumbprint"].as_str().unwrap(),
+            max_age: cases["max_age"].as_f64().unwrap(),
+        };
+        let answer = match proof::check(case["proof"].as_str().unwrap(), &demands, now) {
+            Ok(checked) => {
+                assert!(checked.ends > now);
+                ids.insert(checked.id);
+                "ok"
+            }
+            Err(error) => error.reason(),
+        };
+        let (name, expected) = (&case["name"], case["answer"].as_str().unwrap());
+        if answer != expected {
+            wrong.push(format!("{name}: `{answer}`, expected `{expected}`"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(list.len() >= 55, "{} cases", list.len());
+    // Each key's `jti` is its own, although all of them are `one`: those of `dpop`, and six keys of `jose`.
+    assert_eq!(ids.len(), 4 + 6);
+}
+
+/// RFC 9449, section 7.1.
+#[test]
+fn rfc_9449_the_example_of_a_request_to_a_resource_is_accepted() {
+    let proof = [
+        "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpD",
+        "a0RscEJoRjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIsImNydiI6",
+        "IlAtMjU2In19.eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIjoiR0VUIiwiaHR1IjoiaHR0cHM6Ly9yZXNvdXJjZS5leGFtcGx",
+        "lLm9yZy9wcm90ZWN0ZWRyZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNFc05yV0JiMHhXWG9hTnk",
+        "1OUlpS0NBcWtzbVFFbyJ9.2oW9RP35yRqzhrtNP86L-Ey71EOptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJ",
+        "pLjA",
+    ]
+    .concat();
+    let demands = proof::ProofDemands {
+        method: "GET",
+        is_url: &|url| url == "https://resource.example.org/protectedresource",
+        token: "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU",
+        thumbprint: "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I",
+        max_age: 60.0,
+    };
+    let checked = proof::check(&proof, &demands, 1_562_262_618.0);
+    assert!(checked.is_ok(), "{checked:?}");
+}
+
 #[test]
 fn every_reason_is_in_the_docs_and_once() {
     let docs = include_str!("../../../docs/tokens.md");
@@ -113,6 +174,16 @@ fn every_reason_is_in_the_docs_and_once() {
         .flat_map(|cell| cell.split('`').skip(1).step_by(2))
         .collect();
     let reasons = TokenError::ALL.map(TokenError::reason);
+    assert_eq!(words, reasons);
+    let (_, section) = docs
+        .split_once("\nA proof that is not accepted is")
+        .unwrap();
+    let (section, _) = section.split_once("\n\nA token with").unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut words: Vec<_> = rows.map(|row| row.split('`').next().unwrap()).collect();
+    let mut reasons = proof::ProofError::ALL.map(proof::ProofError::reason);
+    words.sort_unstable();
+    reasons.sort_unstable();
     assert_eq!(words, reasons);
 }
 

@@ -33,7 +33,7 @@ pub(super) struct SignedToken<'a> {
     payload: &'a str,
 }
 
-/// The members of a token's header that are used. Nothing in it names a place to fetch a key from.
+/// The members of a token's header that are used. None of them names a place to fetch a key from.
 #[derive(Debug)]
 pub(super) struct TokenHeader {
     /// `alg`.
@@ -42,6 +42,8 @@ pub(super) struct TokenHeader {
     pub key_id: Option<String>,
     /// `typ`.
     pub kind: Option<String>,
+    /// `jwk`: the key of a proof. Of an access token it means nothing.
+    pub key: Option<Map<String, Value>>,
 }
 
 impl<'a> SignedToken<'a> {
@@ -85,10 +87,15 @@ impl TokenHeader {
             Some(Value::String(text)) => Ok(Some(text)),
             Some(_) => Err(TokenError::Malformed),
         };
+        let (algorithm, key_id, kind) = (text("alg")?, text("kid")?, text("typ")?);
         Ok(Self {
-            algorithm: text("alg")?.ok_or(TokenError::Malformed)?,
-            key_id: text("kid")?,
-            kind: text("typ")?,
+            algorithm: algorithm.ok_or(TokenError::Malformed)?,
+            key_id,
+            kind,
+            key: match object.remove("jwk") {
+                Some(Value::Object(key)) => Some(key),
+                Some(_) | None => None,
+            },
         })
     }
 }

@@ -19,6 +19,7 @@ pub(super) mod limits;
 mod log;
 mod metrics;
 mod preflights;
+mod proof;
 mod raw_params;
 mod refused;
 

@@ -1,9 +1,11 @@
 //! JSON Web Tokens, verified by the gateway against `[verifier.<name>]` of its configuration. A token that was
 //! verified before costs a look-up; nothing of it is copied or parsed in the filter.
 
+use core::time::Duration;
+
 use crate::bindings::jwt::windlass::jwt::tokens;
 
-pub use tokens::{ClaimValue, Mapping, VerifyError};
+pub use tokens::{ClaimValue, Mapping, ProofError, VerifyError};
 
 /// The demands on a token beside those of its verifier.
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,6 +18,30 @@ pub struct Wanted<'a> {
     pub any_scope: bool,
     /// Claims that become attributes.
     pub claims: &'a [Mapping<'a>],
+    /// The client's proof that it holds the key which the token is bound to. Without one a token that is bound is not
+    /// accepted; with one a token that is not bound is not.
+    pub proof: Option<Proof<'a>>,
+}
+
+/// A client's proof that it holds the key which its token is bound to (DPoP, RFC 9449).
+#[derive(Debug, Clone, Copy)]
+pub struct Proof<'a> {
+    /// The value of the request's `dpop` field.
+    pub value: &'a str,
+    /// Scheme, host and port of the URL that clients use (`https://api.example`). None: those of the request.
+    pub origin: Option<&'a str>,
+    /// The most that may have passed since it was made, up to an hour.
+    pub max_age: Duration,
+}
+
+impl<'a> Proof<'a> {
+    fn as_argument(&self) -> tokens::Proof<'a> {
+        tokens::Proof {
+            value: self.value,
+            origin: self.origin,
+            max_age_ms: u64::try_from(self.max_age.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
 }
 
 /// Verifies a token, and makes claims of it attributes: all of them, or none.
@@ -32,7 +58,18 @@ pub fn verify(token: &str, wanted: Wanted<'_>) -> Result<(), VerifyError> {
         wanted.scopes,
         wanted.any_scope,
         wanted.claims,
+        wanted.proof.as_ref().map(Proof::as_argument),
     )
+}
+
+/// Checks a proof for a token that no verifier knows, such as one that an authorization server answered for (RFC 7662).
+/// `thumbprint` is that of the key which the token is bound to (`cnf.jkt`).
+///
+/// # Errors
+/// Why it is not accepted.
+#[inline]
+pub fn check_proof(proof: &Proof<'_>, token: &str, thumbprint: &str) -> Result<(), ProofError> {
+    tokens::check_proof(proof.as_argument(), token, thumbprint)
 }
 
 /// A claim of the token that [`verify`] accepted last in this phase, by its name or by a JSON pointer that begins with

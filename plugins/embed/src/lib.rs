@@ -16,16 +16,31 @@ pub struct BuiltinPlugin {
     pub interfaces: &'static [&'static str],
     /// The attributes that it may set, as in `allow.attributes`; `*` ends a prefix.
     pub attributes: &'static [&'static str],
+    /// Where its settings name a `[callout.<name>]`, which it is granted then: JSON pointers.
+    pub callouts: &'static [&'static str],
+    /// Where its settings name a `[secret.<name>]`, which it is granted then: JSON pointers.
+    pub secrets: &'static [&'static str],
 }
 
 /// One row of the table: the build script has put the component of that name into `OUT_DIR`.
 macro_rules! plugin {
     ($name:literal, interfaces: $interfaces:expr, attributes: $attributes:expr) => {
+        plugin!($name, interfaces: $interfaces, attributes: $attributes, callouts: [], secrets: [])
+    };
+    (
+        $name:literal,
+        interfaces: $interfaces:expr,
+        attributes: $attributes:expr,
+        callouts: $callouts:expr,
+        secrets: $secrets:expr
+    ) => {
         BuiltinPlugin {
             name: $name,
             component: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".wasm")),
             interfaces: &$interfaces,
             attributes: &$attributes,
+            callouts: &$callouts,
+            secrets: &$secrets,
         }
     };
 }
@@ -40,7 +55,13 @@ pub static BUILTIN_PLUGINS: &[BuiltinPlugin] = &[
     plugin!("usage-plan", interfaces: ["limits"], attributes: []),
     plugin!("transform", interfaces: [], attributes: []),
     plugin!("cors", interfaces: [], attributes: []),
-    plugin!("jwt", interfaces: ["jwt"], attributes: ["consumer.*", "auth.*"]),
+    plugin!(
+        "jwt",
+        interfaces: ["jwt", "callout", "cache", "crypto"],
+        attributes: ["consumer.*", "auth.*"],
+        callouts: ["/introspection/callout"],
+        secrets: ["/introspection/secret"]
+    ),
     plugin!("sdk-metadata", interfaces: ["api-description", "crypto"], attributes: []),
 ];
 

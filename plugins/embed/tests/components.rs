@@ -93,6 +93,7 @@ fn each_imports_only_what_it_is_granted() {
             let path = import.strip_suffix("@0.1.0");
             let interface = path.and_then(|path| match path {
                 "windlass:jwt/tokens" => Some("jwt"),
+                "windlass:callout/calls" => Some("callout"),
                 path => path.strip_prefix("windlass:host/"),
             });
             match interface {

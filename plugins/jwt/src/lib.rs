@@ -5,17 +5,30 @@
 //! looks the same (RFC 6750), and a request with two tokens is refused before either is looked at. Deliberately does not:
 //! parse a token, hold a key, or look anywhere but in the configured places; the gateway verifies.
 
+mod dpop;
+mod introspection;
 mod settings;
+mod source;
 
-use settings::{Settings, Source, keep};
-use windlass_plugin_sdk::host::jwt::{self, Mapping, VerifyError, Wanted};
+use dpop::DpopRules;
+use introspection::{Answer, Introspection};
+use settings::{Checked, Settings, keep};
+use source::Source;
+use windlass_plugin_sdk::host::jwt::{self, Mapping, Proof, ProofError, VerifyError, Wanted};
+use windlass_plugin_sdk::host::log;
 use windlass_plugin_sdk::json;
 use windlass_plugin_sdk::prelude::*;
+
+/// The algorithms of proofs, as a challenge lists them.
+const ALGORITHMS: &str = "ES256 ES384 ES512 EdDSA PS256 PS384 PS512 RS256 RS384 RS512";
 
 const TOKEN_MISSING: &str = "token_missing";
 const TOKEN_REJECTED: &str = "token_rejected";
 const SEVERAL_TOKENS: &str = "several_tokens";
 const INSUFFICIENT_SCOPE: &str = "insufficient_scope";
+const PROOF_REJECTED: &str = "proof_rejected";
+const TOO_MANY_PROOFS: &str = "too_many_proofs";
+const INTROSPECTION_UNAVAILABLE: &str = "introspection_unavailable";
 
 struct JwtFilter {
     sources: Vec<Source>,
@@ -24,15 +37,31 @@ struct JwtFilter {
     scopes: Vec<&'static str>,
     any_scope: bool,
     claims: Vec<Mapping<'static>>,
+    dpop: DpopRules,
+    introspection: Option<Introspection>,
     challenges: Challenges,
 }
 
-/// What `www-authenticate` says (RFC 6750, section 3).
+/// What `www-authenticate` says of each refusal.
 struct Challenges {
     missing: String,
-    rejected: String,
     several: String,
-    scope: String,
+    /// For a token without a proof, and for one with a proof.
+    rejected: [String; 2],
+    scope: [String; 2],
+    proof: String,
+}
+
+/// The outcome of a check of a token.
+enum Checkup {
+    Accepted,
+    Rejected,
+    InsufficientScope,
+    Proof(ProofError),
+    /// The phase runs again.
+    NotYet,
+    /// Nobody could tell; the cause, for the log.
+    Unavailable(String),
 }
 
 impl Filter for JwtFilter {
@@ -42,7 +71,12 @@ impl Filter for JwtFilter {
     const SETTINGS_SCHEMA: Option<&'static str> = Some(include_str!("../settings.schema.json"));
 
     fn configure(settings: Settings) -> Result<(Self, Setup), Vec<Diagnostic>> {
-        let (sources, claims) = settings.check()?;
+        let Checked {
+            sources,
+            claims,
+            dpop,
+            introspection,
+        } = settings.check()?;
         let setup = sources
             .iter()
             .fold(Setup::new(), |setup, source| match source {
@@ -55,13 +89,15 @@ impl Filter for JwtFilter {
             .provides(always.iter().map(|one| one.attribute))
             .sometimes(sometimes.iter().map(|one| one.attribute));
         let filter = Self {
-            challenges: Challenges::of(&settings),
+            challenges: Challenges::of(&settings, &sources),
             sources,
             hide: settings.hide,
             verifiers: settings.verifiers.into_iter().map(keep).collect(),
             scopes: settings.scopes.into_iter().map(keep).collect(),
             any_scope: settings.any_scope,
             claims,
+            dpop,
+            introspection,
         };
         Ok((filter, setup))
     }
@@ -83,24 +119,41 @@ impl OnRequest for JwtFilter {
             return Ok(self.refuse_several());
         }
         let token = source.token(&presented).unwrap_or_default();
-        let wanted = Wanted {
-            verifiers: &self.verifiers,
-            scopes: &self.scopes,
-            any_scope: self.any_scope,
-            claims: &self.claims,
+        let with_proof = source.is_dpop();
+        let value = match with_proof {
+            true => DpopRules::value(request),
+            false => String::new(),
         };
-        match jwt::verify(token, wanted) {
-            Ok(()) => Ok(RequestVerdict::NEXT),
-            // Whatever is returned now, the phase runs again.
-            Err(VerifyError::NotYet) => Ok(RequestVerdict::NEXT),
-            Err(VerifyError::Rejected(_)) => {
-                Ok(refuse(401, TOKEN_REJECTED, &self.challenges.rejected))
-            }
-            Err(VerifyError::InsufficientScope) => {
-                Ok(refuse(403, INSUFFICIENT_SCOPE, &self.challenges.scope))
-            }
-            Err(VerifyError::Attribute(error)) => Err(error.into()),
+        if with_proof && self.hide {
+            DpopRules::hide(request)?;
         }
+        let proof = with_proof.then(|| self.dpop.proof(&value));
+        let challenges = &self.challenges;
+        Ok(match self.check(token, proof, request)? {
+            // Whatever is returned before the phase runs again is left.
+            Checkup::Accepted | Checkup::NotYet => RequestVerdict::NEXT,
+            Checkup::Rejected => refuse(
+                401,
+                TOKEN_REJECTED,
+                &challenges.rejected[usize::from(with_proof)],
+            ),
+            Checkup::InsufficientScope => refuse(
+                403,
+                INSUFFICIENT_SCOPE,
+                &challenges.scope[usize::from(with_proof)],
+            ),
+            Checkup::Proof(ProofError::Rejected(_)) => {
+                refuse(401, PROOF_REJECTED, &challenges.proof)
+            }
+            Checkup::Proof(ProofError::NoRoom) => LocalResponse::new(503, TOO_MANY_PROOFS)
+                .header("retry-after", "1")
+                .into(),
+            Checkup::Unavailable(cause) => {
+                let text = format!("the introspection of a token has no answer: {cause}");
+                log::warn(&text, &[]);
+                LocalResponse::new(503, INTROSPECTION_UNAVAILABLE).into()
+            }
+        })
     }
 }
 
@@ -113,6 +166,66 @@ enum Found<'a> {
 }
 
 impl JwtFilter {
+    fn check(
+        &self,
+        token: &str,
+        proof: Option<Proof<'_>>,
+        request: &mut Request,
+    ) -> Result<Checkup, Failure> {
+        if let Some(introspection) = &self.introspection
+            && introspection.takes(token)
+        {
+            return self.introspect(introspection, token, proof, request);
+        }
+        let wanted = Wanted {
+            verifiers: &self.verifiers,
+            scopes: &self.scopes,
+            any_scope: self.any_scope,
+            claims: &self.claims,
+            proof,
+        };
+        match jwt::verify(token, wanted) {
+            Ok(()) => Ok(Checkup::Accepted),
+            Err(VerifyError::NotYet) => Ok(Checkup::NotYet),
+            Err(VerifyError::Rejected(_)) => Ok(Checkup::Rejected),
+            Err(VerifyError::InsufficientScope) => Ok(Checkup::InsufficientScope),
+            Err(VerifyError::Proof(error)) => Ok(Checkup::Proof(error)),
+            Err(VerifyError::Attribute(error)) => Err(error.into()),
+        }
+    }
+
+    /// The same for a token that only the authorization server can read.
+    fn introspect(
+        &self,
+        introspection: &Introspection,
+        token: &str,
+        proof: Option<Proof<'_>>,
+        request: &mut Request,
+    ) -> Result<Checkup, Failure> {
+        let known = match introspection.ask(token, request) {
+            Answer::Active(known) => known,
+            Answer::Refused => return Ok(Checkup::Rejected),
+            Answer::NotYet => return Ok(Checkup::NotYet),
+            Answer::Unavailable(cause) => return Ok(Checkup::Unavailable(cause)),
+        };
+        match (introspection::bound_to(&known), proof) {
+            (None, None) => {}
+            (Some(thumbprint), Some(proof)) => {
+                if let Err(error) = jwt::check_proof(&proof, token, thumbprint) {
+                    return Ok(Checkup::Proof(error));
+                }
+            }
+            (None, Some(_)) | (Some(_), None) => return Ok(Checkup::Rejected),
+        }
+        if !introspection::has_scopes(&known, &self.scopes, self.any_scope) {
+            return Ok(Checkup::InsufficientScope);
+        }
+        match introspection::set_attributes(&known, &self.claims, request)? {
+            true => Ok(Checkup::Accepted),
+            false => Ok(Checkup::Rejected),
+        }
+    }
+
     fn find(&self, request: &Request) -> Found<'_> {
         let mut found = Found::None;
         for source in &self.sources {
@@ -143,7 +256,8 @@ fn refuse(status: u16, reason: &str, challenge: &str) -> RequestVerdict {
 }
 
 impl Challenges {
-    fn of(settings: &Settings) -> Self {
+    /// RFC 6750, section 3, and RFC 9449, section 7.1.
+    fn of(settings: &Settings, sources: &[Source]) -> Self {
         let mut common = Vec::new();
         if let Some(realm) = &settings.realm {
             common.push(format!("realm=\"{realm}\""));
@@ -151,20 +265,33 @@ impl Challenges {
         if let Some(url) = &settings.resource_metadata {
             common.push(format!("resource_metadata=\"{url}\""));
         }
-        let challenge = |parts: &[String]| {
-            let all: Vec<&str> = common.iter().chain(parts).map(String::as_str).collect();
+        let algorithms = format!("algs=\"{ALGORITHMS}\"");
+        let challenge = |scheme: &str, parts: &[&str]| {
+            let own = (scheme == source::DPOP).then_some(&*algorithms);
+            let all = common.iter().map(String::as_str);
+            let all: Vec<&str> = all.chain(parts.iter().copied()).chain(own).collect();
             match all.is_empty() {
-                true => "Bearer".to_owned(),
-                false => format!("Bearer {}", all.join(", ")),
+                true => scheme.to_owned(),
+                false => format!("{scheme} {}", all.join(", ")),
             }
         };
+        let error = |scheme, error: &str| challenge(scheme, &[&format!("error=\"{error}\"")]);
+        let both = |of: &dyn Fn(&'static str) -> String| [of("Bearer"), of(source::DPOP)];
+        let takes = [
+            ("Bearer", sources.iter().any(|source| !source.is_dpop())),
+            (source::DPOP, sources.iter().any(Source::is_dpop)),
+        ];
+        let taken = takes.iter().filter(|(_, is_taken)| *is_taken);
+        let missing: Vec<_> = taken.map(|(scheme, _)| challenge(scheme, &[])).collect();
+        let several = if takes[0].1 { "Bearer" } else { source::DPOP };
         let scope = format!("scope=\"{}\"", settings.scopes.join(" "));
         Self {
             // RFC 6750, section 3.1: no error where there was no token.
-            missing: challenge(&[]),
-            rejected: challenge(&["error=\"invalid_token\"".to_owned()]),
-            several: challenge(&["error=\"invalid_request\"".to_owned()]),
-            scope: challenge(&["error=\"insufficient_scope\"".to_owned(), scope]),
+            missing: missing.join(", "),
+            several: error(several, "invalid_request"),
+            rejected: both(&|scheme| error(scheme, "invalid_token")),
+            scope: both(&|scheme| challenge(scheme, &["error=\"insufficient_scope\"", &scope])),
+            proof: error(source::DPOP, "invalid_dpop_proof"),
         }
     }
 }
@@ -198,17 +325,19 @@ mod tests {
     use super::*;
 
     fn challenges(json: &str) -> Challenges {
-        Challenges::of(&windlass_plugin_sdk::parse_settings(json).expect("settings"))
+        let settings: Settings = windlass_plugin_sdk::parse_settings(json).expect("settings");
+        let sources = settings.check().expect("good settings").sources;
+        Challenges::of(&settings, &sources)
     }
 
     #[test]
     fn rfc_6750_a_challenge_says_what_is_wrong_and_only_that() {
         let plain = challenges(r#"{"verifiers":["a"],"scopes":["read","write"]}"#);
         assert_eq!(plain.missing, "Bearer");
-        assert_eq!(plain.rejected, r#"Bearer error="invalid_token""#);
+        assert_eq!(plain.rejected[0], r#"Bearer error="invalid_token""#);
         assert_eq!(plain.several, r#"Bearer error="invalid_request""#);
         assert_eq!(
-            plain.scope,
+            plain.scope[0],
             r#"Bearer error="insufficient_scope", scope="read write""#
         );
     }
@@ -222,6 +351,6 @@ mod tests {
             named.missing,
             r#"Bearer realm="orders", resource_metadata="https://api.example/.well-known/oauth-protected-resource""#
         );
-        assert!(named.rejected.ends_with(r#", error="invalid_token""#));
+        assert!(named.rejected[0].ends_with(r#", error="invalid_token""#));
     }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use windlass_plugin_sdk::host::jwt::Mapping;
-use windlass_plugin_sdk::{Diagnostic, EditError, Request, is_field_name, is_reserved_field};
-use windlass_plugin_sdk::{Json, json};
+use windlass_plugin_sdk::{Diagnostic, is_field_name, is_reserved_field};
 
-const AUTHORIZATION: &str = "authorization";
+use crate::dpop::{DpopRules, DpopSettings};
+use crate::introspection::{Introspection, IntrospectionSettings};
+use crate::source::{AUTHORIZATION, DPOP, Source};
 
 /// The most places: each is looked at for every request.
 const MAX_PLACES: usize = 8;
@@ -17,11 +18,19 @@ const MAX_PLACES: usize = 8;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// The names of `[verifier.<name>]` tables, one for each issuer.
+    /// The names of `[verifier.<name>]` tables, one for each issuer. With `introspection` there may be none.
+    #[serde(default)]
     pub verifiers: Vec<String>,
-    /// The places where the token may be, one or several. The default is the header `authorization`, after `Bearer`.
-    #[serde(default = "authorization")]
-    from: Vec<Place>,
+    /// The server that is asked for tokens which are no JSON Web Tokens, or for all where `verifiers` is empty (RFC 7662).
+    #[serde(default)]
+    introspection: Option<IntrospectionSettings>,
+    /// The places where the token may be, one or several. The default is the header `authorization`, after `Bearer`; with
+    /// `dpop` also after `DPoP`.
+    #[serde(default)]
+    from: Option<Vec<Place>>,
+    /// How proofs of a client's key are checked (RFC 9449).
+    #[serde(default)]
+    dpop: Option<DpopSettings>,
     /// Whether the token is removed before the request goes upstream. The default is true.
     #[serde(default = "yes")]
     pub hide: bool,
@@ -44,7 +53,7 @@ pub struct Settings {
 }
 
 /// A place where the token may be: one of `header`, `cookie` and `query`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Place {
@@ -63,12 +72,12 @@ struct Place {
     query: Option<String>,
 }
 
-fn authorization() -> Vec<Place> {
-    let header = Some(AUTHORIZATION.to_owned());
-    vec![Place {
-        header,
+fn authorization(scheme: &str) -> Place {
+    Place {
+        header: Some(AUTHORIZATION.to_owned()),
+        scheme: Some(scheme.to_owned()),
         ..Place::default()
-    }]
+    }
 }
 
 const fn yes() -> bool {
@@ -84,32 +93,30 @@ pub fn keep(text: String) -> &'static str {
     Box::leak(text.into_boxed_str())
 }
 
-/// A place where the token may be.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Source {
-    /// In the header of this name, lower case.
-    Header {
-        name: String,
-        /// After this word, or alone.
-        scheme: Option<String>,
-    },
-    /// In the cookie of this name.
-    Cookie(String),
-    /// In the query parameter of this name.
-    Query(String),
+/// The settings, checked.
+#[derive(Debug)]
+pub struct Checked {
+    /// Where the token is looked for.
+    pub sources: Vec<Source>,
+    /// Claims that become attributes.
+    pub claims: Vec<Mapping<'static>>,
+    /// How proofs are checked.
+    pub dpop: DpopRules,
+    /// Who is asked for tokens that no verifier knows.
+    pub introspection: Option<Introspection>,
 }
 
 impl Settings {
-    /// Where the token is looked for, and which claims become attributes.
+    /// Where the token is looked for, which claims become attributes, and the rest that takes more than a look.
     ///
     /// # Errors
     /// Every complaint about the settings.
-    pub fn check(&self) -> Result<(Vec<Source>, Vec<Mapping<'static>>), Vec<Diagnostic>> {
+    pub fn check(&self) -> Result<Checked, Vec<Diagnostic>> {
         let mut complaints = Vec::new();
-        if self.verifiers.is_empty() {
+        if self.verifiers.is_empty() && self.introspection.is_none() {
             complaints.push(Diagnostic::new(
                 "/verifiers",
-                "names no verifier: add the name of a `[verifier.<name>]`",
+                "names no verifier: add the name of a `[verifier.<name>]`, or `introspection`",
             ));
         }
         let is_token = |scope: &String| {
@@ -148,19 +155,56 @@ impl Settings {
                 required,
             }
         });
+        let checked = Checked {
+            sources,
+            claims: claims.collect(),
+            dpop: DpopSettings::check(self.dpop.as_ref(), &mut complaints),
+            introspection: self
+                .introspection
+                .as_ref()
+                .and_then(|settings| settings.check(!self.verifiers.is_empty(), &mut complaints)),
+        };
         match complaints.is_empty() {
-            true => Ok((sources, claims.collect())),
+            true => Ok(checked),
             false => Err(complaints),
         }
     }
 
+    /// The places as they are written, or the usual ones.
+    fn places(&self, complaints: &mut Vec<Diagnostic>) -> Vec<Place> {
+        let Some(places) = &self.from else {
+            return match &self.dpop {
+                None => vec![authorization("Bearer")],
+                Some(dpop) if dpop.required => vec![authorization(DPOP)],
+                Some(_) => vec![authorization("Bearer"), authorization(DPOP)],
+            };
+        };
+        let is_dpop = |place: &Place| {
+            let scheme = place.scheme.as_deref();
+            scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(DPOP))
+        };
+        match &self.dpop {
+            Some(_) if !places.iter().any(is_dpop) => {
+                let message = "needs a place for tokens that come with a proof: add `{ header = \"authorization\", scheme = \"DPoP\" }` to `from`";
+                complaints.push(Diagnostic::new("/dpop", message));
+            }
+            Some(dpop) if dpop.required && !places.iter().all(is_dpop) => {
+                let message = "asks for a proof with each token, and `from` has places where a token comes without: leave them out";
+                complaints.push(Diagnostic::new("/dpop/required", message));
+            }
+            Some(_) | None => {}
+        }
+        places.clone()
+    }
+
     fn sources(&self, complaints: &mut Vec<Diagnostic>) -> Vec<Source> {
-        if self.from.is_empty() || self.from.len() > MAX_PLACES {
+        let places = self.places(complaints);
+        if places.is_empty() || places.len() > MAX_PLACES {
             let message = format!("names 1 to {MAX_PLACES} places");
             complaints.push(Diagnostic::new("/from", message));
         }
         let mut sources: Vec<Source> = Vec::new();
-        for (number, place) in self.from.iter().enumerate() {
+        for (number, place) in places.iter().enumerate() {
             let at = format!("/from/{number}");
             match place.source() {
                 Ok(source) if sources.contains(&source) => {
@@ -233,151 +277,11 @@ fn check_header(name: &str) -> Option<String> {
     }
 }
 
-impl Source {
-    /// As an OpenAPI security scheme: what tells it from others, and the scheme.
-    pub fn describe(&self) -> (String, Json) {
-        let (place, name) = match self {
-            Self::Header {
-                name,
-                scheme: Some(scheme),
-            } if name == AUTHORIZATION => {
-                let scheme = scheme.to_ascii_lowercase();
-                let about = json!({ "type": "http", "scheme": scheme, "bearerFormat": "JWT" });
-                return (scheme, about);
-            }
-            Self::Header { name, .. } => ("header", name),
-            Self::Cookie(name) => ("cookie", name),
-            Self::Query(name) => ("query", name),
-        };
-        let about = json!({ "type": "apiKey", "in": place, "name": name });
-        (name.clone(), about)
-    }
-
-    /// The text that a request has there, if it holds a token.
-    pub fn find(&self, request: &Request) -> Option<String> {
-        let found = match self {
-            Self::Header { name, .. } => request.header_text(name),
-            Self::Cookie(name) => {
-                let fields = request.header_all("cookie");
-                let mut found = fields.iter().flat_map(|field| cookies(field, name));
-                let first = found.next();
-                first.and_then(|value| String::from_utf8(value.to_vec()).ok())
-            }
-            Self::Query(name) => request.query_param(name),
-        };
-        found.filter(|found| self.token(found).is_some())
-    }
-
-    /// The token in what was found. None: there is none.
-    pub fn token<'a>(&self, found: &'a str) -> Option<&'a str> {
-        let token = match self {
-            Self::Header {
-                scheme: Some(scheme),
-                ..
-            } => after(scheme, found)?,
-            Self::Header { scheme: None, .. } | Self::Cookie(_) | Self::Query(_) => found,
-        };
-        (!token.is_empty()).then_some(token)
-    }
-
-    /// Whether this is the header of another place.
-    pub fn is_header_of(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Header { name: one, .. }, Self::Header { name: other, .. }) => one == other,
-            _ => false,
-        }
-    }
-
-    fn takes_all_of(&self, other: &Self) -> bool {
-        matches!(self, Self::Header { scheme: None, .. }) && self.is_header_of(other)
-    }
-
-    /// How often the request has something there.
-    pub fn count(&self, request: &Request) -> usize {
-        match self {
-            Self::Header { name, .. } => request.header_all(name).len(),
-            Self::Cookie(name) => {
-                let fields = request.header_all("cookie");
-                let counts = fields.iter().map(|field| cookies(field, name).count());
-                counts.sum()
-            }
-            Self::Query(name) => request.path_and_query().remove_query(name),
-        }
-    }
-
-    /// Removes all that the request has there, and tells how often that was.
-    ///
-    /// # Errors
-    /// Why the gateway refused the edit.
-    pub fn remove(&self, request: &mut Request) -> Result<usize, EditError> {
-        match self {
-            Self::Header { name, .. } => Ok(request.remove_header(name)? as usize),
-            Self::Cookie(name) => {
-                let count = self.count(request);
-                remove_cookie(request, name)?;
-                Ok(count)
-            }
-            Self::Query(name) => {
-                let mut path = request.path_and_query();
-                let count = path.remove_query(name);
-                request.set_path(path.to_string())?;
-                Ok(count)
-            }
-        }
-    }
-}
-
-/// The credentials after this scheme, whose letters have no case (RFC 9110, section 11.1).
-fn after<'a>(scheme: &str, value: &'a str) -> Option<&'a str> {
-    // A tab is not legal there. Some endpoints take it, so a token behind it is one here too.
-    let blank = [' ', '\t'];
-    let (first, rest) = value.split_once(blank)?;
-    first
-        .eq_ignore_ascii_case(scheme)
-        .then(|| rest.trim_start_matches(blank))
-}
-
-/// The values of the cookies of this name that are not empty (RFC 6265, section 4.2.1).
-fn cookies<'a>(field: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> {
-    let pairs = field.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-    let values = pairs.filter_map(move |pair| {
-        let end = pair.iter().position(|byte| *byte == b'=')?;
-        let (key, value) = (pair[..end].trim_ascii(), pair[end + 1..].trim_ascii());
-        (key == name.as_bytes()).then(|| unquoted(value))
-    });
-    values.filter(|value| !value.is_empty())
-}
-
-/// A cookie's value may be quoted.
-fn unquoted(value: &[u8]) -> &[u8] {
-    match value {
-        [b'"', inside @ .., b'"'] => inside,
-        _ => value,
-    }
-}
-
-/// Send the other cookies on.
-fn remove_cookie(request: &mut Request, name: &str) -> Result<(), EditError> {
-    let mut others: Vec<Vec<u8>> = Vec::new();
-    for value in request.header_all("cookie") {
-        let pairs = value.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let kept = pairs.filter(|pair| {
-            let end = pair.iter().position(|byte| *byte == b'=');
-            end.is_none_or(|end| pair[..end].trim_ascii() != name.as_bytes())
-        });
-        others.extend(kept.map(<[u8]>::to_vec));
-    }
-    match others.is_empty() {
-        true => request.remove_header("cookie").map(|_| ()),
-        false => request.set_header("cookie", others.join(&b"; "[..])),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(json: &str) -> Result<(Vec<Source>, Vec<Mapping<'static>>), Vec<Diagnostic>> {
+    fn check(json: &str) -> Result<Checked, Vec<Diagnostic>> {
         windlass_plugin_sdk::parse_settings::<Settings>(json)?.check()
     }
 
@@ -395,7 +299,7 @@ mod tests {
 
     #[test]
     fn the_token_is_after_bearer_unless_the_settings_say_where_else() {
-        let sources = |json: &str| check(json).expect("good settings").0;
+        let sources = |json: &str| check(json).expect("good settings").sources;
         let bearer = header("authorization", Some("Bearer"));
         assert_eq!(sources(r#"{"verifiers":["a"]}"#), [bearer]);
         let several = r#"{"verifiers":["a"],"from":[
@@ -459,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_claim_is_required_unless_a_question_mark_stands_behind_it() {
-        let (_, claims) = check(
+        let Checked { claims, .. } = check(
             r#"{"verifiers":["a"],"attributes":{"consumer.id":"sub","auth.roles":"/realm/roles?"}}"#,
         )
         .expect("good settings");
@@ -496,19 +400,6 @@ mod tests {
         assert_eq!(alone.token("a.b.c"), Some("a.b.c"));
         assert_eq!(alone.token("Bearer a.b.c"), Some("Bearer a.b.c"));
         assert_eq!(alone.token(""), None);
-    }
-
-    #[test]
-    fn cookies_are_found_among_others_unless_they_are_empty() {
-        let found = |field: &[u8], name: &str| {
-            let values = cookies(field, name).map(<[u8]>::to_vec);
-            values.collect::<Vec<_>>()
-        };
-        assert_eq!(found(b"a=1; token=x.y.z; b=2", "token"), [b"x.y.z"]);
-        assert_eq!(found(b"token=\"x\"; token = y", "token"), [b"x", b"y"]);
-        assert_eq!(found(b"token=; token=\"\"; token=y", "token"), [b"y"]);
-        assert_eq!(found(b"a=\xff; token=\xfe", "token"), [b"\xfe"]);
-        assert_eq!(found(b"my-token=x; token", "token"), [b""; 0]);
     }
 
     /// `BLESS=1 cargo test` writes the file anew.

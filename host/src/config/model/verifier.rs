@@ -31,6 +31,8 @@ pub struct Verifier {
     pub max_age: Option<Duration>,
     /// Claims that a token must have.
     pub required: Vec<RequiredClaim>,
+    /// Whether tokens that are bound to a client certificate are accepted without a look at one. Default false.
+    pub certificate_bound: bool,
     /// The most memory for verified tokens. Bytes, default 16 MiB; 0 keeps none.
     pub cache: u64,
     /// The table's name in the file.

@@ -30,6 +30,7 @@ pub(super) static VERIFIER: Section = Section {
         &REQUIRE_EXP,
         &MAX_AGE,
         &REQUIRED,
+        &CERTIFICATE_BOUND,
         &CACHE,
         &keys::CA,
         &keys::ALLOW_HTTP,
@@ -175,6 +176,13 @@ static REQUIRED: Field<Entries<RequiredClaim>, Empty> = Field::new(
     "Claims that a token must have.",
 );
 
+static CERTIFICATE_BOUND: Field<Flag, Is<bool>> = Field::new(
+    "certificate_bound",
+    Flag,
+    Is(false),
+    "Accept tokens that are bound to a client certificate (`cnf.x5t#S256`, RFC 8705) without a look at one: where a proxy before the gateway, or the endpoint, compares them.",
+);
+
 static CACHE: Field<Size<u64>, Is<u64>> = Field::new(
     "cache",
     Size {
@@ -241,6 +249,7 @@ pub(super) fn verifier(table: &mut Table<'_>) -> Option<Verifier> {
     let require_exp = table.take(&REQUIRE_EXP);
     let max_age = table.take(&MAX_AGE);
     let required = table.take(&REQUIRED);
+    let certificate_bound = table.take(&CERTIFICATE_BOUND);
     let cache = table.take(&CACHE);
     if let Some(KeysFrom::Fetched(fetch)) = &keys
         && fetch.is_discovery
@@ -278,6 +287,7 @@ pub(super) fn verifier(table: &mut Table<'_>) -> Option<Verifier> {
         require_exp,
         max_age,
         required,
+        certificate_bound,
         cache,
         span: table.span(),
     })

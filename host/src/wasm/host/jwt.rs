@@ -12,6 +12,7 @@ use super::super::bindings::tokens::{ClaimValue, VerifyError};
 use super::super::failure::CallFailure;
 use super::super::state::{Later, State};
 use super::edit::attribute_name;
+use super::proof::{self, ProofArgument};
 use crate::context::{AttributeValue, RejectedToken};
 use crate::tokens::{TokenAnswer, TokenTime, Waiting};
 use crate::verifier::{Claims, TokenError, VerifiedToken};
@@ -37,17 +38,23 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
     tokens.func_wrap(
         "verify",
         |mut store: StoreContextMut<'_, State>,
-         (token, verifiers, scopes, any_scope, claims): (
+         (token, verifiers, scopes, any_scope, claims, proof): (
             WasmStr,
             Vec<WasmStr>,
             Vec<WasmStr>,
             bool,
             Vec<Mapping>,
+            Option<ProofArgument>,
         )| {
             store.data_mut().charge_call()?;
             super::in_phase(store.data())?;
             store.data_mut().token = None;
             if let Err(error) = ask(&mut store, &token, &verifiers)? {
+                return Ok((Err(error),));
+            }
+            if let Err((why, error)) = prove(&mut store, &token, proof.as_ref())? {
+                store.data_mut().token = None;
+                store.data_mut().note_rejected_token(why, None);
                 return Ok((Err(error),));
             }
             if !has_scopes(&store, &scopes, any_scope)? {
@@ -66,6 +73,21 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
                 }
             }
             Ok((put,))
+        },
+    )?;
+    tokens.func_wrap(
+        "check-proof",
+        |mut store: StoreContextMut<'_, State>,
+         (argument, token, thumbprint): (ProofArgument, WasmStr, WasmStr)| {
+            store.data_mut().charge_call()?;
+            super::in_phase(store.data())?;
+            let token = token.to_str(&store)?.into_owned();
+            let thumbprint = thumbprint.to_str(&store)?.into_owned();
+            let checked = proof::check(&mut store, &argument, &token, &thumbprint)?;
+            Ok((checked.map_err(|(why, error)| {
+                store.data_mut().note_rejected_token(why, None);
+                error
+            }),))
         },
     )?;
     tokens.func_wrap(
@@ -153,6 +175,29 @@ fn ask(
             Ok(Err(VerifyError::NotYet))
         }
     }
+}
+
+/// Whether the client holds the key that the token is bound to, if it is. An error carries its word for the log.
+fn prove(
+    store: &mut StoreContextMut<'_, State>,
+    token: &WasmStr,
+    proof: Option<&ProofArgument>,
+) -> Result<std::result::Result<(), (&'static str, VerifyError)>> {
+    let accepted = store.data().token.as_ref();
+    let bound_to = accepted.and_then(|token| token.bound_to.clone());
+    let refused = |error: TokenError| {
+        let why = error.reason();
+        Ok(Err((why, VerifyError::Rejected(why.to_owned()))))
+    };
+    let (thumbprint, proof) = match (bound_to, proof) {
+        (None, None) => return Ok(Ok(())),
+        (None, Some(_)) => return refused(TokenError::NotBound),
+        (Some(_), None) => return refused(TokenError::Unproven),
+        (Some(thumbprint), Some(proof)) => (thumbprint, proof),
+    };
+    let token = token.to_str(&*store)?.into_owned();
+    let checked = proof::check(store, proof, &token, &thumbprint)?;
+    Ok(checked.map_err(|(why, error)| (why, VerifyError::Proof(error))))
 }
 
 fn rejected(error: TokenError) -> Verified {

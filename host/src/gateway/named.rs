@@ -1,0 +1,99 @@
+//! The callouts, secrets and verifiers that the settings of a `builtin:` filter name: the operator grants them by naming them,
+//! and a name that does not exist is an error at its place, before the first request.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use windlass_builtin_plugins::{BuiltinPlugin, builtin};
+
+use crate::config::{self, Config, PluginSource, Problems};
+
+/// The callouts that a filter without `allow` may ask.
+pub(super) fn callouts(
+    config: &Config,
+    filter: &config::Filter,
+    builtin: &BuiltinPlugin,
+) -> Vec<Arc<str>> {
+    let known = config.callouts.iter().map(|callout| &callout.name);
+    granted(filter, builtin.callouts, known)
+}
+
+/// The secrets that a filter without `allow` may use.
+pub(super) fn secrets(
+    config: &Config,
+    filter: &config::Filter,
+    builtin: &BuiltinPlugin,
+) -> Vec<Arc<str>> {
+    let known = config.secrets.iter().map(|secret| &secret.name);
+    granted(filter, builtin.secrets, known)
+}
+
+fn granted<'a>(
+    filter: &config::Filter,
+    pointers: &[&str],
+    known: impl Iterator<Item = &'a Arc<str>>,
+) -> Vec<Arc<str>> {
+    let named = pointers.iter().filter_map(|pointer| {
+        let named = filter.settings.json.pointer(pointer)?;
+        named.as_str()
+    });
+    let named: Vec<_> = named.collect();
+    let known = known.filter(|name| named.contains(&&***name));
+    known.cloned().collect()
+}
+
+/// Names that nothing has, in the settings of the first-party filters.
+pub(super) fn check(config: &Config, problems: &mut Problems) {
+    for filter in &config.filters {
+        let PluginSource::Builtin(plugin) = &filter.plugin else {
+            continue;
+        };
+        let Some(builtin) = builtin(plugin) else {
+            continue;
+        };
+        let names: Vec<&str> = config.callouts.iter().map(|one| &*one.name).collect();
+        for pointer in builtin.callouts {
+            check_name(filter, pointer, ("callout", &names), problems);
+        }
+        let names: Vec<&str> = config.secrets.iter().map(|one| &*one.name).collect();
+        for pointer in builtin.secrets {
+            check_name(filter, pointer, ("secret", &names), problems);
+        }
+        if builtin.name == "jwt" {
+            let names: Vec<&str> = config.verifiers.iter().map(|one| &*one.name).collect();
+            let named = filter.settings.json.get("verifiers");
+            let count = named.and_then(Value::as_array).map_or(0, Vec::len);
+            for place in 0..count {
+                let pointer = format!("/verifiers/{place}");
+                check_name(filter, &pointer, ("verifier", &names), problems);
+            }
+        }
+    }
+}
+
+fn check_name(
+    filter: &config::Filter,
+    pointer: &str,
+    (kind, known): (&str, &[&str]),
+    problems: &mut Problems,
+) {
+    let named = filter.settings.json.pointer(pointer);
+    let Some(name) = named.and_then(Value::as_str) else {
+        return;
+    };
+    if known.contains(&name) {
+        return;
+    }
+    let message = format!(
+        "filter `{}` names {kind} `{}`, which does not exist",
+        filter.name,
+        name.escape_debug()
+    );
+    let help = match config::nearest(name, known.iter().copied()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("add a `[{kind}.<name>]`"),
+    };
+    let span = filter.settings.spans.get(pointer);
+    let span = span.copied().unwrap_or(filter.span);
+    problems.error(span, message).help(help);
+}

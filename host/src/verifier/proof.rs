@@ -1,0 +1,228 @@
+//! A client's proof that it holds the key its token is bound to (DPoP, RFC 9449).
+//!
+//! The proof is a signed token of its own, made for one request: it carries the public key, and names the method, the
+//! URL and the token. [`check`] holds it against the request (RFC 9449, section 4.3).
+//!
+//! Promises:
+//! - the key is public and asymmetric, and its thumbprint (RFC 7638) is the one that the access token names;
+//! - at most one signature is checked, and none for a proof that exceeds a bound or names another algorithm or type;
+//! - what the proof claims is read only after the signature holds.
+//!
+//! Deliberately not here: which proofs were used before, and what the request's URL is.
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
+
+use super::TokenError;
+use super::algorithm::Algorithm;
+use super::claims::Claims;
+use super::key::VerifyingKey;
+use super::token::SignedToken;
+
+/// The type of a proof (RFC 9449, section 4.2).
+const TYPE: &str = "dpop+jwt";
+
+/// The longest `jti`: a UUID has 36. Bytes.
+const MAX_ID: usize = 256;
+
+/// How far a client's clock may be ahead. Seconds.
+const AHEAD: f64 = 30.0;
+
+/// A request, and the token that its proof is for.
+pub struct ProofDemands<'a> {
+    /// The method of the request.
+    pub method: &'a str,
+    /// Whether this is the request's URL, without query and fragment.
+    pub is_url: &'a dyn Fn(&str) -> bool,
+    /// The access token.
+    pub token: &'a str,
+    /// The thumbprint of the key that the token is bound to (`cnf.jkt`).
+    pub thumbprint: &'a str,
+    /// The most that may have passed since `iat`. Seconds.
+    pub max_age: f64,
+}
+
+/// A proof that holds.
+#[derive(Debug, PartialEq)]
+pub struct CheckedProof {
+    /// Tells it from every other proof of every key.
+    pub id: [u8; 16],
+    /// When it is too old to be shown again. Seconds since 1970.
+    pub ends: f64,
+}
+
+/// Why a proof is not accepted. For logs: a client is told the same for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ProofError {
+    /// A bound on its size is exceeded.
+    #[error("the proof exceeds a bound on its size")]
+    TooLarge,
+    /// It is not a signed token with the members that a proof has.
+    #[error("the proof is not well formed")]
+    Malformed,
+    /// Its `typ` is another one.
+    #[error("the proof's `typ` is not `{TYPE}`")]
+    Type,
+    /// Its algorithm is unknown, or a secret's.
+    #[error("the proof's `alg` is not accepted")]
+    Algorithm,
+    /// Its key cannot be used, or is not made for its algorithm.
+    #[error("the proof's `jwk` is not a public key for its `alg`")]
+    Key,
+    /// The token is bound to another key.
+    #[error("the proof's key is not the one that the token is bound to")]
+    OtherKey,
+    /// The signature is not the key's.
+    #[error("the proof's signature does not hold")]
+    Signature,
+    /// It is for another method.
+    #[error("the proof's `htm` is not the request's method")]
+    Method,
+    /// It is for another URL.
+    #[error("the proof's `htu` is not the request's URL")]
+    Url,
+    /// It is for another token.
+    #[error("the proof's `ath` is not the digest of the token")]
+    Token,
+    /// It was made too long ago, or in the future.
+    #[error("the proof's `iat` is too old, or in the future")]
+    Age,
+    /// It was used before.
+    #[error("the proof was used before")]
+    Replayed,
+    /// The request has none, or several.
+    #[error("the request does not have exactly one proof")]
+    Missing,
+}
+
+impl ProofError {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::TooLarge,
+        Self::Malformed,
+        Self::Type,
+        Self::Algorithm,
+        Self::Key,
+        Self::OtherKey,
+        Self::Signature,
+        Self::Method,
+        Self::Url,
+        Self::Token,
+        Self::Age,
+        Self::Replayed,
+        Self::Missing,
+    ];
+
+    /// A stable word for logs.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::TooLarge => "proof_too_large",
+            Self::Malformed => "proof_malformed",
+            Self::Type => "proof_type",
+            Self::Algorithm => "proof_algorithm",
+            Self::Key => "proof_key",
+            Self::OtherKey => "proof_other_key",
+            Self::Signature => "proof_signature",
+            Self::Method => "proof_method",
+            Self::Url => "proof_url",
+            Self::Token => "proof_token",
+            Self::Age => "proof_age",
+            Self::Replayed => "proof_replayed",
+            Self::Missing => "proof_missing",
+        }
+    }
+}
+
+impl From<TokenError> for ProofError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::TooLarge => Self::TooLarge,
+            _ => Self::Malformed,
+        }
+    }
+}
+
+/// Check a proof at this time (seconds since 1970). Whether it was used before is for the caller to find out.
+///
+/// # Errors
+///
+/// It is not accepted.
+pub fn check(
+    proof: &str,
+    demands: &ProofDemands<'_>,
+    now: f64,
+) -> Result<CheckedProof, ProofError> {
+    let proof = SignedToken::parse(proof)?;
+    let kind = proof.header.kind.as_deref().unwrap_or_default();
+    if !kind.eq_ignore_ascii_case(TYPE) {
+        return Err(ProofError::Type);
+    }
+    let algorithm = Algorithm::from_name(&proof.header.algorithm);
+    let algorithm = algorithm.filter(|algorithm| Algorithm::PUBLIC.contains(algorithm));
+    let algorithm = algorithm.ok_or(ProofError::Algorithm)?;
+    let jwk = proof.header.key.as_ref().ok_or(ProofError::Malformed)?;
+    // Before the key is made ready, which costs more than this. The thumbprint is public: no secret is compared.
+    if thumbprint(jwk).as_deref() != Some(demands.thumbprint) {
+        return Err(ProofError::OtherKey);
+    }
+    let key = VerifyingKey::from_jwk(&Value::Object(jwk.clone())).map_err(|_| ProofError::Key)?;
+    if !key.verifies(algorithm) {
+        return Err(ProofError::Key);
+    }
+    if !key.verify(algorithm, proof.signed, &proof.signature) {
+        return Err(ProofError::Signature);
+    }
+    let claims = Claims::parse(&proof.payload()?)?;
+    let text = |name| claims.text(name).ok_or(ProofError::Malformed);
+    let id = text("jti")?;
+    if id.len() > MAX_ID {
+        return Err(ProofError::TooLarge);
+    }
+    if text("htm")? != demands.method {
+        return Err(ProofError::Method);
+    }
+    if !(demands.is_url)(text("htu")?) {
+        return Err(ProofError::Url);
+    }
+    if text("ath")? != URL_SAFE_NO_PAD.encode(digest(&SHA256, demands.token.as_bytes())) {
+        return Err(ProofError::Token);
+    }
+    let issued = claims.time("iat").ok_or(ProofError::Malformed)?;
+    let ends = issued + demands.max_age + AHEAD;
+    // A client whose clock is behind by as much as another's may be ahead is served, too.
+    if !(issued <= now + AHEAD && now < ends) {
+        return Err(ProofError::Age);
+    }
+    Ok(CheckedProof {
+        id: identify(demands.thumbprint, id),
+        ends,
+    })
+}
+
+/// The thumbprint of a key (RFC 7638), encoded. None: it is no public key that can be used.
+fn thumbprint(jwk: &Map<String, Value>) -> Option<String> {
+    let member = |name: &str| Some(json!(jwk.get(name)?.as_str()?));
+    // In the order of their names, without spaces: section 3.3.
+    let names: &[&str] = match jwk.get("kty")?.as_str()? {
+        "RSA" => &["e", "kty", "n"],
+        "EC" => &["crv", "kty", "x", "y"],
+        "OKP" => &["crv", "kty", "x"],
+        _ => return None,
+    };
+    let members = names
+        .iter()
+        .map(|name| Some(format!("\"{name}\":{}", member(name)?)));
+    let members = members.collect::<Option<Vec<_>>>()?;
+    let canonical = format!("{{{}}}", members.join(","));
+    Some(URL_SAFE_NO_PAD.encode(digest(&SHA256, canonical.as_bytes())))
+}
+
+/// Two clients may choose the same `jti`.
+fn identify(thumbprint: &str, id: &str) -> [u8; 16] {
+    let whole = digest(&SHA256, format!("{thumbprint}\n{id}").as_bytes());
+    let half = whole.as_ref().first_chunk::<16>();
+    half.copied().unwrap_or_default()
+}

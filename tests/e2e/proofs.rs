@@ -1,0 +1,287 @@
+//! `builtin:jwt` with tokens that are bound to a key (DPoP, RFC 9449).
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use windlass_tests::{Builder, Gateway, Request, Response, Upstream, wait};
+
+use crate::config::filtered;
+use crate::jwt::{Signer, verifier};
+
+/// A client with a key.
+pub struct Client(Ed25519KeyPair);
+
+impl Client {
+    pub fn new(seed: u8) -> Self {
+        Self(Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap())
+    }
+
+    fn x(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0.public_key())
+    }
+
+    /// What a token that is bound to its key has as `cnf.jkt` (RFC 8037, appendix A.3).
+    pub fn thumbprint(&self) -> String {
+        let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, self.x());
+        URL_SAFE_NO_PAD.encode(digest(&SHA256, canonical.as_bytes()))
+    }
+
+    /// A proof for `GET` on this URL, with other claims beside or instead of the usual ones.
+    pub fn proof(&self, url: &str, token: &str, more: Value) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let mut claims = json!({
+            "jti": format!("{:?}", std::time::Instant::now()), "htm": "GET", "htu": url, "iat": now.as_secs(),
+            "ath": URL_SAFE_NO_PAD.encode(digest(&SHA256, token.as_bytes())),
+        });
+        for (name, value) in more.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        let jwk = json!({ "kty": "OKP", "crv": "Ed25519", "x": self.x() });
+        let header = json!({ "typ": "dpop+jwt", "alg": "EdDSA", "jwk": jwk });
+        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", encode(&header), encode(&claims));
+        let signature = URL_SAFE_NO_PAD.encode(self.0.sign(signed.as_bytes()));
+        format!("{signed}.{signature}")
+    }
+}
+
+fn builder(settings: &str, verifies: &str, signer: &Signer, upstream: &Upstream) -> Builder {
+    let config = [
+        filtered(&["jwt"], upstream.address()),
+        format!(
+            "\n[filter.jwt]\nplugin = \"builtin:jwt\"\nsettings = {{ verifiers = [\"issuer\"], {settings} }}\n"
+        ),
+        verifier("issuer", &format!("jwks_file = \"keys.json\"\n{verifies}")),
+        "[log]\naccess = \"access.json\"\n".to_owned(),
+    ];
+    Gateway::with_config(config.concat()).file("keys.json", signer.set())
+}
+
+const ORIGIN: &str = "dpop = { origin = \"https://api.example\" }";
+const URL: &str = "https://api.example/a";
+const ALGORITHMS: &str = "algs=\"ES256 ES384 ES512 EdDSA PS256 PS384 PS512 RS256 RS384 RS512\"";
+
+fn with(token: &str, proof: &str) -> Request {
+    Request::get("/a?b=c")
+        .header("authorization", format!("DPoP {token}"))
+        .header("dpop", proof)
+}
+
+/// Status, code and challenge.
+fn refusal(answer: &Response) -> (u16, String, String) {
+    let challenge = answer.header("www-authenticate").unwrap_or("-");
+    (answer.status, answer.code(), challenge.to_owned())
+}
+
+/// Why the access log says that tokens were rejected, once it has so many lines.
+fn causes(gateway: &Gateway, count: usize) -> Vec<String> {
+    let path = gateway.folder().join("access.json");
+    let text = wait::until("the access log", || {
+        let text = std::fs::read_to_string(&path).ok()?;
+        (text.lines().count() >= count).then_some(text)
+    });
+    let causes = text.lines().map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["token_rejected"]["why"]
+            .as_str()
+            .unwrap_or("-")
+            .to_owned()
+    });
+    causes.collect()
+}
+
+#[test]
+fn a_bound_token_passes_with_a_proof_once_and_both_go_no_further() {
+    let (upstream, signer, client) = (Upstream::echo(), Signer::new("one", 1), Client::new(7));
+    let gateway = builder(ORIGIN, "", &signer, &upstream).start();
+    let token = signer.token(json!({ "cnf": { "jkt": client.thumbprint() } }));
+    for _ in 0..2 {
+        let proof = client.proof(URL, &token, json!({}));
+        assert_eq!(gateway.send(&with(&token, &proof)).status, 200);
+        let again = refusal(&gateway.send(&with(&token, &proof)));
+        let challenge = format!("DPoP error=\"invalid_dpop_proof\", {ALGORITHMS}");
+        assert_eq!(again, (401, "proof_rejected".to_owned(), challenge));
+    }
+    assert_eq!(upstream.count(), 2);
+    for request in upstream.received() {
+        assert_eq!(request.header("authorization"), None);
+        assert_eq!(request.header("dpop"), None);
+    }
+}
+
+#[test]
+fn rfc_9449_a_bound_token_is_nothing_without_its_proof() {
+    let (upstream, signer, client) = (Upstream::echo(), Signer::new("one", 1), Client::new(7));
+    let gateway = builder(ORIGIN, "", &signer, &upstream).start();
+    let token = signer.token(json!({ "cnf": { "jkt": client.thumbprint() } }));
+    let unbound = signer.token(json!({}));
+    let good = || client.proof(URL, &token, json!({}));
+    let but = |more: Value| with(&token, &client.proof(URL, &token, more));
+    let bearer = Request::get("/a").header("authorization", format!("Bearer {token}"));
+    let none = Request::get("/a").header("authorization", format!("DPoP {token}"));
+    let other_key = Client::new(8).proof(URL, &token, json!({}));
+    let of_other = client.proof(URL, &unbound, json!({}));
+    let bad_proofs = [
+        ("proof_missing", none),
+        (
+            "proof_missing",
+            with(&token, &good()).header("dpop", good()),
+        ),
+        ("proof_malformed", with(&token, "garbage")),
+        ("proof_other_key", with(&token, &other_key)),
+        ("proof_token", with(&token, &of_other)),
+        ("proof_method", but(json!({ "htm": "POST" }))),
+        ("proof_age", but(json!({ "iat": 1 }))),
+        ("proof_url", but(json!({ "htu": "https://api.example/b" }))),
+        ("proof_url", but(json!({ "htu": "http://api.example/a" }))),
+        (
+            "proof_url",
+            but(json!({ "htu": "https://api.example.evil/a" })),
+        ),
+        (
+            "proof_url",
+            but(json!({ "htu": "https://me@api.example/a" })),
+        ),
+        ("proof_url", but(json!({ "htu": "/a" }))),
+    ];
+    let mut expected = vec!["unproven", "not_bound"];
+    let assert_refused = |request: &Request, reason: &str, challenge: &str| {
+        let (status, code, told) = refusal(&gateway.send(request));
+        assert_eq!((status, &*code), (401, reason));
+        assert!(told.starts_with(challenge), "{reason}: {told}");
+    };
+    assert_refused(&bearer, "token_rejected", "Bearer error=\"invalid_token\"");
+    let unbound = with(&unbound, &of_other);
+    assert_refused(&unbound, "token_rejected", "DPoP error=\"invalid_token\"");
+    for (why, request) in bad_proofs {
+        assert_refused(
+            &request,
+            "proof_rejected",
+            "DPoP error=\"invalid_dpop_proof\"",
+        );
+        expected.push(why);
+    }
+    assert_eq!(upstream.count(), 0);
+    // Each worker writes its lines in their order.
+    let mut causes = causes(&gateway, expected.len());
+    causes.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(causes, expected);
+}
+
+#[test]
+fn rfc_3986_a_url_is_compared_after_normalisation() {
+    let (upstream, signer, client) = (Upstream::echo(), Signer::new("one", 1), Client::new(7));
+    let gateway = builder(ORIGIN, "", &signer, &upstream).start();
+    let token = signer.token(json!({ "cnf": { "jkt": client.thumbprint() } }));
+    for url in [
+        "https://api.example/a?b=c",
+        "https://api.example/a#part",
+        "HTTPS://API.Example:443/a",
+        "https://api.example/x/../%61",
+    ] {
+        let proof = client.proof(url, &token, json!({}));
+        assert_eq!(gateway.send(&with(&token, &proof)).status, 200, "{url}");
+    }
+}
+
+#[test]
+fn without_an_origin_the_url_is_the_requests() {
+    let (upstream, signer, client) = (Upstream::echo(), Signer::new("one", 1), Client::new(7));
+    let gateway = builder("dpop = {}", "", &signer, &upstream).start();
+    let token = signer.token(json!({ "cnf": { "jkt": client.thumbprint() } }));
+    for (host, status) in [("shop.example:8080", 200), ("other.example", 401)] {
+        let proof = client.proof("http://shop.example:8080/a", &token, json!({}));
+        let request = with(&token, &proof).header("host", host);
+        assert_eq!(gateway.send(&request).status, status, "{host}");
+    }
+}
+
+#[test]
+fn without_dpop_in_the_settings_a_bound_token_is_rejected_and_so_is_the_scheme() {
+    let (upstream, signer, client) = (Upstream::echo(), Signer::new("one", 1), Client::new(7));
+    let gateway = builder("", "", &signer, &upstream).start();
+    let token = signer.token(json!({ "cnf": { "jkt": client.thumbprint() } }));
+    let bearer = Request::get("/a").header("authorization", format!("Bearer {token}"));
+    let (status, code, _) = refusal(&gateway.send(&bearer));
+    assert_eq!((status, &*code), (401, "token_rejected"));
+    let proof = client.proof(URL, &token, json!({}));
+    let (status, code, challenge) = refusal(&gateway.send(&with(&token, &proof)));
+    assert_eq!(
+        (status, &*code, &*challenge),
+        (401, "token_missing", "Bearer")
+    );
+    // A binding that cannot be read is not none.
+    for cnf in [json!({ "jkt": 1 }), json!("x"), json!([])] {
+        let token = signer.token(json!({ "cnf": cnf }));
+        let bearer = Request::get("/a").header("authorization", format!("Bearer {token}"));
+        assert_eq!(gateway.send(&bearer).status, 401, "{cnf}");
+    }
+    assert_eq!(upstream.count(), 0);
+}
+
+#[test]
+fn a_proof_can_be_asked_for_with_every_token() {
+    let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
+    let gateway = builder("dpop = { required = true }", "", &signer, &upstream).start();
+    let token = signer.token(json!({}));
+    let bearer = Request::get("/a").header("authorization", format!("Bearer {token}"));
+    let challenge = format!("DPoP {ALGORITHMS}");
+    assert_eq!(
+        refusal(&gateway.send(&bearer)),
+        (401, "token_missing".to_owned(), challenge)
+    );
+    assert_eq!(upstream.count(), 0);
+}
+
+#[test]
+fn without_a_token_both_schemes_are_asked_for() {
+    let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
+    let gateway = builder("dpop = {}, realm = \"shop\"", "", &signer, &upstream).start();
+    let (_, _, challenge) = refusal(&gateway.get("/a"));
+    let expected = format!("Bearer realm=\"shop\", DPoP realm=\"shop\", {ALGORITHMS}");
+    assert_eq!(challenge, expected);
+}
+
+#[test]
+fn rfc_8705_a_token_of_a_certificate_is_rejected_unless_somebody_else_looks_at_it() {
+    let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
+    let token = signer
+        .token(json!({ "cnf": { "x5t#S256": "bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2" } }));
+    let bearer = Request::get("/a").header("authorization", format!("Bearer {token}"));
+    let strict = builder("", "", &signer, &upstream).start();
+    assert_eq!(strict.send(&bearer).status, 401);
+    let lax = builder("", "certificate_bound = true\n", &signer, &upstream).start();
+    assert_eq!(lax.send(&bearer).status, 200);
+}
+
+#[test]
+fn check_refuses_settings_of_proofs_that_cannot_work() {
+    let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
+    for (settings, told) in [
+        (
+            "dpop = { origin = \"api.example\" }",
+            "is not an origin: a scheme and a host, such as `https://api.example`",
+        ),
+        (
+            "dpop = { max_age = \"2h\" }",
+            "is not a time from `1s` to `1h`",
+        ),
+        (
+            "dpop = {}, from = [{ header = \"authorization\" }]",
+            "needs a place for tokens that come with a proof",
+        ),
+        (
+            "dpop = { required = true }, from = [{ header = \"authorization\", scheme = \"DPoP\" }, { cookie = \"t\" }]",
+            "has places where a token comes without",
+        ),
+    ] {
+        let check = builder(settings, "", &signer, &upstream).check();
+        assert_eq!(check.code, Some(2), "{settings}");
+        assert!(check.errors.contains(told), "{settings}: {}", check.errors);
+    }
+}
