@@ -39,9 +39,9 @@ fn assert_answer(given: &str, status: &str, texts: &[&str]) {
 }
 
 #[test]
-#[ignore = "needs curl and the demo's ports: 8080, 9080, 9101 to 9103"]
+#[ignore = "needs curl and the demo's ports: 8080, 9080, 9101 to 9104"]
 fn every_line_of_the_demo_gives_what_it_promises() {
-    for port in [8080, 9080, 9101, 9102, 9103, 9109] {
+    for port in [8080, 9080, 9101, 9102, 9103, 9104, 9109] {
         drop(TcpListener::bind(("127.0.0.1", port)).expect("a free port"));
     }
     let mut demo = Demo(command(["demo"]).spawn().expect("the demo to start"));
@@ -56,7 +56,7 @@ fn every_line_of_the_demo_gives_what_it_promises() {
             Some((promise, pair[1].trim()))
         })
         .collect();
-    assert_eq!(lines.len(), 13, "{printed:?}");
+    assert_eq!(lines.len(), 18, "{printed:?}");
     for (promise, line) in lines {
         let given = run(line);
         let (what, _) = promise.split_once(':').unwrap_or((promise, ""));
@@ -86,6 +86,35 @@ fn every_line_of_the_demo_gives_what_it_promises() {
                 let statuses: Vec<_> = given.lines().filter(|line| line.len() == 3).collect();
                 assert_eq!(statuses, ["200", "200", "429"], "{given}");
                 assert!(given.contains("quota_spent"), "{given}");
+            }
+            "a chain of six filters (cors, metadata, token, keys, plan, rewrite), without a token" =>
+            {
+                assert_answer(
+                    &given,
+                    "401",
+                    &["token_missing", "www-authenticate: Bearer"],
+                );
+            }
+            "with a token of the demo's issuer and a key" => {
+                let told = ["user dana, consumer alice, order 42", "vary: Origin"];
+                assert_answer(&given, "200", &told);
+            }
+            "a token without the scope orders" => {
+                assert_answer(&given, "403", &["insufficient_scope"]);
+            }
+            "a browser's preflight, which needs neither" => {
+                let told = [
+                    "access-control-allow-origin: http://localhost:3000",
+                    "access-control-allow-headers: authorization, x-api-key",
+                ];
+                assert_answer(&given, "204", &told);
+            }
+            "the OpenAPI document of that API, made of its routes and filters" => {
+                let document: serde_json::Value = serde_json::from_str(&given).expect("JSON");
+                assert_eq!(document["openapi"], "3.1.0");
+                let operation = &document["paths"]["/shop/orders/{id}"]["get"];
+                let demands = operation["security"][0].as_object().expect("a demand");
+                assert_eq!(demands.len(), 2, "{operation}");
             }
             "no such path" => assert_answer(&given, "404", &["no_route"]),
             "a path that is there, a method that is not" => {

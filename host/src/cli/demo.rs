@@ -1,7 +1,9 @@
-//! `windlass demo`: a gateway and three endpoints on loopback, and lines to try on them.
+//! `windlass demo`: a gateway, three endpoints and an issuer of tokens on loopback, and lines to try on them.
 //!
-//! The gateway is an ordinary one, of the configuration `examples/demo.toml`; only the endpoints
-//! are here. What the lines below promise is what a test holds them to.
+//! The gateway is an ordinary one, of the configuration `examples/demo.toml`; only the endpoints and the issuer
+//! are here. A test holds the lines below to their promises.
+
+mod issuer;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -20,10 +22,13 @@ const CONFIG: &str = include_str!("../../examples/demo.toml");
 
 /// Where the endpoints are, and their weights in the configuration.
 const ENDPOINTS: [(u16, &str); 3] = [
-    (9101, "A (weight 3)"),
-    (9102, "B (weight 2)"),
-    (9103, "C (weight 1)"),
+    (9101, "endpoint A (weight 3)"),
+    (9102, "endpoint B (weight 2)"),
+    (9103, "endpoint C (weight 1)"),
 ];
+
+/// Where the issuer of tokens is.
+const ISSUER_PORT: u16 = 9104;
 
 /// A line to paste, and what it gives.
 struct Try {
@@ -32,7 +37,7 @@ struct Try {
 }
 
 /// In the order in which they are printed.
-const TRIES: [Try; 13] = [
+const TRIES: [Try; 18] = [
     Try {
         promise: "an answer of the gateway's own: 200, \"hello from the gateway itself\"",
         line: "curl -s http://127.0.0.1:8080/hello",
@@ -66,6 +71,26 @@ const TRIES: [Try; 13] = [
         line: "for n in 1 2 3; do curl -s -w '%{http_code}\\n' -H 'x-api-key: demo-key-carol' http://127.0.0.1:8080/orders; done",
     },
     Try {
+        promise: "a chain of six filters (cors, metadata, token, keys, plan, rewrite), without a token: 401, token_missing",
+        line: "curl -si -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/shop/orders/42",
+    },
+    Try {
+        promise: "with a token of the demo's issuer and a key: 200, the endpoint saw user dana and consumer alice",
+        line: "curl -si -H \"authorization: Bearer $(curl -s http://127.0.0.1:9104/token)\" -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/shop/orders/42",
+    },
+    Try {
+        promise: "a token without the scope orders:read: 403, insufficient_scope",
+        line: "curl -si -H \"authorization: Bearer $(curl -s 'http://127.0.0.1:9104/token?scope=none')\" -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/shop/orders/42",
+    },
+    Try {
+        promise: "a browser's preflight, which needs neither: 204, and who may ask in `access-control-allow-origin`",
+        line: "curl -si -X OPTIONS -H 'origin: http://localhost:3000' -H 'access-control-request-method: GET' http://127.0.0.1:8080/shop/orders/42",
+    },
+    Try {
+        promise: "the OpenAPI document of that API, made of its routes and filters",
+        line: "curl -s http://127.0.0.1:8080/shop/openapi.json",
+    },
+    Try {
         promise: "no such path: 404, no_route",
         line: "curl -si http://127.0.0.1:8080/nothing",
     },
@@ -90,7 +115,7 @@ const TRIES: [Try; 13] = [
 /// What the demo is asked for.
 #[derive(Debug, clap::Args)]
 pub struct Demo {
-    /// Start the three endpoints only, for a gateway that runs `examples/demo.toml` on its own.
+    /// Start the three endpoints and the issuer of tokens only, for a gateway that runs `examples/demo.toml` on its own.
     #[arg(long)]
     endpoints: bool,
 }
@@ -102,7 +127,7 @@ pub fn demo(demo: &Demo) -> ExitCode {
     }
     if demo.endpoints {
         println!(
-            "the endpoints of the demo listen on 127.0.0.1, ports 9101 to 9103; Ctrl-C ends them"
+            "the endpoints of the demo listen on 127.0.0.1, ports 9101 to 9103, and its issuer of tokens on 9104; Ctrl-C ends them"
         );
         loop {
             std::thread::park();
@@ -117,7 +142,7 @@ pub fn demo(demo: &Demo) -> ExitCode {
     };
     terminal::log(&config.log);
     println!(
-        "starting: the first start compiles three filters, which takes some seconds; the next ones take them from a cache"
+        "starting: the first start compiles six filters, which takes some seconds; the next ones take them from a cache"
     );
     let signals = match Signals::listen() {
         Ok(signals) => signals,
@@ -139,7 +164,8 @@ pub fn demo(demo: &Demo) -> ExitCode {
 
 fn print_tries() {
     println!();
-    println!("Windlass runs on http://127.0.0.1:8080, in front of three small endpoints.");
+    println!("Windlass listens on http://127.0.0.1:8080, in front of three small endpoints.");
+    println!("An issuer of tokens for the demo listens on http://127.0.0.1:{ISSUER_PORT}.");
     println!("Its configuration is host/examples/demo.toml. Paste these into another terminal:");
     for (number, attempt) in (1..).zip(&TRIES) {
         println!();
@@ -161,8 +187,17 @@ fn start_endpoints() -> Result<(), ExitCode> {
         .enable_all()
         .build()
         .map_err(|error| failed(format!("cannot start the demo's endpoints: {error}")))?;
-    let mut sockets = Vec::new();
-    for (port, name) in ENDPOINTS {
+    let issuer = issuer::router()
+        .map_err(|_| failed("cannot make the key of the demo's issuer of tokens".to_owned()))?;
+    let mut servers = Vec::new();
+    let endpoints = ENDPOINTS.map(|(port, name)| {
+        let routes = Router::new().fallback(answer).with_state(name);
+        (port, name, routes)
+    });
+    let all = endpoints
+        .into_iter()
+        .chain([(ISSUER_PORT, "issuer", issuer)]);
+    for (port, name, routes) in all {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let socket = std::net::TcpListener::bind(address).and_then(|socket| {
             socket.set_nonblocking(true)?;
@@ -170,16 +205,16 @@ fn start_endpoints() -> Result<(), ExitCode> {
         });
         let socket = socket.map_err(|error| {
             failed(format!(
-                "cannot listen on {address} for the demo's endpoint {name}: {error}; stop what uses it (`ss -ltnp` names it)"
+                "cannot listen on {address} for the demo's {name}: {error}; stop what uses it (`ss -ltnp` names it)"
             ))
         })?;
-        sockets.push((socket, name));
+        servers.push((socket, name, routes));
     }
     let serve = move || {
         runtime.block_on(async move {
             let mut tasks = tokio::task::JoinSet::new();
-            for (socket, name) in sockets {
-                tasks.spawn(serve(socket, name));
+            for (socket, name, routes) in servers {
+                tasks.spawn(serve(socket, name, routes));
             }
             while tasks.join_next().await.is_some() {}
         });
@@ -191,14 +226,13 @@ fn start_endpoints() -> Result<(), ExitCode> {
     Ok(())
 }
 
-async fn serve(socket: std::net::TcpListener, name: &'static str) {
-    let routes = Router::new().fallback(answer).with_state(name);
+async fn serve(socket: std::net::TcpListener, name: &'static str, routes: Router) {
     let served = match tokio::net::TcpListener::from_std(socket) {
         Ok(socket) => axum::serve(socket, routes).await,
         Err(error) => Err(error),
     };
     if let Err(error) = served {
-        tracing::error!("the demo's endpoint {name} ended: {error}");
+        tracing::error!("the demo's {name} ended: {error}");
     }
 }
 
@@ -210,8 +244,12 @@ async fn answer(
     headers: HeaderMap,
 ) -> String {
     let field = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let mut text = format!("endpoint {name} got {method} {uri}");
-    for (what, name) in [("consumer", "x-consumer"), ("order", "x-order")] {
+    let mut text = format!("{name} got {method} {uri}");
+    for (what, name) in [
+        ("user", "x-user"),
+        ("consumer", "x-consumer"),
+        ("order", "x-order"),
+    ] {
         if let Some(value) = field(name) {
             text.extend([", ", what, " ", value]);
         }
