@@ -226,6 +226,7 @@ fn aws_words(status: StatusCode, code: &str) -> Option<&'static str> {
         (404, _) => "Not Found",
         (405, _) => "Method Not Allowed",
         (413, _) => "Request Too Long",
+        (415, _) => "Unsupported Media Type",
         (500, _) => "Internal server error",
         (503, _) => "Service Unavailable",
         (504, _) => "Endpoint request timed out",

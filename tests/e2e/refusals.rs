@@ -1,0 +1,327 @@
+//! The refusals of the first-party filters: what exactly the client gets, in both styles.
+//!
+//! Those of `builtin:jwt` for its tokens are in `token_refusals`.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use windlass_tests::{ClosedPort, Gateway, Reply, Request, Response, Upstream};
+
+use crate::config::{api_key, key};
+
+/// A refusal, as the request that meets it and what the client gets.
+struct Case {
+    reason: &'static str,
+    request: Request,
+    status: u16,
+    /// The status's phrase, in a problem.
+    title: &'static str,
+    /// The sentence of a problem.
+    detail: &'static str,
+    /// Amazon's words.
+    message: &'static str,
+    /// Fields that are there, and their values; `*` is any.
+    fields: &'static [(&'static str, &'static str)],
+}
+
+/// Refusals that other tests reach.
+const ELSEWHERE: [(&str, &str); 9] = [
+    ("several_tokens", "token_refusals"),
+    ("token_missing", "token_refusals"),
+    ("token_rejected", "token_refusals"),
+    ("insufficient_scope", "token_refusals"),
+    ("proof_rejected", "proofs"),
+    // As many proofs as 131,072 are needed: `used_proofs` shows the bound.
+    ("too_many_proofs", "proofs"),
+    // The Redis of several gateways is out of reach.
+    ("limits_unavailable", "tests/suite/shared_plans.rs"),
+    ("filter_failed", "transform_bodies"),
+    // No request reaches it; a defence in depth.
+    ("transform_failed", "-"),
+];
+
+fn config(style: &str, echo: &Upstream, text: &Upstream, closed: &ClosedPort) -> String {
+    let route = |path: &str, filters: &str, upstream: &str| {
+        format!(
+            "\n[[route]]\napi = \"shop\"\npath = \"{path}\"\nfilters = {filters}\nupstream = \"{upstream}\"\n"
+        )
+    };
+    let filter = |name: &str, plugin: &str, settings: &str| {
+        format!("\n[filter.{name}]\nplugin = \"builtin:{plugin}\"\nsettings = {settings}\n")
+    };
+    let upstream = |name: &str, to: &Upstream| {
+        format!(
+            "\n[upstream.{name}]\nendpoints = [{{ address = \"{}\" }}]\n",
+            to.address()
+        )
+    };
+    let edit = r#"{ op = "set", body = "/seen", json = "true" }"#;
+    [
+        "[[listener]]\naddress = \"127.0.0.1:0\"\n".to_owned(),
+        format!("\n[api.shop]\nerrors = \"{style}\"\n"),
+        route("/keyed", "[\"keys\", \"plan\"]", "echo"),
+        route("/cors", "[\"cors\"]", "echo"),
+        route("/header", "[\"header\"]", "echo"),
+        route("/path", "[\"path\"]", "echo"),
+        route("/body", "[\"body\"]", "echo"),
+        route("/response", "[\"response\"]", "text"),
+        route("/large", "[\"large\"]", "text"),
+        route("/opaque", "[\"opaque\"]", "echo"),
+        api_key("{}"),
+        filter("plan", "usage-plan", "{}"),
+        filter("cors", "cors", "{ origins = [\"https://app.example\"] }"),
+        filter(
+            "header",
+            "transform",
+            "{ request = [{ op = \"set\", header = \"x-a\", value = \"${request.query.a}\" }] }",
+        ),
+        filter(
+            "path",
+            "transform",
+            "{ request = [{ op = \"set\", path = \"/${attribute.consumer.id}\" }] }",
+        ),
+        filter(
+            "body",
+            "transform",
+            &format!("{{ other_bodies = \"refuse\", request = [{edit}] }}"),
+        ) + "limits = { body = \"1KiB\" }\n",
+        filter("response", "transform", &format!("{{ response = [{edit}] }}")),
+        filter(
+            "large",
+            "transform",
+            &format!("{{ response_not_json = \"pass\", response = [{edit}] }}"),
+        ) + "limits = { body = \"2B\" }\n",
+        filter("opaque", "jwt", "{ introspection = { callout = \"closed\" } }"),
+        format!("\n[callout.closed]\nurl = \"http://{}/\"\n", closed.address()),
+        "\n[plan.slow]\nrate = 0.001\nburst = 1\n[plan.none]\nquota = { limit = 1, period = \"month\" }\n".to_owned(),
+        key("a-1", "anna", "slow", "plan = \"slow\""),
+        key("b-1", "bert", "none", "plan = \"none\""),
+        key("c-1", "carl", "no-plan", ""),
+        upstream("echo", echo),
+        upstream("text", text),
+    ]
+    .concat()
+}
+
+fn cases() -> Vec<Case> {
+    let keyed = |key: &str| Request::get("/keyed").header("x-api-key", key);
+    let json = |body: &str| Request::post("/body", body).header("content-type", "application/json");
+    let case = |status, reason, request| Case {
+        reason,
+        request,
+        status,
+        title: "",
+        detail: "",
+        message: "",
+        fields: &[],
+    };
+    let bad_request = |reason, detail, request| Case {
+        title: "Bad Request",
+        detail,
+        message: "Bad Request",
+        ..case(400, reason, request)
+    };
+    let forbidden = |reason, detail, request| Case {
+        title: "Forbidden",
+        detail,
+        message: "Forbidden",
+        ..case(403, reason, request)
+    };
+    let unsupported = |reason, detail, request, fields| Case {
+        title: "Unsupported Media Type",
+        detail,
+        message: "Unsupported Media Type",
+        fields,
+        ..case(415, reason, request)
+    };
+    let bad_gateway = |reason, detail, request| Case {
+        title: "Bad Gateway",
+        detail,
+        message: "Internal server error",
+        ..case(502, reason, request)
+    };
+    let throttled = |reason, detail, message, request, fields| Case {
+        title: "Too Many Requests",
+        detail,
+        message,
+        fields,
+        ..case(429, reason, request)
+    };
+    let preflight = Request::new("OPTIONS", "/cors")
+        .header("origin", "https://other.example")
+        .header("access-control-request-method", "GET");
+    vec![
+        Case {
+            title: "Unauthorized",
+            detail: "api key missing",
+            message: "Unauthorized",
+            fields: &[(
+                "www-authenticate",
+                "ApiKey in=\"header\", name=\"x-api-key\"",
+            )],
+            ..case(401, "api_key_missing", Request::get("/keyed"))
+        },
+        forbidden("api_key_rejected", "api key rejected", keyed("wrong")),
+        forbidden("no_usage_plan", "no usage plan", keyed("no-plan")),
+        throttled(
+            "throttled",
+            "throttled",
+            "Too Many Requests",
+            keyed("slow"),
+            &[
+                ("retry-after", "*"),
+                ("ratelimit", "*"),
+                ("ratelimit-policy", "*"),
+            ],
+        ),
+        throttled(
+            "quota_spent",
+            "quota spent",
+            "Limit Exceeded",
+            keyed("none"),
+            &[("ratelimit", "*"), ("ratelimit-policy", "*")],
+        ),
+        forbidden("cors_origin_refused", "cors origin refused", preflight),
+        bad_request(
+            "transform_refused",
+            "transform refused",
+            Request::get("/header?a=b%0Ac"),
+        ),
+        forbidden(
+            "transform_attribute_absent",
+            "transform attribute absent",
+            Request::get("/path"),
+        ),
+        bad_request("body_not_json", "body not json", json("{")),
+        unsupported(
+            "body_encoded",
+            "body encoded",
+            json("{}").header("content-encoding", "gzip"),
+            &[],
+        ),
+        unsupported(
+            "unsupported_media_type",
+            "unsupported media type",
+            Request::post("/body", "a").header("content-type", "text/plain"),
+            &[("accept", "application/json")],
+        ),
+        Case {
+            title: "Payload Too Large",
+            detail: "the request's body is too large",
+            message: "Request Too Long",
+            ..case(
+                413,
+                "body_too_large",
+                json(&format!("\"{}\"", "x".repeat(2000))),
+            )
+        },
+        bad_gateway(
+            "response_not_json",
+            "response not json",
+            Request::get("/response"),
+        ),
+        bad_gateway(
+            "response_body_too_large",
+            "the service's answer is too large",
+            Request::get("/large"),
+        ),
+        Case {
+            title: "Service Unavailable",
+            detail: "introspection unavailable",
+            message: "Service Unavailable",
+            ..case(
+                503,
+                "introspection_unavailable",
+                Request::get("/opaque").header("authorization", "Bearer a"),
+            )
+        },
+    ]
+}
+
+/// Status, type and body, with the request's id as `ID`.
+fn told(answer: &Response) -> String {
+    let id = answer.header("x-request-id").expect("an id");
+    let kind = answer.header("content-type").unwrap_or("-");
+    format!(
+        "{} | {kind} | {}",
+        answer.status,
+        answer.text().replace(id, "ID")
+    )
+}
+
+fn assert_refused(style: &str, body: impl Fn(&Case) -> String) {
+    let json = Reply::status(200).header("content-type", "application/json");
+    let (echo, text) = (Upstream::echo(), Upstream::fixed(json.body("not json")));
+    let closed = ClosedPort::new();
+    let gateway = Gateway::with_config(config(style, &echo, &text, &closed)).start();
+    // The bucket and the quota, each of one, are empty then.
+    for key in ["slow", "none"] {
+        let first = Request::get("/keyed").header("x-api-key", key);
+        assert_eq!(gateway.send(&first).status, 200);
+    }
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let answer = gateway.send(&case.request);
+        let kind = match style {
+            "aws" => "application/json",
+            _ => "application/problem+json",
+        };
+        let expected = format!("{} | {kind} | {}", case.status, body(&case));
+        if told(&answer) != expected {
+            wrong.push((told(&answer), expected));
+        }
+        for (name, value) in case.fields {
+            let found = answer.header(name);
+            let is_there = found.is_some_and(|found| *value == "*" || found == *value);
+            assert!(is_there, "{}: {name} is {found:?}", case.reason);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert_eq!(echo.count(), 2);
+}
+
+#[test]
+fn every_refusal_is_a_problem_to_the_byte() {
+    assert_refused("problem", |case| {
+        let (reason, status, title, detail) = (case.reason, case.status, case.title, case.detail);
+        format!(
+            "{{\"code\":\"{reason}\",\"detail\":\"{detail}\",\"request-id\":\"ID\",\"status\":{status},\"title\":\"{title}\",\"type\":\"about:blank\"}}\n"
+        )
+    });
+}
+
+#[test]
+fn every_refusal_is_amazons_to_the_byte_where_an_api_says_so() {
+    assert_refused("aws", |case| {
+        format!("{{\"message\":\"{}\"}}", case.message)
+    });
+}
+
+/// The reasons in the table under `## Refusals` of a README.
+fn listed(readme: &str) -> Vec<String> {
+    let (_, section) = readme.split_once("\n## Refusals\n").unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    let rows = section.lines().filter(|line| line.starts_with("| "));
+    let cells = rows.filter_map(|row| row.split(" | ").nth(1));
+    let reasons = cells.filter_map(|cell| cell.strip_prefix('`')?.strip_suffix('`'));
+    reasons.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_refusal_of_a_readme_is_asserted_here_or_elsewhere() {
+    let here = cases().into_iter().map(|case| case.reason);
+    let known: BTreeSet<_> = here.chain(ELSEWHERE.map(|(reason, _)| reason)).collect();
+    let plugins = concat!(env!("CARGO_MANIFEST_DIR"), "/../plugins");
+    let mut count = 0;
+    for folder in fs::read_dir(plugins).unwrap() {
+        let readme = folder.unwrap().path().join("README.md");
+        let Ok(readme) = fs::read_to_string(readme) else {
+            continue;
+        };
+        for reason in listed(&readme) {
+            assert!(known.contains(&*reason), "`{reason}` is asserted nowhere");
+            count += 1;
+        }
+    }
+    assert!(count >= 20, "{count}");
+}
