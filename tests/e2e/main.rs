@@ -77,6 +77,7 @@ mod proofs;
 mod quota_changes;
 mod rates;
 mod readme;
+mod readmes;
 mod refusals;
 mod reload;
 mod request_ids;
