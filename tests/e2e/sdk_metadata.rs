@@ -166,7 +166,10 @@ fn other_methods_and_paths_pass_and_head_has_no_body() {
 #[test]
 fn a_document_that_is_none_is_an_error_where_the_file_is_named() {
     for (document, settings, why) in [
-        ("openapi: 3.1.0", "document = \"api\"", "is not JSON"),
+        ("{", "document = \"api\"", "is not JSON"),
+        ("a: [", "document = \"api\"", "is not YAML"),
+        ("a: 1\na: 2", "document = \"api\"", "duplicate mapping key"),
+        ("openapi: 2.0.0", "document = \"api\"", "is not OpenAPI 3"),
         ("{}", "document = \"api\"", "is not OpenAPI 3"),
         (
             "{\"swagger\": \"2.0\"}",
@@ -188,6 +191,50 @@ fn a_document_that_is_none_is_an_error_where_the_file_is_named() {
             .check();
         assert_eq!(checked.code, Some(2), "{settings}");
         assert!(checked.errors.contains(why), "{}", checked.errors);
+    }
+}
+
+#[test]
+fn a_document_in_yaml_is_completed_as_one_in_json_is() {
+    let in_json = r#"{
+        "openapi": "3.1.0", "info": { "title": "Orders", "version": "7", "description": "no" },
+        "paths": { "/orders/{id}": { "get": { "operationId": "order", "responses": { "200": { "description": "it" } } } } }
+    }"#;
+    let in_yaml = concat!(
+        "# The API.\nopenapi: 3.1.0\ninfo: { title: Orders, version: '7', description: no }\npaths:\n",
+        "  /orders/{id}:\n    get:\n      operationId: order\n      responses:\n        200: &ok\n          description: it\n"
+    );
+    let served = |name: &str, document: &str| {
+        let filter = format!(
+            "documents = {{ api = \"{name}\" }}\nsettings = {{ document = \"api\", apis = [\"shop\"] }}"
+        );
+        let gateway = Gateway::with_config(config(&filter, ""))
+            .file(name, document)
+            .start();
+        gateway.get("/openapi.json").json()
+    };
+    let document = served("api.yaml", in_yaml);
+    assert_eq!(document, served("api.json", in_json));
+    let operation = &document["paths"]["/shop/orders/{id}"]["get"];
+    assert_eq!(operation["operationId"], "order");
+    assert!(operation["security"].is_array(), "{operation}");
+}
+
+#[test]
+fn a_document_that_grows_without_end_is_refused() {
+    let deep = format!("a: {}{}", "[".repeat(5000), "]".repeat(5000));
+    let mut aliases = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..9 {
+        let earlier = format!("*a{}, ", level - 1).repeat(10);
+        aliases += &format!("a{level}: &a{level} [{earlier}]\n");
+    }
+    for document in [deep, aliases] {
+        let filter = "documents = { api = \"api.yaml\" }\nsettings = { document = \"api\" }";
+        let checked = Gateway::with_config(config(filter, ""))
+            .file("api.yaml", document)
+            .check();
+        assert_eq!(checked.code, Some(2));
+        assert!(checked.errors.contains("is not YAML"), "{}", checked.errors);
     }
 }
 

@@ -66,18 +66,31 @@ fn document(name: &str) -> Result<Value, Diagnostic> {
         );
         Diagnostic::new("/document", text)
     })?;
-    let document: Value = serde_json::from_slice(&text).map_err(|error| {
-        let text = format!("is not JSON ({error}): OpenAPI in YAML has to be converted first");
-        Diagnostic::new(name, text)
-    })?;
+    let document = read(&text).map_err(|error| Diagnostic::of_document(name, error))?;
     let version = document.get("openapi").and_then(Value::as_str);
     match version.is_some_and(|version| version.starts_with("3.")) {
         true => Ok(document),
         false => {
             let text = "is not OpenAPI 3: it has no `openapi` that begins with `3.`";
-            Err(Diagnostic::new(name, text))
+            Err(Diagnostic::of_document(name, text))
         }
     }
+}
+
+/// A text in JSON, if it begins as an object of it, else in YAML (1.2: `no` is a text; OpenAPI 3.1, section 4.2).
+fn read(text: &[u8]) -> Result<Value, String> {
+    if text.trim_ascii_start().starts_with(b"{") {
+        let document = serde_json::from_slice(text);
+        return document.map_err(|error| format!("is not JSON: {error}"));
+    }
+    let text = str::from_utf8(text).map_err(|_| "is neither JSON nor YAML: it is not UTF-8")?;
+    // Without the text around an error: the operator has the file. Depth and what aliases make are bounded by default.
+    let options = serde_saphyr::options! {
+        strict_booleans: true,
+        with_snippet: false,
+    };
+    let document = serde_saphyr::from_str_with_options(text, options);
+    document.map_err(|error| format!("is not YAML: {error}"))
 }
 
 impl OnRequest for Metadata {

@@ -15,7 +15,7 @@ pub struct Settings {
     /// The path of the manifest for SDKs. By default it is not served.
     #[serde(default)]
     manifest: Option<String>,
-    /// The name of one of the filter's `documents`: an OpenAPI document in JSON, which is completed.
+    /// The name of one of the filter's `documents`: an OpenAPI document in JSON or YAML, which is completed.
     #[serde(default)]
     document: Option<String>,
     /// The title. The default is that of the document, else `API`.
