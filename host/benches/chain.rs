@@ -263,6 +263,7 @@ fn exchange() -> Held {
         notes: Default::default(),
         tickets: Default::default(),
         standings: Default::default(),
+        rate_levels: None,
         no_plan: None,
         hint: Default::default(),
         outcome: Default::default(),

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
-use crate::store::limits::{SharedRate, Standings, Tickets};
+use crate::store::limits::{RateLevel, SharedRate, Standings, Tickets};
 
 mod attributes;
 mod callouts;
@@ -72,6 +72,8 @@ pub struct Exchange {
     pub tickets: Tickets,
     /// Where the bounds of those plans stood then.
     pub standings: Standings,
+    /// Where bounds without a key stood, by the place in the chain that asked for them.
+    pub rate_levels: Option<Box<RateLevels>>,
     /// Why a key that was accepted has no plan here, if it has none.
     pub no_plan: Option<NoPlan>,
     /// What filters said about where the request goes.
@@ -182,6 +184,12 @@ pub struct RouteHint {
     /// Lowers the first-byte time-out.
     pub timeout: Option<std::time::Duration>,
 }
+
+/// Where bounds without a key stood, each with the place in the chain that asked.
+pub type RateLevels = smallvec::SmallVec<[(u16, RateLevel); 2]>;
+
+/// What a problem body says of a refusal beside what it always says, by name.
+pub type ProblemMembers = serde_json::Map<String, serde_json::Value>;
 
 /// What happened, for the access log, metrics and the log phase.
 #[derive(Debug, Clone, Default)]

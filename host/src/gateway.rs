@@ -58,9 +58,7 @@ use crate::store::keeper::{Keeper, KeeperError};
 use crate::store::keys::LiveKeys;
 use crate::store::keys::Rejects;
 use crate::store::ledger::LedgerError;
-use crate::store::limits::{
-    self, Clock, LeaseState, LeasedLimits, LimitFigures, LimitStore, LivePlans,
-};
+use crate::store::limits::{self, Clock, LeasedLimits, LimitStore, LivePlans, RateCounters};
 use crate::store::registrar::Registrar;
 use crate::tokens::KeySources;
 use crate::upstream::Plan;
@@ -142,6 +140,7 @@ pub struct Foundation {
     registry: FilterRegistry,
     limits: Arc<dyn LimitStore>,
     leased: Option<Arc<LeasedLimits>>,
+    rates: Arc<RateCounters>,
     keeper: Option<Arc<Keeper>>,
     selling: Option<Selling>,
     rejects: Arc<[Rejects]>,
@@ -213,7 +212,7 @@ impl Foundation {
     ///
     /// The system gives no address space or no thread.
     pub fn without_store(config: &Config, workers: NonZeroUsize) -> Result<Self, FoundationError> {
-        let laid = Self::lay(config, workers, Clock::start(), Durable::none())?;
+        let laid = Self::lay(config, workers, Clock::start(), Durable::none(config))?;
         Ok(Self {
             is_for_check: true,
             ..laid
@@ -252,6 +251,7 @@ impl Foundation {
             selling: Selling::of(&durable, clock),
             limits: durable.limits,
             leased: durable.leased,
+            rates: durable.rates,
             keeper: durable.keeper,
             clock,
             made: AtomicU64::new(0),
@@ -295,18 +295,6 @@ impl Foundation {
     #[must_use]
     pub fn keeper(&self) -> Option<&Arc<Keeper>> {
         self.keeper.as_ref()
-    }
-
-    /// How the shared counters stand, where several gateways share them.
-    #[must_use]
-    pub fn leases(&self) -> Option<LeaseState> {
-        self.leased.as_ref().map(|leased| leased.state())
-    }
-
-    /// How the counters in this gateway's memory stand, for metrics.
-    #[must_use]
-    pub fn limits(&self) -> LimitFigures {
-        self.limits.figures()
     }
 
     /// Sells keys and plans, where there is a `[store]`.
@@ -377,6 +365,7 @@ impl Foundation {
         if let Some(leased) = &self.leased {
             leased.stop();
         }
+        self.rates.stop();
     }
 
     /// How many configurations are in memory: one, and during a reload those that requests still

@@ -21,6 +21,7 @@ mod filter;
 pub mod host;
 pub mod path;
 pub mod prelude;
+pub mod ratelimit;
 mod settings;
 mod setup;
 #[doc(hidden)]

@@ -243,6 +243,7 @@ fn put_refusal(exchange: &mut Exchange, refusal: Refusal, words: &Words) -> Body
                 status,
                 code: &answer.reason,
                 text: &text,
+                members: answer.members.as_deref(),
             };
             (head, body) = words.answer(fault, head.headers, &exchange.id);
         }
@@ -264,6 +265,7 @@ pub fn put_error(exchange: &mut Exchange, error: &RequestError, words: &Words) -
         status: code.status(),
         code: code.as_str(),
         text: code.text(),
+        members: None,
     };
     let (mut head, mut body) = words.answer(fault, error.headers(), &exchange.id);
     if exchange.grpc {

@@ -95,6 +95,8 @@ pub struct Server {
     pub resolvers: Vec<SocketAddr>,
     /// What all clients together may ask for, on each gateway. Default no bound.
     pub rate: Option<Rate>,
+    /// The most counters of bounds without a key. Default 200,000.
+    pub max_rate_counters: usize,
     /// Its name in `Via`. Default one of its own, by chance.
     pub via: Option<String>,
     /// Whether all of [`Self::resolvers`] could be read.
@@ -425,6 +427,8 @@ pub enum HostInterface {
     Limits,
     /// `metrics`.
     Metrics,
+    /// `rates`.
+    Rates,
 }
 
 /// `limits = { .. }` of a filter.

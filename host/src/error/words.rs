@@ -8,7 +8,7 @@ use std::fmt::Write;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-use crate::context::{RequestId, ResponseHead};
+use crate::context::{ProblemMembers, RequestId, ResponseHead};
 
 /// How the gateway words its errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -69,7 +69,12 @@ pub struct Fault<'a> {
     pub code: &'a str,
     /// Its sentence.
     pub text: &'a str,
+    /// What a problem body says of it beside that.
+    pub members: Option<&'a ProblemMembers>,
 }
+
+/// Members that are the gateway's own.
+const OWN: [&str; 3] = ["status", "code", "request-id"];
 
 impl Words {
     /// The answer: its head, with the fault's own fields in it, and its body.
@@ -168,7 +173,7 @@ impl Style {
 /// A body in the gateway's own words, and its content type.
 ///
 /// `problem`: RFC 9457 with `type` `about:blank`, `title` (the status's phrase), `status`,
-/// `detail`, `code` and `request-id`. `aws`: `{"message": ..}` with the words of API Gateway
+/// `detail`, `code` and `request-id`, and the fault's own members. `aws`: `{"message": ..}` with the words of API Gateway
 /// (developer guide, "Gateway response types").
 fn own_words(
     style: Style,
@@ -178,7 +183,7 @@ fn own_words(
 ) -> (HeaderValue, Bytes) {
     match style {
         Style::Problem => {
-            let problem = serde_json::json!({
+            let mut problem = serde_json::json!({
                 "type": "about:blank",
                 "title": status.canonical_reason().unwrap_or("Error"),
                 "status": status.as_u16(),
@@ -186,6 +191,12 @@ fn own_words(
                 "code": fault.code,
                 "request-id": id.as_str(),
             });
+            let members = fault.members.into_iter().flatten();
+            for (name, value) in members.filter(|(name, _)| !OWN.contains(&name.as_str())) {
+                if let Some(problem) = problem.as_object_mut() {
+                    problem.insert(name.clone(), value.clone());
+                }
+            }
             let mut body = String::new();
             // Writing to a `String` cannot fail.
             let _ = writeln!(body, "{problem}");
@@ -243,6 +254,7 @@ mod tests {
             status: StatusCode::from_u16(status).unwrap(),
             code,
             text: "too \"many\"",
+            members: None,
         }
     }
 
@@ -281,6 +293,25 @@ mod tests {
             assert_eq!((sent, &*text), (status, body));
             assert_eq!(headers["content-type"], "application/json");
         }
+    }
+
+    #[test]
+    fn members_of_a_fault_go_into_a_problem_and_nowhere_else() {
+        let members =
+            serde_json::json!({ "type": "urn:a", "code": "b", "violated-policies": ["c"] });
+        let fault = Fault {
+            members: members.as_object(),
+            ..fault(429, "throttled")
+        };
+        let (_, _, body) = answer(&Words::default(), fault);
+        let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(
+            (&body["type"], &body["code"]),
+            (&"urn:a".into(), &"throttled".into())
+        );
+        assert_eq!(body["violated-policies"], serde_json::json!(["c"]));
+        let (_, _, body) = answer(&aws(Vec::new()), fault);
+        assert_eq!(body, "{\"message\":\"Too Many Requests\"}");
     }
 
     #[test]

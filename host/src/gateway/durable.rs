@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use super::works::GatewayWorks;
-use super::{FoundationError, Gateway};
+use super::{Foundation, FoundationError, Gateway};
 use crate::config::{self, Config};
 use crate::store::keeper::{Keeper, KeeperSettings};
 use crate::store::ledger::Ledger;
 use crate::store::ledger::redis::{RedisLedger, RedisSettings};
 use crate::store::ledger::sqlite::SqliteLedger;
 use crate::store::limits::{
-    Clock, LeasePolicy, LeasedLimits, LimitStore, LocalLimits, OnUnavailable,
+    Clock, LeasePolicy, LeaseState, LeasedLimits, LimitFigures, LimitStore, LocalLimits,
+    OnUnavailable, RateCounters, RateFigures,
 };
 use crate::store::registrar::{Registrar, Works};
 use crate::store::secrets::Secret;
@@ -21,18 +22,41 @@ pub struct Durable {
     pub limits: Arc<dyn LimitStore>,
     /// The same counters, where several gateways share them.
     pub leased: Option<Arc<LeasedLimits>>,
+    /// The counters of bounds without a key.
+    pub rates: Arc<RateCounters>,
     /// Where there is a `[store]`.
     pub keeper: Option<Arc<Keeper>>,
 }
 
 impl Durable {
     /// Without `[store]`: counters are in memory, and nothing is kept.
-    pub fn none() -> Self {
+    pub fn none(config: &Config) -> Self {
         Self {
             limits: Arc::new(LocalLimits::default()),
             leased: None,
+            rates: Arc::new(RateCounters::local(config.server.max_rate_counters)),
             keeper: None,
         }
+    }
+}
+
+impl Foundation {
+    /// How the shared counters stand, where several gateways share them.
+    #[must_use]
+    pub fn leases(&self) -> Option<LeaseState> {
+        self.leased.as_ref().map(|leased| leased.state())
+    }
+
+    /// How the counters in this gateway's memory stand, for metrics.
+    #[must_use]
+    pub fn limits(&self) -> LimitFigures {
+        self.limits.figures()
+    }
+
+    /// How the counters of bounds without a key stand, for metrics.
+    #[must_use]
+    pub fn rates(&self) -> RateFigures {
+        self.rates.figures()
     }
 }
 
@@ -76,21 +100,26 @@ impl Selling {
 /// Open the store and read it, as the configuration says.
 pub fn open(config: &Config, clock: Clock) -> Result<Durable, FoundationError> {
     let Some(store) = &config.store else {
-        return Ok(Durable::none());
+        return Ok(Durable::none(config));
     };
-    let (ledger, limits, leased): (Arc<dyn Ledger>, Arc<dyn LimitStore>, _) = match &store.place {
-        config::StorePlace::Sqlite(path) => (
-            Arc::new(SqliteLedger::open(path)?),
-            Arc::new(LocalLimits::new(store.max_counters).recording()),
-            None,
-        ),
-        config::StorePlace::Redis(place) => {
-            let settings = redis(config, place)?;
-            let ledger = RedisLedger::open(&settings)?;
-            let leased = LeasedLimits::start(&settings, policy(store), clock)?;
-            (Arc::new(ledger), leased.clone(), Some(leased))
-        }
-    };
+    let most_rates = config.server.max_rate_counters;
+    let (ledger, limits, leased, rates): (Arc<dyn Ledger>, Arc<dyn LimitStore>, _, _) =
+        match &store.place {
+            config::StorePlace::Sqlite(path) => (
+                Arc::new(SqliteLedger::open(path)?),
+                Arc::new(LocalLimits::new(store.max_counters).recording()),
+                None,
+                RateCounters::local(most_rates),
+            ),
+            config::StorePlace::Redis(place) => {
+                let settings = redis(config, place)?;
+                let ledger = RedisLedger::open(&settings)?;
+                let leased = LeasedLimits::start(&settings, policy(store), clock)?;
+                let rates = rate_leases(settings, policy(store), most_rates, clock)?;
+                let rates = RateCounters::shared(rates);
+                (Arc::new(ledger), leased.clone(), Some(leased), rates)
+            }
+        };
     let settings = KeeperSettings {
         flush_interval: store.flush_interval,
         // A file is this gateway's own: nobody else changes it.
@@ -112,8 +141,26 @@ pub fn open(config: &Config, clock: Clock) -> Result<Durable, FoundationError> {
     Ok(Durable {
         limits,
         leased,
+        rates: Arc::new(rates),
         keeper: Some(Arc::new(keeper)),
     })
+}
+
+/// Leases of bounds without a key, with room, a thread and names in the store of their own: a flood of new
+/// addresses holds up no plan.
+fn rate_leases(
+    mut settings: RedisSettings,
+    policy: LeasePolicy,
+    max_counters: usize,
+    clock: Clock,
+) -> Result<Arc<LeasedLimits>, FoundationError> {
+    settings.prefix.push_str(":rates");
+    let policy = LeasePolicy {
+        max_counters,
+        recording: false,
+        ..policy
+    };
+    Ok(LeasedLimits::start(&settings, policy, clock)?)
 }
 
 /// How a Redis is spoken to, with its password.
@@ -153,5 +200,6 @@ fn policy(store: &config::Store) -> LeasePolicy {
         },
         max_counters: store.max_counters,
         max_wait: store.max_wait,
+        recording: true,
     }
 }

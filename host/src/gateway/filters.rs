@@ -105,6 +105,7 @@ fn load_one(
         Ok(loaded) => {
             warn_of_denied(config, filter, &loaded, problems);
             pass_on_advice(filter, &loaded, problems);
+            refuse_windows(config, filter, &loaded, problems);
             warn_of_slow_pieces(filter, &loaded, problems);
             Some(loaded)
         }
@@ -228,6 +229,7 @@ fn interface(interface: config::HostInterface) -> &'static str {
         config::HostInterface::Keys => HostInterface::Keys.name(),
         config::HostInterface::Limits => HostInterface::Limits.name(),
         config::HostInterface::Metrics => HostInterface::Metrics.name(),
+        config::HostInterface::Rates => HostInterface::Rates.name(),
     }
 }
 
@@ -323,6 +325,30 @@ fn pass_on_advice(filter: &config::Filter, loaded: &Filter, problems: &mut Probl
             )
             .help(format!("set `on_error = \"deny\"` for `{name}`"));
     }
+}
+
+/// Sliding windows are counted by each gateway, and a limit that is meant for all would not hold.
+fn refuse_windows(
+    config: &Config,
+    filter: &config::Filter,
+    loaded: &Filter,
+    problems: &mut Problems,
+) {
+    let store = config.store.as_ref().map(|store| &store.place);
+    let windows = &loaded.facts().advice.windows;
+    if windows.is_empty() || !matches!(store, Some(config::StorePlace::Redis(_))) {
+        return;
+    }
+    problems
+        .error(
+            filter.plugin_span,
+            format!(
+                "filter `{}` counts {} by a sliding window, which gateways that share the `url` of `[store]` cannot share",
+                filter.name,
+                backticked(windows.iter().map(String::as_str))
+            ),
+        )
+        .help("count by a token bucket, which they do share: `algorithm = \"token-bucket\"`");
 }
 
 /// A piece of a body is on its way between two connections while a filter looks at it, so such a

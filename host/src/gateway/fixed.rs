@@ -14,6 +14,7 @@ use crate::config::{self, Config, Span, StorePlace};
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fixed {
     workers: Option<NonZeroUsize>,
+    max_rate_counters: usize,
     /// The listeners', in the order of the file.
     pub addresses: Vec<std::net::SocketAddr>,
     admin: Option<config::Admin>,
@@ -31,6 +32,7 @@ impl Fixed {
         let mut secrets = Vec::new();
         Self {
             workers: config.server.workers,
+            max_rate_counters: config.server.max_rate_counters,
             addresses: listeners.map(|listener| listener.address).collect(),
             admin: config
                 .admin
@@ -50,6 +52,10 @@ impl Fixed {
     pub fn differences(&self, other: &Self) -> Vec<&'static str> {
         [
             (self.workers == other.workers, "`[server] workers`"),
+            (
+                self.max_rate_counters == other.max_rate_counters,
+                "`[server] max_rate_counters`",
+            ),
             (
                 self.addresses == other.addresses,
                 "the listeners' addresses",

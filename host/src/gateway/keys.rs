@@ -33,6 +33,7 @@ pub fn services(
         worker: 0,
         plans: PlanBook::new(plans?, foundation.live_plans()),
         limits: foundation.limits.clone(),
+        rates: Arc::clone(&foundation.rates),
         clock: foundation.clock,
         secrets: Arc::new(secrets?),
         verifiers: Arc::new(verifiers),

@@ -113,6 +113,7 @@ fn exchange(connection: &ClientConnection, parts: Parts, seen: Seen) -> Exchange
         proof: None,
         tickets: Default::default(),
         standings: Default::default(),
+        rate_levels: None,
         no_plan: None,
         hint: Default::default(),
         outcome: Default::default(),

@@ -19,6 +19,7 @@ pub fn raw(common: &Common, code: Code) -> Bytes {
         status,
         code: code.as_str(),
         text: code.text(),
+        members: None,
     };
     let (head, body) = Words::default().answer(fault, HeaderMap::new(), &id);
     let kind = head.headers.get(CONTENT_TYPE);

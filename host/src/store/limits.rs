@@ -44,6 +44,7 @@ mod local;
 mod names;
 mod period;
 mod plan;
+mod rates;
 mod shared;
 mod standing;
 mod table;
@@ -66,6 +67,10 @@ pub use period::{MonthDay, Period, PeriodError, Weekday};
 pub use plan::{
     EnrolledPlan, MAX_METHODS, MethodError, MethodRate, Plan, PlanError, Quota, Rate, RateError,
     Scope,
+};
+pub use rates::{
+    RateBound, RateBounds, RateCounters, RateDecision, RateFigures,
+    RateKey, RateKeys, RateLevel,
 };
 pub use shared::SharedRate;
 pub use standing::{Standing, Standings};

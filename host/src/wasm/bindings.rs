@@ -13,7 +13,7 @@ wasmtime::component::bindgen!({
 pub use self::windlass::callout::calls;
 pub use self::windlass::host::{
     advice, api_description, cache, crypto, documents, exchange, keys, limits, log, metrics,
-    preflights, raw_params, types,
+    preflights, problem_members, rates, raw_params, types,
 };
 pub use self::windlass::jwt::tokens;
 pub use exports::windlass::filter::{

@@ -317,7 +317,13 @@ fn read_imports(engine: &FilterEngine, component: &Component) -> Result<Imports,
             return Err(unknown());
         }
         match (path.strip_prefix("windlass:host/"), HostInterface::at(path)) {
-            (Some("types" | "exchange" | "raw-params" | "advice" | "preflights" | "log"), _) => {}
+            (
+                Some(
+                    "types" | "exchange" | "raw-params" | "advice" | "preflights"
+                    | "problem-members" | "log",
+                ),
+                _,
+            ) => {}
             (Some("documents"), _) => imports.documents = true,
             (_, Some(interface)) => imports.interfaces.push(interface),
             (_, None) => return Err(unknown()),

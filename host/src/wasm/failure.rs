@@ -53,7 +53,7 @@ pub enum CallFailure {
     Keys(KeyReject),
     /// Wanted to take from a budget of which this gateway does not know its share. No fault of the
     /// filter's: it is called again when the store has answered.
-    #[error("wanted a share of plan `{}`, which the store has to tell", .0.plan)]
+    #[error("wanted a share of {0}, which the store has to tell")]
     Share(Share),
     /// Asked for a token while there were no keys that may be used. No fault of the filter's.
     #[error("asked for a token, and verifier `{0}` has no keys that may be used")]

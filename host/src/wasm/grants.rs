@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 /// A host interface that needs a grant. `exchange`, `raw-params`, `advice`,
-/// `preflights`, `documents` and `log` need none.
+/// `preflights`, `documents`, `problem-members` and `log` need none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HostInterface {
     /// `api-description`.
@@ -22,6 +22,8 @@ pub enum HostInterface {
     Limits,
     /// `metrics`.
     Metrics,
+    /// `rates`.
+    Rates,
 }
 
 impl HostInterface {
@@ -35,6 +37,7 @@ impl HostInterface {
         Self::Keys,
         Self::Limits,
         Self::Metrics,
+        Self::Rates,
     ];
 
     /// Its name, in the contract and in `allow`.
@@ -49,6 +52,7 @@ impl HostInterface {
             Self::Keys => "keys",
             Self::Limits => "limits",
             Self::Metrics => "metrics",
+            Self::Rates => "rates",
         }
     }
 
@@ -64,6 +68,7 @@ impl HostInterface {
             Self::Keys => "windlass:host/keys",
             Self::Limits => "windlass:host/limits",
             Self::Metrics => "windlass:host/metrics",
+            Self::Rates => "windlass:host/rates",
         }
     }
 

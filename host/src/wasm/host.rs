@@ -19,7 +19,9 @@ pub(super) mod limits;
 mod log;
 mod metrics;
 mod preflights;
+mod problem_members;
 mod proof;
+pub(super) mod rates;
 mod raw_params;
 mod refused;
 
@@ -27,7 +29,7 @@ use super::state::State;
 
 impl super::bindings::types::Host for State {}
 
-/// Windlass host interfaces other than `log`, `advice`, `preflights` and `documents` are for phases,
+/// Windlass host interfaces other than `log`, `advice`, `preflights`, `documents` and `rates.define` are for phases,
 /// not for `configure`.
 fn in_phase(state: &State) -> wasmtime::Result<()> {
     if state.exchange.is_none() {

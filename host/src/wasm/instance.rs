@@ -197,7 +197,8 @@ impl Instance {
     pub fn on_response(&mut self, call: Call<'_>) -> Called<ResponseVerdict> {
         self.phase(call, Phase::Response, |guests, store| {
             let verdict = present(guests.response.as_ref())?.call_on_response(&mut *store)?;
-            Ok(verdict::response(verdict, guests.response_body.is_some())?)
+            let has_body = guests.response_body.is_some();
+            Ok(verdict::response(verdict, has_body, store.data_mut())?)
         })
     }
 
@@ -215,9 +216,8 @@ impl Instance {
         };
         self.body_phase(call, body, phase, |guests, store, len, last| {
             let guest = present(guests.request_body.as_ref())?;
-            Ok(verdict::piece(
-                guest.call_on_request_body(store, len, last)?,
-            )?)
+            let verdict = guest.call_on_request_body(&mut *store, len, last)?;
+            Ok(verdict::piece(verdict, store.data_mut())?)
         })
     }
 
@@ -228,9 +228,8 @@ impl Instance {
         };
         self.body_phase(call, body, phase, |guests, store, len, last| {
             let guest = present(guests.response_body.as_ref())?;
-            Ok(verdict::piece(
-                guest.call_on_response_body(store, len, last)?,
-            )?)
+            let verdict = guest.call_on_response_body(&mut *store, len, last)?;
+            Ok(verdict::piece(verdict, store.data_mut())?)
         })
     }
 
@@ -273,7 +272,7 @@ impl Instance {
         let call = self.aside.response;
         let has_body = self.guests.response_body.is_some();
         let verdict = self.aside(Phase::Response, call, ()).await;
-        self.settled(|_| Ok(verdict::response(verdict?.0, has_body)?))
+        self.settled(|store| Ok(verdict::response(verdict?.0, has_body, store.data_mut())?))
     }
 
     /// Call `on-log` on a fiber.
@@ -308,7 +307,7 @@ impl Instance {
         state.trailers = body.trailers.take();
         state.body_cap = body.cap;
         let verdict = self.aside(phase, call, asked).await;
-        let verdict = self.settled(|_| Ok(verdict::piece(verdict?.0)?));
+        let verdict = self.settled(|store| Ok(verdict::piece(verdict?.0, store.data_mut())?));
         let state = self.store.data_mut();
         *body.piece = std::mem::take(&mut state.piece);
         *body.trailers = state.trailers.take();

@@ -7,7 +7,7 @@ use wasmtime::{Result, bail};
 
 use super::bindings::{
     advice, api_description, cache, calls, crypto, documents, exchange, keys, limits, log, metrics,
-    preflights, raw_params, types,
+    preflights, problem_members, rates, raw_params, types,
 };
 use super::component::CompiledComponent;
 use super::engine::FilterEngine;
@@ -43,6 +43,7 @@ pub fn link(
     advice::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     preflights::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     documents::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    problem_members::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     raw_params::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     hot::link(&mut linker)?;
     let mut denied = Vec::new();
@@ -74,6 +75,7 @@ fn offer(linker: &mut Linker<State>, interface: HostInterface) -> Result<()> {
         HostInterface::Keys => keys::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
         HostInterface::Limits => limits::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
         HostInterface::Metrics => metrics::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
+        HostInterface::Rates => rates::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
@@ -243,6 +243,7 @@ impl FilterRegistry {
             cache: cache.clone(),
             series: SeriesTable::default(),
             charged: LastCharge::default(),
+            rates: OnceLock::new(),
             documents: spec.documents.clone(),
             notices: Notices::default(),
         });
@@ -284,6 +285,7 @@ impl FilterRegistry {
             cache,
             series: SeriesTable::new(series(setup))?,
             charged: LastCharge::default(),
+            rates: OnceLock::new(),
             documents: spec.documents,
             notices: Notices::default(),
         });

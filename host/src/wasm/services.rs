@@ -4,16 +4,17 @@
 //! with each exchange; [`FilterServices`] belong to one filter (its cache, its series, its documents)
 //! and stay when the configuration is reloaded.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::documents::Documents;
+use super::host::rates::DefinedRates;
 use super::notices::Notices;
 use super::series::SeriesTable;
 use super::share::LastCharge;
 use crate::callout::Callouts;
 use crate::store::cache::FilterCache;
 use crate::store::keys::{Keys, Rejects};
-use crate::store::limits::{Clock, LimitStore, PlanBook};
+use crate::store::limits::{Clock, LimitStore, PlanBook, RateCounters};
 use crate::store::secrets::Secrets;
 use crate::tokens::TokenVerifiers;
 
@@ -30,6 +31,8 @@ pub struct Services {
     pub plans: PlanBook,
     /// The counters; they outlive the configuration.
     pub limits: Arc<dyn LimitStore>,
+    /// The counters of bounds without a key; they do so, too.
+    pub rates: Arc<RateCounters>,
     /// Where the counters' time comes from; one a process.
     pub clock: Clock,
     /// Secrets by name.
@@ -66,6 +69,8 @@ pub struct FilterServices {
     pub series: SeriesTable,
     /// What it charged last.
     pub charged: LastCharge,
+    /// The bounds that it defined.
+    pub rates: OnceLock<Arc<DefinedRates>>,
     /// The files that the operator named for it.
     pub documents: Arc<Documents>,
     /// What the log said of it.

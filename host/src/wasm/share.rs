@@ -6,6 +6,7 @@
 //! knows), the guest's own call finds no share: then the phase is undone, as after a trap, what it
 //! took is given back, and it runs again once the answer is there.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,23 +16,44 @@ use arc_swap::ArcSwapOption;
 use super::filter::Filter;
 use super::host::callout::MAX_CALLS;
 use super::host::limits::{describe, text};
+use super::host::rates::RateShare;
 use super::services::Services;
 use crate::context::Exchange;
 pub use crate::store::limits::Waiting;
 
 /// What a guest's call wanted to take, and what nobody here could decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Share {
-    pub(super) plan: String,
-    pub(super) key: String,
-    pub(super) cost: u64,
+pub enum Share {
+    /// Of a usage plan.
+    Plan {
+        /// Its name.
+        plan: String,
+        /// Whose counter.
+        key: String,
+        /// From each bound.
+        cost: u64,
+    },
+    /// Of the filter's own bounds.
+    Rates(RateShare),
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plan { plan, .. } => write!(f, "plan `{plan}`"),
+            Self::Rates(_) => f.write_str("its own bounds"),
+        }
+    }
 }
 
 impl Share {
     /// The answer to wait for. None: it can be decided now.
     #[must_use]
     pub fn wait(&self, services: &Services, exchange: &Exchange) -> Option<Waiting> {
-        wait(services, exchange, &self.plan, &self.key, self.cost)
+        match self {
+            Self::Plan { plan, key, cost } => wait(services, exchange, plan, key, *cost),
+            Self::Rates(share) => share.wait(services),
+        }
     }
 }
 
@@ -85,6 +107,9 @@ impl Filter {
         let cost = last.cost.load(Ordering::Relaxed);
         if cost == 0 {
             return None;
+        }
+        if let Some(rates) = self.own.rates.get() {
+            return rates.expected(services, exchange, cost);
         }
         let key = text(exchange, "api-key.id")?;
         let named = last.plan.load();

@@ -22,7 +22,7 @@ use super::names::FieldNames;
 use super::output::Output;
 use super::piece::Piece;
 use super::services::{FilterServices, Services};
-use crate::context::{AttributeValue, Exchange};
+use crate::context::{AttributeValue, Exchange, ProblemMembers};
 use crate::tokens::Waiting;
 use crate::verifier::VerifiedToken;
 
@@ -121,6 +121,8 @@ pub struct State {
     pub token: Option<Arc<VerifiedToken>>,
     /// The event that the running phase waits for before it runs again.
     pub later: Option<Later>,
+    /// What the problem body of the running phase's refusal says beside its own.
+    pub members: Option<Box<ProblemMembers>>,
     /// How many tickets the exchange had before the running phase.
     pub tickets: usize,
     /// The piece of a body in hand.
@@ -222,6 +224,7 @@ impl State {
             patient: false,
             token: None,
             later: None,
+            members: None,
             tickets: 0,
             piece: Piece::new(),
             body_cap: 0,
@@ -242,6 +245,7 @@ impl State {
         self.phase = phase;
         self.place = place;
         self.patient = false;
+        self.members = None;
         self.tickets = exchange.tickets.count();
         self.exchange = Some(exchange);
         self.account = Account::new();

@@ -16,6 +16,7 @@ use super::failure::CallFailure;
 use super::host::edit::parse_name;
 use super::output::message_text;
 use super::state::{MAX_FIELDS, MAX_HEAD, State};
+use crate::context::ProblemMembers;
 
 /// How a body is to meet the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +71,8 @@ pub struct Answer {
     pub body: Bytes,
     /// A stable word for logs.
     pub reason: String,
+    /// What a problem body says beside its own.
+    pub members: Option<Box<ProblemMembers>>,
 }
 
 /// The longest `reason` that is kept.
@@ -93,7 +96,9 @@ pub fn request(
             take_hint(hint, state)?;
             Ok(RequestVerdict::Next(mode))
         }
-        WitRequestVerdict::Respond(response) => Ok(RequestVerdict::Respond(answer(response)?)),
+        WitRequestVerdict::Respond(response) => {
+            Ok(RequestVerdict::Respond(answer(response, state)?))
+        }
     }
 }
 
@@ -106,10 +111,13 @@ pub fn request(
 pub fn response(
     verdict: WitResponseVerdict,
     has_body: bool,
+    state: &mut State,
 ) -> Result<ResponseVerdict, CallFailure> {
     match verdict {
         WitResponseVerdict::Next(mode) => Ok(ResponseVerdict::Next(body_mode(mode, has_body)?)),
-        WitResponseVerdict::Replace(response) => Ok(ResponseVerdict::Replace(answer(response)?)),
+        WitResponseVerdict::Replace(response) => {
+            Ok(ResponseVerdict::Replace(answer(response, state)?))
+        }
     }
 }
 
@@ -118,12 +126,12 @@ pub fn response(
 /// # Errors
 ///
 /// It cannot be carried out.
-pub fn piece(verdict: ChunkVerdict) -> Result<PieceVerdict, CallFailure> {
+pub fn piece(verdict: ChunkVerdict, state: &mut State) -> Result<PieceVerdict, CallFailure> {
     match verdict {
         ChunkVerdict::Next => Ok(PieceVerdict::Next),
         ChunkVerdict::More => Ok(PieceVerdict::More),
         ChunkVerdict::Done => Ok(PieceVerdict::Done),
-        ChunkVerdict::Respond(response) => Ok(PieceVerdict::Respond(answer(response)?)),
+        ChunkVerdict::Respond(response) => Ok(PieceVerdict::Respond(answer(response, state)?)),
     }
 }
 
@@ -167,7 +175,7 @@ const FAILED: &str = "filter_failed";
 /// The longest text of a reported failure. Bytes.
 const MAX_REPORT: usize = 1024;
 
-fn answer(response: LocalResponse) -> Result<Box<Answer>, CallFailure> {
+fn answer(response: LocalResponse, state: &mut State) -> Result<Box<Answer>, CallFailure> {
     if response.reason == FAILED {
         return Err(CallFailure::Reported(report(&response.body)));
     }
@@ -204,6 +212,7 @@ fn answer(response: LocalResponse) -> Result<Box<Answer>, CallFailure> {
         headers,
         body: response.body.into(),
         reason,
+        members: state.members.take(),
     }))
 }
 

@@ -1,7 +1,7 @@
 //! The host interfaces: what the gateway offers a filter beside the exchange. None of them
 //! blocks.
 //!
-//! Every one but [`log`] and [`documents`] needs the operator's grant: `allow = { interfaces = ["keys"] }`. A call
+//! Every one but [`log`], [`documents`] and [`problem_members`] needs the operator's grant: `allow = { interfaces = ["keys"] }`. A call
 //! without it traps, and `windlass check` prints the line that is missing.
 
 pub mod api_description;
@@ -14,3 +14,5 @@ pub mod keys;
 pub mod limits;
 pub mod log;
 pub mod metrics;
+pub mod problem_members;
+pub mod rates;

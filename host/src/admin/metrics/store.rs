@@ -5,7 +5,8 @@ use crate::admin::Running;
 use crate::observe::metrics::{Family, Kind};
 
 /// Those of the counters in this gateway's memory.
-pub(super) fn counters(running: &Running) -> [Family; 2] {
+pub(super) fn counters(running: &Running) -> [Family; 4] {
+    let rates = running.foundation.rates();
     let figures = running.foundation.limits();
     [
         gauge(
@@ -17,6 +18,16 @@ pub(super) fn counters(running: &Running) -> [Family; 2] {
             "usage_lost",
             "Counts of usage that were lost: the store could not be written for so long that there was no room",
             figures.lost,
+        ),
+        gauge(
+            "rate_counters",
+            "Counters of bounds without a key in memory, by bound and value",
+            float(u64::try_from(rates.counters).unwrap_or(u64::MAX)),
+        ),
+        counter(
+            "rate_overflows",
+            "Requests that were counted in a bucket which new values share, for want of room",
+            rates.overflowed,
         ),
     ]
 }

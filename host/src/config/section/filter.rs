@@ -271,6 +271,7 @@ static INTERFACES: Field<List<Choice<HostInterface>>, Empty> = Field::new(
                 ("keys", HostInterface::Keys),
                 ("limits", HostInterface::Limits),
                 ("metrics", HostInterface::Metrics),
+                ("rates", HostInterface::Rates),
             ],
             hints: &[],
         },

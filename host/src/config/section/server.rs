@@ -34,6 +34,7 @@ pub(super) static SERVER: Section = Section {
         &RESOLVERS,
         &RATE,
         &BURST,
+        &MAX_RATE_COUNTERS,
         &VIA,
     ],
     hints: &[],
@@ -125,6 +126,17 @@ static RATE: Field<RateKind, Optional> = Field::new(
     "Requests a second of all clients together, on each gateway; beyond it 429 `throttled`.",
 );
 
+static MAX_RATE_COUNTERS: Field<Whole<usize>, Is<usize>> = Field::new(
+    "max_rate_counters",
+    Whole {
+        least: 1,
+        most: 100_000_000,
+        of: |number| usize::try_from(number).ok(),
+    },
+    Is(200_000),
+    "The most counters of bounds without a key (`builtin:rate-limit`) in memory, some 120 bytes each: one for each bound and value that is counted. Beyond it new values share one for each bound.",
+);
+
 static VIA: Field<Parsed<String>, Optional> = Field::new(
     "via",
     Parsed {
@@ -147,6 +159,7 @@ pub(super) fn server(table: &mut Table<'_>) -> Option<Server> {
         client_fields: table.take(&CLIENT_FIELDS),
         resolvers: table.take(&RESOLVERS),
         rate: bucket(table, &RATE, &BURST),
+        max_rate_counters: table.take(&MAX_RATE_COUNTERS),
         via: table.take(&VIA),
         are_resolvers_whole: table.are_whole(&[RESOLVERS.key]),
     };

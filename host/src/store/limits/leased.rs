@@ -98,6 +98,8 @@ pub struct LeasePolicy {
     pub max_counters: usize,
     /// How long a request waits at the most to learn its share.
     pub max_wait: Duration,
+    /// Whether what is used is kept until somebody asks for what is [`unsaved`](LimitStore::unsaved).
+    pub recording: bool,
 }
 
 /// By how much a plan's bounds may be passed: `gateways` times each.
@@ -159,8 +161,12 @@ impl LeasedLimits {
         policy: LeasePolicy,
         clock: Clock,
     ) -> Result<Arc<Self>, LedgerError> {
+        let local = LocalLimits::new(policy.max_counters);
         let shared = Arc::new(Shared {
-            local: LocalLimits::new(policy.max_counters).recording(),
+            local: match policy.recording {
+                true => local.recording(),
+                false => local,
+            },
             leases: Leases::new(policy.max_counters),
             server: Server::new(settings)?,
             policy,

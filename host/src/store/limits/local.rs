@@ -44,7 +44,8 @@ const NO_ROOM: Refusal = Refusal {
 /// counters is kept (one lock's share may be used up a few per cent earlier). A counter goes when
 /// it is as good as new: its buckets full, its period over for an hour or nothing used in it, and
 /// all that was used told. When all room is taken by others, what would need a new counter is
-/// refused as [`Bound::Unavailable`]: who could fill the room could otherwise take without bounds.
+/// refused as [`Bound::Unavailable`]: who could fill the room could otherwise take without bounds. The empty
+/// key, which no API key has, always has room.
 #[derive(Debug)]
 pub struct LocalLimits {
     shards: Box<[Shard]>,
@@ -182,7 +183,7 @@ impl LocalLimits {
         let mut counter = self.new_counter(owner.space);
         let (waits, _) = counter.settle(want);
         // Before locks are taken that others wait for too.
-        let needs_room = want.cost > 0 && waits.refusal().is_none();
+        let needs_room = want.cost > 0 && waits.refusal().is_none() && !owner.key.is_empty();
         if needs_room && !table.make_room(self.most, want.now) {
             return no_room(want, decision);
         }

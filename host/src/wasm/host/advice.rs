@@ -26,6 +26,8 @@ pub struct Advice {
     pub cleared: Vec<String>,
     /// Request fields that it reads.
     pub read: Vec<String>,
+    /// Its bounds that are sliding windows, by name.
+    pub windows: Vec<String>,
     /// Whether it answers preflights.
     pub preflights: bool,
 }

@@ -177,7 +177,7 @@ impl Host for State {
             exchange.outcome.rejected_key = Some(rejected);
             return Ok(Err(Uncharged::UnknownPlan));
         };
-        let share = |exchange: &Exchange| Share {
+        let share = |exchange: &Exchange| Share::Plan {
             plan: plan
                 .as_deref()
                 .or_else(|| text(exchange, "plan.id"))
@@ -202,7 +202,7 @@ impl Host for State {
         if decision.is_none() {
             self.notice(&format!("there is no usage plan `{}`", printable(&plan)));
         }
-        let share = |_: &Exchange| Share { plan, key, cost };
+        let share = |_: &Exchange| Share::Plan { plan, key, cost };
         decision
             .map(|decision| self.keep_or_wait(decision, share))
             .transpose()

@@ -39,7 +39,7 @@ pub struct RedisSettings {
     pub url: String,
     /// The password, unless the URL has it.
     pub password: Option<Zeroizing<String>>,
-    /// Before the names of all keys, as their hash tag: 1 to 64 of `[A-Za-z0-9_.:-]`. Gateways
+    /// Before the names of all keys, as their hash tag: 1 to 80 of `[A-Za-z0-9_.:-]`. Gateways
     /// with one prefix share everything.
     pub prefix: String,
     /// The longest that connecting, asking or being answered may take, each.
@@ -105,8 +105,8 @@ impl Server {
             cause: what.to_owned(),
         };
         let plain = |letter: char| letter.is_ascii_alphanumeric() || "_.:-".contains(letter);
-        if !(1..=64).contains(&settings.prefix.len()) || !settings.prefix.chars().all(plain) {
-            return Err(wrong("the prefix must be 1 to 64 of `[A-Za-z0-9_.:-]`"));
+        if !(1..=80).contains(&settings.prefix.len()) || !settings.prefix.chars().all(plain) {
+            return Err(wrong("the prefix must be 1 to 80 of `[A-Za-z0-9_.:-]`"));
         }
         let info = settings.url.as_str().into_connection_info();
         // The cause is not repeated: it may quote the URL, and with it the password.

@@ -29,6 +29,7 @@ fn policy(max_lease: u64, on_unavailable: OnUnavailable) -> LeasePolicy {
         on_unavailable,
         max_counters: 10_000,
         max_wait: Duration::from_secs(2),
+        recording: true,
     }
 }
 

@@ -1,0 +1,400 @@
+//! Bounds without a key: by client address, or by whatever a filter counts by.
+//!
+//! A filter defines its bounds, and one step takes from all of them or from none. Each bound is a token
+//! bucket or a sliding window for each value that it counts by. These counters have room of their own:
+//! a flood of addresses takes none from the counters of usage plans. When it is taken, new values
+//! share one bucket for each bound, and nobody's is dropped for them.
+//!
+//! On one gateway both are exact: a token bucket gives no more than `burst + limit / window * span` in
+//! any span of time, a sliding window no more than its limit in any span of one window. Where several
+//! gateways share a Redis, token buckets are shared by leases, as those of usage plans are, with the
+//! same bound (see [`leased`](super::leased)); there all or none is reached by giving back. Sliding
+//! windows are not shared: who builds the configuration refuses them there.
+
+mod key;
+mod table;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use super::bucket::Shape;
+use super::leased::LeasedLimits;
+use super::plan::{EnrolledPlan, Plan, Rate};
+use super::time::Timestamp;
+use super::{Bound, Decision, Level, LimitStore, NEVER, Take, Ticket, Waiting};
+use key::KeyText;
+use table::{Ask, Gauge, RateTable, Told};
+use window::Span;
+
+pub use key::RateKey;
+
+/// A bound as a filter defines it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RateBound {
+    /// Its name; the bucket belongs to it and to the filter's name.
+    pub name: Arc<str>,
+    /// Whether it is a sliding window, and not a token bucket.
+    pub slides: bool,
+    /// How much may be taken in a window.
+    pub limit: u64,
+    /// Milliseconds; at least 10.
+    pub window_ms: u64,
+    /// What a token bucket holds.
+    pub burst: u64,
+    /// Whether it refuses nothing.
+    pub shadow: bool,
+}
+
+/// The bounds of one filter, with their places in the store.
+#[derive(Debug)]
+pub struct RateBounds(Box<[Counted]>);
+
+#[derive(Debug)]
+struct Counted {
+    space: u32,
+    gauge: Gauge,
+    shadow: bool,
+    /// A window's length, or the time in which an empty bucket fills. Milliseconds.
+    window_ms: u64,
+    /// Where gateways share it.
+    plan: Option<EnrolledPlan>,
+}
+
+/// What each bound counts by for one request, in their order. None: the bound does not hold for it.
+pub type RateKeys = SmallVec<[Option<RateKey>; 4]>;
+
+/// Where one bound stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLevel {
+    /// Its place among the filter's bounds.
+    pub bound: u32,
+    /// Where it stands.
+    pub level: Level,
+    /// Whether it did not give.
+    pub refused: bool,
+}
+
+/// What was decided.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct RateDecision {
+    /// Whether the request may pass.
+    pub allowed: bool,
+    /// Whether it may not because the shared store does not tell.
+    pub unavailable: bool,
+    /// Until another try can succeed. Milliseconds; 0 when allowed, [`NEVER`] when none can.
+    pub retry_after_ms: u64,
+    /// Of the bounds that hold for the request.
+    pub levels: SmallVec<[RateLevel; 4]>,
+    /// What is not decided yet: whose share of a shared budget is to be waited for.
+    pub pending: Option<RateKeys>,
+}
+
+/// How the counters stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateFigures {
+    /// In memory.
+    pub counters: usize,
+    /// How often a request was counted in a shared bucket, for want of room.
+    pub overflowed: u64,
+}
+
+/// All counters of bounds without a key. They survive reloads, not restarts.
+#[derive(Debug)]
+pub struct RateCounters {
+    table: RateTable,
+    leased: Option<Arc<LeasedLimits>>,
+    spaces: Mutex<HashMap<String, u32>>,
+    overflowed: AtomicU64,
+    warned: AtomicBool,
+}
+
+impl RateBound {
+    fn gauge(&self) -> Gauge {
+        if self.slides {
+            return Gauge::Window(Span::new(self.limit, self.window_ms));
+        }
+        Gauge::Bucket(Shape::new(self.burst, self.per_second()))
+    }
+
+    /// As it was written: a bucket's speed is kept to the billionth of a token a second.
+    fn fill_ms(&self) -> u64 {
+        let fills = u128::from(self.window_ms) * u128::from(self.burst);
+        match self.slides {
+            true => self.window_ms,
+            false => u64::try_from(fills.div_ceil(u128::from(self.limit.max(1)))).unwrap_or(NEVER),
+        }
+    }
+
+    /// Tokens that come back each second.
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "a limit and a window of more than 2^53 are none"
+    )]
+    fn per_second(&self) -> f64 {
+        self.limit as f64 * 1_000.0 / self.window_ms.max(1) as f64
+    }
+}
+
+impl RateCounters {
+    /// Of one gateway, with room for so many.
+    #[must_use]
+    pub fn local(most: usize) -> Self {
+        Self {
+            table: RateTable::new(most),
+            leased: None,
+            spaces: Mutex::default(),
+            overflowed: AtomicU64::new(0),
+            warned: AtomicBool::new(false),
+        }
+    }
+
+    /// Shared by several gateways: their token buckets are kept by these.
+    #[must_use]
+    pub fn shared(leased: Arc<LeasedLimits>) -> Self {
+        Self {
+            leased: Some(leased),
+            ..Self::local(1)
+        }
+    }
+
+    /// Give the bounds of a filter their places. Those of the same names keep their counters.
+    #[must_use]
+    pub fn enroll(&self, filter: &str, bounds: &[RateBound]) -> RateBounds {
+        let mut spaces = self.spaces.lock();
+        let bounds = bounds.iter().map(|bound| {
+            let name = format!("rate-limit/{filter}/{}", bound.name);
+            let next = u32::try_from(spaces.len()).unwrap_or(u32::MAX);
+            let plan = self.leased.as_ref().and_then(|leased| {
+                let plan = Plan {
+                    name: name.as_str().into(),
+                    rate: Some(Rate {
+                        per_second: bound.per_second(),
+                        burst: bound.burst,
+                    }),
+                    quota: None,
+                    methods: Vec::new(),
+                    apis: Vec::new(),
+                };
+                leased.enroll(plan).ok()
+            });
+            let kind = if bound.slides { "window" } else { "bucket" };
+            Counted {
+                space: *spaces.entry(format!("{name}/{kind}")).or_insert(next),
+                gauge: bound.gauge(),
+                shadow: bound.shadow,
+                window_ms: bound.fill_ms(),
+                plan,
+            }
+        });
+        RateBounds(bounds.collect())
+    }
+
+    /// How long a taking may have to wait to be decided. None: each is decided at once.
+    #[must_use]
+    pub fn max_wait(&self) -> Option<Duration> {
+        self.leased.as_ref()?.max_wait()
+    }
+
+    /// Take from all bounds, or from none if one that is no shadow does not give. A cost of 0 takes
+    /// nothing and always passes.
+    pub fn take(
+        &self,
+        bounds: &RateBounds,
+        keys: &[Option<RateKey>],
+        cost: u64,
+        now: Timestamp,
+    ) -> RateDecision {
+        if let Some(leased) = &self.leased {
+            return self.take_leased(leased, bounds, keys, cost, now);
+        }
+        let asked = bounds.0.iter().zip(keys).enumerate();
+        let (places, asks): (SmallVec<[usize; 4]>, SmallVec<[Ask<'_>; 4]>) = asked
+            .filter_map(|(place, (bound, key))| {
+                let ask = Ask {
+                    space: bound.space,
+                    key: (*key)?,
+                    gauge: &bound.gauge,
+                    shadow: bound.shadow,
+                };
+                Some((place, ask))
+            })
+            .unzip();
+        let told = self.table.take(&asks, cost, now.monotonic_ns);
+        let mut decision = RateDecision {
+            allowed: true,
+            ..RateDecision::default()
+        };
+        for ((place, ask), told) in places.iter().zip(&asks).zip(&told) {
+            self.note_overflow(told);
+            let window_ms = bounds.0.get(*place).map(|bound| bound.window_ms);
+            let level = Level {
+                window_ms: window_ms.unwrap_or(told.level.window_ms),
+                ..told.level
+            };
+            decision.add(*place, ask.shadow, told.wait_ms, level);
+        }
+        decision
+    }
+
+    fn note_overflow(&self, told: &Told) {
+        if told.overflowed {
+            self.overflow();
+        }
+    }
+
+    fn overflow(&self) {
+        self.overflowed.fetch_add(1, Ordering::Relaxed);
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "there is no room for another counter of a `rate-limit`: new values share one bucket for each bound; raise `[server] max_rate_counters`, or count by something that clients cannot choose"
+            );
+        }
+    }
+
+    /// The same with budgets that gateways share: from one after the other, and all is given back
+    /// unless all give.
+    fn take_leased(
+        &self,
+        leased: &LeasedLimits,
+        bounds: &RateBounds,
+        keys: &[Option<RateKey>],
+        cost: u64,
+        now: Timestamp,
+    ) -> RateDecision {
+        let mut decision = RateDecision {
+            allowed: true,
+            ..RateDecision::default()
+        };
+        let mut pending: RateKeys = SmallVec::from_elem(None, bounds.0.len());
+        let mut tickets: SmallVec<[Ticket; 4]> = SmallVec::new();
+        for (place, (bound, key)) in bounds.0.iter().zip(keys).enumerate() {
+            let (Some(plan), Some(key)) = (&bound.plan, key) else {
+                continue;
+            };
+            let (key, taken) = self.take_one(leased, plan, *key, (cost, now));
+            if taken.pending
+                && let Some(pending) = pending.get_mut(place)
+            {
+                *pending = Some(key);
+            }
+            tickets.extend(taken.ticket);
+            let wait_ms = match taken.allowed {
+                true => 0,
+                false => taken.retry_after_ms.max(1),
+            };
+            decision.unavailable |= !bound.shadow && taken.refused_by == Some(Bound::Unavailable);
+            if let Some(level) = taken.rate {
+                let window_ms = bound.window_ms;
+                let level = Level { window_ms, ..level };
+                decision.add(place, bound.shadow, wait_ms, level);
+            } else if !taken.allowed && !bound.shadow {
+                decision.refuse(wait_ms);
+            }
+        }
+        if pending.iter().any(Option::is_some) {
+            decision.pending = Some(pending);
+        }
+        if !decision.allowed || decision.pending.is_some() {
+            for ticket in tickets {
+                leased.give_back(ticket);
+            }
+        }
+        decision
+    }
+
+    /// Take from one shared budget; from the one that always has room where there is none.
+    fn take_one(
+        &self,
+        leased: &LeasedLimits,
+        plan: &EnrolledPlan,
+        key: RateKey,
+        (cost, now): (u64, Timestamp),
+    ) -> (RateKey, Decision) {
+        let taken = leased.take(&take(plan, KeyText::of(key).as_str(), cost, now));
+        if taken.refused_by != Some(Bound::Unavailable) || taken.pending {
+            return (key, taken);
+        }
+        let shared = leased.take(&take(plan, "", cost, now));
+        if shared.refused_by == Some(Bound::Unavailable) && !shared.pending {
+            return (key, taken);
+        }
+        self.overflow();
+        (RateKey::OVERFLOW, shared)
+    }
+
+    /// The answer to wait for before a taking can be decided. None: it is decided now.
+    #[must_use]
+    pub fn wait(
+        &self,
+        bounds: &RateBounds,
+        keys: &[Option<RateKey>],
+        cost: u64,
+        now: Timestamp,
+    ) -> Option<Waiting> {
+        let leased = self.leased.as_ref()?;
+        bounds.0.iter().zip(keys).find_map(|(bound, key)| {
+            let plan = bound.plan.as_ref()?;
+            leased.wait(&take(plan, KeyText::of((*key)?).as_str(), cost, now))
+        })
+    }
+
+    /// For metrics. Visits every lock.
+    #[must_use]
+    pub fn figures(&self) -> RateFigures {
+        RateFigures {
+            counters: match &self.leased {
+                Some(leased) => leased.figures().counters,
+                None => self.table.len(),
+            },
+            overflowed: self.overflowed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Give back what is leased: at the end of the process.
+    pub fn stop(&self) {
+        if let Some(leased) = &self.leased {
+            leased.stop();
+        }
+    }
+}
+
+fn take<'a>(plan: &'a EnrolledPlan, key: &'a str, cost: u64, now: Timestamp) -> Take<'a> {
+    Take {
+        plan: Some(plan),
+        key,
+        method: None,
+        route: None,
+        gateway: None,
+        cost,
+        now,
+    }
+}
+
+impl RateDecision {
+    fn add(&mut self, place: usize, shadow: bool, wait_ms: u64, level: Level) {
+        let refused = wait_ms > 0;
+        if refused && !shadow {
+            self.refuse(wait_ms);
+        }
+        self.levels.push(RateLevel {
+            bound: u32::try_from(place).unwrap_or(u32::MAX),
+            level,
+            refused,
+        });
+    }
+
+    fn refuse(&mut self, wait_ms: u64) {
+        self.allowed = false;
+        self.retry_after_ms = self.retry_after_ms.max(wait_ms);
+    }
+}

@@ -1,0 +1,101 @@
+//! Whose bucket it is: a few octets, whatever a client sent.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use aws_lc_rs::digest;
+
+/// Whose bucket it is, of one bound: 17 bytes, whatever a client sent.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RateKey {
+    kind: u8,
+    value: [u8; 16],
+}
+
+impl fmt::Debug for RateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RateKey({})", self.kind)
+    }
+}
+
+impl RateKey {
+    /// Of a bound that counts all requests together.
+    pub const ALL: Self = Self::of(0, [0; 16]);
+    /// Of requests that lack what is counted by.
+    pub const MISSING: Self = Self::of(1, [0; 16]);
+    /// Of those for whom there is no room.
+    pub(super) const OVERFLOW: Self = Self::of(2, [0; 16]);
+
+    const fn of(kind: u8, value: [u8; 16]) -> Self {
+        Self { kind, value }
+    }
+
+    /// Of a client address; addresses whose first so many bits agree share it. An IPv4 address in an
+    /// IPv6 one is that IPv4 address.
+    #[must_use]
+    pub fn address(address: IpAddr, ipv4_prefix: u8, ipv6_prefix: u8) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => {
+                let bits = u128::from(u32::from(address)) & mask(ipv4_prefix, 32);
+                Self::of(4, bits.to_be_bytes())
+            }
+            IpAddr::V6(address) => {
+                let bits = u128::from(address) & mask(ipv6_prefix, 128);
+                Self::of(6, bits.to_be_bytes())
+            }
+        }
+    }
+
+    /// Of some octets: half of their SHA-256, so that nobody finds two values that share one.
+    #[must_use]
+    pub fn octets(octets: &[u8]) -> Self {
+        let digest = digest::digest(&digest::SHA256, octets);
+        let half = digest.as_ref().first_chunk::<16>();
+        Self::of(8, half.copied().unwrap_or_default())
+    }
+}
+
+/// The first so many of so many bits.
+fn mask(prefix: u8, of: u32) -> u128 {
+    match u32::from(prefix).min(of) {
+        0 => 0,
+        kept => (u128::MAX >> (128 - kept)) << (of - kept),
+    }
+}
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// A key as the name of a shared budget, without an allocation; empty for the one that always has room.
+pub(super) struct KeyText {
+    bytes: [u8; 34],
+    length: usize,
+}
+
+impl KeyText {
+    pub(super) fn of(key: RateKey) -> Self {
+        let mut text = Self {
+            bytes: [0; 34],
+            length: 0,
+        };
+        if key != RateKey::OVERFLOW {
+            text.push(key.kind);
+            key.value.iter().for_each(|byte| text.push(*byte));
+        }
+        text
+    }
+
+    fn push(&mut self, byte: u8) {
+        for digit in [byte >> 4, byte & 15] {
+            let digit = DIGITS.get(usize::from(digit));
+            if let (Some(place), Some(digit)) = (self.bytes.get_mut(self.length), digit) {
+                *place = *digit;
+                self.length += 1;
+            }
+        }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        let bytes = self.bytes.get(..self.length).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}

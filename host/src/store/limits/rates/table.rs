@@ -1,0 +1,368 @@
+//! The buckets and windows of one gateway, behind short locks.
+//!
+//! A taking holds the locks of all that it takes from while it is decided, in one order, so it is one
+//! atomic step. At most the given number is kept. When all room is taken, those without one share one
+//! that always has room, for each bound: nobody else's goes for it. One that is as good as new is dropped.
+
+use ahash::RandomState;
+use hashbrown::HashTable;
+use parking_lot::{Mutex, MutexGuard};
+use smallvec::SmallVec;
+
+use super::super::Level;
+use super::super::bucket::{Bucket, Shape};
+use super::RateKey;
+use super::window::{Span, Window};
+
+/// The most shards.
+const SHARDS: usize = 64;
+/// Meters that make a shard of its own worth while.
+const SHARE: usize = 256;
+/// How many meters are looked at with every new one, and before one is refused room.
+const STEPS: usize = 4;
+const STEPS_WHEN_FULL: usize = 64;
+/// Below this nothing is gained by giving memory back. Meters.
+const SMALL: usize = 256;
+
+/// How a bound counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gauge {
+    /// By a token bucket.
+    Bucket(Shape),
+    /// By a sliding window.
+    Window(Span),
+}
+
+/// One bucket or window.
+#[derive(Debug, Clone, Copy)]
+enum Meter {
+    Bucket(Bucket),
+    Window(Window),
+}
+
+/// What one taking wants of one bound.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// The number of the bound's name.
+    pub space: u32,
+    pub key: RateKey,
+    pub gauge: &'a Gauge,
+    /// Whether it decides nothing.
+    pub shadow: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// Until it gives so much; 0 if it does. Milliseconds.
+    pub wait_ms: u64,
+    /// Where it stands after that.
+    pub level: Level,
+    /// Whether it is the one that is shared for want of room.
+    pub overflowed: bool,
+}
+
+/// All meters.
+#[derive(Debug)]
+pub struct RateTable {
+    shards: Box<[Shard]>,
+    /// Of each shard. Meters.
+    most: usize,
+    hasher: RandomState,
+}
+
+/// On a cache line of its own (two, for processors that fetch pairs).
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shard(Mutex<Meters>);
+
+#[derive(Debug, Default)]
+struct Meters {
+    index: HashTable<u32>,
+    entries: Vec<Metered>,
+    cursor: usize,
+}
+
+#[derive(Debug)]
+struct Metered {
+    space: u32,
+    key: RateKey,
+    hash: u64,
+    meter: Meter,
+}
+
+/// An ask with its place among the meters.
+struct Asked<'a> {
+    ask: Ask<'a>,
+    hash: u64,
+    shard: usize,
+    meter: Meter,
+    told: Told,
+}
+
+/// The locked shards of one taking, in the order of their numbers.
+type Guards<'a> = SmallVec<[(usize, MutexGuard<'a, Meters>); 4]>;
+
+impl RateTable {
+    /// Room for so many meters, at least one.
+    pub fn new(most: usize) -> Self {
+        let shards = (most / SHARE).clamp(1, SHARDS);
+        let shards = if shards.is_power_of_two() {
+            shards
+        } else {
+            shards.next_power_of_two() / 2
+        };
+        Self {
+            shards: (0..shards).map(|_| Shard::default()).collect(),
+            most: (most / shards).max(1),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// How many meters are kept. Visits every lock.
+    pub fn len(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|shard| shard.0.lock().entries.len())
+            .sum()
+    }
+
+    /// Take from all of these, or from none where one that is no shadow does not give. What each
+    /// says comes in the order of `asks`.
+    pub fn take(&self, asks: &[Ask<'_>], cost: u64, now_ns: u64) -> SmallVec<[Told; 4]> {
+        let mut asked: SmallVec<[Asked<'_>; 4]> =
+            asks.iter().map(|ask| self.asked(*ask, now_ns)).collect();
+        let mut guards = self.lock(&asked);
+        while self.find(&mut asked, &mut guards, cost, now_ns) {
+            // Those that lack room look elsewhere now. Those that are shared always have it.
+            drop(guards);
+            guards = self.lock(&asked);
+        }
+        let all_give = asked
+            .iter()
+            .all(|asked| asked.ask.shadow || asked.told.wait_ms == 0);
+        for asked in &mut asked {
+            let gives = all_give && cost > 0 && asked.told.wait_ms == 0;
+            if gives {
+                asked.meter.take(cost);
+            }
+            if let Some(meters) = of(&mut guards, asked.shard) {
+                meters.keep(asked, gives);
+            }
+        }
+        drop(guards);
+        asked
+            .into_iter()
+            .map(|asked| Told {
+                level: asked.meter.level(asked.ask.gauge, now_ns),
+                ..asked.told
+            })
+            .collect()
+    }
+
+    fn asked<'a>(&self, ask: Ask<'a>, now_ns: u64) -> Asked<'a> {
+        let hash = self.hasher.hash_one((ask.space, ask.key));
+        let meter = Meter::new(ask.gauge);
+        Asked {
+            told: Told {
+                wait_ms: 0,
+                level: meter.level(ask.gauge, now_ns),
+                overflowed: ask.key == RateKey::OVERFLOW,
+            },
+            ask,
+            hash,
+            shard: (hash >> 32) as usize & (self.shards.len() - 1),
+            meter,
+        }
+    }
+
+    fn lock(&self, asked: &[Asked<'_>]) -> Guards<'_> {
+        let mut places: SmallVec<[usize; 4]> = asked.iter().map(|asked| asked.shard).collect();
+        places.sort_unstable();
+        places.dedup();
+        let places = places.into_iter();
+        let guards = places.filter_map(|place| Some((place, self.shards.get(place)?.0.lock())));
+        guards.collect()
+    }
+
+    /// Find the meters of all, settled, and how long each makes this cost wait. Gives whether some
+    /// had no room, and are to share.
+    fn find(
+        &self,
+        asked: &mut [Asked<'_>],
+        guards: &mut Guards<'_>,
+        cost: u64,
+        now_ns: u64,
+    ) -> bool {
+        let mut moved = false;
+        for each in asked {
+            let Some(meters) = of(guards, each.shard) else {
+                continue;
+            };
+            let mut meter = Meter::new(each.ask.gauge);
+            let known = meters.find(&each.ask, each.hash).map(|entry| entry.meter);
+            match known {
+                Some(known) => meter = known,
+                None if cost == 0 || each.ask.key == RateKey::OVERFLOW => {}
+                None if meters.make_room(self.most, now_ns) => {}
+                None => {
+                    let key = RateKey::OVERFLOW;
+                    *each = self.asked(Ask { key, ..each.ask }, now_ns);
+                    moved = true;
+                    continue;
+                }
+            }
+            meter.settle(each.ask.gauge, now_ns);
+            each.told.wait_ms = meter.wait_ms(each.ask.gauge, cost, now_ns);
+            each.meter = meter;
+        }
+        moved
+    }
+}
+
+fn of<'a>(guards: &'a mut Guards<'_>, shard: usize) -> Option<&'a mut Meters> {
+    let mut guards = guards.iter_mut();
+    let (_, meters) = guards.find(|(known, _)| *known == shard)?;
+    Some(meters)
+}
+
+impl Meters {
+    fn place(&self, ask: &Ask<'_>, hash: u64) -> Option<usize> {
+        let entries = &self.entries;
+        let place = *self.index.find(hash, |place| {
+            entries
+                .get(*place as usize)
+                .is_some_and(|entry| entry.space == ask.space && entry.key == ask.key)
+        })?;
+        Some(place as usize)
+    }
+
+    fn find(&self, ask: &Ask<'_>, hash: u64) -> Option<&Metered> {
+        self.entries.get(self.place(ask, hash)?)
+    }
+
+    /// Put a meter back as it is now. One that is new is kept only if something was taken.
+    fn keep(&mut self, asked: &Asked<'_>, taken: bool) {
+        if let Some(place) = self.place(&asked.ask, asked.hash) {
+            if let Some(entry) = self.entries.get_mut(place) {
+                entry.meter = asked.meter;
+            }
+            return;
+        }
+        if !taken {
+            return;
+        }
+        let place = self.entries.len();
+        self.entries.push(Metered {
+            space: asked.ask.space,
+            key: asked.ask.key,
+            hash: asked.hash,
+            meter: asked.meter,
+        });
+        let entries = &self.entries;
+        let of = |place: &u32| hash_of(entries, *place as usize);
+        self.index.insert_unique(asked.hash, narrow(place), of);
+    }
+
+    /// Whether there is room for another meter; those that are as good as new make room.
+    fn make_room(&mut self, most: usize, now_ns: u64) -> bool {
+        let steps = if self.entries.len() < most {
+            STEPS
+        } else {
+            STEPS_WHEN_FULL
+        };
+        for _ in 0..steps.min(self.entries.len()) {
+            match self.entries.get(self.cursor) {
+                None => self.cursor = 0,
+                Some(entry) if entry.meter.is_new(now_ns) => self.remove(self.cursor),
+                Some(_) => self.cursor += 1,
+            }
+        }
+        if self.entries.len() < self.entries.capacity() / 4 && self.entries.capacity() > SMALL {
+            let kept = self.entries.len() * 2;
+            self.entries.shrink_to(kept);
+            let entries = &self.entries;
+            let of = |place: &u32| hash_of(entries, *place as usize);
+            self.index.shrink_to(kept, of);
+        }
+        self.entries.len() < most.min(u32::MAX as usize)
+    }
+
+    /// Drop the meter at this place; the last one takes the place.
+    fn remove(&mut self, place: usize) {
+        let last = self.entries.len().saturating_sub(1);
+        let removed = hash_of(&self.entries, place);
+        let is_it = |each: &u32| *each as usize == place;
+        if let Ok(found) = self.index.find_entry(removed, is_it) {
+            found.remove();
+        }
+        if place != last {
+            let moved = hash_of(&self.entries, last);
+            if let Some(each) = self.index.find_mut(moved, |each| *each as usize == last) {
+                *each = narrow(place);
+            }
+        }
+        self.entries.swap_remove(place);
+    }
+}
+
+/// There are never more than [`Meters::make_room`] lets in, but for a few that are shared.
+fn narrow(place: usize) -> u32 {
+    u32::try_from(place).unwrap_or(u32::MAX)
+}
+
+fn hash_of(entries: &[Metered], place: usize) -> u64 {
+    entries.get(place).map_or(0, |entry| entry.hash)
+}
+
+impl Meter {
+    fn new(gauge: &Gauge) -> Self {
+        match gauge {
+            Gauge::Bucket(_) => Self::Bucket(Bucket::default()),
+            Gauge::Window(_) => Self::Window(Window::default()),
+        }
+    }
+
+    /// Bounds of one name count in one way, so each gauge meets a meter of its kind.
+    fn settle(&mut self, gauge: &Gauge, now_ns: u64) {
+        match (&mut *self, gauge) {
+            (Self::Bucket(bucket), Gauge::Bucket(shape)) => bucket.settle(shape, now_ns),
+            (Self::Window(window), Gauge::Window(span)) => window.settle(span, now_ns),
+            _ => {
+                *self = Self::new(gauge);
+                self.settle(gauge, now_ns);
+            }
+        }
+    }
+
+    fn wait_ms(&self, gauge: &Gauge, cost: u64, now_ns: u64) -> u64 {
+        match (self, gauge) {
+            (Self::Bucket(bucket), Gauge::Bucket(shape)) => bucket.wait_ms(shape, cost, now_ns),
+            (Self::Window(window), Gauge::Window(span)) => window.wait_ms(span, cost, now_ns),
+            _ => 0,
+        }
+    }
+
+    fn take(&mut self, cost: u64) {
+        match self {
+            Self::Bucket(bucket) => bucket.take(cost),
+            Self::Window(window) => window.take(cost),
+        }
+    }
+
+    fn level(&self, gauge: &Gauge, now_ns: u64) -> Level {
+        match (self, gauge) {
+            (Self::Window(window), Gauge::Window(span)) => window.level(span, now_ns),
+            (Self::Bucket(bucket), Gauge::Bucket(shape)) => bucket.level(shape, now_ns),
+            (_, Gauge::Window(span)) => Window::default().level(span, now_ns),
+            (_, Gauge::Bucket(shape)) => Bucket::default().level(shape, now_ns),
+        }
+    }
+
+    fn is_new(&self, now_ns: u64) -> bool {
+        match self {
+            Self::Bucket(bucket) => bucket.is_full(now_ns),
+            Self::Window(window) => window.is_empty(now_ns),
+        }
+    }
+}

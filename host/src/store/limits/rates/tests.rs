@@ -1,0 +1,144 @@
+//! Bounds without a key on one gateway: whose bucket it is, all or nothing, room.
+
+use std::net::IpAddr;
+
+use super::*;
+
+fn bound(name: &str, limit: u64, slides: bool) -> RateBound {
+    RateBound {
+        name: name.into(),
+        slides,
+        limit,
+        window_ms: 60_000,
+        burst: limit,
+        shadow: false,
+    }
+}
+
+fn at(ms: u64) -> Timestamp {
+    Timestamp {
+        monotonic_ns: ms * 1_000_000,
+        wall_ms: 0,
+    }
+}
+
+fn address(text: &str) -> Option<RateKey> {
+    let address: IpAddr = text.parse().unwrap();
+    Some(RateKey::address(address, 32, 64))
+}
+
+#[test]
+fn addresses_are_grouped_by_their_first_bits() {
+    let same = |one: &str, other: &str| address(one) == address(other);
+    assert!(same("2001:db8:0:1::1", "2001:db8:0:1:ffff::9"));
+    assert!(!same("2001:db8:0:1::1", "2001:db8:0:2::1"));
+    assert!(!same("192.0.2.1", "192.0.2.2"));
+    assert!(same("192.0.2.1", "::ffff:192.0.2.1"));
+    assert!(!same("::", "0.0.0.0"));
+    let wide = |text: &str| RateKey::address(text.parse().unwrap(), 24, 0);
+    assert_eq!(wide("192.0.2.1"), wide("192.0.2.200"));
+    assert_ne!(wide("192.0.2.1"), wide("192.0.3.1"));
+    assert_eq!(wide("2001:db8::1"), wide("fe80::1"));
+    let none = |text: &str| RateKey::address(text.parse().unwrap(), 0, 128);
+    assert_eq!(none("192.0.2.1"), none("203.0.113.9"));
+    assert_ne!(none("2001:db8::1"), none("2001:db8::2"));
+}
+
+#[test]
+fn all_bounds_give_or_nothing_is_taken() {
+    let counters = RateCounters::local(1_000);
+    let bounds = [bound("address", 2, false), bound("all", 3, true)];
+    let bounds = counters.enroll("limit", &bounds);
+    let take = |of: &str| counters.take(&bounds, &[address(of), Some(RateKey::ALL)], 1, at(5));
+    assert!(take("192.0.2.1").allowed);
+    assert!(take("192.0.2.1").allowed);
+    let refused = take("192.0.2.1");
+    assert!(!refused.allowed);
+    let standing: Vec<_> = refused.levels.iter().map(|level| level.refused).collect();
+    assert_eq!(standing, [true, false]);
+    // The window has one left: the refusal took none of it.
+    assert_eq!(refused.levels[1].level.remaining, 1);
+    assert!(take("192.0.2.2").allowed);
+    let refused = take("192.0.2.2");
+    let standing: Vec<_> = refused.levels.iter().map(|level| level.refused).collect();
+    assert_eq!(standing, [false, true]);
+    assert_eq!(refused.levels[0].level.remaining, 1);
+}
+
+#[test]
+fn a_shadow_refuses_nothing_and_a_bound_that_does_not_hold_is_not_asked() {
+    let counters = RateCounters::local(1_000);
+    let shadow = RateBound {
+        shadow: true,
+        ..bound("shadow", 1, false)
+    };
+    let bounds = counters.enroll("limit", &[shadow, bound("real", 3, false)]);
+    let keys = [Some(RateKey::ALL), Some(RateKey::ALL)];
+    assert!(!counters.take(&bounds, &keys, 1, at(0)).levels[0].refused);
+    let second = counters.take(&bounds, &keys, 1, at(0));
+    assert!(second.allowed && second.levels[0].refused);
+    let third = counters.take(&bounds, &[None, Some(RateKey::ALL)], 1, at(0));
+    assert!(third.allowed);
+    assert_eq!((third.levels.len(), third.levels[0].bound), (1, 1));
+    assert!(!counters.take(&bounds, &keys, 1, at(0)).allowed);
+}
+
+#[test]
+fn a_flood_of_new_values_shares_one_bucket_and_drops_nobody() {
+    let counters = RateCounters::local(64);
+    let bounds = counters.enroll("limit", &[bound("address", 5, false)]);
+    let take = |key: RateKey| counters.take(&bounds, &[Some(key)], 1, at(0)).allowed;
+    let known = RateKey::octets(b"known");
+    (0..5).for_each(|_| assert!(take(known)));
+    let admitted = (0..10_000_u32).filter(|new| take(RateKey::octets(&new.to_le_bytes())));
+    // 63 with a bucket of their own, and five of all others together.
+    assert_eq!(admitted.count(), 63 + 5);
+    assert!(!take(known), "the flood gave nobody a new bucket");
+    let figures = counters.figures();
+    assert_eq!(figures.counters, 64 + 1);
+    assert_eq!(figures.overflowed, 10_000 - 63);
+}
+
+#[test]
+fn full_buckets_make_room() {
+    let counters = RateCounters::local(64);
+    let bounds = counters.enroll(
+        "limit",
+        &[bound("address", 5, false), bound("slow", 5, true)],
+    );
+    for round in 0..50_u64 {
+        for new in 0..30_u64 {
+            let key = RateKey::octets(&(round * 100 + new).to_le_bytes());
+            let taken = counters.take(&bounds, &[Some(key), Some(key)], 1, at(round * 100_000));
+            assert!(taken.allowed);
+        }
+    }
+    let figures = counters.figures();
+    assert_eq!(figures.overflowed, 0);
+    assert!(figures.counters <= 64, "{figures:?}");
+}
+
+#[test]
+fn bounds_of_one_name_keep_their_counters() {
+    let counters = RateCounters::local(64);
+    let key = [Some(RateKey::ALL)];
+    let first = counters.enroll("limit", &[bound("all", 2, false)]);
+    assert!(counters.take(&first, &key, 2, at(0)).allowed);
+    let again = counters.enroll("limit", &[bound("all", 2, false)]);
+    assert!(!counters.take(&again, &key, 1, at(0)).allowed);
+    let other = counters.enroll("other", &[bound("all", 2, false)]);
+    assert!(counters.take(&other, &key, 1, at(0)).allowed);
+}
+
+#[test]
+fn a_cost_above_the_limit_never_passes() {
+    let counters = RateCounters::local(64);
+    let bounds = counters.enroll(
+        "limit",
+        &[bound("bucket", 2, false), bound("window", 2, true)],
+    );
+    let keys = [Some(RateKey::ALL), Some(RateKey::ALL)];
+    let refused = counters.take(&bounds, &keys, 3, at(0));
+    assert_eq!((refused.allowed, refused.retry_after_ms), (false, NEVER));
+    assert!(counters.take(&bounds, &keys, 0, at(0)).allowed);
+}

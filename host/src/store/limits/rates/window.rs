@@ -1,0 +1,245 @@
+//! A sliding window that is never passed.
+//!
+//! The window is cut into [`PARTS`] equal parts, and the counts of the last `PARTS + 1` of them are
+//! added up: those parts cover every moment of the window, however it lies. So in any span of one
+//! window no more than the limit is taken, and what was taken comes back up to one part later than
+//! an exact log of all takings would give it back.
+//!
+//! Two fixed windows of which the older one is weighted, as many gateways have it, would need less
+//! memory; they admit up to twice the limit in one window, when requests come in bursts.
+
+use super::super::{Level, NEVER};
+
+/// Of one window.
+const PARTS: u64 = 10;
+/// The parts that are counted.
+const SLOTS: usize = 11;
+
+/// How much may be taken in a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    limit: u64,
+    /// Nanoseconds.
+    window: u64,
+}
+
+impl Span {
+    /// A window of at least ten milliseconds.
+    pub fn new(limit: u64, window_ms: u64) -> Self {
+        Self {
+            limit,
+            window: window_ms.max(10).saturating_mul(1_000_000),
+        }
+    }
+
+    /// The length of one part. Nanoseconds, rounded up.
+    fn part(&self) -> u64 {
+        self.window.div_ceil(PARTS)
+    }
+}
+
+/// What was taken lately.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Window {
+    /// The length of a part, by which the counts were made. Nanoseconds; 0 for one that is empty.
+    part: u64,
+    /// The number of the newest part.
+    newest: u64,
+    /// Each part's count at its number modulo [`SLOTS`].
+    counts: [u32; SLOTS],
+}
+
+impl Window {
+    /// Bring it up to this moment, and give it this length from now on.
+    pub fn settle(&mut self, span: &Span, now_ns: u64) {
+        let part = span.part();
+        let number = now_ns / part;
+        if self.part != part {
+            // Another length: all that counted counts as taken now.
+            let used = match self.part {
+                0 => 0,
+                known => {
+                    self.turn_to(now_ns / known);
+                    self.used()
+                }
+            };
+            *self = Self {
+                part,
+                newest: number,
+                counts: [0; SLOTS],
+            };
+            self.add(used);
+            return;
+        }
+        self.turn_to(number);
+    }
+
+    /// Forget the parts that are over. A worker may come with a moment that it read before another's.
+    fn turn_to(&mut self, number: u64) {
+        let passed = number.saturating_sub(self.newest);
+        if passed == 0 {
+            return;
+        }
+        for step in 1..=passed.min(SLOTS as u64) {
+            if let Some(count) = self.counts.get_mut(slot(self.newest.saturating_add(step))) {
+                *count = 0;
+            }
+        }
+        self.newest = number;
+        if passed >= SLOTS as u64 {
+            self.counts = [0; SLOTS];
+        }
+    }
+
+    fn used(&self) -> u64 {
+        self.counts.iter().map(|count| u64::from(*count)).sum()
+    }
+
+    fn add(&mut self, cost: u64) {
+        if let Some(count) = self.counts.get_mut(slot(self.newest)) {
+            *count = count.saturating_add(u32::try_from(cost).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Whether it is as good as new.
+    pub fn is_empty(&self, now_ns: u64) -> bool {
+        self.part == 0
+            || now_ns / self.part >= self.newest.saturating_add(SLOTS as u64)
+            || self.used() == 0
+    }
+
+    /// Until so much may be taken; 0 when it may. Milliseconds, rounded up. The window is settled.
+    pub fn wait_ms(&self, span: &Span, cost: u64, now_ns: u64) -> u64 {
+        if cost == 0 {
+            return 0;
+        }
+        if cost > span.limit {
+            return NEVER;
+        }
+        let mut used = self.used();
+        if used.saturating_add(cost) <= span.limit {
+            return 0;
+        }
+        // The oldest part goes first.
+        for age in (0..SLOTS as u64).rev() {
+            used = used.saturating_sub(self.count_of(age));
+            if used.saturating_add(cost) <= span.limit {
+                return self.until_gone(age, now_ns);
+            }
+        }
+        NEVER
+    }
+
+    /// The count of the part that is so many parts old.
+    fn count_of(&self, age: u64) -> u64 {
+        let number = self.newest.checked_sub(age);
+        let count = number.and_then(|number| self.counts.get(slot(number)));
+        count.map_or(0, |count| u64::from(*count))
+    }
+
+    /// Until the part of this age counts no more. Milliseconds, rounded up.
+    fn until_gone(&self, age: u64, now_ns: u64) -> u64 {
+        let gone = self.newest.saturating_sub(age).saturating_add(SLOTS as u64);
+        let gone_ns = gone.saturating_mul(self.part);
+        gone_ns.saturating_sub(now_ns).div_ceil(1_000_000)
+    }
+
+    /// Take so much, after [`wait_ms`](Self::wait_ms) said that it may be.
+    pub fn take(&mut self, cost: u64) {
+        self.add(cost);
+    }
+
+    /// Where it stands, settled.
+    pub fn level(&self, span: &Span, now_ns: u64) -> Level {
+        let newest = (0..SLOTS as u64).find(|age| self.count_of(*age) > 0);
+        Level {
+            limit: span.limit,
+            remaining: span.limit.saturating_sub(self.used()),
+            window_ms: span.window / 1_000_000,
+            reset_ms: newest.map_or(0, |age| self.until_gone(age, now_ns)),
+        }
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "it is below 11")]
+fn slot(number: u64) -> usize {
+    (number % SLOTS as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_limit_is_exact_and_comes_back_within_a_part_of_the_window() {
+        let span = Span::new(3, 1_000);
+        let mut window = Window::default();
+        for _ in 0..3 {
+            window.settle(&span, 50 * MS);
+            assert_eq!(window.wait_ms(&span, 1, 50 * MS), 0);
+            window.take(1);
+        }
+        assert_eq!(window.wait_ms(&span, 1, 50 * MS), 1_050);
+        let level = window.level(&span, 50 * MS);
+        assert_eq!((level.limit, level.remaining), (3, 0));
+        assert_eq!((level.window_ms, level.reset_ms), (1_000, 1_050));
+        window.settle(&span, 1_099 * MS);
+        assert_eq!(window.wait_ms(&span, 1, 1_099 * MS), 1);
+        window.settle(&span, 1_100 * MS);
+        assert_eq!(window.wait_ms(&span, 3, 1_100 * MS), 0);
+        assert!(window.is_empty(1_100 * MS));
+    }
+
+    #[test]
+    fn another_length_keeps_the_count() {
+        let mut window = Window::default();
+        let (long, short) = (Span::new(5, 60_000), Span::new(5, 1_000));
+        window.settle(&long, 0);
+        window.take(4);
+        window.settle(&short, 100 * MS);
+        assert_eq!(window.level(&short, 100 * MS).remaining, 1);
+        assert_eq!(window.wait_ms(&short, 6, 100 * MS), NEVER);
+    }
+
+    proptest! {
+        /// Against a log of all takings: in no window is more than the limit admitted, and nothing is refused
+        /// for which there was room in a window that is a part longer; a wait that is told is enough.
+        #[test]
+        fn no_window_is_passed_and_none_is_refused_that_fits(
+            limit in 1_u64..20,
+            window_ms in 10_u64..3_000,
+            steps in proptest::collection::vec((0_u64..700, 1_u64..4), 1..200),
+        ) {
+            let span = Span::new(limit, window_ms);
+            let mut window = Window::default();
+            let mut log: Vec<(u64, u64)> = Vec::new();
+            let mut now = 0;
+            for (pause_ms, cost) in steps {
+                now += pause_ms * MS;
+                window.settle(&span, now);
+                let wait_ms = window.wait_ms(&span, cost, now);
+                let within = |length: u64| -> u64 {
+                    let taken = log.iter().filter(|(at, _)| now - at < length);
+                    taken.map(|(_, cost)| cost).sum()
+                };
+                if wait_ms == 0 {
+                    prop_assert!(within(span.window) + cost <= limit);
+                    window.take(cost);
+                    log.push((now, cost));
+                } else if cost > limit {
+                    prop_assert_eq!(wait_ms, NEVER);
+                } else {
+                    prop_assert!(within(span.part() * 11) + cost > limit);
+                    let mut later = window;
+                    let then = now + wait_ms * MS;
+                    later.settle(&span, then);
+                    prop_assert_eq!(later.wait_ms(&span, cost, then), 0);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! `windlass:host/rates`: bounds of a filter's own, on whatever it counts by.
+//!
+//! A filter defines them once, in `configure`; each request is one call, for which the values are read here, where
+//! the exchange is. What counts and decides is [`crate::store::limits::RateCounters`].
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use wasmtime::{Result, bail};
+
+use super::super::bindings::rates::{
+    Algorithm, Bound as WitBound, Decision as WitDecision, Host, Level as WitLevel, Missing,
+    Outcome, Source,
+};
+use super::super::failure::CallFailure;
+use super::super::services::Services;
+use super::super::share::{Share, Waiting};
+use super::super::state::{Phase, State};
+use crate::context::{AttributeValue, Exchange};
+use crate::store::limits::{RateBound, RateBounds, RateDecision, RateKey, RateKeys};
+
+/// The most bounds of one filter: each is a bit of a decision.
+const MAX_BOUNDS: usize = 16;
+
+/// The bounds that a filter defined.
+#[derive(Debug)]
+pub struct DefinedRates {
+    filter: Arc<str>,
+    sources: Box<[(Source, Missing)]>,
+    bounds: Box<[RateBound]>,
+    enrolled: OnceLock<Arc<RateBounds>>,
+}
+
+/// What a filter's bounds wanted to take, and what nobody here could decide.
+#[derive(Debug, Clone)]
+pub struct RateShare {
+    bounds: Arc<RateBounds>,
+    keys: RateKeys,
+    cost: u64,
+}
+
+impl PartialEq for RateShare {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.bounds, &other.bounds)
+            && (&self.keys, self.cost) == (&other.keys, other.cost)
+    }
+}
+
+impl Eq for RateShare {}
+
+impl RateShare {
+    /// The answer to wait for. None: it can be decided now.
+    pub fn wait(&self, services: &Services) -> Option<Waiting> {
+        let now = services.clock.now();
+        services
+            .rates
+            .wait(&self.bounds, &self.keys, self.cost, now)
+    }
+}
+
+impl DefinedRates {
+    fn new(filter: Arc<str>, bounds: Vec<WitBound>) -> Self {
+        let limits = bounds.iter().map(|bound| RateBound {
+            name: bound.name.as_str().into(),
+            slides: bound.algorithm == Algorithm::SlidingWindow,
+            limit: bound.limit.max(1),
+            window_ms: bound.window_ms.max(10),
+            burst: bound.burst.max(1),
+            shadow: bound.shadow,
+        });
+        Self {
+            filter,
+            bounds: limits.collect(),
+            sources: bounds
+                .into_iter()
+                .map(|bound| (bound.by, bound.missing))
+                .collect(),
+            enrolled: OnceLock::new(),
+        }
+    }
+
+    /// With their places among the counters, which outlive configurations.
+    fn enrolled(&self, services: &Services) -> &Arc<RateBounds> {
+        self.enrolled
+            .get_or_init(|| Arc::new(services.rates.enroll(&self.filter, &self.bounds)))
+    }
+
+    /// What each bound counts by for this request.
+    ///
+    /// # Errors
+    ///
+    /// The places of those that say `deny` and miss it.
+    fn keys(&self, exchange: &Exchange) -> std::result::Result<RateKeys, u32> {
+        let mut denied = 0;
+        let keys = self.sources.iter().enumerate();
+        let keys = keys.map(|(place, (source, missing))| {
+            key(source, exchange).or_else(|| match missing {
+                Missing::Share => Some(RateKey::MISSING),
+                Missing::Skip => None,
+                Missing::Deny => {
+                    denied |= bit(place);
+                    None
+                }
+            })
+        });
+        let keys: RateKeys = keys.collect();
+        if denied == 0 { Ok(keys) } else { Err(denied) }
+    }
+
+    /// The answer to wait for before the request phase is called.
+    pub fn expected(&self, services: &Services, exchange: &Exchange, cost: u64) -> Option<Waiting> {
+        let keys = self.keys(exchange).ok()?;
+        let now = services.clock.now();
+        services
+            .rates
+            .wait(self.enrolled(services), &keys, cost, now)
+    }
+
+    fn take(&self, services: &Services, keys: &RateKeys, cost: u64) -> RateDecision {
+        let now = services.clock.now();
+        services
+            .rates
+            .take(self.enrolled(services), keys, cost, now)
+    }
+}
+
+/// What this request is counted by.
+fn key(source: &Source, exchange: &Exchange) -> Option<RateKey> {
+    match source {
+        Source::All => Some(RateKey::ALL),
+        Source::ClientAddress(prefixes) => {
+            Some(address(exchange.client.ip, prefixes.ipv4, prefixes.ipv6))
+        }
+        Source::Attribute(name) => match exchange.attributes.find(name) {
+            Some(value) => Some(of_attribute(value)),
+            None => exchange.host_fact(name).as_ref().map(of_attribute),
+        },
+        Source::Header(name) => {
+            let value = exchange.request.headers.get(name.as_str())?;
+            Some(RateKey::octets(value.as_bytes()))
+        }
+        Source::PathParam(name) => Some(RateKey::octets(exchange.param(name)?.as_bytes())),
+    }
+}
+
+fn address(address: IpAddr, ipv4_prefix: u8, ipv6_prefix: u8) -> RateKey {
+    RateKey::address(address, ipv4_prefix, ipv6_prefix)
+}
+
+fn of_attribute(value: &AttributeValue) -> RateKey {
+    match value {
+        AttributeValue::Text(text) => RateKey::octets(text.as_bytes()),
+        AttributeValue::Bytes(bytes) => RateKey::octets(bytes),
+        AttributeValue::Number(number) => RateKey::octets(number.to_string().as_bytes()),
+        AttributeValue::Flag(flag) => RateKey::octets(flag.to_string().as_bytes()),
+    }
+}
+
+fn bit(place: usize) -> u32 {
+    let place = u32::try_from(place).unwrap_or(u32::MAX);
+    1_u32.checked_shl(place).unwrap_or_default()
+}
+
+/// What of a decision refuses, and what would have.
+fn bits(defined: &DefinedRates, decision: &RateDecision) -> (u32, u32) {
+    let (mut by, mut shadowed) = (0, 0);
+    for level in decision.levels.iter().filter(|level| level.refused) {
+        let place = usize::try_from(level.bound).unwrap_or(usize::MAX);
+        match defined.bounds.get(place).is_some_and(|bound| bound.shadow) {
+            true => shadowed |= bit(place),
+            false => by |= bit(place),
+        }
+    }
+    (by, shadowed)
+}
+
+impl Host for State {
+    fn define(&mut self, bounds: Vec<WitBound>) -> Result<()> {
+        self.charge_call()?;
+        if self.phase != Phase::Configure {
+            bail!("called `rates.define` outside of `configure`");
+        }
+        if bounds.len() > MAX_BOUNDS {
+            bail!("called `rates.define` with more than {MAX_BOUNDS} bounds");
+        }
+        let windows = bounds
+            .iter()
+            .filter(|bound| bound.algorithm == Algorithm::SlidingWindow);
+        self.advice.windows = windows.map(|bound| bound.name.clone()).collect();
+        let name = Arc::clone(&self.name);
+        // All instances have the same settings, and so the same bounds.
+        self.own
+            .rates
+            .get_or_init(|| Arc::new(DefinedRates::new(name, bounds)));
+        Ok(())
+    }
+
+    fn take(&mut self, cost: u64) -> Result<WitDecision> {
+        self.charge_call()?;
+        super::in_phase(self)?;
+        let (Some(defined), Some(services), Some(exchange)) =
+            (self.own.rates.get(), &self.services, &mut self.exchange)
+        else {
+            bail!("called `rates.take` without bounds: call `rates.define` in `configure`");
+        };
+        let answer = |outcome, by, shadowed, retry_after_ms| WitDecision {
+            outcome,
+            by,
+            shadowed,
+            retry_after_ms,
+        };
+        let keys = match defined.keys(exchange) {
+            Ok(keys) => keys,
+            Err(denied) => return Ok(answer(Outcome::Missing, denied, 0, 0)),
+        };
+        let waits = services.rates.max_wait().is_some();
+        if waits {
+            self.own.charged.note(None, cost);
+        }
+        let mut decision = defined.take(services, &keys, cost);
+        if let Some(keys) = decision.pending.take() {
+            let share = RateShare {
+                bounds: Arc::clone(defined.enrolled(services)),
+                keys,
+                cost,
+            };
+            if self.patient {
+                for ticket in exchange.tickets.take_since(self.tickets) {
+                    services.limits.give_back(ticket);
+                }
+                return Err(CallFailure::Share(Share::Rates(share)).into());
+            }
+            // It may be there for the next one.
+            drop(share.wait(services));
+        }
+        let place = self.place;
+        let known = exchange.rate_levels.get_or_insert_default();
+        known.retain(|(known, _)| *known != place);
+        known.extend(decision.levels.iter().map(|level| (place, *level)));
+        let (by, shadowed) = bits(defined, &decision);
+        let outcome = match (decision.allowed, decision.unavailable) {
+            (true, _) => Outcome::Allowed,
+            (false, true) => Outcome::Unavailable,
+            (false, false) => Outcome::Refused,
+        };
+        Ok(answer(outcome, by, shadowed, decision.retry_after_ms))
+    }
+
+    fn standing(&mut self) -> Result<Vec<WitLevel>> {
+        self.charge_call()?;
+        let exchange = self.exchange.iter();
+        let levels =
+            exchange.flat_map(|exchange| exchange.rate_levels.iter().flat_map(|known| &**known));
+        let levels = levels.filter(|(place, _)| *place == self.place);
+        let levels = levels.map(|(_, level)| WitLevel {
+            bound: level.bound,
+            limit: level.level.limit,
+            remaining: level.level.remaining,
+            window_ms: level.level.window_ms,
+            reset_ms: level.level.reset_ms,
+        });
+        Ok(levels.collect())
+    }
+}
