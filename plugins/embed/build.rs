@@ -15,13 +15,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// Their folders under `plugins/`; the packages are `windlass-plugin-<name>`.
-const PLUGINS: [&str; 6] = [
+const PLUGINS: [&str; 7] = [
     "api-key",
     "usage-plan",
     "transform",
     "cors",
     "jwt",
     "sdk-metadata",
+    "rate-limit",
 ];
 const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "plugin";

@@ -75,6 +75,7 @@ mod plan_checks;
 mod preflights;
 mod proofs;
 mod quota_changes;
+mod rate_limit;
 mod rates;
 mod readme;
 mod readmes;

@@ -63,6 +63,7 @@ pub static BUILTIN_PLUGINS: &[BuiltinPlugin] = &[
         secrets: ["/introspection/secret"]
     ),
     plugin!("sdk-metadata", interfaces: ["api-description", "crypto"], attributes: []),
+    plugin!("rate-limit", interfaces: ["rates", "metrics"], attributes: []),
 ];
 
 /// The plugin of this name, if there is one.

@@ -56,6 +56,15 @@ fn each_exports_exactly_its_phases() {
             ],
         ),
         (
+            "rate-limit",
+            &[
+                "description",
+                "lifecycle",
+                "request-phase",
+                "response-phase",
+            ],
+        ),
+        (
             "transform",
             &[
                 "lifecycle",
@@ -86,6 +95,7 @@ fn each_imports_only_what_it_is_granted() {
             "advice",
             "documents",
             "preflights",
+            "problem-members",
             "log",
         ];
         allowed.extend(plugin.interfaces);

@@ -5,13 +5,13 @@
 //! the filter that provides `api-key.id`. Deliberately does not: count by itself, or find out
 //! who the consumer is.
 
-mod fields;
 mod settings;
 
 use settings::{Settings, WithoutPlan};
-use windlass_plugin_sdk::host::limits::{self, Bound, Decision, Levels, Uncharged};
+use windlass_plugin_sdk::host::limits::{self, Bound, Decision, Level, Levels, Uncharged};
 use windlass_plugin_sdk::host::log;
 use windlass_plugin_sdk::prelude::*;
+use windlass_plugin_sdk::ratelimit::{self, Field, Form, Policy};
 use windlass_plugin_sdk::{AttributeValue, json};
 
 /// The wait of what can never pass: `retry-after-ms` of `windlass:host/limits`.
@@ -22,7 +22,8 @@ struct UsagePlan {
     without_plan: WithoutPlan,
     cost: u64,
     cost_attribute: Option<String>,
-    headers: bool,
+    /// None: answers carry no fields.
+    forms: Vec<Form>,
 }
 
 impl Filter for UsagePlan {
@@ -34,11 +35,11 @@ impl Filter for UsagePlan {
     fn configure(settings: Settings) -> Result<(Self, Setup), Vec<Diagnostic>> {
         settings.check()?;
         let filter = Self {
+            forms: settings.forms(),
             plan: settings.plan,
             without_plan: settings.without_plan,
             cost: settings.cost,
             cost_attribute: settings.cost_attribute,
-            headers: settings.headers,
         };
         Ok((filter, Setup::new().requires(["api-key.id"])))
     }
@@ -63,20 +64,23 @@ impl OnRequest for UsagePlan {
         if decision.allowed {
             return Ok(RequestVerdict::NEXT);
         }
-        Ok(refuse(&decision, self.headers).into())
+        tell_violated(&decision);
+        let arrived_ms = || arrived_ms(request.attributes().get(ARRIVED));
+        Ok(refuse(&decision, &self.forms, arrived_ms).into())
     }
 }
 
 impl OnResponse for UsagePlan {
     fn on_response(&self, response: &mut Response) -> Result<ResponseVerdict, Failure> {
-        if self.headers
+        if !self.forms.is_empty()
             && let Some(standing) = limits::standing()
-            && !fields::is_empty(&standing)
         {
-            response.set_headers(&[
-                ("ratelimit-policy", &fields::policy(&standing)),
-                ("ratelimit", &fields::limit(&standing)),
-            ])?;
+            let arrived_ms = || arrived_ms(response.attributes().get(ARRIVED));
+            let fields = fields(&standing, &self.forms, arrived_ms);
+            if !fields.is_empty() {
+                let fields = fields.iter().map(|(name, value)| (*name, value.as_slice()));
+                response.set_headers(&fields.collect::<Vec<_>>())?;
+            }
         }
         Ok(ResponseVerdict::NEXT)
     }
@@ -110,8 +114,48 @@ fn no_usage_plan() -> RequestVerdict {
     LocalResponse::new(403, "no_usage_plan").into()
 }
 
-/// The refusal of a decision that is not allowed; `headers`: it says what is left.
-fn refuse(decision: &Decision, headers: bool) -> LocalResponse {
+/// The fields that tell where the bounds of a plan stand.
+fn fields(standing: &Levels, forms: &[Form], arrived_ms: impl Fn() -> u64) -> Vec<Field> {
+    let policy = |name, level: Level| Policy {
+        name,
+        limit: level.limit,
+        remaining: level.remaining,
+        window_ms: level.window_ms,
+        reset_ms: level.reset_ms,
+    };
+    let rate = standing.rate.map(|level| policy("rate", level));
+    let quota = standing.quota.map(|level| policy("quota", level));
+    match (rate, quota) {
+        (Some(rate), Some(quota)) => ratelimit::fields(forms, &[rate, quota], arrived_ms),
+        (Some(one), None) | (None, Some(one)) => ratelimit::fields(forms, &[one], arrived_ms),
+        (None, None) => Vec::new(),
+    }
+}
+
+/// The attribute that has the time of the request. Unix milliseconds.
+const ARRIVED: &str = "request.time-ms";
+
+fn arrived_ms(attribute: Option<AttributeValue>) -> u64 {
+    match attribute {
+        Some(AttributeValue::Number(number)) => u64::try_from(number).unwrap_or_default(),
+        _ => 0,
+    }
+}
+
+/// Says in the problem body which bound refused.
+fn tell_violated(decision: &Decision) {
+    let (name, is_shared) = match decision.refused_by {
+        Some(Bound::Method | Bound::Plan) => ("rate", false),
+        Some(Bound::Quota) => ("quota", false),
+        Some(Bound::Route) => ("route", true),
+        Some(Bound::Gateway) => ("gateway", true),
+        Some(Bound::Unavailable) | None => return,
+    };
+    ratelimit::tell_violated(&[name], is_shared);
+}
+
+/// The refusal of a decision that is not allowed; `forms`: how it says what is left.
+fn refuse(decision: &Decision, forms: &[Form], arrived_ms: impl Fn() -> u64) -> LocalResponse {
     let (status, reason) = match decision.refused_by {
         Some(Bound::Quota) => (429, "quota_spent"),
         Some(Bound::Method | Bound::Plan | Bound::Route | Bound::Gateway) => (429, "throttled"),
@@ -120,17 +164,15 @@ fn refuse(decision: &Decision, headers: bool) -> LocalResponse {
     let mut refusal = LocalResponse::new(status, reason);
     // A cost above a burst or a quota never passes: no wait would be true.
     if decision.retry_after_ms != NEVER {
-        let seconds = fields::seconds(decision.retry_after_ms);
+        let seconds = ratelimit::seconds(decision.retry_after_ms);
         refusal = refusal.header("retry-after", seconds.to_string());
     }
     let standing = Levels {
         rate: decision.rate,
         quota: decision.quota,
     };
-    if headers && !fields::is_empty(&standing) {
-        refusal = refusal
-            .header("ratelimit-policy", fields::policy(&standing))
-            .header("ratelimit", fields::limit(&standing));
+    for (name, value) in fields(&standing, forms, arrived_ms) {
+        refusal = refusal.header(name, value);
     }
     refusal
 }
@@ -140,14 +182,11 @@ impl Describe for UsagePlan {
         let text = |description: &str| json!({ "description": description, "schema": { "type": "string" } });
         let wait = json!({ "description": "seconds until there is room", "schema": { "type": "integer" } });
         let mut headers = json!({ "retry-after": wait });
-        if self.headers {
-            let fields = [
-                ("ratelimit", text("what is left of the bounds")),
-                ("ratelimit-policy", text("the bounds of the plan")),
-            ];
-            for (name, field) in fields {
-                headers[name] = field;
-            }
+        for name in self.forms.iter().flat_map(|form| form.names()) {
+            headers[*name] = text(match *name {
+                "ratelimit-policy" => "the bounds of the plan",
+                _ => "what is left of the bounds",
+            });
         }
         let response = json!({
             "description": "the plan of the API key gives no more now: throttled, or its quota is spent",
@@ -181,8 +220,8 @@ mod tests {
         }
     }
 
-    fn answer(decision: &Decision, headers: bool) -> (u16, String, Vec<(String, String)>) {
-        let refusal = refuse(decision, headers);
+    fn answer(decision: &Decision, forms: &[Form]) -> (u16, String, Vec<(String, String)>) {
+        let refusal = refuse(decision, forms, || 0);
         let headers = refusal
             .headers
             .into_iter()
@@ -205,14 +244,14 @@ mod tests {
             (Bound::Quota, 429, "quota_spent"),
             (Bound::Unavailable, 503, "limits_unavailable"),
         ] {
-            let (answered, why, _) = answer(&refused(bound, 1), true);
+            let (answered, why, _) = answer(&refused(bound, 1), Form::DEFAULT);
             assert_eq!((answered, why.as_str()), (status, reason), "{bound:?}");
         }
     }
 
     #[test]
     fn a_refusal_says_when_to_try_again_and_what_is_left() {
-        let (_, _, headers) = answer(&refused(Bound::Plan, 1_001), true);
+        let (_, _, headers) = answer(&refused(Bound::Plan, 1_001), Form::DEFAULT);
         assert_eq!(
             headers,
             [
@@ -225,14 +264,14 @@ mod tests {
 
     #[test]
     fn without_headers_only_retry_after_is_left() {
-        let (_, _, headers) = answer(&refused(Bound::Quota, 86_400_000), false);
+        let (_, _, headers) = answer(&refused(Bound::Quota, 86_400_000), &[]);
         assert_eq!(headers, [header("retry-after", "86400")]);
     }
 
     #[test]
     fn a_cost_that_never_passes_is_told_no_wait() {
         for bound in [Bound::Method, Bound::Plan, Bound::Quota] {
-            let (status, _, headers) = answer(&refused(bound, NEVER), true);
+            let (status, _, headers) = answer(&refused(bound, NEVER), Form::DEFAULT);
             assert_eq!(status, 429);
             let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
             assert_eq!(names, ["ratelimit-policy", "ratelimit"]);

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use windlass_plugin_sdk::Diagnostic;
+use windlass_plugin_sdk::ratelimit::Form;
 
 /// Which plan applies, and what a request costs.
 #[derive(Debug, Deserialize)]
@@ -26,6 +27,11 @@ pub struct Settings {
     /// Whether answers carry `RateLimit` and `RateLimit-Policy`. The default is true.
     #[serde(default = "yes")]
     pub headers: bool,
+    /// How the fields are written: one draft (`draft-11`, the default; `draft-7` or `draft-6`), and `x-ratelimit` in its
+    /// place or beside it.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<Vec<String>>", extend("items" = { "enum": ["draft-11", "draft-7", "draft-6", "x-ratelimit"] })))]
+    pub forms: Option<Vec<Form>>,
 }
 
 /// What becomes of a key without a usage plan.
@@ -49,6 +55,15 @@ const fn yes() -> bool {
 }
 
 impl Settings {
+    /// How the fields are written. None: there are none.
+    pub fn forms(&self) -> Vec<Form> {
+        match (self.headers, &self.forms) {
+            (false, _) => Vec::new(),
+            (true, Some(forms)) => forms.clone(),
+            (true, None) => Form::DEFAULT.to_vec(),
+        }
+    }
+
     /// # Errors
     /// Every complaint about the settings.
     pub fn check(&self) -> Result<(), Vec<Diagnostic>> {
@@ -70,6 +85,9 @@ impl Settings {
                 "/cost",
                 "must be at least 1; leave the filter out of the route to count nothing",
             ));
+        }
+        if let Some(clash) = Form::clash(self.forms.as_deref().unwrap_or_default()) {
+            complaints.push(Diagnostic::new("/forms", clash));
         }
         if complaints.is_empty() {
             Ok(())
@@ -102,12 +120,13 @@ mod tests {
 
     #[test]
     fn every_complaint_is_made_at_once() {
-        let complaints = parse(r#"{"plan":"","cost":0,"cost_attribute":""}"#)
-            .unwrap()
-            .check()
-            .unwrap_err();
+        let complaints =
+            parse(r#"{"plan":"","cost":0,"cost_attribute":"","forms":["draft-6","draft-7"]}"#)
+                .unwrap()
+                .check()
+                .unwrap_err();
         let places: Vec<_> = complaints.iter().map(|complaint| &complaint.at).collect();
-        assert_eq!(places, ["/plan", "/cost_attribute", "/cost"]);
+        assert_eq!(places, ["/plan", "/cost_attribute", "/cost", "/forms"]);
     }
 
     #[test]

@@ -1,0 +1,203 @@
+//! `builtin:rate-limit`: bounds how often clients may ask, by address or whatever else they are told apart by.
+//!
+//! Promises: a request passes only if every bound gives, in one atomic step of the gateway; nothing of the request
+//! is copied for that. Deliberately does not: count by itself, or know keys and plans, which
+//! `builtin:usage-plan` does.
+
+mod settings;
+
+use settings::Settings;
+use windlass_plugin_sdk::host::log;
+use windlass_plugin_sdk::host::metrics::Counter;
+use windlass_plugin_sdk::host::rates::{self, Decision, Level, Outcome};
+use windlass_plugin_sdk::prelude::*;
+use windlass_plugin_sdk::ratelimit::{self, Field, Form, Policy};
+use windlass_plugin_sdk::{AttributeValue, json};
+
+/// The wait of what can never pass: `retry-after-ms` of `windlass:host/rates`.
+const NEVER: u64 = u64::MAX;
+
+/// The attribute that has the time of the request. Unix milliseconds.
+const ARRIVED: &str = "request.time-ms";
+
+struct RateLimit {
+    bounds: Vec<Bound>,
+    cost: u64,
+    cost_attribute: Option<String>,
+    /// None: answers carry no fields.
+    forms: Vec<Form>,
+    throttled: Counter,
+}
+
+struct Bound {
+    name: String,
+    shadow: bool,
+}
+
+impl Filter for RateLimit {
+    type Settings = Settings;
+
+    const NAME: Option<&'static str> = Some("rate-limit");
+    const SETTINGS_SCHEMA: Option<&'static str> = Some(include_str!("../settings.schema.json"));
+
+    fn configure(settings: Settings) -> Result<(Self, Setup), Vec<Diagnostic>> {
+        rates::define(&settings.check()?);
+        let mut setup = Setup::new().requires(settings.required());
+        for field in settings.read() {
+            setup = setup.reads(field);
+        }
+        let throttled = setup.counter("throttled_total", &["bound", "mode"]);
+        let filter = Self {
+            forms: settings.forms(),
+            bounds: settings
+                .bounds
+                .into_iter()
+                .map(|bound| Bound {
+                    name: bound.name,
+                    shadow: settings.shadow || bound.shadow,
+                })
+                .collect(),
+            cost: settings.cost,
+            cost_attribute: settings.cost_attribute,
+            throttled,
+        };
+        Ok((filter, setup))
+    }
+}
+
+impl OnRequest for RateLimit {
+    fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
+        let cost = match &self.cost_attribute {
+            Some(name) => told_cost(request.attributes().get(name), name, self.cost),
+            None => self.cost,
+        };
+        let decision = rates::take(cost);
+        if decision.shadowed != 0 {
+            self.count(decision.would_refuse(), "shadow");
+        }
+        match decision.outcome {
+            Outcome::Allowed => Ok(RequestVerdict::NEXT),
+            Outcome::Missing => Ok(LocalResponse::new(400, "rate_key_missing").into()),
+            Outcome::Refused => {
+                self.count(decision.refused_by(), "refused");
+                ratelimit::tell_violated(&self.names(decision.refused_by()), false);
+                Ok(self.refuse(429, "throttled", &decision, request).into())
+            }
+            Outcome::Unavailable => Ok(self
+                .refuse(503, "limits_unavailable", &decision, request)
+                .into()),
+        }
+    }
+}
+
+impl OnResponse for RateLimit {
+    fn on_response(&self, response: &mut Response) -> Result<ResponseVerdict, Failure> {
+        if !self.forms.is_empty() {
+            let arrived_ms = || arrived_ms(response.attributes().get(ARRIVED));
+            let fields = self.fields(&rates::standing(), arrived_ms);
+            if !fields.is_empty() {
+                let fields = fields.iter().map(|(name, value)| (*name, value.as_slice()));
+                response.set_headers(&fields.collect::<Vec<_>>())?;
+            }
+        }
+        Ok(ResponseVerdict::NEXT)
+    }
+}
+
+impl RateLimit {
+    fn names(&self, places: impl Iterator<Item = usize>) -> Vec<&str> {
+        let bounds = places.filter_map(|place| self.bounds.get(place));
+        bounds.map(|bound| bound.name.as_str()).collect()
+    }
+
+    #[cold]
+    fn count(&self, places: impl Iterator<Item = usize>, mode: &str) {
+        for name in self.names(places) {
+            self.throttled.increment(&[name, mode]);
+            if mode == "shadow" {
+                log::debug("a bound in shadow would have refused", &[("bound", name)]);
+            }
+        }
+    }
+
+    /// The fields that tell where the bounds stand; those in shadow are not told.
+    fn fields(&self, levels: &[Level], arrived_ms: impl Fn() -> u64) -> Vec<Field> {
+        let policies = levels.iter().filter_map(|level| {
+            let bound = self.bounds.get(level.bound as usize)?;
+            (!bound.shadow).then_some(Policy {
+                name: &bound.name,
+                limit: level.limit,
+                remaining: level.remaining,
+                window_ms: level.window_ms,
+                reset_ms: level.reset_ms,
+            })
+        });
+        ratelimit::fields(&self.forms, &policies.collect::<Vec<_>>(), arrived_ms)
+    }
+
+    #[cold]
+    fn refuse(
+        &self,
+        status: u16,
+        reason: &str,
+        decision: &Decision,
+        request: &Request,
+    ) -> LocalResponse {
+        let mut refusal = LocalResponse::new(status, reason);
+        // A cost above a limit never passes: no wait would be true.
+        if decision.retry_after_ms != NEVER {
+            let seconds = ratelimit::seconds(decision.retry_after_ms);
+            refusal = refusal.header("retry-after", seconds.to_string());
+        }
+        if !self.forms.is_empty() {
+            let arrived_ms = || arrived_ms(request.attributes().get(ARRIVED));
+            for (name, value) in self.fields(&rates::standing(), arrived_ms) {
+                refusal = refusal.header(name, value);
+            }
+        }
+        refusal
+    }
+}
+
+fn arrived_ms(attribute: Option<AttributeValue>) -> u64 {
+    match attribute {
+        Some(AttributeValue::Number(number)) => u64::try_from(number).unwrap_or_default(),
+        _ => 0,
+    }
+}
+
+/// What the request costs: what a filter said, else the cost of the settings. What is no whole
+/// number does not make a request free.
+fn told_cost(told: Option<AttributeValue>, name: &str, cost: u64) -> u64 {
+    let number = match &told {
+        None => return cost,
+        Some(AttributeValue::Number(number)) => u64::try_from(*number).ok(),
+        Some(AttributeValue::Text(text)) => text.parse().ok(),
+        Some(AttributeValue::Flag(_) | AttributeValue::Bytes(_)) => None,
+    };
+    number.unwrap_or_else(|| {
+        log::warn("the cost is no whole number", &[("attribute", name)]);
+        cost
+    })
+}
+
+impl Describe for RateLimit {
+    fn contribution(&self) -> Contribution {
+        if self.bounds.iter().all(|bound| bound.shadow) {
+            return Contribution::new();
+        }
+        let text = |description: &str| json!({ "description": description, "schema": { "type": "string" } });
+        let wait = json!({ "description": "seconds until there is room", "schema": { "type": "integer" } });
+        let mut headers = json!({ "retry-after": wait });
+        for name in self.forms.iter().flat_map(|form| form.names()) {
+            headers[*name] = text(match *name {
+                "ratelimit-policy" => "the bounds",
+                _ => "what is left of the bounds",
+            });
+        }
+        let response = json!({ "description": "a rate gives no more now", "headers": headers });
+        Contribution::new().response(429, response)
+    }
+}
+
+windlass_plugin_sdk::export!(RateLimit: request, response, description);
