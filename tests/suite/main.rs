@@ -28,6 +28,7 @@ mod http1;
 mod http2;
 mod reload;
 mod shared_plans;
+mod shared_rates;
 mod slow_clients;
 mod table;
 mod wire;

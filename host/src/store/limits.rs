@@ -69,8 +69,7 @@ pub use plan::{
     Scope,
 };
 pub use rates::{
-    RateBound, RateBounds, RateCounters, RateDecision, RateFigures,
-    RateKey, RateKeys, RateLevel,
+    RateBound, RateBounds, RateCounters, RateDecision, RateFigures, RateKey, RateKeys, RateLevel,
 };
 pub use shared::SharedRate;
 pub use standing::{Standing, Standings};
