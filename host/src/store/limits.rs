@@ -70,6 +70,7 @@ pub use plan::{
 };
 pub use rates::{
     RateBound, RateBounds, RateCounters, RateDecision, RateFigures, RateKey, RateKeys, RateLevel,
+    RateTicket,
 };
 pub use shared::SharedRate;
 pub use standing::{Standing, Standings};

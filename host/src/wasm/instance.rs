@@ -405,11 +405,7 @@ fn again(state: &mut State) -> wasmtime::Result<()> {
     let Some(later) = state.later.take() else {
         return Ok(());
     };
-    if let (Some(services), Some(exchange)) = (&state.services, &mut state.exchange) {
-        for ticket in exchange.tickets.take_since(state.tickets) {
-            services.limits.give_back(ticket);
-        }
-    }
+    state.give_back_taken();
     Err(match later {
         Later::Keys(waiting) => CallFailure::NewerKeys(waiting).into(),
         Later::Callout(waiting) => CallFailure::Callout(waiting).into(),

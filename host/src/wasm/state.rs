@@ -23,6 +23,7 @@ use super::output::Output;
 use super::piece::Piece;
 use super::services::{FilterServices, Services};
 use crate::context::{AttributeValue, Exchange, ProblemMembers};
+use crate::store::limits::RateTicket;
 use crate::tokens::Waiting;
 use crate::verifier::VerifiedToken;
 
@@ -125,6 +126,8 @@ pub struct State {
     pub members: Option<Box<ProblemMembers>>,
     /// How many tickets the exchange had before the running phase.
     pub tickets: usize,
+    /// What the running phase took from its own bounds, where it may have to run again.
+    pub rate_tickets: Vec<RateTicket>,
     /// The piece of a body in hand.
     pub piece: Piece,
     /// The most that edits may make of it. Bytes.
@@ -226,6 +229,7 @@ impl State {
             later: None,
             members: None,
             tickets: 0,
+            rate_tickets: Vec::new(),
             piece: Piece::new(),
             body_cap: 0,
             trailers: None,
@@ -246,6 +250,7 @@ impl State {
         self.place = place;
         self.patient = false;
         self.members = None;
+        self.rate_tickets.clear();
         self.tickets = exchange.tickets.count();
         self.exchange = Some(exchange);
         self.account = Account::new();
@@ -272,6 +277,19 @@ impl State {
         self.token = None;
         self.later = None;
         self.phase = Phase::Idle;
+    }
+
+    /// Give back what the running phase took: it has to run again.
+    pub fn give_back_taken(&mut self) {
+        let (Some(services), Some(exchange)) = (&self.services, &mut self.exchange) else {
+            return;
+        };
+        for ticket in exchange.tickets.take_since(self.tickets) {
+            services.limits.give_back(ticket);
+        }
+        for ticket in self.rate_tickets.drain(..) {
+            services.rates.give_back(ticket);
+        }
     }
 
     /// Count one call of a host function.

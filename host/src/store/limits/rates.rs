@@ -95,8 +95,20 @@ pub struct RateDecision {
     pub retry_after_ms: u64,
     /// Of the bounds that hold for the request.
     pub levels: SmallVec<[RateLevel; 4]>,
+    /// Names what was taken. None when nothing was.
+    pub ticket: Option<RateTicket>,
     /// What is not decided yet: whose share of a shared budget is to be waited for.
     pub pending: Option<RateKeys>,
+}
+
+/// Names what one taking took, to be given back. Dropping it leaves things taken.
+#[derive(Debug)]
+pub struct RateTicket {
+    cost: u64,
+    /// Of the counters of this gateway: the bound's number, and whose.
+    counted: SmallVec<[(u32, RateKey); 4]>,
+    /// Of those that gateways share.
+    shared: SmallVec<[Ticket; 4]>,
 }
 
 /// How the counters stand.
@@ -243,11 +255,19 @@ impl RateCounters {
             };
             decision.add(*place, ask.shadow, told.wait_ms, level);
         }
+        if decision.allowed && cost > 0 {
+            let taken = asks.iter().zip(&told).filter(|(_, told)| told.wait_ms == 0);
+            decision.ticket = Some(RateTicket {
+                cost,
+                counted: taken.map(|(ask, told)| (ask.space, told.key)).collect(),
+                shared: SmallVec::new(),
+            });
+        }
         decision
     }
 
     fn note_overflow(&self, told: &Told) {
-        if told.overflowed {
+        if told.key == RateKey::OVERFLOW {
             self.overflow();
         }
     }
@@ -278,7 +298,13 @@ impl RateCounters {
         let mut pending: RateKeys = SmallVec::from_elem(None, bounds.0.len());
         let mut tickets: SmallVec<[Ticket; 4]> = SmallVec::new();
         for (place, (bound, key)) in bounds.0.iter().zip(keys).enumerate() {
-            let (Some(plan), Some(key)) = (&bound.plan, key) else {
+            let Some(key) = key else {
+                continue;
+            };
+            let Some(plan) = &bound.plan else {
+                // Nobody else counts it, and it is not to open.
+                decision.unavailable |= !bound.shadow;
+                decision.allowed &= bound.shadow;
                 continue;
             };
             let (key, taken) = self.take_one(leased, plan, *key, (cost, now));
@@ -308,8 +334,26 @@ impl RateCounters {
             for ticket in tickets {
                 leased.give_back(ticket);
             }
+        } else if !tickets.is_empty() {
+            decision.ticket = Some(RateTicket {
+                cost,
+                counted: SmallVec::new(),
+                shared: tickets,
+            });
         }
         decision
+    }
+
+    /// Give back what a taking took.
+    pub fn give_back(&self, ticket: RateTicket) {
+        for (space, key) in ticket.counted {
+            self.table.give_back(space, key, ticket.cost);
+        }
+        if let Some(leased) = &self.leased {
+            for ticket in ticket.shared {
+                leased.give_back(ticket);
+            }
+        }
     }
 
     /// Take from one shared budget; from the one that always has room where there is none.

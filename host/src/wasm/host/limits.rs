@@ -132,12 +132,10 @@ impl State {
         if !decision.pending || !self.patient {
             return Ok(self.keep(decision));
         }
-        let (Some(services), Some(exchange)) = (&self.services, &mut self.exchange) else {
+        self.give_back_taken();
+        let Some(exchange) = &self.exchange else {
             return Ok(self.keep(decision));
         };
-        for ticket in exchange.tickets.take_since(self.tickets) {
-            services.limits.give_back(ticket);
-        }
         Err(CallFailure::Share(share(exchange)).into())
     }
 }

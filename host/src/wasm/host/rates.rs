@@ -22,6 +22,12 @@ use crate::store::limits::{RateBound, RateBounds, RateDecision, RateKey, RateKey
 /// The most bounds of one filter: each is a bit of a decision.
 const MAX_BOUNDS: usize = 16;
 
+/// The largest limit and burst: what every counter holds.
+const MOST: u64 = 4_000_000_000;
+
+/// The longest window: no bucket is so slow that it stands still. Milliseconds; three years.
+const LONGEST_MS: u64 = 100_000_000_000;
+
 /// The bounds that a filter defined.
 #[derive(Debug)]
 pub struct DefinedRates {
@@ -63,9 +69,9 @@ impl DefinedRates {
         let limits = bounds.iter().map(|bound| RateBound {
             name: bound.name.as_str().into(),
             slides: bound.algorithm == Algorithm::SlidingWindow,
-            limit: bound.limit.max(1),
-            window_ms: bound.window_ms.max(10),
-            burst: bound.burst.max(1),
+            limit: bound.limit.clamp(1, MOST),
+            window_ms: bound.window_ms.clamp(10, LONGEST_MS),
+            burst: bound.burst.clamp(1, MOST),
             shadow: bound.shadow,
         });
         Self {
@@ -225,13 +231,14 @@ impl Host for State {
                 cost,
             };
             if self.patient {
-                for ticket in exchange.tickets.take_since(self.tickets) {
-                    services.limits.give_back(ticket);
-                }
+                self.give_back_taken();
                 return Err(CallFailure::Share(Share::Rates(share)).into());
             }
             // It may be there for the next one.
             drop(share.wait(services));
+        }
+        if self.patient {
+            self.rate_tickets.extend(decision.ticket.take());
         }
         let place = self.place;
         let known = exchange.rate_levels.get_or_insert_default();

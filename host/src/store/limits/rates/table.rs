@@ -58,8 +58,8 @@ pub struct Told {
     pub wait_ms: u64,
     /// Where it stands after that.
     pub level: Level,
-    /// Whether it is the one that is shared for want of room.
-    pub overflowed: bool,
+    /// Whose it is: of the one that is shared for want of room, or as asked.
+    pub key: RateKey,
 }
 
 /// All meters.
@@ -160,6 +160,23 @@ impl RateTable {
             .collect()
     }
 
+    /// Give back what was taken of the bound of this number. One that was dropped meanwhile was full again.
+    pub fn give_back(&self, space: u32, key: RateKey, cost: u64) {
+        let hash = self.hasher.hash_one((space, key));
+        let Some(shard) = self.shards.get(self.place(hash)) else {
+            return;
+        };
+        let mut meters = shard.0.lock();
+        let place = meters.place(space, key, hash);
+        if let Some(entry) = place.and_then(|place| meters.entries.get_mut(place)) {
+            entry.meter.give_back(cost);
+        }
+    }
+
+    fn place(&self, hash: u64) -> usize {
+        (hash >> 32) as usize & (self.shards.len() - 1)
+    }
+
     fn asked<'a>(&self, ask: Ask<'a>, now_ns: u64) -> Asked<'a> {
         let hash = self.hasher.hash_one((ask.space, ask.key));
         let meter = Meter::new(ask.gauge);
@@ -167,11 +184,11 @@ impl RateTable {
             told: Told {
                 wait_ms: 0,
                 level: meter.level(ask.gauge, now_ns),
-                overflowed: ask.key == RateKey::OVERFLOW,
+                key: ask.key,
             },
             ask,
             hash,
-            shard: (hash >> 32) as usize & (self.shards.len() - 1),
+            shard: self.place(hash),
             meter,
         }
     }
@@ -227,23 +244,23 @@ fn of<'a>(guards: &'a mut Guards<'_>, shard: usize) -> Option<&'a mut Meters> {
 }
 
 impl Meters {
-    fn place(&self, ask: &Ask<'_>, hash: u64) -> Option<usize> {
+    fn place(&self, space: u32, key: RateKey, hash: u64) -> Option<usize> {
         let entries = &self.entries;
         let place = *self.index.find(hash, |place| {
             entries
                 .get(*place as usize)
-                .is_some_and(|entry| entry.space == ask.space && entry.key == ask.key)
+                .is_some_and(|entry| entry.space == space && entry.key == key)
         })?;
         Some(place as usize)
     }
 
     fn find(&self, ask: &Ask<'_>, hash: u64) -> Option<&Metered> {
-        self.entries.get(self.place(ask, hash)?)
+        self.entries.get(self.place(ask.space, ask.key, hash)?)
     }
 
     /// Put a meter back as it is now. One that is new is kept only if something was taken.
     fn keep(&mut self, asked: &Asked<'_>, taken: bool) {
-        if let Some(place) = self.place(&asked.ask, asked.hash) {
+        if let Some(place) = self.place(asked.ask.space, asked.ask.key, asked.hash) {
             if let Some(entry) = self.entries.get_mut(place) {
                 entry.meter = asked.meter;
             }
@@ -347,6 +364,13 @@ impl Meter {
         match self {
             Self::Bucket(bucket) => bucket.take(cost),
             Self::Window(window) => window.take(cost),
+        }
+    }
+
+    fn give_back(&mut self, cost: u64) {
+        match self {
+            Self::Bucket(bucket) => bucket.give_back(cost),
+            Self::Window(window) => window.give_back(cost),
         }
     }
 

@@ -142,3 +142,20 @@ fn a_cost_above_the_limit_never_passes() {
     assert_eq!((refused.allowed, refused.retry_after_ms), (false, NEVER));
     assert!(counters.take(&bounds, &keys, 0, at(0)).allowed);
 }
+
+#[test]
+fn what_is_given_back_may_be_taken_again() {
+    let counters = RateCounters::local(64);
+    let bounds = counters.enroll(
+        "limit",
+        &[bound("bucket", 2, false), bound("window", 3, true)],
+    );
+    let keys = [Some(RateKey::ALL), Some(RateKey::ALL)];
+    let taken = counters.take(&bounds, &keys, 2, at(0));
+    counters.give_back(taken.ticket.unwrap());
+    let taken = counters.take(&bounds, &keys, 2, at(0));
+    assert!(taken.allowed && taken.ticket.is_some());
+    let refused = counters.take(&bounds, &keys, 1, at(0));
+    assert!(!refused.allowed && refused.ticket.is_none());
+    assert_eq!(refused.levels[1].level.remaining, 1);
+}

@@ -24,10 +24,10 @@ pub struct Span {
 }
 
 impl Span {
-    /// A window of at least ten milliseconds.
+    /// A window of at least ten milliseconds, and at most what its counts can hold.
     pub fn new(limit: u64, window_ms: u64) -> Self {
         Self {
-            limit,
+            limit: limit.min(u32::MAX.into()),
             window: window_ms.max(10).saturating_mul(1_000_000),
         }
     }
@@ -149,6 +149,21 @@ impl Window {
         self.add(cost);
     }
 
+    /// Undo a taking: of the newest part first.
+    pub fn give_back(&mut self, cost: u64) {
+        let mut left = cost;
+        for age in 0..SLOTS as u64 {
+            let Some(number) = self.newest.checked_sub(age) else {
+                return;
+            };
+            if let Some(count) = self.counts.get_mut(slot(number)) {
+                let back = u32::try_from(left).unwrap_or(u32::MAX).min(*count);
+                *count -= back;
+                left -= u64::from(back);
+            }
+        }
+    }
+
     /// Where it stands, settled.
     pub fn level(&self, span: &Span, now_ns: u64) -> Level {
         let newest = (0..SLOTS as u64).find(|age| self.count_of(*age) > 0);
@@ -192,6 +207,21 @@ mod tests {
         window.settle(&span, 1_100 * MS);
         assert_eq!(window.wait_ms(&span, 3, 1_100 * MS), 0);
         assert!(window.is_empty(1_100 * MS));
+    }
+
+    #[test]
+    fn what_is_given_back_may_be_taken_again() {
+        let span = Span::new(3, 1_000);
+        let mut window = Window::default();
+        for now in [0, 150 * MS, 250 * MS] {
+            window.settle(&span, now);
+            window.take(1);
+        }
+        window.give_back(2);
+        assert_eq!(window.wait_ms(&span, 2, 250 * MS), 0);
+        assert_eq!(window.wait_ms(&span, 3, 250 * MS), 850);
+        window.give_back(9);
+        assert!(window.is_empty(250 * MS));
     }
 
     #[test]
