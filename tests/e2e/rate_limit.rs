@@ -486,6 +486,71 @@ fn a_sliding_window_on_a_shared_store_is_refused_at_check() {
 }
 
 #[test]
+fn the_configs_of_the_readme_and_of_the_page_are_good() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for (page, more) in [
+        (
+            "plugins/rate-limit/README.md",
+            "[[route]]\npath = \"/\"\nfilters = [\"limit\"]\nrespond = {}\n",
+        ),
+        (
+            "docs/rate-limits.md",
+            "[upstream.shop]\nendpoints = [{ address = \"127.0.0.1:9\" }]\n",
+        ),
+    ] {
+        let text = std::fs::read_to_string(folder.join(page)).unwrap();
+        let (_, block) = text.split_once("```toml\n").unwrap();
+        let (block, _) = block.split_once("```").unwrap();
+        let checked = Gateway::with_config(format!("{block}\n{more}")).check();
+        assert_eq!(checked.code, Some(0), "{page}: {}", checked.errors);
+        assert!(
+            !checked.errors.contains("limit`"),
+            "{page}: {}",
+            checked.errors
+        );
+    }
+}
+
+#[test]
+fn a_usage_plan_names_its_bound_and_sends_older_forms() {
+    let upstream = Upstream::text("ok");
+    let gateway = start(&[
+        &filtered(&["keys", "plan"], upstream.address()),
+        &api_key("{}"),
+        "\n[filter.plan]\nplugin = \"builtin:usage-plan\"\nsettings = { forms = [\"draft-7\"] }\n",
+        "\n[plan.gold]\nrate = 0.001\nburst = 5\nquota = { limit = 1, period = \"month\" }\n",
+        &key("alice-1", "alice", "alice", "plan = \"gold\""),
+    ]);
+    let request = Request::get("/").header("x-api-key", "alice");
+    let answer = gateway.send(&request);
+    let told = answer.header("ratelimit").unwrap();
+    assert!(told.starts_with("limit=1, remaining=0, reset="), "{told}");
+    let policy = answer.header("ratelimit-policy").unwrap();
+    assert!(policy.starts_with("1;w="), "{policy}");
+    let body = gateway.send(&request).json();
+    assert_eq!(body["code"], "quota_spent");
+    assert_eq!(body["violated-policies"], serde_json::json!(["quota"]));
+    let kind = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+    assert_eq!(body["type"], kind);
+}
+
+#[test]
+fn the_answers_are_described() {
+    let described = |shadow: bool| {
+        let bound = format!("{{ name = \"all\", limit = 9, window = \"1m\", shadow = {shadow} }}");
+        let gateway = start(&[
+            "[[route]]\npath = \"/openapi.json\"\nfilters = [\"sdk\"]\nrespond = {}\n\
+             [[route]]\npath = \"/orders\"\nfilters = [\"limit\"]\nrespond = {}\n\
+             [filter.sdk]\nplugin = \"builtin:sdk-metadata\"\n",
+            &limit(&format!("{{ bounds = [{bound}] }}")),
+        ]);
+        gateway.get("/openapi.json").text().to_owned()
+    };
+    assert!(described(false).contains("a rate gives no more now"));
+    assert!(!described(true).contains("a rate gives no more now"));
+}
+
+#[test]
 fn the_example_does_what_its_comments_say() {
     let endpoint = Upstream::echo();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/examples/rate-limit.toml");
