@@ -308,6 +308,69 @@ fn shared_calls_that_differ_are_not_one() {
 }
 
 #[test]
+fn calls_of_one_key_are_one_whatever_else_they_have_and_of_two_keys_never() {
+    let server = Upstream::gated(Reply::status(200).body("yes"));
+    let ask = ", share-key-from = \"x-key\", path = \"?\", path-from = \"x-who\"";
+    let twice = config(&url(server.address()), "", &[ask]);
+    // Another filter with the same key is another.
+    let (other, filter) = (
+        "[[route]]\npath = \"/second\"\nfilters = [\"second\"]\nrespond = {}\n",
+        "[filter.second]\nplugin = \"actor.wasm\"\nallow = { interfaces = [\"callout\"], callouts = [\"auth\"] }\n",
+    );
+    let settings = format!(
+        "settings = {{ request = [{{ ask = {{ target = \"auth\"{ask} }} }}, \"report\"] }}\n"
+    );
+    let gateway = start(format!("{twice}{other}{filter}{settings}"));
+    let sent = [
+        ("/", "one", "a"),
+        ("/", "one", "b"),
+        ("/", "two", "a"),
+        ("/second", "one", "a"),
+    ];
+    let mut clients: Vec<_> = sent.iter().map(|_| gateway.client()).collect();
+    for (client, (path, key, who)) in clients.iter_mut().zip(sent) {
+        let request = Request::get(path).header("x-key", key).header("x-who", who);
+        client.send_raw(request.bytes());
+    }
+    server.wait_for_requests(3);
+    gateway.metrics_when("one to join", |metrics| {
+        metrics["windlass_callouts_shared_total"] == 1.0
+    });
+    server.release(3);
+    for client in &mut clients {
+        assert_eq!(client.read_response().json()[0]["body"], "yes");
+    }
+    assert_eq!(server.count(), 3);
+    for key in [String::new(), "k".repeat(1025)] {
+        let report = gateway.send(&Request::get("/").header("x-key", key)).json();
+        assert!(report[0]["invalid"].is_string(), "{report}");
+    }
+}
+
+#[test]
+fn calls_of_one_key_with_other_secrets_are_not_one() {
+    let server = Upstream::gated(Reply::status(200).body("yes"));
+    let asks = [
+        ", share-key-from = \"x-key\", credential = { bearer = \"token\" }",
+        ", share-key-from = \"x-key\", credential = { basic = [\"me\", \"token\"] }",
+        ", share-key-from = \"x-key\"",
+        ", share-key-from = \"x-key\", path = \"/again\"",
+    ];
+    let gateway = started(server.address(), "", &asks);
+    let mut client = gateway.client();
+    client.send_raw(Request::get("/").header("x-key", "one").bytes());
+    server.release(3);
+    let report = client.read_response().json();
+    assert_eq!(report.as_array().map(Vec::len), Some(4));
+    let sent = server.received();
+    let sent: Vec<_> = sent.iter().map(|one| one.header("authorization")).collect();
+    assert_eq!(
+        sent,
+        [Some("Bearer s3 cr&t"), Some("Basic bWU6czMgY3ImdA=="), None]
+    );
+}
+
+#[test]
 fn a_worker_goes_on_while_calls_wait_and_beyond_the_bounds_they_fail_at_once() {
     let server = Upstream::gated(Reply::status(200).body("yes"));
     let callout = "max_concurrent = 2\nmax_waiting = 3";

@@ -34,6 +34,14 @@ pub enum Credential {
     },
 }
 
+/// Which other calls may have the answer.
+#[derive(Debug, Clone)]
+enum Share {
+    Alone,
+    Identical,
+    Keyed(Vec<u8>),
+}
+
 /// A request to a target.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -42,7 +50,7 @@ pub struct Request {
     headers: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,
     credential: Option<Credential>,
-    share: bool,
+    share: Share,
 }
 
 impl Request {
@@ -55,7 +63,7 @@ impl Request {
             headers: Vec::new(),
             body: Vec::new(),
             credential: None,
-            share: false,
+            share: Share::Alone,
         }
     }
 
@@ -83,7 +91,16 @@ impl Request {
     /// Identical requests that are under way at the same time may have one answer, whichever exchange asked.
     #[must_use]
     pub fn shared(mut self) -> Self {
-        self.share = true;
+        self.share = Share::Identical;
+        self
+    }
+
+    /// Calls of this filter to the same target, with the same credential and this key, may have one answer while they are
+    /// under way, whatever else their requests have. The key stands for all that the answer depends on, whose it is
+    /// above all: a digest of that. 1 to 1,024 bytes.
+    #[must_use]
+    pub fn shared_by(mut self, key: impl Into<Vec<u8>>) -> Self {
+        self.share = Share::Keyed(key.into());
         self
     }
 }
@@ -115,7 +132,11 @@ pub fn call(target: &str, request: &Request) -> Result<Response, CallError> {
             headers: &headers,
             body: &request.body,
             credential,
-            share: request.share,
+            share: match &request.share {
+                Share::Alone => calls::Sharing::Alone,
+                Share::Identical => calls::Sharing::Identical,
+                Share::Keyed(key) => calls::Sharing::Keyed(key),
+            },
         },
     )
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::HeaderName;
 use wasmtime::{Result, bail};
 
-use super::super::bindings::calls::{CallError, Credential, Host, Request, Response};
+use super::super::bindings::calls::{CallError, Credential, Host, Request, Response, Sharing};
 use super::super::state::{Later, Phase, State};
 use super::edit::is_reserved;
 use crate::callout::{
@@ -18,6 +18,9 @@ use crate::store::secrets::{Secret, Secrets};
 
 /// The most different requests of one phase.
 pub const MAX_CALLS: usize = 8;
+
+/// The largest key of calls that share an answer. Bytes.
+const MAX_SHARE_KEY: usize = 1024;
 
 type Called = std::result::Result<Response, CallError>;
 
@@ -30,7 +33,13 @@ impl Host for State {
         if self.phase != Phase::Request {
             return Ok(Err(CallError::NotHere));
         }
-        let digest = digest(&target, &request);
+        if let Sharing::Keyed(key) = &request.share
+            && !(1..=MAX_SHARE_KEY).contains(&key.len())
+        {
+            let why = format!("the key of `keyed` must have 1 to {MAX_SHARE_KEY} bytes");
+            return Ok(Err(CallError::Invalid(why)));
+        }
+        let digest = digest(&target, &self.name, &request);
         let Some(exchange) = &mut self.exchange else {
             return Ok(Err(CallError::NotHere));
         };
@@ -41,7 +50,7 @@ impl Host for State {
             None if !self.patient => return Ok(Err(CallError::Timeout)),
             None if answers.count() >= MAX_CALLS => return Ok(Err(CallError::NotHere)),
             None => {
-                let share = request.share;
+                let share = !matches!(request.share, Sharing::Alone);
                 let made = match make(&target, request, secrets.as_deref()) {
                     Ok(made) => made,
                     Err(error) => return Ok(Err(CallError::Invalid(error.to_string()))),
@@ -106,13 +115,18 @@ impl State {
     }
 }
 
-fn digest(target: &CalloutTarget, request: &Request) -> RequestDigest {
-    let mut parts: Vec<&[u8]> = vec![
-        target.settings.name.as_bytes(),
-        request.method.as_bytes(),
-        request.path.as_bytes(),
-        &request.body,
-    ];
+/// Tells the call from others: by its key, which is the filter's own, or by the whole request.
+fn digest(target: &CalloutTarget, filter: &str, request: &Request) -> RequestDigest {
+    let mut parts: Vec<&[u8]> = vec![target.settings.name.as_bytes()];
+    match &request.share {
+        Sharing::Keyed(key) => parts.extend([b"keyed", filter.as_bytes(), key]),
+        Sharing::Alone | Sharing::Identical => parts.extend([
+            b"request",
+            request.method.as_bytes(),
+            request.path.as_bytes(),
+            &request.body,
+        ]),
+    }
     match &request.credential {
         None => {}
         Some(Credential::Bearer(secret)) => parts.extend([&b"bearer"[..], secret.as_bytes()]),
@@ -123,10 +137,12 @@ fn digest(target: &CalloutTarget, request: &Request) -> RequestDigest {
             parts.extend([b"form", field.as_bytes(), secret.as_bytes()]);
         }
     }
-    // The credential's parts cannot be taken for a field's: there is always this between.
-    parts.push(b"fields");
-    for (name, value) in &request.headers {
-        parts.extend([name.as_bytes(), value]);
+    if let Sharing::Alone | Sharing::Identical = request.share {
+        // The credential's parts cannot be taken for a field's: there is always this between.
+        parts.push(b"fields");
+        for (name, value) in &request.headers {
+            parts.extend([name.as_bytes(), value]);
+        }
     }
     RequestDigest::of(parts)
 }

@@ -30,6 +30,10 @@ pub fn ask(ask: &Ask) -> Option<Value> {
     if ask.share {
         request = request.shared();
     }
+    if let Some(name) = &ask.share_key_from {
+        let key = exchange::header(Message::Request, name);
+        request = request.shared_by(key.unwrap_or_default());
+    }
     Some(match callout::call(&ask.target, &request) {
         Ok(answer) => json!({
             "status": answer.status,

@@ -292,6 +292,9 @@ pub struct Ask {
     pub credential: Option<Secret>,
     #[serde(default)]
     pub share: bool,
+    /// A field of the request, whose value is the key of calls that share an answer.
+    #[serde(default)]
+    pub share_key_from: Option<String>,
 }
 
 /// A secret that the gateway adds.
