@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 /// Their folders under `plugins/`; the packages are `windlass-plugin-<name>`.
-const PLUGINS: [&str; 7] = [
+const PLUGINS: [&str; 8] = [
     "api-key",
     "usage-plan",
     "transform",
@@ -23,6 +23,7 @@ const PLUGINS: [&str; 7] = [
     "jwt",
     "sdk-metadata",
     "rate-limit",
+    "authorizer",
 ];
 const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "plugin";

@@ -24,6 +24,7 @@ mod admin_plans;
 mod api_description;
 mod api_key;
 mod apis;
+mod authorizer;
 mod balance;
 mod bodies;
 mod bodiless;

@@ -208,7 +208,14 @@ fn own_words(
         Style::Aws => {
             let message = aws_words(status, fault.code);
             let message = message.unwrap_or_else(|| style.message(fault));
-            let message = serde_json::json!({ "message": message });
+            let message = match (status.as_u16(), fault.code) {
+                // API Gateway writes this one in capitals, and has no words for the other.
+                (403, "authorizer_denied" | "authorizer_not_allowed") => {
+                    serde_json::json!({ "Message": message })
+                }
+                (500, "authorizer_failed") => serde_json::json!({ "message": null }),
+                _ => serde_json::json!({ "message": message }),
+            };
             (
                 HeaderValue::from_static("application/json"),
                 message.to_string().into(),
@@ -233,6 +240,10 @@ fn aws_words(status: StatusCode, code: &str) -> Option<&'static str> {
         (429, _) => "Too Many Requests",
         (400, _) => "Bad Request",
         (401, _) => "Unauthorized",
+        (403, "authorizer_denied") => {
+            "User is not authorized to access this resource with an explicit deny"
+        }
+        (403, "authorizer_not_allowed") => "User is not authorized to access this resource",
         (403, _) => "Forbidden",
         (404, _) => "Not Found",
         (405, _) => "Method Not Allowed",
@@ -286,6 +297,18 @@ mod tests {
         for (status, code, body) in [
             (403, "api_key_rejected", "{\"message\":\"Forbidden\"}"),
             (403, "no_usage_plan", "{\"message\":\"Forbidden\"}"),
+            (
+                403,
+                "authorizer_denied",
+                "{\"Message\":\"User is not authorized to access this resource with an explicit deny\"}",
+            ),
+            (
+                403,
+                "authorizer_not_allowed",
+                "{\"Message\":\"User is not authorized to access this resource\"}",
+            ),
+            (403, "authorizer_refused", "{\"message\":\"Forbidden\"}"),
+            (500, "authorizer_failed", "{\"message\":null}"),
             (429, "throttled", "{\"message\":\"Too Many Requests\"}"),
             (429, "quota_spent", "{\"message\":\"Limit Exceeded\"}"),
         ] {

@@ -64,6 +64,13 @@ pub static BUILTIN_PLUGINS: &[BuiltinPlugin] = &[
     ),
     plugin!("sdk-metadata", interfaces: ["api-description", "crypto"], attributes: []),
     plugin!("rate-limit", interfaces: ["rates", "metrics"], attributes: []),
+    plugin!(
+        "authorizer",
+        interfaces: ["cache", "callout", "crypto", "keys"],
+        attributes: ["authorizer.*", "consumer.*", "api-key.*", "auth.*", "plan.*"],
+        callouts: ["/callout"],
+        secrets: ["/secret"]
+    ),
 ];
 
 /// The plugin of this name, if there is one.

@@ -210,7 +210,7 @@ fn documents(table: &mut Table<'_>) -> Vec<FilterDocument> {
         .collect()
 }
 
-/// A plan, verifier or callout that some text of the settings names is not reported as unused: the plugin knows.
+/// A plan, verifier, callout or secret that some text of the settings names is not reported as unused: the plugin knows.
 fn use_names(table: &mut Table<'_>, json: &Json) {
     match json {
         Json::String(text) => {
@@ -218,6 +218,7 @@ fn use_names(table: &mut Table<'_>, json: &Json) {
             let _ = names.use_name(Group::Plan, text);
             let _ = names.use_name(Group::Verifier, text);
             let _ = names.use_name(Group::Callout, text);
+            let _ = names.use_name(Group::Secret, text);
         }
         Json::Array(items) => items.iter().for_each(|item| use_names(table, item)),
         Json::Object(members) => members.values().for_each(|value| use_names(table, value)),

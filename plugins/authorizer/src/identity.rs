@@ -1,0 +1,143 @@
+//! Whose request it is: where that stands, and what stands there.
+
+use windlass_plugin_sdk::{AttributeValue, Contribution, Request, json};
+
+/// The most that all of an identity may take. Bytes.
+const MAX_IDENTITY: usize = 16 * 1024;
+
+/// A place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A header, lower case.
+    Header(String),
+    /// A query parameter.
+    Query(String),
+    /// A cookie.
+    Cookie(String),
+    /// An attribute: of the gateway, or of an earlier filter.
+    Attribute(String),
+}
+
+/// What stands in the places, in their order. None: in one of them there is nothing, or not one thing alone, or too much.
+pub fn presented(sources: &[Source], request: &Request) -> Option<Vec<String>> {
+    let values = sources.iter().map(|source| source.presented(request));
+    let values: Option<Vec<String>> = values.collect();
+    let is_bounded =
+        |values: &Vec<String>| values.iter().map(String::len).sum::<usize>() <= MAX_IDENTITY;
+    values.filter(is_bounded)
+}
+
+impl Source {
+    /// The one value that is there. The endpoint could take another of several, and the answer would be about this one.
+    fn presented(&self, request: &Request) -> Option<String> {
+        let value = match self {
+            Self::Header(name) => {
+                let mut values = request.header_all(name);
+                let value = values.pop().filter(|_| values.is_empty())?;
+                String::from_utf8(value).ok()?
+            }
+            Self::Query(name) => {
+                let value = request.query_param(name)?;
+                let mut path = request.path_and_query();
+                if path.remove_query(name) != 1 {
+                    return None;
+                }
+                value
+            }
+            Self::Cookie(name) => {
+                let lines = request.header_all("cookie");
+                let pairs = lines
+                    .iter()
+                    .flat_map(|line| line.split(|byte| *byte == b';'));
+                let mut values = pairs.filter_map(|pair| {
+                    let text = core::str::from_utf8(pair).ok()?;
+                    let (known, value) = text.split_once('=')?;
+                    (known.trim() == name).then(|| value.trim().to_owned())
+                });
+                let value = values.next()?;
+                if values.next().is_some() {
+                    return None;
+                }
+                value
+            }
+            Self::Attribute(name) => match request.attributes().get(name)? {
+                AttributeValue::Text(text) => text,
+                AttributeValue::Number(number) => number.to_string(),
+                AttributeValue::Flag(flag) => flag.to_string(),
+                AttributeValue::Bytes(bytes) => String::from_utf8(bytes).ok()?,
+            },
+        };
+        (!value.is_empty()).then_some(value)
+    }
+
+    /// The header that it reads.
+    pub fn header(&self) -> Option<&str> {
+        match self {
+            Self::Header(name) => Some(name),
+            Self::Cookie(_) => Some("cookie"),
+            Self::Query(_) | Self::Attribute(_) => None,
+        }
+    }
+
+    /// Where it is, in the words of OpenAPI.
+    fn place(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Header(name) => Some(("header", name)),
+            Self::Query(name) => Some(("query", name)),
+            Self::Cookie(name) => Some(("cookie", name)),
+            Self::Attribute(_) => None,
+        }
+    }
+}
+
+/// The challenge of a 401 (RFC 9110, section 11.6.1): of the first place that a client can fill. `ApiKey` is not
+/// registered, but says what is asked for in the words of OpenAPI's API key.
+pub fn challenge(sources: &[Source]) -> String {
+    let mut places = sources.iter().filter_map(Source::place);
+    match places.next() {
+        None | Some((_, "authorization")) => "Bearer".to_owned(),
+        Some((place, name)) => {
+            let name: String = name
+                .chars()
+                .filter(|c| !c.is_control() && !matches!(c, '"' | '\\'))
+                .collect();
+            format!("ApiKey in=\"{place}\", name=\"{name}\"")
+        }
+    }
+}
+
+/// As OpenAPI: the first place is a security scheme, and the others are parameters, because all of them are needed.
+pub fn describe(sources: &[Source], contribution: Contribution) -> Contribution {
+    let places = sources.iter().filter_map(Source::place);
+    places
+        .enumerate()
+        .fold(contribution, |all, (index, (place, name))| match index {
+            0 => {
+                let about = json!({ "type": "apiKey", "in": place, "name": name });
+                all.scheme(&format!("authorizer-{name}"), about, &[])
+            }
+            _ => {
+                let schema = json!({ "type": "string" });
+                all.parameter(
+                    json!({ "name": name, "in": place, "required": true, "schema": schema }),
+                )
+            }
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_names_the_first_place_of_a_client() {
+        let header = |name: &str| Source::Header(name.to_owned());
+        let address = Source::Attribute("client.ip".to_owned());
+        assert_eq!(challenge(&[]), "Bearer");
+        assert_eq!(challenge(&[header("authorization")]), "Bearer");
+        assert_eq!(
+            challenge(&[address, header("x-id")]),
+            r#"ApiKey in="header", name="x-id""#
+        );
+    }
+}

@@ -1,0 +1,531 @@
+//! IAM policies as authorizers write them: read, and evaluated for one method and path. Pure.
+//!
+//! Promises: an explicit deny wins, then an allow, and without either nothing is allowed; a policy with something that is
+//! not understood here (`NotAction`, `NotResource`, a condition, a policy variable, another effect) is no policy, so that
+//! nothing is opened by half of one; the work is bounded whatever the policy is.
+
+use core::fmt;
+use core::marker::PhantomData;
+use std::borrow::Cow;
+
+use serde::de::value::{MapAccessDeserializer, StrDeserializer};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use windlass_plugin_sdk::path::decode_segment;
+
+/// The action that a request is.
+const INVOKE: &str = "execute-api:invoke";
+/// The longest pattern of an action or a resource: as Amazon bounds an ARN. Bytes.
+const MAX_PATTERN: usize = 1600;
+/// The most comparisons of one evaluation: about two milliseconds.
+const MAX_STEPS: u32 = 1_000_000;
+
+/// `policyDocument`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyDocument {
+    #[serde(rename = "Version")]
+    version: Option<String>,
+    #[serde(rename = "Id")]
+    _id: Option<IgnoredAny>,
+    #[serde(rename = "Statement")]
+    statements: OneOrMany<Object<StatementDocument>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatementDocument {
+    #[serde(rename = "Sid")]
+    _sid: Option<IgnoredAny>,
+    #[serde(rename = "Effect")]
+    effect: Effect,
+    #[serde(rename = "Action")]
+    action: OneOrMany<String>,
+    #[serde(rename = "Resource")]
+    resource: OneOrMany<String>,
+    /// One that is empty always holds.
+    #[serde(rename = "Condition")]
+    _condition: Option<Object<Nothing>>,
+}
+
+/// An object without members.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
+
+/// Exactly as IAM spells it.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Allow,
+    Deny,
+}
+
+/// The patterns of the resources that the action may, and may not, be done on.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    #[serde(rename = "d", default, skip_serializing_if = "Vec::is_empty")]
+    deny: Vec<String>,
+    #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
+    allow: Vec<String>,
+}
+
+/// What a policy says of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is allowed.
+    Allowed,
+    /// A statement denies it.
+    Denied,
+    /// No statement allows it.
+    NotAllowed,
+    /// The policy is too large to be evaluated.
+    TooMuch,
+}
+
+/// A method and a path, as the resource of a policy.
+#[derive(Debug)]
+pub struct MethodArn {
+    text: String,
+    /// With the escapes of the path undone, if it has any.
+    decoded: Option<String>,
+}
+
+impl TryFrom<PolicyDocument> for Policy {
+    type Error = &'static str;
+
+    fn try_from(document: PolicyDocument) -> Result<Self, Self::Error> {
+        if let Some("2012-10-17" | "2008-10-17") | None = document.version.as_deref() {
+        } else {
+            return Err("its `Version` is none of IAM's");
+        }
+        let mut policy = Self::default();
+        for Object(statement) in document.statements.0 {
+            let mut invokes = false;
+            for action in &statement.action.0 {
+                if action != "*" && !action.contains(':') {
+                    return Err("an `Action` is neither `*` nor of the form `service:action`");
+                }
+                check(action)?;
+                let mut steps = MAX_STEPS;
+                let pattern = action.to_ascii_lowercase();
+                invokes |= matches(pattern.as_bytes(), INVOKE.as_bytes(), &mut steps);
+            }
+            for resource in &statement.resource.0 {
+                if resource != "*" && !resource.starts_with("arn:") {
+                    return Err("a `Resource` is neither `*` nor an ARN");
+                }
+                check(resource)?;
+            }
+            if invokes {
+                let patterns = match statement.effect {
+                    Effect::Allow => &mut policy.allow,
+                    Effect::Deny => &mut policy.deny,
+                };
+                patterns.extend(statement.resource.0);
+            }
+        }
+        Ok(policy)
+    }
+}
+
+fn check(pattern: &str) -> Result<(), &'static str> {
+    if pattern.len() > MAX_PATTERN {
+        return Err("an `Action` or `Resource` is longer than 1,600 bytes");
+    }
+    if pattern.contains("${") {
+        return Err("it has a policy variable, and there are none here");
+    }
+    Ok(())
+}
+
+impl Policy {
+    /// What it says of a request: an explicit deny first.
+    pub fn evaluate(&self, arn: &MethodArn) -> Outcome {
+        let mut steps = MAX_STEPS;
+        let mut subjects = vec![arn.text.as_str()];
+        subjects.extend(arn.decoded.as_deref());
+        for pattern in &self.deny {
+            for subject in &subjects {
+                // Whichever way it may be read.
+                if matches(pattern.as_bytes(), subject.as_bytes(), &mut steps)
+                    || matches_arn(pattern, subject, &mut steps)
+                {
+                    return Outcome::Denied;
+                }
+            }
+            if steps == 0 {
+                return Outcome::TooMuch;
+            }
+        }
+        let mut allow = self.allow.iter();
+        if allow.any(|pattern| matches_arn(pattern, &arn.text, &mut steps)) {
+            return Outcome::Allowed;
+        }
+        match steps {
+            0 => Outcome::TooMuch,
+            _ => Outcome::NotAllowed,
+        }
+    }
+}
+
+impl MethodArn {
+    /// `arn:aws:execute-api:<region>:<account>:<api>/<stage>/<METHOD>/<path>`. `path` begins with `/` and has no query.
+    pub fn new(prefix: &str, method: &str, path: &str) -> Self {
+        let path = path.strip_prefix('/').unwrap_or(path);
+        // An authorizer may put the ARN into its policy, and nobody shall widen that by a path such as `/*`.
+        let escaped: Cow<'_, str> = match path.contains(['*', '{']) {
+            true => path.replace('*', "%2A").replace('{', "%7B").into(),
+            false => path.into(),
+        };
+        let whole = |path: &str| format!("{prefix}/{method}/{path}");
+        let decoded = escaped.contains('%').then(|| {
+            let bytes = decode_segment(&escaped);
+            whole(&String::from_utf8_lossy(&bytes))
+        });
+        Self {
+            text: whole(&escaped),
+            decoded,
+        }
+    }
+
+    /// As it is sent to authorizers.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+/// Whether an ARN fits a pattern: each of its six parts, so that no `:` of a path can be taken for one between parts. The
+/// last part of a pattern covers the rest if it ends in `*`.
+fn matches_arn(pattern: &str, subject: &str, steps: &mut u32) -> bool {
+    let mut subject = subject;
+    let mut pattern = pattern.splitn(6, ':').peekable();
+    let mut count = 0;
+    while let Some(part) = pattern.next() {
+        count += 1;
+        if pattern.peek().is_none() {
+            let is_whole = count == 6 || part.ends_with('*');
+            return is_whole && matches(part.as_bytes(), subject.as_bytes(), steps);
+        }
+        let Some((first, rest)) = subject.split_once(':') else {
+            return false;
+        };
+        if !matches(part.as_bytes(), first.as_bytes(), steps) {
+            return false;
+        }
+        subject = rest;
+    }
+    false
+}
+
+/// Whether a text fits a pattern: `*` is any run of characters, `?` one. At most pattern times text steps; without any
+/// left nothing fits.
+fn matches(pattern: &[u8], text: &[u8], steps: &mut u32) -> bool {
+    let (mut p, mut t) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while t < text.len() {
+        let Some(left) = steps.checked_sub(1) else {
+            return false;
+        };
+        *steps = left;
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, t));
+                p += 1;
+            }
+            Some(&wanted) if wanted == b'?' || Some(&wanted) == text.get(t) => {
+                p += 1;
+                t += 1;
+                // `?` is a character, not a byte of one.
+                while wanted == b'?' && text.get(t).is_some_and(|byte| byte & 0xC0 == 0x80) {
+                    t += 1;
+                }
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    star = Some((at, from + 1));
+                    p = at + 1;
+                    t = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern
+        .get(p..)
+        .is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
+}
+
+/// A struct that is an object: serde would take a list of its members' values as well.
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visit<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Visit<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Visit(PhantomData))
+    }
+}
+
+/// A value, or a list of such.
+struct OneOrMany<T>(Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visit<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Visit<T> {
+            type Value = OneOrMany<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("one, or a list")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                T::deserialize(StrDeserializer::new(text)).map(|one| OneOrMany(vec![one]))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let one = T::deserialize(MapAccessDeserializer::new(map));
+                one.map(|one| OneOrMany(vec![one]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut all = Vec::new();
+                while let Some(one) = list.next_element()? {
+                    all.push(one);
+                }
+                Ok(OneOrMany(all))
+            }
+        }
+        deserializer.deserialize_any(Visit(PhantomData))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PREFIX: &str = "arn:aws:execute-api:us-east-1:000000000000:shop/prod";
+
+    fn policy(json: &str) -> Result<Policy, String> {
+        let document: PolicyDocument =
+            serde_json::from_str(json).map_err(|error| error.to_string())?;
+        Policy::try_from(document).map_err(str::to_owned)
+    }
+
+    fn evaluate(statements: &str, method: &str, path: &str) -> Outcome {
+        let text = format!(r#"{{"Version":"2012-10-17","Statement":{statements}}}"#);
+        let policy = policy(&text).expect("a policy");
+        policy.evaluate(&MethodArn::new(PREFIX, method, path))
+    }
+
+    fn allow(resource: &str) -> String {
+        format!(r#"[{{"Effect":"Allow","Action":"execute-api:Invoke","Resource":"{resource}"}}]"#)
+    }
+
+    #[test]
+    fn resources_are_compared_as_iam_compares_them() {
+        use Outcome::{Allowed, NotAllowed};
+        for (resource, method, path, outcome) in [
+            ("*", "GET", "/a", Allowed),
+            ("arn:*", "GET", "/a", Allowed),
+            ("arn:aws:execute-api:*", "GET", "/a", Allowed),
+            ("arn:aws:execute-api:*:*:*", "GET", "/a", Allowed),
+            ("arn:aws:execute-api:*:*:*/*/*", "GET", "/a", Allowed),
+            (
+                "arn:aws:execute-api:*:*:shop/prod/GET/a",
+                "GET",
+                "/a",
+                Allowed,
+            ),
+            (
+                "arn:aws:execute-api:*:*:shop/prod/GET/a",
+                "GET",
+                "/a/",
+                NotAllowed,
+            ),
+            (
+                "arn:aws:execute-api:*:*:shop/prod/GET/a",
+                "GET",
+                "/A",
+                NotAllowed,
+            ),
+            (
+                "arn:aws:execute-api:*:*:shop/prod/GET/a",
+                "POST",
+                "/a",
+                NotAllowed,
+            ),
+            ("arn:aws:execute-api:*:*:shop/*/GET/a", "GET", "/a", Allowed),
+            (
+                "arn:aws:execute-api:*:*:shop/prod/*/a",
+                "PUT",
+                "/a",
+                Allowed,
+            ),
+            (
+                "arn:aws:execute-api:*:*:shop/prod/GET/a/*",
+                "GET",
+                "/a/b/c",
+                Allowed,
+            ),
+            (
+                "arn:aws:execute-api:*:*:shop/prod/GET/a/*",
+                "GET",
+                "/a",
+                NotAllowed,
+            ),
+            (
+                "arn:aws:execute-api:*:*:shop/prod/GET/?",
+                "GET",
+                "/a",
+                Allowed,
+            ),
+            (
+                "arn:aws:execute-api:*:*:shop/prod/GET/?",
+                "GET",
+                "/ab",
+                NotAllowed,
+            ),
+            (
+                "arn:aws:execute-api:*:*:shop/prod/GET/",
+                "GET",
+                "/",
+                Allowed,
+            ),
+            (
+                "arn:aws:execute-api:us-east-?:*:shop/prod/GET/a",
+                "GET",
+                "/a",
+                Allowed,
+            ),
+            (
+                "arn:aws:execute-api:eu-west-1:*:shop/prod/GET/a",
+                "GET",
+                "/a",
+                NotAllowed,
+            ),
+            (
+                "arn:aws:execute-api:*:111111111111:*",
+                "GET",
+                "/a",
+                NotAllowed,
+            ),
+            ("arn:aws-cn:execute-api:*", "GET", "/a", NotAllowed),
+            ("arn:aws:lambda:*", "GET", "/a", NotAllowed),
+            ("arn:aws:execute-api:*:*:other/*", "GET", "/a", NotAllowed),
+            ("arn:aws:execute-api", "GET", "/a", NotAllowed),
+            // As methodArn has it.
+            (
+                "arn:aws:execute-api:*:*:shop/prod/GET/a%2Fb",
+                "GET",
+                "/a%2Fb",
+                Allowed,
+            ),
+            // A path cannot pretend to be another API's.
+            (
+                "arn:aws:execute-api:*:000000000000:other/prod/GET/x",
+                "GET",
+                "/a:000000000000:other/prod/GET/x",
+                NotAllowed,
+            ),
+        ] {
+            let given = evaluate(&allow(resource), method, path);
+            assert_eq!(given, outcome, "{resource} {method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_deny_wins_wherever_it_stands_and_however_the_path_is_escaped() {
+        let statements = r#"[{"Effect":"Allow","Action":"*","Resource":"*"},
+            {"Effect":"Deny","Action":["s3:Get","execute-api:*"],"Resource":["arn:aws:execute-api:*:*:*/*/*/admin/*","arn:aws:execute-api:*:*:*/*/DELETE/*"]}]"#;
+        for (method, path, outcome) in [
+            ("GET", "/orders", Outcome::Allowed),
+            ("GET", "/admin/users", Outcome::Denied),
+            ("GET", "/admin%2Fusers", Outcome::Denied),
+            ("DELETE", "/orders/1", Outcome::Denied),
+        ] {
+            assert_eq!(evaluate(statements, method, path), outcome, "{path}");
+        }
+    }
+
+    #[test]
+    fn actions_are_compared_without_case_and_others_say_nothing() {
+        for (action, outcome) in [
+            (r#""execute-api:Invoke""#, Outcome::Allowed),
+            (r#""EXECUTE-API:invoke""#, Outcome::Allowed),
+            (r#""execute-api:*""#, Outcome::Allowed),
+            (r#""execute-api:Inv?ke""#, Outcome::Allowed),
+            (r#"["s3:Get","execute-api:Invoke"]"#, Outcome::Allowed),
+            (r#""execute-api:ManageConnections""#, Outcome::NotAllowed),
+            (r#""s3:*""#, Outcome::NotAllowed),
+            ("[]", Outcome::NotAllowed),
+        ] {
+            let one = format!(r#"{{"Effect":"Allow","Action":{action},"Resource":["*"]}}"#);
+            assert_eq!(evaluate(&one, "GET", "/a"), outcome, "{action}");
+        }
+        assert_eq!(evaluate("[]", "GET", "/a"), Outcome::NotAllowed);
+    }
+
+    #[test]
+    fn a_policy_that_is_not_understood_is_no_policy() {
+        let allow = r#""Effect":"Allow","Action":"*","Resource":"*""#;
+        for statement in [
+            r#"{"Effect":"allow","Action":"*","Resource":"*"}"#.to_owned(),
+            r#"{"Effect":"DENY","Action":"*","Resource":"*"}"#.to_owned(),
+            r#"{"Effect":"Allow","NotAction":"s3:Get","Resource":"*"}"#.to_owned(),
+            r#"{"Effect":"Allow","Action":"*","NotResource":"*"}"#.to_owned(),
+            format!(r#"{{{allow},"NotAction":"*"}}"#),
+            format!(r#"{{{allow},"Principal":"*"}}"#),
+            format!(r#"{{{allow},"Condition":{{"IpAddress":{{"aws:SourceIp":"10.0.0.0/8"}}}}}}"#),
+            format!(r#"{{{allow},"Effect":"Allow"}}"#),
+            r#"{"Effect":"Allow","Action":"*"}"#.to_owned(),
+            r#"{"Action":"*","Resource":"*"}"#.to_owned(),
+            r#"{"Effect":"Deny","Action":"Invoke","Resource":"*"}"#.to_owned(),
+            r#"{"Effect":"Deny","Action":"*","Resource":"*/admin"}"#.to_owned(),
+            r#"{"Effect":"Deny","Action":"*","Resource":"arn:aws:execute-api:*:*:*/${aws:x}"}"#
+                .to_owned(),
+            r#"{"Effect":"Deny","Action":"*","Resource":7}"#.to_owned(),
+            r#"[null,"Allow","*","*",null]"#.to_owned(),
+            format!(r#"{{{allow},"Condition":[]}}"#),
+            r#""text""#.to_owned(),
+            "null".to_owned(),
+        ] {
+            let text = format!(r#"{{"Statement":[{statement}]}}"#);
+            assert!(policy(&text).is_err(), "{text}");
+        }
+        assert!(policy(r#"{"Version":"2030-01-01","Statement":[]}"#).is_err());
+        assert!(policy(r#"{"Version":"2012-10-17"}"#).is_err());
+        let empty = format!(r#"{{"Statement":{{{allow},"Sid":"1","Condition":{{}}}}}}"#);
+        assert!(policy(&empty).is_ok());
+    }
+
+    #[test]
+    fn a_path_cannot_widen_a_policy_that_repeats_it() {
+        let arn = MethodArn::new(PREFIX, "GET", "/*");
+        assert!(arn.as_str().ends_with("/GET/%2A"));
+        let repeated = allow(arn.as_str());
+        assert_eq!(evaluate(&repeated, "GET", "/*"), Outcome::Allowed);
+        assert_eq!(evaluate(&repeated, "GET", "/admin"), Outcome::NotAllowed);
+    }
+
+    #[test]
+    fn the_work_is_bounded_and_what_exceeds_it_opens_nothing() {
+        let star = format!("arn:aws:execute-api:*:*:{}b", "*a".repeat(700));
+        let resources = vec![star; 100].join("\",\"");
+        let path = format!("/{}", "a".repeat(8000));
+        for effect in ["Allow", "Deny"] {
+            let one = format!(r#"{{"Effect":"{effect}","Action":"*","Resource":["{resources}"]}}"#);
+            assert_eq!(evaluate(&one, "GET", &path), Outcome::TooMuch);
+        }
+    }
+}

@@ -1,0 +1,668 @@
+//! `builtin:authorizer`: a server of the operator's decides.
+
+use std::fmt::Write as _;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use windlass_tests::{Builder, Gateway, Reply, Request, Response, Then, Upstream};
+
+use crate::config::{key, upstream};
+
+/// Routes `/a`, `/b/{id}` and `$default` through `filters` to `endpoint`, one of an API, and `/free` without any.
+fn config(filters: &[&str], settings: &str, server: SocketAddr, endpoint: SocketAddr) -> String {
+    let mut text = "[server]\nworkers = 2\n".to_owned();
+    for route in [
+        "path = \"/a\"",
+        "path = \"/b/{id}\"",
+        "path = \"/c/{id}\"\napi = \"shop\"",
+        "path = \"$default\"",
+    ] {
+        let _ = writeln!(
+            text,
+            "[[route]]\n{route}\nfilters = {filters:?}\nupstream = \"app\""
+        );
+    }
+    format!(
+        "{text}[[route]]\npath = \"/free\"\nrespond = {{ body = \"free\" }}\n\
+         [api.shop]\nbase_path = \"/shop\"\nstage = \"prod\"\nvariables = {{ color = \"red\" }}\nerrors = \"aws\"\n\
+         [filter.auth]\nplugin = \"builtin:authorizer\"\nsettings = {{ callout = \"auth\", {settings} }}\n\
+         [callout.auth]\nurl = \"http://{server}/check\"\ntimeout = \"10s\"\nmax_concurrent = 1000\n{}",
+        upstream("app", &[endpoint])
+    )
+}
+
+fn builder(settings: &str, server: &Upstream, endpoint: &Upstream) -> Builder {
+    let addresses = (server.address(), endpoint.address());
+    Gateway::with_config(config(&["auth"], settings, addresses.0, addresses.1))
+}
+
+fn start(settings: &str, server: &Upstream, endpoint: &Upstream) -> Gateway {
+    builder(settings, server, endpoint).start()
+}
+
+fn with(target: &str, token: &str) -> Request {
+    Request::get(target).header("authorization", token)
+}
+
+fn statement(effect: &str, resources: &[&str]) -> Value {
+    json!({ "Effect": effect, "Action": "execute-api:Invoke", "Resource": resources })
+}
+
+fn policy(statements: &[Value]) -> Value {
+    json!({
+        "principalId": "alice",
+        "policyDocument": { "Version": "2012-10-17", "Statement": statements },
+    })
+}
+
+fn allow_all() -> Value {
+    policy(&[statement("Allow", &["*"])])
+}
+
+fn reply(answer: &Value) -> Reply {
+    Reply::status(200)
+        .header("content-type", "application/json")
+        .body(answer.to_string())
+}
+
+fn answers(answer: &Value) -> Upstream {
+    Upstream::fixed(reply(answer))
+}
+
+fn assert_refused(answer: &Response, status: u16, reason: &str) {
+    let given = (answer.status, &*answer.code());
+    assert_eq!(given, (status, reason), "{}", answer.text());
+}
+
+fn event(server: &Upstream) -> Value {
+    let received = server.only_request();
+    assert_eq!(received.method, "POST");
+    assert_eq!(received.target, "/check");
+    assert_eq!(received.header("content-type"), Some("application/json"));
+    serde_json::from_slice(&received.body).unwrap()
+}
+
+#[test]
+fn the_second_request_of_an_identity_does_not_reach_the_authorizer() {
+    for settings in [
+        "",
+        "kind = \"token\"",
+        "payload = \"1.0\"",
+        "kind = \"token\", ttl = \"1h\"",
+    ] {
+        let (server, endpoint) = (answers(&allow_all()), Upstream::echo());
+        let gateway = start(settings, &server, &endpoint);
+        for target in ["/a", "/a", "/b/1", "/a?x=1"] {
+            assert_eq!(gateway.send(&with(target, "one")).status, 200, "{settings}");
+        }
+        assert_eq!(server.count(), 1, "{settings}");
+        assert_eq!(gateway.send(&with("/a", "two")).status, 200);
+        assert_eq!(server.count(), 2);
+    }
+    let (server, endpoint) = (answers(&allow_all()), Upstream::echo());
+    let gateway = start("ttl = \"0s\"", &server, &endpoint);
+    for _ in 0..3 {
+        assert_eq!(gateway.send(&with("/a", "one")).status, 200);
+    }
+    assert_eq!(server.count(), 3);
+}
+
+#[test]
+fn two_hundred_requests_of_an_identity_at_once_are_one_call_and_never_another_s() {
+    for (settings, calls) in [("ttl = \"5m\"", 1), ("ttl = \"0s\"", 200)] {
+        let server = Upstream::gated(reply(&allow_all()));
+        let endpoint = Upstream::echo();
+        let gateway = start(settings, &server, &endpoint);
+        let mut clients: Vec<_> = (0..200).map(|_| gateway.client()).collect();
+        for (n, client) in clients.iter_mut().enumerate() {
+            // Each event has another time, id and path.
+            client.send_raw(with(&format!("/b/{n}"), "one").bytes());
+        }
+        gateway.metrics_when("all to wait", |metrics| {
+            metrics["windlass_requests_active"] >= 200.0
+                && metrics.with("windlass_callouts_active", &[("callout", "auth")])
+                    >= f64::from(calls)
+        });
+        let calls = usize::try_from(calls).unwrap();
+        server.wait_for_requests(calls);
+        // Somebody else's is a call of its own.
+        let mut other = gateway.client();
+        other.send_raw(with("/a", "two").bytes());
+        server.wait_for_requests(calls + 1);
+        server.release(calls + 1);
+        for client in clients.iter_mut().chain([&mut other]) {
+            assert_eq!(client.read_response().status, 200);
+        }
+        assert_eq!(server.count(), calls + 1);
+    }
+}
+
+#[test]
+fn a_yes_that_is_kept_for_one_route_opens_no_other() {
+    let only_a = policy(&[statement("Allow", &["arn:aws:execute-api:*:*:*/*/GET/a"])]);
+    let (server, endpoint) = (answers(&only_a), Upstream::echo());
+    let gateway = start("", &server, &endpoint);
+    assert_eq!(gateway.send(&with("/a", "one")).status, 200);
+    assert_refused(
+        &gateway.send(&with("/b/1", "one")),
+        403,
+        "authorizer_not_allowed",
+    );
+    let post = Request::post("/a", "").header("authorization", "one");
+    assert_refused(&gateway.send(&post), 403, "authorizer_not_allowed");
+    assert_eq!(gateway.send(&with("/a", "one")).status, 200);
+    assert_eq!((server.count(), endpoint.count()), (1, 2));
+
+    // Without a policy the answer is about the route and the method.
+    let is_a = |request: &windlass_tests::Received, stream: &mut TcpStream| {
+        let event: Value = serde_json::from_slice(&request.body).map_err(io::Error::other)?;
+        let is_authorized = event["rawPath"] == "/a";
+        reply(&json!({ "isAuthorized": is_authorized })).write(stream)
+    };
+    let (server, endpoint) = (Upstream::with(is_a), Upstream::echo());
+    let gateway = start("answers = \"simple\"", &server, &endpoint);
+    for _ in 0..2 {
+        assert_eq!(gateway.send(&with("/a", "one")).status, 200);
+        assert_refused(
+            &gateway.send(&with("/b/1", "one")),
+            403,
+            "authorizer_refused",
+        );
+        assert_eq!(gateway.send(&post).status, 200);
+    }
+    assert_eq!(server.count(), 3);
+    let (server, endpoint) = (Upstream::with(is_a), Upstream::echo());
+    let settings = "answers = \"simple\", share_across_routes = true";
+    let gateway = start(settings, &server, &endpoint);
+    assert_eq!(gateway.send(&with("/a", "one")).status, 200);
+    assert_eq!(gateway.send(&with("/b/1", "one")).status, 200);
+    assert_eq!(server.count(), 1);
+}
+
+#[test]
+fn five_hundred_requests_that_wait_hold_up_no_other_route() {
+    let server = Upstream::gated(reply(&allow_all()));
+    let endpoint = Upstream::echo();
+    let gateway = start("ttl = \"0s\"", &server, &endpoint);
+    let mut clients: Vec<_> = (0..500).map(|_| gateway.client()).collect();
+    for client in &mut clients {
+        client.send_raw(with("/a", "one").bytes());
+    }
+    server.wait_for_requests(500);
+    let mut free = gateway.client();
+    for _ in 0..200 {
+        assert_eq!(free.get("/free").text(), "free");
+    }
+    // All of that while none of the others had its answer.
+    assert_eq!(endpoint.count(), 0);
+    server.release(500);
+    for client in &mut clients {
+        assert_eq!(client.read_response().status, 200);
+    }
+    assert_eq!(endpoint.count(), 500);
+}
+
+#[test]
+fn an_authorizer_that_fails_opens_nothing_and_is_asked_again() {
+    let text = |body: &str| Upstream::fixed(Reply::status(200).body(body.to_owned()));
+    let deep = format!("{}1{}", "{\"context\":".repeat(5000), "}".repeat(5000));
+    let many = (0..10_000).map(|n| (format!("n{n}"), json!(n)));
+    let mut bloated = allow_all();
+    bloated["context"] = Value::Object(many.collect());
+    let statements = vec![statement("Allow", &["*"]); 10_000];
+    let slow = format!("arn:aws:execute-api:*:*:{}b", "*a".repeat(700));
+    let bomb = policy(&[
+        statement("Deny", &vec![&*slow; 100]),
+        statement("Allow", &["*"]),
+    ]);
+    let not_action = json!({ "Effect": "Allow", "NotAction": "s3:Get", "Resource": "*" });
+    let mut condition = statement("Allow", &["*"]);
+    condition["Condition"] = json!({ "Bool": { "aws:SecureTransport": "true" } });
+    let mut nested = allow_all();
+    nested["context"] = json!({ "list": [1] });
+    let long = format!("/a/{}", "a".repeat(6000));
+    for (server, target) in [
+        (text(""), "/a"),
+        (text("true"), "/a"),
+        (text("{}"), "/a"),
+        (text("[]"), "/a"),
+        (text("{\"isAuthorized\":true}"), "/a"),
+        (text(&deep), "/a"),
+        (answers(&bloated), "/a"),
+        (answers(&nested), "/a"),
+        (answers(&policy(&statements)), "/a"),
+        (answers(&bomb), &*long),
+        (answers(&policy(&[not_action])), "/a"),
+        (answers(&policy(&[condition])), "/a"),
+        (answers(&policy(&[statement("allow", &["*"])])), "/a"),
+        (Upstream::fixed(Reply::status(204)), "/a"),
+        (
+            Upstream::fixed(Reply::status(302).header("location", "/")),
+            "/a",
+        ),
+        (
+            Upstream::fixed(Reply::status(403).body(allow_all().to_string())),
+            "/a",
+        ),
+        (
+            Upstream::fixed(Reply::status(500).body(allow_all().to_string())),
+            "/a",
+        ),
+        (Upstream::raw("what?\r\n\r\n", Then::Close), "/a"),
+        (
+            Upstream::raw(
+                "HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{",
+                Then::Close,
+            ),
+            "/a",
+        ),
+        (Upstream::bytes(300 * 1024), "/a"),
+        (
+            Upstream::slow(Duration::from_secs(60), reply(&allow_all())),
+            "/a",
+        ),
+    ] {
+        let endpoint = Upstream::echo();
+        let config = config(&["auth"], "", server.address(), endpoint.address())
+            .replace(
+                "timeout = \"10s\"",
+                "timeout = \"500ms\"\nmax_response = \"200KiB\"",
+            )
+            // A failing authorizer is no failing filter.
+            .replace("[callout.auth]", "on_error = \"skip\"\n[callout.auth]");
+        let gateway = Gateway::with_config(config).start();
+        for calls in 1..=2 {
+            let answer = gateway.send(&with(target, "one"));
+            assert_refused(&answer, 500, "authorizer_failed");
+            // Failures are not kept.
+            assert!(server.count() == calls, "{server:?}: {}", answer.text());
+        }
+        assert_eq!(endpoint.count(), 0);
+        gateway
+            .log()
+            .wait_for_line(|line| line.contains("the authorizer failed"));
+        assert_eq!(gateway.get("/free").text(), "free");
+    }
+    let (absent, endpoint) = (answers(&allow_all()).kill(), Upstream::echo());
+    let gateway = Gateway::with_config(config(&["auth"], "", absent, endpoint.address())).start();
+    assert_refused(&gateway.send(&with("/a", "one")), 500, "authorizer_failed");
+    let _server = Upstream::at(absent, |_, stream| reply(&allow_all()).write(stream));
+    assert_eq!(gateway.send(&with("/a", "one")).status, 200);
+}
+
+#[test]
+fn an_identity_that_is_absent_or_not_one_is_401_without_a_call() {
+    let (server, endpoint) = (answers(&allow_all()), Upstream::echo());
+    let settings = "identity = [{ header = \"x-id\" }, { query = \"q\" }, { cookie = \"c\" }, { variable = \"color\" }, { attribute = \"client.ip\" }], payload = \"1.0\", pattern = \"[a-z]+\"";
+    let gateway = start(settings, &server, &endpoint);
+    let good = |target: &str| {
+        Request::get(target)
+            .header("x-id", "abc")
+            .header("cookie", "d=1; c=2")
+    };
+    let missing = [
+        Request::get("/shop/c/1?q=1").header("cookie", "c=2"),
+        Request::get("/shop/c/1?q=1")
+            .header("x-id", "")
+            .header("cookie", "c=2"),
+        good("/shop/c/1?q=1").header("x-id", "abc"),
+        good("/shop/c/1"),
+        good("/shop/c/1?q="),
+        good("/shop/c/1?q=1&q=1"),
+        good("/shop/c/1?q=1&%71=2"),
+        good("/shop/c/1?q=1").header("cookie", "c=3"),
+        Request::get("/shop/c/1?q=1").header("x-id", "abc"),
+        Request::get("/shop/c/1?q=1")
+            .header("x-id", "a".repeat(17_000))
+            .header("cookie", "c=2"),
+    ];
+    for request in &missing {
+        let answer = gateway.send(request);
+        assert_eq!(answer.status, 401, "{request:?}");
+        assert_eq!(answer.text(), "{\"message\":\"Unauthorized\"}");
+        let challenge = answer.header("www-authenticate");
+        assert_eq!(challenge, Some("ApiKey in=\"header\", name=\"x-id\""));
+    }
+    // The variable is the API's.
+    assert_refused(&gateway.send(&good("/a?q=1")), 401, "identity_missing");
+    let other = Request::get("/a").header("x-id", "Abc");
+    assert_refused(&gateway.send(&other), 401, "identity_missing");
+    assert_eq!(server.count(), 0);
+    assert_eq!(gateway.send(&good("/shop/c/1?q=1")).status, 200);
+    assert_eq!(event(&server)["identitySource"], "abc,1,2,red,127.0.0.1");
+
+    let settings = "kind = \"token\", ttl = \"0s\", pattern = \"Bearer [a-z]+\"";
+    let gateway = start(settings, &server, &endpoint);
+    assert_refused(&gateway.get("/a"), 401, "identity_missing");
+    for token in [
+        "Bearer A",
+        "Bearer",
+        "xBearer a",
+        "Bearer a b",
+        "Bearer a\u{e9}",
+    ] {
+        let answer = gateway.send(&with("/a", token));
+        assert_refused(&answer, 401, "identity_rejected");
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+    }
+    assert_eq!(server.count(), 1);
+    assert_eq!(gateway.send(&with("/a", "Bearer abc")).status, 200);
+    // Without an identity there is nothing to miss.
+    let gateway = start("identity = [], ttl = \"0s\"", &server, &endpoint);
+    assert_eq!(gateway.get("/a").status, 200);
+    assert_eq!(server.count(), 3);
+}
+
+#[test]
+fn events_are_those_of_api_gateway() {
+    let endpoint = Upstream::echo();
+    let request = || {
+        with("/shop/c/1%2F2?x=1&y=a%20b&x=2", "me")
+            .header("user-agent", "test")
+            .header("cookie", "a=1; b=2")
+            .header("x-two", "1")
+            .header("x-two", "2")
+    };
+    let arn = "arn:aws:execute-api:eu-west-1:123456789012:shop/prod/GET/c/1%2F2";
+    let places = "region = \"eu-west-1\", account = \"123456789012\"";
+    let more = "path_parameters = [\"id\", \"none\"], variables = [\"color\"]";
+
+    let server = answers(&allow_all());
+    let gateway = start(&format!("kind = \"token\", {places}"), &server, &endpoint);
+    assert_eq!(gateway.send(&request()).status, 200);
+    let wanted = json!({ "type": "TOKEN", "authorizationToken": "me", "methodArn": arn });
+    assert_eq!(event(&server), wanted);
+
+    let server = answers(&allow_all());
+    let gateway = start(
+        &format!("payload = \"1.0\", {places}, {more}"),
+        &server,
+        &endpoint,
+    );
+    assert_eq!(gateway.send(&request()).status, 200);
+    let sent = event(&server);
+    for (pointer, value) in [
+        ("/version", json!("1.0")),
+        ("/type", json!("REQUEST")),
+        ("/methodArn", json!(arn)),
+        ("/identitySource", json!("me")),
+        ("/authorizationToken", json!("me")),
+        ("/path", json!("/c/1%2F2")),
+        ("/httpMethod", json!("GET")),
+        ("/headers/x-two", json!("2")),
+        ("/multiValueHeaders/x-two", json!(["1", "2"])),
+        ("/queryStringParameters", json!({ "x": "2", "y": "a b" })),
+        ("/multiValueQueryStringParameters/x", json!(["1", "2"])),
+        ("/pathParameters", json!({ "id": "1/2" })),
+        ("/stageVariables", json!({ "color": "red" })),
+        ("/requestContext/accountId", json!("123456789012")),
+        ("/requestContext/apiId", json!("shop")),
+        ("/requestContext/stage", json!("prod")),
+        (
+            "/requestContext/identity",
+            json!({ "sourceIp": "127.0.0.1", "userAgent": "test" }),
+        ),
+    ] {
+        assert_eq!(sent.pointer(pointer), Some(&value), "{pointer}");
+    }
+
+    let server = answers(&allow_all());
+    let gateway = start(&format!("{places}, {more}"), &server, &endpoint);
+    assert_eq!(gateway.send(&request()).status, 200);
+    let sent = event(&server);
+    for (pointer, value) in [
+        ("/version", json!("2.0")),
+        ("/type", json!("REQUEST")),
+        ("/routeArn", json!(arn)),
+        ("/identitySource", json!(["me"])),
+        ("/rawPath", json!("/c/1%2F2")),
+        ("/rawQueryString", json!("x=1&y=a%20b&x=2")),
+        ("/cookies", json!(["a=1", "b=2"])),
+        ("/headers/x-two", json!("1,2")),
+        ("/queryStringParameters", json!({ "x": "1,2", "y": "a b" })),
+        ("/pathParameters", json!({ "id": "1/2" })),
+        ("/stageVariables", json!({ "color": "red" })),
+        ("/requestContext/http/method", json!("GET")),
+        ("/requestContext/http/sourceIp", json!("127.0.0.1")),
+        ("/requestContext/http/userAgent", json!("test")),
+    ] {
+        assert_eq!(sent.pointer(pointer), Some(&value), "{pointer}");
+    }
+    assert_eq!(sent["headers"].get("cookie"), None);
+    let time = sent["requestContext"]["time"].as_str().unwrap();
+    assert!(time.ends_with(" +0000"), "{time}");
+}
+
+#[test]
+fn a_refusal_is_worded_as_the_api_says() {
+    let arn = |path: &str| format!("arn:aws:execute-api:*:*:*/GET/{path}");
+    let denies = policy(&[
+        statement("Allow", &["*"]),
+        statement("Deny", &[&arn("c/1"), &arn("a")]),
+    ]);
+    let nothing = policy(&[]);
+    let unauthorized = || Upstream::fixed(Reply::status(401).body("{}"));
+    for (server, settings, status, reason, aws) in [
+        (
+            answers(&denies),
+            "",
+            403,
+            "authorizer_denied",
+            "{\"Message\":\"User is not authorized to access this resource with an explicit deny\"}",
+        ),
+        (
+            answers(&nothing),
+            "",
+            403,
+            "authorizer_not_allowed",
+            "{\"Message\":\"User is not authorized to access this resource\"}",
+        ),
+        (
+            answers(&json!({ "isAuthorized": false })),
+            "answers = \"simple\"",
+            403,
+            "authorizer_refused",
+            "{\"message\":\"Forbidden\"}",
+        ),
+        (
+            answers(&allow_all()),
+            "usage_key = \"required\"",
+            403,
+            "usage_key_missing",
+            "{\"message\":\"Forbidden\"}",
+        ),
+        (
+            unauthorized(),
+            "",
+            401,
+            "authorizer_unauthorized",
+            "{\"message\":\"Unauthorized\"}",
+        ),
+        (
+            answers(&json!({})),
+            "",
+            500,
+            "authorizer_failed",
+            "{\"message\":null}",
+        ),
+    ] {
+        let endpoint = Upstream::echo();
+        let gateway = start(settings, &server, &endpoint);
+        let answer = gateway.send(&with("/shop/c/1", "one"));
+        assert_eq!((answer.status, answer.text()), (status, aws));
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        let answer = gateway.send(&with("/a", "one"));
+        assert_eq!(answer.status, status);
+        let id = answer.header("x-request-id").unwrap();
+        let title = match status {
+            401 => "Unauthorized",
+            403 => "Forbidden",
+            _ => "Internal Server Error",
+        };
+        let detail = reason.replace('_', " ");
+        let problem = format!(
+            "{{\"code\":\"{reason}\",\"detail\":\"{detail}\",\"request-id\":\"{id}\",\"status\":{status},\"title\":\"{title}\",\"type\":\"about:blank\"}}\n"
+        );
+        assert_eq!(answer.text(), problem);
+        let kind = answer.header("content-type");
+        assert_eq!(kind, Some("application/problem+json"));
+        assert_eq!(endpoint.count(), 0);
+        // A refusal by a policy is kept, and 401 is not.
+        let is_kept = status == 403 && reason != "authorizer_refused";
+        let has_asked = if is_kept { 1 } else { 2 };
+        assert_eq!(server.count(), has_asked, "{reason}");
+    }
+}
+
+#[test]
+fn what_the_authorizer_says_of_the_request_is_attributes() {
+    let mut answer = allow_all();
+    answer["context"] = json!({
+        "tier": "gold", "level": 7, "beta": true, "share": 0.5, "none": null, "principal-id": "eve",
+    });
+    let (server, endpoint) = (answers(&answer), Upstream::echo());
+    let names = ["principal-id", "tier", "level", "beta", "share"];
+    let edits: Vec<_> = names
+        .iter()
+        .map(|name| format!("{{ op = \"set\", header = \"x-{name}\", value = \"${{attribute.authorizer.{name}}}\" }}"))
+        .collect();
+    let text = config(&["auth", "show"], "", server.address(), endpoint.address());
+    let gateway = Gateway::with_config(format!(
+        "{text}[filter.show]\nplugin = \"builtin:transform\"\nsettings = {{ request = [{}] }}\n",
+        edits.join(", ")
+    ))
+    .start();
+    for _ in 0..2 {
+        assert_eq!(gateway.send(&with("/a", "one")).status, 200);
+    }
+    assert_eq!(server.count(), 1);
+    for received in endpoint.received() {
+        let given: Vec<_> = names
+            .iter()
+            .map(|name| received.header(&format!("x-{name}")).unwrap_or_default())
+            .collect();
+        assert_eq!(given, ["alice", "gold", "7", "true", "0.5"]);
+    }
+}
+
+#[test]
+fn the_key_in_the_answer_is_the_usage_plan_s() {
+    let answer = |request: &windlass_tests::Received, stream: &mut TcpStream| {
+        let mut answer = allow_all();
+        let event: Value = serde_json::from_slice(&request.body).map_err(io::Error::other)?;
+        answer["usageIdentifierKey"] = event["authorizationToken"].clone();
+        reply(&answer).write(stream)
+    };
+    let (server, endpoint) = (Upstream::with(answer), Upstream::echo());
+    let settings = "kind = \"token\", usage_key = \"required\"";
+    let parts = |filters: &[&str]| {
+        [
+            config(filters, settings, server.address(), endpoint.address()),
+            "[filter.plan]\nplugin = \"builtin:usage-plan\"\n[plan.gold]\nrate = 0.001\nburst = 2\n".to_owned(),
+            key("alice-1", "alice", "the-key-of-alice", "plan = \"gold\""),
+        ]
+        .concat()
+    };
+    let gateway = Gateway::with_config(parts(&["auth", "plan"])).start();
+    let of = |key: &str| gateway.send(&with("/a", key));
+    assert_eq!(of("the-key-of-alice").status, 200);
+    assert_eq!(of("the-key-of-alice").status, 200);
+    assert_refused(&of("the-key-of-alice"), 429, "throttled");
+    assert_refused(&of("nobody's"), 403, "usage_key_rejected");
+    let log = gateway.log().text();
+    assert!(
+        !log.contains("the-key-of-alice") && !log.contains("nobody's"),
+        "{log}"
+    );
+    let checked = Gateway::with_config(parts(&["plan", "auth"])).check();
+    assert_eq!(checked.code, Some(2));
+    assert!(
+        checked.errors.contains("consumer.id") || checked.errors.contains("api-key.id"),
+        "{}",
+        checked.errors
+    );
+    let optional = parts(&["auth", "plan"]).replace("\"required\"", "\"optional\"");
+    assert_eq!(Gateway::with_config(optional).check().code, Some(2));
+}
+
+#[test]
+fn a_callout_or_a_secret_that_does_not_exist_is_refused_and_one_that_does_is_granted() {
+    let (server, endpoint) = (answers(&allow_all()), Upstream::echo());
+    let checked = builder("secret = \"tokn\"", &server, &endpoint).check();
+    assert_eq!(checked.code, Some(2));
+    assert!(
+        checked
+            .errors
+            .contains("names secret `tokn`, which does not exist"),
+        "{}",
+        checked.errors
+    );
+    let text = config(
+        &["auth"],
+        "secret = \"token\"",
+        server.address(),
+        endpoint.address(),
+    );
+    let text = format!("{text}[secret.token]\nenv = \"AUTH_TOKEN\"\n");
+    let wrong = text.replace("callout = \"auth\"", "callout = \"aut\"");
+    let checked = Gateway::with_config(wrong)
+        .env("AUTH_TOKEN", "s3cret")
+        .check();
+    assert!(
+        checked.errors.contains("did you mean `auth`?"),
+        "{}",
+        checked.errors
+    );
+    let gateway = Gateway::with_config(text)
+        .env("AUTH_TOKEN", "s3cret")
+        .start();
+    assert_eq!(gateway.send(&with("/a", "one")).status, 200);
+    let sent = server.only_request();
+    assert_eq!(sent.header("authorization"), Some("Bearer s3cret"));
+    assert!(!gateway.log().text().contains("s3cret"));
+}
+
+#[test]
+fn the_configs_of_the_readme_are_good() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let text = std::fs::read_to_string(folder.join("plugins/authorizer/README.md")).unwrap();
+    let blocks = text.split("```toml\n").skip(1);
+    let blocks: Vec<_> = blocks
+        .filter_map(|block| block.split("```").next())
+        .collect();
+    let whole = blocks
+        .iter()
+        .filter(|block| block.starts_with("[filter.auth]"));
+    let whole: Vec<_> = whole.collect();
+    assert_eq!(whole.len(), 2);
+    for block in whole {
+        let route = "[[route]]\npath = \"/\"\nfilters = [\"auth\"]\nrespond = {}\n";
+        let checked = Gateway::with_config(format!("{block}\n{route}")).check();
+        assert_eq!(checked.code, Some(0), "{}", checked.errors);
+    }
+}
+
+#[test]
+fn the_example_does_what_its_comments_say() {
+    let mut answer = allow_all();
+    answer["usageIdentifierKey"] = json!("example-key");
+    let (server, endpoint) = (answers(&answer), Upstream::echo());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/examples/authorizer.toml");
+    let config = std::fs::read_to_string(path).unwrap();
+    let config = config
+        .replace("127.0.0.1:8080", "127.0.0.1:0")
+        .replace("127.0.0.1:4000", &server.address().to_string())
+        .replace("127.0.0.1:3000", &endpoint.address().to_string());
+    let gateway = Gateway::with_config(config).start();
+    assert_eq!(gateway.get("/shop/orders/1").status, 401);
+    for id in 1..=2 {
+        let request = with(&format!("/shop/orders/{id}"), "Bearer abc");
+        assert_eq!(gateway.send(&request).status, 200);
+    }
+    assert_eq!(server.count(), 1);
+    let received = endpoint.received();
+    assert_eq!(received[0].header("x-consumer"), Some("acme"));
+}
