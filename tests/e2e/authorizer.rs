@@ -666,3 +666,154 @@ fn the_example_does_what_its_comments_say() {
     let received = endpoint.received();
     assert_eq!(received[0].header("x-consumer"), Some("acme"));
 }
+
+/// As `aws-lambda-powertools` 3.37.0 (`PyPI`) makes them, by `APIGatewayAuthorizerResponse` for
+/// `arn:aws:execute-api:us-east-1:000000000000:shop/prod/GET/c/1`.
+#[test]
+fn policies_that_powertools_makes_are_understood() {
+    const ARN: &str = "arn:aws:execute-api:us-east-1:000000000000:shop/prod";
+    let made = |statements: &str| {
+        let statements = statements.replace("ARN", ARN);
+        format!(
+            r#"{{"principalId": "alice", "policyDocument": {{"Version": "2012-10-17", "Statement": [{statements}]}}, "usageIdentifierKey": "example-key", "context": {{"tier": "gold", "n": 1, "b": true}}}}"#
+        )
+    };
+    let all = r#"{"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": ["ARN/*/*"]}"#;
+    let deny_all = r#"{"Action": "execute-api:Invoke", "Effect": "Deny", "Resource": ["ARN/*/*"]}"#;
+    let one = r#"{"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": ["ARN/GET/c/1"]}"#;
+    let some =
+        r#"{"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": ["ARN/GET/c/*"]}"#;
+    let no_delete =
+        r#"{"Action": "execute-api:Invoke", "Effect": "Deny", "Resource": ["ARN/DELETE/c/*"]}"#;
+    // What `GET /c/1`, `GET /c/2` and `DELETE /c/1` of the API get, and a route of no API.
+    for (function, answer, statuses) in [
+        ("allow_all_routes", made(all), [200, 200, 200, 403]),
+        ("deny_all_routes", made(deny_all), [403, 403, 403, 403]),
+        ("allow_route GET /c/1", made(one), [200, 403, 403, 403]),
+        ("allow_route GET c/*", made(some), [200, 200, 403, 403]),
+        (
+            "allow_all_routes, deny_route DELETE /c/*",
+            made(&format!("{all}, {no_delete}")),
+            [200, 200, 403, 403],
+        ),
+    ] {
+        for kind in ["kind = \"token\"", "payload = \"1.0\"", "payload = \"2.0\""] {
+            let server = Upstream::fixed(Reply::status(200).body(answer.clone()));
+            let endpoint = Upstream::echo();
+            let gateway = start(kind, &server, &endpoint);
+            let requests = [
+                with("/shop/c/1", "one"),
+                with("/shop/c/2", "one"),
+                Request::new("DELETE", "/shop/c/1").header("authorization", "one"),
+                with("/a", "one"),
+            ];
+            let given = requests.each_ref().map(|one| gateway.send(one).status);
+            assert_eq!(given, statuses, "{function}, {kind}");
+            assert_eq!(server.count(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_large_policy_is_evaluated_or_refused_within_the_filter_s_time_and_opens_nothing() {
+    let resource = |n: usize| format!("arn:aws:execute-api:*:*:shop/prod/GET/orders/{n}/*");
+    for count in [100, 1000, 1800, 3000, 10_000] {
+        let mut statements: Vec<_> = (0..count)
+            .map(|n| statement("Allow", &[&resource(n)]))
+            .collect();
+        statements.push(statement("Deny", &["arn:aws:execute-api:*:*:*/a"]));
+        statements.push(statement("Allow", &["*"]));
+        let (server, endpoint) = (answers(&policy(&statements)), Upstream::echo());
+        let config = config(&["auth"], "", server.address(), endpoint.address())
+            .replace("timeout = \"10s\"", "max_response = \"16MiB\"")
+            .replace("[callout.auth]", "on_error = \"skip\"\n[callout.auth]");
+        let gateway = Gateway::with_config(config).start();
+        for _ in 0..2 {
+            let answer = gateway.send(&with("/a", "one"));
+            let code = &*answer.code();
+            assert!(
+                matches!(code, "authorizer_denied" | "authorizer_failed"),
+                "{count}: {code}"
+            );
+        }
+        assert_eq!(endpoint.count(), 0, "{count}");
+        let log = gateway.log().text();
+        assert!(!log.contains("processor time"), "{log}");
+    }
+}
+
+/// A child process that ends with this value.
+struct Child(std::process::Child);
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_adapter_of_the_page_serves_a_lambda_function() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/authorizers.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (_, program) = page.split_once("```python\n").unwrap();
+    let (program, _) = program.split_once("```").unwrap();
+    let serves =
+        "http.server.ThreadingHTTPServer((\"127.0.0.1\", 4000), Authorizer).serve_forever()";
+    assert!(program.contains(serves));
+    let program = program.replace(
+        serves,
+        "server = http.server.ThreadingHTTPServer((\"127.0.0.1\", 0), Authorizer)\nprint(server.server_address[1], flush=True)\nserver.serve_forever()",
+    );
+    // The form of Amazon's own example of a TOKEN authorizer.
+    let function = "def handler(event, context):\n\
+        \x20   token = event['authorizationToken']\n\
+        \x20   if token == 'unauthorized':\n\
+        \x20       raise Exception('Unauthorized')\n\
+        \x20   if token not in ('allow', 'deny'):\n\
+        \x20       return 'something else'\n\
+        \x20   statement = {'Action': 'execute-api:Invoke', 'Effect': token.capitalize(), 'Resource': event['methodArn']}\n\
+        \x20   policy = {'Version': '2012-10-17', 'Statement': [statement]}\n\
+        \x20   return {'principalId': 'user', 'policyDocument': policy, 'context': {'stringKey': 'a', 'numberKey': 123, 'booleanKey': True}}\n";
+    let endpoint = Upstream::echo();
+    let child: std::sync::OnceLock<Child> = std::sync::OnceLock::new();
+    let address = std::sync::OnceLock::new();
+    let text = config(
+        &["auth"],
+        "kind = \"token\"",
+        endpoint.address(),
+        endpoint.address(),
+    );
+    let text = text.replace(
+        &format!("http://{}/check", endpoint.address()),
+        "http://SERVER/",
+    );
+    let builder = Gateway::with_config(&text).in_folder(|folder| {
+        std::fs::write(folder.join("authorizer.py"), &program).unwrap();
+        std::fs::write(folder.join("lambda_function.py"), function).unwrap();
+        let mut python = std::process::Command::new("python3")
+            .arg(folder.join("authorizer.py"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .expect("python3");
+        let output = windlass_tests::Lines::of(python.stdout.take().unwrap());
+        let port = output.wait_for_line(|line| !line.is_empty());
+        let _ = address.set(format!("127.0.0.1:{}", port.trim()));
+        let _ = child.set(Child(python));
+    });
+    drop(builder);
+    let text = text.replace("SERVER", address.get().unwrap());
+    let gateway = Gateway::with_config(text).start();
+    for (token, status) in [
+        ("allow", 200),
+        ("deny", 403),
+        ("unauthorized", 401),
+        ("x", 500),
+    ] {
+        assert_eq!(gateway.send(&with("/a", token)).status, status, "{token}");
+    }
+    // Its policy names the path that was asked about first.
+    assert_eq!(gateway.send(&with("/b/1", "allow")).status, 403);
+}

@@ -44,6 +44,7 @@ mod durability;
 mod early_answers;
 mod endpoints;
 mod forged_identity;
+mod forward_auth;
 mod forwarding;
 mod framing;
 mod grpc;

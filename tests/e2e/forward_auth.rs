@@ -1,0 +1,204 @@
+//! `builtin:authorizer` with `kind = "forward"`: an authorizer that answers by its status.
+
+use std::net::SocketAddr;
+
+use windlass_tests::{Gateway, Reply, Request, Then, Upstream};
+
+use crate::config::upstream;
+
+fn config(settings: &str, server: SocketAddr, endpoint: SocketAddr) -> String {
+    let route =
+        |path: &str| format!("[[route]]\n{path}\nfilters = [\"auth\"]\nupstream = \"app\"\n");
+    [
+        route("path = \"/a\""),
+        route("path = \"/c\"\napi = \"shop\""),
+        route("path = \"$default\""),
+        "[api.shop]\nbase_path = \"/shop\"\n".to_owned(),
+        format!(
+            "[filter.auth]\nplugin = \"builtin:authorizer\"\nsettings = {{ callout = \"auth\", kind = \"forward\", {settings} }}\n"
+        ),
+        format!("[callout.auth]\nurl = \"http://{server}/verify\"\n"),
+        upstream("app", &[endpoint]),
+    ]
+    .concat()
+}
+
+fn start(settings: &str, server: &Upstream, endpoint: &Upstream) -> Gateway {
+    Gateway::with_config(config(settings, server.address(), endpoint.address())).start()
+}
+
+fn with(target: &str, token: &str) -> Request {
+    Request::get(target).header("authorization", token)
+}
+
+#[test]
+fn the_authorizer_is_told_of_the_request_and_gets_the_fields_that_are_named() {
+    let (server, endpoint) = (Upstream::fixed(Reply::status(204)), Upstream::echo());
+    let gateway = start("send = [\"X-Token\", \"x-none\"]", &server, &endpoint);
+    let request = Request::post("/a?x=1&y=%20", "the body")
+        .header("x-token", "1")
+        .header("x-token", "2")
+        .header("authorization", "none")
+        .header("x-forwarded-uri", "/forged")
+        .header("x-original-url", "/forged");
+    assert_eq!(gateway.send(&request).status, 200);
+    let sent = server.only_request();
+    assert_eq!((&*sent.method, &*sent.target), ("GET", "/verify"));
+    let host = "gateway.test";
+    let url = format!("http://{host}/a?x=1&y=%20");
+    for (name, value) in [
+        ("x-forwarded-method", Some("POST")),
+        ("x-forwarded-proto", Some("http")),
+        ("x-forwarded-host", Some(host)),
+        ("x-forwarded-uri", Some("/a?x=1&y=%20")),
+        ("x-forwarded-for", Some("127.0.0.1")),
+        ("x-original-method", Some("POST")),
+        ("x-original-uri", Some("/a?x=1&y=%20")),
+        ("x-original-url", Some(&*url)),
+        ("authorization", None),
+        ("x-none", None),
+    ] {
+        assert_eq!(sent.header(name), value, "{name}");
+    }
+    assert_eq!(sent.head.all("x-token").collect::<Vec<_>>(), ["1", "2"]);
+    assert_eq!(sent.length, 0);
+    assert_eq!(endpoint.only_request().body, b"the body");
+}
+
+#[test]
+fn the_authorizer_decides_about_the_path_that_the_endpoint_gets() {
+    let (server, endpoint) = (Upstream::fixed(Reply::status(200)), Upstream::echo());
+    let gateway = start("", &server, &endpoint);
+    for target in ["/public/../a", "//a", "/%61", "/a", "/shop/c"] {
+        assert_eq!(gateway.send(&Request::get(target)).status, 200, "{target}");
+    }
+    let asked = server.received();
+    let asked: Vec<_> = asked
+        .iter()
+        .map(|one| one.header("x-forwarded-uri"))
+        .collect();
+    let uris = ["/a", "/a", "/a", "/a", "/shop/c"];
+    assert_eq!(asked, uris.map(Some));
+    let got = endpoint.received();
+    let got: Vec<_> = got.iter().map(|one| &*one.target).collect();
+    assert_eq!(got, ["/a", "/a", "/a", "/a", "/c"]);
+}
+
+#[test]
+fn fields_of_a_good_answer_go_upstream_and_never_the_client_s_own() {
+    for (reply, user) in [
+        (
+            Reply::status(200)
+                .header("x-user", "alice")
+                .header("x-user", "admin"),
+            &["alice", "admin"][..],
+        ),
+        (Reply::status(299), &[]),
+    ] {
+        let reply = reply
+            .header("x-other", "no")
+            .header("connection", "x-user-2, close")
+            .body("ignored");
+        let (server, endpoint) = (Upstream::fixed(reply), Upstream::echo());
+        let gateway = start("copy = [\"X-User\", \"x-user-2\"]", &server, &endpoint);
+        let request = Request::get("/a")
+            .header("X-USER", "mallory")
+            .header("x_user", "mallory")
+            .header("x-user-2", "mallory");
+        assert_eq!(gateway.send(&request).status, 200);
+        let received = endpoint.only_request();
+        assert_eq!(received.head.all("x-user").collect::<Vec<_>>(), user);
+        for name in ["x-user-2", "x-other", "x_user"] {
+            assert_eq!(received.header(name), None, "{name}");
+        }
+        assert!(!received.json().to_string().contains("mallory"));
+    }
+}
+
+#[test]
+fn every_other_answer_is_the_client_s() {
+    for status in [302, 400, 401, 403, 404, 429, 500, 503] {
+        let reply = Reply::status(status)
+            .header("content-type", "text/html")
+            .header("location", "https://login.example/")
+            .header("set-cookie", "a=1")
+            .header("set-cookie", "b=2")
+            .header("www-authenticate", "Basic realm=\"x\"")
+            .header("x-internal", "secret")
+            .header("keep-alive", "timeout=5")
+            .body("<p>no</p>");
+        let (server, endpoint) = (Upstream::fixed(reply), Upstream::echo());
+        let gateway = start("", &server, &endpoint);
+        let answer = gateway.send(&with("/a", "one"));
+        assert_eq!((answer.status, answer.text()), (status, "<p>no</p>"));
+        assert_eq!(answer.header("location"), Some("https://login.example/"));
+        assert_eq!(answer.headers("set-cookie"), ["a=1", "b=2"]);
+        assert_eq!(answer.header("content-type"), Some("text/html"));
+        assert!(answer.header("www-authenticate").is_some());
+        for name in ["x-internal", "keep-alive"] {
+            assert_eq!(answer.header(name), None, "{name}");
+        }
+        assert_eq!(endpoint.count(), 0);
+    }
+    // The gateway words what has no words.
+    let (server, endpoint) = (Upstream::fixed(Reply::status(403)), Upstream::echo());
+    let gateway = start("", &server, &endpoint);
+    assert_eq!(gateway.get("/a").code(), "forward_refused");
+}
+
+#[test]
+fn no_answer_or_one_that_is_too_large_opens_nothing() {
+    for server in [
+        Upstream::raw("what?\r\n\r\n", Then::Close),
+        Upstream::raw(
+            "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc",
+            Then::Close,
+        ),
+        Upstream::bytes(300 * 1024),
+    ] {
+        let endpoint = Upstream::echo();
+        let gateway = start("", &server, &endpoint);
+        let answer = gateway.get("/a");
+        assert_eq!((answer.status, &*answer.code()), (500, "authorizer_failed"));
+        assert_eq!(endpoint.count(), 0);
+    }
+}
+
+#[test]
+fn a_good_answer_is_kept_only_if_asked_for_and_for_its_route_method_and_identity() {
+    let reply = || Reply::status(200).header("x-user", "alice");
+    let (server, endpoint) = (Upstream::fixed(reply()), Upstream::echo());
+    let gateway = start("", &server, &endpoint);
+    for calls in 1..=2 {
+        assert_eq!(gateway.send(&with("/a", "one")).status, 200);
+        assert_eq!(server.count(), calls);
+    }
+    let settings = "ttl = \"1h\", copy = [\"x-user\"], identity = [{ header = \"authorization\" }]";
+    let (server, endpoint) = (Upstream::fixed(reply()), Upstream::echo());
+    let gateway = start(settings, &server, &endpoint);
+    let post = Request::post("/a", "").header("authorization", "one");
+    for _ in 0..2 {
+        assert_eq!(
+            gateway
+                .send(&with("/a", "one").header("x-user", "eve"))
+                .status,
+            200
+        );
+        assert_eq!(gateway.send(&with("/b", "one")).status, 200);
+        assert_eq!(gateway.send(&with("/a", "two")).status, 200);
+        assert_eq!(gateway.send(&post).status, 200);
+    }
+    assert_eq!(server.count(), 4);
+    for received in endpoint.received() {
+        assert_eq!(received.header("x-user"), Some("alice"));
+    }
+    assert_eq!(gateway.get("/a").code(), "identity_missing");
+    // A refusal may set a cookie: it is nobody else's.
+    let refusal = Reply::status(401).header("set-cookie", "a=1").body("no");
+    let (server, endpoint) = (Upstream::fixed(refusal), Upstream::echo());
+    let gateway = start(settings, &server, &endpoint);
+    for calls in 1..=2 {
+        assert_eq!(gateway.send(&with("/a", "one")).status, 401);
+        assert_eq!(server.count(), calls);
+    }
+}
