@@ -66,14 +66,12 @@ pub struct Exchange {
     pub notes: Notes,
     /// Calls of the running filter to other servers.
     pub callouts: Option<Box<CalloutAnswers>>,
-    /// The proof of the client's key that was accepted: a filter whose phase runs again accepts it again.
-    pub proof: Option<Box<[u8; 16]>>,
     /// What its filters took from plans and may give back.
     pub tickets: Tickets,
     /// Where the bounds of those plans stood then.
     pub standings: Standings,
-    /// Where bounds without a key stood, by the place in the chain that asked for them.
-    pub rate_levels: Option<Box<RateLevels>>,
+    /// What few exchanges spend: one box for all of it, so that the others are not larger for it.
+    pub spent: Option<Box<Spent>>,
     /// Why a key that was accepted has no plan here, if it has none.
     pub no_plan: Option<NoPlan>,
     /// What filters said about where the request goes.
@@ -183,6 +181,15 @@ pub struct RouteHint {
     pub affinity: Option<Vec<u8>>,
     /// Lowers the first-byte time-out.
     pub timeout: Option<std::time::Duration>,
+}
+
+/// What an exchange spent beside what it took from usage plans.
+#[derive(Debug, Default)]
+pub struct Spent {
+    /// Where bounds without a key stood, by the place in the chain that asked for them.
+    pub rate_levels: RateLevels,
+    /// The proof of the client's key that was accepted: a filter whose phase runs again accepts it again.
+    pub proof: Option<[u8; 16]>,
 }
 
 /// Where bounds without a key stood, each with the place in the chain that asked.

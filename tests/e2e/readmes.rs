@@ -24,6 +24,10 @@ fn whole(plugin: &str, block: &str, upstream: &Upstream) -> String {
                 "transform" => {
                     "settings = { request = [{ op = \"remove\", header = \"cookie\" }] }\n"
                 }
+                "rate-limit" => {
+                    "settings = { bounds = [{ name = \"all\", limit = 10, window = \"1s\" }] }\n"
+                }
+                "authorizer" => "settings = { callout = \"auth\" }\n",
                 "cors" => "settings = { origins = [\"*\"] }\n",
                 "jwt" => "settings = { verifiers = [\"issuer\"] }\n",
                 _ => "",
@@ -40,6 +44,7 @@ fn whole(plugin: &str, block: &str, upstream: &Upstream) -> String {
             "[verifier.issuer]",
             "jwks_file = \"keys.json\"\naudiences = [\"orders\"]",
         ),
+        ("[callout.auth]", "url = \"https://auth.example/\""),
         (
             "[callout.login]",
             "url = \"https://login.example/introspect\"",

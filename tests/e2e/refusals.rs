@@ -25,19 +25,30 @@ struct Case {
 }
 
 /// Refusals that other tests reach.
-const ELSEWHERE: [(&str, &str); 9] = [
+const ELSEWHERE: [(&str, &str); 20] = [
     ("several_tokens", "token_refusals"),
     ("token_missing", "token_refusals"),
     ("token_rejected", "token_refusals"),
     ("insufficient_scope", "token_refusals"),
     ("proof_rejected", "proofs"),
-    // As many proofs as 131,072 are needed: `used_proofs` shows the bound.
-    ("too_many_proofs", "proofs"),
+    // 131,072 proofs are needed: the test of `used_proofs` shows the bound.
+    ("too_many_proofs", "tokens/used_proofs.rs"),
     // The Redis of several gateways is out of reach.
     ("limits_unavailable", "tests/suite/shared_plans.rs"),
     ("filter_failed", "transform_bodies"),
-    // No request reaches it; a defence in depth.
+    // No request reaches it: a second line of defence.
     ("transform_failed", "-"),
+    ("rate_key_missing", "rate_limit"),
+    ("identity_missing", "authorizer"),
+    ("identity_rejected", "authorizer"),
+    ("authorizer_unauthorized", "authorizer"),
+    ("authorizer_denied", "authorizer"),
+    ("authorizer_not_allowed", "authorizer"),
+    ("authorizer_refused", "authorizer"),
+    ("authorizer_failed", "authorizer"),
+    ("forward_refused", "authorizer"),
+    ("usage_key_missing", "authorizer"),
+    ("usage_key_rejected", "authorizer"),
 ];
 
 fn config(style: &str, echo: &Upstream, text: &Upstream, closed: &ClosedPort) -> String {
@@ -141,7 +152,7 @@ fn cases() -> Vec<Case> {
         ..case(502, reason, request)
     };
     let throttled = |reason, detail, message, request, fields| Case {
-        title: "Too Many Requests",
+        title: "Request cannot be satisfied as assigned quota has been exceeded",
         detail,
         message,
         fields,
@@ -238,6 +249,8 @@ fn cases() -> Vec<Case> {
     ]
 }
 
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
 /// Status, type and body, with the request's id as `ID`.
 fn told(answer: &Response) -> String {
     let id = answer.header("x-request-id").expect("an id");
@@ -284,8 +297,14 @@ fn assert_refused(style: &str, body: impl Fn(&Case) -> String) {
 fn every_refusal_is_a_problem_to_the_byte() {
     assert_refused("problem", |case| {
         let (reason, status, title, detail) = (case.reason, case.status, case.title, case.detail);
+        // draft-ietf-httpapi-ratelimit-headers-11, section 7.
+        let (kind, policies) = match reason {
+            "throttled" => (QUOTA_EXCEEDED, ",\"violated-policies\":[\"rate\"]"),
+            "quota_spent" => (QUOTA_EXCEEDED, ",\"violated-policies\":[\"quota\"]"),
+            _ => ("about:blank", ""),
+        };
         format!(
-            "{{\"code\":\"{reason}\",\"detail\":\"{detail}\",\"request-id\":\"ID\",\"status\":{status},\"title\":\"{title}\",\"type\":\"about:blank\"}}\n"
+            "{{\"code\":\"{reason}\",\"detail\":\"{detail}\",\"request-id\":\"ID\",\"status\":{status},\"title\":\"{title}\",\"type\":\"{kind}\"{policies}}}\n"
         )
     });
 }
@@ -303,7 +322,8 @@ fn listed(readme: &str) -> Vec<String> {
     let section = section.split("\n## ").next().unwrap();
     let rows = section.lines().filter(|line| line.starts_with("| "));
     let cells = rows.filter_map(|row| row.split(" | ").nth(1));
-    let reasons = cells.filter_map(|cell| cell.strip_prefix('`')?.strip_suffix('`'));
+    let reasons = cells.filter(|cell| cell.starts_with('`'));
+    let reasons = reasons.flat_map(|cell| cell.split('`').skip(1).step_by(2));
     reasons.map(str::to_owned).collect()
 }
 

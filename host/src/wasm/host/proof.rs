@@ -64,13 +64,14 @@ pub fn check(
         Err(error) => return Ok(Err(rejected(error))),
     };
     // A phase that ran before in this exchange, or another filter of the chain, used it for the same request.
-    if exchange.proof.as_deref() == Some(&checked.id) {
+    let spent = exchange.spent.as_deref();
+    if spent.is_some_and(|spent| spent.proof == Some(checked.id)) {
         return Ok(Ok(()));
     }
     let used = services.verifiers.used_proofs();
     Ok(match used.use_once(checked.id, checked.ends, now) {
         ProofUse::First => {
-            exchange.proof = Some(Box::new(checked.id));
+            exchange.spent.get_or_insert_default().proof = Some(checked.id);
             Ok(())
         }
         ProofUse::Again => Err(rejected(ProofError::Replayed)),

@@ -241,7 +241,7 @@ impl Host for State {
             self.rate_tickets.extend(decision.ticket.take());
         }
         let place = self.place;
-        let known = exchange.rate_levels.get_or_insert_default();
+        let known = &mut exchange.spent.get_or_insert_default().rate_levels;
         known.retain(|(known, _)| *known != place);
         known.extend(decision.levels.iter().map(|level| (place, *level)));
         let (by, shadowed) = bits(defined, &decision);
@@ -256,8 +256,8 @@ impl Host for State {
     fn standing(&mut self) -> Result<Vec<WitLevel>> {
         self.charge_call()?;
         let exchange = self.exchange.iter();
-        let levels =
-            exchange.flat_map(|exchange| exchange.rate_levels.iter().flat_map(|known| &**known));
+        let levels = exchange
+            .flat_map(|exchange| exchange.spent.iter().flat_map(|spent| &spent.rate_levels));
         let levels = levels.filter(|(place, _)| *place == self.place);
         let levels = levels.map(|(_, level)| WitLevel {
             bound: level.bound,
