@@ -78,6 +78,16 @@ respond = {}
 plugin = "builtin:cors"
 settings = { origins = ["https://app.example"] }
 
+[[route]]
+path = "/limited"
+filters = ["limit"]
+respond = {}
+
+[filter.limit]
+plugin = "builtin:rate-limit"
+settings = { bounds = [{ name = "address", by = "client-address", limit = 1_000_000_000, window = "1s" }] }
+recycle = { calls = 1000000000 }
+
 [filter.jwt]
 plugin = "builtin:jwt"
 settings = { verifiers = ["issuer"], scopes = ["orders:read"] }
@@ -370,6 +380,14 @@ fn five_filters_with_response_phases(bencher: Bencher<'_, '_>) {
     bencher
         .with_inputs(exchange_with_token)
         .bench_local_values(|held| pass(5, held));
+}
+
+/// By address, both directions: the fields too.
+#[divan::bench(sample_count = 20000, sample_size = 10)]
+fn rate_limit_filter(bencher: Bencher<'_, '_>) {
+    bencher
+        .with_inputs(exchange)
+        .bench_local_values(|held| pass(6, held));
 }
 
 fn main() {

@@ -152,6 +152,14 @@ fn a_flood_on_two_gateways_shares_one_bucket_and_resets_nobody() {
     let metrics = gateways[0].metrics();
     assert!(metrics.with("windlass_rate_counters", &[]) <= 101.0);
     assert!(metrics.with("windlass_rate_overflows_total", &[]) >= 800.0);
+    // Leases of their own, which count each gateway once.
+    for name in [
+        "windlass_rate_leases_gateways",
+        "windlass_limit_leases_gateways",
+    ] {
+        let both = |metrics: &windlass_tests::Metrics| (metrics.with(name, &[]) - 2.0).abs() < 0.5;
+        gateways[0].metrics_when("two gateways", both);
+    }
 }
 
 #[test]

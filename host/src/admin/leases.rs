@@ -2,42 +2,53 @@
 
 use super::Running;
 use crate::observe::metrics::{Family, Kind, float};
+use crate::store::limits::LeaseState;
 
 /// All families; none where no Redis is configured.
 pub(super) fn families(running: &Running) -> Vec<Family> {
-    let Some(state) = running.foundation.leases() else {
-        return Vec::new();
+    let foundation = &running.foundation;
+    let of = |prefix: &str, state: Option<LeaseState>| match state {
+        Some(state) => of_leases(prefix, &state),
+        None => Vec::new(),
     };
-    let gauge = |name, help, value| Family::new(Kind::Gauge, name, help).with(&[], value);
+    let mut families = of("limit_leases", foundation.leases());
+    families.extend(of("rate_leases", foundation.rate_leases()));
+    families
+}
+
+/// Of the leases of plans, or of those of bounds without a key.
+fn of_leases(prefix: &str, state: &LeaseState) -> Vec<Family> {
+    let family = |kind, name, help| Family::new(kind, &format!("{prefix}_{name}"), help);
+    let gauge = |name, help, value| family(Kind::Gauge, name, help).with(&[], value);
     let refills = "Calls of the store for parts of shared budgets, by their result";
     let unavailable =
         "Requests decided by `on_unavailable`: the store was out of reach and no lease was left";
     vec![
-        Family::new(Kind::Counter, "limit_leases_refills", refills)
+        family(Kind::Counter, "refills", refills)
             .with(&[("result", "done")], float(state.refills))
             .with(&[("result", "failed")], float(state.failures)),
-        Family::new(Kind::Counter, "limit_leases_unavailable", unavailable)
+        family(Kind::Counter, "unavailable", unavailable)
             .with(&[("answer", "refused")], float(state.refused_unavailable))
             .with(&[("answer", "allowed")], float(state.allowed_unavailable)),
-        Family::new(
+        family(
             Kind::Counter,
-            "limit_leases_waits",
+            "waits",
             "Requests that waited for the store to tell their share",
         )
         .with(&[], float(state.waited)),
         gauge(
-            "limit_leases_reachable",
+            "reachable",
             "Whether the last call of the store succeeded",
             f64::from(u8::from(state.reachable)),
         ),
         gauge(
-            "limit_leases_gateways",
+            "gateways",
             "Gateways that share the budgets, this one included",
             float(state.gateways),
         ),
         gauge(
-            "limit_leases_counters",
-            "Plans and keys of which this gateway keeps leases",
+            "counters",
+            "Counters of which this gateway keeps leases",
             float(u64::try_from(state.entries).unwrap_or(u64::MAX)),
         ),
     ]

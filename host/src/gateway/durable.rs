@@ -47,6 +47,12 @@ impl Foundation {
         self.leased.as_ref().map(|leased| leased.state())
     }
 
+    /// The same of bounds without a key.
+    #[must_use]
+    pub fn rate_leases(&self) -> Option<LeaseState> {
+        self.rates.leases()
+    }
+
     /// How the counters in this gateway's memory stand, for metrics.
     #[must_use]
     pub fn limits(&self) -> LimitFigures {

@@ -134,7 +134,7 @@ static MAX_RATE_COUNTERS: Field<Whole<usize>, Is<usize>> = Field::new(
         of: |number| usize::try_from(number).ok(),
     },
     Is(200_000),
-    "The most counters of bounds without a key (`builtin:rate-limit`) in memory, some 120 bytes each: one for each bound and value that is counted. Beyond it new values share one for each bound.",
+    "The most counters of bounds without a key (`builtin:rate-limit`) in memory, some 200 bytes each, 600 with a Redis: one for each bound and value that is counted. Beyond it new values share one for each bound.",
 );
 
 static VIA: Field<Parsed<String>, Optional> = Field::new(

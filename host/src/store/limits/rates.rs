@@ -27,7 +27,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use super::bucket::Shape;
-use super::leased::LeasedLimits;
+use super::leased::{LeaseState, LeasedLimits};
 use super::plan::{EnrolledPlan, Plan, Rate};
 use super::time::Timestamp;
 use super::{Bound, Decision, Level, LimitStore, NEVER, Take, Ticket, Waiting};
@@ -390,6 +390,12 @@ impl RateCounters {
             let plan = bound.plan.as_ref()?;
             leased.wait(&take(plan, KeyText::of((*key)?).as_str(), cost, now))
         })
+    }
+
+    /// How the leases stand, where several gateways share the counters.
+    #[must_use]
+    pub fn leases(&self) -> Option<LeaseState> {
+        self.leased.as_ref().map(|leased| leased.state())
     }
 
     /// For metrics. Visits every lock.
