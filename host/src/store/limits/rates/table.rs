@@ -21,6 +21,8 @@ const SHARE: usize = 256;
 /// How many meters are looked at with every new one, and before one is refused room.
 const STEPS: usize = 4;
 const STEPS_WHEN_FULL: usize = 64;
+/// Between two looks while nothing new comes. Takings.
+const TAKINGS: u8 = 16;
 /// Below this nothing is gained by giving memory back. Meters.
 const SMALL: usize = 256;
 
@@ -81,6 +83,7 @@ struct Meters {
     index: HashTable<u32>,
     entries: Vec<Metered>,
     cursor: usize,
+    takings: u8,
 }
 
 #[derive(Debug)]
@@ -133,6 +136,9 @@ impl RateTable {
         let mut asked: SmallVec<[Asked<'_>; 4]> =
             asks.iter().map(|ask| self.asked(*ask, now_ns)).collect();
         let mut guards = self.lock(&asked);
+        for (_, meters) in &mut guards {
+            meters.tick(now_ns);
+        }
         while self.find(&mut asked, &mut guards, cost, now_ns) {
             // Those that lack room look elsewhere now. Those that are shared always have it.
             drop(guards);
@@ -288,6 +294,20 @@ impl Meters {
         } else {
             STEPS_WHEN_FULL
         };
+        self.sweep(steps, now_ns);
+        self.entries.len() < most.min(u32::MAX as usize)
+    }
+
+    /// Count a taking; now and then it pays for a look at some meters.
+    fn tick(&mut self, now_ns: u64) {
+        self.takings = self.takings.wrapping_add(1);
+        if self.takings.is_multiple_of(TAKINGS) {
+            self.sweep(STEPS, now_ns);
+        }
+    }
+
+    /// Look at the next so many meters, and drop those that are as good as new.
+    fn sweep(&mut self, steps: usize, now_ns: u64) {
         for _ in 0..steps.min(self.entries.len()) {
             match self.entries.get(self.cursor) {
                 None => self.cursor = 0,
@@ -302,7 +322,6 @@ impl Meters {
             let of = |place: &u32| hash_of(entries, *place as usize);
             self.index.shrink_to(kept, of);
         }
-        self.entries.len() < most.min(u32::MAX as usize)
     }
 
     /// Drop the meter at this place; the last one takes the place.

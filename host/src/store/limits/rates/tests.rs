@@ -119,6 +119,20 @@ fn full_buckets_make_room() {
 }
 
 #[test]
+fn full_buckets_go_also_when_nobody_new_comes() {
+    let counters = RateCounters::local(200);
+    let bounds = counters.enroll("limit", &[bound("address", 5, false)]);
+    let take = |new: u32, ms: u64| {
+        let key = [Some(RateKey::octets(&new.to_le_bytes()))];
+        assert!(counters.take(&bounds, &key, 1, at(ms)).allowed);
+    };
+    (0..150).for_each(|new| take(new, 0));
+    assert_eq!(counters.figures().counters, 150);
+    (0..1_000_u64).for_each(|round| take(7, 100_000 * (round + 1)));
+    assert_eq!(counters.figures().counters, 1);
+}
+
+#[test]
 fn bounds_of_one_name_keep_their_counters() {
     let counters = RateCounters::local(64);
     let key = [Some(RateKey::ALL)];
