@@ -409,6 +409,37 @@ fn refusals_are_those_of_the_readme() {
 }
 
 #[test]
+fn without_the_shared_store_its_policy_answers() {
+    let upstream = Upstream::text("ok");
+    let served = |style: &str, policy: &str| {
+        start(&[
+            &format!("[api.shop]\nerrors = \"{style}\"\n"),
+            &format!("[store]\nurl = \"redis://127.0.0.1:1\"\non_unavailable = \"{policy}\"\n"),
+            &filtered(&["limit"], upstream.address())
+                .replace("filters =", "api = \"shop\"\nfilters ="),
+            &limit("{ bounds = [{ name = \"all\", limit = 86400, window = \"1d\", burst = 2 }] }"),
+        ])
+    };
+    for (style, wanted) in [
+        ("aws", "{\"message\":\"Service Unavailable\"}"),
+        (
+            "problem",
+            "{\"code\":\"limits_unavailable\",\"detail\":\"limits unavailable\",\"request-id\":\"ID\",\"status\":503,\"title\":\"Service Unavailable\",\"type\":\"about:blank\"}\n",
+        ),
+    ] {
+        let answer = served(style, "deny").get("/");
+        let id = answer.header("x-request-id").unwrap();
+        let body = answer.text().replace(id, "ID");
+        let told = (answer.status, answer.header("retry-after"), body.as_str());
+        assert_eq!(told, (503, Some("1"), wanted));
+    }
+    assert_eq!(upstream.count(), 0);
+    let three = [Request::get("/"), Request::get("/"), Request::get("/")];
+    assert_eq!(statuses(&served("aws", "allow"), &three), [200, 200, 200]);
+    assert_eq!(statuses(&served("aws", "local"), &three), [200, 200, 429]);
+}
+
+#[test]
 fn older_forms_of_the_fields_are_sent_in_their_place() {
     let upstream = Upstream::text("ok");
     let told = |forms: &str, names: &[&str]| {

@@ -9,7 +9,7 @@
 //! any span of time, a sliding window no more than its limit in any span of one window. Where several
 //! gateways share a Redis, token buckets are shared by leases, as those of usage plans are, with the
 //! same bound (see [`leased`](super::leased)); there all or none is reached by giving back. Sliding
-//! windows are not shared: who builds the configuration refuses them there.
+//! windows are not shared: a configuration that has them there is refused when it is built.
 
 mod key;
 mod table;
