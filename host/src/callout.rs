@@ -6,7 +6,7 @@
 //! Promises:
 //! - a call ends within its target's `timeout`, the time in the queue included, whatever the server does;
 //! - at most `max_concurrent` calls of a target are under way and `max_waiting` wait;
-//! - identical calls that may share one answer are one while it is under way;
+//! - calls that may share one answer are one while it is under way;
 //! - a call that nobody waits for any more is given up;
 //! - an address that only the gateway's machine or its cloud can reach is connected to only where the URL names it
 //!   literally, or the operator allows it ([`address`]).
@@ -208,7 +208,8 @@ impl CalloutTarget {
         }
     }
 
-    /// Begin a call, or join one that is under way. `digest` tells the request from others.
+    /// Begin a call, or join one that is under way. `digest` tells it from those that may not have
+    /// its answer.
     #[must_use]
     pub fn call(
         self: &Arc<Self>,

@@ -817,3 +817,50 @@ fn the_adapter_of_the_page_serves_a_lambda_function() {
     // Its policy names the path that was asked about first.
     assert_eq!(gateway.send(&with("/b/1", "allow")).status, 403);
 }
+
+#[test]
+fn an_answer_that_was_kept_under_other_settings_does_not_count() {
+    let (server, endpoint) = (answers(&allow_all()), Upstream::echo());
+    let text = |settings: &str| config(&["auth"], settings, server.address(), endpoint.address());
+    let gateway = Gateway::with_config(text("ttl = \"5m\"")).start();
+    let send = || assert_eq!(gateway.send(&with("/a", "one")).status, 200);
+    send();
+    // The same settings, in another order of routes: it is still there.
+    gateway.reload(format!(
+        "{}[[route]]\npath = \"/more\"\nrespond = {{}}\n",
+        text("ttl = \"5m\"")
+    ));
+    send();
+    assert_eq!(server.count(), 1);
+    gateway.reload(text("ttl = \"301s\""));
+    send();
+    assert_eq!(server.count(), 2);
+}
+
+#[test]
+fn the_api_s_document_says_what_is_asked_for_and_how_it_is_refused() {
+    let (server, endpoint) = (answers(&allow_all()), Upstream::echo());
+    let settings = "identity = [{ header = \"authorization\" }, { query = \"tenant\" }]";
+    let text = config(&["auth"], settings, server.address(), endpoint.address());
+    let text = text.replace("api = \"shop\"", "api = \"shop\"\nmethods = [\"GET\"]");
+    let gateway = Gateway::with_config(format!(
+        "{text}[[route]]\npath = \"/openapi.json\"\nfilters = [\"metadata\"]\nrespond = {{ status = 404 }}\n\
+         [filter.metadata]\nplugin = \"builtin:sdk-metadata\"\nsettings = {{ apis = [\"shop\"] }}\n"
+    ))
+    .start();
+    let document = gateway.get("/openapi.json").json();
+    let scheme = &document["components"]["securitySchemes"]["authorizer-authorization"];
+    let wanted = json!({ "type": "apiKey", "in": "header", "name": "authorization" });
+    assert_eq!(*scheme, wanted);
+    let operation = &document["paths"]["/shop/c/{id}"]["get"];
+    assert_eq!(
+        operation["security"],
+        json!([{ "authorizer-authorization": [] }])
+    );
+    for status in ["401", "403", "500"] {
+        assert!(operation["responses"][status].is_object(), "{document:#}");
+    }
+    let parameters = operation["parameters"].as_array().unwrap();
+    let tenant = parameters.iter().find(|one| one["name"] == "tenant");
+    assert_eq!(tenant.unwrap()["required"], true);
+}
