@@ -97,7 +97,8 @@ fn fields_of_a_good_answer_go_upstream_and_never_the_client_s_own() {
     ] {
         let reply = reply
             .header("x-other", "no")
-            .header("connection", "x-user-2, close")
+            .header("connection", "close, X-User-2")
+            .header("x-user-2", "of the connection")
             .body("ignored");
         let (server, endpoint) = (Upstream::fixed(reply), Upstream::echo());
         let gateway = start("copy = [\"X-User\", \"x-user-2\"]", &server, &endpoint);
@@ -126,24 +127,34 @@ fn every_other_answer_is_the_client_s() {
             .header("www-authenticate", "Basic realm=\"x\"")
             .header("x-internal", "secret")
             .header("keep-alive", "timeout=5")
+            .header("connection", "close, x-hop")
+            .header("x-hop", "1")
             .body("<p>no</p>");
         let (server, endpoint) = (Upstream::fixed(reply), Upstream::echo());
-        let gateway = start("", &server, &endpoint);
+        let names = "\"content-type\", \"location\", \"set-cookie\", \"www-authenticate\"";
+        let also = format!("pass_back = [{names}, \"x-hop\"]");
+        let gateway = start(&also, &server, &endpoint);
         let answer = gateway.send(&with("/a", "one"));
         assert_eq!((answer.status, answer.text()), (status, "<p>no</p>"));
         assert_eq!(answer.header("location"), Some("https://login.example/"));
         assert_eq!(answer.headers("set-cookie"), ["a=1", "b=2"]);
         assert_eq!(answer.header("content-type"), Some("text/html"));
         assert!(answer.header("www-authenticate").is_some());
-        for name in ["x-internal", "keep-alive"] {
+        for name in ["x-internal", "keep-alive", "x-hop"] {
             assert_eq!(answer.header(name), None, "{name}");
         }
         assert_eq!(endpoint.count(), 0);
     }
-    // The gateway words what has no words.
-    let (server, endpoint) = (Upstream::fixed(Reply::status(403)), Upstream::echo());
+    // By default these four, and the gateway words what has no words.
+    let reply = Reply::status(403)
+        .header("set-cookie", "a=1")
+        .header("x-hop", "1");
+    let (server, endpoint) = (Upstream::fixed(reply), Upstream::echo());
     let gateway = start("", &server, &endpoint);
-    assert_eq!(gateway.get("/a").code(), "forward_refused");
+    let answer = gateway.get("/a");
+    assert_eq!(answer.code(), "forward_refused");
+    assert_eq!(answer.header("set-cookie"), Some("a=1"));
+    assert_eq!(answer.header("x-hop"), None);
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderValue, USER_AGENT};
-use http::{HeaderMap, StatusCode, Uri};
+use http::header::{CONNECTION, HeaderValue, USER_AGENT};
+use http::{HeaderMap, HeaderName, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy;
@@ -95,6 +95,12 @@ impl CalloutClient {
 
 /// Fields that are for whoever asked, and not for the connection (RFC 9110, section 7.6.1).
 fn end_to_end(mut headers: HeaderMap) -> HeaderMap {
+    let named = headers.get_all(CONNECTION).iter();
+    let named = named.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let named = named.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
+    for name in named.collect::<Vec<_>>() {
+        headers.remove(name);
+    }
     for name in [
         "connection",
         "keep-alive",
