@@ -202,9 +202,10 @@ impl TokenVerifier {
     }
 }
 
-/// The digest that stands for a token. None: it is too long to be worth one.
+/// The digest that stands for a token. None: it is too long to be worth one, or cannot be made.
 fn digest(token: &str) -> Option<TokenDigest> {
-    (token.len() <= MAX_TOKEN).then(|| TokenCache::digest(token))
+    let is_short = token.len() <= MAX_TOKEN;
+    is_short.then(|| TokenCache::digest(token)).flatten()
 }
 
 /// A verifier, and its answer about a token.

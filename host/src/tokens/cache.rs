@@ -4,10 +4,11 @@
 //! it took a signature to find out, and only while the keys are the same; both parts have a bound; the token's text is
 //! not kept. One verifier's tokens are never another's: each has a cache of its own, gone with its configuration.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use ahash::RandomState;
-use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::rand::fill;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
@@ -19,8 +20,20 @@ const MAX_REFUSED: u64 = 8192;
 /// About the size of a token beside its claims. Bytes.
 const OVERHEAD: usize = 512;
 
-/// The digest that stands for a token.
-pub(super) type TokenDigest = [u8; 32];
+/// The digest that stands for a token, in this process only.
+pub(super) type TokenDigest = [u8; 16];
+
+/// The key of digests: AES-GCM over the token, as data that is only authenticated (GMAC), takes a quarter of the time of SHA-256.
+///
+/// One nonce serves for all, which a cipher must never do: with it the tag is a constant and a polynomial of the token at a
+/// secret point (GHASH; NIST SP 800-38D, section 6.4). Two tokens collide with a chance of at most their length in blocks over
+/// 2^128 for whoever knows neither key nor tags, and no tag leaves the process. None: the system gave no random bytes.
+static DIGEST_KEY: LazyLock<Option<LessSafeKey>> = LazyLock::new(|| {
+    let mut key = [0; 32];
+    fill(&mut key).ok()?;
+    let key = UnboundKey::new(&AES_256_GCM, &key).ok()?;
+    Some(LessSafeKey::new(key))
+});
 
 /// The tokens of one verifier.
 #[derive(Debug)]
@@ -62,10 +75,12 @@ impl TokenCache {
         }
     }
 
-    /// The digest of a token.
-    pub(super) fn digest(token: &str) -> TokenDigest {
-        let digest = digest(&SHA256, token.as_bytes());
-        digest.as_ref().try_into().unwrap_or_default()
+    /// The digest of a token. None: it cannot be made.
+    pub(super) fn digest(token: &str) -> Option<TokenDigest> {
+        let key = DIGEST_KEY.as_ref()?;
+        let nonce = Nonce::assume_unique_for_key([0; NONCE_LEN]);
+        let tag = key.seal_in_place_separate_tag(nonce, Aad::from(token), &mut []);
+        tag.ok()?.as_ref().try_into().ok()
     }
 
     /// The answer that is kept for a token at this time (seconds since 1970), by keys of this revision.
