@@ -157,6 +157,22 @@ impl State {
         }
     }
 
+    /// Remove every value of a field; gives how many there were.
+    pub(super) fn remove_field(
+        &mut self,
+        of: Message,
+        name: Result<HeaderName, EditError>,
+    ) -> Result<Result<u32, EditError>> {
+        let name = match name {
+            Ok(name) => name,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.edit_field(of, name, 0, |entry| match entry {
+            Entry::Occupied(held) => held.remove_entry_mult().1.collect(),
+            Entry::Vacant(_) => Values::new(),
+        })
+    }
+
     /// Replace every value of a field.
     pub(super) fn set_field(
         &mut self,

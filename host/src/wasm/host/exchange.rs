@@ -325,14 +325,8 @@ impl Host for State {
 
     fn remove_header(&mut self, of: Message, name: String) -> Result<Result<u32, EditError>> {
         self.charge_call()?;
-        let name = match self.field_name(of, &name) {
-            Ok(name) => name,
-            Err(error) => return Ok(Err(error)),
-        };
-        self.edit_field(of, name, 0, |entry| match entry {
-            Entry::Occupied(held) => held.remove_entry_mult().1.collect(),
-            Entry::Vacant(_) => Values::new(),
-        })
+        let name = self.field_name(of, &name);
+        self.remove_field(of, name)
     }
 
     fn read_piece(&mut self, offset: u64, len: u32) -> Result<Vec<u8>> {

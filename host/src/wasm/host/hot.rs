@@ -4,6 +4,7 @@
 //! attribute's name is only compared, so these functions read it where the guest put it; they are
 //! linked over the generated ones, and do the same (see [`super::exchange`]).
 
+use http::HeaderName;
 use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{Result, StoreContextMut};
 
@@ -58,6 +59,14 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
         },
     )?;
     exchange.func_wrap(
+        "remove-header",
+        |mut store: StoreContextMut<'_, State>, (of, name): (Message, WasmStr)| {
+            store.data_mut().charge_call()?;
+            let name = field_name(&mut store, of, &name)?;
+            Ok((store.data_mut().remove_field(of, name)?,))
+        },
+    )?;
+    exchange.func_wrap(
         "attribute",
         |mut store: StoreContextMut<'_, State>, (name,): (WasmStr,)| {
             store.data_mut().charge_call()?;
@@ -75,13 +84,21 @@ fn set_field(
     name: &WasmStr,
     value: Vec<u8>,
 ) -> Result<Result<(), EditError>> {
+    let name = field_name(store, of, name)?;
+    store.data_mut().set_field(of, name, value)
+}
+
+fn field_name(
+    store: &mut StoreContextMut<'_, State>,
+    of: Message,
+    name: &WasmStr,
+) -> Result<Result<HeaderName, EditError>> {
     let text = name.to_str(&*store)?;
-    let name = match store.data().names.find(&text) {
+    Ok(match store.data().names.find(&text) {
         Some(name) => Ok(name),
         None => {
             let text = text.into_owned();
             store.data_mut().new_field_name(of, &text)
         }
-    };
-    store.data_mut().set_field(of, name, value)
+    })
 }
