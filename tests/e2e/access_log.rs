@@ -77,13 +77,13 @@ fn a_line_tells_why_an_answer_was_cut() {
         (Then::Close, "", "response_broken", "broke off"),
         (
             Then::Hold,
-            "idle_timeout = \"200ms\"\n",
+            "idle_timeout = \"1s\"\n",
             "response_broken",
             "sent nothing",
         ),
         (
             Then::Hold,
-            "total_timeout = \"200ms\"\n",
+            "total_timeout = \"1s\"\n",
             "total_timeout",
             "did not end",
         ),
