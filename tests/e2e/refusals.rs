@@ -114,140 +114,129 @@ fn config(style: &str, echo: &Upstream, text: &Upstream, closed: &ClosedPort) ->
     .concat()
 }
 
+impl Case {
+    fn new(status: u16, reason: &'static str, detail: &'static str, request: Request) -> Self {
+        let (title, message) = match status {
+            400 => ("Bad Request", "Bad Request"),
+            401 => ("Unauthorized", "Unauthorized"),
+            403 => ("Forbidden", "Forbidden"),
+            413 => ("Payload Too Large", "Request Too Long"),
+            415 => ("Unsupported Media Type", "Unsupported Media Type"),
+            429 if reason == "quota_spent" => (QUOTA_TITLE, "Limit Exceeded"),
+            429 => (QUOTA_TITLE, "Too Many Requests"),
+            502 => ("Bad Gateway", "Internal server error"),
+            503 => ("Service Unavailable", "Service Unavailable"),
+            _ => panic!("{status}"),
+        };
+        Self {
+            reason,
+            request,
+            status,
+            title,
+            detail,
+            message,
+            fields: &[],
+        }
+    }
+
+    fn with(self, fields: &'static [(&'static str, &'static str)]) -> Self {
+        Self { fields, ..self }
+    }
+}
+
 fn cases() -> Vec<Case> {
+    let mut cases = cases_of_callers();
+    cases.extend(cases_of_transforms());
+    cases
+}
+
+fn cases_of_callers() -> Vec<Case> {
     let keyed = |key: &str| Request::get("/keyed").header("x-api-key", key);
-    let json = |body: &str| Request::post("/body", body).header("content-type", "application/json");
-    let case = |status, reason, request| Case {
-        reason,
-        request,
-        status,
-        title: "",
-        detail: "",
-        message: "",
-        fields: &[],
-    };
-    let bad_request = |reason, detail, request| Case {
-        title: "Bad Request",
-        detail,
-        message: "Bad Request",
-        ..case(400, reason, request)
-    };
-    let forbidden = |reason, detail, request| Case {
-        title: "Forbidden",
-        detail,
-        message: "Forbidden",
-        ..case(403, reason, request)
-    };
-    let unsupported = |reason, detail, request, fields| Case {
-        title: "Unsupported Media Type",
-        detail,
-        message: "Unsupported Media Type",
-        fields,
-        ..case(415, reason, request)
-    };
-    let bad_gateway = |reason, detail, request| Case {
-        title: "Bad Gateway",
-        detail,
-        message: "Internal server error",
-        ..case(502, reason, request)
-    };
-    let throttled = |reason, detail, message, request, fields| Case {
-        title: "Request cannot be satisfied as assigned quota has been exceeded",
-        detail,
-        message,
-        fields,
-        ..case(429, reason, request)
-    };
     let preflight = Request::new("OPTIONS", "/cors")
         .header("origin", "https://other.example")
         .header("access-control-request-method", "GET");
+    let opaque = Request::get("/opaque").header("authorization", "Bearer a");
+    let missing = Case::new(
+        401,
+        "api_key_missing",
+        "api key missing",
+        Request::get("/keyed"),
+    );
+    let unavailable = Case::new(
+        503,
+        "introspection_unavailable",
+        "introspection unavailable",
+        opaque,
+    );
     vec![
-        Case {
-            title: "Unauthorized",
-            detail: "api key missing",
-            message: "Unauthorized",
-            fields: &[(
-                "www-authenticate",
-                "ApiKey in=\"header\", name=\"x-api-key\"",
-            )],
-            ..case(401, "api_key_missing", Request::get("/keyed"))
-        },
-        forbidden("api_key_rejected", "api key rejected", keyed("wrong")),
-        forbidden("no_usage_plan", "no usage plan", keyed("no-plan")),
-        throttled(
-            "throttled",
-            "throttled",
-            "Too Many Requests",
-            keyed("slow"),
-            &[
-                ("retry-after", "*"),
-                ("ratelimit", "*"),
-                ("ratelimit-policy", "*"),
-            ],
-        ),
-        throttled(
-            "quota_spent",
-            "quota spent",
-            "Limit Exceeded",
-            keyed("none"),
-            &[("ratelimit", "*"), ("ratelimit-policy", "*")],
-        ),
-        forbidden("cors_origin_refused", "cors origin refused", preflight),
-        bad_request(
-            "transform_refused",
-            "transform refused",
-            Request::get("/header?a=b%0Ac"),
-        ),
-        forbidden(
-            "transform_attribute_absent",
-            "transform attribute absent",
-            Request::get("/path"),
-        ),
-        bad_request("body_not_json", "body not json", json("{")),
-        unsupported(
-            "body_encoded",
-            "body encoded",
-            json("{}").header("content-encoding", "gzip"),
-            &[],
-        ),
-        unsupported(
-            "unsupported_media_type",
-            "unsupported media type",
-            Request::post("/body", "a").header("content-type", "text/plain"),
-            &[("accept", "application/json")],
-        ),
-        Case {
-            title: "Payload Too Large",
-            detail: "the request's body is too large",
-            message: "Request Too Long",
-            ..case(
-                413,
-                "body_too_large",
-                json(&format!("\"{}\"", "x".repeat(2000))),
-            )
-        },
-        bad_gateway(
-            "response_not_json",
-            "response not json",
-            Request::get("/response"),
-        ),
-        bad_gateway(
-            "response_body_too_large",
-            "the service's answer is too large",
-            Request::get("/large"),
-        ),
-        Case {
-            title: "Service Unavailable",
-            detail: "introspection unavailable",
-            message: "Service Unavailable",
-            ..case(
-                503,
-                "introspection_unavailable",
-                Request::get("/opaque").header("authorization", "Bearer a"),
-            )
-        },
+        missing.with(&[(
+            "www-authenticate",
+            "ApiKey in=\"header\", name=\"x-api-key\"",
+        )]),
+        Case::new(403, "api_key_rejected", "api key rejected", keyed("wrong")),
+        Case::new(403, "no_usage_plan", "no usage plan", keyed("no-plan")),
+        Case::new(429, "throttled", "throttled", keyed("slow")).with(&[
+            ("retry-after", "*"),
+            ("ratelimit", "*"),
+            ("ratelimit-policy", "*"),
+        ]),
+        Case::new(429, "quota_spent", "quota spent", keyed("none"))
+            .with(&[("ratelimit", "*"), ("ratelimit-policy", "*")]),
+        Case::new(403, "cors_origin_refused", "cors origin refused", preflight),
+        unavailable,
     ]
 }
+
+fn cases_of_transforms() -> Vec<Case> {
+    let json = |body: &str| Request::post("/body", body).header("content-type", "application/json");
+    let text = Request::post("/body", "a").header("content-type", "text/plain");
+    let encoded = json("{}").header("content-encoding", "gzip");
+    let large = json(&format!("\"{}\"", "x".repeat(2000)));
+    let get = Request::get;
+    vec![
+        Case::new(
+            400,
+            "transform_refused",
+            "transform refused",
+            get("/header?a=b%0Ac"),
+        ),
+        Case::new(
+            403,
+            "transform_attribute_absent",
+            "transform attribute absent",
+            get("/path"),
+        ),
+        Case::new(400, "body_not_json", "body not json", json("{")),
+        Case::new(415, "body_encoded", "body encoded", encoded),
+        Case::new(
+            415,
+            "unsupported_media_type",
+            "unsupported media type",
+            text,
+        )
+        .with(&[("accept", "application/json")]),
+        Case::new(
+            413,
+            "body_too_large",
+            "the request's body is too large",
+            large,
+        ),
+        Case::new(
+            502,
+            "response_not_json",
+            "response not json",
+            get("/response"),
+        ),
+        Case::new(
+            502,
+            "response_body_too_large",
+            "the service's answer is too large",
+            get("/large"),
+        ),
+    ]
+}
+
+const QUOTA_TITLE: &str = "Request cannot be satisfied as assigned quota has been exceeded";
 
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
