@@ -138,6 +138,11 @@ fn whatever_is_not_an_active_token_for_us_is_rejected() {
         (but("cnf", json!({ "x5t#S256": "x" })), 401),
         (but("cnf", json!({ "jkt": "x" })), 401),
         (but("cnf", json!({ "jkt": 1 })), 401),
+        (but("cnf", json!("x")), 401),
+        (but("exp", json!("1")), 401),
+        (but("exp", json!(null)), 401),
+        (but("nbf", json!("99999999999")), 401),
+        (but("sub", json!(5)), 401),
     ] {
         let (upstream, server) = (Upstream::echo(), says(&answer));
         let gateway = start(settings, &server, &upstream);

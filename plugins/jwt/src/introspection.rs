@@ -225,11 +225,26 @@ impl Introspection {
         let in_force = time(known, "exp").is_none_or(|end| now < end)
             && time(known, "nbf").is_none_or(|begin| begin <= now + SKEW);
         let certificate = known.pointer("/cnf/x5t#S256").is_some();
-        in_force
+        are_typed(known)
+            && in_force
             && names("iss", &self.issuers)
             && names("aud", &self.audiences)
             && (self.certificate_bound || !certificate)
     }
+}
+
+/// Whether the members that are defined (RFC 7662, section 2.2) have their types: a date that is a text would be none.
+fn are_typed(known: &Json) -> bool {
+    let all = |names: &[&str], is: fn(&Json) -> bool| {
+        let mut found = names.iter().filter_map(|name| known.get(name));
+        found.all(is)
+    };
+    all(&["exp", "nbf", "iat"], Json::is_number)
+        && all(
+            &["sub", "iss", "client_id", "scope", "jti"],
+            Json::is_string,
+        )
+        && all(&["cnf"], Json::is_object)
 }
 
 fn cause(error: &CallError) -> String {
