@@ -156,6 +156,7 @@ fn other_methods_and_paths_pass_and_head_has_no_body() {
     let gateway = Gateway::with_config(config(SETTINGS, "")).start();
     let post = gateway.send(&Request::post("/openapi.json", ""));
     assert_eq!(post.status, 404);
+    assert_eq!(gateway.get("/openapi.json?v=2").status, 200);
     let head = gateway.send(&Request::new("HEAD", "/openapi.json"));
     assert_eq!((head.status, head.text()), (200, ""));
     let hidden = config("settings = {}", "");

@@ -98,8 +98,9 @@ impl OnRequest for Metadata {
         if !matches!(request.method().as_str(), "GET" | "HEAD") {
             return Ok(RequestVerdict::NEXT);
         }
-        let path = request.path();
-        let is_manifest = self.settings.manifest.as_ref() == Some(&path);
+        let target = request.path();
+        let path = target.split('?').next().unwrap_or_default();
+        let is_manifest = self.settings.manifest.as_deref() == Some(path);
         if !is_manifest && path != self.settings.path {
             return Ok(RequestVerdict::NEXT);
         }
