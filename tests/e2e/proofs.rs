@@ -194,6 +194,12 @@ fn without_an_origin_the_url_is_the_requests() {
     let (upstream, signer, client) = (Upstream::echo(), Signer::new("one", 1), Client::new(7));
     let gateway = builder("dpop = {}", "", &signer, &upstream).start();
     let token = signer.token(json!({ "cnf": { "jkt": client.thumbprint() } }));
+    let checked = builder("dpop = {}", "", &signer, &upstream).check();
+    assert!(
+        checked.errors.contains("has no `origin`"),
+        "{}",
+        checked.errors
+    );
     for (host, status) in [("shop.example:8080", 200), ("other.example", 401)] {
         let proof = client.proof("http://shop.example:8080/a", &token, json!({}));
         let request = with(&token, &proof).header("host", host);

@@ -75,6 +75,11 @@ fn is_origin(text: &str) -> bool {
 }
 
 impl DpopRules {
+    /// Whether the settings say which URL clients use.
+    pub fn has_origin(&self) -> bool {
+        self.origin.is_some()
+    }
+
     /// The proof of a request. With none or several it is empty, which no proof is.
     pub fn value(request: &Request) -> String {
         let fields = request.header_all(FIELD);

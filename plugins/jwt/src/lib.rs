@@ -83,6 +83,13 @@ impl Filter for JwtFilter {
                 Source::Header { name, .. } => setup.reads(name),
                 Source::Cookie(_) | Source::Query(_) => setup,
             });
+        let setup = match sources.iter().any(Source::is_dpop) && !dpop.has_origin() {
+            true => setup.warn(
+                "/dpop",
+                "has no `origin`: a proof that a client made for another server passes here if the request names that server as its `host`; add `origin`, such as `https://api.example`, or `hosts` to each route",
+            ),
+            false => setup,
+        };
         let (always, sometimes): (Vec<_>, Vec<_>) = claims.iter().partition(|one| one.required);
         let setup = setup
             .provides(["auth.method"])
