@@ -70,7 +70,7 @@ pub struct Exchange {
     pub tickets: Tickets,
     /// Where the bounds of those plans stood then.
     pub standings: Standings,
-    /// What few exchanges spend: one box for all of it, so that the others are not larger for it.
+    /// Facts that few exchanges have: one box for all, so that the others are not larger.
     pub spent: Option<Box<Spent>>,
     /// Why a key that was accepted has no plan here, if it has none.
     pub no_plan: Option<NoPlan>,
@@ -183,7 +183,7 @@ pub struct RouteHint {
     pub timeout: Option<std::time::Duration>,
 }
 
-/// What an exchange spent beside what it took from usage plans.
+/// The account of an exchange, beside the tickets of its usage plans.
 #[derive(Debug, Default)]
 pub struct Spent {
     /// Where bounds without a key stood, by the place in the chain that asked for them.
@@ -195,7 +195,7 @@ pub struct Spent {
 /// Where bounds without a key stood, each with the place in the chain that asked.
 pub type RateLevels = smallvec::SmallVec<[(u16, RateLevel); 2]>;
 
-/// What a problem body says of a refusal beside what it always says, by name.
+/// Members of a problem body beside those that it always has, by name.
 pub type ProblemMembers = serde_json::Map<String, serde_json::Value>;
 
 /// What happened, for the access log, metrics and the log phase.

@@ -24,7 +24,7 @@ impl Client {
         URL_SAFE_NO_PAD.encode(self.0.public_key())
     }
 
-    /// What a token that is bound to its key has as `cnf.jkt` (RFC 8037, appendix A.3).
+    /// The `cnf.jkt` of a token that is bound to its key (RFC 8037, appendix A.3).
     pub fn thumbprint(&self) -> String {
         let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, self.x());
         URL_SAFE_NO_PAD.encode(digest(&SHA256, canonical.as_bytes()))

@@ -44,7 +44,7 @@ fn each_address_has_a_bucket_of_its_own() {
         [200, 200, 429, 200, 200, 429]
     );
     assert_eq!(upstream.count(), 4);
-    // What a client says of itself before a proxy saw it counts for nothing.
+    // A client's own word about its address, before a proxy saw it, counts for nothing.
     let forged = Request::get("/").header("x-forwarded-for", "203.0.113.9, 192.0.2.1");
     assert_eq!(gateway.send(&forged).status, 429);
 }
@@ -112,7 +112,7 @@ fn all_bounds_give_or_nothing_is_taken() {
         left(&answer)
     );
     assert_eq!(gateway.send(&from("192.0.2.1")).status, 200);
-    // What the address refuses takes nothing of the bound for all.
+    // A request that the bound by address refuses takes nothing of the bound for all.
     for _ in 0..5 {
         let answer = gateway.send(&from("192.0.2.1"));
         assert_eq!(answer.status, 429);
@@ -278,7 +278,7 @@ fn a_flood_of_new_addresses_neither_drops_nor_resets_anybody() {
         "its bucket is there still"
     );
     assert_eq!(flood(&mut client, 5_000, 1_000), 0);
-    // Whoever has a bucket uses it.
+    // An address that has a bucket uses it.
     let served = from("10.0.0.5");
     assert_eq!(statuses(&gateway, &[served.clone(), served]), [200, 429]);
     let metrics = gateway.metrics();

@@ -69,7 +69,7 @@ pub struct Fault<'a> {
     pub code: &'a str,
     /// Its sentence.
     pub text: &'a str,
-    /// What a problem body says of it beside that.
+    /// More members of its problem body.
     pub members: Option<&'a ProblemMembers>,
 }
 

@@ -259,7 +259,7 @@ pub struct Level {
     pub reset_ms: u64,
 }
 
-/// What was decided.
+/// The decision.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Decision {

@@ -122,11 +122,11 @@ pub struct State {
     pub token: Option<Arc<VerifiedToken>>,
     /// The event that the running phase waits for before it runs again.
     pub later: Option<Later>,
-    /// What the problem body of the running phase's refusal says beside its own.
+    /// Members that the running phase adds to the problem body of its refusal.
     pub members: Option<Box<ProblemMembers>>,
     /// How many tickets the exchange had before the running phase.
     pub tickets: usize,
-    /// What the running phase took from its own bounds, where it may have to run again.
+    /// The takings of the running phase from its own bounds, where it may have to run again.
     pub rate_tickets: Vec<RateTicket>,
     /// The piece of a body in hand.
     pub piece: Piece,

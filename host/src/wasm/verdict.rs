@@ -71,7 +71,7 @@ pub struct Answer {
     pub body: Bytes,
     /// A stable word for logs.
     pub reason: String,
-    /// What a problem body says beside its own.
+    /// Members of a problem body beside its own.
     pub members: Option<Box<ProblemMembers>>,
 }
 

@@ -1,4 +1,4 @@
-//! What an authorizer answered: read, bounded, and kept. Pure.
+//! The answer of an authorizer: read, bounded, and kept. Pure.
 
 use core::fmt;
 
@@ -26,12 +26,12 @@ pub struct Answer {
     /// `usageIdentifierKey`.
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
     pub usage_key: Option<String>,
-    /// What it says of requests.
+    /// Its word about requests.
     #[serde(rename = "r")]
     pub rule: Rule,
 }
 
-/// What an answer says of requests.
+/// The word of an answer about requests.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rule {
     /// A policy, for each method and path.

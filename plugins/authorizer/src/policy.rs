@@ -69,7 +69,7 @@ pub struct Policy {
     allow: Vec<String>,
 }
 
-/// What a policy says of a request.
+/// The word of a policy about a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It is allowed.

@@ -141,7 +141,7 @@ impl Introspection {
         !(self.only_opaque && is_signed(token))
     }
 
-    /// What the server says about it.
+    /// The server's answer about it.
     pub fn ask(&self, token: &str, request: &Request) -> Answer {
         if token.len() > MAX_TOKEN {
             return Answer::Refused;

@@ -42,7 +42,7 @@ struct JwtFilter {
     challenges: Challenges,
 }
 
-/// What `www-authenticate` says of each refusal.
+/// The `www-authenticate` of each refusal.
 struct Challenges {
     missing: String,
     several: String,

@@ -48,7 +48,7 @@ pub struct RateBound {
     pub limit: u64,
     /// Milliseconds; at least 10.
     pub window_ms: u64,
-    /// What a token bucket holds.
+    /// The content of a token bucket.
     pub burst: u64,
     /// Whether it refuses nothing.
     pub shadow: bool,
@@ -83,7 +83,7 @@ pub struct RateLevel {
     pub refused: bool,
 }
 
-/// What was decided.
+/// The decision.
 #[derive(Debug, Default)]
 #[must_use]
 pub struct RateDecision {
@@ -97,7 +97,7 @@ pub struct RateDecision {
     pub levels: SmallVec<[RateLevel; 4]>,
     /// Names what was taken. None when nothing was.
     pub ticket: Option<RateTicket>,
-    /// What is not decided yet: whose share of a shared budget is to be waited for.
+    /// The part that is not decided yet: whose share of a shared budget is to be waited for.
     pub pending: Option<RateKeys>,
 }
 

@@ -130,7 +130,7 @@ impl DefinedRates {
     }
 }
 
-/// What this request is counted by.
+/// The value that this request is counted by.
 fn key(source: &Source, exchange: &Exchange) -> Option<RateKey> {
     match source {
         Source::All => Some(RateKey::ALL),

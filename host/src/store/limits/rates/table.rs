@@ -42,7 +42,7 @@ enum Meter {
     Window(Window),
 }
 
-/// What one taking wants of one bound.
+/// The demand of one taking on one bound.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask<'a> {
     /// The number of the bound's name.
@@ -53,7 +53,7 @@ pub struct Ask<'a> {
     pub shadow: bool,
 }
 
-/// What came of it.
+/// The outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Told {
     /// Until it gives so much; 0 if it does. Milliseconds.

@@ -38,7 +38,7 @@ impl Span {
     }
 }
 
-/// What was taken lately.
+/// The recent takings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Window {
     /// The length of a part, by which the counts were made. Nanoseconds; 0 for one that is empty.
