@@ -1,10 +1,14 @@
-//! What tells a client of rate limits where it stands: the `RateLimit` fields of
+//! The answers of filters that bound requests: the `RateLimit` fields of
 //! draft-ietf-httpapi-ratelimit-headers-11, their older forms, and the draft's problem types.
 //!
 //! Times are in whole seconds, rounded up. Written by hand and not with `format!`: the fields are made for
 //! every answer.
 
-use crate::host::problem_members;
+use crate::host::{log, problem_members};
+use crate::{AttributeValue, Attributes, LocalResponse};
+
+/// The wait of a cost that can never pass: `retry-after-ms` of `windlass:host/limits` and `windlass:host/rates`.
+pub const NEVER: u64 = u64::MAX;
 
 /// The largest integer of a structured field (RFC 9651, section 3.3.1).
 const LARGEST: u64 = 999_999_999_999_999;
@@ -49,9 +53,52 @@ pub enum Form {
     XRateLimit,
 }
 
+/// The time of the request. Unix milliseconds.
+#[must_use]
+pub fn arrived_ms() -> u64 {
+    let arrived = Attributes::current().number("request.time-ms");
+    arrived
+        .and_then(|number| u64::try_from(number).ok())
+        .unwrap_or_default()
+}
+
+/// The cost of a request: `told`, the value of the attribute of this name that a filter before it set, else `cost`. A value
+/// that is no whole number does not make a request free.
+#[must_use]
+pub fn request_cost(told: Option<AttributeValue>, name: &str, cost: u64) -> u64 {
+    let number = match &told {
+        None => return cost,
+        Some(AttributeValue::Number(number)) => u64::try_from(*number).ok(),
+        Some(AttributeValue::Text(text)) => text.parse().ok(),
+        Some(AttributeValue::Flag(_) | AttributeValue::Bytes(_)) => None,
+    };
+    number.unwrap_or_else(|| {
+        log::warn("the cost is no whole number", &[("attribute", name)]);
+        cost
+    })
+}
+
+/// A refusal with `retry-after` (RFC 9110, section 10.2.3), unless the wait is [`NEVER`]: none would be true then.
+#[must_use]
+pub fn retry_after(refusal: LocalResponse, wait_ms: u64) -> LocalResponse {
+    match wait_ms {
+        NEVER => refusal,
+        wait_ms => refusal.header("retry-after", seconds(wait_ms).to_string()),
+    }
+}
+
 impl Form {
     /// The current draft's, if nothing else is said.
     pub const DEFAULT: &'static [Self] = &[Self::Draft11];
+
+    /// The forms that settings say: none without `headers`, else these or the current draft's.
+    #[must_use]
+    pub fn chosen(headers: bool, forms: Option<&[Self]>) -> Vec<Self> {
+        match headers {
+            true => forms.unwrap_or(Self::DEFAULT).to_vec(),
+            false => Vec::new(),
+        }
+    }
 
     /// Why these cannot be sent together, if they cannot.
     #[must_use]
@@ -159,7 +206,7 @@ fn violated(names: &[&str], is_shared: bool) -> String {
     serde_json::json!({ "type": kind, "title": title, "violated-policies": names }).to_string()
 }
 
-/// What may be used: `"rate";q=10;w=2, "quota";q=1000;w=86400`.
+/// The policies: `"rate";q=10;w=2, "quota";q=1000;w=86400`.
 fn policy(policies: &[Policy<'_>]) -> Vec<u8> {
     list(policies, |policy| {
         [
@@ -169,7 +216,7 @@ fn policy(policies: &[Policy<'_>]) -> Vec<u8> {
     })
 }
 
-/// What is left: `"rate";r=9;t=1, "quota";r=10;t=5000`.
+/// The remainders: `"rate";r=9;t=1, "quota";r=10;t=5000`.
 fn limit(policies: &[Policy<'_>]) -> Vec<u8> {
     list(policies, |policy| {
         [

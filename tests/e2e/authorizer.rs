@@ -685,7 +685,7 @@ fn policies_that_powertools_makes_are_understood() {
         r#"{"Action": "execute-api:Invoke", "Effect": "Allow", "Resource": ["ARN/GET/c/*"]}"#;
     let no_delete =
         r#"{"Action": "execute-api:Invoke", "Effect": "Deny", "Resource": ["ARN/DELETE/c/*"]}"#;
-    // What `GET /c/1`, `GET /c/2` and `DELETE /c/1` of the API get, and a route of no API.
+    // The answers to `GET /c/1`, `GET /c/2` and `DELETE /c/1` of the API, and on a route of no API.
     for (function, answer, statuses) in [
         ("allow_all_routes", made(all), [200, 200, 200, 403]),
         ("deny_all_routes", made(deny_all), [403, 403, 403, 403]),

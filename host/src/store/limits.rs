@@ -77,6 +77,19 @@ pub use standing::{Standing, Standings};
 pub use ticket::{Ticket, Tickets};
 pub use time::{Clock, Timestamp};
 
+/// The most shards of a table.
+const MAX_SHARDS: usize = 64;
+
+/// The least room of a shard, so that one that is full is rare while the table is not.
+const LEAST_SHARD: usize = 256;
+
+/// How many shards a table of so much room has: a power of two, so that a part of the hash picks one.
+fn shard_count(room: usize) -> usize {
+    let shards = (room / LEAST_SHARD).clamp(1, MAX_SHARDS);
+    // The largest power of two that is not above it.
+    1 << shards.ilog2()
+}
+
 /// The waiting time of what can never succeed: a cost above the burst or the quota's limit, or
 /// a bucket that does not fill. Milliseconds.
 pub const NEVER: u64 = u64::MAX;

@@ -13,7 +13,7 @@ use crate::{AttributeRef, AttributeValue, EditError};
 pub struct Attributes(());
 
 impl Attributes {
-    pub(super) const fn current() -> Self {
+    pub(crate) const fn current() -> Self {
         Self(())
     }
 

@@ -36,7 +36,7 @@ pub enum Credential {
 
 /// Which other calls may have the answer.
 #[derive(Debug, Clone)]
-enum Share {
+enum AnswerSharing {
     Alone,
     Identical,
     Keyed(Vec<u8>),
@@ -50,7 +50,7 @@ pub struct Request {
     headers: Vec<(String, Vec<u8>)>,
     body: Vec<u8>,
     credential: Option<Credential>,
-    share: Share,
+    share: AnswerSharing,
 }
 
 impl Request {
@@ -63,7 +63,7 @@ impl Request {
             headers: Vec::new(),
             body: Vec::new(),
             credential: None,
-            share: Share::Alone,
+            share: AnswerSharing::Alone,
         }
     }
 
@@ -91,7 +91,7 @@ impl Request {
     /// Identical requests that are under way at the same time may have one answer, whichever exchange asked.
     #[must_use]
     pub fn shared(mut self) -> Self {
-        self.share = Share::Identical;
+        self.share = AnswerSharing::Identical;
         self
     }
 
@@ -100,7 +100,7 @@ impl Request {
     /// above all: a digest of that. 1 to 1,024 bytes.
     #[must_use]
     pub fn shared_by(mut self, key: impl Into<Vec<u8>>) -> Self {
-        self.share = Share::Keyed(key.into());
+        self.share = AnswerSharing::Keyed(key.into());
         self
     }
 }
@@ -133,9 +133,9 @@ pub fn call(target: &str, request: &Request) -> Result<Response, CallError> {
             body: &request.body,
             credential,
             share: match &request.share {
-                Share::Alone => calls::Sharing::Alone,
-                Share::Identical => calls::Sharing::Identical,
-                Share::Keyed(key) => calls::Sharing::Keyed(key),
+                AnswerSharing::Alone => calls::Sharing::Alone,
+                AnswerSharing::Identical => calls::Sharing::Identical,
+                AnswerSharing::Keyed(key) => calls::Sharing::Keyed(key),
             },
         },
     )

@@ -1,4 +1,4 @@
-//! What a problem body (RFC 9457) says beside what it always says: for a refusal of the running phase whose body
+//! Members of a problem body (RFC 9457) beside those that it always has: for a refusal of the running phase whose body
 //! is empty, where the API's error style is `problem`. No grant is needed.
 
 use crate::bindings::lifecycle::windlass::host::problem_members;

@@ -1,5 +1,5 @@
 //! Bounds of the filter's own, on whatever it counts by. The gateway finds the value, so a request is one
-//! call and nothing is copied. What was taken stays taken, also when the filter traps.
+//! call and nothing is copied. A taking stays taken, also when the filter traps.
 //!
 //! Define the bounds in [`Filter::configure`](crate::Filter::configure), and take in the request phase.
 

@@ -126,7 +126,7 @@ impl Answer {
     }
 }
 
-/// What is wrong with the JSON. Names of members are told, values are not: one may be a key.
+/// The fault of the JSON. Names of members are told, values are not: one may be a key.
 fn why(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let is_about_names = ["unknown field `", "missing field `", "duplicate field `"]

@@ -3,7 +3,7 @@
 use windlass_plugin_sdk::path::decode_query;
 use windlass_plugin_sdk::{Json, Request, json};
 
-/// What an event has beside the request itself.
+/// The parts of an event beside the request itself.
 #[derive(Debug, Default)]
 pub struct EventSettings {
     /// Path parameters that it names.

@@ -18,7 +18,7 @@ pub enum Source {
     Attribute(String),
 }
 
-/// What stands in the places, in their order. None: in one of them there is nothing, or not one thing alone, or too much.
+/// The values of the places, in their order. None: in one of them there is nothing, or not one thing alone, or too much.
 pub fn presented(sources: &[Source], request: &Request) -> Option<Vec<String>> {
     let values = sources.iter().map(|source| source.presented(request));
     let values: Option<Vec<String>> = values.collect();

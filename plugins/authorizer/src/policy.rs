@@ -139,7 +139,7 @@ fn check(pattern: &str) -> Result<(), &'static str> {
 }
 
 impl Policy {
-    /// What it says of a request: an explicit deny first.
+    /// Its word about a request: an explicit deny first.
     pub fn evaluate(&self, arn: &MethodArn) -> Outcome {
         let mut steps = MAX_STEPS;
         let mut subjects = vec![arn.text.as_str()];

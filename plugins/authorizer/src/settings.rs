@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use regex_lite::Regex;
 use serde::{Deserialize, Serialize};
-use windlass_plugin_sdk::{Diagnostic, is_field_name, is_reserved_field};
+use windlass_plugin_sdk::{Diagnostic, is_field_name, is_reserved_field, parse_duration};
 
 use crate::identity::Source;
 
@@ -154,7 +154,7 @@ pub struct Place {
 pub struct Checked {
     /// Where the identity is.
     pub identity: Vec<Source>,
-    /// What its first value must match.
+    /// The pattern that its first value must match.
     pub pattern: Option<Regex>,
     /// How long an answer counts.
     pub ttl: Duration,
@@ -435,18 +435,10 @@ fn check_header(name: &str, at: &str) -> Option<Diagnostic> {
     Some(Diagnostic::new(at, message))
 }
 
+/// Whole seconds, minutes or hours.
 fn duration(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let factor = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => return None,
-    };
-    let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let number: u64 = is_number.then(|| number.parse().ok())??;
-    let duration = Duration::from_secs(number.checked_mul(factor)?);
-    (duration <= MAX_TTL).then_some(duration)
+    let duration = parse_duration(text)?;
+    (duration.subsec_millis() == 0 && duration <= MAX_TTL).then_some(duration)
 }
 
 #[cfg(test)]

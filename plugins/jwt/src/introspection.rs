@@ -32,7 +32,7 @@ const SKEW: f64 = 30_000.0;
 pub struct IntrospectionSettings {
     /// The name of the `[callout.<name>]` whose URL is the server's introspection endpoint.
     callout: String,
-    /// Who the gateway is to the server: the user of its Basic credentials, whose password is `secret`.
+    /// The name of the gateway at the server: the user of its Basic credentials, whose password is `secret`.
     #[serde(default)]
     client_id: Option<String>,
     /// The name of the `[secret.<name>]` that the gateway shows: as the password of `client_id`, or without one as a bearer

@@ -102,7 +102,7 @@ pub struct Checked {
     pub claims: Vec<Mapping<'static>>,
     /// How proofs are checked.
     pub dpop: DpopRules,
-    /// Who is asked for tokens that no verifier knows.
+    /// The server that is asked about tokens that no verifier knows.
     pub introspection: Option<Introspection>,
 }
 

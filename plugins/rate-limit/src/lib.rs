@@ -10,15 +10,9 @@ use settings::Settings;
 use windlass_plugin_sdk::host::log;
 use windlass_plugin_sdk::host::metrics::Counter;
 use windlass_plugin_sdk::host::rates::{self, Decision, Level, Outcome};
+use windlass_plugin_sdk::json;
 use windlass_plugin_sdk::prelude::*;
 use windlass_plugin_sdk::ratelimit::{self, Field, Form, Policy};
-use windlass_plugin_sdk::{AttributeValue, json};
-
-/// The wait of what can never pass: `retry-after-ms` of `windlass:host/rates`.
-const NEVER: u64 = u64::MAX;
-
-/// The attribute that has the time of the request. Unix milliseconds.
-const ARRIVED: &str = "request.time-ms";
 
 struct RateLimit {
     bounds: Vec<Bound>,
@@ -68,7 +62,7 @@ impl Filter for RateLimit {
 impl OnRequest for RateLimit {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
         let cost = match &self.cost_attribute {
-            Some(name) => told_cost(request.attributes().get(name), name, self.cost),
+            Some(name) => ratelimit::request_cost(request.attributes().get(name), name, self.cost),
             None => self.cost,
         };
         let decision = rates::take(cost);
@@ -81,11 +75,9 @@ impl OnRequest for RateLimit {
             Outcome::Refused => {
                 self.count(decision.refused_by(), "refused");
                 ratelimit::tell_violated(&self.names(decision.refused_by()), false);
-                Ok(self.refuse(429, "throttled", &decision, request).into())
+                Ok(self.refuse(429, "throttled", &decision).into())
             }
-            Outcome::Unavailable => Ok(self
-                .refuse(503, "limits_unavailable", &decision, request)
-                .into()),
+            Outcome::Unavailable => Ok(self.refuse(503, "limits_unavailable", &decision).into()),
         }
     }
 }
@@ -93,8 +85,7 @@ impl OnRequest for RateLimit {
 impl OnResponse for RateLimit {
     fn on_response(&self, response: &mut Response) -> Result<ResponseVerdict, Failure> {
         if !self.forms.is_empty() {
-            let arrived_ms = || arrived_ms(response.attributes().get(ARRIVED));
-            let fields = self.fields(&rates::standing(), arrived_ms);
+            let fields = self.fields(&rates::standing(), ratelimit::arrived_ms);
             if !fields.is_empty() {
                 let fields = fields.iter().map(|(name, value)| (*name, value.as_slice()));
                 response.set_headers(&fields.collect::<Vec<_>>())?;
@@ -136,49 +127,16 @@ impl RateLimit {
     }
 
     #[cold]
-    fn refuse(
-        &self,
-        status: u16,
-        reason: &str,
-        decision: &Decision,
-        request: &Request,
-    ) -> LocalResponse {
-        let mut refusal = LocalResponse::new(status, reason);
-        // A cost above a limit never passes: no wait would be true.
-        if decision.retry_after_ms != NEVER {
-            let seconds = ratelimit::seconds(decision.retry_after_ms);
-            refusal = refusal.header("retry-after", seconds.to_string());
-        }
+    fn refuse(&self, status: u16, reason: &str, decision: &Decision) -> LocalResponse {
+        let refusal = LocalResponse::new(status, reason);
+        let mut refusal = ratelimit::retry_after(refusal, decision.retry_after_ms);
         if !self.forms.is_empty() {
-            let arrived_ms = || arrived_ms(request.attributes().get(ARRIVED));
-            for (name, value) in self.fields(&rates::standing(), arrived_ms) {
+            for (name, value) in self.fields(&rates::standing(), ratelimit::arrived_ms) {
                 refusal = refusal.header(name, value);
             }
         }
         refusal
     }
-}
-
-fn arrived_ms(attribute: Option<AttributeValue>) -> u64 {
-    match attribute {
-        Some(AttributeValue::Number(number)) => u64::try_from(number).unwrap_or_default(),
-        _ => 0,
-    }
-}
-
-/// What the request costs: what a filter said, else the cost of the settings. What is no whole
-/// number does not make a request free.
-fn told_cost(told: Option<AttributeValue>, name: &str, cost: u64) -> u64 {
-    let number = match &told {
-        None => return cost,
-        Some(AttributeValue::Number(number)) => u64::try_from(*number).ok(),
-        Some(AttributeValue::Text(text)) => text.parse().ok(),
-        Some(AttributeValue::Flag(_) | AttributeValue::Bytes(_)) => None,
-    };
-    number.unwrap_or_else(|| {
-        log::warn("the cost is no whole number", &[("attribute", name)]);
-        cost
-    })
 }
 
 impl Describe for RateLimit {

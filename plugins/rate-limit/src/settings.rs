@@ -6,7 +6,7 @@ use windlass_plugin_sdk::host::rates::{
     Missing as HostMissing, Source,
 };
 use windlass_plugin_sdk::ratelimit::Form;
-use windlass_plugin_sdk::{Diagnostic, is_field_name};
+use windlass_plugin_sdk::{Diagnostic, is_field_name, parse_duration};
 
 /// The largest limit and burst.
 const MAX_LIMIT: u64 = 1_000_000_000;
@@ -50,7 +50,7 @@ pub struct Bound {
     /// Its name, in fields, bodies and metrics: letters, digits, `_` and `-`, up to 64.
     #[cfg_attr(test, schemars(regex(pattern = "^[A-Za-z0-9_-]{1,64}$")))]
     pub name: String,
-    /// What it counts by: `client-address`, `header:<name>`, `attribute:<name>` or `path:<parameter>`. By default all
+    /// The value that it counts by: `client-address`, `header:<name>`, `attribute:<name>` or `path:<parameter>`. By default all
     /// requests together.
     #[serde(default)]
     by: Option<String>,
@@ -62,7 +62,7 @@ pub struct Bound {
     #[serde(default)]
     #[cfg_attr(test, schemars(range(max = 128)))]
     ipv6_prefix: Option<u8>,
-    /// What becomes of requests that lack what is counted by: `share` one bucket (the default), `skip` this bound, or
+    /// How requests are treated that lack this value: `share` one bucket (the default), `skip` this bound, or
     /// `deny`.
     #[serde(default)]
     missing: Option<Missing>,
@@ -95,7 +95,7 @@ enum Algorithm {
     SlidingWindow,
 }
 
-/// What becomes of a request that lacks what is counted by.
+/// How a request is treated that lacks the value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
@@ -117,7 +117,7 @@ const fn yes() -> bool {
     true
 }
 
-/// What a bound counts by.
+/// The source of the value that a bound counts by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By<'a> {
     All,
@@ -152,11 +152,7 @@ impl<'a> By<'a> {
 impl Settings {
     /// How the fields are written. None: there are none.
     pub fn forms(&self) -> Vec<Form> {
-        match (self.headers, &self.forms) {
-            (false, _) => Vec::new(),
-            (true, Some(forms)) => forms.clone(),
-            (true, None) => Form::DEFAULT.to_vec(),
-        }
+        Form::chosen(self.headers, self.forms.as_deref())
     }
 
     /// The bounds, for the gateway.
@@ -330,17 +326,7 @@ impl Bound {
 
 /// A time such as `10s`.
 fn milliseconds(text: &str) -> Option<u64> {
-    let digits = text.find(|each: char| !each.is_ascii_digit())?;
-    let (number, unit) = text.split_at_checked(digits)?;
-    let unit = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(unit)
+    u64::try_from(parse_duration(text)?.as_millis()).ok()
 }
 
 #[cfg(test)]

@@ -9,13 +9,9 @@ mod settings;
 
 use settings::{Settings, WithoutPlan};
 use windlass_plugin_sdk::host::limits::{self, Bound, Decision, Level, Levels, Uncharged};
-use windlass_plugin_sdk::host::log;
+use windlass_plugin_sdk::json;
 use windlass_plugin_sdk::prelude::*;
 use windlass_plugin_sdk::ratelimit::{self, Field, Form, Policy};
-use windlass_plugin_sdk::{AttributeValue, json};
-
-/// The wait of what can never pass: `retry-after-ms` of `windlass:host/limits`.
-const NEVER: u64 = u64::MAX;
 
 struct UsagePlan {
     plan: Option<String>,
@@ -48,7 +44,7 @@ impl Filter for UsagePlan {
 impl OnRequest for UsagePlan {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
         let cost = match &self.cost_attribute {
-            Some(name) => told_cost(request.attributes().get(name), name, self.cost),
+            Some(name) => ratelimit::request_cost(request.attributes().get(name), name, self.cost),
             None => self.cost,
         };
         let decision = match limits::charge(self.plan.as_deref(), cost) {
@@ -65,8 +61,7 @@ impl OnRequest for UsagePlan {
             return Ok(RequestVerdict::NEXT);
         }
         tell_violated(&decision);
-        let arrived_ms = || arrived_ms(request.attributes().get(ARRIVED));
-        Ok(refuse(&decision, &self.forms, arrived_ms).into())
+        Ok(refuse(&decision, &self.forms, ratelimit::arrived_ms).into())
     }
 }
 
@@ -75,8 +70,7 @@ impl OnResponse for UsagePlan {
         if !self.forms.is_empty()
             && let Some(standing) = limits::standing()
         {
-            let arrived_ms = || arrived_ms(response.attributes().get(ARRIVED));
-            let fields = fields(&standing, &self.forms, arrived_ms);
+            let fields = fields(&standing, &self.forms, ratelimit::arrived_ms);
             if !fields.is_empty() {
                 let fields = fields.iter().map(|(name, value)| (*name, value.as_slice()));
                 response.set_headers(&fields.collect::<Vec<_>>())?;
@@ -93,21 +87,6 @@ impl WithoutPlan {
             Self::Allow => RequestVerdict::NEXT,
         }
     }
-}
-
-/// What the request costs: what a filter said, else the cost of the settings. What is no whole
-/// number does not make a request free.
-fn told_cost(told: Option<AttributeValue>, name: &str, cost: u64) -> u64 {
-    let number = match &told {
-        None => return cost,
-        Some(AttributeValue::Number(number)) => u64::try_from(*number).ok(),
-        Some(AttributeValue::Text(text)) => text.parse().ok(),
-        Some(AttributeValue::Flag(_) | AttributeValue::Bytes(_)) => None,
-    };
-    number.unwrap_or_else(|| {
-        log::warn("the cost is no whole number", &[("attribute", name)]);
-        cost
-    })
 }
 
 fn no_usage_plan() -> RequestVerdict {
@@ -132,16 +111,6 @@ fn fields(standing: &Levels, forms: &[Form], arrived_ms: impl Fn() -> u64) -> Ve
     }
 }
 
-/// The attribute that has the time of the request. Unix milliseconds.
-const ARRIVED: &str = "request.time-ms";
-
-fn arrived_ms(attribute: Option<AttributeValue>) -> u64 {
-    match attribute {
-        Some(AttributeValue::Number(number)) => u64::try_from(number).unwrap_or_default(),
-        _ => 0,
-    }
-}
-
 /// Says in the problem body which bound refused.
 fn tell_violated(decision: &Decision) {
     let (name, is_shared) = match decision.refused_by {
@@ -161,12 +130,8 @@ fn refuse(decision: &Decision, forms: &[Form], arrived_ms: impl Fn() -> u64) -> 
         Some(Bound::Method | Bound::Plan | Bound::Route | Bound::Gateway) => (429, "throttled"),
         Some(Bound::Unavailable) | None => (503, "limits_unavailable"),
     };
-    let mut refusal = LocalResponse::new(status, reason);
-    // A cost above a burst or a quota never passes: no wait would be true.
-    if decision.retry_after_ms != NEVER {
-        let seconds = ratelimit::seconds(decision.retry_after_ms);
-        refusal = refusal.header("retry-after", seconds.to_string());
-    }
+    let refusal = LocalResponse::new(status, reason);
+    let mut refusal = ratelimit::retry_after(refusal, decision.retry_after_ms);
     let standing = Levels {
         rate: decision.rate,
         quota: decision.quota,
@@ -200,6 +165,7 @@ windlass_plugin_sdk::export!(UsagePlan: request, response, description);
 
 #[cfg(test)]
 mod tests {
+    use windlass_plugin_sdk::AttributeValue;
     use windlass_plugin_sdk::host::limits::Level;
 
     use super::*;
@@ -271,7 +237,7 @@ mod tests {
     #[test]
     fn a_cost_that_never_passes_is_told_no_wait() {
         for bound in [Bound::Method, Bound::Plan, Bound::Quota] {
-            let (status, _, headers) = answer(&refused(bound, NEVER), Form::DEFAULT);
+            let (status, _, headers) = answer(&refused(bound, ratelimit::NEVER), Form::DEFAULT);
             assert_eq!(status, 429);
             let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
             assert_eq!(names, ["ratelimit-policy", "ratelimit"]);
@@ -280,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_filter_may_say_what_a_request_costs() {
-        let cost = |told| told_cost(told, "request-cost", 3);
+        let cost = |told| ratelimit::request_cost(told, "request-cost", 3);
         assert_eq!(cost(None), 3);
         assert_eq!(cost(Some(AttributeValue::Number(7))), 7);
         assert_eq!(cost(Some(AttributeValue::Number(0))), 0);

@@ -57,11 +57,7 @@ const fn yes() -> bool {
 impl Settings {
     /// How the fields are written. None: there are none.
     pub fn forms(&self) -> Vec<Form> {
-        match (self.headers, &self.forms) {
-            (false, _) => Vec::new(),
-            (true, Some(forms)) => forms.clone(),
-            (true, None) => Form::DEFAULT.to_vec(),
-        }
+        Form::chosen(self.headers, self.forms.as_deref())
     }
 
     /// # Errors

@@ -11,6 +11,7 @@ use super::counter::{Bounds, Counter, Refusal, Seen, Waits, Want};
 use super::names::Names;
 use super::period::Period;
 use super::plan::{EnrolledPlan, Plan, PlanError, Rate, RateError, Scope};
+use super::shard_count;
 use super::shared::{Held, SharedRate, SharedRates, take_shared};
 use super::table::{Owner, Table};
 use super::ticket::{TakenFrom, Ticket};
@@ -26,10 +27,6 @@ mod saved;
 /// How many counters are kept if nothing else is said: some 250 MB at worst.
 pub const DEFAULT_MAX_COUNTERS: usize = 1_000_000;
 
-/// The most shards.
-const SHARDS: usize = 64;
-/// Counters that make a shard of its own worth while.
-const SHARE: usize = 256;
 /// What a caller is told when there is no room.
 const NO_ROOM: Refusal = Refusal {
     by: Bound::Unavailable,
@@ -84,13 +81,7 @@ impl LocalLimits {
     /// Room for so many counters, at least one. What is used is told to nobody.
     #[must_use]
     pub fn new(max_counters: usize) -> Self {
-        let shards = (max_counters / SHARE).clamp(1, SHARDS);
-        // A power of two, so that a part of the hash picks.
-        let shards = if shards.is_power_of_two() {
-            shards
-        } else {
-            shards.next_power_of_two() / 2
-        };
+        let shards = shard_count(max_counters);
         Self {
             shards: (0..shards).map(|_| Shard::default()).collect(),
             most: (max_counters / shards).max(1),

@@ -32,8 +32,8 @@ use super::plan::{EnrolledPlan, Plan, Rate};
 use super::time::Timestamp;
 use super::{Bound, Decision, Level, LimitStore, NEVER, Take, Ticket, Waiting};
 use key::KeyText;
-use table::{Ask, Gauge, RateTable, Told};
-use window::Span;
+use table::{Ask, BoundOutcome, Gauge, RateTable};
+use window::WindowSpan;
 
 pub use key::RateKey;
 
@@ -69,7 +69,7 @@ struct Counted {
     plan: Option<EnrolledPlan>,
 }
 
-/// What each bound counts by for one request, in their order. None: the bound does not hold for it.
+/// The value that each bound counts by for one request, in their order. None: the bound does not hold for it.
 pub type RateKeys = SmallVec<[Option<RateKey>; 4]>;
 
 /// Where one bound stands.
@@ -133,7 +133,7 @@ pub struct RateCounters {
 impl RateBound {
     fn gauge(&self) -> Gauge {
         if self.slides {
-            return Gauge::Window(Span::new(self.limit, self.window_ms));
+            return Gauge::Window(WindowSpan::new(self.limit, self.window_ms));
         }
         Gauge::Bucket(Shape::new(self.burst, self.per_second()))
     }
@@ -266,7 +266,7 @@ impl RateCounters {
         decision
     }
 
-    fn note_overflow(&self, told: &Told) {
+    fn note_overflow(&self, told: &BoundOutcome) {
         if told.key == RateKey::OVERFLOW {
             self.overflow();
         }

@@ -1,7 +1,7 @@
 //! `windlass:host/rates`: bounds of a filter's own, on whatever it counts by.
 //!
 //! A filter defines them once, in `configure`; each request is one call, for which the values are read here, where
-//! the exchange is. What counts and decides is [`crate::store::limits::RateCounters`].
+//! the exchange is. The counting and the decision are in [`crate::store::limits::RateCounters`].
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -37,7 +37,7 @@ pub struct DefinedRates {
     enrolled: OnceLock<Arc<RateBounds>>,
 }
 
-/// What a filter's bounds wanted to take, and what nobody here could decide.
+/// The demand of a filter's bounds, of which nobody here could decide.
 #[derive(Debug, Clone)]
 pub struct RateShare {
     bounds: Arc<RateBounds>,
@@ -91,7 +91,7 @@ impl DefinedRates {
             .get_or_init(|| Arc::new(services.rates.enroll(&self.filter, &self.bounds)))
     }
 
-    /// What each bound counts by for this request.
+    /// The value that each bound counts by for this request.
     ///
     /// # Errors
     ///
@@ -167,7 +167,7 @@ fn bit(place: usize) -> u32 {
     1_u32.checked_shl(place).unwrap_or_default()
 }
 
-/// What of a decision refuses, and what would have.
+/// The bounds that refuse in a decision, and those in shadow that would have.
 fn bits(defined: &DefinedRates, decision: &RateDecision) -> (u32, u32) {
     let (mut by, mut shadowed) = (0, 0);
     for level in decision.levels.iter().filter(|level| level.refused) {

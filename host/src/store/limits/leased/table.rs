@@ -8,13 +8,9 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::super::plan::EnrolledPlan;
+use super::super::shard_count;
 use super::super::time::Timestamp;
 use super::entry::Entry;
-
-/// The most shards.
-const SHARDS: usize = 64;
-/// Entries that make a shard of its own worth while.
-const SHARE: usize = 256;
 
 /// Whose leases: found again by the refilling thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +42,7 @@ pub(super) struct Held<'a> {
 impl Leases {
     /// Room for so many entries, at least one.
     pub(super) fn new(max_entries: usize) -> Self {
-        let shards = (max_entries / SHARE).clamp(1, SHARDS);
-        let shards = if shards.is_power_of_two() {
-            shards
-        } else {
-            shards.next_power_of_two() / 2
-        };
+        let shards = shard_count(max_entries);
         Self {
             shards: (0..shards).map(|_| Shard::default()).collect(),
             most: (max_entries / shards).max(1),

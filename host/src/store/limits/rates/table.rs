@@ -9,15 +9,11 @@ use hashbrown::HashTable;
 use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
-use super::super::Level;
 use super::super::bucket::{Bucket, Shape};
+use super::super::{Level, shard_count};
 use super::RateKey;
-use super::window::{Span, Window};
+use super::window::{Window, WindowSpan};
 
-/// The most shards.
-const SHARDS: usize = 64;
-/// Meters that make a shard of its own worth while.
-const SHARE: usize = 256;
 /// How many meters are looked at with every new one, and before one is refused room.
 const STEPS: usize = 4;
 const STEPS_WHEN_FULL: usize = 64;
@@ -32,7 +28,7 @@ pub enum Gauge {
     /// By a token bucket.
     Bucket(Shape),
     /// By a sliding window.
-    Window(Span),
+    Window(WindowSpan),
 }
 
 /// One bucket or window.
@@ -55,7 +51,7 @@ pub struct Ask<'a> {
 
 /// The outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Told {
+pub struct BoundOutcome {
     /// Until it gives so much; 0 if it does. Milliseconds.
     pub wait_ms: u64,
     /// Where it stands after that.
@@ -100,7 +96,7 @@ struct Asked<'a> {
     hash: u64,
     shard: usize,
     meter: Meter,
-    told: Told,
+    told: BoundOutcome,
 }
 
 /// The locked shards of one taking, in the order of their numbers.
@@ -109,12 +105,7 @@ type Guards<'a> = SmallVec<[(usize, MutexGuard<'a, Meters>); 4]>;
 impl RateTable {
     /// Room for so many meters, at least one.
     pub fn new(most: usize) -> Self {
-        let shards = (most / SHARE).clamp(1, SHARDS);
-        let shards = if shards.is_power_of_two() {
-            shards
-        } else {
-            shards.next_power_of_two() / 2
-        };
+        let shards = shard_count(most);
         Self {
             shards: (0..shards).map(|_| Shard::default()).collect(),
             most: (most / shards).max(1),
@@ -130,9 +121,9 @@ impl RateTable {
             .sum()
     }
 
-    /// Take from all of these, or from none where one that is no shadow does not give. What each
-    /// says comes in the order of `asks`.
-    pub fn take(&self, asks: &[Ask<'_>], cost: u64, now_ns: u64) -> SmallVec<[Told; 4]> {
+    /// Take from all of these, or from none where one that is no shadow does not give. The outcomes come
+    /// in the order of `asks`.
+    pub fn take(&self, asks: &[Ask<'_>], cost: u64, now_ns: u64) -> SmallVec<[BoundOutcome; 4]> {
         let mut asked: SmallVec<[Asked<'_>; 4]> =
             asks.iter().map(|ask| self.asked(*ask, now_ns)).collect();
         let mut guards = self.lock(&asked);
@@ -159,7 +150,7 @@ impl RateTable {
         drop(guards);
         asked
             .into_iter()
-            .map(|asked| Told {
+            .map(|asked| BoundOutcome {
                 level: asked.meter.level(asked.ask.gauge, now_ns),
                 ..asked.told
             })
@@ -187,7 +178,7 @@ impl RateTable {
         let hash = self.hasher.hash_one((ask.space, ask.key));
         let meter = Meter::new(ask.gauge);
         Asked {
-            told: Told {
+            told: BoundOutcome {
                 wait_ms: 0,
                 level: meter.level(ask.gauge, now_ns),
                 key: ask.key,

@@ -17,13 +17,13 @@ const SLOTS: usize = 11;
 
 /// How much may be taken in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
+pub struct WindowSpan {
     limit: u64,
     /// Nanoseconds.
     window: u64,
 }
 
-impl Span {
+impl WindowSpan {
     /// A window of at least ten milliseconds, and at most what its counts can hold.
     pub fn new(limit: u64, window_ms: u64) -> Self {
         Self {
@@ -51,7 +51,7 @@ pub struct Window {
 
 impl Window {
     /// Bring it up to this moment, and give it this length from now on.
-    pub fn settle(&mut self, span: &Span, now_ns: u64) {
+    pub fn settle(&mut self, span: &WindowSpan, now_ns: u64) {
         let part = span.part();
         let number = now_ns / part;
         if self.part != part {
@@ -109,7 +109,7 @@ impl Window {
     }
 
     /// Until so much may be taken; 0 when it may. Milliseconds, rounded up. The window is settled.
-    pub fn wait_ms(&self, span: &Span, cost: u64, now_ns: u64) -> u64 {
+    pub fn wait_ms(&self, span: &WindowSpan, cost: u64, now_ns: u64) -> u64 {
         if cost == 0 {
             return 0;
         }
@@ -165,7 +165,7 @@ impl Window {
     }
 
     /// Where it stands, settled.
-    pub fn level(&self, span: &Span, now_ns: u64) -> Level {
+    pub fn level(&self, span: &WindowSpan, now_ns: u64) -> Level {
         let newest = (0..SLOTS as u64).find(|age| self.count_of(*age) > 0);
         Level {
             limit: span.limit,
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn a_limit_is_exact_and_comes_back_within_a_part_of_the_window() {
-        let span = Span::new(3, 1_000);
+        let span = WindowSpan::new(3, 1_000);
         let mut window = Window::default();
         for _ in 0..3 {
             window.settle(&span, 50 * MS);
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn what_is_given_back_may_be_taken_again() {
-        let span = Span::new(3, 1_000);
+        let span = WindowSpan::new(3, 1_000);
         let mut window = Window::default();
         for now in [0, 150 * MS, 250 * MS] {
             window.settle(&span, now);
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn another_length_keeps_the_count() {
         let mut window = Window::default();
-        let (long, short) = (Span::new(5, 60_000), Span::new(5, 1_000));
+        let (long, short) = (WindowSpan::new(5, 60_000), WindowSpan::new(5, 1_000));
         window.settle(&long, 0);
         window.take(4);
         window.settle(&short, 100 * MS);
@@ -244,7 +244,7 @@ mod tests {
             window_ms in 10_u64..3_000,
             steps in proptest::collection::vec((0_u64..700, 1_u64..4), 1..200),
         ) {
-            let span = Span::new(limit, window_ms);
+            let span = WindowSpan::new(limit, window_ms);
             let mut window = Window::default();
             let mut log: Vec<(u64, u64)> = Vec::new();
             let mut now = 0;
