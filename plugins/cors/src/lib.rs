@@ -9,7 +9,7 @@ mod origin;
 mod policy;
 mod settings;
 
-use policy::{Policy, RESPONSE_FIELDS, varies_by_origin};
+use policy::{FIELDS_TO_READ, Policy, VARY, varies_by_origin};
 use settings::Settings;
 use windlass_plugin_sdk::EditError;
 use windlass_plugin_sdk::prelude::*;
@@ -43,16 +43,19 @@ impl Filter for Cors {
 
 impl OnRequest for Cors {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
-        let Some(origin) = request.header("origin") else {
+        // All in one call: without `origin` the others are hardly ever there.
+        let [origin, method, headers] = request.header_many([
+            "origin",
+            "access-control-request-method",
+            "access-control-request-headers",
+        ]);
+        let Some(origin) = origin else {
             return Ok(RequestVerdict::NEXT);
         };
         // One that is no text is no browser's: it is the origin of nobody.
         let origin = std::str::from_utf8(&origin).unwrap_or_default();
-        if request.method() == "OPTIONS"
-            && let [Some(method), headers] = request.header_many([
-                "access-control-request-method",
-                "access-control-request-headers",
-            ])
+        if let Some(method) = method
+            && request.method() == "OPTIONS"
         {
             let method = std::str::from_utf8(&method).unwrap_or_default();
             let headers = headers
@@ -69,24 +72,34 @@ impl OnRequest for Cors {
 
 impl OnResponse for Cors {
     fn on_response(&self, response: &mut Response) -> Result<ResponseVerdict, Failure> {
-        let there = response.header_many(RESPONSE_FIELDS);
-        for (name, _) in RESPONSE_FIELDS
-            .iter()
-            .zip(there)
-            .filter(|(_, there)| there.is_some())
-        {
-            response.remove_header(name)?;
+        let there = response.header_many(FIELDS_TO_READ);
+        let mut varies = false;
+        for (name, value) in FIELDS_TO_READ.iter().zip(there) {
+            match (*name, value) {
+                (_, None) => {}
+                (VARY, Some(_)) => varies = true,
+                (name, Some(_)) => {
+                    response.remove_header(name)?;
+                }
+            }
         }
         if self.policy.origins.is_any() {
             set(response, &self.policy.fields("*"))?;
             return Ok(ResponseVerdict::NEXT);
         }
-        if let Some(origin) = response.notes().get(ORIGIN) {
-            let origin = std::str::from_utf8(&origin).unwrap_or_default();
-            set(response, &self.policy.fields(origin))?;
+        let origin = response.notes().get(ORIGIN);
+        let origin = origin.as_deref().map(std::str::from_utf8);
+        let mut fields = match origin {
+            Some(origin) => self.policy.fields(origin.unwrap_or_default()),
+            None => Vec::new(),
+        };
+        match varies {
+            false => fields.push((VARY, "Origin")),
+            true if varies_by_origin(&response.header_all(VARY)) => {}
+            true => response.append_header(VARY, "Origin")?,
         }
-        if !varies_by_origin(&response.header_all("vary")) {
-            response.append_header("vary", "Origin")?;
+        if !fields.is_empty() {
+            set(response, &fields)?;
         }
         Ok(ResponseVerdict::NEXT)
     }

@@ -5,8 +5,8 @@ use windlass_plugin_sdk::{LocalResponse, is_field_name};
 
 use crate::origin::Origins;
 
-/// Every field of a response that the standard has. The filter removes those that an endpoint sends.
-pub const RESPONSE_FIELDS: [&str; 7] = [
+/// Every field of a response that the standard has, which the filter removes if an endpoint sends it, and `vary`.
+pub const FIELDS_TO_READ: [&str; 8] = [
     ALLOW_ORIGIN,
     ALLOW_CREDENTIALS,
     EXPOSE_HEADERS,
@@ -14,7 +14,11 @@ pub const RESPONSE_FIELDS: [&str; 7] = [
     ALLOW_HEADERS,
     MAX_AGE,
     "access-control-allow-private-network",
+    VARY,
 ];
+
+/// The fields of a request that decide about the response (RFC 9110, section 12.5.5).
+pub const VARY: &str = "vary";
 
 const ALLOW_ORIGIN: &str = "access-control-allow-origin";
 const ALLOW_CREDENTIALS: &str = "access-control-allow-credentials";

@@ -36,6 +36,18 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
         },
     )?;
     exchange.func_wrap(
+        "header-many",
+        |mut store: StoreContextMut<'_, State>, (of, names): (Message, Vec<WasmStr>)| {
+            store.data_mut().charge_call()?;
+            let mut values = Vec::with_capacity(names.len());
+            for name in names {
+                let name = name.to_str(&store)?;
+                values.push(store.data().first(of, &name).map(octets));
+            }
+            Ok((values,))
+        },
+    )?;
+    exchange.func_wrap(
         "set-header",
         |mut store: StoreContextMut<'_, State>, (of, name, value): (Message, WasmStr, Vec<u8>)| {
             store.data_mut().charge_call()?;
@@ -88,7 +100,7 @@ fn set_field(
     store.data_mut().set_field(of, name, value)
 }
 
-fn field_name(
+pub(super) fn field_name(
     store: &mut StoreContextMut<'_, State>,
     of: Message,
     name: &WasmStr,
