@@ -245,6 +245,14 @@ fn rfc_6750_a_request_with_two_tokens_is_refused_whatever_they_are() {
                 with(&good).header("x-token", second),
                 with(&good).header("authorization", format!("Bearer {second}")),
                 with(&good).header("authorization", "Basic YTpi"),
+                Request::get("/a")
+                    .header("authorization", "Basic YTpi")
+                    .header("authorization", format!("Bearer {second}"))
+                    .header("x-token", &*good),
+                Request::get("/a")
+                    .header("cookie", "session=\u{ff}")
+                    .header("cookie", format!("session={second}"))
+                    .header("x-token", &*good),
                 Request::get(format!("/a?access_token={second}")).header("x-token", &*good),
                 Request::get(format!("/a?access_token={good}&access_token={second}")),
                 Request::get("/a").header("cookie", format!("session={good}; session={second}")),
@@ -258,6 +266,38 @@ fn rfc_6750_a_request_with_two_tokens_is_refused_whatever_they_are() {
             }
         }
         assert_eq!(upstream.count(), 0);
+    }
+}
+
+#[test]
+fn rfc_6750_a_field_that_is_the_only_place_holds_one_value() {
+    let signer = Signer::new("one", 1);
+    let good = signer.token(json!({}));
+    for hide in [true, false] {
+        let upstream = Upstream::echo();
+        let gateway = gateway(&format!("hide = {hide}"), &signer, &upstream);
+        for (first, second) in [
+            (format!("Bearer {good}"), "Basic YTpi".to_owned()),
+            ("Basic YTpi".to_owned(), format!("Bearer {good}")),
+            (format!("Bearer {good}"), format!("Bearer {good}")),
+            ("Bearer garbage".to_owned(), format!("bearer\t{good}")),
+        ] {
+            let request = Request::get("/a").header("authorization", &*first);
+            let answer = gateway.send(&request.header("authorization", &*second));
+            let challenge = "Bearer error=\"invalid_request\"";
+            assert_refused(&answer, 400, "several_tokens", challenge);
+        }
+        for value in ["Basic YTpi", "Bearer", "Bearer ", "Bearer\u{a0}x", "\u{ff}"] {
+            let request = Request::get("/a").header("authorization", value);
+            assert_refused(&gateway.send(&request), 401, "token_missing", "Bearer");
+        }
+        assert_eq!(upstream.count(), 0);
+        for value in [format!("BEARER  {good}"), format!("bearer\t{good}")] {
+            let request = Request::get("/a").header("authorization", &*value);
+            assert_eq!(gateway.send(&request).status, 200);
+            let seen = upstream.received().pop().unwrap();
+            assert_eq!(seen.header("authorization").is_none(), hide);
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use crate::bindings::jwt::windlass::jwt::tokens;
 
-pub use tokens::{ClaimValue, Mapping, ProofError, VerifyError};
+pub use tokens::{ClaimValue, FieldError, Mapping, ProofError, VerifyError};
 
 /// The demands on a token beside those of its verifier.
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,9 +18,17 @@ pub struct Wanted<'a> {
     pub any_scope: bool,
     /// Claims that become attributes.
     pub claims: &'a [Mapping<'a>],
-    /// The client's proof that it holds the key which the token is bound to. Without one a token that is bound is not
-    /// accepted; with one a token that is not bound is not.
-    pub proof: Option<Proof<'a>>,
+}
+
+/// A field of the request that holds a token.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenField<'a> {
+    /// Its name, lower case.
+    pub name: &'a str,
+    /// The word before the token, whose letters have no case, such as `Bearer`. None: the token is all of the value.
+    pub scheme: Option<&'a str>,
+    /// Whether the field is removed, whatever the answer is, unless it is [`FieldError::Missing`].
+    pub hide: bool,
 }
 
 /// A client's proof that it holds the key which its token is bound to (DPoP, RFC 9449).
@@ -46,19 +54,43 @@ impl<'a> Proof<'a> {
 
 /// Verifies a token, and makes claims of it attributes: all of them, or none.
 ///
+/// A token that is bound to a key is accepted only with a `proof`, and a token that is not bound only without one.
+///
 /// After [`VerifyError::NotYet`] return anything: the phase runs again once newer keys are there.
 ///
 /// # Errors
 /// Why it is not accepted: for logs. To the client all reasons but [`VerifyError::InsufficientScope`] are one.
 #[inline]
-pub fn verify(token: &str, wanted: Wanted<'_>) -> Result<(), VerifyError> {
+pub fn verify(
+    token: &str,
+    proof: Option<&Proof<'_>>,
+    wanted: Wanted<'_>,
+) -> Result<(), VerifyError> {
     tokens::verify(
         token,
         wanted.verifiers,
         wanted.scopes,
         wanted.any_scope,
         wanted.claims,
-        wanted.proof.as_ref().map(Proof::as_argument),
+        proof.map(Proof::as_argument),
+    )
+}
+
+/// Verifies the token in a field of the request as [`verify`] does without a proof. The filter neither reads nor holds
+/// the token, so this is the fast way, and the safe one.
+///
+/// # Errors
+/// Why it is not accepted, as for [`verify`], or why there is no one token.
+#[inline]
+pub fn verify_field(field: TokenField<'_>, wanted: Wanted<'_>) -> Result<(), FieldError> {
+    tokens::verify_field(
+        field.name,
+        field.scheme,
+        field.hide,
+        wanted.verifiers,
+        wanted.scopes,
+        wanted.any_scope,
+        wanted.claims,
     )
 }
 
@@ -72,7 +104,7 @@ pub fn check_proof(proof: &Proof<'_>, token: &str, thumbprint: &str) -> Result<(
     tokens::check_proof(proof.as_argument(), token, thumbprint)
 }
 
-/// A claim of the token that [`verify`] accepted last in this phase, by its name or by a JSON pointer that begins with
+/// A claim of the token that [`verify`] or [`verify_field`] accepted last in this phase, by its name or by a JSON pointer that begins with
 /// `/`.
 #[inline]
 #[must_use]

@@ -14,7 +14,9 @@ use dpop::DpopRules;
 use introspection::{Answer, Introspection};
 use settings::{Checked, Settings, keep};
 use source::Source;
-use windlass_plugin_sdk::host::jwt::{self, Mapping, Proof, ProofError, VerifyError, Wanted};
+use windlass_plugin_sdk::host::jwt::{
+    self, FieldError, Mapping, Proof, ProofError, TokenField, VerifyError, Wanted,
+};
 use windlass_plugin_sdk::host::log;
 use windlass_plugin_sdk::json;
 use windlass_plugin_sdk::prelude::*;
@@ -112,9 +114,13 @@ impl Filter for JwtFilter {
 
 impl OnRequest for JwtFilter {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
+        // The gateway can do all of it in one call, in the most common case.
+        if let Some(field) = self.only_field() {
+            return self.verify_field(field);
+        }
         let (source, presented) = match self.find(request) {
             Found::One(source, presented) => (source, presented),
-            Found::None => return Ok(refuse(401, TOKEN_MISSING, &self.challenges.missing)),
+            Found::None => return Ok(self.refuse_none()),
             Found::Several => return Ok(self.refuse_several()),
         };
         // Removed first, since that tells how many there are; whoever is refused goes no further anyway.
@@ -135,8 +141,55 @@ impl OnRequest for JwtFilter {
             DpopRules::hide(request)?;
         }
         let proof = with_proof.then(|| self.dpop.proof(&value));
+        let checkup = self.check(token, proof, request)?;
+        Ok(self.verdict(checkup, with_proof))
+    }
+}
+
+/// How many of the configured places hold a token.
+enum Found<'a> {
+    None,
+    /// One, with this in it.
+    One(&'a Source, String),
+    Several,
+}
+
+impl JwtFilter {
+    /// The field that is the only place of a token, if the gateway's verifiers take whatever it holds, without a proof.
+    fn only_field(&self) -> Option<TokenField<'_>> {
+        match self.sources.as_slice() {
+            [source] if self.introspection.is_none() && !source.is_dpop() => {
+                source.field(self.hide)
+            }
+            _ => None,
+        }
+    }
+
+    fn verify_field(&self, field: TokenField<'_>) -> Result<RequestVerdict, Failure> {
+        let error = match jwt::verify_field(field, self.wanted()) {
+            Ok(()) => return Ok(RequestVerdict::NEXT),
+            Err(error) => error,
+        };
+        match error {
+            FieldError::Missing => Ok(self.refuse_none()),
+            FieldError::Several => Ok(self.refuse_several()),
+            FieldError::Token(error) => Ok(self.verdict(checkup(error)?, false)),
+            FieldError::Edit(error) => Err(error.into()),
+        }
+    }
+
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            verifiers: &self.verifiers,
+            scopes: &self.scopes,
+            any_scope: self.any_scope,
+            claims: &self.claims,
+        }
+    }
+
+    fn verdict(&self, checkup: Checkup, with_proof: bool) -> RequestVerdict {
         let challenges = &self.challenges;
-        Ok(match self.check(token, proof, request)? {
+        match checkup {
             // Whatever is returned before the phase runs again is left.
             Checkup::Accepted | Checkup::NotYet => RequestVerdict::NEXT,
             Checkup::Rejected => refuse(
@@ -160,19 +213,9 @@ impl OnRequest for JwtFilter {
                 log::warn(&text, &[]);
                 LocalResponse::new(503, INTROSPECTION_UNAVAILABLE).into()
             }
-        })
+        }
     }
-}
 
-/// How many of the configured places hold a token.
-enum Found<'a> {
-    None,
-    /// One, with this in it.
-    One(&'a Source, String),
-    Several,
-}
-
-impl JwtFilter {
     fn check(
         &self,
         token: &str,
@@ -184,20 +227,9 @@ impl JwtFilter {
         {
             return self.introspect(introspection, token, proof, request);
         }
-        let wanted = Wanted {
-            verifiers: &self.verifiers,
-            scopes: &self.scopes,
-            any_scope: self.any_scope,
-            claims: &self.claims,
-            proof,
-        };
-        match jwt::verify(token, wanted) {
+        match jwt::verify(token, proof.as_ref(), self.wanted()) {
             Ok(()) => Ok(Checkup::Accepted),
-            Err(VerifyError::NotYet) => Ok(Checkup::NotYet),
-            Err(VerifyError::Rejected(_)) => Ok(Checkup::Rejected),
-            Err(VerifyError::InsufficientScope) => Ok(Checkup::InsufficientScope),
-            Err(VerifyError::Proof(error)) => Ok(Checkup::Proof(error)),
-            Err(VerifyError::Attribute(error)) => Err(error.into()),
+            Err(error) => checkup(error),
         }
     }
 
@@ -251,9 +283,24 @@ impl JwtFilter {
         found
     }
 
+    fn refuse_none(&self) -> RequestVerdict {
+        refuse(401, TOKEN_MISSING, &self.challenges.missing)
+    }
+
     /// RFC 6750, section 2: not more than one method for a token, and section 3.1: nor one of them twice.
     fn refuse_several(&self) -> RequestVerdict {
         refuse(400, SEVERAL_TOKENS, &self.challenges.several)
+    }
+}
+
+/// The outcome of a check, from the gateway's error.
+fn checkup(error: VerifyError) -> Result<Checkup, Failure> {
+    match error {
+        VerifyError::NotYet => Ok(Checkup::NotYet),
+        VerifyError::Rejected(_) => Ok(Checkup::Rejected),
+        VerifyError::InsufficientScope => Ok(Checkup::InsufficientScope),
+        VerifyError::Proof(error) => Ok(Checkup::Proof(error)),
+        VerifyError::Attribute(error) => Err(error.into()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where a token may be, and how it is found and taken out there.
 
+use windlass_plugin_sdk::host::jwt::TokenField;
 use windlass_plugin_sdk::{EditError, Json, Request, json};
 
 /// The header of credentials (RFC 9110, section 11.6.2), lower case.
@@ -43,19 +44,22 @@ impl Source {
         (name.clone(), about)
     }
 
-    /// The text that a request has there, if it holds a token.
+    /// The first text there that holds a token. What stands beside it is not a reason to look elsewhere: [`Self::count`]
+    /// tells that it is there.
     pub fn find(&self, request: &Request) -> Option<String> {
-        let found = match self {
-            Self::Header { name, .. } => request.header_text(name),
+        let token = |value: Vec<u8>| {
+            let text = String::from_utf8(value).ok()?;
+            self.token(&text).is_some().then_some(text)
+        };
+        match self {
+            Self::Header { name, .. } => request.header_all(name).into_iter().find_map(token),
             Self::Cookie(name) => {
                 let fields = request.header_all("cookie");
                 let mut found = fields.iter().flat_map(|field| cookies(field, name));
-                let first = found.next();
-                first.and_then(|value| String::from_utf8(value.to_vec()).ok())
+                found.find_map(|value| token(value.to_vec()))
             }
-            Self::Query(name) => request.query_param(name),
-        };
-        found.filter(|found| self.token(found).is_some())
+            Self::Query(name) => request.query_param(name).filter(|text| !text.is_empty()),
+        }
     }
 
     /// The token in what was found. None: there is none.
@@ -68,6 +72,18 @@ impl Source {
             Self::Header { scheme: None, .. } | Self::Cookie(_) | Self::Query(_) => found,
         };
         (!token.is_empty()).then_some(token)
+    }
+
+    /// The field, where it is one.
+    pub fn field(&self, hide: bool) -> Option<TokenField<'_>> {
+        match self {
+            Self::Header { name, scheme } => Some(TokenField {
+                name,
+                scheme: scheme.as_deref(),
+                hide,
+            }),
+            Self::Cookie(_) | Self::Query(_) => None,
+        }
     }
 
     /// Whether a token there comes with a proof.

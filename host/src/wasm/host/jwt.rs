@@ -3,15 +3,18 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use http::HeaderValue;
 use serde_json::Value;
 use smallvec::SmallVec;
-use wasmtime::component::{ComponentType, Lift, Linker, WasmStr};
+use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, WasmStr};
 use wasmtime::{Result, StoreContextMut};
 
-use super::super::bindings::tokens::{ClaimValue, VerifyError};
+use super::super::bindings::tokens::{ClaimValue, FieldError, VerifyError};
+use super::super::bindings::types::Message;
 use super::super::failure::CallFailure;
-use super::super::state::{Later, State};
+use super::super::state::{Head, Later, State};
 use super::edit::attribute_name;
+use super::hot::field_name;
 use super::proof::{self, ProofArgument};
 use crate::context::{AttributeValue, RejectedToken};
 use crate::tokens::{TokenAnswer, TokenTime, Waiting};
@@ -49,32 +52,26 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
             store.data_mut().charge_call()?;
             super::in_phase(store.data())?;
             store.data_mut().token = None;
-            if let Err(error) = ask(&mut store, &token, &verifiers)? {
+            let found = {
+                let token = token.to_str(&store)?;
+                ask(&store, &token, &verifiers)?
+            };
+            if let Err(error) = take(store.data_mut(), found) {
                 return Ok((Err(error),));
             }
             if let Err((why, error)) = prove(&mut store, &token, proof.as_ref())? {
-                store.data_mut().token = None;
-                store.data_mut().note_rejected_token(why, None);
+                leave(store.data_mut(), why);
                 return Ok((Err(error),));
             }
-            if !has_scopes(&store, &scopes, any_scope)? {
-                store.data_mut().token = None;
-                store
-                    .data_mut()
-                    .note_rejected_token("insufficient_scope", None);
-                return Ok((Err(VerifyError::InsufficientScope),));
-            }
-            let put = put_claims(&mut store, &claims)?;
-            if let Err(error) = &put {
-                store.data_mut().token = None;
-                if let VerifyError::Rejected(_) = error {
-                    let why = TokenError::RequiredClaim.reason();
-                    store.data_mut().note_rejected_token(why, None);
-                }
-            }
-            Ok((put,))
+            let demands = Demands {
+                scopes: &scopes,
+                any_scope,
+                claims: &claims,
+            };
+            Ok((meet(&mut store, &demands)?,))
         },
     )?;
+    link_verify_field(&mut tokens)?;
     tokens.func_wrap(
         "check-proof",
         |mut store: StoreContextMut<'_, State>,
@@ -103,12 +100,78 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
     Ok(())
 }
 
-/// Why there is no token.
-enum Trouble {
-    /// The verifier of this name refused it.
-    Refused(TokenError, Arc<str>),
+/// `verify-field`'s arguments, in the order of the contract.
+type VerifyFieldArguments = (
+    WasmStr,
+    Option<WasmStr>,
+    bool,
+    Vec<WasmStr>,
+    Vec<WasmStr>,
+    bool,
+    Vec<Mapping>,
+);
+
+fn link_verify_field(tokens: &mut LinkerInstance<'_, State>) -> Result<()> {
+    tokens.func_wrap(
+        "verify-field",
+        |mut store: StoreContextMut<'_, State>,
+         (field, scheme, hide, verifiers, scopes, any_scope, claims): VerifyFieldArguments| {
+            store.data_mut().charge_call()?;
+            super::in_phase(store.data())?;
+            store.data_mut().token = None;
+            let field = FieldArgument {
+                name: field,
+                scheme,
+                hide,
+            };
+            let found = match ask_for_field(&mut store, &field, &verifiers)? {
+                Ok(found) => found,
+                Err(error) => return Ok((Err(error),)),
+            };
+            if let Err(error) = take(store.data_mut(), found) {
+                return Ok((Err(FieldError::Token(error)),));
+            }
+            let accepted = store.data().token.as_ref();
+            if accepted.is_some_and(|token| token.bound_to.is_some()) {
+                let error = TokenError::Unproven;
+                leave(store.data_mut(), error.reason());
+                return Ok((rejected(error).map_err(FieldError::Token),));
+            }
+            let demands = Demands {
+                scopes: &scopes,
+                any_scope,
+                claims: &claims,
+            };
+            let met = meet(&mut store, &demands)?;
+            Ok((met.map_err(FieldError::Token),))
+        },
+    )
+}
+
+/// A verifier's answer about a token.
+enum Found {
+    /// It is accepted.
+    Accepted(Arc<VerifiedToken>),
+    /// The verifier of this name rejected it; without a verifier nobody knows it.
+    Rejected(TokenError, Option<Arc<str>>),
     /// Only newer keys can tell.
     Later(Waiting),
+}
+
+/// The demands on a token that a verifier accepts.
+struct Demands<'a> {
+    scopes: &'a [WasmStr],
+    any_scope: bool,
+    claims: &'a [Mapping],
+}
+
+/// The field that holds a token, as a guest names it.
+struct FieldArgument {
+    name: WasmStr,
+    /// The word before the token.
+    scheme: Option<WasmStr>,
+    /// Whether the field is removed.
+    hide: bool,
 }
 
 impl State {
@@ -129,52 +192,127 @@ impl State {
     }
 }
 
-/// Ask for a token, and keep it with the phase where it is accepted.
-fn ask(
-    store: &mut StoreContextMut<'_, State>,
-    token: &WasmStr,
-    verifiers: &[WasmStr],
-) -> Result<Verified> {
+/// Ask the verifiers about a token.
+fn ask(store: &StoreContextMut<'_, State>, token: &str, verifiers: &[WasmStr]) -> Result<Found> {
     let state = store.data();
     let Some(services) = state.services.as_ref() else {
-        return Ok(rejected(TokenError::Issuer));
+        return Ok(Found::Rejected(TokenError::Issuer, None));
     };
-    let token = token.to_str(&*store)?;
-    let names = verifiers.iter().map(|name| name.to_str(&*store));
+    let names = verifiers.iter().map(|name| name.to_str(store));
     let names: SmallVec<[Cow<'_, str>; 4]> = names.collect::<Result<_>>()?;
     let asked = services
         .verifiers
-        .ask(&names, &token, TokenTime::coarse(), state.patient)?;
-    let found = match asked.answer {
-        TokenAnswer::Accepted(token) => Ok(token),
+        .ask(&names, token, TokenTime::coarse(), state.patient)?;
+    Ok(match asked.answer {
+        TokenAnswer::Accepted(token) => Found::Accepted(token),
         TokenAnswer::Refused(error) => {
             let (filter, verifier) = (&*state.name, &asked.verifier.name);
             let (name, why) = (&**verifier, error.reason());
             tracing::debug!(filter, verifier = name, why, "{error}");
-            Err(Trouble::Refused(error, Arc::clone(verifier)))
+            Found::Rejected(error, Some(Arc::clone(verifier)))
         }
-        TokenAnswer::Later(waiting) => Err(Trouble::Later(waiting)),
+        TokenAnswer::Later(waiting) => Found::Later(waiting),
         TokenAnswer::NoKeys => {
             let name = asked.verifier.name.clone();
             return Err(CallFailure::TokenKeys(name).into());
         }
+    })
+}
+
+/// Ask the verifiers about the token in a field, which is removed if the guest says so.
+fn ask_for_field(
+    store: &mut StoreContextMut<'_, State>,
+    field: &FieldArgument,
+    verifiers: &[WasmStr],
+) -> Result<std::result::Result<Found, FieldError>> {
+    let name = match field_name(store, Message::Request, &field.name)? {
+        Ok(name) => name,
+        Err(error) => return Ok(Err(FieldError::Edit(error))),
     };
-    drop((token, names));
-    let state = store.data_mut();
+    let answer = {
+        let scheme = field.scheme.as_ref().map(|scheme| scheme.to_str(&*store));
+        let scheme = scheme.transpose()?;
+        let fields = store.data().fields(Head::Request);
+        let mut values = fields
+            .into_iter()
+            .flat_map(|fields| fields.get_all(&name).iter());
+        let mut others = false;
+        let token = values.find_map(|value| {
+            let token = token_in(value, scheme.as_deref());
+            others |= token.is_none();
+            token
+        });
+        match token {
+            None => return Ok(Err(FieldError::Missing)),
+            Some(_) if others || values.next().is_some() => Err(FieldError::Several),
+            Some(token) => Ok(ask(store, token, verifiers)?),
+        }
+    };
+    if field.hide
+        && let Err(error) = store.data_mut().remove_field(Message::Request, Ok(name))?
+    {
+        return Ok(Err(FieldError::Edit(error)));
+    }
+    Ok(answer)
+}
+
+/// The token in a field's value: all of it, or the part after a scheme, whose letters have no case (RFC 9110, section 11.1).
+fn token_in<'a>(value: &'a HeaderValue, scheme: Option<&str>) -> Option<&'a str> {
+    let value = std::str::from_utf8(value.as_bytes()).ok()?;
+    let token = match scheme {
+        None => value,
+        Some(scheme) => {
+            // A tab is not legal there. Some endpoints take it, so a token behind it is one here too.
+            let blank = [' ', '\t'];
+            let (first, rest) = value.split_once(blank)?;
+            let is_scheme = first.eq_ignore_ascii_case(scheme);
+            is_scheme.then(|| rest.trim_start_matches(blank))?
+        }
+    };
+    (!token.is_empty()).then_some(token)
+}
+
+/// Keep the token with the phase where it is accepted.
+fn take(state: &mut State, found: Found) -> Verified {
     match found {
-        Ok(token) => {
+        Found::Accepted(token) => {
             state.accept_token(token);
-            Ok(Ok(()))
+            Ok(())
         }
-        Err(Trouble::Refused(error, verifier)) => {
-            state.note_rejected_token(error.reason(), Some(verifier));
-            Ok(rejected(error))
+        Found::Rejected(error, verifier) => {
+            if let Some(verifier) = verifier {
+                state.note_rejected_token(error.reason(), Some(verifier));
+            }
+            rejected(error)
         }
-        Err(Trouble::Later(waiting)) => {
+        Found::Later(waiting) => {
             state.later = Some(Later::Keys(waiting));
-            Ok(Err(VerifyError::NotYet))
+            Err(VerifyError::NotYet)
         }
     }
+}
+
+/// Leave the token that was accepted, and keep the reason for the log.
+fn leave(state: &mut State, why: &'static str) {
+    state.token = None;
+    state.note_rejected_token(why, None);
+}
+
+/// Hold the accepted token to the guest's demands: its scopes first, then its claims become attributes.
+fn meet(store: &mut StoreContextMut<'_, State>, demands: &Demands<'_>) -> Result<Verified> {
+    if !has_scopes(store, demands.scopes, demands.any_scope)? {
+        leave(store.data_mut(), "insufficient_scope");
+        return Ok(Err(VerifyError::InsufficientScope));
+    }
+    let put = put_claims(store, demands.claims)?;
+    match &put {
+        Ok(()) => {}
+        Err(VerifyError::Rejected(_)) => {
+            leave(store.data_mut(), TokenError::RequiredClaim.reason());
+        }
+        Err(_) => store.data_mut().token = None,
+    }
+    Ok(put)
 }
 
 /// Whether the client holds the key that the token is bound to, if it is. An error carries its word for the log.
