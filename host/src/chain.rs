@@ -204,6 +204,7 @@ impl Passage {
             place,
             services: &self.chain.services,
             patient: false,
+            shows_body: false,
         }
     }
 }

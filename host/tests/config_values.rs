@@ -463,7 +463,7 @@ fn everything_else_has_a_default() {
     let limits = filter.limits;
     assert_eq!(
         (limits.cpu, limits.start_cpu, limits.wait),
-        (Duration::from_millis(10), seconds(1), seconds(10))
+        (None, seconds(1), seconds(10))
     );
     assert_eq!(
         (limits.memory, limits.body, limits.document),

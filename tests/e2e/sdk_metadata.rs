@@ -240,6 +240,36 @@ fn a_document_that_grows_without_end_is_refused() {
 }
 
 #[test]
+fn a_long_document_is_assembled_without_more_settings() {
+    let operation = |path: usize| {
+        let about = "An operation of this path, in some words of a usual length. ".repeat(2);
+        let answers = json!({ "200": { "description": about }, "404": { "description": about } });
+        let parameter =
+            json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } });
+        let get = json!({ "summary": about, "parameters": [parameter], "responses": answers });
+        (
+            format!("/orders/{path}/{{id}}"),
+            json!({ "get": get, "delete": get }),
+        )
+    };
+    let paths: serde_json::Map<_, _> = (0..500).map(operation).collect();
+    let document = json!({
+        "openapi": "3.1.0", "info": { "title": "Shop", "version": "1" }, "paths": paths,
+    });
+    let filter =
+        "settings = { document = \"api\", apis = [\"shop\"] }\ndocuments = { api = \"api.json\" }";
+    let more = "[[route]]\napi = \"shop\"\npath = \"/{rest+}\"\nfilters = [\"keys\", \"plan\"]\nrespond = {}\n";
+    let gateway = Gateway::with_config(config(filter, more))
+        .file("api.json", document.to_string())
+        .start();
+    let served = gateway.get("/openapi.json");
+    assert_eq!(served.status, 200, "{}", served.text());
+    assert!(served.body.len() > 500_000, "{}", served.body.len());
+    let paths = served.json()["paths"].as_object().unwrap().len();
+    assert!(paths >= 500, "{paths}");
+}
+
+#[test]
 fn what_a_filter_in_javascript_adds_stands_in_the_document() {
     let more = "[filter.answers]\nplugin = \"answers.wasm\"\ndocuments = { answers = \"answers.json\" }\n\
                 limits = { cpu = \"1s\", start_cpu = \"10s\" }";

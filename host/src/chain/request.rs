@@ -267,7 +267,7 @@ impl Passage {
         };
         let caller = self.caller(place, seat);
         let is_request = direction == Direction::Request;
-        if seat.runs_aside() {
+        if filter.runs_aside_for_body(call.piece.len()) {
             let aside = filter.on_body_aside(caller, out, &self.held, call, is_request);
             return Box::pin(aside).await;
         }

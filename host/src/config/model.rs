@@ -434,8 +434,8 @@ pub enum HostInterface {
 /// `limits = { .. }` of a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FilterLimits {
-    /// CPU time of one call (instantiate, configure or phase). Default 10 ms.
-    pub cpu: Duration,
+    /// CPU time of one call of a phase. None: 10 ms, or as much as a `builtin:` plugin has by default.
+    pub cpu: Option<Duration>,
     /// CPU time of instantiate with configure. Default 1 s.
     pub start_cpu: Duration,
     /// How long a request waits for an instance.

@@ -1,13 +1,14 @@
 //! The filters of a configuration: plugins read, compiled, granted, configured.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderName;
 
 use super::{documents, named};
 use crate::config::{self, Config, PluginSource, Problems};
 use crate::upstream::headers;
-use crate::wasm::bounds::FilterBounds;
+use crate::wasm::bounds::{CALL_CPU, FilterBounds};
 use crate::wasm::breaker::BreakerSettings;
 use crate::wasm::component::CompiledComponent;
 use crate::wasm::filter::{Isolation, OnError};
@@ -235,7 +236,7 @@ fn interface(interface: config::HostInterface) -> &'static str {
 
 fn bounds(filter: &config::Filter) -> FilterBounds {
     FilterBounds {
-        cpu: filter.limits.cpu,
+        cpu: call_cpu(filter),
         wait: filter.limits.wait,
         start_cpu: filter.limits.start_cpu,
         memory: filter.limits.memory,
@@ -250,6 +251,16 @@ fn bounds(filter: &config::Filter) -> FilterBounds {
             max_backoff: filter.breaker.max_backoff,
         },
     }
+}
+
+/// The CPU time of one call: the operator's, or the default of the plugin.
+fn call_cpu(filter: &config::Filter) -> Duration {
+    let builtin = match &filter.plugin {
+        PluginSource::Builtin(plugin) => windlass_builtin_plugins::builtin(plugin),
+        PluginSource::File(_) => None,
+    };
+    let by_default = builtin.map_or(CALL_CPU, |builtin| builtin.cpu);
+    filter.limits.cpu.unwrap_or(by_default)
 }
 
 /// What is imported and not granted traps when it is called, and an attribute that is not granted
@@ -355,10 +366,12 @@ fn refuse_windows(
 /// call runs to its end at once.
 fn warn_of_slow_pieces(filter: &config::Filter, loaded: &Filter, problems: &mut Problems) {
     let phases = loaded.phases();
-    if !loaded.runs_aside() || !(phases.request_body || phases.response_body) {
+    // No plugin of ours asks for a body in `chunks`.
+    let is_builtin = matches!(filter.plugin, PluginSource::Builtin(_));
+    if is_builtin || !loaded.runs_aside() || !(phases.request_body || phases.response_body) {
         return;
     }
-    let (name, cpu) = (&filter.name, filter.limits.cpu);
+    let (name, cpu) = (&filter.name, call_cpu(filter));
     problems
         .warning(
             filter.span,

@@ -132,7 +132,7 @@ impl Filter {
     ) -> Result<PieceVerdict, CallFailure> {
         let mut aside = Aside::begin(caller, out, held);
         let verdict = aside.instance().on_body_aside(body, is_request).await;
-        self.ended_aside(caller, aside, verdict)
+        self.ended_aside(caller.for_body(), aside, verdict)
     }
 
     /// Run the log phase on a fiber.

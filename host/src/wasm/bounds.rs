@@ -7,7 +7,7 @@ use super::breaker::BreakerSettings;
 /// The bounds of a filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FilterBounds {
-    /// CPU time of one phase call.
+    /// CPU time of one phase call; for a body that was gathered see [`Self::cpu_for_body`].
     pub cpu: Duration,
     /// CPU time of instantiate with configure.
     pub start_cpu: Duration,
@@ -27,15 +27,43 @@ pub struct FilterBounds {
     pub breaker: BreakerSettings,
 }
 
+/// The CPU time of one phase call, by default.
+pub const CALL_CPU: Duration = Duration::from_millis(10);
+
 /// What a call may use of the processor while the worker waits for it: more than that, and it runs
 /// on a fiber.
 const MOST_INLINE: Duration = Duration::from_millis(10);
 
+/// A gathered body of this size gives its call as much CPU time again. Bytes.
+const BODY_SHARE: u64 = 64 * 1024;
+
 impl FilterBounds {
-    /// Whether calls run on a fiber.
+    /// The CPU time of a call that is shown a gathered body of this length. Clients choose the length, up to
+    /// [`Self::body`], so it must not be the length that makes a call fail.
+    #[must_use]
+    pub fn cpu_for_body(&self, length: u64) -> Duration {
+        let shares = u32::try_from(length / BODY_SHARE).unwrap_or(u32::MAX);
+        self.cpu.saturating_mul(shares.saturating_add(1))
+    }
+
+    /// Whether a call that may use this much CPU time runs on a fiber.
+    #[must_use]
+    pub fn is_long(cpu: Duration) -> bool {
+        cpu > MOST_INLINE
+    }
+
+    /// Whether all calls run on a fiber.
     #[must_use]
     pub fn runs_aside(&self) -> bool {
-        self.cpu > MOST_INLINE
+        Self::is_long(self.cpu)
+    }
+
+    /// The calls that an instance serves: ±20 % by chance, so that instances are not given up all at once.
+    #[must_use]
+    pub fn calls_of_instance(&self) -> u32 {
+        let fifth = self.recycle_calls / 5;
+        let least = self.recycle_calls.saturating_sub(fifth);
+        fastrand::u32(least..=self.recycle_calls.saturating_add(fifth)).max(1)
     }
 
     /// What one call of a host function may bring into the host: a body, or a head with its

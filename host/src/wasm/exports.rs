@@ -22,6 +22,11 @@ pub struct Exports {
 }
 
 impl Exports {
+    /// Whether there is a phase for bodies.
+    pub fn has_body_phase(&self) -> bool {
+        self.request_body.is_some() || self.response_body.is_some()
+    }
+
     /// Look them up.
     ///
     /// # Errors

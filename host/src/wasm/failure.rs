@@ -11,6 +11,7 @@ use super::memory::MemoryRefused;
 use super::output::one_line;
 use super::share::Share;
 use super::state::{Overdrawn, State};
+use crate::context::RequestId;
 use crate::store::keys::KeyReject;
 use crate::tokens::Waiting;
 
@@ -101,6 +102,29 @@ impl CallFailure {
             | Self::Busy(_)
             | Self::Crowded(_)
             | Self::MissingAttribute(_) => false,
+        }
+    }
+
+    /// Whether the call used more than it may of something that a body's content can use up. The sender of the body
+    /// chose that, so it is no reason to suspend the filter for everybody.
+    #[must_use]
+    pub fn is_of_size(&self) -> bool {
+        matches!(self, Self::Cpu(_) | Self::Memory { .. })
+    }
+
+    /// Log it, with the guest's backtrace at level debug.
+    pub(super) fn tell(&self, filter: &str, request: Option<&RequestId>) {
+        let request = request.map(tracing::field::display);
+        tracing::warn!(
+            filter,
+            request,
+            kind = self.kind(),
+            "filter `{filter}`: {self}"
+        );
+        if let Self::Trap { backtrace, .. } = self
+            && !backtrace.is_empty()
+        {
+            tracing::debug!(filter, "{backtrace}");
         }
     }
 

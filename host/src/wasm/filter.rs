@@ -107,6 +107,18 @@ pub struct Caller<'a> {
     pub services: &'a Arc<Services>,
     /// Whether the phase is called again, when it wants a share that the store has to tell.
     pub patient: bool,
+    /// Whether the phase is shown a body.
+    pub shows_body: bool,
+}
+
+impl Caller<'_> {
+    /// The same, for a phase that is shown a body.
+    pub(super) fn for_body(self) -> Self {
+        Self {
+            shows_body: true,
+            ..self
+        }
+    }
 }
 
 impl Filter {
@@ -255,7 +267,7 @@ impl Filter {
         exchange: Box<Exchange>,
         body: BodyCall<'_>,
     ) -> Called<PieceVerdict> {
-        self.call(caller, out, exchange, |instance, call| {
+        self.call(caller.for_body(), out, exchange, |instance, call| {
             instance.on_request_body(call, body)
         })
     }
@@ -268,7 +280,7 @@ impl Filter {
         exchange: Box<Exchange>,
         body: BodyCall<'_>,
     ) -> Called<PieceVerdict> {
-        self.call(caller, out, exchange, |instance, call| {
+        self.call(caller.for_body(), out, exchange, |instance, call| {
             instance.on_response_body(call, body)
         })
     }
@@ -287,6 +299,12 @@ impl Filter {
     #[must_use]
     pub fn runs_aside(&self) -> bool {
         self.bounds.runs_aside()
+    }
+
+    /// Whether the call for a gathered body of this length runs on a fiber.
+    #[must_use]
+    pub fn runs_aside_for_body(&self, length: u64) -> bool {
+        FilterBounds::is_long(self.bounds.cpu_for_body(length))
     }
 
     /// What a filter asks to see whole is bounded by the operator.
@@ -372,7 +390,10 @@ impl Filter {
                     let _ = self.breaker.succeeded(permit);
                     return Err(failure);
                 }
-                self.failed(caller.seat.worker(), permit, Some(id), &failure);
+                self.tell_failure(caller.seat.worker(), Some(id), &failure);
+                if !(caller.shows_body && failure.is_of_size()) {
+                    self.trip(permit);
+                }
                 Err(failure)
             }
         }
@@ -425,7 +446,7 @@ impl Filter {
             &self.exports,
             self.state(),
             &self.bounds,
-            spread(self.bounds.recycle_calls),
+            self.bounds.calls_of_instance(),
         )?;
         match instance.configure(&self.settings)? {
             Ok(_) => Ok(Box::new(instance)),
@@ -452,19 +473,18 @@ impl Filter {
         request: Option<&RequestId>,
         failure: &CallFailure,
     ) {
+        self.tell_failure(worker, request, failure);
+        self.trip(permit);
+    }
+
+    /// Count a failure, and say it.
+    fn tell_failure(&self, worker: usize, request: Option<&RequestId>, failure: &CallFailure) {
         self.count(worker, |figures| &figures.failures, 1);
-        tracing::warn!(
-            filter = &*self.name,
-            request = request.map(tracing::field::display),
-            kind = failure.kind(),
-            "filter `{}`: {failure}",
-            self.name
-        );
-        if let CallFailure::Trap { backtrace, .. } = failure
-            && !backtrace.is_empty()
-        {
-            tracing::debug!(filter = &*self.name, "{backtrace}");
-        }
+        failure.tell(&self.name, request);
+    }
+
+    /// Tell the breaker of a failure.
+    fn trip(&self, permit: Permit) {
         match self.breaker.failed(permit, monotonic_nanos()) {
             Tripped::No => {}
             Tripped::Open(time) => tracing::error!(
@@ -474,11 +494,4 @@ impl Filter {
             ),
         }
     }
-}
-
-/// The calls that an instance serves: ±20 % by chance, so that instances are not given up all at
-/// once.
-fn spread(calls: u32) -> u32 {
-    let fifth = calls / 5;
-    fastrand::u32(calls.saturating_sub(fifth)..=calls.saturating_add(fifth)).max(1)
 }

@@ -55,7 +55,7 @@ pub struct Instance {
     store: Store<State>,
     guests: Guests,
     aside: Box<AsideCalls>,
-    cpu: Duration,
+    bounds: FilterBounds,
     /// When it was made.
     born: Instant,
     /// Calls until it is given up.
@@ -97,7 +97,7 @@ impl Instance {
             .instantiate(&mut store)
             .and_then(|instance| {
                 let guests = exports.load(&mut store, &instance)?;
-                let aside = match bounds.runs_aside() {
+                let aside = match bounds.runs_aside() || exports.has_body_phase() {
                     true => AsideCalls::load(&mut store, &instance)?,
                     false => AsideCalls::default(),
                 };
@@ -109,7 +109,7 @@ impl Instance {
             store,
             guests,
             aside: Box::new(aside),
-            cpu: bounds.cpu,
+            bounds: *bounds,
             born: Instant::now(),
             calls_left: calls,
             configured_memory: 0,
@@ -255,7 +255,7 @@ impl Instance {
     pub async fn on_request_aside(&mut self) -> Result<RequestVerdict, CallFailure> {
         let call = self.aside.request;
         let has_body = self.guests.request_body.is_some();
-        let verdict = self.aside(Phase::Request, call, ()).await;
+        let verdict = self.aside(Phase::Request, self.bounds.cpu, call, ()).await;
         self.settled(|store| {
             let (verdict,) = verdict?;
             again(store.data_mut())?;
@@ -271,7 +271,7 @@ impl Instance {
     pub async fn on_response_aside(&mut self) -> Result<ResponseVerdict, CallFailure> {
         let call = self.aside.response;
         let has_body = self.guests.response_body.is_some();
-        let verdict = self.aside(Phase::Response, call, ()).await;
+        let verdict = self.aside(Phase::Response, self.bounds.cpu, call, ()).await;
         self.settled(|store| Ok(verdict::response(verdict?.0, has_body, store.data_mut())?))
     }
 
@@ -282,7 +282,7 @@ impl Instance {
     /// As [`Self::on_log`].
     pub async fn on_log_aside(&mut self) -> Result<(), CallFailure> {
         let call = self.aside.log;
-        let logged = self.aside(Phase::Log, call, ()).await;
+        let logged = self.aside(Phase::Log, self.bounds.cpu, call, ()).await;
         self.settled(|_| logged)
     }
 
@@ -302,11 +302,12 @@ impl Instance {
             false => (Phase::ResponseBody { head_open }, self.aside.response_body),
         };
         let asked = (body.piece.len(), body.last);
+        let cpu = self.bounds.cpu_for_body(body.piece.len());
         let state = self.store.data_mut();
         state.piece = std::mem::take(body.piece);
         state.trailers = body.trailers.take();
         state.body_cap = body.cap;
-        let verdict = self.aside(phase, call, asked).await;
+        let verdict = self.aside(phase, cpu, call, asked).await;
         let verdict = self.settled(|store| Ok(verdict::piece(verdict?.0, store.data_mut())?));
         let state = self.store.data_mut();
         *body.piece = std::mem::take(&mut state.piece);
@@ -319,6 +320,7 @@ impl Instance {
     async fn aside<P, R>(
         &mut self,
         phase: Phase,
+        cpu: Duration,
         call: Option<TypedFunc<P, R>>,
         params: P,
     ) -> wasmtime::Result<R>
@@ -329,7 +331,7 @@ impl Instance {
         let call = *present(call.as_ref())?;
         let state = self.store.data_mut();
         state.phase = phase;
-        let slice = state.cpu.arm_aside(self.cpu);
+        let slice = state.cpu.arm_aside(cpu);
         self.store.set_epoch_deadline(1);
         let mut running = std::pin::pin!(call.call_async(&mut self.store, params));
         std::future::poll_fn(|context| {
@@ -380,7 +382,7 @@ impl Instance {
     ) -> Called<V> {
         self.calls_left = self.calls_left.saturating_sub(1);
         let state = self.store.data_mut();
-        state.cpu.arm(self.cpu);
+        state.cpu.arm(self.bounds.cpu);
         match &state.services {
             Some(services) if Arc::ptr_eq(services, call.services) => {}
             Some(_) | None => state.services = Some(call.services.clone()),

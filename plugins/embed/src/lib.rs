@@ -5,6 +5,11 @@
 //! comes with exactly the grants that its README lists (a test compares the two). Deliberately
 //! does not: load, compile or look into a component.
 
+use std::time::Duration;
+
+/// The processor time of one call, where the config has no `limits.cpu`.
+const CALL: Duration = Duration::from_millis(10);
+
 /// A first-party plugin and what it is granted without an `allow` in the config.
 #[derive(Debug, Clone, Copy)]
 pub struct BuiltinPlugin {
@@ -12,6 +17,8 @@ pub struct BuiltinPlugin {
     pub name: &'static str,
     /// The component, as the file's bytes.
     pub component: &'static [u8],
+    /// The processor time of one call, where the config has no `limits.cpu`.
+    pub cpu: Duration,
     /// The host interfaces that it is granted, by their names in `allow.interfaces`.
     pub interfaces: &'static [&'static str],
     /// The attributes that it may set, as in `allow.attributes`; `*` ends a prefix.
@@ -37,6 +44,7 @@ macro_rules! plugin {
         BuiltinPlugin {
             name: $name,
             component: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".wasm")),
+            cpu: CALL,
             interfaces: &$interfaces,
             attributes: &$attributes,
             callouts: &$callouts,
@@ -62,7 +70,11 @@ pub static BUILTIN_PLUGINS: &[BuiltinPlugin] = &[
         callouts: ["/introspection/callout"],
         secrets: ["/introspection/secret"]
     ),
-    plugin!("sdk-metadata", interfaces: ["api-description", "crypto"], attributes: []),
+    BuiltinPlugin {
+        // The first call after a change of the configuration assembles the document, however long it is.
+        cpu: Duration::from_secs(1),
+        ..plugin!("sdk-metadata", interfaces: ["api-description", "crypto"], attributes: [])
+    },
     plugin!("rate-limit", interfaces: ["rates", "metrics"], attributes: []),
     plugin!(
         "authorizer",

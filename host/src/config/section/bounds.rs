@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use crate::config::MAX_DOCUMENT;
-use crate::config::field::{Field, Is, Section, Size, Time, Whole};
+use crate::config::field::{Field, Is, Optional, Section, Size, Time, Whole};
 use crate::config::model::{Breaker, FilterLimits, Recycle};
 use crate::config::read::Table;
 use crate::config::value::{duration, size};
@@ -19,14 +19,14 @@ pub(super) static LIMITS: Section = Section {
     private: false,
 };
 
-static CPU: Field<Time, Is<Duration>> = Field::new(
+static CPU: Field<Time, Optional> = Field::new(
     "cpu",
     Time {
         least: Duration::from_millis(1),
         most: Duration::from_secs(60),
     },
-    Is(Duration::from_millis(10)),
-    "The processor time of one call. Above the default, the worker goes on with other requests during a call.",
+    Optional("`\"10ms\"`; `\"1s\"` for `builtin:sdk-metadata`"),
+    "The processor time of one call. A call for a gathered body may use as much again for each 64 KiB of it. If a call may use more than 10 ms, the worker goes on with other requests meanwhile.",
 );
 
 static START_CPU: Field<Time, Is<Duration>> = Field::new(
