@@ -25,7 +25,7 @@ struct Case {
 }
 
 /// Refusals that other tests reach.
-const ELSEWHERE: [(&str, &str); 20] = [
+const ELSEWHERE: [(&str, &str); 19] = [
     ("several_tokens", "token_refusals"),
     ("token_missing", "token_refusals"),
     ("token_rejected", "token_refusals"),
@@ -36,8 +36,6 @@ const ELSEWHERE: [(&str, &str); 20] = [
     // The Redis of several gateways is out of reach.
     ("limits_unavailable", "tests/suite/shared_plans.rs"),
     ("filter_failed", "transform_bodies"),
-    // No request reaches it: a second line of defence.
-    ("transform_failed", "-"),
     ("rate_key_missing", "rate_limit"),
     ("identity_missing", "authorizer"),
     ("identity_rejected", "authorizer"),
@@ -75,6 +73,7 @@ fn config(style: &str, echo: &Upstream, text: &Upstream, closed: &ClosedPort) ->
         route("/header", "[\"header\"]", "echo"),
         route("/path", "[\"path\"]", "echo"),
         route("/body", "[\"body\"]", "echo"),
+        route("/made", "[\"made\"]", "echo"),
         route("/response", "[\"response\"]", "text"),
         route("/large", "[\"large\"]", "text"),
         route("/opaque", "[\"opaque\"]", "echo"),
@@ -96,6 +95,11 @@ fn config(style: &str, echo: &Upstream, text: &Upstream, closed: &ClosedPort) ->
             "transform",
             &format!("{{ other_bodies = \"refuse\", request = [{edit}] }}"),
         ) + "limits = { body = \"1KiB\" }\n",
+        filter(
+            "made",
+            "transform",
+            "{ request = [{ op = \"set\", body = \"\", template = \"no JSON\" }] }",
+        ),
         filter("response", "transform", &format!("{{ response = [{edit}] }}")),
         filter(
             "large",
@@ -124,6 +128,7 @@ impl Case {
             415 => ("Unsupported Media Type", "Unsupported Media Type"),
             429 if reason == "quota_spent" => (QUOTA_TITLE, "Limit Exceeded"),
             429 => (QUOTA_TITLE, "Too Many Requests"),
+            500 => ("Internal Server Error", "Internal server error"),
             502 => ("Bad Gateway", "Internal server error"),
             503 => ("Service Unavailable", "Service Unavailable"),
             _ => panic!("{status}"),
@@ -188,7 +193,10 @@ fn cases_of_callers() -> Vec<Case> {
 }
 
 fn cases_of_transforms() -> Vec<Case> {
-    let json = |body: &str| Request::post("/body", body).header("content-type", "application/json");
+    let json_at = |path: &str, body: &str| {
+        Request::post(path, body).header("content-type", "application/json")
+    };
+    let json = |body: &str| json_at("/body", body);
     let text = Request::post("/body", "a").header("content-type", "text/plain");
     let encoded = json("{}").header("content-encoding", "gzip");
     let large = json(&format!("\"{}\"", "x".repeat(2000)));
@@ -220,6 +228,12 @@ fn cases_of_transforms() -> Vec<Case> {
             "body_too_large",
             "the request's body is too large",
             large,
+        ),
+        Case::new(
+            500,
+            "transform_failed",
+            "transform failed",
+            json_at("/made", "{}"),
         ),
         Case::new(
             502,

@@ -20,6 +20,7 @@ mod template;
 
 use apply::{Stop, apply};
 use content::Content;
+use core::sync::atomic::{AtomicBool, Ordering};
 use exchange::{RequestEdits, ResponseEdits};
 use json::{Document, Flaw};
 use operation::{Edits, Operation};
@@ -254,7 +255,7 @@ fn edit_request<'o>(
         Err(Stop::Edit { place, error }) => Err(failure("request", place, error)),
         Err(Stop::Body(flaw)) => Ok(Some(not_json(400, NOT_JSON, flaw))),
         Err(Stop::Unfit { place, why }) => Ok(Some(unfit(400, "request", place, &why))),
-        Err(Stop::Template { place, why }) => Err(at_fault("request", place, &why)),
+        Err(Stop::Template { place, why }) => Ok(Some(wrong_template("request", place, &why))),
     }
 }
 
@@ -273,7 +274,7 @@ fn edit_response<'o>(
         Err(Stop::Edit { place, error }) => Err(failure("response", place, error)),
         Err(Stop::Body(flaw)) => Ok(Some(not_json(502, RESPONSE_NOT_JSON, flaw))),
         Err(Stop::Unfit { place, why }) => Ok(Some(unfit(502, "response", place, &why))),
-        Err(Stop::Template { place, why }) => Err(at_fault("response", place, &why)),
+        Err(Stop::Template { place, why }) => Ok(Some(wrong_template("response", place, &why))),
     }
 }
 
@@ -308,12 +309,22 @@ fn absent(side: &str, place: usize) -> LocalResponse {
 #[cold]
 fn failure(side: &str, place: usize, error: EditError) -> Failure {
     let why = Failure::from(error).detail;
-    at_fault(side, place, &why)
+    Failure::new(FAILED, format!("`/{side}/{place}`: {why}"))
 }
 
+/// A template makes no JSON of this body. Not a [`Failure`]: the body decides which way through the template is taken, and
+/// its sender must not be able to have the filter suspended.
 #[cold]
-fn at_fault(side: &str, place: usize, why: &str) -> Failure {
-    Failure::new(FAILED, format!("`/{side}/{place}`: {why}"))
+fn wrong_template(side: &str, place: usize, why: &str) -> LocalResponse {
+    static WAS_TOLD: AtomicBool = AtomicBool::new(false);
+    let level = match WAS_TOLD.swap(true, Ordering::Relaxed) {
+        false => host::log::Level::Warn,
+        true => host::log::Level::Debug,
+    };
+    let edit = format!("/{side}/{place}");
+    let message = "a template makes no JSON of a body, so the request was refused";
+    host::log::write(level, message, &[("edit", &edit), ("why", why)]);
+    LocalResponse::new(500, FAILED)
 }
 
 /// A body does not fit the template that makes another one of it.

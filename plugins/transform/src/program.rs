@@ -1,10 +1,11 @@
 //! Bodies made of a template: minijinja, with output that is JSON.
 //!
 //! `{{ ... }}` writes JSON: a text with its quotes, an absent value as `null`, and a value of the
-//! body as it was sent. The template is read in `configure`. A render has so much fuel, which bounds
-//! its steps and the bytes that it makes; a depth of recursion; and no way to read anything but the
-//! body and the values that the settings name.
+//! body as it was sent. The template is read in `configure`. A render has as much fuel as its body is
+//! long, which bounds its steps and the bytes that it makes; a depth of recursion; and no way to read
+//! anything but the body and the values that the settings name.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,8 +18,15 @@ mod value;
 mod vocabulary;
 mod write;
 
-/// The fuel of one render: a step takes one, and so do 64 bytes that it makes.
-pub const FUEL: u64 = 100_000;
+/// The fuel of a render of a short body: a step takes one, and so do [`BYTES_PER_FUEL`] that it makes. A byte of the body
+/// gives one more.
+const FUEL: u64 = 100_000;
+
+/// The most fuel of a render, so that the text that it makes has room in the filter's memory.
+const MOST_FUEL: u64 = 1_200_000;
+
+/// The bytes that a render makes for one unit of fuel.
+pub const BYTES_PER_FUEL: u64 = 16;
 
 /// How deep loops, conditions and the values of a template may be inside one another.
 const MAX_DEPTH: usize = 64;
@@ -30,15 +38,15 @@ pub struct Program {
     source: String,
     /// The values that the template reads beside the body, by their names.
     pub with: Vec<(String, Template)>,
-    environment: Environment<'static>,
+    environment: RefCell<Environment<'static>>,
 }
 
 /// Why a render made nothing.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The values do not fit the template: it goes over a number, for example.
+    /// The body does not fit the template: it goes over a number, for example, or over so much that it runs out of fuel.
     Value(String),
-    /// The template itself is at fault: it ran out of fuel, or makes no JSON.
+    /// The template itself is at fault: it makes no JSON.
     Template(String),
 }
 
@@ -50,7 +58,6 @@ impl Program {
     pub fn parse(source: &str, with: Vec<(String, Template)>) -> Result<Self, String> {
         let mut environment = Environment::empty();
         vocabulary::teach(&mut environment);
-        environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(MAX_DEPTH);
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment.set_formatter(format);
@@ -60,10 +67,10 @@ impl Program {
         let program = Self {
             source: source.to_owned(),
             with,
-            environment,
+            environment: RefCell::new(environment),
         };
         // A name that stands for nothing is found when it is met: meet those that any body meets.
-        match program.run(Value::UNDEFINED, BTreeMap::new()) {
+        match program.run(Value::UNDEFINED, BTreeMap::new(), FUEL) {
             Err(error) if is_unknown(&error) => Err(complaint(&error)),
             Err(_) | Ok(_) => Ok(program),
         }
@@ -74,18 +81,15 @@ impl Program {
     /// # Errors
     /// Whose fault it is that there is none.
     pub fn render(&self, body: &str, values: BTreeMap<String, String>) -> Result<String, Fault> {
+        let fuel = FUEL.saturating_add(body.len() as u64).min(MOST_FUEL);
         let body = value::of(&Arc::from(body), 0..body.len());
         let values = values
             .into_iter()
             .map(|(name, value)| (name, Value::from(value)));
-        let made = self.run(body, values.collect());
-        let made = made.map_err(|error| {
-            let why = complaint(&error);
-            if error.kind() == ErrorKind::OutOfFuel || is_unknown(&error) {
-                Fault::Template(why)
-            } else {
-                Fault::Value(why)
-            }
+        let made = self.run(body, values.collect(), fuel);
+        let made = made.map_err(|error| match is_unknown(&error) {
+            true => Fault::Template(complaint(&error)),
+            false => Fault::Value(complaint(&error)),
         })?;
         match json::check(made.as_bytes()) {
             Ok(text) => Ok(text.trim_ascii().to_owned()),
@@ -95,9 +99,15 @@ impl Program {
         }
     }
 
-    fn run(&self, body: Value, mut values: BTreeMap<String, Value>) -> Result<String, Error> {
+    fn run(
+        &self,
+        body: Value,
+        mut values: BTreeMap<String, Value>,
+        fuel: u64,
+    ) -> Result<String, Error> {
         values.insert("body".to_owned(), body);
-        self.environment.get_template(NAME)?.render(values)
+        self.environment.borrow_mut().set_fuel(Some(fuel));
+        self.environment.borrow().get_template(NAME)?.render(values)
     }
 }
 

@@ -98,11 +98,21 @@ fn a_template_that_runs_away_runs_out_of_fuel() {
     ] {
         let body = format!("\"{}\"", "a".repeat(200));
         let fault = render(source, &body);
-        let Err(Fault::Template(why)) = &fault else {
+        let Err(Fault::Value(why)) = &fault else {
             panic!("{source}: {fault:?}")
         };
         assert!(why.contains("ran out of fuel"), "{source}: {why}");
     }
+}
+
+#[test]
+fn a_long_body_has_the_fuel_that_a_look_at_all_of_it_takes() {
+    let source =
+        "[{% for line in body %}{% for part in line %}{{ part }},{% endfor %}{% endfor %}0]";
+    let line = format!("[1{}]", ",1".repeat(9_999));
+    let body = format!("[{}]", [line.as_str(); 12].join(","));
+    let made = made(source, &body);
+    assert_eq!(made.matches('1').count(), 120_000);
 }
 
 #[test]

@@ -76,7 +76,7 @@ pub fn json(
 }
 
 fn put(output: &mut Output<'_>, state: &mut State<'_, '_>, text: &str) -> Result<(), Error> {
-    state.consume_fuel(1 + text.len() as u64 / 64)?;
+    state.consume_fuel(1 + text.len() as u64 / super::BYTES_PER_FUEL)?;
     output.write_str(text).map_err(Error::from)
 }
 
