@@ -35,6 +35,7 @@ def arguments():
     parser.add_argument("--proxy-core", type=int, default=0)
     parser.add_argument("--load-core", type=int, default=1)
     chosen = parser.parse_args()
+    chosen.headers, chosen.path = [], "/orders/1"
     if not 1 <= chosen.rounds <= 50 or not 1 <= chosen.seconds <= 60:
         parser.error("1 to 50 rounds of 1 to 60 seconds")
     for tool in ("nginx", "wrk", "taskset"):
@@ -97,18 +98,28 @@ def cpu_seconds(pid):
 
 
 def load(chosen, port, seconds):
-    command = ["taskset", "-c", str(chosen.load_core), "wrk", "-t1", f"-c{chosen.connections}", f"-d{seconds}s", f"http://127.0.0.1:{port}/orders/1"]
+    command = ["taskset", "-c", str(chosen.load_core), "wrk", "-t1", f"-c{chosen.connections}", f"-d{seconds}s", *chosen.headers, f"http://127.0.0.1:{port}{chosen.path}"]
     text = subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds + 30).stdout
     if "Non-2xx" in text or "Socket errors" in text:
         sys.exit(f"requests failed:\n{text}")
     return int(re.search(r"(\d+) requests in", text).group(1))
 
 
+def stop(running):
+    for process in reversed(running):
+        process.terminate()
+    for process in running:
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
 def turn(chosen, name, process, port):
     before = cpu_seconds(process.pid)
     requests = load(chosen, port, chosen.seconds)
     cost = (cpu_seconds(process.pid) - before) * 1e6 / requests
-    print(f"  {name:9} {cost:6.2f} us a request, {requests / chosen.seconds:8.0f} a second", flush=True)
+    print(f"  {name:10} {cost:6.2f} us a request, {requests / chosen.seconds:8.0f} a second", flush=True)
     return cost
 
 
@@ -138,13 +149,7 @@ def main():
                 for name, process, port in peers:
                     costs[name].append(turn(chosen, name, process, port))
     finally:
-        for process in reversed(running):
-            process.terminate()
-        for process in running:
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        stop(running)
     ratios = [ours / theirs for ours, theirs in zip(costs["windlass"], costs["nginx"])]
     print(f"median CPU time per request: nginx {statistics.median(costs['nginx']):.2f} us, windlass {statistics.median(costs['windlass']):.2f} us")
     print(f"median ratio windlass / nginx: {statistics.median(ratios):.3f} (from {min(ratios):.3f} to {max(ratios):.3f})")
