@@ -22,6 +22,7 @@ mod keys;
 mod likely;
 mod listeners;
 mod named;
+mod origin;
 mod plans;
 pub mod preflight;
 mod preflights;
@@ -400,7 +401,8 @@ impl Foundation {
     pub fn build(&self, config: Config, problems: &mut Problems) -> Option<Arc<Gateway>> {
         self.check_fixed(&config, problems);
         let services = keys::services(&config, self, problems);
-        let filters = filters::load(&config, &self.registry, problems);
+        let secrets = services.as_ref().map(|services| &*services.secrets);
+        let filters = filters::load(&config, &self.registry, secrets, problems);
         let chains = chains::build(&config, &filters, problems);
         vouched::check(&config, &chains, problems);
         preflights::check(&config, &chains, problems);
@@ -408,7 +410,6 @@ impl Foundation {
         let rates = rates::enroll(&config, &*self.limits, problems);
         apis::check(&config, problems);
         plans::check(&config, problems);
-        let secrets = services.as_ref().map(|services| &*services.secrets);
         // Made anew with each configuration: the system's files may hold something else as well.
         let names = Arc::new(Names::new(&config.server.resolvers));
         let answered = upstreams::ask(&config, &self.rounds, &names);

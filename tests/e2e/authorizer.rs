@@ -838,6 +838,34 @@ fn an_answer_that_was_kept_under_other_settings_does_not_count() {
 }
 
 #[test]
+fn an_answer_does_not_outlive_a_change_of_the_server_that_gave_it_or_of_the_secret_that_it_got() {
+    let (yes, endpoint) = (answers(&allow_all()), Upstream::echo());
+    let no = answers(&policy(&[statement("Deny", &["*"])]));
+    let text = |server: &Upstream| {
+        let addresses = (server.address(), endpoint.address());
+        let filter = config(&["auth"], "secret = \"login\"", addresses.0, addresses.1);
+        filter + "\n[secret.login]\nfile = \"login\"\n"
+    };
+    let gateway = Gateway::with_config(text(&yes))
+        .file("login", "first")
+        .start();
+    let status = || gateway.send(&with("/a", "one")).status;
+    assert_eq!(status(), 200);
+    // How long it may take does not matter to whose answer it is.
+    let patient = text(&yes).replace("timeout = \"10s\"", "timeout = \"20s\"");
+    assert_ne!(patient, text(&yes));
+    gateway.reload(patient);
+    assert_eq!((status(), yes.count()), (200, 1));
+    std::fs::write(gateway.folder().join("login"), "second").unwrap();
+    gateway.reload(text(&yes));
+    assert_eq!((status(), yes.count()), (200, 2));
+    let sent = yes.received();
+    assert_eq!(sent[1].header("authorization"), Some("Bearer second"));
+    gateway.reload(text(&no));
+    assert_eq!((status(), no.count()), (403, 1));
+}
+
+#[test]
 fn the_api_s_document_says_what_is_asked_for_and_how_it_is_refused() {
     let (server, endpoint) = (answers(&allow_all()), Upstream::echo());
     let settings = "identity = [{ header = \"authorization\" }, { query = \"tenant\" }]";

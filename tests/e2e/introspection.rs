@@ -235,6 +235,38 @@ fn an_answer_is_kept_and_never_past_the_end_of_the_token() {
 }
 
 #[test]
+fn an_answer_does_not_outlive_a_change_of_the_server_the_client_or_the_secret() {
+    let (upstream, first) = (Upstream::echo(), says(&json!({ "active": true })));
+    let second = says(&json!({ "active": false }));
+    let text = |client: &str, server: &Upstream| {
+        let settings = format!(
+            "{{ introspection = {{ callout = \"login\", client_id = \"{client}\", secret = \"login\" }} }}"
+        );
+        let parts = [
+            filtered(&["jwt"], upstream.address()),
+            format!("\n[filter.jwt]\nplugin = \"builtin:jwt\"\nsettings = {settings}\n"),
+            format!(
+                "\n[callout.login]\nurl = \"http://{}/\"\n[secret.login]\nfile = \"login\"\n",
+                server.address()
+            ),
+        ];
+        parts.concat()
+    };
+    let gateway = Gateway::with_config(text("a", &first))
+        .file("login", "first")
+        .start();
+    let status = || gateway.send(&with("one")).status;
+    assert_eq!((status(), status(), first.count()), (200, 200, 1));
+    gateway.reload(text("b", &first));
+    assert_eq!((status(), first.count()), (200, 2));
+    std::fs::write(gateway.folder().join("login"), "second").unwrap();
+    gateway.reload(text("b", &first));
+    assert_eq!((status(), first.count()), (200, 3));
+    gateway.reload(text("b", &second));
+    assert_eq!((status(), second.count()), (401, 1));
+}
+
+#[test]
 fn that_a_token_is_not_active_is_kept_too() {
     let (upstream, server) = (Upstream::echo(), says(&json!({ "active": false })));
     let gateway = start("", &server, &upstream);

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{documents, named};
+use super::{documents, named, origin};
 use crate::config::{self, Config, PluginSource, Problems};
+use crate::store::secrets::Secrets;
 use crate::upstream::headers;
 use crate::wasm::bounds::{CALL_CPU, FilterBounds};
 use crate::wasm::breaker::BreakerSettings;
@@ -21,10 +22,12 @@ use crate::wasm::{Filter, FilterRegistry};
 const MAX_PLUGIN: u64 = 256 * 1024 * 1024;
 
 /// Load all filters, in the order of the configuration; none for each that does not load, and for each
-/// of which something could not be read: its plugin may refuse just what that left out.
+/// of which something could not be read: its plugin may refuse just what that left out. `secrets` is none
+/// where one of them cannot be read.
 pub fn load(
     config: &Config,
     registry: &FilterRegistry,
+    secrets: Option<&Secrets>,
     problems: &mut Problems,
 ) -> Vec<Option<Arc<Filter>>> {
     if let Err(needed) = registry.check_room(config.filters.len()) {
@@ -38,7 +41,7 @@ pub fn load(
     }
     let filters = config.filters.iter();
     let loaded: Vec<_> = filters
-        .map(|filter| load_one(config, filter, registry, problems))
+        .map(|filter| load_one(config, filter, registry, secrets, problems))
         .collect();
     check_series(config, &loaded, problems);
     loaded
@@ -80,6 +83,7 @@ fn load_one(
     config: &Config,
     filter: &config::Filter,
     registry: &FilterRegistry,
+    secrets: Option<&Secrets>,
     problems: &mut Problems,
 ) -> Option<Arc<Filter>> {
     let component = component(filter, registry, problems);
@@ -87,11 +91,13 @@ fn load_one(
     let component = component?;
     documents::warn(filter, component.reads_documents(), problems);
     let documents = documents.filter(|_| filter.is_whole)?;
+    let grants = grants(config, filter);
     let spec = FilterSpec {
         name: filter.name.clone(),
         settings: filter.settings.json.to_string(),
         documents: Arc::new(documents),
-        grants: grants(config, filter),
+        origin: origin::of(config, &grants, secrets),
+        grants,
         bounds: bounds(filter),
         on_error: match filter.on_error {
             config::OnError::Deny => OnError::Deny,

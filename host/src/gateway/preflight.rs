@@ -27,7 +27,7 @@ impl Foundation {
     /// Leaves out errors that may be gone with the known ones.
     pub fn examine(&self, config: &Config, problems: &mut Problems) {
         let mut found = Problems::new(Arc::clone(problems.source()));
-        let filters = filters::load(config, &self.registry, &mut found);
+        let filters = filters::load(config, &self.registry, None, &mut found);
         for route in &config.routes {
             chains::check(config, route, &filters, &mut found);
         }

@@ -1,8 +1,9 @@
-//! A cache for each filter's name, shared by its instances and all workers.
+//! A cache for each filter's name and origin, shared by its instances and all workers.
 //!
 //! Promises: at most 1,024 entries and 1 MiB a filter, the least recently used go first; every
 //! entry has an end, at most a day away; writes of one entry, `increment` above all, happen one
-//! after the other and none is lost. Both bounds hold but for the few hundred last writes, which
+//! after the other and none is lost; no answer of a server outlives a change of the callouts and
+//! secrets that it came by. Both bounds hold but for the few hundred last writes, which
 //! are counted with the next ones.
 //!
 //! Deliberately absent: memory beyond the process, and a way to see another filter's entries.
@@ -15,6 +16,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use ahash::RandomState;
+use aws_lc_rs::digest;
 use moka::Expiry;
 use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
@@ -30,29 +32,52 @@ pub const MAX_ENTRY: usize = 64 * 1024;
 /// How long an entry may last. Milliseconds: a day.
 pub const MAX_TTL_MS: u64 = 24 * 60 * 60 * 1000;
 
-/// The caches of all filters, by name. Outlives reloads; the cache of a name goes when the last
+/// The caches of all filters, by name and origin. Outlives reloads; a cache goes when the last
 /// config that has such a filter lets go of it.
 #[derive(Debug, Default)]
 pub struct Caches {
-    by_filter: Mutex<HashMap<Arc<str>, Weak<FilterCache>>>,
+    by_filter: Mutex<HashMap<CacheKey, Weak<FilterCache>>>,
+}
+
+/// A filter's name, and its origin.
+type CacheKey = (Arc<str>, CacheOrigin);
+
+/// The callouts and secrets that a filter may use, as a digest. A filter of the same name with
+/// others has a cache of its own: the answer of one server does not count as another's.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct CacheOrigin([u8; 32]);
+
+impl CacheOrigin {
+    /// Of all parts, each told from the next by its length.
+    #[must_use]
+    pub fn of<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        Self(context.finish().as_ref().try_into().unwrap_or_default())
+    }
 }
 
 impl Caches {
-    /// The cache of the filter with this name. For the start and reloads, not for requests.
+    /// The cache of the filter with this name and origin. For the start and reloads, not for
+    /// requests.
     #[must_use]
-    pub fn of(&self, filter: &str) -> Arc<FilterCache> {
+    pub fn of(&self, filter: &str, origin: CacheOrigin) -> Arc<FilterCache> {
+        let key = (Arc::from(filter), origin);
         let mut by_filter = self.by_filter.lock();
-        if let Some(cache) = by_filter.get(filter).and_then(Weak::upgrade) {
+        if let Some(cache) = by_filter.get(&key).and_then(Weak::upgrade) {
             return cache;
         }
         by_filter.retain(|_, cache| cache.strong_count() > 0);
         let cache = Arc::new(FilterCache::new());
-        by_filter.insert(filter.into(), Arc::downgrade(&cache));
+        by_filter.insert(key, Arc::downgrade(&cache));
         cache
     }
 }
 
-/// The cache of one filter's name.
+/// The cache of one filter's name and origin.
 #[derive(Debug)]
 pub struct FilterCache {
     entries: Cache<String, Entry, RandomState>,
@@ -317,14 +342,18 @@ mod tests {
     #[test]
     fn a_name_keeps_its_cache_while_someone_has_it() {
         let caches = Caches::default();
-        let old = caches.of("keys");
+        let of = |filter: &str| caches.of(filter, CacheOrigin::default());
+        let old = of("keys");
         assert!(old.put("k", b"v", 1000, 0));
-        let new = caches.of("keys");
+        let new = of("keys");
         drop(old);
         assert!(new.find("k", 0).is_some());
-        assert!(caches.of("plan").find("k", 0).is_none());
+        assert!(of("plan").find("k", 0).is_none());
+        let other = CacheOrigin::of([b"other".as_slice()]);
+        assert!(caches.of("keys", other).find("k", 0).is_none());
+        assert!(of("keys").find("k", 0).is_some());
         drop(new);
-        assert!(caches.of("keys").find("k", 0).is_none());
+        assert!(of("keys").find("k", 0).is_none());
         assert_eq!(caches.by_filter.lock().len(), 1);
     }
 }

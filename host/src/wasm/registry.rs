@@ -2,7 +2,8 @@
 //! filter for each component with its settings.
 //!
 //! Filters that a reload leaves as they are keep their instances, their cache and their breaker;
-//! those that no configuration uses any more are gone with their last request.
+//! those that no configuration uses any more are gone with their last request. A filter is another
+//! one also if a callout or a secret changed that it may use, and then its cache is empty.
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
@@ -34,7 +35,7 @@ use super::series::{SeriesError, SeriesKind, SeriesSpec, SeriesTable};
 use super::services::FilterServices;
 use super::share::LastCharge;
 use super::state::State;
-use crate::store::cache::Caches;
+use crate::store::cache::{CacheOrigin, Caches};
 
 /// What a filter is to be.
 #[derive(Debug, Clone)]
@@ -47,6 +48,8 @@ pub struct FilterSpec {
     pub documents: Arc<Documents>,
     /// What it may use.
     pub grants: Grants,
+    /// The callouts and secrets that the grants name.
+    pub origin: CacheOrigin,
     /// Its bounds.
     pub bounds: FilterBounds,
     /// What happens when it fails.
@@ -105,7 +108,7 @@ impl From<Diagnostic> for Complaint {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct FilterKey {
     digest: ComponentDigest,
-    /// As text; of documents it holds the digests.
+    /// As text; of documents, callouts and secrets it holds the digests.
     spec: String,
 }
 
@@ -238,7 +241,7 @@ impl FilterRegistry {
         let asks_for_tokens = may_call(HostInterface::Jwt);
         let asks_servers = may_call(HostInterface::Callout);
         let grants = Arc::new(spec.grants);
-        let cache = self.caches.of(&spec.name);
+        let cache = self.caches.of(&spec.name, spec.origin);
         let blank = Arc::new(FilterServices {
             cache: cache.clone(),
             series: SeriesTable::default(),

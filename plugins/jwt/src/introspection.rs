@@ -146,8 +146,7 @@ impl Introspection {
         if token.len() > MAX_TOKEN {
             return Answer::Refused;
         }
-        let named = format!("{}\n{token}", self.callout);
-        let key = hex(&crypto::digest(Hash::Sha256, named.as_bytes()));
+        let key = self.key(token);
         let now = request.attributes().number("request.time-ms").unwrap_or(0) as f64;
         if let Some(known) = cache::get(&key) {
             // Again: a reload may have brought other demands.
@@ -162,6 +161,16 @@ impl Introspection {
             Err(CallError::NotYet) => Answer::NotYet,
             Err(error) => Answer::Unavailable(cause(&error)),
         }
+    }
+
+    /// The key of the answer about a token: a server may answer another client otherwise (RFC 7662, section 4).
+    fn key(&self, token: &str) -> String {
+        let client = match &self.credential {
+            Some(Credential::Basic { user, .. }) => user.as_str(),
+            Some(Credential::Bearer { .. } | Credential::FormField { .. }) | None => "",
+        };
+        let named = format!("{}\n{}:{client}\n{token}", self.callout, client.len());
+        hex(&crypto::digest(Hash::Sha256, named.as_bytes()))
     }
 
     fn request(&self, token: &str) -> callout::Request {
