@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use windlass_tests::{Builder, Gateway, Reply, Request, Response, Then, Upstream};
 
-use crate::config::{key, upstream};
+use crate::config::{key, transform, upstream};
 
 /// Routes `/a`, `/b/{id}` and `$default` through `filters` to `endpoint`, one of an API, and `/free` without any.
 fn config(filters: &[&str], settings: &str, server: SocketAddr, endpoint: SocketAddr) -> String {
@@ -180,6 +180,56 @@ fn a_yes_that_is_kept_for_one_route_opens_no_other() {
     assert_eq!(gateway.send(&with("/a", "one")).status, 200);
     assert_eq!(gateway.send(&with("/b/1", "one")).status, 200);
     assert_eq!(server.count(), 1);
+}
+
+#[test]
+fn a_deny_holds_for_each_spelling_of_its_path_that_the_route_takes() {
+    let statements = [
+        statement("Allow", &["*"]),
+        statement("Deny", &["arn:aws:execute-api:*:*:*/*/GET/secret"]),
+    ];
+    let (server, endpoint) = (answers(&policy(&statements)), Upstream::echo());
+    let gateway = start("", &server, &endpoint);
+    for target in [
+        "/secret",
+        "/secret/",
+        "/secret;a",
+        "/secret;a=1/",
+        "/secret/;a",
+        "/secret%2F",
+        "/secret%2f",
+        "/secret%5C",
+        "/secret%3Ba",
+        "//secret",
+        "/./secret",
+        "/.;/secret",
+        "/%73ecret",
+        "/x/../secret?a=b",
+    ] {
+        let answer = gateway.send(&with(target, "one"));
+        assert_eq!(answer.code(), "authorizer_denied", "{target}");
+    }
+    assert_eq!(endpoint.count(), 0);
+    for target in ["/secrets", "/secret/a", "/a;secret"] {
+        assert_eq!(gateway.send(&with(target, "one")).status, 200, "{target}");
+    }
+}
+
+#[test]
+fn the_path_that_is_decided_about_is_the_one_at_the_filter_s_place() {
+    let only = policy(&[statement("Allow", &["arn:aws:execute-api:*:*:*/*/GET/a"])]);
+    for (filters, asked) in [(["move", "auth"], "/a"), (["auth", "move"], "/old")] {
+        let (server, endpoint) = (answers(&only), Upstream::echo());
+        let text = config(&filters, "", server.address(), endpoint.address());
+        let rewrite = "{ request = [{ op = \"set\", path = \"/a\" }] }";
+        let gateway = Gateway::with_config(text + &transform("move", rewrite)).start();
+        let answer = gateway.send(&with("/old", "one"));
+        assert_eq!(event(&server)["rawPath"], asked);
+        match asked {
+            "/a" => assert_eq!(endpoint.only_request().target, "/a"),
+            _ => assert_refused(&answer, 403, "authorizer_not_allowed"),
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! Promises: an explicit deny wins, then an allow, and without either nothing is allowed; a policy with something that is
 //! not understood here (`NotAction`, `NotResource`, a condition, a policy variable, another effect) is no policy, so that
-//! nothing is opened by half of one; the work is bounded whatever the policy is.
+//! nothing is opened by half of one; a deny fits each way in which a server may read the path, an allow the path alone; the
+//! work is bounded whatever the policy is.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -86,8 +87,8 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct MethodArn {
     text: String,
-    /// With the escapes of the path undone, if it has any.
-    decoded: Option<String>,
+    /// With the paths that less careful servers read in its place.
+    other_readings: Vec<String>,
 }
 
 impl TryFrom<PolicyDocument> for Policy {
@@ -143,14 +144,19 @@ impl Policy {
     pub fn evaluate(&self, arn: &MethodArn) -> Outcome {
         let mut steps = MAX_STEPS;
         let mut subjects = vec![arn.text.as_str()];
-        subjects.extend(arn.decoded.as_deref());
+        subjects.extend(arn.other_readings.iter().map(String::as_str));
         for pattern in &self.deny {
-            for subject in &subjects {
-                // Whichever way it may be read.
-                if matches(pattern.as_bytes(), subject.as_bytes(), &mut steps)
-                    || matches_arn(pattern, subject, &mut steps)
-                {
-                    return Outcome::Denied;
+            // `secret/` denies `secret`, too: few endpoints tell them apart. After a `*` it would be every path.
+            let bare = pattern.strip_suffix('/');
+            let bare = bare.filter(|bare| !bare.ends_with('*'));
+            for pattern in [Some(pattern.as_str()), bare].into_iter().flatten() {
+                for subject in &subjects {
+                    // Whichever way it may be read.
+                    if matches(pattern.as_bytes(), subject.as_bytes(), &mut steps)
+                        || matches_arn(pattern, subject, &mut steps)
+                    {
+                        return Outcome::Denied;
+                    }
                 }
             }
             if steps == 0 {
@@ -178,13 +184,10 @@ impl MethodArn {
             false => path.into(),
         };
         let whole = |path: &str| format!("{prefix}/{method}/{path}");
-        let decoded = escaped.contains('%').then(|| {
-            let bytes = decode_segment(&escaped);
-            whole(&String::from_utf8_lossy(&bytes))
-        });
+        let others = other_readings(&escaped);
         Self {
             text: whole(&escaped),
-            decoded,
+            other_readings: others.iter().map(|path| whole(path)).collect(),
         }
     }
 
@@ -192,6 +195,64 @@ impl MethodArn {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+}
+
+/// How less careful servers read a path without its first `/`: with its escapes undone, without `;parameters`, with `\\` as a
+/// separator, without the slash at its end, or several of these.
+fn other_readings(path: &str) -> Vec<String> {
+    if !path.contains(['%', ';', '\\']) && !path.ends_with('/') {
+        return Vec::new();
+    }
+    let decode = |path: &str| String::from_utf8_lossy(&decode_segment(path)).into_owned();
+    let bare = without_parameters(path);
+    let mut readings: Vec<String> = Vec::new();
+    for reading in [
+        decode(path),
+        without_parameters(&decode(path)),
+        decode(&bare),
+        bare,
+    ] {
+        readings.push(resolved(&reading));
+        readings.push(reading);
+    }
+    let with_slash = readings.iter().map(String::as_str).chain([path]);
+    let without: Vec<_> = with_slash
+        .filter_map(|path| path.strip_suffix('/'))
+        .map(str::to_owned)
+        .collect();
+    readings.extend(without);
+    readings.sort_unstable();
+    readings.dedup();
+    readings.retain(|reading| reading != path);
+    readings
+}
+
+/// Each segment up to its first `;`.
+fn without_parameters(path: &str) -> String {
+    let segments = path.split('/');
+    let segments: Vec<_> = segments
+        .map(|segment| segment.split(';').next().unwrap_or_default())
+        .collect();
+    segments.join("/")
+}
+
+/// With `\\` as a separator, and without segments that are empty or dots (RFC 3986, section 5.2.4).
+fn resolved(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in path.split(['/', '\\']) {
+        match segment {
+            "" | "." => {}
+            ".." => {
+                kept.pop();
+            }
+            _ => kept.push(segment),
+        }
+    }
+    let mut whole = kept.join("/");
+    if !whole.is_empty() && path.ends_with(['/', '\\']) {
+        whole.push('/');
+    }
+    whole
 }
 
 /// Whether an ARN fits a pattern: each of its six parts, so that no `:` of a path can be taken for one between parts. The
@@ -455,6 +516,51 @@ mod tests {
             ("DELETE", "/orders/1", Outcome::Denied),
         ] {
             assert_eq!(evaluate(statements, method, path), outcome, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_deny_fits_each_spelling_that_a_server_may_take_for_its_path_and_an_allow_none() {
+        let deny = |path: &str| {
+            let resource = format!("arn:aws:execute-api:*:*:*/*/*/{path}");
+            format!(
+                r#"[{{"Effect":"Allow","Action":"*","Resource":"*"}},{{"Effect":"Deny","Action":"*","Resource":"{resource}"}}]"#
+            )
+        };
+        let only = allow("arn:aws:execute-api:*:*:shop/prod/GET/secret");
+        for path in [
+            "/secret/",
+            "/secret;a",
+            "/secret;a=1/",
+            "/secret/;a",
+            "/;a/secret",
+            "/.;a/secret",
+            "/secret%2F",
+            "/secret%5C",
+            "/secret%3Ba",
+            "/secret%3Ba%2F",
+            "/x%2F..%2Fsecret",
+        ] {
+            for denied in ["secret", "secret/", "sec*t", "secre?"] {
+                let outcome = evaluate(&deny(denied), "GET", path);
+                assert_eq!(outcome, Outcome::Denied, "{denied} {path}");
+            }
+            let outcome = evaluate(&only, "GET", path);
+            assert_eq!(outcome, Outcome::NotAllowed, "{path}");
+        }
+        assert_eq!(evaluate(&only, "GET", "/secret"), Outcome::Allowed);
+        assert_eq!(
+            evaluate(&deny("secret/"), "GET", "/secret"),
+            Outcome::Denied
+        );
+        for (denied, path) in [
+            ("secret", "/secrets/"),
+            ("secret", "/secret/a;b"),
+            ("secret/*", "/secret"),
+            ("*/", "/a"),
+        ] {
+            let outcome = evaluate(&deny(denied), "GET", path);
+            assert_eq!(outcome, Outcome::Allowed, "{denied} {path}");
         }
     }
 
