@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use windlass_tests::{Builder, Gateway, Reply, Request, Response, Then, Upstream};
 
-use crate::config::{key, transform, upstream};
+use crate::config::{api_key, key, transform, upstream};
 
 /// Routes `/a`, `/b/{id}` and `$default` through `filters` to `endpoint`, one of an API, and `/free` without any.
 fn config(filters: &[&str], settings: &str, server: SocketAddr, endpoint: SocketAddr) -> String {
@@ -347,7 +347,13 @@ fn an_authorizer_that_fails_opens_nothing_and_is_asked_again() {
 fn an_identity_that_is_absent_or_not_one_is_401_without_a_call() {
     let (server, endpoint) = (answers(&allow_all()), Upstream::echo());
     let settings = "identity = [{ header = \"x-id\" }, { query = \"q\" }, { cookie = \"c\" }, { variable = \"color\" }, { attribute = \"client.ip\" }], payload = \"1.0\", pattern = \"[a-z]+\"";
-    let gateway = start(settings, &server, &endpoint);
+    let text = config(&[], settings, server.address(), endpoint.address());
+    // The route that has the stage variable.
+    let text = text.replace(
+        "api = \"shop\"\nfilters = []",
+        "api = \"shop\"\nfilters = [\"auth\"]",
+    );
+    let gateway = Gateway::with_config(text).start();
     let good = |target: &str| {
         Request::get(target)
             .header("x-id", "abc")
@@ -376,10 +382,6 @@ fn an_identity_that_is_absent_or_not_one_is_401_without_a_call() {
         let challenge = answer.header("www-authenticate");
         assert_eq!(challenge, Some("ApiKey in=\"header\", name=\"x-id\""));
     }
-    // The variable is the API's.
-    assert_refused(&gateway.send(&good("/a?q=1")), 401, "identity_missing");
-    let other = Request::get("/a").header("x-id", "Abc");
-    assert_refused(&gateway.send(&other), 401, "identity_missing");
     assert_eq!(server.count(), 0);
     assert_eq!(gateway.send(&good("/shop/c/1?q=1")).status, 200);
     assert_eq!(event(&server)["identitySource"], "abc,1,2,red,127.0.0.1");
@@ -673,6 +675,87 @@ fn a_callout_or_a_secret_that_does_not_exist_is_refused_and_one_that_does_is_gra
     let sent = server.only_request();
     assert_eq!(sent.header("authorization"), Some("Bearer s3cret"));
     assert!(!gateway.log().text().contains("s3cret"));
+}
+
+#[test]
+fn check_refuses_an_identity_that_no_request_of_the_route_has() {
+    let (server, endpoint) = (answers(&allow_all()), Upstream::echo());
+    let check = |filters: &[&str], place: &str| {
+        let settings = format!("identity = [{{ {place} }}]");
+        let text = config(filters, &settings, server.address(), endpoint.address());
+        Gateway::with_config(text + &api_key("{}")).check()
+    };
+    let consumer = "attribute = \"consumer.id\"";
+    assert_eq!(check(&["keys", "auth"], consumer).code, Some(0));
+    assert_eq!(check(&["auth"], "attribute = \"client.ip\"").code, Some(0));
+    let requires = "filter `auth` requires attribute";
+    for (filters, place, told) in [
+        (
+            &["auth", "keys"][..],
+            consumer,
+            format!(
+                "{requires} `consumer.id`, which filter `keys` provides, but later in the list"
+            ),
+        ),
+        (
+            &["auth"],
+            consumer,
+            format!("{requires} `consumer.id`, which no filter before it provides"),
+        ),
+        (
+            &["auth"],
+            "attribute = \"client.ipp\"",
+            format!("{requires} `client.ipp`, which does not exist"),
+        ),
+        (
+            &["auth"],
+            "variable = \"color\"",
+            format!("{requires} `api.variable.color`, which requests of this route do not have"),
+        ),
+    ] {
+        let checked = check(filters, place);
+        assert_eq!(checked.code, Some(2), "{place}");
+        assert!(
+            checked.errors.contains(&told),
+            "{place}: {}",
+            checked.errors
+        );
+    }
+    for name in [
+        "connection",
+        "Keep-Alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "content-length",
+        "host",
+    ] {
+        let checked = check(&["auth"], &format!("header = \"{name}\""));
+        let told = format!("`{name}` is reserved to the gateway; name another header");
+        assert_eq!(checked.code, Some(2), "{name}");
+        assert!(checked.errors.contains(&told), "{name}: {}", checked.errors);
+    }
+}
+
+#[test]
+fn check_warns_of_names_for_events_that_no_route_has() {
+    let (server, endpoint) = (answers(&allow_all()), Upstream::echo());
+    let settings = "path_parameters = [\"id\", \"idd\"], variables = [\"color\", \"colour\"]";
+    let text = config(&["auth"], settings, server.address(), endpoint.address());
+    let checked = Gateway::with_config(text).check();
+    assert_eq!(checked.code, Some(0), "{}", checked.errors);
+    let told = [
+        "`path_parameters` names the path parameter `idd`, which no route of the filter has",
+        "their paths have `id`",
+        "`variables` names the stage variable `colour`, which no route of the filter has",
+    ];
+    for told in told {
+        assert!(checked.errors.contains(told), "{told}: {}", checked.errors);
+    }
+    let warnings = checked.errors.matches("it is in no event").count();
+    assert_eq!(warnings, 2, "{}", checked.errors);
 }
 
 #[test]

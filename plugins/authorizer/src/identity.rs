@@ -79,6 +79,14 @@ impl Source {
         }
     }
 
+    /// The attribute that it reads.
+    pub fn attribute(&self) -> Option<&str> {
+        match self {
+            Self::Attribute(name) => Some(name),
+            Self::Header(_) | Self::Query(_) | Self::Cookie(_) => None,
+        }
+    }
+
     /// Where it is, in the words of OpenAPI.
     fn place(&self) -> Option<(&'static str, &str)> {
         match self {

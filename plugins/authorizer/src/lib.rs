@@ -90,6 +90,8 @@ impl Filter for Authorizer {
         for name in checked.identity.iter().filter_map(Source::header) {
             setup = setup.reads(name);
         }
+        let attributes = checked.identity.iter().filter_map(Source::attribute);
+        setup = setup.requires(attributes);
         for name in &checked.copy {
             setup = setup.vouch(name).clear(name);
         }

@@ -1,30 +1,48 @@
-//! Names in the templates of `builtin:transform` that stand for nothing.
+//! Names in the templates of `builtin:transform`, and in the settings of `builtin:authorizer`, that stand for nothing.
 
 use crate::config::{Config, Filter, PluginSource, Problems, Route, Span};
+use crate::gateway::filters::backticked;
 
-/// Look at every template of every transform.
+/// Look at every template of every transform, and at what every authorizer puts into events.
 pub(super) fn look(config: &Config, problems: &mut Problems) {
     for (place, filter) in config.filters.iter().enumerate() {
-        if filter.plugin != PluginSource::Builtin("transform".to_owned()) {
+        let PluginSource::Builtin(plugin) = &filter.plugin else {
             continue;
-        }
+        };
         let routes = config.routes.iter();
         let routes = routes.filter(|route| route.filters.iter().any(|one| one.filter == place));
         let routes: Vec<&Route> = routes.collect();
         // One that no route uses is told of as unused.
-        if !routes.is_empty() {
-            texts(
+        if routes.is_empty() {
+            continue;
+        }
+        let look = Look {
+            config,
+            filter,
+            routes: &routes,
+        };
+        match plugin.as_str() {
+            "transform" => texts(
                 filter,
                 &filter.settings.json,
                 String::new(),
                 &mut |text, span| {
                     for name in placeholders(text) {
-                        one(config, filter, &routes, name, span, problems);
+                        look.placeholder(name, span, problems);
                     }
                 },
-            );
+            ),
+            "authorizer" => look.events(problems),
+            _ => {}
         }
     }
+}
+
+/// A filter, and the routes that have it.
+struct Look<'a> {
+    config: &'a Config,
+    filter: &'a Filter,
+    routes: &'a [&'a Route],
 }
 
 /// Every text of some settings, with its place in the file.
@@ -66,46 +84,81 @@ fn placeholders(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn one(
-    config: &Config,
-    filter: &Filter,
-    routes: &[&Route],
-    name: &str,
-    span: Span,
-    problems: &mut Problems,
-) {
-    let mut lacks = |what: &str, name: &str, help: String| {
-        let message = format!(
-            "filter `{}`: a template names the {what} `{name}`, which no route of the filter has: its edit is left out",
-            filter.name
-        );
-        problems.warning(span, message).help(help);
-    };
-    if let Some(param) = name.strip_prefix("path.") {
-        let param = param.trim_end_matches('+');
-        let has = |route: &&Route| parameters(&route.path).any(|known| known == param);
-        if !routes.iter().any(has) {
-            let all = routes.iter().flat_map(|route| parameters(&route.path));
-            let mut all: Vec<String> = all.map(|known| format!("`{known}`")).collect();
-            all.sort_unstable();
-            all.dedup();
-            let help = match all.as_slice() {
-                [] => "their paths have no parameters: one is written `{name}`".to_owned(),
-                all => format!("their paths have {}", all.join(", ")),
-            };
-            lacks("path parameter", param, help);
+impl Look<'_> {
+    /// A name in a template.
+    fn placeholder(&self, name: &str, span: Span, problems: &mut Problems) {
+        let mut lacks = |what: &str, name: &str, help: String| {
+            let message = format!(
+                "filter `{}`: a template names the {what} `{name}`, which no route of the filter has: its edit is left out",
+                self.filter.name
+            );
+            problems.warning(span, message).help(help);
+        };
+        if let Some(param) = name.strip_prefix("path.") {
+            let param = param.trim_end_matches('+');
+            if let Some(help) = self.lacks_parameter(param) {
+                lacks("path parameter", param, help);
+            }
+        }
+        if let Some(variable) = name.strip_prefix("attribute.api.variable.") {
+            let variable = variable.trim_end_matches('!');
+            if let Some(help) = self.lacks_variable(variable) {
+                lacks("stage variable", variable, help);
+            }
         }
     }
-    if let Some(variable) = name.strip_prefix("attribute.api.variable.") {
-        let variable = variable.trim_end_matches('!');
-        let has = |route: &&Route| {
-            let api = route.api.and_then(|place| config.apis.get(place));
-            api.is_some_and(|api| api.variables.contains_key(variable))
-        };
-        if !routes.iter().any(has) {
-            let help = "stage variables are `variables = { .. }` of the route's `[api.<name>]`";
-            lacks("stage variable", variable, help.to_owned());
+
+    /// The names of what an authorizer is told.
+    fn events(&self, problems: &mut Problems) {
+        for (key, what) in [
+            ("path_parameters", "path parameter"),
+            ("variables", "stage variable"),
+        ] {
+            let names = self.filter.settings.json.get(key);
+            let names = names.and_then(serde_json::Value::as_array);
+            for (place, name) in names.into_iter().flatten().enumerate() {
+                let Some(name) = name.as_str() else { continue };
+                let help = match key {
+                    "variables" => self.lacks_variable(name),
+                    _ => self.lacks_parameter(name),
+                };
+                let Some(help) = help else { continue };
+                let span = self.filter.settings.spans.get(&format!("/{key}/{place}"));
+                let message = format!(
+                    "filter `{}`: `{key}` names the {what} `{}`, which no route of the filter has: it is in no event",
+                    self.filter.name,
+                    name.escape_debug()
+                );
+                let span = span.copied().unwrap_or(self.filter.span);
+                problems.warning(span, message).help(help);
+            }
         }
+    }
+
+    /// The cure, if no route has this path parameter.
+    fn lacks_parameter(&self, name: &str) -> Option<String> {
+        let all = self.routes.iter();
+        let mut all: Vec<&str> = all.flat_map(|route| parameters(&route.path)).collect();
+        if all.contains(&name) {
+            return None;
+        }
+        all.sort_unstable();
+        all.dedup();
+        Some(match all.as_slice() {
+            [] => "their paths have no parameters: one is written `{name}`".to_owned(),
+            all => format!("their paths have {}", backticked(all.iter().copied())),
+        })
+    }
+
+    /// The cure, if no route's API has this stage variable.
+    fn lacks_variable(&self, name: &str) -> Option<String> {
+        let mut apis = self.routes.iter().filter_map(|route| {
+            let place = route.api?;
+            self.config.apis.get(place)
+        });
+        let has = apis.any(|api| api.variables.contains_key(name));
+        let help = "stage variables are `variables = { .. }` of the route's `[api.<name>]`";
+        (!has).then(|| help.to_owned())
     }
 }
 
