@@ -349,3 +349,68 @@ fn a_key_that_is_not_hidden_stays_where_it_was_and_nowhere_else() {
     assert_eq!(received.header("authorization"), Some(&*kept));
     assert!(!format!("{received:?}").contains("of-another"));
 }
+
+#[test]
+fn beside_a_good_key_no_other_value_of_its_place_goes_on() {
+    let endpoint = Upstream::echo();
+    let hidden = gateway(PLACES, &endpoint);
+    let settings = PLACES.replacen("{ from", "{ hide = false, from", 1);
+    let kept = gateway(&settings, &endpoint);
+    let bearer = format!("Bearer {KEY}");
+    let cookie = format!("a=1; api_key={KEY}");
+    for (request, left) in [
+        (
+            Request::get("/a")
+                .header("cookie", format!("{cookie}; api_key=of-another; b=2"))
+                .header("cookie", "api_key = \"of-another\""),
+            ("cookie", format!("{cookie}; b=2")),
+        ),
+        (
+            Request::get("/a")
+                .header("authorization", &*bearer)
+                .header("authorization", basic("acme:of-another")),
+            ("authorization", bearer.clone()),
+        ),
+        (
+            with_key(KEY).header("authorization", "Bearer\tof-another"),
+            ("x-api-key", KEY.to_owned()),
+        ),
+    ] {
+        for gateway in [&hidden, &kept] {
+            assert_eq!(gateway.send(&request).status, 200, "{request:?}");
+        }
+        let received = endpoint.received();
+        let [.., without, with] = &received[..] else {
+            panic!("{received:?}");
+        };
+        let all = format!("{without:?} {with:?}");
+        let encoded = basic("acme:of-another");
+        assert!(
+            !all.contains("of-another") && !all.contains(&encoded),
+            "{all}"
+        );
+        assert!(!format!("{without:?}").contains(KEY), "{without:?}");
+        assert_eq!(with.header(left.0), Some(&*left.1));
+    }
+    let twice = format!("/a?x=1&key={KEY}&y=2&key=of-another&%6Bey=of-another");
+    assert_eq!(hidden.get(&twice).status, 200);
+    assert_eq!(kept.get(&twice).status, 200);
+    let received = endpoint.received();
+    let targets = received.iter().rev().take(2).map(|one| &*one.target);
+    let targets: Vec<_> = targets.collect();
+    assert_eq!(targets, [&*format!("/a?x=1&key={KEY}&y=2"), "/a?x=1&y=2"]);
+}
+
+#[test]
+fn what_is_in_no_place_of_the_settings_goes_on() {
+    let endpoint = Upstream::echo();
+    let gateway = gateway("{ query = \"key\" }", &endpoint);
+    let request = Request::get(format!("/a?Key=other&key={KEY}"))
+        .header("authorization", "Bearer other")
+        .header("x-api-key", "other");
+    assert_eq!(gateway.send(&request).status, 200);
+    let received = endpoint.only_request();
+    assert_eq!(received.target, "/a?Key=other");
+    assert_eq!(received.header("authorization"), Some("Bearer other"));
+    assert_eq!(received.header("x-api-key"), Some("other"));
+}

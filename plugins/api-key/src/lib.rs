@@ -100,15 +100,14 @@ impl ApiKeyFilter {
 
     /// Remove the key from where it was found, if it is to be hidden, and whatever stands in the other places.
     fn hide_keys(&self, found: &Place, request: &mut Request) -> Result<(), EditError> {
-        for place in &self.places {
-            if self.hide || place != found {
-                place.hide(request)?;
-            }
+        if !self.hide {
+            found.keep_one(request)?;
         }
-        match self.hide {
-            true => Ok(()),
-            false => found.keep_one(request),
+        let places = self.places.iter();
+        for place in places.filter(|place| self.hide || !place.is_of_one_field(found)) {
+            place.hide(request)?;
         }
+        Ok(())
     }
 }
 

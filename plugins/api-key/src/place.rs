@@ -101,12 +101,38 @@ impl Place {
 
     /// Leave the one value that was checked: the endpoint sees no other.
     pub fn keep_one(&self, request: &mut Request) -> Result<(), EditError> {
-        if let Self::Header { name, .. } = self
-            && let Some(field) = request.header(name)
-        {
-            request.set_header(name, field)?;
+        match self {
+            Self::Header { name, .. } => {
+                if let Some(field) = request.header(name) {
+                    request.set_header(name, field)?;
+                }
+            }
+            Self::Query(name) => {
+                let mut path = request.path_and_query();
+                if let Some(first) = path.raw_query_param(name)
+                    && path.clone().remove_query(name) > 1
+                {
+                    path.set_encoded_query(name, first.as_str());
+                    request.set_path(path.to_string())?;
+                }
+            }
+            Self::Cookie(name) => {
+                let lines = request.header_all("cookie");
+                let all = lines.iter().flat_map(|line| pairs(line));
+                if all.filter(|pair| value_of(pair, name).is_some()).count() > 1 {
+                    request.set_header("cookie", with_first(&lines, name))?;
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Whether this is the place itself, or one in the same header.
+    pub fn is_of_one_field(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Header { name: one, .. }, Self::Header { name: other, .. }) => one == other,
+            _ => self == other,
+        }
     }
 
     /// The header that it reads.
@@ -173,7 +199,9 @@ impl Place {
 /// The credentials after a scheme, whose letters have no case (RFC 9110, section 11.1).
 fn credentials<'f>(field: &'f [u8], scheme: &str) -> Option<&'f [u8]> {
     let (start, rest) = field.split_at_checked(scheme.len())?;
-    let is_scheme = start.eq_ignore_ascii_case(scheme.as_bytes()) && rest.starts_with(b" ");
+    // A tab is not legal there. Some endpoints take it, so a key behind it is one here too.
+    let is_apart = matches!(rest.first(), Some(b' ' | b'\t'));
+    let is_scheme = start.eq_ignore_ascii_case(scheme.as_bytes()) && is_apart;
     is_scheme.then(|| rest.trim_ascii())
 }
 
@@ -211,8 +239,21 @@ fn cookie<'l>(line: &'l [u8], name: &str) -> Option<&'l [u8]> {
     Some(inside.unwrap_or(value))
 }
 
+/// Blanks around the name and the value do not count, as many endpoints read them.
 fn value_of<'p>(pair: &'p [u8], name: &str) -> Option<&'p [u8]> {
-    pair.strip_prefix(name.as_bytes())?.strip_prefix(b"=")
+    let rest = pair.strip_prefix(name.as_bytes())?.trim_ascii_start();
+    Some(rest.strip_prefix(b"=")?.trim_ascii_start())
+}
+
+/// The cookies of all lines in one, with the first of this name and no other of it.
+fn with_first(lines: &[impl AsRef<[u8]>], name: &str) -> Vec<u8> {
+    let mut found = false;
+    let all = lines.iter().flat_map(|line| pairs(line.as_ref()));
+    let kept = all.filter(|pair| {
+        let is_named = value_of(pair, name).is_some();
+        !is_named || !std::mem::replace(&mut found, true)
+    });
+    kept.collect::<Vec<_>>().join(&b"; "[..])
 }
 
 /// A line without this cookie. None: nothing is left.
@@ -229,7 +270,7 @@ mod tests {
 
     #[test]
     fn a_cookie_is_found_and_taken_out() {
-        let line = b"a=1; key=\"secret\";b=2; keys=3; key=again";
+        let line = b"a=1; key=\"secret\";b=2; keys=3; key = again";
         assert_eq!(cookie(line, "key"), Some(&b"secret"[..]));
         assert_eq!(cookie(line, "ey"), None);
         assert_eq!(
@@ -237,6 +278,12 @@ mod tests {
             Some(&b"a=1; b=2; keys=3"[..])
         );
         assert_eq!(without(b"key=x", "key"), None);
+        assert_eq!(cookie(b"key = x", "key"), Some(&b"x"[..]));
+        let lines = [&line[..], b"key=third; c=3"];
+        assert_eq!(
+            with_first(&lines, "key"),
+            b"a=1; key=\"secret\"; b=2; keys=3; c=3"
+        );
     }
 
     #[test]
@@ -244,6 +291,7 @@ mod tests {
         for (field, found) in [
             (&b"Bearer abc"[..], Some(&b"abc"[..])),
             (b"bEARER   abc ", Some(b"abc")),
+            (b"Bearer\tabc", Some(b"abc")),
             (b"Bearer", None),
             (b"Bearerabc", None),
             (b"Basic abc", None),
