@@ -174,6 +174,37 @@ fn a_token_is_found_in_each_of_several_places_and_taken_out_alone() {
 }
 
 #[test]
+fn beside_a_good_token_no_second_value_of_its_place_goes_on_and_what_is_no_place_does() {
+    let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
+    let token = signer.token(json!({}));
+    let session =
+        |rest: &str| Request::get("/a").header("cookie", format!("session={token}{rest}"));
+    for settings in [PLACES.to_owned(), format!("hide = false, {PLACES}")] {
+        let gateway = gateway(&settings, &signer, &upstream);
+        for request in [
+            with(&token).header("authorization", "Basic YTpi"),
+            session("; session = other"),
+            session("").header("cookie", "session=\"other\""),
+            Request::get(format!("/a?access_token={token}&access%5Ftoken=other")),
+        ] {
+            let answer = gateway.send(&request);
+            let expected = (400, "several_tokens".to_owned());
+            assert_eq!((answer.status, answer.code()), expected, "{request:?}");
+        }
+    }
+    assert_eq!(upstream.count(), 0);
+    let gateway = gateway(PLACES, &signer, &upstream);
+    let request = Request::get("/a?Access_Token=other")
+        .header("cookie", format!("session={token}; Session=other"))
+        .header("authorization", "Basic YTpi");
+    assert_eq!(gateway.send(&request).status, 200);
+    let received = upstream.only_request();
+    assert_eq!(received.target, "/a?Access_Token=other");
+    assert_eq!(received.header("cookie"), Some("Session=other"));
+    assert_eq!(received.header("authorization"), Some("Basic YTpi"));
+}
+
+#[test]
 fn a_place_that_holds_no_token_does_not_hide_one_in_another_place() {
     let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
     let gateway = gateway(PLACES, &signer, &upstream);
