@@ -136,6 +136,8 @@ fn rfc_9449_a_bound_token_is_nothing_without_its_proof() {
         ("proof_token", with(&token, &of_other)),
         ("proof_method", but(json!({ "htm": "POST" }))),
         ("proof_age", but(json!({ "iat": 1 }))),
+        // RFC 9449, section 4.2: a unique value.
+        ("proof_malformed", but(json!({ "jti": "" }))),
         ("proof_url", but(json!({ "htu": "https://api.example/b" }))),
         ("proof_url", but(json!({ "htu": "http://api.example/a" }))),
         (

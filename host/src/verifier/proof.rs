@@ -177,7 +177,11 @@ pub fn check(
     }
     let claims = Claims::parse(&proof.payload()?)?;
     let text = |name| claims.text(name).ok_or(ProofError::Malformed);
+    // A unique value (section 4.2), which an empty one is not.
     let id = text("jti")?;
+    if id.is_empty() {
+        return Err(ProofError::Malformed);
+    }
     if id.len() > MAX_ID {
         return Err(ProofError::TooLarge);
     }
