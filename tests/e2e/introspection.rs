@@ -281,6 +281,18 @@ fn that_a_token_is_not_active_is_kept_too() {
 }
 
 #[test]
+fn rfc_6750_what_no_token_can_be_is_refused_without_a_question() {
+    let (upstream, server) = (Upstream::echo(), says(&json!({ "active": true })));
+    let gateway = start("", &server, &upstream);
+    for token in ["a b", "a\tb", "\u{e9}"] {
+        let answer = gateway.send(&with(token));
+        let expected = (401, "token_rejected".to_owned());
+        assert_eq!((answer.status, answer.code()), expected, "{token:?}");
+    }
+    assert_eq!((server.count(), upstream.count()), (0, 0));
+}
+
+#[test]
 fn scopes_and_attributes_are_those_of_the_answer() {
     let answer = json!({ "active": true, "sub": "anna", "scope": "read", "groups": ["a", "b"] });
     let (upstream, server) = (Upstream::echo(), says(&answer));

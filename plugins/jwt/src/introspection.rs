@@ -143,7 +143,9 @@ impl Introspection {
 
     /// The server's answer about it.
     pub fn ask(&self, token: &str, request: &Request) -> Answer {
-        if token.len() > MAX_TOKEN {
+        // RFC 6750, section 2.1: visible characters of ASCII, and among them no space.
+        let is_token = token.bytes().all(|byte| byte.is_ascii_graphic());
+        if token.len() > MAX_TOKEN || !is_token {
             return Answer::Refused;
         }
         let key = self.key(token);
