@@ -393,6 +393,12 @@ impl Run {
             if let Some(rejected) = exchange.outcome.rejection() {
                 log::rejected_key(worker, exchange, rejected);
             }
+            if let Some(rejected) = exchange.outcome.token_rejection()
+                && rejected.verifier.is_none()
+            {
+                let verifiers = &self.generation.gateway.services.verifiers;
+                verifiers.later_rejects.count(rejected.why);
+            }
         });
         if let Some(access) = &worker.access {
             self.held.with(|exchange| access.write(exchange));

@@ -16,6 +16,7 @@
 mod cache;
 pub mod fetch;
 mod freshness;
+mod later_rejects;
 pub mod source;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ use crate::verifier::{self, KeySet, TokenError, TokenRules, VerifiedToken};
 
 pub use cache::TokenCache;
 use cache::TokenDigest;
+pub use later_rejects::LaterRejects;
 pub use source::{KeySource, KeySources, SourceState, Waiting};
 pub use used_proofs::{ProofUse, UsedProofs};
 
@@ -227,13 +229,19 @@ pub struct NoVerifier(pub String);
 pub struct TokenVerifiers {
     list: Vec<Arc<TokenVerifier>>,
     used_proofs: Arc<UsedProofs>,
+    /// Tokens that were rejected although one of them, or a server, accepted them.
+    pub later_rejects: LaterRejects,
 }
 
 impl TokenVerifiers {
     /// Of these; `used_proofs` outlives configurations.
     #[must_use]
     pub fn new(list: Vec<Arc<TokenVerifier>>, used_proofs: Arc<UsedProofs>) -> Self {
-        Self { list, used_proofs }
+        Self {
+            list,
+            used_proofs,
+            later_rejects: LaterRejects::default(),
+        }
     }
 
     /// The proofs that were used.

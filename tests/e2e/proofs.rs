@@ -173,6 +173,85 @@ fn rfc_9449_a_bound_token_is_nothing_without_its_proof() {
     causes.sort_unstable();
     expected.sort_unstable();
     assert_eq!(causes, expected);
+    let metrics = gateway.metrics();
+    for why in &expected {
+        let times = expected.iter().filter(|other| *other == why).count();
+        let labels = [("verifier", ""), ("why", *why)];
+        let counted = metrics.with("windlass_verifier_rejects_total", &labels);
+        assert_eq!(counted, f64::from(u32::try_from(times).unwrap()), "{why}");
+    }
+}
+
+#[test]
+fn a_proof_for_which_there_is_no_room_is_503_to_the_byte() {
+    let (upstream, signer, client) = (Upstream::echo(), Signer::new("one", 1), Client::new(7));
+    let settings = "dpop = { origin = \"https://api.example\", max_age = \"1h\" }";
+    let route = |path: &str| {
+        format!(
+            "\n[[route]]\npath = \"{path}\"\napi = \"{}\"\nfilters = [\"jwt\"]\nupstream = \"app\"\n",
+            &path[1..]
+        )
+    };
+    let config = [
+        filtered(&["jwt"], upstream.address()),
+        format!(
+            "\n[filter.jwt]\nplugin = \"builtin:jwt\"\nsettings = {{ verifiers = [\"issuer\"], {settings} }}\n"
+        ),
+        verifier("issuer", "jwks_file = \"keys.json\""),
+        "\n[api.aws]\nerrors = \"aws\"\n[api.problem]\n".to_owned(),
+        route("/aws"),
+        route("/problem"),
+    ];
+    let gateway = Gateway::with_config(config.concat())
+        .file("keys.json", signer.set())
+        .start();
+    let thumbprint = client.thumbprint();
+    let token = signer.token(json!({ "cnf": { "jkt": thumbprint } }));
+    // Proofs are remembered in sixteen parts, by a digest of key and `jti`. One part is filled sooner than all.
+    let is_of_part = |id: &u32| {
+        let whole = digest(&SHA256, format!("{thumbprint}\n{id}").as_bytes());
+        whole.as_ref()[15] % 16 == 0
+    };
+    let mut ids = (0..).filter(is_of_part);
+    let mut request = |path: &str| {
+        let id = ids.next().unwrap().to_string();
+        let url = format!("https://api.example{path}");
+        let proof = client.proof(&url, &token, json!({ "jti": id }));
+        Request::get(path)
+            .header("authorization", format!("DPoP {token}"))
+            .header("dpop", proof)
+    };
+    let mut connection = gateway.client();
+    for _ in 0..8192 {
+        assert_eq!(connection.send(&request("/a")).status, 200);
+    }
+    for (path, kind, body) in [
+        (
+            "/problem",
+            "application/problem+json",
+            "{\"code\":\"too_many_proofs\",\"detail\":\"too many proofs\",\"request-id\":\"ID\",\"status\":503,\"title\":\"Service Unavailable\",\"type\":\"about:blank\"}\n",
+        ),
+        (
+            "/aws",
+            "application/json",
+            "{\"message\":\"Service Unavailable\"}",
+        ),
+    ] {
+        let answer = connection.send(&request(path));
+        let id = answer.header("x-request-id").unwrap();
+        let told = (
+            answer.status,
+            answer.header("content-type"),
+            answer.header("retry-after"),
+            answer.text().replace(id, "ID"),
+        );
+        assert_eq!(told, (503, Some(kind), Some("1"), body.to_owned()));
+    }
+    assert_eq!(upstream.count(), 8192);
+    let labels = [("verifier", ""), ("why", "proof_no_room")];
+    let metrics = gateway.metrics();
+    let counted = metrics.with("windlass_verifier_rejects_total", &labels);
+    assert_eq!(counted, 2.0);
 }
 
 #[test]

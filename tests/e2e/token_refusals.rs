@@ -271,4 +271,17 @@ fn the_access_log_tells_why_a_token_was_rejected_and_never_the_token() {
         assert_eq!(line.get("token_rejected"), None, "{text}");
     }
     assert!(!gateway.log().text().contains("token_rejected"));
+    // Each of them was sent twice.
+    let metrics = gateway.metrics();
+    for (verifier, why, count) in [
+        ("issuer", "expired", 2.0),
+        ("issuer", "malformed", 3.0),
+        ("", "insufficient_scope", 2.0),
+        ("", "required_claim", 2.0),
+        ("", "unproven", 0.0),
+    ] {
+        let labels = [("verifier", verifier), ("why", why)];
+        let counted = metrics.with("windlass_verifier_rejects_total", &labels);
+        assert_eq!(counted, count, "{why}");
+    }
 }

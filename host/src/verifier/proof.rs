@@ -30,6 +30,9 @@ const MAX_ID: usize = 256;
 /// How far a client's clock may be ahead. Seconds.
 const AHEAD: f64 = 30.0;
 
+/// The word for a proof that could not be remembered: a stable one, for logs and metrics.
+pub const NO_ROOM: &str = "proof_no_room";
+
 /// A request, and the token that its proof is for.
 pub struct ProofDemands<'a> {
     /// The method of the request.
@@ -115,7 +118,7 @@ impl ProofError {
         Self::Missing,
     ];
 
-    /// A stable word for logs.
+    /// A stable word for logs and metrics.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {

@@ -36,12 +36,18 @@ pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
     let mut rejects = Family::new(
         Kind::Counter,
         "verifier_rejects",
-        "Tokens that a verifier did not accept, by the reason",
+        "Tokens that were not accepted, by the reason; without a verifier: those that it had accepted before",
     );
+    for (why, count) in gateway.services.verifiers.later_rejects.values() {
+        rejects.push(&[("verifier", ""), ("why", why)], float(count));
+    }
     let now = TokenTime::coarse();
     for verifier in gateway.services.verifiers.all() {
         let name = ("verifier", &*verifier.name);
-        for error in TokenError::ALL {
+        // No verifier says these.
+        let later = [TokenError::NotBound, TokenError::Unproven];
+        let errors = TokenError::ALL.into_iter();
+        for error in errors.filter(|error| !later.contains(error)) {
             let count = verifier.rejects.value(error);
             rejects.push(&[name, ("why", error.reason())], float(count));
         }

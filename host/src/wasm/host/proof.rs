@@ -75,7 +75,7 @@ pub fn check(
             Ok(())
         }
         ProofUse::Again => Err(rejected(ProofError::Replayed)),
-        ProofUse::NoRoom => Err(("proof_no_room", WitProofError::NoRoom)),
+        ProofUse::NoRoom => Err((proof::NO_ROOM, WitProofError::NoRoom)),
     })
 }
 
