@@ -4,10 +4,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 
 use windlass_tests::{ClosedPort, Gateway, Reply, Request, Response, Upstream};
 
-use crate::config::{api_key, key};
+use crate::config::{api_key, filtered, key, start};
 
 /// A refusal, as the request that meets it and what the client gets.
 struct Case {
@@ -25,20 +26,15 @@ struct Case {
 }
 
 /// Refusals that other tests reach.
-const ELSEWHERE: [(&str, &str); 19] = [
+const ELSEWHERE: [(&str, &str); 16] = [
     ("several_tokens", "token_refusals"),
     ("token_missing", "token_refusals"),
     ("token_rejected", "token_refusals"),
     ("insufficient_scope", "token_refusals"),
     ("proof_rejected", "proofs"),
-    // 131,072 proofs are needed: the test of `used_proofs` shows the bound.
-    ("too_many_proofs", "tokens/used_proofs.rs"),
-    // The Redis of several gateways is out of reach.
-    ("limits_unavailable", "tests/suite/shared_plans.rs"),
+    ("too_many_proofs", "proofs"),
     ("filter_failed", "transform_bodies"),
     ("rate_key_missing", "rate_limit"),
-    ("identity_missing", "authorizer"),
-    ("identity_rejected", "authorizer"),
     ("authorizer_unauthorized", "authorizer"),
     ("authorizer_denied", "authorizer"),
     ("authorizer_not_allowed", "authorizer"),
@@ -46,10 +42,33 @@ const ELSEWHERE: [(&str, &str); 19] = [
     ("authorizer_failed", "authorizer"),
     ("forward_refused", "authorizer"),
     ("usage_key_missing", "authorizer"),
-    ("usage_key_rejected", "authorizer"),
+    // With a store that cannot be reached, which is no other refusal's.
+    ("limits_unavailable", "refusals"),
 ];
 
-fn config(style: &str, echo: &Upstream, text: &Upstream, closed: &ClosedPort) -> String {
+/// The servers of all routes.
+struct Servers {
+    echo: Upstream,
+    text: Upstream,
+    /// An authorizer that names a key which nobody has.
+    authorizer: Upstream,
+    closed: ClosedPort,
+}
+
+impl Servers {
+    fn new() -> Self {
+        let json = || Reply::status(200).header("content-type", "application/json");
+        let allow = r#"{"policyDocument":{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}},"usageIdentifierKey":"nobody-s"}"#;
+        Self {
+            echo: Upstream::echo(),
+            text: Upstream::fixed(json().body("not json")),
+            authorizer: Upstream::fixed(json().body(allow)),
+            closed: ClosedPort::new(),
+        }
+    }
+}
+
+fn config(style: &str, servers: &Servers) -> String {
     let route = |path: &str, filters: &str, upstream: &str| {
         format!(
             "\n[[route]]\napi = \"shop\"\npath = \"{path}\"\nfilters = {filters}\nupstream = \"{upstream}\"\n"
@@ -64,6 +83,9 @@ fn config(style: &str, echo: &Upstream, text: &Upstream, closed: &ClosedPort) ->
             to.address()
         )
     };
+    let callout = |name: &str, address: SocketAddr| {
+        format!("\n[callout.{name}]\nurl = \"http://{address}/\"\n")
+    };
     let edit = r#"{ op = "set", body = "/seen", json = "true" }"#;
     [
         "[[listener]]\naddress = \"127.0.0.1:0\"\n".to_owned(),
@@ -77,6 +99,7 @@ fn config(style: &str, echo: &Upstream, text: &Upstream, closed: &ClosedPort) ->
         route("/response", "[\"response\"]", "text"),
         route("/large", "[\"large\"]", "text"),
         route("/opaque", "[\"opaque\"]", "echo"),
+        route("/asked", "[\"asked\"]", "echo"),
         api_key("{}"),
         filter("plan", "usage-plan", "{}"),
         filter("cors", "cors", "{ origins = [\"https://app.example\"] }"),
@@ -107,13 +130,19 @@ fn config(style: &str, echo: &Upstream, text: &Upstream, closed: &ClosedPort) ->
             &format!("{{ response_not_json = \"pass\", response = [{edit}] }}"),
         ) + "limits = { body = \"2B\" }\n",
         filter("opaque", "jwt", "{ introspection = { callout = \"closed\" } }"),
-        format!("\n[callout.closed]\nurl = \"http://{}/\"\n", closed.address()),
+        filter(
+            "asked",
+            "authorizer",
+            "{ callout = \"authorizer\", usage_key = \"required\", pattern = \"[a-z]+\" }",
+        ),
+        callout("closed", servers.closed.address()),
+        callout("authorizer", servers.authorizer.address()),
         "\n[plan.slow]\nrate = 0.001\nburst = 1\n[plan.none]\nquota = { limit = 1, period = \"month\" }\n".to_owned(),
         key("a-1", "anna", "slow", "plan = \"slow\""),
         key("b-1", "bert", "none", "plan = \"none\""),
         key("c-1", "carl", "no-plan", ""),
-        upstream("echo", echo),
-        upstream("text", text),
+        upstream("echo", &servers.echo),
+        upstream("text", &servers.text),
     ]
     .concat()
 }
@@ -151,6 +180,7 @@ impl Case {
 
 fn cases() -> Vec<Case> {
     let mut cases = cases_of_callers();
+    cases.extend(cases_of_authorizers());
     cases.extend(cases_of_transforms());
     cases
 }
@@ -189,6 +219,22 @@ fn cases_of_callers() -> Vec<Case> {
             .with(&[("ratelimit", "*"), ("ratelimit-policy", "*")]),
         Case::new(403, "cors_origin_refused", "cors origin refused", preflight),
         unavailable,
+    ]
+}
+
+fn cases_of_authorizers() -> Vec<Case> {
+    let asked = |token: &str| Request::get("/asked").header("authorization", token);
+    let challenge = &[("www-authenticate", "Bearer")];
+    vec![
+        Case::new(
+            401,
+            "identity_missing",
+            "identity missing",
+            Request::get("/asked"),
+        )
+        .with(challenge),
+        Case::new(401, "identity_rejected", "identity rejected", asked("1")).with(challenge),
+        Case::new(403, "usage_key_rejected", "usage key rejected", asked("a")),
     ]
 }
 
@@ -266,10 +312,8 @@ fn told(answer: &Response) -> String {
 }
 
 fn assert_refused(style: &str, body: impl Fn(&Case) -> String) {
-    let json = Reply::status(200).header("content-type", "application/json");
-    let (echo, text) = (Upstream::echo(), Upstream::fixed(json.body("not json")));
-    let closed = ClosedPort::new();
-    let gateway = Gateway::with_config(config(style, &echo, &text, &closed)).start();
+    let servers = Servers::new();
+    let gateway = Gateway::with_config(config(style, &servers)).start();
     // The bucket and the quota, each of one, are empty then.
     for key in ["slow", "none"] {
         let first = Request::get("/keyed").header("x-api-key", key);
@@ -293,7 +337,7 @@ fn assert_refused(style: &str, body: impl Fn(&Case) -> String) {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert_eq!(echo.count(), 2);
+    assert_eq!(servers.echo.count(), 2);
 }
 
 #[test]
@@ -317,6 +361,39 @@ fn every_refusal_is_amazons_to_the_byte_where_an_api_says_so() {
     assert_refused("aws", |case| {
         format!("{{\"message\":\"{}\"}}", case.message)
     });
+}
+
+#[test]
+fn without_the_store_of_budgets_a_plan_s_refusal_is_worded_to_the_byte() {
+    let endpoint = Upstream::echo();
+    for (style, kind, body) in [
+        (
+            "problem",
+            "application/problem+json",
+            "{\"code\":\"limits_unavailable\",\"detail\":\"limits unavailable\",\"request-id\":\"ID\",\"status\":503,\"title\":\"Service Unavailable\",\"type\":\"about:blank\"}\n",
+        ),
+        (
+            "aws",
+            "application/json",
+            "{\"message\":\"Service Unavailable\"}",
+        ),
+    ] {
+        let route = filtered(&["keys", "plan"], endpoint.address());
+        let parts = [
+            &*route.replace("filters =", "api = \"shop\"\nfilters ="),
+            &format!("\n[api.shop]\nerrors = \"{style}\"\n"),
+            "\n[store]\nurl = \"redis://127.0.0.1:1\"\non_unavailable = \"deny\"\n",
+            &api_key("{}"),
+            "\n[filter.plan]\nplugin = \"builtin:usage-plan\"\n",
+            "\n[plan.gold]\nquota = { limit = 5, period = \"day\" }\n",
+            &key("a-1", "anna", "anna", "plan = \"gold\""),
+        ];
+        let gateway = start(&parts);
+        let answer = gateway.send(&Request::get("/").header("x-api-key", "anna"));
+        assert_eq!(told(&answer), format!("503 | {kind} | {body}"));
+        assert_eq!(answer.header("retry-after"), Some("1"));
+    }
+    assert_eq!(endpoint.count(), 0);
 }
 
 /// The reasons in the table under `## Refusals` of a README.
