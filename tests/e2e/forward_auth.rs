@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use windlass_tests::{Gateway, Reply, Request, Then, Upstream};
 
 use crate::config::upstream;
+use crate::wire::{Authority, Endpoint, Speaks, server_tls};
 
 fn config(settings: &str, server: SocketAddr, endpoint: SocketAddr) -> String {
     let route =
@@ -212,4 +213,28 @@ fn a_good_answer_is_kept_only_if_asked_for_and_for_its_route_method_and_identity
         assert_eq!(gateway.send(&with("/a", "one")).status, 401);
         assert_eq!(server.count(), calls);
     }
+}
+
+#[test]
+fn a_good_answer_does_not_outlive_the_trust_in_its_server() {
+    let (authority, stranger) = (Authority::new(), Authority::new());
+    let identity = authority.issue(&["127.0.0.1"]);
+    let server = Endpoint::version(Speaks {
+        tls: Some(server_tls(&identity, &["http/1.1"], None)),
+        ..Speaks::default()
+    });
+    let endpoint = Upstream::echo();
+    let settings = "ttl = \"1h\", identity = [{ header = \"authorization\" }]";
+    let text = config(settings, server.address, endpoint.address());
+    let text = text.replace("\nurl = \"http:", "\nca = \"ca.pem\"\nurl = \"https:");
+    let gateway = Gateway::with_config(&text)
+        .file("ca.pem", &authority.pem)
+        .start();
+    let status = || gateway.send(&with("/a", "one")).status;
+    assert_eq!(status(), 200);
+    // Another authority in the file of that name.
+    std::fs::write(gateway.folder().join("ca.pem"), &stranger.pem).unwrap();
+    gateway.reload(&text);
+    assert_eq!(status(), 500);
+    assert_eq!(endpoint.count(), 1);
 }

@@ -36,7 +36,7 @@ pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
     let mut rejects = Family::new(
         Kind::Counter,
         "verifier_rejects",
-        "Tokens that were not accepted, by the reason; without a verifier: those that it had accepted before",
+        "Tokens that were not accepted, by the reason; without a verifier where they were verified before that",
     );
     for (why, count) in gateway.services.verifiers.later_rejects.values() {
         rejects.push(&[("verifier", ""), ("why", why)], float(count));
