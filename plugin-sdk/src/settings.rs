@@ -1,12 +1,13 @@
 //! The settings: JSON text into a filter's own type, and every complaint with a JSON pointer.
 
+mod reader;
+
 use core::time::Duration;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_path_to_error::{Path, Segment};
 
-use crate::Diagnostic;
+use crate::{Diagnostic, Filter, Setup};
 
 impl Diagnostic {
     /// A complaint about the setting at this JSON pointer (RFC 6901), for example `/keep/0`;
@@ -36,15 +37,29 @@ pub struct NoSettings {}
 /// [`Filter::configure`](crate::Filter::configure). Tests call it too.
 ///
 /// # Errors
-/// One complaint that points to the value that does not fit: serde stops at the first.
+/// Every value that does not fit, and every setting that is not known or is missing, each with its JSON pointer.
 pub fn parse<T: DeserializeOwned>(json: &str) -> Result<T, Vec<Diagnostic>> {
-    let mut reader = serde_json::Deserializer::from_str(json);
-    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        vec![Diagnostic::new(
-            pointer(error.path()),
-            message(error.inner()),
-        )]
-    })
+    let read = reader::read(json);
+    match read.settings {
+        Some(settings) if read.complaints.is_empty() => Ok(settings),
+        _ => Err(read.complaints),
+    }
+}
+
+/// Makes a filter of its settings. If some of them cannot be read, the filter still checks the others, so that the
+/// operator sees all that is wrong at once.
+pub(crate) fn configure<F: Filter>(json: &str) -> Result<(F, Setup), Vec<Diagnostic>> {
+    let mut read = reader::read(json);
+    let made = read.settings.take().map(F::configure);
+    if read.complaints.is_empty()
+        && let Some(made) = made
+    {
+        return made;
+    }
+    let own = made.and_then(Result::err).unwrap_or_default();
+    let own: Vec<_> = own.into_iter().filter(|own| read.is_certain(own)).collect();
+    read.complaints.extend(own);
+    Err(read.complaints)
 }
 
 /// Reads a time as the gateway's configuration writes it: a whole number and a unit, `ms`, `s`, `m`, `h` or `d`.
@@ -62,34 +77,6 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         _ => return None,
     };
     number.checked_mul(milliseconds).map(Duration::from_millis)
-}
-
-fn pointer(path: &Path) -> String {
-    let mut pointer = String::new();
-    for segment in path {
-        match segment {
-            Segment::Seq { index } => {
-                pointer.push('/');
-                pointer.push_str(&index.to_string());
-            }
-            Segment::Map { key } | Segment::Enum { variant: key } => {
-                pointer.push('/');
-                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
-            }
-            Segment::Unknown => {}
-        }
-    }
-    pointer
-}
-
-/// The error's text without the place in the JSON text, which the operator never sees.
-fn message(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    match text.strip_suffix(&place) {
-        Some(message) => message.to_owned(),
-        None => text,
-    }
 }
 
 #[cfg(test)]
@@ -118,7 +105,6 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only its shape matters")]
     struct Settings {
         keep: Vec<String>,
         #[serde(default)]
@@ -127,14 +113,13 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only its shape matters")]
     struct Rule {
         status: u16,
     }
 
     fn complaint(json: &str) -> (String, String) {
         let mut complaints = parse::<Settings>(json).expect_err("the settings are bad");
-        assert_eq!(complaints.len(), 1);
+        assert_eq!(complaints.len(), 1, "{complaints:?}");
         let complaint = complaints.remove(0);
         (complaint.at, complaint.message)
     }
@@ -170,5 +155,107 @@ mod tests {
         let (at, message) = complaint("{}");
         assert_eq!(at, "");
         assert_eq!(message, "missing field `keep`");
+    }
+
+    /// The pointer and the first word of each complaint.
+    fn told(complaints: &[Diagnostic]) -> Vec<(&str, &str)> {
+        let told = complaints.iter().map(|complaint| {
+            let word = complaint.message.split(' ').next().unwrap_or_default();
+            (complaint.at.as_str(), word)
+        });
+        told.collect()
+    }
+
+    #[test]
+    fn every_setting_that_cannot_be_read_is_told_at_once() {
+        let json = r#"{
+            "kep": 1, "keep": ["a", 2, null], "other": {},
+            "rules": { "a": { "status": "x", "sttus": 1 }, "b": {}, "c": 5, "d": { "status": 70000 } }
+        }"#;
+        let complaints = parse::<Settings>(json).expect_err("the settings are bad");
+        let mut told = told(&complaints);
+        told.sort_unstable();
+        assert_eq!(
+            told,
+            [
+                ("/keep/1", "invalid"),
+                ("/keep/2", "invalid"),
+                ("/kep", "unknown"),
+                ("/other", "unknown"),
+                ("/rules/a/status", "invalid"),
+                ("/rules/a/sttus", "unknown"),
+                ("/rules/b", "missing"),
+                ("/rules/c", "invalid"),
+                ("/rules/d/status", "invalid"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_setting_that_lacks_for_a_value_that_was_wrong_is_not_told_again() {
+        let (at, _) = complaint(r#"{"keep":5}"#);
+        assert_eq!(at, "/keep");
+        let (at, _) = complaint(r#"{"keep":[],"rules":{"a":{"status":[]}}}"#);
+        assert_eq!(at, "/rules/a/status");
+    }
+
+    #[test]
+    fn what_is_no_json_is_told_once() {
+        let (at, message) = complaint("{");
+        assert_eq!(at, "");
+        assert!(message.starts_with("is not JSON: "), "{message}");
+    }
+
+    /// Its checks: no rule has the status 0, and there is at least one rule, each in its own table.
+    struct Checked;
+
+    impl Filter for Checked {
+        type Settings = Settings;
+
+        fn configure(settings: Settings) -> Result<(Self, Setup), Vec<Diagnostic>> {
+            let mut complaints = Vec::new();
+            for (name, rule) in &settings.rules {
+                if rule.status == 0 {
+                    let at = format!("/rules/{name}/status");
+                    complaints.push(Diagnostic::new(at, "must not be 0"));
+                }
+            }
+            if settings.keep.is_empty() {
+                complaints.push(Diagnostic::new("/keep", "must not be empty"));
+            }
+            if settings.rules.is_empty() {
+                complaints.push(Diagnostic::new("", "has no rule"));
+            }
+            match complaints.is_empty() {
+                true => Ok((Self, Setup::new())),
+                false => Err(complaints),
+            }
+        }
+    }
+
+    fn configured(json: &str) -> Vec<Diagnostic> {
+        match configure::<Checked>(json) {
+            Ok(_) => Vec::new(),
+            Err(complaints) => complaints,
+        }
+    }
+
+    #[test]
+    fn the_filter_checks_the_rest_beside_a_setting_that_is_not_known() {
+        let complaints = configured(r#"{"keep":[],"kep":1,"rules":{"a":{"status":0}}}"#);
+        let places: Vec<_> = complaints.iter().map(|complaint| &complaint.at).collect();
+        assert_eq!(places, ["/kep", "/rules/a/status", "/keep"]);
+        assert!(configured(r#"{"keep":["a"],"rules":{"a":{"status":1}}}"#).is_empty());
+    }
+
+    #[test]
+    fn a_complaint_about_what_was_left_out_is_not_told() {
+        // There is no rule for the filter, as the only one cannot be read.
+        let complaints = configured(r#"{"keep":[7],"rules":{"a":{"status":"x"}}}"#);
+        let places: Vec<_> = complaints.iter().map(|complaint| &complaint.at).collect();
+        assert_eq!(places, ["/keep/0", "/rules/a/status"]);
+        let complaints = configured(r#"{"keep":["a"],"ruels":{"a":{"status":1}}}"#);
+        let places: Vec<_> = complaints.iter().map(|complaint| &complaint.at).collect();
+        assert_eq!(places, ["/ruels"]);
     }
 }

@@ -52,7 +52,7 @@ impl<E: Exported> lifecycle::Guest for Shim<E> {
     }
 
     fn configure(json: String) -> Result<lifecycle::Setup, Vec<lifecycle::Diagnostic>> {
-        let (filter, setup) = E::Filter::configure(settings::parse(&json)?)?;
+        let (filter, setup) = settings::configure::<E::Filter>(&json)?;
         E::place(|place| place.set(filter)).map_err(|_| {
             vec![Diagnostic::new(
                 "",

@@ -153,6 +153,37 @@ settings = {{ request = [{{ op = \"turn\" }}] }}
     }
 }
 
+/// A setting that is not known hides no other error of the same settings.
+#[test]
+fn all_errors_of_the_settings_of_a_filter_are_told_at_once() {
+    let config = format!(
+        "{ROUTE}[filter.l]
+plugin = \"builtin:rate-limit\"
+[filter.l.settings]
+shadwo = true
+cost = 0
+bounds = [
+    {{ name = \"a b\", limit = \"x\", window = \"1s\" }},
+    {{ nmae = \"b\", limit = 1, window = \"1s\" }},
+    {{ name = \"c\", limit = 1, window = \"1\", burts = 5 }},
+]
+"
+    );
+    let checked = check(&config);
+    assert_eq!(checked.code, Some(2));
+    for text in [
+        "windlass.toml:7:10: filter `l`: unknown field `shadwo`",
+        "windlass.toml:8:8: filter `l`: must be at least 1",
+        "invalid type: string \"x\"",
+        "unknown field `nmae`",
+        "missing field `name`",
+        "wants a time from",
+        "unknown field `burts`",
+    ] {
+        assert!(checked.errors.contains(text), "{text}: {}", checked.errors);
+    }
+}
+
 /// An order that cannot work, routes that conflict, and settings that a plugin refuses are no less
 /// known where the same tables hold other errors.
 #[test]
