@@ -364,7 +364,7 @@ fn refusals_are_those_of_the_readme() {
         )
     };
     let window = "{ bounds = [{ name = \"all\", limit = 86400, window = \"1d\" }], cost = 86400 }";
-    let dear = "{ bounds = [{ name = \"all\", limit = 86400, window = \"1d\" }], cost = 86401 }";
+    let dear = "{ bounds = [{ name = \"all\", limit = 86400, window = \"1d\" }], cost = 86401, cost_attribute = \"price\" }";
     let denied = "{ bounds = [{ name = \"h\", by = \"header:x-t\", limit = 2, window = \"31d\", missing = \"deny\" }] }";
     for style in ["problem", "aws"] {
         let served = config(style, window);

@@ -6,7 +6,7 @@ use windlass_plugin_sdk::host::rates::{
     Missing as HostMissing, Source,
 };
 use windlass_plugin_sdk::ratelimit::Form;
-use windlass_plugin_sdk::{Diagnostic, is_field_name, parse_duration};
+use windlass_plugin_sdk::{Diagnostic, is_field_name, is_reserved_field, parse_duration};
 
 /// The largest limit and burst.
 const MAX_LIMIT: u64 = 1_000_000_000;
@@ -56,11 +56,11 @@ pub struct Bound {
     by: Option<String>,
     /// How many bits of an IPv4 address count. The default is 32.
     #[serde(default)]
-    #[cfg_attr(test, schemars(range(max = 32)))]
+    #[cfg_attr(test, schemars(range(min = 1, max = 32)))]
     ipv4_prefix: Option<u8>,
     /// How many bits of an IPv6 address count. The default is 64: what one subscriber has.
     #[serde(default)]
-    #[cfg_attr(test, schemars(range(max = 128)))]
+    #[cfg_attr(test, schemars(range(min = 1, max = 128)))]
     ipv6_prefix: Option<u8>,
     /// How requests are treated that lack this value: `share` one bucket (the default), `skip` this bound, or
     /// `deny`.
@@ -137,8 +137,17 @@ impl<'a> By<'a> {
             return Ok(Self::ClientAddress);
         }
         match text.split_once(':') {
+            Some(("header", name)) if is_reserved_field(name) => Err(
+                "names a field of the connection, which no filter sees: all requests would lack it; name another",
+            ),
             Some(("header", name)) if is_field_name(name) => Ok(Self::Header(name)),
             Some(("header", _)) => Err("names no legal header field"),
+            Some(("attribute", name)) if is_of_one_request(name) => Err(
+                "names an attribute that differs with each request, so the bound would never hold; name another",
+            ),
+            Some(("attribute", name)) if is_of_answer(name) => {
+                Err("names an attribute that is not there before the answer; name another")
+            }
             Some(("attribute", name)) if !name.is_empty() => Ok(Self::Attribute(name)),
             Some(("path", name)) if !name.is_empty() => Ok(Self::Path(name)),
             Some(("claim", _)) => Err(
@@ -147,6 +156,16 @@ impl<'a> By<'a> {
             _ => Err(WANTED),
         }
     }
+}
+
+/// Whether this attribute of the gateway's own differs with each request.
+fn is_of_one_request(name: &str) -> bool {
+    name == "client.port" || name.starts_with("request.")
+}
+
+/// Whether the gateway sets this attribute after the request phase.
+fn is_of_answer(name: &str) -> bool {
+    name.starts_with("upstream.") || name.starts_with("outcome.")
 }
 
 impl Settings {
@@ -174,6 +193,19 @@ impl Settings {
                 complaints.push(Diagnostic::new(format!("{at}/name"), text));
             }
             bounds.extend(bound.check(&at, self.shadow, &mut complaints));
+        }
+        if self.cost_attribute.is_none() {
+            let holds = |bound: &HostBound<'_>| match bound.algorithm {
+                HostAlgorithm::TokenBucket => bound.burst,
+                HostAlgorithm::SlidingWindow => bound.limit,
+            };
+            let smaller = bounds.iter().filter(|bound| !bound.shadow);
+            let smaller = smaller.filter(|bound| holds(bound) < self.cost);
+            complaints.extend(smaller.map(|bound| {
+                let (name, holds) = (bound.name, holds(bound));
+                let text = format!("is more than bound `{name}` ever gives ({holds}), so no request would pass: lower it, or raise the bound");
+                Diagnostic::new("/cost", text)
+            }).collect::<Vec<_>>());
         }
         if self.cost == 0 {
             let text = "must be at least 1; leave the filter out of the route to count nothing";
@@ -253,13 +285,18 @@ impl Bound {
         ] {
             match prefix {
                 Some(_) if by != By::ClientAddress => {
+                Some(0) => complain(
+                    key,
+                    "puts all clients into one bucket: to count all requests together, leave `by` out"
+                        .to_owned(),
+                ),
                     complain(
                         key,
                         "says something with `by = \"client-address\"` only: remove it".to_owned(),
                     );
                 }
                 Some(prefix) if prefix > most => {
-                    complain(key, format!("must be 0 to {most}, not {prefix}"))
+                    complain(key, format!("must be 1 to {most}, not {prefix}"));
                 }
                 _ => {}
             }
@@ -396,6 +433,86 @@ mod tests {
             ]
         );
         assert_eq!(
+    /// The complaints about one bound with these settings beside its name, limit and window.
+    fn complaints_about(bound: &str, more: &str) -> Vec<Diagnostic> {
+        let json = format!(
+            "{{ \"bounds\": [{{ \"name\": \"a\", \"limit\": 4, \"window\": \"1m\", {bound} }}]{more} }}"
+        );
+        let settings = parse(&json).unwrap();
+        let checked = settings.check();
+        checked.err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_value_that_tells_no_clients_apart_or_that_none_shares_is_refused() {
+        for (bound, at, text) in [
+            (
+                r#""by":"header:connection""#,
+                "by",
+                "a field of the connection",
+            ),
+            (
+                r#""by":"header:Transfer-Encoding""#,
+                "by",
+                "a field of the connection",
+            ),
+            (
+                r#""by":"attribute:request.id""#,
+                "by",
+                "differs with each request",
+            ),
+            (
+                r#""by":"attribute:client.port""#,
+                "by",
+                "differs with each request",
+            ),
+            (
+                r#""by":"attribute:outcome.duration-us""#,
+                "by",
+                "not there before the answer",
+            ),
+            (
+                r#""by":"client-address","ipv6_prefix":0"#,
+                "ipv6_prefix",
+                "leave `by` out",
+            ),
+            (
+                r#""by":"client-address","ipv4_prefix":0"#,
+                "ipv4_prefix",
+                "leave `by` out",
+            ),
+        ] {
+            let complaints = complaints_about(bound, "");
+            assert_eq!(complaints.len(), 1, "{bound}: {complaints:?}");
+            assert_eq!(complaints[0].at, format!("/bounds/0/{at}"));
+            assert!(complaints[0].message.contains(text), "{complaints:?}");
+        }
+        assert_eq!(
+            complaints_about(r#""by":"attribute:client.ip""#, "").len(),
+            0
+        );
+    }
+
+    #[test]
+    fn a_cost_that_no_bound_ever_gives_is_refused() {
+        for (bound, more, count) in [
+            (r#""burst":9"#, r#", "cost": 9"#, 0),
+            (r#""burst":9"#, r#", "cost": 10"#, 1),
+            (r#""algorithm":"sliding-window""#, r#", "cost": 5"#, 1),
+            (r#""shadow":true"#, r#", "cost": 5"#, 0),
+            // Requests whose cost is told may pass.
+            (
+                r#""burst":2"#,
+                r#", "cost": 5, "cost_attribute": "token.cost""#,
+                0,
+            ),
+        ] {
+            let complaints = complaints_about(bound, more);
+            assert_eq!(complaints.len(), count, "{bound}{more}: {complaints:?}");
+            assert!(complaints.iter().all(|complaint| complaint.at == "/cost"));
+        }
+    }
+
             parse(r#"{"bounds":[]}"#).unwrap().check().unwrap_err()[0].at,
             "/bounds"
         );
