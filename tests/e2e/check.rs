@@ -372,6 +372,29 @@ fn a_requirement_that_nobody_meets_is_an_error_with_its_cure() {
     assert_eq!(right.code, Some(0), "{}", right.errors);
 }
 
+/// A bound that counts by what a later filter sets would count all requests together.
+#[test]
+fn a_filter_that_counts_by_an_attribute_comes_after_the_one_that_sets_it() {
+    let keys = "[filter.keys]\nplugin = \"builtin:api-key\"\n[[key]]\nid = \"k\"\nconsumer = \"c\"\ndigest = \"sha256:c018c41c1afaf2c0b66c64f97d0ee135657b699ad260f299234cd40a5d625e0e\"\n";
+    let config = |filters: &str, missing: &str| {
+        format!(
+            "[[route]]\npath = \"/a\"\nfilters = [{filters}]\nrespond = {{ status = 204 }}\n{keys}[filter.limit]\nplugin = \"builtin:rate-limit\"\nsettings = {{ bounds = [{{ name = \"b\", by = \"attribute:plan.id\", limit = 1, window = \"1s\", missing = \"{missing}\" }}] }}\n"
+        )
+    };
+    for missing in ["share", "skip"] {
+        let checked = check(&config("\"limit\", \"keys\"", missing));
+        assert_eq!(checked.code, Some(2), "{}", checked.errors);
+        for text in [
+            "windlass.toml:3:12: filter `limit` counts by attribute `plan.id`, which filter `keys` provides, but later in the list",
+            "move `keys` before `limit`",
+        ] {
+            assert!(checked.errors.contains(text), "{text}: {}", checked.errors);
+        }
+        let right = check(&config("\"keys\", \"limit\"", missing));
+        assert_eq!((right.code, &*right.errors), (Some(0), ""), "{missing}");
+    }
+}
+
 /// Settings that can only be mistakes, with the words that tell them.
 #[test]
 #[expect(clippy::too_many_lines, reason = "a table of cases")]
@@ -396,6 +419,17 @@ fn likely_mistakes_are_warnings() {
             + &format!(
                 "[filter.t]\nplugin = \"builtin:transform\"\nsettings = {{ request = [{{ op = \"set\", header = \"x\", value = \"{template}\" }}] }}\n"
             )
+    };
+    let limit = |by: &str| {
+        to("filters = [\"l\"]")
+            + &format!(
+                "[filter.l]\nplugin = \"builtin:rate-limit\"\nsettings = {{ bounds = [{{ name = \"b\", limit = 1, window = \"1s\", by = \"{by} }}] }}\n"
+            )
+    };
+    let described = |settings: &str| {
+        format!(
+            "[[route]]\npath = \"/openapi.json\"\nfilters = [\"m\"]\nrespond = {{ status = 404 }}\n[filter.m]\nplugin = \"builtin:sdk-metadata\"\nsettings = {{ {settings} }}\n"
+        )
     };
     let token = |name: &str, secret: &str| {
         format!("{{ name = \"{name}\", role = \"write\", secret = \"{secret}\" }}")
@@ -426,6 +460,18 @@ fn likely_mistakes_are_warnings() {
         ("a short signature", sticky("one", ""), "secret `t` has 1 byte"),
         ("a parameter of no route", transform("${path.nope}"), "path parameter `nope`"),
         ("a variable of no API", transform("${attribute.api.variable.nope}"), "stage variable `nope`"),
+        ("an attribute of no filter", transform("${attribute.tenant}"), "the attribute `tenant`, which no route of the filter has"),
+        ("a bound by an attribute of no filter", limit("attribute:tenant\""), "bound `b` counts by the attribute `tenant`, which no request of its routes has: all its requests share one bucket"),
+        ("a bound by a fact that does not exist", limit("attribute:client.ipp\""), "did you mean `client.ip`?"),
+        ("a bound by an API of none", limit("attribute:api.id\", missing = \"deny\""), "every request is refused"),
+        ("a bound by an attribute that is skipped", limit("attribute:tenant\", missing = \"skip\""), "it bounds no request"),
+        ("a bound by a parameter of no route", limit("path:nope\""), "the path parameter `nope`, which no route of the filter has"),
+        ("a parameter that the paths have", limit("path:nope\""), "their paths have `id`"),
+        ("a cost of no filter", limit("client-address\"").replacen("settings = { ", "settings = { cost_attribute = \"price\", ", 1), "`cost_attribute` names `price`, which no filter of its routes sets"),
+        ("a description of no API", described("apis = [\"nope\"]"), "describe the API `nope`, which does not exist"),
+        ("a description of another API", described("apis = [\"shp\"]") + "[api.shop]\nbase_path = \"/shop\"\n", "did you mean `shop`?"),
+        ("a description that is never served", described("path = \"/api.json\""), "no route of the filter takes `GET /api.json`, so it never serves the document"),
+        ("a manifest that is never served", described("manifest = \"/sdk.json\""), "so it never serves the manifest"),
         ("clear text at 443", to("").replace(":9", ":443"), "is at the port of TLS"),
         ("TLS at 80", to("").replace(":9", ":80") + "tls = { verify = false }\n", "is at the port of clear text"),
         ("a cookie for TLS only", format!("[[listener]]\naddress = \"0.0.0.0:0\"\n{}", sticky("long", "")), "browsers drop it"),
@@ -521,12 +567,26 @@ fn likely_mistakes_are_warnings() {
 fn what_is_meant_is_no_warning() {
     let sticky = "sticky = { cookie = \"c\", secret = \"t\" }\n[secret.t]\nfile = \"long\"\n";
     let two = UPSTREAM.replace(" }]", " }, { address = \"127.0.0.1:10\" }]");
+    let limited = "[[route]]\npath = \"/a/{id}\"\nrespond = { status = 204 }\n";
+    let limit = |by: &str| {
+        format!(
+            "[filter.l]\nplugin = \"builtin:rate-limit\"\nsettings = {{ bounds = [{{ name = \"b\", limit = 1, window = \"1s\", by = \"{by} }}] }}\n"
+        )
+    };
+    let tenants = "[filter.t]\nplugin = \"builtin:api-key\"\n[[key]]\nid = \"k\"\nconsumer = \"c\"\ndigest = \"sha256:c018c41c1afaf2c0b66c64f97d0ee135657b699ad260f299234cd40a5d625e0e\"\n";
     for config in [
         format!("[[route]]\npath = \"/a\"\nupstream = \"u\"\nconnect_timeout = \"1s\"\n{UPSTREAM}"),
         format!("[[route]]\npath = \"/a\"\nupstream = \"u\"\n{two}{sticky}"),
         format!("[[route]]\npath = \"/\"\nupstream = \"u\"\n[[route]]\npath = \"/b/\"\nupstream = \"u\"\n[[route]]\npath = \"/b/{{id}}\"\nupstream = \"u\"\n{UPSTREAM}"),
         format!("[[route]]\npath = \"/a\"\nupstream = \"u\"\nfirst_byte_timeout = \"9s\"\n{UPSTREAM}retries = {{ try_timeout = \"5s\" }}\n"),
         "[[route]]\npath = \"/a\"\nredirect = { to = \"/b\" }\n".to_owned(),
+        format!("{limited}filters = [\"l\"]\n{}", limit("path:id\"")),
+        format!("{limited}filters = [\"l\"]\n{}", limit("path:rest\"")).replace("{id}", "{rest+}"),
+        format!("{limited}filters = [\"l\"]\n{}", limit("attribute:client.ip\"")),
+        format!("{limited}filters = [\"t\", \"l\"]\n{}{tenants}", limit("attribute:consumer.id\"")),
+        // On a route without the attribute, requests share a bucket, as the settings say.
+        format!("{limited}filters = [\"t\", \"l\"]\n[[route]]\npath = \"/b\"\nrespond = {{ status = 204 }}\nfilters = [\"l\"]\n{}{tenants}", limit("attribute:consumer.id\"")),
+        "[[route]]\npath = \"/{rest+}\"\nfilters = [\"m\"]\nrespond = { status = 404 }\n[filter.m]\nplugin = \"builtin:sdk-metadata\"\nsettings = { path = \"/a/api.json\" }\n".to_owned(),
         "[[route]]\npath = \"/a\"\nredirect = { to = \"https://a.test\" }\n".to_owned(),
         "[[route]]\npath = \"$default\"\nredirect = { to = \"https://a.test/\" }\n".to_owned(),
         "[[route]]\npath = \"/a/{id}\"\nredirect = { to = \"https://b.test${path}${query}\" }\n".to_owned(),

@@ -1,7 +1,7 @@
 //! Whether every filter of a chain gets the attributes that it cannot work without.
 
 use crate::context::is_host_fact;
-use crate::wasm::facts::Facts;
+use crate::wasm::facts::{Facts, ToldSource};
 use crate::wasm::filter::OnError;
 use crate::wasm::grants::Grants;
 
@@ -12,6 +12,8 @@ pub struct Misorder {
     pub place: usize,
     /// The attribute.
     pub attribute: String,
+    /// Whether the filter works without it, but not as it is meant: it counts by it.
+    pub is_counted_by: bool,
     /// What is wrong with the filters before it.
     pub cause: Cause,
 }
@@ -45,6 +47,17 @@ impl Link<'_> {
             Self::Unknown(most) => most.is_none_or(|most| most.attribute(attribute)),
         }
     }
+
+    /// Whether it says that it sets the attribute, always or in some cases.
+    fn tells(&self, attribute: &str) -> bool {
+        match self {
+            Self::Loaded(facts, _) => {
+                let mut told = facts.provides.iter().chain(&facts.sometimes);
+                told.any(|name| name == attribute)
+            }
+            Self::Unknown(_) => false,
+        }
+    }
 }
 
 /// Check the order of a chain, given what each filter said of itself. Nothing is said of an attribute
@@ -65,12 +78,44 @@ pub fn check_order(filters: &[Link<'_>]) -> Vec<Misorder> {
                 found.push(Misorder {
                     place,
                     attribute: attribute.clone(),
+                    is_counted_by: false,
                     cause,
+                });
+            }
+        }
+        for attribute in counted_by(facts) {
+            if before
+                .clone()
+                .any(|link| link.may_set(attribute) || link.tells(attribute))
+            {
+                continue;
+            }
+            let mut later = filters.iter().enumerate().skip(place + 1);
+            if let Some((later, _)) = later.find(|(_, link)| link.tells(attribute)) {
+                found.push(Misorder {
+                    place,
+                    attribute: attribute.to_owned(),
+                    is_counted_by: true,
+                    cause: Cause::Later(later),
                 });
             }
         }
     }
     found
+}
+
+/// The attributes that a filter counts by and could go without. Another place tells of those that no filter sets.
+fn counted_by(facts: &Facts) -> impl Iterator<Item = &str> {
+    let sources = facts
+        .advice
+        .bounds
+        .iter()
+        .filter_map(|bound| bound.by.as_ref());
+    let attributes = sources.filter_map(|source| match source {
+        ToldSource::Attribute(name) => Some(name.as_str()),
+        ToldSource::PathParam(_) => None,
+    });
+    attributes.filter(|name| !facts.requires.iter().any(|required| required == name))
 }
 
 /// Why the attribute is not there for certain at this place; none where it is.
@@ -106,6 +151,7 @@ fn missing(filters: &[Link<'_>], place: usize, attribute: &str) -> Option<Cause>
 mod tests {
     use super::OnError::{Deny, Skip};
     use super::*;
+    use crate::wasm::facts::{Lacking, ToldBound};
 
     fn facts(provides: &[&str], sometimes: &[&str], requires: &[&str]) -> Facts {
         let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -143,6 +189,47 @@ mod tests {
         let host = facts(&[], &[], &["client.ip"]);
         assert_eq!(check(&[(&host, Deny)]), []);
     }
+
+    #[test]
+    fn what_a_filter_counts_by_comes_before_it_if_it_comes_at_all() {
+        let bound = |by| ToldBound {
+            name: "b".to_owned(),
+            by: Some(by),
+            lacking: Lacking::Shared,
+            slides: false,
+        };
+        let counts = |by| {
+            let mut facts = Facts::default();
+            facts.advice.bounds.push(bound(by));
+            facts
+        };
+        let by_tenant = counts(ToldSource::Attribute("tenant".to_owned()));
+        let by_parameter = counts(ToldSource::PathParam("tenant".to_owned()));
+        let always = facts(&["tenant"], &[], &[]);
+        let sometimes = facts(&[], &["tenant"], &[]);
+        let check = |chain: &[&Facts]| {
+            let links = chain.iter().map(|facts| Link::Loaded(facts, Deny));
+            let found = check_order(&links.collect::<Vec<_>>());
+            let found = found.into_iter();
+            let found = found.map(|found| (found.place, found.is_counted_by, found.cause));
+            found.collect::<Vec<_>>()
+        };
+        for provider in [&always, &sometimes] {
+            assert_eq!(check(&[provider, &by_tenant]), []);
+            let late = (0, true, Cause::Later(1));
+            assert_eq!(check(&[&by_tenant, provider]), [late]);
+            assert_eq!(check(&[provider, &by_tenant, provider]), []);
+            assert_eq!(check(&[&by_parameter, provider]), []);
+        }
+        assert_eq!(check(&[&by_tenant]), []);
+        let links = [
+            Link::Unknown(None),
+            Link::Loaded(&by_tenant, Deny),
+            Link::Loaded(&always, Deny),
+        ];
+        assert_eq!(check_order(&links), []);
+    }
+
     #[test]
     fn a_filter_that_is_not_known_may_provide_what_is_missing() {
         let plan = facts(&[], &[], &["api-key.id"]);

@@ -162,8 +162,13 @@ fn report(
     };
     let span = route.filters.get(misorder.place);
     let span = span.map_or(route.span, |reference| reference.span);
+    let verb = if misorder.is_counted_by {
+        "counts by"
+    } else {
+        "requires"
+    };
     let needs = format!(
-        "filter `{}` requires attribute `{}`, which",
+        "filter `{}` {verb} attribute `{}`, which",
         name(misorder.place),
         misorder.attribute
     );

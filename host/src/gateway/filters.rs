@@ -352,20 +352,28 @@ fn refuse_windows(
     problems: &mut Problems,
 ) {
     let store = config.store.as_ref().map(|store| &store.place);
-    let windows = &loaded.facts().advice.windows;
-    if windows.is_empty() || !matches!(store, Some(config::StorePlace::Redis(_))) {
+    if !matches!(store, Some(config::StorePlace::Redis(_))) {
         return;
     }
-    problems
-        .error(
-            filter.plugin_span,
-            format!(
-                "filter `{}` counts {} by a sliding window, which gateways that share the `url` of `[store]` cannot share",
-                filter.name,
-                backticked(windows.iter().map(String::as_str))
-            ),
-        )
-        .help("count by a token bucket, which they do share: `algorithm = \"token-bucket\"`");
+    let bounds = loaded.facts().advice.bounds.iter().enumerate();
+    for (place, bound) in bounds.filter(|(_, bound)| bound.slides) {
+        problems
+            .error(
+                bound_span(filter, place, "algorithm"),
+                format!(
+                    "filter `{}`: bound `{}` is a sliding window, which each gateway counts alone, and the gateways on the `url` of `[store]` are to share what they count",
+                    filter.name, bound.name
+                ),
+            )
+            .help("set `algorithm = \"token-bucket\"`, which they share; it admits up to its `burst` at once and `limit` a window beside that, so lower `burst` if that is too much");
+    }
+}
+
+/// Where a setting of a bound stands, if it is one of `builtin:rate-limit`: plugins of others define bounds as they like.
+pub(super) fn bound_span(filter: &config::Filter, place: usize, key: &str) -> config::Span {
+    let is_ours = filter.plugin == PluginSource::Builtin("rate-limit".to_owned());
+    let at = is_ours.then(|| format!("/bounds/{place}/{key}"));
+    at.map_or(filter.plugin_span, |at| settings_span(filter, &at))
 }
 
 /// A piece of a body is on its way between two connections while a filter looks at it, so such a

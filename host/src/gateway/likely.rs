@@ -5,8 +5,10 @@
 //! Deliberately not here: what one table alone tells (`config/section`), and names that nobody uses
 //! (`config/check`).
 
+mod bounds;
 mod ends;
 mod keys;
+mod metadata;
 mod names;
 mod routes;
 mod secrets;
@@ -49,7 +51,9 @@ pub fn look(known: &Known<'_>, problems: &mut Problems) {
         ends::cookies(known.config, upstream, problems);
         routes::cookie(known.config, place, upstream, problems);
     }
-    names::look(known.config, problems);
+    names::look(known, problems);
+    bounds::look(known, problems);
+    metadata::look(known.config, problems);
     secrets::look(known, problems);
     keys::look(known.config, problems);
     ends::files(known.config, problems);

@@ -20,3 +20,36 @@ pub struct Facts {
     /// Its addition to a description of its APIs, if there is one: a JSON object.
     pub contribution: Option<serde_json::Value>,
 }
+
+/// A bound of `windlass:host/rates`, as far as the configuration has to do with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToldBound {
+    /// Its name.
+    pub name: String,
+    /// The value that it counts by, where the configuration tells whether requests have it.
+    pub by: Option<ToldSource>,
+    /// What becomes of requests without it.
+    pub lacking: Lacking,
+    /// Whether it is a sliding window.
+    pub slides: bool,
+}
+
+/// The source of the value that a bound counts by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToldSource {
+    /// An attribute, by its name.
+    Attribute(String),
+    /// A path parameter, by its name.
+    PathParam(String),
+}
+
+/// What becomes of requests without the value that a bound counts by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lacking {
+    /// They share one bucket.
+    Shared,
+    /// The bound does not hold for them.
+    Skipped,
+    /// They are refused.
+    Denied,
+}

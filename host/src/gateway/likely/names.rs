@@ -1,10 +1,12 @@
 //! Names in the templates of `builtin:transform`, and in the settings of `builtin:authorizer`, that stand for nothing.
 
-use crate::config::{Config, Filter, PluginSource, Problems, Route, Span};
+use super::{Known, can_set};
+use crate::config::{Filter, PluginSource, Problems, Route, Span};
 use crate::gateway::filters::backticked;
 
 /// Look at every template of every transform, and at what every authorizer puts into events.
-pub(super) fn look(config: &Config, problems: &mut Problems) {
+pub(super) fn look(known: &Known<'_>, problems: &mut Problems) {
+    let config = known.config;
     for (place, filter) in config.filters.iter().enumerate() {
         let PluginSource::Builtin(plugin) = &filter.plugin else {
             continue;
@@ -17,7 +19,7 @@ pub(super) fn look(config: &Config, problems: &mut Problems) {
             continue;
         }
         let look = Look {
-            config,
+            known,
             filter,
             routes: &routes,
         };
@@ -40,7 +42,7 @@ pub(super) fn look(config: &Config, problems: &mut Problems) {
 
 /// A filter, and the routes that have it.
 struct Look<'a> {
-    config: &'a Config,
+    known: &'a Known<'a>,
     filter: &'a Filter,
     routes: &'a [&'a Route],
 }
@@ -89,7 +91,7 @@ impl Look<'_> {
     fn placeholder(&self, name: &str, span: Span, problems: &mut Problems) {
         let mut lacks = |what: &str, name: &str, help: String| {
             let message = format!(
-                "filter `{}`: a template names the {what} `{name}`, which no route of the filter has: its edit is left out",
+                "filter `{}`: a template names the {what} `{name}`, which no route of the filter has: the template never has a value",
                 self.filter.name
             );
             problems.warning(span, message).help(help);
@@ -104,6 +106,13 @@ impl Look<'_> {
             let variable = variable.trim_end_matches('!');
             if let Some(help) = self.lacks_variable(variable) {
                 lacks("stage variable", variable, help);
+            }
+        } else if let Some(attribute) = name.strip_prefix("attribute.") {
+            let attribute = attribute.trim_end_matches('!');
+            let mut routes = self.routes.iter();
+            if !routes.any(|route| can_set(self.known, route, attribute)) {
+                let help = format!("put a filter that sets `{attribute}` into `filters`");
+                lacks("attribute", attribute, help);
             }
         }
     }
@@ -137,24 +146,16 @@ impl Look<'_> {
 
     /// The cure, if no route has this path parameter.
     fn lacks_parameter(&self, name: &str) -> Option<String> {
-        let all = self.routes.iter();
-        let mut all: Vec<&str> = all.flat_map(|route| parameters(&route.path)).collect();
-        if all.contains(&name) {
-            return None;
-        }
-        all.sort_unstable();
-        all.dedup();
-        Some(match all.as_slice() {
-            [] => "their paths have no parameters: one is written `{name}`".to_owned(),
-            all => format!("their paths have {}", backticked(all.iter().copied())),
-        })
+        let mut all = self.routes.iter().flat_map(|route| parameters(&route.path));
+        let lacks = all.all(|parameter| parameter != name);
+        lacks.then(|| parameters_of(self.routes))
     }
 
     /// The cure, if no route's API has this stage variable.
     fn lacks_variable(&self, name: &str) -> Option<String> {
         let mut apis = self.routes.iter().filter_map(|route| {
             let place = route.api?;
-            self.config.apis.get(place)
+            self.known.config.apis.get(place)
         });
         let has = apis.any(|api| api.variables.contains_key(name));
         let help = "stage variables are `variables = { .. }` of the route's `[api.<name>]`";
@@ -162,8 +163,20 @@ impl Look<'_> {
     }
 }
 
+/// Says which parameters the paths of these routes have.
+pub(super) fn parameters_of(routes: &[&Route]) -> String {
+    let all = routes.iter().flat_map(|route| parameters(&route.path));
+    let mut all: Vec<&str> = all.collect();
+    all.sort_unstable();
+    all.dedup();
+    match all.as_slice() {
+        [] => "their paths have no parameters: one is written `{name}`".to_owned(),
+        all => format!("their paths have {}", backticked(all.iter().copied())),
+    }
+}
+
 /// The parameters of a route's path.
-fn parameters(path: &str) -> impl Iterator<Item = &str> {
+pub(super) fn parameters(path: &str) -> impl Iterator<Item = &str> {
     let segments = path.split('/');
     segments.filter_map(|segment| {
         let name = segment.strip_prefix('{')?.strip_suffix('}')?;

@@ -7,6 +7,7 @@
 use wasmtime::Result;
 
 use super::super::bindings::advice::Host;
+use super::super::facts::ToldBound;
 use super::super::state::{Phase, State};
 
 /// The most pieces of advice that are kept.
@@ -26,8 +27,8 @@ pub struct Advice {
     pub cleared: Vec<String>,
     /// Request fields that it reads.
     pub read: Vec<String>,
-    /// Its bounds that are sliding windows, by name.
-    pub windows: Vec<String>,
+    /// The bounds that it counts by itself.
+    pub bounds: Vec<ToldBound>,
     /// Whether it answers preflights.
     pub preflights: bool,
 }

@@ -12,6 +12,7 @@ use super::super::bindings::rates::{
     Algorithm, Bound as WitBound, Decision as WitDecision, Host, Level as WitLevel, Missing,
     Outcome, Source,
 };
+use super::super::facts::{Lacking, ToldBound, ToldSource};
 use super::super::failure::CallFailure;
 use super::super::services::Services;
 use super::super::share::{Share, Waiting};
@@ -164,6 +165,25 @@ fn of_attribute(value: &AttributeValue) -> RateKey {
 
 fn bit(place: usize) -> u32 {
     let place = u32::try_from(place).unwrap_or(u32::MAX);
+/// A bound for the check of the configuration.
+fn told(bound: &WitBound) -> ToldBound {
+    ToldBound {
+        name: bound.name.clone(),
+        by: match &bound.by {
+            Source::Attribute(name) => Some(ToldSource::Attribute(name.clone())),
+            Source::PathParam(name) => Some(ToldSource::PathParam(name.clone())),
+            Source::All | Source::ClientAddress(_) | Source::Header(_) => None,
+        },
+        lacking: match bound.missing {
+            Missing::Share => Lacking::Shared,
+            Missing::Skip => Lacking::Skipped,
+            Missing::Deny if bound.shadow => Lacking::Skipped,
+            Missing::Deny => Lacking::Denied,
+        },
+        slides: bound.algorithm == Algorithm::SlidingWindow,
+    }
+}
+
     1_u32.checked_shl(place).unwrap_or_default()
 }
 
@@ -189,10 +209,7 @@ impl Host for State {
         if bounds.len() > MAX_BOUNDS {
             bail!("called `rates.define` with more than {MAX_BOUNDS} bounds");
         }
-        let windows = bounds
-            .iter()
-            .filter(|bound| bound.algorithm == Algorithm::SlidingWindow);
-        self.advice.windows = windows.map(|bound| bound.name.clone()).collect();
+        self.advice.bounds = bounds.iter().map(told).collect();
         let name = Arc::clone(&self.name);
         // All instances have the same settings, and so the same bounds.
         self.own
