@@ -497,7 +497,7 @@ mod warned {
     fn a_filter_that_may_be_left_out_is_told() {
         let told = warnings(SET, "on_error = \"skip\"\n", "");
         assert!(
-            told.contains("a client's own `x-tier` then reaches"),
+            told.contains("the endpoint gets the client's own `x-tier` in place of the filter's"),
             "{told}"
         );
     }
@@ -510,6 +510,20 @@ mod warned {
             told.contains("a client can send `x-tier` to upstream `app` by route `second`"),
             "{told}"
         );
+        // Each field is told of with the filter that sets it.
+        let other = "[[route]]\nname = \"third\"\npath = \"/c\"\nfilters = [\"keys\", \"other\"]\nupstream = \"app\"\n";
+        let more = transform(
+            "other",
+            r#"{ request = [{ op = "set", header = "x-user", value = "${attribute.consumer.id}" }] }"#,
+        );
+        let told = warnings(SET, &more, &format!("{open}{other}"));
+        for text in [
+            "a client can send `x-tier` to upstream `app` by route `second`; on route `first` filter `stamp` sets it",
+            "a client can send `x-user` to upstream `app` by route `second`; on route `third` filter `other` sets it",
+            "put `other` into `filters` here too, or a filter that removes `x-user`",
+        ] {
+            assert!(told.contains(text), "{text}: {told}");
+        }
         let closed = "[[route]]\npath = \"/b\"\nfilters = [\"gone\"]\nupstream = \"app\"\n";
         let gone = transform(
             "gone",

@@ -321,7 +321,7 @@ pub(super) fn read_fields(filters: &[Option<Arc<Filter>>]) -> impl Iterator<Item
         .filter_map(|name| HeaderName::try_from(&**name).ok())
 }
 
-/// What the filter itself warns of; and that it may be left out, where a field is its word.
+/// The filter's own warnings; and one if it may be left out, where an endpoint trusts a field that it sets.
 fn pass_on_advice(filter: &config::Filter, loaded: &Filter, problems: &mut Problems) {
     let name = &filter.name;
     let advice = &loaded.facts().advice;
@@ -337,10 +337,12 @@ fn pass_on_advice(filter: &config::Filter, loaded: &Filter, problems: &mut Probl
             .warning(
                 filter.plugin_span,
                 format!(
-                    "filter `{name}` sets {fields} from what the gateway knows, and is left out when it fails (`on_error = \"skip\"`): a client's own {fields} then reaches the endpoint"
+                    "filter `{name}`: if it fails, requests go on without it (`on_error = \"skip\"`), and the endpoint gets the client's own {fields} in place of the filter's"
                 ),
             )
-            .help(format!("set `on_error = \"deny\"` for `{name}`"));
+            .help(format!(
+                "set `on_error = \"deny\"` for `{name}`, or remove {fields} by another filter before it"
+            ));
     }
 }
 

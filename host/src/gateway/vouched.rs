@@ -14,42 +14,50 @@ use crate::wasm::Filter;
 pub(super) fn check(config: &Config, chains: &[Vec<Arc<Filter>>], problems: &mut Problems) {
     let routes = || config.routes.iter().zip(chains);
     for (route, chain) in routes() {
-        for upstream in upstreams(&route.end) {
-            let mut fields: Vec<&str> = Vec::new();
-            let mut setter: Option<(&config::Route, &Arc<Filter>)> = None;
-            for (other, filters) in routes() {
-                if !upstreams(&other.end).any(|known| known == upstream) {
-                    continue;
-                }
-                for filter in filters {
-                    let vouched = filter.facts().advice.vouched.iter().map(String::as_str);
-                    for field in vouched {
-                        if !is_cleared(chain, field) && !fields.contains(&field) {
-                            fields.push(field);
-                            setter = setter.or(Some((other, filter)));
-                        }
-                    }
-                }
-            }
-            let (Some((other, filter)), Some(upstream)) = (setter, config.upstreams.get(upstream))
-            else {
+        for place in upstreams(&route.end) {
+            let Some(upstream) = config.upstreams.get(place) else {
                 continue;
             };
-            let list = backticked(fields.iter().copied());
-            problems
-                .warning(
-                    route.span,
-                    format!(
-                        "a client can send {list} to upstream `{}` by route `{}`; on route `{}` filter `{}` sets it from what the gateway knows",
-                        upstream.name,
-                        route.name,
-                        other.name,
-                        filter.name()
-                    ),
-                )
-                .help("put that filter into `filters` here too, or one that removes the field");
+            let others =
+                routes().filter(|(other, _)| upstreams(&other.end).any(|one| one == place));
+            let mut told: Vec<&str> = Vec::new();
+            for (other, filter) in
+                others.flat_map(|(other, chain)| chain.iter().map(move |filter| (other, filter)))
+            {
+                let vouched = filter.facts().advice.vouched.iter().map(String::as_str);
+                let open = vouched.filter(|field| !is_cleared(chain, field));
+                let mut fields: Vec<&str> = open.filter(|field| !told.contains(field)).collect();
+                fields.dedup();
+                if !fields.is_empty() {
+                    warn(route, &upstream.name, (other, filter), &fields, problems);
+                    told.extend(fields);
+                }
+            }
         }
     }
+}
+
+/// Warn of fields that a filter of another route sets.
+fn warn(
+    route: &config::Route,
+    upstream: &str,
+    (other, filter): (&config::Route, &Filter),
+    fields: &[&str],
+    problems: &mut Problems,
+) {
+    let name = filter.name();
+    let list = backticked(fields.iter().copied());
+    problems
+        .warning(
+            route.span,
+            format!(
+                "a client can send {list} to upstream `{upstream}` by route `{}`; on route `{}` filter `{name}` sets it from what the gateway knows",
+                route.name, other.name
+            ),
+        )
+        .help(format!(
+            "put `{name}` into `filters` here too, or a filter that removes {list}"
+        ));
 }
 
 /// Whether no client can send the field past these filters.
