@@ -168,8 +168,12 @@ fn other_methods_and_paths_pass_and_head_has_no_body() {
 fn a_document_that_is_none_is_an_error_where_the_file_is_named() {
     for (document, settings, why) in [
         ("{", "document = \"api\"", "is not JSON"),
-        ("a: [", "document = \"api\"", "is not YAML"),
-        ("a: 1\na: 2", "document = \"api\"", "duplicate mapping key"),
+        ("a: [", "document = \"api\"", "is not YAML: unclosed"),
+        (
+            "a: 1\na: 2",
+            "document = \"api\"",
+            "api.json`: line 2, column 1: the key `a` is there twice in one mapping: remove one of them",
+        ),
         ("openapi: 2.0.0", "document = \"api\"", "is not OpenAPI 3"),
         ("{}", "document = \"api\"", "is not OpenAPI 3"),
         (
@@ -229,13 +233,16 @@ fn a_document_that_grows_without_end_is_refused() {
         let earlier = format!("*a{}, ", level - 1).repeat(10);
         aliases += &format!("a{level}: &a{level} [{earlier}]\n");
     }
-    for document in [deep, aliases] {
+    for (document, why) in [
+        (deep, "is nested too deep"),
+        (aliases, "is too large with all"),
+    ] {
         let filter = "documents = { api = \"api.yaml\" }\nsettings = { document = \"api\" }";
         let checked = Gateway::with_config(config(filter, ""))
             .file("api.yaml", document)
             .check();
         assert_eq!(checked.code, Some(2));
-        assert!(checked.errors.contains("is not YAML"), "{}", checked.errors);
+        assert!(checked.errors.contains(why), "{}", checked.errors);
     }
 }
 

@@ -326,10 +326,8 @@ fn pass_on_advice(filter: &config::Filter, loaded: &Filter, problems: &mut Probl
     let name = &filter.name;
     let advice = &loaded.facts().advice;
     for (at, message) in &advice.warnings {
-        problems.warning(
-            settings_span(filter, at),
-            format!("filter `{name}`: {message}"),
-        );
+        let subject = subject(filter, at);
+        problems.warning(settings_span(filter, at), format!("{subject}: {message}"));
     }
     if loaded.on_error() == OnError::Skip && !advice.vouched.is_empty() {
         let fields = backticked(advice.vouched.iter().map(String::as_str));
@@ -434,17 +432,36 @@ fn report(filter: &config::Filter, error: &LoadError, problems: &mut Problems) {
     };
     for complaint in complaints {
         let span = settings_span(filter, &complaint.at);
-        problems.error(span, format!("filter `{name}`: {}", complaint.message));
+        let subject = subject(filter, &complaint.at);
+        problems.error(span, format!("{subject}: {}", complaint.message));
     }
 }
 
-/// Where a value of the settings stands: the nearest that the file has, else the filter's table.
-/// `documents/<name>`, which is no JSON pointer, is that document's place.
+/// The filter that a complaint is of, with the document that it is about, if it is about one.
+fn subject(filter: &config::Filter, at: &str) -> String {
+    let name = &filter.name;
+    match document_at(filter, at) {
+        Some(document) => format!(
+            "filter `{name}`: its document `{}`, `{}`",
+            document.name,
+            document.path.display()
+        ),
+        None => format!("filter `{name}`"),
+    }
+}
+
+/// The document that a complaint is about: `documents/<name>`, which is no JSON pointer.
+fn document_at<'c>(filter: &'c config::Filter, at: &str) -> Option<&'c config::FilterDocument> {
+    let name = at.strip_prefix("documents/")?;
+    let mut documents = filter.documents.iter();
+    documents.find(|document| document.name == name)
+}
+
+/// Where a value of the settings stands: the nearest that the file has, else the filter's table. For a document it is
+/// the place of its path.
 fn settings_span(filter: &config::Filter, at: &str) -> config::Span {
-    if let Some(name) = at.strip_prefix("documents/") {
-        let mut documents = filter.documents.iter();
-        let named = documents.find(|document| document.name == name);
-        return named.map_or(filter.span, |document| document.span);
+    if let Some(document) = document_at(filter, at) {
+        return document.span;
     }
     let spans = &filter.settings.spans;
     let mut pointer = at;

@@ -7,6 +7,7 @@
 mod assemble;
 mod path;
 mod settings;
+mod yaml;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -77,20 +78,14 @@ fn document(name: &str) -> Result<Value, Diagnostic> {
     }
 }
 
-/// A text in JSON, if it begins as an object of it, else in YAML (1.2: `no` is a text; OpenAPI 3.1, section 4.2).
+/// A text in JSON, if it begins as an object of it, else in YAML.
 fn read(text: &[u8]) -> Result<Value, String> {
     if text.trim_ascii_start().starts_with(b"{") {
         let document = serde_json::from_slice(text);
         return document.map_err(|error| format!("is not JSON: {error}"));
     }
     let text = str::from_utf8(text).map_err(|_| "is neither JSON nor YAML: it is not UTF-8")?;
-    // Without the text around an error: the operator has the file. Depth and what aliases make are bounded by default.
-    let options = serde_saphyr::options! {
-        strict_booleans: true,
-        with_snippet: false,
-    };
-    let document = serde_saphyr::from_str_with_options(text, options);
-    document.map_err(|error| format!("is not YAML: {error}"))
+    yaml::read(text)
 }
 
 impl OnRequest for Metadata {
