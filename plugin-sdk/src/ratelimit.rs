@@ -62,19 +62,25 @@ pub fn arrived_ms() -> u64 {
         .unwrap_or_default()
 }
 
-/// The cost of a request: `told`, the value of the attribute of this name that a filter before it set, else `cost`. A value
-/// that is no whole number does not make a request free.
-#[must_use]
-pub fn request_cost(told: Option<AttributeValue>, name: &str, cost: u64) -> u64 {
+/// The cost of a request: `told`, the value of the attribute of this name that a filter before it set, else `cost`.
+///
+/// # Errors
+/// The refusal of a request whose cost is no whole number, 500 `cost_invalid`: with another cost it could pay less than it
+/// should.
+pub fn request_cost(
+    told: Option<AttributeValue>,
+    name: &str,
+    cost: u64,
+) -> Result<u64, LocalResponse> {
     let number = match &told {
-        None => return cost,
+        None => return Ok(cost),
         Some(AttributeValue::Number(number)) => u64::try_from(*number).ok(),
         Some(AttributeValue::Text(text)) => text.parse().ok(),
         Some(AttributeValue::Flag(_) | AttributeValue::Bytes(_)) => None,
     };
-    number.unwrap_or_else(|| {
-        log::warn("the cost is no whole number", &[("attribute", name)]);
-        cost
+    number.ok_or_else(|| {
+        log::debug("the cost is no whole number", &[("attribute", name)]);
+        LocalResponse::new(500, "cost_invalid")
     })
 }
 
@@ -381,6 +387,16 @@ mod tests {
             assert!(names.iter().all(|name| form.names().contains(name)));
             assert_eq!(names.len(), form.names().len());
         }
+    }
+
+    #[test]
+    fn a_cost_is_a_whole_number_or_the_request_is_refused() {
+        let cost = |told| request_cost(told, "request-cost", 3).ok();
+        let text = |text: &str| Some(AttributeValue::Text(text.to_owned()));
+        assert_eq!(cost(None), Some(3));
+        assert_eq!(cost(Some(AttributeValue::Number(7))), Some(7));
+        assert_eq!(cost(Some(AttributeValue::Number(0))), Some(0));
+        assert_eq!(cost(text("12")), Some(12));
     }
 
     #[test]

@@ -249,6 +249,36 @@ fn a_bound_in_shadow_refuses_nothing_and_is_counted() {
 }
 
 #[test]
+fn an_odd_cost_is_no_way_to_pay_less() {
+    let upstream = Upstream::text("ok");
+    let priced = |more: &str| {
+        let costs = ["3", "0", "-1", "1.5", "99999999999999999999", "many"];
+        let keys = costs.iter().enumerate().map(|(place, cost)| {
+            let cost = format!("attributes = {{ cost = \"{cost}\" }}");
+            key(&format!("k-{place}"), "c", &format!("key-{place}"), &cost)
+        });
+        start(&[
+            &filtered(&["keys", "limit"], upstream.address()),
+            &api_key("{}"),
+            &keys.collect::<String>(),
+            &limit(&format!(
+                "{{ cost_attribute = \"api-key.cost\", bounds = [{{ name = \"all\", limit = 4, window = \"1h\"{more} }}] }}"
+            )),
+        ])
+    };
+    let of = |place: usize| Request::get("/").header("x-api-key", format!("key-{place}"));
+    let served = priced("");
+    assert_eq!(statuses(&served, &[of(0), of(1), of(0)]), [200, 200, 429]);
+    for place in 2..6 {
+        let answer = served.send(&of(place));
+        assert_eq!((answer.status, &*answer.code()), (500, "cost_invalid"));
+    }
+    assert_eq!(upstream.count(), 2);
+    let shadow = priced(", shadow = true");
+    assert_eq!(shadow.send(&of(5)).status, 200);
+}
+
+#[test]
 fn a_flood_of_new_addresses_neither_drops_nor_resets_anybody() {
     let upstream = Upstream::text("ok");
     let gateway = start(&[

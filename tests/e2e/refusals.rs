@@ -101,7 +101,7 @@ fn config(style: &str, servers: &Servers) -> String {
         route("/opaque", "[\"opaque\"]", "echo"),
         route("/asked", "[\"asked\"]", "echo"),
         api_key("{}"),
-        filter("plan", "usage-plan", "{}"),
+        filter("plan", "usage-plan", "{ cost_attribute = \"api-key.cost\" }"),
         filter("cors", "cors", "{ origins = [\"https://app.example\"] }"),
         filter(
             "header",
@@ -141,6 +141,7 @@ fn config(style: &str, servers: &Servers) -> String {
         key("a-1", "anna", "slow", "plan = \"slow\""),
         key("b-1", "bert", "none", "plan = \"none\""),
         key("c-1", "carl", "no-plan", ""),
+        key("d-1", "dora", "odd", "plan = \"none\"\nattributes = { cost = \"-1\" }"),
         upstream("echo", &servers.echo),
         upstream("text", &servers.text),
     ]
@@ -154,6 +155,7 @@ impl Case {
             401 => ("Unauthorized", "Unauthorized"),
             403 => ("Forbidden", "Forbidden"),
             413 => ("Payload Too Large", "Request Too Long"),
+            500 => ("Internal Server Error", "Internal server error"),
             415 => ("Unsupported Media Type", "Unsupported Media Type"),
             429 if reason == "quota_spent" => (QUOTA_TITLE, "Limit Exceeded"),
             429 => (QUOTA_TITLE, "Too Many Requests"),
@@ -217,6 +219,7 @@ fn cases_of_callers() -> Vec<Case> {
         ]),
         Case::new(429, "quota_spent", "quota spent", keyed("none"))
             .with(&[("ratelimit", "*"), ("ratelimit-policy", "*")]),
+        Case::new(500, "cost_invalid", "cost invalid", keyed("odd")),
         Case::new(403, "cors_origin_refused", "cors origin refused", preflight),
         unavailable,
     ]

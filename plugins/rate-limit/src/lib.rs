@@ -62,7 +62,14 @@ impl Filter for RateLimit {
 impl OnRequest for RateLimit {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
         let cost = match &self.cost_attribute {
-            Some(name) => ratelimit::request_cost(request.attributes().get(name), name, self.cost),
+            Some(name) => {
+                let told = request.attributes().get(name);
+                match ratelimit::request_cost(told, name, self.cost) {
+                    Ok(cost) => cost,
+                    Err(_) if self.refuses_nothing() => self.cost,
+                    Err(refusal) => return Ok(refusal.into()),
+                }
+            }
             None => self.cost,
         };
         let decision = rates::take(cost);
@@ -96,6 +103,11 @@ impl OnResponse for RateLimit {
 }
 
 impl RateLimit {
+    /// Whether all bounds are in shadow.
+    fn refuses_nothing(&self) -> bool {
+        self.bounds.iter().all(|bound| bound.shadow)
+    }
+
     fn names(&self, places: impl Iterator<Item = usize>) -> Vec<&str> {
         let bounds = places.filter_map(|place| self.bounds.get(place));
         bounds.map(|bound| bound.name.as_str()).collect()
@@ -141,7 +153,7 @@ impl RateLimit {
 
 impl Describe for RateLimit {
     fn contribution(&self) -> Contribution {
-        if self.bounds.iter().all(|bound| bound.shadow) {
+        if self.refuses_nothing() {
             return Contribution::new();
         }
         let text = |description: &str| json!({ "description": description, "schema": { "type": "string" } });

@@ -29,7 +29,7 @@ pub struct Settings {
     #[cfg_attr(test, schemars(range(min = 1)))]
     pub cost: u64,
     /// The attribute in which a filter before this one says what the request costs: a whole number,
-    /// 0 for nothing. Where it is not there, `cost` holds.
+    /// 0 for nothing. If it is not there, `cost` holds; if it is anything else, the request is refused.
     #[serde(default)]
     pub cost_attribute: Option<String>,
     /// Whether answers carry `RateLimit` and `RateLimit-Policy`. The default is true.
