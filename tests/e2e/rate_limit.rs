@@ -249,6 +249,26 @@ fn a_bound_in_shadow_refuses_nothing_and_is_counted() {
 }
 
 #[test]
+fn a_bound_in_shadow_refuses_no_request_without_its_value() {
+    let upstream = Upstream::text("ok");
+    for by in ["header:x-tenant", "attribute:plan.id"] {
+        let settings = format!(
+            "{{ bounds = [{{ name = \"b\", by = \"{by}\", missing = \"deny\", limit = 1, window = \"1h\", shadow = true }}] }}"
+        );
+        let served = start(&[
+            "[admin]\naddress = \"127.0.0.1:0\"\n",
+            &filtered(&["limit"], upstream.address()),
+            &limit(&settings),
+        ]);
+        assert_eq!(served.get("/").status, 200, "{by}");
+        let labels = [("filter", "limit"), ("bound", "b"), ("mode", "shadow")];
+        let counted = served.metrics();
+        let counted = counted.with("windlass_filter_throttled_total", &labels);
+        assert!((counted - 1.0).abs() < 0.1, "{by}: {counted}");
+    }
+}
+
+#[test]
 fn an_odd_cost_is_no_way_to_pay_less() {
     let upstream = Upstream::text("ok");
     let priced = |more: &str| {

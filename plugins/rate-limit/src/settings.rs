@@ -226,15 +226,10 @@ impl Settings {
 
     /// The attributes without which it cannot work: those of filters, of bounds that deny.
     pub fn required(&self) -> impl Iterator<Item = &str> {
-        let own = [
-            "client.",
-            "route.",
-            "request.",
-            "api.id",
-            "api.stage",
-            "api.variable.",
-        ];
-        self.bounds.iter().filter_map(move |bound| {
+        let own = ["client.", "route.", "api."];
+        let bounds = self.bounds.iter();
+        let refusing = bounds.filter(|bound| !self.shadow && !bound.shadow);
+        refusing.filter_map(move |bound| {
             let Ok(By::Attribute(name)) = By::of(bound.by.as_deref()) else {
                 return None;
             };
@@ -285,16 +280,16 @@ impl Bound {
         ] {
             match prefix {
                 Some(_) if by != By::ClientAddress => {
-                Some(0) => complain(
-                    key,
-                    "puts all clients into one bucket: to count all requests together, leave `by` out"
-                        .to_owned(),
-                ),
                     complain(
                         key,
                         "says something with `by = \"client-address\"` only: remove it".to_owned(),
                     );
                 }
+                Some(0) => complain(
+                    key,
+                    "puts all clients into one bucket: to count all requests together, leave `by` out"
+                        .to_owned(),
+                ),
                 Some(prefix) if prefix > most => {
                     complain(key, format!("must be 1 to {most}, not {prefix}"));
                 }
@@ -433,6 +428,11 @@ mod tests {
             ]
         );
         assert_eq!(
+            parse(r#"{"bounds":[]}"#).unwrap().check().unwrap_err()[0].at,
+            "/bounds"
+        );
+    }
+
     /// The complaints about one bound with these settings beside its name, limit and window.
     fn complaints_about(bound: &str, more: &str) -> Vec<Diagnostic> {
         let json = format!(
@@ -513,11 +513,6 @@ mod tests {
         }
     }
 
-            parse(r#"{"bounds":[]}"#).unwrap().check().unwrap_err()[0].at,
-            "/bounds"
-        );
-    }
-
     #[test]
     fn times_have_a_unit() {
         assert_eq!(milliseconds("100ms"), Some(100));
@@ -544,6 +539,7 @@ mod tests {
                 {"name":"a","by":"attribute:tenant","limit":1,"window":"1s","missing":"deny"},
                 {"name":"b","by":"attribute:other","limit":1,"window":"1s"},
                 {"name":"c","by":"attribute:route.id","limit":1,"window":"1s","missing":"deny"},
+                {"name":"e","by":"attribute:shadow","limit":1,"window":"1s","missing":"deny","shadow":true},
                 {"name":"d","by":"header:x-tenant","limit":1,"window":"1s"}
             ]}"#,
         )

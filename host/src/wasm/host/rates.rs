@@ -93,34 +93,40 @@ impl DefinedRates {
     }
 
     /// The value that each bound counts by for this request.
-    ///
-    /// # Errors
-    ///
-    /// The places of those that say `deny` and miss it.
-    fn keys(&self, exchange: &Exchange) -> std::result::Result<RateKeys, u32> {
-        let mut denied = 0;
-        let keys = self.sources.iter().enumerate();
-        let keys = keys.map(|(place, (source, missing))| {
+    fn keys(&self, exchange: &Exchange) -> FoundKeys {
+        let (mut denied, mut shadowed) = (0, 0);
+        let bounds = self.sources.iter().zip(&self.bounds).enumerate();
+        let keys = bounds.map(|(place, ((source, missing), bound))| {
             key(source, exchange).or_else(|| match missing {
                 Missing::Share => Some(RateKey::MISSING),
                 Missing::Skip => None,
                 Missing::Deny => {
-                    denied |= bit(place);
+                    if bound.shadow {
+                        shadowed |= bit(place);
+                    } else {
+                        denied |= bit(place);
+                    }
                     None
                 }
             })
         });
-        let keys: RateKeys = keys.collect();
-        if denied == 0 { Ok(keys) } else { Err(denied) }
+        FoundKeys {
+            keys: keys.collect(),
+            denied,
+            shadowed,
+        }
     }
 
     /// The answer to wait for before the request phase is called.
     pub fn expected(&self, services: &Services, exchange: &Exchange, cost: u64) -> Option<Waiting> {
-        let keys = self.keys(exchange).ok()?;
+        let found = self.keys(exchange);
+        if found.denied != 0 {
+            return None;
+        }
         let now = services.clock.now();
         services
             .rates
-            .wait(self.enrolled(services), &keys, cost, now)
+            .wait(self.enrolled(services), &found.keys, cost, now)
     }
 
     fn take(&self, services: &Services, keys: &RateKeys, cost: u64) -> RateDecision {
@@ -129,6 +135,15 @@ impl DefinedRates {
             .rates
             .take(self.enrolled(services), keys, cost, now)
     }
+}
+
+/// The values that one request is counted by.
+struct FoundKeys {
+    keys: RateKeys,
+    /// The bounds that say `deny` and miss theirs.
+    denied: u32,
+    /// Those of them in shadow, which do not hold for the request.
+    shadowed: u32,
 }
 
 /// The value that this request is counted by.
@@ -150,21 +165,6 @@ fn key(source: &Source, exchange: &Exchange) -> Option<RateKey> {
     }
 }
 
-fn address(address: IpAddr, ipv4_prefix: u8, ipv6_prefix: u8) -> RateKey {
-    RateKey::address(address, ipv4_prefix, ipv6_prefix)
-}
-
-fn of_attribute(value: &AttributeValue) -> RateKey {
-    match value {
-        AttributeValue::Text(text) => RateKey::octets(text.as_bytes()),
-        AttributeValue::Bytes(bytes) => RateKey::octets(bytes),
-        AttributeValue::Number(number) => RateKey::octets(number.to_string().as_bytes()),
-        AttributeValue::Flag(flag) => RateKey::octets(flag.to_string().as_bytes()),
-    }
-}
-
-fn bit(place: usize) -> u32 {
-    let place = u32::try_from(place).unwrap_or(u32::MAX);
 /// A bound for the check of the configuration.
 fn told(bound: &WitBound) -> ToldBound {
     ToldBound {
@@ -184,6 +184,21 @@ fn told(bound: &WitBound) -> ToldBound {
     }
 }
 
+fn address(address: IpAddr, ipv4_prefix: u8, ipv6_prefix: u8) -> RateKey {
+    RateKey::address(address, ipv4_prefix, ipv6_prefix)
+}
+
+fn of_attribute(value: &AttributeValue) -> RateKey {
+    match value {
+        AttributeValue::Text(text) => RateKey::octets(text.as_bytes()),
+        AttributeValue::Bytes(bytes) => RateKey::octets(bytes),
+        AttributeValue::Number(number) => RateKey::octets(number.to_string().as_bytes()),
+        AttributeValue::Flag(flag) => RateKey::octets(flag.to_string().as_bytes()),
+    }
+}
+
+fn bit(place: usize) -> u32 {
+    let place = u32::try_from(place).unwrap_or(u32::MAX);
     1_u32.checked_shl(place).unwrap_or_default()
 }
 
@@ -232,15 +247,15 @@ impl Host for State {
             shadowed,
             retry_after_ms,
         };
-        let keys = match defined.keys(exchange) {
-            Ok(keys) => keys,
-            Err(denied) => return Ok(answer(Outcome::Missing, denied, 0, 0)),
-        };
+        let found = defined.keys(exchange);
+        if found.denied != 0 {
+            return Ok(answer(Outcome::Missing, found.denied, found.shadowed, 0));
+        }
         let waits = services.rates.max_wait().is_some();
         if waits {
             self.own.charged.note(None, cost);
         }
-        let mut decision = defined.take(services, &keys, cost);
+        let mut decision = defined.take(services, &found.keys, cost);
         if let Some(keys) = decision.pending.take() {
             let share = RateShare {
                 bounds: Arc::clone(defined.enrolled(services)),
@@ -270,6 +285,7 @@ impl Host for State {
         Ok(answer(outcome, by, shadowed, decision.retry_after_ms))
     }
 
+        let shadowed = shadowed | found.shadowed;
     fn standing(&mut self) -> Result<Vec<WitLevel>> {
         self.charge_call()?;
         let exchange = self.exchange.iter();
