@@ -97,7 +97,8 @@ pub struct RateDecision {
     pub levels: SmallVec<[RateLevel; 4]>,
     /// Names what was taken. None when nothing was.
     pub ticket: Option<RateTicket>,
-    /// The part that is not decided yet: whose share of a shared budget is to be waited for.
+    /// The part that is not decided yet: whose share of a shared budget is to be waited for. If all of it is in
+    /// shadow, the request may pass and something was taken: whoever waits and asks again gives it back first.
     pub pending: Option<RateKeys>,
 }
 
@@ -330,7 +331,7 @@ impl RateCounters {
         if pending.iter().any(Option::is_some) {
             decision.pending = Some(pending);
         }
-        if !decision.allowed || decision.pending.is_some() {
+        if !decision.allowed {
             for ticket in tickets {
                 leased.give_back(ticket);
             }

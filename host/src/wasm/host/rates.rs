@@ -263,6 +263,9 @@ impl Host for State {
                 cost,
             };
             if self.patient {
+                if let Some(ticket) = decision.ticket.take() {
+                    services.rates.give_back(ticket);
+                }
                 self.give_back_taken();
                 return Err(CallFailure::Share(Share::Rates(share)).into());
             }
@@ -282,10 +285,10 @@ impl Host for State {
             (false, true) => Outcome::Unavailable,
             (false, false) => Outcome::Refused,
         };
+        let shadowed = shadowed | found.shadowed;
         Ok(answer(outcome, by, shadowed, decision.retry_after_ms))
     }
 
-        let shadowed = shadowed | found.shadowed;
     fn standing(&mut self) -> Result<Vec<WitLevel>> {
         self.charge_call()?;
         let exchange = self.exchange.iter();

@@ -1,8 +1,11 @@
 //! Bounds without a key on one gateway: whose bucket it is, all or nothing, room.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use super::*;
+use crate::store::ledger::tests::server::RedisServer;
+use crate::store::limits::{Clock, LeasePolicy, OnUnavailable};
 
 fn bound(name: &str, limit: u64, slides: bool) -> RateBound {
     RateBound {
@@ -172,4 +175,48 @@ fn what_is_given_back_may_be_taken_again() {
     let refused = counters.take(&bounds, &keys, 1, at(0));
     assert!(!refused.allowed && refused.ticket.is_none());
     assert_eq!(refused.levels[1].level.remaining, 1);
+}
+
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
+fn a_shadow_that_waits_for_the_store_leaves_the_other_bounds_taken_from() {
+    let server = RedisServer::forgetful();
+    let policy = LeasePolicy {
+        max_lease: 10,
+        on_unavailable: OnUnavailable::Deny,
+        max_counters: 100,
+        max_wait: Duration::from_secs(2),
+        recording: false,
+    };
+    let clock = Clock::start();
+    let settings = crate::store::ledger::tests::settings(&server);
+    let leased = LeasedLimits::start(&settings, policy, clock).unwrap();
+    let counters = RateCounters::shared(leased);
+    let shadow = RateBound {
+        shadow: true,
+        ..bound("shadow", 9, false)
+    };
+    let bounds = counters.enroll("limit", &[bound("real", 5, false), shadow]);
+    let end = Instant::now() + Duration::from_secs(30);
+    let real = [Some(RateKey::ALL), None];
+    let known = || {
+        while let Some(share) = counters.wait(&bounds, &real, 1, clock.now()) {
+            assert!(Instant::now() < end, "the store gives no share");
+            // It may have given none: then the next one is waited for.
+            let _ = share.blocking_recv();
+        }
+    };
+    known();
+    // Nobody has asked for this value of the shadow: its share is not known.
+    let both = [Some(RateKey::ALL), Some(RateKey::octets(b"new"))];
+    let taken = counters.take(&bounds, &both, 1, clock.now());
+    assert!(taken.allowed && taken.pending.is_some(), "{taken:?}");
+    let left = |decision: &RateDecision| decision.levels[0].level.remaining;
+    assert_eq!(left(&taken), 4);
+    known();
+    let again = counters.take(&bounds, &real, 1, clock.now());
+    assert_eq!(left(&again), 3, "nobody gave back the one before");
+    counters.give_back(taken.ticket.expect("something was taken"));
+    known();
+    assert_eq!(left(&counters.take(&bounds, &real, 1, clock.now())), 3);
 }
