@@ -214,6 +214,26 @@ fn attributes_and_path_parameters_are_counted_by() {
 }
 
 #[test]
+fn another_spelling_of_a_path_parameter_is_no_way_around_a_bound() {
+    let upstream = Upstream::text("ok");
+    let config = filtered(&["limit"], upstream.address());
+    let served = start(&[
+        &config.replace("\"$default\"", "\"/users/{name}\""),
+        &limit(
+            "{ bounds = [{ name = \"user\", by = \"path:name\", limit = 1, window = \"1h\" }] }",
+        ),
+    ]);
+    let requests = [
+        "/users/anna@shop.example",
+        "/users/anna%40shop.example",
+        "/users/%61nna@shop.example",
+        "/users/bert@shop.example",
+    ]
+    .map(Request::get);
+    assert_eq!(statuses(&served, &requests), [200, 429, 429, 200]);
+}
+
+#[test]
 fn a_bound_in_shadow_refuses_nothing_and_is_counted() {
     let upstream = Upstream::text("ok");
     let settings = "{ bounds = [

@@ -18,6 +18,7 @@ use super::super::services::Services;
 use super::super::share::{Share, Waiting};
 use super::super::state::{Phase, State};
 use crate::context::{AttributeValue, Exchange};
+use crate::route;
 use crate::store::limits::{RateBound, RateBounds, RateDecision, RateKey, RateKeys};
 
 /// The most bounds of one filter: each is a bit of a decision.
@@ -161,7 +162,11 @@ fn key(source: &Source, exchange: &Exchange) -> Option<RateKey> {
             let value = exchange.request.headers.get(name.as_str())?;
             Some(RateKey::octets(value.as_bytes()))
         }
-        Source::PathParam(name) => Some(RateKey::octets(exchange.param(name)?.as_bytes())),
+        // As the endpoint reads it: another spelling (`%40` for `@`) is no other value.
+        Source::PathParam(name) => {
+            let value = route::decode_segment(exchange.param(name)?);
+            Some(RateKey::octets(value.as_bytes()))
+        }
     }
 }
 
