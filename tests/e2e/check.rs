@@ -153,6 +153,29 @@ settings = {{ request = [{{ op = \"turn\" }}] }}
     }
 }
 
+/// How much of a body a filter may be given, as the operator bounded it.
+#[test]
+fn a_filter_that_may_ask_for_bodies_is_shown_with_its_bound() {
+    let config = "[[route]]
+path = \"/a\"
+filters = [\"l\", \"t\"]
+respond = { body = \"x\" }
+[filter.l]
+plugin = \"builtin:rate-limit\"
+settings = { bounds = [{ name = \"all\", limit = 1, window = \"1s\" }] }
+[filter.t]
+plugin = \"builtin:transform\"
+limits = { body = \"3KiB\" }
+settings = { request = [{ op = \"set\", body = \"/a\", value = \"b\" }] }
+";
+    let checked = check(config);
+    assert_eq!(checked.code, Some(0), "{}", checked.errors);
+    let lines = checked.output.lines().map(str::trim);
+    let bodies: Vec<_> = lines.filter(|line| line.starts_with("bodies: ")).collect();
+    let line = "bodies: whole ones up to 3KiB (`limits.body`), if its settings ask for them";
+    assert_eq!(bodies, [line], "{}", checked.output);
+}
+
 /// A setting that is not known hides no other error of the same settings.
 #[test]
 fn all_errors_of_the_settings_of_a_filter_are_told_at_once() {

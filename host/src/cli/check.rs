@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::BAD_CONFIG;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::gateway::{Foundation, Gateway, preflight};
 
 /// Check a configuration: read it, compile and configure its filters, build its router, and look at
@@ -58,12 +58,20 @@ fn describe(path: &Path, gateway: &Gateway, workers: NonZeroUsize) {
     );
     for filter in &gateway.filters {
         let facts = filter.facts();
-        let phases: Vec<_> = filter.phases().names().collect();
+        let phases = filter.phases();
+        let sees_bodies = phases.request_body || phases.response_body;
+        let phases: Vec<_> = phases.names().collect();
         println!("  filter `{}`: {}", filter.name(), facts.plugin);
         if !facts.summary.is_empty() {
             println!("    {}", facts.summary);
         }
         println!("    phases: {}", phases.join(", "));
+        if sees_bodies {
+            println!(
+                "    bodies: whole ones up to {} (`limits.body`), if its settings ask for them",
+                config::size(filter.body_cap())
+            );
+        }
         for (title, list) in [
             ("provides", &facts.provides),
             ("sometimes", &facts.sometimes),

@@ -25,9 +25,12 @@ pub(super) fn check(config: &Config, chains: &[Vec<Arc<Filter>>], problems: &mut
                 others.flat_map(|(other, chain)| chain.iter().map(move |filter| (other, filter)))
             {
                 let vouched = filter.facts().advice.vouched.iter().map(String::as_str);
-                let open = vouched.filter(|field| !is_cleared(chain, field));
-                let mut fields: Vec<&str> = open.filter(|field| !told.contains(field)).collect();
-                fields.dedup();
+                let mut fields: Vec<&str> = Vec::new();
+                for field in vouched.filter(|field| !is_cleared(chain, field)) {
+                    if !told.contains(&field) && !fields.contains(&field) {
+                        fields.push(field);
+                    }
+                }
                 if !fields.is_empty() {
                     warn(route, &upstream.name, (other, filter), &fields, problems);
                     told.extend(fields);
