@@ -295,27 +295,25 @@ impl TokenVerifiers {
         })
     }
 
+    /// The same one, whether the token was seen before or not: a kept token only saves reading its issuer anew.
     fn choose<'a>(
         among: &[&'a Arc<TokenVerifier>],
         token: &str,
         digest: Option<&TokenDigest>,
     ) -> Option<&'a Arc<TokenVerifier>> {
-        // One that knows the token needs not be looked for by its issuer.
-        let issuer = match digest {
-            None => None,
-            Some(digest) => {
-                let mut known = among.iter().copied();
-                if let Some(known) = known.find(|one| one.cache.knows(digest)) {
-                    return Some(known);
-                }
-                verifier::named_issuer(token)
+        let seen = digest.and_then(|digest| among.iter().find_map(|one| one.cache.seen(digest)));
+        let read;
+        let issuer = match (&seen, digest) {
+            (Some(seen), _) => seen.claims.text("iss"),
+            (None, Some(_)) => {
+                read = verifier::named_issuer(token);
+                read.as_deref()
             }
+            (None, None) => None,
         };
         let lists = |one: &&&Arc<TokenVerifier>| {
-            let issuers = &one.rules.issuers;
-            issuer
-                .as_ref()
-                .is_some_and(|issuer| issuers.contains(issuer))
+            let mut issuers = one.rules.issuers.iter();
+            issuer.is_some_and(|issuer| issuers.any(|listed| listed == issuer))
         };
         let found = among.iter().find(lists);
         let any = || among.iter().find(|one| one.rules.issuers.is_empty());

@@ -102,9 +102,12 @@ impl TokenCache {
         (refused.revision == revision).then_some(Err(refused.error))
     }
 
-    /// Whether a token was accepted before.
-    pub(super) fn knows(&self, digest: &TokenDigest) -> bool {
-        self.accepted.contains_key(digest)
+    /// A token that was accepted before, in force or not: what it says stays the same.
+    pub(super) fn seen(&self, digest: &TokenDigest) -> Option<Arc<VerifiedToken>> {
+        // Where it is not kept, this is the cheaper way to find out.
+        let is_kept = self.accepted.contains_key(digest);
+        let kept = is_kept.then(|| self.accepted.get(digest)).flatten();
+        kept.map(|accepted| accepted.token)
     }
 
     /// Keep what was found of a token, where it is worth that.

@@ -160,3 +160,41 @@ fn kept_tokens_have_a_bound() {
     let weight = verifier.cache.settle();
     assert!(good > 40 && weight <= 20_000 && verifier.cache.counts().0 > 2);
 }
+
+#[test]
+fn the_verifier_of_a_token_is_the_same_before_and_after_another_filter_saw_the_token() {
+    let text = token("RS256");
+    let named = |name: &str, issuers: &[String], audience: &str| {
+        Arc::new(TokenVerifier {
+            name: name.into(),
+            rules: TokenRules {
+                issuers: issuers.to_vec(),
+                audiences: Audiences::Of(vec![audience.to_owned()]),
+                ..rules()
+            },
+            ..fixed("main", 1 << 20)
+        })
+    };
+    // Only `ours` accepts the token: it is asked first, or last, or for any issuer.
+    for (ours, names) in [
+        (rules().issuers, ["theirs", "ours"]),
+        (rules().issuers, ["ours", "theirs"]),
+        (Vec::new(), ["ours", "theirs"]),
+    ] {
+        let list = vec![
+            named("ours", &ours, "orders"),
+            named("theirs", &rules().issuers, "admin"),
+        ];
+        let verifiers = TokenVerifiers::new(list, Arc::default());
+        let chosen = || {
+            let answer = verifiers.ask(&names, &text, now(), true).unwrap();
+            let is_accepted = matches!(answer.answer, TokenAnswer::Accepted(_));
+            (answer.verifier.name.to_string(), is_accepted)
+        };
+        let before = chosen();
+        assert_eq!(before.1, before.0 == "ours");
+        let alone = verifiers.ask(&["ours"], &text, now(), true).unwrap();
+        accepted(alone.answer);
+        assert_eq!(chosen(), before, "{names:?}");
+    }
+}
