@@ -271,6 +271,39 @@ fn rfc_3986_a_url_is_compared_after_normalisation() {
 }
 
 #[test]
+fn rfc_9449_the_url_is_the_one_that_the_client_asked_for_with_the_base_path_of_its_api() {
+    let (upstream, signer, client) = (Upstream::echo(), Signer::new("one", 1), Client::new(7));
+    let config = [
+        "[[route]]\napi = \"shop\"\npath = \"/orders/{id}\"\nfilters = [\"jwt\"]\nupstream = \"app\"\n\
+         [api.shop]\nbase_path = \"/shop/v1\"\n"
+            .to_owned(),
+        crate::config::upstream("app", &[upstream.address()]),
+        format!(
+            "\n[filter.jwt]\nplugin = \"builtin:jwt\"\nsettings = {{ verifiers = [\"issuer\"], {ORIGIN} }}\n"
+        ),
+        verifier("issuer", "jwks_file = \"keys.json\"\n"),
+    ];
+    let gateway = Gateway::with_config(config.concat())
+        .file("keys.json", signer.set())
+        .start();
+    let token = signer.token(json!({ "cnf": { "jkt": client.thumbprint() } }));
+    for (asked, proven, status) in [
+        ("/shop/v1/orders/7?x=1", "/shop/v1/orders/7", 200),
+        ("/shop/v1/orders/7", "/shop/v1/x/../orders/%37", 200),
+        ("/shop/./v1/orders/%37", "/shop/v1/orders/7", 200),
+        ("/shop/v1/orders/7", "/orders/7", 401),
+        ("/shop/v1/orders/7", "/shop/orders/7", 401),
+    ] {
+        let url = format!("https://api.example{proven}");
+        let proof = client.proof(&url, &token, json!({}));
+        let request = Request::get(asked)
+            .header("authorization", format!("DPoP {token}"))
+            .header("dpop", proof);
+        assert_eq!(gateway.send(&request).status, status, "{asked} {proven}");
+    }
+}
+
+#[test]
 fn without_an_origin_the_url_is_the_requests() {
     let (upstream, signer, client) = (Upstream::echo(), Signer::new("one", 1), Client::new(7));
     let gateway = builder("dpop = {}", "", &signer, &upstream).start();

@@ -84,8 +84,9 @@ fn rejected(error: ProofError) -> (&'static str, WitProofError) {
     (word, WitProofError::Rejected(word.to_owned()))
 }
 
-/// Whether a proof's `htu` is the URL of the request: compared after the path rule, letters of scheme and host without
-/// case, a default port as none (RFC 9449, section 4.3; RFC 3986, section 6.2). Query and fragment do not count.
+/// Whether a proof's `htu` is the URL that the client asked for, the base path of an API included: compared after the path
+/// rule, letters of scheme and host without case, a default port as none (RFC 9449, section 4.3; RFC 3986, section 6.2).
+/// Query and fragment do not count.
 fn is_url_of(url: &str, origin: Option<&str>, exchange: &Exchange) -> bool {
     let url = url.split_once('#').map_or(url, |(url, _)| url);
     let Some((scheme, rest)) = url.split_once("://") else {
@@ -97,8 +98,13 @@ fn is_url_of(url: &str, origin: Option<&str>, exchange: &Exchange) -> bool {
         true => split_query(target).0,
         false => "/",
     };
-    let is_path =
-        |target: &str| normalize(target).is_ok_and(|path| path == exchange.routed_target.path());
+    let is_path = |target: &str| match (
+        normalize(target),
+        normalize(exchange.original_target.path()),
+    ) {
+        (Ok(claimed), Ok(own)) => claimed == own,
+        (Err(_), _) | (_, Err(_)) => false,
+    };
     let claimed = origin_of(scheme, authority);
     let own = match origin {
         Some(origin) => origin
