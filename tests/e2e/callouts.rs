@@ -205,6 +205,11 @@ fn an_answer_that_is_late_broken_large_or_absent_is_told_by_its_kind() {
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
         Then::Hold,
     );
+    // HTTP has no such status, and its parsers take both.
+    let beyond = ["600", "999"].map(|status| {
+        let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
+        Upstream::raw(answer, Then::KeepAlive)
+    });
     let absent = Upstream::text("").kill();
     for (server, why) in [
         (late.address(), "Timeout"),
@@ -212,6 +217,8 @@ fn an_answer_that_is_late_broken_large_or_absent_is_told_by_its_kind() {
         (garbage.address(), "Unreachable"),
         (large.address(), "TooLarge"),
         (switches.address(), "Unreachable"),
+        (beyond[0].address(), "Unreachable"),
+        (beyond[1].address(), "Unreachable"),
         (absent, "Unreachable"),
     ] {
         let callout = "timeout = \"500ms\"\nmax_response = \"4B\"";

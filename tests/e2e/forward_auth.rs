@@ -238,3 +238,20 @@ fn a_good_answer_does_not_outlive_the_trust_in_its_server() {
     assert_eq!(status(), 500);
     assert_eq!(endpoint.count(), 1);
 }
+
+#[test]
+fn a_status_that_http_does_not_have_is_a_failure_of_the_authorizer_also_with_on_error_skip() {
+    for status in ["600", "999"] {
+        let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
+        let (server, endpoint) = (Upstream::raw(answer, Then::KeepAlive), Upstream::echo());
+        let config = config("", server.address(), endpoint.address()).replacen(
+            "plugin = \"builtin:authorizer\"",
+            "plugin = \"builtin:authorizer\"\non_error = \"skip\"",
+            1,
+        );
+        let refused = Gateway::with_config(config).start().get("/a");
+        let told = (refused.status, refused.code());
+        assert_eq!(told, (500, "authorizer_failed".to_owned()), "{status}");
+        assert_eq!(endpoint.count(), 0);
+    }
+}

@@ -82,14 +82,24 @@ impl CalloutClient {
             true => CalloutError::TooLarge,
             false => failed(&*error),
         })?;
-        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(CalloutError::Unreachable("it switches protocols".into()));
-        }
+        check_status(parts.status)?;
         Ok(CalloutAnswer {
             status: parts.status,
             headers: end_to_end(parts.headers),
             body: body.to_bytes(),
         })
+    }
+}
+
+/// Whether filters may have this status: one of HTTP (RFC 9110, section 15), and final. A filter that answers with it
+/// shall not fail for it, since a failing filter may be skipped.
+fn check_status(status: StatusCode) -> Result<(), CalloutError> {
+    match status.as_u16() {
+        200..=599 => Ok(()),
+        101 => Err(CalloutError::Unreachable("it switches protocols".into())),
+        other => Err(CalloutError::Unreachable(
+            format!("it answers with status {other}, which is not in 200 to 599").into(),
+        )),
     }
 }
 
