@@ -7,8 +7,9 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::uri::{PathAndQuery, Scheme};
@@ -16,6 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use crate::store::limits::{RateLevel, SharedRate, Standings, Tickets};
 
+mod arrival_time;
 mod attributes;
 mod callouts;
 mod held;
@@ -24,6 +26,7 @@ mod notes;
 mod rejected;
 mod via;
 
+pub use arrival_time::ArrivalTime;
 pub use attributes::{AttributeValue, Attributes};
 pub use callouts::CalloutAnswers;
 pub use held::Held;
@@ -201,12 +204,14 @@ pub type ProblemMembers = serde_json::Map<String, serde_json::Value>;
 /// What happened, for the access log, metrics and the log phase.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
+    /// The time of day at which the head was complete, once somebody asked for it.
+    pub arrival_time: ArrivalTime,
     /// `upstream.name`, once one was tried.
     pub upstream: Option<Arc<str>>,
     /// `upstream.endpoint`, once one was tried.
     pub endpoint: Option<Arc<str>>,
-    /// From the first attempt's start to the response's head. Microseconds.
-    pub upstream_us: Option<u64>,
+    /// From the first attempt's start to the response's head. Microseconds, at least one.
+    pub upstream_us: Option<NonZeroU64>,
     /// Its attempts, where there was more than one.
     pub attempts: Vec<AttemptOutcome>,
     /// The request's body, as it came in. Bytes.
@@ -293,7 +298,7 @@ impl Exchange {
                 .as_ref()
                 .and_then(|response| number(response.status.as_u16().into())),
             "outcome.duration-us" => number(micros(self.arrived.elapsed())),
-            "outcome.upstream-us" => self.outcome.upstream_us.and_then(number),
+            "outcome.upstream-us" => self.outcome.upstream_us.and_then(|us| number(us.get())),
             "outcome.request-bytes" => number(self.outcome.request_bytes),
             "outcome.response-bytes" => number(self.outcome.response_bytes),
             other => {
@@ -315,14 +320,11 @@ impl Exchange {
             .get(self.params.get(place)?.clone())
     }
 
-    /// When the head was complete. Unix time, milliseconds.
+    /// When the head was complete. Unix time, milliseconds. However often it is asked for, and whatever becomes of the
+    /// machine's clock, it is the same: a phase that runs again finds what it found before.
     #[must_use]
     pub fn arrived_ms(&self) -> u64 {
-        let at = SystemTime::now()
-            .checked_sub(self.arrived.elapsed())
-            .unwrap_or(UNIX_EPOCH);
-        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        self.outcome.arrival_time.of(self.arrived)
     }
 }
 

@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::SystemTime;
@@ -224,7 +225,7 @@ impl<'a> Line<'a> {
             duration_us: u64::try_from(exchange.arrived.elapsed().as_micros()).unwrap_or(u64::MAX),
             upstream: outcome.upstream.as_deref(),
             endpoint: outcome.endpoint.as_deref(),
-            upstream_us: outcome.upstream_us,
+            upstream_us: outcome.upstream_us.map(NonZeroU64::get),
             attempts: &outcome.attempts,
             request_bytes: outcome.request_bytes,
             response_bytes: outcome.response_bytes,

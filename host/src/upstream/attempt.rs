@@ -1,6 +1,7 @@
 //! One exchange with an upstream: pick, take a connection (or a place on one), send, wait for the
 //! head; and again, on another connection ([`resend`]) or another endpoint ([`retry`]).
 
+use std::num::NonZeroU64;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -201,6 +202,7 @@ impl Attempt<'_> {
         trials.note_last(held, pick, since, None);
         trials.end();
         let elapsed = || u64::try_from(since.begun.elapsed().as_micros()).ok();
+        let elapsed = || NonZeroU64::new(elapsed()?.max(1));
         let elapsed = self.is_timed.then(elapsed).flatten();
         held.with(|exchange| {
             exchange.outcome.upstream_us = elapsed;

@@ -1,0 +1,52 @@
+//! The time of day at which a request arrived.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// The time of day of an arrival: found out when somebody first asks for it, as few do, and the same from then on.
+#[derive(Debug, Default)]
+pub struct ArrivalTime(AtomicU64);
+
+impl Clone for ArrivalTime {
+    fn clone(&self) -> Self {
+        Self(self.0.load(Ordering::Relaxed).into())
+    }
+}
+
+impl ArrivalTime {
+    /// Of an arrival at this instant. Unix time, milliseconds.
+    pub(super) fn of(&self, arrived: Instant) -> u64 {
+        // Nothing arrives in 1970.
+        match self.0.load(Ordering::Relaxed) {
+            0 => {
+                let found = find(arrived);
+                self.0.store(found, Ordering::Relaxed);
+                found
+            }
+            known => known,
+        }
+    }
+}
+
+fn find(arrived: Instant) -> u64 {
+    let at = SystemTime::now().checked_sub(arrived.elapsed());
+    let since = at.unwrap_or(UNIX_EPOCH).duration_since(UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_time_of_an_arrival_stays_the_same_when_the_clock_does_not() {
+        let (time, arrived) = (ArrivalTime::default(), Instant::now());
+        let first = time.of(arrived);
+        // As if the machine's clock was set back by a minute meanwhile.
+        let later = arrived.checked_sub(Duration::from_mins(1)).unwrap();
+        assert_ne!(find(later), first);
+        assert_eq!(time.of(later), first);
+    }
+}
