@@ -255,3 +255,16 @@ fn a_status_that_http_does_not_have_is_a_failure_of_the_authorizer_also_with_on_
         assert_eq!(endpoint.count(), 0);
     }
 }
+
+#[test]
+fn the_longest_head_that_a_listener_takes_by_default_can_be_asked_about() {
+    let (server, endpoint) = (Upstream::fixed(Reply::status(200)), Upstream::echo());
+    let gateway = start("", &server, &endpoint);
+    let target = format!("/a?x={}", "y".repeat(8 * 1024 - 5));
+    let cookie = "c".repeat(23 * 1024);
+    let request = Request::get(&*target).header("cookie", &*cookie);
+    assert_eq!(gateway.send(&request).status, 200);
+    let sent = server.only_request();
+    assert_eq!(sent.header("x-original-uri"), Some(&*target));
+    assert_eq!(sent.header("cookie"), Some(&*cookie));
+}

@@ -16,8 +16,9 @@ use crate::store::secrets::Secret;
 
 /// The most fields of a request.
 const MAX_FIELDS: usize = 64;
-/// The most that its path and its fields may take. Bytes.
-const MAX_HEAD: usize = 16 * 1024;
+/// The most that its path and its fields may take: twice what a listener takes of a client by default, since a filter may
+/// send a request's target in several fields. Bytes.
+const MAX_HEAD: usize = 64 * 1024;
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Characters that are escaped in a form: all but those that RFC 3986, section 2.3 calls unreserved.
@@ -44,7 +45,7 @@ pub enum CalloutRequestError {
     #[error("a field has a name or value that HTTP does not have, or is the gateway's to set")]
     Field,
     /// The fields together.
-    #[error("path and fields are larger than 16 KiB, or more than 64")]
+    #[error("path and fields are larger than 64 KiB, or more than 64")]
     Head,
     /// The body.
     #[error("the body is larger than the target's `max_request`")]
