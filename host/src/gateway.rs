@@ -258,7 +258,7 @@ impl Foundation {
             made: AtomicU64::new(0),
             alive: Arc::default(),
             fixed: Fixed::of(config),
-            key_sources: KeySources::default(),
+            key_sources: KeySources::new(config.server.max_used_proofs),
             callout_thread: OnceLock::new(),
             is_for_check: false,
             via: format!("{:016x}", fastrand::u64(..)),

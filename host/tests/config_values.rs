@@ -290,6 +290,7 @@ fn apis_and_plans_are_read() {
     );
     assert_eq!(config.server.rate, Some(rate(10_000.0, 20_000)));
     assert_eq!(config.server.max_rate_counters, 5_000);
+    assert_eq!(config.server.max_used_proofs, 6_000);
     assert_eq!(config.routes[0].rate, Some(rate(2.5, 100)));
     assert_eq!(config.routes[1].rate, None);
 }

@@ -193,6 +193,7 @@ fn a_proof_for_which_there_is_no_room_is_503_to_the_byte() {
         )
     };
     let config = [
+        "[server]\nmax_used_proofs = 160\n".to_owned(),
         filtered(&["jwt"], upstream.address()),
         format!(
             "\n[filter.jwt]\nplugin = \"builtin:jwt\"\nsettings = {{ verifiers = [\"issuer\"], {settings} }}\n"
@@ -207,7 +208,7 @@ fn a_proof_for_which_there_is_no_room_is_503_to_the_byte() {
         .start();
     let thumbprint = client.thumbprint();
     let token = signer.token(json!({ "cnf": { "jkt": thumbprint } }));
-    // Proofs are remembered in sixteen parts, by a digest of key and `jti`. One part is filled sooner than all.
+    // Proofs are remembered in sixteen parts, by a digest of key and `jti`. One client has half of each: five.
     let is_of_part = |id: &u32| {
         let whole = digest(&SHA256, format!("{thumbprint}\n{id}").as_bytes());
         whole.as_ref()[15] % 16 == 0
@@ -222,7 +223,7 @@ fn a_proof_for_which_there_is_no_room_is_503_to_the_byte() {
             .header("dpop", proof)
     };
     let mut connection = gateway.client();
-    for _ in 0..8192 {
+    for _ in 0..5 {
         assert_eq!(connection.send(&request("/a")).status, 200);
     }
     for (path, kind, body) in [
@@ -247,7 +248,7 @@ fn a_proof_for_which_there_is_no_room_is_503_to_the_byte() {
         );
         assert_eq!(told, (503, Some(kind), Some("1"), body.to_owned()));
     }
-    assert_eq!(upstream.count(), 8192);
+    assert_eq!(upstream.count(), 5);
     let labels = [("verifier", ""), ("why", "proof_no_room")];
     let metrics = gateway.metrics();
     let counted = metrics.with("windlass_verifier_rejects_total", &labels);
@@ -318,6 +319,39 @@ fn without_an_origin_the_url_is_the_requests() {
         let proof = client.proof("http://shop.example:8080/a", &token, json!({}));
         let request = with(&token, &proof).header("host", host);
         assert_eq!(gateway.send(&request).status, status, "{host}");
+    }
+}
+
+#[test]
+fn with_no_room_to_remember_a_proof_it_is_turned_away_and_not_forgotten() {
+    let (upstream, signer, client) = (Upstream::echo(), Signer::new("one", 1), Client::new(7));
+    let config = [
+        "[server]\nmax_used_proofs = 16\n".to_owned(),
+        filtered(&["jwt"], upstream.address()),
+        format!(
+            "\n[filter.jwt]\nplugin = \"builtin:jwt\"\nsettings = {{ verifiers = [\"issuer\"], {ORIGIN} }}\n"
+        ),
+        verifier("issuer", "jwks_file = \"keys.json\"\n"),
+    ];
+    let gateway = Gateway::with_config(config.concat())
+        .file("keys.json", signer.set())
+        .start();
+    let token = signer.token(json!({ "cnf": { "jkt": client.thumbprint() } }));
+    let proofs: Vec<_> = (0..40)
+        .map(|_| client.proof(URL, &token, json!({})))
+        .collect();
+    let mut passed = Vec::new();
+    for proof in &proofs {
+        let answer = gateway.send(&with(&token, proof));
+        match answer.status {
+            200 => passed.push(proof),
+            status => assert_eq!((status, &*answer.code()), (503, "too_many_proofs")),
+        }
+    }
+    assert!((1..=16).contains(&passed.len()), "{}", passed.len());
+    for proof in passed {
+        let (status, code, _) = refusal(&gateway.send(&with(&token, proof)));
+        assert_eq!((status, &*code), (401, "proof_rejected"));
     }
 }
 

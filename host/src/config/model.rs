@@ -97,6 +97,8 @@ pub struct Server {
     pub rate: Option<Rate>,
     /// The most counters of bounds without a key. Default 200,000.
     pub max_rate_counters: usize,
+    /// The most proofs of clients' keys that are remembered. Default 900,000.
+    pub max_used_proofs: usize,
     /// Its name in `Via`. Default one of its own, by chance.
     pub via: Option<String>,
     /// Whether all of [`Self::resolvers`] could be read.

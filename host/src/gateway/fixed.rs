@@ -15,6 +15,7 @@ use crate::config::{self, Config, Span, StorePlace};
 pub struct Fixed {
     workers: Option<NonZeroUsize>,
     max_rate_counters: usize,
+    max_used_proofs: usize,
     /// The listeners', in the order of the file.
     pub addresses: Vec<std::net::SocketAddr>,
     admin: Option<config::Admin>,
@@ -33,6 +34,7 @@ impl Fixed {
         Self {
             workers: config.server.workers,
             max_rate_counters: config.server.max_rate_counters,
+            max_used_proofs: config.server.max_used_proofs,
             addresses: listeners.map(|listener| listener.address).collect(),
             admin: config
                 .admin
@@ -55,6 +57,10 @@ impl Fixed {
             (
                 self.max_rate_counters == other.max_rate_counters,
                 "`[server] max_rate_counters`",
+            ),
+            (
+                self.max_used_proofs == other.max_used_proofs,
+                "`[server] max_used_proofs`",
             ),
             (
                 self.addresses == other.addresses,
@@ -169,6 +175,11 @@ password = \"redis\"
                 "password = \"redis\"",
                 "password = \"ops\"",
                 "the secrets of `[admin]` and `[store]`",
+            ),
+            (
+                "[[listener]]",
+                "[server]\nmax_used_proofs = 9\n[[listener]]",
+                "`[server] max_used_proofs`",
             ),
             ("[admin]", "[wasm]\nmax_instances = 7\n[admin]", "`[wasm]`"),
         ] {

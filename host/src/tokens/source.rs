@@ -41,6 +41,15 @@ pub struct KeySources {
 }
 
 impl KeySources {
+    /// None yet, and room to remember so many proofs.
+    #[must_use]
+    pub fn new(max_used_proofs: usize) -> Self {
+        Self {
+            sources: Mutex::default(),
+            used_proofs: Arc::new(UsedProofs::new(max_used_proofs)),
+        }
+    }
+
     /// The source with these settings, which begins to fetch if it is new.
     ///
     /// # Errors

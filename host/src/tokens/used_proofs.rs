@@ -2,13 +2,15 @@
 //!
 //! Promises: a proof counts once, whichever worker sees it, until it is too old to be accepted at all; memory is bounded, and
 //! when it is full a proof is turned away rather than an earlier one forgotten. Only proofs whose signature and token hold
-//! come here, so a stranger cannot fill it.
+//! come here, so a stranger cannot fill it. Nor can one client: nobody remembers more proofs here than are still free, so
+//! that one client has half of the room at most, two a third each, and a newcomer finds some.
 //!
 //! Deliberately not here: what other gateways saw. A proof names the URL, so it can be shown once to each gateway that serves
 //! this URL, within its `max_age`.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::time::Duration;
 
 use ahash::RandomState;
 use parking_lot::Mutex;
@@ -16,11 +18,11 @@ use parking_lot::Mutex;
 /// How many locks share the work.
 const SHARDS: usize = 16;
 
-/// The most proofs of one shard: 131,072 in all, some 5 MiB.
-const MAX_PROOFS: usize = 8192;
-
-/// The least time between two looks for what can be forgotten in a full shard. Seconds.
+/// The least time between two looks for what can be forgotten where there is no room. Seconds.
 const BETWEEN_SWEEPS: f64 = 1.0;
+
+/// Below so many proofs of a shard nothing is looked for that can be forgotten.
+const FEW: usize = 256;
 
 /// How a proof was met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,56 +39,130 @@ pub enum ProofUse {
 #[derive(Debug)]
 pub struct UsedProofs {
     shards: [Mutex<Shard>; SHARDS],
+    /// Tells clients apart, as nobody outside can foresee.
+    clients: RandomState,
+    /// The most of one shard.
+    most: usize,
 }
 
 #[derive(Debug, Default)]
 struct Shard {
-    /// When each is too old to be accepted. Seconds since 1970.
-    ends: HashMap<[u8; 16], f64, RandomState>,
+    proofs: HashMap<[u8; 16], Proof, RandomState>,
+    /// How many of them each client has. Counted only where one could have more than are free: with half of the room taken.
+    shares: Option<HashMap<u32, usize, RandomState>>,
+    /// With so many it is time to look for what can be forgotten.
+    crowd: usize,
     swept: f64,
 }
 
+#[derive(Debug)]
+struct Proof {
+    /// When it is too old to be accepted. Whole seconds since 1970.
+    ends: u32,
+    client: u32,
+}
+
+/// Without any room, for where no token is verified.
 impl Default for UsedProofs {
     fn default() -> Self {
-        Self {
-            shards: std::array::from_fn(|_| Mutex::default()),
-        }
+        Self::new(0)
     }
 }
 
 impl UsedProofs {
-    /// Use a proof at this time. `ends`: when it is too old to be accepted (both in seconds since 1970).
-    pub fn use_once(&self, id: [u8; 16], ends: f64, now: f64) -> ProofUse {
+    /// None yet, and room for so many.
+    #[must_use]
+    pub fn new(most: usize) -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            clients: RandomState::new(),
+            most: most.div_ceil(SHARDS),
+        }
+    }
+
+    /// Use a proof at this time. `thumbprint`: of the client's key; `ends`: when the proof is too old to be accepted (both
+    /// times in seconds since 1970).
+    pub fn use_once(&self, id: [u8; 16], thumbprint: &str, ends: f64, now: f64) -> ProofUse {
         // The id is a digest: each of its bits is as good as another.
         let shard = usize::from(id.last().copied().unwrap_or(0)) % SHARDS;
+        let client = self.clients.hash_one(thumbprint) & u64::from(u32::MAX);
+        let proof = Proof {
+            ends: whole(ends),
+            // Two that are taken for one share what one may have.
+            client: u32::try_from(client).unwrap_or_default(),
+        };
         match self.shards.get(shard) {
-            Some(shard) => shard.lock().use_once(id, ends, now),
+            Some(shard) => shard.lock().use_once(id, proof, now, self.most),
             None => ProofUse::NoRoom,
         }
     }
 }
 
 impl Shard {
-    fn use_once(&mut self, id: [u8; 16], ends: f64, now: f64) -> ProofUse {
-        if self.ends.len() >= MAX_PROOFS && (now - self.swept).abs() >= BETWEEN_SWEEPS {
-            self.ends.retain(|_, ends| *ends > now);
-            self.swept = now;
+    fn use_once(&mut self, id: [u8; 16], proof: Proof, now: f64, most: usize) -> ProofUse {
+        if self.proofs.len() >= self.crowd.max(FEW) {
+            self.forget(now);
         }
-        let is_full = self.ends.len() >= MAX_PROOFS;
-        match self.ends.entry(id) {
+        let mut has_room = self.has_room(proof.client, most);
+        if !has_room && (now - self.swept).abs() >= BETWEEN_SWEEPS {
+            self.forget(now);
+            has_room = self.has_room(proof.client, most);
+        }
+        match self.proofs.entry(id) {
             Entry::Occupied(_) => ProofUse::Again,
-            Entry::Vacant(_) if is_full => ProofUse::NoRoom,
+            Entry::Vacant(_) if !has_room => ProofUse::NoRoom,
             Entry::Vacant(place) => {
-                place.insert(ends);
+                if let Some(shares) = &mut self.shares {
+                    *shares.entry(proof.client).or_default() += 1;
+                }
+                place.insert(proof);
                 ProofUse::First
             }
         }
     }
+
+    fn has_room(&mut self, client: u32, most: usize) -> bool {
+        let taken = self.proofs.len();
+        let free = most.saturating_sub(taken);
+        if taken < free {
+            self.shares = None;
+            return true;
+        }
+        let shares = self.shares.get_or_insert_with(|| {
+            let mut shares = HashMap::default();
+            for proof in self.proofs.values() {
+                *shares.entry(proof.client).or_default() += 1;
+            }
+            shares
+        });
+        shares.get(&client).copied().unwrap_or(0) < free
+    }
+
+    /// Forget the proofs that are too old. The next time is when there are twice as many, so that a proof costs the same
+    /// however many there are.
+    fn forget(&mut self, now: f64) {
+        self.proofs.retain(|_, proof| f64::from(proof.ends) > now);
+        self.shares = None;
+        self.swept = now;
+        self.crowd = self.proofs.len() * 2;
+        if self.proofs.capacity() > self.crowd.max(FEW) * 4 {
+            self.proofs.shrink_to(self.crowd.max(FEW));
+        }
+    }
+}
+
+/// The next whole second.
+fn whole(seconds: f64) -> u32 {
+    let whole = Duration::try_from_secs_f64(seconds.ceil()).unwrap_or(Duration::MAX);
+    u32::try_from(whole.as_secs()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of one shard.
+    const MOST: usize = 8192;
 
     fn id(number: usize) -> [u8; 16] {
         // All in one shard.
@@ -95,24 +171,79 @@ mod tests {
         id
     }
 
+    fn used() -> UsedProofs {
+        UsedProofs::new(MOST * SHARDS)
+    }
+
     #[test]
     fn a_proof_counts_once() {
-        let used = UsedProofs::default();
-        assert_eq!(used.use_once(id(1), 60.0, 0.0), ProofUse::First);
-        assert_eq!(used.use_once(id(2), 60.0, 0.0), ProofUse::First);
-        assert_eq!(used.use_once(id(1), 60.0, 59.0), ProofUse::Again);
+        let used = used();
+        assert_eq!(used.use_once(id(1), "a", 60.0, 0.0), ProofUse::First);
+        assert_eq!(used.use_once(id(2), "a", 60.0, 0.0), ProofUse::First);
+        assert_eq!(used.use_once(id(1), "a", 60.0, 59.0), ProofUse::Again);
+    }
+
+    #[test]
+    fn a_proof_is_remembered_until_its_very_end() {
+        let used = used();
+        for number in 0..FEW {
+            used.use_once(id(number), "a", 59.2, 0.0);
+        }
+        // Looks for what can be forgotten.
+        used.use_once(id(FEW), "a", 90.0, 59.1);
+        assert_eq!(used.use_once(id(1), "a", 59.2, 59.1), ProofUse::Again);
     }
 
     #[test]
     fn when_it_is_full_no_proof_is_forgotten_before_its_end() {
-        let used = UsedProofs::default();
-        for number in 0..MAX_PROOFS {
+        let used = used();
+        let client = |number: usize| format!("client {number}");
+        for number in 0..MOST {
             let ends = if number == 0 { 30.0 } else { 60.0 };
-            assert_eq!(used.use_once(id(number), ends, 0.0), ProofUse::First);
+            let met = used.use_once(id(number), &client(number), ends, 0.0);
+            assert_eq!(met, ProofUse::First);
         }
-        assert_eq!(used.use_once(id(MAX_PROOFS), 60.0, 10.0), ProofUse::NoRoom);
-        assert_eq!(used.use_once(id(1), 60.0, 10.0), ProofUse::Again);
-        assert_eq!(used.use_once(id(MAX_PROOFS), 90.0, 30.0), ProofUse::First);
-        assert_eq!(used.use_once(id(1), 60.0, 30.0), ProofUse::Again);
+        let more = |ends, now| used.use_once(id(MOST), "another", ends, now);
+        let again = |now| used.use_once(id(1), &client(1), 60.0, now);
+        assert_eq!(more(60.0, 10.0), ProofUse::NoRoom);
+        assert_eq!(again(10.0), ProofUse::Again);
+        assert_eq!(more(90.0, 30.0), ProofUse::First);
+        assert_eq!(again(30.0), ProofUse::Again);
+    }
+
+    #[test]
+    fn a_client_cannot_take_the_room_of_the_others() {
+        let used = used();
+        let mut number = 0;
+        let mut next = |client: &str, now: f64| {
+            number += 1;
+            used.use_once(id(number), client, now + 60.0, now)
+        };
+        let greedy = (0..2 * MOST).filter(|_| next("greedy", 0.0) == ProofUse::First);
+        assert_eq!(greedy.count(), MOST / 2);
+        for client in ["a", "b", "a", "c"] {
+            assert_eq!(next(client, 0.5), ProofUse::First, "{client}");
+        }
+        assert_eq!(next("greedy", 0.5), ProofUse::NoRoom);
+        let second = (0..2 * MOST).filter(|_| next("second", 0.5) == ProofUse::First);
+        assert!(second.count() <= MOST / 4);
+        assert_eq!(next("a", 0.5), ProofUse::First);
+        // The first ones have ended.
+        assert_eq!(next("greedy", 60.1), ProofUse::First);
+    }
+
+    #[test]
+    fn what_has_ended_takes_no_room_and_no_memory() {
+        let used = used();
+        for round in 0..100_u32 {
+            let now = f64::from(round) * 100.0;
+            for number in 0..300 {
+                let number = usize::try_from(round).unwrap() * 300 + number;
+                let met = used.use_once(id(number), "a", now + 90.0, now);
+                assert_eq!(met, ProofUse::First);
+            }
+        }
+        let shard = used.shards[0].lock();
+        assert!(shard.proofs.len() <= 2 * 300, "{}", shard.proofs.len());
     }
 }

@@ -35,6 +35,7 @@ pub(super) static SERVER: Section = Section {
         &RATE,
         &BURST,
         &MAX_RATE_COUNTERS,
+        &MAX_USED_PROOFS,
         &VIA,
     ],
     hints: &[],
@@ -137,6 +138,17 @@ static MAX_RATE_COUNTERS: Field<Whole<usize>, Is<usize>> = Field::new(
     "The most counters of bounds without a key (`builtin:rate-limit`) in memory, some 200 bytes each, 600 with a Redis: one for each bound and value that is counted. Beyond it new values share one for each bound.",
 );
 
+static MAX_USED_PROOFS: Field<Whole<usize>, Is<usize>> = Field::new(
+    "max_used_proofs",
+    Whole {
+        least: 1,
+        most: 100_000_000,
+        of: |number| usize::try_from(number).ok(),
+    },
+    Is(900_000),
+    "The most proofs of clients' keys (DPoP, `builtin:jwt`) in memory, some 40 bytes each: each until it is too old. Beyond it 503 `too_many_proofs`. One client has half of the room at most.",
+);
+
 static VIA: Field<Parsed<String>, Optional> = Field::new(
     "via",
     Parsed {
@@ -160,6 +172,7 @@ pub(super) fn server(table: &mut Table<'_>) -> Option<Server> {
         resolvers: table.take(&RESOLVERS),
         rate: bucket(table, &RATE, &BURST),
         max_rate_counters: table.take(&MAX_RATE_COUNTERS),
+        max_used_proofs: table.take(&MAX_USED_PROOFS),
         via: table.take(&VIA),
         are_resolvers_whole: table.are_whole(&[RESOLVERS.key]),
     };

@@ -69,14 +69,16 @@ pub fn check(
         return Ok(Ok(()));
     }
     let used = services.verifiers.used_proofs();
-    Ok(match used.use_once(checked.id, checked.ends, now) {
-        ProofUse::First => {
-            exchange.spent.get_or_insert_default().proof = Some(checked.id);
-            Ok(())
-        }
-        ProofUse::Again => Err(rejected(ProofError::Replayed)),
-        ProofUse::NoRoom => Err((proof::NO_ROOM, WitProofError::NoRoom)),
-    })
+    Ok(
+        match used.use_once(checked.id, thumbprint, checked.ends, now) {
+            ProofUse::First => {
+                exchange.spent.get_or_insert_default().proof = Some(checked.id);
+                Ok(())
+            }
+            ProofUse::Again => Err(rejected(ProofError::Replayed)),
+            ProofUse::NoRoom => Err((proof::NO_ROOM, WitProofError::NoRoom)),
+        },
+    )
 }
 
 fn rejected(error: ProofError) -> (&'static str, WitProofError) {
