@@ -5,14 +5,18 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Metadata services and the like of clouds that are not link-local: AWS over IPv6 (EC2 user guide, "Instance metadata
-/// service"), Alibaba Cloud, Azure's platform address, and Oracle Cloud.
+/// Metadata services and the like of clouds that are not link-local: Google Cloud over IPv6 (Compute Engine, "View and query
+/// VM metadata"), Alibaba Cloud, Azure's platform address, and Oracle Cloud.
 const METADATA: [IpAddr; 4] = [
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
 ];
+
+/// The block of AWS's services for an instance over IPv6: its metadata, name server, clock and licences (`fd00:ec2::/32`; EC2
+/// user guide, "Instance metadata service").
+const AWS: [u16; 2] = [0xfd00, 0x0ec2];
 
 /// Whether a URL's host names an address literally: it is one, or `localhost` (RFC 6761, section 6.3).
 pub(super) fn is_literal(host: &str) -> bool {
@@ -35,7 +39,12 @@ pub(super) fn is_open(address: IpAddr) -> bool {
                 // All of `0.0.0.0/8` is this machine on some systems.
                 || ip.octets().first() == Some(&0)
         }
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unspecified() || ip.is_unicast_link_local(),
+        IpAddr::V6(ip) => {
+            ip.is_loopback()
+                || ip.is_unspecified()
+                || ip.is_unicast_link_local()
+                || ip.segments().starts_with(&AWS)
+        }
     };
     !is_local && !address.is_multicast() && !METADATA.contains(&address)
 }
@@ -76,6 +85,10 @@ mod tests {
             "fe80::1",
             "ff02::1",
             "fd00:ec2::254",
+            "fd00:ec2::253",
+            "fd00:ec2::123",
+            "fd00:ec2:ffff:ffff:ffff:ffff:ffff:ffff",
+            "fd20:ce::254",
             "::ffff:127.0.0.1",
             "::ffff:169.254.169.254",
             "::127.0.0.1",
@@ -91,6 +104,8 @@ mod tests {
             "203.0.113.7",
             "2001:db8::1",
             "fd12:3456::1",
+            "fd00:ec3::254",
+            "fd20:ce::253",
             "::ffff:10.0.0.1",
         ] {
             assert!(is_open(open.parse().unwrap()), "{open}");
