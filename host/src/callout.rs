@@ -6,7 +6,7 @@
 //! Promises:
 //! - a call ends within its target's `timeout`, the time in the queue included, whatever the server does;
 //! - at most `max_concurrent` calls of a target are under way and `max_waiting` wait;
-//! - calls that may share one answer are one while it is under way;
+//! - calls that may share one answer are one while it is under way, and only so many requests wait for it;
 //! - a call that nobody waits for any more is given up;
 //! - an address that only the gateway's machine or its cloud can reach is connected to only where the URL names it
 //!   literally, or the operator allows it ([`address`]).
@@ -283,6 +283,11 @@ impl CalloutTarget {
             Ok(outcome) => outcome.map(Arc::new),
             Err(_) => Err(CalloutError::Timeout),
         }
+    }
+
+    /// Count somebody who may not wait for a call.
+    pub fn turn_away(&self, error: &CalloutError) {
+        self.tell(Err(error));
     }
 
     /// Count how a call ended. The log tells when the target begins to fail, and when it answers again.

@@ -5,18 +5,49 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::CalloutOutcome;
+use super::{CalloutError, CalloutOutcome};
 
 /// Something to wait for: the end of a call, however it ends.
 pub type Waiting = oneshot::Receiver<()>;
+
+/// The most who wait for one call.
+const MAX_WAITING: usize = 10_000;
+
+/// Below so many who wait, those who have left are not looked for.
+const FEW: usize = 64;
 
 /// A call. When the last of those who hold it goes, the call is given up.
 #[derive(Debug)]
 pub struct Pending {
     outcome: OnceLock<CalloutOutcome>,
-    waiting: Mutex<Vec<oneshot::Sender<()>>>,
+    waiting: Mutex<WaitingList>,
     /// The task that makes the call hears when this is dropped.
     _wanted: Option<oneshot::Sender<()>>,
+}
+
+/// Those who wait for a call.
+#[derive(Debug, Default)]
+struct WaitingList {
+    list: Vec<oneshot::Sender<()>>,
+    /// With so many it is time to look for those who have left.
+    crowd: usize,
+}
+
+impl WaitingList {
+    /// One more. None: there are as many as may be.
+    fn join(&mut self) -> Option<Waiting> {
+        if self.list.len() >= self.crowd.clamp(FEW, MAX_WAITING) {
+            self.list.retain(|one| !one.is_closed());
+            // So that each who joins pays for a few of the others, however many there are.
+            self.crowd = self.list.len() * 2;
+        }
+        if self.list.len() >= MAX_WAITING {
+            return None;
+        }
+        let (end, waiting) = oneshot::channel();
+        self.list.push(end);
+        Some(waiting)
+    }
 }
 
 impl Pending {
@@ -44,7 +75,7 @@ impl Pending {
         let mut waiting = self.waiting.lock();
         // Set once: only the call itself does.
         let _ = self.outcome.set(outcome);
-        for one in waiting.drain(..) {
+        for one in waiting.list.drain(..) {
             // A waiter may be gone.
             let _ = one.send(());
         }
@@ -57,15 +88,43 @@ impl Pending {
     }
 
     /// Its end, to wait for. None: it has ended.
-    #[must_use]
-    pub fn wait(&self) -> Option<Waiting> {
+    ///
+    /// # Errors
+    ///
+    /// As many wait for it as may.
+    pub fn wait(&self) -> Result<Option<Waiting>, CalloutError> {
         let mut waiting = self.waiting.lock();
         if self.outcome.get().is_some() {
-            return None;
+            return Ok(None);
         }
-        waiting.retain(|one| !one.is_closed());
-        let (end, receiver) = oneshot::channel();
-        waiting.push(end);
-        Some(receiver)
+        waiting.join().map(Some).ok_or(CalloutError::Busy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_wait_for_a_call_as_may_and_those_who_have_left_make_room() {
+        let (pending, _abandoned) = Pending::new();
+        let waits: Vec<_> = (0..MAX_WAITING).map(|_| pending.wait()).collect();
+        assert!(waits.iter().all(Result::is_ok));
+        assert_eq!(pending.wait().unwrap_err(), CalloutError::Busy);
+        drop(waits);
+        assert!(pending.wait().unwrap().is_some());
+        assert_eq!(pending.waiting.lock().list.len(), 1);
+        pending.end(Err(CalloutError::Timeout));
+        assert!(pending.wait().unwrap().is_none());
+    }
+
+    #[test]
+    fn those_who_have_left_are_few() {
+        let (pending, _abandoned) = Pending::new();
+        let _waits: Vec<_> = (0..100).map(|_| pending.wait()).collect();
+        for _ in 0..10_000 {
+            drop(pending.wait());
+        }
+        assert!(pending.waiting.lock().list.len() <= 200);
     }
 }

@@ -60,12 +60,17 @@ impl Host for State {
                 pending
             }
         };
-        if let Some(waiting) = pending.wait() {
-            if !self.patient {
-                return Ok(Err(CallError::Timeout));
+        match pending.wait() {
+            Ok(None) => {}
+            Ok(Some(_)) if !self.patient => return Ok(Err(CallError::Timeout)),
+            Ok(Some(waiting)) => {
+                self.later = Some(Later::Callout(waiting));
+                return Ok(Err(CallError::NotYet));
             }
-            self.later = Some(Later::Callout(waiting));
-            return Ok(Err(CallError::NotYet));
+            Err(error) => {
+                target.turn_away(&error);
+                return Ok(Err((&error).into()));
+            }
         }
         match pending.outcome() {
             Some(Ok(answer)) => Ok(Ok(response(answer))),
