@@ -300,7 +300,7 @@ impl CalloutTarget {
             }
             Ok(()) => {}
             Err(error) if !self.fails.swap(true, Relaxed) => {
-                let url = self.settings.url.to_string();
+                let url = shown(&self.settings.url);
                 tracing::warn!(
                     callout,
                     url,
@@ -310,6 +310,13 @@ impl CalloutTarget {
             Err(error) => tracing::debug!(callout, %error, "a call failed"),
         }
     }
+}
+
+/// A URL as the log has it: its query may hold a secret.
+fn shown(url: &Uri) -> String {
+    let scheme = url.scheme_str().unwrap_or_default();
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    format!("{scheme}://{authority}{}", url.path())
 }
 
 /// The targets of a configuration.

@@ -467,6 +467,20 @@ fn what_is_not_granted_traps_and_the_log_names_the_cure() {
 }
 
 #[test]
+fn the_log_has_the_url_of_a_callout_without_its_query() {
+    let url = format!("{}?code=s3cr3t", url(Upstream::text("").kill()));
+    let gateway = start(config(&url, "", &[""]));
+    assert_eq!(gateway.get("/").json(), failed("Unreachable"));
+    let line = gateway
+        .log()
+        .wait_for_line(|line| line.contains("callout `auth` fails"));
+    assert!(
+        line.contains("/check\"") && !line.contains("s3cr3t"),
+        "{line}"
+    );
+}
+
+#[test]
 fn an_outage_is_told_once_and_so_is_its_end() {
     let server = Upstream::text("yes");
     let gateway = started(server.address(), "", &[""]);

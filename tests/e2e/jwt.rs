@@ -488,7 +488,10 @@ fn without_keys_a_start_is_refused_or_requests_are() {
     let closed = windlass_tests::ClosedPort::new();
     let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
     let config = |more: &str| {
-        let keys = format!("jwks_url = \"http://{}/keys\"\n{more}", closed.address());
+        let keys = format!(
+            "jwks_url = \"http://{}/keys?code=s3cr3t\"\n{more}",
+            closed.address()
+        );
         [
             route("verifiers = [\"issuer\"]", upstream.address()),
             verifier("issuer", &keys),
@@ -502,7 +505,7 @@ fn without_keys_a_start_is_refused_or_requests_are() {
         refused.errors
     );
     assert!(
-        refused.errors.contains("start_without_keys"),
+        refused.errors.contains("start_without_keys") && !refused.errors.contains("s3cr3t"),
         "{}",
         refused.errors
     );

@@ -75,6 +75,11 @@ pub struct Tag {
     etag: String,
 }
 
+/// A URL as logs and errors have it: its query may hold a secret.
+pub(super) fn without_query(url: &str) -> &str {
+    url.split(['?', '#']).next().unwrap_or_default()
+}
+
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
@@ -85,7 +90,7 @@ pub enum FetchError {
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
     /// The server was not reached, or its answer broke off or was too long.
-    #[error("`{url}`: {cause}")]
+    #[error("`{}`: {cause}", without_query(url))]
     Call {
         /// The URL that was asked for.
         url: String,
@@ -93,7 +98,7 @@ pub enum FetchError {
         cause: ureq::Error,
     },
     /// It answered, and not with the document.
-    #[error("`{url}` answers with status {status}")]
+    #[error("`{}` answers with status {status}", without_query(url))]
     Status {
         /// The URL that was asked for.
         url: String,
@@ -101,13 +106,16 @@ pub enum FetchError {
         status: u16,
     },
     /// It sends elsewhere, which is not followed.
-    #[error("`{url}` redirects, which is not followed; write the URL where the document is")]
+    #[error(
+        "`{}` redirects, which is not followed; write the URL where the document is",
+        without_query(url)
+    )]
     Redirect {
         /// The URL that was asked for.
         url: String,
     },
     /// The document is not a set with usable keys.
-    #[error("the key set at `{url}` cannot be used: {cause}")]
+    #[error("the key set at `{}` cannot be used: {cause}", without_query(url))]
     Set {
         /// Where it is.
         url: String,
@@ -115,7 +123,7 @@ pub enum FetchError {
         cause: KeySetError,
     },
     /// The discovery document is not one.
-    #[error("the discovery document at `{url}` {what}")]
+    #[error("the discovery document at `{}` {what}", without_query(url))]
     Discovery {
         /// Where it is.
         url: String,

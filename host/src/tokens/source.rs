@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::TokenTime;
 use super::UsedProofs;
-use super::fetch::{FetchError, FetchSettings, Fetched, Fetcher, Tag};
+use super::fetch::{FetchError, FetchSettings, Fetched, Fetcher, Tag, without_query};
 pub use super::freshness::Pace;
 use crate::verifier::KeySet;
 
@@ -285,7 +285,7 @@ impl Shared {
         let pause = match outcome {
             Ok(pause) => {
                 if desk.failures_in_a_row > 0 {
-                    let url = self.settings.fetch.place.url();
+                    let url = self.shown_url();
                     tracing::info!(url, "the key set is fetched again");
                 }
                 desk.good += 1;
@@ -336,16 +336,20 @@ impl Shared {
 
     /// Once: the same keys are left out of every answer.
     fn tell_left_out(&self, keys: &KeySet) {
-        let url = self.settings.fetch.place.url();
+        let url = self.shown_url();
         for one in keys.left_out() {
             let (key_id, defect) = (one.key_id.as_deref(), one.defect);
             tracing::warn!(url, key_id, place = one.place, %defect, "a key of the set is not used");
         }
     }
 
+    fn shown_url(&self) -> &str {
+        without_query(self.settings.fetch.place.url())
+    }
+
     /// Once an outage, and once more when its keys are used no longer.
     fn warn(&self, error: &str, desk: &mut Desk, now: Duration) {
-        let url = self.settings.fetch.place.url();
+        let url = self.shown_url();
         let held = self.held.load();
         let Some(held) = held.as_ref() else {
             if desk.failures_in_a_row == 1 {
