@@ -437,6 +437,39 @@ fn a_rotated_key_counts_for_the_first_request_with_it_and_the_old_one_no_longer(
 }
 
 #[test]
+fn a_key_that_a_newer_set_leaves_out_is_told_once_and_no_url_with_its_query() {
+    let (old, new) = (Signer::new("old", 1), Signer::new("new", 2));
+    let unsupported =
+        |id: &str| json!({ "kty": "EC", "crv": "P-224", "kid": id, "x": "", "y": "" });
+    let set = |keys: &[Value]| json!({ "keys": keys }).to_string();
+    let (server, keys) = key_server(&set(&[old.jwk(), unsupported("first")]));
+    let upstream = Upstream::echo();
+    let url = format!("http://{}/keys?code=s3cr3t", server.address());
+    let config = [
+        route("verifiers = [\"issuer\"]", upstream.address()),
+        verifier("issuer", &format!("jwks_url = \"{url}\"")),
+    ];
+    let gateway = Gateway::with_config(config.concat()).start();
+    *keys.lock().unwrap() = set(&[unsupported("second"), unsupported("first"), new.jwk()]);
+    assert_eq!(gateway.send(&with(&new.token(json!({})))).status, 200);
+    let told = |id: &str| {
+        let id = format!("\"{id}\"");
+        move |line: &str| line.contains("a key of the set is not used") && line.contains(&id)
+    };
+    gateway.log().wait_for_line(told("first"));
+    gateway.log().wait_for_line(told("second"));
+    let log = gateway.log().text();
+    for id in ["first", "second"] {
+        assert_eq!(
+            log.lines().filter(|line| told(id)(line)).count(),
+            1,
+            "{log}"
+        );
+    }
+    assert!(!log.contains("s3cr3t"), "{log}");
+}
+
+#[test]
 fn a_token_is_verified_by_its_issuers_verifier() {
     let (one, two) = (Signer::new("k", 1), Signer::new("k", 2));
     let upstream = Upstream::echo();

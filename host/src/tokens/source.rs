@@ -16,6 +16,7 @@ use super::UsedProofs;
 use super::fetch::{FetchError, FetchSettings, Fetched, Fetcher, Tag, without_query};
 pub use super::freshness::Pace;
 use crate::verifier::KeySet;
+use crate::verifier::key_set::LeftOut;
 
 /// Something to wait for: the end of a fetch, however it ends.
 pub type Waiting = oneshot::Receiver<()>;
@@ -317,12 +318,13 @@ impl Shared {
     fn put(&self, keys: Option<KeySet>, now: Duration) {
         let last = self.held.load_full();
         let revision = last.as_ref().map_or(0, |last| last.revision) + u64::from(keys.is_some());
+        if let Some(keys) = &keys {
+            let before = last.as_ref().map(|last| last.keys.left_out());
+            self.tell_left_out(keys.left_out(), before.unwrap_or_default());
+        }
         let keys = match (keys, last) {
             (Some(keys), Some(last)) => Arc::new(keys.following(&last.keys)),
-            (Some(keys), None) => {
-                self.tell_left_out(&keys);
-                Arc::new(keys)
-            }
+            (Some(keys), None) => Arc::new(keys),
             (None, Some(last)) => Arc::clone(&last.keys),
             // A server that says that nothing changed to somebody who had nothing.
             (None, None) => return,
@@ -334,10 +336,17 @@ impl Shared {
         })));
     }
 
-    /// Once: the same keys are left out of every answer.
-    fn tell_left_out(&self, keys: &KeySet) {
+    /// Each once: a key that the last set left out as well was told of then, wherever it stands now.
+    fn tell_left_out(&self, left_out: &[LeftOut], before: &[LeftOut]) {
         let url = self.shown_url();
-        for one in keys.left_out() {
+        for one in left_out {
+            let is_same = |other: &LeftOut| {
+                let is_there = one.key_id.is_some() || one.place == other.place;
+                is_there && one.key_id == other.key_id && one.defect == other.defect
+            };
+            if before.iter().any(is_same) {
+                continue;
+            }
             let (key_id, defect) = (one.key_id.as_deref(), one.defect);
             tracing::warn!(url, key_id, place = one.place, %defect, "a key of the set is not used");
         }
