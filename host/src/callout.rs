@@ -54,6 +54,8 @@ pub struct CalloutSettings {
     pub max_waiting: usize,
     /// Whether its name may be that of a loopback, link-local or metadata address.
     pub allow_local: bool,
+    /// Whether user and password of Basic credentials are encoded as in forms (RFC 6749, section 2.3.1).
+    pub form_basic: bool,
 }
 
 /// A whole answer.

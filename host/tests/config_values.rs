@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use windlass::config::{
-    AccessLog, BalancePolicy, CompileCache, Config, ErrorStyle, HostInterface, HostRule, Isolation,
-    KeyFetch, KeysFrom, LogLevel, OnError, OnStale, OnUnavailable, Period, PluginSource, Rate,
-    RedisPlace, ResponsePart, Role, RouteEnd, SecretSource, Store, StorePlace, UpstreamProtocol,
+    AccessLog, BalancePolicy, BasicForm, CompileCache, Config, ErrorStyle, HostInterface, HostRule,
+    Isolation, KeyFetch, KeysFrom, LogLevel, OnError, OnStale, OnUnavailable, Period, PluginSource,
+    Rate, RedisPlace, ResponsePart, Role, RouteEnd, SecretSource, Store, StorePlace,
+    UpstreamProtocol,
 };
 
 const FULL: &str = include_str!("full.toml");
@@ -61,6 +62,8 @@ fn callouts_are_read() {
     assert_eq!((auth.max_request, auth.max_response), (64 << 10, 1 << 20));
     assert_eq!((auth.max_concurrent, auth.max_waiting), (50, 0));
     assert!(auth.allow_local && !introspect.allow_local);
+    let basic = (auth.basic, introspect.basic);
+    assert_eq!(basic, (BasicForm::Plain, BasicForm::Form));
     assert_eq!(
         introspect.ca,
         Some(PathBuf::from("/etc/windlass/issuer.pem"))

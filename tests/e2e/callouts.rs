@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use windlass_tests::{Builder, Gateway, Metrics, Reply, Request, Then, Upstream};
 
@@ -159,6 +161,23 @@ fn the_gateway_adds_the_secret_and_the_filter_never_has_it() {
         assert_eq!(String::from_utf8_lossy(&received.body), body, "{ask}");
         let log = gateway.log().text();
         assert!(!log.contains("s3 cr") && !log.contains("czMgY3"), "{log}");
+    }
+}
+
+#[test]
+fn rfc_6749_with_basic_form_user_and_password_are_encoded_as_in_forms() {
+    for (user, more, pair) in [
+        ("a b+c", "basic = \"form\"", "a%20b%2Bc:s3%20cr%26t"),
+        ("a:b", "basic = \"form\"", "a%3Ab:s3%20cr%26t"),
+        ("a b+c", "", "a b+c:s3 cr&t"),
+    ] {
+        let server = Upstream::text("yes");
+        let ask = format!(", credential = {{ basic = [\"{user}\", \"token\"] }}");
+        let gateway = started(server.address(), more, &[&ask]);
+        assert_eq!(gateway.get("/").json()[0]["body"], "yes", "{user}");
+        let credential = format!("Basic {}", STANDARD.encode(pair));
+        let received = server.only_request();
+        assert_eq!(received.header("authorization"), Some(&*credential));
     }
 }
 

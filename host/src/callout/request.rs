@@ -127,7 +127,7 @@ impl CalloutRequest {
         }
         let mut body = Zeroizing::new(body);
         if let Some(credential) = credential {
-            credential.add(&mut headers, &mut body)?;
+            credential.add(target.form_basic, &mut headers, &mut body)?;
         }
         let mut request = Request::new(Full::new(std::mem::take(&mut *body).into()));
         *request.method_mut() = method;
@@ -142,10 +142,22 @@ impl CalloutRequest {
 }
 
 impl Credential<'_> {
-    fn add(self, headers: &mut HeaderMap, body: &mut Vec<u8>) -> Result<(), CalloutRequestError> {
+    fn add(
+        self,
+        form_basic: bool,
+        headers: &mut HeaderMap,
+        body: &mut Vec<u8>,
+    ) -> Result<(), CalloutRequestError> {
         let text = |secret: &Secret| secret.login().ok_or(CalloutRequestError::Secret);
+        // A space is `%20`, which is the same as `+` in a form, and the same to servers that undo escapes alone.
+        let escape = |text| utf8_percent_encode(text, ESCAPED);
         match self {
             Self::Bearer(secret) => authorize(headers, "Bearer ", &text(secret)?),
+            Self::Basic(user, secret) if form_basic && !user.is_empty() => {
+                let secret = text(secret)?;
+                let pair = Zeroizing::new(format!("{}:{}", escape(user), escape(&secret)));
+                authorize(headers, "Basic ", &Zeroizing::new(STANDARD.encode(&*pair)))
+            }
             Self::Basic(user, secret) => {
                 if user.is_empty() || user.contains(|c: char| c == ':' || c.is_control()) {
                     return Err(CalloutRequestError::User);
@@ -164,7 +176,6 @@ impl Credential<'_> {
                     Some(kind) if kind.eq_ignore_ascii_case(FORM) => {}
                     Some(_) | None => return Err(CalloutRequestError::Form),
                 }
-                let escape = |text| utf8_percent_encode(text, ESCAPED);
                 let secret = text(secret)?;
                 let field = Zeroizing::new(format!("{}={}", escape(name), escape(&secret)));
                 if !body.is_empty() {

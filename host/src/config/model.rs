@@ -26,7 +26,7 @@ use super::problem::Problems;
 use super::source::{Source, Span};
 
 pub use admin::{Admin, AdminToken, Role};
-pub use callout::Callout;
+pub use callout::{BasicForm, Callout};
 pub use sold::{
     Api, ApiResponse, ErrorStyle, Key, Period, Plan, PlanMethod, Quota, Rate, ResponsePart,
 };

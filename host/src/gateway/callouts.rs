@@ -69,5 +69,6 @@ fn settings(callout: &config::Callout) -> CalloutSettings {
         max_concurrent: callout.max_concurrent,
         max_waiting: callout.max_waiting,
         allow_local: callout.allow_local,
+        form_basic: callout.basic == config::BasicForm::Form,
     }
 }

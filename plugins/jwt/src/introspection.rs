@@ -191,7 +191,12 @@ impl Introspection {
     /// Read the server's answer, and keep it.
     fn read(&self, response: &Response, key: &str, now: f64) -> Answer {
         if response.status != 200 {
-            return Answer::Unavailable(format!("its answer has the status {}", response.status));
+            let hint = match response.status {
+                401 => ": see `client_id`, `secret`, and `basic` of the callout",
+                _ => "",
+            };
+            let status = response.status;
+            return Answer::Unavailable(format!("its answer has the status {status}{hint}"));
         }
         let known: Result<Json, _> = serde_json::from_slice(&response.body);
         let Ok(known) = known else {

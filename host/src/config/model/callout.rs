@@ -29,6 +29,17 @@ pub struct Callout {
     pub max_waiting: usize,
     /// Whether its name may lead to loopback, link-local and metadata addresses. Default false.
     pub allow_local: bool,
+    /// How Basic credentials are written. Default plain.
+    pub basic: BasicForm,
     /// The table's name in the file.
     pub span: Span,
+}
+
+/// How the user and the password of Basic credentials are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BasicForm {
+    /// As they are (RFC 7617).
+    Plain,
+    /// As those of OAuth's clients (RFC 6749, section 2.3.1): both in the encoding of forms.
+    Form,
 }

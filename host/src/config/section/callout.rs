@@ -6,9 +6,9 @@ use std::time::Duration;
 use http::Uri;
 
 use crate::config::field::{
-    Field, Flag, Is, Optional, Parsed, Required, Section, Size, Time, Whole,
+    Choice, Field, Flag, Is, Optional, Parsed, Required, Section, Size, Time, Whole,
 };
-use crate::config::model::Callout;
+use crate::config::model::{BasicForm, Callout};
 use crate::config::read::Table;
 use crate::config::value::{Refused, name::line, url};
 
@@ -26,6 +26,7 @@ pub(super) static CALLOUT: Section = Section {
         &MAX_RESPONSE,
         &MAX_CONCURRENT,
         &MAX_WAITING,
+        &BASIC,
     ],
     hints: &[
         ("address", "it is called `url`"),
@@ -141,6 +142,16 @@ static MAX_WAITING: Field<Whole<usize>, Is<usize>> = Field::new(
     "How many calls may wait for a free place; more fail at once.",
 );
 
+static BASIC: Field<Choice<BasicForm>, Is<BasicForm>> = Field::new(
+    "basic",
+    Choice {
+        options: &[("plain", BasicForm::Plain), ("form", BasicForm::Form)],
+        hints: &[],
+    },
+    Is(BasicForm::Plain),
+    "How the user and the password of Basic credentials are written: `plain` as they are, `form` in the encoding of forms, as authorization servers read the credentials of their clients (RFC 6749, section 2.3.1).",
+);
+
 /// Reads one `[callout.<name>]`.
 pub(super) fn callout(table: &mut Table<'_>) -> Option<Callout> {
     let text = table.take(&URL);
@@ -169,6 +180,7 @@ pub(super) fn callout(table: &mut Table<'_>) -> Option<Callout> {
     let max_response = table.take(&MAX_RESPONSE);
     let max_concurrent = table.take(&MAX_CONCURRENT);
     let max_waiting = table.take(&MAX_WAITING);
+    let basic = table.take(&BASIC);
     Some(Callout {
         name: table.name(),
         url: url?,
@@ -179,6 +191,7 @@ pub(super) fn callout(table: &mut Table<'_>) -> Option<Callout> {
         max_concurrent,
         max_waiting,
         allow_local,
+        basic,
         span: table.span(),
     })
 }
