@@ -36,7 +36,7 @@ pub use bindings::lifecycle::windlass::host::types::{
 };
 pub use contribution::Contribution;
 pub use exchange::{Attributes, Notes, PackedFields, Piece, Request, Response, Trailers};
-pub use exchange::{is_field_name, is_field_value, is_reserved_field};
+pub use exchange::{RESERVED_FIELDS, is_field_name, is_field_value, is_reserved_field};
 pub use filter::{
     Describe, Failure, Filter, OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody,
 };

@@ -162,23 +162,28 @@ pub fn is_field_value(value: &[u8]) -> bool {
         .all(|&byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
 }
 
-/// Whether the gateway keeps this field for itself: framing (RFC 9112, section 6) and hop-by-hop
-/// fields (RFC 9110, section 7.6.1). For checks in `configure`; the gateway refuses such an edit
-/// in any case.
+/// The fields that the gateway keeps for itself: those of framing (RFC 9112, section 6) and of one connection (RFC 9110,
+/// section 7.6.1; RFC 9113, section 8.2.2; RFC 7540, section 3.2.1), and `expect`, which it answers. Beside them `host`, which is
+/// edited by [`Request::set_authority`](crate::Request::set_authority).
+pub const RESERVED_FIELDS: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Whether the gateway keeps this field for itself: one of [`RESERVED_FIELDS`]. For checks in `configure`; the gateway refuses
+/// such an edit in any case.
 #[must_use]
 pub fn is_reserved_field(name: &str) -> bool {
-    [
-        "connection",
-        "content-length",
-        "keep-alive",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ]
-    .iter()
-    .any(|reserved| name.eq_ignore_ascii_case(reserved))
+    let mut reserved = RESERVED_FIELDS.iter();
+    reserved.any(|reserved| name.eq_ignore_ascii_case(reserved))
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ mod request;
 mod response;
 
 pub use attributes::Attributes;
-pub use fields::{PackedFields, Trailers, is_field_name, is_field_value, is_reserved_field};
+pub use fields::{
+    PackedFields, RESERVED_FIELDS, Trailers, is_field_name, is_field_value, is_reserved_field,
+};
 pub use notes::Notes;
 pub use piece::Piece;
 pub use request::Request;

@@ -34,23 +34,25 @@ pub(super) fn attribute_name(name: &str) -> Cow<'static, str> {
 }
 
 /// Fields that frame a message or belong to one connection: the host's alone (RFC 9110, section
-/// 7.6.1; RFC 9112, section 6). `host` is edited by `set-authority`.
+/// 7.6.1; RFC 9112, section 6). `host` is edited by `set-authority`. Beside it they are the SDK's `RESERVED_FIELDS`.
+static RESERVED: [HeaderName; 11] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::HOST,
+    header::EXPECT,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
+];
+
+/// Whether a field is the host's alone.
 #[must_use]
 pub fn is_reserved(name: &HeaderName) -> bool {
-    matches!(
-        *name,
-        header::CONNECTION
-            | header::CONTENT_LENGTH
-            | header::HOST
-            | header::EXPECT
-            | header::TE
-            | header::TRAILER
-            | header::TRANSFER_ENCODING
-            | header::UPGRADE
-    ) || matches!(
-        name.as_str(),
-        "keep-alive" | "proxy-connection" | "http2-settings"
-    )
+    RESERVED.contains(name)
 }
 
 /// Why a filter's field cannot be taken.
@@ -299,5 +301,20 @@ pub(super) fn parse_target(text: &str) -> Option<PathAndQuery> {
         }
         (Cow::Owned(path), Some(query)) => format!("{path}?{query}").parse().ok(),
         (Cow::Owned(path), None) => path.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_sdk_names_the_same_reserved_fields() {
+        let own: BTreeSet<&str> = RESERVED.iter().map(HeaderName::as_str).collect();
+        let mut told = BTreeSet::from(windlass_plugin_sdk::RESERVED_FIELDS);
+        told.insert("host");
+        assert_eq!(own, told);
     }
 }
