@@ -11,7 +11,7 @@ fn config(contribution: &str, more: &str) -> String {
         "[[route]]\nname = \"tell\"\npath = \"/\"\nfilters = [\"reads\"]\nrespond = {{ status = 204 }}\n\
          [[route]]\napi = \"orders\"\npath = \"/{{id}}\"\nmethods = [\"GET\"]\nhosts = [\"a.example\"]\nfilters = [\"adds\", \"reads\"]\nrespond = {{ status = 204 }}\n\
          [api.orders]\nstage = \"prod\"\nbase_path = \"/shop\"\n\
-         [plan.basic]\nrate = 1\nburst = 1\n\
+         [plan.basic]\nrate = 1\nburst = 1\napis = [\"orders\"]\n\
          [filter.reads]\nplugin = \"actor.wasm\"\nallow = {{ interfaces = [\"api-description\"] }}\n\
          settings = {{ request = [\"read-apis\", \"apis-digest\", \"report\"] }}\n\
          [filter.adds]\nplugin = \"actor.wasm\"\nsettings = {{ contribution = {contribution} }}\n{more}\n"
@@ -46,6 +46,7 @@ fn a_filter_reads_the_routes_and_what_filters_add() {
         json!({ "orders": { "stage": "prod", "basePath": "/shop" } })
     );
     assert_eq!(told["plans"], json!(["basic"]));
+    assert_eq!(told["planApis"], json!({ "basic": ["orders"] }));
     assert_eq!(
         told["filters"]["adds"]["contribution"],
         json!({

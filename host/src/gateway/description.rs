@@ -17,6 +17,12 @@ pub(super) fn of(config: &Config, filters: &[Option<Arc<Filter>>]) -> ApiDescrip
         let about = json!({ "stage": &*api.stage, "basePath": api.base_path });
         (api.name.to_string(), about)
     });
+    let plan_apis = config.plans.iter().map(|plan| {
+        let apis = plan.apis.iter();
+        let apis = apis.filter_map(|place| config.apis.get(*place));
+        let apis: Vec<_> = apis.map(|api| &*api.name).collect();
+        (plan.name.to_string(), apis.into())
+    });
     let filters = filters.iter().flatten();
     let filters = filters.map(|filter| {
         let facts = filter.facts();
@@ -26,6 +32,7 @@ pub(super) fn of(config: &Config, filters: &[Option<Arc<Filter>>]) -> ApiDescrip
     let text = json!({
         "routes": routes,
         "plans": config.plans.iter().map(|plan| &*plan.name).collect::<Vec<_>>(),
+        "planApis": plan_apis.collect::<Map<_, _>>(),
         "apis": apis.collect::<Map<_, _>>(),
         "filters": filters.collect::<Map<_, _>>(),
     });

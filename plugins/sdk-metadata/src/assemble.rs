@@ -83,8 +83,20 @@ pub fn manifest(about: &Value, openapi: &Value, settings: &Checked) -> Value {
         "retryableStatuses": RETRYABLE,
         "retryAfter": "retry-after",
         "rateLimitHeaders": ["ratelimit", "ratelimit-policy"],
-        "plans": about.get("plans").cloned().unwrap_or_else(|| json!([])),
+        "plans": plans(about, settings),
     })
+}
+
+/// The plans that are sold for an API which is described.
+fn plans<'a>(about: &'a Value, settings: &Checked) -> Vec<&'a str> {
+    let all = about["plans"].as_array().into_iter().flatten();
+    let is_wanted = |name: &&str| {
+        let apis = about["planApis"][name].as_array();
+        let of_all = settings.apis.is_empty() || apis.is_none_or(Vec::is_empty);
+        let mut apis = apis.into_iter().flatten().filter_map(Value::as_str);
+        of_all || apis.any(|api| settings.apis.iter().any(|wanted| wanted == api))
+    };
+    all.filter_map(Value::as_str).filter(is_wanted).collect()
 }
 
 /// A member that is an object, made where it is not.
@@ -457,5 +469,26 @@ mod tests {
         assert_eq!(manifest["plans"], json!(["basic"]));
         assert_eq!(manifest["auth"]["key"]["name"], "x-api-key");
         assert_eq!(manifest["retryableStatuses"], json!([429, 502, 503, 504]));
+    }
+
+    #[test]
+    fn the_manifest_has_the_plans_of_the_apis_that_are_described() {
+        let mut about = about();
+        about["plans"] = json!(["all", "shop", "stock", "both"]);
+        about["planApis"] = json!({
+            "all": [], "shop": ["shop"], "stock": ["stock"], "both": ["stock", "shop"],
+        });
+        for (apis, plans) in [
+            (&[][..], json!(["all", "shop", "stock", "both"])),
+            (&["shop"], json!(["all", "shop", "both"])),
+            (&["stock"], json!(["all", "stock", "both"])),
+            (&["other"], json!(["all"])),
+        ] {
+            let settings = Checked {
+                apis: apis.iter().map(|&api| api.to_owned()).collect(),
+                ..Checked::default()
+            };
+            assert_eq!(manifest(&about, &json!({}), &settings)["plans"], plans);
+        }
     }
 }
