@@ -1010,13 +1010,13 @@ fn the_api_s_document_says_what_is_asked_for_and_how_it_is_refused() {
     ))
     .start();
     let document = gateway.get("/openapi.json").json();
-    let scheme = &document["components"]["securitySchemes"]["authorizer-authorization"];
+    let scheme = &document["components"]["securitySchemes"]["authorizer-header-authorization"];
     let wanted = json!({ "type": "apiKey", "in": "header", "name": "authorization" });
     assert_eq!(*scheme, wanted);
     let operation = &document["paths"]["/shop/c/{id}"]["get"];
     assert_eq!(
         operation["security"],
-        json!([{ "authorizer-authorization": [] }])
+        json!([{ "authorizer-header-authorization": [] }])
     );
     for status in ["401", "403", "500"] {
         assert!(operation["responses"][status].is_object(), "{document:#}");

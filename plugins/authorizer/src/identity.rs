@@ -122,7 +122,8 @@ pub fn describe(sources: &[Source], contribution: Contribution) -> Contribution 
         .fold(contribution, |all, (index, (place, name))| match index {
             0 => {
                 let about = json!({ "type": "apiKey", "in": place, "name": name });
-                all.scheme(&format!("authorizer-{name}"), about, &[])
+                // A cookie may have the name of a header.
+                all.scheme(&format!("authorizer-{place}-{name}"), about, &[])
             }
             _ => {
                 let schema = json!({ "type": "string" });
