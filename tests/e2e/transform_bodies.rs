@@ -267,25 +267,33 @@ fn a_body_is_made_by_a_template() {
     assert!(!log.contains("ERROR"), "{log}");
 }
 
-/// Its cost is the product of the lengths of two arrays.
-const PRODUCT: &str = r#"{ request = [{ op = "set", body = "", template = '''
-[{% for a in body %}{% for b in body %}{{ b }},{% endfor %}{% endfor %}0]''' }] }"#;
-
 #[test]
 fn a_body_that_costs_its_template_too_much_suspends_nothing() {
     let endpoint = Upstream::echo();
-    let many = |count: usize| format!("[1{}]", ",1".repeat(count - 1));
-    for (limits, status, code) in [
-        ("", 400, "transform_refused"),
-        ("limits = { cpu = \"1ms\" }", 500, "filter_failed"),
+    let settings = |template: &str| {
+        format!(r#"{{ request = [{{ op = "set", body = "", template = '''{template}''' }}] }}"#)
+    };
+    let body = |count: usize, text: usize| {
+        let numbers = vec!["1"; count].join(",");
+        json(format!(
+            r#"{{"all":[{numbers}],"text":"{}"}}"#,
+            "a".repeat(text)
+        ))
+    };
+    // The steps are the product of the lengths of two arrays, then of one and of a text.
+    let steps = "{% for a in body.all %}{% for b in body.all %}{{ b }},{% endfor %}{% endfor %}0";
+    let bytes = "{% for a in body.all %}{{ body.text | replace('a', 'b') | length }},{% endfor %}0";
+    for (template, costly, status, code) in [
+        (steps, body(9_000, 1), 400, "transform_refused"),
+        (bytes, body(9_000, 300_000), 500, "filter_failed"),
     ] {
-        let gateway = gateway(PRODUCT, limits, &endpoint);
+        let gateway = gateway(&settings(&format!("[{template}]")), "", &endpoint);
         for _ in 0..10 {
-            let answer = gateway.send(&json(many(9_000)));
+            let answer = gateway.send(&costly);
             assert_eq!(refusal(&answer), (status, code.to_owned()));
         }
         let before = endpoint.count();
-        assert_eq!(gateway.send(&json(many(3))).status, 200, "{code}");
+        assert_eq!(gateway.send(&body(3, 1)).status, 200, "{code}");
         assert_eq!(endpoint.count(), before + 1);
         let log = gateway.log().text();
         assert!(!log.contains("ERROR"), "{log}");
