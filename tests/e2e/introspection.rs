@@ -204,12 +204,19 @@ fn a_server_that_gives_no_clear_answer_opens_nothing() {
     }
     let (upstream, server) = (Upstream::echo(), Upstream::gated(Reply::status(200)));
     let gateway = builder("", "", "timeout = \"100ms\"", &server, &upstream).start();
-    let got = gateway.send(&with("a"));
-    assert_eq!(
-        (got.status, &*got.code()),
-        (503, "introspection_unavailable")
-    );
+    for token in ["a", "b", "c"] {
+        let got = gateway.send(&with(token));
+        assert_eq!(
+            (got.status, &*got.code()),
+            (503, "introspection_unavailable")
+        );
+    }
     assert_eq!(upstream.count(), 0);
+    // An outage does not fill the log.
+    let log = gateway.log();
+    log.wait_for_line(|line| line.contains("has no answer, so the request"));
+    let lines = log.text().matches("has no answer, so the request").count();
+    assert_eq!(lines, 1, "{}", log.text());
 }
 
 #[test]

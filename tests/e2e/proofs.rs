@@ -114,6 +114,16 @@ fn a_bound_token_passes_with_a_proof_once_and_both_go_no_further() {
 }
 
 #[test]
+fn a_proof_beside_a_token_that_needs_none_goes_no_further() {
+    let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
+    let gateway = builder(ORIGIN, "", &signer, &upstream).start();
+    let token = signer.token(json!({}));
+    let request = Request::get("/a").header("authorization", format!("Bearer {token}"));
+    assert_eq!(gateway.send(&request.header("dpop", "forged")).status, 200);
+    assert_eq!(upstream.only_request().header("dpop"), None);
+}
+
+#[test]
 fn rfc_9449_a_bound_token_is_nothing_without_its_proof() {
     let (upstream, signer, client) = (Upstream::echo(), Signer::new("one", 1), Client::new(7));
     let gateway = builder(ORIGIN, "", &signer, &upstream).start();

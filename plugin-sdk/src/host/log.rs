@@ -2,9 +2,16 @@
 //!
 //! Never write a secret. At most 8 KiB a line and 64 lines a phase.
 
+use core::time::Duration;
+
 use crate::bindings::lifecycle::windlass::host::log;
 
+use super::cache;
+
 pub use log::Level;
+
+/// How long after a line of [`warn_of_outage`] the same is not at level warn.
+const QUIET: Duration = Duration::from_secs(10);
 
 /// Whether lines of this level are kept; ask before building an expensive one.
 #[must_use]
@@ -40,4 +47,14 @@ pub fn warn(message: &str, fields: &[(&str, &str)]) {
 /// A line at level error.
 pub fn error(message: &str, fields: &[(&str, &str)]) {
     write(Level::Error, message, fields);
+}
+
+/// A line at level warn the first time within ten seconds, on whichever worker, and at level debug the other times: an
+/// outage does not fill the log. Needs the grant `cache`.
+pub fn warn_of_outage(message: &str, fields: &[(&str, &str)]) {
+    let level = match cache::increment(&format!("told {message}"), 1, QUIET) {
+        1 => Level::Warn,
+        _ => Level::Debug,
+    };
+    write(level, message, fields);
 }

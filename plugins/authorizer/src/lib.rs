@@ -159,15 +159,8 @@ impl OnRequest for Authorizer {
 
 /// Write why the authorizer failed: once in ten seconds, so that an outage does not fill the log.
 fn tell(why: &str) {
-    let level = match cache::increment("told", 1, Duration::from_secs(10)) {
-        1 => log::Level::Warn,
-        _ => log::Level::Debug,
-    };
-    log::write(
-        level,
-        "the authorizer failed, so the request was refused",
-        &[("why", why)],
-    );
+    let message = "the authorizer failed, so the request was refused";
+    log::warn_of_outage(message, &[("why", why)]);
 }
 
 impl Authorizer {

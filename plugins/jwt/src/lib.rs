@@ -137,7 +137,8 @@ impl OnRequest for JwtFilter {
             true => DpopRules::value(request),
             false => String::new(),
         };
-        if with_proof && self.hide {
+        // One that came with a token which needs none was not checked.
+        if self.hide && self.sources.iter().any(Source::is_dpop) {
             DpopRules::hide(request)?;
         }
         let proof = with_proof.then(|| self.dpop.proof(&value));
@@ -209,8 +210,9 @@ impl JwtFilter {
                 .header("retry-after", "1")
                 .into(),
             Checkup::Unavailable(cause) => {
-                let text = format!("the introspection of a token has no answer: {cause}");
-                log::warn(&text, &[]);
+                let message =
+                    "the introspection of a token has no answer, so the request was refused";
+                log::warn_of_outage(message, &[("why", &cause)]);
                 LocalResponse::new(503, INTROSPECTION_UNAVAILABLE).into()
             }
         }
