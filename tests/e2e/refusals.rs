@@ -159,7 +159,6 @@ impl Case {
             415 => ("Unsupported Media Type", "Unsupported Media Type"),
             429 if reason == "quota_spent" => (QUOTA_TITLE, "Limit Exceeded"),
             429 => (QUOTA_TITLE, "Too Many Requests"),
-            500 => ("Internal Server Error", "Internal server error"),
             502 => ("Bad Gateway", "Internal server error"),
             503 => ("Service Unavailable", "Service Unavailable"),
             _ => panic!("{status}"),
