@@ -111,6 +111,37 @@ fn the_second_request_of_an_identity_does_not_reach_the_authorizer() {
 }
 
 #[test]
+fn an_answer_about_one_stage_of_an_api_says_nothing_about_another() {
+    let server = Upstream::with(|request, stream| {
+        let event: Value = serde_json::from_slice(&request.body).unwrap();
+        let effect = match event["requestContext"]["stage"].as_str() {
+            Some("dev") => "Allow",
+            _ => "Deny",
+        };
+        reply(&policy(&[statement(effect, &["*"])])).write(stream)
+    });
+    let endpoint = Upstream::echo();
+    let api = |name: &str, stage: &str| {
+        format!(
+            "[[route]]\napi = \"{name}\"\npath = \"/x\"\nfilters = [\"auth\"]\nupstream = \"app\"\n\
+             [api.{name}]\nbase_path = \"/{name}\"\nstage = \"{stage}\"\n"
+        )
+    };
+    let apis = [api("one", "dev"), api("two", "prod"), api("three", "dev")].concat();
+    let text = config(&["auth"], "", server.address(), endpoint.address());
+    let gateway = Gateway::with_config(text + &apis).start();
+    for (target, status, calls) in [
+        ("/one/x", 200, 1),
+        ("/two/x", 403, 2),
+        ("/one/x", 200, 2),
+        ("/three/x", 200, 3),
+    ] {
+        let answer = gateway.send(&with(target, "one"));
+        assert_eq!((answer.status, server.count()), (status, calls), "{target}");
+    }
+}
+
+#[test]
 fn two_hundred_requests_of_an_identity_at_once_are_one_call_and_never_another_s() {
     for (settings, calls) in [("ttl = \"5m\"", 1), ("ttl = \"0s\"", 200)] {
         let server = Upstream::gated(reply(&allow_all()));
@@ -562,9 +593,9 @@ fn a_refusal_is_worded_as_the_api_says() {
         let kind = answer.header("content-type");
         assert_eq!(kind, Some("application/problem+json"));
         assert_eq!(endpoint.count(), 0);
-        // A refusal by a policy is kept, and 401 is not.
-        let is_kept = status == 403 && reason != "authorizer_refused";
-        let has_asked = if is_kept { 1 } else { 2 };
+        // A refusal with status 403 is kept, for the API and for routes of none, and others are not.
+        assert_eq!(gateway.send(&with("/a", "one")).status, status);
+        let has_asked = if status == 403 { 2 } else { 3 };
         assert_eq!(server.count(), has_asked, "{reason}");
     }
 }
@@ -842,7 +873,8 @@ fn policies_that_powertools_makes_are_understood() {
             ];
             let given = requests.each_ref().map(|one| gateway.send(one).status);
             assert_eq!(given, statuses, "{function}, {kind}");
-            assert_eq!(server.count(), 1);
+            // Once for the API, and once for routes of none.
+            assert_eq!(server.count(), 2);
         }
     }
 }

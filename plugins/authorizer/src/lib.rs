@@ -194,12 +194,16 @@ impl Authorizer {
             whole.extend(part.as_bytes());
         };
         add(&self.fingerprint);
+        // An event names both, and the answer may depend on them.
+        for name in ["api.id", "api.stage"] {
+            add(&attributes.text(name).unwrap_or_default());
+        }
         for value in identity {
             add(value);
         }
         if self.is_of_route {
             add(&request.method());
-            add(&request.attributes().text("route.id").unwrap_or_default());
+            add(&attributes.text("route.id").unwrap_or_default());
         }
         Key(crypto::digest(Hash::Sha256, &whole))
     }

@@ -45,7 +45,7 @@ pub struct Settings {
     /// only. By default `5m`; `0s` for `forward`.
     #[serde(default)]
     pub ttl: Option<String>,
-    /// Whether an answer without a policy counts for all routes and methods.
+    /// Whether an answer without a policy counts for all routes and methods of an API.
     #[serde(default)]
     pub share_across_routes: bool,
     /// The key of a usage plan in the answer (`usageIdentifierKey`): `ignored`, `optional` or `required`.
