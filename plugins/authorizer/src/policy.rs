@@ -183,6 +183,8 @@ impl MethodArn {
             true => path.replace('*', "%2A").replace('{', "%7B").into(),
             false => path.into(),
         };
+        // Methods are tokens, in which `*` is a character as others are.
+        let method = method.replace('*', "%2A").replace('?', "%3F");
         let whole = |path: &str| format!("{prefix}/{method}/{path}");
         let others = other_readings(&escaped);
         Self {
@@ -622,6 +624,20 @@ mod tests {
         let repeated = allow(arn.as_str());
         assert_eq!(evaluate(&repeated, "GET", "/*"), Outcome::Allowed);
         assert_eq!(evaluate(&repeated, "GET", "/admin"), Outcome::NotAllowed);
+    }
+
+    #[test]
+    fn a_method_cannot_widen_a_policy_that_repeats_it() {
+        for (method, escaped) in [("*", "%2A"), ("G*", "G%2A"), ("GE?", "GE%3F")] {
+            let arn = MethodArn::new(PREFIX, method, "/orders/1");
+            assert!(arn.as_str().ends_with(&format!("/{escaped}/orders/1")));
+            let repeated = allow(arn.as_str());
+            let of = |method: &str| evaluate(&repeated, method, "/orders/1");
+            assert_eq!(
+                (of(method), of("GET")),
+                (Outcome::Allowed, Outcome::NotAllowed)
+            );
+        }
     }
 
     #[test]
