@@ -299,6 +299,10 @@ impl Settings {
                 complaints.push(Diagnostic::new(format!("/send/{index}"), text));
             }
         }
+        if self.secret.is_some() && send.iter().any(|name| name == "authorization") {
+            let text = "takes the place of the client's `authorization`, which `send` has: write `send` without it, such as `[\"cookie\"]`";
+            complaints.push(Diagnostic::new("/secret", text));
+        }
         let identity = self.sources(ttl, &mut complaints);
         let pattern = self.regex(&identity, &mut complaints);
         match complaints.is_empty() {
@@ -466,6 +470,8 @@ mod tests {
         assert_eq!(forward.ttl, Duration::ZERO);
         assert_eq!(forward.identity, []);
         assert_eq!(forward.send, ["authorization", "cookie"]);
+        let secret = r#"{"callout":"auth","kind":"forward","secret":"s","send":["cookie"]}"#;
+        assert!(check(secret).is_ok() && check(r#"{"callout":"auth","secret":"s"}"#).is_ok());
     }
 
     #[test]
@@ -508,6 +514,14 @@ mod tests {
                 ],
             ),
             (r#"{"callout":"a","kind":"forward","ttl":"1m"}"#, &["/ttl"]),
+            (
+                r#"{"callout":"a","kind":"forward","secret":"s"}"#,
+                &["/secret"],
+            ),
+            (
+                r#"{"callout":"a","kind":"forward","secret":"s","send":["cookie","Authorization"]}"#,
+                &["/secret"],
+            ),
             (r#"{"callout":"a","ttl":"5"}"#, &["/ttl"]),
             (r#"{"callout":"a","pattern":"a)|(b"}"#, &["/pattern"]),
             (r#"{"callout":"a","kid":1}"#, &["/kid"]),
