@@ -1,5 +1,6 @@
 //! Whose request it is: where that stands, and what stands there.
 
+use windlass_plugin_sdk::path::decode_query;
 use windlass_plugin_sdk::{AttributeValue, Contribution, Request, json};
 
 /// The most that all of an identity may take. Bytes.
@@ -31,40 +32,17 @@ impl Source {
     /// The one value that is there. The endpoint could take another of several, and the answer would be about this one.
     fn presented(&self, request: &Request) -> Option<String> {
         let value = match self {
-            Self::Header(name) => {
-                let mut values = request.header_all(name);
-                let value = values.pop().filter(|_| values.is_empty())?;
-                String::from_utf8(value).ok()?
-            }
-            Self::Query(name) => {
-                let value = request.query_param(name)?;
-                let mut path = request.path_and_query();
-                if path.remove_query(name) != 1 {
-                    return None;
-                }
-                value
-            }
+            Self::Header(name) => text(only(request.header_all(name).into_iter())?)?,
+            Self::Query(name) => parameter(request.path_and_query().query()?, name)?,
             Self::Cookie(name) => {
                 let lines = request.header_all("cookie");
-                let pairs = lines
-                    .iter()
-                    .flat_map(|line| line.split(|byte| *byte == b';'));
-                let mut values = pairs.filter_map(|pair| {
-                    let text = core::str::from_utf8(pair).ok()?;
-                    let (known, value) = text.split_once('=')?;
-                    (known.trim() == name).then(|| value.trim().to_owned())
-                });
-                let value = values.next()?;
-                if values.next().is_some() {
-                    return None;
-                }
-                value
+                cookie(lines.iter().map(Vec::as_slice), name)?
             }
             Self::Attribute(name) => match request.attributes().get(name)? {
                 AttributeValue::Text(text) => text,
                 AttributeValue::Number(number) => number.to_string(),
                 AttributeValue::Flag(flag) => flag.to_string(),
-                AttributeValue::Bytes(bytes) => String::from_utf8(bytes).ok()?,
+                AttributeValue::Bytes(bytes) => text(bytes)?,
             },
         };
         (!value.is_empty()).then_some(value)
@@ -96,6 +74,37 @@ impl Source {
             Self::Attribute(_) => None,
         }
     }
+}
+
+/// The value, if there is one and no other.
+fn only<T>(mut values: impl Iterator<Item = T>) -> Option<T> {
+    let value = values.next()?;
+    values.next().is_none().then_some(value)
+}
+
+/// What is no text is no identity: made into one, two values could be the same.
+fn text(bytes: Vec<u8>) -> Option<String> {
+    String::from_utf8(bytes).ok()
+}
+
+/// The only value of a query parameter.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    let values = query.split('&').filter_map(|pair| {
+        let (known, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode_query(known) == name.as_bytes()).then_some(value)
+    });
+    text(decode_query(only(values)?))
+}
+
+/// The only value of a cookie. Also one that is no text counts as one.
+fn cookie<'l>(lines: impl Iterator<Item = &'l [u8]>, name: &str) -> Option<String> {
+    let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
+    let values = pairs.filter_map(|pair| {
+        let at = pair.iter().position(|byte| *byte == b'=')?;
+        let (known, value) = (pair.get(..at)?, pair.get(at + 1..)?);
+        (known.trim_ascii() == name.as_bytes()).then(|| value.trim_ascii())
+    });
+    text(only(values)?.to_vec())
 }
 
 /// The challenge of a 401 (RFC 9110, section 11.6.1): of the first place that a client can fill. `ApiKey` is not
@@ -137,6 +146,34 @@ pub fn describe(sources: &[Source], contribution: Contribution) -> Contribution 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_that_is_no_text_is_no_identity_and_counts_as_one() {
+        let alice = Some("a b".to_owned());
+        for (query, value) in [
+            ("t=a%20b", &alice),
+            ("x=1&t=a+b&y", &alice),
+            ("%74=a+b", &alice),
+            ("t=a%ff", &None),
+            ("t=a%fe", &None),
+            ("t=a+b&t=", &None),
+            ("t=a+b&%74=%ff", &None),
+            ("x=a", &None),
+        ] {
+            assert_eq!(&parameter(query, "t"), value, "{query}");
+        }
+        for (line, value) in [
+            (&b"x=1; c=a b;y"[..], &alice),
+            (b"c = a b ", &alice),
+            (b"c=a b; c=2", &None),
+            (b"c=a b; c=\xff", &None),
+            (b"c=\xff", &None),
+            (b"c", &None),
+            (b"\xff=1; c=a b", &alice),
+        ] {
+            assert_eq!(&cookie([line].into_iter(), "c"), value, "{line:?}");
+        }
+    }
 
     #[test]
     fn a_challenge_names_the_first_place_of_a_client() {
