@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use windlass_tests::{Gateway, Reply, Request, Then, Upstream};
 
-use crate::config::upstream;
+use crate::config::{transform, upstream};
 use crate::wire::{Authority, Endpoint, Speaks, server_tls};
 
 fn config(settings: &str, server: SocketAddr, endpoint: SocketAddr) -> String {
@@ -267,4 +267,18 @@ fn the_longest_head_that_a_listener_takes_by_default_can_be_asked_about() {
     let sent = server.only_request();
     assert_eq!(sent.header("x-original-uri"), Some(&*target));
     assert_eq!(sent.header("cookie"), Some(&*cookie));
+}
+
+#[test]
+fn a_path_that_an_earlier_filter_cut_is_asked_about_as_it_goes_on() {
+    let (server, endpoint) = (Upstream::fixed(Reply::status(200)), Upstream::echo());
+    let cut = "{ request = [{ op = \"set\", path = \"/c\" }] }";
+    let config = config("", server.address(), endpoint.address())
+        .replace("filters = [\"auth\"]", "filters = [\"cut\", \"auth\"]");
+    let gateway = Gateway::with_config(config + &transform("cut", cut)).start();
+    assert_eq!(gateway.get("/v1/c").status, 200);
+    let asked = server.only_request();
+    assert_eq!(asked.header("x-forwarded-uri"), Some("/c"));
+    assert_eq!(asked.header("x-original-uri"), Some("/c"));
+    assert_eq!(endpoint.only_request().target, "/c");
 }

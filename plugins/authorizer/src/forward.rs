@@ -14,7 +14,12 @@ pub struct Copied(Vec<(usize, Vec<u8>)>);
 /// The question.
 pub fn call(send: &[String], request: &Request) -> Call {
     let method = request.method();
-    let uri = uri(&request.original_path(), request.path());
+    let prefix = request.header_text("x-forwarded-prefix");
+    let uri = uri(
+        &request.original_path(),
+        request.path(),
+        prefix.as_deref().unwrap_or_default(),
+    );
     let (scheme, authority) = (request.scheme(), request.authority());
     let url = format!("{scheme}://{authority}{uri}");
     let mut call = Call::new("GET", "")
@@ -36,19 +41,13 @@ pub fn call(send: &[String], request: &Request) -> Call {
     call
 }
 
-/// The path as the client sent it, where that is the path that goes on, below an API's base path at most; else the path
-/// that goes on. So nobody is asked about another path than the one that the endpoint gets.
-fn uri(original: &str, path: String) -> String {
-    let base = original.strip_suffix(&path);
-    let is_plain = |base: &str| {
-        let mut segments = base.split('/').skip(1);
-        base.is_empty()
-            || base.starts_with('/')
-                && segments.all(|one| {
-                    !matches!(one, "" | "." | "..") && !one.contains(['%', ';', '?', '\\'])
-                })
-    };
-    match base.is_some_and(is_plain) {
+/// The path as the client sent it, where that is the path that goes on, or the gateway took the base path of an API off it and
+/// nobody changed it since; else the path that goes on. `prefix`: what was taken off, here and by proxies before. So nobody is
+/// asked about another path than the one that goes on.
+fn uri(original: &str, path: String, prefix: &str) -> String {
+    let is_taken_off =
+        |base: &str| base.is_empty() || base.starts_with('/') && prefix.ends_with(base);
+    match original.strip_suffix(&path).is_some_and(is_taken_off) {
         true => original.to_owned(),
         false => path,
     }
@@ -103,18 +102,24 @@ mod tests {
 
     #[test]
     fn the_path_that_is_asked_about_is_the_one_that_goes_on() {
-        for (original, path, asked) in [
-            ("/a?x=1", "/a?x=1", "/a?x=1"),
-            ("/shop/v1/a", "/a", "/shop/v1/a"),
-            ("/b/../a", "/a", "/a"),
-            ("/shop/%2e%2e/a", "/a", "/a"),
-            ("//a", "/a", "/a"),
-            ("/shop;x/a", "/a", "/a"),
-            ("/%61", "/a", "/a"),
-            ("/a", "/rewritten", "/rewritten"),
-            ("/x?y=/a", "/a", "/a"),
+        for (original, path, prefix, asked) in [
+            ("/a?x=1", "/a?x=1", "", "/a?x=1"),
+            ("/shop/v1/a", "/a", "/shop/v1", "/shop/v1/a"),
+            ("/shop/v1/a", "/a", "/proxy/shop/v1", "/shop/v1/a"),
+            ("/shop/v1/a", "/a", "", "/a"),
+            // Something took `/v1` off.
+            ("/shop/v1/a", "/a", "/shop", "/a"),
+            ("/shop/v1/a", "/v1/a", "/shop", "/shop/v1/a"),
+            ("/b/../a", "/a", "", "/a"),
+            ("/shop/%2e%2e/a", "/a", "/shop", "/a"),
+            ("//a", "/a", "", "/a"),
+            ("/shop;x/a", "/a", "/shop", "/a"),
+            ("/%61", "/a", "", "/a"),
+            ("/a", "/rewritten", "", "/rewritten"),
+            ("/x?y=/a", "/a", "", "/a"),
         ] {
-            assert_eq!(uri(original, path.to_owned()), asked, "{original} {path}");
+            let told = uri(original, path.to_owned(), prefix);
+            assert_eq!(told, asked, "{original} {path} {prefix}");
         }
     }
 }
