@@ -270,6 +270,25 @@ fn the_longest_head_that_a_listener_takes_by_default_can_be_asked_about() {
 }
 
 #[test]
+fn refusals_at_the_same_time_are_each_for_one_client() {
+    let refusal = Reply::status(302).header("set-cookie", "login=1");
+    let (server, endpoint) = (Upstream::gated(refusal), Upstream::echo());
+    // Two users behind one address.
+    let settings = "ttl = \"1h\", identity = [{ attribute = \"client.ip\" }]";
+    let gateway = start(settings, &server, &endpoint);
+    let mut clients = [gateway.client(), gateway.client()];
+    for client in &mut clients {
+        client.send_raw(Request::get("/a").bytes());
+    }
+    server.wait_for_requests(2);
+    server.release(2);
+    for client in &mut clients {
+        assert_eq!(client.read_response().status, 302);
+    }
+    assert_eq!(server.count(), 2);
+}
+
+#[test]
 fn a_path_that_an_earlier_filter_cut_is_asked_about_as_it_goes_on() {
     let (server, endpoint) = (Upstream::fixed(Reply::status(200)), Upstream::echo());
     let cut = "{ request = [{ op = \"set\", path = \"/c\" }] }";

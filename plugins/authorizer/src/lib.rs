@@ -193,6 +193,7 @@ impl Authorizer {
             whole.extend((part.len() as u64).to_be_bytes());
             whole.extend(part.as_bytes());
         };
+        let attributes = request.attributes();
         add(&self.fingerprint);
         // An event names both, and the answer may depend on them.
         for name in ["api.id", "api.stage"] {
@@ -334,7 +335,8 @@ impl Authorizer {
         let copied: Copied = match kept {
             Some(copied) => copied,
             None => {
-                let answered = self.ask(forward::call(&self.send, request), key)?;
+                // Shared with nobody: a refusal may hold a cookie, and says more than a yes that is kept.
+                let answered = self.ask(forward::call(&self.send, request), None)?;
                 if !(200..300).contains(&answered.status) {
                     let answer = forward::pass_back(answered, &self.pass_back);
                     let large = || Stop::Failed("its answer is too large".to_owned());
