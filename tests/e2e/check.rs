@@ -486,6 +486,8 @@ fn likely_mistakes_are_warnings() {
         ("an attribute of no filter", transform("${attribute.tenant}"), "the attribute `tenant`, which no route of the filter has"),
         ("a bound by an attribute of no filter", limit("attribute:tenant\""), "bound `b` counts by the attribute `tenant`, which no request of its routes has: all its requests share one bucket"),
         ("a bound by a fact that does not exist", limit("attribute:client.ipp\""), "did you mean `client.ip`?"),
+        ("a bound by each IPv6 address", limit("attribute:client.ip\""), "write `client-address`"),
+        ("a bound by the word of a proxy", limit("header:x-forwarded-for\""), "name the proxy in `[server] trusted_proxies`"),
         ("a bound by an API of none", limit("attribute:api.id\", missing = \"deny\""), "every request is refused"),
         ("a bound by an attribute that is skipped", limit("attribute:tenant\", missing = \"skip\""), "it bounds no request"),
         ("a bound by a parameter of no route", limit("path:nope\""), "the path parameter `nope`, which no route of the filter has"),
@@ -605,7 +607,7 @@ fn what_is_meant_is_no_warning() {
         "[[route]]\npath = \"/a\"\nredirect = { to = \"/b\" }\n".to_owned(),
         format!("{limited}filters = [\"l\"]\n{}", limit("path:id\"")),
         format!("{limited}filters = [\"l\"]\n{}", limit("path:rest\"")).replace("{id}", "{rest+}"),
-        format!("{limited}filters = [\"l\"]\n{}", limit("attribute:client.ip\"")),
+        format!("{limited}filters = [\"l\"]\n{}", limit("attribute:route.id\"")),
         format!("{limited}filters = [\"t\", \"l\"]\n{}{tenants}", limit("attribute:consumer.id\"")),
         // On a route without the attribute, requests share a bucket, as the settings say.
         format!("{limited}filters = [\"t\", \"l\"]\n[[route]]\npath = \"/b\"\nrespond = {{ status = 204 }}\nfilters = [\"l\"]\n{}{tenants}", limit("attribute:consumer.id\"")),

@@ -80,6 +80,25 @@ fn the_document_says_what_the_routes_and_their_filters_demand() {
 }
 
 #[test]
+fn the_refusals_of_a_bound_stand_in_the_document() {
+    for (more, statuses) in [
+        ("", &["200", "429"][..]),
+        (", missing = \"deny\"", &["200", "400", "429"]),
+        (", missing = \"deny\", shadow = true", &["200"]),
+    ] {
+        let bound = format!(
+            "[filter.limit]\nplugin = \"builtin:rate-limit\"\nsettings = {{ bounds = [{{ name = \"b\", by = \"header:x-tenant\", limit = 1, window = \"1s\"{more} }}] }}"
+        );
+        let config = config(SETTINGS, &bound).replacen("\"keys\", \"plan\"", "\"limit\"", 1);
+        let gateway = Gateway::with_config(config).start();
+        let document = gateway.get("/openapi.json").json();
+        let get = &document["paths"]["/shop/orders/{id}"]["get"];
+        let told: Vec<_> = get["responses"].as_object().unwrap().keys().collect();
+        assert_eq!(told, statuses, "{more}");
+    }
+}
+
+#[test]
 fn a_client_that_has_it_is_told_so_until_a_reload_changes_a_route_or_a_filter() {
     let first = config(SETTINGS, "");
     let gateway = Gateway::with_config(&first).start();

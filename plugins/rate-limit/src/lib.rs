@@ -26,6 +26,8 @@ struct RateLimit {
 struct Bound {
     name: String,
     shadow: bool,
+    /// Whether it refuses requests that lack what it counts by.
+    denies: bool,
 }
 
 impl Filter for RateLimit {
@@ -40,6 +42,9 @@ impl Filter for RateLimit {
         for field in settings.read() {
             setup = setup.reads(field);
         }
+        for (at, message) in settings.advice() {
+            setup = setup.warn(at, message);
+        }
         let throttled = setup.counter("throttled_total", &["bound", "mode"]);
         let filter = Self {
             forms: settings.forms(),
@@ -47,6 +52,7 @@ impl Filter for RateLimit {
                 .bounds
                 .into_iter()
                 .map(|bound| Bound {
+                    denies: bound.denies(),
                     name: bound.name,
                     shadow: settings.shadow || bound.shadow,
                 })
@@ -166,7 +172,13 @@ impl Describe for RateLimit {
             });
         }
         let response = json!({ "description": "a rate gives no more now", "headers": headers });
-        Contribution::new().response(429, response)
+        let contribution = Contribution::new().response(429, response);
+        let mut refusing = self.bounds.iter().filter(|bound| !bound.shadow);
+        if !refusing.any(|bound| bound.denies) {
+            return contribution;
+        }
+        let lacks = json!({ "description": "the request lacks a value that is counted by" });
+        contribution.response(400, lacks)
     }
 }
 

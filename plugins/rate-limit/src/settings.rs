@@ -168,6 +168,12 @@ fn is_of_answer(name: &str) -> bool {
     name.starts_with("upstream.") || name.starts_with("outcome.")
 }
 
+/// Whether proxies name the client in this field.
+fn names_client(field: &str) -> bool {
+    let fields = ["forwarded", "x-forwarded-for", "x-real-ip"];
+    fields.iter().any(|one| one.eq_ignore_ascii_case(field))
+}
+
 impl Settings {
     /// How the fields are written. None: there are none.
     pub fn forms(&self) -> Vec<Form> {
@@ -234,7 +240,20 @@ impl Settings {
                 return None;
             };
             let is_own = own.iter().any(|prefix| name.starts_with(prefix));
-            (bound.missing == Some(Missing::Deny) && !is_own).then_some(name)
+            (bound.denies() && !is_own).then_some(name)
+        })
+    }
+
+    /// Bounds that work, and hardly as they are meant: each with its place.
+    pub fn advice(&self) -> impl Iterator<Item = (String, &'static str)> {
+        let bounds = self.bounds.iter().enumerate();
+        bounds.filter_map(|(place, bound)| {
+            let text = match By::of(bound.by.as_deref()) {
+                Ok(By::Attribute("client.ip")) => "counts each IPv6 address alone, and one subscriber has 2^64 of them: write `client-address`",
+                Ok(By::Header(name)) if names_client(name) => "counts by a field in which proxies name the client: write `client-address`, and name the proxy in `[server] trusted_proxies`",
+                _ => return None,
+            };
+            Some((format!("/bounds/{place}/by"), text))
         })
     }
 
@@ -250,6 +269,11 @@ impl Settings {
 }
 
 impl Bound {
+    /// Whether it refuses requests that lack what it counts by.
+    pub fn denies(&self) -> bool {
+        self.missing == Some(Missing::Deny)
+    }
+
     fn check(
         &self,
         at: &str,
@@ -491,6 +515,19 @@ mod tests {
             complaints_about(r#""by":"attribute:client.ip""#, "").len(),
             0
         );
+    }
+
+    #[test]
+    fn other_ways_to_count_by_the_client_are_warned_of() {
+        let json = r#"{"bounds":[
+            {"name":"a","by":"attribute:client.ip","limit":1,"window":"1s"},
+            {"name":"b","by":"client-address","limit":1,"window":"1s"},
+            {"name":"c","by":"header:X-Forwarded-For","limit":1,"window":"1s"},
+            {"name":"d","by":"header:x-tenant","limit":1,"window":"1s"}
+        ]}"#;
+        let settings = parse(json).unwrap();
+        let places: Vec<_> = settings.advice().map(|(at, _)| at).collect();
+        assert_eq!(places, ["/bounds/0/by", "/bounds/2/by"]);
     }
 
     #[test]
