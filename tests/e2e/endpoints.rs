@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 
-use windlass_tests::{Gateway, Reply, Request, Then, Upstream};
+use windlass_tests::{Gateway, Reply, Request, Then, Upstream, wait};
 
 use crate::operator;
 
@@ -308,8 +308,9 @@ fn streams_outlive_the_drain_of_every_endpoint() {
     for client in &mut clients {
         client.send_raw("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     }
-    one.wait_for_requests(1);
-    two.wait_for_requests(1);
+    wait::until("every stream to begin", || {
+        (one.count() + two.count() == 4).then_some(())
+    });
     let third = Upstream::text("third");
     add(
         &gateway,

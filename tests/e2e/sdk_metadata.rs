@@ -321,7 +321,7 @@ fn a_token_that_a_route_asks_for_stands_in_the_document() {
     let more = r#"
 [filter.token]
 plugin   = "builtin:jwt"
-settings = { verifiers = ["issuer"], scopes = ["orders:read"], from = [{ header = "authorization" }, { cookie = "session" }] }
+settings = { verifiers = ["issuer"], scopes = ["orders:read"], from = [{ header = "authorization" }, { header = "session" }, { cookie = "session" }] }
 
 [verifier.issuer]
 secret        = "shared"
@@ -337,12 +337,13 @@ env = "SHARED_SECRET"
         .start();
     let document = gateway.get("/openapi.json").json();
     let get = &document["paths"]["/shop/orders/{id}"]["get"];
-    // One of the two, and the key.
+    // One of the three, of which two have one name, and the key.
     assert_eq!(
         get["security"],
         json!([
             { "jwt-bearer": ["orders:read"], "api-key-x-api-key": [] },
             { "jwt-session": ["orders:read"], "api-key-x-api-key": [] },
+            { "jwt-cookie-session": ["orders:read"], "api-key-x-api-key": [] },
         ])
     );
     let schemes = &document["components"]["securitySchemes"];
@@ -350,7 +351,8 @@ env = "SHARED_SECRET"
         schemes["jwt-bearer"],
         json!({ "type": "http", "scheme": "bearer", "bearerFormat": "JWT" })
     );
-    assert_eq!(schemes["jwt-session"]["in"], "cookie");
+    assert_eq!(schemes["jwt-session"]["in"], "header");
+    assert_eq!(schemes["jwt-cookie-session"]["in"], "cookie");
     let statuses: Vec<_> = get["responses"].as_object().unwrap().keys().collect();
     assert_eq!(statuses, ["200", "400", "401", "403"]);
 }

@@ -192,7 +192,12 @@ impl Place {
             }
         };
         let about = json!({ "type": "apiKey", "in": place, "name": name });
-        contribution.scheme(&format!("api-key-{name}"), about, &[])
+        // A cookie or a parameter may have the name of a header.
+        let scheme = match self {
+            Self::Header { .. } => format!("api-key-{name}"),
+            Self::Query(_) | Self::Cookie(_) => format!("api-key-{place}-{name}"),
+        };
+        contribution.scheme(&scheme, about, &[])
     }
 }
 

@@ -41,7 +41,12 @@ impl Source {
             Self::Query(name) => ("query", name),
         };
         let about = json!({ "type": "apiKey", "in": place, "name": name });
-        (name.clone(), about)
+        // A cookie or a parameter may have the name of a header.
+        let scheme = match self {
+            Self::Header { .. } => name.clone(),
+            Self::Query(_) | Self::Cookie(_) => format!("{place}-{name}"),
+        };
+        (scheme, about)
     }
 
     /// The first text there that holds a token. What stands beside it is not a reason to look elsewhere: [`Self::count`]
