@@ -54,6 +54,71 @@ fn a_line_is_marked_with_the_filter_and_the_request() {
 }
 
 #[test]
+fn bounds_of_a_filter_are_defined_once_and_taken_from_together() {
+    let keys = r#"allow = { interfaces = ["rates"] }
+settings = { configure = [{ define-rates = ["a", "b"] }], request = [{ take-rates = 1 }, { take-rates = 0 }, { take-rates = 2 }, { take-rates = 1 }, "report"] }"#;
+    let upstream = Upstream::text("well");
+    let gateway = Stage::of_one_actor(&upstream, keys).start();
+    let report = gateway.get("/act").json();
+    let told = |outcome: &str, by: u64, left: u64| json!({ "outcome": outcome, "by": by, "left": [[0, left], [1, left]] });
+    assert_eq!(
+        report,
+        json!([
+            told("Outcome::Allowed", 0, 1),
+            told("Outcome::Allowed", 0, 1),
+            told("Outcome::Refused", 3, 1),
+            told("Outcome::Allowed", 0, 0),
+        ])
+    );
+}
+
+/// A plugin that defines bounds so would count in one bucket by two measures, or have bounds that nobody checked.
+#[test]
+fn bounds_that_a_filter_cannot_have_are_refused_when_it_is_loaded() {
+    let seventeen = (0..17).map(|number| format!("\"b-{number}\""));
+    let seventeen = seventeen.collect::<Vec<_>>().join(", ");
+    for (steps, why) in [
+        (
+            format!("{{ define-rates = [{seventeen}] }}"),
+            "called `rates.define` with more than 16 bounds",
+        ),
+        (
+            r#"{ define-rates = ["a", "b", "a"] }"#.to_owned(),
+            "called `rates.define` with two bounds of the name `a`",
+        ),
+        (
+            r#"{ define-rates = ["a"] }, { define-rates = ["b"] }"#.to_owned(),
+            "called `rates.define` twice",
+        ),
+    ] {
+        let keys = format!(
+            "allow = {{ interfaces = [\"rates\"] }}\nsettings = {{ configure = [{steps}] }}"
+        );
+        let upstream = Upstream::text("well");
+        let checked = Stage::of_one_actor(&upstream, &keys).builder().check();
+        assert_eq!(checked.code, Some(2), "{}", checked.errors);
+        assert!(checked.errors.contains(why), "{why}: {}", checked.errors);
+    }
+}
+
+#[test]
+fn a_request_defines_no_bounds_and_takes_from_none() {
+    for (step, why) in [
+        (r#"{ define-rates = ["a"] }"#, "outside of `configure`"),
+        ("{ take-rates = 1 }", "without bounds"),
+    ] {
+        let keys =
+            format!("allow = {{ interfaces = [\"rates\"] }}\nsettings = {{ request = [{step}] }}");
+        let upstream = Upstream::text("well");
+        let gateway = Stage::of_one_actor(&upstream, &keys).start();
+        let answer = gateway.get("/act");
+        assert_eq!((answer.status, &*answer.code()), (500, "filter_failed"));
+        gateway.log().wait_for_line(|line| line.contains(why));
+        assert_eq!(upstream.count(), 0);
+    }
+}
+
+#[test]
 fn a_line_that_is_too_long_is_cut() {
     let upstream = Upstream::text("well");
     let gateway = Stage::of_one_actor(

@@ -14,6 +14,7 @@ use super::super::bindings::rates::{
 };
 use super::super::facts::{Lacking, ToldBound, ToldSource};
 use super::super::failure::CallFailure;
+use super::super::notices::printable;
 use super::super::services::Services;
 use super::super::share::{Share, Waiting};
 use super::super::state::{Phase, State};
@@ -170,6 +171,16 @@ fn key(source: &Source, exchange: &Exchange) -> Option<RateKey> {
     }
 }
 
+/// A name that two bounds have: they would count in one bucket by two measures.
+fn twice(bounds: &[WitBound]) -> Option<&str> {
+    let mut names = bounds.iter().enumerate();
+    let found = names.find(|(place, bound)| {
+        let mut before = bounds.iter().take(*place);
+        before.any(|other| other.name == bound.name)
+    });
+    found.map(|(_, bound)| bound.name.as_str())
+}
+
 /// A bound for the check of the configuration.
 fn told(bound: &WitBound) -> ToldBound {
     ToldBound {
@@ -228,6 +239,15 @@ impl Host for State {
         }
         if bounds.len() > MAX_BOUNDS {
             bail!("called `rates.define` with more than {MAX_BOUNDS} bounds");
+        }
+        if !self.advice.bounds.is_empty() {
+            bail!("called `rates.define` twice: define all bounds in one call");
+        }
+        if let Some(name) = twice(&bounds) {
+            bail!(
+                "called `rates.define` with two bounds of the name `{}`",
+                printable(name)
+            );
         }
         self.advice.bounds = bounds.iter().map(told).collect();
         let name = Arc::clone(&self.name);

@@ -4,7 +4,8 @@ use core::fmt::Write as _;
 
 use serde_json::{Value, json};
 use windlass_plugin_sdk::bindings::lifecycle::windlass::host::{
-    api_description, cache, crypto, documents, exchange, keys, limits, log, metrics, raw_params,
+    api_description, cache, crypto, documents, exchange, keys, limits, log, metrics, rates,
+    raw_params,
 };
 use windlass_plugin_sdk::{
     AttributeRef, AttributeValue, BodyMode, ChunkVerdict, EditError, LocalResponse, Message,
@@ -121,6 +122,7 @@ impl Player {
         read(step)
             .or_else(|| document(step))
             .or_else(|| edit(step))
+            .or_else(|| bounded(step))
             .or_else(|| self.call(step))
             .unwrap_or_else(|| misbehave(step))
     }
@@ -239,6 +241,42 @@ impl Player {
             "quota": decision.quota.as_ref().map(level_report),
             "ticket": decision.ticket != 0,
         })
+    }
+}
+
+/// The steps that bound requests by bounds of the filter's own.
+fn bounded(step: &Step) -> Option<Value> {
+    Some(match step {
+        Step::DefineRates(names) => {
+            rates::define(&names.iter().map(|name| bound(name)).collect::<Vec<_>>());
+            Value::Null
+        }
+        Step::TakeRates(cost) => {
+            let decision = rates::take(*cost);
+            let standing = rates::standing();
+            let left = standing
+                .iter()
+                .map(|level| json!([level.bound, level.remaining]));
+            json!({
+                "outcome": format!("{:?}", decision.outcome),
+                "by": decision.by,
+                "left": left.collect::<Vec<_>>(),
+            })
+        }
+        _ => return None,
+    })
+}
+
+fn bound(name: &str) -> rates::Bound<'_> {
+    rates::Bound {
+        name,
+        by: rates::Source::All,
+        missing: rates::Missing::Share,
+        algorithm: rates::Algorithm::TokenBucket,
+        limit: 2,
+        window_ms: 3_600_000,
+        burst: 2,
+        shadow: false,
     }
 }
 

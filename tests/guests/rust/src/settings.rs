@@ -214,6 +214,10 @@ pub enum Step {
     CacheIncrement(String, i64, u64),
     Take(String, String, u64),
     TakeInline(String, u64, u64, f64),
+    /// Bounds of these names, each of two an hour for all requests.
+    DefineRates(Vec<String>),
+    /// Take so much from all of them.
+    TakeRates(u64),
     /// Of this plan, or (empty) of the key's own.
     Charge(String, u64),
     Standing,
