@@ -57,7 +57,7 @@ pub(crate) fn configure<F: Filter>(json: &str) -> Result<(F, Setup), Vec<Diagnos
         return made;
     }
     let own = made.and_then(Result::err).unwrap_or_default();
-    let own: Vec<_> = own.into_iter().filter(|own| read.is_certain(own)).collect();
+    let own: Vec<_> = own.into_iter().filter_map(|own| read.place(own)).collect();
     read.complaints.extend(own);
     Err(read.complaints)
 }
@@ -223,6 +223,12 @@ mod tests {
             if settings.keep.is_empty() {
                 complaints.push(Diagnostic::new("/keep", "must not be empty"));
             }
+            for (place, keep) in settings.keep.iter().enumerate() {
+                if keep.is_empty() {
+                    let at = format!("/keep/{place}");
+                    complaints.push(Diagnostic::new(at, "must not be empty"));
+                }
+            }
             if settings.rules.is_empty() {
                 complaints.push(Diagnostic::new("", "has no rule"));
             }
@@ -246,6 +252,16 @@ mod tests {
         let places: Vec<_> = complaints.iter().map(|complaint| &complaint.at).collect();
         assert_eq!(places, ["/kep", "/rules/a/status", "/keep"]);
         assert!(configured(r#"{"keep":["a"],"rules":{"a":{"status":1}}}"#).is_empty());
+    }
+
+    #[test]
+    fn a_complaint_points_to_its_element_also_if_others_before_it_were_left_out() {
+        let complaints = configured(r#"{"keep":[1,"a",2,"",3,""],"rules":{"a/b":{"status":1}}}"#);
+        let places: Vec<_> = complaints.iter().map(|complaint| &complaint.at).collect();
+        assert_eq!(
+            places,
+            ["/keep/0", "/keep/2", "/keep/4", "/keep/3", "/keep/5"]
+        );
     }
 
     #[test]

@@ -200,7 +200,7 @@ bounds = [
         "invalid type: string \"x\"",
         "unknown field `nmae`",
         "missing field `name`",
-        "wants a time from",
+        "windlass.toml:12:39: filter `l`: wants a time from",
         "unknown field `burts`",
     ] {
         assert!(checked.errors.contains(text), "{text}: {}", checked.errors);

@@ -76,16 +76,45 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Read<T> {
 }
 
 impl<T> Read<T> {
-    /// Whether a complaint of the filter's own is about a value that stands in the settings, and no consequence of one
-    /// that was left out.
-    pub fn is_certain(&self, complaint: &Diagnostic) -> bool {
-        let at = complaint.at.as_str();
+    /// A complaint of the filter's own, with its place in the settings as they were written. None: it may be a consequence
+    /// of a value that was left out.
+    pub fn place(&self, complaint: Diagnostic) -> Option<Diagnostic> {
+        if !complaint.at.starts_with('/') {
+            let is_whole = complaint.at.is_empty();
+            return (!is_whole || self.left_out.is_empty()).then_some(complaint);
+        }
+        let at = self.written(&complaint.at)?;
         let is_of_left_out = |left_out: &String| {
-            let rest = left_out.strip_prefix(at);
+            let rest = left_out.strip_prefix(&at);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let is_there = !at.starts_with('/') || self.json.pointer(at).is_some();
-        is_there && !self.left_out.iter().any(is_of_left_out)
+        let is_certain = !self.left_out.iter().any(is_of_left_out);
+        is_certain.then_some(Diagnostic { at, ..complaint })
+    }
+
+    /// The pointer to the same value before elements were left out of arrays. None: there is no such value.
+    fn written(&self, at: &str) -> Option<String> {
+        let mut value = &self.json;
+        let mut written = String::new();
+        for name in at.split('/').skip(1) {
+            let (next, place) = match value {
+                Value::Array(elements) => {
+                    let kept = elements.iter().enumerate().filter_map(|(place, element)| {
+                        let place = format!("{written}/{place}");
+                        (!self.left_out.contains(&place)).then_some((element, place))
+                    });
+                    kept.into_iter().nth(name.parse().ok()?)?
+                }
+                Value::Object(members) => {
+                    let plain = name.replace("~1", "/").replace("~0", "~");
+                    (members.get(&plain)?, format!("{written}/{name}"))
+                }
+                _ => return None,
+            };
+            value = next;
+            written = place;
+        }
+        Some(written)
     }
 }
 
