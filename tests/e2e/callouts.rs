@@ -427,6 +427,8 @@ fn a_call_whose_client_has_left_is_given_up() {
     gateway.metrics_when("the call to end", |metrics| {
         active(metrics) == 0.0 && ended(metrics, "abandoned") == 1.0
     });
+    // The endpoint looks at its connection once it has answered.
+    server.release(1);
     server.wait_for_no_connection();
 }
 
