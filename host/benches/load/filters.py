@@ -36,8 +36,8 @@ def arguments():
     parser.add_argument("--proxy-core", type=int, default=0)
     parser.add_argument("--load-core", type=int, default=1)
     chosen = parser.parse_args()
-    if not 1 <= chosen.rounds <= 50 or not 1 <= chosen.seconds <= 60:
-        parser.error("1 to 50 rounds of 1 to 60 seconds")
+    if not 2 <= chosen.rounds <= 50 or not 1 <= chosen.seconds <= 60:
+        parser.error("2 to 50 rounds of 1 to 60 seconds")
     if "none" not in chosen.routes:
         parser.error("`none` is the route that the others are compared with: add it to --routes")
     for tool in ("nginx", "wrk", "taskset"):
