@@ -413,7 +413,11 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        self.finish();
+        match self.held.is_there() {
+            true => self.finish(),
+            // A panic took the exchange along and ends this connection. A second one here would end the process.
+            false => self.connection.stats().requests_active.subtract(1),
+        }
     }
 }
 

@@ -13,6 +13,33 @@ fn gateway(settings: &str, endpoint: &Upstream) -> Gateway {
 }
 
 #[test]
+fn a_set_replaces_every_value_however_many_there_are() {
+    let endpoint = Upstream::with(|request, to| {
+        let count = request.head.all("x-m").count();
+        let mut reply = Reply::status(200).body(count.to_string());
+        for value in ["1", "2", "3", "4", "5"] {
+            reply = reply.header("x-r", value);
+        }
+        reply.write(to)
+    });
+    let edit = |name: &str| format!(r#"[{{ op = "set", header = "{name}", value = "a" }}]"#);
+    let settings = format!(
+        "{{ request = {}, response = {} }}",
+        edit("x-m"),
+        edit("x-r")
+    );
+    let gateway = gateway(&settings, &endpoint);
+    for count in 1..=20 {
+        let request = (0..count).fold(Request::get("/orders/a"), |request, value| {
+            request.header("x-m", value.to_string())
+        });
+        let answer = gateway.send(&request);
+        assert_eq!((answer.status, answer.text()), (200, "1"), "{count}");
+        assert_eq!(answer.head.all("x-r").collect::<Vec<_>>(), ["a"]);
+    }
+}
+
+#[test]
 fn a_request_goes_upstream_as_edited() {
     let endpoint = Upstream::echo();
     let gateway = gateway(

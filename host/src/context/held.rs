@@ -31,6 +31,15 @@ impl Held {
         }))
     }
 
+    /// Whether it is there. It is not if a panic of a phase took it along.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        let exchange = self.0.exchange.take();
+        let is_there = exchange.is_some();
+        self.0.exchange.set(exchange);
+        is_there
+    }
+
     /// Take it for a phase. It must be put back before anything else asks.
     ///
     /// # Panics
@@ -58,10 +67,7 @@ impl Held {
 
     /// Wait until it is there.
     pub fn poll_there(&self, context: &mut Context<'_>) -> Poll<()> {
-        let exchange = self.0.exchange.take();
-        let is_there = exchange.is_some();
-        self.0.exchange.set(exchange);
-        if is_there {
+        if self.is_there() {
             return Poll::Ready(());
         }
         self.0.waiting.borrow_mut().push(context.waker().clone());

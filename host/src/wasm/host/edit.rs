@@ -188,7 +188,12 @@ impl State {
         };
         let added = name.as_str().len() + value.len();
         let edited = self.edit_field(of, name, added, |entry| match entry {
-            Entry::Occupied(mut held) => held.insert_mult(value).collect(),
+            // Not `insert_mult`: in http 1.5.0 it panics where there are three values or more.
+            Entry::Occupied(mut held) => {
+                let values = held.iter().cloned().collect();
+                held.insert(value);
+                values
+            }
             Entry::Vacant(free) => {
                 free.insert(value);
                 Values::new()
