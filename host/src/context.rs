@@ -290,6 +290,7 @@ impl Exchange {
             "route.id" => self.route.as_ref().and_then(|route| text(&route.name)),
             "api.id" => self.route.as_ref().and_then(|route| shared(&route.api)),
             "api.stage" => self.route.as_ref().and_then(|route| shared(&route.stage)),
+            "api.base-path" => text(&self.route.as_ref()?.base.as_ref()?.path),
             "upstream.name" => shared(&self.outcome.upstream),
             "upstream.endpoint" => shared(&self.outcome.endpoint),
             "outcome.failure" => shared(&self.outcome.failure),
@@ -329,7 +330,7 @@ impl Exchange {
 }
 
 /// The facts that belong to the host, by their attribute names, beside an API's stage variables.
-pub const HOST_FACTS: [&str; 15] = [
+pub const HOST_FACTS: [&str; 16] = [
     "client.ip",
     "client.port",
     "request.id",
@@ -337,6 +338,7 @@ pub const HOST_FACTS: [&str; 15] = [
     "route.id",
     "api.id",
     "api.stage",
+    "api.base-path",
     "upstream.name",
     "upstream.endpoint",
     "outcome.failure",
