@@ -11,6 +11,7 @@ fn check(config: &str) -> Finished {
     Gateway::with_config(config)
         .file("one", "a")
         .file("long", "a secret that nobody guesses")
+        .file("longer", "a secret that nobody guesses, and a long one")
         .file("junk.db", "junk".repeat(1024))
         .file("junk.wasm", "junk".repeat(1024))
         .check()
@@ -520,6 +521,11 @@ fn likely_mistakes_are_warnings() {
             "a check of keys that is left out",
             to("filters = [\"k\"]") + "[filter.k]\nplugin = \"builtin:api-key\"\non_error = \"skip\"\n",
             "requests pass without a key then",
+        ),
+        (
+            "a check of tokens that is left out",
+            to("filters = [\"t\"]") + "[filter.t]\nplugin = \"builtin:jwt\"\non_error = \"skip\"\nsettings = { verifiers = [\"v\"] }\n[verifier.v]\nsecret = \"s\"\nissuers = [\"i\"]\naudiences = [\"a\"]\n[secret.s]\nfile = \"longer\"\n",
+            "requests pass without a token then",
         ),
         (
             "a check that nobody passes",

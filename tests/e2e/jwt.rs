@@ -409,6 +409,22 @@ fn claims_become_attributes_and_one_that_is_required_must_be_there() {
 }
 
 #[test]
+fn a_token_of_many_claims_is_rejected_and_suspends_nothing() {
+    let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
+    let attributes = "attributes = { \"consumer.id\" = \"sub\", \"auth.realm\" = \"/realm?\", \"auth.roles\" = \"/realm/roles?\" }";
+    let gateway = gateway(attributes, &signer, &upstream);
+    let roles: Vec<_> = (0..700).map(|role| format!("role-{role:06}")).collect();
+    let large = signer.token(json!({ "realm": { "roles": roles } }));
+    for _ in 0..10 {
+        let answer = gateway.send(&with(&large));
+        let challenge = "Bearer error=\"invalid_token\"";
+        assert_refused(&answer, 401, "token_rejected", challenge);
+    }
+    assert_eq!(gateway.send(&with(&signer.token(json!({})))).status, 200);
+    assert_eq!(upstream.count(), 1);
+}
+
+#[test]
 fn a_rotated_key_counts_for_the_first_request_with_it_and_the_old_one_no_longer() {
     let (old, new) = (Signer::new("old", 1), Signer::new("new", 2));
     let (server, set) = key_server(&old.set());

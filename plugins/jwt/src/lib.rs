@@ -18,8 +18,8 @@ use windlass_plugin_sdk::host::jwt::{
     self, FieldError, Mapping, Proof, ProofError, TokenField, VerifyError, Wanted,
 };
 use windlass_plugin_sdk::host::log;
-use windlass_plugin_sdk::json;
 use windlass_plugin_sdk::prelude::*;
+use windlass_plugin_sdk::{EditError, json};
 
 /// The algorithms of proofs, as a challenge lists them.
 const ALGORITHMS: &str = "ES256 ES384 ES512 EdDSA PS256 PS384 PS512 RS256 RS384 RS512";
@@ -261,9 +261,10 @@ impl JwtFilter {
         if !introspection::has_scopes(&known, &self.scopes, self.any_scope) {
             return Ok(Checkup::InsufficientScope);
         }
-        match introspection::set_attributes(&known, &self.claims, request)? {
-            true => Ok(Checkup::Accepted),
-            false => Ok(Checkup::Rejected),
+        match introspection::set_attributes(&known, &self.claims, request) {
+            Ok(true) => Ok(Checkup::Accepted),
+            Ok(false) => Ok(Checkup::Rejected),
+            Err(error) => unfit(error),
         }
     }
 
@@ -302,7 +303,21 @@ fn checkup(error: VerifyError) -> Result<Checkup, Failure> {
         VerifyError::Rejected(_) => Ok(Checkup::Rejected),
         VerifyError::InsufficientScope => Ok(Checkup::InsufficientScope),
         VerifyError::Proof(error) => Ok(Checkup::Proof(error)),
-        VerifyError::Attribute(error) => Err(error.into()),
+        VerifyError::Attribute(error) => unfit(error),
+    }
+}
+
+/// The claims do not fit the attributes. Their size is the token's: no failure of the filter, which could be suspended for it.
+fn unfit(error: EditError) -> Result<Checkup, Failure> {
+    match error {
+        EditError::TooLarge => {
+            log::debug(
+                "the claims of a token are larger than attributes may be",
+                &[],
+            );
+            Ok(Checkup::Rejected)
+        }
+        EditError::Syntax | EditError::Forbidden | EditError::TooLate => Err(error.into()),
     }
 }
 

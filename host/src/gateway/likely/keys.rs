@@ -13,18 +13,13 @@ pub(super) fn look(config: &Config, problems: &mut Problems) {
         routes.any(|route| route.filters.iter().any(|one| one.filter == place))
     };
     let all = config.filters.iter().enumerate();
-    let checks = all.filter(|(place, filter)| used(*place) && checks_keys(config, filter));
+    let all = all.filter(|(place, _)| used(*place));
+    for (_, filter) in all.clone() {
+        warn_of_skip(config, filter, problems);
+    }
+    let checks = all.filter(|(_, filter)| has(config, filter, HostInterface::Keys));
     let checks: Vec<&Filter> = checks.map(|(_, filter)| filter).collect();
     for filter in &checks {
-        if filter.on_error == OnError::Skip {
-            let message = format!(
-                "filter `{}` checks keys, and is left out when it fails (`on_error = \"skip\"`): requests pass without a key then",
-                filter.name
-            );
-            problems
-                .warning(filter.span, message)
-                .help("write `on_error = \"deny\"`, which is the default");
-        }
         let is_own = filter.plugin == PluginSource::Builtin("api-key".to_owned());
         if is_own && config.keys.is_empty() && config.store.is_none() {
             let message = format!(
@@ -68,8 +63,32 @@ fn ended(config: &Config, problems: &mut Problems) {
         .help("remove it, or give it a later `expires`");
 }
 
-/// Whether a filter may look keys up.
-fn checks_keys(config: &Config, filter: &Filter) -> bool {
+/// Whether a filter may use this interface.
+fn has(config: &Config, filter: &Filter, interface: HostInterface) -> bool {
     let granted = filters::grants(config, filter).interfaces;
-    granted.contains(&HostInterface::Keys.name())
+    granted.contains(&interface.name())
+}
+
+/// A filter that lets requests pass by their credentials opens its routes where it is left out.
+fn warn_of_skip(config: &Config, filter: &Filter, problems: &mut Problems) {
+    if filter.on_error != OnError::Skip {
+        return;
+    }
+    let work = [
+        (HostInterface::Keys, "checks keys", "a key"),
+        (HostInterface::Jwt, "verifies tokens", "a token"),
+    ];
+    let mut work = work.into_iter();
+    let Some((_, checks, credential)) =
+        work.find(|(interface, ..)| has(config, filter, *interface))
+    else {
+        return;
+    };
+    let message = format!(
+        "filter `{}` {checks}, and is left out when it fails (`on_error = \"skip\"`): requests pass without {credential} then",
+        filter.name
+    );
+    problems
+        .warning(filter.span, message)
+        .help("write `on_error = \"deny\"`, which is the default");
 }
