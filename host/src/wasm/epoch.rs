@@ -66,6 +66,14 @@ impl Epoch {
 #[derive(Debug)]
 pub struct Ticking(Arc<AtomicUsize>);
 
+#[cfg(test)]
+impl Ticking {
+    /// Without an epoch.
+    pub fn alone() -> Self {
+        Self(Arc::new(AtomicUsize::new(1)))
+    }
+}
+
 impl Drop for Ticking {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
