@@ -19,7 +19,8 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
-/// All but what a path segment may hold as it is (RFC 3986, section 3.3).
+/// All but what a path segment may hold as it is (RFC 3986, section 3.3). Not `;`, at which some servers end the segment and
+/// begin its parameters.
 const SEGMENT: &AsciiSet = &COMPONENT
     .remove(b'!')
     .remove(b'$')
@@ -30,7 +31,6 @@ const SEGMENT: &AsciiSet = &COMPONENT
     .remove(b'*')
     .remove(b'+')
     .remove(b',')
-    .remove(b';')
     .remove(b'=')
     .remove(b':')
     .remove(b'@');
@@ -424,6 +424,7 @@ mod tests {
     #[test]
     fn a_segment_keeps_its_slashes_to_itself() {
         assert_eq!(encode_segment(b"a/b c"), "a%2Fb%20c");
+        assert_eq!(encode_segment(b"a;b=c@d"), "a%3Bb=c@d");
         assert_eq!(encode_segments(b"a/b c"), "a/b%20c");
     }
 }
