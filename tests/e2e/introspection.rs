@@ -180,6 +180,14 @@ fn a_server_that_gives_no_clear_answer_opens_nothing() {
         (Reply::status(200).body("[true]"), ""),
         (Reply::status(200).body("{}"), ""),
         (
+            Reply::status(200).body(r#"{"active":false,"active":true}"#),
+            "",
+        ),
+        (
+            Reply::status(200).body(r#"{"active":true,"exp":1,"exp":99999999999}"#),
+            "",
+        ),
+        (
             Reply::status(200).body(json!({ "active": "true" }).to_string()),
             "",
         ),

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use windlass_plugin_sdk::host::cache;
 use windlass_plugin_sdk::host::callout::{self, CallError, Credential, Response};
 use windlass_plugin_sdk::host::crypto::{self, Hash};
@@ -66,6 +67,21 @@ pub struct Introspection {
     certificate_bound: bool,
     /// Whether verifiers take the tokens that are JSON Web Tokens.
     only_opaque: bool,
+}
+
+/// The members of an answer that decide about its token. Serde refuses one that is there twice, of which readers take one or
+/// the other.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Once {
+    active: IgnoredAny,
+    exp: IgnoredAny,
+    nbf: IgnoredAny,
+    iss: IgnoredAny,
+    aud: IgnoredAny,
+    sub: IgnoredAny,
+    scope: IgnoredAny,
+    cnf: IgnoredAny,
 }
 
 /// The server's answer about a token.
@@ -202,6 +218,10 @@ impl Introspection {
         let Ok(known) = known else {
             return Answer::Unavailable("its answer is not JSON".to_owned());
         };
+        if serde_json::from_slice::<Once>(&response.body).is_err() {
+            let text = "a member of its answer that decides is there twice";
+            return Answer::Unavailable(text.to_owned());
+        }
         let Some(active) = known.get("active").and_then(Json::as_bool) else {
             return Answer::Unavailable("its answer has no `active`, true or false".to_owned());
         };
