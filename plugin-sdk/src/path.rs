@@ -90,12 +90,9 @@ impl std::error::Error for NotASegment {}
 #[must_use]
 pub fn has_dot_segment(path: &str) -> bool {
     path.split('/').any(|segment| {
-        // `%2e%2e` is the longest spelling.
-        segment.len() <= 6
-            && matches!(
-                &*percent_decode_str(segment).collect::<Vec<u8>>(),
-                b"." | b".."
-            )
+        // Some servers end a segment at its parameters.
+        let name = percent_decode_str(segment).take_while(|byte| *byte != b';');
+        matches!(&*name.take(3).collect::<Vec<u8>>(), b"." | b"..")
     })
 }
 
@@ -391,10 +388,21 @@ mod tests {
 
     #[test]
     fn dot_segments_are_seen_through_their_escapes() {
-        for path in ["/..", "/a/./b", "/%2e%2E", "/.%2e/x", "/a/.."] {
+        for path in [
+            "/..",
+            "/a/./b",
+            "/%2e%2E",
+            "/.%2e/x",
+            "/a/..",
+            "/..;x",
+            "/%2e.%3Bx",
+            "/.;/a",
+        ] {
             assert!(has_dot_segment(path), "{path}");
         }
-        for path in ["/", "/...", "/a..b", "/%252e", "//", "/.+"] {
+        for path in [
+            "/", "/...", "/a..b", "/%252e", "//", "/.+", "/a;..", "/...;x",
+        ] {
             assert!(!has_dot_segment(path), "{path}");
         }
     }

@@ -137,7 +137,7 @@ mod tests {
         for (text, segment) in [
             ("a/b?c", "a%2Fb%3Fc"),
             ("a%2fb", "a%2fb"),
-            ("a;b%3Bc", "a;b%3Bc"),
+            ("a;b%3Bc", "a%3Bb%3Bc"),
             ("100%", "100%25"),
             ("%zz%4", "%25zz%254"),
             ("a%FF", "a%FF"),
