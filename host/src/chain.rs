@@ -11,7 +11,8 @@
 //!   decides on a head that an earlier one may still rewrite;
 //! - that a filter that fails is a refusal (`on_error = "deny"`) or as if it were not there
 //!   (`"skip"`), and nothing else;
-//! - that every response meets the response phases, those made by the gateway included.
+//! - that every response meets the response phases, those made by the gateway included;
+//! - that no trailer of a request says what its filters read, set or removed in the head.
 //!
 //! It deliberately does not know how a guest is called (that is `wasm/`), nor how an answer is
 //! worded (that is `error`).
@@ -21,11 +22,13 @@ mod pipe;
 mod request;
 mod response;
 mod share;
+mod trailers;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use http::HeaderName;
 use http::header::RETRY_AFTER;
 use smallvec::SmallVec;
 
@@ -47,6 +50,8 @@ pub struct Chain {
     words: Arc<Words>,
     has_response: bool,
     has_log: bool,
+    /// Fields that its filters read, set or remove in the head of a request: its trailers hold none.
+    head_fields: Box<[HeaderName]>,
 }
 
 impl Chain {
@@ -58,6 +63,7 @@ impl Chain {
         Self {
             has_response: has(|phases| phases.response),
             has_log: has(|phases| phases.log),
+            head_fields: trailers::head_fields(seats.iter().map(|seat| seat.filter())),
             seats: seats.into(),
             services,
             words,

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use crate::store::limits::{RateLevel, SharedRate, Standings, Tickets};
 
@@ -193,6 +193,8 @@ pub struct Spent {
     pub rate_levels: RateLevels,
     /// The proof of the client's key that was accepted: a filter whose phase runs again accepts it again.
     pub proof: Option<[u8; 16]>,
+    /// Fields of the request's head that filters edited, some more than once; kept if trailers may come.
+    pub edited: Option<Vec<HeaderName>>,
 }
 
 /// Where bounds without a key stood, each with the place in the chain that asked.

@@ -276,6 +276,9 @@ impl Run {
         let deadline = deadline.filter(|end| timeouts.total.is_none_or(|total| *end < total));
         timeouts.total = deadline.or(timeouts.total);
         let mut body = std::mem::take(body);
+        if let Some(passage) = &self.passage {
+            body = passage.guard_trailers(body);
+        }
         let mut upgrade = self.upgrade.as_deref();
         if upgrade.is_some() && !body.is_empty() {
             let gathered = Box::pin(upgrade::gather(body)).await;

@@ -2,7 +2,7 @@
 
 use windlass_tests::{Request, Upstream};
 
-use crate::config::{all_to, start};
+use crate::config::{self, all_to, start};
 
 /// What peers write for their endpoints, and their endpoints believe.
 const CLAIMS: &[&str] = &[
@@ -194,6 +194,45 @@ fn rfc_9110_6_5_1_trailers_do_not_say_who_asks() {
     assert_eq!(answer.status, 200);
     let trailers = upstream.only_request().trailers;
     assert_eq!(trailers, [("x-check".to_owned(), "7".to_owned())]);
+}
+
+#[test]
+fn trailers_hold_nothing_that_a_filter_decided_on_in_the_head() {
+    let edits = r#"{ request = [
+        { op = "set", header = "x-tier", value = "${attribute.consumer.id}" },
+        { op = "set", header = "x-copy", value = "${request.header.x-seen}" },
+        { op = "remove", header = "x-gone" },
+    ] }"#;
+    let body =
+        r#"{ request = [{ op = "set", body = "/by", value = "${attribute.consumer.id}" }] }"#;
+    for more in ["", ", \"body\""] {
+        let upstream = Upstream::echo();
+        let gateway = start(&[
+            &format!(
+                "[[route]]\npath = \"/{{rest+}}\"\nfilters = [\"keys\", \"edits\"{more}]\nupstream = \"app\"\n"
+            ),
+            &config::api_key(r#"{ from = [{ header = "my-key" }] }"#),
+            &config::key("k", "acme", "secret", ""),
+            &config::transform("edits", edits),
+            &config::transform("body", body),
+            &config::upstream("app", &[upstream.address()]),
+        ]);
+        let fields = [
+            "x-tier", "x_tier", "x-copy", "x-seen", "x-gone", "my-key", "my_key", "dpop",
+        ];
+        let forged: String = fields.map(|name| format!("{name}: forged\r\n")).concat();
+        let answer = gateway.send_raw(format!(
+            "POST /a HTTP/1.1\r\nhost: a\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\
+             my-key: secret\r\nx-seen: 1\r\ncontent-type: application/json\r\n\
+             trailer: x-check, {}\r\n\r\n2\r\n{{}}\r\n0\r\nx-check: 7\r\n{forged}\r\n",
+            fields.join(", ")
+        ));
+        assert_eq!(answer.status, 200, "{more}");
+        let request = upstream.only_request();
+        assert_eq!(request.header("x-copy"), Some("1"), "{more}");
+        let trailers = request.trailers;
+        assert_eq!(trailers, [("x-check".to_owned(), "7".to_owned())], "{more}");
+    }
 }
 
 /// The client's address and scheme as the gateway understood them, and what the endpoint was told.

@@ -41,6 +41,7 @@ impl Passage {
     ///
     /// A filter failed, or the body that one asked for could not be had.
     pub async fn request(self: &Rc<Self>, body: &mut Body) -> Result<ChainIn, RequestError> {
+        self.expect_trailers(body);
         let mut stages = Vec::new();
         for (place, seat) in self.seats() {
             let filter = seat.filter();

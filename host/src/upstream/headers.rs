@@ -26,6 +26,8 @@ use crate::worker::ClientConnection;
 
 /// Names the exchange to the endpoint and to the client.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// A proof of a client's key (RFC 9449 section 4.1).
+static DPOP: HeaderName = HeaderName::from_static("dpop");
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -170,7 +172,7 @@ pub fn may_be_read(name: &str) -> bool {
 pub fn clean_trailers(trailers: &mut HeaderMap) {
     claims::drop_claims(trailers, &[]);
     claims::drop_look_alikes(trailers, &[]);
-    for name in [&AUTHORIZATION, &COOKIE, &HOST, &REQUEST_ID] {
+    for name in [&AUTHORIZATION, &COOKIE, &DPOP, &HOST, &REQUEST_ID] {
         trailers.remove(name);
     }
     for name in &PROXY_AUTH {

@@ -272,11 +272,29 @@ impl State {
         if !keep {
             self.output.flush();
             self.undo_to(0);
+        } else if !self.journal.is_empty() {
+            self.note_edited();
         }
         self.journal.clear();
         self.token = None;
         self.later = None;
         self.phase = Phase::Idle;
+    }
+
+    /// Keep the names of the request's fields that the running phase edited, if trailers may come.
+    fn note_edited(&mut self) {
+        let spent = self
+            .exchange
+            .as_mut()
+            .and_then(|exchange| exchange.spent.as_mut());
+        let Some(edited) = spent.and_then(|spent| spent.edited.as_mut()) else {
+            return;
+        };
+        let names = self.journal.iter().filter_map(|undo| match undo {
+            Undo::Field { head, name, .. } if *head == Head::Request => Some(name.clone()),
+            _ => None,
+        });
+        edited.extend(names);
     }
 
     /// Give back what the running phase took: it has to run again.
