@@ -32,6 +32,7 @@ mod build;
 mod callouts;
 mod certificates;
 mod check;
+mod check_filters;
 mod cli_keys;
 mod client_limits;
 mod commands;

@@ -7,6 +7,7 @@
 
 mod bounds;
 mod ends;
+mod hidden;
 mod keys;
 mod metadata;
 mod names;
@@ -52,11 +53,25 @@ pub fn look(known: &Known<'_>, problems: &mut Problems) {
         routes::cookie(known.config, place, upstream, problems);
     }
     names::look(known, problems);
+    hidden::look(known, problems);
     bounds::look(known, problems);
     metadata::look(known.config, problems);
     secrets::look(known, problems);
     keys::look(known.config, problems);
     ends::files(known.config, problems);
+}
+
+/// The most routes that a warning names.
+const MAX_ROUTES: usize = 8;
+
+/// Some routes, as a warning names them.
+pub(super) fn routes_named(names: &[&str]) -> String {
+    let noun = if names.len() == 1 { "route" } else { "routes" };
+    let list = filters::backticked(names.iter().take(MAX_ROUTES).copied());
+    match names.len().checked_sub(MAX_ROUTES) {
+        None | Some(0) => format!("{noun} {list}"),
+        Some(more) => format!("{noun} {list} and {more} more"),
+    }
 }
 
 /// One of an upstream's time-outs.

@@ -90,6 +90,9 @@ impl Filter for Authorizer {
         for name in checked.identity.iter().filter_map(Source::header) {
             setup = setup.reads(name);
         }
+        if settings.kind == Kind::Forward {
+            setup = checked.send.iter().fold(setup, Setup::reads);
+        }
         let attributes = checked.identity.iter().filter_map(Source::attribute);
         setup = setup.requires(attributes);
         for name in &checked.copy {

@@ -1,0 +1,77 @@
+//! `windlass check` on filters that work alone, and not with the rest of the file.
+
+use windlass_tests::{Finished, Gateway};
+
+const REST: &str = r#"
+[verifier.v]
+secret = "s"
+audiences = ["orders"]
+[secret.s]
+env = "CHECK_FILTERS_SECRET"
+[upstream.u]
+endpoints = [{ address = "127.0.0.1:9" }]
+"#;
+
+fn check(config: &str) -> Finished {
+    Gateway::with_config(format!("{config}{REST}"))
+        .env(
+            "CHECK_FILTERS_SECRET",
+            "a secret of forty characters, or a few more",
+        )
+        .check()
+}
+
+fn route(path: &str, filters: &str) -> String {
+    format!(
+        "[[route]]\nname = \"{path}\"\npath = \"/{path}\"\nfilters = [{filters}]\nupstream = \"u\"\n"
+    )
+}
+
+fn jwt(name: &str, more: &str) -> String {
+    format!(
+        "[filter.{name}]\nplugin = \"builtin:jwt\"\nsettings = {{ verifiers = [\"v\"]{more} }}\n"
+    )
+}
+
+fn authorizer(name: &str, more: &str) -> String {
+    format!(
+        "[filter.{name}]\nplugin = \"builtin:authorizer\"\nsettings = {{ callout = \"auth\"{more} }}\n[callout.auth]\nurl = \"http://127.0.0.1:9/\"\n"
+    )
+}
+
+/// A credential that one filter hides is not there for the next, which refuses every request.
+#[test]
+fn a_filter_that_reads_what_one_before_it_removed_is_told() {
+    for (later, plugin, swaps) in [
+        ("z", authorizer("z", ", answers = \"simple\""), true),
+        ("z", authorizer("z", ", kind = \"forward\""), true),
+        ("k", jwt("k", ", scopes = [\"a\"]"), false),
+    ] {
+        let both = format!("\"j\", \"{later}\"");
+        let swapped = format!("\"{later}\", \"j\"");
+        let rest = |hide: &str| format!("{}{plugin}", jwt("j", hide));
+        let told = check(&(route("a", &both) + &route("b", &both) + &rest("")));
+        assert_eq!(told.code, Some(0), "{}", told.errors);
+        for text in [
+            &*format!(
+                "windlass.toml:4:17: warning: filter `{later}` reads `authorization`, and filter `j` before it has removed that on routes `a`, `b`"
+            ),
+            "set `hide = false` in the settings of `j`",
+        ] {
+            assert!(told.errors.contains(text), "{text}: {}", told.errors);
+        }
+        assert_eq!(told.errors.matches("has removed that").count(), 1);
+        let cure = format!("or put `{later}` before `j`");
+        assert_eq!(told.errors.contains(&cure), swaps, "{}", told.errors);
+        // Each cure is one.
+        let mut cured = vec![route("a", &both) + &rest(", hide = false")];
+        if swaps {
+            cured.push(route("a", &swapped) + &rest(""));
+        }
+        for config in cured {
+            let checked = check(&config);
+            let is_told = checked.errors.contains("has removed that");
+            assert!(!is_told && checked.code == Some(0), "{}", checked.errors);
+        }
+    }
+}
