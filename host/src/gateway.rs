@@ -9,6 +9,7 @@
 //! (that is `server/`).
 
 mod apis;
+mod attributes;
 mod callouts;
 mod certificates;
 mod chains;

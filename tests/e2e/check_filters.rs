@@ -75,3 +75,47 @@ fn a_filter_that_reads_what_one_before_it_removed_is_told() {
         }
     }
 }
+
+/// Each request would be refused: the error says so once, at the attribute, with a cure that is one.
+#[test]
+fn an_attribute_that_a_filter_cannot_set_is_one_error() {
+    let config = |attribute: &str| {
+        let attributes = format!(", attributes = {{ \"{attribute}\" = \"sub\" }}");
+        route("a", "\"j\"") + &jwt("j", &attributes)
+    };
+    for (attribute, message, cure) in [
+        (
+            "route.id",
+            "filter `j` sets attribute `route.id`, which only the gateway sets",
+            "name it otherwise",
+        ),
+        (
+            "api-key.id",
+            "filter `j` sets attribute `api-key.id`, which it is not granted",
+            "name it as one of `consumer.*`, `auth.*`, or grant it: allow = {",
+        ),
+    ] {
+        let checked = check(&config(attribute));
+        assert_eq!(checked.code, Some(2), "{}", checked.errors);
+        for text in [
+            message,
+            cure,
+            "1 error in windlass.toml",
+            "windlass.toml:8:",
+        ] {
+            assert!(checked.errors.contains(text), "{text}: {}", checked.errors);
+        }
+        assert!(!checked.errors.contains("warning"), "{}", checked.errors);
+    }
+    // The line grants the whole, also where more than the attribute is denied.
+    for allow in ["", "allow = {}\n"] {
+        let config = |line: &str| {
+            let config = config("api-key.id");
+            config.replace("settings =", &format!("{line}settings ="))
+        };
+        let told = check(&config(allow)).errors;
+        let line = told.lines().find_map(|line| line.split_once("grant it: "));
+        let checked = check(&config(&format!("{}\n", line.unwrap().1)));
+        assert_eq!((checked.code, &*checked.errors), (Some(0), ""), "{told}");
+    }
+}

@@ -598,7 +598,7 @@ fn the_configs_of_the_readme_and_of_the_page_are_good() {
             "plugins/rate-limit/README.md",
             "[[route]]\npath = \"/\"\nfilters = [\"token\", \"limit\"]\nrespond = {}\n\
              [filter.token]\nplugin = \"builtin:jwt\"\n\
-             settings = { verifiers = [\"issuer\"], attributes = { \"token.tenant\" = \"tenant\" } }\n\
+             settings = { verifiers = [\"issuer\"], attributes = { \"consumer.tenant\" = \"tenant\" } }\n\
              [verifier.issuer]\nsecret = \"shared\"\nany_audience = true\nissuers = [\"me\"]\n\
              [secret.shared]\nenv = \"SHARED_SECRET\"\n",
         ),

@@ -323,7 +323,10 @@ fn a_missing_attribute_is_refused() {
     let upstream = Upstream::text("well");
     let gateway = Stage::new()
         .upstream("main", upstream.address())
-        .actor("claims", r#"settings = { provides = ["fact.a"] }"#)
+        .actor(
+            "claims",
+            "settings = { provides = [\"fact.a\"] }\nallow = { attributes = [\"fact.a\"] }",
+        )
         .actor(
             "needs",
             r#"settings = { requires = ["fact.a", "client.ip"] }"#,

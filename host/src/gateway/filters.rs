@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::{documents, named, origin};
+use super::{attributes, documents, named, origin};
 use crate::config::{self, Config, PluginSource, Problems};
 use crate::store::secrets::Secrets;
 use crate::upstream::headers;
@@ -111,6 +111,7 @@ fn load_one(
     match registry.filter(component, spec) {
         Ok(loaded) => {
             warn_of_denied(config, filter, &loaded, problems);
+            attributes::check(config, filter, &loaded, problems);
             pass_on_advice(filter, &loaded, problems);
             refuse_windows(config, filter, &loaded, problems);
             warn_of_slow_pieces(filter, &loaded, problems);
@@ -269,44 +270,26 @@ fn call_cpu(filter: &config::Filter) -> Duration {
     filter.limits.cpu.unwrap_or(by_default)
 }
 
-/// What is imported and not granted traps when it is called, and an attribute that is not granted
-/// cannot be set; the line that grants them is given ready to paste. Toolchains that import all
-/// that a world names make this a warning, not an error.
+/// What is imported and not granted traps when it is called; the line that grants it is given ready
+/// to paste. Toolchains that import all that a world names make this a warning, not an error.
 fn warn_of_denied(
     config: &Config,
     filter: &config::Filter,
     loaded: &Filter,
     problems: &mut Problems,
 ) {
-    let mut grants = grants(config, filter);
     let interfaces: Vec<_> = loaded.denied().iter().map(|name| name.name()).collect();
-    let facts = loaded.facts();
-    let set = facts.provides.iter().chain(&facts.sometimes);
-    let attributes: Vec<_> = set
-        .filter(|name| !grants.attribute(name))
-        .cloned()
-        .collect();
-    if interfaces.is_empty() && attributes.is_empty() {
+    if interfaces.is_empty() {
         return;
     }
     let name = &filter.name;
-    let mut what = Vec::new();
-    if !interfaces.is_empty() {
-        let list = backticked(interfaces.iter().copied());
-        what.push(format!("imports {list}: a call fails"));
-    }
-    if !attributes.is_empty() {
-        let list = backticked(attributes.iter().map(String::as_str));
-        what.push(format!("sets attribute {list}: it is refused"));
-    }
-    grants.interfaces.extend(interfaces);
-    grants.attributes.extend(attributes);
+    let list = backticked(interfaces.iter().copied());
+    let grants = attributes::granted_all(grants(config, filter), loaded);
     problems
         .warning(
             filter.plugin_span,
             format!(
-                "filter `{name}` is not granted all that it uses; it {}",
-                what.join(", and ")
+                "filter `{name}` is not granted all that it uses; it imports {list}: a call fails"
             ),
         )
         .help(format!("to grant it: {}", allow_line(&grants)));
@@ -402,7 +385,7 @@ pub(super) fn backticked<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// The grants as the line of the file that says them.
-fn allow_line(grants: &Grants) -> String {
+pub(super) fn allow_line(grants: &Grants) -> String {
     let list = |key: &str, names: &mut dyn Iterator<Item = &str>| {
         let names: Vec<_> = names.map(|name| format!("\"{name}\"")).collect();
         (!names.is_empty()).then(|| format!("{key} = [{}]", names.join(", ")))
@@ -459,7 +442,7 @@ fn document_at<'c>(filter: &'c config::Filter, at: &str) -> Option<&'c config::F
 
 /// Where a value of the settings stands: the nearest that the file has, else the filter's table. For a document it is
 /// the place of its path.
-fn settings_span(filter: &config::Filter, at: &str) -> config::Span {
+pub(super) fn settings_span(filter: &config::Filter, at: &str) -> config::Span {
     if let Some(document) = document_at(filter, at) {
         return document.span;
     }

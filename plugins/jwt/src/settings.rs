@@ -144,6 +144,12 @@ impl Settings {
             }
         }
         let sources = self.sources(&mut complaints);
+        for (attribute, claim) in &self.attributes {
+            if let Some(message) = check_attribute(attribute).or_else(|| check_claim(claim)) {
+                let key = attribute.replace('~', "~0").replace('/', "~1");
+                complaints.push(Diagnostic::new(format!("/attributes/{key}"), message));
+            }
+        }
         let claims = self.attributes.iter().map(|(attribute, claim)| {
             let (claim, required) = match claim.strip_suffix('?') {
                 Some(claim) => (claim, false),
@@ -266,6 +272,25 @@ impl Place {
     }
 }
 
+fn check_attribute(name: &str) -> Option<String> {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let good = |part: &str| !part.is_empty() && part.bytes().all(is_part);
+    (!name.split('.').all(good)).then(|| {
+        format!("`{name}` is no name of an attribute: letters, digits, `-` and `_`, in parts with a `.` between them, such as `consumer.id`")
+    })
+}
+
+fn check_claim(claim: &str) -> Option<String> {
+    let pointer = claim.strip_suffix('?').unwrap_or(claim);
+    if pointer.is_empty() {
+        return Some("names no claim: write its name, such as `sub`".to_owned());
+    }
+    let escapes = |rest: &str| !rest.starts_with(['0', '1']);
+    (pointer.starts_with('/') && pointer.split('~').skip(1).any(escapes)).then(|| {
+        format!("`{pointer}` is no JSON pointer (RFC 6901): write `~0` for `~`, and `~1` for a `/` in a name")
+    })
+}
+
 fn check_header(name: &str) -> Option<String> {
     if !is_field_name(name) {
         Some(format!("`{name}` is not a legal header name"))
@@ -316,6 +341,44 @@ mod tests {
                 header("x-token", None),
             ]
         );
+    }
+
+    #[test]
+    fn an_attribute_has_a_name_and_a_claim_that_a_token_can_have() {
+        for (attributes, at, cure) in [
+            (r#"{"consumer.x":"/a~2"}"#, "/attributes/consumer.x", "`~0`"),
+            (r#"{"consumer.x":"/a~?"}"#, "/attributes/consumer.x", "`~0`"),
+            (r#"{"consumer.x":""}"#, "/attributes/consumer.x", "`sub`"),
+            (r#"{"consumer.x":"?"}"#, "/attributes/consumer.x", "`sub`"),
+            (
+                r#"{"consumer x":"a"}"#,
+                "/attributes/consumer x",
+                "`consumer.id`",
+            ),
+            (
+                r#"{"consumer.":"a"}"#,
+                "/attributes/consumer.",
+                "`consumer.id`",
+            ),
+            (r#"{"a/b":"a"}"#, "/attributes/a~1b", "`consumer.id`"),
+        ] {
+            let json = format!(r#"{{"verifiers":["a"],"attributes":{attributes}}}"#);
+            let complaints = check(&json).expect_err("the settings are bad");
+            assert_eq!(complaints.len(), 1, "{json}: {complaints:?}");
+            assert_eq!(complaints[0].at, at);
+            assert!(complaints[0].message.contains(cure), "{complaints:?}");
+        }
+        for claim in [
+            "sub",
+            "~",
+            "a~2",
+            "/a~0b~1c",
+            "/",
+            "https://a.example/role?",
+        ] {
+            let json = format!(r#"{{"verifiers":["a"],"attributes":{{"consumer.x":"{claim}"}}}}"#);
+            check(&json).expect(claim);
+        }
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl<'a> By<'a> {
             Some(("attribute", name)) if !name.is_empty() => Ok(Self::Attribute(name)),
             Some(("path", name)) if !name.is_empty() => Ok(Self::Path(name)),
             Some(("claim", _)) => Err(
-                "wants an attribute: name the claim in `attributes` of `builtin:jwt`, and that attribute here, as in `attribute:token.tenant`",
+                "wants an attribute: name the claim in `attributes` of `builtin:jwt`, and that attribute here, as in `attribute:consumer.tenant`",
             ),
             _ => Err(WANTED),
         }
