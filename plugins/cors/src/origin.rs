@@ -103,20 +103,23 @@ impl Origins {
 /// A rule in its parts, if it is one.
 fn written(rule: &str) -> Result<Parts<'_>, String> {
     let Some((scheme, authority)) = rule.split_once("://") else {
+        let host = rule.split(['/', '?', '#']).next().unwrap_or_default();
         return Err(format!(
-            "`{rule}` is no origin: write a scheme and a host, such as `https://{rule}`"
+            "`{rule}` is no origin: write a scheme and a host, such as `{}`",
+            as_sent("https", host)
         ));
     };
     if let Some(path) = authority.find(['/', '?', '#']) {
         let origin = authority.get(..path).unwrap_or_default();
         return Err(format!(
-            "`{rule}` has a path, which no origin has: write `{scheme}://{origin}`"
+            "`{rule}` has a path, which no origin has: write `{}`",
+            as_sent(scheme, origin)
         ));
     }
-    let lower = rule.to_ascii_lowercase();
-    if lower != rule {
+    if rule.to_ascii_lowercase() != rule {
         return Err(format!(
-            "`{rule}` has capitals, which browsers do not send: write `{lower}`"
+            "`{rule}` has capitals, which browsers do not send: write `{}`",
+            as_sent(scheme, authority)
         ));
     }
     if !rule.is_ascii() {
@@ -124,16 +127,23 @@ fn written(rule: &str) -> Result<Parts<'_>, String> {
             "`{rule}` is not ASCII: write the host as browsers send it, in Punycode (`xn--...`)"
         ));
     }
-    let bare = match (scheme, authority.rsplit_once(':')) {
-        ("https", Some((host, "443"))) | ("http", Some((host, "80"))) => Some(host),
-        _ => None,
-    };
-    if let Some(host) = bare {
+    let sent = as_sent(scheme, authority);
+    if sent != rule {
         return Err(format!(
-            "`{rule}` has the port that its scheme stands for, which browsers leave out: write `{scheme}://{host}`"
+            "`{rule}` has the port that its scheme stands for, which browsers leave out: write `{sent}`"
         ));
     }
     parts(rule).ok_or_else(|| format!("`{rule}` is no origin: wanted `<scheme>://<host>[:<port>]`"))
+}
+
+/// A scheme and an authority as browsers write them: without capitals, and without the scheme's own port.
+fn as_sent(scheme: &str, authority: &str) -> String {
+    let (scheme, authority) = (scheme.to_ascii_lowercase(), authority.to_ascii_lowercase());
+    let host = match (&*scheme, authority.rsplit_once(':')) {
+        ("https", Some((host, "443"))) | ("http", Some((host, "80"))) => host,
+        _ => &*authority,
+    };
+    format!("{scheme}://{host}")
 }
 
 /// Takes an origin apart; none if it is not written as browsers do. The host and the port may have
@@ -205,13 +215,13 @@ fn label(text: &str) -> Result<Label, String> {
     }
 }
 
-/// Whether a rule is a suffix of one label, such as `https://*.com`: nearly everybody's.
+/// Whether a rule has a `*` where a domain's own name is, such as `https://*.com` and
+/// `https://app.*.com`: nearly everybody's.
 pub fn is_wide(rule: &str) -> bool {
-    let host = rule.split_once("://*.").map(|(_, host)| host);
-    host.is_some_and(|host| {
-        let name = host.split(':').next().unwrap_or_default();
-        !name.contains('.') && name != "localhost"
-    })
+    let host = rule.split_once("://").map_or(rule, |(_, host)| host);
+    let mut labels = host.split(':').next().unwrap_or_default().rsplit('.');
+    let last = labels.next();
+    labels.next().is_some_and(|name| name.contains('*')) && last != Some("localhost")
 }
 
 impl Pattern {
@@ -373,6 +383,13 @@ mod tests {
             ("https://example.com/", "write `https://example.com`"),
             ("https://example.com/app", "write `https://example.com`"),
             ("https://Example.com", "write `https://example.com`"),
+            (
+                "https://App.example.com/",
+                "write `https://app.example.com`",
+            ),
+            ("HTTPS://example.com:443/a", "write `https://example.com`"),
+            ("https://Example.com:443", "write `https://example.com`"),
+            ("App.example.com/", "such as `https://app.example.com`"),
             ("https://example.com:443", "write `https://example.com`"),
             ("http://example.com:80", "write `http://example.com`"),
             ("https://bücher.example", "Punycode"),
@@ -390,9 +407,15 @@ mod tests {
     }
 
     #[test]
-    fn a_suffix_of_one_label_is_wide() {
+    fn a_star_in_place_of_a_domains_own_name_is_wide() {
         assert!(is_wide("https://*.com"));
         assert!(is_wide("https://*.com:8443"));
+        assert!(is_wide("https://a.*.com"));
+        assert!(is_wide("https://*.a-*.com"));
+        assert!(is_wide("https://my-*.com"));
+        assert!(!is_wide("https://pr-*.example.com"));
+        assert!(!is_wide("http://app-*.localhost"));
+        assert!(!is_wide("http://localhost:*"));
         assert!(!is_wide("https://*.example.com"));
         assert!(!is_wide("http://*.localhost:3000"));
         assert!(!is_wide("https://com"));
