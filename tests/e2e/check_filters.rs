@@ -119,3 +119,34 @@ fn an_attribute_that_a_filter_cannot_set_is_one_error() {
         assert_eq!((checked.code, &*checked.errors), (Some(0), ""), "{told}");
     }
 }
+
+/// Many routes, one mistake.
+#[test]
+fn routes_by_which_a_client_can_send_a_field_are_told_together() {
+    let stamp = r#"[filter.stamp]
+plugin = "builtin:transform"
+settings = { request = [{ op = "set", header = "x-user", value = "${attribute.consumer.id}" }] }
+"#;
+    let open: String = (0..9)
+        .map(|number| route(&format!("open-{number}"), ""))
+        .collect();
+    let checked = check(
+        &(route("a", "\"j\", \"stamp\"")
+            + &open
+            + &jwt("j", ", attributes = { \"consumer.id\" = \"sub\" }")
+            + stamp),
+    );
+    assert_eq!(checked.code, Some(0), "{}", checked.errors);
+    assert_eq!(
+        checked.errors.matches("warning:").count(),
+        1,
+        "{}",
+        checked.errors
+    );
+    for text in [
+        "a client can send `x-user` to upstream `u` by routes `open-0`, `open-1`, `open-2`, `open-3`, `open-4`, `open-5`, `open-6`, `open-7` and 1 more; on route `a` filter `stamp` sets it",
+        "put `stamp` into `filters` there too, or a filter that removes `x-user`",
+    ] {
+        assert!(checked.errors.contains(text), "{text}: {}", checked.errors);
+    }
+}

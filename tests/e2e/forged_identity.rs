@@ -557,9 +557,9 @@ mod warned {
         );
         let told = warnings(SET, &more, &format!("{open}{other}"));
         for text in [
-            "a client can send `x-tier` to upstream `app` by route `second`; on route `first` filter `stamp` sets it",
-            "a client can send `x-user` to upstream `app` by route `second`; on route `third` filter `other` sets it",
-            "put `other` into `filters` here too, or a filter that removes `x-user`",
+            "a client can send `x-tier` to upstream `app` by routes `second`, `third`; on route `first` filter `stamp` sets it",
+            "a client can send `x-user` to upstream `app` by routes `first`, `second`; on route `third` filter `other` sets it",
+            "put `other` into `filters` there too, or a filter that removes `x-user`",
         ] {
             assert!(told.contains(text), "{text}: {told}");
         }

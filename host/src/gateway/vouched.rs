@@ -7,59 +7,91 @@
 use std::sync::Arc;
 
 use super::filters::backticked;
+use super::likely::routes_named;
 use crate::config::{self, Config, Problems, RouteEnd};
 use crate::wasm::Filter;
 
-/// Warn of each route by which a client can send what a filter of another route sets.
+/// Fields that a filter of one route sets, and other routes by which a client can send them.
+struct Sendable<'a> {
+    fields: Vec<&'a str>,
+    upstream: usize,
+    /// The filter that sets them, and its route.
+    setter: &'a Arc<Filter>,
+    on: &'a config::Route,
+    /// The first of the other routes.
+    span: config::Span,
+    routes: Vec<&'a str>,
+}
+
+/// Warn of the routes by which a client can send what a filter of another route sets: once for the
+/// same fields of one filter and one upstream.
 pub(super) fn check(config: &Config, chains: &[Vec<Arc<Filter>>], problems: &mut Problems) {
     let routes = || config.routes.iter().zip(chains);
+    let mut sendable: Vec<Sendable<'_>> = Vec::new();
     for (route, chain) in routes() {
-        for place in upstreams(&route.end) {
-            let Some(upstream) = config.upstreams.get(place) else {
-                continue;
-            };
+        for upstream in upstreams(&route.end) {
             let others =
-                routes().filter(|(other, _)| upstreams(&other.end).any(|one| one == place));
+                routes().filter(|(other, _)| upstreams(&other.end).any(|one| one == upstream));
             let mut told: Vec<&str> = Vec::new();
-            for (other, filter) in
+            for (on, setter) in
                 others.flat_map(|(other, chain)| chain.iter().map(move |filter| (other, filter)))
             {
-                let vouched = filter.facts().advice.vouched.iter().map(String::as_str);
+                let vouched = setter.facts().advice.vouched.iter().map(String::as_str);
                 let mut fields: Vec<&str> = Vec::new();
                 for field in vouched.filter(|field| !is_cleared(chain, field)) {
                     if !told.contains(&field) && !fields.contains(&field) {
                         fields.push(field);
                     }
                 }
-                if !fields.is_empty() {
-                    warn(route, &upstream.name, (other, filter), &fields, problems);
-                    told.extend(fields);
+                if fields.is_empty() {
+                    continue;
+                }
+                told.extend(&fields);
+                let same = sendable.iter_mut().find(|known| {
+                    known.upstream == upstream
+                        && known.fields == fields
+                        && Arc::ptr_eq(known.setter, setter)
+                });
+                match same {
+                    Some(known) => known.routes.push(&route.name),
+                    None => sendable.push(Sendable {
+                        fields,
+                        upstream,
+                        setter,
+                        on,
+                        span: route.span,
+                        routes: vec![&route.name],
+                    }),
                 }
             }
         }
     }
+    for one in &sendable {
+        warn(config, one, problems);
+    }
 }
 
-/// Warn of fields that a filter of another route sets.
-fn warn(
-    route: &config::Route,
-    upstream: &str,
-    (other, filter): (&config::Route, &Filter),
-    fields: &[&str],
-    problems: &mut Problems,
-) {
-    let name = filter.name();
-    let list = backticked(fields.iter().copied());
+fn warn(config: &Config, one: &Sendable<'_>, problems: &mut Problems) {
+    let Some(upstream) = config.upstreams.get(one.upstream) else {
+        return;
+    };
+    let name = one.setter.name();
+    let list = backticked(one.fields.iter().copied());
+    let routes = routes_named(&one.routes);
+    let there = match one.routes.len() {
+        1 => "here",
+        _ => "there",
+    };
     problems
         .warning(
-            route.span,
+            one.span,
             format!(
-                "a client can send {list} to upstream `{upstream}` by route `{}`; on route `{}` filter `{name}` sets it from what the gateway knows",
-                route.name, other.name
+                "a client can send {list} to upstream `{}` by {routes}; on route `{}` filter `{name}` sets it from what the gateway knows",
+                upstream.name, one.on.name
             ),
         )
         .help(format!(
-            "put `{name}` into `filters` here too, or a filter that removes {list}"
+            "put `{name}` into `filters` {there} too, or a filter that removes {list}"
         ));
 }
 
