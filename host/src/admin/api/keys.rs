@@ -117,7 +117,7 @@ pub async fn show(
 /// Change a key. Members that are left out change nothing.
 #[utoipa::path(patch, operation_id = "updateKey", path = "/v1/keys/{id}", tag = "keys",
     params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`", pattern = r#"^("[0-9]{1,15}"|[0-9]{1,15})$"#)),
+        ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
     request_body(content = KeyUpdate, content_type = "application/json"),
     responses((status = 200, description = "The key as it is now", body = Key, headers(("etag" = String, description = "The key's revision"))),
         (status = 409, description = "It is defined in the configuration, a plan does not exist, or two plans overlap", body = super::shape::ProblemBody, content_type = "application/problem+json"),
@@ -150,7 +150,7 @@ pub async fn update(
 /// Give a key a new secret. The old one is accepted for a while more.
 #[utoipa::path(post, operation_id = "rotateKey", path = "/v1/keys/{id}/rotate", tag = "keys",
     params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`", pattern = r#"^("[0-9]{1,15}"|[0-9]{1,15})$"#)),
+        ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
     request_body(content = Rotate, content_type = "application/json"),
     responses((status = 200, description = "The key with its new text", body = KeyCreated, headers(("etag" = String, description = "The key's revision"))),
         (status = 409, description = "It is defined in the configuration, or has two live secrets already", body = super::shape::ProblemBody, content_type = "application/problem+json"),
@@ -188,7 +188,7 @@ pub async fn rotate(
 /// Delete a key. It is refused from now on; its usage stays.
 #[utoipa::path(delete, operation_id = "deleteKey", path = "/v1/keys/{id}", tag = "keys",
     params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`", pattern = r#"^("[0-9]{1,15}"|[0-9]{1,15})$"#)),
+        ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
     responses((status = 204, description = "It is gone"),
         (status = 409, description = "It is defined in the configuration", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]

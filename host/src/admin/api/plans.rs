@@ -78,7 +78,7 @@ pub async fn show(
 /// Change a plan. Members that are left out change nothing; keys keep what they used.
 #[utoipa::path(patch, operation_id = "updatePlan", path = "/v1/plans/{name}", tag = "plans",
     params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("if-match" = String, Header, description = "Only if the plan is still at this revision: its `etag`", pattern = r#"^("[0-9]{1,15}"|[0-9]{1,15})$"#)),
+        ("if-match" = String, Header, description = "Only if the plan is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
     request_body(content = PlanUpdate, content_type = "application/json"),
     responses((status = 200, description = "The plan as it is now", body = Plan, headers(("etag" = String, description = "The plan's revision"))),
         (status = 422, description = "Each part makes sense, and all together do not", body = super::shape::ProblemBody, content_type = "application/problem+json"),
@@ -106,7 +106,7 @@ pub async fn update(
 /// Delete a plan that no key is on.
 #[utoipa::path(delete, operation_id = "deletePlan", path = "/v1/plans/{name}", tag = "plans",
     params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
-        ("if-match" = String, Header, description = "Only if the plan is still at this revision: its `etag`", pattern = r#"^("[0-9]{1,15}"|[0-9]{1,15})$"#)),
+        ("if-match" = String, Header, description = "Only if the plan is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
     responses((status = 204, description = "It is gone"),
         (status = 409, description = "It is defined in the configuration, or keys are on it", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
