@@ -49,13 +49,18 @@ impl Client {
     }
 }
 
+/// The filter, with these settings beside its verifier, and the verifier.
+fn filter(settings: &str, verifies: &str) -> String {
+    let filter = format!(
+        "\n[filter.jwt]\nplugin = \"builtin:jwt\"\nsettings = {{ verifiers = [\"issuer\"], {settings} }}\n"
+    );
+    filter + &verifier("issuer", &format!("jwks_file = \"keys.json\"\n{verifies}"))
+}
+
 fn builder(settings: &str, verifies: &str, signer: &Signer, upstream: &Upstream) -> Builder {
     let config = [
         filtered(&["jwt"], upstream.address()),
-        format!(
-            "\n[filter.jwt]\nplugin = \"builtin:jwt\"\nsettings = {{ verifiers = [\"issuer\"], {settings} }}\n"
-        ),
-        verifier("issuer", &format!("jwks_file = \"keys.json\"\n{verifies}")),
+        filter(settings, verifies),
         "[log]\naccess = \"access.json\"\n".to_owned(),
     ];
     Gateway::with_config(config.concat()).file("keys.json", signer.set())
@@ -289,10 +294,7 @@ fn rfc_9449_the_url_is_the_one_that_the_client_asked_for_with_the_base_path_of_i
          [api.shop]\nbase_path = \"/shop/v1\"\n"
             .to_owned(),
         crate::config::upstream("app", &[upstream.address()]),
-        format!(
-            "\n[filter.jwt]\nplugin = \"builtin:jwt\"\nsettings = {{ verifiers = [\"issuer\"], {ORIGIN} }}\n"
-        ),
-        verifier("issuer", "jwks_file = \"keys.json\"\n"),
+        filter(ORIGIN, ""),
     ];
     let gateway = Gateway::with_config(config.concat())
         .file("keys.json", signer.set())
@@ -338,10 +340,7 @@ fn with_no_room_to_remember_a_proof_it_is_turned_away_and_not_forgotten() {
     let config = [
         "[server]\nmax_used_proofs = 16\n".to_owned(),
         filtered(&["jwt"], upstream.address()),
-        format!(
-            "\n[filter.jwt]\nplugin = \"builtin:jwt\"\nsettings = {{ verifiers = [\"issuer\"], {ORIGIN} }}\n"
-        ),
-        verifier("issuer", "jwks_file = \"keys.json\"\n"),
+        filter(ORIGIN, ""),
     ];
     let gateway = Gateway::with_config(config.concat())
         .file("keys.json", signer.set())

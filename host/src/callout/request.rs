@@ -1,6 +1,5 @@
 //! A request as it goes to a target, made of what a filter wrote. Pure.
 
-use aws_lc_rs::digest;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use zeroize::Zeroizing;
 
 use super::CalloutSettings;
+use crate::store::crypto::digest_of_parts;
 use crate::store::secrets::Secret;
 
 /// The most fields of a request.
@@ -80,13 +80,7 @@ impl RequestDigest {
     /// Of all parts, each told from the next by its length.
     #[must_use]
     pub fn of<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
-        for part in parts {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part);
-        }
-        let digest = context.finish();
-        Self(digest.as_ref().try_into().unwrap_or_default())
+        Self(digest_of_parts(parts))
     }
 }
 

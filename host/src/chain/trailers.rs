@@ -56,13 +56,18 @@ impl Passage {
         let edited = self
             .held
             .with(|exchange| exchange.spent.as_mut()?.edited.take());
-        match edited {
-            Some(edited) => Body::Filtered(Box::new(Guarded {
-                source: body,
+        let Some(edited) = edited else { return body };
+        if edited.is_empty() && self.chain.head_fields.is_empty() {
+            return body;
+        }
+        match body {
+            // All of it is here, and it has no trailers.
+            whole @ (Body::Empty | Body::Full(_)) => whole,
+            source => Body::Filtered(Box::new(Guarded {
+                source,
                 chain: Rc::clone(&self.chain),
                 edited,
             })),
-            None => body,
         }
     }
 }

@@ -52,7 +52,7 @@ pub(super) fn check(
     }
 }
 
-/// What a filter is granted, with all that it uses and can be granted.
+/// The grants of a filter, and beside them all that it uses and can be granted.
 pub(super) fn granted_all(mut grants: Grants, loaded: &Filter) -> Grants {
     let facts = loaded.facts();
     let set = facts.provides.iter().chain(&facts.sometimes);

@@ -270,7 +270,7 @@ fn call_cpu(filter: &config::Filter) -> Duration {
     filter.limits.cpu.unwrap_or(by_default)
 }
 
-/// What is imported and not granted traps when it is called; the line that grants it is given ready
+/// A call of an interface that is imported and not granted traps. The warning has the line that grants it, ready
 /// to paste. Toolchains that import all that a world names make this a warning, not an error.
 fn warn_of_denied(
     config: &Config,

@@ -16,12 +16,13 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use ahash::RandomState;
-use aws_lc_rs::digest;
 use moka::Expiry;
 use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use parking_lot::Mutex;
+
+use super::crypto::digest_of_parts;
 
 /// How many entries a filter may have.
 pub const MAX_ENTRIES: u64 = 1024;
@@ -51,12 +52,7 @@ impl CacheOrigin {
     /// Of all parts, each told from the next by its length.
     #[must_use]
     pub fn of<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
-        for part in parts {
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part);
-        }
-        Self(context.finish().as_ref().try_into().unwrap_or_default())
+        Self(digest_of_parts(parts))
     }
 }
 

@@ -29,6 +29,17 @@ pub fn digest(hash: Hash, data: &[u8]) -> Vec<u8> {
     hashes::digest(algorithm, data).as_ref().to_vec()
 }
 
+/// The SHA-256 of all parts, each told from the next by its length.
+#[must_use]
+pub fn digest_of_parts<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> [u8; 32] {
+    let mut context = hashes::Context::new(&hashes::SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    context.finish().as_ref().try_into().unwrap_or_default()
+}
+
 /// The HMAC (RFC 2104) of the data under the secret: 32, 48 or 64 bytes.
 #[must_use]
 pub fn hmac_sign(hash: Hash, secret: &Secret, data: &[u8]) -> Vec<u8> {

@@ -28,7 +28,7 @@ pub struct ToldBound {
     pub name: String,
     /// The value that it counts by, where the configuration tells whether requests have it.
     pub by: Option<ToldSource>,
-    /// What becomes of requests without it.
+    /// How requests without it are treated.
     pub lacking: Lacking,
     /// Whether it is a sliding window.
     pub slides: bool,
@@ -43,7 +43,7 @@ pub enum ToldSource {
     PathParam(String),
 }
 
-/// What becomes of requests without the value that a bound counts by.
+/// How requests without the value that a bound counts by are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lacking {
     /// They share one bucket.

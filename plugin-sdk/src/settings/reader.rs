@@ -25,7 +25,7 @@ const MAX_ERRORS: usize = 64;
 pub struct Read<T> {
     /// None: not without the values that are wrong.
     pub settings: Option<T>,
-    /// What is wrong, in the order in which it was met.
+    /// Every error, in the order in which it was met.
     pub complaints: Vec<Diagnostic>,
     json: Value,
     left_out: BTreeSet<String>,

@@ -82,7 +82,7 @@ fn only<T>(mut values: impl Iterator<Item = T>) -> Option<T> {
     values.next().is_none().then_some(value)
 }
 
-/// What is no text is no identity: made into one, two values could be the same.
+/// A value that is no text is no identity: if it were made into one, two values could become the same.
 fn text(bytes: Vec<u8>) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
