@@ -3,7 +3,7 @@
 
 use crate::bindings::lifecycle::windlass::host::keys;
 
-pub use keys::{ApiKey, IdentifyError, KeyReject};
+pub use keys::{ApiKey, FieldError, IdentifyError, KeyReject};
 
 /// Finds a key by the value that the client presented.
 ///
@@ -23,4 +23,14 @@ pub fn find(presented: &[u8]) -> Result<ApiKey, KeyReject> {
 #[inline]
 pub fn identify(presented: &[u8]) -> Result<(), IdentifyError> {
     keys::identify(presented)
+}
+
+/// Does what [`identify`] does with the key in a field of the request, all of its first value: the filter neither reads nor
+/// holds it. Once the key is accepted, the field is removed with `hide`, and without it keeps that one value.
+///
+/// # Errors
+/// Why the key is not there or not accepted, or why its facts could not be set or the field not edited.
+#[inline]
+pub fn identify_field(name: &str, hide: bool) -> Result<(), FieldError> {
+    keys::identify_field(name, hide)
 }

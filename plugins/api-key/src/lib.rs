@@ -10,7 +10,7 @@ mod settings;
 
 use place::{Place, Presented};
 use settings::Settings;
-use windlass_plugin_sdk::host::keys::{self, IdentifyError};
+use windlass_plugin_sdk::host::keys::{self, FieldError, IdentifyError};
 use windlass_plugin_sdk::host::log;
 use windlass_plugin_sdk::prelude::*;
 use windlass_plugin_sdk::{EditError, json};
@@ -50,6 +50,10 @@ impl Filter for ApiKeyFilter {
 
 impl OnRequest for ApiKeyFilter {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
+        // The gateway can do all of it in one call, in the most common case.
+        if let [Place::Header { name, scheme: None }] = self.places.as_slice() {
+            return self.identify_field(name);
+        }
         let mut places = self.places.iter();
         let found = places.find_map(|place| Some((place, place.presented(request)?)));
         let Some((place, presented)) = found else {
@@ -87,6 +91,16 @@ fn is_of_another(presented: &Presented) -> bool {
 }
 
 impl ApiKeyFilter {
+    fn identify_field(&self, name: &str) -> Result<RequestVerdict, Failure> {
+        match keys::identify_field(name, self.hide) {
+            Ok(()) => Ok(RequestVerdict::NEXT),
+            Err(FieldError::Missing) => Ok(self.refuse(self.missing, KEY_MISSING).into()),
+            // The gateway's log says why, and which key it is.
+            Err(FieldError::Rejected(_)) => Ok(self.refuse(self.rejected, KEY_REJECTED).into()),
+            Err(FieldError::Attribute(error) | FieldError::Edit(error)) => Err(error.into()),
+        }
+    }
+
     /// RFC 9110, section 15.5.2: a 401 carries a challenge, here one for each place.
     fn refuse(&self, status: u16, reason: &str) -> LocalResponse {
         let refusal = LocalResponse::new(status, reason);

@@ -182,10 +182,19 @@ impl State {
         name: Result<HeaderName, EditError>,
         value: Vec<u8>,
     ) -> Result<Result<(), EditError>> {
-        let (name, value) = match self.field(of, name, value) {
-            Ok(field) => field,
-            Err(error) => return Ok(Err(error)),
-        };
+        match self.field(of, name, value) {
+            Ok((name, value)) => self.put_field(of, name, value),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// The same with a value that HTTP can carry.
+    pub(super) fn put_field(
+        &mut self,
+        of: Message,
+        name: HeaderName,
+        value: HeaderValue,
+    ) -> Result<Result<(), EditError>> {
         let added = name.as_str().len() + value.len();
         let edited = self.edit_field(of, name, added, |entry| match entry {
             // Not `insert_mult`: in http 1.5.0 it panics where there are three values or more.

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::Result;
 
-use super::super::bindings::keys::{ApiKey, Host, IdentifyError, KeyReject as WitReject};
-use super::super::bindings::types::EditError;
+use super::super::bindings::keys::{
+    ApiKey, FieldError, Host, IdentifyError, KeyReject as WitReject,
+};
+use super::super::bindings::types::{EditError, Message};
 use super::super::services::Services;
-use super::super::state::State;
+use super::super::state::{Head, State};
 use crate::context::{AttributeValue, KeyRejection, NoPlan, RejectedKey};
 use crate::store::keys::{self, KeyReject, Moment, Rejected};
 
@@ -132,6 +134,24 @@ impl State {
     }
 }
 
+impl State {
+    /// Find a key and make what is known of it facts of the exchange: all of them, or nothing.
+    fn identify_key(&mut self, presented: &[u8]) -> Result<Result<(), IdentifyError>> {
+        let put = self.with_key(presented, |state, services, key| {
+            let before = state.mark();
+            let put = state.put_key(services, key)?;
+            if put.is_err() {
+                state.undo_to(before);
+            }
+            Ok::<_, wasmtime::Error>(put)
+        })?;
+        match put {
+            Ok(put) => Ok(put?.map_err(IdentifyError::Attribute)),
+            Err(reject) => Ok(Err(IdentifyError::Rejected(reject))),
+        }
+    }
+}
+
 impl Host for State {
     fn find(&mut self, presented: Vec<u8>) -> Result<Result<ApiKey, WitReject>> {
         self.charge_call()?;
@@ -151,17 +171,30 @@ impl Host for State {
     fn identify(&mut self, presented: Vec<u8>) -> Result<Result<(), IdentifyError>> {
         self.charge_call()?;
         super::in_phase(self)?;
-        let put = self.with_key(&presented, |state, services, key| {
-            let before = state.mark();
-            let put = state.put_key(services, key)?;
-            if put.is_err() {
-                state.undo_to(before);
-            }
-            Ok::<_, wasmtime::Error>(put)
-        })?;
-        match put {
-            Ok(put) => Ok(put?.map_err(IdentifyError::Attribute)),
-            Err(reject) => Ok(Err(IdentifyError::Rejected(reject))),
+        self.identify_key(&presented)
+    }
+
+    fn identify_field(&mut self, name: String, hide: bool) -> Result<Result<(), FieldError>> {
+        self.charge_call()?;
+        super::in_phase(self)?;
+        let name = match self.field_name(Message::Request, &name) {
+            Ok(name) => name,
+            Err(error) => return Ok(Err(FieldError::Edit(error))),
+        };
+        let fields = self.fields(Head::Request);
+        let first = fields.and_then(|fields| fields.get(&name)).cloned();
+        let Some(first) = first.filter(|value| !value.is_empty()) else {
+            return Ok(Err(FieldError::Missing));
+        };
+        match self.identify_key(first.as_bytes())? {
+            Ok(()) => {}
+            Err(IdentifyError::Rejected(why)) => return Ok(Err(FieldError::Rejected(why))),
+            Err(IdentifyError::Attribute(error)) => return Ok(Err(FieldError::Attribute(error))),
         }
+        let edited = match hide {
+            true => self.remove_field(Message::Request, Ok(name))?.map(drop),
+            false => self.put_field(Message::Request, name, first)?,
+        };
+        Ok(edited.map_err(FieldError::Edit))
     }
 }
