@@ -17,6 +17,7 @@ use wasmtime::component::ResourceTable;
 use super::cpu::CpuLimit;
 use super::grants::Grants;
 use super::host::advice::Advice;
+use super::host::jwt::TokenCheck;
 use super::memory::MemoryAccount;
 use super::names::FieldNames;
 use super::output::Output;
@@ -118,6 +119,8 @@ pub struct State {
     pub place: u16,
     /// Whether the running phase is called again, when it wants a share that the store has to tell.
     pub patient: bool,
+    /// The checks of tokens that the filter defined, by their numbers.
+    pub token_checks: Vec<Arc<TokenCheck>>,
     /// The token that the running phase verified.
     pub token: Option<Arc<VerifiedToken>>,
     /// The event that the running phase waits for before it runs again.
@@ -225,6 +228,7 @@ impl State {
             phase: Phase::Idle,
             place: 0,
             patient: false,
+            token_checks: Vec::new(),
             token: None,
             later: None,
             members: None,

@@ -42,6 +42,10 @@ pub struct Proof<'a> {
     pub max_age: Duration,
 }
 
+/// A check of tokens that the gateway knows, so that a call names nothing else. Keep it in the filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Check(u32);
+
 impl<'a> Proof<'a> {
     fn as_argument(&self) -> tokens::Proof<'a> {
         tokens::Proof {
@@ -52,46 +56,52 @@ impl<'a> Proof<'a> {
     }
 }
 
-/// Verifies a token, and makes claims of it attributes: all of them, or none.
-///
-/// A token that is bound to a key is accepted only with a `proof`, and a token that is not bound only without one.
-///
-/// After [`VerifyError::NotYet`] return anything: the phase runs again once newer keys are there.
-///
-/// # Errors
-/// Why it is not accepted: for logs. To the client all reasons but [`VerifyError::InsufficientScope`] are one.
-#[inline]
-pub fn verify(
-    token: &str,
-    proof: Option<&Proof<'_>>,
-    wanted: Wanted<'_>,
-) -> Result<(), VerifyError> {
-    tokens::verify(
-        token,
-        wanted.verifiers,
-        wanted.scopes,
-        wanted.any_scope,
-        wanted.claims,
-        proof.map(Proof::as_argument),
-    )
+impl Check {
+    /// Defines a check, for a token in this field or one that the filter finds. In [`configure`](crate::Filter::configure)
+    /// only, and at most 16; anything else is a trap, and so is a field that no filter may edit.
+    #[must_use]
+    pub fn define(wanted: Wanted<'_>, field: Option<TokenField<'_>>) -> Self {
+        Self(tokens::define(tokens::Check {
+            verifiers: wanted.verifiers,
+            scopes: wanted.scopes,
+            any_scope: wanted.any_scope,
+            claims: wanted.claims,
+            token_field: field.map(TokenField::as_argument),
+        }))
+    }
+
+    /// Verifies a token, and makes claims of it attributes: all of them, or none.
+    ///
+    /// A token that is bound to a key is accepted only with a `proof`, and a token that is not bound only without one.
+    ///
+    /// After [`VerifyError::NotYet`] return anything: the phase runs again once newer keys are there.
+    ///
+    /// # Errors
+    /// Why it is not accepted: for logs. To the client all reasons but [`VerifyError::InsufficientScope`] are one.
+    #[inline]
+    pub fn verify(self, token: &str, proof: Option<&Proof<'_>>) -> Result<(), VerifyError> {
+        tokens::verify(token, self.0, proof.map(Proof::as_argument))
+    }
+
+    /// Verifies the token in the check's field as [`verify`](Self::verify) does without a proof. The filter neither reads
+    /// nor holds the token, so this is the fast way, and the safe one. Without a field it is a trap.
+    ///
+    /// # Errors
+    /// Why it is not accepted, as for [`verify`](Self::verify), or why there is no one token.
+    #[inline]
+    pub fn verify_field(self) -> Result<(), FieldError> {
+        tokens::verify_field(self.0)
+    }
 }
 
-/// Verifies the token in a field of the request as [`verify`] does without a proof. The filter neither reads nor holds
-/// the token, so this is the fast way, and the safe one.
-///
-/// # Errors
-/// Why it is not accepted, as for [`verify`], or why there is no one token.
-#[inline]
-pub fn verify_field(field: TokenField<'_>, wanted: Wanted<'_>) -> Result<(), FieldError> {
-    tokens::verify_field(
-        field.name,
-        field.scheme,
-        field.hide,
-        wanted.verifiers,
-        wanted.scopes,
-        wanted.any_scope,
-        wanted.claims,
-    )
+impl<'a> TokenField<'a> {
+    fn as_argument(self) -> tokens::TokenField<'a> {
+        tokens::TokenField {
+            name: self.name,
+            scheme: self.scheme,
+            hide: self.hide,
+        }
+    }
 }
 
 /// Checks a proof for a token that no verifier knows, such as one that an authorization server answered for (RFC 7662).
@@ -104,7 +114,7 @@ pub fn check_proof(proof: &Proof<'_>, token: &str, thumbprint: &str) -> Result<(
     tokens::check_proof(proof.as_argument(), token, thumbprint)
 }
 
-/// A claim of the token that [`verify`] or [`verify_field`] accepted last in this phase, by its name or by a JSON pointer that begins with
+/// A claim of the token that [`Check::verify`] or [`Check::verify_field`] accepted last in this phase, by its name or by a JSON pointer that begins with
 /// `/`.
 #[inline]
 #[must_use]

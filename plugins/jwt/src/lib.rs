@@ -15,7 +15,7 @@ use introspection::{Answer, Introspection};
 use settings::{Checked, Settings, keep};
 use source::Source;
 use windlass_plugin_sdk::host::jwt::{
-    self, FieldError, Mapping, Proof, ProofError, TokenField, VerifyError, Wanted,
+    self, Check, FieldError, Mapping, Proof, ProofError, TokenField, VerifyError, Wanted,
 };
 use windlass_plugin_sdk::host::log;
 use windlass_plugin_sdk::prelude::*;
@@ -35,7 +35,9 @@ const INTROSPECTION_UNAVAILABLE: &str = "introspection_unavailable";
 struct JwtFilter {
     sources: Vec<Source>,
     hide: bool,
-    verifiers: Vec<&'static str>,
+    check: Check,
+    /// Whether the gateway can find the token, hide it and verify it in one call.
+    has_only_field: bool,
     scopes: Vec<&'static str>,
     any_scope: bool,
     claims: Vec<Mapping<'static>>,
@@ -97,13 +99,24 @@ impl Filter for JwtFilter {
             .provides(["auth.method"])
             .provides(always.iter().map(|one| one.attribute))
             .sometimes(sometimes.iter().map(|one| one.attribute));
-        let filter = Self {
-            challenges: Challenges::of(&settings, &sources),
-            sources,
-            hide: settings.hide,
-            verifiers: settings.verifiers.into_iter().map(keep).collect(),
-            scopes: settings.scopes.into_iter().map(keep).collect(),
+        let challenges = Challenges::of(&settings, &sources);
+        let verifiers: Vec<_> = settings.verifiers.into_iter().map(keep).collect();
+        let scopes: Vec<_> = settings.scopes.into_iter().map(keep).collect();
+        let wanted = Wanted {
+            verifiers: &verifiers,
+            scopes: &scopes,
             any_scope: settings.any_scope,
+            claims: &claims,
+        };
+        let field = only_field(&sources, settings.hide).filter(|_| introspection.is_none());
+        let filter = Self {
+            check: Check::define(wanted, field),
+            has_only_field: field.is_some(),
+            challenges,
+            hide: settings.hide,
+            scopes,
+            any_scope: settings.any_scope,
+            sources,
             claims,
             dpop,
             introspection,
@@ -115,8 +128,8 @@ impl Filter for JwtFilter {
 impl OnRequest for JwtFilter {
     fn on_request(&self, request: &mut Request) -> Result<RequestVerdict, Failure> {
         // The gateway can do all of it in one call, in the most common case.
-        if let Some(field) = self.only_field() {
-            return self.verify_field(field);
+        if self.has_only_field {
+            return self.verify_field();
         }
         let (source, presented) = match self.find(request) {
             Found::One(source, presented) => (source, presented),
@@ -142,7 +155,7 @@ impl OnRequest for JwtFilter {
             DpopRules::hide(request)?;
         }
         let proof = with_proof.then(|| self.dpop.proof(&value));
-        let checkup = self.check(token, proof, request)?;
+        let checkup = self.checkup(token, proof, request)?;
         Ok(self.verdict(checkup, with_proof))
     }
 }
@@ -156,18 +169,8 @@ enum Found<'a> {
 }
 
 impl JwtFilter {
-    /// The field that is the only place of a token, if the gateway's verifiers take whatever it holds, without a proof.
-    fn only_field(&self) -> Option<TokenField<'_>> {
-        match self.sources.as_slice() {
-            [source] if self.introspection.is_none() && !source.is_dpop() => {
-                source.field(self.hide)
-            }
-            _ => None,
-        }
-    }
-
-    fn verify_field(&self, field: TokenField<'_>) -> Result<RequestVerdict, Failure> {
-        let error = match jwt::verify_field(field, self.wanted()) {
+    fn verify_field(&self) -> Result<RequestVerdict, Failure> {
+        let error = match self.check.verify_field() {
             Ok(()) => return Ok(RequestVerdict::NEXT),
             Err(error) => error,
         };
@@ -176,15 +179,6 @@ impl JwtFilter {
             FieldError::Several => Ok(self.refuse_several()),
             FieldError::Token(error) => Ok(self.verdict(checkup(error)?, false)),
             FieldError::Edit(error) => Err(error.into()),
-        }
-    }
-
-    fn wanted(&self) -> Wanted<'_> {
-        Wanted {
-            verifiers: &self.verifiers,
-            scopes: &self.scopes,
-            any_scope: self.any_scope,
-            claims: &self.claims,
         }
     }
 
@@ -218,7 +212,7 @@ impl JwtFilter {
         }
     }
 
-    fn check(
+    fn checkup(
         &self,
         token: &str,
         proof: Option<Proof<'_>>,
@@ -229,7 +223,7 @@ impl JwtFilter {
         {
             return self.introspect(introspection, token, proof, request);
         }
-        match jwt::verify(token, proof.as_ref(), self.wanted()) {
+        match self.check.verify(token, proof.as_ref()) {
             Ok(()) => Ok(Checkup::Accepted),
             Err(error) => checkup(error),
         }
@@ -293,6 +287,14 @@ impl JwtFilter {
     /// RFC 6750, section 2: not more than one method for a token, and section 3.1: nor one of them twice.
     fn refuse_several(&self) -> RequestVerdict {
         refuse(400, SEVERAL_TOKENS, &self.challenges.several)
+    }
+}
+
+/// The field that is the only place of a token, if a token needs no proof there.
+fn only_field(sources: &[Source], hide: bool) -> Option<TokenField<'_>> {
+    match sources {
+        [source] if !source.is_dpop() => source.field(hide),
+        _ => None,
     }
 }
 

@@ -1,20 +1,18 @@
-//! `windlass:jwt/tokens`, linked without a copy of what the guest names: a token is only read where the guest put it.
+//! `windlass:jwt/tokens`: checks are read once, in `configure`, and a token is only read where the guest or the client put it.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use serde_json::Value;
-use smallvec::SmallVec;
-use wasmtime::component::{ComponentType, Lift, Linker, LinkerInstance, WasmStr};
-use wasmtime::{Result, StoreContextMut};
+use wasmtime::component::{Linker, WasmStr};
+use wasmtime::{Result, StoreContextMut, bail, format_err};
 
-use super::super::bindings::tokens::{ClaimValue, FieldError, VerifyError};
+use super::super::bindings::tokens::{Check, ClaimValue, FieldError, VerifyError};
 use super::super::bindings::types::Message;
 use super::super::failure::CallFailure;
-use super::super::state::{Head, Later, State};
-use super::edit::attribute_name;
-use super::hot::field_name;
+use super::super::state::{Head, Later, Phase, State};
+use super::edit::{attribute_name, parse_name};
 use super::proof::{self, ProofArgument};
 use crate::context::{AttributeValue, RejectedToken};
 use crate::tokens::{TokenAnswer, TokenTime, Waiting};
@@ -23,13 +21,35 @@ use crate::verifier::{Claims, TokenError, VerifiedToken};
 /// Where it is.
 const TOKENS: &str = "windlass:jwt/tokens@0.1.0";
 
-/// `mapping`, left where the guest put it.
-#[derive(ComponentType, Lift)]
-#[component(record)]
-struct Mapping {
-    claim: WasmStr,
-    attribute: WasmStr,
+/// The most checks of one instance.
+const MAX_CHECKS: usize = 16;
+
+/// The demands of a filter on tokens, read once.
+#[derive(Debug)]
+pub struct TokenCheck {
+    verifiers: Box<[String]>,
+    scopes: Box<[String]>,
+    any_scope: bool,
+    claims: Box<[Claimed]>,
+    field: Option<CheckedField>,
+}
+
+/// A claim that becomes an attribute.
+#[derive(Debug)]
+struct Claimed {
+    claim: String,
+    attribute: Cow<'static, str>,
     required: bool,
+}
+
+/// The field that holds a token.
+#[derive(Debug)]
+struct CheckedField {
+    name: HeaderName,
+    /// The word before the token.
+    scheme: Option<String>,
+    /// Whether the field is removed.
+    hide: bool,
 }
 
 /// The outcome of a call.
@@ -39,22 +59,19 @@ type Verified = std::result::Result<(), VerifyError>;
 pub fn link(linker: &mut Linker<State>) -> Result<()> {
     let mut tokens = linker.instance(TOKENS)?;
     tokens.func_wrap(
+        "define",
+        |mut store: StoreContextMut<'_, State>, (check,): (Check,)| {
+            Ok((define(store.data_mut(), check)?,))
+        },
+    )?;
+    tokens.func_wrap(
         "verify",
         |mut store: StoreContextMut<'_, State>,
-         (token, verifiers, scopes, any_scope, claims, proof): (
-            WasmStr,
-            Vec<WasmStr>,
-            Vec<WasmStr>,
-            bool,
-            Vec<Mapping>,
-            Option<ProofArgument>,
-        )| {
-            store.data_mut().charge_call()?;
-            super::in_phase(store.data())?;
-            store.data_mut().token = None;
+         (token, check, proof): (WasmStr, u32, Option<ProofArgument>)| {
+            let check = begin(store.data_mut(), check)?;
             let found = {
                 let token = token.to_str(&store)?;
-                ask(&store, &token, &verifiers)?
+                ask(store.data(), &token, &check)?
             };
             if let Err(error) = take(store.data_mut(), found) {
                 return Ok((Err(error),));
@@ -63,21 +80,22 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
                 leave(store.data_mut(), why);
                 return Ok((Err(error),));
             }
-            let demands = Demands {
-                scopes: &scopes,
-                any_scope,
-                claims: &claims,
-            };
-            Ok((meet(&mut store, &demands)?,))
+            Ok((meet(store.data_mut(), &check)?,))
         },
     )?;
-    link_verify_field(&mut tokens)?;
+    tokens.func_wrap(
+        "verify-field",
+        |mut store: StoreContextMut<'_, State>, (check,): (u32,)| {
+            let state = store.data_mut();
+            let check = begin(state, check)?;
+            Ok((verify_field(state, &check)?,))
+        },
+    )?;
     tokens.func_wrap(
         "check-proof",
         |mut store: StoreContextMut<'_, State>,
          (argument, token, thumbprint): (ProofArgument, WasmStr, WasmStr)| {
             store.data_mut().charge_call()?;
-            super::in_phase(store.data())?;
             let token = token.to_str(&store)?.into_owned();
             let thumbprint = thumbprint.to_str(&store)?.into_owned();
             let checked = proof::check(&mut store, &argument, &token, &thumbprint)?;
@@ -100,52 +118,77 @@ pub fn link(linker: &mut Linker<State>) -> Result<()> {
     Ok(())
 }
 
-/// `verify-field`'s arguments, in the order of the contract.
-type VerifyFieldArguments = (
-    WasmStr,
-    Option<WasmStr>,
-    bool,
-    Vec<WasmStr>,
-    Vec<WasmStr>,
-    bool,
-    Vec<Mapping>,
-);
+/// Keep a check; gives its number.
+fn define(state: &mut State, check: Check) -> Result<u32> {
+    state.charge_call()?;
+    if state.phase != Phase::Configure {
+        bail!("called `tokens.define` in a phase: it is for `configure`");
+    }
+    let number = state.token_checks.len();
+    if number >= MAX_CHECKS {
+        bail!("defined more than {MAX_CHECKS} checks of tokens");
+    }
+    let field = match check.token_field {
+        None => None,
+        Some(field) => Some(CheckedField {
+            name: parse_name(&field.name).map_err(|error| {
+                format_err!("defined a check of field `{}`: {error}", field.name)
+            })?,
+            scheme: field.scheme,
+            hide: field.hide,
+        }),
+    };
+    let claims = check.claims.into_iter().map(|mapping| Claimed {
+        claim: mapping.claim,
+        attribute: attribute_name(&mapping.attribute),
+        required: mapping.required,
+    });
+    state.token_checks.push(Arc::new(TokenCheck {
+        verifiers: check.verifiers.into(),
+        scopes: check.scopes.into(),
+        any_scope: check.any_scope,
+        claims: claims.collect(),
+        field,
+    }));
+    Ok(u32::try_from(number)?)
+}
 
-fn link_verify_field(tokens: &mut LinkerInstance<'_, State>) -> Result<()> {
-    tokens.func_wrap(
-        "verify-field",
-        |mut store: StoreContextMut<'_, State>,
-         (field, scheme, hide, verifiers, scopes, any_scope, claims): VerifyFieldArguments| {
-            store.data_mut().charge_call()?;
-            super::in_phase(store.data())?;
-            store.data_mut().token = None;
-            let field = FieldArgument {
-                name: field,
-                scheme,
-                hide,
-            };
-            let found = match ask_for_field(&mut store, &field, &verifiers)? {
-                Ok(found) => found,
-                Err(error) => return Ok((Err(error),)),
-            };
-            if let Err(error) = take(store.data_mut(), found) {
-                return Ok((Err(FieldError::Token(error)),));
-            }
-            let accepted = store.data().token.as_ref();
-            if accepted.is_some_and(|token| token.bound_to.is_some()) {
-                let error = TokenError::Unproven;
-                leave(store.data_mut(), error.reason());
-                return Ok((rejected(error).map_err(FieldError::Token),));
-            }
-            let demands = Demands {
-                scopes: &scopes,
-                any_scope,
-                claims: &claims,
-            };
-            let met = meet(&mut store, &demands)?;
-            Ok((met.map_err(FieldError::Token),))
-        },
-    )
+/// Begin a verification by the check of this number.
+fn begin(state: &mut State, number: u32) -> Result<Arc<TokenCheck>> {
+    state.charge_call()?;
+    super::in_phase(state)?;
+    state.token = None;
+    match state.token_checks.get(number as usize) {
+        Some(check) => Ok(check.clone()),
+        None => bail!("called `tokens` with check {number}, which it did not define"),
+    }
+}
+
+/// Verify the token in the field of a check.
+fn verify_field(
+    state: &mut State,
+    check: &TokenCheck,
+) -> Result<std::result::Result<(), FieldError>> {
+    let Some(field) = &check.field else {
+        bail!("called `tokens.verify-field` with a check that names no field");
+    };
+    let found = match ask_for_field(state, field, check)? {
+        Ok(found) => found,
+        Err(error) => return Ok(Err(error)),
+    };
+    if let Err(error) = take(state, found) {
+        return Ok(Err(FieldError::Token(error)));
+    }
+    if state
+        .token
+        .as_ref()
+        .is_some_and(|token| token.bound_to.is_some())
+    {
+        let error = TokenError::Unproven;
+        leave(state, error.reason());
+        return Ok(rejected(error).map_err(FieldError::Token));
+    }
+    Ok(meet(state, check)?.map_err(FieldError::Token))
 }
 
 /// A verifier's answer about a token.
@@ -156,22 +199,6 @@ enum Found {
     Rejected(TokenError, Option<Arc<str>>),
     /// Only newer keys can tell.
     Later(Waiting),
-}
-
-/// The demands on a token that a verifier accepts.
-struct Demands<'a> {
-    scopes: &'a [WasmStr],
-    any_scope: bool,
-    claims: &'a [Mapping],
-}
-
-/// The field that holds a token, as a guest names it.
-struct FieldArgument {
-    name: WasmStr,
-    /// The word before the token.
-    scheme: Option<WasmStr>,
-    /// Whether the field is removed.
-    hide: bool,
 }
 
 impl State {
@@ -193,16 +220,14 @@ impl State {
 }
 
 /// Ask the verifiers about a token.
-fn ask(store: &StoreContextMut<'_, State>, token: &str, verifiers: &[WasmStr]) -> Result<Found> {
-    let state = store.data();
+fn ask(state: &State, token: &str, check: &TokenCheck) -> Result<Found> {
     let Some(services) = state.services.as_ref() else {
         return Ok(Found::Rejected(TokenError::Issuer, None));
     };
-    let names = verifiers.iter().map(|name| name.to_str(store));
-    let names: SmallVec<[Cow<'_, str>; 4]> = names.collect::<Result<_>>()?;
+    let now = TokenTime::coarse();
     let asked = services
         .verifiers
-        .ask(&names, token, TokenTime::coarse(), state.patient)?;
+        .ask(&check.verifiers, token, now, state.patient)?;
     Ok(match asked.answer {
         TokenAnswer::Accepted(token) => Found::Accepted(token),
         TokenAnswer::Refused(error) => {
@@ -219,37 +244,31 @@ fn ask(store: &StoreContextMut<'_, State>, token: &str, verifiers: &[WasmStr]) -
     })
 }
 
-/// Ask the verifiers about the token in a field, which is removed if the guest says so.
+/// Ask the verifiers about the token in a field, which is removed if the check says so.
 fn ask_for_field(
-    store: &mut StoreContextMut<'_, State>,
-    field: &FieldArgument,
-    verifiers: &[WasmStr],
+    state: &mut State,
+    field: &CheckedField,
+    check: &TokenCheck,
 ) -> Result<std::result::Result<Found, FieldError>> {
-    let name = match field_name(store, Message::Request, &field.name)? {
-        Ok(name) => name,
-        Err(error) => return Ok(Err(FieldError::Edit(error))),
-    };
     let answer = {
-        let scheme = field.scheme.as_ref().map(|scheme| scheme.to_str(&*store));
-        let scheme = scheme.transpose()?;
-        let fields = store.data().fields(Head::Request);
+        let fields = state.fields(Head::Request);
         let mut values = fields
             .into_iter()
-            .flat_map(|fields| fields.get_all(&name).iter());
+            .flat_map(|fields| fields.get_all(&field.name).iter());
         let mut others = false;
         let token = values.find_map(|value| {
-            let token = token_in(value, scheme.as_deref());
+            let token = token_in(value, field.scheme.as_deref());
             others |= token.is_none();
             token
         });
         match token {
             None => return Ok(Err(FieldError::Missing)),
             Some(_) if others || values.next().is_some() => Err(FieldError::Several),
-            Some(token) => Ok(ask(store, token, verifiers)?),
+            Some(token) => Ok(ask(state, token, check)?),
         }
     };
     if field.hide
-        && let Err(error) = store.data_mut().remove_field(Message::Request, Ok(name))?
+        && let Err(error) = state.remove_field(Message::Request, Ok(field.name.clone()))?
     {
         return Ok(Err(FieldError::Edit(error)));
     }
@@ -298,19 +317,21 @@ fn leave(state: &mut State, why: &'static str) {
     state.note_rejected_token(why, None);
 }
 
-/// Hold the accepted token to the guest's demands: its scopes first, then its claims become attributes.
-fn meet(store: &mut StoreContextMut<'_, State>, demands: &Demands<'_>) -> Result<Verified> {
-    if !has_scopes(store, demands.scopes, demands.any_scope)? {
-        leave(store.data_mut(), "insufficient_scope");
+/// Hold the accepted token to a check: its scopes first, then its claims become attributes.
+fn meet(state: &mut State, check: &TokenCheck) -> Result<Verified> {
+    let Some(token) = state.token.clone() else {
+        return Ok(rejected(TokenError::Issuer));
+    };
+    let mut scopes = check.scopes.iter().map(String::as_str).peekable();
+    if scopes.peek().is_some() && !token.claims.has_scopes(scopes, check.any_scope) {
+        leave(state, "insufficient_scope");
         return Ok(Err(VerifyError::InsufficientScope));
     }
-    let put = put_claims(store, demands.claims)?;
+    let put = put_claims(state, &token.claims, &check.claims)?;
     match &put {
         Ok(()) => {}
-        Err(VerifyError::Rejected(_)) => {
-            leave(store.data_mut(), TokenError::RequiredClaim.reason());
-        }
-        Err(_) => store.data_mut().token = None,
+        Err(VerifyError::Rejected(_)) => leave(state, TokenError::RequiredClaim.reason()),
+        Err(_) => state.token = None,
     }
     Ok(put)
 }
@@ -342,55 +363,32 @@ fn rejected(error: TokenError) -> Verified {
     Err(VerifyError::Rejected(error.reason().to_owned()))
 }
 
-fn claims<'a>(store: &'a StoreContextMut<'_, State>) -> Option<&'a Claims> {
-    Some(&store.data().token.as_ref()?.claims)
-}
-
-fn has_scopes(store: &StoreContextMut<'_, State>, scopes: &[WasmStr], any: bool) -> Result<bool> {
-    if scopes.is_empty() {
-        return Ok(true);
-    }
-    let scopes = scopes.iter().map(|scope| scope.to_str(store));
-    let scopes: SmallVec<[Cow<'_, str>; 4]> = scopes.collect::<Result<_>>()?;
-    let scopes = scopes.iter().map(AsRef::as_ref);
-    Ok(claims(store).is_some_and(|claims| claims.has_scopes(scopes, any)))
-}
-
 /// Make claims attributes: all of them, or none.
-fn put_claims(store: &mut StoreContextMut<'_, State>, mappings: &[Mapping]) -> Result<Verified> {
-    let before = store.data().mark();
-    let method = (
-        Cow::Borrowed("auth.method"),
-        AttributeValue::Text("jwt".to_owned()),
-    );
-    let mut next = Some(method);
-    let mut mappings = mappings.iter();
-    while let Some((name, value)) = next.take() {
-        if let Err(error) = store.data_mut().put_fact(name, value)? {
-            return Ok(undone(store, before, VerifyError::Attribute(error)));
-        }
-        for mapping in mappings.by_ref() {
-            let claim = mapping.claim.to_str(&*store)?;
-            let value = claims(store).and_then(|claims| claims.get(&claim));
-            match value.and_then(attribute) {
-                Some(value) => {
-                    let name = attribute_name(&mapping.attribute.to_str(&*store)?);
-                    next = Some((name, value));
-                    break;
+fn put_claims(state: &mut State, claims: &Claims, claimed: &[Claimed]) -> Result<Verified> {
+    let before = state.mark();
+    let method = AttributeValue::Text("jwt".to_owned());
+    if let Err(error) = state.put_fact(Cow::Borrowed("auth.method"), method)? {
+        return Ok(undone(state, before, VerifyError::Attribute(error)));
+    }
+    for one in claimed {
+        match claims.get(&one.claim).and_then(attribute) {
+            Some(value) => {
+                if let Err(error) = state.put_fact(one.attribute.clone(), value)? {
+                    return Ok(undone(state, before, VerifyError::Attribute(error)));
                 }
-                None if mapping.required => {
-                    let error = TokenError::RequiredClaim.reason().to_owned();
-                    return Ok(undone(store, before, VerifyError::Rejected(error)));
-                }
-                None => {}
             }
+            None if one.required => {
+                let error = TokenError::RequiredClaim.reason().to_owned();
+                return Ok(undone(state, before, VerifyError::Rejected(error)));
+            }
+            None => {}
         }
     }
     Ok(Ok(()))
 }
 
-fn undone(store: &mut StoreContextMut<'_, State>, before: usize, error: VerifyError) -> Verified {
-    store.data_mut().undo_to(before);
+fn undone(state: &mut State, before: usize, error: VerifyError) -> Verified {
+    state.undo_to(before);
     Err(error)
 }
 
