@@ -80,13 +80,16 @@ def main():
                 print(f"round {number + 1} of {chosen.rounds}", flush=True)
                 for route in chosen.routes:
                     chosen.path = f"/{route}"
-                    costs[route].append(run.turn(chosen, route, running[1], ports["WINDLASS"]))
+                    costs[route].append(run.split_turn(chosen, route, running[1], ports["WINDLASS"]))
     finally:
         run.stop(running)
     for route in chosen.routes:
-        differences = [with_filters - without for with_filters, without in zip(costs[route], costs["none"])]
-        low, middle, high = statistics.quantiles(differences, n=4)
-        print(f"{route:10} median {statistics.median(costs[route]):6.2f} us a request, beside none {middle:+6.2f} us (quartiles {low:+.2f} and {high:+.2f})")
+        print(f"{route:10} median {statistics.median(map(sum, costs[route])):6.2f} us a request, beside none:", end="")
+        for name, part in (("all", sum), ("user", lambda cost: cost[0]), ("system", lambda cost: cost[1])):
+            differences = [part(with_filters) - part(without) for with_filters, without in zip(costs[route], costs["none"])]
+            low, middle, high = statistics.quantiles(differences, n=4)
+            print(f"  {name} {middle:+.2f} ({low:+.2f} to {high:+.2f})", end="")
+        print()
     shutil.rmtree(folder, ignore_errors=True)
 
 

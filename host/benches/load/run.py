@@ -89,12 +89,14 @@ def children(pid):
 
 
 def cpu_seconds(pid):
-    ticks = 0
+    """User and system time of a process and its children."""
+    user, system = 0, 0
     for process in children(pid):
         stat = pathlib.Path(f"/proc/{process}/stat").read_text()
         fields = stat.rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / TICK
+        user += int(fields[11])
+        system += int(fields[12])
+    return user / TICK, system / TICK
 
 
 def load(chosen, port, seconds):
@@ -116,11 +118,16 @@ def stop(running):
 
 
 def turn(chosen, name, process, port):
+    return sum(split_turn(chosen, name, process, port))
+
+
+def split_turn(chosen, name, process, port):
+    """User and system time a request. Microseconds."""
     before = cpu_seconds(process.pid)
     requests = load(chosen, port, chosen.seconds)
-    cost = (cpu_seconds(process.pid) - before) * 1e6 / requests
-    print(f"  {name:10} {cost:6.2f} us a request, {requests / chosen.seconds:8.0f} a second", flush=True)
-    return cost
+    user, system = ((after - earlier) * 1e6 / requests for after, earlier in zip(cpu_seconds(process.pid), before))
+    print(f"  {name:10} {user + system:6.2f} us a request ({user:.2f} user, {system:.2f} system), {requests / chosen.seconds:8.0f} a second", flush=True)
+    return user, system
 
 
 def main():
