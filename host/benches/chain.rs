@@ -279,6 +279,7 @@ fn exchange() -> Held {
         response: None,
         attributes: Default::default(),
         notes: Default::default(),
+        response_edits: Default::default(),
         tickets: Default::default(),
         standings: Default::default(),
         spent: None,

@@ -21,6 +21,7 @@ mod order;
 mod pipe;
 mod request;
 mod response;
+mod response_edits;
 mod share;
 mod trailers;
 
@@ -49,6 +50,7 @@ pub struct Chain {
     services: Arc<Services>,
     words: Arc<Words>,
     has_response: bool,
+    has_response_edits: bool,
     has_log: bool,
     /// Fields that its filters read, set or remove in the head of a request: its trailers hold none.
     head_fields: Box<[HeaderName]>,
@@ -60,7 +62,9 @@ impl Chain {
     #[must_use]
     pub fn new(seats: Vec<Rc<Seat>>, services: Arc<Services>, words: Arc<Words>) -> Self {
         let has = |phase: fn(&Phases) -> bool| seats.iter().any(|s| phase(&s.filter().phases()));
+        let edits = |seat: &Rc<Seat>| !seat.filter().facts().advice.response_edits.is_empty();
         Self {
+            has_response_edits: seats.iter().any(edits),
             has_response: has(|phases| phases.response),
             has_log: has(|phases| phases.log),
             head_fields: trailers::head_fields(seats.iter().map(|seat| seat.filter())),

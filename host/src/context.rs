@@ -24,6 +24,7 @@ mod held;
 pub mod names;
 mod notes;
 mod rejected;
+mod response_edits;
 mod via;
 
 pub use arrival_time::ArrivalTime;
@@ -32,6 +33,9 @@ pub use callouts::CalloutAnswers;
 pub use held::Held;
 pub use notes::Notes;
 pub use rejected::{KeyRejection, NoPlan, RejectedKey, RejectedToken};
+pub use response_edits::{
+    EditsTooLarge, MAX_FIELDS, MAX_HEAD, ResponseEdit, ResponseEdits, has_room,
+};
 pub use via::Via;
 
 /// One request and its response.
@@ -67,6 +71,8 @@ pub struct Exchange {
     pub attributes: Attributes,
     /// What each place in the chain keeps for its later phases.
     pub notes: Notes,
+    /// Edits of the response that filters told while there was none.
+    pub response_edits: ResponseEdits,
     /// Calls of the running filter to other servers.
     pub callouts: Option<Box<CalloutAnswers>>,
     /// What its filters took from plans and may give back.
@@ -77,8 +83,8 @@ pub struct Exchange {
     pub spent: Option<Box<Spent>>,
     /// Why a key that was accepted has no plan here, if it has none.
     pub no_plan: Option<NoPlan>,
-    /// What filters said about where the request goes.
-    pub hint: RouteHint,
+    /// What filters said about where the request goes: few say anything.
+    pub hint: Option<Box<RouteHint>>,
     /// What happened.
     pub outcome: Outcome,
 }
@@ -269,7 +275,21 @@ impl Outcome {
     }
 }
 
+/// The hint of a request of which no filter said anything.
+static NO_HINT: RouteHint = RouteHint {
+    upstream: None,
+    labels: Vec::new(),
+    affinity: None,
+    timeout: None,
+};
+
 impl Exchange {
+    /// What filters said about where the request goes.
+    #[must_use]
+    pub fn hint(&self) -> &RouteHint {
+        self.hint.as_deref().unwrap_or(&NO_HINT)
+    }
+
     /// A fact that belongs to the host, by its attribute name; none also where it is not known
     /// at this stop.
     #[must_use]

@@ -261,7 +261,7 @@ impl Run {
     ) -> Result<Body, RequestError> {
         let upstreams = &self.generation.upstreams;
         let (upstream, hint) = self.held.with(|exchange| {
-            let hint = &exchange.hint;
+            let hint = exchange.hint();
             let upstream = match &hint.upstream {
                 None => upstreams.get(place),
                 Some(name) => upstreams.iter().find(|known| known.name == *name),

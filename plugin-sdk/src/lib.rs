@@ -40,6 +40,7 @@ pub use exchange::{RESERVED_FIELDS, is_field_name, is_field_value, is_reserved_f
 pub use filter::{
     Describe, Failure, Filter, OnLog, OnRequest, OnRequestBody, OnResponse, OnResponseBody,
 };
+pub use host::response_edits::ResponseEdit;
 pub use path::{PathAndQuery, RawParam};
 pub use serde_json::{Value as Json, json};
 pub use settings::{NoSettings, parse as parse_settings, parse_duration};

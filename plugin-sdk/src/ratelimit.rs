@@ -5,7 +5,7 @@
 //! every answer.
 
 use crate::host::{log, problem_members};
-use crate::{AttributeValue, Attributes, LocalResponse};
+use crate::{AttributeValue, Attributes, EditError, LocalResponse, Request, ResponseEdit};
 
 /// The wait of a cost that can never pass: `retry-after-ms` of `windlass:host/limits` and `windlass:host/rates`.
 pub const NEVER: u64 = u64::MAX;
@@ -137,6 +137,21 @@ impl Form {
 
 /// A field, by its name.
 pub type Field = (&'static str, Vec<u8>);
+
+/// Sets these fields in the response to a request, without a call for it.
+///
+/// # Errors
+/// Why the gateway refused the edits.
+pub fn tell_in_response(request: &mut Request, fields: &[Field]) -> Result<(), EditError> {
+    if fields.is_empty() {
+        return Ok(());
+    }
+    let edits = fields.iter();
+    let edits: Vec<_> = edits
+        .map(|(name, value)| ResponseEdit::set(name, value))
+        .collect();
+    request.edit_response(&edits)
+}
 
 /// The fields that tell these bounds. `arrived_ms` gives the request's time (the attribute `request.time-ms`),
 /// for those forms that need it.

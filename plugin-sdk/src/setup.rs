@@ -3,6 +3,8 @@
 use crate::bindings::lifecycle::exports::windlass::filter::lifecycle;
 use crate::bindings::lifecycle::windlass::host;
 use crate::host::metrics::{Counter, Gauge, Histogram};
+use crate::host::response_edits::{self, OwnedEdit};
+use crate::{Diagnostic, EditError, ResponseEdit};
 
 /// The attributes that a filter provides and requires with these settings, and its metric
 /// series.
@@ -21,7 +23,15 @@ pub struct Setup {
     tell: Option<fn(&[Advice])>,
     /// Says that the filter answers preflights; none for all others, for the same reason.
     preflights: Option<fn()>,
+    response_edits: Vec<OwnedEdit>,
+    /// Hands the edits over, in the same way.
+    tell_edits: Option<TellEdits>,
+    /// Says that `on-response` has nothing to do, in the same way.
+    skip_response: Option<fn()>,
 }
+
+/// How edits of every response are handed over.
+type TellEdits = fn(&[OwnedEdit]) -> Result<(), EditError>;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Advice {
@@ -110,20 +120,46 @@ impl Setup {
         self
     }
 
+    /// An edit of the response to each request that passes this filter. The gateway makes it in this filter's place,
+    /// without a call. At most 64. An edit of a field that a filter may not set is a complaint about the settings.
+    #[must_use]
+    pub fn edit_response(mut self, edit: ResponseEdit<'_>) -> Self {
+        self.response_edits.push(edit.into());
+        self.tell_edits = Some(response_edits::tell);
+        self
+    }
+
+    /// With these settings [`OnResponse`](crate::OnResponse) has nothing to do: the gateway does not call it.
+    #[must_use]
+    pub fn skips_on_response(mut self) -> Self {
+        self.skip_response = Some(response_edits::skip_on_response);
+        self
+    }
+
     fn advise(mut self, advice: Advice) -> Self {
         self.advice.push(advice);
         self.tell = Some(tell);
         self
     }
 
-    /// Hands the advice over, and says whether the filter answers preflights. Inside the gateway only.
-    pub(crate) fn tell(&self) {
+    /// Hands over what is not in the contract's setup. Inside the gateway only.
+    pub(crate) fn tell(&self) -> Result<(), Vec<Diagnostic>> {
         if let Some(answer) = self.preflights {
             answer();
         }
         if let Some(tell) = self.tell {
             tell(&self.advice);
         }
+        if let Some(skip) = self.skip_response {
+            skip();
+        }
+        let Some(tell) = self.tell_edits else {
+            return Ok(());
+        };
+        tell(&self.response_edits).map_err(|error| {
+            let message = format!("an edit of every response was refused: {error}");
+            vec![Diagnostic::new("", message)]
+        })
     }
 
     /// A series that only grows; its name ends in `_total` by custom. Keep the handle in the

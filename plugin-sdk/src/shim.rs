@@ -59,7 +59,7 @@ impl<E: Exported> lifecycle::Guest for Shim<E> {
                 "the instance has been configured before",
             )]
         })?;
-        setup.tell();
+        setup.tell()?;
         Ok(setup.into_contract())
     }
 }

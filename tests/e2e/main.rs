@@ -85,6 +85,7 @@ mod readmes;
 mod refusals;
 mod reload;
 mod request_ids;
+mod response_edits;
 mod response_fields;
 mod response_phases;
 mod retries;

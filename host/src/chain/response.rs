@@ -26,13 +26,26 @@ struct Back {
     edited: bool,
 }
 
+impl Back {
+    /// A body that the gateway or a filter made.
+    fn made(body: Body) -> Self {
+        Self {
+            body,
+            stages: Vec::new(),
+            open: false,
+            hidden: false,
+            edited: false,
+        }
+    }
+}
+
 impl Passage {
     /// Run the response phases on the head in the exchange. `made` says that the gateway or a
     /// filter made the response: its body meets no body phase.
     pub async fn response(self: &Rc<Self>, body: Body, made: bool) -> Body {
         let entered = std::mem::take(&mut *self.entered.borrow_mut());
         if !self.chain.has_response {
-            return body;
+            return self.edited_response(entered, body);
         }
         let (has_body, is_head) = self.held.with(|exchange| {
             let is_head = exchange.request.method == Method::HEAD;
@@ -50,6 +63,10 @@ impl Passage {
                 continue;
             };
             let filter = seat.filter();
+            if let Err(error) = self.edit_response(place, seat) {
+                back = Back::made(self.turn(Turn::Error(error)));
+                continue;
+            }
             if !filter.phases().response {
                 continue;
             }
@@ -66,13 +83,7 @@ impl Passage {
                 Err(failure) => decide(filter, failure).map_err(Turn::Error),
             };
             if let Err(turn) = turned {
-                back = Back {
-                    body: self.turn(turn),
-                    stages: Vec::new(),
-                    open: false,
-                    hidden: false,
-                    edited: false,
-                };
+                back = Back::made(self.turn(turn));
             }
         }
         if back.edited {

@@ -109,12 +109,13 @@ fn exchange(connection: &ClientConnection, parts: Parts, seen: Seen) -> Exchange
         response: None,
         attributes: Default::default(),
         notes: Default::default(),
+        response_edits: Default::default(),
         callouts: None,
         tickets: Default::default(),
         standings: Default::default(),
         spent: None,
         no_plan: None,
-        hint: Default::default(),
+        hint: None,
         outcome: Default::default(),
     }
 }

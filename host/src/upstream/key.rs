@@ -11,7 +11,7 @@ use crate::context::{AttributeValue, Exchange};
 /// The key of this request as a number, where it has one. What a filter hinted comes first.
 #[must_use]
 pub fn of(exchange: &Exchange, by: &HashKey) -> Option<u64> {
-    if let Some(affinity) = &exchange.hint.affinity {
+    if let Some(affinity) = &exchange.hint().affinity {
         return Some(hash(affinity));
     }
     match by {

@@ -320,7 +320,7 @@ fn read_imports(engine: &FilterEngine, component: &Component) -> Result<Imports,
             (
                 Some(
                     "types" | "exchange" | "raw-params" | "advice" | "preflights"
-                    | "problem-members" | "log",
+                    | "problem-members" | "response-edits" | "log",
                 ),
                 _,
             ) => {}

@@ -68,6 +68,7 @@ pub struct Filter {
     pub(super) name: Arc<str>,
     pub(super) engine: FilterEngine,
     pub(super) component: CompiledComponent,
+    pub(super) phases: Phases,
     pub(super) pre: InstancePre<State>,
     pub(super) exports: Exports,
     pub(super) settings: String,
@@ -128,10 +129,10 @@ impl Filter {
         &self.name
     }
 
-    /// The phases that it has.
+    /// The phases that it has and, with its settings, has to do in.
     #[must_use]
     pub fn phases(&self) -> Phases {
-        self.component.phases()
+        self.phases
     }
 
     /// Its component.
@@ -478,7 +479,7 @@ impl Filter {
     }
 
     /// Count a failure, and say it.
-    fn tell_failure(&self, worker: usize, request: Option<&RequestId>, failure: &CallFailure) {
+    pub fn tell_failure(&self, worker: usize, request: Option<&RequestId>, failure: &CallFailure) {
         self.count(worker, |figures| &figures.failures, 1);
         failure.tell(&self.name, request);
     }

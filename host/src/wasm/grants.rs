@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 /// A host interface that needs a grant. `exchange`, `raw-params`, `advice`,
-/// `preflights`, `documents`, `problem-members` and `log` need none.
+/// `preflights`, `documents`, `problem-members`, `response-edits` and `log` need none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum HostInterface {
     /// `api-description`.

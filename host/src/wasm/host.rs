@@ -24,12 +24,13 @@ mod proof;
 pub(super) mod rates;
 mod raw_params;
 mod refused;
+pub(super) mod response_edits;
 
 use super::state::State;
 
 impl super::bindings::types::Host for State {}
 
-/// Windlass host interfaces other than `log`, `advice`, `preflights`, `documents` and `rates.define` are for phases,
+/// Windlass host interfaces other than `log`, `advice`, `preflights`, `response-edits`, `documents` and `rates.define` are for phases,
 /// not for `configure`.
 fn in_phase(state: &State) -> wasmtime::Result<()> {
     if state.exchange.is_none() {

@@ -12,7 +12,7 @@ use super::bindings::{
 use super::component::CompiledComponent;
 use super::engine::FilterEngine;
 use super::grants::{Grants, HostInterface};
-use super::host::{hot, jwt};
+use super::host::{hot, jwt, response_edits};
 use super::state::{Phase, State};
 use super::wasi;
 
@@ -45,6 +45,7 @@ pub fn link(
     documents::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     problem_members::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
     raw_params::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    response_edits::link(&mut linker)?;
     hot::link(&mut linker)?;
     let mut denied = Vec::new();
     for interface in component.interfaces() {

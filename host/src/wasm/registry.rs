@@ -269,6 +269,8 @@ impl FilterRegistry {
         let setup = start("configured", first.configure(&spec.settings))?
             .map_err(|diagnostics| LoadError::Settings(complaints(diagnostics)))?;
         let advice = first.take_advice();
+        let mut phases = component.phases();
+        phases.response &= !advice.skips_response;
         let contribution = start("asked what it adds to a description", first.contribute())?;
         let contribution = contribution
             .as_deref()
@@ -297,6 +299,7 @@ impl FilterRegistry {
             name: spec.name,
             engine: self.engine.clone(),
             component,
+            phases,
             pre: linked.instance_pre,
             exports,
             settings: spec.settings,

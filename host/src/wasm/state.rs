@@ -37,12 +37,6 @@ pub const MAX_RETAINED: usize = 1024 * 1024;
 /// The most streams and timers of WASI that one instance may hold.
 const MAX_RESOURCES: usize = 1_000;
 
-/// The largest head that edits may make. Bytes, names and values with four for each field.
-pub const MAX_HEAD: usize = 64 * 1024;
-
-/// The most fields that edits may make.
-pub const MAX_FIELDS: usize = 256;
-
 /// Which export of the filter runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -190,6 +184,8 @@ pub enum Undo {
     Note(String, Option<Vec<u8>>),
     /// The piece, as it was before the first edit.
     Piece(Piece),
+    /// How many edits of the response there were.
+    ResponseEdits(usize),
 }
 
 /// The values of one field.
@@ -423,6 +419,11 @@ impl State {
                 }
             }
             Undo::Piece(piece) => self.piece = piece,
+            Undo::ResponseEdits(length) => {
+                if let Some(exchange) = self.exchange.as_mut() {
+                    exchange.response_edits.truncate(length);
+                }
+            }
             Undo::Note(key, old) => {
                 let place = self.place;
                 if let Some(exchange) = self.exchange.as_mut() {

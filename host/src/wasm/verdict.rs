@@ -15,8 +15,8 @@ use super::bindings::types::{
 use super::failure::CallFailure;
 use super::host::edit::parse_name;
 use super::output::message_text;
-use super::state::{MAX_FIELDS, MAX_HEAD, State};
-use crate::context::ProblemMembers;
+use super::state::State;
+use crate::context::{MAX_FIELDS, MAX_HEAD, ProblemMembers};
 
 /// How a body is to meet the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +158,7 @@ fn take_hint(hint: RouteHint, state: &mut State) -> Result<(), CallFailure> {
     let Some(exchange) = state.exchange.as_mut() else {
         return Ok(());
     };
-    let known = &mut exchange.hint;
+    let known = exchange.hint.get_or_insert_default();
     known.upstream = upstream.or_else(|| known.upstream.take());
     if !hint.labels.is_empty() {
         known.labels = hint.labels;

@@ -3,7 +3,8 @@
 use super::fields::fields;
 use super::{Attributes, Notes};
 use crate::bindings::lifecycle::windlass::host::{exchange, raw_params};
-use crate::{EditError, Message, PathAndQuery, RawParam};
+use crate::host::response_edits;
+use crate::{EditError, Message, PathAndQuery, RawParam, ResponseEdit};
 
 /// The head of the current request. In the response and log phases it is the head as it went
 /// upstream, and read-only: edits give `TooLate`.
@@ -115,6 +116,17 @@ impl Request {
     #[inline]
     pub fn set_authority(&mut self, authority: &str) -> Result<(), EditError> {
         exchange::set_authority(authority)
+    }
+
+    /// Tells the gateway edits of the response to this request, which it makes in this filter's place, without a call:
+    /// after those of [`Setup::edit_response`](crate::Setup::edit_response) and before
+    /// [`OnResponse`](crate::OnResponse). All are taken, or none. Request phases only.
+    ///
+    /// # Errors
+    /// Why the gateway refused the edits.
+    #[inline]
+    pub fn edit_response(&mut self, edits: &[ResponseEdit<'_>]) -> Result<(), EditError> {
+        response_edits::edit(edits)
     }
 
     /// The typed facts of the exchange.

@@ -16,3 +16,4 @@ pub mod log;
 pub mod metrics;
 pub mod problem_members;
 pub mod rates;
+pub(crate) mod response_edits;

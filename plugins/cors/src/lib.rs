@@ -9,14 +9,9 @@ mod origin;
 mod policy;
 mod settings;
 
-use policy::{FIELDS_TO_READ, Policy, VARY, varies_by_origin};
+use policy::Policy;
 use settings::Settings;
-use windlass_plugin_sdk::EditError;
 use windlass_plugin_sdk::prelude::*;
-
-/// The note of an exchange whose client may read the answer: its origin. Later filters may edit the
-/// request.
-const ORIGIN: &str = "origin";
 
 struct Cors {
     policy: Policy,
@@ -37,6 +32,10 @@ impl Filter for Cors {
                 setup.warn(at, message)
             });
         let policy = checked.policy;
+        let setup = policy
+            .edits_of_all()
+            .into_iter()
+            .fold(setup, Setup::edit_response);
         Ok((Self { policy }, setup))
     }
 }
@@ -64,54 +63,10 @@ impl OnRequest for Cors {
             return Ok(self.policy.preflight(origin, method, headers).into());
         }
         if !self.policy.origins.is_any() && self.policy.origins.allow(origin) {
-            request.notes().set(ORIGIN, origin)?;
+            request.edit_response(&self.policy.edits(origin))?;
         }
         Ok(RequestVerdict::NEXT)
     }
 }
 
-impl OnResponse for Cors {
-    fn on_response(&self, response: &mut Response) -> Result<ResponseVerdict, Failure> {
-        let there = response.header_many(FIELDS_TO_READ);
-        let mut varies = false;
-        for (name, value) in FIELDS_TO_READ.iter().zip(there) {
-            match (*name, value) {
-                (_, None) => {}
-                (VARY, Some(_)) => varies = true,
-                (name, Some(_)) => {
-                    response.remove_header(name)?;
-                }
-            }
-        }
-        if self.policy.origins.is_any() {
-            set(response, &self.policy.fields("*"))?;
-            return Ok(ResponseVerdict::NEXT);
-        }
-        let origin = response.notes().get(ORIGIN);
-        let origin = origin.as_deref().map(std::str::from_utf8);
-        let mut fields = match origin {
-            Some(origin) => self.policy.fields(origin.unwrap_or_default()),
-            None => Vec::new(),
-        };
-        match varies {
-            false => fields.push((VARY, "Origin")),
-            true if varies_by_origin(&response.header_all(VARY)) => {}
-            true => response.append_header(VARY, "Origin")?,
-        }
-        if !fields.is_empty() {
-            set(response, &fields)?;
-        }
-        Ok(ResponseVerdict::NEXT)
-    }
-}
-
-/// All of them in one crossing.
-fn set(response: &mut Response, fields: &[(&str, &str)]) -> Result<(), EditError> {
-    let fields = fields.iter();
-    let fields: Vec<_> = fields
-        .map(|(name, value)| (*name, value.as_bytes()))
-        .collect();
-    response.set_headers(&fields)
-}
-
-windlass_plugin_sdk::export!(Cors: request, response);
+windlass_plugin_sdk::export!(Cors: request);

@@ -1,12 +1,12 @@
 //! The answers to browsers, by the Fetch standard (fetch.spec.whatwg.org, section 3.3). Pure: nothing
 //! here asks the gateway.
 
-use windlass_plugin_sdk::{LocalResponse, is_field_name};
+use windlass_plugin_sdk::{LocalResponse, ResponseEdit, is_field_name};
 
 use crate::origin::Origins;
 
-/// Every field of a response that the standard has, which the filter removes if an endpoint sends it, and `vary`.
-pub const FIELDS_TO_READ: [&str; 8] = [
+/// Every field of a response that the standard has: the filter removes it if an endpoint sends it.
+const FIELDS_OF_ENDPOINTS: [&str; 7] = [
     ALLOW_ORIGIN,
     ALLOW_CREDENTIALS,
     EXPOSE_HEADERS,
@@ -14,11 +14,7 @@ pub const FIELDS_TO_READ: [&str; 8] = [
     ALLOW_HEADERS,
     MAX_AGE,
     "access-control-allow-private-network",
-    VARY,
 ];
-
-/// The fields of a request that decide about the response (RFC 9110, section 12.5.5).
-pub const VARY: &str = "vary";
 
 const ALLOW_ORIGIN: &str = "access-control-allow-origin";
 const ALLOW_CREDENTIALS: &str = "access-control-allow-credentials";
@@ -97,8 +93,25 @@ impl Policy {
         }
     }
 
+    /// The edits of every answer, whoever asked: the endpoint's own fields go, and an answer that depends on the origin
+    /// says so (RFC 9110, section 12.5.5).
+    pub fn edits_of_all(&self) -> Vec<ResponseEdit<'_>> {
+        let fields = FIELDS_OF_ENDPOINTS.iter();
+        let mut edits: Vec<_> = fields.map(|name| ResponseEdit::remove(name)).collect();
+        match self.origins.is_any() {
+            true => edits.extend(edits_of(&self.fields("*"))),
+            false => edits.push(ResponseEdit::add_member("vary", "Origin")),
+        }
+        edits
+    }
+
+    /// The edits of the answer to this origin, which may read it.
+    pub fn edits<'a>(&'a self, origin: &'a str) -> Vec<ResponseEdit<'a>> {
+        edits_of(&self.fields(origin))
+    }
+
     /// The fields of an answer that this origin, which may read it, gets.
-    pub fn fields<'a>(&'a self, origin: &'a str) -> Vec<(&'static str, &'a str)> {
+    fn fields<'a>(&'a self, origin: &'a str) -> Vec<(&'static str, &'a str)> {
         let mut fields = self.origin_fields(origin);
         match &self.expose {
             Names::Any => fields.push((EXPOSE_HEADERS, "*")),
@@ -120,19 +133,16 @@ impl Policy {
     }
 }
 
+fn edits_of<'a>(fields: &[(&'static str, &'a str)]) -> Vec<ResponseEdit<'a>> {
+    let fields = fields.iter();
+    fields
+        .map(|(name, value)| ResponseEdit::set(name, *value))
+        .collect()
+}
+
 /// Whether a list of headers can be given back: names with commas between.
 fn is_list(asked: &str) -> bool {
     asked.len() <= MOST_ASKED && asked.split(',').all(|name| is_field_name(name.trim()))
-}
-
-/// Whether the lines of `vary` name `origin`, or everything.
-pub fn varies_by_origin(lines: &[impl AsRef<[u8]>]) -> bool {
-    let names = lines
-        .iter()
-        .flat_map(|line| line.as_ref().split(|byte| *byte == b','));
-    names
-        .map(<[u8]>::trim_ascii)
-        .any(|name| name == b"*" || name.eq_ignore_ascii_case(b"origin"))
 }
 
 #[cfg(test)]
@@ -238,6 +248,37 @@ mod tests {
     }
 
     #[test]
+    fn every_answer_loses_what_the_endpoint_said_and_says_that_it_varies() {
+        let edits = policy(&["https://a.example"]);
+        let edits = edits.edits_of_all();
+        for name in FIELDS_OF_ENDPOINTS {
+            let removed = edits.iter();
+            let removed = removed
+                .filter(|edit| matches!(edit, ResponseEdit::Remove(known) if *known == name));
+            assert_eq!(removed.count(), 1, "{name}");
+        }
+        assert!(matches!(
+            edits.last(),
+            Some(ResponseEdit::AddMember(("vary", b"Origin")))
+        ));
+    }
+
+    #[test]
+    fn every_answer_may_be_read_where_every_origin_may() {
+        let any = policy(&["*"]);
+        let edits = any.edits_of_all();
+        assert!(matches!(
+            edits.last(),
+            Some(ResponseEdit::Set((ALLOW_ORIGIN, b"*")))
+        ));
+        assert!(
+            !edits
+                .iter()
+                .any(|edit| matches!(edit, ResponseEdit::AddMember(_)))
+        );
+    }
+
+    #[test]
     fn an_answer_names_what_may_be_read() {
         let mut policy = policy(&["https://a.example"]);
         policy.expose = Names::List("ratelimit, retry-after".into());
@@ -250,19 +291,5 @@ mod tests {
                 (EXPOSE_HEADERS, "ratelimit, retry-after"),
             ]
         );
-    }
-
-    #[test]
-    fn vary_is_read_over_all_its_lines() {
-        for (lines, named) in [
-            (&[][..], false),
-            (&["accept-encoding"], false),
-            (&["accept-encoding, ORIGIN"], true),
-            (&["accept-encoding", "origin"], true),
-            (&["*"], true),
-            (&["original"], false),
-        ] {
-            assert_eq!(varies_by_origin(lines), named, "{lines:?}");
-        }
     }
 }

@@ -47,24 +47,8 @@ fn each_exports_exactly_its_phases() {
         ),
         ("authorizer", &["description", "lifecycle", "request-phase"]),
         ("jwt", &["description", "lifecycle", "request-phase"]),
-        (
-            "usage-plan",
-            &[
-                "description",
-                "lifecycle",
-                "request-phase",
-                "response-phase",
-            ],
-        ),
-        (
-            "rate-limit",
-            &[
-                "description",
-                "lifecycle",
-                "request-phase",
-                "response-phase",
-            ],
-        ),
+        ("usage-plan", &["description", "lifecycle", "request-phase"]),
+        ("rate-limit", &["description", "lifecycle", "request-phase"]),
         (
             "transform",
             &[
@@ -75,7 +59,7 @@ fn each_exports_exactly_its_phases() {
                 "response-phase",
             ],
         ),
-        ("cors", &["lifecycle", "request-phase", "response-phase"]),
+        ("cors", &["lifecycle", "request-phase"]),
         ("sdk-metadata", &["lifecycle", "request-phase"]),
     ] {
         let expected: Vec<_> = expected
@@ -97,6 +81,7 @@ fn each_imports_only_what_it_is_granted() {
             "documents",
             "preflights",
             "problem-members",
+            "response-edits",
             "log",
         ];
         allowed.extend(plugin.interfaces);

@@ -83,7 +83,13 @@ impl OnRequest for RateLimit {
             self.count(decision.would_refuse(), "shadow");
         }
         match decision.outcome {
-            Outcome::Allowed => Ok(RequestVerdict::NEXT),
+            Outcome::Allowed => {
+                if !self.forms.is_empty() {
+                    let fields = self.fields(&rates::standing(), ratelimit::arrived_ms);
+                    ratelimit::tell_in_response(request, &fields)?;
+                }
+                Ok(RequestVerdict::NEXT)
+            }
             Outcome::Missing => Ok(LocalResponse::new(400, "rate_key_missing").into()),
             Outcome::Refused => {
                 self.count(decision.refused_by(), "refused");
@@ -92,19 +98,6 @@ impl OnRequest for RateLimit {
             }
             Outcome::Unavailable => Ok(self.refuse(503, "limits_unavailable", &decision).into()),
         }
-    }
-}
-
-impl OnResponse for RateLimit {
-    fn on_response(&self, response: &mut Response) -> Result<ResponseVerdict, Failure> {
-        if !self.forms.is_empty() {
-            let fields = self.fields(&rates::standing(), ratelimit::arrived_ms);
-            if !fields.is_empty() {
-                let fields = fields.iter().map(|(name, value)| (*name, value.as_slice()));
-                response.set_headers(&fields.collect::<Vec<_>>())?;
-            }
-        }
-        Ok(ResponseVerdict::NEXT)
     }
 }
 
@@ -182,4 +175,4 @@ impl Describe for RateLimit {
     }
 }
 
-windlass_plugin_sdk::export!(RateLimit: request, response, description);
+windlass_plugin_sdk::export!(RateLimit: request, description);

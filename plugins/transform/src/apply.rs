@@ -441,7 +441,7 @@ fn place_in_path(fact: &Fact, raw: &RawParam) -> String {
 
 /// Whether a header of this name leads its reader somewhere (RFC 9110, sections 8.7 and 10.2.2; RFC
 /// 8288, section 3; `refresh` of HTML).
-fn holds_uri(name: &str) -> bool {
+pub fn holds_uri(name: &str) -> bool {
     matches!(name, "location" | "content-location" | "link" | "refresh")
 }
 

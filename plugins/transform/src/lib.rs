@@ -65,9 +65,14 @@ impl Filter for Transform {
         if settings.other_bodies() == OtherBodies::Pass {
             setup = operation::advise_of_other_bodies(setup, &request);
         }
+        let statuses = settings.statuses();
+        if let Some(edits) = operation::constant_edits(&response, &statuses) {
+            setup = edits.into_iter().fold(setup, Setup::edit_response);
+            setup = setup.skips_on_response();
+        }
         let transform = Self {
             request: Edits::new(request, Vec::new()),
-            response: Edits::new(response, settings.statuses()),
+            response: Edits::new(response, statuses),
             response_not_json: settings.response_not_json(),
             other_bodies: settings.other_bodies(),
         };

@@ -1,7 +1,8 @@
 //! One edit, checked and ready to be made.
 
-use windlass_plugin_sdk::Setup;
+use windlass_plugin_sdk::{ResponseEdit, Setup};
 
+use crate::apply::holds_uri;
 use crate::json::Pointer;
 use crate::program::Program;
 use crate::status::Statuses;
@@ -101,6 +102,19 @@ impl Operation {
         }
     }
 
+    fn constant_edit(&self) -> Option<ResponseEdit<'_>> {
+        let Self::Header { name, change } = self else {
+            return None;
+        };
+        match change {
+            Change::Set(_) | Change::Append(_) if holds_uri(name) => None,
+            Change::Set(template) => Some(ResponseEdit::set(name, template.as_literal()?)),
+            Change::Append(template) => Some(ResponseEdit::append(name, template.as_literal()?)),
+            Change::Remove => Some(ResponseEdit::remove(name)),
+            Change::Rename(_) => None,
+        }
+    }
+
     /// Whether it reads or changes the body.
     pub fn needs_body(&self) -> bool {
         matches!(self, Self::Body { .. }) || self.template().is_some_and(Template::names_body)
@@ -153,6 +167,21 @@ impl Edits {
             (Some(None) | None, _) => true,
         }
     }
+}
+
+/// The most edits that the gateway makes by itself.
+const MOST_CONSTANT: usize = 64;
+
+/// The edits of a response as the gateway can make them without a call: if each only sets or removes a header, to the
+/// same value for every response.
+pub fn constant_edits<'o>(
+    response: &'o [Operation],
+    statuses: &[Option<Statuses>],
+) -> Option<Vec<ResponseEdit<'o>>> {
+    if response.len() > MOST_CONSTANT || statuses.iter().any(Option::is_some) {
+        return None;
+    }
+    response.iter().map(Operation::constant_edit).collect()
 }
 
 /// The attributes that are named with a `!`, each once, in the order of their names.

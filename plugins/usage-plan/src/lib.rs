@@ -64,25 +64,12 @@ impl OnRequest for UsagePlan {
             Err(Uncharged::UnknownPlan) => return Ok(no_usage_plan()),
         };
         if decision.allowed {
+            let fields = fields(&levels(&decision), &self.forms, ratelimit::arrived_ms);
+            ratelimit::tell_in_response(request, &fields)?;
             return Ok(RequestVerdict::NEXT);
         }
         tell_violated(&decision);
         Ok(refuse(&decision, &self.forms, ratelimit::arrived_ms).into())
-    }
-}
-
-impl OnResponse for UsagePlan {
-    fn on_response(&self, response: &mut Response) -> Result<ResponseVerdict, Failure> {
-        if !self.forms.is_empty()
-            && let Some(standing) = limits::standing()
-        {
-            let fields = fields(&standing, &self.forms, ratelimit::arrived_ms);
-            if !fields.is_empty() {
-                let fields = fields.iter().map(|(name, value)| (*name, value.as_slice()));
-                response.set_headers(&fields.collect::<Vec<_>>())?;
-            }
-        }
-        Ok(ResponseVerdict::NEXT)
     }
 }
 
@@ -99,8 +86,19 @@ fn no_usage_plan() -> RequestVerdict {
     LocalResponse::new(403, "no_usage_plan").into()
 }
 
+/// Where the bounds of a plan stood after a decision.
+fn levels(decision: &Decision) -> Levels {
+    Levels {
+        rate: decision.rate,
+        quota: decision.quota,
+    }
+}
+
 /// The fields that tell where the bounds of a plan stand.
 fn fields(standing: &Levels, forms: &[Form], arrived_ms: impl Fn() -> u64) -> Vec<Field> {
+    if forms.is_empty() {
+        return Vec::new();
+    }
     let policy = |name, level: Level| Policy {
         name,
         limit: level.limit,
@@ -138,11 +136,7 @@ fn refuse(decision: &Decision, forms: &[Form], arrived_ms: impl Fn() -> u64) -> 
     };
     let refusal = LocalResponse::new(status, reason);
     let mut refusal = ratelimit::retry_after(refusal, decision.retry_after_ms);
-    let standing = Levels {
-        rate: decision.rate,
-        quota: decision.quota,
-    };
-    for (name, value) in fields(&standing, forms, arrived_ms) {
+    for (name, value) in fields(&levels(decision), forms, arrived_ms) {
         refusal = refusal.header(name, value);
     }
     refusal
@@ -167,7 +161,7 @@ impl Describe for UsagePlan {
     }
 }
 
-windlass_plugin_sdk::export!(UsagePlan: request, response, description);
+windlass_plugin_sdk::export!(UsagePlan: request, description);
 
 #[cfg(test)]
 mod tests {

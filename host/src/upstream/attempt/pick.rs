@@ -94,7 +94,7 @@ impl Attempt<'_> {
         }
         let picked = view.members.balancer.pick(&Choice {
             exclude: &exclude,
-            labels: &exchange.hint.labels,
+            labels: &exchange.hint().labels,
             random: fastrand::u64(..),
             hash: match hashes {
                 true => key::of(exchange, &balance.hash_on),
@@ -110,7 +110,7 @@ impl Attempt<'_> {
             Picked::None => {
                 return Some(Err(Fault::NoEndpoint {
                     upstream: plan.config.name.to_string(),
-                    why: match exchange.hint.labels.is_empty() {
+                    why: match exchange.hint().labels.is_empty() {
                         true => Missing::Available,
                         false => Missing::Labelled,
                     },
@@ -162,7 +162,7 @@ impl Attempt<'_> {
 
 /// Which endpoints will do for a request: those with the labels that a filter asks for.
 fn want(exchange: &Exchange) -> Want {
-    let labels = &exchange.hint.labels;
+    let labels = &exchange.hint().labels;
     if labels.is_empty() {
         return Want::ANY;
     }

@@ -9,6 +9,7 @@ use wasmtime::Result;
 use super::super::bindings::advice::Host;
 use super::super::facts::ToldBound;
 use super::super::state::{Phase, State};
+use crate::context::ResponseEdit;
 
 /// The most pieces of advice that are kept.
 const MAX_PIECES: usize = 256;
@@ -31,6 +32,10 @@ pub struct Advice {
     pub bounds: Vec<ToldBound>,
     /// Whether it answers preflights.
     pub preflights: bool,
+    /// Its edits of every response.
+    pub response_edits: Vec<ResponseEdit>,
+    /// Whether its `on-response` has nothing to do.
+    pub skips_response: bool,
 }
 
 impl Advice {

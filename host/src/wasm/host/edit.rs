@@ -5,14 +5,14 @@ use std::borrow::Cow;
 
 use http::header::Entry;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use wasmtime::Result;
 
 use super::super::bindings::types::{AttributeValue as Value, EditError, Message};
 use super::super::piece::Piece;
-use super::super::state::{Head, MAX_FIELDS, MAX_HEAD, Phase, State, Undo, Values};
+use super::super::state::{Head, Phase, State, Undo, Values};
 use super::refused::Edit;
-use crate::context::{AttributeValue, names};
+use crate::context::{AttributeValue, has_room, names};
 use crate::route;
 
 /// The names of attributes that first-party filters set, so that setting one allocates no name.
@@ -283,15 +283,6 @@ impl State {
         edit(&mut self.piece, bytes.into());
         Ok(Ok(()))
     }
-}
-
-/// Whether a head stays within its bounds when one field of this size is added.
-fn has_room(fields: &HeaderMap, added: usize) -> bool {
-    let held: usize = fields
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
-    held + added + 4 <= MAX_HEAD && fields.len() < MAX_FIELDS
 }
 
 /// A value that HTTP can carry (RFC 9110, section 5.5). Taken over, not copied.

@@ -8,10 +8,10 @@ use wasmtime::Result;
 use super::super::bindings::exchange::Host;
 use super::super::bindings::types::{AttributeValue as Value, EditError, Message};
 use super::super::piece::Piece;
-use super::super::state::{Head, MAX_HEAD, State, Undo, Values};
+use super::super::state::{Head, State, Undo, Values};
 use super::edit::parse_target;
 use super::refused::Edit;
-use crate::context::{AttributeValue, Exchange};
+use crate::context::{AttributeValue, Exchange, MAX_HEAD};
 use crate::route;
 
 impl From<Message> for Head {

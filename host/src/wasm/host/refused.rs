@@ -5,9 +5,9 @@ use http::HeaderName;
 
 use super::super::bindings::types::{EditError, Message};
 use super::super::notices::{Notice, printable};
-use super::super::state::{MAX_FIELDS, MAX_HEAD, State};
+use super::super::state::State;
 use super::edit::is_reserved;
-use crate::context::is_host_fact;
+use crate::context::{MAX_FIELDS, MAX_HEAD, is_host_fact};
 
 /// What a filter tried to edit.
 #[derive(Debug, Clone, Copy)]

@@ -5,11 +5,11 @@ use core::fmt::Write as _;
 use serde_json::{Value, json};
 use windlass_plugin_sdk::bindings::lifecycle::windlass::host::{
     api_description, cache, crypto, documents, exchange, keys, limits, log, metrics, rates,
-    raw_params,
+    raw_params, response_edits,
 };
 use windlass_plugin_sdk::{
     AttributeRef, AttributeValue, BodyMode, ChunkVerdict, EditError, LocalResponse, Message,
-    RouteHint,
+    ResponseEdit, RouteHint,
 };
 
 use windlass_plugin_sdk::host::keys::IdentifyError;
@@ -320,6 +320,15 @@ fn route_hint(hint: &Hint) -> RouteHint {
     made
 }
 
+fn response_edit((how, name, value): &(String, String, String)) -> ResponseEdit<'_> {
+    match how.as_str() {
+        "append" => ResponseEdit::append(name, value),
+        "add-member" => ResponseEdit::add_member(name, value),
+        "remove" => ResponseEdit::remove(name),
+        _ => ResponseEdit::set(name, value),
+    }
+}
+
 /// The steps that read the exchange.
 fn read(step: &Step) -> Option<Value> {
     Some(match step {
@@ -401,6 +410,14 @@ fn edit(step: &Step) -> Option<Value> {
                 .map(|(name, value)| (name.as_str(), value.as_bytes()))
                 .collect();
             edited(exchange::set_headers(of.message(), &fields))
+        }
+        Step::EditResponse(edits) => {
+            let edits: Vec<_> = edits.iter().map(response_edit).collect();
+            edited(response_edits::edit(&edits))
+        }
+        Step::SkipOnResponse => {
+            response_edits::skip_on_response();
+            Value::Null
         }
         Step::AppendHeader(of, name, value) => edited(exchange::append_header(
             of.message(),

@@ -175,6 +175,9 @@ pub enum Step {
     SetHeaderBytes(Of, String, Vec<u8>),
     /// Append so many fields of this many bytes each.
     FloodFields(Of, usize, usize),
+    /// Edits of a response that is not there yet: `set`, `append`, `add-member` or `remove`, a name, a value.
+    EditResponse(Vec<(String, String, String)>),
+    SkipOnResponse,
     // The body.
     ReadPiece(u64, u32),
     ReplacePiece(String),

@@ -1,0 +1,57 @@
+//! Stop 8, without a call: the edits of the response that filters told before there was one.
+
+use smallvec::SmallVec;
+
+use super::{Passage, decide, put_error};
+use crate::body::Body;
+use crate::context::EditsTooLarge;
+use crate::error::RequestError;
+use crate::wasm::{CallFailure, Seat};
+
+impl Passage {
+    /// Make the edits of a chain that has no response phase.
+    pub(super) fn edited_response(&self, entered: SmallVec<[u16; 8]>, body: Body) -> Body {
+        let told = self
+            .held
+            .with(|exchange| !exchange.response_edits.is_empty());
+        if !told && !self.chain.has_response_edits {
+            return body;
+        }
+        let mut body = body;
+        for place in entered.into_iter().rev() {
+            if let Some(seat) = self.seat(place)
+                && let Err(error) = self.edit_response(place, seat)
+            {
+                body = self
+                    .held
+                    .with(|exchange| put_error(exchange, &error, self.words()));
+            }
+        }
+        body
+    }
+
+    /// Make the edits that a filter told: those of every response, then those of this one.
+    ///
+    /// # Errors
+    ///
+    /// The head would be too large, which is a failure of the filter.
+    pub(super) fn edit_response(&self, place: u16, seat: &Seat) -> Result<(), RequestError> {
+        let filter = seat.filter();
+        let of_all = &filter.facts().advice.response_edits;
+        let edited = self.held.with(|exchange| {
+            let own = exchange.response_edits.take(place);
+            let Some(response) = exchange.response.as_mut() else {
+                return Ok(());
+            };
+            let mut edits = of_all.iter().cloned().chain(own);
+            edits.try_for_each(|edit| edit.make(&mut response.headers))
+        });
+        let Err(EditsTooLarge) = edited else {
+            return Ok(());
+        };
+        let failure = CallFailure::Reported(EditsTooLarge.to_string());
+        self.held
+            .with(|exchange| filter.tell_failure(seat.worker(), Some(&exchange.id), &failure));
+        decide(filter, failure)
+    }
+}

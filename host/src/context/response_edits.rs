@@ -1,0 +1,226 @@
+//! Edits of a response that filters tell before there is one.
+//!
+//! A filter that only sets fields of the response says so in its request phase, or once for all
+//! requests, and needs no call for the response: [`crate::chain`] makes the edits in its place.
+//! Deliberately does not know who may tell them, or when: that is [`crate::wasm`].
+
+use http::header::Entry;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The largest head that edits may make. Bytes, names and values with four for each field.
+pub const MAX_HEAD: usize = 64 * 1024;
+
+/// The most fields that edits may make.
+pub const MAX_FIELDS: usize = 256;
+
+/// One edit of a response's fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ResponseEdit {
+    /// Replace every value.
+    Set(HeaderName, HeaderValue),
+    /// Add a value after those present.
+    Append(HeaderName, HeaderValue),
+    /// Add a member to a list, unless it is there.
+    AddMember(HeaderName, HeaderValue),
+    /// Remove every value.
+    Remove(HeaderName),
+}
+
+/// An edit would make a head larger than it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an edit of the response that it told before would make a head of more than {MAX_HEAD} bytes or {MAX_FIELDS} fields"
+)]
+pub struct EditsTooLarge;
+
+impl ResponseEdit {
+    /// Make the edit.
+    ///
+    /// # Errors
+    ///
+    /// The head would be too large. It is as it was.
+    pub fn make(self, headers: &mut HeaderMap) -> Result<(), EditsTooLarge> {
+        match self {
+            Self::Remove(name) => {
+                headers.remove(name);
+            }
+            Self::Set(name, value) => {
+                check_room(headers, &name, &value)?;
+                headers.insert(name, value);
+            }
+            Self::Append(name, value) => {
+                check_room(headers, &name, &value)?;
+                headers.append(name, value);
+            }
+            Self::AddMember(name, value) => {
+                check_room(headers, &name, &value)?;
+                match headers.entry(name) {
+                    Entry::Vacant(free) => {
+                        free.insert(value);
+                    }
+                    Entry::Occupied(held) if has_member(held.iter(), &value) => {}
+                    Entry::Occupied(mut held) => held.append(value),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a list-based field has this member, or `*`.
+fn has_member<'v>(lines: impl Iterator<Item = &'v HeaderValue>, member: &HeaderValue) -> bool {
+    let mut members = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    members.any(|found| {
+        let found = found.trim_ascii();
+        found == b"*" || found.eq_ignore_ascii_case(member.as_bytes())
+    })
+}
+
+fn check_room(
+    headers: &HeaderMap,
+    name: &HeaderName,
+    value: &HeaderValue,
+) -> Result<(), EditsTooLarge> {
+    match has_room(headers, name.as_str().len() + value.len()) {
+        true => Ok(()),
+        false => Err(EditsTooLarge),
+    }
+}
+
+/// Whether a head stays within its bounds when one field of this size is added.
+#[must_use]
+pub fn has_room(fields: &HeaderMap, added: usize) -> bool {
+    let held: usize = fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    held + added + 4 <= MAX_HEAD && fields.len() < MAX_FIELDS
+}
+
+/// The edits that the filters of one exchange told, in the order of their places.
+#[derive(Debug, Default)]
+pub struct ResponseEdits {
+    edits: Vec<(u16, ResponseEdit)>,
+}
+
+impl ResponseEdits {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.edits.is_empty()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.edits.len()
+    }
+
+    /// Add one of the filter at this place.
+    pub fn push(&mut self, place: u16, edit: ResponseEdit) {
+        self.edits.push((place, edit));
+    }
+
+    /// Drop all but the first ones.
+    pub fn truncate(&mut self, length: usize) {
+        self.edits.truncate(length);
+    }
+
+    /// Take those of one place, in the order in which they were told.
+    pub fn take(&mut self, place: u16) -> impl Iterator<Item = ResponseEdit> {
+        let own = self.edits.extract_if(.., move |(of, _)| *of == place);
+        own.map(|(_, edit)| edit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &'static str) -> HeaderName {
+        HeaderName::from_static(text)
+    }
+
+    fn value(text: &'static str) -> HeaderValue {
+        HeaderValue::from_static(text)
+    }
+
+    fn vary(lines: &[&'static str]) -> Vec<String> {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append("vary", value(line));
+        }
+        let edit = ResponseEdit::AddMember(name("vary"), value("Origin"));
+        edit.make(&mut headers).expect("there is room");
+        let lines = headers.get_all("vary").iter();
+        lines
+            .map(|line| line.to_str().expect("text").to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_member_is_added_once_over_all_lines() {
+        for (lines, after) in [
+            (&[][..], &["Origin"][..]),
+            (&["accept-encoding"], &["accept-encoding", "Origin"]),
+            (&["accept-encoding, ORIGIN"], &["accept-encoding, ORIGIN"]),
+            (
+                &["accept-encoding", "origin"],
+                &["accept-encoding", "origin"],
+            ),
+            (&["*"], &["*"]),
+            (&["original"], &["original", "Origin"]),
+        ] {
+            assert_eq!(vary(lines), after, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_set_replaces_every_value_and_a_removal_leaves_none() {
+        let mut headers = HeaderMap::new();
+        for line in ["a", "b", "c"] {
+            headers.append("x", value(line));
+        }
+        let set = ResponseEdit::Set(name("x"), value("d"));
+        set.make(&mut headers).expect("there is room");
+        assert_eq!(headers.get_all("x").iter().count(), 1);
+        let remove = ResponseEdit::Remove(name("x"));
+        remove.make(&mut headers).expect("a removal needs no room");
+        assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn a_head_that_is_full_takes_no_field_more_but_loses_some() {
+        let mut headers = HeaderMap::new();
+        for number in 0..MAX_FIELDS {
+            headers.append("x", HeaderValue::from(number));
+        }
+        for edit in [
+            ResponseEdit::Set(name("y"), value("1")),
+            ResponseEdit::Append(name("y"), value("1")),
+            ResponseEdit::AddMember(name("y"), value("1")),
+        ] {
+            assert_eq!(edit.make(&mut headers), Err(EditsTooLarge));
+        }
+        assert_eq!(headers.len(), MAX_FIELDS);
+        let remove = ResponseEdit::Remove(name("x"));
+        assert_eq!(remove.make(&mut headers), Ok(()));
+    }
+
+    #[test]
+    fn each_place_gets_its_own_in_the_order_told() {
+        let mut edits = ResponseEdits::default();
+        for (place, field) in [(0, "a"), (1, "b"), (0, "c")] {
+            edits.push(place, ResponseEdit::Remove(name(field)));
+        }
+        let of_first: Vec<_> = edits.take(0).collect();
+        assert_eq!(
+            of_first,
+            [
+                ResponseEdit::Remove(name("a")),
+                ResponseEdit::Remove(name("c"))
+            ]
+        );
+        assert_eq!(edits.len(), 1);
+    }
+}

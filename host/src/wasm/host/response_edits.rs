@@ -1,0 +1,138 @@
+//! `windlass:host/response-edits`, linked without a copy of the names: edits of a response that a filter tells before
+//! there is one.
+//!
+//! In `configure` they are kept as advice and hold for every response; in a request phase they are kept with the
+//! exchange. Deliberately does not make them: [`crate::chain`] does, in the filter's place.
+
+use wasmtime::component::{ComponentType, Lift, Linker, WasmStr};
+use wasmtime::{Result, StoreContextMut};
+
+use super::super::bindings::types::{EditError, Message};
+use super::super::state::{Phase, State, Undo};
+use super::hot::field_name;
+use crate::context::{MAX_FIELDS, ResponseEdit};
+
+/// Where it is.
+const RESPONSE_EDITS: &str = "windlass:host/response-edits@0.1.0";
+
+/// The most edits of every response.
+const MAX_OF_ALL: usize = 64;
+
+/// `response-edit`, with its name left where the guest put it.
+#[derive(ComponentType, Lift)]
+#[component(variant)]
+enum Told {
+    #[component(name = "set")]
+    Set((WasmStr, Vec<u8>)),
+    #[component(name = "append")]
+    Append((WasmStr, Vec<u8>)),
+    #[component(name = "add-member")]
+    AddMember((WasmStr, Vec<u8>)),
+    #[component(name = "remove")]
+    Remove(WasmStr),
+}
+
+/// Link it.
+pub fn link(linker: &mut Linker<State>) -> Result<()> {
+    let mut response_edits = linker.instance(RESPONSE_EDITS)?;
+    response_edits.func_wrap(
+        "edit",
+        |mut store: StoreContextMut<'_, State>, (edits,): (Vec<Told>,)| {
+            store.data_mut().charge_call()?;
+            let told = match store.data().phase {
+                Phase::Configure => tell_for_all(&mut store, edits)?,
+                Phase::Request | Phase::RequestBody { .. } => tell_for_one(&mut store, edits)?,
+                Phase::Idle | Phase::Response | Phase::ResponseBody { .. } | Phase::Log => {
+                    Err(EditError::TooLate)
+                }
+            };
+            Ok((told,))
+        },
+    )?;
+    response_edits.func_wrap(
+        "skip-on-response",
+        |mut store: StoreContextMut<'_, State>, (): ()| {
+            let state = store.data_mut();
+            state.charge_call()?;
+            state.advice.skips_response |= state.phase == Phase::Configure;
+            Ok(())
+        },
+    )
+}
+
+/// Keep edits for every response.
+fn tell_for_all(
+    store: &mut StoreContextMut<'_, State>,
+    edits: Vec<Told>,
+) -> Result<Result<(), EditError>> {
+    let before = store.data().advice.response_edits.len();
+    if before + edits.len() > MAX_OF_ALL {
+        return Ok(Err(EditError::TooLarge));
+    }
+    for edit in edits {
+        match checked(store, edit)? {
+            Ok(edit) => store.data_mut().advice.response_edits.push(edit),
+            Err(error) => {
+                store.data_mut().advice.response_edits.truncate(before);
+                return Ok(Err(error));
+            }
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Keep edits for the response of the exchange in hand.
+fn tell_for_one(
+    store: &mut StoreContextMut<'_, State>,
+    edits: Vec<Told>,
+) -> Result<Result<(), EditError>> {
+    let state = store.data_mut();
+    let Some(before) = state.exchange.as_ref().map(|e| e.response_edits.len()) else {
+        return Ok(Err(EditError::TooLate));
+    };
+    if before + edits.len() > MAX_FIELDS {
+        return Ok(Err(EditError::TooLarge));
+    }
+    let mark = state.mark();
+    state.remember(Undo::ResponseEdits(before));
+    for edit in edits {
+        let edit = checked(store, edit)?;
+        let state = store.data_mut();
+        match (edit, state.exchange.as_mut()) {
+            (Ok(edit), Some(exchange)) => exchange.response_edits.push(state.place, edit),
+            (Ok(_), None) => return Ok(Err(EditError::TooLate)),
+            (Err(error), _) => {
+                state.undo_to(mark);
+                return Ok(Err(error));
+            }
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// An edit that HTTP can carry and that a filter may make.
+fn checked(
+    store: &mut StoreContextMut<'_, State>,
+    told: Told,
+) -> Result<Result<ResponseEdit, EditError>> {
+    let (make, name, value): (fn(_, _) -> _, _, _) = match told {
+        Told::Set((name, value)) => (ResponseEdit::Set, name, value),
+        Told::Append((name, value)) => (ResponseEdit::Append, name, value),
+        Told::AddMember((name, value)) => (ResponseEdit::AddMember, name, value),
+        Told::Remove(name) => {
+            let name = field_name(store, Message::Response, &name)?;
+            let state = store.data_mut();
+            if let Ok(name) = &name {
+                state.charge_bytes(name.as_str().len())?;
+            }
+            return Ok(name.map(ResponseEdit::Remove));
+        }
+    };
+    let name = field_name(store, Message::Response, &name)?;
+    let state = store.data_mut();
+    let field = state.field(Message::Response, name, value);
+    if let Ok((name, value)) = &field {
+        state.charge_bytes(name.as_str().len() + value.len())?;
+    }
+    Ok(field.map(|(name, value)| make(name, value)))
+}
