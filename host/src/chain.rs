@@ -238,6 +238,7 @@ fn decide(filter: &Filter, failure: CallFailure) -> Result<(), RequestError> {
         | CallFailure::Callout(_)
         | CallFailure::Memory { .. }
         | CallFailure::Trap { .. }
+        | CallFailure::HostPanic(_)
         | CallFailure::Verdict(_)
         | CallFailure::Reported(_)
         | CallFailure::Upstream(_) => Code::FilterFailed,

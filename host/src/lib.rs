@@ -68,6 +68,7 @@ pub mod gateway;
 pub mod gather;
 pub mod interim;
 pub mod observe;
+pub mod panics;
 pub mod proxy;
 pub mod route;
 pub mod server;

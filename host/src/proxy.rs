@@ -11,6 +11,8 @@ mod options;
 mod tunnel;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -26,6 +28,7 @@ use crate::config::{self, RouteEnd};
 use crate::context::{Exchange, Held, ResponseHead};
 use crate::error::{Code, RequestError, Words, grpc};
 use crate::gateway::{Generation, Route};
+use crate::panics;
 use crate::upstream::attempt::Attempt;
 use crate::upstream::attempt::upgrade::{self, Gathered, Upgrade};
 use crate::upstream::{Timeouts, headers, key};
@@ -64,7 +67,7 @@ pub async fn handle(
     run.is_http10 = arrival.is_http10;
     let mut body = arrival.body;
     let answer = match arrival.verdict {
-        Ok(()) => run.carry(&mut body).await,
+        Ok(()) => run.carry_caught(&mut body).await,
         Err(code) => Err(code.into()),
     };
     let answer = match answer {
@@ -122,6 +125,19 @@ impl Run {
             sent: 0,
             ended: false,
         }
+    }
+
+    /// The same as [`Self::carry`]; a panic on the way is an error of this request alone.
+    async fn carry_caught(&mut self, body: &mut Body) -> Result<Body, RequestError> {
+        let answer = {
+            let mut carried = pin!(self.carry(body));
+            poll_fn(|context| panics::poll_caught(carried.as_mut(), context)).await
+        };
+        answer.unwrap_or_else(|panic| match self.held.is_there() {
+            true => Err(RequestError::caused(Code::Internal, panic.told())),
+            // The exchange is lost, and with it all that an answer is made of.
+            false => panic.resume(),
+        })
     }
 
     /// The stops of a request, in order: route, chain in, upstream, chain out. The answer's head

@@ -83,15 +83,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "proxy",
         &[
-            "body", "chain", "config", "context", "error", "gateway", "route", "upstream", "watch",
-            "worker",
+            "body", "chain", "config", "context", "error", "gateway", "panics", "route",
+            "upstream", "watch", "worker",
         ],
     ),
     ("chain", &["body", "context", "error", "wasm"]),
     // Of `route` the pure path rule, for filters that set a path.
     (
         "wasm",
-        &["callout", "context", "route", "store", "tokens", "verifier"],
+        &[
+            "callout", "context", "panics", "route", "store", "tokens", "verifier",
+        ],
     ),
     (
         "upstream",
@@ -131,6 +133,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // The process's limit of open files, which the start raises and whoever opens sockets keeps to.
     ("descriptors", &[]),
     ("interim", &[]),
+    ("panics", &[]),
     ("sockets", &[]),
     ("stream", &[]),
     ("tls", &[]),

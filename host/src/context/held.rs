@@ -75,11 +75,29 @@ impl Held {
     }
 
     /// Look at it, or change it.
+    ///
+    /// # Panics
+    ///
+    /// It is away, as for [`Self::take`].
     pub fn with<R>(&self, work: impl FnOnce(&mut Exchange) -> R) -> R {
-        let mut exchange = self.take();
-        let result = work(&mut exchange);
-        self.put(exchange);
-        result
+        let mut lent = Lent {
+            held: self,
+            exchange: Some(self.take()),
+        };
+        #[expect(clippy::expect_used, reason = "it was put there just above")]
+        work(lent.exchange.as_mut().expect("an exchange"))
+    }
+}
+
+/// An exchange that goes back to its place, also from a panic.
+struct Lent<'a> {
+    held: &'a Held,
+    exchange: Option<Box<Exchange>>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.held.0.exchange.set(self.exchange.take());
     }
 }
 

@@ -12,6 +12,7 @@ use super::output::one_line;
 use super::share::Share;
 use super::state::{Overdrawn, State};
 use crate::context::RequestId;
+use crate::panics::Panic;
 use crate::store::keys::KeyReject;
 use crate::tokens::Waiting;
 
@@ -38,6 +39,9 @@ pub enum CallFailure {
         /// The guest's stack, for the debug log.
         backtrace: String,
     },
+    /// The gateway's own code panicked in the call. No fault of the filter's, but its instance is lost.
+    #[error("while it was called, {0}")]
+    HostPanic(String),
     /// Gave something that is not a verdict: an illegal status or field.
     #[error("gave a response that cannot be sent: {0}")]
     Verdict(String),
@@ -95,6 +99,7 @@ impl CallFailure {
             | Self::Overdrawn(_)
             | Self::Memory { .. }
             | Self::Trap { .. }
+            | Self::HostPanic(_)
             | Self::Keys(_)
             | Self::TokenKeys(_)
             | Self::Share(_)
@@ -136,6 +141,7 @@ impl CallFailure {
             Self::Overdrawn(_) => "overdrawn",
             Self::Memory { .. } => "memory",
             Self::Trap { .. } => "trap",
+            Self::HostPanic(_) => "host_panic",
             Self::Verdict(_) => "verdict",
             Self::Reported(_) => "reported",
             Self::Upstream(_) => "upstream",
@@ -147,6 +153,11 @@ impl CallFailure {
             Self::Busy(_) | Self::Crowded(_) => "busy",
             Self::MissingAttribute(_) => "missing_attribute",
         }
+    }
+
+    /// The gateway's own code panicked.
+    pub(super) fn of_panic(panic: &Panic) -> Self {
+        Self::HostPanic(panic.told())
     }
 
     /// Read an error of the engine.

@@ -18,6 +18,7 @@ use super::services::Services;
 use super::state::{Later, Phase, State};
 use super::verdict::{self, PieceVerdict, RequestVerdict, ResponseVerdict};
 use crate::context::Exchange;
+use crate::panics;
 
 /// One call of a phase: what comes with the exchange.
 pub struct Call<'a> {
@@ -93,18 +94,17 @@ impl Instance {
         });
         store.data_mut().cpu.arm(bounds.start_cpu);
         store.set_epoch_deadline(1);
-        let guests = pre
-            .instantiate(&mut store)
-            .and_then(|instance| {
-                let guests = exports.load(&mut store, &instance)?;
-                let aside = match bounds.runs_aside() || exports.has_body_phase() {
-                    true => AsideCalls::load(&mut store, &instance)?,
-                    false => AsideCalls::default(),
-                };
-                Ok((guests, aside))
-            })
-            .map_err(|error| CallFailure::from_error(error, store.data()))?;
-        let (guests, aside) = guests;
+        let loaded = caught(|| {
+            let instance = pre.instantiate(&mut store)?;
+            let guests = exports.load(&mut store, &instance)?;
+            let aside = match bounds.runs_aside() || exports.has_body_phase() {
+                true => AsideCalls::load(&mut store, &instance)?,
+                false => AsideCalls::default(),
+            };
+            Ok((guests, aside))
+        });
+        let (guests, aside) =
+            loaded.map_err(|error| CallFailure::from_error(error, store.data()))?;
         Ok(Self {
             store,
             guests,
@@ -122,7 +122,8 @@ impl Instance {
     ///
     /// It trapped or was too slow.
     pub fn describe(&mut self) -> Result<PluginInfo, CallFailure> {
-        let info = self.guests.lifecycle.call_describe(&mut self.store);
+        let lifecycle = &self.guests.lifecycle;
+        let info = caught(|| lifecycle.call_describe(&mut self.store));
         self.ended(info)
     }
 
@@ -136,10 +137,8 @@ impl Instance {
         settings: &str,
     ) -> Result<Result<Setup, Vec<Diagnostic>>, CallFailure> {
         self.store.data_mut().phase = Phase::Configure;
-        let setup = self
-            .guests
-            .lifecycle
-            .call_configure(&mut self.store, settings);
+        let lifecycle = &self.guests.lifecycle;
+        let setup = caught(|| lifecycle.call_configure(&mut self.store, settings));
         let setup = self.ended(setup)?;
         self.configured_memory = self.store.data().memory.held();
         Ok(setup)
@@ -154,7 +153,7 @@ impl Instance {
         let Some(description) = &self.guests.description else {
             return Ok(None);
         };
-        let contribution = description.call_contribute(&mut self.store);
+        let contribution = caught(|| description.call_contribute(&mut self.store));
         self.ended(contribution).map(Some)
     }
 
@@ -336,9 +335,10 @@ impl Instance {
         let mut running = std::pin::pin!(call.call_async(&mut self.store, params));
         std::future::poll_fn(|context| {
             slice.begin();
-            running.as_mut().poll(context)
+            panics::poll_caught(running.as_mut(), context)
         })
         .await
+        .unwrap_or_else(|panic| Err(CallFailure::of_panic(&panic).into()))
     }
 
     /// Keep or undo the edits of a call that has ended.
@@ -346,7 +346,7 @@ impl Instance {
         &mut self,
         verdict: impl FnOnce(&mut Store<State>) -> wasmtime::Result<V>,
     ) -> Result<V, CallFailure> {
-        let result = verdict(&mut self.store);
+        let result = caught(|| verdict(&mut self.store));
         self.store.data_mut().settle(result.is_ok());
         result.map_err(|error| CallFailure::from_error(error, self.store.data()))
     }
@@ -390,7 +390,7 @@ impl Instance {
         state.enter(phase, call.place, call.exchange);
         state.patient = call.patient;
         self.store.set_epoch_deadline(1);
-        let result = run(&self.guests, &mut self.store);
+        let result = caught(|| run(&self.guests, &mut self.store));
         let state = self.store.data_mut();
         #[expect(
             clippy::expect_used,
@@ -400,6 +400,12 @@ impl Instance {
         let result = result.map_err(|error| CallFailure::from_error(error, self.store.data()));
         (exchange, result)
     }
+}
+
+/// Run code of the host and the guest; where the host's panics, the call fails and the instance is lost.
+#[inline]
+fn caught<T>(work: impl FnOnce() -> wasmtime::Result<T>) -> wasmtime::Result<T> {
+    panics::caught(work).unwrap_or_else(|panic| Err(CallFailure::of_panic(&panic).into()))
 }
 
 /// Whether what a phase decided counts: where it has to run again, what it took is given back.

@@ -1,0 +1,56 @@
+//! Panics of the gateway's own code, which end the request that they happen in and nothing else.
+//!
+//! No code here is meant to panic. Where some does all the same, whoever catches it throws away what
+//! the code was working on. To catch costs nothing while nothing panics.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// What the code panicked with.
+pub struct Panic(Box<dyn Any + Send>);
+
+impl Panic {
+    /// Go on panicking.
+    pub fn resume(self) -> ! {
+        resume_unwind(self.0)
+    }
+
+    /// What the log says of it, in one line.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let text = self.0.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| self.0.downcast_ref::<&str>().copied());
+        let text = text.unwrap_or("without a message");
+        let text = text.replace(char::is_control, " ");
+        format!("the gateway panicked: {text}; this is a bug of Windlass, please report it")
+    }
+}
+
+/// Run code. What it was working on must not be used after a panic.
+///
+/// # Errors
+///
+/// It panicked.
+#[inline]
+pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(Panic)
+}
+
+/// Poll a future. It must not be polled again after a panic.
+///
+/// # Errors
+///
+/// It panicked.
+#[inline]
+pub fn poll_caught<F: Future>(
+    work: Pin<&mut F>,
+    context: &mut Context<'_>,
+) -> Poll<Result<F::Output, Panic>> {
+    match caught(|| work.poll(context)) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    }
+}
