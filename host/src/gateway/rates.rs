@@ -149,6 +149,7 @@ mod tests {
             shared: Some(level),
             ticket: None,
             pending: false,
+            lacks_room: false,
         };
         let error = throttled(Bound::Route, &decision);
         assert_eq!(error.code(), Code::Throttled);

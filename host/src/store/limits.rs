@@ -295,6 +295,8 @@ pub struct Decision {
     /// Whether nothing is decided yet: it is refused, and another try after a
     /// [wait](LimitStore::wait) may succeed.
     pub pending: bool,
+    /// Whether it is refused since there is no room for another counter.
+    pub lacks_room: bool,
 }
 
 impl Decision {
@@ -308,6 +310,7 @@ impl Decision {
         shared: None,
         ticket: None,
         pending: false,
+        lacks_room: false,
     };
 
     fn refuse(&mut self, refusal: Refusal) {

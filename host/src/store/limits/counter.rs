@@ -105,6 +105,20 @@ impl Counter {
         let Want {
             bounds, cost, now, ..
         } = *want;
+        let mut waits = self.settle_rates(want);
+        let before = self.usage;
+        if let Some(quota) = &bounds.quota {
+            self.turn_to(quota.period);
+            self.usage.settle(now.wall_ms);
+            self.look_ahead(&before);
+            waits.quota = self.usage.wait_ms(quota, cost, now.wall_ms);
+        }
+        (waits, self.over(&before, want.day()))
+    }
+
+    /// The same for its rates alone.
+    pub(super) fn settle_rates(&mut self, want: &Want<'_>) -> Waits {
+        let Want { cost, now, .. } = *want;
         let mut waits = Waits::default();
         if let Some(method) = want.method {
             // One that was never taken from is full.
@@ -116,18 +130,11 @@ impl Counter {
                 None => Bucket::default().wait_ms(&method.shape, cost, now.monotonic_ns),
             };
         }
-        if let Some(shape) = &bounds.rate {
+        if let Some(shape) = &want.bounds.rate {
             self.bucket.settle(shape, now.monotonic_ns);
             waits.plan = self.bucket.wait_ms(shape, cost, now.monotonic_ns);
         }
-        let before = self.usage;
-        if let Some(quota) = &bounds.quota {
-            self.turn_to(quota.period);
-            self.usage.settle(now.wall_ms);
-            self.look_ahead(&before);
-            waits.quota = self.usage.wait_ms(quota, cost, now.wall_ms);
-        }
-        (waits, self.over(&before, want.day()))
+        waits
     }
 
     /// Keep what was used of a period that the clock went back from, and find it again.

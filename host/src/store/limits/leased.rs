@@ -222,6 +222,24 @@ impl LeasedLimits {
         }
     }
 
+    /// Whether a taking is refused for certain. None: its share is to be waited for.
+    pub(super) fn refuses(&self, take: &Take<'_>) -> Option<bool> {
+        let shared = &*self.shared;
+        let plan = take.plan?;
+        if take.cost == 0 || !shared.is_reachable() {
+            return Some(false);
+        }
+        let hash = shared.leases.hash(plan.number, take.key);
+        let mut held = shared.leases.hold(hash)?;
+        let entry = held.find(plan.number, hash, take.key)?;
+        entry.bring_up(plan, take, shared.terms());
+        match entry.outlook(plan, take) {
+            Outlook::Enough => Some(false),
+            Outlook::Short(_) => Some(true),
+            Outlook::Unknown(_) => shared.local.refusal_by_rate(take).map(|_| true),
+        }
+    }
+
     /// For metrics. It visits every lock.
     #[must_use]
     pub fn state(&self) -> LeaseState {
@@ -272,7 +290,11 @@ impl LimitStore for LeasedLimits {
         };
         let Some(entry) = held.find_or_make(plan, hash, take.key) else {
             drop(held);
-            return shared.refuse(take, UNKNOWN);
+            let lacks_room = true;
+            return Decision {
+                lacks_room,
+                ..shared.refuse(take, UNKNOWN)
+            };
         };
         let mut decision = shared.decide(entry, plan, take);
         Shared::show(entry, take, &mut decision);
@@ -302,6 +324,9 @@ impl LimitStore for LeasedLimits {
         let Outlook::Unknown(_) = entry.outlook(plan, take) else {
             return None;
         };
+        if shared.local.refusal_by_rate(take).is_some() {
+            return None;
+        }
         let waiting = entry.wait(plan, take)?;
         let owner = (!entry.is_asking())
             .then(|| Shared::enqueue(entry))

@@ -118,6 +118,24 @@ impl LocalLimits {
         Owner { space, key, hash }
     }
 
+    /// The rate that refuses a taking, whatever is left elsewhere, with where it stands if many keys share
+    /// it. A quota is not asked: another gateway may have extended it.
+    pub(super) fn refusal_by_rate(&self, take: &Take<'_>) -> Option<(Refusal, Option<Level>)> {
+        let asked = asked(take, take.plan?);
+        let want = &asked.want;
+        let owner = self.owner(asked.space, asked.key);
+        let mut table = self.table(owner.hash)?.lock();
+        let place = table.find(&owner);
+        let mut waits = match place.and_then(|place| table.entry(place)) {
+            Some(entry) => entry.counter.settle_rates(want),
+            None => Counter::new().settle_rates(want),
+        };
+        let mut held = Held::lock(asked.route, asked.gateway);
+        held.settle(&mut waits, want.cost, want.now);
+        let refusal = waits.refusal()?;
+        Some((refusal, held.level(refusal.by, want.now)))
+    }
+
     fn decide(&self, asked: &Asked<'_>) -> Decision {
         let owner = self.owner(asked.space, asked.key);
         let mut decision = Decision::NOTHING;
@@ -231,18 +249,7 @@ impl LimitStore for LocalLimits {
         let Some(plan) = take.plan else {
             return take_shared(take);
         };
-        self.decide(&Asked {
-            space: plan.number,
-            key: take.key,
-            want: Want {
-                bounds: &plan.bounds,
-                method: take.method.and_then(|place| plan.bound(place)),
-                cost: take.cost,
-                now: take.now,
-            },
-            route: take.route,
-            gateway: take.gateway,
-        })
+        self.decide(&asked(take, plan))
     }
 
     fn take_inline(
@@ -328,6 +335,22 @@ impl LimitStore for LocalLimits {
     }
 }
 
+/// What is taken from the counter of a plan.
+fn asked<'a>(take: &Take<'a>, plan: &'a EnrolledPlan) -> Asked<'a> {
+    Asked {
+        space: plan.number,
+        key: take.key,
+        want: Want {
+            bounds: &plan.bounds,
+            method: take.method.and_then(|place| plan.bound(place)),
+            cost: take.cost,
+            now: take.now,
+        },
+        route: take.route,
+        gateway: take.gateway,
+    }
+}
+
 /// Take from the counter and the shared rates, or from none; which is what is decided. Gives the
 /// numbers of the shared ones when something was taken.
 fn take_all(
@@ -380,6 +403,7 @@ fn no_room(want: &Want<'_>, decision: &mut Decision) -> Seen {
     let mut counter = Counter::new();
     let _ = counter.settle(want);
     decision.refuse(NO_ROOM);
+    decision.lacks_room = true;
     counter.seen(want)
 }
 

@@ -296,8 +296,7 @@ impl RateCounters {
             allowed: true,
             ..RateDecision::default()
         };
-        let mut pending: RateKeys = SmallVec::from_elem(None, bounds.0.len());
-        let mut tickets: SmallVec<[Ticket; 4]> = SmallVec::new();
+        let mut asked: SmallVec<[(usize, &Counted, RateKey, Decision); 4]> = SmallVec::new();
         for (place, (bound, key)) in bounds.0.iter().zip(keys).enumerate() {
             let Some(key) = key else {
                 continue;
@@ -309,22 +308,38 @@ impl RateCounters {
                 continue;
             };
             let (key, taken) = self.take_one(leased, plan, *key, (cost, now));
+            asked.push((place, bound, key, taken));
+        }
+        // If one refuses for certain, nobody needs to know what the others say.
+        let is_open =
+            |taken: &Decision| taken.pending || taken.refused_by == Some(Bound::Unavailable);
+        let refuses =
+            |bound: &Counted, taken: &Decision| !bound.shadow && !taken.allowed && !is_open(taken);
+        let is_refused = asked
+            .iter()
+            .any(|(_, bound, _, taken)| refuses(bound, taken));
+        decision.unavailable &= !is_refused;
+        let mut pending: RateKeys = SmallVec::from_elem(None, bounds.0.len());
+        let mut tickets: SmallVec<[Ticket; 4]> = SmallVec::new();
+        for (place, bound, key, taken) in asked {
             if taken.pending
+                && !is_refused
                 && let Some(pending) = pending.get_mut(place)
             {
                 *pending = Some(key);
             }
-            tickets.extend(taken.ticket);
-            let wait_ms = match taken.allowed {
+            let wait_ms = match taken.allowed || is_refused && is_open(&taken) {
                 true => 0,
                 false => taken.retry_after_ms.max(1),
             };
-            decision.unavailable |= !bound.shadow && taken.refused_by == Some(Bound::Unavailable);
+            let is_unavailable = taken.refused_by == Some(Bound::Unavailable);
+            decision.unavailable |= !bound.shadow && is_unavailable && !is_refused;
+            tickets.extend(taken.ticket);
             if let Some(level) = taken.rate {
                 let window_ms = bound.window_ms;
                 let level = Level { window_ms, ..level };
                 decision.add(place, bound.shadow, wait_ms, level);
-            } else if !taken.allowed && !bound.shadow {
+            } else if wait_ms > 0 && !bound.shadow {
                 decision.refuse(wait_ms);
             }
         }
@@ -366,7 +381,7 @@ impl RateCounters {
         (cost, now): (u64, Timestamp),
     ) -> (RateKey, Decision) {
         let taken = leased.take(&take(plan, KeyText::of(key).as_str(), cost, now));
-        if taken.refused_by != Some(Bound::Unavailable) || taken.pending {
+        if !taken.lacks_room {
             return (key, taken);
         }
         let shared = leased.take(&take(plan, "", cost, now));
@@ -387,7 +402,20 @@ impl RateCounters {
         now: Timestamp,
     ) -> Option<Waiting> {
         let leased = self.leased.as_ref()?;
-        bounds.0.iter().zip(keys).find_map(|(bound, key)| {
+        let mut unknown = false;
+        for (bound, key) in bounds.0.iter().zip(keys) {
+            let (Some(plan), Some(key)) = (&bound.plan, key) else {
+                continue;
+            };
+            match leased.refuses(&take(plan, KeyText::of(*key).as_str(), cost, now)) {
+                // Nobody waits for the others to be refused by this one.
+                Some(true) if !bound.shadow => return None,
+                Some(_) => {}
+                None => unknown = true,
+            }
+        }
+        let mut asked = bounds.0.iter().zip(keys).filter(|_| unknown);
+        asked.find_map(|(bound, key)| {
             let plan = bound.plan.as_ref()?;
             leased.wait(&take(plan, KeyText::of((*key)?).as_str(), cost, now))
         })

@@ -62,6 +62,7 @@ mod tests {
             shared: None,
             ticket: None,
             pending: false,
+            lacks_room: false,
         }
     }
 

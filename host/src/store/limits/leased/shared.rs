@@ -146,6 +146,14 @@ impl Shared {
             }
             Outlook::Short(short) => return self.refuse(take, short),
             Outlook::Unknown(rate) if self.is_reachable() => {
+                if let Some((refusal, level)) = self.local.refusal_by_rate(take) {
+                    let (by, retry_after_ms) = (refusal.by, refusal.retry_after_ms);
+                    let short = Short { by, retry_after_ms };
+                    return Decision {
+                        shared: level,
+                        ..self.refuse(take, short)
+                    };
+                }
                 let by = rate.unwrap_or(UNKNOWN.by);
                 let mut decision = self.refuse(take, Short { by, ..UNKNOWN });
                 decision.pending = true;

@@ -177,10 +177,8 @@ fn what_is_given_back_may_be_taken_again() {
     assert_eq!(refused.levels[1].level.remaining, 1);
 }
 
-#[test]
-#[ignore = "needs redis-server: apt-get install redis-server"]
-fn a_shadow_that_waits_for_the_store_leaves_the_other_bounds_taken_from() {
-    let server = RedisServer::forgetful();
+/// Counters of a gateway that denies without its store.
+fn shared(server: &RedisServer) -> (RateCounters, Clock) {
     let policy = LeasePolicy {
         max_lease: 10,
         on_unavailable: OnUnavailable::Deny,
@@ -189,9 +187,60 @@ fn a_shadow_that_waits_for_the_store_leaves_the_other_bounds_taken_from() {
         recording: false,
     };
     let clock = Clock::start();
-    let settings = crate::store::ledger::tests::settings(&server);
+    let settings = crate::store::ledger::tests::settings(server);
     let leased = LeasedLimits::start(&settings, policy, clock).unwrap();
-    let counters = RateCounters::shared(leased);
+    (RateCounters::shared(leased), clock)
+}
+
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
+fn a_request_that_one_bound_refuses_waits_for_no_other() {
+    let server = RedisServer::forgetful();
+    let (counters, clock) = shared(&server);
+    let bounds = [bound("address", 5, false), bound("all", 1, false)];
+    let bounds = counters.enroll("limit", &bounds);
+    let all = [None, Some(RateKey::ALL)];
+    let end = Instant::now() + Duration::from_secs(30);
+    while let Some(share) = counters.wait(&bounds, &all, 1, clock.now()) {
+        assert!(Instant::now() < end, "the store gives no share");
+        let _ = share.blocking_recv();
+    }
+    assert!(counters.take(&bounds, &all, 1, clock.now()).allowed);
+    // Nobody has asked for this address: its share is not known.
+    let both = [address("192.0.2.1"), Some(RateKey::ALL)];
+    assert!(counters.wait(&bounds, &both, 1, clock.now()).is_none());
+    let refused = counters.take(&bounds, &both, 1, clock.now());
+    assert!(!refused.allowed && !refused.unavailable && refused.pending.is_none());
+    let refusing = refused.levels.iter().filter(|level| level.refused);
+    let refusing: Vec<_> = refusing.map(|level| level.bound).collect();
+    assert_eq!(refusing, [1]);
+}
+
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
+fn without_the_store_a_refused_request_asks_no_shared_bucket() {
+    let mut server = RedisServer::forgetful();
+    let (counters, clock) = shared(&server);
+    let bounds = counters.enroll("limit", &[bound("address", 5, false)]);
+    server.kill();
+    let end = Instant::now() + Duration::from_secs(30);
+    let of = |text: &str| [address(text)];
+    while let Some(share) = counters.wait(&bounds, &of("192.0.2.1"), 1, clock.now()) {
+        assert!(Instant::now() < end, "the store is not missed");
+        let _ = share.blocking_recv();
+    }
+    let refused = counters.take(&bounds, &of("192.0.2.2"), 1, clock.now());
+    assert!(!refused.allowed && refused.unavailable && refused.pending.is_none());
+    let leases = counters.leases().unwrap();
+    assert!(!leases.reachable);
+    assert_eq!(leases.refused_unavailable, 1);
+}
+
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
+fn a_shadow_that_waits_for_the_store_leaves_the_other_bounds_taken_from() {
+    let server = RedisServer::forgetful();
+    let (counters, clock) = shared(&server);
     let shadow = RateBound {
         shadow: true,
         ..bound("shadow", 9, false)

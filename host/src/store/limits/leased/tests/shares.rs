@@ -88,3 +88,60 @@ fn the_lease_of_a_gateway_that_stands_still_is_used_by_others_and_not_by_it() {
     gateways[1].admit("k", 8);
     assert_eq!(gateways[1].ask("k", 1).refused_by, Some(Bound::Quota));
 }
+
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
+fn a_request_that_the_routes_rate_refuses_waits_for_no_share() {
+    let server = RedisServer::forgetful();
+    let gateway = Gateway::start(&server, &rate(0.001, 5), policy(5, OnUnavailable::Deny));
+    let limits = &gateway.limits;
+    let slow = Rate {
+        per_second: 0.001,
+        burst: 1,
+    };
+    let route = limits.shared_rate("route", slow).unwrap();
+    let take = |plan, key| Take {
+        plan,
+        key,
+        method: None,
+        route: Some(&route),
+        gateway: None,
+        cost: 1,
+        now: gateway.clock.now(),
+    };
+    // The share of a key that is new is not known.
+    assert!(limits.wait(&take(Some(&gateway.plan), "first")).is_some());
+    assert!(limits.take(&take(None, "")).allowed);
+    let taking = take(Some(&gateway.plan), "second");
+    assert!(limits.wait(&taking).is_none());
+    let refused = limits.take(&taking);
+    assert_eq!(refused.refused_by, Some(Bound::Route));
+    assert!(!refused.pending && refused.retry_after_ms > 1_000);
+    assert_eq!(refused.shared.unwrap().remaining, 0);
+}
+
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
+fn what_this_gateway_alone_has_used_up_is_refused_without_a_wait() {
+    let server = RedisServer::forgetful();
+    let gateway = Gateway::start(&server, &rate(0.001, 5), policy(5, OnUnavailable::Deny));
+    gateway.admit("k", 5);
+    let now = gateway.clock.now();
+    let take = Take {
+        plan: Some(&gateway.plan),
+        key: "k",
+        method: None,
+        route: None,
+        gateway: None,
+        cost: 1,
+        // An answer of the store decides for a second.
+        now: Timestamp {
+            monotonic_ns: now.monotonic_ns + 2_000_000_000,
+            ..now
+        },
+    };
+    assert!(gateway.limits.wait(&take).is_none());
+    let refused = gateway.limits.take(&take);
+    assert_eq!(refused.refused_by, Some(Bound::Plan));
+    assert!(!refused.pending);
+}
