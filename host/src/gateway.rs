@@ -310,6 +310,9 @@ impl Foundation {
         if let Some(selling) = &self.selling {
             selling.put_in_use(gateway);
         }
+        for filter in &gateway.filters {
+            filter.enroll_bounds(&gateway.services);
+        }
         self.upstreams.put_in_use(&gateway.upstreams);
         self.names.store(Arc::clone(&gateway.names));
         self.rounds.look_after(&gateway.upstreams, &gateway.names);

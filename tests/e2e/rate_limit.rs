@@ -362,6 +362,28 @@ fn a_flood_of_new_addresses_neither_drops_nor_resets_anybody() {
 }
 
 #[test]
+fn a_flood_of_header_values_at_one_filter_leaves_room_for_the_addresses_of_another() {
+    let upstream = Upstream::text("ok");
+    let gateway = start(&[
+        "[server]\nworkers = 1\ntrusted_proxies = [\"127.0.0.0/8\"]\nmax_rate_counters = 100\n",
+        &filtered(&["limit"], upstream.address()),
+        &limit(BY_ADDRESS),
+        "[[route]]\npath = \"/flooded\"\nfilters = [\"by-header\"]\nrespond = {}\n",
+        "[filter.by-header]\nplugin = \"builtin:rate-limit\"\nsettings = { bounds = [{ name = \"h\", by = \"header:x-tenant\", limit = 2, window = \"1h\" }] }\n",
+    ]);
+    let mut client = gateway.client();
+    let of = |number: u32| Request::get("/flooded").header("x-tenant", number.to_string());
+    let passed = (0..500).filter(|number| client.send(&of(*number)).status == 200);
+    // Half of the room, half of the other half, and two requests of the bucket that is shared.
+    assert_eq!(passed.count(), 75 + 2);
+    for number in 1..=25 {
+        let client = from(&format!("192.0.2.{number}"));
+        let requests = [&client, &client, &client].map(Clone::clone);
+        assert_eq!(statuses(&gateway, &requests), [200, 200, 429], "{number}");
+    }
+}
+
+#[test]
 fn values_of_any_size_are_counted_in_a_few_bytes() {
     let upstream = Upstream::text("ok");
     let bound =

@@ -45,6 +45,7 @@ mod names;
 mod period;
 mod plan;
 mod rates;
+mod room;
 mod shared;
 mod standing;
 mod table;

@@ -79,6 +79,14 @@ impl LastCharge {
 }
 
 impl Filter {
+    /// Give the bounds that it defined their places, and so their shares of the room, before the first
+    /// request comes.
+    pub fn enroll_bounds(&self, services: &Services) {
+        if let Some(rates) = self.own.rates.get() {
+            rates.enrolled(services);
+        }
+    }
+
     /// Whether it verifies tokens, so that its request phase may have to wait for newer keys.
     #[must_use]
     pub fn asks_for_tokens(&self) -> bool {

@@ -135,7 +135,7 @@ static MAX_RATE_COUNTERS: Field<Whole<usize>, Is<usize>> = Field::new(
         of: |number| usize::try_from(number).ok(),
     },
     Is(200_000),
-    "The most counters of bounds without a key (`builtin:rate-limit`) in memory, some 200 bytes each, 600 with a Redis: one for each bound and value that is counted. Beyond it new values share one for each bound.",
+    "The most counters of bounds without a key (`builtin:rate-limit`) in memory, some 200 bytes each, 600 with a Redis: one for each bound and value that is counted. Each bound has an equal share of one half, and the other half is for whoever comes first. Beyond that new values share one for each bound.",
 );
 
 static MAX_USED_PROOFS: Field<Whole<usize>, Is<usize>> = Field::new(

@@ -222,6 +222,12 @@ impl LeasedLimits {
         }
     }
 
+    /// Divide the room for counters among so many plans, that none uses up all of it.
+    pub(super) fn divide(&self, plans: usize) {
+        self.shared.leases.divide(plans);
+        self.shared.local.divide(plans);
+    }
+
     /// Whether a taking is refused for certain. None: its share is to be waited for.
     pub(super) fn refuses(&self, take: &Take<'_>) -> Option<bool> {
         let shared = &*self.shared;

@@ -1,7 +1,7 @@
 //! Counters in the memory of one gateway.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ahash::RandomState;
 use parking_lot::Mutex;
@@ -11,6 +11,7 @@ use super::counter::{Bounds, Counter, Refusal, Seen, Waits, Want};
 use super::names::Names;
 use super::period::Period;
 use super::plan::{EnrolledPlan, Plan, PlanError, Rate, RateError, Scope};
+use super::room::Division;
 use super::shard_count;
 use super::shared::{Held, SharedRate, SharedRates, take_shared};
 use super::table::{Owner, Table};
@@ -48,6 +49,8 @@ pub struct LocalLimits {
     shards: Box<[Shard]>,
     /// Of each shard. Counters.
     most: usize,
+    /// How many plans share the room; 0: it is for whoever comes.
+    plans: AtomicUsize,
     /// Whether what is used is kept until it was told.
     recording: bool,
     hasher: RandomState,
@@ -85,6 +88,7 @@ impl LocalLimits {
         Self {
             shards: (0..shards).map(|_| Shard::default()).collect(),
             most: (max_counters / shards).max(1),
+            plans: AtomicUsize::new(0),
             recording: false,
             hasher: RandomState::new(),
             names: Mutex::default(),
@@ -99,6 +103,18 @@ impl LocalLimits {
     pub fn recording(mut self) -> Self {
         self.recording = true;
         self
+    }
+
+    /// Divide the room among so many plans.
+    pub(super) fn divide(&self, plans: usize) {
+        self.plans.store(plans, Ordering::Relaxed);
+    }
+
+    fn division(&self) -> Division {
+        Division {
+            most: self.most,
+            bounds: self.plans.load(Ordering::Relaxed),
+        }
     }
 
     /// How many counters are kept. For metrics: it visits every lock.
@@ -193,7 +209,7 @@ impl LocalLimits {
         let (waits, _) = counter.settle(want);
         // Before locks are taken that others wait for too.
         let needs_room = want.cost > 0 && waits.refusal().is_none() && !owner.key.is_empty();
-        if needs_room && !table.make_room(self.most, want.now) {
+        if needs_room && !table.make_room(owner.space, self.division(), want.now) {
             return no_room(want, decision);
         }
         let noted = self.notes(want);

@@ -2,8 +2,9 @@
 //!
 //! A filter defines its bounds, and one step takes from all of them or from none. Each bound is a token
 //! bucket or a sliding window for each value that it counts by. These counters have room of their own:
-//! a flood of addresses takes none from the counters of usage plans. When it is taken, new values
-//! share one bucket for each bound, and nobody's is dropped for them.
+//! a flood of addresses takes none from the counters of usage plans, and each bound has a share of it that
+//! a flood at another one leaves free. When the room is taken, new values share one bucket for each bound,
+//! and nobody's is dropped for them.
 //!
 //! On one gateway both are exact: a token bucket gives no more than `burst + limit / window * span` in
 //! any span of time, a sliding window no more than its limit in any span of one window. Where several
@@ -209,7 +210,12 @@ impl RateCounters {
                 plan,
             }
         });
-        RateBounds(bounds.collect())
+        let bounds = RateBounds(bounds.collect());
+        self.table.divide(spaces.len());
+        if let Some(leased) = &self.leased {
+            leased.divide(spaces.len());
+        }
+        bounds
     }
 
     /// How long a taking may have to wait to be decided. None: each is decided at once.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 
 use super::counter::{Counter, Unsaved};
+use super::room::{Division, Room};
 use super::time::Timestamp;
 use super::unsaved::{Delta, Outbox};
 
@@ -30,6 +31,8 @@ const NOT_QUEUED: u64 = u64::MAX;
 pub(super) struct Table {
     index: HashTable<u32>,
     entries: Vec<Entry>,
+    /// Of all but those of the empty key.
+    room: Room,
     cursor: usize,
     takings: u8,
     /// The places of counters that have something to tell, each once.
@@ -83,20 +86,22 @@ impl Table {
         self.entries.get_mut(place)
     }
 
-    /// Whether there is room for another counter when `most` are kept; idle ones make room.
-    pub(super) fn make_room(&mut self, most: usize, now: Timestamp) -> bool {
-        let steps = if self.entries.len() < most {
-            STEPS
-        } else {
-            STEPS_WHEN_FULL
+    /// Whether there is room for another counter of this space; idle ones make room.
+    pub(super) fn make_room(&mut self, space: u32, division: Division, now: Timestamp) -> bool {
+        let steps = match self.room.has(space, division) {
+            true => STEPS,
+            false => STEPS_WHEN_FULL,
         };
         self.sweep(steps, now);
-        self.entries.len() < most.min(u32::MAX as usize)
+        self.room.has(space, division)
     }
 
     /// Keep a counter for an owner who has none. Gives its place.
     pub(super) fn insert(&mut self, owner: &Owner<'_>, key: Arc<str>, counter: Counter) -> usize {
         let place = self.entries.len();
+        if !key.is_empty() {
+            self.room.add(owner.space);
+        }
         self.entries.push(Entry {
             space: owner.space,
             hash: owner.hash,
@@ -204,6 +209,11 @@ impl Table {
 
     /// Drop the counter at this place; the last one takes the place.
     fn remove(&mut self, place: usize) {
+        if let Some(entry) = self.entries.get(place)
+            && !entry.key.is_empty()
+        {
+            self.room.remove(entry.space);
+        }
         let last = self.entries.len().saturating_sub(1);
         let removed = hash_of(&self.entries, place);
         if let Ok(found) = self
@@ -282,7 +292,11 @@ mod tests {
         };
         for (space, key) in [(0, "a"), (0, "b"), (1, "a")] {
             assert!(table.find(&owner(space, key)).is_none());
-            assert!(table.make_room(10, Timestamp::default()));
+            let ten = Division {
+                most: 10,
+                bounds: 0,
+            };
+            assert!(table.make_room(space, ten, Timestamp::default()));
             table.insert(&owner(space, key), key.into(), used());
         }
         for (space, key) in [(0, "a"), (0, "b"), (1, "a")] {

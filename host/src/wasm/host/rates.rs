@@ -89,7 +89,7 @@ impl DefinedRates {
     }
 
     /// With their places among the counters, which outlive configurations.
-    fn enrolled(&self, services: &Services) -> &Arc<RateBounds> {
+    pub fn enrolled(&self, services: &Services) -> &Arc<RateBounds> {
         self.enrolled
             .get_or_init(|| Arc::new(services.rates.enroll(&self.filter, &self.bounds)))
     }

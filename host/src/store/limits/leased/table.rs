@@ -1,6 +1,7 @@
 //! The leases, behind short locks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ahash::RandomState;
 use hashbrown::HashTable;
@@ -8,6 +9,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::super::plan::EnrolledPlan;
+use super::super::room::{Division, Room};
 use super::super::shard_count;
 use super::super::time::Timestamp;
 use super::entry::Entry;
@@ -25,18 +27,27 @@ pub(super) struct Owner {
 pub(super) struct Leases {
     shards: Box<[Shard]>,
     most: usize,
+    /// How many plans share the room; 0: it is for whoever comes.
+    plans: AtomicUsize,
     hasher: RandomState,
 }
 
 /// On a cache line of its own (two, for processors that fetch pairs).
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Shard(Mutex<HashTable<Entry>>);
+struct Shard(Mutex<Entries>);
+
+#[derive(Debug, Default)]
+struct Entries {
+    table: HashTable<Entry>,
+    /// Of all but that of the empty key.
+    room: Room,
+}
 
 /// One shard's entries, while its lock is held.
 pub(super) struct Held<'a> {
-    table: MutexGuard<'a, HashTable<Entry>>,
-    most: usize,
+    entries: MutexGuard<'a, Entries>,
+    division: Division,
 }
 
 impl Leases {
@@ -46,8 +57,14 @@ impl Leases {
         Self {
             shards: (0..shards).map(|_| Shard::default()).collect(),
             most: (max_entries / shards).max(1),
+            plans: AtomicUsize::new(0),
             hasher: RandomState::new(),
         }
+    }
+
+    /// Divide the room among so many plans.
+    pub(super) fn divide(&self, plans: usize) {
+        self.plans.store(plans, Ordering::Relaxed);
     }
 
     pub(super) fn hash(&self, space: u32, key: &str) -> u64 {
@@ -59,8 +76,11 @@ impl Leases {
         let place = (hash >> 32) as usize & (self.shards.len() - 1);
         let shard = self.shards.get(place)?;
         Some(Held {
-            table: shard.0.lock(),
-            most: self.most,
+            entries: shard.0.lock(),
+            division: Division {
+                most: self.most,
+                bounds: self.plans.load(Ordering::Relaxed),
+            },
         })
     }
 
@@ -68,15 +88,20 @@ impl Leases {
     pub(super) fn wake_all(&self) -> Vec<oneshot::Sender<()>> {
         let shards = self.shards.iter();
         let waiters = shards.map(|shard| {
-            let mut table = shard.0.lock();
-            table.iter_mut().flat_map(Entry::wake).collect::<Vec<_>>()
+            let mut entries = shard.0.lock();
+            entries
+                .table
+                .iter_mut()
+                .flat_map(Entry::wake)
+                .collect::<Vec<_>>()
         });
         waiters.flatten().collect()
     }
 
     /// How many entries there are. Visits every lock.
     pub(super) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.0.lock().len()).sum()
+        let shards = self.shards.iter();
+        shards.map(|shard| shard.0.lock().table.len()).sum()
     }
 
     /// How many shards there are.
@@ -96,12 +121,18 @@ impl Leases {
         let Some(shard) = self.shards.get(shard) else {
             return;
         };
-        shard.0.lock().retain(|entry| {
+        let mut entries = shard.0.lock();
+        let Entries { table, room } = &mut *entries;
+        table.retain(|entry| {
             if !entry.queued && choose(entry) {
                 entry.queued = true;
                 owners.push(Owner::of(entry));
             }
-            !entry.is_idle(now)
+            let is_idle = entry.is_idle(now);
+            if is_idle && !entry.key.is_empty() {
+                room.remove(entry.space);
+            }
+            !is_idle
         });
     }
 }
@@ -120,13 +151,13 @@ impl Held<'_> {
     /// The entry of this owner.
     pub(super) fn find(&mut self, space: u32, hash: u64, key: &str) -> Option<&mut Entry> {
         let is_it = |entry: &Entry| entry.space == space && *entry.key == *key;
-        self.table.find_mut(hash, is_it)
+        self.entries.table.find_mut(hash, is_it)
     }
 
     /// The entry that the store knows by these numbers.
     pub(super) fn find_by_hash(&mut self, space: u32, hash: u64) -> Option<&mut Entry> {
         let is_it = |entry: &Entry| entry.space == space && entry.hash == hash;
-        self.table.find_mut(hash, is_it)
+        self.entries.table.find_mut(hash, is_it)
     }
 
     /// The same, made where there is none and there is room. The empty key always has room.
@@ -138,11 +169,15 @@ impl Held<'_> {
     ) -> Option<&mut Entry> {
         let space = plan.number;
         if self.find(space, hash, key).is_none() {
-            if self.table.len() >= self.most && !key.is_empty() {
-                return None;
+            let Entries { table, room } = &mut *self.entries;
+            if !key.is_empty() {
+                if !room.has(space, self.division) {
+                    return None;
+                }
+                room.add(space);
             }
             let entry = Entry::new(plan, hash, key);
-            self.table.insert_unique(hash, entry, |entry| entry.hash);
+            table.insert_unique(hash, entry, |entry| entry.hash);
         }
         self.find(space, hash, key)
     }

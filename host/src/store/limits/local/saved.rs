@@ -271,7 +271,9 @@ impl LocalLimits {
         let mut table = table.lock();
         let place = match table.find(&owner) {
             Some(place) => place,
-            None if table.make_room(self.most, now) => table.insert(&owner, key.into(), counter),
+            None if table.make_room(owner.space, self.division(), now) => {
+                table.insert(&owner, key.into(), counter)
+            }
             None => return Err(ExtendError::NoRoom),
         };
         let entry = table.entry(place).ok_or(ExtendError::NoRoom)?;

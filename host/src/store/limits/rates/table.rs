@@ -1,8 +1,11 @@
 //! The buckets and windows of one gateway, behind short locks.
 //!
 //! A taking holds the locks of all that it takes from while it is decided, in one order, so it is one
-//! atomic step. At most the given number is kept. When all room is taken, those without one share one
-//! that always has room, for each bound: nobody else's goes for it. One that is as good as new is dropped.
+//! atomic step. At most the given number is kept, and each bound has a share of it. When all room of a
+//! bound is taken, those without one share one that always has room: nobody else's goes for it. One that
+//! is as good as new is dropped.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ahash::RandomState;
 use hashbrown::HashTable;
@@ -10,6 +13,7 @@ use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 
 use super::super::bucket::{Bucket, Shape};
+use super::super::room::{Division, Room};
 use super::super::{Level, shard_count};
 use super::RateKey;
 use super::window::{Window, WindowSpan};
@@ -66,6 +70,8 @@ pub struct RateTable {
     shards: Box<[Shard]>,
     /// Of each shard. Meters.
     most: usize,
+    /// How many bounds share the room.
+    bounds: AtomicUsize,
     hasher: RandomState,
 }
 
@@ -78,6 +84,8 @@ struct Shard(Mutex<Meters>);
 struct Meters {
     index: HashTable<u32>,
     entries: Vec<Metered>,
+    /// Of all but those that are shared.
+    room: Room,
     cursor: usize,
     takings: u8,
 }
@@ -109,8 +117,14 @@ impl RateTable {
         Self {
             shards: (0..shards).map(|_| Shard::default()).collect(),
             most: (most / shards).max(1),
+            bounds: AtomicUsize::new(0),
             hasher: RandomState::new(),
         }
+    }
+
+    /// Divide the room among so many bounds.
+    pub fn divide(&self, bounds: usize) {
+        self.bounds.store(bounds, Ordering::Relaxed);
     }
 
     /// How many meters are kept. Visits every lock.
@@ -209,6 +223,10 @@ impl RateTable {
         now_ns: u64,
     ) -> bool {
         let mut moved = false;
+        let division = Division {
+            most: self.most,
+            bounds: self.bounds.load(Ordering::Relaxed),
+        };
         for each in asked {
             let Some(meters) = of(guards, each.shard) else {
                 continue;
@@ -218,7 +236,7 @@ impl RateTable {
             match known {
                 Some(known) => meter = known,
                 None if cost == 0 || each.ask.key == RateKey::OVERFLOW => {}
-                None if meters.make_room(self.most, now_ns) => {}
+                None if meters.make_room(each.ask.space, division, now_ns) => {}
                 None => {
                     let key = RateKey::OVERFLOW;
                     *each = self.asked(Ask { key, ..each.ask }, now_ns);
@@ -267,6 +285,9 @@ impl Meters {
             return;
         }
         let place = self.entries.len();
+        if asked.ask.key != RateKey::OVERFLOW {
+            self.room.add(asked.ask.space);
+        }
         self.entries.push(Metered {
             space: asked.ask.space,
             key: asked.ask.key,
@@ -278,15 +299,14 @@ impl Meters {
         self.index.insert_unique(asked.hash, narrow(place), of);
     }
 
-    /// Whether there is room for another meter; those that are as good as new make room.
-    fn make_room(&mut self, most: usize, now_ns: u64) -> bool {
-        let steps = if self.entries.len() < most {
-            STEPS
-        } else {
-            STEPS_WHEN_FULL
+    /// Whether there is room for another meter of a bound; those that are as good as new make room.
+    fn make_room(&mut self, space: u32, division: Division, now_ns: u64) -> bool {
+        let steps = match self.room.has(space, division) {
+            true => STEPS,
+            false => STEPS_WHEN_FULL,
         };
         self.sweep(steps, now_ns);
-        self.entries.len() < most.min(u32::MAX as usize)
+        self.room.has(space, division)
     }
 
     /// Count a taking; now and then it pays for a look at some meters.
@@ -317,6 +337,11 @@ impl Meters {
 
     /// Drop the meter at this place; the last one takes the place.
     fn remove(&mut self, place: usize) {
+        if let Some(entry) = self.entries.get(place)
+            && entry.key != RateKey::OVERFLOW
+        {
+            self.room.remove(entry.space);
+        }
         let last = self.entries.len().saturating_sub(1);
         let removed = hash_of(&self.entries, place);
         let is_it = |each: &u32| *each as usize == place;

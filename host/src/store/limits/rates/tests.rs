@@ -103,6 +103,26 @@ fn a_flood_of_new_values_shares_one_bucket_and_drops_nobody() {
 }
 
 #[test]
+fn a_flood_at_one_filter_leaves_room_for_the_values_of_another() {
+    let counters = RateCounters::local(64);
+    let flooded = counters.enroll("by-header", &[bound("header", 5, false)]);
+    let calm = counters.enroll("by-address", &[bound("address", 2, false)]);
+    for new in 0..10_000_u32 {
+        let key = Some(RateKey::octets(&new.to_le_bytes()));
+        let _ = counters.take(&flooded, &[key], 1, at(0));
+    }
+    let before = counters.figures().overflowed;
+    for new in 0..16_u32 {
+        let key = [Some(RateKey::octets(&new.to_le_bytes()))];
+        assert!(counters.take(&calm, &key, 2, at(0)).allowed, "{new}");
+        assert!(!counters.take(&calm, &key, 1, at(0)).allowed, "{new}");
+    }
+    assert_eq!(counters.figures().overflowed, before);
+    // Half of all is for whoever comes first.
+    assert_eq!(before, 10_000 - 48);
+}
+
+#[test]
 fn full_buckets_make_room() {
     let counters = RateCounters::local(64);
     let bounds = counters.enroll(
@@ -214,6 +234,24 @@ fn a_request_that_one_bound_refuses_waits_for_no_other() {
     let refusing = refused.levels.iter().filter(|level| level.refused);
     let refusing: Vec<_> = refusing.map(|level| level.bound).collect();
     assert_eq!(refusing, [1]);
+}
+
+#[test]
+#[ignore = "needs redis-server: apt-get install redis-server"]
+fn with_a_store_a_flood_at_one_filter_leaves_room_for_the_values_of_another() {
+    let server = RedisServer::forgetful();
+    let (counters, clock) = shared(&server);
+    let flooded = counters.enroll("by-header", &[bound("header", 5, false)]);
+    let calm = counters.enroll("by-address", &[bound("address", 2, false)]);
+    let share = |bounds: &RateBounds, new: u32| {
+        let key = Some(RateKey::octets(&new.to_le_bytes()));
+        let asked = counters.take(bounds, &[key], 1, clock.now());
+        asked.pending.is_some_and(|pending| pending[0] == key)
+    };
+    let own = (0..1_000).filter(|new| share(&flooded, *new)).count();
+    assert_eq!(own, 75);
+    let own = (0..1_000).filter(|new| share(&calm, *new)).count();
+    assert_eq!(own, 25);
 }
 
 #[test]

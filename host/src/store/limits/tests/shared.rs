@@ -26,6 +26,26 @@ fn idle_counters_go() {
 }
 
 #[test]
+fn where_the_room_is_divided_each_plan_finds_its_share() {
+    let store = LocalLimits::new(64);
+    let plan = |name: &str| {
+        let name = name.into();
+        store.enroll(Plan {
+            name,
+            ..rate(0.001, 1)
+        })
+    };
+    let (flooded, calm) = (plan("flooded").unwrap(), plan("calm").unwrap());
+    store.divide(2);
+    let own = |plan: &EnrolledPlan| {
+        let keys = (0..1_000).map(|key| take(&store, plan, &format!("k{key}"), 1, NOON));
+        keys.filter(|decision| decision.allowed).count()
+    };
+    assert_eq!(own(&flooded), 48);
+    assert_eq!(own(&calm), 16);
+}
+
+#[test]
 fn without_room_new_keys_are_refused_and_known_ones_are_not() {
     let store = LocalLimits::new(1000);
     let plan = store.enroll(rate(1.0, 10)).unwrap();
