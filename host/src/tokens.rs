@@ -21,6 +21,7 @@ pub mod source;
 #[cfg(test)]
 mod tests;
 mod used_proofs;
+mod waiters;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -15,14 +15,12 @@ use super::TokenTime;
 use super::UsedProofs;
 use super::fetch::{FetchError, FetchSettings, Fetched, Fetcher, Tag, without_query};
 pub use super::freshness::Pace;
+use super::waiters::Waiters;
 use crate::verifier::KeySet;
 use crate::verifier::key_set::LeftOut;
 
 /// Something to wait for: the end of a fetch, however it ends.
 pub type Waiting = oneshot::Receiver<()>;
-
-/// The most requests that wait for one fetch.
-const MAX_WAITING: usize = 10_000;
 
 /// The identity of a source: two with the same settings are one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -112,7 +110,7 @@ struct Desk {
     fetching: bool,
     /// When a request last caused a fetch.
     last_caused: Option<Duration>,
-    waiting: Vec<oneshot::Sender<()>>,
+    waiting: Waiters,
     good: u64,
     failed: u64,
     failures_in_a_row: u32,
@@ -214,13 +212,7 @@ impl KeySource {
             desk.last_caused = Some(now.monotonic);
             self.shared.changed.notify_all();
         }
-        desk.waiting.retain(|waiting| !waiting.is_closed());
-        if desk.waiting.len() >= MAX_WAITING {
-            return None;
-        }
-        let (done, waiting) = oneshot::channel();
-        desk.waiting.push(done);
-        Some(waiting)
+        desk.waiting.join()
     }
 
     /// How it stands.
@@ -308,10 +300,7 @@ impl Shared {
         let waiting = std::mem::take(&mut desk.waiting);
         drop(desk);
         self.changed.notify_all();
-        for done in waiting {
-            // A waiter may be gone.
-            let _ = done.send(());
-        }
+        waiting.tell();
         pause
     }
 

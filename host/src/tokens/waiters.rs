@@ -1,0 +1,68 @@
+//! Requests that wait for the end of a fetch.
+
+use tokio::sync::oneshot;
+
+use super::source::Waiting;
+
+/// The most that wait for one fetch.
+const MOST: usize = 10_000;
+
+/// How many others a request looks at when it joins, whether they have left. Two at least, so that those
+/// who left go faster than others come.
+const STEPS: usize = 8;
+
+/// Those who wait for one fetch. To join takes the same time however many there are.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    waiting: Vec<oneshot::Sender<()>>,
+    /// The one to look at next.
+    cursor: usize,
+}
+
+impl Waiters {
+    /// Wait with the others. None: there are too many.
+    pub(super) fn join(&mut self) -> Option<Waiting> {
+        for _ in 0..STEPS.min(self.waiting.len()) {
+            match self.waiting.get(self.cursor) {
+                None => self.cursor = 0,
+                Some(waiter) if waiter.is_closed() => drop(self.waiting.swap_remove(self.cursor)),
+                Some(_) => self.cursor += 1,
+            }
+        }
+        if self.waiting.len() >= MOST {
+            return None;
+        }
+        let (done, waiting) = oneshot::channel();
+        self.waiting.push(done);
+        Some(waiting)
+    }
+
+    /// Tell all of them: the fetch has ended.
+    pub(super) fn tell(self) {
+        for done in self.waiting {
+            // A waiter may be gone.
+            let _ = done.send(());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_left_make_room_without_a_look_at_all() {
+        let mut waiters = Waiters::default();
+        let left: Vec<_> = (0..MOST).map(|_| waiters.join().unwrap()).collect();
+        assert!(waiters.join().is_none());
+        drop(left);
+        let mut here = vec![waiters.join().unwrap()];
+        assert_eq!(waiters.waiting.len(), MOST - STEPS + 1);
+        here.extend((1..MOST).map(|_| waiters.join().unwrap()));
+        assert!(waiters.join().is_none());
+        waiters.tell();
+        for waiting in &mut here {
+            assert_eq!(waiting.try_recv(), Ok(()));
+        }
+    }
+}
