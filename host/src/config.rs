@@ -50,6 +50,13 @@ pub fn is_endpoint(text: &str) -> bool {
     text.len() <= 260 && value::address::endpoint(text).is_ok()
 }
 
+/// A number with its noun: `1 route`, `2 routes`.
+#[must_use]
+pub fn counted(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
 /// A size as it stands in the file: `4MiB`.
 #[must_use]
 pub fn size(bytes: u64) -> String {

@@ -628,3 +628,11 @@ fn what_is_meant_is_no_warning() {
         assert_eq!((checked.code, &*checked.errors), (Some(0), ""), "{config}");
     }
 }
+
+#[test]
+fn one_of_a_kind_is_not_several() {
+    let one = "[server]\nworkers = 1\n[[route]]\npath = \"/\"\nupstream = \"u\"\n";
+    let told = check(&format!("{one}{UPSTREAM}")).output;
+    let line = "good (1 route, 0 filters, 1 upstream, 1 worker)";
+    assert!(told.contains(line), "{told}");
+}

@@ -49,13 +49,14 @@ pub fn check(path: &Path) -> ExitCode {
 
 /// What the configuration amounts to.
 fn describe(path: &Path, gateway: &Gateway, workers: NonZeroUsize) {
-    println!(
-        "{}: good ({} routes, {} filters, {} upstreams, {workers} workers)",
-        path.display(),
-        gateway.routes.len(),
-        gateway.filters.len(),
-        gateway.upstreams.len(),
-    );
+    let parts = [
+        (gateway.routes.len(), "route"),
+        (gateway.filters.len(), "filter"),
+        (gateway.upstreams.len(), "upstream"),
+        (workers.get(), "worker"),
+    ];
+    let parts = parts.map(|(number, noun)| config::counted(number as u64, noun));
+    println!("{}: good ({})", path.display(), parts.join(", "));
     for filter in &gateway.filters {
         let facts = filter.facts();
         let phases = filter.phases();
@@ -83,8 +84,8 @@ fn describe(path: &Path, gateway: &Gateway, workers: NonZeroUsize) {
         }
         for (name, document) in filter.own().documents.iter() {
             println!(
-                "    document `{name}`: {} bytes, {document:?}",
-                document.bytes().len()
+                "    document `{name}`: {}, {document:?}",
+                config::counted(document.bytes().len() as u64, "byte")
             );
         }
         if !filter.stubbed().is_empty() {

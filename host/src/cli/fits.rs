@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use crate::config::{Config, Problems, Span};
+use crate::config::{Config, Problems, Span, counted};
 use crate::descriptors;
 
 /// Warn of limits that can never be reached, as the system does not give so many files. No room for
@@ -34,7 +34,9 @@ fn check_against(config: &Config, workers: NonZeroUsize, limit: u64, problems: &
             .error(
                 Span::default(),
                 format!(
-                    "the process may have {limit} files open, which is room for 0 clients: {workers} workers and {listeners} listeners need them all"
+                    "the process may have {limit} files open, which is room for 0 clients: {} and {} need them all",
+                    counted(workers, "worker"),
+                    counted(listeners, "listener"),
                 ),
             )
             .help(format!("{help} `[server] workers`"));
@@ -43,8 +45,8 @@ fn check_against(config: &Config, workers: NonZeroUsize, limit: u64, problems: &
             .warning(
                 Span::default(),
                 format!(
-                    "`max_connections` of the listeners is {connections} in all, but the process may have {limit} files open, which is room for {} clients: accepting pauses at that number",
-                    room - own,
+                    "`max_connections` of the listeners is {connections} in all, but the process may have {limit} files open, which is room for {}: accepting pauses at that number",
+                    counted(room - own, "client"),
                 ),
             )
             .help(format!("{help} `max_connections`"));
@@ -53,7 +55,9 @@ fn check_against(config: &Config, workers: NonZeroUsize, limit: u64, problems: &
             .warning(
                 Span::default(),
                 format!(
-                    "{connections} clients (`max_connections`) and {idle} idle connections to endpoints (`max_idle`, for each endpoint and worker) are more than the {limit} files that the process may have open"
+                    "{} (`max_connections`) and {} to endpoints (`max_idle`, for each endpoint and worker) are more than the {limit} files that the process may have open",
+                    counted(connections, "client"),
+                    counted(idle, "idle connection"),
                 ),
             )
             .help(format!("{help} `max_idle`"));

@@ -40,7 +40,7 @@ enum DocumentError {
 fn sized(bytes: Option<u64>) -> String {
     bytes.map_or_else(
         || "has too many bytes".to_owned(),
-        |bytes| format!("has {bytes} bytes"),
+        |bytes| format!("has {}", config::counted(bytes, "byte")),
     )
 }
 
