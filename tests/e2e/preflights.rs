@@ -201,3 +201,29 @@ fn check_warns_of_filters_that_may_refuse_before_it() {
     let told = check(&["cors", "says", "keys"]);
     assert!(!told.contains("sees nothing"), "{told}");
 }
+
+#[test]
+fn no_limit_holds_for_a_preflight_that_a_filter_answers() {
+    let endpoint = Upstream::text("well");
+    let limit = "\n[filter.limit]\nplugin = \"builtin:rate-limit\"\nsettings = { bounds = [{ name = \"all\", limit = 1, window = \"1h\" }] }\n";
+    let one = |path: &str, filters: &[&str], more: &str| {
+        let route = route(path, &["GET"], filters);
+        route.replace("upstream =", &format!("{more}\nupstream ="))
+    };
+    let config = [
+        one("/before", &["limit", "cors"], ""),
+        one("/after", &["cors", "limit"], ""),
+        one("/rate", &["cors"], "rate = 0.001\nburst = 1"),
+        cors("cors", &["GET"]),
+        limit.to_owned(),
+    ];
+    let gateway = start(&endpoint, &config.concat());
+    for path in ["/before", "/after", "/rate"] {
+        for _ in 0..3 {
+            assert_eq!(asked(&gateway, &preflight(path, "GET")), allowed("GET"));
+        }
+    }
+    // What follows is limited as ever.
+    let statuses = ["/before", "/after", "/rate", "/rate"].map(|path| gateway.get(path).status);
+    assert_eq!(statuses, [200, 429, 200, 429]);
+}
