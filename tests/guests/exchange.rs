@@ -108,6 +108,26 @@ fn fields_are_read_in_every_way() {
 }
 
 #[test]
+fn a_value_that_is_not_utf8_is_there_as_octets_and_no_text() {
+    let upstream = Upstream::text("well");
+    let steps = r#"{ header-text = ["request", "x-role"] }, { header = ["request", "x-role"] },
+        { header-all = ["request", "x-role"] }, { remove-header = ["request", "x-role"] },
+        { header = ["request", "x-role"] }"#;
+    let settings = format!("settings = {{ request = [{steps}, \"report\"] }}");
+    let gateway = Stage::of_one_actor(&upstream, &settings).start();
+    // Latin-1, and half of a surrogate pair.
+    for bytes in [&b"admin\xff"[..], b"admin\xed\xa0\x80"] {
+        let head = &b"GET /act HTTP/1.1\r\nhost: a\r\nx-role: "[..];
+        let answer = gateway.send_raw([head, bytes, b"\r\n\r\n"].concat());
+        let shown = String::from_utf8_lossy(bytes);
+        assert_eq!(
+            answer.json(),
+            json!([null, shown, [shown], answer.json()[3], null])
+        );
+    }
+}
+
+#[test]
 fn facts_of_the_host_are_read() {
     let upstream = Upstream::text("well");
     let gateway = Stage::new()
