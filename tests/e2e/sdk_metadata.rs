@@ -295,6 +295,61 @@ fn a_long_document_is_assembled_without_more_settings() {
     assert!(paths >= 500, "{paths}");
 }
 
+/// A document of `OpenAPI` with so many paths, 380 bytes each.
+fn document_of(paths: usize) -> String {
+    let schema = json!({ "schema": { "$ref": "#/components/schemas/Order" } });
+    let operation = |path: usize| {
+        let answer = json!({ "description": "it", "content": { "application/json": schema } });
+        let parameter =
+            json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } });
+        let get = json!({
+            "operationId": format!("get{path}"), "summary": "One order of this kind, with its lines",
+            "tags": ["orders"], "parameters": [parameter], "responses": { "200": answer },
+        });
+        (format!("/orders{path}/{{id}}"), json!({ "get": get }))
+    };
+    let paths: serde_json::Map<_, _> = (0..paths).map(operation).collect();
+    let schemas = json!({ "schemas": { "Order": { "type": "object" } } });
+    json!({ "openapi": "3.1.0", "info": { "title": "Shop", "version": "1" }, "paths": paths, "components": schemas })
+        .to_string()
+}
+
+#[test]
+fn a_document_of_six_thousand_paths_is_served_within_the_memory_of_any_filter() {
+    let document = document_of(6000);
+    assert!(document.len() > 1_900_000, "{}", document.len());
+    // A debug build beside other tests: what is asked here is the memory.
+    let filter = "settings = { document = \"api\", apis = [\"shop\"] }\ndocuments = { api = \"api.json\" }\nlimits = { cpu = \"20s\", start_cpu = \"20s\" }";
+    let more = "[[route]]\napi = \"shop\"\npath = \"/{rest+}\"\nfilters = [\"keys\", \"plan\"]\nrespond = {}\n";
+    let gateway = Gateway::with_config(config(filter, more))
+        .file("api.json", document)
+        .start();
+    for _ in 0..3 {
+        let served = gateway.get("/openapi.json");
+        assert_eq!(served.status, 200, "{}", served.text());
+        let served = served.json();
+        assert_eq!(served["paths"].as_object().unwrap().len(), 6001);
+        let last = &served["paths"]["/shop/orders5999/{id}"]["get"];
+        assert_eq!(last["operationId"], "get5999");
+        assert!(last["responses"]["429"].is_object(), "{last}");
+        assert!(served["components"]["schemas"]["Order"].is_object());
+    }
+}
+
+#[test]
+fn a_document_that_does_not_fit_into_the_memory_is_an_error_of_the_configuration() {
+    let filter = "settings = { document = \"api\" }\ndocuments = { api = \"api.json\" }\nlimits = { memory = \"6MiB\" }";
+    let with =
+        |paths| Gateway::with_config(config(filter, "")).file("api.json", document_of(paths));
+    let gateway = with(500).start();
+    assert_eq!(gateway.get("/openapi.json").status, 200);
+    let checked = with(2500).check();
+    assert_eq!(checked.code, Some(2), "{}", checked.errors);
+    for word in ["filter `metadata`", "raise `limits.memory`"] {
+        assert!(checked.errors.contains(word), "{}", checked.errors);
+    }
+}
+
 #[test]
 fn what_a_filter_in_javascript_adds_stands_in_the_document() {
     let more = "[filter.answers]\nplugin = \"answers.wasm\"\ndocuments = { answers = \"answers.json\" }\n\

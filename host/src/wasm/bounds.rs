@@ -66,10 +66,11 @@ impl FilterBounds {
         fastrand::u32(least..=self.recycle_calls.saturating_add(fifth)).max(1)
     }
 
-    /// What one call of a host function may bring into the host: a body, or a head with its
-    /// names. Bytes.
+    /// What one call of a host function may bring into the host: a body, a head with its names, or
+    /// half of what an instance can hold, so that its memory is the bound of what it answers. Bytes.
     #[must_use]
     pub fn max_transfer(&self) -> usize {
-        usize::try_from(self.body.saturating_add(4 * 1024 * 1024)).unwrap_or(usize::MAX)
+        let most = self.body.saturating_add(4 * 1024 * 1024);
+        usize::try_from(most.max(self.memory / 2)).unwrap_or(usize::MAX)
     }
 }

@@ -1,9 +1,12 @@
 //! The documents, put together of what the gateway tells of its routes and filters. Pure.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value, json};
 
 use crate::path::{self, Fit};
 use crate::settings::Checked;
+use crate::text::{self, Object, Text};
 
 /// Methods that OpenAPI knows, in the order in which they are written.
 const METHODS: [&str; 8] = [
@@ -25,66 +28,185 @@ struct Route<'a> {
     contributions: Vec<&'a Map<String, Value>>,
 }
 
-/// The OpenAPI document.
-pub fn openapi(about: &Value, document: Option<&Value>, settings: &Checked) -> Value {
-    let routes = routes(about, settings);
-    let mut whole = document.cloned().unwrap_or_else(|| json!({}));
-    let known = whole.get("paths").cloned().unwrap_or_else(|| json!({}));
-    let mut paths = Map::new();
-    if let Some(known) = known.as_object() {
-        described(known, &routes, &mut paths);
-    }
-    for route in &routes {
-        undescribed(route, document.is_some(), &mut paths);
-    }
-    name_operations(&mut paths);
-    let mut schemes = Map::new();
-    for contribution in routes.iter().flat_map(|route| &route.contributions) {
-        let added = contribution
-            .get("securitySchemes")
-            .and_then(Value::as_object);
-        schemes.extend(
-            added
-                .into_iter()
-                .flatten()
-                .map(|(name, one)| (name.clone(), one.clone())),
-        );
-    }
-    if whole.get("openapi").is_none() {
-        whole["openapi"] = "3.1.0".into();
-    }
-    whole["info"] = info(&whole, settings);
-    whole["servers"] = servers(&whole, settings);
-    whole["paths"] = paths.into();
-    if !schemes.is_empty() {
-        let components = member(&mut whole, "components");
-        member(components, "securitySchemes");
-        for (name, scheme) in schemes {
-            components["securitySchemes"][&name] = scheme;
-        }
-    }
-    whole
+/// The operator's document, as text.
+#[derive(Debug)]
+pub struct Document {
+    /// All but `paths`.
+    members: BTreeMap<String, Text>,
+    /// The members of each path.
+    paths: BTreeMap<String, BTreeMap<String, Text>>,
 }
 
-/// The manifest for SDKs.
-pub fn manifest(about: &Value, openapi: &Value, settings: &Checked) -> Value {
-    let first = openapi["servers"]
-        .get(0)
-        .and_then(|server| server["url"].as_str());
-    let schemes = openapi
-        .get("components")
-        .and_then(|all| all.get("securitySchemes"));
-    json!({
-        "title": openapi["info"]["title"],
-        "version": openapi["info"]["version"],
-        "baseUrl": first.unwrap_or("/"),
-        "openapi": settings.path,
-        "auth": schemes.cloned().unwrap_or_else(|| json!({})),
-        "retryableStatuses": RETRYABLE,
-        "retryAfter": "retry-after",
-        "rateLimitHeaders": ["ratelimit", "ratelimit-policy"],
-        "plans": plans(about, settings),
-    })
+/// What the filters of a route add to an operation, with their refusals in words: those of `api-key` and `usage-plan`
+/// add 500 bytes.
+const ADDED: usize = 1024;
+
+impl Document {
+    /// A document of OpenAPI 3. None: it is something else.
+    pub fn new(text: Text) -> Option<Self> {
+        let mut members = text.members()?;
+        // It may be as long as all the rest.
+        drop(text);
+        let version = members.get("openapi")?.value();
+        let paths = members.remove("paths").and_then(|paths| paths.members());
+        let paths = paths.into_iter().flatten();
+        let paths = paths.filter_map(|(path, item)| Some((path, item.members()?)));
+        let paths = paths.collect();
+        version
+            .as_str()?
+            .starts_with("3.")
+            .then_some(Self { members, paths })
+    }
+
+    /// How long it may be with what the filters add. Bytes.
+    pub fn length_when_complete(&self) -> usize {
+        let long = |members: &BTreeMap<String, Text>| {
+            text::length(members.iter().map(|(name, one)| (name, one.as_str().len())))
+        };
+        let items = self.paths.iter().map(|(path, item)| {
+            let operations = METHODS
+                .iter()
+                .filter(|method| item.contains_key(**method))
+                .count();
+            (path, long(item) + operations * ADDED)
+        });
+        long(&self.members) + text::length(items)
+    }
+}
+
+/// The operations and other members of a path.
+type Item = BTreeMap<String, Part>;
+
+/// A member of a path. Text: a tree of all of them would not fit into an instance.
+struct Part {
+    text: Text,
+    /// It is an operation without an `operationId`.
+    is_nameless: bool,
+}
+
+/// The OpenAPI document, put together.
+pub struct OpenApi {
+    members: BTreeMap<String, Text>,
+    info: Value,
+    servers: Value,
+    paths: BTreeMap<String, Item>,
+    /// The ids of its operations.
+    ids: BTreeSet<String>,
+}
+
+impl OpenApi {
+    /// Assembles it.
+    pub fn new(about: &Value, document: Option<&Document>, settings: &Checked) -> Self {
+        let routes = routes(about, settings);
+        let members = document.map(|document| document.members.clone());
+        let members = members.unwrap_or_default();
+        let mut whole = Self {
+            info: info(&members, settings),
+            servers: servers(&members, settings),
+            members,
+            paths: BTreeMap::new(),
+            ids: BTreeSet::new(),
+        };
+        for (path, item) in document.into_iter().flat_map(|document| &document.paths) {
+            whole.described(path, item, &routes);
+        }
+        for route in &routes {
+            whole.undescribed(route, document.is_some());
+        }
+        let mut schemes = Map::new();
+        for contribution in routes.iter().flat_map(|route| &route.contributions) {
+            let added = contribution.get("securitySchemes");
+            let added = added.and_then(Value::as_object).into_iter().flatten();
+            schemes.extend(added.map(|(name, one)| (name.clone(), one.clone())));
+        }
+        if !schemes.is_empty() {
+            whole.add_schemes(schemes);
+        }
+        let version = || Text::from(&"3.1.0".into());
+        whole
+            .members
+            .entry("openapi".to_owned())
+            .or_insert_with(version);
+        whole
+    }
+
+    fn add_schemes(&mut self, added: Map<String, Value>) {
+        let components = self.members.get("components").and_then(Text::members);
+        let mut components = components.unwrap_or_default();
+        let mut schemes = object(components.get("securitySchemes"));
+        schemes.extend(added);
+        components.insert("securitySchemes".to_owned(), Text::from(&schemes.into()));
+        let members = components
+            .iter()
+            .map(|(name, one)| (name, one.as_str().len()));
+        let mut text = Object::with_capacity(text::length(members));
+        for (name, one) in components {
+            *text.member(&name) += one.as_str();
+        }
+        self.members.insert("components".to_owned(), text.end());
+    }
+
+    /// The manifest for SDKs.
+    pub fn manifest(&self, about: &Value, settings: &Checked) -> Value {
+        let first = self
+            .servers
+            .get(0)
+            .and_then(|server| server["url"].as_str());
+        let components = self.members.get("components").and_then(Text::members);
+        let schemes = components.and_then(|mut all| all.remove("securitySchemes"));
+        json!({
+            "title": self.info["title"],
+            "version": self.info["version"],
+            "baseUrl": first.unwrap_or("/"),
+            "openapi": settings.path,
+            "auth": schemes.map_or_else(|| json!({}), |schemes| schemes.value()),
+            "retryableStatuses": RETRYABLE,
+            "retryAfter": "retry-after",
+            "rateLimitHeaders": ["ratelimit", "ratelimit-policy"],
+            "plans": plans(about, settings),
+        })
+    }
+
+    /// The text to serve.
+    pub fn text(self) -> String {
+        let Self {
+            mut members,
+            info,
+            servers,
+            paths,
+            mut ids,
+        } = self;
+        members.insert("info".to_owned(), Text::from(&info));
+        members.insert("servers".to_owned(), Text::from(&servers));
+        // A name begins the operation, and is as long as its path.
+        let of_item = |path: &String, item: &Item| {
+            let parts = item.iter().map(|(name, part)| {
+                let name_of = if part.is_nameless { path.len() + 32 } else { 0 };
+                (name, part.text.as_str().len() + name_of)
+            });
+            text::length(parts)
+        };
+        let of_paths = text::length(paths.iter().map(|(path, item)| (path, of_item(path, item))));
+        let of_members = members.iter().map(|(name, one)| (name, one.as_str().len()));
+        let mut whole = Object::with_capacity(text::length(of_members) + of_paths + 16);
+        let mut members = members.into_iter().peekable();
+        while let Some((name, one)) = members.next_if(|(name, _)| name.as_str() < "paths") {
+            *whole.member(&name) += one.as_str();
+        }
+        write_paths(whole.member("paths"), paths, &mut ids);
+        for (name, one) in members {
+            *whole.member(&name) += one.as_str();
+        }
+        whole.end().into()
+    }
+}
+
+/// The members of an object, of none if it is something else.
+fn object(text: Option<&Text>) -> Map<String, Value> {
+    match text.map(Text::value) {
+        Some(Value::Object(members)) => members,
+        _ => Map::new(),
+    }
 }
 
 /// The plans that are sold for an API which is described.
@@ -99,17 +221,8 @@ fn plans<'a>(about: &'a Value, settings: &Checked) -> Vec<&'a str> {
     all.filter_map(Value::as_str).filter(is_wanted).collect()
 }
 
-/// A member that is an object, made where it is not.
-fn member<'v>(value: &'v mut Value, name: &str) -> &'v mut Value {
-    if !value.get(name).is_some_and(Value::is_object) {
-        value[name] = json!({});
-    }
-    &mut value[name]
-}
-
-fn info(whole: &Value, settings: &Checked) -> Value {
-    let mut info = whole.get("info").filter(|info| info.is_object()).cloned();
-    let info = info.get_or_insert_with(|| json!({}));
+fn info(document: &BTreeMap<String, Text>, settings: &Checked) -> Value {
+    let mut info = Value::Object(object(document.get("info")));
     let said = [
         ("title", &settings.title, "API"),
         ("version", &settings.version, "1.0.0"),
@@ -121,14 +234,16 @@ fn info(whole: &Value, settings: &Checked) -> Value {
             None => {}
         }
     }
-    info.clone()
+    info
 }
 
-fn servers(whole: &Value, settings: &Checked) -> Value {
-    let of_document = whole.get("servers").filter(|_| settings.servers.is_empty());
+fn servers(document: &BTreeMap<String, Text>, settings: &Checked) -> Value {
+    let of_document = document
+        .get("servers")
+        .filter(|_| settings.servers.is_empty());
     let urls = settings.servers.iter().map(|url| json!({ "url": url }));
     match of_document {
-        Some(servers) => servers.clone(),
+        Some(servers) => servers.value(),
         None if settings.servers.is_empty() => json!([{ "url": "/" }]),
         None => urls.collect(),
     }
@@ -173,73 +288,87 @@ impl Route<'_> {
     }
 }
 
-/// Adds the operations of the operator's document that a route serves, each with the additions of the route's filters.
-/// Operations that no route serves are left out. A path is looked for whole, and then below the base path of an API.
-fn described(known: &Map<String, Value>, routes: &[Route<'_>], paths: &mut Map<String, Value>) {
-    for (path, item) in known {
-        let Some(item) = item.as_object() else {
-            continue;
-        };
+impl OpenApi {
+    /// Adds the operations of a path of the operator's document that a route serves, each with the additions of the
+    /// route's filters. Operations that no route serves are left out. A path is looked for whole, and then below the base
+    /// path of an API.
+    fn described(&mut self, known: &str, item: &BTreeMap<String, Text>, routes: &[Route<'_>]) {
+        let shared = item.get("parameters").map(Text::value);
         for method in METHODS {
-            let Some(operation) = item.get(method).filter(|one| one.is_object()) else {
+            let operation = item.get(method).map(Text::value);
+            let Some(mut operation) = operation.filter(Value::is_object) else {
                 continue;
             };
             let takes = routes.iter().filter(|route| route.takes(method));
             let whole = takes
                 .clone()
-                .filter_map(|route| Some((route.fit(path)?, route, path.clone())));
+                .filter_map(|route| Some((route.fit(known)?, route, known.to_owned())));
             let below = takes.filter_map(|route| {
                 let base = route.path.strip_suffix(route.own_path)?;
-                let path = path::below((!base.is_empty()).then_some(base), path);
+                let path = path::below((!base.is_empty()).then_some(base), known);
                 Some((route.fit(&path)?, route, path))
             });
             let best = whole.chain(below).max_by_key(|(fit, ..)| *fit);
             let Some((_, route, path)) = best else {
                 continue;
             };
-            let mut operation = operation.clone();
-            complete(&mut operation, route, &path, item.get("parameters"));
-            let place = paths.entry(path).or_insert_with(|| {
+            complete(&mut operation, route, &path, shared.as_ref());
+            let others = || {
                 let others = item
                     .iter()
                     .filter(|(name, _)| !METHODS.contains(&name.as_str()));
+                let part = |text: &Text| Part {
+                    text: text.clone(),
+                    is_nameless: false,
+                };
                 others
-                    .map(|(name, one)| (name.clone(), one.clone()))
+                    .map(|(name, one)| (name.clone(), part(one)))
                     .collect()
-            });
-            place[method] = operation;
+            };
+            self.paths.entry(path.clone()).or_insert_with(others);
+            self.add(path, method, &operation);
         }
     }
-}
 
-/// A route that the operator's document does not have. Where there is a document, it says what is below a greedy
-/// parameter.
-fn undescribed(route: &Route<'_>, has_document: bool, paths: &mut Map<String, Value>) {
-    let is_greedy = route.path.contains("+}");
-    if route.path == "$default" || (is_greedy && (has_document || route.own_path == "$default")) {
-        return;
-    }
-    let path = path::plain(&route.path);
-    let known = paths.iter();
-    let mut known = known.filter(|(known, _)| path::fit(&path, known) == Some(Fit::Whole));
-    let place = known
-        .next()
-        .map_or_else(|| path.clone(), |(known, _)| known.clone());
-    let methods: Vec<&str> = match route.methods.is_empty() {
-        true => USUAL.to_vec(),
-        false => METHODS.into_iter().filter(|one| route.takes(one)).collect(),
-    };
-    for method in methods {
-        if paths
-            .get(&place)
-            .is_some_and(|item| item.get(method).is_some())
+    /// Adds a route that the operator's document does not have. Where there is a document, it says what is below a greedy
+    /// parameter.
+    fn undescribed(&mut self, route: &Route<'_>, has_document: bool) {
+        let is_greedy = route.path.contains("+}");
+        if route.path == "$default" || (is_greedy && (has_document || route.own_path == "$default"))
         {
-            continue;
+            return;
         }
-        let mut operation = json!({ "summary": route.name });
-        complete(&mut operation, route, &route.path, None);
-        let item = paths.entry(place.clone()).or_insert_with(|| json!({}));
-        item[method] = operation;
+        let path = path::plain(&route.path);
+        let mut known = self.paths.keys();
+        let known = known.find(|known| path::fit(&path, known) == Some(Fit::Whole));
+        let place = known.cloned().unwrap_or(path);
+        let methods: Vec<&str> = match route.methods.is_empty() {
+            true => USUAL.to_vec(),
+            false => METHODS.into_iter().filter(|one| route.takes(one)).collect(),
+        };
+        for method in methods {
+            let item = self.paths.get(&place);
+            if item.is_some_and(|item| item.contains_key(method)) {
+                continue;
+            }
+            let mut operation = json!({ "summary": route.name });
+            complete(&mut operation, route, &route.path, None);
+            self.add(place.clone(), method, &operation);
+        }
+    }
+
+    fn add(&mut self, path: String, method: &str, operation: &Value) {
+        let id = operation.get("operationId");
+        self.ids
+            .extend(id.and_then(Value::as_str).map(str::to_owned));
+        let part = Part {
+            text: Text::from(operation),
+            is_nameless: id.is_none(),
+        };
+        self.paths
+            .entry(path)
+            .or_default()
+            .insert(method.to_owned(), part);
     }
 }
 
@@ -329,43 +458,74 @@ fn security(route: &Route<'_>) -> Option<Value> {
     (!demands.is_empty()).then(|| all.into())
 }
 
-/// Give each operation an id that no other has: tools name functions by it.
-fn name_operations(paths: &mut Map<String, Value>) {
-    let mut taken: Vec<String> = Vec::new();
-    let operations = |item: &Value| -> Vec<&'static str> {
-        METHODS
-            .into_iter()
-            .filter(|method| item.get(method).is_some())
-            .collect()
-    };
-    for item in paths.values() {
-        for method in operations(item) {
-            taken.extend(item[method]["operationId"].as_str().map(str::to_owned));
+/// Writes the paths, and gives up each that is written. An operation without an id gets one that no other has: tools name
+/// functions by it.
+fn write_paths(out: &mut String, paths: BTreeMap<String, Item>, ids: &mut BTreeSet<String>) {
+    out.push('{');
+    for (place, (path, mut item)) in paths.into_iter().enumerate() {
+        if place > 0 {
+            out.push(',');
         }
-    }
-    for (path, item) in paths.iter_mut() {
-        for method in operations(item) {
-            if item[method].get("operationId").is_some() {
-                continue;
+        // In the order of `METHODS`: which one gets the shorter name does not hang on the alphabet.
+        let mut names = BTreeMap::new();
+        for method in METHODS {
+            if item.get(method).is_some_and(|part| part.is_nameless) {
+                names.insert(method, free_name(&path, method, ids));
             }
-            let words = path.split(|c: char| !c.is_ascii_alphanumeric());
-            let words = words.filter(|word| !word.is_empty());
-            let id = words.fold(method.to_owned(), |id, word| format!("{id}_{word}"));
-            let mut free = id.clone();
-            let mut count = 1;
-            while taken.contains(&free) {
-                count += 1;
-                free = format!("{id}_{count}");
-            }
-            item[method]["operationId"] = free.as_str().into();
-            taken.push(free);
         }
+        *out += &Value::from(path).to_string();
+        *out += ":{";
+        for (place, (name, part)) in core::mem::take(&mut item).into_iter().enumerate() {
+            if place > 0 {
+                out.push(',');
+            }
+            *out += &Value::from(name.as_str()).to_string();
+            out.push(':');
+            match names
+                .get(name.as_str())
+                .zip(part.text.as_str().strip_prefix('{'))
+            {
+                Some((id, rest)) => {
+                    *out += "{\"operationId\":";
+                    *out += &Value::from(id.as_str()).to_string();
+                    // It has `responses` at least.
+                    out.push(',');
+                    *out += rest;
+                }
+                None => *out += part.text.as_str(),
+            }
+        }
+        out.push('}');
     }
+    out.push('}');
+}
+
+fn free_name(path: &str, method: &str, taken: &mut BTreeSet<String>) -> String {
+    let words = path.split(|c: char| !c.is_ascii_alphanumeric());
+    let words = words.filter(|word| !word.is_empty());
+    let id = words.fold(method.to_owned(), |id, word| format!("{id}_{word}"));
+    let mut free = id.clone();
+    let mut count = 1;
+    while !taken.insert(free.clone()) {
+        count += 1;
+        free = format!("{id}_{count}");
+    }
+    free
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn openapi(about: &Value, document: Option<&Value>, settings: &Checked) -> Value {
+        let document = document.map(|document| Document::new(document.into()).unwrap());
+        let text = OpenApi::new(about, document.as_ref(), settings).text();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn manifest(settings: &Checked, about: &Value) -> Value {
+        OpenApi::new(about, None, settings).manifest(about, settings)
+    }
 
     fn about() -> Value {
         json!({
@@ -463,8 +623,7 @@ mod tests {
             servers: vec!["https://api.example".to_owned()],
             ..Checked::default()
         };
-        let whole = openapi(&about(), None, &settings);
-        let manifest = manifest(&about(), &whole, &settings);
+        let manifest = manifest(&settings, &about());
         assert_eq!(manifest["baseUrl"], "https://api.example");
         assert_eq!(manifest["plans"], json!(["basic"]));
         assert_eq!(manifest["auth"]["key"]["name"], "x-api-key");
@@ -488,7 +647,7 @@ mod tests {
                 apis: apis.iter().map(|&api| api.to_owned()).collect(),
                 ..Checked::default()
             };
-            assert_eq!(manifest(&about, &json!({}), &settings)["plans"], plans);
+            assert_eq!(manifest(&settings, &about)["plans"], plans);
         }
     }
 }

@@ -7,13 +7,16 @@
 mod assemble;
 mod path;
 mod settings;
+mod text;
 mod yaml;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use assemble::{Document, OpenApi};
 use serde_json::Value;
 use settings::{Checked, Settings};
+use text::Text;
 use windlass_plugin_sdk::host::crypto::{self, Hash};
 use windlass_plugin_sdk::host::{api_description, documents};
 use windlass_plugin_sdk::prelude::*;
@@ -21,7 +24,7 @@ use windlass_plugin_sdk::prelude::*;
 struct Metadata {
     settings: Checked,
     /// The operator's document.
-    document: Option<Value>,
+    document: Option<Document>,
     served: RefCell<Option<Rc<Served>>>,
 }
 
@@ -50,6 +53,9 @@ impl Filter for Metadata {
             None => None,
             Some(name) => Some(document(name).map_err(|complaint| vec![complaint])?),
         };
+        if let Some(document) = &document {
+            rehearse(document);
+        }
         let filter = Self {
             settings,
             document,
@@ -60,32 +66,37 @@ impl Filter for Metadata {
 }
 
 /// The operator's document. A complaint about its content is shown at the line that names the file.
-fn document(name: &str) -> Result<Value, Diagnostic> {
+fn document(name: &str) -> Result<Document, Diagnostic> {
     let text = documents::read(name).ok_or_else(|| {
         let text = format!(
             "there is no document `{name}`: add `documents = {{ {name} = \"openapi.json\" }}` to the filter's table"
         );
         Diagnostic::new("/document", text)
     })?;
-    let document = read(&text).map_err(|error| Diagnostic::of_document(name, error))?;
-    let version = document.get("openapi").and_then(Value::as_str);
-    match version.is_some_and(|version| version.starts_with("3.")) {
-        true => Ok(document),
-        false => {
-            let text = "is not OpenAPI 3: it has no `openapi` that begins with `3.`";
-            Err(Diagnostic::of_document(name, text))
-        }
-    }
+    let whole = read(&text).map_err(|error| Diagnostic::of_document(name, error))?;
+    drop(text);
+    Document::new(whole).ok_or_else(|| {
+        let text = "is not OpenAPI 3: it has no `openapi` that begins with `3.`";
+        Diagnostic::of_document(name, text)
+    })
 }
 
 /// A text in JSON, if it begins as an object of it, else in YAML.
-fn read(text: &[u8]) -> Result<Value, String> {
+fn read(text: &[u8]) -> Result<Text, String> {
     if text.trim_ascii_start().starts_with(b"{") {
         let document = serde_json::from_slice(text);
         return document.map_err(|error| format!("is not JSON: {error}"));
     }
     let text = str::from_utf8(text).map_err(|_| "is neither JSON nor YAML: it is not UTF-8")?;
     yaml::read(text)
+}
+
+/// Takes the memory that the document is going to need when it is assembled and served, and gives it back. One that does
+/// not fit into `limits.memory` is an error of the configuration then, and not of each request for it.
+fn rehearse(document: &Document) {
+    // Its parts, the whole, and the copy that goes into an answer.
+    let room: Vec<u8> = Vec::with_capacity(3 * document.length_when_complete());
+    core::hint::black_box(room);
 }
 
 impl OnRequest for Metadata {
@@ -132,20 +143,22 @@ impl Metadata {
         }
         let about: Value = serde_json::from_str(&api_description::read())
             .map_err(|error| Failure::new("api_description", error.to_string()))?;
-        let openapi = assemble::openapi(&about, self.document.as_ref(), &self.settings);
-        let manifest = assemble::manifest(&about, &openapi, &self.settings);
+        // Those of an earlier configuration need not stand beside the new ones.
+        *served = None;
+        let openapi = OpenApi::new(&about, self.document.as_ref(), &self.settings);
+        let manifest = openapi.manifest(&about, &self.settings);
+        drop(about);
         let made = Rc::new(Served {
             digest,
-            openapi: page(&openapi),
-            manifest: page(&manifest),
+            openapi: page(openapi.text()),
+            manifest: page(manifest.to_string()),
         });
         *served = Some(Rc::clone(&made));
         Ok(made)
     }
 }
 
-fn page(value: &Value) -> Page {
-    let body = value.to_string();
+fn page(body: String) -> Page {
     let digest = crypto::digest(Hash::Sha256, body.as_bytes());
     let digits: String = digest
         .iter()

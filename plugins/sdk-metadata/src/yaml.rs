@@ -1,6 +1,6 @@
 //! A document in YAML, and why it cannot be read, for the one who wrote it.
 
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::granit_parser::ErrorKind;
 use serde_saphyr::{Error, ExternalMessageSource, MessageFormatter, UserMessageFormatter};
@@ -15,7 +15,7 @@ const TOO_LARGE: &str = "is too large with all that its aliases (`*name`) stand 
 ///
 /// # Errors
 /// The place, what is wrong there, and the cure.
-pub fn read(text: &str) -> Result<Value, String> {
+pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     // Without the text around an error: the operator has the file. Depth and what aliases make are bounded by default.
     let options = serde_saphyr::options! {
         strict_booleans: true,
@@ -98,7 +98,13 @@ fn syntax(source: &ExternalMessageSource) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
+
+    fn read(text: &str) -> Result<Value, String> {
+        super::read(text)
+    }
 
     #[test]
     fn an_error_has_its_place_and_its_cure_in_the_words_of_a_writer() {
@@ -151,6 +157,14 @@ mod tests {
             assert!(error.contains(TOO_DEEP), "{error}");
         }
         assert!(read(&aliases).unwrap_err().contains(TOO_LARGE));
+    }
+
+    #[test]
+    fn a_document_as_text_is_that_of_its_values() {
+        let text = "a: [1, -1, 0x1F, 1.50, 1e3, 12345678901234567890123, ~, yes, 2001-01-01]\n\"b\": &x {c: \"\\u00e9\\n\"}\nd: *x\n7: !!str 8\n";
+        let value: Value = super::read(text).unwrap();
+        let compact: crate::text::Text = super::read(text).unwrap();
+        assert_eq!(compact.value(), value);
     }
 
     #[test]
