@@ -42,6 +42,33 @@ fn a_known_key_passes_and_is_hidden_from_the_upstream() {
 }
 
 #[test]
+fn the_facts_of_a_second_key_replace_those_of_the_first() {
+    let upstream = Upstream::echo();
+    let tell = "{ request = [{ op = \"set\", header = \"x-facts\", value = \"${attribute.consumer.id} ${attribute.api-key.id}\" },\
+        { op = \"set\", header = \"x-plan\", value = \"${attribute.plan.id}\" }] }";
+    let gateway = start(&[
+        &filtered(&["keys", "others", "tell"], upstream.address()),
+        &api_key("{}"),
+        "[filter.others]\nplugin = \"builtin:api-key\"\nsettings = { header = \"x-other-key\" }\n[plan.gold]\nrate = 5\nburst = 5\n",
+        &transform("tell", tell),
+        &key("acme-1", "acme", KEY, "plan = \"gold\""),
+        &key("bob-1", "bob", "wl_the-secret-of-bob", ""),
+    ]);
+    let (acme, bob) = (KEY, "wl_the-secret-of-bob");
+    for (first, second, facts, plan) in [
+        (acme, bob, "bob bob-1", None),
+        (bob, acme, "acme acme-1", Some("gold")),
+    ] {
+        let request = with_key(first).header("x-other-key", second);
+        assert_eq!(gateway.send(&request).status, 200);
+        let received = upstream.received();
+        let received = received.last().unwrap();
+        assert_eq!(received.header("x-facts"), Some(facts));
+        assert_eq!(received.header("x-plan"), plan);
+    }
+}
+
+#[test]
 fn a_key_in_the_query_passes_and_is_hidden_from_the_upstream() {
     let upstream = Upstream::echo();
     let gateway = gateway("{ query = \"key\" }", &upstream);

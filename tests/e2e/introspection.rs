@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use windlass_tests::{Builder, Gateway, Received, Reply, Request, Upstream};
 
-use crate::config::{filtered, transform};
+use crate::config::{filtered, key, transform};
 use crate::jwt::{Signer, verifier};
 use crate::proofs::Client;
 
@@ -344,6 +344,30 @@ fn scopes_and_attributes_are_those_of_the_answer() {
     let received = upstream.received();
     let last = received.last().unwrap();
     assert_eq!(last.header("x-consumer"), Some("b"));
+}
+
+#[test]
+fn an_answer_without_the_claim_is_rejected_where_another_credential_set_the_attribute() {
+    let upstream = Upstream::echo();
+    let secret = "key-of-the-machine-of-bob";
+    for (answer, status) in [
+        (json!({ "active": true, "sub": "anna" }), 200),
+        (json!({ "active": true }), 401),
+    ] {
+        let server = says(&answer);
+        let config = [
+            filtered(&["keys", "jwt"], upstream.address()),
+            "\n[filter.keys]\nplugin = \"builtin:api-key\"\n[filter.jwt]\nplugin = \"builtin:jwt\"\nsettings = { introspection = { callout = \"login\" } }\n".to_owned(),
+            format!("\n[callout.login]\nurl = \"http://{}/introspect\"\n", server.address()),
+            key("bob-1", "bob", secret, ""),
+        ];
+        let gateway = Gateway::with_config(config.concat()).start();
+        let got = gateway.send(&with("a").header("x-api-key", secret));
+        assert_eq!(got.status, status, "{answer}");
+        if status == 401 {
+            assert_eq!(got.code(), "token_rejected");
+        }
+    }
 }
 
 #[test]

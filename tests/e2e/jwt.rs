@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use windlass_tests::{Gateway, Reply, Request, Response, Upstream};
 
-use crate::config::{filtered, transform};
+use crate::config::{filtered, key, transform};
 
 /// An issuer's key.
 pub struct Signer {
@@ -406,6 +406,53 @@ fn claims_become_attributes_and_one_that_is_required_must_be_there() {
         "token_rejected",
         "Bearer error=\"invalid_token\"",
     );
+}
+
+/// An API key beside the token.
+const KEY: &str = "key-of-the-machine-of-bob";
+
+#[test]
+fn a_token_without_the_claim_leaves_no_attribute_of_another_credential_beside_it() {
+    let (upstream, signer) = (Upstream::echo(), Signer::new("one", 1));
+    let tell = "{ request = [\
+        { op = \"set\", header = \"x-consumer\", value = \"${attribute.consumer.id}\" },\
+        { op = \"set\", header = \"x-key\", value = \"${attribute.api-key.id}\" },\
+        { op = \"set\", header = \"x-method\", value = \"${attribute.auth.method}\" }] }";
+    let start = |from: &str| {
+        let config = [
+            filtered(&["keys", "jwt", "tell"], upstream.address()),
+            "\n[filter.keys]\nplugin = \"builtin:api-key\"\n".to_owned(),
+            format!(
+                "\n[filter.jwt]\nplugin = \"builtin:jwt\"\nsettings = {{ verifiers = [\"issuer\"], attributes = {{ \"consumer.id\" = \"/who?\" }}{from} }}\n"
+            ),
+            transform("tell", tell),
+            verifier("issuer", "jwks_file = \"keys.json\""),
+            key("bob-1", "bob", KEY, ""),
+        ];
+        Gateway::with_config(config.concat())
+            .file("keys.json", signer.set())
+            .start()
+    };
+    // The token is found by the gateway, and by the filter.
+    for from in [
+        "",
+        ", from = [{ header = \"authorization\" }, { cookie = \"t\" }]",
+    ] {
+        let gateway = start(from);
+        for (claims, consumer) in [
+            (json!({ "who": "anna" }), Some("anna")),
+            (json!({}), None),
+            (json!({ "who": null }), None),
+        ] {
+            let request = with(&signer.token(claims)).header("x-api-key", KEY);
+            assert_eq!(gateway.send(&request).status, 200);
+            let received = upstream.received();
+            let received = received.last().unwrap();
+            assert_eq!(received.header("x-consumer"), consumer, "{from}");
+            assert_eq!(received.header("x-method"), Some("jwt"), "{from}");
+            assert_eq!(received.header("x-key"), Some("bob-1"), "{from}");
+        }
+    }
 }
 
 #[test]

@@ -85,12 +85,12 @@ impl Attributes {
         }
     }
 
-    /// Forget a fact.
-    pub fn remove(&mut self, name: &str) {
-        if let Some(place) = self.entries.iter().position(|(known, _)| known == name) {
-            let (name, value) = self.entries.remove(place);
-            self.bytes -= name.len() + value.len();
-        }
+    /// Forget a fact; gives what it was.
+    pub fn remove(&mut self, name: &str) -> Option<AttributeValue> {
+        let place = self.entries.iter().position(|(known, _)| known == name)?;
+        let (name, value) = self.entries.remove(place);
+        self.bytes -= name.len() + value.len();
+        Some(value)
     }
 
     /// Put back what [`Self::set`] replaced.

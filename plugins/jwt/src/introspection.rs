@@ -352,6 +352,13 @@ pub fn set_attributes(
     if required.any(|(mapping, (_, value))| mapping.required && value.is_none()) {
         return Ok(false);
     }
+    // A filter cannot remove an attribute: one of another credential would stand beside this token's.
+    let is_of_another = |(attribute, value): &(&str, Option<_>)| {
+        value.is_none() && request.attributes().get(attribute).is_some()
+    };
+    if texts.iter().any(is_of_another) {
+        return Ok(false);
+    }
     let mut facts = vec![("auth.method", AttributeRef::Text("introspection"))];
     for (attribute, value) in &texts {
         let Some((value, text)) = value else {

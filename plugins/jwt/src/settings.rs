@@ -272,7 +272,15 @@ impl Place {
     }
 }
 
+/// Says which filter let the request pass: no token may say that. Other facts of filters need a grant of the operator's.
+const METHOD: &str = "auth.method";
+
 fn check_attribute(name: &str) -> Option<String> {
+    if name == METHOD {
+        return Some(format!(
+            "`{name}` is `jwt` or `introspection`, which this filter sets, and no claim can be it: use another name, such as `auth.token-method`"
+        ));
+    }
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let good = |part: &str| !part.is_empty() && part.bytes().all(is_part);
     (!name.split('.').all(good)).then(|| {
@@ -361,6 +369,11 @@ mod tests {
                 "`consumer.id`",
             ),
             (r#"{"a/b":"a"}"#, "/attributes/a~1b", "`consumer.id`"),
+            (
+                r#"{"auth.method":"amr"}"#,
+                "/attributes/auth.method",
+                "another name",
+            ),
         ] {
             let json = format!(r#"{{"verifiers":["a"],"attributes":{attributes}}}"#);
             let complaints = check(&json).expect_err("the settings are bad");

@@ -254,6 +254,19 @@ impl State {
         }
     }
 
+    /// Remove a fact that an earlier filter set, if this one may set it.
+    pub(super) fn drop_fact(&mut self, name: Cow<'static, str>) {
+        if !self.grants.attribute(&name) {
+            return;
+        }
+        let Some(exchange) = self.exchange.as_mut() else {
+            return;
+        };
+        if let Some(old) = exchange.attributes.remove(&name) {
+            self.remember(Undo::Attribute(name, Some(old)));
+        }
+    }
+
     fn remember_piece(&mut self) {
         if !self.piece_edited {
             self.piece_edited = true;

@@ -381,7 +381,8 @@ fn put_claims(state: &mut State, claims: &Claims, claimed: &[Claimed]) -> Result
                 let error = TokenError::RequiredClaim.reason().to_owned();
                 return Ok(undone(state, before, VerifyError::Rejected(error)));
             }
-            None => {}
+            // It says nothing of this token, whoever set it.
+            None => state.drop_fact(one.attribute.clone()),
         }
     }
     Ok(Ok(()))

@@ -99,7 +99,16 @@ impl State {
         services.plans.pick(key.plans(), api)
     }
 
-    /// Make what is known of a key facts of the exchange.
+    /// The facts that an earlier filter may have set of its key, which this one may lack.
+    fn facts_of_another_key(&self) -> Vec<String> {
+        let facts = self.exchange.iter();
+        let facts = facts.flat_map(|exchange| exchange.attributes.iter());
+        let of_key = |name: &&str| *name == "plan.id" || name.starts_with("api-key.");
+        let names = facts.map(|(name, _)| name).filter(of_key);
+        names.map(str::to_owned).collect()
+    }
+
+    /// Make what is known of a key facts of the exchange, in place of those of another key.
     fn put_key(
         &mut self,
         services: &Services,
@@ -124,6 +133,9 @@ impl State {
             .filter_map(|(name, value)| Some((Cow::Borrowed(name), value?)));
         let own = key.attributes().iter().filter(|(name, _)| &**name != "id");
         let own = own.map(|(name, value)| (Cow::Owned(["api-key.", name].concat()), &**value));
+        for name in self.facts_of_another_key() {
+            self.drop_fact(name.into());
+        }
         for (name, value) in common.chain(own) {
             let put = self.put_fact(name, AttributeValue::Text(value.to_owned()))?;
             if let Err(error) = put {
