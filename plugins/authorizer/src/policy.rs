@@ -558,11 +558,35 @@ mod tests {
         for (denied, path) in [
             ("secret", "/secrets/"),
             ("secret", "/secret/a;b"),
-            ("secret/*", "/secret"),
             ("*/", "/a"),
         ] {
             let outcome = evaluate(&deny(denied), "GET", path);
             assert_eq!(outcome, Outcome::Allowed, "{denied} {path}");
+        }
+    }
+
+    #[test]
+    fn a_deny_of_what_is_below_a_path_leaves_the_path_itself_as_amazon_does() {
+        let statements = |denied: &str| {
+            format!(
+                r#"[{{"Effect":"Allow","Action":"*","Resource":"*"}},{{"Effect":"Deny","Action":"*","Resource":[{denied}]}}]"#
+            )
+        };
+        let below = r#""arn:aws:execute-api:*:*:shop/prod/*/a/secret/*""#;
+        let both = format!(r#""arn:aws:execute-api:*:*:shop/prod/*/a/secret",{below}"#);
+        for path in ["/a/secret/", "/a/secret/1", "/a/secret;x/1", "/a/secret%2F"] {
+            assert_eq!(
+                evaluate(&statements(below), "GET", path),
+                Outcome::Denied,
+                "{path}"
+            );
+        }
+        for (denied, outcome) in [(below, Outcome::Allowed), (&both, Outcome::Denied)] {
+            assert_eq!(
+                evaluate(&statements(denied), "GET", "/a/secret"),
+                outcome,
+                "{denied}"
+            );
         }
     }
 
