@@ -227,10 +227,33 @@ fn another_spelling_of_a_path_parameter_is_no_way_around_a_bound() {
         "/users/anna@shop.example",
         "/users/anna%40shop.example",
         "/users/%61nna@shop.example",
+        "/users/anna@shop.example;x=1",
+        "/users/anna@shop.example%3Bx",
+        "/users/anna@shop.example%20",
+        "/users/%20anna@shop.example",
         "/users/bert@shop.example",
     ]
     .map(Request::get);
-    assert_eq!(statuses(&served, &requests), [200, 429, 429, 200]);
+    let expected = [200, 429, 429, 429, 429, 429, 429, 200];
+    assert_eq!(statuses(&served, &requests), expected);
+}
+
+#[test]
+fn nor_is_another_spelling_of_a_greedy_one() {
+    let upstream = Upstream::text("ok");
+    let config = filtered(&["limit"], upstream.address());
+    let served = start(&[
+        &config.replace("\"$default\"", "\"/files/{rest+}\""),
+        &limit(
+            "{ bounds = [{ name = \"file\", by = \"path:rest\", limit = 1, window = \"1h\" }] }",
+        ),
+    ]);
+    let requests = [
+        "a/b", "a/b/", "a;x/b", "a/b;y/", "a%2Fb", "a%20/b", "a", "b",
+    ];
+    let requests = requests.map(|rest| Request::get(format!("/files/{rest}")));
+    let expected = [200, 429, 429, 429, 429, 429, 200, 200];
+    assert_eq!(statuses(&served, &requests), expected);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! A filter defines them once, in `configure`; each request is one call, for which the values are read here, where
 //! the exchange is. The counting and the decision are in [`crate::store::limits::RateCounters`].
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -163,12 +164,24 @@ fn key(source: &Source, exchange: &Exchange) -> Option<RateKey> {
             let value = exchange.request.headers.get(name.as_str())?;
             Some(RateKey::octets(value.as_bytes()))
         }
-        // As the endpoint reads it: another spelling (`%40` for `@`) is no other value.
         Source::PathParam(name) => {
             let value = route::decode_segment(exchange.param(name)?);
-            Some(RateKey::octets(value.as_bytes()))
+            Some(RateKey::octets(counted_value(&value).as_bytes()))
         }
     }
+}
+
+/// A decoded path parameter as many endpoints read it: no client gets another bucket by another spelling (`a;x`, `a%20`,
+/// `a/`) of the same resource.
+fn counted_value(value: &str) -> Cow<'_, str> {
+    if value.trim() == value && !value.contains([';', '/']) {
+        return Cow::Borrowed(value);
+    }
+    let segments = value.split('/').filter_map(|segment| {
+        let name = segment.split(';').next()?.trim();
+        (!name.is_empty()).then_some(name)
+    });
+    Cow::Owned(segments.collect::<Vec<_>>().join("/"))
 }
 
 /// A name that two bounds have: they would count in one bucket by two measures.
