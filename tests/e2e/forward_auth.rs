@@ -282,6 +282,34 @@ fn the_longest_head_that_a_listener_takes_by_default_can_be_asked_about() {
 }
 
 #[test]
+fn as_many_fields_as_a_listener_takes_are_sent_and_more_than_a_question_holds_are_431() {
+    let (server, endpoint) = (Upstream::fixed(Reply::status(200)), Upstream::echo());
+    let listener =
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nmax_headers = 1000\nmax_head = \"128KiB\"\n";
+    let config = config("send = [\"x-team\"]", server.address(), endpoint.address());
+    let gateway = Gateway::with_config(format!("{listener}{config}")).start();
+    let teams = |count: usize| {
+        let request = Request::get("/a");
+        (0..count).fold(request, |request, team| {
+            request.header("x-team", format!("{team}"))
+        })
+    };
+    for count in [64, 65, 99, 990] {
+        assert_eq!(gateway.send(&teams(count)).status, 200, "{count}");
+        let sent = server.received();
+        let fields = sent.last().unwrap().head.fields.iter();
+        let teams = fields.filter(|(name, _)| name.eq_ignore_ascii_case("x-team"));
+        assert_eq!(teams.count(), count);
+    }
+    let asked = server.count();
+    let large = Request::get("/a").header("x-team", "t".repeat(65 * 1024));
+    let answer = gateway.send(&large);
+    assert_eq!((answer.status, &*answer.code()), (431, "forward_too_large"));
+    assert_eq!(server.count(), asked);
+    assert_eq!(gateway.send(&teams(1)).status, 200);
+}
+
+#[test]
 fn refusals_at_the_same_time_are_each_for_one_client() {
     let refusal = Reply::status(302).header("set-cookie", "login=1");
     let (server, endpoint) = (Upstream::gated(refusal), Upstream::echo());

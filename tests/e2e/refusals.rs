@@ -26,7 +26,7 @@ struct Case {
 }
 
 /// Refusals that other tests reach.
-const ELSEWHERE: [(&str, &str); 16] = [
+const ELSEWHERE: [(&str, &str); 17] = [
     ("several_tokens", "token_refusals"),
     ("token_missing", "token_refusals"),
     ("token_rejected", "token_refusals"),
@@ -41,6 +41,7 @@ const ELSEWHERE: [(&str, &str); 16] = [
     ("authorizer_refused", "authorizer"),
     ("authorizer_failed", "authorizer"),
     ("forward_refused", "authorizer"),
+    ("forward_too_large", "forward_auth"),
     ("usage_key_missing", "authorizer"),
     // With a store that cannot be reached, which is no other refusal's.
     ("limits_unavailable", "refusals"),

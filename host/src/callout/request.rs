@@ -14,8 +14,9 @@ use super::CalloutSettings;
 use crate::store::crypto::digest_of_parts;
 use crate::store::secrets::Secret;
 
-/// The most fields of a request.
-const MAX_FIELDS: usize = 64;
+/// The most fields of a request: as many as a listener may take of a client, since a filter may pass them on, and some of
+/// its own.
+const MAX_FIELDS: usize = 1024;
 /// The most that its path and its fields may take: twice what a listener takes of a client by default, since a filter may
 /// send a request's target in several fields. Bytes.
 const MAX_HEAD: usize = 64 * 1024;
@@ -45,7 +46,7 @@ pub enum CalloutRequestError {
     #[error("a field has a name or value that HTTP does not have, or is the gateway's to set")]
     Field,
     /// The fields together.
-    #[error("path and fields are larger than 64 KiB, or more than 64")]
+    #[error("path and fields are larger than 64 KiB, or more than 1,024")]
     Head,
     /// The body.
     #[error("the body is larger than the target's `max_request`")]

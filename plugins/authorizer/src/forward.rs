@@ -11,31 +11,44 @@ use crate::answer::MAX_ANSWER;
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copied(Vec<(usize, Vec<u8>)>);
 
-/// The question.
-pub fn call(send: &[String], request: &Request) -> Call {
+/// The most that the gateway sends in one call: fields, and their bytes.
+const MAX_FIELDS: usize = 1024;
+const MAX_HEAD: usize = 64 * 1024;
+
+/// The question. None: what the client sent is too much for one.
+pub fn call(send: &[String], request: &Request) -> Option<Call> {
     let method = request.method();
     let base = request.attributes().text("api.base-path");
     // One resource has one name, however the client spells it: the authorizer's rules are about that.
     let uri = format!("{}{}", base.as_deref().unwrap_or_default(), request.path());
     let (scheme, authority) = (request.scheme(), request.authority());
     let url = format!("{scheme}://{authority}{uri}");
-    let mut call = Call::new("GET", "")
-        .header("x-forwarded-method", &method)
-        .header("x-forwarded-proto", &scheme)
-        .header("x-forwarded-host", &authority)
-        .header("x-forwarded-uri", &uri)
-        .header("x-original-method", &method)
-        .header("x-original-uri", &uri)
-        .header("x-original-url", url);
+    let mut fields = vec![
+        ("x-forwarded-method", method.clone().into_bytes()),
+        ("x-forwarded-proto", scheme.into_bytes()),
+        ("x-forwarded-host", authority.into_bytes()),
+        ("x-forwarded-uri", uri.clone().into_bytes()),
+        ("x-original-method", method.into_bytes()),
+        ("x-original-uri", uri.into_bytes()),
+        ("x-original-url", url.into_bytes()),
+    ];
     if let Some(client) = request.attributes().text("client.ip") {
-        call = call.header("x-forwarded-for", client);
+        fields.push(("x-forwarded-for", client.into_bytes()));
     }
     for name in send {
-        for value in request.header_all(name) {
-            call = call.header(name.clone(), value);
-        }
+        let values = request.header_all(name);
+        fields.extend(values.into_iter().map(|value| (name.as_str(), value)));
     }
-    call
+    let bytes: usize = fields
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if fields.len() > MAX_FIELDS || bytes > MAX_HEAD {
+        return None;
+    }
+    let call = Call::new("GET", "");
+    let fields = fields.into_iter();
+    Some(fields.fold(call, |call, (name, value)| call.header(name, value)))
 }
 
 impl Copied {

@@ -35,6 +35,7 @@ const DENIED: &str = "authorizer_denied";
 const NOT_ALLOWED: &str = "authorizer_not_allowed";
 const REFUSED: &str = "authorizer_refused";
 const FAILED: &str = "authorizer_failed";
+const TOO_LARGE: &str = "forward_too_large";
 const USAGE_KEY_MISSING: &str = "usage_key_missing";
 const USAGE_KEY_REJECTED: &str = "usage_key_rejected";
 
@@ -339,7 +340,11 @@ impl Authorizer {
             Some(copied) => copied,
             None => {
                 // Shared with nobody: a refusal may hold a cookie, and says more than a yes that is kept.
-                let answered = self.ask(forward::call(&self.send, request), None)?;
+                let call = forward::call(&self.send, request).ok_or_else(|| {
+                    // RFC 6585, section 5: one field, or all of them together.
+                    Stop::Answer(LocalResponse::new(431, TOO_LARGE))
+                })?;
+                let answered = self.ask(call, None)?;
                 if !(200..300).contains(&answered.status) {
                     let answer = forward::pass_back(answered, &self.pass_back);
                     let large = || Stop::Failed("its answer is too large".to_owned());
