@@ -318,6 +318,22 @@ fn a_body_of_which_a_template_makes_no_json_suspends_nothing() {
 }
 
 #[test]
+fn a_body_of_which_a_template_makes_nothing_is_refused_and_goes_no_further() {
+    let edit = r#"{ op = "set", body = "", template = "{% if body.kind == 'order' %}{{ body }}{% endif %}" }"#;
+    let endpoint = Upstream::echo();
+    let of_request = gateway(&format!("{{ request = [{edit}] }}"), "", &endpoint);
+    let other = of_request.send(&json(r#"{"kind":"other"}"#));
+    assert_eq!(refusal(&other), (400, "transform_refused".to_owned()));
+    assert_eq!(endpoint.count(), 0);
+    assert_eq!(of_request.send(&json(r#"{"kind":"order"}"#)).status, 200);
+    let endpoint = answers("application/json", r#"{"kind":"other"}"#);
+    let of_response = gateway(&format!("{{ response = [{edit}] }}"), "", &endpoint);
+    let answer = of_response.get("/orders/7");
+    assert_eq!(refusal(&answer), (502, "transform_refused".to_owned()));
+    assert!(!answer.text().contains("kind"), "{}", answer.text());
+}
+
+#[test]
 fn a_body_of_the_limit_has_the_time_that_a_look_at_all_of_it_takes() {
     let endpoint = Upstream::echo();
     let settings = r#"{ request = [{ op = "set", body = "", template = '''

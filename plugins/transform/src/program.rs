@@ -73,9 +73,42 @@ impl Program {
         };
         // A name that stands for nothing is found when it is met: meet those that any body meets.
         match program.run(Value::UNDEFINED, BTreeMap::new(), FUEL) {
-            Err(error) if is_unknown(&error) => Err(complaint(&error)),
-            Err(_) | Ok(_) => Ok(program),
+            Err(error) if is_unknown(&error) => return Err(complaint(&error)),
+            Err(_) | Ok(_) => {}
         }
+        match program.unknown_names() {
+            Some(complaint) => Err(complaint),
+            None => Ok(program),
+        }
+    }
+
+    /// A complaint about names that no body gives a value: they would be `null` for ever.
+    fn unknown_names(&self) -> Option<String> {
+        let environment = self.environment.borrow();
+        let read = environment
+            .get_template(NAME)
+            .ok()?
+            .undeclared_variables(false);
+        let set = names_set(&self.source);
+        let is_known = |name: &str| {
+            name == "body"
+                || vocabulary::FUNCTIONS.contains(&name)
+                || self.with.iter().any(|(known, _)| known == name)
+                // In a branch of an `if`, say: the value goes on behind it.
+                || set.contains(&name)
+        };
+        let mut unknown: Vec<_> = read.iter().filter(|name| !is_known(name)).collect();
+        unknown.sort_unstable();
+        let told = unknown.iter().map(|name| {
+            let line = line_of(&self.source, name);
+            format!("line {line} of the template: `{name}` stands for nothing")
+        });
+        let told = told.collect::<Vec<_>>().join(", ");
+        let names = self.with.iter().map(|(name, _)| format!(", `{name}`"));
+        let names: String = names.collect();
+        (!told.is_empty()).then(|| {
+            format!("{told}: there are `body`{names} and what `set` and `for` name; give a value of the request by `with`")
+        })
     }
 
     /// Makes the JSON text, from the text of a body and the values that are there.
@@ -94,6 +127,10 @@ impl Program {
             true => Fault::Template(complaint(&error)),
             false => Fault::Value(complaint(&error)),
         })?;
+        if made.trim_ascii().is_empty() {
+            // An `if` without `else`, say: the body chose it.
+            return Err(Fault::Value("the template makes nothing of it".to_owned()));
+        }
         match json::check(made.as_bytes()) {
             Ok(text) => Ok(text.trim_ascii().to_owned()),
             Err(flaw) => Err(Fault::Template(format!(
@@ -134,6 +171,31 @@ impl core::fmt::Debug for Program {
 
 fn format(output: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     write::json(output, state, value, 0)
+}
+
+fn is_of_name(character: char) -> bool {
+    character.is_ascii_alphanumeric() || character == '_'
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|character| !is_of_name(character))
+}
+
+/// Each name that a `set` gives a value, wherever it stands.
+fn names_set(source: &str) -> Vec<&str> {
+    let statements = source.split("{%").skip(1);
+    let sets = statements.filter_map(|statement| {
+        let targets = statement.trim_start_matches(['-', '+']).trim_start();
+        targets.strip_prefix("set")?.split(['=', '%', '|']).next()
+    });
+    sets.flat_map(words).collect()
+}
+
+/// The line in which a name stands first.
+fn line_of(source: &str, name: &str) -> usize {
+    let mut lines = source.lines();
+    let line = lines.position(|line| words(line).any(|word| word == name));
+    line.unwrap_or(0) + 1
 }
 
 fn is_unknown(error: &Error) -> bool {

@@ -2,8 +2,13 @@
 
 use super::*;
 
+fn parse(source: &str) -> Result<Program, String> {
+    let id = Template::parse("${path.id}", crate::template::Side::Request);
+    Program::parse(source, vec![("id".to_owned(), id.expect("a template"))])
+}
+
 fn program(source: &str) -> Program {
-    Program::parse(source, Vec::new()).expect("a good template")
+    parse(source).expect("a good template")
 }
 
 fn render(source: &str, body: &str) -> Result<String, Fault> {
@@ -30,7 +35,6 @@ fn every_value_is_written_as_json() {
         ("{{ body.o }}", r#"{"b":1, "a":2}"#),
         ("{{ body }}", body),
         ("{{ body.absent.deeper[3] }}", "null"),
-        ("{{ absent }}", "null"),
         (
             "{{ [body.l, {'k': id}, 2 * body.f] }}",
             r#"[[1, 2],{"k":"a \"b\"\n"},3.0]"#,
@@ -173,4 +177,75 @@ fn a_template_that_cannot_be_read_is_refused_with_its_line() {
         let complaint = Program::parse(source, Vec::new()).expect_err(source);
         assert!(complaint.starts_with(line), "{source}: {complaint}");
     }
+}
+
+#[test]
+fn a_name_that_stands_for_nothing_is_refused_with_its_line() {
+    for (source, told) in [
+        (
+            "{{ bod }}",
+            "line 1 of the template: `bod` stands for nothing: there are `body`, `id` and",
+        ),
+        (
+            "{\n\"a\": {{ idd | default('x') }} }",
+            "line 2 of the template: `idd` stands",
+        ),
+        ("{% if bodies.a %}1{% else %}2{% endif %}", "`bodies`"),
+        ("[{% for x in body %}{{ x }}{% endfor %}{{ x }}]", "`x`"),
+        (
+            "[{{ one }},\n{{ two.three }}]",
+            "line 1 of the template: `one` stands for nothing, line 2 of the template: `two` stands",
+        ),
+    ] {
+        let complaint = parse(source).expect_err(source);
+        assert!(complaint.contains(told), "{source}: {complaint}");
+    }
+    for source in [
+        "{{ [body, id, range(3), true, none] }}",
+        "{% set a = body.b %}{{ a }}",
+        "{% if body.b %}{% set a = 1 %}{% else %}{%- set a, c = [2, 3] %}{% endif %}{{ [a, c] }}",
+        "{% set a %}{{ id }}{% endset %}{{ a }}",
+        "[{% for a, b in body | items %}{{ loop.index }},{{ [a, b] }},{% endfor %}0]",
+        "{% with a = body %}{{ a }}{% endwith %}",
+        "{{ 'bod' }}{# bod #}",
+    ] {
+        parse(source).expect(source);
+    }
+}
+
+#[test]
+fn a_body_of_which_a_template_makes_nothing_does_not_fit_it() {
+    let source = "{% if body.kind == 'order' %}{{ body }}{% endif %}";
+    let body = r#"{"kind":"order"}"#;
+    assert_eq!(made(source, body), body);
+    for other in [r#"{"kind":"other"}"#, "{}", "[]"] {
+        let fault = render(&format!("\n {source} "), other);
+        assert!(
+            matches!(&fault, Err(Fault::Value(why)) if why.contains("makes nothing")),
+            "{fault:?}"
+        );
+    }
+}
+
+#[test]
+fn a_number_that_no_integer_holds_is_an_error_or_the_default() {
+    let nines = "9".repeat(400);
+    for number in [
+        format!("\"{nines}\""),
+        "\"1e300\"".to_owned(),
+        "\"nan\"".to_owned(),
+        "1e200".to_owned(),
+    ] {
+        let fault = render("{{ body | int }}", &number);
+        assert!(
+            matches!(&fault, Err(Fault::Value(why)) if why.contains("too large")),
+            "{number} {fault:?}"
+        );
+        assert_eq!(made("{{ body | int(default=7) }}", &number), "7");
+        assert_eq!(made("{{ body | int(7) }}", &number), "7");
+    }
+    assert_eq!(made("{{ body | int }}", "\"-12\""), "-12");
+    assert_eq!(made("{{ body | int }}", "1.9"), "1");
+    assert_eq!(made("{{ body | int(base=16) }}", "\"0xff\""), "255");
+    assert_eq!(made("{{ body | int }}", "true"), "1");
 }

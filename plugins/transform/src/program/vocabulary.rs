@@ -1,13 +1,17 @@
 //! The filters, tests and functions that a template can name: those that shape data, so that the
 //! component is no larger than it has to be.
 
-use minijinja::{Environment, filters, functions, tests};
+use minijinja::value::Kwargs;
+use minijinja::{Environment, Error, ErrorKind, State, Value, filters, functions, tests};
+
+/// The functions.
+pub const FUNCTIONS: [&str; 1] = ["range"];
 
 pub fn teach(environment: &mut Environment<'static>) {
     environment.add_filter("default", filters::default);
     environment.add_filter("first", filters::first);
     environment.add_filter("float", filters::float);
-    environment.add_filter("int", filters::int);
+    environment.add_filter("int", int);
     environment.add_filter("items", filters::items);
     environment.add_filter("join", filters::join);
     environment.add_filter("last", filters::last);
@@ -29,4 +33,28 @@ pub fn teach(environment: &mut Environment<'static>) {
     environment.add_test("sequence", tests::is_sequence);
     environment.add_test("string", tests::is_string);
     environment.add_function("range", functions::range);
+}
+
+/// As minijinja has it, but that a number which no integer holds is an error, and not the largest integer.
+fn int(
+    state: &State<'_, '_>,
+    value: &Value,
+    default: Option<Value>,
+    base: Option<u32>,
+    kwargs: Kwargs,
+) -> Result<Value, Error> {
+    let number = match value.as_str() {
+        Some(text) => text.parse::<f64>().ok(),
+        None => f64::try_from(value.clone()).ok(),
+    };
+    // 128 bits, with a sign.
+    let fits = |number: f64| number.abs() < 2_f64.powi(127);
+    if number.is_none_or(fits) {
+        return filters::int(state, value, default, base, kwargs);
+    }
+    let default = match default {
+        Some(default) => Some(default),
+        None => kwargs.get("default")?,
+    };
+    default.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "the number is too large"))
 }
