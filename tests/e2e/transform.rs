@@ -13,6 +13,41 @@ fn gateway(settings: &str, endpoint: &Upstream) -> Gateway {
 }
 
 #[test]
+fn look_alikes_of_a_query_parameter_go_on_unless_they_are_removed_by_name() {
+    let endpoint = Upstream::echo();
+    let set = r#"{ op = "set", query = "user", value = "alice" }"#;
+    let removed = [
+        "user[]",
+        " user",
+        "user ",
+        "user\\u0000",
+        "user[0]",
+        "user.x",
+        "User",
+    ];
+    let removes = removed.map(|name| format!("{{ op = \"remove\", query = \"{name}\" }}"));
+    let sent = "user=eve&user%5B%5D=a&user[]=b&+user=c&%20user=d&user+=e&user%00=f&us%65r=g&user[0]=h&user.x=i&User=j&other=k";
+    for (edits, left) in [
+        (set.to_owned(), "user%5B%5D=a&"),
+        (format!("{set}, {}", removes.join(", ")), ""),
+    ] {
+        let gateway = gateway(&format!("{{ request = [{edits}] }}"), &endpoint);
+        let answer = gateway.send(&Request::get(format!("/orders/a?{sent}")));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let target = endpoint.received().pop().unwrap().target;
+        assert!(target.contains(left), "{target}");
+        let is_clean = left.is_empty();
+        let only =
+            target == "/orders/a?other=k&user=alice" || target == "/orders/a?user=alice&other=k";
+        assert_eq!(only, is_clean, "{target}");
+        assert_eq!(
+            target.matches("eve").count() + target.matches("=g").count(),
+            0
+        );
+    }
+}
+
+#[test]
 fn a_set_replaces_every_value_however_many_there_are() {
     let endpoint = Upstream::with(|request, to| {
         let count = request.head.all("x-m").count();

@@ -528,7 +528,7 @@ fn every_example_of_the_readme_is_taken() {
         assert_eq!(checked.code, Some(0), "{example}\n{}", checked.errors);
         count += 1;
     }
-    assert_eq!(count, 4);
+    assert_eq!(count, 5);
 }
 
 #[test]
