@@ -215,13 +215,67 @@ fn label(text: &str) -> Result<Label, String> {
     }
 }
 
-/// Whether a rule has a `*` where a domain's own name is, such as `https://*.com` and
-/// `https://app.*.com`: nearly everybody's.
+/// Domains below which anybody can have a name: the usual ones of hosts and tunnels, and some of countries. Whoever looks
+/// for all of them takes the Public Suffix List, which is longer than this filter.
+const SHARED: [&str; 45] = [
+    "a.run.app",
+    "amplifyapp.com",
+    "appspot.com",
+    "azurestaticapps.net",
+    "azurewebsites.net",
+    "blogspot.com",
+    "bitbucket.io",
+    "cloudfront.net",
+    "co.in",
+    "co.jp",
+    "co.nz",
+    "co.uk",
+    "co.za",
+    "com.au",
+    "com.br",
+    "com.cn",
+    "com.mx",
+    "com.tr",
+    "deno.dev",
+    "firebaseapp.com",
+    "fly.dev",
+    "github.dev",
+    "github.io",
+    "gitlab.io",
+    "glitch.me",
+    "herokuapp.com",
+    "loca.lt",
+    "netlify.app",
+    "ngrok-free.app",
+    "ngrok.app",
+    "ngrok.io",
+    "onrender.com",
+    "org.uk",
+    "pages.dev",
+    "repl.co",
+    "replit.app",
+    "s3.amazonaws.com",
+    "surge.sh",
+    "trycloudflare.com",
+    "up.railway.app",
+    "vercel.app",
+    "web.app",
+    "web.core.windows.net",
+    "wixsite.com",
+    "workers.dev",
+];
+
+/// Whether a rule has a `*` where a domain's own name is, such as `https://*.com`, `https://app.*.com` and
+/// `https://*.github.io`: nearly everybody's.
 pub fn is_wide(rule: &str) -> bool {
     let host = rule.split_once("://").map_or(rule, |(_, host)| host);
-    let mut labels = host.split(':').next().unwrap_or_default().rsplit('.');
-    let last = labels.next();
-    labels.next().is_some_and(|name| name.contains('*')) && last != Some("localhost")
+    let host = host.split(':').next().unwrap_or_default();
+    let after = host.rsplit_once('*').map(|(_, after)| after);
+    let Some((_, fixed)) = after.and_then(|after| after.split_once('.')) else {
+        return false;
+    };
+    let is_last = !fixed.contains('.') && fixed != "localhost";
+    is_last || SHARED.contains(&fixed)
 }
 
 impl Pattern {
@@ -414,6 +468,24 @@ mod tests {
         assert!(is_wide("https://*.a-*.com"));
         assert!(is_wide("https://my-*.com"));
         assert!(!is_wide("https://pr-*.example.com"));
+        for shared in [
+            "https://*.github.io",
+            "https://pr-*.vercel.app",
+            "https://*.co.uk:8443",
+            "https://app.*.co.uk",
+            "https://*.s3.amazonaws.com",
+        ] {
+            assert!(is_wide(shared), "{shared}");
+        }
+        for own in [
+            "https://acme.github.io",
+            "https://*.acme.github.io",
+            "https://*.acme.co.uk",
+            "https://*.github.io.example",
+            "https://*.mygithub.io.example",
+        ] {
+            assert!(!is_wide(own), "{own}");
+        }
         assert!(!is_wide("http://app-*.localhost"));
         assert!(!is_wide("http://localhost:*"));
         assert!(!is_wide("https://*.example.com"));

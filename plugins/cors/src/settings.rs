@@ -284,11 +284,11 @@ mod tests {
     #[test]
     fn what_lets_too_many_in_is_warned_of() {
         let checked = check(
-            r#"{"origins":["https://*.com","http://a.example","http://localhost:3000"],"credentials":true}"#,
+            r#"{"origins":["https://*.com","http://a.example","http://localhost:3000","https://*.github.io"],"credentials":true}"#,
         );
         let warnings = checked.unwrap().warnings;
         let places: Vec<_> = warnings.iter().map(|(at, _)| at.as_str()).collect();
-        assert_eq!(places, ["/origins/0", "/origins/1"]);
+        assert_eq!(places, ["/origins/0", "/origins/1", "/origins/3"]);
         let checked = check(r#"{"origins":["null"]}"#).unwrap();
         assert_eq!(checked.warnings[0].0, "/origins");
         let checked = check(r#"{"origins":["https://*.example.com"],"credentials":true}"#);
