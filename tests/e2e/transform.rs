@@ -13,6 +13,38 @@ fn gateway(settings: &str, endpoint: &Upstream) -> Gateway {
 }
 
 #[test]
+fn a_wrong_op_hides_no_other_error_of_its_edit_or_of_the_list() {
+    let endpoint = Upstream::echo();
+    let config = [
+        "[[route]]\npath = \"$default\"\nfilters = [\"rewrite\"]\nupstream = \"app\"\n",
+        "[filter.rewrite]\nplugin = \"builtin:transform\"\n[filter.rewrite.settings]\nrequest = [\n",
+        "{ op = \"delete\", header = \"a b\", value = \"${nothing}\" },\n",
+        "{ op = 7, body = \"/~2\", template = \"{{ bod }}\" },\n",
+        "{ header = \"connection\" },\n",
+        "{ op = \"set\", header = \"x\", vaule = \"a\" },\n",
+        "{ op = \"set\", header = \"c d\", value = \"a\" },\n]\n",
+        &upstream("app", &[endpoint.address()]),
+    ];
+    let checked = Gateway::with_config(config.concat()).check();
+    assert_eq!(checked.code, Some(2), "{}", checked.errors);
+    for told in [
+        "windlass.toml:9:8: filter `rewrite`: unknown variant `delete`",
+        "windlass.toml:9:27: filter `rewrite`: `a b` is not a legal header name",
+        "windlass.toml:9:42: filter `rewrite`: `${nothing}` names nothing",
+        "windlass.toml:10:8: filter `rewrite`: invalid type: integer `7`, expected one of `set`, `append`, `add`",
+        "windlass.toml:10:18: filter `rewrite`: ",
+        "windlass.toml:10:36: filter `rewrite`: line 1 of the template: `bod` stands for nothing",
+        "windlass.toml:11:1: filter `rewrite`: missing field `op`",
+        "windlass.toml:11:12: filter `rewrite`: `connection` is reserved to the gateway",
+        "windlass.toml:12:37: filter `rewrite`: unknown field `vaule`",
+        "windlass.toml:13:24: filter `rewrite`: `c d` is not a legal header name",
+        "10 errors in windlass.toml",
+    ] {
+        assert!(checked.errors.contains(told), "{told}: {}", checked.errors);
+    }
+}
+
+#[test]
 fn look_alikes_of_a_query_parameter_go_on_unless_they_are_removed_by_name() {
     let endpoint = Upstream::echo();
     let set = r#"{ op = "set", query = "user", value = "alice" }"#;

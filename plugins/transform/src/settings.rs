@@ -63,7 +63,9 @@ pub enum NotJson {
 #[serde(deny_unknown_fields)]
 struct Edit {
     /// `set`, `append`, `add`, `remove` or `rename`.
-    op: Op,
+    // Absent only where it could not be read, so that the rest of the edit is checked all the same.
+    #[cfg_attr(test, schemars(with = "Op"))]
+    op: Option<Op>,
     /// The header to edit.
     header: Option<String>,
     /// The query parameter to edit; in `request` only.
@@ -95,7 +97,10 @@ struct Edit {
 /// What an edit does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "lowercase")]
+#[serde(
+    rename_all = "lowercase",
+    expecting = "one of `set`, `append`, `add`, `remove`, `rename`"
+)]
 enum Op {
     /// Replaces every value by one.
     Set,
@@ -143,9 +148,13 @@ impl Settings {
                 let mut check = Check {
                     side,
                     place,
+                    op: edit.op.unwrap_or(Op::Set),
                     complaints: &mut complaints,
                 };
-                operations.extend(check.operation(edit));
+                match edit.op {
+                    Some(_) => operations.extend(check.operation(edit)),
+                    None => check.without_op(edit),
+                }
             }
             operations
         };
@@ -180,6 +189,7 @@ fn is_name(name: &str) -> bool {
 struct Check<'a> {
     side: Side,
     place: usize,
+    op: Op,
     complaints: &'a mut Vec<Diagnostic>,
 }
 
@@ -235,6 +245,26 @@ impl Check<'_> {
         }
     }
 
+    /// Checks what holds whatever the edit does.
+    fn without_op(&mut self, edit: &Edit) {
+        self.complain("", "missing field `op`");
+        self.statuses(edit);
+        if let Some(name) = &edit.header {
+            self.header_name("header", name);
+        }
+        if let Some(pointer) = &edit.body {
+            self.pointer("body", pointer);
+        }
+        for (field, text) in [("value", &edit.value), ("path", &edit.path)] {
+            if let Some(text) = text {
+                self.template(field, text);
+            }
+        }
+        if let (Some(_), Some(template)) = (&edit.body, &edit.template) {
+            self.program(template, &edit.with);
+        }
+    }
+
     fn statuses(&mut self, edit: &Edit) {
         let Some(texts) = &edit.if_status else {
             return;
@@ -264,11 +294,11 @@ impl Check<'_> {
             return None;
         }
         let pointer = self.pointer("body", text);
-        let change = match edit.op {
+        let change = match self.op {
             Op::Set | Op::Add => {
                 self.leave_out("to", edit.to.is_some(), "only `rename` takes it");
                 let value = self.body_value(edit)?;
-                if edit.op == Op::Set {
+                if self.op == Op::Set {
                     BodyChange::Set(value)
                 } else {
                     BodyChange::Add(value)
@@ -290,7 +320,7 @@ impl Check<'_> {
                 ] {
                     self.leave_out(field, given, "only `set` and `add` take it");
                 }
-                match (edit.op, &edit.to) {
+                match (self.op, &edit.to) {
                     (Op::Rename, Some(to)) => BodyChange::Rename(self.pointer("to", to)?),
                     (Op::Rename, None) => {
                         self.complain("", "has no `to`: name the place that it moves to");
@@ -383,7 +413,7 @@ impl Check<'_> {
 
     /// What becomes of a header or a query parameter.
     fn change(&mut self, edit: &Edit) -> Option<Change> {
-        let template = match edit.op {
+        let template = match self.op {
             Op::Add => {
                 self.complain("op", "only a body takes `add`: write `append`");
                 return None;
@@ -407,7 +437,7 @@ impl Check<'_> {
                 None
             }
         };
-        match edit.op {
+        match self.op {
             Op::Set => template.map(Change::Set),
             Op::Append | Op::Add => template.map(Change::Append),
             Op::Remove => {
@@ -489,7 +519,7 @@ impl Check<'_> {
     }
 
     fn only_set(&mut self, edit: &Edit, what: &str, value: &str) {
-        if edit.op != Op::Set {
+        if self.op != Op::Set {
             self.complain("op", format!("{what} can only be `set`"));
         }
         self.leave_out("value", edit.value.is_some(), value);
