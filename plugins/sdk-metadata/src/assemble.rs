@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
-use crate::path::{self, Fit};
+use crate::path::{self, Fit, Index};
 use crate::settings::Checked;
 use crate::text::{self, Object, Text};
 
@@ -68,7 +68,10 @@ impl Document {
                 .iter()
                 .filter(|method| item.contains_key(**method))
                 .count();
-            (path, long(item) + operations * ADDED)
+            (
+                path,
+                long(item).saturating_add(operations.saturating_mul(ADDED)),
+            )
         });
         long(&self.members) + text::length(items)
     }
@@ -97,7 +100,8 @@ pub struct OpenApi {
 impl OpenApi {
     /// Assembles it.
     pub fn new(about: &Value, document: Option<&Document>, settings: &Checked) -> Self {
-        let routes = routes(about, settings);
+        let all = routes(about, settings);
+        let routes = Routes::of(&all);
         let members = document.map(|document| document.members.clone());
         let members = members.unwrap_or_default();
         let mut whole = Self {
@@ -110,11 +114,16 @@ impl OpenApi {
         for (path, item) in document.into_iter().flat_map(|document| &document.paths) {
             whole.described(path, item, &routes);
         }
-        for route in &routes {
-            whole.undescribed(route, document.is_some());
+        let plain: Vec<_> = all.iter().map(|route| path::plain(&route.path)).collect();
+        let mut places = Places::new(&plain);
+        for path in whole.paths.keys() {
+            places.add(path);
+        }
+        for (place, route) in all.iter().enumerate() {
+            whole.undescribed((place, route), document.is_some(), &mut places);
         }
         let mut schemes = Map::new();
-        for contribution in routes.iter().flat_map(|route| &route.contributions) {
+        for contribution in all.iter().flat_map(|route| &route.contributions) {
             let added = contribution.get("securitySchemes");
             let added = added.and_then(Value::as_object).into_iter().flatten();
             schemes.extend(added.map(|(name, one)| (name.clone(), one.clone())));
@@ -283,8 +292,50 @@ impl Route<'_> {
         self.methods.is_empty() || self.methods.iter().any(|one| one == method)
     }
 
-    fn fit(&self, path: &str) -> Option<Fit> {
-        path::fit(&self.path, path)
+    /// The base path of its API. None: it has none, or is the API's `$default`.
+    fn base(&self) -> Option<&str> {
+        let base = self.path.strip_suffix(self.own_path)?;
+        (!base.is_empty()).then_some(base)
+    }
+}
+
+/// All routes, and how a path of the document is found among them.
+struct Routes<'r> {
+    all: &'r [Route<'r>],
+    by_path: Index<'r>,
+    bases: BTreeSet<&'r str>,
+}
+
+impl<'r> Routes<'r> {
+    fn of(all: &'r [Route<'r>]) -> Self {
+        Self {
+            all,
+            by_path: Index::of(all.iter().map(|route| &*route.path)),
+            bases: all.iter().filter_map(Route::base).collect(),
+        }
+    }
+
+    /// The routes that take a path of the document, the best last: as it stands, and below each base path.
+    fn that_take(&self, known: &str) -> Vec<(&'r Route<'r>, Option<&'r str>)> {
+        let whole = self.by_path.fits(known).into_iter();
+        let mut found: Vec<_> = whole.map(|(fit, place)| (fit, None, place)).collect();
+        for base in &self.bases {
+            let below = self.by_path.fits(&path::below(Some(base), known));
+            let is_of_base =
+                |place: &usize| self.all.get(*place).and_then(Route::base) == Some(base);
+            let below = below.into_iter().filter(|(_, place)| is_of_base(place));
+            found.extend(below.map(|(fit, place)| (fit, Some(*base), place)));
+        }
+        // A route without a base path stands for both.
+        let is_below = |base: Option<&str>, place: usize| {
+            let route = self.all.get(place);
+            base.is_some() || route.is_some_and(|route| route.path == route.own_path)
+        };
+        found.sort_by_key(|(fit, base, place)| (*fit, is_below(*base, *place), *place));
+        let found = found.into_iter();
+        found
+            .filter_map(|(_, base, place)| Some((self.all.get(place)?, base)))
+            .collect()
     }
 }
 
@@ -292,26 +343,19 @@ impl OpenApi {
     /// Adds the operations of a path of the operator's document that a route serves, each with the additions of the
     /// route's filters. Operations that no route serves are left out. A path is looked for whole, and then below the base
     /// path of an API.
-    fn described(&mut self, known: &str, item: &BTreeMap<String, Text>, routes: &[Route<'_>]) {
+    fn described(&mut self, known: &str, item: &BTreeMap<String, Text>, routes: &Routes<'_>) {
         let shared = item.get("parameters").map(Text::value);
+        let takers = routes.that_take(known);
         for method in METHODS {
             let operation = item.get(method).map(Text::value);
             let Some(mut operation) = operation.filter(Value::is_object) else {
                 continue;
             };
-            let takes = routes.iter().filter(|route| route.takes(method));
-            let whole = takes
-                .clone()
-                .filter_map(|route| Some((route.fit(known)?, route, known.to_owned())));
-            let below = takes.filter_map(|route| {
-                let base = route.path.strip_suffix(route.own_path)?;
-                let path = path::below((!base.is_empty()).then_some(base), known);
-                Some((route.fit(&path)?, route, path))
-            });
-            let best = whole.chain(below).max_by_key(|(fit, ..)| *fit);
-            let Some((_, route, path)) = best else {
+            let best = takers.iter().rfind(|(route, _)| route.takes(method));
+            let Some((route, base)) = best else {
                 continue;
             };
+            let path = path::below(*base, known);
             complete(&mut operation, route, &path, shared.as_ref());
             let others = || {
                 let others = item
@@ -332,20 +376,25 @@ impl OpenApi {
 
     /// Adds a route that the operator's document does not have. Where there is a document, it says what is below a greedy
     /// parameter.
-    fn undescribed(&mut self, route: &Route<'_>, has_document: bool) {
+    fn undescribed(
+        &mut self,
+        (number, route): (usize, &Route<'_>),
+        has_document: bool,
+        places: &mut Places<'_>,
+    ) {
         let is_greedy = route.path.contains("+}");
         if route.path == "$default" || (is_greedy && (has_document || route.own_path == "$default"))
         {
             return;
         }
-        let path = path::plain(&route.path);
-        let mut known = self.paths.keys();
-        let known = known.find(|known| path::fit(&path, known) == Some(Fit::Whole));
-        let place = known.cloned().unwrap_or(path);
         let methods: Vec<&str> = match route.methods.is_empty() {
             true => USUAL.to_vec(),
             false => METHODS.into_iter().filter(|one| route.takes(one)).collect(),
         };
+        if methods.is_empty() {
+            return;
+        }
+        let place = places.of(number);
         for method in methods {
             let item = self.paths.get(&place);
             if item.is_some_and(|item| item.contains_key(method)) {
@@ -369,6 +418,48 @@ impl OpenApi {
             .entry(path)
             .or_default()
             .insert(method.to_owned(), part);
+    }
+}
+
+/// Where a route's operations stand: at the first path of the document that it takes segment by segment, else at its own.
+struct Places<'p> {
+    plain: &'p [String],
+    by_path: Index<'p>,
+    first: BTreeMap<usize, String>,
+}
+
+impl<'p> Places<'p> {
+    /// Of routes with these paths.
+    fn new(plain: &'p [String]) -> Self {
+        let by_path = Index::of(plain.iter().map(String::as_str));
+        Self {
+            plain,
+            by_path,
+            first: BTreeMap::new(),
+        }
+    }
+
+    /// A path is in the document now.
+    fn add(&mut self, path: &str) {
+        for (fit, number) in self.by_path.fits(path) {
+            if fit != Fit::Whole {
+                continue;
+            }
+            let first = self.first.entry(number).or_insert_with(|| path.to_owned());
+            if path < first.as_str() {
+                path.clone_into(first);
+            }
+        }
+    }
+
+    /// The place of the route of this number, which is in the document then.
+    fn of(&mut self, number: usize) -> String {
+        if let Some(place) = self.first.get(&number) {
+            return place.clone();
+        }
+        let place = self.plain.get(number).cloned().unwrap_or_default();
+        self.add(&place);
+        place
     }
 }
 

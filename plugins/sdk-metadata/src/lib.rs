@@ -95,7 +95,9 @@ fn read(text: &[u8]) -> Result<Text, String> {
 /// not fit into `limits.memory` is an error of the configuration then, and not of each request for it.
 fn rehearse(document: &Document) {
     // Its parts, the whole, and the copy that goes into an answer.
-    let room: Vec<u8> = Vec::with_capacity(3 * document.length_when_complete());
+    let most = isize::MAX.unsigned_abs();
+    let room: Vec<u8> =
+        Vec::with_capacity(document.length_when_complete().saturating_mul(3).min(most));
     core::hint::black_box(room);
 }
 

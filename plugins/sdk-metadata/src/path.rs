@@ -1,5 +1,7 @@
 //! Paths of routes and of documents, segment by segment. Pure.
 
+use std::collections::BTreeMap;
+
 /// How well a route's path takes one of a document: the more, the better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fit {
@@ -12,7 +14,8 @@ pub enum Fit {
 }
 
 /// How a route's path takes one of a document, if it does. Names of parameters do not matter.
-pub fn fit(route: &str, of_document: &str) -> Option<Fit> {
+#[cfg(test)]
+fn fit(route: &str, of_document: &str) -> Option<Fit> {
     if route == "$default" {
         return Some(Fit::Default);
     }
@@ -32,6 +35,82 @@ pub fn fit(route: &str, of_document: &str) -> Option<Fit> {
         }
     }
     segments.next().is_none().then_some(Fit::Whole)
+}
+
+/// Paths of routes by their segments: [`fit`] for all of them, in the time that a path's length takes.
+#[derive(Debug, Default)]
+pub struct Index<'a> {
+    /// Of `$default`.
+    defaults: Vec<usize>,
+    root: Node<'a>,
+}
+
+#[derive(Debug, Default)]
+struct Node<'a> {
+    words: BTreeMap<&'a str, Node<'a>>,
+    parameter: Option<Box<Node<'a>>>,
+    /// Paths that end here, and those that are greedy from here on.
+    whole: Vec<usize>,
+    greedy: Vec<usize>,
+}
+
+impl<'a> Index<'a> {
+    /// Of these paths, by their places.
+    pub fn of(routes: impl Iterator<Item = &'a str>) -> Self {
+        let mut index = Self::default();
+        for (place, route) in routes.enumerate() {
+            match route {
+                "$default" => index.defaults.push(place),
+                route => index.root.add(route.split('/').skip(1), place),
+            }
+        }
+        index
+    }
+
+    /// The places of those that take a path of a document, and how.
+    pub fn fits(&self, of_document: &str) -> Vec<(Fit, usize)> {
+        let defaults = self.defaults.iter().map(|place| (Fit::Default, *place));
+        let mut found: Vec<_> = defaults.collect();
+        let segments: Vec<_> = of_document.split('/').skip(1).collect();
+        self.root.find(&segments, 0, &mut found);
+        found
+    }
+}
+
+impl<'a> Node<'a> {
+    fn add(&mut self, mut segments: impl Iterator<Item = &'a str>, place: usize) {
+        let Some(segment) = segments.next() else {
+            self.whole.push(place);
+            return;
+        };
+        if segment.ends_with("+}") {
+            self.greedy.push(place);
+            return;
+        }
+        let next = match is_parameter(segment) {
+            true => self.parameter.get_or_insert_default(),
+            false => self.words.entry(segment).or_default(),
+        };
+        next.add(segments, place);
+    }
+
+    fn find(&self, segments: &[&str], depth: usize, found: &mut Vec<(Fit, usize)>) {
+        let Some((segment, rest)) = segments.split_first() else {
+            found.extend(self.whole.iter().map(|place| (Fit::Whole, *place)));
+            return;
+        };
+        if let Some(next) = self.words.get(segment) {
+            next.find(rest, depth + 1, found);
+        }
+        if segment.is_empty() {
+            return;
+        }
+        let greedy = self.greedy.iter();
+        found.extend(greedy.map(|place| (Fit::Greedy(depth), *place)));
+        if let Some(next) = &self.parameter {
+            next.find(rest, depth + 1, found);
+        }
+    }
 }
 
 fn is_parameter(segment: &str) -> bool {
@@ -86,6 +165,57 @@ mod tests {
         }
         assert!(Fit::Whole > Fit::Greedy(9) && Fit::Greedy(1) > Fit::Greedy(0));
         assert!(Fit::Greedy(0) > Fit::Default);
+    }
+
+    #[test]
+    fn an_index_finds_what_fits_one_by_one() {
+        let routes = [
+            "/orders/{id}",
+            "/orders/me",
+            "/orders",
+            "/files/{rest+}",
+            "/{rest+}",
+            "$default",
+            "/",
+            "/me",
+            "/{a}",
+            "/{a}/{b}",
+            "/{a}/me",
+            "/orders/{id}/lines/{line}",
+            "/orders/",
+            "/{a}/x/{rest+}",
+            "/orders/{id}",
+            "$default",
+        ];
+        let index = Index::of(routes.into_iter());
+        for path in [
+            "/",
+            "/orders",
+            "/orders/",
+            "/orders/7",
+            "/orders/{x}",
+            "/orders/me",
+            "/files",
+            "/files/",
+            "/files/a/b",
+            "/{id}",
+            "/me",
+            "/a/x/y/z",
+            "/a/x/",
+            "/orders/1/lines/2",
+            "//a",
+            "orders",
+            "",
+        ] {
+            let one_by_one = routes.iter().enumerate();
+            let mut one_by_one: Vec<_> = one_by_one
+                .filter_map(|(place, route)| Some((fit(route, path)?, place)))
+                .collect();
+            let mut found = index.fits(path);
+            one_by_one.sort();
+            found.sort();
+            assert_eq!(found, one_by_one, "{path}");
+        }
     }
 
     #[test]
