@@ -70,7 +70,8 @@ impl Check {
         }))
     }
 
-    /// Verifies a token, and makes claims of it attributes: all of them, or none.
+    /// Verifies a token, and makes claims of it attributes: all of them, or none. An attribute of a claim that is not
+    /// required and that the token lacks is removed, whoever set it.
     ///
     /// A token that is bound to a key is accepted only with a `proof`, and a token that is not bound only without one.
     ///

@@ -16,7 +16,8 @@ pub fn find(presented: &[u8]) -> Result<ApiKey, KeyReject> {
 
 /// Finds a key and makes what is known of it facts of the exchange: `consumer.id`, `api-key.id`,
 /// `auth.method`, `plan.id` where it has a plan, `api-key.<name>` for each of its attributes. All
-/// of them, or nothing; cheaper than [`find`] and setting them.
+/// of them, or nothing; cheaper than [`find`] and setting them. They replace those of an earlier key: its `plan.id` and its
+/// attributes do not stay.
 ///
 /// # Errors
 /// Why the key is not accepted, or why its facts could not be set.
