@@ -6,7 +6,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +26,7 @@ use crate::interim;
 use crate::observe::access_log::LogBuffer;
 use crate::observe::line_limit::LineLimit;
 use crate::observe::stats::WorkerStats;
+use crate::panics;
 use crate::watch::{ExchangePlace, Watch};
 
 mod ids;
@@ -143,7 +146,7 @@ impl After {
             let next = self.waiting.borrow_mut().pop_front();
             match next {
                 Some(passage) => {
-                    passage.log().await;
+                    log(&passage).await;
                     tokio::task::yield_now().await;
                 }
                 None => self.filled.notified().await,
@@ -155,8 +158,20 @@ impl After {
     pub async fn finish(&self) {
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         for passage in waiting {
-            passage.log().await;
+            log(&passage).await;
         }
+    }
+}
+
+/// Run the log phases of one exchange. A panic of our own code ends them, and not those of others.
+async fn log(passage: &Passage) {
+    let mut logging = pin!(passage.log());
+    let logged = poll_fn(|context| panics::poll_caught(logging.as_mut(), context)).await;
+    if let Err(panic) = logged {
+        tracing::error!(
+            "the log phases of an exchange ended early: {}",
+            panic.told()
+        );
     }
 }
 

@@ -116,7 +116,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "worker",
         &[
-            "chain", "config", "context", "error", "gateway", "interim", "observe", "watch",
+            "chain", "config", "context", "error", "gateway", "interim", "observe", "panics",
+            "watch",
         ],
     ),
     ("watch", &["config", "error", "interim", "worker"]),
