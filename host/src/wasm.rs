@@ -18,6 +18,7 @@
 //! interface that may block will come in a world of its own, and [`linker`] is where a filter that
 //! imports and is granted it will be told apart.
 
+mod answers;
 mod aside;
 mod bindings;
 pub mod bounds;

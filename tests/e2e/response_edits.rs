@@ -176,3 +176,37 @@ fn a_filter_whose_response_only_has_constant_fields_is_called_once() {
     assert_eq!(answer.header("x-three"), None);
     assert_eq!(gateway.metrics()["windlass_filter_calls_total"], 1.0);
 }
+
+#[test]
+fn a_skipped_filter_whose_edits_do_not_fit_has_edited_nothing() {
+    let large = "v".repeat(60 * 1024);
+    let told = edits(&[
+        ["remove", "x-three", ""],
+        ["set", "x-large", &large],
+        ["append", "x-large", &large],
+    ]);
+    let told = actor("told", &format!("request = [{told}]"));
+    let (gateway, _upstream) = gateway(&["told"], &[&format!("{told}on_error = \"skip\"\n")]);
+    let answer = gateway.get("/");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.headers("x-three"), ["1", "2", "3"]);
+    assert_eq!(answer.header("x-large"), None);
+}
+
+#[test]
+fn each_filter_may_tell_256_edits_of_a_response() {
+    let many = |count: usize| {
+        let one = ["set", "x-many", "1"];
+        edits(&vec![one; count])
+    };
+    let first = actor("first", &format!("request = [{}]", many(256)));
+    let second = actor("second", &format!("request = [{}]", many(256)));
+    let third = actor("third", &format!("request = [{}, \"report\"]", many(257)));
+    let (gateway, _upstream) = gateway(&["first", "second", "third"], &[&first, &second, &third]);
+    let answer = gateway.get("/");
+    assert_eq!(answer.text(), "[\"too-large\"]");
+    assert_eq!(answer.header("x-many"), Some("1"));
+    gateway
+        .log()
+        .wait_for_line(|line| line.contains("a filter may tell 256 for one response"));
+}

@@ -90,6 +90,8 @@ impl InProcess {
         let _ = tracing::subscriber::set_global_default(Log);
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("actor.wasm"), ACTOR).unwrap();
+        // A panic of the host is no failure that suspends a filter; a trap is one.
+        let failures = if keys.contains("trap") { 1000 } else { 1 };
         let text = format!(
             r#"
             [[listener]]
@@ -109,7 +111,7 @@ impl InProcess {
 
             [filter.actor]
             plugin = "actor.wasm"
-            breaker = {{ failures = 1000 }}
+            breaker = {{ failures = {failures} }}
             {keys}
             "#
         );

@@ -102,6 +102,16 @@ fn bounds_that_a_filter_cannot_have_are_refused_when_it_is_loaded() {
 }
 
 #[test]
+fn bounds_without_the_grant_are_refused_when_the_filter_is_loaded() {
+    let keys = "settings = { configure = [{ define-rates = [\"a\"] }] }\non_error = \"skip\"";
+    let upstream = Upstream::text("well");
+    let checked = Stage::of_one_actor(&upstream, keys).builder().check();
+    assert_eq!(checked.code, Some(2), "{}", checked.errors);
+    let why = "called `rates.define`, which it is not granted: add `interfaces = [\"rates\"]` to its `allow`";
+    assert!(checked.errors.contains(why), "{}", checked.errors);
+}
+
+#[test]
 fn a_request_defines_no_bounds_and_takes_from_none() {
     for (step, why) in [
         (r#"{ define-rates = ["a"] }"#, "outside of `configure`"),
@@ -403,6 +413,41 @@ fn a_key_becomes_facts_of_the_exchange_or_nothing() {
         json!([{ "rejected": "unknown" }, null,
             "forbidden", null, null, null, null, null])
     );
+}
+
+#[test]
+fn a_key_in_a_field_is_hidden_and_identified_or_neither() {
+    let lines = format!(
+        "[[key]]\nid = \"good\"\nconsumer = \"acme\"\ndigest = \"{}\"",
+        key_digest("open sesame")
+    );
+    let steps = r#"{ identify-field = "x-key" }, { header = ["request", "x-key"] }, { attribute = "consumer.id" }, "report""#;
+    let allow = r#"allow = { interfaces = ["keys"], attributes = ["consumer.*", "api-key.*", "auth.*", "plan.*"] }"#;
+    let report = |phase: &str, key: &str| {
+        let keys = format!("{allow}\nsettings = {{ {phase} = [{steps}] }}");
+        let upstream = Upstream::text("well");
+        let stage = Stage::of_one_actor(&upstream, &keys).lines(&lines);
+        let request = Request::new("GET", "/act").header("x-key", key);
+        stage.start().send(&request).json()
+    };
+    let cases = [
+        ("request", "open sesame", json!(["ok", null, "acme"])),
+        ("request", "", json!(["missing", "", null])),
+        (
+            "request",
+            "wrong",
+            json!([{ "rejected": "unknown" }, "wrong", null]),
+        ),
+        // The request's head is not to be edited any more, so the key counts for nothing.
+        (
+            "response",
+            "open sesame",
+            json!(["too-late", "open sesame", null]),
+        ),
+    ];
+    for (phase, key, told) in cases {
+        assert_eq!(report(phase, key), told, "{phase} {key}");
+    }
 }
 
 #[test]

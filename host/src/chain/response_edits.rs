@@ -6,6 +6,7 @@ use super::{Passage, decide, put_error};
 use crate::body::Body;
 use crate::context::EditsTooLarge;
 use crate::error::RequestError;
+use crate::wasm::filter::OnError;
 use crate::wasm::{CallFailure, Seat};
 
 impl Passage {
@@ -43,8 +44,14 @@ impl Passage {
             let Some(response) = exchange.response.as_mut() else {
                 return Ok(());
             };
+            // As if the filter were not there: where that matters, and hardly any filter is skipped.
+            let before = (filter.on_error() == OnError::Skip).then(|| response.headers.clone());
             let mut edits = of_all.iter().cloned().chain(own);
-            edits.try_for_each(|edit| edit.make(&mut response.headers))
+            let made = edits.try_for_each(|edit| edit.make(&mut response.headers));
+            if let (Err(_), Some(before)) = (&made, before) {
+                response.headers = before;
+            }
+            made
         });
         let Err(EditsTooLarge) = edited else {
             return Ok(());

@@ -4,7 +4,6 @@
 //! requests, and needs no call for the response: [`crate::chain`] makes the edits in its place.
 //! Deliberately does not know who may tell them, or when: that is [`crate::wasm`].
 
-use http::header::Entry;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The largest head that edits may make. Bytes, names and values with four for each field.
@@ -53,13 +52,9 @@ impl ResponseEdit {
                 headers.append(name, value);
             }
             Self::AddMember(name, value) => {
-                check_room(headers, &name, &value)?;
-                match headers.entry(name) {
-                    Entry::Vacant(free) => {
-                        free.insert(value);
-                    }
-                    Entry::Occupied(held) if has_member(held.iter(), &value) => {}
-                    Entry::Occupied(mut held) => held.append(value),
+                if !has_member(headers.get_all(&name).iter(), &value) {
+                    check_room(headers, &name, &value)?;
+                    headers.append(name, value);
                 }
             }
         }
@@ -114,6 +109,12 @@ impl ResponseEdits {
     #[must_use]
     pub fn len(&self) -> usize {
         self.edits.len()
+    }
+
+    /// How many there are of one place.
+    #[must_use]
+    pub fn len_of(&self, place: u16) -> usize {
+        self.edits.iter().filter(|(of, _)| *of == place).count()
     }
 
     /// Add one of the filter at this place.
@@ -202,6 +203,9 @@ mod tests {
         ] {
             assert_eq!(edit.make(&mut headers), Err(EditsTooLarge));
         }
+        assert_eq!(headers.len(), MAX_FIELDS);
+        let there = ResponseEdit::AddMember(name("x"), value("7"));
+        assert_eq!(there.make(&mut headers), Ok(()));
         assert_eq!(headers.len(), MAX_FIELDS);
         let remove = ResponseEdit::Remove(name("x"));
         assert_eq!(remove.make(&mut headers), Ok(()));

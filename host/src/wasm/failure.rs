@@ -117,6 +117,12 @@ impl CallFailure {
         matches!(self, Self::Cpu(_) | Self::Memory { .. })
     }
 
+    /// Whether the gateway's own code failed. A client that finds out how could have the filter suspended for everybody.
+    #[must_use]
+    pub fn is_of_host(&self) -> bool {
+        matches!(self, Self::HostPanic(_))
+    }
+
     /// Log it, with the guest's backtrace at level debug.
     pub(super) fn tell(&self, filter: &str, request: Option<&RequestId>) {
         let request = request.map(tracing::field::display);

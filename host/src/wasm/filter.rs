@@ -392,7 +392,8 @@ impl Filter {
                     return Err(failure);
                 }
                 self.tell_failure(caller.seat.worker(), Some(id), &failure);
-                if !(caller.shows_body && failure.is_of_size()) {
+                let is_of_body = caller.shows_body && failure.is_of_size();
+                if !is_of_body && !failure.is_of_host() {
                     self.trip(permit);
                 }
                 Err(failure)

@@ -30,7 +30,7 @@ use super::state::State;
 
 impl super::bindings::types::Host for State {}
 
-/// Windlass host interfaces other than `log`, `advice`, `preflights`, `response-edits`, `documents` and `rates.define` are for phases,
+/// Windlass host interfaces other than `log`, `advice`, `preflights`, `response-edits`, `documents`, `rates.define` and `jwt.define` are for phases,
 /// not for `configure`.
 fn in_phase(state: &State) -> wasmtime::Result<()> {
     if state.exchange.is_none() {

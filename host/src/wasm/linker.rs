@@ -80,8 +80,9 @@ fn offer(linker: &mut Linker<State>, interface: HostInterface) -> Result<()> {
     }
 }
 
-/// The functions that `configure` calls. There they do nothing without the grant, so that all that is missing is found
-/// in one go: the phases that need what was defined call another function.
+/// The function of `jwt` that `configure` calls. There it does nothing without the grant, so that all that is missing is
+/// found in one go: a request that needs the check calls another function, and fails. That of `rates` traps: a bound
+/// that nobody counts would go unnoticed.
 const DEFINE: &str = "define";
 
 /// Link every function of an interface as a trap that names the missing grant.
@@ -108,7 +109,7 @@ fn deny(
             if matches!(item.ty, ComponentItem::ComponentFunc(_)) {
                 let called = format!("{}.{function}", interface.name());
                 let grant = interface.name();
-                let is_define = function == DEFINE;
+                let is_define = interface == HostInterface::Jwt && function == DEFINE;
                 linked.func_new(function, move |store, _, _, results| {
                     if is_define && store.data().phase == Phase::Configure {
                         results.fill(Val::U32(0));

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
+use super::answers::LargeAnswers;
 use super::bindings::lifecycle::{Diagnostic, SeriesKind as WitSeriesKind, Setup};
 use super::bounds::FilterBounds;
 use super::breaker::Breaker;
@@ -249,6 +250,7 @@ impl FilterRegistry {
             rates: OnceLock::new(),
             documents: spec.documents.clone(),
             notices: Notices::default(),
+            answers: LargeAnswers::default(),
         });
         let budget = self.engine.budget().clone();
         let memory = MemoryAccount::new(spec.bounds.memory, budget);
@@ -293,6 +295,7 @@ impl FilterRegistry {
             rates: OnceLock::new(),
             documents: spec.documents,
             notices: Notices::default(),
+            answers: LargeAnswers::default(),
         });
         let filter = Arc::new_cyclic(|this| Filter {
             spares: Spares::new(self.workers, self.maker.clone(), this.clone()),

@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use super::answers::LargeAnswers;
 use super::documents::Documents;
 use super::host::rates::DefinedRates;
 use super::notices::Notices;
@@ -75,4 +76,6 @@ pub struct FilterServices {
     pub documents: Arc<Documents>,
     /// What the log said of it.
     pub notices: Notices,
+    /// The large answer that it gave last.
+    pub answers: LargeAnswers,
 }

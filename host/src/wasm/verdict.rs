@@ -210,7 +210,7 @@ fn answer(response: LocalResponse, state: &mut State) -> Result<Box<Answer>, Cal
     Ok(Box::new(Answer {
         status,
         headers,
-        body: response.body.into(),
+        body: state.own.answers.share(response.body),
         reason,
         members: state.members.take(),
     }))

@@ -198,6 +198,7 @@ impl Host for State {
         let Some(first) = first.filter(|value| !value.is_empty()) else {
             return Ok(Err(FieldError::Missing));
         };
+        let before = self.mark();
         match self.identify_key(first.as_bytes())? {
             Ok(()) => {}
             Err(IdentifyError::Rejected(why)) => return Ok(Err(FieldError::Rejected(why))),
@@ -207,6 +208,9 @@ impl Host for State {
             true => self.remove_field(Message::Request, Ok(name))?.map(drop),
             false => self.put_field(Message::Request, name, first)?,
         };
+        if edited.is_err() {
+            self.undo_to(before);
+        }
         Ok(edited.map_err(FieldError::Edit))
     }
 }

@@ -87,10 +87,15 @@ fn tell_for_one(
     edits: Vec<Told>,
 ) -> Result<Result<(), EditError>> {
     let state = store.data_mut();
-    let Some(before) = state.exchange.as_ref().map(|e| e.response_edits.len()) else {
+    // A streamed body may still be on its way when the response has passed the chain.
+    let exchange = state.exchange.as_ref();
+    let Some(exchange) = exchange.filter(|exchange| exchange.response.is_none()) else {
+        state.notice("edits of the response were refused: it is there already");
         return Ok(Err(EditError::TooLate));
     };
-    if before + edits.len() > MAX_FIELDS {
+    let before = exchange.response_edits.len();
+    if exchange.response_edits.len_of(state.place) + edits.len() > MAX_FIELDS {
+        state.notice("edits of the response were refused: a filter may tell 256 for one response");
         return Ok(Err(EditError::TooLarge));
     }
     let mark = state.mark();

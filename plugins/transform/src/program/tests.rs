@@ -247,5 +247,8 @@ fn a_number_that_no_integer_holds_is_an_error_or_the_default() {
     assert_eq!(made("{{ body | int }}", "\"-12\""), "-12");
     assert_eq!(made("{{ body | int }}", "1.9"), "1");
     assert_eq!(made("{{ body | int(base=16) }}", "\"0xff\""), "255");
+    assert_eq!(made("{{ body | int(base=16) }}", "\"1e99\""), "7833");
+    let largest = i128::MAX.to_string();
+    assert_eq!(made("{{ body | int }}", &format!("\"{largest}\"")), largest);
     assert_eq!(made("{{ body | int }}", "true"), "1");
 }

@@ -35,7 +35,7 @@ pub fn teach(environment: &mut Environment<'static>) {
     environment.add_function("range", functions::range);
 }
 
-/// As minijinja has it, but that a number which no integer holds is an error, and not the largest integer.
+/// As minijinja has it, but that a decimal number which no integer holds is an error, and not the largest integer.
 fn int(
     state: &State<'_, '_>,
     value: &Value,
@@ -43,7 +43,13 @@ fn int(
     base: Option<u32>,
     kwargs: Kwargs,
 ) -> Result<Value, Error> {
+    let base_is_ten = match base {
+        Some(base) => base == 10,
+        None => kwargs.get::<Option<u32>>("base")?.unwrap_or(10) == 10,
+    };
     let number = match value.as_str() {
+        // minijinja reads a text as an integer first.
+        Some(text) if !base_is_ten || text.trim().parse::<i128>().is_ok() => None,
         Some(text) => text.parse::<f64>().ok(),
         None => f64::try_from(value.clone()).ok(),
     };

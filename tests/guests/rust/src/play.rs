@@ -12,7 +12,7 @@ use windlass_plugin_sdk::{
     ResponseEdit, RouteHint,
 };
 
-use windlass_plugin_sdk::host::keys::IdentifyError;
+use windlass_plugin_sdk::host::keys::{FieldError, IdentifyError};
 
 use crate::SeriesHandles;
 use crate::misbehave;
@@ -207,11 +207,8 @@ impl Player {
                 Value::Null
             }
             Step::FindKey(presented) => key(presented),
-            Step::Identify(presented) => match keys::identify(presented.as_bytes()) {
-                Ok(()) => json!("ok"),
-                Err(IdentifyError::Rejected(why)) => json!({ "rejected": why.name() }),
-                Err(IdentifyError::Attribute(error)) => edited(Err(error)),
-            },
+            Step::IdentifyField(name) => identified_by_field(keys::identify_field(name, true)),
+            Step::Identify(presented) => identified(keys::identify(presented.as_bytes())),
             Step::Digest(hash, data) => {
                 json!(hex(&crypto::digest(self::hash(hash), data.as_bytes())))
             }
@@ -318,6 +315,23 @@ fn route_hint(hint: &Hint) -> RouteHint {
     made.labels.clone_from(&hint.labels);
     made.timeout_ms = hint.timeout.and_then(|ms| u32::try_from(ms).ok());
     made
+}
+
+fn identified(result: Result<(), IdentifyError>) -> Value {
+    match result {
+        Ok(()) => json!("ok"),
+        Err(IdentifyError::Rejected(why)) => json!({ "rejected": why.name() }),
+        Err(IdentifyError::Attribute(error)) => edited(Err(error)),
+    }
+}
+
+fn identified_by_field(result: Result<(), FieldError>) -> Value {
+    match result {
+        Ok(()) => json!("ok"),
+        Err(FieldError::Missing) => json!("missing"),
+        Err(FieldError::Rejected(why)) => json!({ "rejected": why.name() }),
+        Err(FieldError::Attribute(error) | FieldError::Edit(error)) => edited(Err(error)),
+    }
 }
 
 fn response_edit((how, name, value): &(String, String, String)) -> ResponseEdit<'_> {

@@ -229,6 +229,8 @@ pub enum Step {
     GiveBackTicket(u64),
     FindKey(String),
     Identify(String),
+    /// Of a field, which is hidden.
+    IdentifyField(String),
     Digest(String, String),
     HmacSign(String, String, String),
     HmacVerify(String, String, String, String),
