@@ -27,8 +27,8 @@ mod tier;
 mod two_choices;
 mod view;
 
-pub use member::{Choice, MAX_WEIGHT, Member};
-pub use slot::{Lease, Slot, WHOLE};
+pub use member::{Choice, Member};
+pub use slot::{Lease, Slot};
 pub use split::Split;
 
 use tier::{InUse, Tier};

@@ -30,7 +30,7 @@ use rustls::ClientConfig;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
-pub use pending::{Pending, Waiting};
+pub use pending::Pending;
 pub use request::{CalloutRequest, CalloutRequestError, Credential, RequestDigest};
 
 use client::CalloutClient;

@@ -31,8 +31,8 @@ mod source;
 mod value;
 
 pub use model::*;
-pub use problem::{Problem, Problems, Severity};
-pub use source::{Position, Source, Span};
+pub use problem::{Problems, Severity};
+pub use source::Span;
 pub(crate) use value::nearest;
 
 /// The most that `limits.document` of a filter can allow. Bytes.

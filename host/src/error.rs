@@ -199,12 +199,6 @@ impl RequestError {
         self.code
     }
 
-    /// The status that the client is given.
-    #[must_use]
-    pub fn status(&self) -> StatusCode {
-        self.code.status()
-    }
-
     /// Whose side is at fault.
     #[must_use]
     pub fn side(&self) -> Side {

@@ -23,10 +23,9 @@ mod pattern;
 mod reference;
 mod trie;
 
-pub use params::Params;
 pub use path::{
     PathError, decode_segment, may_have_other_readings, normalize, other_readings, skip,
     split_query,
 };
 pub use query::{query_value, raw_query_value};
-pub use router::{Match, MethodMatch, NoRoute, Part, RouteError, RouteSpec, Router};
+pub use router::{Match, MethodMatch, NoRoute, Part, RouteSpec, Router};

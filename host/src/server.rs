@@ -36,7 +36,6 @@ mod refusal;
 mod stall;
 mod thread;
 
-pub use edge::EdgeIo;
 pub use listen::BindError;
 
 use listen::Loads;
@@ -87,7 +86,6 @@ pub struct Workers {
     /// Of all that the workers accept from, by listener, until they are asked for.
     duplicates: Vec<Vec<TcpListener>>,
     commons: Vec<Arc<Common>>,
-    loads: Arc<Loads>,
     controls: Vec<mpsc::UnboundedSender<Control>>,
     threads: Vec<JoinHandle<Drained>>,
 }
@@ -118,13 +116,6 @@ pub fn bind(
 }
 
 impl Bound {
-    /// Where the listeners are, in the order of the configuration: with the port that the
-    /// system chose where it was 0.
-    #[must_use]
-    pub fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
-    }
-
     /// Start the workers with their first configuration.
     ///
     /// # Errors
@@ -145,7 +136,6 @@ impl Bound {
             addresses: self.addresses,
             duplicates,
             commons: Vec::new(),
-            loads: Arc::clone(&loads),
             controls: Vec::new(),
             threads: Vec::new(),
         };
@@ -197,7 +187,8 @@ fn share(
 }
 
 impl Workers {
-    /// Where the listeners are, in the order of the configuration.
+    /// Where the listeners are, in the order of the configuration: with the port that the
+    /// system chose where it was 0.
     #[must_use]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
@@ -207,13 +198,6 @@ impl Workers {
     #[must_use]
     pub fn commons(&self) -> &[Arc<Common>] {
         &self.commons
-    }
-
-    /// How many client connections each worker holds now.
-    #[must_use]
-    pub fn connections(&self) -> Vec<usize> {
-        let workers = 0..self.commons.len();
-        workers.map(|worker| self.loads.of_worker(worker)).collect()
     }
 
     /// Use this configuration for all requests that come from now on. Returns when every worker

@@ -36,7 +36,7 @@ use crate::verifier::{self, KeySet, TokenError, TokenRules, VerifiedToken};
 pub use cache::TokenCache;
 use cache::TokenDigest;
 pub use later_rejects::LaterRejects;
-pub use source::{KeySource, KeySources, SourceState, Waiting};
+pub use source::{KeySource, KeySources, Waiting};
 pub use used_proofs::{ProofUse, UsedProofs};
 
 /// The present moment, on both clocks.
@@ -130,6 +130,7 @@ pub enum TokenAnswer {
 impl TokenVerifier {
     /// Ask for a token. With `patient`, a key id that is not known causes a fetch; whoever asks again after it is
     /// not patient.
+    #[cfg(test)]
     #[must_use]
     pub fn ask(&self, token: &str, now: TokenTime, patient: bool) -> TokenAnswer {
         self.ask_with(digest(token).as_ref(), token, now, patient)

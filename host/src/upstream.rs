@@ -40,7 +40,6 @@ pub mod sticky;
 
 pub use attempt::timeouts::Timeouts;
 pub use endpoint::Endpoint;
-pub use fault::Fault;
 pub use line::pool::Pools;
 pub use plan::{EndpointPlan, Plan};
 

@@ -55,12 +55,12 @@ mod wasi;
 
 pub use failure::CallFailure;
 pub use filter::{Caller, Filter};
-pub use instance::{BodyCall, Called};
+pub use instance::BodyCall;
 pub use piece::Piece;
 pub use pool::{CheckedOut, NotNow, Seat};
 pub use registry::FilterRegistry;
 pub use services::Services;
-pub use share::{Share, Waiting};
+pub use share::Waiting;
 pub use verdict::{Answer, BodyMode, PieceVerdict, RequestVerdict, ResponseVerdict};
 
 /// Connections move between workers and instances between threads: what they hold must be `Send`.

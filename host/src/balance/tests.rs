@@ -6,6 +6,8 @@ use std::thread;
 
 use proptest::prelude::*;
 
+use super::member::MAX_WEIGHT;
+use super::slot::WHOLE;
 use super::*;
 
 const PICKS: usize = 100_000;

@@ -29,8 +29,6 @@ pub struct Problem {
     pub span: Span,
     /// What: lower case, no period, names in backticks.
     pub message: String,
-    /// Something else to know.
-    pub note: Option<String>,
     /// How to mend it.
     pub help: Option<String>,
 }
@@ -42,7 +40,6 @@ impl Problem {
             severity: Severity::Error,
             span,
             message: message.into(),
-            note: None,
             help: None,
         }
     }
@@ -58,12 +55,6 @@ impl Problem {
     /// Adds how to mend it.
     pub fn help(&mut self, text: impl Into<String>) -> &mut Self {
         self.help = Some(text.into());
-        self
-    }
-
-    /// Adds something else to know.
-    pub fn note(&mut self, text: impl Into<String>) -> &mut Self {
-        self.note = Some(text.into());
         self
     }
 }
@@ -95,12 +86,12 @@ impl Problems {
         &self.source
     }
 
-    /// Adds an error; `.help(..)` and `.note(..)` can follow.
+    /// Adds an error; `.help(..)` can follow.
     pub fn error(&mut self, span: Span, message: impl Into<String>) -> &mut Problem {
         self.push(Problem::error(span, message))
     }
 
-    /// Adds a warning; `.help(..)` and `.note(..)` can follow.
+    /// Adds a warning; `.help(..)` can follow.
     pub fn warning(&mut self, span: Span, message: impl Into<String>) -> &mut Problem {
         self.push(Problem::warning(span, message))
     }
@@ -166,14 +157,6 @@ impl Problems {
         self.errors() > 0
     }
 
-    /// The warnings, or, if there is an error, everything.
-    ///
-    /// # Errors
-    /// The whole report, warnings included, if one of its problems is an error.
-    pub fn into_result(self) -> Result<Self, Self> {
-        if self.is_fatal() { Err(self) } else { Ok(self) }
-    }
-
     fn count(&self, severity: Severity) -> usize {
         let same = |problem: &&Problem| problem.severity == severity;
         self.list.iter().filter(same).count()
@@ -199,10 +182,8 @@ impl Problems {
             writeln!(out, "{:gutter$} | {}", "", excerpt.carets)?;
             gutter
         };
-        for (word, text) in [("note", &problem.note), ("help", &problem.help)] {
-            if let Some(text) = text {
-                writeln!(out, "{:indent$} = {word}: {text}", "")?;
-            }
+        if let Some(text) = &problem.help {
+            writeln!(out, "{:indent$} = help: {text}", "")?;
         }
         Ok(())
     }
@@ -270,7 +251,6 @@ gateway.toml:2:12: route `/orders/*` names upstream `ordres`, which does not exi
 ";
         assert_eq!(problems.to_string(), expected);
         assert!(problems.is_fatal());
-        assert!(problems.into_result().is_err());
     }
 
     #[test]
@@ -288,10 +268,8 @@ gateway.toml:2:12: route `/orders/*` names upstream `ordres`, which does not exi
     fn warnings_alone_are_no_failure() {
         let mut problems = Problems::new(source());
         problems.warning(Span::new(0, 1), "x");
-        assert_eq!(
-            problems.into_result().map(|warnings| warnings.warnings()),
-            Ok(1)
-        );
+        assert!(!problems.is_fatal());
+        assert_eq!(problems.warnings(), 1);
     }
 
     #[test]

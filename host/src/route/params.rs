@@ -1,11 +1,8 @@
 //! What a route's pattern bound in one path: places in the path, not copies of it.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use smallvec::SmallVec;
-
-use super::path::decode_segment;
 
 /// Parameters that cost no allocation. A route with more of them is served all the same.
 const INLINE: usize = 4;
@@ -19,16 +16,6 @@ pub struct Params {
 }
 
 impl Params {
-    /// The value of the parameter `name`, percent-decoded. `names` are the route's
-    /// ([`Router::names`](super::Router::names)), `path` is the path that was routed. None
-    /// where the route has no such parameter.
-    #[must_use]
-    pub fn get<'p>(&self, names: &[Box<str>], name: &str, path: &'p str) -> Option<Cow<'p, str>> {
-        let place = names.iter().position(|known| **known == *name)?;
-        let range = self.ranges.get(place)?;
-        path.get(range.clone()).map(decode_segment)
-    }
-
     /// Byte ranges of the values in the routed path, still percent-encoded there.
     #[must_use]
     pub fn ranges(&self) -> impl ExactSizeIterator<Item = Range<usize>> + '_ {

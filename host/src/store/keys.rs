@@ -22,8 +22,10 @@ mod masked;
 mod rejects;
 
 pub use digest::{DigestError, KeyDigest};
-pub use index::{KeyIndex, Loading};
-pub use issue::{ISSUED_LENGTH, PREFIX, RandomnessError, SecretKey, checksum_holds, generate};
+pub use index::KeyIndex;
+#[cfg(test)]
+pub use issue::checksum_holds;
+pub use issue::{PREFIX, RandomnessError, generate};
 pub use listed::{DuplicateKey, ListedKey, listed};
 pub use masked::{SHORTEST_KEY, masked};
 pub use rejects::Rejects;
@@ -264,14 +266,6 @@ pub struct Freshness {
 }
 
 impl Freshness {
-    /// For ever: the ledger is this gateway's own.
-    #[must_use]
-    pub fn lasting() -> Self {
-        Self {
-            until_ms: AtomicU64::new(u64::MAX),
-        }
-    }
-
     /// Not at all, until it is [set](Self::set): nothing was read yet.
     #[must_use]
     pub fn none() -> Self {

@@ -62,19 +62,16 @@ use super::ledger::{LateUse, LedgerError, QuotaRow, UsageDelta};
 use counter::Refusal;
 
 pub use book::{LivePlans, PlanBook, Plans};
-pub use leased::{LeaseBound, LeasePolicy, LeaseState, LeasedLimits, OnUnavailable};
-pub use local::{DEFAULT_MAX_COUNTERS, LocalLimits};
-pub use period::{MonthDay, Period, PeriodError, Weekday};
-pub use plan::{
-    EnrolledPlan, MAX_METHODS, MethodError, MethodRate, Plan, PlanError, Quota, Rate, RateError,
-    Scope,
-};
+pub use leased::{LeasePolicy, LeaseState, LeasedLimits, OnUnavailable};
+pub use local::LocalLimits;
+pub use period::{MonthDay, Period, Weekday};
+pub use plan::{EnrolledPlan, MethodRate, Plan, PlanError, Quota, Rate, RateError, Scope};
 pub use rates::{
     RateBound, RateBounds, RateCounters, RateDecision, RateFigures, RateKey, RateKeys, RateLevel,
     RateTicket,
 };
 pub use shared::SharedRate;
-pub use standing::{Standing, Standings};
+pub use standing::Standings;
 pub use ticket::{Ticket, Tickets};
 pub use time::{Clock, Timestamp};
 

@@ -48,15 +48,17 @@ use super::ledger::{Extension, Ledger, LedgerError, Remembered, UsageDelta};
 use super::limits::{Plan, QuotaStanding};
 
 pub use csv::Warning;
-pub use error::{Fault, RegistrarError};
+pub use error::RegistrarError;
 pub use formula::guarded;
-pub use import::{ImportError, ImportReport, MOST_ROWS, MOST_WARNINGS};
-pub use keys::{Created, Idempotency, KeyChange, KeyFilter, NewKey, Rotated};
+pub use import::{ImportError, ImportReport};
+pub use keys::{Idempotency, KeyChange, KeyFilter, NewKey};
 pub use plans::{NewPlan, PlanChange, RateChange};
-pub use rules::{LONGEST_NAME, LONGEST_VALUE, MOST_METADATA, MOST_METHODS, MOST_PLANS};
+#[cfg(test)]
+pub(crate) use rules::{LONGEST_NAME, MOST_METHODS};
+pub use rules::{LONGEST_VALUE, MOST_METADATA, MOST_PLANS};
 pub use store_export::{ExportCursor, StoreItem};
-pub use store_report::{MOST_STORE_WARNINGS, StoreImport, StoreReport, Tally};
-pub use usage::{Extended, KeyUsage, LONGEST_REPORT, UsageAsk, UsageReport};
+pub use store_report::{StoreImport, StoreReport, Tally};
+pub use usage::{Extended, UsageAsk, UsageReport};
 
 /// How often a change is tried again when others change the same thing.
 pub const TRIES: usize = 16;

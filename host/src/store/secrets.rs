@@ -49,6 +49,7 @@ pub struct Secret {
 
 impl Secret {
     /// A value that is already here.
+    #[cfg(test)]
     #[must_use]
     pub fn new(value: Vec<u8>) -> Self {
         Self {

@@ -229,12 +229,6 @@ impl KeySource {
             usable: held.is_some_and(|held| self.is_usable(held, now)),
         }
     }
-
-    /// The URL that the operator wrote.
-    #[must_use]
-    pub fn url(&self) -> &str {
-        self.shared.settings.fetch.place.url()
-    }
 }
 
 /// Fetch when it is time, until nobody uses the source any more.

@@ -76,12 +76,6 @@ impl Claims {
         self.get(name)?.as_f64()
     }
 
-    /// All of them.
-    #[must_use]
-    pub fn all(&self) -> &Map<String, Value> {
-        &self.object
-    }
-
     /// The thumbprint of the key that the token is bound to (`cnf.jkt`, RFC 9449, section 6.1).
     ///
     /// # Errors

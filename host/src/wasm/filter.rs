@@ -135,12 +135,6 @@ impl Filter {
         self.phases
     }
 
-    /// Its component.
-    #[must_use]
-    pub fn component(&self) -> &CompiledComponent {
-        &self.component
-    }
-
     /// What it said of itself.
     #[must_use]
     pub fn facts(&self) -> &Facts {

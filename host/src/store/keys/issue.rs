@@ -78,6 +78,7 @@ pub fn generate() -> Result<(SecretKey, KeyDigest), RandomnessError> {
 
 /// Whether the text has the form of an issued key and its checksum fits: false for typos,
 /// look-alikes and imported keys.
+#[cfg(test)]
 #[must_use]
 pub fn checksum_holds(text: &str) -> bool {
     let Some((body, sum)) = text.split_at_checked(PREFIX.len() + RANDOM) else {

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 /// From this length on a word may be a key: an imported one has as many characters or more, an
-/// issued one has [`ISSUED_LENGTH`](super::ISSUED_LENGTH).
+/// issued one has [`ISSUED_LENGTH`](super::issue::ISSUED_LENGTH).
 pub const SHORTEST_KEY: usize = 20;
 
 /// What is shown of a word that may be a key. Characters.

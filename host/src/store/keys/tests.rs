@@ -100,7 +100,7 @@ fn every_duplicate_is_told_with_both_names() {
 
 #[test]
 fn stale_keys_of_the_ledger_are_refused_and_those_of_the_file_are_not() {
-    let freshness = Arc::new(Freshness::lasting());
+    let freshness = Arc::new(Freshness::none());
     freshness.set(100);
     let keys = Keys {
         live: Some(LiveKeys {

@@ -140,12 +140,6 @@ impl PlanBook {
         &self.fixed
     }
 
-    /// The plans of the store.
-    #[must_use]
-    pub fn live(&self) -> &Arc<LivePlans> {
-        &self.live
-    }
-
     /// Do something with the plan of that name, as it is now. Takes no lock, and shares no count.
     pub fn with<R>(&self, name: &str, work: impl FnOnce(Option<&EnrolledPlan>) -> R) -> R {
         match self.fixed.find(name) {

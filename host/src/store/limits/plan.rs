@@ -198,12 +198,6 @@ impl Plan {
         Ok(())
     }
 
-    /// Whether it is sold for this API; None: for a route without one.
-    #[must_use]
-    pub fn sells(&self, api: Option<&str>) -> bool {
-        self.apis.is_empty() || self.names(api)
-    }
-
     /// Whether it names this API.
     pub(super) fn names(&self, api: Option<&str>) -> bool {
         api.is_some_and(|api| self.apis.iter().any(|sold| **sold == *api))

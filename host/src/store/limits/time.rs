@@ -1,6 +1,6 @@
 //! The two clocks.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// A moment, on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -19,8 +19,9 @@ impl Timestamp {
     }
 
     /// The same moment some time later.
+    #[cfg(test)]
     #[must_use]
-    pub fn after(self, time: Duration) -> Self {
+    pub fn after(self, time: std::time::Duration) -> Self {
         Self {
             monotonic_ns: self.monotonic_ns.saturating_add(fit(time.as_nanos())),
             wall_ms: self.wall_ms.saturating_add(fit(time.as_millis())),

@@ -156,7 +156,7 @@ fn plan(name: &str, apis: &[&str]) -> NewPlan {
 }
 
 impl Shop {
-    fn sell(&self, plans: &[&str]) -> Created {
+    fn sell(&self, plans: &[&str]) -> super::keys::Created {
         self.registrar.create_key(key(plans), None, NOW).unwrap()
     }
 }

@@ -296,18 +296,6 @@ impl Pool {
         self.idle.borrow_mut().retain(|idle| idle.since > sent);
     }
 
-    /// How many unused ones there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.idle.borrow().len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Close those that are too old, those that their endpoint closed, and one that another worker
     /// waits for.
     pub fn reap(&self, now: u64) {

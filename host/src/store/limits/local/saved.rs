@@ -26,13 +26,6 @@ impl LocalLimits {
         self.shards.iter().map(|shard| shard.0.lock().lost()).sum()
     }
 
-    /// How many counters have something to tell. For metrics: it visits every lock.
-    #[must_use]
-    pub fn unsaved_counters(&self) -> usize {
-        let queued = self.shards.iter().map(|shard| shard.0.lock().queued());
-        queued.sum()
-    }
-
     /// Tell what was used, of each shard first what waits outside of its counters, which is older.
     pub(super) fn tell(&self, visit: &mut dyn FnMut(UsageDelta)) {
         let mut names = Vec::new();

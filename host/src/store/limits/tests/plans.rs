@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::super::plan::{MAX_METHODS, MethodError};
 use super::*;
 
 fn named(name: &str, apis: &[&str]) -> Plan {
@@ -81,7 +82,6 @@ fn plans_of_the_store_change_while_requests_run() {
     assert_eq!(burst("silver"), None);
     live.replace(enroll(&store, &[sized("silver", 2)]));
     assert_eq!((burst("silver"), live.snapshot().len()), (Some(2), 1));
-    assert_eq!(book.live().snapshot().iter().count(), 1);
 }
 
 #[test]
