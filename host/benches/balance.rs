@@ -17,7 +17,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use divan::{Bencher, black_box};
-use windlass::balance::{Balancer, Choice, Lease, Member, Picked, Policy, Settings, Slot};
+use windlass::internals::balance::{
+    Balancer, Choice, Lease, Member, Picked, Policy, Settings, Slot,
+};
 
 /// The one that the gateway has.
 #[global_allocator]

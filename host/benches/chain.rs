@@ -30,11 +30,12 @@ use divan::Bencher;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio::runtime::{Builder, Runtime};
-use windlass::body::Body;
-use windlass::chain::{ChainIn, Passage};
-use windlass::config::Config;
-use windlass::context::{Client, Exchange, Held, RequestHead, RequestId, ResponseHead};
-use windlass::gateway::{Foundation, Gateway, Generation};
+use windlass::internals::body::Body;
+use windlass::internals::chain::{ChainIn, Passage};
+use windlass::internals::config::Config;
+use windlass::internals::context::{Client, Exchange, Held, RequestHead, RequestId, ResponseHead};
+use windlass::internals::gateway::{Foundation, Gateway, Generation};
+use windlass::internals::store::KeyDigest;
 
 /// The one that the gateway has.
 #[global_allocator]
@@ -127,7 +128,7 @@ KEYS
 /// A thousand keys, as the peers were measured with.
 fn keys() -> String {
     let key = |n: usize| {
-        let digest = windlass::store::keys::KeyDigest::of(format!("bench-key-{n}").as_bytes());
+        let digest = KeyDigest::of(format!("bench-key-{n}").as_bytes());
         format!(
             "[[key]]\nid = \"k{n}\"\nconsumer = \"c{n}\"\ndigest = \"{digest}\"\nplan = \"large\"\n"
         )

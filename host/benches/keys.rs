@@ -15,12 +15,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use windlass::store::keeper::{Keeper, KeeperSettings};
-use windlass::store::keys::{KeyDigest, Keys, Moment};
-use windlass::store::ledger::record::{KeyRecord, SecretRecord};
-use windlass::store::ledger::sqlite::SqliteLedger;
-use windlass::store::ledger::{Ledger as _, Write};
-use windlass::store::limits::{Clock, LocalLimits};
+use windlass::internals::store::{
+    Clock, Keeper, KeeperSettings, KeyDigest, KeyRecord, Keys, Ledger as _, LocalLimits, Moment,
+    SecretRecord, SqliteLedger, Write,
+};
 
 /// The one that the gateway has.
 #[global_allocator]

@@ -6,7 +6,7 @@
 
 mod access;
 mod api;
-pub mod date;
+pub(crate) mod date;
 mod envelope;
 mod leases;
 mod metrics;
@@ -44,41 +44,41 @@ use metrics::Format;
 use problem::Problem;
 use serve::{Listening, Patience};
 
-pub use tls::Tls;
+pub(crate) use tls::Tls;
 
 /// What the operator's side knows of the running process.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     /// What outlives configurations.
-    pub foundation: Arc<Foundation>,
+    pub(crate) foundation: Arc<Foundation>,
     /// The configuration in use.
-    pub gateway: ArcSwap<Gateway>,
+    pub(crate) gateway: ArcSwap<Gateway>,
     /// What the workers count.
-    pub workers: Vec<Arc<Common>>,
+    pub(crate) workers: Vec<Arc<Common>>,
     /// Whether the process is draining.
-    pub draining: AtomicBool,
+    pub(crate) draining: AtomicBool,
     /// Reloads that were put in use, and that were refused.
-    pub reloads: Reloads,
+    pub(crate) reloads: Reloads,
     /// Lines of the access log that were lost.
-    pub log_dropped: Arc<AtomicU64>,
+    pub(crate) log_dropped: Arc<AtomicU64>,
     /// Lines of the gateway's own log that were lost.
-    pub own_log_dropped: Arc<AtomicU64>,
+    pub(crate) own_log_dropped: Arc<AtomicU64>,
     /// Sells keys and plans, where there is a store.
-    pub registrar: Option<Arc<Registrar>>,
+    pub(crate) registrar: Option<Arc<Registrar>>,
 }
 
 /// How reloads went.
 #[derive(Debug, Default)]
-pub struct Reloads {
+pub(crate) struct Reloads {
     /// Put in use.
-    pub done: AtomicU64,
+    pub(crate) done: AtomicU64,
     /// Refused: the configuration has errors.
-    pub refused: AtomicU64,
+    pub(crate) refused: AtomicU64,
 }
 
 /// Why the admin listener does not start.
 #[derive(Debug, thiserror::Error)]
-pub enum AdminError {
+pub(crate) enum AdminError {
     /// The address.
     #[error(
         "cannot listen on {address} for `[admin]`: {cause}; choose another address, or stop what uses this one"
@@ -99,7 +99,7 @@ pub enum AdminError {
 
 /// A bound admin listener.
 #[derive(Debug)]
-pub struct Admin {
+pub(crate) struct Admin {
     socket: TcpListener,
     address: SocketAddr,
     tls: Option<Tls>,
@@ -114,7 +114,7 @@ impl Admin {
     /// # Errors
     ///
     /// The address is in use or not one of this machine, or the certificate cannot be used.
-    pub fn bind(
+    pub(crate) fn bind(
         settings: &config::Admin,
         secrets: &[config::Secret],
         predecessor: &mut Predecessor,
@@ -152,13 +152,13 @@ impl Admin {
 
     /// Where it is.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Its certificate, for a reload; None for plain HTTP.
     #[must_use]
-    pub fn tls(&self) -> Option<Tls> {
+    pub(crate) fn tls(&self) -> Option<Tls> {
         self.tls.clone()
     }
 
@@ -167,7 +167,7 @@ impl Admin {
     /// # Errors
     ///
     /// The system gives no thread or runtime.
-    pub fn start(self, running: Arc<Running>) -> Result<AdminStop, AdminError> {
+    pub(crate) fn start(self, running: Arc<Running>) -> Result<AdminStop, AdminError> {
         let address = self.address;
         let fault = |cause| AdminError::Bind { address, cause };
         sockets::listen(&self.socket).map_err(fault)?;
@@ -207,7 +207,7 @@ impl Admin {
 
 /// Ends the admin listener before the process ends: a successor has its address.
 #[derive(Debug)]
-pub struct AdminStop {
+pub(crate) struct AdminStop {
     address: SocketAddr,
     /// Of the listening socket, until it is asked for.
     duplicate: Option<TcpListener>,
@@ -217,7 +217,7 @@ pub struct AdminStop {
 
 /// The process that serves the clients which are queued when the admin listener stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Queue {
+pub(crate) enum Queue {
     /// This gateway: they are accepted.
     Own,
     /// A successor, which has the socket.
@@ -226,7 +226,7 @@ pub enum Queue {
 
 impl AdminStop {
     /// A duplicate of the listening socket; once.
-    pub fn duplicate(&mut self) -> Duplicates {
+    pub(crate) fn duplicate(&mut self) -> Duplicates {
         Duplicates {
             address: self.address,
             sockets: self.duplicate.take().into_iter().collect(),
@@ -235,13 +235,13 @@ impl AdminStop {
 
     /// Where the listener is.
     #[must_use]
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Take no new connection, and close those that idle. What was asked is answered. Returns when
     /// the address is free, or the successor's.
-    pub fn stop(&self, queue: Queue) {
+    pub(crate) fn stop(&self, queue: Queue) {
         self.stop.send_replace(Some(queue));
         let _ = self.is_closed.recv_timeout(CLOSE);
     }

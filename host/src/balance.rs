@@ -29,7 +29,7 @@ mod view;
 
 pub use member::{Choice, Member};
 pub use slot::{Lease, Slot};
-pub use split::Split;
+pub(crate) use split::Split;
 
 use tier::{InUse, Tier};
 
@@ -142,7 +142,7 @@ impl Balancer {
     }
 
     /// Some endpoint's share has changed: see which of them are used.
-    pub fn refresh(&self) {
+    pub(crate) fn refresh(&self) {
         self.in_use.look(&self.settings, &self.members, &self.tiers);
     }
 
@@ -223,19 +223,19 @@ impl Balancer {
 
     /// Whether too few endpoints are available, so that all that may be are used.
     #[must_use]
-    pub fn fails_open(&self) -> bool {
+    pub(crate) fn fails_open(&self) -> bool {
         self.in_use.is_open()
     }
 
     /// The place of the tier that is in use, 0 for the first.
     #[must_use]
-    pub fn tier(&self) -> usize {
+    pub(crate) fn tier(&self) -> usize {
         self.in_use.tier()
     }
 
     /// Active requests on an endpoint; 0 for one that is not in the list.
     #[must_use]
-    pub fn active(&self, endpoint: usize) -> u32 {
+    pub(crate) fn active(&self, endpoint: usize) -> u32 {
         self.members
             .get(endpoint)
             .map_or(0, |member| member.slot.active())

@@ -86,7 +86,7 @@ pub enum BodyError {
 impl BodyError {
     /// What the client is told, where it can still be told.
     #[must_use]
-    pub fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         match self {
             Self::TooLarge { .. } => Code::BodyTooLarge,
             Self::ClientStalled => Code::RequestTimeout,
@@ -107,7 +107,7 @@ impl BodyError {
 
     /// The body error that is at the root of another error, if one is.
     #[must_use]
-    pub fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
+    pub(crate) fn behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Self> {
         let mut cause = Some(error);
         while let Some(error) = cause {
             if let Some(found) = error.downcast_ref() {
@@ -122,13 +122,13 @@ impl BodyError {
 impl Body {
     /// Whether there is nothing in it.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
     }
 
     /// A body that is here already.
     #[must_use]
-    pub fn full(bytes: Bytes) -> Self {
+    pub(crate) fn full(bytes: Bytes) -> Self {
         if bytes.is_empty() {
             Self::Empty
         } else {

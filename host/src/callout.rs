@@ -30,48 +30,48 @@ use rustls::ClientConfig;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
-pub use pending::Pending;
-pub use request::{CalloutRequest, CalloutRequestError, Credential, RequestDigest};
+pub(crate) use pending::Pending;
+pub(crate) use request::{CalloutRequest, CalloutRequestError, Credential, RequestDigest};
 
 use client::CalloutClient;
 
 /// A target, as the configuration has it.
 #[derive(Debug, Clone)]
-pub struct CalloutSettings {
+pub(crate) struct CalloutSettings {
     /// Its name.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// Its URL, to whose path a request's is added.
-    pub url: Uri,
+    pub(crate) url: Uri,
     /// For a whole call, the time in the queue included.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// The largest body of a request. Bytes.
-    pub max_request: usize,
+    pub(crate) max_request: usize,
     /// The largest body of an answer. Bytes.
-    pub max_response: usize,
+    pub(crate) max_response: usize,
     /// How many calls may be under way.
-    pub max_concurrent: usize,
+    pub(crate) max_concurrent: usize,
     /// How many more may wait.
-    pub max_waiting: usize,
+    pub(crate) max_waiting: usize,
     /// Whether its name may be that of a loopback, link-local or metadata address.
-    pub allow_local: bool,
+    pub(crate) allow_local: bool,
     /// Whether user and password of Basic credentials are encoded as in forms (RFC 6749, section 2.3.1).
-    pub form_basic: bool,
+    pub(crate) form_basic: bool,
 }
 
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CalloutAnswer {
+pub(crate) struct CalloutAnswer {
     /// Its status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// Its fields.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// Its body.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 /// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CalloutError {
+pub(crate) enum CalloutError {
     /// As many are under way and wait as may.
     #[error(
         "as many calls as may be are under way and wait: see `max_concurrent` and `max_waiting`"
@@ -91,7 +91,7 @@ pub enum CalloutError {
 impl CalloutError {
     /// The same as a stable word, for metrics.
     #[must_use]
-    pub fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Busy => "busy",
             Self::Timeout => "timeout",
@@ -102,28 +102,28 @@ impl CalloutError {
 }
 
 /// The outcome of a call.
-pub type CalloutOutcome = Result<Arc<CalloutAnswer>, CalloutError>;
+pub(crate) type CalloutOutcome = Result<Arc<CalloutAnswer>, CalloutError>;
 
 /// How many calls came to which end.
 #[derive(Debug, Default)]
-pub struct CalloutFigures {
+pub(crate) struct CalloutFigures {
     /// Answered.
-    pub answered: AtomicU64,
+    pub(crate) answered: AtomicU64,
     /// Answered by the answer to another.
-    pub shared: AtomicU64,
+    pub(crate) shared: AtomicU64,
     /// Nobody waited for the answer any more.
-    pub abandoned: AtomicU64,
+    pub(crate) abandoned: AtomicU64,
     /// Each [`CalloutError`], in the order of [`CalloutFigures::failures`].
     failed: [AtomicU64; 4],
     /// Under way, those in the queue included.
-    pub active: AtomicU64,
+    pub(crate) active: AtomicU64,
 }
 
 impl CalloutFigures {
     const WORDS: [&'static str; 4] = ["busy", "timeout", "unreachable", "too_large"];
 
     /// How many failed, by the reason.
-    pub fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let counts = self.failed.iter().map(|count| count.load(Relaxed));
         Self::WORDS.into_iter().zip(counts)
     }
@@ -144,7 +144,7 @@ impl CalloutFigures {
 
 /// The thread that moves the bytes of all calls. Outlives configurations.
 #[derive(Debug)]
-pub struct CalloutThread {
+pub(crate) struct CalloutThread {
     handle: Handle,
     /// The thread ends when this is dropped.
     _stop: oneshot::Sender<()>,
@@ -156,7 +156,7 @@ impl CalloutThread {
     /// # Errors
     ///
     /// The system gives no thread, or nothing to wait for sockets with.
-    pub fn start() -> std::io::Result<Self> {
+    pub(crate) fn start() -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -178,11 +178,11 @@ impl CalloutThread {
 
 /// One target of a configuration.
 #[derive(Debug)]
-pub struct CalloutTarget {
+pub(crate) struct CalloutTarget {
     /// Its table in the configuration.
-    pub settings: CalloutSettings,
+    pub(crate) settings: CalloutSettings,
     /// How its calls ended.
-    pub figures: CalloutFigures,
+    pub(crate) figures: CalloutFigures,
     client: CalloutClient,
     runtime: Handle,
     permits: Semaphore,
@@ -194,7 +194,7 @@ pub struct CalloutTarget {
 impl CalloutTarget {
     /// With these settings; `tls` is how TLS is spoken with it.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         settings: CalloutSettings,
         tls: Option<Arc<ClientConfig>>,
         thread: &CalloutThread,
@@ -213,7 +213,7 @@ impl CalloutTarget {
     /// Begin a call, or join one that is under way. `digest` tells it from those that may not have
     /// its answer.
     #[must_use]
-    pub fn call(
+    pub(crate) fn call(
         self: &Arc<Self>,
         request: CalloutRequest,
         digest: RequestDigest,
@@ -288,7 +288,7 @@ impl CalloutTarget {
     }
 
     /// Count somebody who may not wait for a call.
-    pub fn turn_away(&self, error: &CalloutError) {
+    pub(crate) fn turn_away(&self, error: &CalloutError) {
         self.tell(Err(error));
     }
 
@@ -323,26 +323,26 @@ fn shown(url: &Uri) -> String {
 
 /// The targets of a configuration.
 #[derive(Debug, Default)]
-pub struct Callouts {
+pub(crate) struct Callouts {
     list: Vec<Arc<CalloutTarget>>,
 }
 
 impl Callouts {
     /// Of these.
     #[must_use]
-    pub fn new(list: Vec<Arc<CalloutTarget>>) -> Self {
+    pub(crate) fn new(list: Vec<Arc<CalloutTarget>>) -> Self {
         Self { list }
     }
 
     /// The target of this name.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<&Arc<CalloutTarget>> {
+    pub(crate) fn find(&self, name: &str) -> Option<&Arc<CalloutTarget>> {
         self.list.iter().find(|one| &*one.settings.name == name)
     }
 
     /// All of them, in the order of the configuration.
     #[must_use]
-    pub fn all(&self) -> &[Arc<CalloutTarget>] {
+    pub(crate) fn all(&self) -> &[Arc<CalloutTarget>] {
         &self.list
     }
 }

@@ -33,9 +33,9 @@ use http::HeaderName;
 use http::header::RETRY_AFTER;
 use smallvec::SmallVec;
 
-pub use order::{Cause, Link, Misorder, check_order};
+pub(crate) use order::{Cause, Link, Misorder, check_order};
 pub use request::ChainIn;
-pub use response::put_error;
+pub(crate) use response::put_error;
 
 use crate::context::Held;
 use crate::error::{Code, RequestError, Words};
@@ -60,7 +60,7 @@ impl Chain {
     /// A chain of the filters on these seats, in this order. What they find behind their host
     /// interfaces is in `services`; `words` are those of the route's errors.
     #[must_use]
-    pub fn new(seats: Vec<Rc<Seat>>, services: Arc<Services>, words: Arc<Words>) -> Self {
+    pub(crate) fn new(seats: Vec<Rc<Seat>>, services: Arc<Services>, words: Arc<Words>) -> Self {
         let has = |phase: fn(&Phases) -> bool| seats.iter().any(|s| phase(&s.filter().phases()));
         let edits = |seat: &Rc<Seat>| !seat.filter().facts().advice.response_edits.is_empty();
         Self {
@@ -76,7 +76,7 @@ impl Chain {
 
     /// Whether it has none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.seats.is_empty()
     }
 
@@ -101,7 +101,7 @@ pub struct Passage {
 
 /// How a filter ended a request's body.
 #[derive(Debug)]
-pub enum BodyEnd {
+pub(crate) enum BodyEnd {
     /// It answers with this.
     Answer(Refusal),
     /// It failed.
@@ -112,9 +112,9 @@ pub enum BodyEnd {
 #[derive(Debug)]
 pub struct Refusal {
     /// The answer.
-    pub answer: Box<Answer>,
+    pub(crate) answer: Box<Answer>,
     /// The filter's name.
-    pub filter: Arc<str>,
+    pub(crate) filter: Arc<str>,
 }
 
 impl Passage {
@@ -134,7 +134,7 @@ impl Passage {
     }
 
     /// How a filter ended a body on its way, the request's or the response's, if one did. Once.
-    pub fn take_body_end(&self) -> Option<BodyEnd> {
+    pub(crate) fn take_body_end(&self) -> Option<BodyEnd> {
         self.body_end.take().map(|end| *end)
     }
 
@@ -144,12 +144,12 @@ impl Passage {
 
     /// Whether any filter runs after the exchange.
     #[must_use]
-    pub fn has_log(&self) -> bool {
+    pub(crate) fn has_log(&self) -> bool {
         self.chain.has_log
     }
 
     /// Run the log phases. Failures are logged and counted, and change nothing.
-    pub async fn log(&self) {
+    pub(crate) async fn log(&self) {
         if !self.chain.has_log {
             return;
         }

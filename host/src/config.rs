@@ -31,40 +31,40 @@ mod source;
 mod value;
 
 pub use model::*;
-pub use problem::{Problems, Severity};
+pub(crate) use problem::{Problems, Severity};
 pub use source::Span;
 pub(crate) use value::nearest;
 
 /// The most that `limits.document` of a filter can allow. Bytes.
-pub const MAX_DOCUMENT: u64 = 64 << 20;
+pub(crate) const MAX_DOCUMENT: u64 = 64 << 20;
 
 /// The most documents of a filter.
-pub const MAX_DOCUMENTS: usize = 32;
+pub(crate) const MAX_DOCUMENTS: usize = 32;
 
 /// The largest weight of an endpoint, and of an upstream of a route's `split`.
-pub const MAX_WEIGHT: u32 = 1000;
+pub(crate) const MAX_WEIGHT: u32 = 1000;
 
 /// Whether this is an endpoint's address: an IP address or a name, with a port.
 #[must_use]
-pub fn is_endpoint(text: &str) -> bool {
+pub(crate) fn is_endpoint(text: &str) -> bool {
     text.len() <= 260 && value::address::endpoint(text).is_ok()
 }
 
 /// A number with its noun: `1 route`, `2 routes`.
 #[must_use]
-pub fn counted(number: u64, noun: &str) -> String {
+pub(crate) fn counted(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
 
 /// A size as it stands in the file: `4MiB`.
 #[must_use]
-pub fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     value::size::print(bytes)
 }
 
 /// Whether this is a label of an endpoint.
 #[must_use]
-pub fn is_label(name: &str, text: &str) -> bool {
+pub(crate) fn is_label(name: &str, text: &str) -> bool {
     value::name::name(name).is_ok() && text.len() <= 256 && value::name::line(text).is_ok()
 }

@@ -21,22 +21,22 @@ mod arrival_time;
 mod attributes;
 mod callouts;
 mod held;
-pub mod names;
+pub(crate) mod names;
 mod notes;
 mod rejected;
 mod response_edits;
 mod via;
 
-pub use arrival_time::ArrivalTime;
-pub use attributes::{AttributeValue, Attributes};
-pub use callouts::CalloutAnswers;
+pub(crate) use arrival_time::ArrivalTime;
+pub(crate) use attributes::{AttributeValue, Attributes};
+pub(crate) use callouts::CalloutAnswers;
 pub use held::Held;
-pub use notes::Notes;
-pub use rejected::{KeyRejection, NoPlan, RejectedKey, RejectedToken};
-pub use response_edits::{
+pub(crate) use notes::Notes;
+pub(crate) use rejected::{KeyRejection, NoPlan, RejectedKey, RejectedToken};
+pub(crate) use response_edits::{
     EditsTooLarge, MAX_FIELDS, MAX_HEAD, ResponseEdit, ResponseEdits, has_room,
 };
-pub use via::Via;
+pub(crate) use via::Via;
 
 /// One request and its response.
 #[derive(Debug)]
@@ -129,123 +129,123 @@ pub struct Client {
 #[derive(Debug, Default)]
 pub struct RouteInfo {
     /// `route.id`.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// `api.id`.
-    pub api: Option<Arc<str>>,
+    pub(crate) api: Option<Arc<str>>,
     /// `api.stage`.
-    pub stage: Option<Arc<str>>,
+    pub(crate) stage: Option<Arc<str>>,
     /// Its pattern, as it is written: what a plan's methods are named by.
-    pub pattern: Arc<str>,
+    pub(crate) pattern: Arc<str>,
     /// `api.variable.<name>`: the stage variables, by name.
-    pub variables: Box<[(Box<str>, Arc<str>)]>,
+    pub(crate) variables: Box<[(Box<str>, Arc<str>)]>,
     /// What stands before the paths of its API.
-    pub base: Option<BasePath>,
+    pub(crate) base: Option<BasePath>,
     /// The names of the path parameters, in the order of the pattern.
-    pub params: Box<[Box<str>]>,
+    pub(crate) params: Box<[Box<str>]>,
     /// The rates that its requests share.
-    pub rates: Rates,
+    pub(crate) rates: Rates,
     /// Its entry in `Via`.
-    pub via: Via,
+    pub(crate) via: Via,
 }
 
 /// The rates that all requests of a route share, whoever they come from.
 #[derive(Debug, Clone, Default)]
-pub struct Rates {
+pub(crate) struct Rates {
     /// The route's own.
-    pub route: Option<SharedRate>,
+    pub(crate) route: Option<SharedRate>,
     /// The gateway's.
-    pub gateway: Option<SharedRate>,
+    pub(crate) gateway: Option<SharedRate>,
 }
 
 impl Rates {
     /// Whether there is none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.route.is_none() && self.gateway.is_none()
     }
 }
 
 /// What stands before the paths of an API: `/shop/v1`.
 #[derive(Debug, Clone)]
-pub struct BasePath {
+pub(crate) struct BasePath {
     /// Itself, without a slash at its end.
-    pub path: Box<str>,
+    pub(crate) path: Box<str>,
     /// How many segments it has.
-    pub segments: usize,
+    pub(crate) segments: usize,
     /// Itself, for `x-forwarded-prefix`.
-    pub prefix: HeaderValue,
+    pub(crate) prefix: HeaderValue,
 }
 
 /// Where the values of the path parameters stand in the routed path, in the pattern's order.
-pub type ParamRanges = smallvec::SmallVec<[std::ops::Range<usize>; 4]>;
+pub(crate) type ParamRanges = smallvec::SmallVec<[std::ops::Range<usize>; 4]>;
 
 /// What filters said about where the request goes; later wins.
 #[derive(Debug, Clone, Default)]
 pub struct RouteHint {
     /// The upstream's name.
-    pub upstream: Option<Arc<str>>,
+    pub(crate) upstream: Option<Arc<str>>,
     /// Labels that the endpoint must carry.
-    pub labels: Vec<(String, String)>,
+    pub(crate) labels: Vec<(String, String)>,
     /// For a consistent pick.
-    pub affinity: Option<Vec<u8>>,
+    pub(crate) affinity: Option<Vec<u8>>,
     /// Lowers the first-byte time-out.
-    pub timeout: Option<std::time::Duration>,
+    pub(crate) timeout: Option<std::time::Duration>,
 }
 
 /// The account of an exchange, beside the tickets of its usage plans.
 #[derive(Debug, Default)]
 pub struct Spent {
     /// Where bounds without a key stood, by the place in the chain that asked for them.
-    pub rate_levels: RateLevels,
+    pub(crate) rate_levels: RateLevels,
     /// The proof of the client's key that was accepted: a filter whose phase runs again accepts it again.
-    pub proof: Option<[u8; 16]>,
+    pub(crate) proof: Option<[u8; 16]>,
     /// Fields of the request's head that filters edited, some more than once; kept if trailers may come.
-    pub edited: Option<Vec<HeaderName>>,
+    pub(crate) edited: Option<Vec<HeaderName>>,
 }
 
 /// Where bounds without a key stood, each with the place in the chain that asked.
-pub type RateLevels = smallvec::SmallVec<[(u16, RateLevel); 2]>;
+pub(crate) type RateLevels = smallvec::SmallVec<[(u16, RateLevel); 2]>;
 
 /// Members of a problem body beside those that it always has, by name.
-pub type ProblemMembers = serde_json::Map<String, serde_json::Value>;
+pub(crate) type ProblemMembers = serde_json::Map<String, serde_json::Value>;
 
 /// What happened, for the access log, metrics and the log phase.
 #[derive(Debug, Clone, Default)]
 pub struct Outcome {
     /// The time of day at which the head was complete, once somebody asked for it.
-    pub arrival_time: ArrivalTime,
+    pub(crate) arrival_time: ArrivalTime,
     /// `upstream.name`, once one was tried.
-    pub upstream: Option<Arc<str>>,
+    pub(crate) upstream: Option<Arc<str>>,
     /// `upstream.endpoint`, once one was tried.
-    pub endpoint: Option<Arc<str>>,
+    pub(crate) endpoint: Option<Arc<str>>,
     /// From the first attempt's start to the response's head. Microseconds, at least one.
-    pub upstream_us: Option<NonZeroU64>,
+    pub(crate) upstream_us: Option<NonZeroU64>,
     /// Its attempts, where there was more than one.
-    pub attempts: Vec<AttemptOutcome>,
+    pub(crate) attempts: Vec<AttemptOutcome>,
     /// The request's body, as it came in. Bytes.
-    pub request_bytes: u64,
+    pub(crate) request_bytes: u64,
     /// The response's body, as it went out. Bytes.
-    pub response_bytes: u64,
+    pub(crate) response_bytes: u64,
     /// The code of the error or the reason of the refusal that answered, where one did.
-    pub failure: Option<Arc<str>>,
+    pub(crate) failure: Option<Arc<str>>,
     /// The filter that refused or failed, where one did.
-    pub filter: Option<Arc<str>>,
+    pub(crate) filter: Option<Arc<str>>,
     /// The API key that was rejected, where one was.
-    pub rejected_key: Option<Box<RejectedKey>>,
+    pub(crate) rejected_key: Option<Box<RejectedKey>>,
     /// The token that was rejected, where one was.
-    pub rejected_token: Option<Box<RejectedToken>>,
+    pub(crate) rejected_token: Option<Box<RejectedToken>>,
 }
 
 /// One of several attempts at an exchange, for the access log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttemptOutcome {
+pub(crate) struct AttemptOutcome {
     /// Where it went.
-    pub endpoint: Arc<str>,
+    pub(crate) endpoint: Arc<str>,
     /// From its start to the response's head, or to the fault. Microseconds.
-    pub us: u64,
+    pub(crate) us: u64,
     /// The code of the fault, or the status, for which another attempt followed; or the fault that the
     /// exchange ended with. None: its response was the answer.
-    pub fault: Option<Box<str>>,
+    pub(crate) fault: Option<Box<str>>,
 }
 
 /// Names an exchange: 128 random bits as 32 hex digits, or what a trusted proxy named it. Not secret.
@@ -258,14 +258,14 @@ impl Outcome {
     /// The API key that was rejected, if a filter refused the request after that: one that lets a
     /// request without a key pass makes no refusal of it.
     #[must_use]
-    pub fn rejection(&self) -> Option<&RejectedKey> {
+    pub(crate) fn rejection(&self) -> Option<&RejectedKey> {
         let rejected = self.rejected_key.as_deref();
         rejected.filter(|_| self.is_refused())
     }
 
     /// The token that was rejected, if a filter refused the request after that.
     #[must_use]
-    pub fn token_rejection(&self) -> Option<&RejectedToken> {
+    pub(crate) fn token_rejection(&self) -> Option<&RejectedToken> {
         let rejected = self.rejected_token.as_deref();
         rejected.filter(|_| self.is_refused())
     }
@@ -286,14 +286,14 @@ static NO_HINT: RouteHint = RouteHint {
 impl Exchange {
     /// What filters said about where the request goes.
     #[must_use]
-    pub fn hint(&self) -> &RouteHint {
+    pub(crate) fn hint(&self) -> &RouteHint {
         self.hint.as_deref().unwrap_or(&NO_HINT)
     }
 
     /// A fact that belongs to the host, by its attribute name; none also where it is not known
     /// at this stop.
     #[must_use]
-    pub fn host_fact(&self, name: &str) -> Option<AttributeValue> {
+    pub(crate) fn host_fact(&self, name: &str) -> Option<AttributeValue> {
         let text = |text: &str| Some(AttributeValue::Text(text.to_owned()));
         let shared = |text: &Option<Arc<str>>| {
             text.as_deref()
@@ -335,7 +335,7 @@ impl Exchange {
     /// What the route's pattern bound to this name, as it stands in the routed path: still
     /// percent-encoded.
     #[must_use]
-    pub fn param(&self, name: &str) -> Option<&str> {
+    pub(crate) fn param(&self, name: &str) -> Option<&str> {
         let names = &self.route.as_ref()?.params;
         let place = names.iter().position(|known| **known == *name)?;
         self.routed_target
@@ -346,13 +346,13 @@ impl Exchange {
     /// When the head was complete. Unix time, milliseconds. However often it is asked for, and whatever becomes of the
     /// machine's clock, it is the same: a phase that runs again finds what it found before.
     #[must_use]
-    pub fn arrived_ms(&self) -> u64 {
+    pub(crate) fn arrived_ms(&self) -> u64 {
         self.outcome.arrival_time.of(self.arrived)
     }
 }
 
 /// The facts that belong to the host, by their attribute names, beside an API's stage variables.
-pub const HOST_FACTS: [&str; 16] = [
+pub(crate) const HOST_FACTS: [&str; 16] = [
     "client.ip",
     "client.port",
     "request.id",
@@ -373,7 +373,7 @@ pub const HOST_FACTS: [&str; 16] = [
 
 /// Whether an attribute of this name is written by the host only.
 #[must_use]
-pub fn is_host_fact(name: &str) -> bool {
+pub(crate) fn is_host_fact(name: &str) -> bool {
     [
         "client.",
         "route.",
@@ -409,7 +409,7 @@ impl RequestId {
     /// What a proxy named it; none where that is no name for logs: up to 128 visible characters
     /// without quotes, `\`, `,`, `<` and `>`.
     #[must_use]
-    pub fn given(value: &HeaderValue) -> Option<Self> {
+    pub(crate) fn given(value: &HeaderValue) -> Option<Self> {
         let text = value.as_bytes();
         let fits = (1..=Self::LONGEST).contains(&text.len());
         let plain = |byte: &u8| byte.is_ascii_graphic() && !b"\"'\\,<>`".contains(byte);
@@ -421,13 +421,13 @@ impl RequestId {
 
     /// As it stands in a field.
     #[must_use]
-    pub fn value(&self) -> &HeaderValue {
+    pub(crate) fn value(&self) -> &HeaderValue {
         &self.0
     }
 
     /// As it is written everywhere.
     #[must_use]
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(self.0.as_bytes()).unwrap_or_default()
     }
 }

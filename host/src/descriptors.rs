@@ -56,7 +56,7 @@ impl Parts {
 
 /// The limit that the soft one can be raised to; none: there is no limit.
 #[must_use]
-pub fn hard_limit() -> Option<u64> {
+pub(crate) fn hard_limit() -> Option<u64> {
     getrlimit(Resource::Nofile).maximum
 }
 
@@ -65,7 +65,7 @@ pub fn hard_limit() -> Option<u64> {
 /// # Errors
 ///
 /// The system refuses; then the soft limit holds.
-pub fn raise_limit() -> io::Result<()> {
+pub(crate) fn raise_limit() -> io::Result<()> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = Rlimit {
         current: maximum,
@@ -87,19 +87,19 @@ pub fn raise_limit() -> io::Result<()> {
 
 /// The limit in force; 0: none.
 #[must_use]
-pub fn limit() -> u64 {
+pub(crate) fn limit() -> u64 {
     LIMIT.load(Relaxed)
 }
 
 /// How often accepting from clients paused, for lack of files.
 #[must_use]
-pub fn pauses() -> u64 {
+pub(crate) fn pauses() -> u64 {
     PAUSES.load(Relaxed)
 }
 
 /// Count a pause at this time (milliseconds of a clock that only goes forward). Gives how many there
 /// were in all, if it is to be told: once a minute at the most.
-pub fn count_pause(now_ms: u64) -> Option<u64> {
+pub(crate) fn count_pause(now_ms: u64) -> Option<u64> {
     let pauses = PAUSES.fetch_add(1, Relaxed) + 1;
     let told = TOLD.load(Relaxed);
     if told != 0 && now_ms < told + QUIET_MS {
@@ -111,13 +111,13 @@ pub fn count_pause(now_ms: u64) -> Option<u64> {
 
 /// Whether clients may have more sockets after this one.
 #[must_use]
-pub fn leaves_room_for_clients(newest: &impl AsFd) -> bool {
+pub(crate) fn leaves_room_for_clients(newest: &impl AsFd) -> bool {
     newest.as_fd().as_raw_fd() < CLIENTS_END.load(Relaxed)
 }
 
 /// Whether clients may have one more socket. Opens one for a moment, of anything that is open.
 #[must_use]
-pub fn has_room_for_clients(any: &impl AsFd) -> bool {
+pub(crate) fn has_room_for_clients(any: &impl AsFd) -> bool {
     rustix::io::fcntl_dupfd_cloexec(any, 0).is_ok_and(|newest| leaves_room_for_clients(&newest))
 }
 
@@ -126,7 +126,7 @@ pub fn has_room_for_clients(any: &impl AsFd) -> bool {
 /// # Errors
 ///
 /// It would.
-pub fn check_for_endpoint(newest: &impl AsFd) -> io::Result<()> {
+pub(crate) fn check_for_endpoint(newest: &impl AsFd) -> io::Result<()> {
     if newest.as_fd().as_raw_fd() < ENDPOINTS_END.load(Relaxed) {
         return Ok(());
     }
@@ -135,7 +135,7 @@ pub fn check_for_endpoint(newest: &impl AsFd) -> io::Result<()> {
 
 /// Whether a socket could not be made for lack of files: the fault of this side.
 #[must_use]
-pub fn is_lack(error: &io::Error) -> bool {
+pub(crate) fn is_lack(error: &io::Error) -> bool {
     [Errno::MFILE, Errno::NFILE]
         .iter()
         .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
@@ -144,14 +144,14 @@ pub fn is_lack(error: &io::Error) -> bool {
 /// How many files a gateway may need that has so many workers and listeners, and may hold so many
 /// connections of clients.
 #[must_use]
-pub fn needed(workers: u64, listeners: u64, connections: u64) -> u64 {
+pub(crate) fn needed(workers: u64, listeners: u64, connections: u64) -> u64 {
     // Of each listening socket there is a duplicate, for a successor.
     BASE + workers * (PER_WORKER + 2 * listeners) + connections
 }
 
 /// How many connections of clients fit under a limit, before accepting pauses.
 #[must_use]
-pub fn room_for_clients(limit: u64) -> u64 {
+pub(crate) fn room_for_clients(limit: u64) -> u64 {
     Parts::of(limit).clients_end
 }
 

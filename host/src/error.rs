@@ -9,10 +9,10 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
-pub mod grpc;
+pub(crate) mod grpc;
 mod words;
 
-pub use words::{Fault, Override, Part, Style, Words};
+pub(crate) use words::{Fault, Override, Part, Style, Words};
 
 /// A request that the gateway itself answers with an error.
 #[derive(Debug)]
@@ -67,7 +67,7 @@ macro_rules! codes {
 
             /// The sentence that the client is given.
             #[must_use]
-            pub fn text(self) -> &'static str {
+            pub(crate) fn text(self) -> &'static str {
                 match self { $(Self::$name => $text,)+ }
             }
 
@@ -172,7 +172,7 @@ impl From<Code> for RequestError {
 
 impl RequestError {
     /// An error with its cause, for the log.
-    pub fn caused(code: Code, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub(crate) fn caused(code: Code, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self {
             source: Some(source.into()),
             ..Self::from(code)
@@ -181,39 +181,39 @@ impl RequestError {
 
     /// The same, with the filter that failed.
     #[must_use]
-    pub fn in_filter(mut self, name: std::sync::Arc<str>) -> Self {
+    pub(crate) fn in_filter(mut self, name: std::sync::Arc<str>) -> Self {
         self.filter = Some(name);
         self
     }
 
     /// The same, with a field for the answer (`Allow`, `Retry-After`).
     #[must_use]
-    pub fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn with_header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
         self.headers.get_or_insert_default().append(name, value);
         self
     }
 
     /// The stable word.
     #[must_use]
-    pub fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         self.code
     }
 
     /// Whose side is at fault.
     #[must_use]
-    pub fn side(&self) -> Side {
+    pub(crate) fn side(&self) -> Side {
         self.code.side()
     }
 
     /// The filter that failed, where one did.
     #[must_use]
-    pub fn filter(&self) -> Option<&std::sync::Arc<str>> {
+    pub(crate) fn filter(&self) -> Option<&std::sync::Arc<str>> {
         self.filter.as_ref()
     }
 
     /// The answer's own fields, for the response phases and the client.
     #[must_use]
-    pub fn headers(&self) -> HeaderMap {
+    pub(crate) fn headers(&self) -> HeaderMap {
         self.headers.as_deref().cloned().unwrap_or_default()
     }
 }
@@ -237,7 +237,7 @@ impl StdError for RequestError {
 
 /// An error with its causes, each printed once.
 #[derive(Debug)]
-pub struct Causes<'a>(pub &'a dyn StdError);
+pub(crate) struct Causes<'a>(pub(crate) &'a dyn StdError);
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

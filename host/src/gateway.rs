@@ -25,7 +25,7 @@ mod listeners;
 mod named;
 mod origin;
 mod plans;
-pub mod preflight;
+pub(crate) mod preflight;
 mod preflights;
 mod rates;
 mod upstreams;
@@ -42,8 +42,8 @@ use arc_swap::ArcSwap;
 use http::{HeaderName, Method};
 use rustls::ServerConfig;
 
-pub use apis::Bases;
-pub use certificates::Shown;
+pub(crate) use apis::Bases;
+pub(crate) use certificates::Shown;
 pub use generation::Generation;
 
 use fixed::Fixed;
@@ -75,37 +75,37 @@ use crate::wasm::{Filter, FilterRegistry, Services};
 #[derive(Debug)]
 pub struct Gateway {
     /// Which one it is, counted from 1.
-    pub number: u64,
+    pub(crate) number: u64,
     /// Whose `X-Forwarded-*` fields are believed.
-    pub trusted_proxies: Vec<Cidr>,
+    pub(crate) trusted_proxies: Vec<Cidr>,
     /// Fields that any client may send, although they are dropped by default.
-    pub client_fields: Vec<HeaderName>,
+    pub(crate) client_fields: Vec<HeaderName>,
     /// The listeners, in the order of the configuration.
-    pub listeners: Vec<Listener>,
+    pub(crate) listeners: Vec<Listener>,
     /// How TLS is spoken on them, where it is.
-    pub tls: Vec<Option<Arc<ServerConfig>>>,
+    pub(crate) tls: Vec<Option<Arc<ServerConfig>>>,
     /// The certificates that it shows of itself.
-    pub certificates: Vec<Shown>,
+    pub(crate) certificates: Vec<Shown>,
     /// Finds routes.
-    pub router: Router,
+    pub(crate) router: Router,
     /// Finds the API of a path that no route has.
-    pub bases: Bases,
+    pub(crate) bases: Bases,
     /// The routes, in the order of the configuration.
-    pub routes: Vec<Route>,
+    pub(crate) routes: Vec<Route>,
     /// The upstreams, in the order of the configuration.
-    pub upstreams: Vec<Arc<Plan>>,
+    pub(crate) upstreams: Vec<Arc<Plan>>,
     /// The filters, in the order of the configuration.
     pub filters: Vec<Arc<Filter>>,
     /// Keys, plans and secrets.
-    pub services: Arc<Services>,
+    pub(crate) services: Arc<Services>,
     /// Whom it asks for the names of endpoints.
-    pub names: Arc<Names>,
+    pub(crate) names: Arc<Names>,
     /// How long a drain waits.
-    pub drain_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
     /// How long a stop goes on taking requests before it drains.
-    pub drain_delay: Duration,
+    pub(crate) drain_delay: Duration,
     /// How many workers there are.
-    pub workers: u32,
+    pub(crate) workers: u32,
     alive: Arc<AtomicU64>,
 }
 
@@ -118,23 +118,23 @@ impl Drop for Gateway {
 
 /// One route, ready for use.
 #[derive(Debug)]
-pub struct Route {
+pub(crate) struct Route {
     /// What is told of it.
-    pub info: RouteInfo,
+    pub(crate) info: RouteInfo,
     /// Its filters, in order.
-    pub filters: Vec<Arc<Filter>>,
+    pub(crate) filters: Vec<Arc<Filter>>,
     /// How its errors are worded.
-    pub words: Arc<Words>,
+    pub(crate) words: Arc<Words>,
     /// Whether it lists `OPTIONS` in its methods.
-    pub lists_options: bool,
+    pub(crate) lists_options: bool,
     /// Where it ends.
-    pub end: RouteEnd,
+    pub(crate) end: RouteEnd,
     /// Picks one of several upstreams, where it has them.
-    pub split: Option<Split>,
+    pub(crate) split: Option<Split>,
     /// The largest request body. Bytes.
-    pub max_body: Option<u64>,
+    pub(crate) max_body: Option<u64>,
     /// Lowers the upstream's time-outs.
-    pub timeouts: RouteTimeouts,
+    pub(crate) timeouts: RouteTimeouts,
 }
 
 /// What outlives configurations.
@@ -213,7 +213,10 @@ impl Foundation {
     /// # Errors
     ///
     /// The system gives no address space or no thread.
-    pub fn without_store(config: &Config, workers: NonZeroUsize) -> Result<Self, FoundationError> {
+    pub(crate) fn without_store(
+        config: &Config,
+        workers: NonZeroUsize,
+    ) -> Result<Self, FoundationError> {
         let laid = Self::lay(config, workers, Clock::start(), Durable::none(config))?;
         Ok(Self {
             is_for_check: true,
@@ -268,13 +271,13 @@ impl Foundation {
 
     /// How many keys each worker did not accept, for metrics.
     #[must_use]
-    pub fn rejects(&self) -> &[Rejects] {
+    pub(crate) fn rejects(&self) -> &[Rejects] {
         &self.rejects
     }
 
     /// The upstreams in use, and their changes at run time.
     #[must_use]
-    pub fn upstreams(&self) -> &Registry {
+    pub(crate) fn upstreams(&self) -> &Registry {
         &self.upstreams
     }
 
@@ -283,25 +286,25 @@ impl Foundation {
     /// # Errors
     ///
     /// Why there is no answer.
-    pub fn resolve(&self, name: &str) -> Result<Answer, NoAnswer> {
+    pub(crate) fn resolve(&self, name: &str) -> Result<Answer, NoAnswer> {
         self.rounds.ask(&self.names.load(), name).answer()
     }
 
     /// The filter registry, for metrics.
     #[must_use]
-    pub fn registry(&self) -> &FilterRegistry {
+    pub(crate) fn registry(&self) -> &FilterRegistry {
         &self.registry
     }
 
     /// What keeps keys, plans and usage, where there is a `[store]`.
     #[must_use]
-    pub fn keeper(&self) -> Option<&Arc<Keeper>> {
+    pub(crate) fn keeper(&self) -> Option<&Arc<Keeper>> {
         self.keeper.as_ref()
     }
 
     /// Sells keys and plans, where there is a `[store]`.
     #[must_use]
-    pub fn registrar(&self) -> Option<&Arc<Registrar>> {
+    pub(crate) fn registrar(&self) -> Option<&Arc<Registrar>> {
         self.selling.as_ref().map(|selling| &selling.registrar)
     }
 
@@ -347,7 +350,7 @@ impl Foundation {
     /// # Errors
     ///
     /// The store cannot be read.
-    pub fn restore(&self) -> Result<(), FoundationError> {
+    pub(crate) fn restore(&self) -> Result<(), FoundationError> {
         match &self.keeper {
             None => Ok(()),
             Some(keeper) => Ok(keeper.restore()?),
@@ -356,14 +359,14 @@ impl Foundation {
 
     /// A successor may use the store from now on: the gateway drains. What is used after this is
     /// added to what the successor counts.
-    pub fn let_go(&self) {
+    pub(crate) fn let_go(&self) {
         if let Some(keeper) = &self.keeper {
             keeper.let_go();
         }
     }
 
     /// Write what was used, give back what is leased, and end the threads that look after the store.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         if let Some(keeper) = &self.keeper {
             keeper.stop();
         }
@@ -376,7 +379,7 @@ impl Foundation {
     /// How many configurations are in memory: one, and during a reload those that requests still
     /// run on.
     #[must_use]
-    pub fn alive(&self) -> u64 {
+    pub(crate) fn alive(&self) -> u64 {
         self.alive.load(Ordering::Relaxed)
     }
 

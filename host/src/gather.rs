@@ -19,7 +19,7 @@ thread_local! {
 }
 
 /// Give the pieces to `write` in one piece if they are one or small together, else nothing.
-pub fn gather<T>(pieces: &[IoSlice<'_>], write: impl FnOnce(Option<&[u8]>) -> T) -> T {
+pub(crate) fn gather<T>(pieces: &[IoSlice<'_>], write: impl FnOnce(Option<&[u8]>) -> T) -> T {
     if let [piece] = pieces {
         return write(Some(piece));
     }
@@ -37,7 +37,7 @@ pub fn gather<T>(pieces: &[IoSlice<'_>], write: impl FnOnce(Option<&[u8]>) -> T)
 }
 
 /// Write the pieces: in one piece if they are one or small together.
-pub fn write<S: Write + Unpin>(
+pub(crate) fn write<S: Write + Unpin>(
     mut stream: Pin<&mut S>,
     cx: &mut Context<'_>,
     pieces: &[IoSlice<'_>],

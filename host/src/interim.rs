@@ -25,7 +25,7 @@ const STATUS: u8 = 8;
 
 /// One as HTTP/1.1 has it. None: it is too large.
 #[must_use]
-pub fn http1(status: StatusCode, headers: &HeaderMap) -> Option<Vec<u8>> {
+pub(crate) fn http1(status: StatusCode, headers: &HeaderMap) -> Option<Vec<u8>> {
     let reason = status.canonical_reason().unwrap_or("Interim");
     let mut bytes = format!("HTTP/1.1 {} {reason}\r\n", status.as_str()).into_bytes();
     for (name, value) in headers {
@@ -40,7 +40,7 @@ pub fn http1(status: StatusCode, headers: &HeaderMap) -> Option<Vec<u8>> {
 
 /// One as a frame of this stream of HTTP/2. None: it is too large for one.
 #[must_use]
-pub fn http2(stream: u32, status: StatusCode, headers: &HeaderMap) -> Option<Vec<u8>> {
+pub(crate) fn http2(stream: u32, status: StatusCode, headers: &HeaderMap) -> Option<Vec<u8>> {
     let mut block = vec![STATUS];
     text(&mut block, status.as_str().as_bytes());
     for (name, value) in headers {
@@ -80,14 +80,14 @@ fn text(block: &mut Vec<u8>, text: &[u8]) {
 
 /// What waits to be written to one client.
 #[derive(Debug, Default)]
-pub struct Waiting {
+pub(crate) struct Waiting {
     some: AtomicBool,
     parts: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Waiting {
     /// One more. False: too much waits already.
-    pub fn push(&self, bytes: Vec<u8>) -> bool {
+    pub(crate) fn push(&self, bytes: Vec<u8>) -> bool {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         let waiting: usize = parts.iter().map(Vec::len).sum();
         if waiting + bytes.len() > MOST_WAITING {
@@ -100,13 +100,13 @@ impl Waiting {
 
     /// Whether there is any.
     #[must_use]
-    pub fn is_some(&self) -> bool {
+    pub(crate) fn is_some(&self) -> bool {
         self.some.load(Relaxed)
     }
 
     /// All that waits.
     #[must_use]
-    pub fn take(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn take(&self) -> Vec<Vec<u8>> {
         self.some.store(false, Relaxed);
         std::mem::take(&mut *self.parts.lock().unwrap_or_else(PoisonError::into_inner))
     }

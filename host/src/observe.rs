@@ -3,8 +3,8 @@
 //! May be used by any stop, and uses none. Counting costs a request a load and a store for each
 //! number; the access log costs it one line into a buffer of its worker's own.
 
-pub mod access_log;
-pub mod line_limit;
-pub mod metrics;
-pub mod sink;
-pub mod stats;
+pub(crate) mod access_log;
+pub(crate) mod line_limit;
+pub(crate) mod metrics;
+pub(crate) mod sink;
+pub(crate) mod stats;

@@ -10,17 +10,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// What the code panicked with.
-pub struct Panic(Box<dyn Any + Send>);
+pub(crate) struct Panic(Box<dyn Any + Send>);
 
 impl Panic {
     /// Go on panicking.
-    pub fn resume(self) -> ! {
+    pub(crate) fn resume(self) -> ! {
         resume_unwind(self.0)
     }
 
     /// What the log says of it, in one line.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub(crate) fn told(&self) -> String {
         let text = self.0.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| self.0.downcast_ref::<&str>().copied());
         let text = text.unwrap_or("without a message");
@@ -35,7 +35,7 @@ impl Panic {
 ///
 /// It panicked.
 #[inline]
-pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
+pub(crate) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
     catch_unwind(AssertUnwindSafe(work)).map_err(Panic)
 }
 
@@ -45,7 +45,7 @@ pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Panic> {
 ///
 /// It panicked.
 #[inline]
-pub fn poll_caught<F: Future>(
+pub(crate) fn poll_caught<F: Future>(
     work: Pin<&mut F>,
     context: &mut Context<'_>,
 ) -> Poll<Result<F::Output, Panic>> {

@@ -19,8 +19,8 @@ use std::time::Instant;
 
 use http::{Method, Response};
 
-pub use answer::Answer;
-pub use tunnel::{Slot, Tunnel};
+pub(crate) use answer::Answer;
+pub(crate) use tunnel::{Slot, Tunnel};
 
 use crate::body::{Body, BodyError};
 use crate::chain::{BodyEnd, ChainIn, Passage, put_error};
@@ -36,19 +36,19 @@ use crate::worker::ClientConnection;
 
 /// A request that has arrived.
 #[derive(Debug)]
-pub struct Arrival {
+pub(crate) struct Arrival {
     /// What is known of it.
-    pub exchange: Box<Exchange>,
+    pub(crate) exchange: Box<Exchange>,
     /// Its body.
-    pub body: Body,
+    pub(crate) body: Body,
     /// Which of the fields that concern the connection it has.
-    pub seen: headers::Seen,
+    pub(crate) seen: headers::Seen,
     /// Whether it may go on.
-    pub verdict: Result<(), Code>,
+    pub(crate) verdict: Result<(), Code>,
     /// What it asks its connection to become.
-    pub upgrade: Option<Box<Upgrade>>,
+    pub(crate) upgrade: Option<Box<Upgrade>>,
     /// Whether it is one of HTTP/1.0.
-    pub is_http10: bool,
+    pub(crate) is_http10: bool,
 }
 
 /// Answer a request. One that becomes a tunnel is left in the slot, where its client's connection
@@ -57,7 +57,7 @@ pub struct Arrival {
 /// # Errors
 ///
 /// None: what goes wrong is an answer.
-pub async fn handle(
+pub(crate) async fn handle(
     connection: Rc<ClientConnection>,
     arrival: Arrival,
     slot: Slot,

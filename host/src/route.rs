@@ -12,9 +12,9 @@
 //! Deliberately absent: config types, names of routes (a route is its place in the list that
 //! the router was built from), match by header, and any I/O.
 
-pub mod path;
-pub mod query;
-pub mod router;
+pub(crate) mod path;
+pub(crate) mod query;
+pub(crate) mod router;
 
 mod hosts;
 mod params;
@@ -23,9 +23,9 @@ mod pattern;
 mod reference;
 mod trie;
 
-pub use path::{
+pub(crate) use path::{
     PathError, decode_segment, may_have_other_readings, normalize, other_readings, skip,
     split_query,
 };
-pub use query::{query_value, raw_query_value};
-pub use router::{Match, MethodMatch, NoRoute, Part, RouteSpec, Router};
+pub(crate) use query::{query_value, raw_query_value};
+pub(crate) use router::{Match, MethodMatch, NoRoute, Part, RouteSpec, Router};

@@ -22,7 +22,7 @@ use crate::sockets;
 use crate::sockets::handover::{Duplicates, Predecessor};
 use crate::worker::Common;
 
-pub mod body;
+pub(crate) mod body;
 mod connection;
 mod connections;
 mod edge;
@@ -36,7 +36,7 @@ mod refusal;
 mod stall;
 mod thread;
 
-pub use listen::BindError;
+pub(crate) use listen::BindError;
 
 use listen::Loads;
 use thread::{Handed, Kit};
@@ -72,11 +72,11 @@ enum Control {
 
 /// How a drain went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Drained {
+pub(crate) struct Drained {
     /// Connections that ended by themselves.
-    pub finished: u64,
+    pub(crate) finished: u64,
     /// Connections that were cut when the time was over.
-    pub cut: u64,
+    pub(crate) cut: u64,
 }
 
 /// The running workers.
@@ -196,13 +196,13 @@ impl Workers {
 
     /// What each worker counts, for the admin's metrics.
     #[must_use]
-    pub fn commons(&self) -> &[Arc<Common>] {
+    pub(crate) fn commons(&self) -> &[Arc<Common>] {
         &self.commons
     }
 
     /// Use this configuration for all requests that come from now on. Returns when every worker
     /// does; requests that run end on the configuration that they began with.
-    pub async fn put_in_use(&self, gateway: &Arc<Gateway>) {
+    pub(crate) async fn put_in_use(&self, gateway: &Arc<Gateway>) {
         let mut done = Vec::new();
         for control in &self.controls {
             let (told, heard) = oneshot::channel();
@@ -220,7 +220,7 @@ impl Workers {
     }
 
     /// Duplicates of all listening sockets, in the order of the listeners; once.
-    pub fn duplicates(&mut self) -> Vec<Duplicates> {
+    pub(crate) fn duplicates(&mut self) -> Vec<Duplicates> {
         let duplicates = std::mem::take(&mut self.duplicates);
         let addresses = self.addresses.iter().copied();
         addresses
@@ -231,7 +231,7 @@ impl Workers {
 
     /// A successor has the sockets of this listener: a drain that is told after this stops accepting,
     /// and leaves to the successor those who are queued.
-    pub fn leave(&self, listener: usize) {
+    pub(crate) fn leave(&self, listener: usize) {
         for control in &self.controls {
             // A worker that is gone accepts nothing.
             let _ = control.send(Control::Leave(listener));
@@ -249,7 +249,7 @@ impl Workers {
 
     /// Wait for the last worker to end, on a thread of its own: the workers were told to drain.
     #[must_use]
-    pub fn ended(&mut self) -> oneshot::Receiver<Drained> {
+    pub(crate) fn ended(&mut self) -> oneshot::Receiver<Drained> {
         let (done, ended) = oneshot::channel();
         let threads = std::mem::take(&mut self.threads);
         let join = move || {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
-pub mod handover;
+pub(crate) mod handover;
 
 use handover::Predecessor;
 
@@ -28,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(25);
 /// # Errors
 ///
 /// The address is in use, and nobody offers it. Or as the system says it.
-pub fn open(
+pub(crate) fn open(
     address: SocketAddr,
     count: usize,
     predecessor: &mut Predecessor,
@@ -109,14 +109,14 @@ fn bound(address: SocketAddr) -> io::Result<TcpListener> {
 /// # Errors
 ///
 /// As the system says it.
-pub fn listen(socket: &TcpListener) -> io::Result<()> {
+pub(crate) fn listen(socket: &TcpListener) -> io::Result<()> {
     SockRef::from(socket).listen(BACKLOG)
 }
 
 /// Take no new connection: the system leaves a client that comes now without an answer, and the
 /// client asks again, and gets whoever listens then. What was queued before can still be accepted.
 /// Without it, a connection that comes between the last accept and the close is lost.
-pub fn close_queue(socket: &TcpListener) {
+pub(crate) fn close_queue(socket: &TcpListener) {
     // BPF: return 0, which drops every packet.
     const RETURN: u16 = 0x06;
     let nothing = [SockFilter::new(RETURN, 0, 0, 0)];

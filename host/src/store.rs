@@ -31,11 +31,11 @@
 //! reload (counters, [`Caches`](cache::Caches), all of the ledger) is made once a process and
 //! handed to each.
 
-pub mod cache;
-pub mod crypto;
-pub mod keeper;
-pub mod keys;
-pub mod ledger;
-pub mod limits;
-pub mod registrar;
-pub mod secrets;
+pub(crate) mod cache;
+pub(crate) mod crypto;
+pub(crate) mod keeper;
+pub(crate) mod keys;
+pub(crate) mod ledger;
+pub(crate) mod limits;
+pub(crate) mod registrar;
+pub(crate) mod secrets;

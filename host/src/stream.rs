@@ -14,7 +14,7 @@ use tokio_rustls::TlsStream;
 
 /// A connection.
 #[derive(Debug)]
-pub enum Stream {
+pub(crate) enum Stream {
     /// As it is.
     Clear(TcpStream),
     /// Through TLS.
@@ -24,7 +24,7 @@ pub enum Stream {
 impl Stream {
     /// The socket below.
     #[must_use]
-    pub fn socket(&self) -> &TcpStream {
+    pub(crate) fn socket(&self) -> &TcpStream {
         match self {
             Self::Clear(socket) => socket,
             Self::Tls(stream) => stream.get_ref().0,
@@ -33,7 +33,7 @@ impl Stream {
 
     /// What ALPN (RFC 7301) agreed on.
     #[must_use]
-    pub fn protocol(&self) -> Option<&[u8]> {
+    pub(crate) fn protocol(&self) -> Option<&[u8]> {
         match self {
             Self::Clear(_) => None,
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
@@ -42,7 +42,7 @@ impl Stream {
 
     /// Whether it is encrypted.
     #[must_use]
-    pub fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 }

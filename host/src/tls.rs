@@ -8,9 +8,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-pub mod certificate;
+pub(crate) mod certificate;
 mod der;
-pub mod pem;
+pub(crate) mod pem;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -24,14 +24,14 @@ use rustls::{
 use pem::Certificate;
 
 /// HTTP/1.1 in ALPN.
-pub const HTTP1: &[u8] = b"http/1.1";
+pub(crate) const HTTP1: &[u8] = b"http/1.1";
 /// HTTP/2 in ALPN.
-pub const HTTP2: &[u8] = b"h2";
+pub(crate) const HTTP2: &[u8] = b"h2";
 
 /// Why a certificate, its key or an authority cannot be used, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct TlsError {
+pub(crate) struct TlsError {
     message: String,
     help: String,
 }
@@ -47,7 +47,7 @@ impl TlsError {
 
     /// What to do about it.
     #[must_use]
-    pub fn help(&self) -> &str {
+    pub(crate) fn help(&self) -> &str {
         &self.help
     }
 }
@@ -67,7 +67,7 @@ impl From<Error> for TlsError {
 ///
 /// # Errors
 /// A file cannot be read, or the two do not fit.
-pub fn server(
+pub(crate) fn server(
     certificate: &Path,
     key: &Path,
     protocols: &[&[u8]],
@@ -85,22 +85,25 @@ pub fn server(
 
 /// What an upstream's side is made of.
 #[derive(Debug)]
-pub struct Trust<'a> {
+pub(crate) struct Trust<'a> {
     /// Who may have signed. None: whom the system trusts.
-    pub ca: Option<&'a Path>,
+    pub(crate) ca: Option<&'a Path>,
     /// What is shown when asked: certificate and key.
-    pub identity: Option<(&'a Path, &'a Path)>,
+    pub(crate) identity: Option<(&'a Path, &'a Path)>,
     /// Whether certificates are checked.
-    pub verify: bool,
+    pub(crate) verify: bool,
     /// What is offered, the best first.
-    pub protocols: &'a [&'a [u8]],
+    pub(crate) protocols: &'a [&'a [u8]],
 }
 
 /// An upstream's side: TLS 1.2 and 1.3. It remembers sessions, for all who share it.
 ///
 /// # Errors
 /// A file cannot be read, or does not hold what it should.
-pub fn client(trust: &Trust<'_>, system: &mut SystemRoots) -> Result<Arc<ClientConfig>, TlsError> {
+pub(crate) fn client(
+    trust: &Trust<'_>,
+    system: &mut SystemRoots,
+) -> Result<Arc<ClientConfig>, TlsError> {
     let builder =
         ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
     let builder = match (trust.verify, trust.ca) {
@@ -123,7 +126,7 @@ pub fn client(trust: &Trust<'_>, system: &mut SystemRoots) -> Result<Arc<ClientC
 
 /// What is wrong with these files, each one: [`client`] stops at the first.
 #[must_use]
-pub fn faults(trust: &Trust<'_>) -> Vec<TlsError> {
+pub(crate) fn faults(trust: &Trust<'_>) -> Vec<TlsError> {
     let ca = trust.ca.filter(|_| trust.verify);
     let ca = ca.and_then(|ca| roots(ca).err());
     let identity = trust.identity;
@@ -135,7 +138,7 @@ pub fn faults(trust: &Trust<'_>) -> Vec<TlsError> {
 
 /// What is wrong with a certificate and its key, each one: [`server`] stops at the first.
 #[must_use]
-pub fn pair_faults(certificate: &Path, key: &Path) -> Vec<TlsError> {
+pub(crate) fn pair_faults(certificate: &Path, key: &Path) -> Vec<TlsError> {
     let files = [chain(certificate).err(), secret(key).err()];
     let files: Vec<TlsError> = files.into_iter().flatten().collect();
     match files.as_slice() {
@@ -146,7 +149,7 @@ pub fn pair_faults(certificate: &Path, key: &Path) -> Vec<TlsError> {
 
 /// Whom the system trusts, read when it is asked for first: one configuration reads it once.
 #[derive(Debug, Default)]
-pub struct SystemRoots(Option<Arc<RootCertStore>>);
+pub(crate) struct SystemRoots(Option<Arc<RootCertStore>>);
 
 impl SystemRoots {
     fn get(&mut self) -> Result<Arc<RootCertStore>, TlsError> {

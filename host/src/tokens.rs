@@ -14,10 +14,10 @@
 //! Deliberately not here: what a client is told.
 
 mod cache;
-pub mod fetch;
+pub(crate) mod fetch;
 mod freshness;
 mod later_rejects;
-pub mod source;
+pub(crate) mod source;
 #[cfg(test)]
 mod tests;
 mod used_proofs;
@@ -33,26 +33,26 @@ use smallvec::SmallVec;
 use crate::verifier::token::MAX_TOKEN;
 use crate::verifier::{self, KeySet, TokenError, TokenRules, VerifiedToken};
 
-pub use cache::TokenCache;
+pub(crate) use cache::TokenCache;
 use cache::TokenDigest;
-pub use later_rejects::LaterRejects;
-pub use source::{KeySource, KeySources, Waiting};
-pub use used_proofs::{ProofUse, UsedProofs};
+pub(crate) use later_rejects::LaterRejects;
+pub(crate) use source::{KeySource, KeySources, Waiting};
+pub(crate) use used_proofs::{ProofUse, UsedProofs};
 
 /// The present moment, on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct TokenTime {
+pub(crate) struct TokenTime {
     /// Seconds since 1970.
-    pub wall: f64,
+    pub(crate) wall: f64,
     /// On a clock that never steps back.
-    pub monotonic: Duration,
+    pub(crate) monotonic: Duration,
 }
 
 impl TokenTime {
     /// As of the last tick of the kernel's timer: some milliseconds are nothing to a token's end, and these clocks
     /// are the cheaper ones.
     #[must_use]
-    pub fn coarse() -> Self {
+    pub(crate) fn coarse() -> Self {
         let read = |clock| {
             let time = clock_gettime(clock);
             let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
@@ -67,7 +67,7 @@ impl TokenTime {
 
 /// Where a verifier's keys come from.
 #[derive(Debug)]
-pub enum VerifierKeys {
+pub(crate) enum VerifierKeys {
     /// They are what they were when the configuration was read: from a file, or a secret.
     Fixed(KeySet),
     /// They are fetched.
@@ -76,23 +76,23 @@ pub enum VerifierKeys {
 
 /// One verifier of a configuration.
 #[derive(Debug)]
-pub struct TokenVerifier {
+pub(crate) struct TokenVerifier {
     /// Its name.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// Its keys.
-    pub keys: VerifierKeys,
+    pub(crate) keys: VerifierKeys,
     /// Its demands on tokens.
-    pub rules: TokenRules,
+    pub(crate) rules: TokenRules,
     /// Tokens that it verified before.
-    pub cache: TokenCache,
+    pub(crate) cache: TokenCache,
     /// Tokens that it did not accept.
-    pub rejects: TokenRejects,
+    pub(crate) rejects: TokenRejects,
 }
 
 /// How many tokens were not accepted, by the reason. Only those that are not accepted are counted, so that good ones
 /// share no cache line.
 #[derive(Debug, Default)]
-pub struct TokenRejects([AtomicU64; TokenError::ALL.len()]);
+pub(crate) struct TokenRejects([AtomicU64; TokenError::ALL.len()]);
 
 impl TokenRejects {
     fn of(&self, error: TokenError) -> Option<&AtomicU64> {
@@ -108,7 +108,7 @@ impl TokenRejects {
 
     /// How many so far.
     #[must_use]
-    pub fn value(&self, error: TokenError) -> u64 {
+    pub(crate) fn value(&self, error: TokenError) -> u64 {
         self.of(error)
             .map_or(0, |count| count.load(Ordering::Relaxed))
     }
@@ -116,7 +116,7 @@ impl TokenRejects {
 
 /// The answer about a token now.
 #[derive(Debug)]
-pub enum TokenAnswer {
+pub(crate) enum TokenAnswer {
     /// It is accepted.
     Accepted(Arc<VerifiedToken>),
     /// It is not.
@@ -132,7 +132,7 @@ impl TokenVerifier {
     /// not patient.
     #[cfg(test)]
     #[must_use]
-    pub fn ask(&self, token: &str, now: TokenTime, patient: bool) -> TokenAnswer {
+    pub(crate) fn ask(&self, token: &str, now: TokenTime, patient: bool) -> TokenAnswer {
         self.ask_with(digest(token).as_ref(), token, now, patient)
     }
 
@@ -214,31 +214,31 @@ fn digest(token: &str) -> Option<TokenDigest> {
 
 /// A verifier, and its answer about a token.
 #[derive(Debug)]
-pub struct VerifierAnswer<'a> {
+pub(crate) struct VerifierAnswer<'a> {
     /// The verifier that was asked.
-    pub verifier: &'a Arc<TokenVerifier>,
+    pub(crate) verifier: &'a Arc<TokenVerifier>,
     /// The answer.
-    pub answer: TokenAnswer,
+    pub(crate) answer: TokenAnswer,
 }
 
 /// The configuration has no verifier of this name.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no `[verifier.{0}]`")]
-pub struct NoVerifier(pub String);
+pub(crate) struct NoVerifier(pub(crate) String);
 
 /// The verifiers of a configuration.
 #[derive(Debug, Default)]
-pub struct TokenVerifiers {
+pub(crate) struct TokenVerifiers {
     list: Vec<Arc<TokenVerifier>>,
     used_proofs: Arc<UsedProofs>,
     /// Tokens that were rejected although one of them, or a server, accepted them.
-    pub later_rejects: LaterRejects,
+    pub(crate) later_rejects: LaterRejects,
 }
 
 impl TokenVerifiers {
     /// Of these; `used_proofs` outlives configurations.
     #[must_use]
-    pub fn new(list: Vec<Arc<TokenVerifier>>, used_proofs: Arc<UsedProofs>) -> Self {
+    pub(crate) fn new(list: Vec<Arc<TokenVerifier>>, used_proofs: Arc<UsedProofs>) -> Self {
         Self {
             list,
             used_proofs,
@@ -248,13 +248,13 @@ impl TokenVerifiers {
 
     /// The proofs that were used.
     #[must_use]
-    pub fn used_proofs(&self) -> &UsedProofs {
+    pub(crate) fn used_proofs(&self) -> &UsedProofs {
         &self.used_proofs
     }
 
     /// The verifier of this name.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<&Arc<TokenVerifier>> {
+    pub(crate) fn find(&self, name: &str) -> Option<&Arc<TokenVerifier>> {
         self.list.iter().find(|verifier| &*verifier.name == name)
     }
 
@@ -264,7 +264,7 @@ impl TokenVerifiers {
     /// # Errors
     ///
     /// The configuration has no verifier of this name.
-    pub fn ask<'a>(
+    pub(crate) fn ask<'a>(
         &self,
         names: &'a [impl AsRef<str>],
         token: &str,
@@ -324,7 +324,7 @@ impl TokenVerifiers {
 
     /// All of them, in the order of the configuration.
     #[must_use]
-    pub fn all(&self) -> &[Arc<TokenVerifier>] {
+    pub(crate) fn all(&self) -> &[Arc<TokenVerifier>] {
         &self.list
     }
 }

@@ -21,57 +21,57 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub mod attempt;
+pub(crate) mod attempt;
 mod claims;
-pub mod coding;
-pub mod endpoint;
-pub mod fault;
+pub(crate) mod coding;
+pub(crate) mod endpoint;
+pub(crate) mod fault;
 mod given_names;
-pub mod headers;
+pub(crate) mod headers;
 mod hops;
-pub mod key;
-pub mod line;
-pub mod plan;
-pub mod queue;
-pub mod registry;
-pub mod seen;
-pub mod standing;
-pub mod sticky;
+pub(crate) mod key;
+pub(crate) mod line;
+pub(crate) mod plan;
+pub(crate) mod queue;
+pub(crate) mod registry;
+pub(crate) mod seen;
+pub(crate) mod standing;
+pub(crate) mod sticky;
 
-pub use attempt::timeouts::Timeouts;
-pub use endpoint::Endpoint;
-pub use line::pool::Pools;
-pub use plan::{EndpointPlan, Plan};
+pub(crate) use attempt::timeouts::Timeouts;
+pub(crate) use endpoint::Endpoint;
+pub(crate) use line::pool::Pools;
+pub(crate) use plan::{EndpointPlan, Plan};
 
 use attempt::budget::Budget;
 use plan::Members;
 
 /// One worker's view of an upstream: the plan, and connections of its own.
 #[derive(Debug)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     /// What the workers share.
-    pub plan: Arc<Plan>,
+    pub(crate) plan: Arc<Plan>,
     /// Its name. A copy of this worker's, so that no other worker's count of it is touched.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// How many retries there may be.
-    pub budget: Budget,
+    pub(crate) budget: Budget,
     pools: Rc<Pools>,
     view: RefCell<Rc<View>>,
 }
 
 /// The endpoints as they were at one time, as a worker sees them.
 #[derive(Debug)]
-pub struct View {
+pub(crate) struct View {
     /// What the workers share of it.
-    pub members: Arc<Members>,
+    pub(crate) members: Arc<Members>,
     /// In the order of the members.
-    pub endpoints: Vec<Rc<Endpoint>>,
+    pub(crate) endpoints: Vec<Rc<Endpoint>>,
 }
 
 impl Upstream {
     /// A worker's view. Connections that it has already are used on.
     #[must_use]
-    pub fn new(plan: Arc<Plan>, pools: Rc<Pools>, workers: u32) -> Self {
+    pub(crate) fn new(plan: Arc<Plan>, pools: Rc<Pools>, workers: u32) -> Self {
         let retries = &plan.config.retries;
         let nothing = View {
             members: plan.members(),
@@ -89,7 +89,7 @@ impl Upstream {
     }
 
     /// The endpoints as they are now.
-    pub fn view(&self) -> Rc<View> {
+    pub(crate) fn view(&self) -> Rc<View> {
         let view = Rc::clone(&self.view.borrow());
         if view.members.version == self.plan.version() {
             return view;

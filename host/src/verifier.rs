@@ -17,22 +17,22 @@
 //! Not a library's: `jsonwebtoken` (12.0) lacks ES512, reads a token without bounds on nesting and members, and drops
 //! a whole set for one key that it cannot read.
 
-pub mod algorithm;
-pub mod claims;
+pub(crate) mod algorithm;
+pub(crate) mod claims;
 mod json;
-pub mod key;
-pub mod key_set;
-pub mod proof;
-pub mod rules;
+pub(crate) mod key;
+pub(crate) mod key_set;
+pub(crate) mod proof;
+pub(crate) mod rules;
 #[cfg(test)]
 mod tests;
-pub mod token;
+pub(crate) mod token;
 
-pub use algorithm::Algorithm;
-pub use claims::Claims;
-pub use key::VerifyingKey;
-pub use key_set::{KeySet, KeySetError};
-pub use rules::{Audiences, ClaimRule, ClaimTest, TokenRules};
+pub(crate) use algorithm::Algorithm;
+pub(crate) use claims::Claims;
+pub(crate) use key::VerifyingKey;
+pub(crate) use key_set::{KeySet, KeySetError};
+pub(crate) use rules::{Audiences, ClaimRule, ClaimTest, TokenRules};
 
 use std::sync::Arc;
 
@@ -40,21 +40,21 @@ use token::SignedToken;
 
 /// A token that holds, and what it says.
 #[derive(Debug)]
-pub struct VerifiedToken {
+pub(crate) struct VerifiedToken {
     /// Its claims.
-    pub claims: Claims,
+    pub(crate) claims: Claims,
     /// The key that signed it.
-    pub key: Arc<VerifyingKey>,
+    pub(crate) key: Arc<VerifyingKey>,
     /// When it ends, skew included. Seconds since 1970; infinite where it never ends.
-    pub ends: f64,
+    pub(crate) ends: f64,
     /// The thumbprint of the key that its client must prove to hold (`cnf.jkt`, RFC 9449, section 6.1). None: whoever
     /// has the token may use it.
-    pub bound_to: Option<Box<str>>,
+    pub(crate) bound_to: Option<Box<str>>,
 }
 
 /// Why a token is not accepted. For logs and metrics: a client is told the same for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum TokenError {
+pub(crate) enum TokenError {
     /// A bound on its size is exceeded.
     #[error(
         "the token is larger than {} bytes, or one of its parts exceeds a bound",
@@ -125,7 +125,7 @@ pub enum TokenError {
 
 impl TokenError {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub(crate) const ALL: [Self; 21] = [
         Self::TooLarge,
         Self::Malformed,
         Self::CriticalExtension,
@@ -151,7 +151,7 @@ impl TokenError {
 
     /// A stable word for metrics and logs.
     #[must_use]
-    pub fn reason(self) -> &'static str {
+    pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::TooLarge => "too_large",
             Self::Malformed => "malformed",
@@ -181,7 +181,7 @@ impl TokenError {
 /// The issuer that a token names, before anything of it is verified: good for choosing who verifies it, and for nothing
 /// else.
 #[must_use]
-pub fn named_issuer(token: &str) -> Option<String> {
+pub(crate) fn named_issuer(token: &str) -> Option<String> {
     let claims = Claims::parse(&SignedToken::parse(token).ok()?.payload().ok()?).ok()?;
     claims.text("iss").map(str::to_owned)
 }
@@ -191,7 +191,7 @@ pub fn named_issuer(token: &str) -> Option<String> {
 /// # Errors
 ///
 /// It is not accepted. After [`TokenError::UnknownKey`] a newer set may have the key.
-pub fn verify(
+pub(crate) fn verify(
     token: &str,
     keys: &KeySet,
     rules: &TokenRules,

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
-pub use exchanges::ExchangePlace;
+pub(crate) use exchanges::ExchangePlace;
 
 use exchanges::Exchanges;
 
@@ -39,7 +39,7 @@ const CHUNKED: u64 = u64::MAX;
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Waiting for a request's first byte.
     Idle,
     /// A head has begun and is not complete.
@@ -52,7 +52,7 @@ pub enum Phase {
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wait {
+pub(crate) enum Wait {
     /// The client's next request, or the rest of its head.
     Client,
     /// The next piece of the request's body.
@@ -112,9 +112,9 @@ struct Limits {
 
 /// The time-outs and the state of one client connection.
 #[derive(Debug)]
-pub struct Watch {
+pub(crate) struct Watch {
     /// What the worker's connections share.
-    pub common: Arc<Common>,
+    pub(crate) common: Arc<Common>,
     limits: Limits,
     tick: u64,
     phase: AtomicU8,
@@ -141,7 +141,7 @@ pub struct Watch {
     names_length: AtomicBool,
     body_length: AtomicU64,
     /// Interim answers that wait to be written.
-    pub interim: Waiting,
+    pub(crate) interim: Waiting,
     /// Whether the present exchange may have some.
     takes_interim: AtomicBool,
     /// The stream of HTTP/2 that was opened last, until its request is taken.
@@ -155,7 +155,7 @@ pub struct Watch {
 impl Watch {
     /// For a new connection. `tick` is that of the worker's watch task, see [`tick`].
     #[must_use]
-    pub fn new(common: Arc<Common>, listener: &Listener, tick: u64) -> Arc<Self> {
+    pub(crate) fn new(common: Arc<Common>, listener: &Listener, tick: u64) -> Arc<Self> {
         let limits = Limits {
             head: milliseconds(listener.header_timeout),
             idle: milliseconds(listener.keep_alive_timeout),
@@ -202,7 +202,7 @@ impl Watch {
 
     /// What the connection is doing.
     #[must_use]
-    pub fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         match self.phase.load(Relaxed) {
             0 => Phase::Idle,
             1 => Phase::Head,
@@ -217,7 +217,7 @@ impl Watch {
 
     /// Requests begun on this connection.
     #[must_use]
-    pub fn served(&self) -> u64 {
+    pub(crate) fn served(&self) -> u64 {
         self.served.load(Relaxed)
     }
 
@@ -230,7 +230,7 @@ impl Watch {
     }
 
     /// Begin to wait, for so many milliseconds at the most.
-    pub fn arm(&self, wait: Wait, limit: u64) {
+    pub(crate) fn arm(&self, wait: Wait, limit: u64) {
         if let Some(cell) = self.cell(wait) {
             let deadline = self.common.clock.now().saturating_add(limit + self.tick);
             cell.store(deadline, Relaxed);
@@ -238,7 +238,7 @@ impl Watch {
     }
 
     /// What was waited for is there.
-    pub fn disarm(&self, wait: Wait) {
+    pub(crate) fn disarm(&self, wait: Wait) {
         if let Some(cell) = self.cell(wait) {
             cell.store(0, Relaxed);
         }
@@ -250,12 +250,12 @@ impl Watch {
 
     /// Whether this was waited for too long.
     #[must_use]
-    pub fn expired(&self, wait: Wait) -> bool {
+    pub(crate) fn expired(&self, wait: Wait) -> bool {
         self.signs.load(Relaxed) & wait.sign() != 0
     }
 
     /// What was waited for too long is given up, and the exchange goes on: another attempt begins.
-    pub fn begin_again(&self) {
+    pub(crate) fn begin_again(&self) {
         let mut waits = self.signs.load(Relaxed);
         for wait in [Wait::Answer, Wait::Upload] {
             self.disarm(wait);
@@ -267,31 +267,31 @@ impl Watch {
 
     /// Whether there is any sign at all.
     #[must_use]
-    pub fn has_signs(&self) -> bool {
+    pub(crate) fn has_signs(&self) -> bool {
         self.signs.load(Relaxed) != 0
     }
 
     /// Whether the worker drains.
     #[must_use]
-    pub fn draining(&self) -> bool {
+    pub(crate) fn draining(&self) -> bool {
         self.signs.load(Relaxed) & DRAIN != 0
     }
 
     /// Whether the drain's time is over.
     #[must_use]
-    pub fn is_cut(&self) -> bool {
+    pub(crate) fn is_cut(&self) -> bool {
         self.signs.load(Relaxed) & CUT != 0
     }
 
     /// Whether the exchange's endpoint has left: its time to end what runs is over.
     #[must_use]
-    pub fn has_left(&self) -> bool {
+    pub(crate) fn has_left(&self) -> bool {
         self.signs.load(Relaxed) & LEFT != 0
     }
 
     /// Look at the deadlines; called by the watch task with the time, and the numbers of the endpoints
     /// that have left.
-    pub fn check(&self, now: u64, left: &[u64]) {
+    pub(crate) fn check(&self, now: u64, left: &[u64]) {
         for wait in Wait::ALL {
             let passed = self.cell(wait).is_some_and(|cell| {
                 let deadline = cell.load(Relaxed);
@@ -311,26 +311,26 @@ impl Watch {
 
     /// Whether it has carried a request and waits for another one, which a drain does not wait for.
     #[must_use]
-    pub fn is_spent(&self) -> bool {
+    pub(crate) fn is_spent(&self) -> bool {
         let expects = self.signs.load(Relaxed) & EXPECTS != 0;
         self.phase() == Phase::Idle && self.served() > 0 && !expects
     }
 
     /// hyper's own answer to a head was replaced by one of ours.
-    pub fn note_refused(&self) {
+    pub(crate) fn note_refused(&self) {
         self.refused.store(true, Relaxed);
     }
 
     /// Whether that has happened.
     #[must_use]
-    pub fn is_refused(&self) -> bool {
+    pub(crate) fn is_refused(&self) -> bool {
         self.refused.load(Relaxed)
     }
 
     /// The worker drains. A connection whose request may be on the way is given `grace` milliseconds:
     /// one that has not asked for anything yet (it was in the accept queue), and one that was answered
     /// within that time. Its client would otherwise send the request to nobody.
-    pub fn drain(&self, grace: u64) {
+    pub(crate) fn drain(&self, grace: u64) {
         let mut signs = DRAIN;
         if self.phase() == Phase::Idle {
             let since = self.idle_since();
@@ -344,7 +344,7 @@ impl Watch {
     }
 
     /// The drain's time is over.
-    pub fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.sign(CUT);
         self.exchanges.each(Self::cut);
     }
@@ -360,7 +360,7 @@ impl Watch {
     }
 
     /// Whom to wake: the connection's task, which stays the same.
-    pub fn set_waker(&self, waker: &Waker) {
+    pub(crate) fn set_waker(&self, waker: &Waker) {
         if self.waker.get().is_none() {
             let _ = self.waker.set(waker.clone());
         }
@@ -369,7 +369,7 @@ impl Watch {
     // The client's side, told by its I/O.
 
     /// Bytes of a head came in: it begins or goes on.
-    pub fn head_begins(&self) {
+    pub(crate) fn head_begins(&self) {
         if self.phase() == Phase::Idle {
             self.enter(Phase::Head);
             self.arm(Wait::Client, self.limits.head);
@@ -377,36 +377,36 @@ impl Watch {
     }
 
     /// A head was read to its end; `names_length`: a line of it is `Content-Length`.
-    pub fn head_ended(&self, names_length: bool) {
+    pub(crate) fn head_ended(&self, names_length: bool) {
         self.names_length.store(names_length, Relaxed);
     }
 
     /// Whether the present request's head has a `Content-Length`, as its bytes say. HTTP/1.1 only.
     #[must_use]
-    pub fn names_length(&self) -> bool {
+    pub(crate) fn names_length(&self) -> bool {
         self.names_length.load(Relaxed)
     }
 
     /// How long the present request's body is; none: it is in chunks.
-    pub fn set_body_length(&self, length: Option<u64>) {
+    pub(crate) fn set_body_length(&self, length: Option<u64>) {
         self.body_length.store(length.unwrap_or(CHUNKED), Relaxed);
     }
 
     /// What was said so.
     #[must_use]
-    pub fn body_length(&self) -> Option<u64> {
+    pub(crate) fn body_length(&self) -> Option<u64> {
         Some(self.body_length.load(Relaxed)).filter(|length| *length != CHUNKED)
     }
 
     /// The write to the client did not go on.
-    pub fn write_waits(&self) {
+    pub(crate) fn write_waits(&self) {
         if !self.is_armed(Wait::Write) {
             self.arm(Wait::Write, self.limits.write);
         }
     }
 
     /// All is written. After an answer this begins the wait for the next request.
-    pub fn flushed(&self) {
+    pub(crate) fn flushed(&self) {
         if self.phase() == Phase::Answered {
             self.enter(Phase::Idle);
             self.arm(Wait::Client, self.limits.idle);
@@ -417,7 +417,7 @@ impl Watch {
 
 /// A duration in whole milliseconds, at least one.
 #[must_use]
-pub fn milliseconds(duration: Duration) -> u64 {
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis())
         .unwrap_or(u64::MAX)
         .max(1)
@@ -429,7 +429,7 @@ fn short(duration: Duration) -> u32 {
 
 /// The tick that suits the shortest of these time-outs: a quarter of it, from 5 to 250 ms.
 #[must_use]
-pub fn tick(timeouts: impl Iterator<Item = Duration>) -> u64 {
+pub(crate) fn tick(timeouts: impl Iterator<Item = Duration>) -> u64 {
     let shortest = timeouts.map(milliseconds).min().unwrap_or(u64::MAX);
     (shortest / 4).clamp(MIN_TICK, MAX_TICK)
 }

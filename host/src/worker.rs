@@ -31,23 +31,23 @@ use crate::watch::{ExchangePlace, Watch};
 
 mod ids;
 
-pub use ids::next_id;
+pub(crate) use ids::next_id;
 
 /// What a worker's connections share, and other threads may read.
 #[derive(Debug)]
-pub struct Common {
+pub(crate) struct Common {
     /// The worker's coarse clock.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
     /// What it counts.
-    pub stats: WorkerStats,
+    pub(crate) stats: WorkerStats,
     /// Exchanges whose log phases did not run because too many waited.
-    pub log_phases_dropped: Arc<AtomicU64>,
+    pub(crate) log_phases_dropped: Arc<AtomicU64>,
 }
 
 impl Common {
     /// For one worker.
     #[must_use]
-    pub fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             clock: Clock::new(),
             stats: WorkerStats::default(),
@@ -60,7 +60,7 @@ impl Common {
 /// set by it, so that a request asks no clock for them; it is behind by one tick of the watch
 /// at most (and by what the worker itself is late).
 #[derive(Debug)]
-pub struct Clock {
+pub(crate) struct Clock {
     start: Instant,
     now: AtomicU64,
 }
@@ -75,7 +75,7 @@ impl Clock {
 
     /// As of the last look. Never 0.
     #[must_use]
-    pub fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.now.load(Ordering::Relaxed)
     }
 
@@ -86,7 +86,7 @@ impl Clock {
     }
 
     /// Look at the real clock.
-    pub fn look(&self) -> u64 {
+    pub(crate) fn look(&self) -> u64 {
         let elapsed = self.start.elapsed().as_millis();
         let now = u64::try_from(elapsed).unwrap_or(u64::MAX).max(1);
         self.now.store(now, Ordering::Relaxed);
@@ -96,19 +96,19 @@ impl Clock {
 
 /// One worker. Lives on its thread only.
 #[derive(Debug)]
-pub struct Worker {
+pub(crate) struct Worker {
     /// Its place among the workers, from 0.
-    pub index: usize,
+    pub(crate) index: usize,
     /// What others may see of it.
-    pub common: Arc<Common>,
+    pub(crate) common: Arc<Common>,
     /// Whether it is draining: every answer closes its connection.
-    pub draining: Cell<bool>,
+    pub(crate) draining: Cell<bool>,
     /// How often the deadlines are looked at. Milliseconds.
-    pub tick: Cell<u64>,
+    pub(crate) tick: Cell<u64>,
     /// Its end of the access log, where there is one.
-    pub access: Option<LogBuffer>,
+    pub(crate) access: Option<LogBuffer>,
     /// Exchanges that have ended and whose log phases have not run.
-    pub after: After,
+    pub(crate) after: After,
     /// How many lines of the log each code gets, in the order of [`Code::ALL`].
     lines: [LineLimit; Code::ALL.len()],
     /// How many lines each cause of a rejected key gets, in the order of [`KeyRejection::ALL`].
@@ -122,7 +122,7 @@ const MAX_AFTER: usize = 1024;
 /// Exchanges that have ended and whose log phases have not run: a bounded queue, so that slow log
 /// filters cost lines and not memory.
 #[derive(Debug, Default)]
-pub struct After {
+pub(crate) struct After {
     waiting: RefCell<VecDeque<Rc<Passage>>>,
     filled: Notify,
     dropped: Arc<AtomicU64>,
@@ -130,7 +130,7 @@ pub struct After {
 
 impl After {
     /// Let the log phases of this exchange run soon. When too many wait, this one's do not.
-    pub fn push(&self, passage: Rc<Passage>) {
+    pub(crate) fn push(&self, passage: Rc<Passage>) {
         let mut waiting = self.waiting.borrow_mut();
         if waiting.len() >= MAX_AFTER {
             self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -141,7 +141,7 @@ impl After {
     }
 
     /// Run log phases as they come, between the worker's other tasks. For ever.
-    pub async fn run(&self) {
+    pub(crate) async fn run(&self) {
         loop {
             let next = self.waiting.borrow_mut().pop_front();
             match next {
@@ -155,7 +155,7 @@ impl After {
     }
 
     /// Run all that wait: the worker ends.
-    pub async fn finish(&self) {
+    pub(crate) async fn finish(&self) {
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         for passage in waiting {
             log(&passage).await;
@@ -178,7 +178,7 @@ async fn log(passage: &Passage) {
 impl Worker {
     /// A worker that uses this configuration.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         index: usize,
         common: Arc<Common>,
         generation: Rc<Generation>,
@@ -203,26 +203,26 @@ impl Worker {
 
     /// Whether the log gets one more line with this code now; with how many were left out before it.
     #[must_use]
-    pub fn may_say(&self, code: Code) -> Option<u64> {
+    pub(crate) fn may_say(&self, code: Code) -> Option<u64> {
         self.lines.get(code as usize)?.take(self.common.clock.now())
     }
 
     /// Whether the log gets one more line about a key that was rejected for this cause now; with how
     /// many were left out before it.
     #[must_use]
-    pub fn may_say_key(&self, why: KeyRejection) -> Option<u64> {
+    pub(crate) fn may_say_key(&self, why: KeyRejection) -> Option<u64> {
         let limit = self.key_lines.get(why as usize)?;
         limit.take(self.common.clock.now())
     }
 
     /// The configuration that new requests get.
     #[must_use]
-    pub fn generation(&self) -> Rc<Generation> {
+    pub(crate) fn generation(&self) -> Rc<Generation> {
         Rc::clone(&self.generation.borrow())
     }
 
     /// Give new requests another configuration. The old one is gone with its last request.
-    pub fn put_in_use(&self, generation: Rc<Generation>) {
+    pub(crate) fn put_in_use(&self, generation: Rc<Generation>) {
         self.tick.set(generation.tick());
         drop(self.generation.replace(generation));
     }
@@ -230,21 +230,21 @@ impl Worker {
 
 /// A client's connection, as its requests know it.
 #[derive(Debug)]
-pub struct ClientConnection {
+pub(crate) struct ClientConnection {
     /// The worker that serves it.
-    pub worker: Rc<Worker>,
+    pub(crate) worker: Rc<Worker>,
     /// Its time-outs and state.
-    pub watch: Arc<Watch>,
+    pub(crate) watch: Arc<Watch>,
     /// The listener that it came by.
-    pub listener: Rc<Listener>,
+    pub(crate) listener: Rc<Listener>,
     /// The remote address.
-    pub remote: SocketAddr,
+    pub(crate) remote: SocketAddr,
     /// The remote IP as `X-Forwarded-For` names it, made once.
-    pub forwarded_for: HeaderValue,
+    pub(crate) forwarded_for: HeaderValue,
     /// Whether it is encrypted.
-    pub secure: bool,
+    pub(crate) secure: bool,
     /// Where it carries many exchanges (HTTP/2), the place of this one.
-    pub place: Option<ExchangePlace>,
+    pub(crate) place: Option<ExchangePlace>,
     /// The stream of this exchange, where it has one.
     stream: Option<u32>,
 }
@@ -252,7 +252,7 @@ pub struct ClientConnection {
 impl ClientConnection {
     /// A connection from `remote`. An IPv4 address that is mapped into IPv6 is taken as IPv4.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         worker: Rc<Worker>,
         watch: Arc<Watch>,
         listener: Rc<Listener>,
@@ -273,7 +273,7 @@ impl ClientConnection {
 
     /// As one of many exchanges on it knows it: with a watch of its own.
     #[must_use]
-    pub fn exchange(&self) -> Self {
+    pub(crate) fn exchange(&self) -> Self {
         let (watch, place) = self.watch.exchange();
         Self {
             worker: Rc::clone(&self.worker),
@@ -289,13 +289,13 @@ impl ClientConnection {
 
     /// Whether it carries many exchanges at once.
     #[must_use]
-    pub fn is_shared(&self) -> bool {
+    pub(crate) fn is_shared(&self) -> bool {
         self.place.is_some()
     }
 
     /// Send the client an interim answer to the present request, if it takes one and the final answer
     /// has not begun. One that is too large is left out.
-    pub fn send_interim(&self, status: StatusCode, headers: &HeaderMap) {
+    pub(crate) fn send_interim(&self, status: StatusCode, headers: &HeaderMap) {
         if !self.watch.takes_interim() {
             return;
         }
@@ -314,7 +314,7 @@ impl ClientConnection {
 
     /// What the worker counts.
     #[must_use]
-    pub fn stats(&self) -> &WorkerStats {
+    pub(crate) fn stats(&self) -> &WorkerStats {
         &self.worker.common.stats
     }
 }

@@ -11,7 +11,7 @@
 
 use std::path::{Path, PathBuf};
 
-use windlass::config::Config;
+use windlass::internals::config::Config;
 
 fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/config");

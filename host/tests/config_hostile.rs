@@ -11,7 +11,7 @@
 use std::path::Path;
 
 use proptest::prelude::*;
-use windlass::config::Config;
+use windlass::internals::config::Config;
 
 const GOOD: &str = include_str!("full.toml");
 

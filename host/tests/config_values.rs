@@ -12,10 +12,10 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use windlass::config::{
+use windlass::internals::config::{
     AccessLog, BalancePolicy, BasicForm, CompileCache, Config, ErrorStyle, HostInterface, HostRule,
     Isolation, KeyFetch, KeysFrom, LogLevel, OnError, OnStale, OnUnavailable, Period, PluginSource,
-    Rate, RedisPlace, ResponsePart, Role, RouteEnd, SecretSource, Store, StorePlace,
+    Rate, RedisPlace, ResponsePart, Role, RouteEnd, SecretSource, Span, Store, StorePlace,
     UpstreamProtocol,
 };
 
@@ -47,7 +47,7 @@ fn parse(text: &str) -> Config {
     config.map_err(|problems| problems.to_string()).unwrap()
 }
 
-fn text(config: &Config, span: windlass::config::Span) -> &str {
+fn text(config: &Config, span: Span) -> &str {
     config.source.slice(span)
 }
 

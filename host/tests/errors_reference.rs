@@ -9,7 +9,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use windlass::error::{Code, Side};
+use windlass::internals::error::{Code, Side};
 
 const BEGIN: &str = "<!-- codes -->\n";
 const END: &str = "<!-- /codes -->\n";

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use windlass_tests::{Gateway, key_digest};
 
 /// An upstream with these endpoints.
-pub fn upstream(name: &str, endpoints: &[SocketAddr]) -> String {
+pub(crate) fn upstream(name: &str, endpoints: &[SocketAddr]) -> String {
     let endpoints = endpoints.iter();
     let endpoints: Vec<_> = endpoints
         .map(|address| format!("{{ address = \"{address}\" }}"))
@@ -17,7 +17,7 @@ pub fn upstream(name: &str, endpoints: &[SocketAddr]) -> String {
 }
 
 /// Every request goes to this endpoint.
-pub fn all_to(endpoint: SocketAddr) -> String {
+pub(crate) fn all_to(endpoint: SocketAddr) -> String {
     format!(
         "[[route]]\npath = \"$default\"\nupstream = \"app\"\n{}",
         upstream("app", &[endpoint])
@@ -25,34 +25,34 @@ pub fn all_to(endpoint: SocketAddr) -> String {
 }
 
 /// Every request goes through these filters to this endpoint.
-pub fn filtered(filters: &[&str], endpoint: SocketAddr) -> String {
+pub(crate) fn filtered(filters: &[&str], endpoint: SocketAddr) -> String {
     let filters = format!("path = \"$default\"\nfilters = {filters:?}");
     all_to(endpoint).replacen("path = \"$default\"", &filters, 1)
 }
 
 /// A key of a consumer, with more lines for its entry.
-pub fn key(id: &str, consumer: &str, key: &str, more: &str) -> String {
+pub(crate) fn key(id: &str, consumer: &str, key: &str, more: &str) -> String {
     let digest = key_digest(key);
     format!("\n[[key]]\nid = \"{id}\"\nconsumer = \"{consumer}\"\ndigest = \"{digest}\"\n{more}\n")
 }
 
 /// The filter `keys`: `builtin:api-key` with these settings.
-pub fn api_key(settings: &str) -> String {
+pub(crate) fn api_key(settings: &str) -> String {
     format!("\n[filter.keys]\nplugin = \"builtin:api-key\"\nsettings = {settings}\n")
 }
 
 /// A `builtin:transform` of this name with these settings.
-pub fn transform(name: &str, settings: &str) -> String {
+pub(crate) fn transform(name: &str, settings: &str) -> String {
     format!("\n[filter.{name}]\nplugin = \"builtin:transform\"\nsettings = {settings}\n")
 }
 
 /// A transform that appends its name to `x-order`, of the request and of the response.
-pub fn stamp(name: &str) -> String {
+pub(crate) fn stamp(name: &str) -> String {
     let edit = format!("[{{ op = \"append\", header = \"x-order\", value = \"{name}\" }}]");
     transform(name, &format!("{{ request = {edit}, response = {edit} }}"))
 }
 
 /// Start a gateway.
-pub fn start(parts: &[&str]) -> Gateway {
+pub(crate) fn start(parts: &[&str]) -> Gateway {
     Gateway::with_config(parts.concat()).start()
 }

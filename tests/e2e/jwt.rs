@@ -13,13 +13,13 @@ use windlass_tests::{Gateway, Reply, Request, Response, Upstream};
 use crate::config::{filtered, key, transform};
 
 /// An issuer's key.
-pub struct Signer {
+pub(crate) struct Signer {
     id: &'static str,
     pair: Ed25519KeyPair,
 }
 
 impl Signer {
-    pub fn new(id: &'static str, seed: u8) -> Self {
+    pub(crate) fn new(id: &'static str, seed: u8) -> Self {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
         Self { id, pair }
     }
@@ -29,12 +29,12 @@ impl Signer {
         json!({ "kty": "OKP", "crv": "Ed25519", "use": "sig", "kid": self.id, "x": x })
     }
 
-    pub fn set(&self) -> String {
+    pub(crate) fn set(&self) -> String {
         json!({ "keys": [self.jwk()] }).to_string()
     }
 
     /// A good token with these claims beside or instead of the usual ones.
-    pub fn token(&self, more: Value) -> String {
+    pub(crate) fn token(&self, more: Value) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let mut claims = json!({
             "iss": "https://issuer.example", "aud": "orders", "sub": "anna",
@@ -63,7 +63,7 @@ fn route(settings: &str, endpoint: SocketAddr) -> String {
 }
 
 /// A verifier with keys from there.
-pub fn verifier(name: &str, keys: &str) -> String {
+pub(crate) fn verifier(name: &str, keys: &str) -> String {
     format!(
         "\n[verifier.{name}]\n{keys}\nissuers = [\"https://{name}.example\"]\naudiences = [\"orders\"]\n"
     )
@@ -81,7 +81,7 @@ fn gateway(settings: &str, signer: &Signer, upstream: &Upstream) -> Gateway {
         .start()
 }
 
-pub fn with(token: &str) -> Request {
+pub(crate) fn with(token: &str) -> Request {
     Request::get("/a").header("authorization", format!("Bearer {token}"))
 }
 

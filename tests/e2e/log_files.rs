@@ -16,7 +16,7 @@ use crate::config::start;
 const FIXED: &str = "[[route]]\npath = \"$default\"\nrespond = { body = \"ok\" }\n";
 
 /// A named pipe.
-pub fn make_pipe(path: &Path) {
+pub(crate) fn make_pipe(path: &Path) {
     let mode = 0o600.into();
     rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
 }

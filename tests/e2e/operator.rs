@@ -7,12 +7,12 @@ use windlass_tests::{Builder, Client, Finished, Gateway, Request, Response, Upst
 use crate::config::{api_key, filtered};
 
 /// The value of the token that may write.
-pub const WRITE: &str = "a-token-that-may-write";
+pub(crate) const WRITE: &str = "a-token-that-may-write";
 /// The value of the token that may read.
-pub const READ: &str = "a-token-that-may-read";
+pub(crate) const READ: &str = "a-token-that-may-read";
 
 /// Tokens and a store, which is a file beside the configuration.
-pub const STORE: &str = "
+pub(crate) const STORE: &str = "
 [admin]
 address = \"127.0.0.1:0\"
 tokens  = [{ name = \"ops\", role = \"write\", secret = \"ops\" }, { name = \"view\", role = \"read\", secret = \"view\" }]
@@ -29,7 +29,7 @@ file = \"view.token\"
 
 /// A gateway with a store, whose only route asks for a key, and counts it if `plan` is among the
 /// filters.
-pub fn builder(filters: &[&str], upstream: &Upstream, more: &str) -> Builder {
+pub(crate) fn builder(filters: &[&str], upstream: &Upstream, more: &str) -> Builder {
     let config = filtered(filters, upstream.address())
         + &api_key("{}")
         + "\n[filter.plan]\nplugin = \"builtin:usage-plan\"\n"
@@ -42,35 +42,35 @@ pub fn builder(filters: &[&str], upstream: &Upstream, more: &str) -> Builder {
 }
 
 /// The same, running.
-pub fn start(filters: &[&str], upstream: &Upstream) -> Gateway {
+pub(crate) fn start(filters: &[&str], upstream: &Upstream) -> Gateway {
     builder(filters, upstream, "").start()
 }
 
 /// A request with the token that may write.
-pub fn request(method: &str, path: &str) -> Request {
+pub(crate) fn request(method: &str, path: &str) -> Request {
     Request::new(method, path)
         .header("authorization", format!("Bearer {WRITE}"))
         .header("connection", "close")
 }
 
 /// Send it to the operator's listener.
-pub fn send(gateway: &Gateway, request: &Request) -> Response {
+pub(crate) fn send(gateway: &Gateway, request: &Request) -> Response {
     Client::connect(gateway.admin_address()).send(request)
 }
 
 /// `GET`.
-pub fn get(gateway: &Gateway, path: &str) -> Response {
+pub(crate) fn get(gateway: &Gateway, path: &str) -> Response {
     send(gateway, &request("GET", path))
 }
 
 /// With a JSON body.
-pub fn call(gateway: &Gateway, method: &str, path: &str, body: &str) -> Response {
+pub(crate) fn call(gateway: &Gateway, method: &str, path: &str, body: &str) -> Response {
     let request = request(method, path).header("content-type", "application/json");
     send(gateway, &request.body(body))
 }
 
 /// Make a key: its id and its text.
-pub fn create(gateway: &Gateway, body: &str) -> (String, String) {
+pub(crate) fn create(gateway: &Gateway, body: &str) -> (String, String) {
     let answer = call(gateway, "POST", "/v1/keys", body);
     assert_eq!(answer.status, 201, "{}", answer.text());
     let made = answer.json();
@@ -79,14 +79,19 @@ pub fn create(gateway: &Gateway, body: &str) -> (String, String) {
 }
 
 /// The status that a client with this key gets.
-pub fn status_with(gateway: &Gateway, key: &str) -> u16 {
+pub(crate) fn status_with(gateway: &Gateway, key: &str) -> u16 {
     gateway
         .send(&Request::get("/").header("x-api-key", key))
         .status
 }
 
 /// `windlass` with these arguments, against this gateway.
-pub fn windlass(gateway: &Gateway, arguments: &[&str], token: &str, input: &str) -> Finished {
+pub(crate) fn windlass(
+    gateway: &Gateway,
+    arguments: &[&str],
+    token: &str,
+    input: &str,
+) -> Finished {
     let url = format!("http://{}", gateway.admin_address());
     let mut command = command(arguments);
     command

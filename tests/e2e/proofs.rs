@@ -13,10 +13,10 @@ use crate::config::filtered;
 use crate::jwt::{Signer, verifier};
 
 /// A client with a key.
-pub struct Client(Ed25519KeyPair);
+pub(crate) struct Client(Ed25519KeyPair);
 
 impl Client {
-    pub fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         Self(Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap())
     }
 
@@ -25,13 +25,13 @@ impl Client {
     }
 
     /// The `cnf.jkt` of a token that is bound to its key (RFC 8037, appendix A.3).
-    pub fn thumbprint(&self) -> String {
+    pub(crate) fn thumbprint(&self) -> String {
         let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, self.x());
         URL_SAFE_NO_PAD.encode(digest(&SHA256, canonical.as_bytes()))
     }
 
     /// A proof for `GET` on this URL, with other claims beside or instead of the usual ones.
-    pub fn proof(&self, url: &str, token: &str, more: Value) -> String {
+    pub(crate) fn proof(&self, url: &str, token: &str, more: Value) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let mut claims = json!({
             "jti": format!("{:?}", std::time::Instant::now()), "htm": "GET", "htu": url, "iat": now.as_secs(),

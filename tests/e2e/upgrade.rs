@@ -265,7 +265,7 @@ const ASK: &str =
     "GET /x HTTP/1.1\r\nhost: a\r\nconnection: keep-alive, Upgrade\r\nupgrade: shout\r\n\r\n";
 
 /// An endpoint that agrees, says something at once, and shouts back line by line.
-pub fn shouting() -> SocketAddr {
+pub(crate) fn shouting() -> SocketAddr {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     std::thread::spawn(move || {
@@ -292,7 +292,7 @@ pub fn shouting() -> SocketAddr {
 }
 
 /// Ask, and give the connection after the answer's head.
-pub fn agreed(gateway: &Gateway) -> BufReader<std::net::TcpStream> {
+pub(crate) fn agreed(gateway: &Gateway) -> BufReader<std::net::TcpStream> {
     let stream = std::net::TcpStream::connect(gateway.address()).unwrap();
     let limit = Some(windlass_tests::wait::DEADLINE);
     stream.set_read_timeout(limit).unwrap();

@@ -25,36 +25,36 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 use windlass_tests::wait::{DEADLINE, Watched};
 
-pub type Fault = Box<dyn std::error::Error + Send + Sync>;
-pub type Body = UnsyncBoxBody<Bytes, Fault>;
+pub(crate) type Fault = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Body = UnsyncBoxBody<Bytes, Fault>;
 
 /// A body that is here already.
-pub fn full(bytes: impl Into<Bytes>) -> Body {
+pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into())
         .map_err(|never| match never {})
         .boxed_unsync()
 }
 
 /// No body.
-pub fn empty() -> Body {
+pub(crate) fn empty() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
 /// Who signs.
-pub struct Authority {
+pub(crate) struct Authority {
     /// Its certificate, PEM.
-    pub pem: String,
+    pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// A certificate with its key, PEM.
-pub struct Identity {
-    pub certificate: String,
-    pub key: String,
+pub(crate) struct Identity {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
 }
 
 impl Authority {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         // Another authority has another name.
         let name = format!("authority {:x}", another());
@@ -67,19 +67,19 @@ impl Authority {
     }
 
     /// A certificate for these names.
-    pub fn issue(&self, names: &[&str]) -> Identity {
+    pub(crate) fn issue(&self, names: &[&str]) -> Identity {
         self.sign(names, |_| {})
     }
 
     /// One that is an authority's itself.
-    pub fn authority(&self, names: &[&str]) -> Identity {
+    pub(crate) fn authority(&self, names: &[&str]) -> Identity {
         self.sign(names, |params| {
             params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         })
     }
 
     /// One that was good until some years ago.
-    pub fn expired(&self, names: &[&str]) -> Identity {
+    pub(crate) fn expired(&self, names: &[&str]) -> Identity {
         self.sign(names, |params| {
             params.not_before = date_time_ymd(2000, 1, 1);
             params.not_after = date_time_ymd(2001, 1, 1);
@@ -128,7 +128,7 @@ fn protocols(names: &[&str]) -> Vec<Vec<u8>> {
 }
 
 /// A client's side of TLS, that trusts this authority and offers these protocols.
-pub fn client_tls(authority: &Authority, offers: &[&str]) -> Arc<ClientConfig> {
+pub(crate) fn client_tls(authority: &Authority, offers: &[&str]) -> Arc<ClientConfig> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -139,7 +139,7 @@ pub fn client_tls(authority: &Authority, offers: &[&str]) -> Arc<ClientConfig> {
 }
 
 /// A server's side of TLS. With `clients`, clients must show a certificate of that authority.
-pub fn server_tls(
+pub(crate) fn server_tls(
     identity: &Identity,
     offers: &[&str],
     clients: Option<&Authority>,
@@ -162,7 +162,7 @@ pub fn server_tls(
 }
 
 /// Run to the end, on this thread. Panics at the deadline.
-pub fn run<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -177,7 +177,7 @@ pub fn run<T>(future: impl Future<Output = T>) -> T {
 
 /// Runs hyper's tasks where they are.
 #[derive(Clone, Copy)]
-pub struct Here;
+pub(crate) struct Here;
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Here {
     fn execute(&self, task: F) {
@@ -186,11 +186,11 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for Here {
 }
 
 /// A connection, whatever it is.
-pub trait Pipe: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Pipe: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Pipe for T {}
 
 /// Connect, with TLS to `localhost` where there is a configuration for it.
-pub async fn connect(
+pub(crate) async fn connect(
     address: SocketAddr,
     tls: Option<&Arc<ClientConfig>>,
 ) -> std::io::Result<Box<dyn Pipe>> {
@@ -207,7 +207,7 @@ pub async fn connect(
 }
 
 /// An HTTP/2 client on a new connection.
-pub async fn http2(
+pub(crate) async fn http2(
     address: SocketAddr,
     tls: Option<&Arc<ClientConfig>>,
 ) -> hyper::client::conn::http2::SendRequest<Body> {
@@ -219,7 +219,7 @@ pub async fn http2(
 }
 
 /// An HTTP/1.1 client on a new connection.
-pub async fn http1(
+pub(crate) async fn http1(
     address: SocketAddr,
     tls: Option<&Arc<ClientConfig>>,
 ) -> hyper::client::conn::http1::SendRequest<Body> {
@@ -231,13 +231,13 @@ pub async fn http1(
 }
 
 /// A `GET` of HTTP/2.
-pub fn get(target: &str) -> Request<Body> {
+pub(crate) fn get(target: &str) -> Request<Body> {
     let request = Request::get(format!("http://localhost{target}"));
     request.body(empty()).unwrap()
 }
 
 /// The head of an answer, and its whole body as text.
-pub async fn read(response: Response<Incoming>) -> (http::response::Parts, String) {
+pub(crate) async fn read(response: Response<Incoming>) -> (http::response::Parts, String) {
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.unwrap().to_bytes();
     (parts, String::from_utf8(bytes.to_vec()).unwrap())
@@ -245,38 +245,38 @@ pub async fn read(response: Response<Incoming>) -> (http::response::Parts, Strin
 
 /// What an endpoint saw.
 #[derive(Default)]
-pub struct Seen {
-    pub connections: usize,
+pub(crate) struct Seen {
+    pub(crate) connections: usize,
     /// Handshakes that resumed an earlier session.
-    pub resumed: usize,
-    pub requests: Vec<Parts>,
+    pub(crate) resumed: usize,
+    pub(crate) requests: Vec<Parts>,
 }
 
 /// How an endpoint speaks.
 #[derive(Clone, Default)]
-pub struct Speaks {
+pub(crate) struct Speaks {
     /// With this, TLS.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
     /// On clear text: HTTP/2, with prior knowledge. With TLS it is what was agreed on.
-    pub http2: bool,
+    pub(crate) http2: bool,
     /// The most requests at once on one HTTP/2 connection.
-    pub most: Option<u32>,
+    pub(crate) most: Option<u32>,
     /// Whether HTTP/2 takes an extended `CONNECT`.
-    pub connects: bool,
+    pub(crate) connects: bool,
 }
 
 type Answering = Pin<Box<dyn Future<Output = Response<Body>>>>;
 
 /// An endpoint.
-pub struct Endpoint {
-    pub address: SocketAddr,
+pub(crate) struct Endpoint {
+    pub(crate) address: SocketAddr,
     seen: Arc<Watched<Seen>>,
     _ended: tokio::sync::oneshot::Sender<()>,
 }
 
 impl Endpoint {
     /// Answers as it is told to.
-    pub fn start<F>(
+    pub(crate) fn start<F>(
         speaks: Speaks,
         answer: impl Fn(Request<Incoming>) -> F + Send + 'static,
     ) -> Self
@@ -311,13 +311,13 @@ impl Endpoint {
     }
 
     /// Answers 200 with the version that it was asked in.
-    pub fn version(speaks: Speaks) -> Self {
+    pub(crate) fn version(speaks: Speaks) -> Self {
         Self::start(speaks, |request| async move {
             Response::new(full(format!("{:?}", request.version())))
         })
     }
 
-    pub fn seen<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
+    pub(crate) fn seen<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
         self.seen.with(look)
     }
 }
@@ -375,6 +375,6 @@ async fn accept<A: Fn(Request<Incoming>) -> Answering + 'static>(
 }
 
 /// Whether a request came in HTTP/2.
-pub fn is_http2(parts: &Parts) -> bool {
+pub(crate) fn is_http2(parts: &Parts) -> bool {
     parts.version == Version::HTTP_2
 }

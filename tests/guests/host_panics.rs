@@ -15,10 +15,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
-use windlass::config::Config;
-use windlass::gateway::{Foundation, Gateway};
-use windlass::server::{self, Workers};
-use windlass::sockets::handover::Predecessor;
+use windlass::internals::config::Config;
+use windlass::internals::gateway::{Foundation, Gateway};
+use windlass::internals::server::{self, Workers};
+use windlass::internals::sockets::Predecessor;
 use windlass_tests::{Client, ClosedPort, Reply, Request, Response, Upstream, wait};
 
 use crate::stage::ACTOR;

@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 use windlass_tests::{Builder, Gateway, Metrics, Upstream};
 
 /// The filter that does what its settings say; its steps are in `tests/guests/rust`.
-pub const ACTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/actor.wasm"));
+pub(crate) const ACTOR: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/actor.wasm"));
 
 /// The filter that asks for a body that it has no phase for.
-pub const HEADSTRONG: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/headstrong.wasm"));
+pub(crate) const HEADSTRONG: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/headstrong.wasm"));
 
 /// A configuration in the making: one worker, so that a filter's instances are one after the other.
-pub struct Stage {
+pub(crate) struct Stage {
     toml: String,
     files: Vec<(String, Vec<u8>)>,
     environment: Vec<(String, String)>,
@@ -21,7 +21,7 @@ pub struct Stage {
 
 impl Stage {
     /// With nothing on it.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             toml: "[server]\nworkers = 1\n".to_owned(),
             files: vec![("actor.wasm".to_owned(), ACTOR.to_owned())],
@@ -30,53 +30,53 @@ impl Stage {
     }
 
     /// With lines of configuration.
-    pub fn lines(mut self, lines: &str) -> Self {
+    pub(crate) fn lines(mut self, lines: &str) -> Self {
         self.toml.push_str(lines);
         self.toml.push('\n');
         self
     }
 
     /// With a file beside the configuration.
-    pub fn file(mut self, name: &str, content: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn file(mut self, name: &str, content: impl AsRef<[u8]>) -> Self {
         self.files
             .push((name.to_owned(), content.as_ref().to_vec()));
         self
     }
 
     /// With an environment variable.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// With an upstream.
-    pub fn upstream(self, name: &str, address: SocketAddr) -> Self {
+    pub(crate) fn upstream(self, name: &str, address: SocketAddr) -> Self {
         self.lines(&format!(
             "[upstream.{name}]\nendpoints = [{{ address = \"{address}\" }}]"
         ))
     }
 
     /// With an actor: its keys, `settings` among them.
-    pub fn actor(self, name: &str, keys: &str) -> Self {
+    pub(crate) fn actor(self, name: &str, keys: &str) -> Self {
         self.lines(&format!("[filter.{name}]\nplugin = \"actor.wasm\"\n{keys}"))
     }
 
     /// With a filter of another component.
-    pub fn filter(self, name: &str, component: &[u8], keys: &str) -> Self {
+    pub(crate) fn filter(self, name: &str, component: &[u8], keys: &str) -> Self {
         let file = format!("{name}-component.wasm");
         self.lines(&format!("[filter.{name}]\nplugin = \"{file}\"\n{keys}"))
             .file(&file, component)
     }
 
     /// With a route through these filters to the upstream `main`.
-    pub fn route(self, path: &str, filters: &[&str]) -> Self {
+    pub(crate) fn route(self, path: &str, filters: &[&str]) -> Self {
         self.lines(&format!(
             "[[route]]\npath = \"{path}\"\nfilters = {filters:?}\nupstream = \"main\""
         ))
     }
 
     /// As files.
-    pub fn builder(self) -> Builder {
+    pub(crate) fn builder(self) -> Builder {
         let mut builder = Gateway::with_config(self.toml);
         for (name, content) in self.files {
             builder = builder.file(&name, content);
@@ -88,12 +88,12 @@ impl Stage {
     }
 
     /// As a running gateway.
-    pub fn start(self) -> Gateway {
+    pub(crate) fn start(self) -> Gateway {
         self.builder().start()
     }
 
     /// An actor on `/act`, before the upstream.
-    pub fn of_one_actor(upstream: &Upstream, keys: &str) -> Self {
+    pub(crate) fn of_one_actor(upstream: &Upstream, keys: &str) -> Self {
         Self::new()
             .upstream("main", upstream.address())
             .actor("actor", keys)
@@ -102,6 +102,6 @@ impl Stage {
 }
 
 /// A figure of a filter.
-pub fn figure(metrics: &Metrics, name: &str, filter: &str) -> f64 {
+pub(crate) fn figure(metrics: &Metrics, name: &str, filter: &str) -> f64 {
     metrics.with(&format!("windlass_filter_{name}"), &[("filter", filter)])
 }

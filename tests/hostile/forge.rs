@@ -42,12 +42,12 @@ const WORLD: &str = r"
 
 /// A filter that lets everything pass, but for what `on_request` does; `more` are further fields of
 /// its module. All that it returns is zeros: no text, no list, the verdict `next(skip)`.
-pub fn filter(on_request: &str, more: &str) -> Vec<u8> {
+pub(crate) fn filter(on_request: &str, more: &str) -> Vec<u8> {
     component("forged", &module(on_request, more), CONTRACT)
 }
 
 /// A filter that imports what nobody offers.
-pub fn with_unknown_import() -> Vec<u8> {
+pub(crate) fn with_unknown_import() -> Vec<u8> {
     let import = r#"(import "windlass:forge/secrets" "reveal" (func $reveal (result i32)))"#;
     component(
         "stranger",
@@ -57,17 +57,17 @@ pub fn with_unknown_import() -> Vec<u8> {
 }
 
 /// A component that is no filter.
-pub fn bystander() -> Vec<u8> {
+pub(crate) fn bystander() -> Vec<u8> {
     component("bystander", r#"(module (func (export "wave")))"#, CONTRACT)
 }
 
 /// A filter of a contract that does not exist yet.
-pub fn of_another_version() -> Vec<u8> {
+pub(crate) fn of_another_version() -> Vec<u8> {
     component("forged", &module("", ""), "0.2.0")
 }
 
 /// A filter that makes timers and keeps them.
-pub fn keeping_timers(count: u32) -> Vec<u8> {
+pub(crate) fn keeping_timers(count: u32) -> Vec<u8> {
     let import = r#"(import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration"
         (func $timer (param i64) (result i32)))"#;
     let on_request = format!(

@@ -26,7 +26,7 @@ use crate::store::keys::KeyDigest;
 use crate::store::secrets::{Secret, Secrets};
 
 /// Wrong tokens from one address before it is told to wait.
-pub const MOST_FAILURES: u32 = 10;
+pub(crate) const MOST_FAILURES: u32 = 10;
 
 /// How long failures are remembered.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -39,7 +39,7 @@ const LONGEST: usize = 4096;
 
 /// What a token may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// To look.
     Read,
     /// To look and to change.
@@ -48,27 +48,27 @@ pub enum Role {
 
 /// A token that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
+pub(crate) struct Token {
     /// Its name, for the log.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// What it may be used for.
-    pub role: Role,
+    pub(crate) role: Role,
     /// The name of the secret that is its value.
-    pub secret: Arc<str>,
+    pub(crate) secret: Arc<str>,
 }
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Actor {
+pub(crate) struct Actor {
     /// The token's name.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// What it may be used for.
-    pub role: Role,
+    pub(crate) role: Role,
 }
 
 /// The tokens, and who guessed at them.
 #[derive(Debug, Default)]
-pub struct Access {
+pub(crate) struct Access {
     tokens: Vec<Token>,
     failures: Mutex<HashMap<IpAddr, Failures>>,
 }
@@ -82,7 +82,7 @@ struct Failures {
 impl Access {
     /// With these tokens.
     #[must_use]
-    pub fn new(tokens: Vec<Token>) -> Self {
+    pub(crate) fn new(tokens: Vec<Token>) -> Self {
         Self {
             tokens,
             failures: Mutex::default(),
@@ -91,7 +91,7 @@ impl Access {
 
     /// Whether there are any tokens.
     #[must_use]
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         !self.tokens.is_empty()
     }
 
@@ -99,7 +99,7 @@ impl Access {
     ///
     /// # Errors
     /// No token is known, or none or a wrong one came: too many of those are told to wait.
-    pub fn admit(
+    pub(crate) fn admit(
         &self,
         headers: &HeaderMap,
         from: IpAddr,
@@ -227,7 +227,7 @@ fn presented(headers: &HeaderMap) -> Presented<'_> {
 ///
 /// # Errors
 /// It does not.
-pub fn may(actor: &Actor, method: &Method) -> Result<(), Problem> {
+pub(crate) fn may(actor: &Actor, method: &Method) -> Result<(), Problem> {
     let looks = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     match actor.role {
         Role::Write => Ok(()),

@@ -6,7 +6,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// `2026-11-25T20:54:41.123Z`; whole seconds without a fraction.
 #[must_use]
-pub fn moment(ms: u64) -> String {
+pub(crate) fn moment(ms: u64) -> String {
     let ms = ms.min(LAST_MS);
     let date = day(u32::try_from(ms / DAY_MS).unwrap_or(u32::MAX));
     let (seconds, millis) = (ms % DAY_MS / 1000, ms % 1000);
@@ -21,7 +21,7 @@ pub fn moment(ms: u64) -> String {
 /// Milliseconds since 1970 of an RFC 3339 date-time; earlier is taken as 1970. None where it is
 /// no date-time.
 #[must_use]
-pub fn read_moment(text: &str) -> Option<u64> {
+pub(crate) fn read_moment(text: &str) -> Option<u64> {
     let (date, rest) = text.split_at_checked(10)?;
     let days = civil(date)?;
     let rest = rest.strip_prefix(['T', 't', ' '])?;
@@ -72,7 +72,7 @@ fn offset(zone: &str) -> Option<i64> {
 /// `2026-11-25` of days since 1970 (Hinnant, "chrono-compatible low-level date algorithms",
 /// `civil_from_days`).
 #[must_use]
-pub fn day(days: u32) -> String {
+pub(crate) fn day(days: u32) -> String {
     let days = i64::from(days).min(2_932_896) + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
@@ -90,7 +90,7 @@ pub fn day(days: u32) -> String {
 
 /// Days since 1970 of `2026-11-25`; earlier is taken as 1970. None where it is no date.
 #[must_use]
-pub fn read_day(text: &str) -> Option<u32> {
+pub(crate) fn read_day(text: &str) -> Option<u32> {
     u32::try_from(civil(text)?.max(0)).ok()
 }
 

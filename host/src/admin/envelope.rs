@@ -29,19 +29,19 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Whose connection it is.
 #[derive(Debug, Clone, Copy)]
-pub struct Remote(pub SocketAddr);
+pub(crate) struct Remote(pub(crate) SocketAddr);
 
 /// Who asks, for the audit log.
 #[derive(Debug, Clone)]
-pub struct Caller {
+pub(crate) struct Caller {
     /// The token's name.
-    pub actor: Arc<str>,
+    pub(crate) actor: Arc<str>,
     /// What the token may be used for.
-    pub role: Role,
+    pub(crate) role: Role,
     /// The request's id.
-    pub request: Arc<str>,
+    pub(crate) request: Arc<str>,
     /// From where.
-    pub remote: SocketAddr,
+    pub(crate) remote: SocketAddr,
 }
 
 impl Caller {
@@ -49,7 +49,7 @@ impl Caller {
     ///
     /// # Errors
     /// It may only read.
-    pub fn may_write(&self, what: &str) -> Result<(), Problem> {
+    pub(crate) fn may_write(&self, what: &str) -> Result<(), Problem> {
         match self.role {
             Role::Write => Ok(()),
             Role::Read => {
@@ -64,11 +64,11 @@ impl Caller {
 
 /// What the guard knows.
 #[derive(Debug)]
-pub struct Gate {
+pub(crate) struct Gate {
     /// The process.
-    pub running: Arc<Running>,
+    pub(crate) running: Arc<Running>,
     /// The tokens.
-    pub access: Access,
+    pub(crate) access: Access,
 }
 
 #[derive(Debug, Clone)]
@@ -80,7 +80,7 @@ struct Admitted(Caller);
 
 /// Lines about answers to those who were not let in.
 #[derive(Debug)]
-pub struct Strangers {
+pub(crate) struct Strangers {
     lines: Mutex<LineLimit>,
     began: Instant,
 }
@@ -95,7 +95,7 @@ impl Default for Strangers {
 }
 
 /// Around everything: the id, the words of an error, and the line of the log.
-pub async fn envelope(
+pub(crate) async fn envelope(
     State(strangers): State<Arc<Strangers>>,
     mut request: Request,
     next: Next,
@@ -212,7 +212,7 @@ impl Answered<'_> {
 ///
 /// # Errors
 /// No token came, none that is known, or one whose role does not suffice.
-pub async fn guard(
+pub(crate) async fn guard(
     State(gate): State<Arc<Gate>>,
     mut request: Request,
     next: Next,

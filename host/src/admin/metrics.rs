@@ -7,7 +7,7 @@ mod store;
 mod upstreams;
 mod verifiers;
 
-pub use format::Format;
+pub(crate) use format::Format;
 
 use super::Running;
 use crate::descriptors;
@@ -16,7 +16,7 @@ use crate::observe::metrics::{Family, Kind, float, of_workers, read};
 use crate::store::keys::KeyReject;
 
 /// All families.
-pub fn families(running: &Running) -> Vec<Family> {
+pub(crate) fn families(running: &Running) -> Vec<Family> {
     let workers = running.workers.iter().map(|common| &common.stats);
     let mut families = of_workers(workers);
     let gateway = running.gateway.load();

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 /// The first address of the network that counts as one.
 #[must_use]
-pub fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
@@ -20,14 +20,14 @@ pub fn network(address: IpAddr) -> IpAddr {
 
 /// Places that each network has so many of.
 #[derive(Debug, Clone)]
-pub struct Shares {
+pub(crate) struct Shares {
     most: usize,
     taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 /// One place; it is free again when this is dropped.
 #[derive(Debug)]
-pub struct Share {
+pub(crate) struct Share {
     of: IpAddr,
     shares: Shares,
 }
@@ -35,14 +35,14 @@ pub struct Share {
 impl Shares {
     /// So many for each.
     #[must_use]
-    pub fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         let taken = Arc::default();
         Self { most, taken }
     }
 
     /// A place for this address; None where its network has all it may have.
     #[must_use]
-    pub fn take(&self, address: IpAddr) -> Option<Share> {
+    pub(crate) fn take(&self, address: IpAddr) -> Option<Share> {
         let of = network(address);
         let mut taken = self.taken.lock();
         let count = taken.entry(of).or_insert(0);

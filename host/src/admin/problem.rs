@@ -12,25 +12,25 @@ use crate::store::registrar::{ImportError, ImportReport, RegistrarError, Warning
 
 /// An answer that says why not.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// The status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// The stable word.
-    pub code: &'static str,
+    pub(crate) code: &'static str,
     /// A sentence with the cure.
-    pub detail: String,
+    pub(crate) detail: String,
     /// What is wrong with which part: its name, and a sentence.
-    pub errors: Vec<(String, String)>,
+    pub(crate) errors: Vec<(String, String)>,
     /// Further members of the body.
-    pub more: Vec<(&'static str, Value)>,
+    pub(crate) more: Vec<(&'static str, Value)>,
     /// When to try again. Seconds.
-    pub retry_after: Option<u64>,
+    pub(crate) retry_after: Option<u64>,
 }
 
 impl Problem {
     /// With this status, code and text.
     #[must_use]
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self {
             status,
             code,
@@ -43,20 +43,20 @@ impl Problem {
 
     /// The same with the time to try again. Seconds.
     #[must_use]
-    pub fn retry_after(mut self, seconds: u64) -> Self {
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
         self
     }
 
     /// The request makes no sense.
     #[must_use]
-    pub fn invalid(detail: impl Into<String>) -> Self {
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid", detail)
     }
 
     /// One part of the request makes no sense.
     #[must_use]
-    pub fn of(field: &str, message: &str) -> Self {
+    pub(crate) fn of(field: &str, message: &str) -> Self {
         let mut problem = Self::invalid(format!("`{field}` {message}"));
         problem.errors.push((field.to_owned(), message.to_owned()));
         problem
@@ -64,7 +64,7 @@ impl Problem {
 
     /// One part of the request makes no sense beside another.
     #[must_use]
-    pub fn senseless(field: &str, message: &str) -> Self {
+    pub(crate) fn senseless(field: &str, message: &str) -> Self {
         Self {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             code: "senseless",
@@ -74,21 +74,21 @@ impl Problem {
 
     /// No `Host`, more than one, or one that is not a host.
     #[must_use]
-    pub fn bad_host() -> Self {
+    pub(crate) fn bad_host() -> Self {
         let detail = "the request must name exactly one valid host; send one `host`";
         Self::new(StatusCode::BAD_REQUEST, "bad_host", detail)
     }
 
     /// There is nothing at this path.
     #[must_use]
-    pub fn no_such_path() -> Self {
+    pub(crate) fn no_such_path() -> Self {
         let detail = "there is nothing at this path; /v1/openapi.json describes what there is";
         Self::new(StatusCode::NOT_FOUND, "no_such_path", detail)
     }
 
     /// The body, for the request with this id.
     #[must_use]
-    pub fn body(&self, request: &str) -> String {
+    pub(crate) fn body(&self, request: &str) -> String {
         let mut body = json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or("Error"),

@@ -47,7 +47,7 @@ const MAX_HEAD: usize = 32 * 1024;
 
 /// How long a client is waited for.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub(crate) struct Patience {
     /// From a connection to the end of its handshake.
     handshake: Duration,
     /// From there to the end of its first head.
@@ -60,7 +60,7 @@ pub struct Patience {
 
 impl Patience {
     /// What the operator's listener has.
-    pub const USUAL: Self = Self {
+    pub(crate) const USUAL: Self = Self {
         handshake: Duration::from_secs(5),
         first_head: Duration::from_secs(5),
         next_head: Duration::from_secs(30),
@@ -70,13 +70,13 @@ impl Patience {
 
 /// The listener's socket, and how it is closed.
 #[derive(Debug)]
-pub struct Listening {
+pub(crate) struct Listening {
     /// It.
-    pub socket: TcpListener,
+    pub(crate) socket: TcpListener,
     /// Whether to take no more, and who has those that are queued then.
-    pub stop: watch::Receiver<Option<Queue>>,
+    pub(crate) stop: watch::Receiver<Option<Queue>>,
     /// Is told when the socket is closed.
-    pub closed: SyncSender<()>,
+    pub(crate) closed: SyncSender<()>,
 }
 
 /// Serve connections until `stop` says so; then take what is queued, unless a successor does, and end
@@ -84,7 +84,7 @@ pub struct Listening {
 ///
 /// # Errors
 /// The runtime does not take the socket.
-pub async fn serve(
+pub(crate) async fn serve(
     listening: Listening,
     tls: Option<Tls>,
     routes: Router,

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 /// A stream that does not wait for ever.
-pub struct Steady<S> {
+pub(crate) struct Steady<S> {
     stream: S,
     patience: Duration,
     /// Runs while a write waits.
@@ -21,7 +21,7 @@ pub struct Steady<S> {
 
 impl<S> Steady<S> {
     /// With so long for a write that waits.
-    pub fn new(stream: S, patience: Duration) -> Self {
+    pub(crate) fn new(stream: S, patience: Duration) -> Self {
         Self {
             stream,
             patience,

@@ -17,7 +17,7 @@ use crate::tls::{HTTP1, TlsError, server};
 
 /// A certificate with its key, ready for handshakes. A clone is another hold on the same.
 #[derive(Clone)]
-pub struct Tls(Arc<ArcSwap<ServerConfig>>);
+pub(crate) struct Tls(Arc<ArcSwap<ServerConfig>>);
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -30,7 +30,7 @@ impl Tls {
     ///
     /// # Errors
     /// A file cannot be read, or the two do not fit.
-    pub fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+    pub(crate) fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
         let config = server(certificate, key, &[HTTP1])?;
         Ok(Self(Arc::new(ArcSwap::new(config))))
     }
@@ -39,7 +39,7 @@ impl Tls {
     ///
     /// # Errors
     /// A file cannot be read, or the two do not fit; then what was read before stays in use.
-    pub fn read_again(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
+    pub(crate) fn read_again(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
         self.0.store(server(certificate, key, &[HTTP1])?);
         Ok(())
     }
@@ -48,7 +48,7 @@ impl Tls {
     ///
     /// # Errors
     /// The client is gone, or speaks no TLS that is known here.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+    pub(crate) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         TlsAcceptor::from(self.0.load_full()).accept(stream).await
     }
 }

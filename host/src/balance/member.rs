@@ -3,7 +3,7 @@
 use super::slot::Slot;
 
 /// The largest weight; a larger one is taken for it. It bounds all sums of weights.
-pub const MAX_WEIGHT: u32 = 1000;
+pub(crate) const MAX_WEIGHT: u32 = 1000;
 
 /// An endpoint as the balancer needs it.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use parking_lot::Mutex;
 
 /// An endpoint's whole share. Permille.
-pub const WHOLE: u32 = 1000;
+pub(crate) const WHOLE: u32 = 1000;
 
 /// Places that are made at once: four kibibytes.
 const SLAB: usize = 512;
@@ -96,7 +96,7 @@ impl Slot {
 
     /// How much of its weight counts (permille; 0: it takes nothing), whether it may be used when too
     /// few others are left, and whether nothing but the results of requests has taken it out.
-    pub fn set(&self, share: u32, last_resort: bool, ejected: bool) {
+    pub(crate) fn set(&self, share: u32, last_resort: bool, ejected: bool) {
         let last_resort = if last_resort { LAST_RESORT } else { 0 };
         let ejected = if ejected { EJECTED } else { 0 };
         let state = share.min(WHOLE) | last_resort | ejected;
@@ -105,19 +105,19 @@ impl Slot {
 
     /// Whether nothing but the results of requests has taken it out.
     #[must_use]
-    pub fn is_ejected(&self) -> bool {
+    pub(crate) fn is_ejected(&self) -> bool {
         self.0.0.state.load(Ordering::Relaxed) & EJECTED != 0
     }
 
     /// Active requests. Others change it at any time.
     #[must_use]
-    pub fn active(&self) -> u32 {
+    pub(crate) fn active(&self) -> u32 {
         self.0.0.active()
     }
 
     /// How much of its weight counts. Permille; 0: it takes nothing.
     #[must_use]
-    pub fn share(&self) -> u32 {
+    pub(crate) fn share(&self) -> u32 {
         self.0.0.share()
     }
 
@@ -165,7 +165,7 @@ pub struct Lease {
 impl Lease {
     /// The endpoint, by its place among the members of the balancer that picked it.
     #[must_use]
-    pub fn endpoint(&self) -> usize {
+    pub(crate) fn endpoint(&self) -> usize {
         self.endpoint
     }
 }

@@ -7,7 +7,7 @@ use super::random;
 
 /// Groups and their weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Split {
+pub(crate) struct Split {
     /// Identity and weight.
     groups: Box<[(u64, u32)]>,
     total: u64,
@@ -16,7 +16,7 @@ pub struct Split {
 impl Split {
     /// Groups by identity and weight. None where no weight is positive.
     #[must_use]
-    pub fn new(groups: impl IntoIterator<Item = (u64, u32)>) -> Option<Self> {
+    pub(crate) fn new(groups: impl IntoIterator<Item = (u64, u32)>) -> Option<Self> {
         let groups: Box<[(u64, u32)]> = groups.into_iter().collect();
         let total = groups.iter().map(|(_, weight)| u64::from(*weight)).sum();
         (total > 0).then_some(Self { groups, total })
@@ -24,7 +24,7 @@ impl Split {
 
     /// One of them at random, by weight.
     #[must_use]
-    pub fn pick(&self, random: u64) -> usize {
+    pub(crate) fn pick(&self, random: u64) -> usize {
         let mut left = random::below(random::mix(random), self.total);
         let mut groups = self.groups.iter();
         let place = groups.position(|(_, weight)| match left.checked_sub(u64::from(*weight)) {
@@ -39,7 +39,7 @@ impl Split {
 
     /// The one of this key.
     #[must_use]
-    pub fn pick_by(&self, key: u64) -> usize {
+    pub(crate) fn pick_by(&self, key: u64) -> usize {
         let bid = |(identity, weight): &(u64, u32)| {
             let bits = random::mix(random::mix(key) ^ *identity);
             f64::from(*weight) / -random::part(bits).ln()

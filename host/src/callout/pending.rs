@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::{CalloutError, CalloutOutcome};
 
 /// Something to wait for: the end of a call, however it ends.
-pub type Waiting = oneshot::Receiver<()>;
+pub(crate) type Waiting = oneshot::Receiver<()>;
 
 /// The most who wait for one call.
 const MAX_WAITING: usize = 10_000;
@@ -18,7 +18,7 @@ const FEW: usize = 64;
 
 /// A call. When the last of those who hold it goes, the call is given up.
 #[derive(Debug)]
-pub struct Pending {
+pub(crate) struct Pending {
     outcome: OnceLock<CalloutOutcome>,
     waiting: Mutex<WaitingList>,
     /// The task that makes the call hears when this is dropped.
@@ -83,7 +83,7 @@ impl Pending {
 
     /// The outcome, once it has ended.
     #[must_use]
-    pub fn outcome(&self) -> Option<&CalloutOutcome> {
+    pub(crate) fn outcome(&self) -> Option<&CalloutOutcome> {
         self.outcome.get()
     }
 
@@ -92,7 +92,7 @@ impl Pending {
     /// # Errors
     ///
     /// As many wait for it as may.
-    pub fn wait(&self) -> Result<Option<Waiting>, CalloutError> {
+    pub(crate) fn wait(&self) -> Result<Option<Waiting>, CalloutError> {
         let mut waiting = self.waiting.lock();
         if self.outcome.get().is_some() {
             return Ok(None);

@@ -31,11 +31,11 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 
 /// Tells a request from others, its target and its credential included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RequestDigest([u8; 32]);
+pub(crate) struct RequestDigest([u8; 32]);
 
 /// Why a request cannot be sent. Texts for the author of the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CalloutRequestError {
+pub(crate) enum CalloutRequestError {
     /// The method.
     #[error("the method is no method that can be sent")]
     Method,
@@ -64,7 +64,7 @@ pub enum CalloutRequestError {
 
 /// A secret to add to a request.
 #[derive(Debug, Clone, Copy)]
-pub enum Credential<'a> {
+pub(crate) enum Credential<'a> {
     /// As a bearer token.
     Bearer(&'a Secret),
     /// As a password: of this user.
@@ -75,12 +75,12 @@ pub enum Credential<'a> {
 
 /// A request, ready to be sent.
 #[derive(Debug)]
-pub struct CalloutRequest(Request<Full<Bytes>>);
+pub(crate) struct CalloutRequest(Request<Full<Bytes>>);
 
 impl RequestDigest {
     /// Of all parts, each told from the next by its length.
     #[must_use]
-    pub fn of<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Self {
+    pub(crate) fn of<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Self {
         Self(digest_of_parts(parts))
     }
 }
@@ -91,7 +91,7 @@ impl CalloutRequest {
     /// # Errors
     ///
     /// It cannot be sent.
-    pub fn new<'f>(
+    pub(crate) fn new<'f>(
         target: &CalloutSettings,
         method: &str,
         path: &str,

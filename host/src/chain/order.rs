@@ -7,20 +7,20 @@ use crate::wasm::grants::Grants;
 
 /// A filter that stands where an attribute that it requires is not there for certain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Misorder {
+pub(crate) struct Misorder {
     /// The filter's place in the chain.
-    pub place: usize,
+    pub(crate) place: usize,
     /// The attribute.
-    pub attribute: String,
+    pub(crate) attribute: String,
     /// Whether the filter works without it, but not as it is meant: it counts by it.
-    pub is_counted_by: bool,
+    pub(crate) is_counted_by: bool,
     /// What is wrong with the filters before it.
-    pub cause: Cause,
+    pub(crate) cause: Cause,
 }
 
 /// Why an attribute is not there for certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// No filter of the chain sets it.
     Nobody,
     /// The filter at this later place sets it.
@@ -33,7 +33,7 @@ pub enum Cause {
 
 /// A filter of a chain, as far as it is known.
 #[derive(Debug, Clone, Copy)]
-pub enum Link<'a> {
+pub(crate) enum Link<'a> {
     /// One that is loaded: what it said of itself, and what happens when it fails.
     Loaded(&'a Facts, OnError),
     /// One that is not, and sets at most what this allows. None: anything.
@@ -63,7 +63,7 @@ impl Link<'_> {
 /// Check the order of a chain, given what each filter said of itself. Nothing is said of an attribute
 /// that an unknown filter may provide in time.
 #[must_use]
-pub fn check_order(filters: &[Link<'_>]) -> Vec<Misorder> {
+pub(crate) fn check_order(filters: &[Link<'_>]) -> Vec<Misorder> {
     let mut found = Vec::new();
     for (place, link) in filters.iter().enumerate() {
         let Link::Loaded(facts, _) = link else {

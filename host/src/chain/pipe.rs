@@ -21,7 +21,7 @@ use crate::wasm::{BodyCall, CallFailure, CheckedOut, NotNow, Piece, PieceVerdict
 
 /// Which way the body goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub(crate) enum Direction {
     /// To the upstream.
     Request,
     /// To the client.
@@ -29,7 +29,7 @@ pub enum Direction {
 }
 
 /// One filter in the body's way.
-pub struct Stage {
+pub(crate) struct Stage {
     place: u16,
     /// What the filter asked to see again, with more.
     kept: Piece,
@@ -42,7 +42,7 @@ pub struct Stage {
 impl Stage {
     /// The filter at this place of the chain.
     #[must_use]
-    pub fn new(place: u16) -> Self {
+    pub(crate) fn new(place: u16) -> Self {
         Self {
             place,
             kept: Piece::new(),
@@ -53,7 +53,7 @@ impl Stage {
 }
 
 /// A body with filters in its way.
-pub struct Pipe {
+pub(crate) struct Pipe {
     passage: Rc<Passage>,
     direction: Direction,
     source: Body,
@@ -65,17 +65,17 @@ pub struct Pipe {
 }
 
 /// A whole body.
-pub struct Gathered {
+pub(crate) struct Gathered {
     /// Its bytes.
-    pub piece: Piece,
+    pub(crate) piece: Piece,
     /// Its trailers.
-    pub trailers: Option<HeaderMap>,
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 impl Pipe {
     /// Put these stages in the body's way.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         passage: Rc<Passage>,
         direction: Direction,
         source: Body,
@@ -98,7 +98,7 @@ impl Pipe {
     /// # Errors
     ///
     /// None: it has more than `max` bytes. Some: it did not reach its end.
-    pub async fn gather(
+    pub(crate) async fn gather(
         passage: &Rc<Passage>,
         direction: Direction,
         source: Body,
@@ -142,7 +142,7 @@ impl Pipe {
     /// # Errors
     ///
     /// A stage ended it.
-    pub fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, BodyError>> {
+    pub(crate) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, BodyError>> {
         if !self.ended {
             self.begin(Piece::new(), true);
         }
@@ -398,7 +398,7 @@ impl HttpBody for Pipe {
 }
 
 /// A gathered body that has trailers.
-pub struct Replayed {
+pub(crate) struct Replayed {
     parts: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
 }
@@ -406,7 +406,7 @@ pub struct Replayed {
 impl Replayed {
     /// This body, with these trailers.
     #[must_use]
-    pub fn new(piece: Piece, trailers: HeaderMap) -> Self {
+    pub(crate) fn new(piece: Piece, trailers: HeaderMap) -> Self {
         Self {
             parts: piece.into_parts().collect(),
             trailers: Some(trailers),

@@ -217,7 +217,7 @@ impl Passage {
     }
 
     /// Make a filter's answer the response; gives its body.
-    pub fn put_refusal(&self, refusal: Refusal) -> Body {
+    pub(crate) fn put_refusal(&self, refusal: Refusal) -> Body {
         self.turn(Turn::Answer(refusal))
     }
 }
@@ -270,7 +270,7 @@ fn put_refusal(exchange: &mut Exchange, refusal: Refusal, words: &Words) -> Body
 }
 
 /// Make an error the response.
-pub fn put_error(exchange: &mut Exchange, error: &RequestError, words: &Words) -> Body {
+pub(crate) fn put_error(exchange: &mut Exchange, error: &RequestError, words: &Words) -> Body {
     let code = error.code();
     let fault = Fault {
         status: code.status(),

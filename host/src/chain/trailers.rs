@@ -52,7 +52,7 @@ impl Passage {
     }
 
     /// After the last filter: this body, without the trailers that it must not have.
-    pub fn guard_trailers(&self, body: Body) -> Body {
+    pub(crate) fn guard_trailers(&self, body: Body) -> Body {
         let edited = self
             .held
             .with(|exchange| exchange.spent.as_mut()?.edited.take());

@@ -10,7 +10,7 @@ use crate::gateway::{Foundation, Gateway, preflight};
 
 /// Check a configuration: read it, compile and configure its filters, build its router, and look at
 /// what a start needs of the machine. Everything that is wrong is told at once.
-pub fn check(path: &Path) -> ExitCode {
+pub(crate) fn check(path: &Path) -> ExitCode {
     let (config, mut problems) = Config::read_anyway(path);
     let Some(config) = config else {
         eprint!("{problems}");

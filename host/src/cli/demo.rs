@@ -114,14 +114,14 @@ const TRIES: [Try; 18] = [
 
 /// What the demo is asked for.
 #[derive(Debug, clap::Args)]
-pub struct Demo {
+pub(crate) struct Demo {
     /// Start the three endpoints and the issuer of tokens only, for a gateway that runs `examples/demo.toml` on its own.
     #[arg(long)]
     endpoints: bool,
 }
 
 /// Run it until it is interrupted.
-pub fn demo(demo: &Demo) -> ExitCode {
+pub(crate) fn demo(demo: &Demo) -> ExitCode {
     if let Err(code) = start_endpoints() {
         return code;
     }

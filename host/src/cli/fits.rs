@@ -7,7 +7,7 @@ use crate::descriptors;
 
 /// Warn of limits that can never be reached, as the system does not give so many files. No room for
 /// any client is an error.
-pub fn check(config: &Config, workers: NonZeroUsize, problems: &mut Problems) {
+pub(crate) fn check(config: &Config, workers: NonZeroUsize, problems: &mut Problems) {
     if let Some(limit) = descriptors::hard_limit() {
         check_against(config, workers, limit, problems);
     }

@@ -11,7 +11,7 @@ use super::remote::Failure;
 use crate::store::keys::{KeyDigest, MAX_PRESENTED, generate};
 
 #[derive(Debug, Subcommand)]
-pub enum KeyCommand {
+pub(crate) enum KeyCommand {
     /// Make a key: it is shown once, with the lines for the configuration that hold its digest.
     New(NewKey),
     /// The digest of a key that exists already; the key is read from standard input.
@@ -19,7 +19,7 @@ pub enum KeyCommand {
 }
 
 #[derive(Debug, clap::Args)]
-pub struct NewKey {
+pub(crate) struct NewKey {
     /// The key's public name: the attribute `api-key.id`.
     #[arg(long)]
     id: String,
@@ -32,7 +32,7 @@ pub struct NewKey {
 }
 
 /// Do it.
-pub fn run(command: &KeyCommand) -> ExitCode {
+pub(crate) fn run(command: &KeyCommand) -> ExitCode {
     match command {
         KeyCommand::New(new) => make(new),
         KeyCommand::Digest => digest(),

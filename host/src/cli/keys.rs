@@ -16,7 +16,7 @@ use super::remote::{self, Call, Failure, Remote, Where, at, cell, when};
 use files::{Export, Import};
 
 #[derive(Debug, clap::Args)]
-pub struct Keys {
+pub(crate) struct Keys {
     #[command(flatten)]
     place: Where,
     #[command(subcommand)]
@@ -151,7 +151,7 @@ struct Rotate {
 }
 
 /// `name=value`.
-pub fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     let parts = text.split_once('=');
     let (name, value) = parts.ok_or_else(|| "write it as NAME=VALUE".to_owned())?;
     Ok((name.to_owned(), value.to_owned()))
@@ -167,7 +167,7 @@ fn overlap(text: &str) -> Result<Duration, String> {
 }
 
 /// Do it.
-pub fn run(keys: &Keys) -> ExitCode {
+pub(crate) fn run(keys: &Keys) -> ExitCode {
     remote::run(&keys.place, |remote| keys.run(remote))
 }
 
@@ -201,7 +201,7 @@ impl Keys {
 }
 
 /// An id is no path: what is odd in it is escaped, and not found.
-pub fn segment(text: &str) -> String {
+pub(crate) fn segment(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 

@@ -12,19 +12,19 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use rustix::time::{ClockId, clock_gettime};
 
 /// It serves: after the start, and after each reload.
-pub fn ready() {
+pub(crate) fn ready() {
     tell("READY=1");
 }
 
 /// It reads its configuration again. `ready` follows, whatever comes of it.
-pub fn reloading() {
+pub(crate) fn reloading() {
     let now = clock_gettime(ClockId::Monotonic);
     let microseconds = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
     tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
 }
 
 /// It drains.
-pub fn stopping() {
+pub(crate) fn stopping() {
     tell("STOPPING=1");
 }
 

@@ -8,11 +8,11 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind, Write as _};
 
 /// What a shell says of a command that SIGPIPE ended: 128 and the signal's number.
-pub const CLOSED: u8 = 141;
+pub(crate) const CLOSED: u8 = 141;
 
 /// Why standard output was not written.
 #[derive(Debug)]
-pub enum Unwritten {
+pub(crate) enum Unwritten {
     /// Nobody reads it any more.
     Closed,
     /// The system says why not.
@@ -41,7 +41,7 @@ impl Display for Unwritten {
 ///
 /// # Errors
 /// It is closed, or cannot be written.
-pub fn line(text: impl Display) -> Result<(), Unwritten> {
+pub(crate) fn line(text: impl Display) -> Result<(), Unwritten> {
     let mut output = io::stdout().lock();
     writeln!(output, "{text}")?;
     Ok(output.flush()?)
@@ -51,7 +51,7 @@ pub fn line(text: impl Display) -> Result<(), Unwritten> {
 ///
 /// # Errors
 /// It is closed, or cannot be written.
-pub fn text(text: &str) -> Result<(), Unwritten> {
+pub(crate) fn text(text: &str) -> Result<(), Unwritten> {
     let mut output = io::stdout().lock();
     Ok(output.write_all(text.as_bytes())?)
 }

@@ -10,7 +10,7 @@ use super::output::tell;
 use super::remote::{self, Call, Failure, Remote, Where, at, cell, when};
 
 #[derive(Debug, clap::Args)]
-pub struct Plans {
+pub(crate) struct Plans {
     #[command(flatten)]
     place: Where,
     #[command(subcommand)]
@@ -136,7 +136,7 @@ fn no_offset(_: &str) -> Result<(), String> {
 }
 
 /// Do it.
-pub fn run(plans: &Plans) -> ExitCode {
+pub(crate) fn run(plans: &Plans) -> ExitCode {
     remote::run(&plans.place, |remote| plans.run(remote))
 }
 

@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 
 use super::output::{self, Unwritten, tell};
 
-pub use show::{at, cell, json, list, record, table, when};
+pub(crate) use show::{at, cell, json, list, record, table, when};
 
 /// From the end of a call to the head of its answer: an import has its own pace after that.
 const ANSWER: Duration = Duration::from_secs(120);
@@ -52,7 +52,7 @@ const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
 
 /// Which gateway, and as whom.
 #[derive(Debug, clap::Args)]
-pub struct Where {
+pub(crate) struct Where {
     /// The gateway's admin listener; else `WINDLASS_ADMIN_URL`, else `http://127.0.0.1:9080`.
     #[arg(long, global = true, value_name = "URL", help_heading = "Gateway")]
     url: Option<String>,
@@ -64,12 +64,12 @@ pub struct Where {
     ca: Option<PathBuf>,
     /// Write the API's JSON to standard output, as it is.
     #[arg(long, global = true, help_heading = "Gateway")]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
 /// Why it is not done.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The command line, or a file that it names, makes no sense.
     Usage(String),
     /// Nobody answers, or not in a way that makes sense.
@@ -94,7 +94,7 @@ impl From<Unwritten> for Failure {
 
 impl Failure {
     /// Tell it on standard error.
-    pub fn tell(&self) -> ExitCode {
+    pub(crate) fn tell(&self) -> ExitCode {
         match self {
             Self::Usage(text) => {
                 tell!("windlass: {text}");
@@ -167,7 +167,7 @@ fn tell_problem(status: u16, body: &Value) {
 }
 
 /// Rows of an import that were left out.
-pub fn tell_warnings<'a>(warnings: impl Iterator<Item = &'a Value>) {
+pub(crate) fn tell_warnings<'a>(warnings: impl Iterator<Item = &'a Value>) {
     for row in warnings {
         let (line, column) = (cell(at(row, "line")), cell(at(row, "column")));
         tell!(
@@ -179,21 +179,21 @@ pub fn tell_warnings<'a>(warnings: impl Iterator<Item = &'a Value>) {
 
 /// What a call takes beside its path.
 #[derive(Default)]
-pub struct Call<'a> {
+pub(crate) struct Call<'a> {
     /// Names and values after the `?`.
-    pub query: Vec<(&'a str, String)>,
+    pub(crate) query: Vec<(&'a str, String)>,
     /// Fields.
-    pub headers: Vec<(&'a str, String)>,
+    pub(crate) headers: Vec<(&'a str, String)>,
     /// The body's type, and the body.
-    pub body: Option<(&'a str, Vec<u8>)>,
+    pub(crate) body: Option<(&'a str, Vec<u8>)>,
     /// The same for one that is read as it goes.
-    pub stream: Option<(&'a str, Box<dyn std::io::Read>)>,
+    pub(crate) stream: Option<(&'a str, Box<dyn std::io::Read>)>,
 }
 
 impl Call<'_> {
     /// With a JSON body.
     #[must_use]
-    pub fn json(body: &Value) -> Self {
+    pub(crate) fn json(body: &Value) -> Self {
         Self {
             body: Some(("application/json", body.to_string().into_bytes())),
             ..Self::default()
@@ -203,14 +203,14 @@ impl Call<'_> {
 
 /// A gateway's admin API.
 #[derive(Debug)]
-pub struct Remote {
+pub(crate) struct Remote {
     agent: Agent,
     base: String,
     token: Option<Zeroizing<String>>,
 }
 
 /// Do something with the gateway that the command line means.
-pub fn run(place: &Where, work: impl FnOnce(&Remote) -> Result<(), Failure>) -> ExitCode {
+pub(crate) fn run(place: &Where, work: impl FnOnce(&Remote) -> Result<(), Failure>) -> ExitCode {
     match Remote::new(place).and_then(|remote| work(&remote)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.tell(),
@@ -219,7 +219,7 @@ pub fn run(place: &Where, work: impl FnOnce(&Remote) -> Result<(), Failure>) -> 
 
 impl Remote {
     /// The one that the command line means.
-    pub fn new(place: &Where) -> Result<Self, Failure> {
+    pub(crate) fn new(place: &Where) -> Result<Self, Failure> {
         let url = place.url.clone();
         let url = url.or_else(|| std::env::var("WINDLASS_ADMIN_URL").ok());
         let url = url.filter(|url| !url.is_empty());
@@ -311,7 +311,7 @@ impl Remote {
     }
 
     /// Ask, and take the answer as text.
-    pub fn text(&self, method: &str, path: &str, call: Call<'_>) -> Result<String, Failure> {
+    pub(crate) fn text(&self, method: &str, path: &str, call: Call<'_>) -> Result<String, Failure> {
         let mut whole = String::new();
         self.ask(method, path, call, &mut |line| {
             whole.push_str(line);
@@ -321,7 +321,7 @@ impl Remote {
     }
 
     /// Ask, and take the answer as JSON; null where it is empty.
-    pub fn value(&self, method: &str, path: &str, call: Call<'_>) -> Result<Value, Failure> {
+    pub(crate) fn value(&self, method: &str, path: &str, call: Call<'_>) -> Result<Value, Failure> {
         let text = self.text(method, path, call)?;
         if text.trim().is_empty() {
             return Ok(Value::Null);
@@ -330,7 +330,7 @@ impl Remote {
     }
 
     /// Ask for a stream of JSON, one value a line.
-    pub fn lines(
+    pub(crate) fn lines(
         &self,
         method: &str,
         path: &str,
@@ -341,7 +341,7 @@ impl Remote {
     }
 
     /// Ask for text, and write it to standard output as it comes.
-    pub fn copy(&self, method: &str, path: &str, call: Call<'_>) -> Result<(), Failure> {
+    pub(crate) fn copy(&self, method: &str, path: &str, call: Call<'_>) -> Result<(), Failure> {
         self.ask(method, path, call, &mut |line| Ok(output::text(line)?))
     }
 }

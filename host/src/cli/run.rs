@@ -24,7 +24,7 @@ use crate::sockets::handover::{Offer, Predecessor};
 const NICE: i32 = 10;
 
 /// As many workers as the configuration says, else one for each core.
-pub fn workers(config: &Config) -> NonZeroUsize {
+pub(crate) fn workers(config: &Config) -> NonZeroUsize {
     config
         .server
         .workers
@@ -32,7 +32,7 @@ pub fn workers(config: &Config) -> NonZeroUsize {
 }
 
 /// A gateway that takes requests.
-pub struct Started {
+pub(crate) struct Started {
     path: PathBuf,
     pub(super) running: Arc<Running>,
     pub(super) workers: Workers,
@@ -46,7 +46,7 @@ pub struct Started {
 }
 
 /// Run the gateway until it is told to end.
-pub fn run(path: &Path) -> ExitCode {
+pub(crate) fn run(path: &Path) -> ExitCode {
     // A rotation of logs, or a reload, that comes too early ends nothing.
     let signals = match Signals::listen() {
         Ok(signals) => signals,
@@ -73,7 +73,11 @@ pub fn run(path: &Path) -> ExitCode {
 
 /// Everything between a configuration and the first request. What goes wrong is told on standard
 /// error.
-pub fn start(path: &Path, config: Config, mut signals: Signals) -> Result<Started, ExitCode> {
+pub(crate) fn start(
+    path: &Path,
+    config: Config,
+    mut signals: Signals,
+) -> Result<Started, ExitCode> {
     let failed = |error: &dyn std::error::Error| {
         let mut text = error.to_string();
         let mut cause = error.source();
@@ -186,7 +190,7 @@ fn open_log(to: &config::AccessLog) -> Result<Option<AccessLog>, LogError> {
 
 impl Started {
     /// Obey signals until one says to end.
-    pub fn serve(mut self) -> ExitCode {
+    pub(crate) fn serve(mut self) -> ExitCode {
         loop {
             match self.signals.wait() {
                 Wish::Reload => {

@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What the operator wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub(crate) enum Wish {
     /// Read the configuration again, and open logs anew (SIGHUP).
     Reload,
     /// Open logs anew (SIGUSR1).
@@ -52,7 +52,7 @@ const REAL_TIME: RangeInclusive<i32> = 34..=64;
 
 /// The signals, and the runtime of whoever waits for them.
 #[derive(Debug)]
-pub struct Signals {
+pub(crate) struct Signals {
     runtime: Runtime,
     taken: Taken,
 }
@@ -67,7 +67,7 @@ impl Signals {
     /// # Errors
     ///
     /// The system gives no runtime, or refuses to tell of signals.
-    pub fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
         let mut taken = Taken::default();
@@ -89,7 +89,7 @@ impl Signals {
     /// # Errors
     ///
     /// The system refuses to tell of signals.
-    pub fn take_end(&mut self) -> io::Result<()> {
+    pub(crate) fn take_end(&mut self) -> io::Result<()> {
         let _entered = self.runtime.enter();
         for kind in [
             SignalKind::terminate(),
@@ -102,20 +102,20 @@ impl Signals {
     }
 
     /// Wait for the next one.
-    pub fn wait(&mut self) -> Wish {
+    pub(crate) fn wait(&mut self) -> Wish {
         let taken = &mut self.taken;
         self.runtime.block_on(poll_fn(|cx| taken.poll(cx)))
     }
 
     /// Make something that needs the runtime.
-    pub fn within<T>(&self, make: impl FnOnce() -> T) -> T {
+    pub(crate) fn within<T>(&self, make: impl FnOnce() -> T) -> T {
         let _entered = self.runtime.enter();
         make()
     }
 
     /// Wait for this, and for signals meanwhile: `heard` is told of each, and gives up by `Some`.
     /// `Err` is what it gave up with.
-    pub fn wait_for<T, G>(
+    pub(crate) fn wait_for<T, G>(
         &mut self,
         work: impl Future<Output = T>,
         mut heard: impl FnMut(Wish) -> Option<G>,

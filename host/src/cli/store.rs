@@ -15,7 +15,7 @@ use super::remote::{self, Call, Failure, Remote, Where, at, cell};
 const LINES: &str = "application/x-ndjson";
 
 #[derive(Debug, clap::Args)]
-pub struct Store {
+pub(crate) struct Store {
     #[command(flatten)]
     place: Where,
     #[command(subcommand)]
@@ -45,7 +45,7 @@ struct Import {
 }
 
 /// Do it.
-pub fn run(store: &Store) -> ExitCode {
+pub(crate) fn run(store: &Store) -> ExitCode {
     remote::run(&store.place, |remote| match &store.command {
         Command::Export => remote.copy("GET", "/v1/store/export", Call::default()),
         Command::Import(import) => import.run(remote, store.place.json),
@@ -68,7 +68,7 @@ impl Import {
 }
 
 /// Keys as `keys export` wrote them, as lines of a store. None: it is another file.
-pub fn of_keys(file: &[u8]) -> Option<Result<Vec<u8>, Failure>> {
+pub(crate) fn of_keys(file: &[u8]) -> Option<Result<Vec<u8>, Failure>> {
     let first = file.iter().find(|byte| !byte.is_ascii_whitespace());
     if first == Some(&b'{') {
         return Some(Ok(file.to_vec()));
@@ -93,7 +93,7 @@ pub fn of_keys(file: &[u8]) -> Option<Result<Vec<u8>, Failure>> {
 }
 
 /// Send the lines of a store, and tell what became of them.
-pub fn send(
+pub(crate) fn send(
     remote: &Remote,
     file: Box<dyn Read>,
     dry_run: bool,

@@ -28,7 +28,7 @@ static LINES: OnceLock<Sink> = OnceLock::new();
 /// Write the gateway's own lines to standard error from now on, as important as `[log] level`
 /// says; the variable `WINDLASS_LOG` overrides it (`debug`, or `windlass::chain=trace,info`). Lines
 /// of the audit log are written whatever the level is.
-pub fn log(settings: &Log) {
+pub(crate) fn log(settings: &Log) {
     let level = match settings.level {
         LogLevel::Trace => "trace",
         LogLevel::Debug => "debug",
@@ -60,7 +60,7 @@ pub fn log(settings: &Log) {
 }
 
 /// Write a text of several lines, such as the problems of a configuration.
-pub fn text(text: &str) {
+pub(crate) fn text(text: &str) {
     match LINES.get() {
         Some(lines) => lines.input().push(text.as_bytes().to_vec()),
         None => eprint!("{text}"),
@@ -68,12 +68,12 @@ pub fn text(text: &str) {
 }
 
 /// How many lines were lost.
-pub fn lost() -> Arc<AtomicU64> {
+pub(crate) fn lost() -> Arc<AtomicU64> {
     LINES.get().map(Sink::lost).unwrap_or_default()
 }
 
 /// Write what waits: the process ends. A reader that takes nothing is not waited for.
-pub fn finish() {
+pub(crate) fn finish() {
     if let Some(lines) = LINES.get() {
         lines.finish();
     }

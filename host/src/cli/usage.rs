@@ -11,7 +11,7 @@ use super::remote::{self, Call, Failure, Remote, Where, at, cell, when};
 use crate::admin::date::{day, read_day};
 
 #[derive(Debug, clap::Args)]
-pub struct Usage {
+pub(crate) struct Usage {
     #[command(flatten)]
     place: Where,
     #[command(subcommand)]
@@ -65,7 +65,7 @@ struct Extend {
 }
 
 /// Do it.
-pub fn run(usage: &Usage) -> ExitCode {
+pub(crate) fn run(usage: &Usage) -> ExitCode {
     remote::run(&usage.place, |remote| usage.run(remote))
 }
 

@@ -16,8 +16,8 @@ const CUT: char = '…';
 
 /// A line and its carets, both ready to print.
 pub(super) struct Excerpt {
-    pub line: String,
-    pub carets: String,
+    pub(crate) line: String,
+    pub(crate) carets: String,
 }
 
 /// One column of the line as shown.

@@ -56,18 +56,18 @@ pub(super) trait Print: Kind {
 /// A key of a section.
 pub(super) struct Field<K, A> {
     /// Its name in the file.
-    pub key: &'static str,
+    pub(crate) key: &'static str,
     /// What may stand there.
-    pub kind: K,
+    pub(crate) kind: K,
     /// What holds without it.
-    pub absent: A,
+    pub(crate) absent: A,
     /// One sentence.
-    pub doc: &'static str,
+    pub(crate) doc: &'static str,
 }
 
 impl<K, A> Field<K, A> {
     /// A key of a section.
-    pub const fn new(key: &'static str, kind: K, absent: A, doc: &'static str) -> Self {
+    pub(crate) const fn new(key: &'static str, kind: K, absent: A, doc: &'static str) -> Self {
         Self {
             key,
             kind,
@@ -95,19 +95,19 @@ pub(super) trait Absence<K: Kind>: Sync {
 }
 
 /// The key must be there. Holds an example value, as TOML.
-pub(super) struct Required(pub &'static str);
+pub(super) struct Required(pub(crate) &'static str);
 
 /// The key can be left out. Says in words what holds then.
-pub(super) struct Optional(pub &'static str);
+pub(super) struct Optional(pub(crate) &'static str);
 
 /// The key can be left out: this value holds then.
-pub(super) struct Is<V>(pub V);
+pub(super) struct Is<V>(pub(crate) V);
 
 /// The key can be left out: the list or map is empty then. Says in words what that means.
-pub(super) struct Empty(pub &'static str);
+pub(super) struct Empty(pub(crate) &'static str);
 
 /// The key can be left out: this text holds then.
-pub(super) struct Written(pub &'static str);
+pub(super) struct Written(pub(crate) &'static str);
 
 /// The table can be left out: the defaults of its keys hold then.
 pub(super) struct Defaults;
@@ -218,23 +218,23 @@ impl<T> Absence<Nested<T>> for Defaults {
 /// A table of the file.
 pub(super) struct Section {
     /// How it stands in the file: `[server]`, `limits = { .. }`.
-    pub heading: &'static str,
+    pub(crate) heading: &'static str,
     /// What it is.
-    pub doc: &'static str,
+    pub(crate) doc: &'static str,
     /// Its keys, in the order of the reference.
-    pub fields: &'static [&'static dyn Described],
+    pub(crate) fields: &'static [&'static dyn Described],
     /// What to say of keys that it does not have, but that people look for; and, as `true` and
     /// `false`, of these in the place of the table.
-    pub hints: &'static [(&'static str, &'static str)],
+    pub(crate) hints: &'static [(&'static str, &'static str)],
     /// The key that a bare text or number in the place of the table was probably meant for.
-    pub short: Option<&'static str>,
+    pub(crate) short: Option<&'static str>,
     /// Whether values that do not belong here may be secrets, and must not be shown.
-    pub private: bool,
+    pub(crate) private: bool,
 }
 
 impl Section {
     /// What a value in the place of the table was probably meant for.
-    pub fn meant(&self, value: &DeValue<'_>) -> Option<String> {
+    pub(crate) fn meant(&self, value: &DeValue<'_>) -> Option<String> {
         match value {
             DeValue::Boolean(flag) => {
                 let word = flag.to_string();
@@ -257,7 +257,7 @@ impl Section {
     }
 
     /// A bare text or number as a key with its value: `path = \"/healthz\"`.
-    pub fn short(&self, value: &DeValue<'_>) -> Option<String> {
+    pub(crate) fn short(&self, value: &DeValue<'_>) -> Option<String> {
         let (kind, text) = match value {
             DeValue::String(text) => ("string", format!("\"{}\"", shorten(text))),
             DeValue::Integer(integer) => ("integer", integer.to_string()),

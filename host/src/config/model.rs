@@ -25,19 +25,23 @@ use http::{HeaderMap, HeaderName, Method, StatusCode};
 use super::problem::Problems;
 use super::source::{Source, Span};
 
-pub use admin::{Admin, AdminToken, Role};
-pub use callout::{BasicForm, Callout};
-pub use sold::{
-    Api, ApiResponse, ErrorStyle, Key, Period, Plan, PlanMethod, Quota, Rate, ResponsePart,
-};
+pub use admin::Role;
+pub(crate) use admin::{Admin, AdminToken};
+pub use callout::BasicForm;
+pub(crate) use callout::Callout;
+pub(crate) use sold::{Api, ApiResponse, Key, Plan, PlanMethod, Quota};
+pub use sold::{ErrorStyle, Period, Rate, ResponsePart};
 pub use store::{OnStale, OnUnavailable, RedisPlace, Store, StorePlace};
-pub use tls::{Identity, ListenerTls, UpstreamProtocol, UpstreamTls};
-pub use upstream::{
-    Balance, BalancePolicy, CheckTls, Cookie, Ejection, Endpoint, EndpointLimits, HashKey,
-    HealthCheck, HostRule, HttpCheck, OnDrain, Probe, Retries, RetryOn, SameSite, StatusRanges,
-    Sticky, StickyBy, Threshold, Upstream,
+pub use tls::UpstreamProtocol;
+pub(crate) use tls::{Identity, ListenerTls, UpstreamTls};
+pub(crate) use upstream::{
+    Balance, CheckTls, Cookie, Ejection, Endpoint, EndpointLimits, HashKey, HealthCheck, HttpCheck,
+    OnDrain, Probe, Retries, RetryOn, SameSite, StatusRanges, Sticky, StickyBy, Threshold,
+    Upstream,
 };
-pub use verifier::{KeyFetch, KeysFrom, RequiredClaim, Verifier};
+pub use upstream::{BalancePolicy, HostRule};
+pub use verifier::{KeyFetch, KeysFrom};
+pub(crate) use verifier::{RequiredClaim, Verifier};
 
 /// All that one file says.
 #[derive(Debug)]
@@ -92,7 +96,7 @@ pub struct Server {
     /// Fields that any client may send, although they are dropped by default. Default: none.
     pub client_fields: Vec<HeaderName>,
     /// The DNS servers that names of endpoints are asked of. Default the system's.
-    pub resolvers: Vec<SocketAddr>,
+    pub(crate) resolvers: Vec<SocketAddr>,
     /// What all clients together may ask for, on each gateway. Default no bound.
     pub rate: Option<Rate>,
     /// The most counters of bounds without a key. Default 200,000.
@@ -102,14 +106,14 @@ pub struct Server {
     /// Its name in `Via`. Default one of its own, by chance.
     pub via: Option<String>,
     /// Whether all of [`Self::resolvers`] could be read.
-    pub are_resolvers_whole: bool,
+    pub(crate) are_resolvers_whole: bool,
 }
 
 /// A block of addresses, RFC 4632 (IPv4) and RFC 4291 (IPv6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cidr {
     /// Any address of the block.
-    pub address: std::net::IpAddr,
+    pub(crate) address: std::net::IpAddr,
     /// How many leading bits count.
     pub prefix: u8,
 }
@@ -118,7 +122,7 @@ pub struct Cidr {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listener {
     /// Where it is bound. Port 0 lets the system choose.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// From the first byte of a request's head to its end. Default 10 s.
     pub header_timeout: Duration,
     /// How long a connection may idle between requests. Default 75 s.
@@ -210,7 +214,7 @@ pub struct Secret {
     /// Where its value is read from.
     pub from: SecretSource,
     /// The table's name in the file.
-    pub span: Span,
+    pub(crate) span: Span,
 }
 
 /// Where a secret's value is read from.
@@ -232,7 +236,7 @@ pub struct Route {
     /// Its pattern: `/orders/{id}`, `/files/{rest+}`, or `$default`.
     pub path: String,
     /// The `path` value in the file.
-    pub path_span: Span,
+    pub(crate) path_span: Span,
     /// Its methods; empty is any.
     pub methods: Vec<Method>,
     /// Its hosts, lower-case: `api.example.com`, `*.example.com`; empty is any.
@@ -248,28 +252,28 @@ pub struct Route {
     /// What all clients together may ask of it, on each gateway. Default no bound.
     pub rate: Option<Rate>,
     /// Whether all that says which requests it takes could be read.
-    pub is_match_whole: bool,
+    pub(crate) is_match_whole: bool,
     /// The entry in the file.
-    pub span: Span,
+    pub(crate) span: Span,
 }
 
 /// What a route lowers of its upstream's time-outs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct RouteTimeouts {
     /// `connect_timeout`.
-    pub connect: Option<Duration>,
+    pub(crate) connect: Option<Duration>,
     /// `first_byte_timeout`.
     pub first_byte: Option<Duration>,
     /// `idle_timeout`.
-    pub idle: Option<Duration>,
+    pub(crate) idle: Option<Duration>,
     /// `total_timeout`.
-    pub total: Option<Duration>,
+    pub(crate) total: Option<Duration>,
 }
 
 /// The place of what is wrong itself, or is not there: no list has it.
 ///
 /// Only in a configuration that has errors.
-pub const NOWHERE: usize = usize::MAX;
+pub(crate) const NOWHERE: usize = usize::MAX;
 
 /// A filter's place in a route's chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -297,16 +301,16 @@ pub enum RouteEnd {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteSplit {
     /// Places in [`Config::upstreams`], and weights from 0 to 1000.
-    pub groups: Vec<(usize, u32)>,
+    pub(crate) groups: Vec<(usize, u32)>,
     /// What keeps a request's sender in its group. None: chance.
-    pub on: Option<HashKey>,
+    pub(crate) on: Option<HashKey>,
 }
 
 /// `respond = { .. }`.
 #[derive(Debug, Clone, Default)]
 pub struct FixedResponse {
     /// Default 200.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// Its fields; framing fields are refused.
     pub headers: HeaderMap,
     /// Its body. Default empty.
@@ -318,7 +322,7 @@ pub struct FixedResponse {
 pub struct Redirect {
     /// The `location`: absolute, or a path on the same host. `${path}` and `${query}` stand for
     /// the request's own path and for its query with the `?` (empty where there is none).
-    pub to: String,
+    pub(crate) to: String,
     /// 301, 302, 303, 307 or 308. Default 308.
     pub status: StatusCode,
 }
@@ -331,7 +335,7 @@ pub struct Filter {
     /// Its plugin.
     pub plugin: PluginSource,
     /// The `plugin` value in the file.
-    pub plugin_span: Span,
+    pub(crate) plugin_span: Span,
     /// Its settings, for `configure`.
     pub settings: Settings,
     /// The files that it may read, in alphabetical order of their names.
@@ -349,7 +353,7 @@ pub struct Filter {
     /// When it is not called any more for a while.
     pub breaker: Breaker,
     /// Whether all that it is started with could be read.
-    pub is_whole: bool,
+    pub(crate) is_whole: bool,
     /// The table's name in the file.
     pub span: Span,
 }
@@ -399,15 +403,15 @@ pub struct Allow {
     /// Host interfaces.
     pub interfaces: Vec<HostInterface>,
     /// Attributes that it may write: exact names, or `prefix.*`.
-    pub attributes: Vec<String>,
+    pub(crate) attributes: Vec<String>,
     /// Upstreams that it may route to, as places in [`Config::upstreams`].
     pub upstreams: Vec<usize>,
     /// Secrets that it may use, as places in [`Config::secrets`].
     pub secrets: Vec<usize>,
     /// Servers that it may ask, as places in [`Config::callouts`].
-    pub callouts: Vec<usize>,
+    pub(crate) callouts: Vec<usize>,
     /// The `allow` value in the file.
-    pub span: Span,
+    pub(crate) span: Span,
 }
 
 /// A host interface that needs a grant.

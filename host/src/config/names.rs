@@ -26,7 +26,7 @@ pub(super) enum Group {
 
 impl Group {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Secret,
         Self::Verifier,
         Self::Callout,
@@ -37,7 +37,7 @@ impl Group {
     ];
 
     /// Its key in the file.
-    pub fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Secret => "secret",
             Self::Verifier => "verifier",
@@ -50,7 +50,7 @@ impl Group {
     }
 
     /// Its word in a sentence.
-    pub fn with_article(self) -> &'static str {
+    pub(crate) fn with_article(self) -> &'static str {
         match self {
             Self::Secret => "a secret",
             Self::Verifier => "a verifier",
@@ -80,7 +80,7 @@ struct Name {
 
 impl Names {
     /// All names of a file.
-    pub fn collect(root: &DeTable<'_>) -> Self {
+    pub(crate) fn collect(root: &DeTable<'_>) -> Self {
         let mut names = Self::default();
         for group in Group::ALL {
             let table = root
@@ -102,27 +102,27 @@ impl Names {
     }
 
     /// The names of a group.
-    pub fn of(&self, group: Group) -> impl Iterator<Item = &str> {
+    pub(crate) fn of(&self, group: Group) -> impl Iterator<Item = &str> {
         let same = move |name: &&Name| name.group == group;
         self.list.iter().filter(same).map(|name| name.text.as_str())
     }
 
     /// The place of a name in its group.
-    pub fn place(&self, group: Group, text: &str) -> Option<usize> {
+    pub(crate) fn place(&self, group: Group, text: &str) -> Option<usize> {
         let mut names = self.list.iter();
         let name = names.find(|name| name.group == group && name.text == text)?;
         Some(name.place)
     }
 
     /// The name at a place of a group.
-    pub fn at(&self, group: Group, place: usize) -> &str {
+    pub(crate) fn at(&self, group: Group, place: usize) -> &str {
         let mut names = self.list.iter();
         let name = names.find(|name| name.group == group && name.place == place);
         name.map_or("", |name| &name.text)
     }
 
     /// The place of a name in its group, which is used from now on.
-    pub fn use_name(&mut self, group: Group, text: &str) -> Option<usize> {
+    pub(crate) fn use_name(&mut self, group: Group, text: &str) -> Option<usize> {
         let mut names = self.list.iter_mut();
         let name = names.find(|name| name.group == group && name.text == text)?;
         name.used = true;
@@ -130,7 +130,7 @@ impl Names {
     }
 
     /// The names that nothing used, and where they are defined.
-    pub fn unused(&self) -> impl Iterator<Item = (Group, &str, Span)> {
+    pub(crate) fn unused(&self) -> impl Iterator<Item = (Group, &str, Span)> {
         let unused = self.list.iter().filter(|name| !name.used);
         unused.map(|name| (name.group, name.text.as_str(), name.span))
     }

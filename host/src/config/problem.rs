@@ -13,7 +13,7 @@ use super::source::{Source, Span};
 
 /// How bad a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Severity {
+pub(crate) enum Severity {
     /// The configuration works, but hardly as meant.
     Warning,
     /// The configuration is not used.
@@ -24,18 +24,18 @@ pub enum Severity {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// How bad it is.
-    pub severity: Severity,
+    pub(crate) severity: Severity,
     /// Where; the default is the file as a whole.
     pub span: Span,
     /// What: lower case, no period, names in backticks.
-    pub message: String,
+    pub(crate) message: String,
     /// How to mend it.
-    pub help: Option<String>,
+    pub(crate) help: Option<String>,
 }
 
 impl Problem {
     /// An error.
-    pub fn error(span: Span, message: impl Into<String>) -> Self {
+    pub(crate) fn error(span: Span, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
             span,
@@ -45,7 +45,7 @@ impl Problem {
     }
 
     /// A warning.
-    pub fn warning(span: Span, message: impl Into<String>) -> Self {
+    pub(crate) fn warning(span: Span, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Warning,
             ..Self::error(span, message)
@@ -53,7 +53,7 @@ impl Problem {
     }
 
     /// Adds how to mend it.
-    pub fn help(&mut self, text: impl Into<String>) -> &mut Self {
+    pub(crate) fn help(&mut self, text: impl Into<String>) -> &mut Self {
         self.help = Some(text.into());
         self
     }
@@ -72,7 +72,7 @@ impl std::error::Error for Problems {}
 impl Problems {
     /// An empty report on a file.
     #[must_use]
-    pub fn new(source: Arc<Source>) -> Self {
+    pub(crate) fn new(source: Arc<Source>) -> Self {
         Self {
             source,
             list: Vec::new(),
@@ -82,38 +82,38 @@ impl Problems {
 
     /// The file that it is about.
     #[must_use]
-    pub fn source(&self) -> &Arc<Source> {
+    pub(crate) fn source(&self) -> &Arc<Source> {
         &self.source
     }
 
     /// Adds an error; `.help(..)` can follow.
-    pub fn error(&mut self, span: Span, message: impl Into<String>) -> &mut Problem {
+    pub(crate) fn error(&mut self, span: Span, message: impl Into<String>) -> &mut Problem {
         self.push(Problem::error(span, message))
     }
 
     /// Adds a warning; `.help(..)` can follow.
-    pub fn warning(&mut self, span: Span, message: impl Into<String>) -> &mut Problem {
+    pub(crate) fn warning(&mut self, span: Span, message: impl Into<String>) -> &mut Problem {
         self.push(Problem::warning(span, message))
     }
 
     /// Adds a problem.
-    pub fn push(&mut self, problem: Problem) -> &mut Problem {
+    pub(crate) fn push(&mut self, problem: Problem) -> &mut Problem {
         self.list.push_mut(problem)
     }
 
     /// Adds all of another report on the same file.
-    pub fn extend(&mut self, other: Self) {
+    pub(crate) fn extend(&mut self, other: Self) {
         self.list.extend(other.list);
         self.masked.extend(other.masked);
     }
 
     /// Never shows this part of the file: it may hold a key.
-    pub fn mask(&mut self, span: Span) {
+    pub(crate) fn mask(&mut self, span: Span) {
         self.masked.push(span);
     }
 
     /// Keeps the problems for which `keep` is true.
-    pub fn retain(&mut self, keep: impl FnMut(&Problem) -> bool) {
+    pub(crate) fn retain(&mut self, keep: impl FnMut(&Problem) -> bool) {
         self.list.retain(keep);
     }
 
@@ -141,19 +141,19 @@ impl Problems {
 
     /// How many are errors.
     #[must_use]
-    pub fn errors(&self) -> usize {
+    pub(crate) fn errors(&self) -> usize {
         self.count(Severity::Error)
     }
 
     /// How many are warnings.
     #[must_use]
-    pub fn warnings(&self) -> usize {
+    pub(crate) fn warnings(&self) -> usize {
         self.count(Severity::Warning)
     }
 
     /// Whether one of them is an error.
     #[must_use]
-    pub fn is_fatal(&self) -> bool {
+    pub(crate) fn is_fatal(&self) -> bool {
         self.errors() > 0
     }
 

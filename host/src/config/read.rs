@@ -32,38 +32,38 @@ pub(super) use table::Table;
 /// What all readers share.
 pub(super) struct Reader {
     /// What has been found so far.
-    pub problems: Problems,
+    pub(crate) problems: Problems,
     /// What is defined, and what of it is used.
-    pub names: Names,
+    pub(crate) names: Names,
     /// What may stand in the file once only, by sort and text, and where it does.
-    pub seen: BTreeMap<(String, String), Span>,
+    pub(crate) seen: BTreeMap<(String, String), Span>,
     /// The most memory that a filter may ask for: `[wasm]` is read before the filters. Bytes.
-    pub max_memory: u64,
+    pub(crate) max_memory: u64,
     /// What stands before the paths of an API's routes, by the API's place: APIs are read before
     /// routes.
-    pub base_paths: BTreeMap<usize, String>,
+    pub(crate) base_paths: BTreeMap<usize, String>,
     /// The APIs whose base path could not be read, by place.
-    pub unsure_apis: BTreeSet<usize>,
+    pub(crate) unsure_apis: BTreeSet<usize>,
     /// The APIs of a plan, by the plan's place: plans are read before keys.
-    pub plan_apis: BTreeMap<usize, Vec<usize>>,
+    pub(crate) plan_apis: BTreeMap<usize, Vec<usize>>,
     /// The path parameters that upstreams hash on: whether a route has them is known at the end.
-    pub hash_params: Vec<HashParam>,
+    pub(crate) hash_params: Vec<HashParam>,
     /// Whether keys may stand elsewhere too, in a store.
-    pub has_store: bool,
+    pub(crate) has_store: bool,
     /// What relative paths in the file are relative to.
-    pub folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// Whether a syntax error may have swallowed a part of the file.
-    pub incomplete: bool,
+    pub(crate) incomplete: bool,
 }
 
 /// `hash_on = "param:<name>"`.
 pub(super) struct HashParam {
     /// The upstream's place.
-    pub upstream: usize,
+    pub(crate) upstream: usize,
     /// The parameter.
-    pub name: String,
+    pub(crate) name: String,
     /// Where it stands.
-    pub span: Span,
+    pub(crate) span: Span,
 }
 
 impl Config {
@@ -78,7 +78,7 @@ impl Config {
     /// Reads a file, and gives what could be read also where something is wrong with it: for whoever
     /// looks for everything else that is wrong. None where a part of the file may be lost.
     #[must_use]
-    pub fn read_anyway(path: &Path) -> (Option<Self>, Problems) {
+    pub(crate) fn read_anyway(path: &Path) -> (Option<Self>, Problems) {
         let name = path.display().to_string();
         let folder = path.parent().unwrap_or(Path::new(""));
         let failed = |text: String, span: Span, message: String| {

@@ -273,22 +273,22 @@ pub(super) fn read(table: &mut Table<'_>) -> Option<Parts> {
 
 impl Parts {
     /// The plans that could be read.
-    pub fn plans(&self) -> &[Plan] {
+    pub(crate) fn plans(&self) -> &[Plan] {
         &self.plans
     }
 
     /// The routes that could be read.
-    pub fn routes(&self) -> &[Route] {
+    pub(crate) fn routes(&self) -> &[Route] {
         &self.routes
     }
 
     /// The filters that could be read.
-    pub fn filters(&self) -> &[Filter] {
+    pub(crate) fn filters(&self) -> &[Filter] {
         &self.filters
     }
 
     /// The configuration, with what was warned of.
-    pub fn into_config(self, source: Arc<Source>, warnings: Problems) -> Config {
+    pub(crate) fn into_config(self, source: Arc<Source>, warnings: Problems) -> Config {
         Config {
             source,
             warnings,

@@ -8,9 +8,9 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// Its name, as the operator gave it.
-    pub name: String,
+    pub(crate) name: String,
     /// Its text.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// A byte range of a [`Source`]. The default, empty at 0, stands for the file as a whole.
@@ -19,34 +19,34 @@ pub struct Span {
     /// Of the first byte.
     pub start: usize,
     /// After the last byte.
-    pub end: usize,
+    pub(crate) end: usize,
 }
 
 /// A place for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position {
+pub(crate) struct Position {
     /// Counted from 1.
-    pub line: usize,
+    pub(crate) line: usize,
     /// In characters, counted from 1.
-    pub column: usize,
+    pub(crate) column: usize,
 }
 
 impl Span {
     /// The bytes from `start` up to, and without, `end`.
     #[must_use]
-    pub fn new(start: usize, end: usize) -> Self {
+    pub(crate) fn new(start: usize, end: usize) -> Self {
         Self { start, end }
     }
 
     /// Whether it stands for the file as a whole.
     #[must_use]
-    pub fn is_whole_file(self) -> bool {
+    pub(crate) fn is_whole_file(self) -> bool {
         self == Self::default()
     }
 
     /// Whether the two have a byte in common.
     #[must_use]
-    pub fn overlaps(self, other: Self) -> bool {
+    pub(crate) fn overlaps(self, other: Self) -> bool {
         self.start < other.end && other.start < self.end
     }
 }
@@ -59,7 +59,7 @@ impl From<std::ops::Range<usize>> for Span {
 
 impl Source {
     /// A file by its name and text.
-    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+    pub(crate) fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
             name: name.into(),
             text: text.into(),
@@ -68,7 +68,7 @@ impl Source {
 
     /// Line and column of a byte. A byte order mark counts for nothing.
     #[must_use]
-    pub fn position(&self, byte: usize) -> Position {
+    pub(crate) fn position(&self, byte: usize) -> Position {
         let byte = self.floor(byte);
         let before = self.text.get(..byte).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -81,7 +81,7 @@ impl Source {
 
     /// The line that holds a byte, without its end.
     #[must_use]
-    pub fn line(&self, byte: usize) -> Span {
+    pub(crate) fn line(&self, byte: usize) -> Span {
         let byte = self.floor(byte);
         let (before, after) = self.text.split_at_checked(byte).unwrap_or_default();
         let start = before.rfind('\n').map_or(0, |newline| newline + 1);

@@ -25,21 +25,21 @@ pub(super) mod url;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Refused {
     /// What is wrong, said of the text; none: it is just not what was wanted.
-    pub message: Option<String>,
+    pub(crate) message: Option<String>,
     /// What to write in its place.
-    pub help: Option<String>,
+    pub(crate) help: Option<String>,
     /// Whether it may hold a secret, and must not be shown.
-    pub private: bool,
+    pub(crate) private: bool,
 }
 
 impl Refused {
     /// Not what was wanted.
-    pub fn plain() -> Self {
+    pub(crate) fn plain() -> Self {
         Self::default()
     }
 
     /// What is wrong.
-    pub fn because(message: impl Into<String>) -> Self {
+    pub(crate) fn because(message: impl Into<String>) -> Self {
         Self {
             message: Some(message.into()),
             ..Self::default()
@@ -47,7 +47,7 @@ impl Refused {
     }
 
     /// Not to be shown.
-    pub fn private(self) -> Self {
+    pub(crate) fn private(self) -> Self {
         Self {
             private: true,
             ..self
@@ -55,13 +55,13 @@ impl Refused {
     }
 
     /// Adds what to write in its place.
-    pub fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
     /// Adds what to write in its place, as a TOML string.
-    pub fn write(self, text: &str) -> Self {
+    pub(crate) fn write(self, text: &str) -> Self {
         self.help(format!("write {}", quoted(text)))
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// The time of day of an arrival: found out when somebody first asks for it, as few do, and the same from then on.
 #[derive(Debug, Default)]
-pub struct ArrivalTime(AtomicU64);
+pub(crate) struct ArrivalTime(AtomicU64);
 
 impl Clone for ArrivalTime {
     fn clone(&self) -> Self {

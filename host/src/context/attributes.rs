@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 /// What the attributes of one exchange may hold: names and values together. Bytes.
-pub const MAX_ATTRIBUTE_BYTES: usize = 16 * 1024;
+pub(crate) const MAX_ATTRIBUTE_BYTES: usize = 16 * 1024;
 
 /// A typed fact.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AttributeValue {
+pub(crate) enum AttributeValue {
     /// UTF-8 text.
     Text(String),
     /// A whole number.
@@ -21,19 +21,13 @@ pub enum AttributeValue {
 impl AttributeValue {
     /// What it counts against the limit. Bytes.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
             Self::Number(_) => 8,
             Self::Flag(_) => 1,
             Self::Bytes(bytes) => bytes.len(),
         }
-    }
-
-    /// Whether it counts nothing.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 
@@ -47,7 +41,7 @@ pub struct Attributes {
 impl Attributes {
     /// The fact of this name.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<&AttributeValue> {
+    pub(crate) fn find(&self, name: &str) -> Option<&AttributeValue> {
         self.entries
             .iter()
             .find(|(known, _)| known == name)
@@ -59,7 +53,7 @@ impl Attributes {
     /// # Errors
     ///
     /// It does not fit into [`MAX_ATTRIBUTE_BYTES`]: gives the value back.
-    pub fn set(
+    pub(crate) fn set(
         &mut self,
         name: Cow<'static, str>,
         value: AttributeValue,
@@ -86,7 +80,7 @@ impl Attributes {
     }
 
     /// Forget a fact; gives what it was.
-    pub fn remove(&mut self, name: &str) -> Option<AttributeValue> {
+    pub(crate) fn remove(&mut self, name: &str) -> Option<AttributeValue> {
         let place = self.entries.iter().position(|(known, _)| known == name)?;
         let (name, value) = self.entries.remove(place);
         self.bytes -= name.len() + value.len();
@@ -94,7 +88,7 @@ impl Attributes {
     }
 
     /// Put back what [`Self::set`] replaced.
-    pub fn restore(&mut self, name: Cow<'static, str>, old: Option<AttributeValue>) {
+    pub(crate) fn restore(&mut self, name: Cow<'static, str>, old: Option<AttributeValue>) {
         self.remove(&name);
         if let Some(value) = old {
             self.bytes += name.len() + value.len();
@@ -103,7 +97,7 @@ impl Attributes {
     }
 
     /// All facts, in the order in which they were first set.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &AttributeValue)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &AttributeValue)> {
         self.entries.iter().map(|(name, value)| (&**name, value))
     }
 }

@@ -13,19 +13,19 @@ pub struct CalloutAnswers(SmallVec<[(RequestDigest, Arc<Pending>); 2]>);
 impl CalloutAnswers {
     /// The call of this request.
     #[must_use]
-    pub fn find(&self, digest: &RequestDigest) -> Option<&Arc<Pending>> {
+    pub(crate) fn find(&self, digest: &RequestDigest) -> Option<&Arc<Pending>> {
         let found = self.0.iter().find(|(known, _)| known == digest);
         found.map(|(_, pending)| pending)
     }
 
     /// How many there are.
     #[must_use]
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
 
     /// Keep one more.
-    pub fn keep(&mut self, digest: RequestDigest, pending: Arc<Pending>) {
+    pub(crate) fn keep(&mut self, digest: RequestDigest, pending: Arc<Pending>) {
         self.0.push((digest, pending));
     }
 }

@@ -33,7 +33,7 @@ impl Held {
 
     /// Whether it is there. It is not if a panic of a phase took it along.
     #[must_use]
-    pub fn is_there(&self) -> bool {
+    pub(crate) fn is_there(&self) -> bool {
         let exchange = self.0.exchange.take();
         let is_there = exchange.is_some();
         self.0.exchange.set(exchange);
@@ -50,23 +50,23 @@ impl Held {
         clippy::expect_used,
         reason = "every take in this crate is followed by a put before control leaves the function"
     )]
-    pub fn take(&self) -> Box<Exchange> {
+    pub(crate) fn take(&self) -> Box<Exchange> {
         self.0.exchange.take().expect("the exchange is held")
     }
 
     /// Put it back.
-    pub fn put(&self, exchange: Box<Exchange>) {
+    pub(crate) fn put(&self, exchange: Box<Exchange>) {
         self.0.exchange.set(Some(exchange));
     }
 
     /// Put it back after an await, and wake who waits for it.
-    pub fn put_after_await(&self, exchange: Box<Exchange>) {
+    pub(crate) fn put_after_await(&self, exchange: Box<Exchange>) {
         self.put(exchange);
         self.0.waiting.borrow_mut().drain(..).for_each(Waker::wake);
     }
 
     /// Wait until it is there.
-    pub fn poll_there(&self, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_there(&self, context: &mut Context<'_>) -> Poll<()> {
         if self.is_there() {
             return Poll::Ready(());
         }

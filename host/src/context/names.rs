@@ -5,20 +5,20 @@
 
 /// Whether the name has a character that another may be taken for: anything but letters, digits and `-`.
 #[must_use]
-pub fn is_odd(name: &str) -> bool {
+pub(crate) fn is_odd(name: &str) -> bool {
     let odd = |odd, byte: &u8| odd | !matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
     name.as_bytes().iter().fold(false, odd)
 }
 
 /// The name that an odd one can be taken for.
 #[must_use]
-pub fn plain(name: &str) -> String {
+pub(crate) fn plain(name: &str) -> String {
     name.chars().map(plain_char).collect()
 }
 
 /// Whether these are two names that can be taken for each other.
 #[must_use]
-pub fn look_alike(one: &str, other: &str) -> bool {
+pub(crate) fn look_alike(one: &str, other: &str) -> bool {
     let same = || {
         one.chars()
             .map(plain_char)

@@ -1,7 +1,7 @@
 //! A filter's private state between the phases of one exchange.
 
 /// What the notes of one place in a chain may hold: keys and values together. Bytes.
-pub const MAX_NOTE_BYTES: usize = 4 * 1024;
+pub(crate) const MAX_NOTE_BYTES: usize = 4 * 1024;
 
 /// The notes of all places in the chain. Few, so a list that is searched.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ struct Note {
 impl Notes {
     /// What this place in the chain noted under the key.
     #[must_use]
-    pub fn find(&self, place: u16, key: &str) -> Option<&Vec<u8>> {
+    pub(crate) fn find(&self, place: u16, key: &str) -> Option<&Vec<u8>> {
         self.entries
             .iter()
             .find(|note| note.place == place && note.key == key)
@@ -31,7 +31,7 @@ impl Notes {
     /// # Errors
     ///
     /// It does not fit into [`MAX_NOTE_BYTES`].
-    pub fn set(
+    pub(crate) fn set(
         &mut self,
         place: u16,
         key: String,
@@ -62,7 +62,7 @@ impl Notes {
     }
 
     /// Put back what [`Self::set`] replaced.
-    pub fn restore(&mut self, place: u16, key: String, old: Option<Vec<u8>>) {
+    pub(crate) fn restore(&mut self, place: u16, key: String, old: Option<Vec<u8>>) {
         self.entries
             .retain(|note| note.place != place || note.key != key);
         if let Some(value) = old {
@@ -74,7 +74,7 @@ impl Notes {
 /// The notes of one place would pass [`MAX_NOTE_BYTES`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("notes of one place in a chain hold at most {MAX_NOTE_BYTES} bytes")]
-pub struct NoteTooLarge;
+pub(crate) struct NoteTooLarge;
 
 #[cfg(test)]
 mod tests {

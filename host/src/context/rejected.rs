@@ -14,28 +14,28 @@ pub enum NoPlan {
 /// An API key that was presented and rejected, or accepted and has no plan to be charged to.
 /// Never the key's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RejectedKey {
+pub(crate) struct RejectedKey {
     /// Why.
-    pub why: KeyRejection,
+    pub(crate) why: KeyRejection,
     /// The key's id, if there is such a key.
-    pub key: Option<Box<str>>,
+    pub(crate) key: Option<Box<str>>,
     /// The plan that does not exist, if that is why.
-    pub plan: Option<Box<str>>,
+    pub(crate) plan: Option<Box<str>>,
 }
 
 /// A JSON Web Token that was rejected, or accepted and not enough for a filter. Never the token's text, nor anything
 /// of it: whoever made it up chose that.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RejectedToken {
+pub(crate) struct RejectedToken {
     /// Why: a stable word.
-    pub why: &'static str,
+    pub(crate) why: &'static str,
     /// The verifier that rejected it. None: the verifier accepted it.
-    pub verifier: Option<Arc<str>>,
+    pub(crate) verifier: Option<Arc<str>>,
 }
 
 /// Why an API key was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyRejection {
+pub(crate) enum KeyRejection {
     /// There is no such key.
     Unknown,
     /// The operator disabled it.
@@ -52,7 +52,7 @@ pub enum KeyRejection {
 
 impl KeyRejection {
     /// Every one of them, in the order of their numbers.
-    pub const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Unknown,
         Self::Disabled,
         Self::Expired,
@@ -63,7 +63,7 @@ impl KeyRejection {
 
     /// Its word in logs.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::Disabled => "disabled",
@@ -76,7 +76,7 @@ impl KeyRejection {
 
     /// A sentence for people.
     #[must_use]
-    pub fn sentence(self) -> &'static str {
+    pub(crate) fn sentence(self) -> &'static str {
         match self {
             Self::Unknown => "an API key was rejected: there is no such key",
             Self::Disabled => "an API key was rejected: it is disabled",

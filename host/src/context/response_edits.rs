@@ -7,14 +7,14 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The largest head that edits may make. Bytes, names and values with four for each field.
-pub const MAX_HEAD: usize = 64 * 1024;
+pub(crate) const MAX_HEAD: usize = 64 * 1024;
 
 /// The most fields that edits may make.
-pub const MAX_FIELDS: usize = 256;
+pub(crate) const MAX_FIELDS: usize = 256;
 
 /// One edit of a response's fields.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ResponseEdit {
+pub(crate) enum ResponseEdit {
     /// Replace every value.
     Set(HeaderName, HeaderValue),
     /// Add a value after those present.
@@ -30,7 +30,7 @@ pub enum ResponseEdit {
 #[error(
     "an edit of the response that it told before would make a head of more than {MAX_HEAD} bytes or {MAX_FIELDS} fields"
 )]
-pub struct EditsTooLarge;
+pub(crate) struct EditsTooLarge;
 
 impl ResponseEdit {
     /// Make the edit.
@@ -38,7 +38,7 @@ impl ResponseEdit {
     /// # Errors
     ///
     /// The head would be too large. It is as it was.
-    pub fn make(self, headers: &mut HeaderMap) -> Result<(), EditsTooLarge> {
+    pub(crate) fn make(self, headers: &mut HeaderMap) -> Result<(), EditsTooLarge> {
         match self {
             Self::Remove(name) => {
                 headers.remove(name);
@@ -84,7 +84,7 @@ fn check_room(
 
 /// Whether a head stays within its bounds when one field of this size is added.
 #[must_use]
-pub fn has_room(fields: &HeaderMap, added: usize) -> bool {
+pub(crate) fn has_room(fields: &HeaderMap, added: usize) -> bool {
     let held: usize = fields
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len() + 4)
@@ -101,34 +101,34 @@ pub struct ResponseEdits {
 impl ResponseEdits {
     /// Whether there are none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.edits.is_empty()
     }
 
     /// How many there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.edits.len()
     }
 
     /// How many there are of one place.
     #[must_use]
-    pub fn len_of(&self, place: u16) -> usize {
+    pub(crate) fn len_of(&self, place: u16) -> usize {
         self.edits.iter().filter(|(of, _)| *of == place).count()
     }
 
     /// Add one of the filter at this place.
-    pub fn push(&mut self, place: u16, edit: ResponseEdit) {
+    pub(crate) fn push(&mut self, place: u16, edit: ResponseEdit) {
         self.edits.push((place, edit));
     }
 
     /// Drop all but the first ones.
-    pub fn truncate(&mut self, length: usize) {
+    pub(crate) fn truncate(&mut self, length: usize) {
         self.edits.truncate(length);
     }
 
     /// Take those of one place, in the order in which they were told.
-    pub fn take(&mut self, place: u16) -> impl Iterator<Item = ResponseEdit> {
+    pub(crate) fn take(&mut self, place: u16) -> impl Iterator<Item = ResponseEdit> {
         let own = self.edits.extract_if(.., move |(of, _)| *of == place);
         own.map(|(_, edit)| edit)
     }

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderValue, Version};
 
 /// The entry that one route writes into `Via`, and looks for there.
 #[derive(Debug, Clone)]
-pub struct Via {
+pub(crate) struct Via {
     /// `received-by`: the gateway's name and the route's mark.
     pseudonym: Box<str>,
     http10: HeaderValue,
@@ -29,7 +29,7 @@ impl Via {
     /// The entry of this route of the gateway that has this name. The mark tells nothing of the
     /// route, and is the same on every gateway of the same name.
     #[must_use]
-    pub fn new(gateway: &str, route: &str) -> Self {
+    pub(crate) fn new(gateway: &str, route: &str) -> Self {
         let text = format!("{gateway}\n{route}");
         let digest = digest::digest(&digest::SHA256, text.as_bytes());
         let mark = digest.as_ref().iter().take(4);
@@ -52,13 +52,13 @@ impl Via {
 
     /// A copy whose reference counts nobody else touches.
     #[must_use]
-    pub fn own_copy(&self) -> Self {
+    pub(crate) fn own_copy(&self) -> Self {
         Self::of(self.pseudonym.to_string())
     }
 
     /// Whether this route has sent the request on before.
     #[must_use]
-    pub fn is_in(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn is_in(&self, headers: &HeaderMap) -> bool {
         let lines = headers.get_all(VIA).iter();
         let entries = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
         let mut names = entries.filter_map(|entry| {
@@ -69,7 +69,7 @@ impl Via {
     }
 
     /// Add the entry to a request that came over this version of HTTP.
-    pub fn add(&self, version: Version, headers: &mut HeaderMap) {
+    pub(crate) fn add(&self, version: Version, headers: &mut HeaderMap) {
         let entry = match version {
             Version::HTTP_2 => &self.http2,
             Version::HTTP_10 => &self.http10,

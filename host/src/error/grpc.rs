@@ -23,14 +23,14 @@ const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 const MESSAGE_MOST: usize = 512;
 
 /// Whether this is a call of gRPC (and not of gRPC-Web, whose status is elsewhere).
-pub fn is_call(headers: &HeaderMap) -> bool {
+pub(crate) fn is_call(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     let rest = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 /// How long the client waits.
-pub fn deadline(exchange: &Exchange) -> Option<Duration> {
+pub(crate) fn deadline(exchange: &Exchange) -> Option<Duration> {
     if !exchange.grpc {
         return None;
     }
@@ -54,7 +54,7 @@ fn parse(text: &str) -> Option<Duration> {
 }
 
 /// The gateway's own error as a call's answer: the head of its error answer, made trailers only.
-pub fn error(code: Code, head: &mut ResponseHead) {
+pub(crate) fn error(code: Code, head: &mut ResponseHead) {
     let status = match code {
         Code::DeadlineExceeded => 4,
         _other => of_http(code.status()),
@@ -64,13 +64,13 @@ pub fn error(code: Code, head: &mut ResponseHead) {
 
 /// Whether an answer speaks gRPC itself.
 #[must_use]
-pub fn is_answer(headers: &HeaderMap) -> bool {
+pub(crate) fn is_answer(headers: &HeaderMap) -> bool {
     headers.contains_key(&STATUS) || is_call(headers)
 }
 
 /// What a filter or a route answers a call with, made trailers only: its status as one of gRPC, its
 /// text as the message, and how long to wait.
-pub fn answer(status: StatusCode, reason: &str, body: &[u8], head: &mut ResponseHead) {
+pub(crate) fn answer(status: StatusCode, reason: &str, body: &[u8], head: &mut ResponseHead) {
     let kind = head.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     let is_text = kind.is_none_or(|kind| kind.starts_with(b"text/plain"));
     let text = std::str::from_utf8(body).ok().map(str::trim);

@@ -12,7 +12,7 @@ use crate::context::{ProblemMembers, RequestId, ResponseHead};
 
 /// How the gateway words its errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Style {
+pub(crate) enum Style {
     /// `application/problem+json` (RFC 9457).
     #[default]
     Problem,
@@ -22,32 +22,32 @@ pub enum Style {
 
 /// How the errors of one API are worded.
 #[derive(Debug, Default)]
-pub struct Words {
+pub(crate) struct Words {
     /// The gateway's own words.
-    pub style: Style,
+    pub(crate) style: Style,
     /// What stands in their place.
-    pub overrides: Box<[Override]>,
+    pub(crate) overrides: Box<[Override]>,
 }
 
 /// Another answer in the place of the gateway's own (Amazon API Gateway: a gateway response).
 #[derive(Debug, Clone, Default)]
-pub struct Override {
+pub(crate) struct Override {
     /// The code of an error or the reason of a refusal; `default_4xx` and `default_5xx` are for
     /// those that have none of their own.
-    pub code: Box<str>,
+    pub(crate) code: Box<str>,
     /// Its status. None: that of the error.
-    pub status: Option<StatusCode>,
+    pub(crate) status: Option<StatusCode>,
     /// Its fields; they replace those of the same name.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// Its body. None: the gateway's own words.
-    pub body: Option<Box<[Part]>>,
+    pub(crate) body: Option<Box<[Part]>>,
     /// Whether values are escaped for JSON.
-    pub escapes: bool,
+    pub(crate) escapes: bool,
 }
 
 /// One stretch of an override's body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
+pub(crate) enum Part {
     /// As it stands.
     Text(Box<str>),
     /// The status that is sent.
@@ -62,15 +62,15 @@ pub enum Part {
 
 /// What is to be worded.
 #[derive(Debug, Clone, Copy)]
-pub struct Fault<'a> {
+pub(crate) struct Fault<'a> {
     /// Its status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// Its stable code, or the reason of a refusal.
-    pub code: &'a str,
+    pub(crate) code: &'a str,
     /// Its sentence.
-    pub text: &'a str,
+    pub(crate) text: &'a str,
     /// More members of its problem body.
-    pub members: Option<&'a ProblemMembers>,
+    pub(crate) members: Option<&'a ProblemMembers>,
 }
 
 /// Members that are the gateway's own.
@@ -79,7 +79,7 @@ const OWN: [&str; 3] = ["status", "code", "request-id"];
 impl Words {
     /// The answer: its head, with the fault's own fields in it, and its body.
     #[must_use]
-    pub fn answer(
+    pub(crate) fn answer(
         &self,
         fault: Fault<'_>,
         mut headers: HeaderMap,

@@ -35,7 +35,7 @@ const REASONS: [&str; 18] = [
 const DEFAULTS: [&str; 2] = ["default_4xx", "default_5xx"];
 
 /// How the errors of each API are worded.
-pub fn words(config: &Config) -> Vec<Arc<Words>> {
+pub(crate) fn words(config: &Config) -> Vec<Arc<Words>> {
     let words = config.apis.iter().map(|api| {
         Arc::new(Words {
             style: match api.errors {
@@ -68,7 +68,7 @@ fn override_of(response: &config::ApiResponse) -> Override {
 
 /// Warns of responses for a code that nothing has, where one is meant that the gateway knows. A
 /// plugin may have reasons that nobody here knows of.
-pub fn check(config: &Config, problems: &mut Problems) {
+pub(crate) fn check(config: &Config, problems: &mut Problems) {
     let known = || {
         let codes = Code::ALL.iter().map(|code| code.as_str());
         codes.chain(REASONS).chain(DEFAULTS)
@@ -92,7 +92,7 @@ pub fn check(config: &Config, problems: &mut Problems) {
 }
 
 /// An API's stage variables.
-pub fn variables(api: &config::Api) -> Box<[(Box<str>, Arc<str>)]> {
+pub(crate) fn variables(api: &config::Api) -> Box<[(Box<str>, Arc<str>)]> {
     let variables = api.variables.iter();
     variables
         .map(|(name, value)| (name.as_str().into(), Arc::from(value.as_str())))
@@ -100,7 +100,7 @@ pub fn variables(api: &config::Api) -> Box<[(Box<str>, Arc<str>)]> {
 }
 
 /// What is told of a base path. None for one that no field can hold.
-pub fn base_path(path: &str) -> Option<BasePath> {
+pub(crate) fn base_path(path: &str) -> Option<BasePath> {
     Some(BasePath {
         segments: path.matches('/').count(),
         prefix: HeaderValue::from_str(path).ok()?,
@@ -109,7 +109,7 @@ pub fn base_path(path: &str) -> Option<BasePath> {
 }
 
 /// A copy whose reference counts nobody else touches.
-pub fn own_copy(info: &RouteInfo) -> RouteInfo {
+pub(crate) fn own_copy(info: &RouteInfo) -> RouteInfo {
     let copy = |text: &Option<Arc<str>>| text.as_deref().map(Arc::from);
     let variables = info.variables.iter();
     RouteInfo {
@@ -129,7 +129,7 @@ pub fn own_copy(info: &RouteInfo) -> RouteInfo {
 
 /// Finds the API of a path that no route has.
 #[derive(Debug)]
-pub struct Bases {
+pub(crate) struct Bases {
     router: Option<Router>,
     /// In the order of the router's routes.
     words: Vec<Arc<Words>>,
@@ -138,7 +138,7 @@ pub struct Bases {
 impl Bases {
     /// Of this configuration, with the words of its APIs.
     #[must_use]
-    pub fn new(config: &Config, words: &[Arc<Words>]) -> Self {
+    pub(crate) fn new(config: &Config, words: &[Arc<Words>]) -> Self {
         let hosts: Vec<Vec<String>> = (0..words.len()).map(|place| hosts(config, place)).collect();
         let mut specs = Vec::new();
         let mut of_specs = Vec::new();
@@ -177,7 +177,7 @@ impl Bases {
 
     /// How the API words its errors that has this path below its own.
     #[must_use]
-    pub fn find(&self, host: &str, method: &Method, path: &str) -> Option<&Words> {
+    pub(crate) fn find(&self, host: &str, method: &Method, path: &str) -> Option<&Words> {
         let found = self.router.as_ref()?.find(host, method, path).ok()?;
         self.words.get(found.route).map(AsRef::as_ref)
     }

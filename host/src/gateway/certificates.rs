@@ -10,17 +10,17 @@ use crate::tls::certificate::{self, Overdue, Validity, now_s};
 
 /// One certificate that the gateway shows of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
+pub(crate) struct Shown {
     /// To whom: `listener`, `admin`, `upstream`.
-    pub to: &'static str,
+    pub(crate) to: &'static str,
     /// A listener's address, or an upstream's name.
-    pub name: String,
+    pub(crate) name: String,
     /// When the first of its chain ends. Seconds since 1970.
-    pub ends_s: i64,
+    pub(crate) ends_s: i64,
 }
 
 /// All that this configuration shows. Warns of those that clients refuse, or will soon.
-pub fn look(config: &Config, problems: &mut Problems) -> Vec<Shown> {
+pub(crate) fn look(config: &Config, problems: &mut Problems) -> Vec<Shown> {
     let mut all = Vec::new();
     let mut one = |to, name: String, path: &Path, span: Span| {
         // What cannot be read is told where it is needed.

@@ -15,7 +15,7 @@ use crate::wasm::grants::Grants;
 
 /// The filters of each route. An order in which a filter does not get what it requires is an error
 /// at its word in the list.
-pub fn build(
+pub(crate) fn build(
     config: &Config,
     filters: &[Option<Arc<Filter>>],
     problems: &mut Problems,
@@ -202,7 +202,7 @@ fn report(
 impl Route {
     /// Whether one of its filters asks of a request what none of the other's does.
     #[must_use]
-    pub fn asks_more_than(&self, other: &Self) -> bool {
+    pub(crate) fn asks_more_than(&self, other: &Self) -> bool {
         let called =
             |filter: &Arc<Filter>| other.filters.iter().any(|own| Arc::ptr_eq(own, filter));
         let mut asking = self.filters.iter().filter(|filter| filter.phases().request);
@@ -225,7 +225,7 @@ fn is_certain(config: &Config, route: &config::Route) -> bool {
 
 /// The router of all routes. None where routes conflict, or where it is not certain of one which
 /// requests it takes: such a route conflicts with none.
-pub fn router(config: &Config, problems: &mut Problems) -> Option<Router> {
+pub(crate) fn router(config: &Config, problems: &mut Problems) -> Option<Router> {
     let routes = config.routes.iter();
     let routes: Vec<_> = routes.filter(|route| is_certain(config, route)).collect();
     let methods = routes.iter().map(|route| {

@@ -17,20 +17,20 @@ use crate::store::registrar::{Registrar, Works};
 use crate::store::secrets::Secret;
 
 /// The counters, and what is behind them.
-pub struct Durable {
+pub(crate) struct Durable {
     /// The counters.
-    pub limits: Arc<dyn LimitStore>,
+    pub(crate) limits: Arc<dyn LimitStore>,
     /// The same counters, where several gateways share them.
-    pub leased: Option<Arc<LeasedLimits>>,
+    pub(crate) leased: Option<Arc<LeasedLimits>>,
     /// The counters of bounds without a key.
-    pub rates: Arc<RateCounters>,
+    pub(crate) rates: Arc<RateCounters>,
     /// Where there is a `[store]`.
-    pub keeper: Option<Arc<Keeper>>,
+    pub(crate) keeper: Option<Arc<Keeper>>,
 }
 
 impl Durable {
     /// Without `[store]`: counters are in memory, and nothing is kept.
-    pub fn none(config: &Config) -> Self {
+    pub(crate) fn none(config: &Config) -> Self {
         Self {
             limits: Arc::new(LocalLimits::default()),
             leased: None,
@@ -43,39 +43,39 @@ impl Durable {
 impl Foundation {
     /// How the shared counters stand, where several gateways share them.
     #[must_use]
-    pub fn leases(&self) -> Option<LeaseState> {
+    pub(crate) fn leases(&self) -> Option<LeaseState> {
         self.leased.as_ref().map(|leased| leased.state())
     }
 
     /// The same of bounds without a key.
     #[must_use]
-    pub fn rate_leases(&self) -> Option<LeaseState> {
+    pub(crate) fn rate_leases(&self) -> Option<LeaseState> {
         self.rates.leases()
     }
 
     /// How the counters in this gateway's memory stand, for metrics.
     #[must_use]
-    pub fn limits(&self) -> LimitFigures {
+    pub(crate) fn limits(&self) -> LimitFigures {
         self.limits.figures()
     }
 
     /// How the counters of bounds without a key stand, for metrics.
     #[must_use]
-    pub fn rates(&self) -> RateFigures {
+    pub(crate) fn rates(&self) -> RateFigures {
         self.rates.figures()
     }
 }
 
 /// The rules of selling, and what of the running gateway they reach.
-pub struct Selling {
+pub(crate) struct Selling {
     /// The rules.
-    pub registrar: Arc<Registrar>,
+    pub(crate) registrar: Arc<Registrar>,
     works: Arc<GatewayWorks>,
 }
 
 impl Selling {
     /// Where there is a `[store]`.
-    pub fn of(durable: &Durable, clock: Clock) -> Option<Self> {
+    pub(crate) fn of(durable: &Durable, clock: Clock) -> Option<Self> {
         let keeper = durable.keeper.as_ref()?;
         let limits = Arc::clone(&durable.limits);
         let works = Arc::new(GatewayWorks::new(
@@ -92,7 +92,7 @@ impl Selling {
     }
 
     /// What this configuration defines is shown, and cannot be changed.
-    pub fn put_in_use(&self, gateway: &Gateway) {
+    pub(crate) fn put_in_use(&self, gateway: &Gateway) {
         let services = &gateway.services;
         let keys = Arc::clone(&services.keys.fixed);
         self.works.put_in_use(services.plans.clone(), keys);
@@ -104,7 +104,7 @@ impl Selling {
 }
 
 /// Open the store and read it, as the configuration says.
-pub fn open(config: &Config, clock: Clock) -> Result<Durable, FoundationError> {
+pub(crate) fn open(config: &Config, clock: Clock) -> Result<Durable, FoundationError> {
     let Some(store) = &config.store else {
         return Ok(Durable::none(config));
     };

@@ -24,7 +24,7 @@ const MAX_PLUGIN: u64 = 256 * 1024 * 1024;
 /// Load all filters, in the order of the configuration; none for each that does not load, and for each
 /// of which something could not be read: its plugin may refuse just what that left out. `secrets` is none
 /// where one of them cannot be read.
-pub fn load(
+pub(crate) fn load(
     config: &Config,
     registry: &FilterRegistry,
     secrets: Option<&Secrets>,

@@ -12,12 +12,12 @@ use crate::config::{self, Config, Span, StorePlace};
 
 /// What a reload cannot change.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Fixed {
+pub(crate) struct Fixed {
     workers: Option<NonZeroUsize>,
     max_rate_counters: usize,
     max_used_proofs: usize,
     /// The listeners', in the order of the file.
-    pub addresses: Vec<std::net::SocketAddr>,
+    pub(crate) addresses: Vec<std::net::SocketAddr>,
     admin: Option<config::Admin>,
     store: Option<config::Store>,
     /// The names of the secrets that the admin's tokens and the store use, in that order.
@@ -28,7 +28,7 @@ pub struct Fixed {
 
 impl Fixed {
     /// Of this configuration.
-    pub fn of(config: &Config) -> Self {
+    pub(crate) fn of(config: &Config) -> Self {
         let listeners = config.listeners.iter();
         let mut secrets = Vec::new();
         Self {
@@ -51,7 +51,7 @@ impl Fixed {
     }
 
     /// The parts that differ, by their names in the file.
-    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+    pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
         [
             (self.workers == other.workers, "`[server] workers`"),
             (

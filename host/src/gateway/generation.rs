@@ -16,17 +16,17 @@ use crate::wasm::{Filter, Seat, Services};
 #[derive(Debug)]
 pub struct Generation {
     /// What the workers share.
-    pub gateway: Arc<Gateway>,
+    pub(crate) gateway: Arc<Gateway>,
     /// The upstreams, with this worker's connections.
-    pub upstreams: Vec<Upstream>,
+    pub(crate) upstreams: Vec<Upstream>,
     /// The listeners, in the order of the configuration.
-    pub listeners: Vec<Rc<Listener>>,
+    pub(crate) listeners: Vec<Rc<Listener>>,
     /// What is told of the routes.
-    pub infos: Vec<Arc<RouteInfo>>,
+    pub(crate) infos: Vec<Arc<RouteInfo>>,
     /// The chains of the routes.
     pub chains: Vec<Rc<Chain>>,
     /// For each route the chain that a preflight meets: its filters that answer those, if it has any.
-    pub preflights: Vec<Option<Rc<Chain>>>,
+    pub(crate) preflights: Vec<Option<Rc<Chain>>>,
 }
 
 impl Generation {
@@ -35,7 +35,11 @@ impl Generation {
     /// # Errors
     ///
     /// One of them gives no more now.
-    pub fn take_rates(&self, route: &Route, exchange: &mut Exchange) -> Result<(), RequestError> {
+    pub(crate) fn take_rates(
+        &self,
+        route: &Route,
+        exchange: &mut Exchange,
+    ) -> Result<(), RequestError> {
         rates::take(&self.gateway.services, &route.info, exchange)
     }
 
@@ -77,7 +81,7 @@ impl Generation {
 
     /// How often its time-outs are to be looked at. Milliseconds.
     #[must_use]
-    pub fn tick(&self) -> u64 {
+    pub(crate) fn tick(&self) -> u64 {
         let listeners = self.gateway.listeners.iter().flat_map(|listener| {
             [
                 Some(listener.header_timeout),

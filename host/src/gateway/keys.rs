@@ -13,7 +13,7 @@ use crate::store::secrets::{SecretSource, Secrets};
 use crate::wasm::Services;
 
 /// Build them. None where something is wrong.
-pub fn services(
+pub(crate) fn services(
     config: &Config,
     foundation: &Foundation,
     problems: &mut Problems,

@@ -25,19 +25,19 @@ use crate::store::secrets::Secrets;
 use crate::wasm::Filter;
 
 /// All that is known of a configuration when it is looked at.
-pub struct Known<'a> {
+pub(crate) struct Known<'a> {
     /// As it was read.
-    pub config: &'a Config,
+    pub(crate) config: &'a Config,
     /// Its filters.
-    pub filters: &'a [Option<Arc<Filter>>],
+    pub(crate) filters: &'a [Option<Arc<Filter>>],
     /// Its router.
-    pub router: &'a Router,
+    pub(crate) router: &'a Router,
     /// Its secrets.
-    pub secrets: &'a Secrets,
+    pub(crate) secrets: &'a Secrets,
 }
 
 /// Look for all of them.
-pub fn look(known: &Known<'_>, problems: &mut Problems) {
+pub(crate) fn look(known: &Known<'_>, problems: &mut Problems) {
     for (place, route) in known.config.routes.iter().enumerate() {
         raised(known.config, route, problems);
         twice(known.config, route, problems);

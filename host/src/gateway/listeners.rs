@@ -8,7 +8,7 @@ use crate::config::{Config, Problems};
 use crate::tls::{self, HTTP1, HTTP2};
 
 /// How TLS is spoken on each listener, where it is. What cannot be used is an error at its place.
-pub fn tls(config: &Config, problems: &mut Problems) -> Vec<Option<Arc<ServerConfig>>> {
+pub(crate) fn tls(config: &Config, problems: &mut Problems) -> Vec<Option<Arc<ServerConfig>>> {
     let mut all = Vec::new();
     for listener in &config.listeners {
         let made = listener.tls.as_ref().and_then(|files| {

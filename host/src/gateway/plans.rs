@@ -26,7 +26,7 @@ struct Held<'a> {
 }
 
 /// Look at all plans and keys of the configuration.
-pub fn check(config: &Config, problems: &mut Problems) {
+pub(crate) fn check(config: &Config, problems: &mut Problems) {
     if config.plans.is_empty() && config.keys.is_empty() {
         return;
     }

@@ -25,7 +25,7 @@ impl Foundation {
     /// Tells all other errors of a configuration that cannot be built for some: of its plugins and
     /// their settings, the order of filters, routes that conflict, secrets, certificates and names.
     /// Leaves out errors that may be gone with the known ones.
-    pub fn examine(&self, config: &Config, problems: &mut Problems) {
+    pub(crate) fn examine(&self, config: &Config, problems: &mut Problems) {
         let mut found = Problems::new(Arc::clone(problems.source()));
         let filters = filters::load(config, &self.registry, None, &mut found);
         for route in &config.routes {
@@ -49,7 +49,7 @@ impl Foundation {
 }
 
 /// Look at all of it.
-pub fn look(config: &Config, problems: &mut Problems) {
+pub(crate) fn look(config: &Config, problems: &mut Problems) {
     for listener in &config.listeners {
         address("listener", listener.address, problems);
     }

@@ -23,7 +23,11 @@ const LARGEST: u64 = 999_999_999_999_999;
 
 /// The rates that the requests of each route share. Their buckets go by the names of the routes, and
 /// are those of the configuration before.
-pub fn enroll(config: &Config, limits: &dyn LimitStore, problems: &mut Problems) -> Vec<Rates> {
+pub(crate) fn enroll(
+    config: &Config,
+    limits: &dyn LimitStore,
+    problems: &mut Problems,
+) -> Vec<Rates> {
     let mut enroll = |name: &str, rate: Option<config::Rate>, span| {
         let enrolled = limits.shared_rate(name, keys::rate(rate?));
         report(enrolled, span, problems)
@@ -53,7 +57,7 @@ fn report(
 /// # Errors
 ///
 /// One of them gives no more now.
-pub fn take(
+pub(crate) fn take(
     services: &Services,
     route: &RouteInfo,
     exchange: &mut Exchange,

@@ -19,7 +19,7 @@ use crate::upstream::sticky::Sticky;
 
 /// Ask these servers for all names of a configuration at once, so that a name server that is away is
 /// waited for once.
-pub fn ask(config: &Config, rounds: &Rounds, names: &Arc<Names>) -> Answered {
+pub(crate) fn ask(config: &Config, rounds: &Rounds, names: &Arc<Names>) -> Answered {
     let endpoints = config.upstreams.iter().flat_map(|one| &one.endpoints);
     let addresses = endpoints.map(|endpoint| &*endpoint.address);
     let asked = addresses.filter(|name| name.parse::<SocketAddr>().is_err());
@@ -35,7 +35,7 @@ pub fn ask(config: &Config, rounds: &Rounds, names: &Arc<Names>) -> Answered {
 /// none: a name server that is away, as after a power cut, is not to hold up all that needs it not.
 ///
 /// Nothing of a configuration that has an error reaches the upstreams that are in use.
-pub fn plans(
+pub(crate) fn plans(
     config: &Config,
     registry: &Registry,
     answered: &Answered,
@@ -66,7 +66,12 @@ pub fn plans(
 }
 
 /// Reports what is wrong with the names and with the files for TLS of the upstreams, and nothing else.
-pub fn examine(config: &Config, registry: &Registry, answered: &Answered, problems: &mut Problems) {
+pub(crate) fn examine(
+    config: &Config,
+    registry: &Registry,
+    answered: &Answered,
+    problems: &mut Problems,
+) {
     groups(config, registry, answered, problems);
 }
 
@@ -120,7 +125,7 @@ fn tls(upstream: &config::Upstream, system: &mut SystemRoots, problems: &mut Pro
 type Pair = (Option<Tls>, Option<Tls>);
 
 /// What the names of a configuration stand for.
-pub type Answered = HashMap<String, Result<Answer, NoAnswer>>;
+pub(crate) type Answered = HashMap<String, Result<Answer, NoAnswer>>;
 
 fn check_name(
     upstream: &config::Upstream,
@@ -188,7 +193,7 @@ fn is_own(ip: IpAddr) -> bool {
 }
 
 /// What picks one of a route's upstreams, where it has several.
-pub fn split(end: &RouteEnd, upstreams: &[Arc<Plan>]) -> Option<Split> {
+pub(crate) fn split(end: &RouteEnd, upstreams: &[Arc<Plan>]) -> Option<Split> {
     let RouteEnd::Split(split) = end else {
         return None;
     };

@@ -21,7 +21,7 @@ use crate::verifier::{
 };
 
 /// Build them. Leaves out those of which something is wrong.
-pub fn build(
+pub(crate) fn build(
     config: &Config,
     foundation: &Foundation,
     secrets: Option<&Secrets>,

@@ -13,7 +13,7 @@ use crate::store::limits::{Clock, ExtendError, LeasedLimits, LimitStore, PlanBoo
 use crate::store::registrar::{Slack, Works, WorksState};
 
 /// The works of one process.
-pub struct GatewayWorks {
+pub(crate) struct GatewayWorks {
     keeper: Arc<Keeper>,
     limits: Arc<dyn LimitStore>,
     leased: Option<Arc<LeasedLimits>>,
@@ -34,7 +34,7 @@ impl fmt::Debug for GatewayWorks {
 
 impl GatewayWorks {
     /// Before the first configuration is in use.
-    pub fn new(
+    pub(crate) fn new(
         keeper: Arc<Keeper>,
         limits: Arc<dyn LimitStore>,
         leased: Option<Arc<LeasedLimits>>,
@@ -52,7 +52,7 @@ impl GatewayWorks {
     }
 
     /// The plans and keys of the configuration that is in use from now on.
-    pub fn put_in_use(&self, plans: PlanBook, keys: Arc<KeyIndex>) {
+    pub(crate) fn put_in_use(&self, plans: PlanBook, keys: Arc<KeyIndex>) {
         self.plans.store(Arc::new(plans));
         self.fixed.store(keys);
     }

@@ -44,14 +44,14 @@ impl AccessLog {
     /// # Errors
     ///
     /// The file cannot be opened, or the system gives no thread.
-    pub fn open(target: Target) -> io::Result<Self> {
+    pub(crate) fn open(target: Target) -> io::Result<Self> {
         let sink = Sink::start(SETTINGS, Outlet::open(&target)?)?;
         Ok(Self { target, sink })
     }
 
     /// Where it goes.
     #[must_use]
-    pub fn target(&self) -> &Target {
+    pub(crate) fn target(&self) -> &Target {
         &self.target
     }
 
@@ -60,7 +60,7 @@ impl AccessLog {
     /// # Errors
     ///
     /// It cannot be opened; then the old file stays in use.
-    pub fn reopen(&self) -> io::Result<()> {
+    pub(crate) fn reopen(&self) -> io::Result<()> {
         if let Target::File(_) = &self.target {
             self.sink.replace(Outlet::open(&self.target)?);
         }
@@ -69,7 +69,7 @@ impl AccessLog {
 
     /// A worker's end of it.
     #[must_use]
-    pub fn buffer(&self) -> LogBuffer {
+    pub(crate) fn buffer(&self) -> LogBuffer {
         LogBuffer {
             bytes: RefCell::default(),
             lines: self.sink.input(),
@@ -78,27 +78,27 @@ impl AccessLog {
 
     /// How many lines were lost: its writer did not keep up, or could not write.
     #[must_use]
-    pub fn dropped(&self) -> Arc<AtomicU64> {
+    pub(crate) fn dropped(&self) -> Arc<AtomicU64> {
         self.sink.lost()
     }
 
     /// Write what was handed over, and end: a reader that takes nothing is not waited for. The
     /// workers must have ended.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.sink.finish();
     }
 }
 
 /// One worker's lines that were not handed over yet.
 #[derive(Debug)]
-pub struct LogBuffer {
+pub(crate) struct LogBuffer {
     bytes: RefCell<Vec<u8>>,
     lines: SinkInput,
 }
 
 impl LogBuffer {
     /// Write the line of an exchange that has ended.
-    pub fn write(&self, exchange: &Exchange) {
+    pub(crate) fn write(&self, exchange: &Exchange) {
         let mut bytes = self.bytes.borrow_mut();
         let before = bytes.len();
         match serde_json::to_writer(&mut *bytes, &Line::of(exchange)) {
@@ -112,7 +112,7 @@ impl LogBuffer {
     }
 
     /// Hand over what there is. Called once a tick of the watch task, and at the end.
-    pub fn flush(&self) {
+    pub(crate) fn flush(&self) {
         let mut bytes = self.bytes.borrow_mut();
         if !bytes.is_empty() {
             self.hand_over(&mut bytes);

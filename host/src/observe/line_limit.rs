@@ -14,7 +14,7 @@ const MOST_A_MINUTE: u32 = 60;
 
 /// A kind of line.
 #[derive(Debug)]
-pub struct LineLimit {
+pub(crate) struct LineLimit {
     most_a_minute: u32,
     second: Cell<u64>,
     said: Cell<u32>,
@@ -32,7 +32,7 @@ impl Default for LineLimit {
 impl LineLimit {
     /// For lines that strangers can cause at will.
     #[must_use]
-    pub fn of_strangers() -> Self {
+    pub(crate) fn of_strangers() -> Self {
         Self::new(MOST_A_MINUTE)
     }
 
@@ -49,7 +49,7 @@ impl LineLimit {
 
     /// Whether one more line may be said now; with how many were left out before it. Milliseconds of
     /// any clock.
-    pub fn take(&self, now_ms: u64) -> Option<u64> {
+    pub(crate) fn take(&self, now_ms: u64) -> Option<u64> {
         let second = now_ms / 1000;
         if self.second.replace(second) != second {
             self.said.set(0);

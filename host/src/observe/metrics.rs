@@ -19,16 +19,16 @@ use crate::error::Code;
 
 /// One number with its labels.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// Label names and values.
-    pub labels: Vec<(String, String)>,
+    pub(crate) labels: Vec<(String, String)>,
     /// The number.
-    pub value: Value,
+    pub(crate) value: Value,
 }
 
 /// The value of a sample.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub(crate) enum Value {
     /// A counter's or a gauge's.
     Number(f64),
     /// A histogram's.
@@ -44,7 +44,7 @@ pub enum Value {
 
 /// What a family's numbers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Only grows.
     Counter,
     /// Moves up and down.
@@ -55,21 +55,21 @@ pub enum Kind {
 
 /// Numbers of one name.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Family {
+pub(crate) struct Family {
     /// Without `windlass_` and without `_total`.
-    pub name: String,
+    pub(crate) name: String,
     /// One sentence.
-    pub help: String,
+    pub(crate) help: String,
     /// What its numbers are.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// The numbers.
-    pub samples: Vec<Sample>,
+    pub(crate) samples: Vec<Sample>,
 }
 
 impl Family {
     /// A family without numbers yet.
     #[must_use]
-    pub fn new(kind: Kind, name: &str, help: &str) -> Self {
+    pub(crate) fn new(kind: Kind, name: &str, help: &str) -> Self {
         Self {
             name: name.to_owned(),
             help: help.to_owned(),
@@ -80,13 +80,13 @@ impl Family {
 
     /// The same with a number.
     #[must_use]
-    pub fn with(mut self, labels: &[(&str, &str)], value: f64) -> Self {
+    pub(crate) fn with(mut self, labels: &[(&str, &str)], value: f64) -> Self {
         self.push(labels, value);
         self
     }
 
     /// Add a number.
-    pub fn push(&mut self, labels: &[(&str, &str)], value: f64) {
+    pub(crate) fn push(&mut self, labels: &[(&str, &str)], value: f64) {
         let labels = labels.iter();
         self.samples.push(Sample {
             labels: labels
@@ -98,7 +98,7 @@ impl Family {
 
     /// Leave out samples whose labels are those of an earlier one: a reader would refuse them all.
     #[must_use]
-    pub fn without_twins(mut self) -> Self {
+    pub(crate) fn without_twins(mut self) -> Self {
         let mut known = BTreeSet::new();
         self.samples.retain(|sample| {
             let mut labels = sample.labels.clone();
@@ -111,7 +111,7 @@ impl Family {
 
 /// Write families in Prometheus's own text format, version 0.0.4.
 #[must_use]
-pub fn encode_text(families: &[Family]) -> String {
+pub(crate) fn encode_text(families: &[Family]) -> String {
     let mut out = String::new();
     for family in families {
         let (kind, end) = match family.kind {
@@ -183,7 +183,7 @@ fn number(value: f64) -> String {
 /// # Errors
 ///
 /// The writer fails; a string does not.
-pub fn encode(families: Vec<Family>) -> Result<String, std::fmt::Error> {
+pub(crate) fn encode(families: Vec<Family>) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::with_prefix("windlass");
     registry.register_collector(Box::new(Families(families)));
     let mut out = String::new();
@@ -233,7 +233,7 @@ impl Collector for Families {
 
 /// What the workers count, as families.
 #[must_use]
-pub fn of_workers<'a>(workers: impl Iterator<Item = &'a WorkerStats>) -> Vec<Family> {
+pub(crate) fn of_workers<'a>(workers: impl Iterator<Item = &'a WorkerStats>) -> Vec<Family> {
     use Kind::{Counter as C, Gauge as G};
     let workers: Vec<&WorkerStats> = workers.collect();
     let mut families = Vec::new();
@@ -354,7 +354,7 @@ fn errors(workers: &[&WorkerStats]) -> Family {
 
 /// The value of a shared number.
 #[must_use]
-pub fn read(number: &AtomicU64) -> f64 {
+pub(crate) fn read(number: &AtomicU64) -> f64 {
     float(number.load(Ordering::Relaxed))
 }
 
@@ -364,7 +364,7 @@ pub fn read(number: &AtomicU64) -> f64 {
     clippy::cast_precision_loss,
     reason = "exact to 2^53, as every Prometheus counter"
 )]
-pub fn float(number: u64) -> f64 {
+pub(crate) fn float(number: u64) -> f64 {
     number as f64
 }
 

@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 use outage::{Outage, Report};
 use queue::{Next, Queue};
 
-pub use outlet::{Failure, Outlet, Target, cure};
+pub(crate) use outlet::{Failure, Outlet, Target, cure};
 
 /// How long the end of the process waits for a destination that takes nothing.
 const LAST_WAIT: Duration = Duration::from_secs(1);
@@ -34,20 +34,20 @@ const LAST_WAIT_IN_ALL: Duration = Duration::from_secs(10);
 
 /// What a sink does, and what it tells of itself.
 #[derive(Debug, Clone, Copy)]
-pub struct SinkSettings {
+pub(crate) struct SinkSettings {
     /// The thread's name.
-    pub thread: &'static str,
+    pub(crate) thread: &'static str,
     /// What the lines are: "the access log".
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The most that waits for the thread. Bytes.
-    pub most: usize,
+    pub(crate) most: usize,
     /// Whether a failure is reported when it begins. The log itself has nowhere to report its own.
-    pub reports_failure: bool,
+    pub(crate) reports_failure: bool,
 }
 
 /// The thread that writes, and its queue.
 #[derive(Debug)]
-pub struct Sink {
+pub(crate) struct Sink {
     settings: SinkSettings,
     queue: Arc<Queue>,
     ended: Mutex<Receiver<()>>,
@@ -55,11 +55,11 @@ pub struct Sink {
 
 /// Where lines are pushed.
 #[derive(Debug, Clone)]
-pub struct SinkInput(Arc<Queue>);
+pub(crate) struct SinkInput(Arc<Queue>);
 
 impl SinkInput {
     /// Let these whole lines be written, or count them as lost. Never waits.
-    pub fn push(&self, lines: Vec<u8>) {
+    pub(crate) fn push(&self, lines: Vec<u8>) {
         self.0.push(lines);
     }
 }
@@ -70,7 +70,7 @@ impl Sink {
     /// # Errors
     ///
     /// The system gives no thread.
-    pub fn start(settings: SinkSettings, outlet: Outlet) -> io::Result<Self> {
+    pub(crate) fn start(settings: SinkSettings, outlet: Outlet) -> io::Result<Self> {
         let queue = Arc::new(Queue::new(settings.most));
         let (end, ended) = sync_channel(1);
         let mut writer = Writer {
@@ -95,23 +95,23 @@ impl Sink {
 
     /// Where lines are pushed.
     #[must_use]
-    pub fn input(&self) -> SinkInput {
+    pub(crate) fn input(&self) -> SinkInput {
         SinkInput(Arc::clone(&self.queue))
     }
 
     /// How many lines were lost.
     #[must_use]
-    pub fn lost(&self) -> Arc<AtomicU64> {
+    pub(crate) fn lost(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.queue.lost)
     }
 
     /// Write to this from now on, even if the thread waits for the old one's reader.
-    pub fn replace(&self, outlet: Outlet) {
+    pub(crate) fn replace(&self, outlet: Outlet) {
         self.queue.replace(outlet);
     }
 
     /// Write what waits, and end. A reader that takes nothing is not waited for.
-    pub fn finish(&self) {
+    pub(crate) fn finish(&self) {
         self.queue.close();
         let ended = self.ended.lock();
         let limit = Instant::now() + LAST_WAIT_IN_ALL;

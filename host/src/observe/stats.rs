@@ -11,36 +11,36 @@ use crate::error::Code;
 
 /// A number that one thread writes and others read.
 #[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
+pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     /// Count some more. Only the owning worker may do this.
-    pub fn add(&self, more: u64) {
+    pub(crate) fn add(&self, more: u64) {
         let now = self.0.load(Ordering::Relaxed);
         self.0.store(now.wrapping_add(more), Ordering::Relaxed);
     }
 
     /// Count some less (for numbers that say how many there are now).
-    pub fn subtract(&self, less: u64) {
+    pub(crate) fn subtract(&self, less: u64) {
         let now = self.0.load(Ordering::Relaxed);
         self.0.store(now.saturating_sub(less), Ordering::Relaxed);
     }
 
     /// The number as it is now.
     #[must_use]
-    pub fn value(&self) -> u64 {
+    pub(crate) fn value(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 /// One counter for each code, in the order of [`Code::ALL`].
 #[derive(Debug)]
-pub struct CodeCounters([Counter; Code::ALL.len()]);
+pub(crate) struct CodeCounters([Counter; Code::ALL.len()]);
 
 impl CodeCounters {
     /// That of a code.
     #[must_use]
-    pub fn get(&self, code: Code) -> Option<&Counter> {
+    pub(crate) fn get(&self, code: Code) -> Option<&Counter> {
         self.0.get(code as usize)
     }
 }
@@ -54,48 +54,48 @@ impl Default for CodeCounters {
 /// What one worker counts. Aligned so that two workers share no cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub struct WorkerStats {
+pub(crate) struct WorkerStats {
     /// Client connections accepted by this worker or handed over to it.
-    pub connections: Counter,
+    pub(crate) connections: Counter,
     /// Client connections open now.
-    pub connections_open: Counter,
+    pub(crate) connections_open: Counter,
     /// Client connections that this worker accepted and handed over to another.
-    pub connections_handed_over: Counter,
+    pub(crate) connections_handed_over: Counter,
     /// Client connections that came when their listener had as many as it may.
-    pub connections_at_limit: Counter,
+    pub(crate) connections_at_limit: Counter,
     /// Idle client connections that were closed to make room for new ones.
-    pub connections_gave_way: Counter,
+    pub(crate) connections_gave_way: Counter,
     /// Client connections that a drain cut.
-    pub connections_cut: Counter,
+    pub(crate) connections_cut: Counter,
     /// Requests whose head was read.
-    pub requests: Counter,
+    pub(crate) requests: Counter,
     /// Requests that are being answered now.
-    pub requests_active: Counter,
+    pub(crate) requests_active: Counter,
     /// Responses by class: 1xx to 5xx.
-    pub responses: [Counter; 5],
+    pub(crate) responses: [Counter; 5],
     /// Answers that the gateway made itself, by code.
-    pub codes: CodeCounters,
+    pub(crate) codes: CodeCounters,
     /// Answers that filters gave in the place of an upstream's.
-    pub filter_answers: Counter,
+    pub(crate) filter_answers: Counter,
     /// Responses whose body was cut before its end.
-    pub responses_cut: Counter,
+    pub(crate) responses_cut: Counter,
     /// Bytes of request bodies, as they came in.
-    pub request_bytes: Counter,
+    pub(crate) request_bytes: Counter,
     /// Bytes of response bodies, as they went out.
-    pub response_bytes: Counter,
+    pub(crate) response_bytes: Counter,
     /// Requests sent to an endpoint, repeated ones included.
-    pub attempts: Counter,
+    pub(crate) attempts: Counter,
     /// Attempts that brought no response.
-    pub attempts_failed: Counter,
+    pub(crate) attempts_failed: Counter,
     /// Attempts that were repeated on another connection.
-    pub retries: Counter,
+    pub(crate) retries: Counter,
     /// Connections made to endpoints.
-    pub connects: Counter,
+    pub(crate) connects: Counter,
 }
 
 impl WorkerStats {
     /// Count a response's head.
-    pub fn answered(&self, status: StatusCode) {
+    pub(crate) fn answered(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).saturating_sub(1);
         if let Some(counter) = self.responses.get(class) {
             counter.add(1);
@@ -103,7 +103,7 @@ impl WorkerStats {
     }
 
     /// Count an answer that the gateway made itself, or that broke off.
-    pub fn refused(&self, code: Code) {
+    pub(crate) fn refused(&self, code: Code) {
         if let Some(counter) = self.codes.get(code) {
             counter.add(1);
         }

@@ -22,7 +22,7 @@ use crate::upstream::headers;
 
 /// `${path}` and `${query}` stand for the request's own; the path is what the client knows it by,
 /// with what stands before the API's paths.
-pub fn redirection(
+pub(crate) fn redirection(
     redirect: &Redirect,
     base: Option<&BasePath>,
     target: &PathAndQuery,
@@ -191,7 +191,7 @@ fn switch(run: Run, upgrade: &Upgrade, taken: Taken, slot: &Slot) -> Response<An
 
 /// An answer's body. With its end, or when it is dropped, the exchange is finished.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     body: Body,
     /// The exchange; none where it goes on as a tunnel.
     run: Option<Run>,

@@ -15,15 +15,18 @@ use crate::upstream::headers;
 
 /// A route that was found.
 #[derive(Debug, Clone, Copy)]
-pub struct FoundRoute {
+pub(crate) struct FoundRoute {
     /// Its place in the configuration.
-    pub place: usize,
+    pub(crate) place: usize,
     /// Whether the request is a preflight that filters of the route answer, and nobody else.
-    pub is_preflight: bool,
+    pub(crate) is_preflight: bool,
 }
 
 /// Apply the path rule, and find the route.
-pub fn route(generation: &Generation, exchange: &mut Exchange) -> Result<FoundRoute, RequestError> {
+pub(crate) fn route(
+    generation: &Generation,
+    exchange: &mut Exchange,
+) -> Result<FoundRoute, RequestError> {
     let gateway = &*generation.gateway;
     let head = &mut exchange.request;
     let target = route::normalize(head.target.as_str())
@@ -145,7 +148,7 @@ fn refuse_head(
 struct CameBack(Arc<str>);
 
 /// An error if the route would send a request to an upstream that it has sent there before.
-pub fn came_back(route: &Route, exchange: &Exchange) -> Option<RequestError> {
+pub(crate) fn came_back(route: &Route, exchange: &Exchange) -> Option<RequestError> {
     let sends = matches!(route.end, RouteEnd::Upstream(_) | RouteEnd::Split(_));
     let info = exchange.route.as_ref()?;
     let is_back = sends && info.via.is_in(&exchange.request.headers);
@@ -172,7 +175,7 @@ fn go_below(base: &BasePath, exchange: &mut Exchange) -> Result<(), RequestError
 
 /// How an error is worded where no route was found: as the API does whose paths begin as the
 /// request's does.
-pub fn words<'g>(generation: &'g Generation, exchange: &Exchange) -> Option<&'g Words> {
+pub(crate) fn words<'g>(generation: &'g Generation, exchange: &Exchange) -> Option<&'g Words> {
     let head = &exchange.request;
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     let bases = &generation.gateway.bases;

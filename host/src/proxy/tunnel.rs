@@ -25,11 +25,11 @@ use crate::watch::{Wait, Watch};
 const BUFFER: usize = 16 * 1024;
 
 /// Where a connection finds the tunnel that its last request became.
-pub type Slot = Rc<RefCell<Option<Box<Tunnel>>>>;
+pub(crate) type Slot = Rc<RefCell<Option<Box<Tunnel>>>>;
 
 /// A request that became a tunnel.
 #[derive(Debug)]
-pub struct Tunnel {
+pub(crate) struct Tunnel {
     pub(super) run: Run,
     pub(super) taken: Taken,
 }
@@ -37,7 +37,7 @@ pub struct Tunnel {
 impl Tunnel {
     /// Pass bytes until either side ends it; `read` was read of the client already. To be awaited
     /// in the task that the client's watch wakes.
-    pub async fn pass(self, client: impl AsyncRead + AsyncWrite + Unpin, read: Bytes) {
+    pub(crate) async fn pass(self, client: impl AsyncRead + AsyncWrite + Unpin, read: Bytes) {
         let Self { mut run, taken } = self;
         // Over HTTP/2 the exchange's own task has ended.
         let place = run.connection.place.as_ref();

@@ -11,14 +11,14 @@ const INLINE: usize = 4;
 /// order of the parameters in the pattern. They mean nothing for any other path: keep the
 /// routed one beside them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Params {
+pub(crate) struct Params {
     ranges: SmallVec<[Range<usize>; INLINE]>,
 }
 
 impl Params {
     /// Byte ranges of the values in the routed path, still percent-encoded there.
     #[must_use]
-    pub fn ranges(&self) -> impl ExactSizeIterator<Item = Range<usize>> + '_ {
+    pub(crate) fn ranges(&self) -> impl ExactSizeIterator<Item = Range<usize>> + '_ {
         self.ranges.iter().cloned()
     }
 

@@ -37,7 +37,7 @@ const NON_ASCII: &AsciiSet = &AsciiSet::EMPTY;
 
 /// Why a request's target is answered with 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PathError {
+pub(crate) enum PathError {
     /// Not in origin-form (RFC 9112 section 3.2.1).
     #[error("the path does not begin with `/`")]
     NotAbsolute,
@@ -70,7 +70,7 @@ pub enum PathError {
 /// # Errors
 ///
 /// Any [`PathError`]; the answer to each is 400.
-pub fn normalize(target: &str) -> Result<Cow<'_, str>, PathError> {
+pub(crate) fn normalize(target: &str) -> Result<Cow<'_, str>, PathError> {
     let (path, query) = split_query(target);
     if !path.starts_with('/') {
         return Err(PathError::NotAbsolute);
@@ -93,7 +93,7 @@ pub fn normalize(target: &str) -> Result<Cow<'_, str>, PathError> {
 
 /// Splits a target at its first `?` into path and query. An empty query is `Some("")`.
 #[must_use]
-pub fn split_query(target: &str) -> (&str, Option<&str>) {
+pub(crate) fn split_query(target: &str) -> (&str, Option<&str>) {
     split_at_first(target, b'?')
 }
 
@@ -112,7 +112,7 @@ pub(super) fn split_at_first(text: &str, byte: u8) -> (&str, Option<&str>) {
 /// Nothing is lost, since [`normalize`] lets only UTF-8 through; on any other text, what is not
 /// UTF-8 becomes U+FFFD.
 #[must_use]
-pub fn decode_segment(segment: &str) -> Cow<'_, str> {
+pub(crate) fn decode_segment(segment: &str) -> Cow<'_, str> {
     if segment.contains('%') {
         percent_decode_str(segment).decode_utf8_lossy()
     } else {
@@ -235,7 +235,7 @@ fn hides_dot_segment(segment: &str) -> bool {
 
 /// Whether less careful servers may read a path as another one. They read most as we do.
 #[must_use]
-pub fn may_have_other_readings(path: &str) -> bool {
+pub(crate) fn may_have_other_readings(path: &str) -> bool {
     (path.len() > 1 && path.ends_with('/'))
         || memchr::memchr2(b'%', b';', path.as_bytes()).is_some()
 }
@@ -243,7 +243,7 @@ pub fn may_have_other_readings(path: &str) -> bool {
 /// How less careful servers read a normalised path: with `%2F` and `%5C` as separators, without
 /// `;parameters`, or both; each of these also without a slash at its end.
 #[must_use]
-pub fn other_readings(path: &str) -> Vec<String> {
+pub(crate) fn other_readings(path: &str) -> Vec<String> {
     let decoded = path
         .replace("%2F", "/")
         .replace("%5C", "/")
@@ -292,7 +292,7 @@ fn write_query(query: &str, normal: &mut String) -> Result<(), PathError> {
 /// Where in a path that begins with `/` the part below its first `segments` segments begins: at
 /// a slash, or at its end.
 #[must_use]
-pub fn skip(path: &str, segments: usize) -> usize {
+pub(crate) fn skip(path: &str, segments: usize) -> usize {
     let slash = path.match_indices('/').nth(segments);
     slash.map_or(path.len(), |(place, _)| place)
 }

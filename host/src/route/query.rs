@@ -12,13 +12,13 @@ use percent_encoding::percent_decode_str;
 ///
 /// A name without `=` has the empty value. Borrows where nothing had to be decoded.
 #[must_use]
-pub fn query_value<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
+pub(crate) fn query_value<'q>(query: &'q str, name: &str) -> Option<Cow<'q, str>> {
     raw_query_value(query, name).map(decode)
 }
 
 /// The same value as it is spelled in the query.
 #[must_use]
-pub fn raw_query_value<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+pub(crate) fn raw_query_value<'q>(query: &'q str, name: &str) -> Option<&'q str> {
     query
         .split('&')
         .filter(|pair| !pair.is_empty())

@@ -34,21 +34,21 @@ use super::trie::{self, Methods};
 /// A route as the router needs it. Its place in the list given to [`Router::new`] is its
 /// identity.
 #[derive(Clone, Copy, Debug)]
-pub struct RouteSpec<'a> {
+pub(crate) struct RouteSpec<'a> {
     /// What stands before the path: `/shop/v1`, or nothing. Its segments are literal. A route of
     /// `/` takes the base path itself too, and `$default` what begins with it.
-    pub base: &'a str,
+    pub(crate) base: &'a str,
     /// `/orders/{id}`, `/files/{rest+}` or `$default`.
-    pub path: &'a str,
+    pub(crate) path: &'a str,
     /// The methods that it takes; at least one entry.
-    pub methods: &'a [MethodMatch],
+    pub(crate) methods: &'a [MethodMatch],
     /// Names or `*.suffix`; none is any host.
-    pub hosts: &'a [String],
+    pub(crate) hosts: &'a [String],
 }
 
 /// One entry of a route's methods.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum MethodMatch {
+pub(crate) enum MethodMatch {
     /// `ANY`: each method that no other route of the same path and host names.
     Any,
     /// This method. Methods are case-sensitive (RFC 9110 section 9.1).
@@ -58,22 +58,22 @@ pub enum MethodMatch {
 /// What is wrong with one route. The text names what it complains of, not the route.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct RouteError {
+pub(crate) struct RouteError {
     /// The route, by its place in the list.
-    pub route: usize,
+    pub(crate) route: usize,
     /// The earlier route that it collides with, if that is the matter.
-    pub other: Option<usize>,
+    pub(crate) other: Option<usize>,
     /// Which part of the route to point at.
-    pub part: Part,
+    pub(crate) part: Part,
     /// One sentence, lower case, without period.
-    pub message: String,
+    pub(crate) message: String,
     /// The cure, where one can be named.
-    pub help: Option<String>,
+    pub(crate) help: Option<String>,
 }
 
 /// A part of a [`RouteSpec`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub(crate) enum Part {
     /// `path`.
     Path,
     /// `methods`.
@@ -84,16 +84,16 @@ pub enum Part {
 
 /// A route that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Match {
+pub(crate) struct Match {
     /// Its place in the list that the router was built from.
-    pub route: usize,
+    pub(crate) route: usize,
     /// What its pattern bound.
-    pub params: Params,
+    pub(crate) params: Params,
 }
 
 /// Why there is no route.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoRoute {
+pub(crate) enum NoRoute {
     /// No route has this path on this host: 404.
     #[error("no route matches the path")]
     Path,
@@ -108,7 +108,7 @@ pub enum NoRoute {
 
 /// All routes of a config, ready to be searched. Never changes; share it freely.
 #[derive(Debug)]
-pub struct Router {
+pub(crate) struct Router {
     hosts: Hosts,
     /// By route.
     names: Vec<Box<[Box<str>]>>,
@@ -121,7 +121,7 @@ impl Router {
     ///
     /// Every fault of every route, in the order of the routes: a path, host or list of methods
     /// that cannot be read, and a route that would take just what an earlier one takes.
-    pub fn new(specs: &[RouteSpec<'_>]) -> Result<Self, Vec<RouteError>> {
+    pub(crate) fn new(specs: &[RouteSpec<'_>]) -> Result<Self, Vec<RouteError>> {
         let mut router = Self {
             hosts: Hosts::default(),
             names: Vec::with_capacity(specs.len()),
@@ -146,7 +146,7 @@ impl Router {
     /// # Errors
     ///
     /// [`NoRoute`] tells 404 and 405 apart.
-    pub fn find(&self, host: &str, method: &Method, path: &str) -> Result<Match, NoRoute> {
+    pub(crate) fn find(&self, host: &str, method: &Method, path: &str) -> Result<Match, NoRoute> {
         let (path, _) = split_query(path);
         let host = self.hosts.request_name(host);
         for group in self.hosts.open(&host) {
@@ -166,7 +166,7 @@ impl Router {
     /// The names of a route's parameters, in the order of [`Params::ranges`]. Empty for a route
     /// that is not in the list.
     #[must_use]
-    pub fn names(&self, route: usize) -> &[Box<str>] {
+    pub(crate) fn names(&self, route: usize) -> &[Box<str>] {
         self.names.get(route).map_or(&[], |names| names)
     }
 

@@ -38,7 +38,7 @@ impl ClientBody {
     /// client may wait for a `100 Continue` (RFC 9110 section 10.1.1), which is sent when the body is
     /// asked for; over HTTP/1.1 by hyper.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         incoming: Incoming,
         watch: Arc<Watch>,
         held_back: Option<Rc<ClientConnection>>,
@@ -58,7 +58,7 @@ impl ClientBody {
     /// # Errors
     ///
     /// It is known already that there are more.
-    pub fn limit(&mut self, limit: u64) -> Result<(), BodyError> {
+    pub(crate) fn limit(&mut self, limit: u64) -> Result<(), BodyError> {
         self.limit = Some(limit);
         match self.incoming.size_hint().exact() {
             Some(size) if size > limit => Err(BodyError::TooLarge { limit }),
@@ -95,7 +95,7 @@ impl ClientBody {
 
     /// Read what is here already of a body that nobody wants, so that the connection can go on.
     /// Gives up at [`DRAIN`] bytes, or when the client has to be waited for.
-    pub async fn drain(&mut self) {
+    pub(crate) async fn drain(&mut self) {
         if self.held_back.is_some() {
             return;
         }

@@ -46,7 +46,7 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 1024 * 1024;
 
 /// Serve a client until its connection ends.
-pub async fn serve(
+pub(crate) async fn serve(
     mut connection: ClientConnection,
     socket: TcpStream,
     tls: Option<Arc<ServerConfig>>,

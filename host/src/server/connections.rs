@@ -15,11 +15,11 @@ use crate::worker::Worker;
 
 /// The watches of a worker's connections.
 #[derive(Debug, Default)]
-pub struct Connections {
+pub(crate) struct Connections {
     slots: RefCell<Slots>,
     ended: Notify,
     /// Whether this worker makes room by itself: its idle connections are for its own new ones.
-    pub makes_room: Cell<bool>,
+    pub(crate) makes_room: Cell<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -36,14 +36,14 @@ struct Entry {
 
 /// A connection's place; dropping it gives the place back.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     connections: Rc<Connections>,
     index: usize,
 }
 
 impl Connections {
     /// Look after a connection that came by this listener until the place is dropped.
-    pub fn add(self: &Rc<Self>, watch: Arc<Watch>, listener: usize) -> Place {
+    pub(crate) fn add(self: &Rc<Self>, watch: Arc<Watch>, listener: usize) -> Place {
         let mut slots = self.slots.borrow_mut();
         let index = match slots.free.pop() {
             Some(index) => index,
@@ -63,24 +63,24 @@ impl Connections {
 
     /// How many there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         let slots = self.slots.borrow();
         slots.watches.len() - slots.free.len()
     }
 
     /// Whether there is none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Until one of them ends.
-    pub async fn ended(&self) {
+    pub(crate) async fn ended(&self) {
         self.ended.notified().await;
     }
 
     /// Until there is none.
-    pub async fn emptied(&self) {
+    pub(crate) async fn emptied(&self) {
         while !self.is_empty() {
             self.ended().await;
         }
@@ -88,7 +88,7 @@ impl Connections {
 
     /// Close those that have waited longest for a request: so many at the most, and none that came or
     /// was answered within the last `rest` milliseconds.
-    pub fn give_way(&self, most: usize, rest: u64) {
+    pub(crate) fn give_way(&self, most: usize, rest: u64) {
         let slots = self.slots.borrow();
         let mut idle: Vec<(u64, &Watch)> = slots
             .watches
@@ -104,7 +104,7 @@ impl Connections {
     }
 
     /// Do something with each.
-    pub fn each(&self, mut act: impl FnMut(&Watch)) {
+    pub(crate) fn each(&self, mut act: impl FnMut(&Watch)) {
         for entry in self.slots.borrow().watches.iter().flatten() {
             act(&entry.watch);
         }
@@ -112,7 +112,7 @@ impl Connections {
 
     /// Close the connection of this listener that has waited for a request longest. False: none
     /// waits for one.
-    pub fn close_longest_idle(&self, listener: usize) -> bool {
+    pub(crate) fn close_longest_idle(&self, listener: usize) -> bool {
         let slots = self.slots.borrow();
         let entries = slots.watches.iter().flatten();
         let of_listener = entries.filter(|entry| entry.listener == listener);
@@ -137,7 +137,7 @@ impl Drop for Place {
 }
 
 /// Look at every deadline once a tick, for ever.
-pub async fn watch(
+pub(crate) async fn watch(
     worker: Rc<Worker>,
     connections: Rc<Connections>,
     pools: Rc<Pools>,

@@ -34,7 +34,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The I/O of one client connection.
 #[derive(Debug)]
-pub struct EdgeIo {
+pub(crate) struct EdgeIo {
     stream: TokioIo<Stream>,
     watch: Arc<Watch>,
     own: Bytes,
@@ -53,7 +53,7 @@ pub struct EdgeIo {
 impl EdgeIo {
     /// Around a connected stream.
     #[must_use]
-    pub fn new(stream: Stream, watch: Arc<Watch>) -> Self {
+    pub(crate) fn new(stream: Stream, watch: Arc<Watch>) -> Self {
         Self {
             stream: TokioIo::new(stream),
             watch,
@@ -69,7 +69,7 @@ impl EdgeIo {
 
     /// The stream, and what was read of it and not given to hyper.
     #[must_use]
-    pub fn into_parts(self) -> (Stream, Bytes) {
+    pub(crate) fn into_parts(self) -> (Stream, Bytes) {
         (self.stream.into_inner(), self.ahead.freeze())
     }
 

@@ -32,7 +32,7 @@ const LOOK: usize = 4 * 1024;
 
 /// The I/O of one client connection.
 #[derive(Debug)]
-pub struct FrameIo {
+pub(crate) struct FrameIo {
     stream: TokioIo<Stream>,
     watch: Arc<Watch>,
     stall: Stall,
@@ -55,7 +55,7 @@ pub struct FrameIo {
 impl FrameIo {
     /// Around a connected stream, of which `read` was read already.
     #[must_use]
-    pub fn new(stream: Stream, read: Bytes, watch: Arc<Watch>, max_trailers: usize) -> Self {
+    pub(crate) fn new(stream: Stream, read: Bytes, watch: Arc<Watch>, max_trailers: usize) -> Self {
         Self {
             stream: TokioIo::new(stream),
             watch,

@@ -14,7 +14,7 @@ use crate::stream::Stream;
 use crate::watch::{Wait, Watch};
 
 /// Shake hands. None: it failed, or took too long.
-pub async fn accept(
+pub(crate) async fn accept(
     config: Arc<ServerConfig>,
     socket: TcpStream,
     watch: &Arc<Watch>,

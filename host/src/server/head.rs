@@ -32,7 +32,7 @@ use crate::upstream::headers::Seen;
 use crate::worker::{ClientConnection, next_id};
 
 /// Take a request in.
-pub fn arrive(connection: &Rc<ClientConnection>, request: Request<Incoming>) -> Arrival {
+pub(crate) fn arrive(connection: &Rc<ClientConnection>, request: Request<Incoming>) -> Arrival {
     let (mut parts, incoming) = request.into_parts();
     let has_body = !incoming.is_end_stream();
     connection

@@ -52,7 +52,7 @@ const PING: Duration = Duration::from_secs(30);
 const PONG: Duration = Duration::from_secs(20);
 
 /// Serve a client until its connection ends. `read` is what was read of it already.
-pub async fn serve(connection: Rc<ClientConnection>, stream: Stream, read: Bytes) {
+pub(crate) async fn serve(connection: Rc<ClientConnection>, stream: Stream, read: Bytes) {
     let watch = Arc::clone(&connection.watch);
     let tasks = Tasks::default();
     let next = tasks.clone();

@@ -47,7 +47,7 @@ pub enum BindError {
 
 /// Bind one listener: a socket for each worker at least, all on one port. They listen already,
 /// unless a gateway that drains has the address too.
-pub fn bind(
+pub(crate) fn bind(
     address: SocketAddr,
     workers: usize,
     predecessor: &mut Predecessor,
@@ -61,7 +61,7 @@ pub fn bind(
 
 /// How many connections each worker holds, and how many came by each listener.
 #[derive(Debug)]
-pub struct Loads {
+pub(crate) struct Loads {
     workers: Vec<Load>,
     listeners: Vec<Load>,
     wants: Vec<Want>,
@@ -82,7 +82,7 @@ struct Load(AtomicUsize);
 impl Loads {
     /// For so many workers and listeners.
     #[must_use]
-    pub fn new(workers: usize, listeners: usize) -> Arc<Self> {
+    pub(crate) fn new(workers: usize, listeners: usize) -> Arc<Self> {
         let loads = |count| (0..count).map(|_| Load::default()).collect();
         Arc::new(Self {
             workers: loads(workers),
@@ -92,7 +92,7 @@ impl Loads {
     }
 
     /// A worker wants room for a connection of this listener, until what is returned is dropped.
-    pub fn want(self: &Arc<Self>, listener: usize) -> Wanting {
+    pub(crate) fn want(self: &Arc<Self>, listener: usize) -> Wanting {
         if let Some(want) = self.wants.get(listener) {
             want.workers.fetch_add(1, Relaxed);
         }
@@ -103,14 +103,14 @@ impl Loads {
     }
 
     /// The listeners for which some worker wants room.
-    pub fn wanting(&self) -> impl Iterator<Item = usize> {
+    pub(crate) fn wanting(&self) -> impl Iterator<Item = usize> {
         let wants = self.wants.iter().enumerate();
         let wants = wants.filter(|(_, want)| want.workers.load(Relaxed) > 0);
         wants.map(|(listener, _)| listener)
     }
 
     /// Whether it is to be said that this listener is full, or that it is not any more: once each.
-    pub fn may_say(&self, listener: usize, is_full: bool) -> bool {
+    pub(crate) fn may_say(&self, listener: usize, is_full: bool) -> bool {
         let want = self.wants.get(listener);
         want.is_some_and(|want| {
             want.told.load(Relaxed) != is_full && want.told.swap(is_full, Relaxed) != is_full
@@ -119,7 +119,7 @@ impl Loads {
 
     /// How many connections came by this listener.
     #[must_use]
-    pub fn of_listener(&self, listener: usize) -> usize {
+    pub(crate) fn of_listener(&self, listener: usize) -> usize {
         self.listeners
             .get(listener)
             .map_or(0, |load| load.0.load(Relaxed))
@@ -127,7 +127,7 @@ impl Loads {
 
     /// How many connections this worker holds.
     #[must_use]
-    pub fn of_worker(&self, worker: usize) -> usize {
+    pub(crate) fn of_worker(&self, worker: usize) -> usize {
         self.workers
             .get(worker)
             .map_or(0, |load| load.0.load(Relaxed))
@@ -136,7 +136,7 @@ impl Loads {
     /// Who should serve a connection that `worker` has accepted: itself, unless the least-loaded
     /// one holds fewer by more than an eighth and two.
     #[must_use]
-    pub fn choose(&self, worker: usize) -> usize {
+    pub(crate) fn choose(&self, worker: usize) -> usize {
         let own = self.of_worker(worker);
         let loads = self.workers.iter().map(|load| load.0.load(Relaxed));
         match loads.enumerate().min_by_key(|(_, load)| *load) {
@@ -147,7 +147,7 @@ impl Loads {
 
     /// Count a connection until the ticket is dropped.
     #[must_use]
-    pub fn enter(self: &Arc<Self>, worker: usize, listener: usize) -> Ticket {
+    pub(crate) fn enter(self: &Arc<Self>, worker: usize, listener: usize) -> Ticket {
         let counts = [self.workers.get(worker), self.listeners.get(listener)];
         for load in counts.into_iter().flatten() {
             load.0.fetch_add(1, Relaxed);
@@ -162,7 +162,7 @@ impl Loads {
 
 /// That a worker wants room for a connection of a listener.
 #[derive(Debug)]
-pub struct Wanting {
+pub(crate) struct Wanting {
     loads: Arc<Loads>,
     listener: usize,
 }
@@ -177,7 +177,7 @@ impl Drop for Wanting {
 
 /// One connection's place in the counts.
 #[derive(Debug)]
-pub struct Ticket {
+pub(crate) struct Ticket {
     loads: Arc<Loads>,
     worker: usize,
     listener: usize,

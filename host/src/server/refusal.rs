@@ -9,7 +9,7 @@ use crate::worker::{Common, next_id};
 
 /// A whole answer, ready for the socket, which is closed after it. It is counted here.
 #[must_use]
-pub fn raw(common: &Common, code: Code) -> Bytes {
+pub(crate) fn raw(common: &Common, code: Code) -> Bytes {
     let id = next_id();
     let status = code.status();
     common.stats.refused(code);

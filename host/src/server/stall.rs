@@ -6,11 +6,11 @@ use crate::watch::{Wait, Watch};
 
 /// Tells the watch when writing stops, and when it goes on.
 #[derive(Debug, Default)]
-pub struct Stall(bool);
+pub(crate) struct Stall(bool);
 
 impl Stall {
     /// What came of a write.
-    pub fn note<T>(&mut self, watch: &Watch, outcome: Poll<T>) -> Poll<T> {
+    pub(crate) fn note<T>(&mut self, watch: &Watch, outcome: Poll<T>) -> Poll<T> {
         if outcome.is_pending() {
             self.0 = true;
             watch.write_waits();

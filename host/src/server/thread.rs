@@ -44,30 +44,30 @@ const FRESH: u64 = 500;
 const STACK: usize = 4 * 1024 * 1024;
 
 /// All that a worker's thread begins with.
-pub struct Kit {
+pub(crate) struct Kit {
     /// Its place among the workers.
-    pub index: usize,
+    pub(crate) index: usize,
     /// Its sockets, each with its listener.
-    pub sockets: Vec<(usize, TcpListener)>,
+    pub(crate) sockets: Vec<(usize, TcpListener)>,
     /// What others see of it.
-    pub common: Arc<Common>,
+    pub(crate) common: Arc<Common>,
     /// Who holds how many connections.
-    pub loads: Arc<Loads>,
+    pub(crate) loads: Arc<Loads>,
     /// To hand connections to the other workers.
-    pub handers: Vec<mpsc::UnboundedSender<Handed>>,
+    pub(crate) handers: Vec<mpsc::UnboundedSender<Handed>>,
     /// What the other workers hand over. As many as there are connections at the most.
-    pub handed: mpsc::UnboundedReceiver<Handed>,
+    pub(crate) handed: mpsc::UnboundedReceiver<Handed>,
     /// What it is told.
-    pub controls: mpsc::UnboundedReceiver<Control>,
+    pub(crate) controls: mpsc::UnboundedReceiver<Control>,
     /// Its first configuration.
-    pub gateway: Arc<Gateway>,
+    pub(crate) gateway: Arc<Gateway>,
     /// Its end of the access log, where there is one.
-    pub access: Option<LogBuffer>,
+    pub(crate) access: Option<LogBuffer>,
 }
 
 /// A connection on its way to another worker.
 #[derive(Debug)]
-pub struct Handed {
+pub(crate) struct Handed {
     stream: TcpStream,
     remote: SocketAddr,
     listener: usize,
@@ -75,7 +75,7 @@ pub struct Handed {
 }
 
 /// Start the thread. `Err`: it, or its runtime, could not be made.
-pub fn start(kit: Kit) -> io::Result<JoinHandle<Drained>> {
+pub(crate) fn start(kit: Kit) -> io::Result<JoinHandle<Drained>> {
     let (told, heard) = std::sync::mpsc::sync_channel(1);
     let name = format!("worker-{}", kit.index);
     let thread = std::thread::Builder::new()

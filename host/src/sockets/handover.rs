@@ -63,7 +63,7 @@ pub struct Predecessor {
 impl Predecessor {
     /// The sockets that listen on this address, if a gateway that drains offers it. There are none if
     /// that gateway passes none; then the address is to be shared with it.
-    pub fn offers(&mut self, address: SocketAddr) -> Option<Vec<TcpListener>> {
+    pub(crate) fn offers(&mut self, address: SocketAddr) -> Option<Vec<TcpListener>> {
         let peer = connect(address).ok()?;
         match passing::ask(&peer, address) {
             Ok(sockets) => {
@@ -81,7 +81,7 @@ impl Predecessor {
     }
 
     /// Whether another successor serves on an address that this one was offered.
-    pub fn is_too_late(&mut self) -> bool {
+    pub(crate) fn is_too_late(&mut self) -> bool {
         self.asked.iter_mut().any(|peer| {
             let mut byte = [0];
             let read = peer.set_nonblocking(true);
@@ -93,7 +93,7 @@ impl Predecessor {
 
     /// This gateway serves: the other one is to stop listening. Whether there was another.
     #[must_use]
-    pub fn tell(self) -> bool {
+    pub(crate) fn tell(self) -> bool {
         let mut told = false;
         for mut peer in self.asked {
             // One that has ended meanwhile listens to nothing any more. One byte always fits.
@@ -113,16 +113,16 @@ fn connect(address: SocketAddr) -> io::Result<UnixStream> {
 
 /// An address, and duplicates of all sockets that listen there.
 #[derive(Debug)]
-pub struct Duplicates {
+pub(crate) struct Duplicates {
     /// The address.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// The duplicates.
-    pub sockets: Vec<TcpListener>,
+    pub(crate) sockets: Vec<TcpListener>,
 }
 
 /// The addresses that this gateway offers while it drains.
 #[derive(Debug, Default)]
-pub struct Offer {
+pub(crate) struct Offer {
     offered: Vec<Offered>,
     serves: Arc<Notify>,
     taken: bool,
@@ -166,7 +166,7 @@ impl Offer {
     /// Offer these. To be called where tokio's runtime is. An address that cannot be offered is only
     /// free later.
     #[must_use]
-    pub fn of(addresses: impl IntoIterator<Item = Duplicates>) -> Self {
+    pub(crate) fn of(addresses: impl IntoIterator<Item = Duplicates>) -> Self {
         let mut offer = Self::default();
         for Duplicates { address, sockets } in addresses {
             let bound = name(address).and_then(|name| UnixListener::bind_addr(&name));
@@ -204,12 +204,12 @@ impl Offer {
 
     /// Whether a successor serves.
     #[must_use]
-    pub const fn is_taken(&self) -> bool {
+    pub(crate) const fn is_taken(&self) -> bool {
         self.taken
     }
 
     /// Until a successor serves. For ever without one.
-    pub async fn taken(&mut self) {
+    pub(crate) async fn taken(&mut self) {
         self.serves.notified().await;
         self.taken = true;
     }
@@ -217,7 +217,7 @@ impl Offer {
     /// Offer this address no more, and close the duplicates of its sockets: whoever accepts from the
     /// sockets themselves is about to stop. Whether a successor has them; then their queues are its
     /// own, even if it does not serve yet.
-    pub fn withdraw(&mut self, address: SocketAddr) -> bool {
+    pub(crate) fn withdraw(&mut self, address: SocketAddr) -> bool {
         let mut has = false;
         self.offered.retain(|offered| {
             let keep = offered.address != address;

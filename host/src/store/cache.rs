@@ -25,18 +25,18 @@ use parking_lot::Mutex;
 use super::crypto::digest_of_parts;
 
 /// How many entries a filter may have.
-pub const MAX_ENTRIES: u64 = 1024;
+pub(crate) const MAX_ENTRIES: u64 = 1024;
 /// How much a filter's entries may hold, keys included. Bytes.
-pub const MAX_BYTES: u64 = 1024 * 1024;
+pub(crate) const MAX_BYTES: u64 = 1024 * 1024;
 /// How large one entry may be, its key included. Bytes.
-pub const MAX_ENTRY: usize = 64 * 1024;
+pub(crate) const MAX_ENTRY: usize = 64 * 1024;
 /// How long an entry may last. Milliseconds: a day.
-pub const MAX_TTL_MS: u64 = 24 * 60 * 60 * 1000;
+pub(crate) const MAX_TTL_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// The caches of all filters, by name and origin. Outlives reloads; a cache goes when the last
 /// config that has such a filter lets go of it.
 #[derive(Debug, Default)]
-pub struct Caches {
+pub(crate) struct Caches {
     by_filter: Mutex<HashMap<CacheKey, Weak<FilterCache>>>,
 }
 
@@ -46,12 +46,12 @@ type CacheKey = (Arc<str>, CacheOrigin);
 /// The callouts and secrets that a filter may use, as a digest. A filter of the same name with
 /// others has a cache of its own: the answer of one server does not count as another's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub struct CacheOrigin([u8; 32]);
+pub(crate) struct CacheOrigin([u8; 32]);
 
 impl CacheOrigin {
     /// Of all parts, each told from the next by its length.
     #[must_use]
-    pub fn of<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Self {
+    pub(crate) fn of<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> Self {
         Self(digest_of_parts(parts))
     }
 }
@@ -60,7 +60,7 @@ impl Caches {
     /// The cache of the filter with this name and origin. For the start and reloads, not for
     /// requests.
     #[must_use]
-    pub fn of(&self, filter: &str, origin: CacheOrigin) -> Arc<FilterCache> {
+    pub(crate) fn of(&self, filter: &str, origin: CacheOrigin) -> Arc<FilterCache> {
         let key = (Arc::from(filter), origin);
         let mut by_filter = self.by_filter.lock();
         if let Some(cache) = by_filter.get(&key).and_then(Weak::upgrade) {
@@ -75,7 +75,7 @@ impl Caches {
 
 /// The cache of one filter's name and origin.
 #[derive(Debug)]
-pub struct FilterCache {
+pub(crate) struct FilterCache {
     entries: Cache<String, Entry, RandomState>,
 }
 
@@ -137,7 +137,7 @@ impl FilterCache {
 
     /// The value, if it is there and has not ended.
     #[must_use]
-    pub fn find(&self, key: &str, now_ms: u64) -> Option<Arc<[u8]>> {
+    pub(crate) fn find(&self, key: &str, now_ms: u64) -> Option<Arc<[u8]>> {
         let entry = self.entries.get(key)?;
         (now_ms < entry.ends_ms).then(|| entry.value.to_bytes())
     }
@@ -146,7 +146,7 @@ impl FilterCache {
     /// changes, when it is larger than [`MAX_ENTRY`] with its key. A value for no time is
     /// forgotten at once.
     #[must_use]
-    pub fn put(&self, key: &str, value: &[u8], ttl_ms: u64, now_ms: u64) -> bool {
+    pub(crate) fn put(&self, key: &str, value: &[u8], ttl_ms: u64, now_ms: u64) -> bool {
         if key.len().saturating_add(value.len()) > MAX_ENTRY {
             return false;
         }
@@ -162,7 +162,7 @@ impl FilterCache {
     }
 
     /// Forget a value.
-    pub fn delete(&self, key: &str) {
+    pub(crate) fn delete(&self, key: &str) {
         self.entries
             .entry_by_ref(key)
             .and_compute_with(|_| Op::Remove);
@@ -172,7 +172,7 @@ impl FilterCache {
     /// which stays at the ends of its range. A value that is no number starts anew. With a key
     /// too long to be kept, or no time to be kept, the sum is that of a number just started.
     #[must_use]
-    pub fn increment(&self, key: &str, delta: i64, ttl_ms: u64, now_ms: u64) -> i64 {
+    pub(crate) fn increment(&self, key: &str, delta: i64, ttl_ms: u64, now_ms: u64) -> i64 {
         if key.len().saturating_add(size_of::<i64>()) > MAX_ENTRY {
             return delta;
         }

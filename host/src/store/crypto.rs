@@ -9,7 +9,7 @@ use super::secrets::Secret;
 
 /// Hash functions (FIPS 180-4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Hash {
+pub(crate) enum Hash {
     /// 32 bytes.
     Sha256,
     /// 48 bytes.
@@ -20,7 +20,7 @@ pub enum Hash {
 
 /// The digest of the data: 32, 48 or 64 bytes.
 #[must_use]
-pub fn digest(hash: Hash, data: &[u8]) -> Vec<u8> {
+pub(crate) fn digest(hash: Hash, data: &[u8]) -> Vec<u8> {
     let algorithm = match hash {
         Hash::Sha256 => &hashes::SHA256,
         Hash::Sha384 => &hashes::SHA384,
@@ -31,7 +31,7 @@ pub fn digest(hash: Hash, data: &[u8]) -> Vec<u8> {
 
 /// The SHA-256 of all parts, each told from the next by its length.
 #[must_use]
-pub fn digest_of_parts<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> [u8; 32] {
+pub(crate) fn digest_of_parts<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> [u8; 32] {
     let mut context = hashes::Context::new(&hashes::SHA256);
     for part in parts {
         context.update(&(part.len() as u64).to_be_bytes());
@@ -42,14 +42,14 @@ pub fn digest_of_parts<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> [u8; 32
 
 /// The HMAC (RFC 2104) of the data under the secret: 32, 48 or 64 bytes.
 #[must_use]
-pub fn hmac_sign(hash: Hash, secret: &Secret, data: &[u8]) -> Vec<u8> {
+pub(crate) fn hmac_sign(hash: Hash, secret: &Secret, data: &[u8]) -> Vec<u8> {
     hmac::sign(secret.hmac_key(hash), data).as_ref().to_vec()
 }
 
 /// Whether `tag` is the HMAC of the data under the secret. Compared in constant time; a
 /// shortened tag is none.
 #[must_use]
-pub fn hmac_verify(hash: Hash, secret: &Secret, data: &[u8], tag: &[u8]) -> bool {
+pub(crate) fn hmac_verify(hash: Hash, secret: &Secret, data: &[u8], tag: &[u8]) -> bool {
     hmac::verify(secret.hmac_key(hash), data, tag).is_ok()
 }
 

@@ -62,19 +62,19 @@ pub struct KeeperSettings {
 
 /// Where things stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeeperState {
+pub(crate) struct KeeperState {
     /// Whether the ledger's keys are as fresh as they must be.
-    pub fresh: bool,
+    pub(crate) fresh: bool,
     /// Since the last answer of the ledger.
-    pub since_contact: Duration,
+    pub(crate) since_contact: Duration,
     /// How many keys the index has.
-    pub keys: usize,
+    pub(crate) keys: usize,
     /// The commit that it is at.
-    pub revision: Revision,
+    pub(crate) revision: Revision,
     /// Calls of the ledger that failed.
-    pub failures: u64,
+    pub(crate) failures: u64,
     /// Rows of usage that could not be written at the last try, and will be.
-    pub unsaved: u64,
+    pub(crate) unsaved: u64,
 }
 
 /// The thread and what it looks after. It ends when this is dropped, with a last writing.
@@ -209,19 +209,19 @@ impl Keeper {
 
     /// The keys.
     #[must_use]
-    pub fn index(&self) -> &Arc<KeyIndex> {
+    pub(crate) fn index(&self) -> &Arc<KeyIndex> {
         &self.shared.index
     }
 
     /// The plans.
     #[must_use]
-    pub fn plans(&self) -> &Arc<LivePlans> {
+    pub(crate) fn plans(&self) -> &Arc<LivePlans> {
         &self.shared.plans
     }
 
     /// The ledger.
     #[must_use]
-    pub fn ledger(&self) -> &Arc<dyn Ledger> {
+    pub(crate) fn ledger(&self) -> &Arc<dyn Ledger> {
         &self.shared.ledger
     }
 
@@ -230,7 +230,7 @@ impl Keeper {
     ///
     /// # Errors
     /// The ledger cannot be read.
-    pub fn restore(&self) -> Result<(), LedgerError> {
+    pub(crate) fn restore(&self) -> Result<(), LedgerError> {
         if self.is_loaded() {
             self.shared.restore()
         } else {
@@ -241,7 +241,7 @@ impl Keeper {
 
     /// Whether the ledger was read since the start.
     #[must_use]
-    pub fn is_loaded(&self) -> bool {
+    pub(crate) fn is_loaded(&self) -> bool {
         self.shared.loaded.load(Ordering::Relaxed)
     }
 
@@ -250,7 +250,7 @@ impl Keeper {
     ///
     /// # Errors
     /// The ledger is out of reach.
-    pub fn prepare(&self, plan: &Plan) -> Result<(), LedgerError> {
+    pub(crate) fn prepare(&self, plan: &Plan) -> Result<(), LedgerError> {
         self.shared.prepare(plan)
     }
 
@@ -258,7 +258,7 @@ impl Keeper {
     ///
     /// # Errors
     /// The ledger or the counters are out of reach.
-    pub fn add_usage(&self, used: &[UsageDelta]) -> Result<(), LedgerError> {
+    pub(crate) fn add_usage(&self, used: &[UsageDelta]) -> Result<(), LedgerError> {
         self.shared.add_usage(used)
     }
 
@@ -266,7 +266,7 @@ impl Keeper {
     ///
     /// # Errors
     /// The ledger is out of reach.
-    pub fn catch_up(&self) -> Result<(), LedgerError> {
+    pub(crate) fn catch_up(&self) -> Result<(), LedgerError> {
         self.shared.catch_up()
     }
 
@@ -274,13 +274,13 @@ impl Keeper {
     ///
     /// # Errors
     /// The ledger is out of reach; what was used is written later.
-    pub fn flush(&self) -> Result<(), LedgerError> {
+    pub(crate) fn flush(&self) -> Result<(), LedgerError> {
         self.shared.flush(false)
     }
 
     /// Where things stand.
     #[must_use]
-    pub fn state(&self) -> KeeperState {
+    pub(crate) fn state(&self) -> KeeperState {
         let shared = &self.shared;
         let contact = Duration::from_millis(shared.contact_ms.load(Ordering::Relaxed));
         let freshness = shared.freshness.as_ref();
@@ -295,7 +295,7 @@ impl Keeper {
     }
 
     /// End the thread, with a last writing. Once; later calls do nothing.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         *self.shared.ending.lock() = true;
         self.shared.end.notify_all();
         if let Some(thread) = self.thread.lock().take()

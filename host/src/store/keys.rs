@@ -21,17 +21,18 @@ mod listed;
 mod masked;
 mod rejects;
 
-pub use digest::{DigestError, KeyDigest};
-pub use index::KeyIndex;
+pub(crate) use digest::DigestError;
+pub use digest::KeyDigest;
+pub(crate) use index::KeyIndex;
 #[cfg(test)]
-pub use issue::checksum_holds;
-pub use issue::{PREFIX, RandomnessError, generate};
-pub use listed::{DuplicateKey, ListedKey, listed};
-pub use masked::{SHORTEST_KEY, masked};
-pub use rejects::Rejects;
+pub(crate) use issue::checksum_holds;
+pub(crate) use issue::{PREFIX, RandomnessError, generate};
+pub(crate) use listed::{DuplicateKey, ListedKey, listed};
+pub(crate) use masked::{SHORTEST_KEY, masked};
+pub(crate) use rejects::Rejects;
 
 /// The longest value that is looked up. Bytes; what is longer is unknown without being hashed.
-pub const MAX_PRESENTED: usize = 512;
+pub(crate) const MAX_PRESENTED: usize = 512;
 
 /// The end of what never ends. Milliseconds since 1970.
 const NEVER: u64 = u64::MAX;
@@ -58,39 +59,39 @@ pub struct ApiKey {
 
 /// One text that a key is presented as.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Secret {
+pub(crate) struct Secret {
     /// Its digest.
-    pub digest: KeyDigest,
+    pub(crate) digest: KeyDigest,
     /// From when on it is refused. Milliseconds since 1970; `u64::MAX` for never.
-    pub expires_ms: u64,
+    pub(crate) expires_ms: u64,
 }
 
 /// What many keys have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Profile {
+pub(crate) struct Profile {
     /// The names of its usage plans: one at most for each API.
-    pub plans: Box<[Arc<str>]>,
+    pub(crate) plans: Box<[Arc<str>]>,
     /// What the operator attached: names and values.
-    pub attributes: Box<[(Box<str>, Box<str>)]>,
+    pub(crate) attributes: Box<[(Box<str>, Box<str>)]>,
 }
 
 /// A key, for an index.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyEntry {
+pub(crate) struct KeyEntry {
     /// Its public name, fit for logs. Bytes: at most 255.
-    pub id: String,
+    pub(crate) id: String,
     /// Who it was issued to.
-    pub consumer: String,
+    pub(crate) consumer: String,
     /// What it is presented as, the newest first.
-    pub secrets: Vec<Secret>,
+    pub(crate) secrets: Vec<Secret>,
     /// Its plans and attributes.
-    pub profile: Profile,
+    pub(crate) profile: Profile,
     /// Whether the operator lets it be used.
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     /// The moment from which it is refused. Milliseconds since 1970.
-    pub expires_ms: Option<u64>,
+    pub(crate) expires_ms: Option<u64>,
     /// When it was last used. Milliseconds since 1970.
-    pub last_used_ms: Option<u64>,
+    pub(crate) last_used_ms: Option<u64>,
 }
 
 impl ApiKey {
@@ -165,7 +166,7 @@ impl ApiKey {
 
     /// What the operator attached to it.
     #[must_use]
-    pub fn attributes(&self) -> &[(Box<str>, Box<str>)] {
+    pub(crate) fn attributes(&self) -> &[(Box<str>, Box<str>)] {
         &self.profile.attributes
     }
 
@@ -219,7 +220,7 @@ impl fmt::Debug for ApiKey {
 
 /// Why a presented key is not accepted. For logs: to the client they are all one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum KeyReject {
+pub(crate) enum KeyReject {
     /// No such key.
     #[error("unknown key")]
     Unknown,
@@ -238,9 +239,9 @@ pub enum KeyReject {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
     /// Why not.
-    pub why: KeyReject,
+    pub(crate) why: KeyReject,
     /// The id of the key that was presented, where there is such a key.
-    pub key: Option<Box<str>>,
+    pub(crate) key: Option<Box<str>>,
 }
 
 impl From<KeyReject> for Rejected {
@@ -261,27 +262,27 @@ pub struct Moment {
 /// Until when the keys of the ledger may be believed. Written by the keeper, read at each look-up:
 /// also where the keeper itself hangs, keys are refused in time.
 #[derive(Debug)]
-pub struct Freshness {
+pub(crate) struct Freshness {
     until_ms: AtomicU64,
 }
 
 impl Freshness {
     /// Not at all, until it is [set](Self::set): nothing was read yet.
     #[must_use]
-    pub fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self {
             until_ms: AtomicU64::new(0),
         }
     }
 
     /// Until this moment of the monotonic clock. Milliseconds.
-    pub fn set(&self, until_ms: u64) {
+    pub(crate) fn set(&self, until_ms: u64) {
         self.until_ms.store(until_ms, Ordering::Relaxed);
     }
 
     /// Whether they may be believed at this moment.
     #[must_use]
-    pub fn holds(&self, monotonic_ms: u64) -> bool {
+    pub(crate) fn holds(&self, monotonic_ms: u64) -> bool {
         monotonic_ms < self.until_ms.load(Ordering::Relaxed)
     }
 }
@@ -299,9 +300,9 @@ pub struct Keys {
 #[derive(Debug, Clone)]
 pub struct LiveKeys {
     /// The keys.
-    pub index: Arc<KeyIndex>,
+    pub(crate) index: Arc<KeyIndex>,
     /// Until when they may be believed. None: for ever, the ledger is this gateway's own.
-    pub freshness: Option<Arc<Freshness>>,
+    pub(crate) freshness: Option<Arc<Freshness>>,
 }
 
 impl Keys {

@@ -17,9 +17,9 @@
 //! whoever commits), no counters (those are [`limits`](super::limits)), and nobody on a
 //! request's way: every call here blocks, and is made by the keeper's thread or the admin's.
 
-pub mod record;
-pub mod redis;
-pub mod sqlite;
+pub(crate) mod record;
+pub(crate) mod redis;
+pub(crate) mod sqlite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -175,7 +175,7 @@ fn warn_of_offset(plan: &str) {
 }
 
 /// Counts commits, from 0 (nothing was ever written).
-pub type Revision = u64;
+pub(crate) type Revision = u64;
 
 /// One thing that [`Ledger::load`] shows.
 #[derive(Debug)]
@@ -192,23 +192,23 @@ pub enum Loaded {
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredKey {
     /// The key.
-    pub record: KeyRecord,
+    pub(crate) record: KeyRecord,
     /// When it was last used, to the minute. Milliseconds since 1970.
-    pub last_used_ms: Option<u64>,
+    pub(crate) last_used_ms: Option<u64>,
 }
 
 /// What was committed since some revision.
 #[derive(Debug, Default)]
 pub struct Changes {
     /// The revision that these lead to.
-    pub revision: Revision,
+    pub(crate) revision: Revision,
     /// Whether the store cannot tell (it was restored from a backup, or lost what it had):
     /// everything must be loaded anew.
-    pub lost: bool,
+    pub(crate) lost: bool,
     /// Keys as they are now; None: deleted.
-    pub keys: Vec<(String, Option<KeyRecord>)>,
+    pub(crate) keys: Vec<(String, Option<KeyRecord>)>,
     /// Plans as they are now; None: deleted.
-    pub plans: Vec<(String, Option<PlanRecord>)>,
+    pub(crate) plans: Vec<(String, Option<PlanRecord>)>,
 }
 
 /// One write of a commit. `expect` is the revision of what it replaces ([`KeyRecord::revision`]),
@@ -258,129 +258,129 @@ pub enum Write {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remembered {
     /// The SHA-256 of the request that came with it.
-    pub request: [u8; 32],
+    pub(crate) request: [u8; 32],
     /// The id of the key that was created.
-    pub key: String,
+    pub(crate) key: String,
 }
 
 /// Which keys.
 #[derive(Debug, Clone, Default)]
 pub struct KeyQuery {
     /// Only those with a greater id.
-    pub after: Option<String>,
+    pub(crate) after: Option<String>,
     /// At most so many.
-    pub limit: usize,
+    pub(crate) limit: usize,
     /// Only this consumer's.
-    pub consumer: Option<String>,
+    pub(crate) consumer: Option<String>,
     /// Only those on this plan.
-    pub plan: Option<String>,
+    pub(crate) plan: Option<String>,
     /// Only those whose name or id begins so.
-    pub prefix: Option<String>,
+    pub(crate) prefix: Option<String>,
     /// Only those of which a secret begins so. Where more characters are given than are kept of a
     /// secret, those that are kept must fit.
-    pub begins_with: Option<String>,
+    pub(crate) begins_with: Option<String>,
 }
 
 /// What a key used of a plan since it was last told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageDelta {
     /// The plan's name.
-    pub plan: Arc<str>,
+    pub(crate) plan: Arc<str>,
     /// The key's id.
-    pub key: Arc<str>,
+    pub(crate) key: Arc<str>,
     /// Of which day: days since 1970, in UTC.
-    pub day: u32,
+    pub(crate) day: u32,
     /// How much; below 0 where more was given back than taken.
-    pub used: i64,
+    pub(crate) used: i64,
     /// Where the quota stands by now, where the plan has one.
-    pub quota: Option<QuotaUse>,
+    pub(crate) quota: Option<QuotaUse>,
 }
 
 /// What was used in one period of a quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QuotaUse {
+pub(crate) struct QuotaUse {
     /// The kind of period.
-    pub period: Period,
+    pub(crate) period: Period,
     /// Its number, as [`Period::number`](super::limits::Period) counts.
-    pub number: u32,
+    pub(crate) number: u32,
     /// How much was used in it, all in all.
-    pub used: u64,
+    pub(crate) used: u64,
 }
 
 /// What a key used of a plan in a period that is not over, for the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuotaRow {
     /// The plan's name.
-    pub plan: String,
+    pub(crate) plan: String,
     /// The key's id.
-    pub key: String,
+    pub(crate) key: String,
     /// What was used.
-    pub usage: QuotaUse,
+    pub(crate) usage: QuotaUse,
     /// What may be used beyond the limit; below 0 where less may be.
-    pub extra: i64,
+    pub(crate) extra: i64,
 }
 
 /// What a key used of a plan by way of a gateway that drains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LateUse {
     /// Of which day: days since 1970, in UTC.
-    pub day: u32,
+    pub(crate) day: u32,
     /// How much; below 0 where more was given back than taken.
-    pub used: i64,
+    pub(crate) used: i64,
     /// The quota as it is in the store, with that.
-    pub quota: QuotaRow,
+    pub(crate) quota: QuotaRow,
 }
 
 /// A temporary extension of a quota.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extension {
     /// The plan's name.
-    pub plan: String,
+    pub(crate) plan: String,
     /// The key's id.
-    pub key: String,
+    pub(crate) key: String,
     /// The kind of period.
-    pub period: Period,
+    pub(crate) period: Period,
     /// Its number.
-    pub number: u32,
+    pub(crate) number: u32,
     /// What may be used beyond the limit in it; below 0 where less may be.
-    pub extra: i64,
+    pub(crate) extra: i64,
 }
 
 /// When a key was last used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Touched {
     /// The key's id.
-    pub key: Arc<str>,
+    pub(crate) key: Arc<str>,
     /// Milliseconds since 1970.
-    pub at_ms: u64,
+    pub(crate) at_ms: u64,
 }
 
 /// Whose usage, when.
 #[derive(Debug, Clone, Default)]
 pub struct UsageQuery {
     /// The plan's name.
-    pub plan: String,
+    pub(crate) plan: String,
     /// Only this key's.
-    pub key: Option<String>,
+    pub(crate) key: Option<String>,
     /// The first day. Days since 1970, in UTC.
-    pub from_day: u32,
+    pub(crate) from_day: u32,
     /// The last day, itself included.
-    pub to_day: u32,
+    pub(crate) to_day: u32,
     /// Only keys with a greater id.
-    pub after: Option<String>,
+    pub(crate) after: Option<String>,
     /// At most so many keys.
-    pub limit: usize,
+    pub(crate) limit: usize,
 }
 
 /// What one key used on one day. Days without usage have no row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageRow {
     /// The key's id.
-    pub key: String,
+    pub(crate) key: String,
     /// Days since 1970, in UTC.
-    pub day: u32,
+    pub(crate) day: u32,
     /// How much.
-    pub used: u64,
+    pub(crate) used: u64,
 }
 
 /// The store cannot do it.

@@ -61,19 +61,20 @@ use std::time::Duration;
 use super::ledger::{LateUse, LedgerError, QuotaRow, UsageDelta};
 use counter::Refusal;
 
-pub use book::{LivePlans, PlanBook, Plans};
-pub use leased::{LeasePolicy, LeaseState, LeasedLimits, OnUnavailable};
+pub(crate) use book::{LivePlans, PlanBook, Plans};
+pub(crate) use leased::{LeasePolicy, LeaseState, LeasedLimits, OnUnavailable};
 pub use local::LocalLimits;
-pub use period::{MonthDay, Period, Weekday};
-pub use plan::{EnrolledPlan, MethodRate, Plan, PlanError, Quota, Rate, RateError, Scope};
-pub use rates::{
+pub(crate) use period::{MonthDay, Period, Weekday};
+pub(crate) use plan::{EnrolledPlan, MethodRate, Plan, PlanError, Quota, Rate, RateError, Scope};
+pub(crate) use rates::{
     RateBound, RateBounds, RateCounters, RateDecision, RateFigures, RateKey, RateKeys, RateLevel,
     RateTicket,
 };
-pub use shared::SharedRate;
-pub use standing::Standings;
-pub use ticket::{Ticket, Tickets};
-pub use time::{Clock, Timestamp};
+pub(crate) use shared::SharedRate;
+pub(crate) use standing::Standings;
+pub(crate) use ticket::{Ticket, Tickets};
+pub use time::Clock;
+pub(crate) use time::Timestamp;
 
 /// The most shards of a table.
 const MAX_SHARDS: usize = 64;
@@ -90,7 +91,7 @@ fn shard_count(room: usize) -> usize {
 
 /// The waiting time of what can never succeed: a cost above the burst or the quota's limit, or
 /// a bucket that does not fill. Milliseconds.
-pub const NEVER: u64 = u64::MAX;
+pub(crate) const NEVER: u64 = u64::MAX;
 
 /// Where counters live.
 ///
@@ -212,36 +213,36 @@ pub enum Earlier {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitFigures {
     /// Counters in memory: of plans by key, and of filters' own buckets.
-    pub counters: usize,
+    pub(crate) counters: usize,
     /// How often something that was used was lost, as nobody saved for so long that there was no room.
-    pub lost: u64,
+    pub(crate) lost: u64,
 }
 
 /// An answer that a taking waits for.
-pub type Waiting = tokio::sync::oneshot::Receiver<()>;
+pub(crate) type Waiting = tokio::sync::oneshot::Receiver<()>;
 
 /// What one step takes, and from what.
 #[derive(Debug, Clone, Copy)]
 pub struct Take<'a> {
     /// The usage plan. None: only the shared rates are meant.
-    pub plan: Option<&'a EnrolledPlan>,
+    pub(crate) plan: Option<&'a EnrolledPlan>,
     /// Whose counter of the plan; no matter without a plan.
-    pub key: &'a str,
+    pub(crate) key: &'a str,
     /// The plan's rate for the method, as [`EnrolledPlan::method`] found it.
-    pub method: Option<usize>,
+    pub(crate) method: Option<usize>,
     /// The route's rate.
-    pub route: Option<&'a SharedRate>,
+    pub(crate) route: Option<&'a SharedRate>,
     /// The gateway's rate.
-    pub gateway: Option<&'a SharedRate>,
+    pub(crate) gateway: Option<&'a SharedRate>,
     /// From each of them.
-    pub cost: u64,
+    pub(crate) cost: u64,
     /// Now.
-    pub now: Timestamp,
+    pub(crate) now: Timestamp,
 }
 
 /// Which bound refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bound {
+pub(crate) enum Bound {
     /// The rate of the plan for one method of the API.
     Method,
     /// The plan's rate, or a filter's own bucket.
@@ -258,16 +259,16 @@ pub enum Bound {
 
 /// Where one bound stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Level {
+pub(crate) struct Level {
     /// How many may be taken: the burst of a rate, the limit of a quota with its extension.
-    pub limit: u64,
+    pub(crate) limit: u64,
     /// How many may still be taken now.
-    pub remaining: u64,
+    pub(crate) remaining: u64,
     /// The length of the quota's period, or the time in which an empty bucket fills.
     /// Milliseconds; [`NEVER`] for a bucket that does not fill.
-    pub window_ms: u64,
+    pub(crate) window_ms: u64,
     /// Until the period ends, or until the bucket is full again. Milliseconds.
-    pub reset_ms: u64,
+    pub(crate) reset_ms: u64,
 }
 
 /// The decision.
@@ -275,26 +276,26 @@ pub struct Level {
 #[must_use]
 pub struct Decision {
     /// Whether the request may pass.
-    pub allowed: bool,
+    pub(crate) allowed: bool,
     /// Which bound refused. None when allowed.
-    pub refused_by: Option<Bound>,
+    pub(crate) refused_by: Option<Bound>,
     /// Until another try succeeds if nobody else takes. Milliseconds; 0 when allowed,
     /// [`NEVER`] when none can.
-    pub retry_after_ms: u64,
+    pub(crate) retry_after_ms: u64,
     /// The rate's state after this step, where there is a rate: of the plan's own and that of the
     /// method the one that gives less.
-    pub rate: Option<Level>,
+    pub(crate) rate: Option<Level>,
     /// The quota's state after this step, where there is a quota.
-    pub quota: Option<Level>,
+    pub(crate) quota: Option<Level>,
     /// The state of the route's or the gateway's rate, where it is the one that refused.
-    pub shared: Option<Level>,
+    pub(crate) shared: Option<Level>,
     /// Names what was taken. None when nothing was.
-    pub ticket: Option<Ticket>,
+    pub(crate) ticket: Option<Ticket>,
     /// Whether nothing is decided yet: it is refused, and another try after a
     /// [wait](LimitStore::wait) may succeed.
-    pub pending: bool,
+    pub(crate) pending: bool,
     /// Whether it is refused since there is no room for another counter.
-    pub lacks_room: bool,
+    pub(crate) lacks_room: bool,
 }
 
 impl Decision {
@@ -322,28 +323,28 @@ impl Decision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaStanding {
     /// The kind of period.
-    pub period: Period,
+    pub(crate) period: Period,
     /// Its number, as [`Period::number`] counts.
-    pub number: u32,
+    pub(crate) number: u32,
     /// What was used in it.
-    pub used: u64,
+    pub(crate) used: u64,
     /// What may be used beyond the limit in it; below 0 where less may be.
-    pub extra: i64,
+    pub(crate) extra: i64,
     /// What may still be used in it.
-    pub remaining: u64,
+    pub(crate) remaining: u64,
 }
 
 /// A quota that was extended, for the ledger's [`Extension`](super::ledger::Extension).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extended {
     /// The kind of period.
-    pub period: Period,
+    pub(crate) period: Period,
     /// Its number, as [`Period::number`] counts.
-    pub number: u32,
+    pub(crate) number: u32,
     /// What may be used beyond the limit in it; below 0 where less may be.
-    pub extra: i64,
+    pub(crate) extra: i64,
     /// What may still be used in it.
-    pub remaining: u64,
+    pub(crate) remaining: u64,
 }
 
 /// Why a quota cannot be extended.

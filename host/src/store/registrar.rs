@@ -47,28 +47,28 @@ use super::ledger::record::{KeyRecord, PlanRecord};
 use super::ledger::{Extension, Ledger, LedgerError, Remembered, UsageDelta};
 use super::limits::{Plan, QuotaStanding};
 
-pub use csv::Warning;
-pub use error::RegistrarError;
-pub use formula::guarded;
-pub use import::{ImportError, ImportReport};
-pub use keys::{Idempotency, KeyChange, KeyFilter, NewKey};
-pub use plans::{NewPlan, PlanChange, RateChange};
+pub(crate) use csv::Warning;
+pub(crate) use error::RegistrarError;
+pub(crate) use formula::guarded;
+pub(crate) use import::{ImportError, ImportReport};
+pub(crate) use keys::{Idempotency, KeyChange, KeyFilter, NewKey};
+pub(crate) use plans::{NewPlan, PlanChange, RateChange};
 #[cfg(test)]
 pub(crate) use rules::{LONGEST_NAME, MOST_METHODS};
-pub use rules::{LONGEST_VALUE, MOST_METADATA, MOST_PLANS};
-pub use store_export::{ExportCursor, StoreItem};
-pub use store_report::{StoreImport, StoreReport, Tally};
-pub use usage::{Extended, UsageAsk, UsageReport};
+pub(crate) use rules::{LONGEST_VALUE, MOST_METADATA, MOST_PLANS};
+pub(crate) use store_export::{ExportCursor, StoreItem};
+pub(crate) use store_report::{StoreImport, StoreReport, Tally};
+pub(crate) use usage::{Extended, UsageAsk, UsageReport};
 
 /// How often a change is tried again when others change the same thing.
-pub const TRIES: usize = 16;
+pub(crate) const TRIES: usize = 16;
 
 /// How long what an idempotency token stands for is kept. Milliseconds.
-pub const TOKEN_MS: u64 = 24 * 60 * 60 * 1000;
+pub(crate) const TOKEN_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// The works of this gateway that a change must reach, and that know what the ledger does not
 /// yet: the index of keys and the counters of plans.
-pub trait Works: Send + Sync {
+pub(crate) trait Works: Send + Sync {
     /// Bring the index up to what was committed.
     ///
     /// # Errors
@@ -131,35 +131,35 @@ pub trait Works: Send + Sync {
 
 /// How the works stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WorksState {
+pub(crate) struct WorksState {
     /// Whether the index is known to hold every change up to `max_staleness` ago.
-    pub fresh: bool,
+    pub(crate) fresh: bool,
     /// Since when nothing was heard of the ledger.
-    pub since_contact: Duration,
+    pub(crate) since_contact: Duration,
     /// Keys in the index.
-    pub keys: usize,
+    pub(crate) keys: usize,
     /// The commit that the index shows.
-    pub revision: u64,
+    pub(crate) revision: u64,
     /// Calls of the ledger that failed since the start.
-    pub failures: u64,
+    pub(crate) failures: u64,
     /// Requests that were counted and are not yet in the ledger.
-    pub unsaved: u64,
+    pub(crate) unsaved: u64,
 }
 
 /// By how much several gateways together may admit more than a plan says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slack {
+pub(crate) struct Slack {
     /// Requests beyond the burst.
-    pub rate: u64,
+    pub(crate) rate: u64,
     /// Requests beyond the quota.
-    pub quota: u64,
+    pub(crate) quota: u64,
     /// Gateways that take part now.
-    pub gateways: u64,
+    pub(crate) gateways: u64,
 }
 
 /// Where a key or plan is defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
+pub(crate) enum Origin {
     /// In the store: it can be changed here.
     Store,
     /// In the configuration: it is shown here, and changed by a reload.
@@ -168,33 +168,33 @@ pub enum Origin {
 
 /// A key as it is shown.
 #[derive(Debug, Clone, PartialEq)]
-pub struct KeyView {
+pub(crate) struct KeyView {
     /// The key.
-    pub record: KeyRecord,
+    pub(crate) record: KeyRecord,
     /// When it was last used. Milliseconds since 1970.
-    pub last_used_ms: Option<u64>,
+    pub(crate) last_used_ms: Option<u64>,
     /// Where it is defined.
-    pub origin: Origin,
+    pub(crate) origin: Origin,
 }
 
 /// A plan as it is shown.
 #[derive(Debug, Clone, PartialEq)]
-pub struct PlanView {
+pub(crate) struct PlanView {
     /// The plan.
-    pub record: PlanRecord,
+    pub(crate) record: PlanRecord,
     /// Where it is defined.
-    pub origin: Origin,
+    pub(crate) origin: Origin,
     /// By how much several gateways may overstep it.
-    pub slack: Option<Slack>,
+    pub(crate) slack: Option<Slack>,
 }
 
 /// A piece of a list.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Page<T> {
+pub(crate) struct Page<T> {
     /// What is in it, in the order of ids or names.
-    pub items: Vec<T>,
+    pub(crate) items: Vec<T>,
     /// The last of them, where there may be more.
-    pub next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 /// What the configuration in use defines.
@@ -207,7 +207,7 @@ struct Fixed {
 }
 
 /// Sells keys and plans.
-pub struct Registrar {
+pub(crate) struct Registrar {
     ledger: Arc<dyn Ledger>,
     works: Arc<dyn Works>,
     fixed: ArcSwap<Fixed>,
@@ -226,7 +226,7 @@ impl fmt::Debug for Registrar {
 impl Registrar {
     /// On this ledger, for the gateway with these works.
     #[must_use]
-    pub fn new(ledger: Arc<dyn Ledger>, works: Arc<dyn Works>) -> Self {
+    pub(crate) fn new(ledger: Arc<dyn Ledger>, works: Arc<dyn Works>) -> Self {
         Self {
             ledger,
             works,
@@ -236,7 +236,7 @@ impl Registrar {
     }
 
     /// What the configuration in use defines: at the start, and with every reload.
-    pub fn put_fixed(
+    pub(crate) fn put_fixed(
         &self,
         plans: impl IntoIterator<Item = Plan>,
         keys: impl IntoIterator<Item = KeyEntry>,
@@ -252,13 +252,13 @@ impl Registrar {
 
     /// What the ledger is, for people.
     #[must_use]
-    pub fn ledger_name(&self) -> String {
+    pub(crate) fn ledger_name(&self) -> String {
         self.ledger.name()
     }
 
     /// How the works stand.
     #[must_use]
-    pub fn state(&self) -> WorksState {
+    pub(crate) fn state(&self) -> WorksState {
         self.works.state()
     }
 

@@ -20,11 +20,11 @@ use super::crypto::Hash;
 use super::keys::KeyDigest;
 
 /// The longest value. Bytes, after its trailing newline is gone.
-pub const MAX_SECRET: usize = 64 * 1024;
+pub(crate) const MAX_SECRET: usize = 64 * 1024;
 
 /// Where a value is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretSource {
+pub(crate) enum SecretSource {
     /// An environment variable, by its name.
     Environment(String),
     /// A file, by its path.
@@ -41,7 +41,7 @@ impl fmt::Display for SecretSource {
 }
 
 /// A value that nobody sees.
-pub struct Secret {
+pub(crate) struct Secret {
     value: Zeroizing<Vec<u8>>,
     // Made on first use: the key schedule costs more than a short message.
     keys: [OnceLock<hmac::Key>; 3],
@@ -51,7 +51,7 @@ impl Secret {
     /// A value that is already here.
     #[cfg(test)]
     #[must_use]
-    pub fn new(value: Vec<u8>) -> Self {
+    pub(crate) fn new(value: Vec<u8>) -> Self {
         Self {
             value: Zeroizing::new(value),
             keys: Default::default(),
@@ -61,7 +61,7 @@ impl Secret {
     /// Its text, wiped when it is dropped: for the one place that must send it, to log in to the
     /// store. None where it is not UTF-8.
     #[must_use]
-    pub fn login(&self) -> Option<Zeroizing<String>> {
+    pub(crate) fn login(&self) -> Option<Zeroizing<String>> {
         let text = std::str::from_utf8(&self.value).ok()?;
         Some(Zeroizing::new(text.to_owned()))
     }
@@ -70,7 +70,7 @@ impl Secret {
     ///
     /// # Errors
     /// It is not there, cannot be read, is empty or too long.
-    pub fn read(source: &SecretSource) -> Result<Self, SecretError> {
+    pub(crate) fn read(source: &SecretSource) -> Result<Self, SecretError> {
         Self::read_with(source, |name| std::env::var_os(name))
     }
 
@@ -110,26 +110,26 @@ impl Secret {
 
     /// How long the value is. Bytes.
     #[must_use]
-    pub fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.value.len()
     }
 
     /// What the value would be known by, were it a key: for comparing it with what somebody
     /// presents.
     #[must_use]
-    pub fn key_digest(&self) -> KeyDigest {
+    pub(crate) fn key_digest(&self) -> KeyDigest {
         KeyDigest::of(&self.value)
     }
 
     /// What `make` makes of the value: a key, which nobody sees either.
     #[must_use]
-    pub fn with_value<T>(&self, make: impl FnOnce(&[u8]) -> T) -> T {
+    pub(crate) fn with_value<T>(&self, make: impl FnOnce(&[u8]) -> T) -> T {
         make(&self.value)
     }
 
     /// The value as a key that signs what the gateway itself hands out (HMAC-SHA-256).
     #[must_use]
-    pub fn signing_key(&self) -> hmac::Key {
+    pub(crate) fn signing_key(&self) -> hmac::Key {
         self.hmac_key(Hash::Sha256).clone()
     }
 
@@ -173,7 +173,7 @@ fn read_file(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
 
 /// A secret that cannot be had. Names where it was looked for, never a value.
 #[derive(Debug, thiserror::Error)]
-pub enum SecretError {
+pub(crate) enum SecretError {
     /// The environment has no such variable.
     #[error("environment variable `{0}` is not set")]
     Unset(String),
@@ -197,7 +197,7 @@ pub enum SecretError {
 impl SecretError {
     /// How to mend it.
     #[must_use]
-    pub fn help(&self) -> &'static str {
+    pub(crate) fn help(&self) -> &'static str {
         match self {
             Self::Unset(_) => "set it in the environment of the gateway, or use `file = \"..\"`",
             Self::Unreadable { .. } => {
@@ -211,7 +211,7 @@ impl SecretError {
 
 /// The secrets of one config, by name.
 #[derive(Debug, Default)]
-pub struct Secrets {
+pub(crate) struct Secrets {
     by_name: HashMap<Arc<str>, Secret>,
 }
 
@@ -220,7 +220,7 @@ impl Secrets {
     ///
     /// # Errors
     /// Every one that cannot be had, with its name.
-    pub fn read(
+    pub(crate) fn read(
         sources: impl IntoIterator<Item = (Arc<str>, SecretSource)>,
     ) -> Result<Self, Vec<(Arc<str>, SecretError)>> {
         let mut by_name = HashMap::new();
@@ -242,7 +242,7 @@ impl Secrets {
 
     /// The secret of that name.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<&Secret> {
+    pub(crate) fn find(&self, name: &str) -> Option<&Secret> {
         self.by_name.get(name)
     }
 }

@@ -20,11 +20,11 @@ const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// When a chain can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Validity {
+pub(crate) struct Validity {
     /// From here on: the latest begin of its certificates. Seconds since 1970.
-    pub begins_s: i64,
+    pub(crate) begins_s: i64,
     /// Until here: the earliest end.
-    pub ends_s: i64,
+    pub(crate) ends_s: i64,
     /// How long the certificate that ends first lives. Seconds.
     lives_s: i64,
     /// The line of that certificate.
@@ -36,12 +36,12 @@ pub struct Validity {
 }
 
 /// The certificate at the head of a chain, for the hosts that it names.
-pub struct Names(CertificateDer<'static>);
+pub(crate) struct Names(CertificateDer<'static>);
 
 impl Names {
     /// Whether it is for this host.
     #[must_use]
-    pub fn hold(&self, host: &str) -> bool {
+    pub(crate) fn hold(&self, host: &str) -> bool {
         let (Ok(parsed), Ok(name)) = (
             ParsedCertificate::try_from(&self.0),
             ServerName::try_from(host),
@@ -55,7 +55,7 @@ impl Names {
 /// The names in the first certificate of this file. None where it cannot be read, which is told where
 /// it is needed.
 #[must_use]
-pub fn names_of(path: &Path) -> Option<Names> {
+pub(crate) fn names_of(path: &Path) -> Option<Names> {
     let first = pem::certificates(path).ok()?.into_iter().next()?;
     ParsedCertificate::try_from(&first.der).ok()?;
     Some(Names(first.der))
@@ -63,7 +63,7 @@ pub fn names_of(path: &Path) -> Option<Names> {
 
 /// What is wrong with the time of a certificate, now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Overdue {
+pub(crate) enum Overdue {
     /// It has ended.
     Ended(i64),
     /// It has not begun.
@@ -78,7 +78,7 @@ impl Validity {
     /// # Errors
     ///
     /// The file cannot be read, or holds something else.
-    pub fn of_chain(path: &Path) -> Result<Self, TlsError> {
+    pub(crate) fn of_chain(path: &Path) -> Result<Self, TlsError> {
         let chain = pem::certificates(path)?;
         let parsed = parse(path, &chain)?;
         let lines = chain.iter().map(|certificate| certificate.line);
@@ -110,7 +110,7 @@ impl Validity {
 
     /// What is wrong with it at this time. Seconds since 1970.
     #[must_use]
-    pub fn overdue(&self, now_s: i64) -> Option<Overdue> {
+    pub(crate) fn overdue(&self, now_s: i64) -> Option<Overdue> {
         let soon = i64::try_from(SOON.as_secs()).unwrap_or(i64::MAX);
         let left = self.ends_s.saturating_sub(now_s);
         if left <= 0 {
@@ -126,19 +126,19 @@ impl Validity {
 
     /// Whether all of them have ended: of authorities each stands for itself.
     #[must_use]
-    pub fn all_ended(&self, now_s: i64) -> bool {
+    pub(crate) fn all_ended(&self, now_s: i64) -> bool {
         self.last_ends_s <= now_s
     }
 
     /// The line of its file that this is about.
     #[must_use]
-    pub fn line(&self) -> usize {
+    pub(crate) fn line(&self) -> usize {
         self.line
     }
 
     /// The line of a certificate that did not sign the one before it.
     #[must_use]
-    pub fn disorder(&self) -> Option<usize> {
+    pub(crate) fn disorder(&self) -> Option<usize> {
         self.disorder
     }
 }
@@ -148,7 +148,7 @@ impl Validity {
 /// # Errors
 ///
 /// One of them is none.
-pub fn parse<'a>(path: &Path, chain: &'a [Certificate]) -> Result<Vec<Parts<'a>>, TlsError> {
+pub(crate) fn parse<'a>(path: &Path, chain: &'a [Certificate]) -> Result<Vec<Parts<'a>>, TlsError> {
     let parsed = chain.iter().map(|Certificate { der, line }| {
         parts(der.as_ref()).ok_or_else(|| {
             TlsError::new(
@@ -163,7 +163,7 @@ pub fn parse<'a>(path: &Path, chain: &'a [Certificate]) -> Result<Vec<Parts<'a>>
 
 /// Seconds since 1970, now.
 #[must_use]
-pub fn now_s() -> i64 {
+pub(crate) fn now_s() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| {
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)

@@ -14,19 +14,19 @@ const VERSION: u8 = 0xa0;
 
 /// What is read of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parts<'a> {
+pub(crate) struct Parts<'a> {
     /// Who signed it, as it stands there.
-    pub issuer: &'a [u8],
+    pub(crate) issuer: &'a [u8],
     /// Whose it is, as it stands there.
-    pub subject: &'a [u8],
+    pub(crate) subject: &'a [u8],
     /// Seconds since 1970.
-    pub begins_s: i64,
+    pub(crate) begins_s: i64,
     /// Seconds since 1970.
-    pub ends_s: i64,
+    pub(crate) ends_s: i64,
 }
 
 /// Read a certificate. None: it is none.
-pub fn parts(certificate: &[u8]) -> Option<Parts<'_>> {
+pub(crate) fn parts(certificate: &[u8]) -> Option<Parts<'_>> {
     let (SEQUENCE, inside, []) = value(certificate)? else {
         return None;
     };

@@ -26,11 +26,11 @@ enum Want {
 
 /// A certificate, and where it stands.
 #[derive(Debug, Clone)]
-pub struct Certificate {
+pub(crate) struct Certificate {
     /// The certificate.
-    pub der: CertificateDer<'static>,
+    pub(crate) der: CertificateDer<'static>,
     /// The line of its file where it begins.
-    pub line: usize,
+    pub(crate) line: usize,
 }
 
 /// One block of a file.
@@ -46,7 +46,7 @@ struct Block<'a> {
 /// # Errors
 ///
 /// The file cannot be read, or is not what it should be.
-pub fn certificates(path: &Path) -> Result<Vec<Certificate>, TlsError> {
+pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, TlsError> {
     let text = read(path, Want::Certificate)?;
     let blocks = blocks(path, &text, Want::Certificate)?;
     let lines = blocks.iter().filter(|block| block.label == "CERTIFICATE");
@@ -65,7 +65,7 @@ pub fn certificates(path: &Path) -> Result<Vec<Certificate>, TlsError> {
 /// # Errors
 ///
 /// The file cannot be read, or is not what it should be.
-pub fn key(path: &Path) -> Result<(PrivateKeyDer<'static>, usize), TlsError> {
+pub(crate) fn key(path: &Path) -> Result<(PrivateKeyDer<'static>, usize), TlsError> {
     let text = read(path, Want::Key)?;
     let blocks = blocks(path, &text, Want::Key)?;
     let mut keys = blocks.iter().filter(|block| is_key(block.label));

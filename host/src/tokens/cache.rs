@@ -37,7 +37,7 @@ static DIGEST_KEY: LazyLock<Option<LessSafeKey>> = LazyLock::new(|| {
 
 /// The tokens of one verifier.
 #[derive(Debug)]
-pub struct TokenCache {
+pub(crate) struct TokenCache {
     accepted: Cache<TokenDigest, Accepted, RandomState>,
     refused: Cache<TokenDigest, Refused, RandomState>,
 }
@@ -59,7 +59,7 @@ struct Refused {
 impl TokenCache {
     /// An empty one, for so many bytes of accepted tokens; with 0 nothing is kept.
     #[must_use]
-    pub fn new(bytes: u64) -> Self {
+    pub(crate) fn new(bytes: u64) -> Self {
         let refused = if bytes == 0 { 0 } else { MAX_REFUSED };
         Self {
             accepted: Cache::builder()
@@ -135,7 +135,7 @@ impl TokenCache {
 
     /// How many accepted tokens and refusals are kept, about.
     #[must_use]
-    pub fn counts(&self) -> (u64, u64) {
+    pub(crate) fn counts(&self) -> (u64, u64) {
         (self.accepted.entry_count(), self.refused.entry_count())
     }
 

@@ -17,14 +17,14 @@ use crate::tls::pem;
 use crate::verifier::{KeySet, KeySetError};
 
 /// The largest key set or discovery document. Bytes.
-pub const MAX_DOCUMENT: u64 = 1024 * 1024;
+pub(crate) const MAX_DOCUMENT: u64 = 1024 * 1024;
 
 /// The largest head of an answer. Bytes.
 const MAX_HEAD: usize = 64 * 1024;
 
 /// Where a key set is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum KeyPlace {
+pub(crate) enum KeyPlace {
     /// At this URL.
     Jwks(String),
     /// Where this document says (`OpenID` Connect Discovery 1.0, RFC 8414), which must be of one of these issuers.
@@ -39,7 +39,7 @@ pub enum KeyPlace {
 impl KeyPlace {
     /// The URL that the operator wrote.
     #[must_use]
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         match self {
             Self::Jwks(url) | Self::Discovery { url, .. } => url,
         }
@@ -48,29 +48,29 @@ impl KeyPlace {
 
 /// How a key set is fetched.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct FetchSettings {
+pub(crate) struct FetchSettings {
     /// Where it is.
-    pub place: KeyPlace,
+    pub(crate) place: KeyPlace,
     /// The authorities that may sign the server's certificate, PEM. None: those that the system trusts.
-    pub ca: Option<PathBuf>,
+    pub(crate) ca: Option<PathBuf>,
     /// For the whole fetch.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// A good answer.
 #[derive(Debug)]
-pub struct Fetched {
+pub(crate) struct Fetched {
     /// The keys. None: they are those of the last answer.
-    pub keys: Option<KeySet>,
+    pub(crate) keys: Option<KeySet>,
     /// How long it is fresh, where it says.
-    pub lifetime: Option<Duration>,
+    pub(crate) lifetime: Option<Duration>,
     /// Tells it from others.
-    pub tag: Option<Tag>,
+    pub(crate) tag: Option<Tag>,
 }
 
 /// Tells an answer from others: the URL of the set, and the entity tag that it had.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tag {
+pub(crate) struct Tag {
     url: String,
     etag: String,
 }
@@ -82,7 +82,7 @@ pub(super) fn without_query(url: &str) -> &str {
 
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]
-pub enum FetchError {
+pub(crate) enum FetchError {
     /// The certificates to trust cannot be read.
     #[error("the certificates to trust cannot be read: {0}")]
     Trust(String),
@@ -134,7 +134,7 @@ pub enum FetchError {
 
 /// Fetches.
 #[derive(Debug)]
-pub struct Fetcher {
+pub(crate) struct Fetcher {
     settings: FetchSettings,
     agent: Agent,
 }
@@ -145,7 +145,7 @@ impl Fetcher {
     /// # Errors
     ///
     /// The certificates to trust cannot be read.
-    pub fn new(settings: FetchSettings) -> Result<Self, FetchError> {
+    pub(crate) fn new(settings: FetchSettings) -> Result<Self, FetchError> {
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -173,7 +173,7 @@ impl Fetcher {
     /// # Errors
     ///
     /// There is no set with usable keys to be had.
-    pub fn fetch(&self, last: Option<&Tag>) -> Result<Fetched, FetchError> {
+    pub(crate) fn fetch(&self, last: Option<&Tag>) -> Result<Fetched, FetchError> {
         let end = Instant::now() + self.settings.timeout;
         let (url, of_document) = match &self.settings.place {
             KeyPlace::Jwks(url) => (url.clone(), None),

@@ -39,13 +39,13 @@ pub(super) fn lifetime(fields: &HeaderMap) -> Option<Duration> {
 
 /// When to ask again, of what the answer said and what the operator did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Pace {
+pub(crate) struct Pace {
     /// Where the answer does not say how long it is fresh.
-    pub refresh: Duration,
+    pub(crate) refresh: Duration,
     /// The least between two fetches that requests cause, and between two of short-lived answers.
-    pub cooldown: Duration,
+    pub(crate) cooldown: Duration,
     /// How long keys are used after the last good answer.
-    pub max_stale: Duration,
+    pub(crate) max_stale: Duration,
 }
 
 /// After the first failure, and at most.

@@ -18,7 +18,7 @@ const OTHERS: [&str; 2] = ["insufficient_scope", NO_ROOM];
 /// How many there were, by the word of the access log. Counted at the end of a request that was refused, so that the others
 /// share no cache line.
 #[derive(Debug, Default)]
-pub struct LaterRejects([AtomicU64; FAULTS.len() + ProofError::ALL.len() + OTHERS.len()]);
+pub(crate) struct LaterRejects([AtomicU64; FAULTS.len() + ProofError::ALL.len() + OTHERS.len()]);
 
 impl LaterRejects {
     fn words() -> impl Iterator<Item = &'static str> {
@@ -28,7 +28,7 @@ impl LaterRejects {
     }
 
     /// Count one.
-    pub fn count(&self, why: &str) {
+    pub(crate) fn count(&self, why: &str) {
         let mut counts = Self::words().zip(&self.0);
         if let Some((_, count)) = counts.find(|(word, _)| *word == why) {
             count.fetch_add(1, Ordering::Relaxed);
@@ -36,7 +36,7 @@ impl LaterRejects {
     }
 
     /// How many so far, by the word.
-    pub fn values(&self) -> impl Iterator<Item = (&'static str, u64)> {
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let values = self.0.iter().map(|count| count.load(Ordering::Relaxed));
         Self::words().zip(values)
     }

@@ -14,35 +14,35 @@ use tokio::sync::oneshot;
 use super::TokenTime;
 use super::UsedProofs;
 use super::fetch::{FetchError, FetchSettings, Fetched, Fetcher, Tag, without_query};
-pub use super::freshness::Pace;
+pub(crate) use super::freshness::Pace;
 use super::waiters::Waiters;
 use crate::verifier::KeySet;
 use crate::verifier::key_set::LeftOut;
 
 /// Something to wait for: the end of a fetch, however it ends.
-pub type Waiting = oneshot::Receiver<()>;
+pub(crate) type Waiting = oneshot::Receiver<()>;
 
 /// The identity of a source: two with the same settings are one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SourceSettings {
+pub(crate) struct SourceSettings {
     /// How its keys are fetched.
-    pub fetch: FetchSettings,
+    pub(crate) fetch: FetchSettings,
     /// When.
-    pub pace: Pace,
+    pub(crate) pace: Pace,
 }
 
 /// The sources in use. Outlives configurations.
 #[derive(Debug, Default)]
-pub struct KeySources {
+pub(crate) struct KeySources {
     sources: Mutex<HashMap<SourceSettings, Weak<KeySource>>>,
     /// Proofs that were used, whichever keys signed their tokens.
-    pub used_proofs: Arc<UsedProofs>,
+    pub(crate) used_proofs: Arc<UsedProofs>,
 }
 
 impl KeySources {
     /// None yet, and room to remember so many proofs.
     #[must_use]
-    pub fn new(max_used_proofs: usize) -> Self {
+    pub(crate) fn new(max_used_proofs: usize) -> Self {
         Self {
             sources: Mutex::default(),
             used_proofs: Arc::new(UsedProofs::new(max_used_proofs)),
@@ -54,7 +54,7 @@ impl KeySources {
     /// # Errors
     ///
     /// The certificates to trust cannot be read, or the system gives no thread.
-    pub fn of(&self, settings: &SourceSettings) -> Result<Arc<KeySource>, FetchError> {
+    pub(crate) fn of(&self, settings: &SourceSettings) -> Result<Arc<KeySource>, FetchError> {
         let mut sources = self.sources.lock();
         if let Some(source) = sources.get(settings).and_then(Weak::upgrade) {
             return Ok(source);
@@ -68,7 +68,7 @@ impl KeySources {
 
 /// The keys of one place, and what keeps them fresh.
 #[derive(Debug)]
-pub struct KeySource {
+pub(crate) struct KeySource {
     shared: Arc<Shared>,
 }
 
@@ -83,9 +83,9 @@ struct Shared {
 
 /// Keys, and when they were confirmed.
 #[derive(Debug)]
-pub struct Held {
+pub(crate) struct Held {
     /// The keys.
-    pub keys: Arc<KeySet>,
+    pub(crate) keys: Arc<KeySet>,
     /// When the last good answer came.
     confirmed: Duration,
     /// Counts sets.
@@ -121,17 +121,17 @@ struct Desk {
 
 /// How a source stands, for metrics.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SourceState {
+pub(crate) struct SourceState {
     /// Keys that are used.
-    pub keys: usize,
+    pub(crate) keys: usize,
     /// Fetches that gave a good answer.
-    pub good: u64,
+    pub(crate) good: u64,
     /// Fetches that did not.
-    pub failed: u64,
+    pub(crate) failed: u64,
     /// Since the last good answer. None: there was none.
-    pub since_answer: Option<Duration>,
+    pub(crate) since_answer: Option<Duration>,
     /// Whether its keys are used still.
-    pub usable: bool,
+    pub(crate) usable: bool,
 }
 
 impl Drop for KeySource {
@@ -166,7 +166,7 @@ impl KeySource {
     /// # Errors
     ///
     /// Why there are no keys.
-    pub fn first(&self) -> Result<(), String> {
+    pub(crate) fn first(&self) -> Result<(), String> {
         let mut desk = self.shared.desk.lock();
         while desk.good == 0 && desk.failed == 0 {
             self.shared.changed.wait(&mut desk);
@@ -179,14 +179,14 @@ impl KeySource {
 
     /// The keys, where they may still be used.
     #[must_use]
-    pub fn held(&self, now: TokenTime) -> Option<Arc<Held>> {
+    pub(crate) fn held(&self, now: TokenTime) -> Option<Arc<Held>> {
         let held = self.shared.held.load_full()?;
         self.is_usable(&held, now).then_some(held)
     }
 
     /// Which keys they are, where they may still be used: another number for other keys.
     #[must_use]
-    pub fn revision(&self, now: TokenTime) -> Option<u64> {
+    pub(crate) fn revision(&self, now: TokenTime) -> Option<u64> {
         let held = self.shared.held.load();
         let held = held.as_ref()?;
         self.is_usable(held, now).then_some(held.revision)
@@ -200,7 +200,7 @@ impl KeySource {
     /// Ask for newer keys, as a request with an unknown key id does. None: requests did so less than `cooldown` ago,
     /// and the keys are as new as they can be.
     #[must_use]
-    pub fn ask_for_newer(&self, now: TokenTime) -> Option<Waiting> {
+    pub(crate) fn ask_for_newer(&self, now: TokenTime) -> Option<Waiting> {
         let mut desk = self.shared.desk.lock();
         if desk.order == Order::Wait && !desk.fetching {
             let cooldown = self.shared.settings.pace.cooldown;
@@ -217,7 +217,7 @@ impl KeySource {
 
     /// How it stands.
     #[must_use]
-    pub fn state(&self, now: TokenTime) -> SourceState {
+    pub(crate) fn state(&self, now: TokenTime) -> SourceState {
         let desk = self.shared.desk.lock();
         let held = self.shared.held.load();
         let held = held.as_ref();

@@ -26,7 +26,7 @@ const FEW: usize = 256;
 
 /// How a proof was met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProofUse {
+pub(crate) enum ProofUse {
     /// For the first time.
     First,
     /// It was used before.
@@ -37,7 +37,7 @@ pub enum ProofUse {
 
 /// The proofs that were used.
 #[derive(Debug)]
-pub struct UsedProofs {
+pub(crate) struct UsedProofs {
     shards: [Mutex<Shard>; SHARDS],
     /// Tells clients apart, as nobody outside can foresee.
     clients: RandomState,
@@ -72,7 +72,7 @@ impl Default for UsedProofs {
 impl UsedProofs {
     /// None yet, and room for so many.
     #[must_use]
-    pub fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             clients: RandomState::new(),
@@ -82,7 +82,7 @@ impl UsedProofs {
 
     /// Use a proof at this time. `thumbprint`: of the client's key; `ends`: when the proof is too old to be accepted (both
     /// times in seconds since 1970).
-    pub fn use_once(&self, id: [u8; 16], thumbprint: &str, ends: f64, now: f64) -> ProofUse {
+    pub(crate) fn use_once(&self, id: [u8; 16], thumbprint: &str, ends: f64, now: f64) -> ProofUse {
         // The id is a digest: each of its bits is as good as another.
         let shard = usize::from(id.last().copied().unwrap_or(0)) % SHARDS;
         let client = self.clients.hash_one(thumbprint) & u64::from(u32::MAX);

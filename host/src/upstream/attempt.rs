@@ -13,16 +13,16 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Bytes;
 
 mod blame;
-pub mod body;
-pub mod budget;
+pub(crate) mod body;
+pub(crate) mod budget;
 mod early;
 mod pick;
-pub mod replay;
+pub(crate) mod replay;
 mod resend;
 mod retry;
 mod take;
-pub mod timeouts;
-pub mod upgrade;
+pub(crate) mod timeouts;
+pub(crate) mod upgrade;
 
 use body::{Loan, UpstreamBody};
 use pick::Pick;
@@ -48,25 +48,25 @@ use crate::worker::ClientConnection;
 
 /// What an attempt needs besides the exchange.
 #[derive(Debug, Clone, Copy)]
-pub struct Attempt<'a> {
+pub(crate) struct Attempt<'a> {
     /// Where it goes.
-    pub upstream: &'a Upstream,
+    pub(crate) upstream: &'a Upstream,
     /// The client connection's time-outs.
-    pub watch: &'a Arc<Watch>,
+    pub(crate) watch: &'a Arc<Watch>,
     /// The client's connection.
-    pub client: &'a ClientConnection,
+    pub(crate) client: &'a ClientConnection,
     /// How long it may take.
-    pub timeouts: Timeouts,
+    pub(crate) timeouts: Timeouts,
     /// Whether `timeouts.total` is the request's own deadline.
-    pub deadline: bool,
+    pub(crate) deadline: bool,
     /// What the request asks its connection to become.
-    pub upgrade: Option<&'a Upgrade>,
+    pub(crate) upgrade: Option<&'a Upgrade>,
     /// Whether the request's head is looked at after it was sent.
-    pub keep_head: bool,
+    pub(crate) keep_head: bool,
     /// Whether anybody asks how long it took: a filter of the route, or the access log.
-    pub is_timed: bool,
+    pub(crate) is_timed: bool,
     /// When the request came to the upstream.
-    pub came: Instant,
+    pub(crate) came: Instant,
 }
 
 /// What came of one sending.
@@ -85,7 +85,7 @@ impl Attempt<'_> {
     /// # Errors
     ///
     /// No endpoint takes the request, or none answered it: see [`Fault`].
-    pub async fn run(&self, held: &Held, body: Body) -> Result<Body, Fault> {
+    pub(crate) async fn run(&self, held: &Held, body: Body) -> Result<Body, Fault> {
         // One `async fn` for the whole way, since each one that another awaits is copied into
         // it whole, for every request. What is rare is boxed.
         self.upstream.budget.request(self.now());

@@ -9,7 +9,7 @@ use http::header::TRANSFER_ENCODING;
 
 /// What a head's `Transfer-Encoding` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Coding {
+pub(crate) enum Coding {
     /// Exactly one `chunked`, and nothing else.
     Chunked,
     /// A well-formed list with a coding that Windlass does not decode.
@@ -20,7 +20,7 @@ pub enum Coding {
 
 /// Read the field, over all of its lines.
 #[must_use]
-pub fn of(headers: &HeaderMap) -> Coding {
+pub(crate) fn of(headers: &HeaderMap) -> Coding {
     let mut lines = headers.get_all(TRANSFER_ENCODING).iter();
     match (lines.next(), lines.next()) {
         (Some(line), None) if is_chunked(line.as_bytes()) => Coding::Chunked,

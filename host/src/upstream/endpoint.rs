@@ -9,13 +9,13 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-pub mod group;
-pub mod health;
-pub mod known;
-pub mod leaving;
-pub mod names;
-pub mod reach;
-pub mod rounds;
+pub(crate) mod group;
+pub(crate) mod health;
+pub(crate) mod known;
+pub(crate) mod leaving;
+pub(crate) mod names;
+pub(crate) mod reach;
+pub(crate) mod rounds;
 
 use known::{Known, Tally};
 
@@ -23,21 +23,21 @@ use super::line::pool::Pool;
 
 /// One worker's view of an endpoint.
 #[derive(Debug)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     /// Its name; a copy of this worker's.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// Its connections that can take a request.
-    pub pool: Rc<Pool>,
+    pub(crate) pool: Rc<Pool>,
     /// What the process knows of it.
-    pub known: Arc<Known>,
+    pub(crate) known: Arc<Known>,
     /// What this worker counts of it.
-    pub tally: Arc<Tally>,
+    pub(crate) tally: Arc<Tally>,
 }
 
 impl Endpoint {
     /// A view of it, with these connections of the worker's.
     #[must_use]
-    pub fn new(known: &Arc<Known>, pool: Rc<Pool>) -> Self {
+    pub(crate) fn new(known: &Arc<Known>, pool: Rc<Pool>) -> Self {
         Self {
             name: Arc::from(&*known.name),
             pool,

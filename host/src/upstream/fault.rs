@@ -12,7 +12,7 @@ use crate::error::{Code, RequestError};
 
 /// Why an attempt brought no response.
 #[derive(Debug, thiserror::Error)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Nothing to send it to.
     #[error("upstream `{upstream}` has no endpoint {why}")]
     NoEndpoint {
@@ -169,7 +169,7 @@ pub enum Fault {
 
 /// Which endpoint there is none of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Missing {
+pub(crate) enum Missing {
     /// One that takes requests.
     #[error("that takes requests; the log says since when, and the admin API how each one stands")]
     Available,
@@ -181,7 +181,7 @@ pub enum Missing {
 impl Fault {
     /// From what the connection says of a request that was sent.
     #[must_use]
-    pub fn of_exchange(endpoint: &str, cause: TransportError) -> Self {
+    pub(crate) fn of_exchange(endpoint: &str, cause: TransportError) -> Self {
         let endpoint = endpoint.to_owned();
         match &cause {
             TransportError::Http2(error) if is_unread(error) => {
@@ -212,7 +212,7 @@ impl Fault {
 
     /// Whether the endpoint is to blame: enough of these in a row take it out.
     #[must_use]
-    pub fn is_endpoints(&self) -> bool {
+    pub(crate) fn is_endpoints(&self) -> bool {
         match self {
             Self::Connect { .. }
             | Self::ConnectTimeout { .. }
@@ -245,7 +245,7 @@ impl Fault {
 
     /// Whether one stream was reset, and the connection goes on (RFC 9113 section 5.4.2).
     #[must_use]
-    pub fn is_of_stream(&self) -> bool {
+    pub(crate) fn is_of_stream(&self) -> bool {
         let (Self::Closed { cause, .. } | Self::TurnedAway { cause, .. }) = self else {
             return false;
         };
@@ -254,7 +254,7 @@ impl Fault {
 
     /// What the client is told.
     #[must_use]
-    pub fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         match self {
             Self::NoEndpoint { .. } => Code::NoEndpoint,
             Self::Overloaded { .. } | Self::Descriptors { .. } => Code::Overloaded,

@@ -13,7 +13,7 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::Body as _;
 
-pub use super::seen::Seen;
+pub(crate) use super::seen::Seen;
 
 use super::claims::{self, Kind};
 use super::given_names;
@@ -25,7 +25,7 @@ use crate::context::{Exchange, names};
 use crate::worker::ClientConnection;
 
 /// Names the exchange to the endpoint and to the client.
-pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// A proof of a client's key (RFC 9449 section 4.1).
 static DPOP: HeaderName = HeaderName::from_static("dpop");
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -39,7 +39,7 @@ static CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
 /// Remove from a head what concerns only the connection that it came on. `te: trailers` stays:
 /// the gateway passes trailers on.
-pub fn strip(headers: &mut HeaderMap, seen: Seen) {
+pub(crate) fn strip(headers: &mut HeaderMap, seen: Seen) {
     if seen.has(Seen::NAMES_FIELDS) {
         strip_named(headers);
     } else if seen.has(Seen::CONNECTION) {
@@ -116,16 +116,16 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 
 /// Whom the operator believes, and what.
 #[derive(Debug, Clone, Copy)]
-pub struct Trust<'a> {
+pub(crate) struct Trust<'a> {
     /// Proxies whose word counts.
-    pub proxies: &'a [Cidr],
+    pub(crate) proxies: &'a [Cidr],
     /// Fields that any client may send, although they are dropped by default.
-    pub fields: &'a [HeaderName],
+    pub(crate) fields: &'a [HeaderName],
 }
 
 /// Make a request's head fit to be sent on: strip it, say who sent it, name it. From here on
 /// `exchange.client` is who the trusted proxies say it is, and `exchange.id` what they named it.
-pub fn forward(
+pub(crate) fn forward(
     connection: &ClientConnection,
     trust: Trust<'_>,
     seen: Seen,
@@ -163,13 +163,13 @@ pub fn forward(
 /// Whether a field that a filter reads may be sent by every client: one with an odd name, but not one
 /// that can be taken for a claim.
 #[must_use]
-pub fn may_be_read(name: &str) -> bool {
+pub(crate) fn may_be_read(name: &str) -> bool {
     claims::kind(name) == Kind::Odd && claims::kind(&names::plain(name)) != Kind::Claim
 }
 
 /// Remove from a request's trailers what says who asks, and where it goes: that is in the head (RFC
 /// 9110 section 6.5.1), and some servers put both together.
-pub fn clean_trailers(trailers: &mut HeaderMap) {
+pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
     claims::drop_claims(trailers, &[]);
     claims::drop_look_alikes(trailers, &[]);
     for name in [&AUTHORIZATION, &COOKIE, &DPOP, &HOST, &REQUEST_ID] {
@@ -185,7 +185,7 @@ fn scheme(connection: &ClientConnection) -> HeaderValue {
 }
 
 /// Say what was taken off the front of the path, after what a trusted proxy took off before.
-pub fn forward_prefix(prefix: &HeaderValue, headers: &mut HeaderMap) {
+pub(crate) fn forward_prefix(prefix: &HeaderValue, headers: &mut HeaderMap) {
     let before = headers.get(&FORWARDED_PREFIX).map(HeaderValue::as_bytes);
     let before = before.map(|before| before.strip_suffix(b"/").unwrap_or(before));
     let whole = before.map(|before| [before, prefix.as_bytes()].concat());
@@ -262,7 +262,7 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
 }
 
 /// What goes as `host` to this endpoint.
-pub fn address(plan: &Plan, endpoint: &EndpointPlan, headers: &mut HeaderMap) {
+pub(crate) fn address(plan: &Plan, endpoint: &EndpointPlan, headers: &mut HeaderMap) {
     match (&plan.config.host, &plan.host) {
         (HostRule::Preserve, _) | (HostRule::Literal(_), None) => {}
         (HostRule::Endpoint, _) => {
@@ -276,7 +276,7 @@ pub fn address(plan: &Plan, endpoint: &EndpointPlan, headers: &mut HeaderMap) {
 
 /// The request as it goes to an endpoint. `keep` leaves the head in the exchange, for filters
 /// and logs that look at it later.
-pub fn outgoing(
+pub(crate) fn outgoing(
     plan: &Plan,
     endpoint: &EndpointPlan,
     exchange: &mut Exchange,
@@ -323,7 +323,7 @@ fn framing(method: &Method, body: &Body) -> Option<(HeaderName, HeaderValue)> {
 /// An address without its port, where that is the scheme's own: a client leaves it out (RFC 9110
 /// section 4.2.3), and some servers know no other name.
 #[must_use]
-pub fn authority(address: &str, is_tls: bool) -> &str {
+pub(crate) fn authority(address: &str, is_tls: bool) -> &str {
     let port = if is_tls { ":443" } else { ":80" };
     address.strip_suffix(port).unwrap_or(address)
 }

@@ -14,9 +14,9 @@ use crate::config::Cidr;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Client {
     /// Its address.
-    pub ip: IpAddr,
+    pub(crate) ip: IpAddr,
     /// How many hops are named after it.
-    pub after: usize,
+    pub(crate) after: usize,
 }
 
 /// The rightmost address that is no trusted proxy's; if all are, the leftmost. An entry that is no
@@ -126,9 +126,9 @@ pub(super) fn word_of<'a>(
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Element<'a> {
     /// `for=`, with its quotes.
-    pub node: &'a [u8],
+    pub(crate) node: &'a [u8],
     /// `proto=`
-    pub proto: Option<&'a [u8]>,
+    pub(crate) proto: Option<&'a [u8]>,
 }
 
 /// The hops of `Forwarded`. One without `for=` is a hop that says nothing of its client.

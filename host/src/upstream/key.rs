@@ -10,7 +10,7 @@ use crate::context::{AttributeValue, Exchange};
 
 /// The key of this request as a number, where it has one. What a filter hinted comes first.
 #[must_use]
-pub fn of(exchange: &Exchange, by: &HashKey) -> Option<u64> {
+pub(crate) fn of(exchange: &Exchange, by: &HashKey) -> Option<u64> {
     if let Some(affinity) = &exchange.hint().affinity {
         return Some(hash(affinity));
     }
@@ -48,14 +48,14 @@ pub fn of(exchange: &Exchange, by: &HashKey) -> Option<u64> {
 /// restart, so that a key goes to the same endpoint from everywhere. FNV-1a, 64 bits; the balancer
 /// mixes it.
 #[must_use]
-pub fn hash(bytes: &[u8]) -> u64 {
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
 
 /// The values of all cookies of this name (RFC 6265 section 5.4).
-pub fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+pub(crate) fn cookies<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     let lines = headers.get_all(COOKIE).iter();
     let pairs = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b';'));
     pairs.filter_map(move |pair| {

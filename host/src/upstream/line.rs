@@ -15,24 +15,24 @@ use http::Request;
 use http_body::Frame;
 use hyper::body::Bytes;
 
-pub mod client;
-pub mod connection;
-pub mod exchange;
-pub mod gate;
-pub mod head;
-pub mod heard;
-pub mod incoming;
-pub mod interim;
-pub mod io;
-pub mod lifetime;
-pub mod pool;
-pub mod pulse;
-pub mod record;
-pub mod shared;
-pub mod tls;
-pub mod transport;
-pub mod tunnel;
-pub mod upload;
+pub(crate) mod client;
+pub(crate) mod connection;
+pub(crate) mod exchange;
+pub(crate) mod gate;
+pub(crate) mod head;
+pub(crate) mod heard;
+pub(crate) mod incoming;
+pub(crate) mod interim;
+pub(crate) mod io;
+pub(crate) mod lifetime;
+pub(crate) mod pool;
+pub(crate) mod pulse;
+pub(crate) mod record;
+pub(crate) mod shared;
+pub(crate) mod tls;
+pub(crate) mod transport;
+pub(crate) mod tunnel;
+pub(crate) mod upload;
 
 use connection::Connection;
 use incoming::EndpointBody;
@@ -44,7 +44,7 @@ use crate::body::Body;
 
 /// What carries one request.
 #[derive(Debug)]
-pub enum Line {
+pub(crate) enum Line {
     /// HTTP/1.1.
     Own(Connection),
     /// HTTP/2.
@@ -54,7 +54,7 @@ pub enum Line {
 impl Line {
     /// Whether its connection has carried a request before.
     #[must_use]
-    pub fn is_reused(&self) -> bool {
+    pub(crate) fn is_reused(&self) -> bool {
         match self {
             Self::Own(connection) => connection.reused,
             Self::Shared(slot) => slot.reused,
@@ -62,7 +62,7 @@ impl Line {
     }
 
     /// The endpoint does not agree to another protocol.
-    pub fn stays_http(&mut self) {
+    pub(crate) fn stays_http(&mut self) {
         if let Self::Own(connection) = self {
             connection.stays_http();
         }
@@ -70,7 +70,7 @@ impl Line {
 
     /// Whether the response's head has more fields than it may.
     #[must_use]
-    pub fn has_too_many_fields(&self) -> bool {
+    pub(crate) fn has_too_many_fields(&self) -> bool {
         match self {
             Self::Own(connection) => connection.has_too_many_fields(),
             Self::Shared(_) => false,
@@ -79,7 +79,7 @@ impl Line {
 
     /// The request on it had no answer in time, or no more of one; it had waited since `began`. If the
     /// endpoint said nothing meanwhile, what may be as dead as this is not used again. Milliseconds.
-    pub fn timed_out(&self, pool: &Pool, reused: bool, began: u64, now: u64) {
+    pub(crate) fn timed_out(&self, pool: &Pool, reused: bool, began: u64, now: u64) {
         match self {
             Self::Own(_) if reused => pool.doubt(began),
             Self::Own(_) => {}
@@ -88,7 +88,7 @@ impl Line {
     }
 
     /// The request that was sent, if it had no body: to be sent once more.
-    pub fn sent_request(&mut self) -> Option<Request<Body>> {
+    pub(crate) fn sent_request(&mut self) -> Option<Request<Body>> {
         match self {
             Self::Own(connection) => connection.sent_request(),
             Self::Shared(slot) => slot.sent_request(),
@@ -96,7 +96,7 @@ impl Line {
     }
 
     /// Wait for the next frame of the response's body.
-    pub fn poll_frame(
+    pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
         body: &mut EndpointBody,
@@ -109,7 +109,7 @@ impl Line {
 
     /// The response is over. What can carry another request is kept, if `all` of the request was
     /// sent.
-    pub fn give_back(self, pool: &Pool, all: bool, now: u64) {
+    pub(crate) fn give_back(self, pool: &Pool, all: bool, now: u64) {
         match self {
             Self::Own(mut connection) => {
                 connection.settle();

@@ -30,25 +30,25 @@ use super::sticky::{Sticky, TokenName};
 use crate::balance::{Balancer, Member, Policy, Settings, Threshold};
 use crate::config::{self as model, BalancePolicy};
 
-pub use kept::Wanted;
+pub(crate) use kept::Wanted;
 
 /// What the workers share of one upstream: its part of the configuration, ready for use.
 #[derive(Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// As configured.
-    pub config: model::Upstream,
+    pub(crate) config: model::Upstream,
     /// What goes upstream as `host`, where it is one name for all.
-    pub host: Option<HeaderValue>,
+    pub(crate) host: Option<HeaderValue>,
     /// Keeps clients on their endpoints.
-    pub sticky: Option<Sticky>,
+    pub(crate) sticky: Option<Sticky>,
     /// How TLS is spoken with the endpoints, where it is.
-    pub tls: Option<Tls>,
+    pub(crate) tls: Option<Tls>,
     /// The same for their checks.
-    pub check_tls: Option<Tls>,
+    pub(crate) check_tls: Option<Tls>,
     /// What outlives this configuration.
-    pub group: Arc<Group>,
+    pub(crate) group: Arc<Group>,
     /// Where requests wait for room, where there is a limit.
-    pub queue: Option<Arc<Queue>>,
+    pub(crate) queue: Option<Arc<Queue>>,
     current: ArcSwap<Members>,
     version: AtomicU64,
     /// What of the group these members are made of.
@@ -63,32 +63,32 @@ pub struct Plan {
 
 /// The endpoints of an upstream at one time.
 #[derive(Debug)]
-pub struct Members {
+pub(crate) struct Members {
     /// Which change made them.
-    pub version: u64,
+    pub(crate) version: u64,
     /// Picks endpoints.
-    pub balancer: Balancer,
+    pub(crate) balancer: Balancer,
     /// The endpoints; the balancer knows them by their place.
-    pub endpoints: Vec<EndpointPlan>,
+    pub(crate) endpoints: Vec<EndpointPlan>,
     /// The places of those that clients are kept on, by the names that tokens have for them.
     names: HashMap<TokenName, usize>,
 }
 
 /// One endpoint, ready for use.
 #[derive(Debug)]
-pub struct EndpointPlan {
+pub(crate) struct EndpointPlan {
     /// What the process knows of it.
-    pub known: Arc<Known>,
+    pub(crate) known: Arc<Known>,
     /// As it was configured, or added: `ip:port` or `name:port`.
-    pub configured: Arc<str>,
+    pub(crate) configured: Arc<str>,
     /// The same as a `host` field, without a port that the scheme implies.
-    pub host: HeaderValue,
+    pub(crate) host: HeaderValue,
     /// Its weight as it counts now, but for health.
-    pub weight: u32,
+    pub(crate) weight: u32,
     /// Its priority group.
-    pub priority: u8,
+    pub(crate) priority: u8,
     /// Names and values.
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
 /// An endpoint as the file or an operator has it.
@@ -102,7 +102,7 @@ struct Entry<'a> {
 impl Plan {
     /// An upstream of a configuration. Its names have been answered.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         config: model::Upstream,
         group: Arc<Group>,
         sticky: Option<Sticky>,
@@ -140,25 +140,25 @@ impl Plan {
 
     /// The endpoints as they are now.
     #[must_use]
-    pub fn members(&self) -> Arc<Members> {
+    pub(crate) fn members(&self) -> Arc<Members> {
         self.current.load_full()
     }
 
     /// Which change they come from: for those who keep a copy.
     #[must_use]
-    pub fn version(&self) -> u64 {
+    pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
     /// Find the endpoints anew if anything about them changed.
-    pub fn catch_up(&self) {
+    pub(crate) fn catch_up(&self) {
         if self.seen.load(Ordering::Acquire) != self.group.revision() {
             self.regroup();
         }
     }
 
     /// The endpoints changed: find them anew.
-    pub fn regroup(&self) {
+    pub(crate) fn regroup(&self) {
         let changing = self.changing.lock();
         // Before the look: what changes meanwhile is seen the next time.
         self.seen.store(self.group.revision(), Ordering::Release);
@@ -224,7 +224,7 @@ impl Plan {
     }
 
     /// It is in use from now on, in the place of another or not.
-    pub fn put_in_use(&self, other: Option<&Self>) {
+    pub(crate) fn put_in_use(&self, other: Option<&Self>) {
         // One of them decides who leaves, and whoever changes it meanwhile has done so or waits.
         if let Some(other) = other {
             let _changing = other.changing.lock();
@@ -240,7 +240,7 @@ impl Plan {
     }
 
     /// Another one is in use. Who waits here still waits for what holds there.
-    pub fn follow(&self, other: &Self) {
+    pub(crate) fn follow(&self, other: &Self) {
         let max_active = other.max_active.load(Ordering::Relaxed);
         if self.max_active.swap(max_active, Ordering::Relaxed) != max_active {
             self.regroup();
@@ -248,7 +248,7 @@ impl Plan {
     }
 
     /// It is not in use any more, and nothing is in its place.
-    pub fn retire(&self) {
+    pub(crate) fn retire(&self) {
         let _changing = self.changing.lock();
         self.in_use.store(false, Ordering::Release);
         for endpoint in &self.members().endpoints {
@@ -306,7 +306,7 @@ impl Plan {
 
     /// The names among its endpoints, those without an address too.
     #[must_use]
-    pub fn names(&self) -> HashSet<Arc<str>> {
+    pub(crate) fn names(&self) -> HashSet<Arc<str>> {
         let overrides = self.group.overrides();
         let entries = self.entries(&overrides).into_iter();
         let addresses = entries.map(|entry| entry.address);
@@ -317,7 +317,7 @@ impl Plan {
     /// Whatever says how endpoints are reached, as a number: with the same one, connections that are
     /// there are used on.
     #[must_use]
-    pub fn way(&self) -> u64 {
+    pub(crate) fn way(&self) -> u64 {
         let config = &self.config;
         let tls = self.tls.as_ref().map_or(0, Tls::mark);
         let settings = (config.max_head, config.max_headers, config.protocol, tls);
@@ -326,7 +326,7 @@ impl Plan {
 
     /// Whether many requests may share a connection to an endpoint.
     #[must_use]
-    pub fn may_share(&self) -> bool {
+    pub(crate) fn may_share(&self) -> bool {
         match self.config.protocol {
             model::UpstreamProtocol::Http1 => false,
             model::UpstreamProtocol::Http2 => true,
@@ -335,7 +335,7 @@ impl Plan {
     }
 
     /// Let the balancer see how its endpoints are now.
-    pub fn refresh(&self) {
+    pub(crate) fn refresh(&self) {
         let (members, now) = (self.members(), now());
         for endpoint in &members.endpoints {
             let slow_start = self.config.balance.slow_start;
@@ -353,7 +353,7 @@ impl Plan {
     }
 
     /// Time has passed: slow starts grow, and times out end.
-    pub fn pass(&self, now: Now) {
+    pub(crate) fn pass(&self, now: Now) {
         let slow_start = self.config.balance.slow_start;
         for endpoint in &self.members().endpoints {
             let change = endpoint.known.health(|health| health.pass(slow_start, now));
@@ -363,7 +363,7 @@ impl Plan {
     }
 
     /// An answer to a check.
-    pub fn checked(&self, known: &Known, answer: Result<(), String>) {
+    pub(crate) fn checked(&self, known: &Known, answer: Result<(), String>) {
         let Some(check) = &self.config.health else {
             return;
         };
@@ -375,7 +375,7 @@ impl Plan {
     }
 
     /// Tell something of an endpoint, and let the balancer see what it changed.
-    pub fn tell(&self, known: &Known, told: impl FnOnce(&mut Health) -> Option<Change>) {
+    pub(crate) fn tell(&self, known: &Known, told: impl FnOnce(&mut Health) -> Option<Change>) {
         let change = known.health(told);
         known.log(&self.group.name, change.as_ref());
         if change.is_some() {
@@ -384,7 +384,7 @@ impl Plan {
     }
 
     /// A result was a fault of this endpoint's: one too many in a row takes it out.
-    pub fn fault(&self, known: &Known, why: &dyn fmt::Display) {
+    pub(crate) fn fault(&self, known: &Known, why: &dyn fmt::Display) {
         let in_row = known.went_wrong();
         let most = self.config.ejection.faults;
         if most != 0 && in_row >= most {
@@ -393,7 +393,7 @@ impl Plan {
     }
 
     /// Take an endpoint out for a while, if not too many are out already.
-    pub fn eject(&self, known: &Known, why: &str) {
+    pub(crate) fn eject(&self, known: &Known, why: &str) {
         let rules = &self.config.ejection;
         // Faults of requests that ran when it was taken out come late.
         if known.health(|health| health.is_ejected()) {
@@ -423,7 +423,7 @@ impl Plan {
 
     /// How many requests wait for room: for an endpoint, or for a connection to one.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         let members = self.members();
         let endpoints = members.endpoints.iter();
         let connections: usize = endpoints.map(|endpoint| endpoint.known.all_waiting()).sum();
@@ -432,7 +432,7 @@ impl Plan {
 
     /// How an endpoint stands.
     #[must_use]
-    pub fn state(&self, known: &Known) -> State {
+    pub(crate) fn state(&self, known: &Known) -> State {
         let slow_start = self.config.balance.slow_start;
         known.health(|health| health.state(slow_start, now()))
     }

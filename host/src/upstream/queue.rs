@@ -20,22 +20,22 @@ use crate::balance::Lease;
 
 /// A queue. Who waits says how many may, and how long.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub(crate) struct Queue {
     waiting: AtomicUsize,
     line: Mutex<Line>,
 }
 
 /// What a request wants of an endpoint: those that want the same can all use the same room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Want(u64);
+pub(crate) struct Want(u64);
 
 impl Want {
     /// Any endpoint will do.
-    pub const ANY: Self = Self(0);
+    pub(crate) const ANY: Self = Self(0);
 
     /// Only some will do: those that this number stands for.
     #[must_use]
-    pub fn some(number: u64) -> Self {
+    pub(crate) fn some(number: u64) -> Self {
         Self(number.max(1))
     }
 }
@@ -59,7 +59,7 @@ struct Waiter {
 
 /// Why a request got no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Overload {
+pub(crate) enum Overload {
     /// As many as may wait do.
     #[error("as many requests as may wait do")]
     QueueFull,
@@ -70,7 +70,7 @@ pub enum Overload {
 
 /// A place among the active requests of an endpoint. Whoever waits is told when it is free.
 #[derive(Debug)]
-pub struct Turn {
+pub(crate) struct Turn {
     lease: Option<Lease>,
     queue: Option<Arc<Queue>>,
 }
@@ -78,7 +78,7 @@ pub struct Turn {
 impl Turn {
     /// A lease; `queue` where others may wait for it.
     #[must_use]
-    pub fn new(lease: Lease, queue: Option<&Arc<Queue>>) -> Self {
+    pub(crate) fn new(lease: Lease, queue: Option<&Arc<Queue>>) -> Self {
         Self {
             lease: Some(lease),
             queue: queue.map(Arc::clone),
@@ -99,25 +99,25 @@ impl Drop for Turn {
 impl Queue {
     /// Whether somebody waits for what this request wants too: it waits behind.
     #[must_use]
-    pub fn is_before(&self, want: Want) -> bool {
+    pub(crate) fn is_before(&self, want: Want) -> bool {
         !self.is_empty() && self.line.lock().is_before(want)
     }
 
     /// How many wait.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
     }
 
     /// Whether nobody waits.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// There may be room: somebody ended, or an endpoint takes requests again. The first looks, and
     /// after it, if it found some or could not use it, the next.
-    pub fn freed(&self) {
+    pub(crate) fn freed(&self) {
         // Either this sees who waits, or that one's look sees the room.
         fence(Ordering::SeqCst);
         if !self.is_empty() {
@@ -126,7 +126,7 @@ impl Queue {
     }
 
     /// There may be room for many, and for those behind the first. All look.
-    pub fn changed(&self) {
+    pub(crate) fn changed(&self) {
         if self.is_empty() {
             return;
         }
@@ -146,7 +146,7 @@ impl Queue {
     /// # Errors
     ///
     /// As many as may wait do, or it took too long.
-    pub async fn wait<T>(
+    pub(crate) async fn wait<T>(
         &self,
         most: usize,
         longest: Duration,

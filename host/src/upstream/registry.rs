@@ -15,7 +15,7 @@ use super::plan::Plan;
 
 /// All upstreams of the process.
 #[derive(Debug, Default)]
-pub struct Registry {
+pub(crate) struct Registry {
     groups: Mutex<HashMap<Arc<str>, Weak<Group>>>,
     in_use: ArcSwap<Vec<Arc<Plan>>>,
     /// Plans that requests may still have.
@@ -25,7 +25,7 @@ pub struct Registry {
 
 /// Why an endpoint cannot be changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ChangeError {
+pub(crate) enum ChangeError {
     /// No such upstream.
     #[error("there is no upstream `{0}`")]
     NoUpstream(String),
@@ -65,16 +65,16 @@ pub enum ChangeError {
 
 /// A change of one endpoint. What is none stays as it is.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct EndpointChange {
+pub(crate) struct EndpointChange {
     /// Another weight, 0 to 1000.
-    pub weight: Option<u32>,
+    pub(crate) weight: Option<u32>,
     /// Whether it finishes what runs and gets nothing new.
-    pub drained: Option<bool>,
+    pub(crate) drained: Option<bool>,
 }
 
 impl Registry {
     /// The upstream of this name, as the process knows it.
-    pub fn group(&self, name: &str) -> Arc<Group> {
+    pub(crate) fn group(&self, name: &str) -> Arc<Group> {
         let mut groups = self.groups.lock();
         if let Some(group) = groups.get(name).and_then(Weak::upgrade) {
             return group;
@@ -87,12 +87,12 @@ impl Registry {
 
     /// Which endpoints leave.
     #[must_use]
-    pub fn leaving(&self) -> &Arc<Leaving> {
+    pub(crate) fn leaving(&self) -> &Arc<Leaving> {
         &self.leaving
     }
 
     /// These are in use from now on.
-    pub fn put_in_use(&self, plans: &[Arc<Plan>]) {
+    pub(crate) fn put_in_use(&self, plans: &[Arc<Plan>]) {
         let before = self.in_use.swap(Arc::new(plans.to_vec()));
         let mut former = self.former.lock();
         former.extend(before.iter().map(Arc::downgrade));
@@ -123,7 +123,7 @@ impl Registry {
 
     /// Those in use, in the order of the configuration.
     #[must_use]
-    pub fn in_use(&self) -> Arc<Vec<Arc<Plan>>> {
+    pub(crate) fn in_use(&self) -> Arc<Vec<Arc<Plan>>> {
         self.in_use.load_full()
     }
 
@@ -132,7 +132,7 @@ impl Registry {
     /// # Errors
     ///
     /// There is none.
-    pub fn plan(&self, name: &str) -> Result<Arc<Plan>, ChangeError> {
+    pub(crate) fn plan(&self, name: &str) -> Result<Arc<Plan>, ChangeError> {
         let plans = self.in_use.load();
         let found = plans.iter().find(|plan| *plan.config.name == *name);
         let found = found.map(Arc::clone);
@@ -144,7 +144,12 @@ impl Registry {
     /// # Errors
     ///
     /// There is no such upstream, or the endpoint is there already, or its name has no address.
-    pub fn add(&self, upstream: &str, address: &str, added: Added) -> Result<(), ChangeError> {
+    pub(crate) fn add(
+        &self,
+        upstream: &str,
+        address: &str,
+        added: Added,
+    ) -> Result<(), ChangeError> {
         let plan = self.plan(upstream)?;
         if has(&plan, address) {
             return Err(ChangeError::Exists {
@@ -172,7 +177,7 @@ impl Registry {
     /// # Errors
     ///
     /// There is no such upstream or endpoint.
-    pub fn change(
+    pub(crate) fn change(
         &self,
         upstream: &str,
         address: &str,
@@ -199,7 +204,7 @@ impl Registry {
     /// # Errors
     ///
     /// There is no such upstream or endpoint.
-    pub fn remove(&self, upstream: &str, address: &str) -> Result<(), ChangeError> {
+    pub(crate) fn remove(&self, upstream: &str, address: &str) -> Result<(), ChangeError> {
         let plan = self.plan(upstream)?;
         if is_one_of_a_name(&plan, address) {
             return Err(ChangeError::OneOfName(address.to_owned()));
@@ -231,7 +236,7 @@ impl Registry {
     /// # Errors
     ///
     /// There is no such upstream, or nothing was changed.
-    pub fn restore_one(&self, upstream: &str, address: &str) -> Result<(), ChangeError> {
+    pub(crate) fn restore_one(&self, upstream: &str, address: &str) -> Result<(), ChangeError> {
         let plan = self.plan(upstream)?;
         if !plan.group.overrides().contains_key(address) {
             return Err(ChangeError::NoChange {
@@ -250,7 +255,7 @@ impl Registry {
     /// # Errors
     ///
     /// There is no such upstream.
-    pub fn restore(&self, upstream: &str) -> Result<(), ChangeError> {
+    pub(crate) fn restore(&self, upstream: &str) -> Result<(), ChangeError> {
         let plan = self.plan(upstream)?;
         for address in plan.group.overrides().keys() {
             plan.group

@@ -14,7 +14,7 @@ const PER_FIELD: usize = 32;
 /// Which of the fields that matter here a head has: found in one pass, since most heads have
 /// few of them, and a look-up costs as much as a pass.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     fields: u16,
     hosts: u8,
     size: usize,
@@ -41,7 +41,7 @@ impl Seen {
 
     /// Look at the head of an answer: only for fields that [`strip`](super::headers::strip) removes.
     #[must_use]
-    pub fn of_answer(headers: &HeaderMap) -> Self {
+    pub(crate) fn of_answer(headers: &HeaderMap) -> Self {
         let mut seen = Self::default();
         for (name, value) in headers {
             let field = Self::field(name.as_str()).unwrap_or_default();
@@ -52,7 +52,7 @@ impl Seen {
 
     /// Look at a request's head.
     #[must_use]
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut seen = Self::default();
         for (name, value) in headers {
             let name = name.as_str();
@@ -124,55 +124,55 @@ impl Seen {
 
     /// How many `Host` lines there are.
     #[must_use]
-    pub fn hosts(self) -> u8 {
+    pub(crate) fn hosts(self) -> u8 {
         self.hosts
     }
 
     /// How large the head is, as HTTP/2 counts it (RFC 9113 section 10.5.1). Bytes.
     #[must_use]
-    pub fn size(self) -> usize {
+    pub(crate) fn size(self) -> usize {
         self.size
     }
 
     /// Whether there is a `Transfer-Encoding`.
     #[must_use]
-    pub fn transfer_encoding(self) -> bool {
+    pub(crate) fn transfer_encoding(self) -> bool {
         self.has(Self::TRANSFER_ENCODING)
     }
 
     /// Whether there is a `Content-Type`.
     #[must_use]
-    pub fn content_type(self) -> bool {
+    pub(crate) fn content_type(self) -> bool {
         self.has(Self::CONTENT_TYPE)
     }
 
     /// Whether there is a `Cookie`.
     #[must_use]
-    pub fn cookie(self) -> bool {
+    pub(crate) fn cookie(self) -> bool {
         self.has(Self::COOKIE)
     }
 
     /// Whether there is a `Via`.
     #[must_use]
-    pub fn via(self) -> bool {
+    pub(crate) fn via(self) -> bool {
         self.has(Self::VIA)
     }
 
     /// Whether a value begins or ends with a space or a tab, which HTTP/1.1 has taken off already.
     #[must_use]
-    pub fn padded(self) -> bool {
+    pub(crate) fn padded(self) -> bool {
         self.has(Self::PADDED)
     }
 
     /// Whether there is an `Upgrade`.
     #[must_use]
-    pub fn upgrade(self) -> bool {
+    pub(crate) fn upgrade(self) -> bool {
         self.has(Self::UPGRADE)
     }
 
     /// Whether there is an `Expect`.
     #[must_use]
-    pub fn expect(self) -> bool {
+    pub(crate) fn expect(self) -> bool {
         self.has(Self::EXPECT)
     }
 }

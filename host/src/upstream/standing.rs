@@ -13,7 +13,7 @@ use super::plan::Members;
 
 /// What was told last.
 #[derive(Debug, Default)]
-pub struct Told(Mutex<Standing>);
+pub(crate) struct Told(Mutex<Standing>);
 
 /// How it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,7 +39,7 @@ enum Takers {
 
 impl Told {
     /// Tell what has changed since.
-    pub fn look(&self, upstream: &str, members: &Members) {
+    pub(crate) fn look(&self, upstream: &str, members: &Members) {
         let (now, before) = {
             let mut told = self.0.lock();
             let now = Standing::of(members);

@@ -29,7 +29,7 @@ const END: usize = 5;
 const SIGNATURE: usize = 16;
 
 /// Signs and reads the tokens of one upstream.
-pub struct Sticky {
+pub(crate) struct Sticky {
     by: StickyBy,
     key: hmac::Key,
     upstream: Arc<str>,
@@ -50,21 +50,21 @@ impl std::fmt::Debug for Sticky {
 }
 
 /// An endpoint as a token names it.
-pub type TokenName = [u8; NAME];
+pub(crate) type TokenName = [u8; NAME];
 
 /// What a client's token says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Token {
+pub(crate) struct Token {
     /// The endpoint.
-    pub endpoint: TokenName,
+    pub(crate) endpoint: TokenName,
     /// When it ends. Seconds since 1970.
-    pub end_s: u64,
+    pub(crate) end_s: u64,
 }
 
 impl Sticky {
     /// As configured, with the secret as its key.
     #[must_use]
-    pub fn new(config: &crate::config::Sticky, key: hmac::Key, upstream: &Arc<str>) -> Self {
+    pub(crate) fn new(config: &crate::config::Sticky, key: hmac::Key, upstream: &Arc<str>) -> Self {
         let duration = config.duration.as_millis().div_ceil(1000);
         Self {
             by: config.by.clone(),
@@ -78,13 +78,13 @@ impl Sticky {
 
     /// Whether clients stay on an endpoint that drains or has weight 0.
     #[must_use]
-    pub fn stays(&self) -> bool {
+    pub(crate) fn stays(&self) -> bool {
         self.stays
     }
 
     /// How tokens name this endpoint.
     #[must_use]
-    pub fn name(&self, endpoint: &str) -> TokenName {
+    pub(crate) fn name(&self, endpoint: &str) -> TokenName {
         let tag = self.sign(b"endpoint", endpoint.as_bytes());
         let mut name = TokenName::default();
         for (to, from) in name.iter_mut().zip(tag.as_ref()) {
@@ -95,7 +95,7 @@ impl Sticky {
 
     /// Where the client of this request belongs, if it says so and may be believed.
     #[must_use]
-    pub fn wanted(&self, headers: &HeaderMap, now_ms: u64) -> Option<Token> {
+    pub(crate) fn wanted(&self, headers: &HeaderMap, now_ms: u64) -> Option<Token> {
         match &self.by {
             StickyBy::Header(field) => self.read(headers.get(field)?.as_bytes(), now_ms),
             StickyBy::Cookie(name) => {
@@ -107,12 +107,12 @@ impl Sticky {
     /// When a token ends that is made now. In whole seconds, so that a busy client is told at most one
     /// a second.
     #[must_use]
-    pub fn end_s(&self, now_ms: u64) -> u64 {
+    pub(crate) fn end_s(&self, now_ms: u64) -> u64 {
         now_ms.div_ceil(1000).saturating_add(self.duration)
     }
 
     /// Tell the client of this response where it belongs from now on.
-    pub fn tell(&self, token: Token, headers: &mut HeaderMap) {
+    pub(crate) fn tell(&self, token: Token, headers: &mut HeaderMap) {
         let token = self.token(token);
         // Both are made of characters that a field takes.
         match &self.by {

@@ -21,7 +21,7 @@ static EDDSA: EdDSAParameters = ED25519;
 
 /// How a token is signed. There is no `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Algorithm {
+pub(crate) enum Algorithm {
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     Rs256,
     /// RSASSA-PKCS1-v1_5 with SHA-384.
@@ -61,7 +61,7 @@ pub(super) enum KeyFamily {
 
 impl Algorithm {
     /// Those that verify with a public key.
-    pub const PUBLIC: [Self; 10] = [
+    pub(crate) const PUBLIC: [Self; 10] = [
         Self::Rs256,
         Self::Rs384,
         Self::Rs512,
@@ -75,11 +75,11 @@ impl Algorithm {
     ];
 
     /// Those that verify with a shared secret.
-    pub const SECRET: [Self; 3] = [Self::Hs256, Self::Hs384, Self::Hs512];
+    pub(crate) const SECRET: [Self; 3] = [Self::Hs256, Self::Hs384, Self::Hs512];
 
     /// The algorithm of this name (`alg`). Names are case-sensitive.
     #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         if name == "Ed25519" {
             return Some(Self::EdDsa);
         }
@@ -89,7 +89,7 @@ impl Algorithm {
 
     /// Its name.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",
             Self::Rs384 => "RS384",

@@ -13,7 +13,7 @@ const CLAIM_BOUNDS: JsonBounds = JsonBounds {
 
 /// The claims of a token. Those that are registered (RFC 7519, section 4.1) have their type, where they are there.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Claims {
+pub(crate) struct Claims {
     object: Map<String, Value>,
 }
 
@@ -52,7 +52,7 @@ impl Claims {
     /// The claim of this name. A name that begins with `/` is a JSON pointer (RFC 6901) into nested claims, for
     /// example `/realm_access/roles`.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
         let Some(pointer) = name.strip_prefix('/') else {
             return self.object.get(name);
         };
@@ -66,13 +66,13 @@ impl Claims {
 
     /// A claim that is a string.
     #[must_use]
-    pub fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.get(name)?.as_str()
     }
 
     /// A time. Seconds since 1970, which may have a fraction.
     #[must_use]
-    pub fn time(&self, name: &str) -> Option<f64> {
+    pub(crate) fn time(&self, name: &str) -> Option<f64> {
         self.get(name)?.as_f64()
     }
 
@@ -100,13 +100,13 @@ impl Claims {
     }
 
     /// For whom the token is: `aud`, whether that is a string or a list.
-    pub fn audiences(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn audiences(&self) -> impl Iterator<Item = &str> {
         self.words("aud", false)
     }
 
     /// The scopes of the token: those of `scope` (RFC 8693, section 4.2) and of `scp`, each a string with spaces or a
     /// list.
-    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = &str> {
         self.words("scope", true).chain(self.words("scp", true))
     }
 
@@ -123,7 +123,11 @@ impl Claims {
     }
 
     /// Whether the token has these scopes: all of them, or any.
-    pub fn has_scopes<'a>(&self, mut wanted: impl Iterator<Item = &'a str>, any: bool) -> bool {
+    pub(crate) fn has_scopes<'a>(
+        &self,
+        mut wanted: impl Iterator<Item = &'a str>,
+        any: bool,
+    ) -> bool {
         let has = |scope: &str| self.scopes().any(|one| one == scope);
         match any {
             true => wanted.any(has),

@@ -15,9 +15,9 @@ use super::TokenError;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct JsonBounds {
     /// How deep objects and lists stand in each other, the outermost included.
-    pub depth: usize,
+    pub(crate) depth: usize,
     /// How many values there are in all.
-    pub values: usize,
+    pub(crate) values: usize,
 }
 
 /// Read one object.

@@ -18,11 +18,11 @@ const MIN_RSA_BITS: usize = 2048;
 const MAX_RSA_BITS: usize = 8192;
 
 /// The shortest HMAC secret. Bytes (RFC 7518, section 3.2, for HS256).
-pub const MIN_SECRET: usize = 32;
+pub(crate) const MIN_SECRET: usize = 32;
 
 /// Why a key of a set is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum KeyDefect {
+pub(crate) enum KeyDefect {
     /// It is not an object, or a member that every key has is missing or of another type.
     #[error("is not a well-formed JWK")]
     Malformed,
@@ -47,7 +47,7 @@ pub enum KeyDefect {
 }
 
 /// One key, ready for use.
-pub struct VerifyingKey {
+pub(crate) struct VerifyingKey {
     key_id: Option<String>,
     /// One for each algorithm that it verifies.
     by_algorithm: Vec<(Algorithm, Material)>,
@@ -74,7 +74,7 @@ impl VerifyingKey {
     /// # Errors
     ///
     /// It cannot be used.
-    pub fn from_jwk(jwk: &Value) -> Result<Self, KeyDefect> {
+    pub(crate) fn from_jwk(jwk: &Value) -> Result<Self, KeyDefect> {
         let jwk = jwk.as_object().ok_or(KeyDefect::Malformed)?;
         let key_id = optional_text(jwk, "kid")?;
         check_use(jwk)?;
@@ -117,7 +117,7 @@ impl VerifyingKey {
     /// A shared secret: for the HMAC algorithms whose digest is not longer than it (RFC 7518, section 3.2). None
     /// where it is too short for all of them.
     #[must_use]
-    pub fn from_secret(secret: &[u8]) -> Option<Self> {
+    pub(crate) fn from_secret(secret: &[u8]) -> Option<Self> {
         let fits =
             |algorithm: &hmac::Algorithm| secret.len() >= algorithm.digest_algorithm().output_len();
         let by_algorithm: Vec<_> = Algorithm::SECRET
@@ -143,19 +143,19 @@ impl VerifyingKey {
 
     /// Its key id.
     #[must_use]
-    pub fn key_id(&self) -> Option<&str> {
+    pub(crate) fn key_id(&self) -> Option<&str> {
         self.key_id.as_deref()
     }
 
     /// Whether it verifies this algorithm.
     #[must_use]
-    pub fn verifies(&self, algorithm: Algorithm) -> bool {
+    pub(crate) fn verifies(&self, algorithm: Algorithm) -> bool {
         self.by_algorithm.iter().any(|(one, _)| *one == algorithm)
     }
 
     /// Whether `signature` is this key's, of `message`.
     #[must_use]
-    pub fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
+    pub(crate) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> bool {
         let mut all = self.by_algorithm.iter();
         match all.find(|(one, _)| *one == algorithm) {
             Some((_, Material::Public(key))) => key.verify_sig(message, signature).is_ok(),
@@ -166,18 +166,18 @@ impl VerifyingKey {
 
     /// Tells it from every other key: by its material, its id and its use.
     #[must_use]
-    pub fn thumbprint(&self) -> &[u8; 32] {
+    pub(crate) fn thumbprint(&self) -> &[u8; 32] {
         &self.thumbprint
     }
 
     /// Its issuer does not list it any more: what it signed is worth nothing from now on.
-    pub fn withdraw(&self) {
+    pub(crate) fn withdraw(&self) {
         self.withdrawn.store(true, Ordering::Release);
     }
 
     /// Whether it was withdrawn.
     #[must_use]
-    pub fn is_withdrawn(&self) -> bool {
+    pub(crate) fn is_withdrawn(&self) -> bool {
         self.withdrawn.load(Ordering::Acquire)
     }
 }

@@ -9,29 +9,29 @@ use super::algorithm::Algorithm;
 use super::key::{KeyDefect, VerifyingKey};
 
 /// The most keys of one set.
-pub const MAX_KEYS: usize = 256;
+pub(crate) const MAX_KEYS: usize = 256;
 
 /// The keys of one issuer.
 #[derive(Debug, Default)]
-pub struct KeySet {
+pub(crate) struct KeySet {
     keys: Vec<Arc<VerifyingKey>>,
     left_out: Vec<LeftOut>,
 }
 
 /// A key of a set that is not used: one that cannot be read does not take the others with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
+pub(crate) struct LeftOut {
     /// Its place in the set.
-    pub place: usize,
+    pub(crate) place: usize,
     /// Its key id.
-    pub key_id: Option<String>,
+    pub(crate) key_id: Option<String>,
     /// Why.
-    pub defect: KeyDefect,
+    pub(crate) defect: KeyDefect,
 }
 
 /// Why a set cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum KeySetError {
+pub(crate) enum KeySetError {
     /// It is not JSON.
     #[error("it is not JSON")]
     Json(#[source] serde_json::Error),
@@ -52,7 +52,7 @@ impl KeySet {
     /// # Errors
     ///
     /// It is not a set, or has no key that can be used.
-    pub fn parse(json: &[u8]) -> Result<Self, KeySetError> {
+    pub(crate) fn parse(json: &[u8]) -> Result<Self, KeySetError> {
         let set: Value = serde_json::from_slice(json).map_err(KeySetError::Json)?;
         let entries = set.get("keys").and_then(Value::as_array);
         let entries = entries.ok_or(KeySetError::NotASet)?;
@@ -80,7 +80,7 @@ impl KeySet {
 
     /// A set of one key without an id.
     #[must_use]
-    pub fn of(key: VerifyingKey) -> Self {
+    pub(crate) fn of(key: VerifyingKey) -> Self {
         Self {
             keys: vec![Arc::new(key)],
             left_out: Vec::new(),
@@ -89,20 +89,20 @@ impl KeySet {
 
     /// Its keys.
     #[must_use]
-    pub fn keys(&self) -> &[Arc<VerifyingKey>] {
+    pub(crate) fn keys(&self) -> &[Arc<VerifyingKey>] {
         &self.keys
     }
 
     /// The keys of the set that are not used.
     #[must_use]
-    pub fn left_out(&self) -> &[LeftOut] {
+    pub(crate) fn left_out(&self) -> &[LeftOut] {
         &self.left_out
     }
 
     /// The set that follows `earlier`: keys that both have stay the same ones, and those that this one lacks are
     /// withdrawn.
     #[must_use]
-    pub fn following(mut self, earlier: &Self) -> Self {
+    pub(crate) fn following(mut self, earlier: &Self) -> Self {
         for key in &mut self.keys {
             let mut same = earlier.keys.iter();
             if let Some(same) = same.find(|other| other.thumbprint() == key.thumbprint()) {

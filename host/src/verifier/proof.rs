@@ -31,34 +31,34 @@ const MAX_ID: usize = 256;
 const AHEAD: f64 = 30.0;
 
 /// The word for a proof that could not be remembered: a stable one, for logs and metrics.
-pub const NO_ROOM: &str = "proof_no_room";
+pub(crate) const NO_ROOM: &str = "proof_no_room";
 
 /// A request, and the token that its proof is for.
-pub struct ProofDemands<'a> {
+pub(crate) struct ProofDemands<'a> {
     /// The method of the request.
-    pub method: &'a str,
+    pub(crate) method: &'a str,
     /// Whether this is the request's URL, without query and fragment.
-    pub is_url: &'a dyn Fn(&str) -> bool,
+    pub(crate) is_url: &'a dyn Fn(&str) -> bool,
     /// The access token.
-    pub token: &'a str,
+    pub(crate) token: &'a str,
     /// The thumbprint of the key that the token is bound to (`cnf.jkt`).
-    pub thumbprint: &'a str,
+    pub(crate) thumbprint: &'a str,
     /// The most that may have passed since `iat`. Seconds.
-    pub max_age: f64,
+    pub(crate) max_age: f64,
 }
 
 /// A proof that holds.
 #[derive(Debug, PartialEq)]
-pub struct CheckedProof {
+pub(crate) struct CheckedProof {
     /// Tells it from every other proof of every key.
-    pub id: [u8; 16],
+    pub(crate) id: [u8; 16],
     /// When it is too old to be shown again. Seconds since 1970.
-    pub ends: f64,
+    pub(crate) ends: f64,
 }
 
 /// Why a proof is not accepted. For logs: a client is told the same for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ProofError {
+pub(crate) enum ProofError {
     /// A bound on its size is exceeded.
     #[error("the proof exceeds a bound on its size")]
     TooLarge,
@@ -102,7 +102,7 @@ pub enum ProofError {
 
 impl ProofError {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::TooLarge,
         Self::Malformed,
         Self::Type,
@@ -120,7 +120,7 @@ impl ProofError {
 
     /// A stable word for logs and metrics.
     #[must_use]
-    pub fn reason(self) -> &'static str {
+    pub(crate) fn reason(self) -> &'static str {
         match self {
             Self::TooLarge => "proof_too_large",
             Self::Malformed => "proof_malformed",
@@ -153,7 +153,7 @@ impl From<TokenError> for ProofError {
 /// # Errors
 ///
 /// It is not accepted.
-pub fn check(
+pub(crate) fn check(
     proof: &str,
     demands: &ProofDemands<'_>,
     now: f64,

@@ -11,30 +11,30 @@ use super::token::TokenHeader;
 
 /// A verifier's demands on tokens.
 #[derive(Debug, Clone)]
-pub struct TokenRules {
+pub(crate) struct TokenRules {
     /// Algorithms that are accepted.
-    pub algorithms: Vec<Algorithm>,
+    pub(crate) algorithms: Vec<Algorithm>,
     /// Types (`typ`) that are accepted, without `application/`. Empty: any, and none.
-    pub types: Vec<String>,
+    pub(crate) types: Vec<String>,
     /// Issuers that are accepted. Empty: any, and none.
-    pub issuers: Vec<String>,
+    pub(crate) issuers: Vec<String>,
     /// For whom a token must be.
-    pub audiences: Audiences,
+    pub(crate) audiences: Audiences,
     /// How far the issuer's clock may be from ours.
-    pub skew: Duration,
+    pub(crate) skew: Duration,
     /// Whether a token without `exp` is accepted.
-    pub endless: bool,
+    pub(crate) endless: bool,
     /// The most that may have passed since `iat`.
-    pub max_age: Option<Duration>,
+    pub(crate) max_age: Option<Duration>,
     /// Claims that it must have.
-    pub required: Vec<ClaimRule>,
+    pub(crate) required: Vec<ClaimRule>,
     /// Whether a token that is bound to a client certificate is accepted without a look at one.
-    pub certificate_bound: bool,
+    pub(crate) certificate_bound: bool,
 }
 
 /// For whom a token must be. Somebody decides this: a token for another audience is not refused by chance.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Audiences {
+pub(crate) enum Audiences {
     /// `aud` is not looked at.
     Any,
     /// One of `aud` is one of these; where there is no `aud`, `client_id` is.
@@ -43,16 +43,16 @@ pub enum Audiences {
 
 /// One claim that a token must have.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ClaimRule {
+pub(crate) struct ClaimRule {
     /// Its name, or a pointer: see [`Claims::get`].
-    pub claim: String,
+    pub(crate) claim: String,
     /// The test that it must pass.
-    pub test: ClaimTest,
+    pub(crate) test: ClaimTest,
 }
 
 /// A test of a claim.
 #[derive(Debug, Clone, PartialEq)]
-pub enum ClaimTest {
+pub(crate) enum ClaimTest {
     /// There, and not null.
     Present,
     /// One of these values.

@@ -8,7 +8,7 @@ use super::TokenError;
 use super::json::{self, JsonBounds};
 
 /// The longest token that is looked at. Bytes.
-pub const MAX_TOKEN: usize = 16 * 1024;
+pub(crate) const MAX_TOKEN: usize = 16 * 1024;
 
 /// The longest header, encoded. Bytes.
 const MAX_HEADER: usize = 4 * 1024;
@@ -25,11 +25,11 @@ const HEADER_BOUNDS: JsonBounds = JsonBounds {
 #[derive(Debug)]
 pub(super) struct SignedToken<'a> {
     /// Its header.
-    pub header: TokenHeader,
+    pub(crate) header: TokenHeader,
     /// The bytes that are signed.
-    pub signed: &'a [u8],
+    pub(crate) signed: &'a [u8],
     /// The signature.
-    pub signature: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
     payload: &'a str,
 }
 
@@ -37,18 +37,18 @@ pub(super) struct SignedToken<'a> {
 #[derive(Debug)]
 pub(super) struct TokenHeader {
     /// `alg`.
-    pub algorithm: String,
+    pub(crate) algorithm: String,
     /// `kid`.
-    pub key_id: Option<String>,
+    pub(crate) key_id: Option<String>,
     /// `typ`.
-    pub kind: Option<String>,
+    pub(crate) kind: Option<String>,
     /// `jwk`: the key of a proof. Of an access token it means nothing.
-    pub key: Option<Map<String, Value>>,
+    pub(crate) key: Option<Map<String, Value>>,
 }
 
 impl<'a> SignedToken<'a> {
     /// Take a token apart. Its payload stays encoded: it is nothing before the signature holds.
-    pub fn parse(token: &'a str) -> Result<Self, TokenError> {
+    pub(crate) fn parse(token: &'a str) -> Result<Self, TokenError> {
         if token.len() > MAX_TOKEN {
             return Err(TokenError::TooLarge);
         }
@@ -70,7 +70,7 @@ impl<'a> SignedToken<'a> {
     }
 
     /// The bytes of the payload.
-    pub fn payload(&self) -> Result<Vec<u8>, TokenError> {
+    pub(crate) fn payload(&self) -> Result<Vec<u8>, TokenError> {
         decode(self.payload)
     }
 }

@@ -13,13 +13,13 @@ const LARGE: usize = 64 * 1024;
 
 /// The large answer that a filter gave last.
 #[derive(Debug, Default)]
-pub struct LargeAnswers {
+pub(crate) struct LargeAnswers {
     last: Mutex<Weak<Vec<u8>>>,
 }
 
 impl LargeAnswers {
     /// The body of an answer: the one in memory, if it is the same and is still read.
-    pub fn share(&self, body: Vec<u8>) -> Bytes {
+    pub(crate) fn share(&self, body: Vec<u8>) -> Bytes {
         if body.len() < LARGE {
             return body.into();
         }

@@ -19,7 +19,7 @@ use super::verdict::{PieceVerdict, RequestVerdict, ResponseVerdict};
 use crate::context::{Held, RequestId};
 
 /// A call that began.
-pub struct Aside<'a> {
+pub(crate) struct Aside<'a> {
     instance: Option<Box<Instance>>,
     permit: Permit,
     id: RequestId,
@@ -29,7 +29,7 @@ pub struct Aside<'a> {
 
 impl<'a> Aside<'a> {
     /// Lend the exchange to an instance.
-    pub fn begin(caller: Caller<'a>, out: CheckedOut, held: &'a Held) -> Self {
+    pub(crate) fn begin(caller: Caller<'a>, out: CheckedOut, held: &'a Held) -> Self {
         let CheckedOut {
             mut instance,
             permit,
@@ -56,12 +56,12 @@ impl<'a> Aside<'a> {
         clippy::expect_used,
         reason = "only `end` and the end of `self` take it, and both consume `self`"
     )]
-    pub fn instance(&mut self) -> &mut Instance {
+    pub(crate) fn instance(&mut self) -> &mut Instance {
         self.instance.as_deref_mut().expect("an instance")
     }
 
     /// The call has ended.
-    pub fn end(mut self) -> Option<(Box<Instance>, Permit, RequestId)> {
+    pub(crate) fn end(mut self) -> Option<(Box<Instance>, Permit, RequestId)> {
         let mut instance = self.instance.take()?;
         self.put_back(&mut instance);
         Some((instance, self.permit, self.id.clone()))
@@ -90,7 +90,7 @@ impl Filter {
     /// # Errors
     ///
     /// It failed.
-    pub async fn on_request_aside(
+    pub(crate) async fn on_request_aside(
         &self,
         caller: Caller<'_>,
         out: CheckedOut,
@@ -106,7 +106,7 @@ impl Filter {
     /// # Errors
     ///
     /// It failed.
-    pub async fn on_response_aside(
+    pub(crate) async fn on_response_aside(
         &self,
         caller: Caller<'_>,
         out: CheckedOut,
@@ -122,7 +122,7 @@ impl Filter {
     /// # Errors
     ///
     /// It failed.
-    pub async fn on_body_aside(
+    pub(crate) async fn on_body_aside(
         &self,
         caller: Caller<'_>,
         out: CheckedOut,
@@ -136,7 +136,7 @@ impl Filter {
     }
 
     /// Run the log phase on a fiber.
-    pub async fn on_log_aside(&self, caller: Caller<'_>, out: CheckedOut, held: &Held) {
+    pub(crate) async fn on_log_aside(&self, caller: Caller<'_>, out: CheckedOut, held: &Held) {
         let mut aside = Aside::begin(caller, out, held);
         let logged = aside.instance().on_log_aside().await;
         // What goes wrong was said and counted, and changes nothing.
@@ -160,17 +160,17 @@ impl Filter {
 
 /// The exports that are called on a fiber; none of a filter whose calls are not.
 #[derive(Default)]
-pub struct AsideCalls {
+pub(crate) struct AsideCalls {
     /// `on-request`.
-    pub request: Option<TypedFunc<(), (types::RequestVerdict,)>>,
+    pub(crate) request: Option<TypedFunc<(), (types::RequestVerdict,)>>,
     /// `on-request-body`.
-    pub request_body: Option<TypedFunc<(u64, bool), (types::ChunkVerdict,)>>,
+    pub(crate) request_body: Option<TypedFunc<(u64, bool), (types::ChunkVerdict,)>>,
     /// `on-response`.
-    pub response: Option<TypedFunc<(), (types::ResponseVerdict,)>>,
+    pub(crate) response: Option<TypedFunc<(), (types::ResponseVerdict,)>>,
     /// `on-response-body`.
-    pub response_body: Option<TypedFunc<(u64, bool), (types::ChunkVerdict,)>>,
+    pub(crate) response_body: Option<TypedFunc<(u64, bool), (types::ChunkVerdict,)>>,
     /// `on-log`.
-    pub log: Option<TypedFunc<(), ()>>,
+    pub(crate) log: Option<TypedFunc<(), ()>>,
 }
 
 impl AsideCalls {
@@ -179,7 +179,10 @@ impl AsideCalls {
     /// # Errors
     ///
     /// One has another type.
-    pub fn load(store: &mut Store<State>, instance: &WasmInstance) -> wasmtime::Result<Self> {
+    pub(crate) fn load(
+        store: &mut Store<State>,
+        instance: &WasmInstance,
+    ) -> wasmtime::Result<Self> {
         Ok(Self {
             request: find(store, instance, "request-phase", "on-request")?,
             request_body: find(store, instance, "request-body-phase", "on-request-body")?,

@@ -10,13 +10,13 @@ wasmtime::component::bindgen!({
     additional_derives: [PartialEq],
 });
 
-pub use self::windlass::callout::calls;
-pub use self::windlass::host::{
+pub(crate) use self::windlass::callout::calls;
+pub(crate) use self::windlass::host::{
     advice, api_description, cache, crypto, documents, exchange, keys, limits, log, metrics,
     preflights, problem_members, rates, raw_params, types,
 };
-pub use self::windlass::jwt::tokens;
-pub use exports::windlass::filter::{
+pub(crate) use self::windlass::jwt::tokens;
+pub(crate) use exports::windlass::filter::{
     description, lifecycle, log_phase, request_body_phase, request_phase, response_body_phase,
     response_phase,
 };

@@ -11,20 +11,20 @@ use parking_lot::Mutex;
 
 /// When the breaker opens, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BreakerSettings {
+pub(crate) struct BreakerSettings {
     /// This many failures within `window` open it.
-    pub failures: u32,
+    pub(crate) failures: u32,
     /// See `failures`.
-    pub window: Duration,
+    pub(crate) window: Duration,
     /// How long it stays open the first time; doubles each time that the trial fails.
-    pub backoff: Duration,
+    pub(crate) backoff: Duration,
     /// The longest that it stays open.
-    pub max_backoff: Duration,
+    pub(crate) max_backoff: Duration,
 }
 
 /// Whether the filter may be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permit {
+pub(crate) enum Permit {
     /// It works, as far as is known.
     Call,
     /// The back-off is over: this one call is the trial.
@@ -35,7 +35,7 @@ pub enum Permit {
 
 /// What a failure did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tripped {
+pub(crate) enum Tripped {
     /// Nothing yet.
     No,
     /// The breaker opened for this long.
@@ -44,7 +44,7 @@ pub enum Tripped {
 
 /// Counts failures and suspends the filter. Times are nanoseconds of one monotonic clock.
 #[derive(Debug)]
-pub struct Breaker {
+pub(crate) struct Breaker {
     settings: BreakerSettings,
     /// 0: closed. Else open until then.
     open_until: AtomicU64,
@@ -64,7 +64,7 @@ struct Record {
 impl Breaker {
     /// A closed breaker.
     #[must_use]
-    pub fn new(settings: BreakerSettings) -> Self {
+    pub(crate) fn new(settings: BreakerSettings) -> Self {
         Self {
             settings,
             open_until: AtomicU64::new(0),
@@ -74,19 +74,19 @@ impl Breaker {
 
     /// Whether it is open, now or until its trial succeeds.
     #[must_use]
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.open_until.load(Ordering::Relaxed) != 0
     }
 
     /// How long until it may be called again, if its trial succeeds.
     #[must_use]
-    pub fn rest(&self, now: u64) -> Duration {
+    pub(crate) fn rest(&self, now: u64) -> Duration {
         let until = self.open_until.load(Ordering::Relaxed);
         Duration::from_nanos(until.saturating_sub(now))
     }
 
     /// Ask before a call. `now` is read only when the breaker is not closed.
-    pub fn permit(&self, now: impl FnOnce() -> u64) -> Permit {
+    pub(crate) fn permit(&self, now: impl FnOnce() -> u64) -> Permit {
         let until = self.open_until.load(Ordering::Relaxed);
         if until == 0 {
             return Permit::Call;
@@ -108,7 +108,7 @@ impl Breaker {
     }
 
     /// A call went well. Only a trial's success means something.
-    pub fn succeeded(&self, permit: Permit) -> bool {
+    pub(crate) fn succeeded(&self, permit: Permit) -> bool {
         if permit != Permit::Trial {
             return false;
         }
@@ -119,7 +119,7 @@ impl Breaker {
     }
 
     /// A call failed.
-    pub fn failed(&self, permit: Permit, now: u64) -> Tripped {
+    pub(crate) fn failed(&self, permit: Permit, now: u64) -> Tripped {
         let mut record = self.record.lock();
         if permit == Permit::Trial {
             return self.open(&mut record, now);

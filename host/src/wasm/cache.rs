@@ -18,7 +18,7 @@ use super::component::ComponentDigest;
 
 /// `$XDG_CACHE_HOME/windlass`, else `~/.cache/windlass`.
 #[must_use]
-pub fn user_folder() -> Option<PathBuf> {
+pub(crate) fn user_folder() -> Option<PathBuf> {
     let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let base = match folder("XDG_CACHE_HOME") {
         Some(cache) => PathBuf::from(cache),
@@ -29,21 +29,21 @@ pub fn user_folder() -> Option<PathBuf> {
 
 /// A folder of compiled components, or none.
 #[derive(Debug, Clone, Default)]
-pub struct CompileCache {
+pub(crate) struct CompileCache {
     folder: Option<PathBuf>,
 }
 
 impl CompileCache {
     /// No cache.
     #[must_use]
-    pub fn off() -> Self {
+    pub(crate) fn off() -> Self {
         Self::default()
     }
 
     /// The cache in this folder; it is made where it does not exist. A folder that others may
     /// write into is not used, and a warning says so.
     #[must_use]
-    pub fn in_folder(folder: &Path) -> Self {
+    pub(crate) fn in_folder(folder: &Path) -> Self {
         match prepare(folder) {
             Ok(()) => Self {
                 folder: Some(folder.to_owned()),

@@ -18,12 +18,12 @@ pub(super) const CONTRACT: &str = "0.1.0";
 
 /// SHA-256 of a `.wasm`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ComponentDigest([u8; 32]);
+pub(crate) struct ComponentDigest([u8; 32]);
 
 impl ComponentDigest {
     /// The digest of these bytes.
     #[must_use]
-    pub fn of(wasm: &[u8]) -> Self {
+    pub(crate) fn of(wasm: &[u8]) -> Self {
         let mut bytes = [0; 32];
         bytes.copy_from_slice(digest::digest(&digest::SHA256, wasm).as_ref());
         Self(bytes)
@@ -45,22 +45,22 @@ impl fmt::Debug for ComponentDigest {
 /// Which phases a component exports.
 #[expect(clippy::struct_excessive_bools, reason = "a set of five")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Phases {
+pub(crate) struct Phases {
     /// `request-phase`.
-    pub request: bool,
+    pub(crate) request: bool,
     /// `request-body-phase`.
-    pub request_body: bool,
+    pub(crate) request_body: bool,
     /// `response-phase`.
-    pub response: bool,
+    pub(crate) response: bool,
     /// `response-body-phase`.
-    pub response_body: bool,
+    pub(crate) response_body: bool,
     /// `log-phase`.
-    pub log: bool,
+    pub(crate) log: bool,
 }
 
 impl Phases {
     /// The names of those that are there.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn names(self) -> impl Iterator<Item = &'static str> {
         [
             (self.request, "request"),
             (self.request_body, "request-body"),
@@ -75,7 +75,7 @@ impl Phases {
 
 /// A compiled component. Cheap to clone.
 #[derive(Clone)]
-pub struct CompiledComponent {
+pub(crate) struct CompiledComponent {
     digest: ComponentDigest,
     component: Component,
     phases: Phases,
@@ -97,7 +97,7 @@ impl fmt::Debug for CompiledComponent {
 
 /// Why a plugin's file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ComponentError {
+pub(crate) enum ComponentError {
     /// Not a `.wasm` at all.
     #[error("is not WebAssembly: it does not begin with `\\0asm`")]
     NotWasm,
@@ -148,7 +148,7 @@ impl CompiledComponent {
     /// # Errors
     ///
     /// It is not a component, or not one that this host can run.
-    pub fn compile(
+    pub(crate) fn compile(
         engine: &FilterEngine,
         cache: &CompileCache,
         digest: ComponentDigest,
@@ -179,31 +179,31 @@ impl CompiledComponent {
 
     /// Its digest.
     #[must_use]
-    pub fn digest(&self) -> ComponentDigest {
+    pub(crate) fn digest(&self) -> ComponentDigest {
         self.digest
     }
 
     /// The phases that it exports.
     #[must_use]
-    pub fn phases(&self) -> Phases {
+    pub(crate) fn phases(&self) -> Phases {
         self.phases
     }
 
     /// The host interfaces that it imports and that need a grant.
     #[must_use]
-    pub fn interfaces(&self) -> &[HostInterface] {
+    pub(crate) fn interfaces(&self) -> &[HostInterface] {
         &self.interfaces
     }
 
     /// Whether it exports `description`.
     #[must_use]
-    pub fn describes(&self) -> bool {
+    pub(crate) fn describes(&self) -> bool {
         self.describes
     }
 
     /// Whether it imports `documents`.
     #[must_use]
-    pub fn reads_documents(&self) -> bool {
+    pub(crate) fn reads_documents(&self) -> bool {
         self.reads_documents
     }
 

@@ -7,7 +7,7 @@ const LONGEST: usize = 64 * 1024;
 
 /// Why a contribution is none.
 #[derive(Debug, thiserror::Error)]
-pub enum ContributionError {
+pub(crate) enum ContributionError {
     /// It is too long.
     #[error("is longer than 64 KiB")]
     TooLong,
@@ -32,7 +32,7 @@ pub enum ContributionError {
 /// # Errors
 ///
 /// It is none.
-pub fn read(text: &str) -> Result<Value, ContributionError> {
+pub(crate) fn read(text: &str) -> Result<Value, ContributionError> {
     if text.len() > LONGEST {
         return Err(ContributionError::TooLong);
     }

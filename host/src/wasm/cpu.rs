@@ -19,7 +19,7 @@ use super::epoch::{TICK, Ticking};
 
 /// What a call may use, and since when.
 #[derive(Debug)]
-pub struct CpuLimit {
+pub(crate) struct CpuLimit {
     allowance: Duration,
     since: Option<Duration>,
     /// The ticks that found the call running.
@@ -32,15 +32,15 @@ pub struct CpuLimit {
 /// The allowance is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("used more than its {allowance:?} of CPU time: raise `limits.cpu` if it needs more")]
-pub struct CpuSpent {
+pub(crate) struct CpuSpent {
     /// What it was allowed.
-    pub allowance: Duration,
+    pub(crate) allowance: Duration,
 }
 
 impl CpuLimit {
     /// A limit of this much, while the epoch ticks.
     #[must_use]
-    pub fn new(allowance: Duration, ticking: Ticking) -> Self {
+    pub(crate) fn new(allowance: Duration, ticking: Ticking) -> Self {
         Self {
             allowance,
             since: None,
@@ -52,7 +52,7 @@ impl CpuLimit {
 
     /// Begin a call.
     #[inline]
-    pub fn arm(&mut self, allowance: Duration) {
+    pub(crate) fn arm(&mut self, allowance: Duration) {
         self.allowance = allowance;
         self.since = None;
         self.ticks = 0;
@@ -60,7 +60,7 @@ impl CpuLimit {
     }
 
     /// Begin a call on a fiber. The slice is to be begun each time that the fiber runs on.
-    pub fn arm_aside(&mut self, allowance: Duration) -> Slice {
+    pub(crate) fn arm_aside(&mut self, allowance: Duration) -> Slice {
         self.arm(allowance);
         let slice = Slice::default();
         self.slices = Some((Duration::ZERO, slice.clone()));
@@ -69,7 +69,7 @@ impl CpuLimit {
 
     /// Whether the call is on a fiber.
     #[must_use]
-    pub fn is_aside(&self) -> bool {
+    pub(crate) fn is_aside(&self) -> bool {
         self.slices.is_some()
     }
 
@@ -78,7 +78,7 @@ impl CpuLimit {
     /// # Errors
     ///
     /// It has used up its allowance.
-    pub fn tick(&mut self) -> Result<(), CpuSpent> {
+    pub(crate) fn tick(&mut self) -> Result<(), CpuSpent> {
         let now = thread_cpu();
         self.ticks = self.ticks.saturating_add(1);
         let used = match &mut self.slices {
@@ -110,11 +110,11 @@ const FEW_TICKS: u32 = 5;
 
 /// When a fiber ran on, by its thread's clock. Nanoseconds.
 #[derive(Debug, Clone, Default)]
-pub struct Slice(Arc<AtomicU64>);
+pub(crate) struct Slice(Arc<AtomicU64>);
 
 impl Slice {
     /// The fiber runs on now.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         let now = u64::try_from(thread_cpu().as_nanos()).unwrap_or(u64::MAX);
         self.0.store(now, Ordering::Relaxed);
     }

@@ -11,13 +11,13 @@ use aws_lc_rs::digest;
 
 /// All documents of one filter, by name.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Documents {
+pub(crate) struct Documents {
     by_name: BTreeMap<String, Document>,
 }
 
 /// One document.
 #[derive(PartialEq, Eq)]
-pub struct Document {
+pub(crate) struct Document {
     bytes: Vec<u8>,
     digest: [u8; 32],
 }
@@ -25,7 +25,7 @@ pub struct Document {
 impl Document {
     /// A document of these bytes.
     #[must_use]
-    pub fn new(bytes: Vec<u8>) -> Self {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
         let mut digest = [0; 32];
         digest.copy_from_slice(digest::digest(&digest::SHA256, &bytes).as_ref());
         Self { bytes, digest }
@@ -33,19 +33,19 @@ impl Document {
 
     /// Its bytes.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// The SHA-256 of its bytes.
     #[must_use]
-    pub fn digest(&self) -> &[u8; 32] {
+    pub(crate) fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
 
     /// Up to `length` bytes from `offset`, fewer at its end.
     #[must_use]
-    pub fn range(&self, offset: u64, length: u32) -> &[u8] {
+    pub(crate) fn range(&self, offset: u64, length: u32) -> &[u8] {
         let place = |place: u64| {
             let place = usize::try_from(place).unwrap_or(usize::MAX);
             place.min(self.bytes.len())
@@ -72,12 +72,12 @@ impl fmt::Debug for Document {
 impl Documents {
     /// The document of this name.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<&Document> {
+    pub(crate) fn find(&self, name: &str) -> Option<&Document> {
         self.by_name.get(name)
     }
 
     /// All of them with their names, in alphabetical order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &Document)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Document)> {
         let all = self.by_name.iter();
         all.map(|(name, document)| (name.as_str(), document))
     }

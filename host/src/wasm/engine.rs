@@ -12,13 +12,13 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllo
 use super::epoch::{Epoch, Ticking};
 
 /// Stack that guest code may use. Worker threads must have more than this.
-pub const GUEST_STACK: usize = 512 * 1024;
+pub(crate) const GUEST_STACK: usize = 512 * 1024;
 
 /// Stack of a fiber: the guest's, and what the host's functions need above it.
 const FIBER_STACK: usize = GUEST_STACK + 512 * 1024;
 
 /// The most elements of one guest table. Python's and Go's runtimes hold some thousands.
-pub const MAX_TABLE_ELEMENTS: usize = 20_000;
+pub(crate) const MAX_TABLE_ELEMENTS: usize = 20_000;
 
 /// Core instances, memories and tables that one component may have: adapters and shared
 /// libraries are instances of their own. A Python component has 14 core instances or more, and one made
@@ -29,18 +29,18 @@ const TABLES: u32 = 4;
 
 /// Totals of the filter engine.
 #[derive(Debug, Clone, Copy)]
-pub struct EngineLimits {
+pub(crate) struct EngineLimits {
     /// The most component instances at once.
-    pub max_instances: u32,
+    pub(crate) max_instances: u32,
     /// The largest linear memory that one filter may be allowed. Bytes.
-    pub max_memory: u64,
+    pub(crate) max_memory: u64,
     /// The linear memory of all instances together. Bytes.
-    pub memory: u64,
+    pub(crate) memory: u64,
 }
 
 /// The engine, its ticker and its memory budget. Cheap to clone.
 #[derive(Clone)]
-pub struct FilterEngine {
+pub(crate) struct FilterEngine {
     engine: Engine,
     epoch: Arc<Epoch>,
     budget: Arc<MemoryBudget>,
@@ -52,7 +52,7 @@ impl FilterEngine {
     /// # Errors
     ///
     /// The system cannot reserve the address space, or start a thread.
-    pub fn start(limits: EngineLimits) -> Result<Self, EngineError> {
+    pub(crate) fn start(limits: EngineLimits) -> Result<Self, EngineError> {
         let engine = Engine::new(&config(limits)).map_err(|error| EngineError::Reserve {
             instances: limits.max_instances,
             source: error.into(),
@@ -79,7 +79,7 @@ impl FilterEngine {
 
     /// What all instances' linear memories share.
     #[must_use]
-    pub fn budget(&self) -> &Arc<MemoryBudget> {
+    pub(crate) fn budget(&self) -> &Arc<MemoryBudget> {
         &self.budget
     }
 }
@@ -142,7 +142,7 @@ fn config(limits: EngineLimits) -> Config {
 
 /// What the linear memories of all instances may hold together.
 #[derive(Debug)]
-pub struct MemoryBudget {
+pub(crate) struct MemoryBudget {
     limit: u64,
     used: AtomicU64,
 }
@@ -150,7 +150,7 @@ pub struct MemoryBudget {
 impl MemoryBudget {
     /// A budget of this many bytes.
     #[must_use]
-    pub fn new(limit: u64) -> Self {
+    pub(crate) fn new(limit: u64) -> Self {
         Self {
             limit,
             used: AtomicU64::new(0),
@@ -159,7 +159,7 @@ impl MemoryBudget {
 
     /// Take bytes; false when they are not there.
     #[must_use]
-    pub fn take(&self, bytes: u64) -> bool {
+    pub(crate) fn take(&self, bytes: u64) -> bool {
         self.used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
                 used.checked_add(bytes).filter(|sum| *sum <= self.limit)
@@ -168,19 +168,19 @@ impl MemoryBudget {
     }
 
     /// Give back what was taken.
-    pub fn give_back(&self, bytes: u64) {
+    pub(crate) fn give_back(&self, bytes: u64) {
         self.used.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// What is taken now. Bytes.
     #[must_use]
-    pub fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         self.used.load(Ordering::Relaxed)
     }
 
     /// What there is in all. Bytes.
     #[must_use]
-    pub fn limit(&self) -> u64 {
+    pub(crate) fn limit(&self) -> u64 {
         self.limit
     }
 }

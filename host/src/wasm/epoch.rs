@@ -11,13 +11,13 @@ use wasmtime::Engine;
 
 /// How often the epoch moves on: how soon an endless loop is noticed, and how exact CPU limits
 /// are.
-pub const TICK: Duration = Duration::from_millis(1);
+pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// How often the thread looks whether its engine is still there, where there are no instances.
 const REST: Duration = Duration::from_secs(1);
 
 /// Moves on while anything holds a [`Ticking`].
 #[derive(Debug)]
-pub struct Epoch {
+pub(crate) struct Epoch {
     instances: Arc<AtomicUsize>,
     ticker: Thread,
 }
@@ -28,7 +28,7 @@ impl Epoch {
     /// # Errors
     ///
     /// The system gives no thread.
-    pub fn start(engine: &Engine) -> io::Result<Self> {
+    pub(crate) fn start(engine: &Engine) -> io::Result<Self> {
         let engine = engine.weak();
         let instances = Arc::new(AtomicUsize::new(0));
         let there = Arc::clone(&instances);
@@ -54,7 +54,7 @@ impl Epoch {
 
     /// There is one instance more, until what this gives is dropped.
     #[must_use]
-    pub fn tick(&self) -> Ticking {
+    pub(crate) fn tick(&self) -> Ticking {
         if self.instances.fetch_add(1, Ordering::SeqCst) == 0 {
             self.ticker.unpark();
         }
@@ -64,12 +64,12 @@ impl Epoch {
 
 /// As long as this is there, the epoch moves on.
 #[derive(Debug)]
-pub struct Ticking(Arc<AtomicUsize>);
+pub(crate) struct Ticking(Arc<AtomicUsize>);
 
 #[cfg(test)]
 impl Ticking {
     /// Without an epoch.
-    pub fn alone() -> Self {
+    pub(crate) fn alone() -> Self {
         Self(Arc::new(AtomicUsize::new(1)))
     }
 }

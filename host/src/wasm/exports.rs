@@ -11,7 +11,7 @@ use super::component::Phases;
 use super::state::State;
 
 /// Where a component's exports are, looked up once.
-pub struct Exports {
+pub(crate) struct Exports {
     lifecycle: lifecycle::GuestIndices,
     description: Option<description::GuestIndices>,
     request: Option<request_phase::GuestIndices>,
@@ -23,7 +23,7 @@ pub struct Exports {
 
 impl Exports {
     /// Whether there is a phase for bodies.
-    pub fn has_body_phase(&self) -> bool {
+    pub(crate) fn has_body_phase(&self) -> bool {
         self.request_body.is_some() || self.response_body.is_some()
     }
 
@@ -32,7 +32,7 @@ impl Exports {
     /// # Errors
     ///
     /// An interface lacks a function.
-    pub fn find(
+    pub(crate) fn find(
         instance: &InstancePre<State>,
         phases: Phases,
         describes: bool,

@@ -4,39 +4,39 @@ use super::host::advice::Advice;
 
 /// The facts that a configured filter told of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// The plugin's own name and version, for people.
-    pub plugin: String,
+    pub(crate) plugin: String,
     /// Its work, in one line.
-    pub summary: String,
+    pub(crate) summary: String,
     /// Attributes that it always sets.
-    pub provides: Vec<String>,
+    pub(crate) provides: Vec<String>,
     /// Attributes that it sets in some cases.
-    pub sometimes: Vec<String>,
+    pub(crate) sometimes: Vec<String>,
     /// Attributes that it cannot work without.
-    pub requires: Vec<String>,
+    pub(crate) requires: Vec<String>,
     /// Its advice for the operator.
-    pub advice: Advice,
+    pub(crate) advice: Advice,
     /// Its addition to a description of its APIs, if there is one: a JSON object.
-    pub contribution: Option<serde_json::Value>,
+    pub(crate) contribution: Option<serde_json::Value>,
 }
 
 /// A bound of `windlass:host/rates`, as far as the configuration has to do with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ToldBound {
+pub(crate) struct ToldBound {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// The value that it counts by, where the configuration tells whether requests have it.
-    pub by: Option<ToldSource>,
+    pub(crate) by: Option<ToldSource>,
     /// How requests without it are treated.
-    pub lacking: Lacking,
+    pub(crate) lacking: Lacking,
     /// Whether it is a sliding window.
-    pub slides: bool,
+    pub(crate) slides: bool,
 }
 
 /// The source of the value that a bound counts by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ToldSource {
+pub(crate) enum ToldSource {
     /// An attribute, by its name.
     Attribute(String),
     /// A path parameter, by its name.
@@ -45,7 +45,7 @@ pub enum ToldSource {
 
 /// How requests without the value that a bound counts by are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lacking {
+pub(crate) enum Lacking {
     /// They share one bucket.
     Shared,
     /// The bound does not hold for them.

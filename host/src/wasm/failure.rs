@@ -18,7 +18,7 @@ use crate::tokens::Waiting;
 
 /// What went wrong in a call. The text tells the plugin's author where to look.
 #[derive(Debug, thiserror::Error)]
-pub enum CallFailure {
+pub(crate) enum CallFailure {
     /// Used up its CPU time.
     #[error(transparent)]
     Cpu(#[from] CpuSpent),
@@ -88,7 +88,7 @@ pub enum CallFailure {
 impl CallFailure {
     /// Whether the call came to its end, so that the instance is whole and may serve again.
     #[must_use]
-    pub fn has_returned(&self) -> bool {
+    pub(crate) fn has_returned(&self) -> bool {
         match self {
             Self::Verdict(_)
             | Self::Reported(_)
@@ -113,13 +113,13 @@ impl CallFailure {
     /// Whether the call used more than it may of something that a body's content can use up. The sender of the body
     /// chose that, so it is no reason to suspend the filter for everybody.
     #[must_use]
-    pub fn is_of_size(&self) -> bool {
+    pub(crate) fn is_of_size(&self) -> bool {
         matches!(self, Self::Cpu(_) | Self::Memory { .. })
     }
 
     /// Whether the gateway's own code failed. A client that finds out how could have the filter suspended for everybody.
     #[must_use]
-    pub fn is_of_host(&self) -> bool {
+    pub(crate) fn is_of_host(&self) -> bool {
         matches!(self, Self::HostPanic(_))
     }
 
@@ -141,7 +141,7 @@ impl CallFailure {
 
     /// What kind of failure, for metrics: a stable word.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self {
             Self::Cpu(_) => "cpu",
             Self::Overdrawn(_) => "overdrawn",

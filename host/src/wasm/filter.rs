@@ -29,7 +29,7 @@ const SAMPLE: u64 = 64;
 
 /// What happens to a request when a filter fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OnError {
+pub(crate) enum OnError {
     /// It is refused.
     Deny,
     /// It goes on as if the filter were not there.
@@ -38,7 +38,7 @@ pub enum OnError {
 
 /// Whether instances serve many requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Isolation {
+pub(crate) enum Isolation {
     /// One instance serves one call after another.
     Shared,
     /// Each phase call has a fresh instance.
@@ -50,17 +50,17 @@ pub enum Isolation {
 #[repr(align(128))]
 pub struct FilterFigures {
     /// Phase calls that gave a verdict.
-    pub calls: AtomicU64,
+    pub(crate) calls: AtomicU64,
     /// Refusals: `respond` and `replace`.
-    pub answers: AtomicU64,
+    pub(crate) answers: AtomicU64,
     /// Calls that failed.
     pub failures: AtomicU64,
     /// Requests that met it while it was suspended.
-    pub suspended: AtomicU64,
+    pub(crate) suspended: AtomicU64,
     /// Requests that found no instance free.
-    pub busy: AtomicU64,
+    pub(crate) busy: AtomicU64,
     /// Time in calls, from a sample. Nanoseconds.
-    pub nanos: AtomicU64,
+    pub(crate) nanos: AtomicU64,
 }
 
 /// A filter, ready to be called from every worker.
@@ -99,17 +99,17 @@ impl fmt::Debug for Filter {
 
 /// Who calls, and from where.
 #[derive(Debug, Clone, Copy)]
-pub struct Caller<'a> {
+pub(crate) struct Caller<'a> {
     /// The worker's seat: it has the instance.
-    pub seat: &'a Seat,
+    pub(crate) seat: &'a Seat,
     /// The filter's place in the chain.
-    pub place: u16,
+    pub(crate) place: u16,
     /// Keys, plans and secrets of the exchange's configuration.
-    pub services: &'a Arc<Services>,
+    pub(crate) services: &'a Arc<Services>,
     /// Whether the phase is called again, when it wants a share that the store has to tell.
-    pub patient: bool,
+    pub(crate) patient: bool,
     /// Whether the phase is shown a body.
-    pub shows_body: bool,
+    pub(crate) shows_body: bool,
 }
 
 impl Caller<'_> {
@@ -123,45 +123,43 @@ impl Caller<'_> {
 }
 
 impl Filter {
-    /// Its name.
     #[must_use]
-    pub fn name(&self) -> &Arc<str> {
+    pub(crate) fn name(&self) -> &Arc<str> {
         &self.name
     }
 
     /// The phases that it has and, with its settings, has to do in.
     #[must_use]
-    pub fn phases(&self) -> Phases {
+    pub(crate) fn phases(&self) -> Phases {
         self.phases
     }
 
     /// What it said of itself.
     #[must_use]
-    pub fn facts(&self) -> &Facts {
+    pub(crate) fn facts(&self) -> &Facts {
         &self.facts
     }
 
-    /// What happens when it fails.
     #[must_use]
-    pub fn on_error(&self) -> OnError {
+    pub(crate) fn on_error(&self) -> OnError {
         self.on_error
     }
 
     /// The most of a body that is gathered for it. Bytes.
     #[must_use]
-    pub fn body_cap(&self) -> u64 {
+    pub(crate) fn body_cap(&self) -> u64 {
         self.bounds.body
     }
 
     /// Host interfaces that it imports and was not granted.
     #[must_use]
-    pub fn denied(&self) -> &[HostInterface] {
+    pub(crate) fn denied(&self) -> &[HostInterface] {
         &self.denied
     }
 
     /// WASI interfaces that it imports and whose functions trap.
     #[must_use]
-    pub fn stubbed(&self) -> &[String] {
+    pub(crate) fn stubbed(&self) -> &[String] {
         &self.stubbed
     }
 
@@ -176,7 +174,12 @@ impl Filter {
 
     /// Count one more on a worker. Only that worker writes there, so that a load and a store do.
     /// Gives the count before.
-    pub fn count(&self, worker: usize, which: fn(&FilterFigures) -> &AtomicU64, more: u64) -> u64 {
+    pub(crate) fn count(
+        &self,
+        worker: usize,
+        which: fn(&FilterFigures) -> &AtomicU64,
+        more: u64,
+    ) -> u64 {
         let Some(figures) = self.figures.get(worker) else {
             return 0;
         };
@@ -194,18 +197,18 @@ impl Filter {
 
     /// Whether its breaker is open.
     #[must_use]
-    pub fn is_suspended(&self) -> bool {
+    pub(crate) fn is_suspended(&self) -> bool {
         self.breaker.is_open()
     }
 
     /// Its cache and series.
     #[must_use]
-    pub fn own(&self) -> &Arc<FilterServices> {
+    pub(crate) fn own(&self) -> &Arc<FilterServices> {
         &self.own
     }
 
     /// Run the request phase.
-    pub fn on_request(
+    pub(crate) fn on_request(
         &self,
         caller: Caller<'_>,
         out: CheckedOut,
@@ -230,7 +233,7 @@ impl Filter {
     }
 
     /// Run the response phase.
-    pub fn on_response(
+    pub(crate) fn on_response(
         &self,
         caller: Caller<'_>,
         out: CheckedOut,
@@ -255,7 +258,7 @@ impl Filter {
     }
 
     /// Run the request-body phase.
-    pub fn on_request_body(
+    pub(crate) fn on_request_body(
         &self,
         caller: Caller<'_>,
         out: CheckedOut,
@@ -268,7 +271,7 @@ impl Filter {
     }
 
     /// Run the response-body phase.
-    pub fn on_response_body(
+    pub(crate) fn on_response_body(
         &self,
         caller: Caller<'_>,
         out: CheckedOut,
@@ -281,7 +284,7 @@ impl Filter {
     }
 
     /// Run the log phase.
-    pub fn on_log(
+    pub(crate) fn on_log(
         &self,
         caller: Caller<'_>,
         out: CheckedOut,
@@ -292,13 +295,13 @@ impl Filter {
 
     /// Whether its calls run on a fiber.
     #[must_use]
-    pub fn runs_aside(&self) -> bool {
+    pub(crate) fn runs_aside(&self) -> bool {
         self.bounds.runs_aside()
     }
 
     /// Whether the call for a gathered body of this length runs on a fiber.
     #[must_use]
-    pub fn runs_aside_for_body(&self, length: u64) -> bool {
+    pub(crate) fn runs_aside_for_body(&self, length: u64) -> bool {
         FilterBounds::is_long(self.bounds.cpu_for_body(length))
     }
 
@@ -313,7 +316,7 @@ impl Filter {
 
     /// An attribute that it requires and that was not set before it.
     #[must_use]
-    pub fn missing_attribute(&self, exchange: &Exchange) -> Option<String> {
+    pub(crate) fn missing_attribute(&self, exchange: &Exchange) -> Option<String> {
         self.facts
             .requires
             .iter()
@@ -413,7 +416,7 @@ impl Filter {
 
     /// How long its breaker keeps it suspended yet.
     #[must_use]
-    pub fn suspended_for(&self) -> Duration {
+    pub(crate) fn suspended_for(&self) -> Duration {
         self.breaker.rest(monotonic_nanos())
     }
 
@@ -474,7 +477,12 @@ impl Filter {
     }
 
     /// Count a failure, and say it.
-    pub fn tell_failure(&self, worker: usize, request: Option<&RequestId>, failure: &CallFailure) {
+    pub(crate) fn tell_failure(
+        &self,
+        worker: usize,
+        request: Option<&RequestId>,
+        failure: &CallFailure,
+    ) {
         self.count(worker, |figures| &figures.failures, 1);
         failure.tell(&self.name, request);
     }

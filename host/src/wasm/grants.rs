@@ -5,7 +5,7 @@ use std::sync::Arc;
 /// A host interface that needs a grant. `exchange`, `raw-params`, `advice`,
 /// `preflights`, `documents`, `problem-members`, `response-edits` and `log` need none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum HostInterface {
+pub(crate) enum HostInterface {
     /// `api-description`.
     ApiDescription,
     /// `cache`.
@@ -28,7 +28,7 @@ pub enum HostInterface {
 
 impl HostInterface {
     /// All that need a grant.
-    pub const ALL: &'static [Self] = &[
+    pub(crate) const ALL: &'static [Self] = &[
         Self::ApiDescription,
         Self::Cache,
         Self::Callout,
@@ -42,7 +42,7 @@ impl HostInterface {
 
     /// Its name, in the contract and in `allow`.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::ApiDescription => "api-description",
             Self::Cache => "cache",
@@ -58,7 +58,7 @@ impl HostInterface {
 
     /// Its path in the contract, without the version.
     #[must_use]
-    pub fn path(self) -> &'static str {
+    pub(crate) fn path(self) -> &'static str {
         match self {
             Self::ApiDescription => "windlass:host/api-description",
             Self::Cache => "windlass:host/cache",
@@ -74,14 +74,14 @@ impl HostInterface {
 
     /// The interface of this name.
     #[must_use]
-    pub fn find(name: &str) -> Option<Self> {
+    pub(crate) fn find(name: &str) -> Option<Self> {
         let mut all = Self::ALL.iter().copied();
         all.find(|interface| interface.name() == name)
     }
 
     /// The interface at this path.
     #[must_use]
-    pub fn at(path: &str) -> Option<Self> {
+    pub(crate) fn at(path: &str) -> Option<Self> {
         let mut all = Self::ALL.iter().copied();
         all.find(|interface| interface.path() == path)
     }
@@ -89,30 +89,30 @@ impl HostInterface {
 
 /// What one filter may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub struct Grants {
+pub(crate) struct Grants {
     /// Host interfaces, by name.
-    pub interfaces: Vec<&'static str>,
+    pub(crate) interfaces: Vec<&'static str>,
     /// Attributes that it may write: exact names, or `prefix.*`.
-    pub attributes: Vec<String>,
+    pub(crate) attributes: Vec<String>,
     /// Upstreams that it may route to.
-    pub upstreams: Vec<Arc<str>>,
+    pub(crate) upstreams: Vec<Arc<str>>,
     /// Secrets that it may use.
-    pub secrets: Vec<Arc<str>>,
+    pub(crate) secrets: Vec<Arc<str>>,
     /// Servers that it may ask.
-    pub callouts: Vec<Arc<str>>,
+    pub(crate) callouts: Vec<Arc<str>>,
 }
 
 impl Grants {
     /// Whether a host interface may be called.
     #[must_use]
-    pub fn interface(&self, interface: HostInterface) -> bool {
+    pub(crate) fn interface(&self, interface: HostInterface) -> bool {
         self.interfaces.contains(&interface.name())
     }
 
     /// Whether an attribute may be written. What belongs to the host may not, whatever is
     /// granted.
     #[must_use]
-    pub fn attribute(&self, name: &str) -> bool {
+    pub(crate) fn attribute(&self, name: &str) -> bool {
         !crate::context::is_host_fact(name)
             && self
                 .attributes
@@ -125,19 +125,19 @@ impl Grants {
 
     /// The upstream of this name, if it may be routed to.
     #[must_use]
-    pub fn upstream(&self, name: &str) -> Option<&Arc<str>> {
+    pub(crate) fn upstream(&self, name: &str) -> Option<&Arc<str>> {
         self.upstreams.iter().find(|granted| &***granted == name)
     }
 
     /// Whether a secret may be used.
     #[must_use]
-    pub fn secret(&self, name: &str) -> bool {
+    pub(crate) fn secret(&self, name: &str) -> bool {
         self.secrets.iter().any(|granted| &**granted == name)
     }
 
     /// Whether a server may be asked.
     #[must_use]
-    pub fn callout(&self, name: &str) -> bool {
+    pub(crate) fn callout(&self, name: &str) -> bool {
         self.callouts.iter().any(|granted| &**granted == name)
     }
 }

@@ -7,7 +7,7 @@
 pub(super) mod advice;
 mod api_description;
 mod cache;
-pub mod callout;
+pub(crate) mod callout;
 mod crypto;
 mod documents;
 pub(super) mod edit;

@@ -21,38 +21,38 @@ use crate::context::Exchange;
 use crate::panics;
 
 /// One call of a phase: what comes with the exchange.
-pub struct Call<'a> {
+pub(crate) struct Call<'a> {
     /// The exchange; comes back with the result.
-    pub exchange: Box<Exchange>,
+    pub(crate) exchange: Box<Exchange>,
     /// The filter's place in the chain.
-    pub place: u16,
+    pub(crate) place: u16,
     /// Keys, plans and secrets of the exchange's configuration.
-    pub services: &'a Arc<Services>,
+    pub(crate) services: &'a Arc<Services>,
     /// Whether the phase is called again, when it wants a share that the store has to tell.
-    pub patient: bool,
+    pub(crate) patient: bool,
 }
 
 /// What comes with a body call.
-pub struct BodyCall<'a> {
+pub(crate) struct BodyCall<'a> {
     /// The bytes in hand; what the filter made of them comes back.
-    pub piece: &'a mut Piece,
+    pub(crate) piece: &'a mut Piece,
     /// The message's trailers, in its last call.
-    pub trailers: &'a mut Option<HeaderMap>,
+    pub(crate) trailers: &'a mut Option<HeaderMap>,
     /// Whether it is the last call.
-    pub last: bool,
+    pub(crate) last: bool,
     /// Whether the head is still held back.
-    pub head_open: bool,
+    pub(crate) head_open: bool,
     /// Becomes true when the filter edits the piece.
-    pub edited: &'a mut bool,
+    pub(crate) edited: &'a mut bool,
     /// The most that edits may make of the piece. Bytes.
-    pub cap: u64,
+    pub(crate) cap: u64,
 }
 
 /// What a call gives: the exchange, and the verdict or why there is none.
-pub type Called<V> = (Box<Exchange>, Result<V, CallFailure>);
+pub(crate) type Called<V> = (Box<Exchange>, Result<V, CallFailure>);
 
 /// A live instance.
-pub struct Instance {
+pub(crate) struct Instance {
     store: Store<State>,
     guests: Guests,
     aside: Box<AsideCalls>,
@@ -72,7 +72,7 @@ impl Instance {
     /// # Errors
     ///
     /// It trapped, was too slow, or there is no room.
-    pub fn start(
+    pub(crate) fn start(
         engine: &Engine,
         pre: &InstancePre<State>,
         exports: &Exports,
@@ -121,7 +121,7 @@ impl Instance {
     /// # Errors
     ///
     /// It trapped or was too slow.
-    pub fn describe(&mut self) -> Result<PluginInfo, CallFailure> {
+    pub(crate) fn describe(&mut self) -> Result<PluginInfo, CallFailure> {
         let lifecycle = &self.guests.lifecycle;
         let info = caught(|| lifecycle.call_describe(&mut self.store));
         self.ended(info)
@@ -132,7 +132,7 @@ impl Instance {
     /// # Errors
     ///
     /// Outer: it trapped or was too slow. Inner: it does not like the settings.
-    pub fn configure(
+    pub(crate) fn configure(
         &mut self,
         settings: &str,
     ) -> Result<Result<Setup, Vec<Diagnostic>>, CallFailure> {
@@ -149,7 +149,7 @@ impl Instance {
     /// # Errors
     ///
     /// It trapped or was too slow.
-    pub fn contribute(&mut self) -> Result<Option<String>, CallFailure> {
+    pub(crate) fn contribute(&mut self) -> Result<Option<String>, CallFailure> {
         let Some(description) = &self.guests.description else {
             return Ok(None);
         };
@@ -158,7 +158,7 @@ impl Instance {
     }
 
     /// What it told while it was configured.
-    pub fn take_advice(&mut self) -> Advice {
+    pub(crate) fn take_advice(&mut self) -> Advice {
         std::mem::take(&mut self.store.data_mut().advice)
     }
 
@@ -171,19 +171,19 @@ impl Instance {
 
     /// Whether it may serve again, by its calls and its growth.
     #[must_use]
-    pub fn is_fit(&self, max_growth: u64) -> bool {
+    pub(crate) fn is_fit(&self, max_growth: u64) -> bool {
         let held = self.store.data().memory.held();
         self.calls_left > 0 && held.saturating_sub(self.configured_memory) <= max_growth
     }
 
     /// How long ago it was made.
     #[must_use]
-    pub fn age(&self, now: Instant) -> Duration {
+    pub(crate) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.born)
     }
 
     /// Call `on-request`.
-    pub fn on_request(&mut self, call: Call<'_>) -> Called<RequestVerdict> {
+    pub(crate) fn on_request(&mut self, call: Call<'_>) -> Called<RequestVerdict> {
         self.phase(call, Phase::Request, |guests, store| {
             let verdict = present(guests.request.as_ref())?.call_on_request(&mut *store)?;
             again(store.data_mut())?;
@@ -193,7 +193,7 @@ impl Instance {
     }
 
     /// Call `on-response`.
-    pub fn on_response(&mut self, call: Call<'_>) -> Called<ResponseVerdict> {
+    pub(crate) fn on_response(&mut self, call: Call<'_>) -> Called<ResponseVerdict> {
         self.phase(call, Phase::Response, |guests, store| {
             let verdict = present(guests.response.as_ref())?.call_on_response(&mut *store)?;
             let has_body = guests.response_body.is_some();
@@ -202,14 +202,18 @@ impl Instance {
     }
 
     /// Call `on-log`.
-    pub fn on_log(&mut self, call: Call<'_>) -> Called<()> {
+    pub(crate) fn on_log(&mut self, call: Call<'_>) -> Called<()> {
         self.phase(call, Phase::Log, |guests, store| {
             present(guests.log.as_ref())?.call_on_log(store)
         })
     }
 
     /// Call `on-request-body`.
-    pub fn on_request_body(&mut self, call: Call<'_>, body: BodyCall<'_>) -> Called<PieceVerdict> {
+    pub(crate) fn on_request_body(
+        &mut self,
+        call: Call<'_>,
+        body: BodyCall<'_>,
+    ) -> Called<PieceVerdict> {
         let phase = Phase::RequestBody {
             head_open: body.head_open,
         };
@@ -221,7 +225,11 @@ impl Instance {
     }
 
     /// Call `on-response-body`.
-    pub fn on_response_body(&mut self, call: Call<'_>, body: BodyCall<'_>) -> Called<PieceVerdict> {
+    pub(crate) fn on_response_body(
+        &mut self,
+        call: Call<'_>,
+        body: BodyCall<'_>,
+    ) -> Called<PieceVerdict> {
         let phase = Phase::ResponseBody {
             head_open: body.head_open,
         };
@@ -233,7 +241,7 @@ impl Instance {
     }
 
     /// Take an exchange for a call on a fiber.
-    pub fn lend(&mut self, call: Call<'_>) {
+    pub(crate) fn lend(&mut self, call: Call<'_>) {
         self.calls_left = self.calls_left.saturating_sub(1);
         let state = self.store.data_mut();
         state.services = Some(call.services.clone());
@@ -242,7 +250,7 @@ impl Instance {
     }
 
     /// Give the exchange back. A call that did not end has edited nothing.
-    pub fn give_back(&mut self) -> Option<Box<Exchange>> {
+    pub(crate) fn give_back(&mut self) -> Option<Box<Exchange>> {
         self.store.data_mut().leave(false)
     }
 
@@ -251,7 +259,7 @@ impl Instance {
     /// # Errors
     ///
     /// As [`Self::on_request`].
-    pub async fn on_request_aside(&mut self) -> Result<RequestVerdict, CallFailure> {
+    pub(crate) async fn on_request_aside(&mut self) -> Result<RequestVerdict, CallFailure> {
         let call = self.aside.request;
         let has_body = self.guests.request_body.is_some();
         let verdict = self.aside(Phase::Request, self.bounds.cpu, call, ()).await;
@@ -267,7 +275,7 @@ impl Instance {
     /// # Errors
     ///
     /// As [`Self::on_response`].
-    pub async fn on_response_aside(&mut self) -> Result<ResponseVerdict, CallFailure> {
+    pub(crate) async fn on_response_aside(&mut self) -> Result<ResponseVerdict, CallFailure> {
         let call = self.aside.response;
         let has_body = self.guests.response_body.is_some();
         let verdict = self.aside(Phase::Response, self.bounds.cpu, call, ()).await;
@@ -279,7 +287,7 @@ impl Instance {
     /// # Errors
     ///
     /// As [`Self::on_log`].
-    pub async fn on_log_aside(&mut self) -> Result<(), CallFailure> {
+    pub(crate) async fn on_log_aside(&mut self) -> Result<(), CallFailure> {
         let call = self.aside.log;
         let logged = self.aside(Phase::Log, self.bounds.cpu, call, ()).await;
         self.settled(|_| logged)
@@ -290,7 +298,7 @@ impl Instance {
     /// # Errors
     ///
     /// As [`Self::on_request_body`].
-    pub async fn on_body_aside(
+    pub(crate) async fn on_body_aside(
         &mut self,
         body: BodyCall<'_>,
         is_request: bool,

@@ -17,13 +17,13 @@ use super::state::{Phase, State};
 use super::wasi;
 
 /// A component with all its imports in place.
-pub struct Linked {
+pub(crate) struct Linked {
     /// Ready to be instantiated.
-    pub instance_pre: InstancePre<State>,
+    pub(crate) instance_pre: InstancePre<State>,
     /// WASI interfaces whose functions trap.
-    pub stubbed: Vec<String>,
+    pub(crate) stubbed: Vec<String>,
     /// Host interfaces that it imports and was not granted.
-    pub denied: Vec<HostInterface>,
+    pub(crate) denied: Vec<HostInterface>,
 }
 
 /// Link a component for a filter with these grants.
@@ -31,7 +31,7 @@ pub struct Linked {
 /// # Errors
 ///
 /// The types of an import are not those of the contract.
-pub fn link(
+pub(crate) fn link(
     engine: &FilterEngine,
     component: &CompiledComponent,
     grants: &Grants,

@@ -24,7 +24,7 @@ const STACK: usize = 4 * 1024 * 1024;
 
 /// Asks the threads that make instances. They end with the last of these.
 #[derive(Clone)]
-pub struct InstanceMaker {
+pub(crate) struct InstanceMaker {
     handle: Arc<Handle>,
 }
 
@@ -64,7 +64,7 @@ impl InstanceMaker {
     /// # Errors
     ///
     /// The system cannot start one.
-    pub fn start() -> std::io::Result<Self> {
+    pub(crate) fn start() -> std::io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let handle = Arc::new(Handle(Arc::clone(&queue)));
         for _ in 0..THREADS {
@@ -78,7 +78,7 @@ impl InstanceMaker {
     }
 
     /// Have a worker's instances of a filter looked after, soon.
-    pub fn ask(&self, filter: Weak<Filter>, worker: usize) {
+    pub(crate) fn ask(&self, filter: Weak<Filter>, worker: usize) {
         let queue = &self.handle.0;
         queue.jobs.lock().waiting.push_back(Job { filter, worker });
         queue.come.notify_one();

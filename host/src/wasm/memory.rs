@@ -8,7 +8,7 @@ use super::engine::{MAX_TABLE_ELEMENTS, MemoryBudget};
 
 /// What an instance holds. Gives it back when it drops.
 #[derive(Debug)]
-pub struct MemoryAccount {
+pub(crate) struct MemoryAccount {
     cap: u64,
     held: u64,
     budget: Arc<MemoryBudget>,
@@ -17,7 +17,7 @@ pub struct MemoryAccount {
 
 /// Why memory was refused last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum MemoryRefused {
+pub(crate) enum MemoryRefused {
     /// The instance's own cap.
     #[error("wanted more than its {cap} bytes of memory: raise `limits.memory` if it needs more")]
     Cap {
@@ -35,7 +35,7 @@ pub enum MemoryRefused {
 impl MemoryAccount {
     /// An account with this cap.
     #[must_use]
-    pub fn new(cap: u64, budget: Arc<MemoryBudget>) -> Self {
+    pub(crate) fn new(cap: u64, budget: Arc<MemoryBudget>) -> Self {
         Self {
             cap,
             held: 0,
@@ -46,18 +46,18 @@ impl MemoryAccount {
 
     /// What the instance holds. Bytes.
     #[must_use]
-    pub fn held(&self) -> u64 {
+    pub(crate) fn held(&self) -> u64 {
         self.held
     }
 
     /// Why memory was refused last, if it was.
     #[must_use]
-    pub fn refused(&self) -> Option<MemoryRefused> {
+    pub(crate) fn refused(&self) -> Option<MemoryRefused> {
         self.refused
     }
 
     /// A new call begins: what was refused before is not its concern.
-    pub fn forget_refusal(&mut self) {
+    pub(crate) fn forget_refusal(&mut self) {
         self.refused = None;
     }
 

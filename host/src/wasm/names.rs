@@ -12,14 +12,14 @@ const MAX_NAMES: usize = 32;
 
 /// Names that were good.
 #[derive(Debug, Default)]
-pub struct FieldNames {
+pub(crate) struct FieldNames {
     known: SmallVec<[HeaderName; 4]>,
 }
 
 impl FieldNames {
     /// The name that was kept for this text: in lower case, as HTTP libraries write it.
     #[must_use]
-    pub fn find(&self, text: &str) -> Option<HeaderName> {
+    pub(crate) fn find(&self, text: &str) -> Option<HeaderName> {
         self.known
             .iter()
             .find(|name| name.as_str() == text)
@@ -27,7 +27,7 @@ impl FieldNames {
     }
 
     /// Keep a name, while there is room.
-    pub fn keep(&mut self, name: &HeaderName) {
+    pub(crate) fn keep(&mut self, name: &HeaderName) {
         if self.known.len() < MAX_NAMES && !self.known.contains(name) {
             self.known.push(name.clone());
         }

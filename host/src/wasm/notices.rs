@@ -17,13 +17,13 @@ const MAX_NAME: usize = 128;
 
 /// What was said of a filter so far.
 #[derive(Debug, Default)]
-pub struct Notices {
+pub(crate) struct Notices {
     said: Mutex<BTreeSet<String>>,
 }
 
 /// Whether a notice is to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notice {
+pub(crate) enum Notice {
     /// It is new.
     First,
     /// It is new, and the last one of this filter.
@@ -34,7 +34,7 @@ pub enum Notice {
 
 impl Notices {
     /// Take note of a text.
-    pub fn take(&self, text: &str) -> Notice {
+    pub(crate) fn take(&self, text: &str) -> Notice {
         let mut said = self.said.lock();
         if said.len() >= MOST || said.contains(text) {
             return Notice::Said;
@@ -49,7 +49,7 @@ impl Notices {
 
 /// A name of the guest's making, fit for a line of the log.
 #[must_use]
-pub fn printable(name: &str) -> String {
+pub(crate) fn printable(name: &str) -> String {
     let cut = name.get(..name.floor_char_boundary(MAX_NAME));
     one_line(cut.unwrap_or_default()).into_owned()
 }

@@ -11,7 +11,7 @@ const MAX_LINES: u32 = 64;
 
 /// Which stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StreamKind {
+pub(crate) enum StreamKind {
     /// Standard output: logged as `info`.
     Out,
     /// Standard error: logged as `warn`.
@@ -20,7 +20,7 @@ pub enum StreamKind {
 
 /// The unfinished lines of one instance.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     filter: Arc<str>,
     out: Vec<u8>,
     err: Vec<u8>,
@@ -31,7 +31,7 @@ pub struct Output {
 impl Output {
     /// Nothing written so far.
     #[must_use]
-    pub fn new(filter: Arc<str>) -> Self {
+    pub(crate) fn new(filter: Arc<str>) -> Self {
         Self {
             filter,
             out: Vec::new(),
@@ -41,12 +41,12 @@ impl Output {
     }
 
     /// A phase begins, which has its lines still before it.
-    pub fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.lines = 0;
     }
 
     /// Write bytes; each finished line is logged.
-    pub fn write(&mut self, kind: StreamKind, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, kind: StreamKind, bytes: &[u8]) {
         let line = match kind {
             StreamKind::Out => &mut self.out,
             StreamKind::Err => &mut self.err,
@@ -62,7 +62,7 @@ impl Output {
     }
 
     /// Log what has no newline: the instance ends, or a call does.
-    pub fn flush(&mut self) {
+    pub(crate) fn flush(&mut self) {
         for (kind, line) in [
             (StreamKind::Out, &mut self.out),
             (StreamKind::Err, &mut self.err),
@@ -78,7 +78,7 @@ impl Output {
 /// Text of a guest's, fit for one line of the log: what could forge a line or steer a terminal is
 /// escaped.
 #[must_use]
-pub fn one_line(text: &str) -> Cow<'_, str> {
+pub(crate) fn one_line(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {
         return Cow::Borrowed(text);
     }
@@ -96,7 +96,7 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
 /// A guest's message, fit to stand before the fields of a log line: in quotes, with escapes, where
 /// it holds something that could be read as a field of the gateway's or steer a terminal.
 #[must_use]
-pub fn message_text(text: &str) -> Cow<'_, str> {
+pub(crate) fn message_text(text: &str) -> Cow<'_, str> {
     let is_plain = |character: char| !matches!(character, '=' | '\\') && !is_unprintable(character);
     let has_pairs = text
         .bytes()
@@ -112,7 +112,7 @@ pub fn message_text(text: &str) -> Cow<'_, str> {
 /// A guest's fields, as the one field of a log line that is theirs: every name and value in
 /// quotes, within braces.
 #[must_use]
-pub fn fields_text(fields: &[(String, String)]) -> String {
+pub(crate) fn fields_text(fields: &[(String, String)]) -> String {
     struct Fields<'a>(&'a [(String, String)]);
     impl std::fmt::Debug for Fields<'_> {
         fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

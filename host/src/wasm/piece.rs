@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 /// Bytes in the host, in order.
 #[derive(Debug, Clone, Default)]
-pub struct Piece {
+pub(crate) struct Piece {
     parts: SmallVec<[Bytes; 2]>,
     len: u64,
 }
@@ -16,24 +16,24 @@ pub struct Piece {
 impl Piece {
     /// An empty piece.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// How many bytes.
     #[must_use]
-    pub fn len(&self) -> u64 {
+    pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
     /// Whether there are none.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Put bytes at the end.
-    pub fn append(&mut self, bytes: Bytes) {
+    pub(crate) fn append(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.len += bytes.len() as u64;
             self.parts.push(bytes);
@@ -41,7 +41,7 @@ impl Piece {
     }
 
     /// Put bytes at the beginning.
-    pub fn prepend(&mut self, bytes: Bytes) {
+    pub(crate) fn prepend(&mut self, bytes: Bytes) {
         if !bytes.is_empty() {
             self.len += bytes.len() as u64;
             self.parts.insert(0, bytes);
@@ -49,14 +49,14 @@ impl Piece {
     }
 
     /// Put another piece at the end.
-    pub fn join(&mut self, other: Self) {
+    pub(crate) fn join(&mut self, other: Self) {
         self.len += other.len;
         self.parts.extend(other.parts);
     }
 
     /// A copy of up to `len` bytes from `offset`.
     #[must_use]
-    pub fn read(&self, offset: u64, len: u32) -> Vec<u8> {
+    pub(crate) fn read(&self, offset: u64, len: u32) -> Vec<u8> {
         let room = self.len.saturating_sub(offset).min(len.into());
         let mut copy = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
         let mut skip = offset;
@@ -80,7 +80,7 @@ impl Piece {
 
     /// All bytes in one buffer; copies only where there are several parts.
     #[must_use]
-    pub fn into_bytes(mut self) -> Bytes {
+    pub(crate) fn into_bytes(mut self) -> Bytes {
         if self.parts.len() <= 1 {
             return self.parts.pop().unwrap_or_default();
         }
@@ -92,7 +92,7 @@ impl Piece {
     }
 
     /// The buffers, in order.
-    pub fn into_parts(self) -> impl DoubleEndedIterator<Item = Bytes> {
+    pub(crate) fn into_parts(self) -> impl DoubleEndedIterator<Item = Bytes> {
         self.parts.into_iter()
     }
 }

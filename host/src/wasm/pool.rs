@@ -27,7 +27,7 @@ use super::instance::Instance;
 use super::maker::InstanceMaker;
 
 /// Instances of a filter that each worker has: those that work, and those at hand.
-pub const INSTANCES_PER_WORKER: usize = 2;
+pub(crate) const INSTANCES_PER_WORKER: usize = 2;
 
 /// Requests of one worker that may wait for an instance of one filter.
 const MOST_WAITING: usize = 1024;
@@ -107,7 +107,7 @@ impl Slot {
 }
 
 /// The instances of one filter that are not in use.
-pub struct Spares {
+pub(crate) struct Spares {
     slots: Box<[Mutex<Slot>]>,
     maker: InstanceMaker,
     /// The filter that these belong to.
@@ -117,7 +117,7 @@ pub struct Spares {
 impl Spares {
     /// None yet, for this many workers.
     #[must_use]
-    pub fn new(workers: usize, maker: InstanceMaker, filter: Weak<Filter>) -> Self {
+    pub(crate) fn new(workers: usize, maker: InstanceMaker, filter: Weak<Filter>) -> Self {
         Self {
             slots: (0..workers.max(1)).map(|_| Mutex::default()).collect(),
             maker,
@@ -130,7 +130,7 @@ impl Spares {
     /// # Errors
     ///
     /// An instance could not be made.
-    pub fn fill(&self, filter: &Filter) -> Result<(), CallFailure> {
+    pub(crate) fn fill(&self, filter: &Filter) -> Result<(), CallFailure> {
         for (worker, slot) in self.slots.iter().enumerate() {
             for _ in 0..INSTANCES_PER_WORKER {
                 let instance = filter.start_instance()?;
@@ -143,7 +143,7 @@ impl Spares {
     }
 
     /// Have the first instances made, and do not wait for them.
-    pub fn prepare(&self) {
+    pub(crate) fn prepare(&self) {
         for (worker, slot) in self.slots.iter().enumerate() {
             self.ask(&mut slot.lock(), worker);
         }
@@ -258,7 +258,7 @@ impl Spares {
 }
 
 /// One worker's use of a filter, shared by all of its chains that name the filter.
-pub struct Seat {
+pub(crate) struct Seat {
     filter: Arc<Filter>,
     worker: usize,
     /// Whether calls run on a fiber.
@@ -270,7 +270,7 @@ pub struct Seat {
 }
 
 /// An instance checked out for one call.
-pub struct CheckedOut {
+pub(crate) struct CheckedOut {
     /// The instance.
     pub(super) instance: Box<Instance>,
     /// What the breaker said.
@@ -278,7 +278,7 @@ pub struct CheckedOut {
 }
 
 /// Why a call cannot be made at once.
-pub enum NotNow {
+pub(crate) enum NotNow {
     /// It fails: the filter is suspended.
     Failed(CallFailure),
     /// An instance has to be waited for, with what the breaker said.
@@ -296,7 +296,7 @@ impl Seat {
     /// The worker's seat for a filter: one, also for configurations that live beside each other,
     /// so that none keeps instances from another.
     #[must_use]
-    pub fn of(filter: &Arc<Filter>, worker: usize) -> Rc<Self> {
+    pub(crate) fn of(filter: &Arc<Filter>, worker: usize) -> Rc<Self> {
         SEATS.with_borrow_mut(|seats| {
             seats.retain(|seat| seat.strong_count() > 0);
             let known = seats.iter().filter_map(RcWeak::upgrade);
@@ -323,13 +323,13 @@ impl Seat {
 
     /// Whose it is.
     #[must_use]
-    pub fn filter(&self) -> &Arc<Filter> {
+    pub(crate) fn filter(&self) -> &Arc<Filter> {
         &self.filter
     }
 
     /// The worker's index.
     #[must_use]
-    pub fn worker(&self) -> usize {
+    pub(crate) fn worker(&self) -> usize {
         self.worker
     }
 
@@ -339,7 +339,7 @@ impl Seat {
     ///
     /// The filter is suspended, there is no instance at hand, or the call is to run on a fiber.
     #[inline]
-    pub fn check_out(&self) -> Result<CheckedOut, NotNow> {
+    pub(crate) fn check_out(&self) -> Result<CheckedOut, NotNow> {
         let permit = self.filter.permit();
         if permit == Permit::Suspended {
             self.filter
@@ -357,7 +357,7 @@ impl Seat {
     /// Whether calls run on a fiber, which the worker leaves at every tick of the epoch: those of
     /// a filter that may use more of the processor than others have to wait for.
     #[must_use]
-    pub fn runs_aside(&self) -> bool {
+    pub(crate) fn runs_aside(&self) -> bool {
         self.aside
     }
 
@@ -366,7 +366,7 @@ impl Seat {
     /// # Errors
     ///
     /// There is none.
-    pub async fn later(&self, not_now: NotNow) -> Result<CheckedOut, CallFailure> {
+    pub(crate) async fn later(&self, not_now: NotNow) -> Result<CheckedOut, CallFailure> {
         match not_now {
             NotNow::Failed(failure) => Err(failure),
             NotNow::Wait(permit) => self.wait(permit).await,
@@ -379,7 +379,7 @@ impl Seat {
     /// # Errors
     ///
     /// None came in time, or none could be made.
-    pub async fn wait(&self, permit: Permit) -> Result<CheckedOut, CallFailure> {
+    pub(crate) async fn wait(&self, permit: Permit) -> Result<CheckedOut, CallFailure> {
         let limit = self.filter.wait_limit();
         let Some(given) = self.filter.spares.wait(self.worker) else {
             return Err(self.busy(CallFailure::Crowded(MOST_WAITING)));
@@ -410,7 +410,7 @@ impl Seat {
 
     /// Keep an instance for the next call.
     #[inline]
-    pub fn keep(&self, instance: Box<Instance>) {
+    pub(crate) fn keep(&self, instance: Box<Instance>) {
         if self.waiting.get() > 0 {
             self.filter.spares.put(self.worker, instance);
         } else if let Some(other) = self.instance.replace(Some(instance)) {
@@ -420,7 +420,7 @@ impl Seat {
     }
 
     /// Give an instance up: it must serve no more.
-    pub fn give_up(&self, instance: Box<Instance>) {
+    pub(crate) fn give_up(&self, instance: Box<Instance>) {
         self.filter.spares.give_up(self.worker, instance);
     }
 

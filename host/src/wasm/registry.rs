@@ -40,28 +40,28 @@ use crate::store::cache::{CacheOrigin, Caches};
 
 /// What a filter is to be.
 #[derive(Debug, Clone)]
-pub struct FilterSpec {
+pub(crate) struct FilterSpec {
     /// Its name.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// Its settings as JSON.
-    pub settings: String,
+    pub(crate) settings: String,
     /// The files that the operator named for it.
-    pub documents: Arc<Documents>,
+    pub(crate) documents: Arc<Documents>,
     /// What it may use.
-    pub grants: Grants,
+    pub(crate) grants: Grants,
     /// The callouts and secrets that the grants name.
-    pub origin: CacheOrigin,
+    pub(crate) origin: CacheOrigin,
     /// Its bounds.
-    pub bounds: FilterBounds,
+    pub(crate) bounds: FilterBounds,
     /// What happens when it fails.
-    pub on_error: OnError,
+    pub(crate) on_error: OnError,
     /// Whether its instances serve many requests.
-    pub isolation: Isolation,
+    pub(crate) isolation: Isolation,
 }
 
 /// Why a filter cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// Its plugin is no usable component.
     #[error("its plugin {0}")]
     Component(#[from] ComponentError),
@@ -89,11 +89,11 @@ pub enum LoadError {
 
 /// What a filter says about its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Complaint {
+pub(crate) struct Complaint {
     /// JSON pointer into the settings.
-    pub at: String,
+    pub(crate) at: String,
     /// What is wrong.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl From<Diagnostic> for Complaint {
@@ -115,7 +115,7 @@ struct FilterKey {
 
 /// Makes filters.
 #[derive(Debug)]
-pub struct FilterRegistry {
+pub(crate) struct FilterRegistry {
     engine: FilterEngine,
     cache: CompileCache,
     workers: usize,
@@ -132,7 +132,7 @@ impl FilterRegistry {
     /// # Errors
     ///
     /// The system cannot start a thread.
-    pub fn new(
+    pub(crate) fn new(
         engine: FilterEngine,
         cache: CompileCache,
         workers: usize,
@@ -152,7 +152,7 @@ impl FilterRegistry {
 
     /// The engine.
     #[must_use]
-    pub fn engine(&self) -> &FilterEngine {
+    pub(crate) fn engine(&self) -> &FilterEngine {
         &self.engine
     }
 
@@ -162,7 +162,7 @@ impl FilterRegistry {
     /// # Errors
     ///
     /// They are too many: gives the number that `[wasm] max_instances` would have to be.
-    pub fn check_room(&self, filters: usize) -> Result<(), u64> {
+    pub(crate) fn check_room(&self, filters: usize) -> Result<(), u64> {
         let needed = 2 * filters * self.workers * INSTANCES_PER_WORKER;
         let needed = u64::try_from(needed).unwrap_or(u64::MAX);
         if needed > u64::from(self.max_instances) {
@@ -176,7 +176,7 @@ impl FilterRegistry {
     /// # Errors
     ///
     /// They are no usable component.
-    pub fn component(&self, wasm: &[u8]) -> Result<CompiledComponent, ComponentError> {
+    pub(crate) fn component(&self, wasm: &[u8]) -> Result<CompiledComponent, ComponentError> {
         let digest = ComponentDigest::of(wasm);
         let mut components = self.components.lock();
         components.retain(|_, component| component.is_shared());
@@ -194,7 +194,7 @@ impl FilterRegistry {
     /// # Errors
     ///
     /// It cannot be linked, started or configured.
-    pub fn filter(
+    pub(crate) fn filter(
         &self,
         component: CompiledComponent,
         spec: FilterSpec,
@@ -215,7 +215,7 @@ impl FilterRegistry {
 
     /// How many components are compiled and in use.
     #[must_use]
-    pub fn components(&self) -> usize {
+    pub(crate) fn components(&self) -> usize {
         let components = self.components.lock();
         components
             .values()

@@ -13,25 +13,25 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 
 /// The most series of one filter.
-pub const MAX_SERIES: usize = 32;
+pub(crate) const MAX_SERIES: usize = 32;
 
 /// The most combinations of label values of one series.
-pub const MAX_COMBINATIONS: usize = 256;
+pub(crate) const MAX_COMBINATIONS: usize = 256;
 
 /// The most labels of one series.
-pub const MAX_LABELS: usize = 8;
+pub(crate) const MAX_LABELS: usize = 8;
 
 /// The longest label value. Bytes; longer ones are cut.
-pub const MAX_LABEL_VALUE: usize = 128;
+pub(crate) const MAX_LABEL_VALUE: usize = 128;
 
 /// Upper bounds of a histogram's buckets, as for seconds.
-pub const BUCKETS: [f64; 11] = [
+pub(crate) const BUCKETS: [f64; 11] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
 /// What a series measures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SeriesKind {
+pub(crate) enum SeriesKind {
     /// Only grows.
     Counter,
     /// Moves up and down.
@@ -43,7 +43,7 @@ pub enum SeriesKind {
 impl SeriesKind {
     /// Its word in `/metrics` and in errors.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
@@ -63,7 +63,7 @@ impl SeriesKind {
 }
 
 /// The gateway's own families whose names begin like a filter's, without `filter_`.
-pub const OWN_FAMILIES: [&str; 8] = [
+pub(crate) const OWN_FAMILIES: [&str; 8] = [
     "answers",
     "busy_requests",
     "calls",
@@ -80,20 +80,20 @@ const RESERVED_LABELS: [&str; 3] = ["filter", "le", "quantile"];
 
 /// A series as `configure` declared it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SeriesSpec {
+pub(crate) struct SeriesSpec {
     /// What it measures.
-    pub kind: SeriesKind,
+    pub(crate) kind: SeriesKind,
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its label names.
-    pub labels: Vec<String>,
+    pub(crate) labels: Vec<String>,
 }
 
 impl SeriesSpec {
     /// Its family in `/metrics`, without `windlass_`. A counter's lines end in `_total` whether
     /// or not its name does.
     #[must_use]
-    pub fn family(&self) -> String {
+    pub(crate) fn family(&self) -> String {
         let name = format!("filter_{}", self.name);
         match self.kind {
             SeriesKind::Counter => name.strip_suffix("_total").unwrap_or(&name).to_owned(),
@@ -102,7 +102,7 @@ impl SeriesSpec {
     }
 
     /// The names that its family takes: no other family may have one of them.
-    pub fn names(&self) -> impl Iterator<Item = String> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
         let family = self.family();
         let suffixes = self.kind.suffixes().iter();
         suffixes.map(move |suffix| format!("{family}{suffix}"))
@@ -111,23 +111,23 @@ impl SeriesSpec {
 
 /// Two series that cannot be in one `/metrics`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Clash {
+pub(crate) struct Clash {
     /// Whose the first is: its place in the list.
-    pub first: usize,
+    pub(crate) first: usize,
     /// The first.
-    pub first_spec: SeriesSpec,
+    pub(crate) first_spec: SeriesSpec,
     /// Whose the second is.
-    pub second: usize,
+    pub(crate) second: usize,
     /// The second.
-    pub second_spec: SeriesSpec,
+    pub(crate) second_spec: SeriesSpec,
     /// The name that both would write, without `windlass_`.
-    pub name: String,
+    pub(crate) name: String,
 }
 
 /// The series of several filters that cannot be in one `/metrics`: one family has one kind, and
 /// no name of another. Filters may share a family; the label `filter` tells them apart.
 #[must_use]
-pub fn clashes<'a>(filters: impl Iterator<Item = &'a SeriesTable>) -> Vec<Clash> {
+pub(crate) fn clashes<'a>(filters: impl Iterator<Item = &'a SeriesTable>) -> Vec<Clash> {
     let mut taken: BTreeMap<String, (usize, &SeriesSpec)> = BTreeMap::new();
     let mut found = Vec::new();
     for (place, table) in filters.enumerate() {
@@ -154,13 +154,13 @@ pub fn clashes<'a>(filters: impl Iterator<Item = &'a SeriesTable>) -> Vec<Clash>
 
 /// One combination of label values.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// A counter's or gauge's value; a histogram's sum.
-    pub value: f64,
+    pub(crate) value: f64,
     /// A histogram's observations.
-    pub count: u64,
+    pub(crate) count: u64,
     /// A histogram's observations for each bucket of [`BUCKETS`], not cumulated.
-    pub buckets: [u64; BUCKETS.len()],
+    pub(crate) buckets: [u64; BUCKETS.len()],
 }
 
 #[derive(Debug)]
@@ -171,13 +171,13 @@ struct Series {
 
 /// All series of one filter.
 #[derive(Debug, Default)]
-pub struct SeriesTable {
+pub(crate) struct SeriesTable {
     series: Vec<Series>,
 }
 
 /// Why a series cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SeriesError {
+pub(crate) enum SeriesError {
     /// Too many.
     #[error("declares {0} metric series; a filter has at most {MAX_SERIES}")]
     TooMany(usize),
@@ -211,7 +211,7 @@ impl SeriesTable {
     /// # Errors
     ///
     /// A name that Prometheus would refuse, or too many.
-    pub fn new(specs: Vec<SeriesSpec>) -> Result<Self, SeriesError> {
+    pub(crate) fn new(specs: Vec<SeriesSpec>) -> Result<Self, SeriesError> {
         if specs.len() > MAX_SERIES {
             return Err(SeriesError::TooMany(specs.len()));
         }
@@ -240,7 +240,7 @@ impl SeriesTable {
 
     /// Add to a series. False where there is no such series, or the labels do not fit it.
     #[must_use]
-    pub fn add(&self, series: usize, mut labels: Vec<String>, value: f64) -> bool {
+    pub(crate) fn add(&self, series: usize, mut labels: Vec<String>, value: f64) -> bool {
         let Some(series) = self.series.get(series) else {
             return false;
         };
@@ -276,12 +276,14 @@ impl SeriesTable {
 
     /// A series' name.
     #[must_use]
-    pub fn name(&self, series: usize) -> Option<&str> {
+    pub(crate) fn name(&self, series: usize) -> Option<&str> {
         Some(&self.series.get(series)?.spec.name)
     }
 
     /// Each series with its samples, as they are now.
-    pub fn read(&self) -> impl Iterator<Item = (&SeriesSpec, BTreeMap<Vec<String>, Sample>)> {
+    pub(crate) fn read(
+        &self,
+    ) -> impl Iterator<Item = (&SeriesSpec, BTreeMap<Vec<String>, Sample>)> {
         self.series
             .iter()
             .map(|series| (&series.spec, series.samples.lock().clone()))

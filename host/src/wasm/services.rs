@@ -21,29 +21,29 @@ use crate::tokens::TokenVerifiers;
 
 /// What belongs to one configuration. Each worker has a copy, so that they share no count.
 #[derive(Clone)]
-pub struct Services {
+pub(crate) struct Services {
     /// The keys that were issued.
-    pub keys: Keys,
+    pub(crate) keys: Keys,
     /// Keys that were not accepted, as each worker counts them.
-    pub rejects: Arc<[Rejects]>,
+    pub(crate) rejects: Arc<[Rejects]>,
     /// Whose copy this is: its place in `rejects`.
-    pub worker: usize,
+    pub(crate) worker: usize,
     /// Usage plans, by name: the configuration's, and those of the store as they are now.
-    pub plans: PlanBook,
+    pub(crate) plans: PlanBook,
     /// The counters; they outlive the configuration.
-    pub limits: Arc<dyn LimitStore>,
+    pub(crate) limits: Arc<dyn LimitStore>,
     /// The counters of bounds without a key; they do so, too.
-    pub rates: Arc<RateCounters>,
+    pub(crate) rates: Arc<RateCounters>,
     /// Where the counters' time comes from; one a process.
-    pub clock: Clock,
+    pub(crate) clock: Clock,
     /// Secrets by name.
-    pub secrets: Arc<Secrets>,
+    pub(crate) secrets: Arc<Secrets>,
     /// Whose tokens are accepted, by the verifier's name.
-    pub verifiers: Arc<TokenVerifiers>,
+    pub(crate) verifiers: Arc<TokenVerifiers>,
     /// The servers that filters may ask.
-    pub callouts: Arc<Callouts>,
+    pub(crate) callouts: Arc<Callouts>,
     /// The configuration's routes and filters, for filters that describe them.
-    pub apis: Arc<ApiDescription>,
+    pub(crate) apis: Arc<ApiDescription>,
 }
 
 impl std::fmt::Debug for Services {
@@ -54,28 +54,28 @@ impl std::fmt::Debug for Services {
 
 /// The routes of a configuration, and what their filters add to a description.
 #[derive(Debug, Default)]
-pub struct ApiDescription {
+pub(crate) struct ApiDescription {
     /// As JSON.
-    pub text: Box<str>,
+    pub(crate) text: Box<str>,
     /// Its SHA-256.
-    pub digest: [u8; 32],
+    pub(crate) digest: [u8; 32],
 }
 
 /// What belongs to one filter.
 #[derive(Debug)]
-pub struct FilterServices {
+pub(crate) struct FilterServices {
     /// Its cache.
-    pub cache: Arc<FilterCache>,
+    pub(crate) cache: Arc<FilterCache>,
     /// Its metric series.
-    pub series: SeriesTable,
+    pub(crate) series: SeriesTable,
     /// What it charged last.
-    pub charged: LastCharge,
+    pub(crate) charged: LastCharge,
     /// The bounds that it defined.
-    pub rates: OnceLock<Arc<DefinedRates>>,
+    pub(crate) rates: OnceLock<Arc<DefinedRates>>,
     /// The files that the operator named for it.
-    pub documents: Arc<Documents>,
+    pub(crate) documents: Arc<Documents>,
     /// What the log said of it.
-    pub notices: Notices,
+    pub(crate) notices: Notices,
     /// The large answer that it gave last.
-    pub answers: LargeAnswers,
+    pub(crate) answers: LargeAnswers,
 }

@@ -19,11 +19,11 @@ use super::host::limits::{describe, text};
 use super::host::rates::RateShare;
 use super::services::Services;
 use crate::context::Exchange;
-pub use crate::store::limits::Waiting;
+pub(crate) use crate::store::limits::Waiting;
 
 /// What a guest's call wanted to take, and what nobody here could decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Share {
+pub(crate) enum Share {
     /// Of a usage plan.
     Plan {
         /// Its name.
@@ -49,7 +49,7 @@ impl fmt::Display for Share {
 impl Share {
     /// The answer to wait for. None: it can be decided now.
     #[must_use]
-    pub fn wait(&self, services: &Services, exchange: &Exchange) -> Option<Waiting> {
+    pub(crate) fn wait(&self, services: &Services, exchange: &Exchange) -> Option<Waiting> {
         match self {
             Self::Plan { plan, key, cost } => wait(services, exchange, plan, key, *cost),
             Self::Rates(share) => share.wait(services),
@@ -59,7 +59,7 @@ impl Share {
 
 /// What a filter charged last. All of its workers write it, and only where it differs.
 #[derive(Debug, Default)]
-pub struct LastCharge {
+pub(crate) struct LastCharge {
     /// The plan that it named. None: the key's own.
     plan: ArcSwapOption<String>,
     /// 0: it never charged.
@@ -81,7 +81,7 @@ impl LastCharge {
 impl Filter {
     /// Give the bounds that it defined their places, and so their shares of the room, before the first
     /// request comes.
-    pub fn enroll_bounds(&self, services: &Services) {
+    pub(crate) fn enroll_bounds(&self, services: &Services) {
         if let Some(rates) = self.own.rates.get() {
             rates.enrolled(services);
         }
@@ -89,13 +89,13 @@ impl Filter {
 
     /// Whether it verifies tokens, so that its request phase may have to wait for newer keys.
     #[must_use]
-    pub fn asks_for_tokens(&self) -> bool {
+    pub(crate) fn asks_for_tokens(&self) -> bool {
         self.asks_for_tokens
     }
 
     /// How long its request phase may wait for the answers of other servers, if it asks some.
     #[must_use]
-    pub fn callout_wait(&self, services: &Services) -> Option<Duration> {
+    pub(crate) fn callout_wait(&self, services: &Services) -> Option<Duration> {
         if !self.asks_servers {
             return None;
         }
@@ -110,7 +110,11 @@ impl Filter {
     /// The answer to wait for before the filter's request phase is called, as far as it is known
     /// what it will charge.
     #[must_use]
-    pub fn expected_share(&self, services: &Services, exchange: &Exchange) -> Option<Waiting> {
+    pub(crate) fn expected_share(
+        &self,
+        services: &Services,
+        exchange: &Exchange,
+    ) -> Option<Waiting> {
         let last = &self.own.charged;
         let cost = last.cost.load(Ordering::Relaxed);
         if cost == 0 {

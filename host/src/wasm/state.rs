@@ -29,17 +29,17 @@ use crate::tokens::Waiting;
 use crate::verifier::VerifiedToken;
 
 /// The most calls of host functions in one phase.
-pub const MAX_HOST_CALLS: u32 = 10_000;
+pub(crate) const MAX_HOST_CALLS: u32 = 10_000;
 
 /// The most bytes that one phase may leave in the host: edits, attributes, notes, log lines.
-pub const MAX_RETAINED: usize = 1024 * 1024;
+pub(crate) const MAX_RETAINED: usize = 1024 * 1024;
 
 /// The most streams and timers of WASI that one instance may hold.
 const MAX_RESOURCES: usize = 1_000;
 
 /// Which export of the filter runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// None: no exchange is there.
     Idle,
     /// `configure`.
@@ -64,11 +64,11 @@ pub enum Phase {
 
 /// What one phase may leave behind, and how often it may call.
 #[derive(Debug)]
-pub struct Account {
+pub(crate) struct Account {
     calls: u32,
     retained: usize,
     /// Log lines written by the running phase.
-    pub lines: u32,
+    pub(crate) lines: u32,
 }
 
 impl Account {
@@ -83,7 +83,7 @@ impl Account {
 
 /// A bound of [`Account`] was passed. The phase fails as a trap does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Overdrawn {
+pub(crate) enum Overdrawn {
     /// Too many calls.
     #[error("more than {MAX_HOST_CALLS} calls of host functions in one phase")]
     Calls,
@@ -96,64 +96,64 @@ pub enum Overdrawn {
 
 /// The data of an instance's store.
 #[derive(Debug)]
-pub struct State {
+pub(crate) struct State {
     /// The filter's name, for logs and scopes.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// What the filter may use.
-    pub grants: Arc<Grants>,
+    pub(crate) grants: Arc<Grants>,
     /// What is the filter's own: its cache and series.
-    pub own: Arc<FilterServices>,
+    pub(crate) own: Arc<FilterServices>,
     /// Keys, plans and secrets of the exchange's configuration.
-    pub services: Option<Arc<Services>>,
+    pub(crate) services: Option<Arc<Services>>,
     /// The exchange in hand.
-    pub exchange: Option<Box<Exchange>>,
+    pub(crate) exchange: Option<Box<Exchange>>,
     /// The export that runs.
-    pub phase: Phase,
+    pub(crate) phase: Phase,
     /// The filter's place in the chain.
-    pub place: u16,
+    pub(crate) place: u16,
     /// Whether the running phase is called again, when it wants a share that the store has to tell.
-    pub patient: bool,
+    pub(crate) patient: bool,
     /// The checks of tokens that the filter defined, by their numbers.
-    pub token_checks: Vec<Arc<TokenCheck>>,
+    pub(crate) token_checks: Vec<Arc<TokenCheck>>,
     /// The token that the running phase verified.
-    pub token: Option<Arc<VerifiedToken>>,
+    pub(crate) token: Option<Arc<VerifiedToken>>,
     /// The event that the running phase waits for before it runs again.
-    pub later: Option<Later>,
+    pub(crate) later: Option<Later>,
     /// Members that the running phase adds to the problem body of its refusal.
-    pub members: Option<Box<ProblemMembers>>,
+    pub(crate) members: Option<Box<ProblemMembers>>,
     /// How many tickets the exchange had before the running phase.
-    pub tickets: usize,
+    pub(crate) tickets: usize,
     /// The takings of the running phase from its own bounds, where it may have to run again.
-    pub rate_tickets: Vec<RateTicket>,
+    pub(crate) rate_tickets: Vec<RateTicket>,
     /// The piece of a body in hand.
-    pub piece: Piece,
+    pub(crate) piece: Piece,
     /// The most that edits may make of it. Bytes.
-    pub body_cap: u64,
+    pub(crate) body_cap: u64,
     /// The trailers of the message in hand, in its last body call.
-    pub trailers: Option<HeaderMap>,
+    pub(crate) trailers: Option<HeaderMap>,
     /// What the running phase used.
-    pub account: Account,
+    pub(crate) account: Account,
     /// Undoes the running phase.
     journal: Vec<Undo>,
     /// Field names that the filter used before.
-    pub names: FieldNames,
+    pub(crate) names: FieldNames,
     /// Whether the running phase edited the piece.
-    pub piece_edited: bool,
+    pub(crate) piece_edited: bool,
     /// The instance's linear memory.
-    pub memory: MemoryAccount,
+    pub(crate) memory: MemoryAccount,
     /// The running call's CPU time.
-    pub cpu: CpuLimit,
+    pub(crate) cpu: CpuLimit,
     /// What the filter tells the operator, in `configure`.
-    pub advice: Advice,
+    pub(crate) advice: Advice,
     /// Lines of standard output and error.
-    pub output: Output,
+    pub(crate) output: Output,
     /// WASI's streams and the like.
-    pub resources: ResourceTable,
+    pub(crate) resources: ResourceTable,
 }
 
 /// The event that a phase waits for before it runs again.
 #[derive(Debug)]
-pub enum Later {
+pub(crate) enum Later {
     /// Newer keys of a verifier.
     Keys(Waiting),
     /// The answer of another server.
@@ -162,7 +162,7 @@ pub enum Later {
 
 /// What an edit replaced.
 #[derive(Debug)]
-pub enum Undo {
+pub(crate) enum Undo {
     /// All values of one field.
     Field {
         /// Of which head.
@@ -189,11 +189,11 @@ pub enum Undo {
 }
 
 /// The values of one field.
-pub type Values = SmallVec<[HeaderValue; 1]>;
+pub(crate) type Values = SmallVec<[HeaderValue; 1]>;
 
 /// Which fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Head {
+pub(crate) enum Head {
     /// The request's.
     Request,
     /// The response's.
@@ -205,7 +205,7 @@ pub enum Head {
 impl State {
     /// The state of a new instance.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         name: Arc<str>,
         grants: Arc<Grants>,
         own: Arc<FilterServices>,
@@ -245,7 +245,7 @@ impl State {
     }
 
     /// Begin a phase.
-    pub fn enter(&mut self, phase: Phase, place: u16, exchange: Box<Exchange>) {
+    pub(crate) fn enter(&mut self, phase: Phase, place: u16, exchange: Box<Exchange>) {
         self.phase = phase;
         self.place = place;
         self.patient = false;
@@ -261,14 +261,14 @@ impl State {
 
     /// End a phase: keep its edits, or undo them. Gives the exchange back.
     #[inline]
-    pub fn leave(&mut self, keep: bool) -> Option<Box<Exchange>> {
+    pub(crate) fn leave(&mut self, keep: bool) -> Option<Box<Exchange>> {
         self.settle(keep);
         self.exchange.take()
     }
 
     /// The same, with the exchange still there.
     #[inline]
-    pub fn settle(&mut self, keep: bool) {
+    pub(crate) fn settle(&mut self, keep: bool) {
         if !keep {
             self.output.flush();
             self.undo_to(0);
@@ -298,7 +298,7 @@ impl State {
     }
 
     /// Give back what the running phase took: it has to run again.
-    pub fn give_back_taken(&mut self) {
+    pub(crate) fn give_back_taken(&mut self) {
         let (Some(services), Some(exchange)) = (&self.services, &mut self.exchange) else {
             return;
         };
@@ -316,7 +316,7 @@ impl State {
     ///
     /// It is one too many.
     #[inline]
-    pub fn charge_call(&mut self) -> Result<(), Overdrawn> {
+    pub(crate) fn charge_call(&mut self) -> Result<(), Overdrawn> {
         self.account.calls += 1;
         if self.account.calls > MAX_HOST_CALLS {
             return Err(Overdrawn::Calls);
@@ -330,7 +330,7 @@ impl State {
     ///
     /// They are too many.
     #[inline]
-    pub fn charge_bytes(&mut self, bytes: usize) -> Result<(), Overdrawn> {
+    pub(crate) fn charge_bytes(&mut self, bytes: usize) -> Result<(), Overdrawn> {
         self.account.retained = self.account.retained.saturating_add(bytes);
         if self.account.retained > MAX_RETAINED {
             return Err(Overdrawn::Retained);
@@ -339,18 +339,18 @@ impl State {
     }
 
     /// Note what an edit replaces, before or just after it is made.
-    pub fn remember(&mut self, undo: Undo) {
+    pub(crate) fn remember(&mut self, undo: Undo) {
         self.journal.push(undo);
     }
 
     /// Where the journal stands.
     #[must_use]
-    pub fn mark(&self) -> usize {
+    pub(crate) fn mark(&self) -> usize {
         self.journal.len()
     }
 
     /// Undo what was done since a mark.
-    pub fn undo_to(&mut self, mark: usize) {
+    pub(crate) fn undo_to(&mut self, mark: usize) {
         while self.journal.len() > mark {
             if let Some(undo) = self.journal.pop() {
                 self.undo(undo);
@@ -360,7 +360,7 @@ impl State {
 
     /// The fields of a head, where it is there.
     #[must_use]
-    pub fn fields(&self, head: Head) -> Option<&HeaderMap> {
+    pub(crate) fn fields(&self, head: Head) -> Option<&HeaderMap> {
         let exchange = self.exchange.as_ref()?;
         match head {
             Head::Request => Some(&exchange.request.headers),
@@ -370,7 +370,7 @@ impl State {
     }
 
     /// The same, for edits.
-    pub fn fields_mut(&mut self, head: Head) -> Option<&mut HeaderMap> {
+    pub(crate) fn fields_mut(&mut self, head: Head) -> Option<&mut HeaderMap> {
         match head {
             Head::Request => self
                 .exchange
@@ -388,7 +388,7 @@ impl State {
 
     /// Whether the running phase may edit this head.
     #[must_use]
-    pub fn may_edit(&self, head: Head) -> bool {
+    pub(crate) fn may_edit(&self, head: Head) -> bool {
         match (head, self.phase) {
             (Head::Request, Phase::Request | Phase::RequestBody { head_open: true })
             | (Head::Response, Phase::Response | Phase::ResponseBody { head_open: true }) => true,

@@ -20,7 +20,7 @@ use crate::context::{MAX_FIELDS, MAX_HEAD, ProblemMembers};
 
 /// How a body is to meet the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BodyMode {
+pub(crate) enum BodyMode {
     /// Not at all.
     Skip,
     /// Piece by piece.
@@ -31,7 +31,7 @@ pub enum BodyMode {
 
 /// The verdict of the request phase. A hint has already gone to the exchange.
 #[derive(Debug)]
-pub enum RequestVerdict {
+pub(crate) enum RequestVerdict {
     /// Go on.
     Next(BodyMode),
     /// Answer with this.
@@ -40,7 +40,7 @@ pub enum RequestVerdict {
 
 /// The verdict of the response phase.
 #[derive(Debug)]
-pub enum ResponseVerdict {
+pub(crate) enum ResponseVerdict {
     /// Go on.
     Next(BodyMode),
     /// Put this in the place of the response.
@@ -49,7 +49,7 @@ pub enum ResponseVerdict {
 
 /// The verdict of a body phase.
 #[derive(Debug)]
-pub enum PieceVerdict {
+pub(crate) enum PieceVerdict {
     /// Forward it.
     Next,
     /// Keep it and give it again with the next.
@@ -62,17 +62,17 @@ pub enum PieceVerdict {
 
 /// A response that a filter made.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Its status: 200 to 599.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// Its fields; none frames the message.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
     /// Its body.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
     /// A stable word for logs.
-    pub reason: String,
+    pub(crate) reason: String,
     /// Members of a problem body beside its own.
-    pub members: Option<Box<ProblemMembers>>,
+    pub(crate) members: Option<Box<ProblemMembers>>,
 }
 
 /// The longest `reason` that is kept.
@@ -84,7 +84,7 @@ const MAX_REASON: usize = 64;
 /// # Errors
 ///
 /// It cannot be carried out.
-pub fn request(
+pub(crate) fn request(
     verdict: WitRequestVerdict,
     has_body: bool,
     state: &mut State,
@@ -108,7 +108,7 @@ pub fn request(
 /// # Errors
 ///
 /// It cannot be carried out.
-pub fn response(
+pub(crate) fn response(
     verdict: WitResponseVerdict,
     has_body: bool,
     state: &mut State,
@@ -126,7 +126,7 @@ pub fn response(
 /// # Errors
 ///
 /// It cannot be carried out.
-pub fn piece(verdict: ChunkVerdict, state: &mut State) -> Result<PieceVerdict, CallFailure> {
+pub(crate) fn piece(verdict: ChunkVerdict, state: &mut State) -> Result<PieceVerdict, CallFailure> {
     match verdict {
         ChunkVerdict::Next => Ok(PieceVerdict::Next),
         ChunkVerdict::More => Ok(PieceVerdict::More),

@@ -28,15 +28,15 @@ const WRITE_ROOM: u64 = 64 * 1024;
 
 /// `wasi:io/streams.output-stream`.
 #[derive(Debug, Clone, Copy)]
-pub struct OutputStream(StreamKind);
+pub(crate) struct OutputStream(StreamKind);
 
 /// `wasi:io/streams.input-stream`: always at its end.
 #[derive(Debug, Clone, Copy)]
-pub struct InputStream;
+pub(crate) struct InputStream;
 
 /// `wasi:io/poll.pollable`.
 #[derive(Debug, Clone, Copy)]
-pub enum Pollable {
+pub(crate) enum Pollable {
     /// Ready at once.
     Ready,
     /// A timer: ready at this time.
@@ -45,11 +45,11 @@ pub enum Pollable {
 
 /// `wasi:io/error.error`: never made.
 #[derive(Debug, Clone, Copy)]
-pub struct IoError;
+pub(crate) struct IoError;
 
 /// Resources of interfaces that are not served: never made.
 #[derive(Debug, Clone, Copy)]
-pub struct Absent;
+pub(crate) struct Absent;
 
 #[derive(ComponentType, Lift, Lower, Debug)]
 #[component(variant)]
@@ -76,7 +76,7 @@ type StreamResult<T> = std::result::Result<T, StreamError>;
 /// # Errors
 ///
 /// The linker refuses a name.
-pub fn link(linker: &mut Linker<State>, component: &Component) -> Result<Vec<String>> {
+pub(crate) fn link(linker: &mut Linker<State>, component: &Component) -> Result<Vec<String>> {
     let engine = linker.engine().clone();
     let mut stubbed = Vec::new();
     for (name, item) in component.component_type().imports(&engine) {

@@ -8,7 +8,7 @@ use crate::error::Code;
 
 impl Watch {
     /// A request's head is complete; `has_body` if a body follows.
-    pub fn begin(&self, has_body: bool) {
+    pub(crate) fn begin(&self, has_body: bool) {
         self.enter(Phase::Busy);
         self.disarm(Wait::Client);
         self.signs
@@ -25,7 +25,7 @@ impl Watch {
     }
 
     /// The exchange is over; what is left is to write it out.
-    pub fn answered(&self) {
+    pub(crate) fn answered(&self) {
         if self.phase() == Phase::Busy {
             self.enter(Phase::Answered);
         }
@@ -35,7 +35,7 @@ impl Watch {
     }
 
     /// The next piece of the request's body is waited for.
-    pub fn body_waits(&self) {
+    pub(crate) fn body_waits(&self) {
         self.disarm(Wait::Upload);
         if let Some(limit) = self.limits.body
             && !self.is_armed(Wait::Body)
@@ -45,7 +45,7 @@ impl Watch {
     }
 
     /// A piece of the request's body came in, and goes to whoever asked for it.
-    pub fn body_bytes(&self, count: u64) {
+    pub(crate) fn body_bytes(&self, count: u64) {
         self.disarm(Wait::Body);
         self.request_bytes
             .store(self.request_bytes() + count, Relaxed);
@@ -56,7 +56,7 @@ impl Watch {
     }
 
     /// No more of the request's body is to come. The endpoint's time to answer begins.
-    pub fn body_ended(&self) {
+    pub(crate) fn body_ended(&self) {
         self.body_open.store(false, Relaxed);
         self.disarm(Wait::Body);
         self.disarm(Wait::Upload);
@@ -67,55 +67,55 @@ impl Watch {
     }
 
     /// The request's body is not read to its end: the connection can carry no other request.
-    pub fn body_abandoned(&self) {
+    pub(crate) fn body_abandoned(&self) {
         self.body_abandoned.store(true, Relaxed);
         self.body_ended();
     }
 
     /// Whether the present request's body was given up before its end.
     #[must_use]
-    pub fn is_body_abandoned(&self) -> bool {
+    pub(crate) fn is_body_abandoned(&self) -> bool {
         self.body_abandoned.load(Relaxed)
     }
 
     /// Whether the endpoint, which has answered, takes no more of the present request's body.
-    pub fn set_body_refused(&self, refused: bool) {
+    pub(crate) fn set_body_refused(&self, refused: bool) {
         self.body_refused.store(refused, Relaxed);
     }
 
     /// Whether the present request's body is not read to its end: the connection closes after the answer.
     #[must_use]
-    pub fn is_body_left(&self) -> bool {
+    pub(crate) fn is_body_left(&self) -> bool {
         self.is_body_abandoned() || (self.body_open() && self.body_refused.load(Relaxed))
     }
 
     /// The request's body failed.
-    pub fn body_failed(&self, code: Code) {
+    pub(crate) fn body_failed(&self, code: Code) {
         // There are fewer than 255 codes.
         self.body_fault.store(code as u8 + 1, Relaxed);
     }
 
     /// Why the present request's body failed, where it did.
     #[must_use]
-    pub fn body_fault(&self) -> Option<Code> {
+    pub(crate) fn body_fault(&self) -> Option<Code> {
         let place = self.body_fault.load(Relaxed).checked_sub(1)?;
         Code::ALL.get(usize::from(place)).copied()
     }
 
     /// A handshake begins, which takes as long as a head at the most.
-    pub fn shake(&self) {
+    pub(crate) fn shake(&self) {
         self.arm(Wait::Client, self.limits.head);
         self.idle_since.store(0, Relaxed);
     }
 
     /// The handshake is over: wait for the first request.
-    pub fn shaken(&self) {
+    pub(crate) fn shaken(&self) {
         self.awaits_first();
     }
 
     /// Something passed in either direction after an upgrade; the next must within `idle`, if not
     /// for ever. Milliseconds.
-    pub fn passed(&self, idle: Option<u64>) {
+    pub(crate) fn passed(&self, idle: Option<u64>) {
         match idle {
             Some(idle) => self.arm(Wait::Answer, idle),
             None => self.disarm(Wait::Answer),
@@ -124,29 +124,29 @@ impl Watch {
 
     /// Whether more of the request's body is to come.
     #[must_use]
-    pub fn body_open(&self) -> bool {
+    pub(crate) fn body_open(&self) -> bool {
         self.body_open.load(Relaxed)
     }
 
     /// What came in of the present request's body. Bytes.
     #[must_use]
-    pub fn request_bytes(&self) -> u64 {
+    pub(crate) fn request_bytes(&self) -> u64 {
         self.request_bytes.load(Relaxed)
     }
 
     /// The exchange is with this endpoint from now on, by its number.
-    pub fn goes_to(&self, endpoint: u64) {
+    pub(crate) fn goes_to(&self, endpoint: u64) {
         self.endpoint.store(endpoint, Relaxed);
     }
 
     /// The number of the endpoint that it is with.
     #[must_use]
-    pub fn endpoint(&self) -> u64 {
+    pub(crate) fn endpoint(&self) -> u64 {
         self.endpoint.load(Relaxed)
     }
 
     /// The time for the whole exchange is over when the other's is.
-    pub fn ends_with(&self, other: &Self) {
+    pub(crate) fn ends_with(&self, other: &Self) {
         if let (Some(own), Some(cell)) = (self.cell(Wait::Total), other.cell(Wait::Total)) {
             own.store(cell.load(Relaxed), Relaxed);
         }
@@ -154,7 +154,7 @@ impl Watch {
 
     /// A request goes to an endpoint, which must take each piece of the body within `idle` (if
     /// not for ever), and begin to answer within `first_byte` of its end.
-    pub fn sent(&self, first_byte: Duration, idle: Option<Duration>) {
+    pub(crate) fn sent(&self, first_byte: Duration, idle: Option<Duration>) {
         if self.body_open() {
             self.upload_idle.store(idle.map_or(0, short), Relaxed);
             self.first_byte.store(short(first_byte), Relaxed);
@@ -168,13 +168,13 @@ impl Watch {
     }
 
     /// The endpoint may take so much longer to begin to answer.
-    pub fn prolong(&self, first_byte: Duration) {
+    pub(crate) fn prolong(&self, first_byte: Duration) {
         self.arm(Wait::Answer, milliseconds(first_byte));
         self.forget(Wait::Answer);
     }
 
     /// The endpoint began to answer, or the attempt failed.
-    pub fn answer_began(&self) {
+    pub(crate) fn answer_began(&self) {
         self.first_byte.store(0, Relaxed);
         self.disarm(Wait::Answer);
         // What came at the last moment is in time.

@@ -25,7 +25,7 @@ struct Places {
 
 /// An exchange's place among those of its connection, until it is dropped.
 #[derive(Debug)]
-pub struct ExchangePlace {
+pub(crate) struct ExchangePlace {
     connection: Arc<Watch>,
     index: usize,
 }
@@ -33,13 +33,13 @@ pub struct ExchangePlace {
 impl ExchangePlace {
     /// The watch of the connection.
     #[must_use]
-    pub fn connection(&self) -> &Watch {
+    pub(crate) fn connection(&self) -> &Watch {
         &self.connection
     }
 
     /// One more on the same connection: for what is left of an exchange whose own task has ended.
     #[must_use]
-    pub fn another(&self) -> (Arc<Watch>, Self) {
+    pub(crate) fn another(&self) -> (Arc<Watch>, Self) {
         self.connection.exchange()
     }
 }
@@ -65,7 +65,7 @@ impl Exchanges {
 impl Watch {
     /// An exchange begins on this connection: its own watch, and its place.
     #[must_use]
-    pub fn exchange(self: &Arc<Self>) -> (Arc<Self>, ExchangePlace) {
+    pub(crate) fn exchange(self: &Arc<Self>) -> (Arc<Self>, ExchangePlace) {
         let watch = Arc::new(Self::unarmed(
             Arc::clone(&self.common),
             self.limits,
@@ -94,7 +94,7 @@ impl Watch {
 
     /// How many exchanges there are on it now.
     #[must_use]
-    pub fn exchanges(&self) -> usize {
+    pub(crate) fn exchanges(&self) -> usize {
         self.exchanges.len()
     }
 
@@ -121,21 +121,21 @@ impl Watch {
     /// A piece of the response was given to the connection, which asks for the next when the
     /// client has room for it. Only where a connection carries many exchanges; a connection that
     /// carries one notices by itself.
-    pub fn piece_given(&self) {
+    pub(crate) fn piece_given(&self) {
         if self.of_many {
             self.arm(Wait::Write, self.limits.write);
         }
     }
 
     /// The connection asks for the next piece.
-    pub fn piece_wanted(&self) {
+    pub(crate) fn piece_wanted(&self) {
         if self.of_many {
             self.disarm(Wait::Write);
         }
     }
 
     /// Whom to wake besides: the task that waits for the request's body.
-    pub fn set_body_waker(&self, waker: &Waker) {
+    pub(crate) fn set_body_waker(&self, waker: &Waker) {
         let mut known = self
             .body_waker
             .lock()
@@ -158,13 +158,13 @@ impl Watch {
 
     /// Whether this is the watch of one exchange among many.
     #[must_use]
-    pub fn is_of_many(&self) -> bool {
+    pub(crate) fn is_of_many(&self) -> bool {
         self.of_many
     }
 
     /// Let a client that was told to go (GOAWAY) be gone soon. That it idled until now counts no
     /// more: what it has sent meanwhile is still answered.
-    pub fn leave(&self) {
+    pub(crate) fn leave(&self) {
         self.forget(Wait::Client);
         if self.exchanges() == 0 {
             self.arm(Wait::Client, DRAIN_IDLE);

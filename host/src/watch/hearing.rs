@@ -10,7 +10,7 @@ use super::{LOOK, Phase, Watch};
 
 impl Watch {
     /// Whether more bytes of the client, or its end, wake the connection's task from now on.
-    pub fn set_hears(&self, hears: bool) {
+    pub(crate) fn set_hears(&self, hears: bool) {
         self.hears.store(hears, Relaxed);
     }
 
@@ -23,7 +23,7 @@ impl Watch {
 
     /// Whether the connection's I/O is to look. Once.
     #[must_use]
-    pub fn take_look(&self) -> bool {
+    pub(crate) fn take_look(&self) -> bool {
         let signs = self.signs.load(Relaxed);
         self.signs.store(signs & !LOOK, Relaxed);
         signs & LOOK != 0

@@ -17,7 +17,7 @@ impl Watch {
 
     /// Since when it idles; none: it does not, or is about to be closed. Milliseconds.
     #[must_use]
-    pub fn idle_since(&self) -> Option<u64> {
+    pub(crate) fn idle_since(&self) -> Option<u64> {
         let waits = self.phase() == Phase::Idle && !self.expired(Wait::Client);
         let since = self.idle_since.load(Relaxed);
         let is_fresh = self.served() == 0 && self.common.clock.now() < since + FRESH;
@@ -25,7 +25,7 @@ impl Watch {
     }
 
     /// It has waited for long enough: its place is needed.
-    pub fn give_way(&self) {
+    pub(crate) fn give_way(&self) {
         self.disarm(Wait::Client);
         self.sign(Wait::Client.sign());
     }

@@ -6,19 +6,19 @@ use super::{Wait, Watch};
 
 impl Watch {
     /// Whether the exchange that begins may have interim answers.
-    pub fn set_takes_interim(&self, takes: bool) {
+    pub(crate) fn set_takes_interim(&self, takes: bool) {
         self.takes_interim.store(takes, Relaxed);
     }
 
     /// Whether one may be sent now: until the final answer is given to the connection.
     #[must_use]
-    pub fn takes_interim(&self) -> bool {
+    pub(crate) fn takes_interim(&self) -> bool {
         self.takes_interim.load(Relaxed)
     }
 
     /// Send an interim answer, which is in the form of the wire, on this connection. One that a slow
     /// client has no room for is left out.
-    pub fn send_interim(&self, bytes: Vec<u8>) {
+    pub(crate) fn send_interim(&self, bytes: Vec<u8>) {
         if self.interim.push(bytes)
             && let Some(waker) = self.waker.get()
         {
@@ -27,14 +27,14 @@ impl Watch {
     }
 
     /// The preface of HTTP/2 was read: wait for the first request.
-    pub fn greeted(&self) {
+    pub(crate) fn greeted(&self) {
         if self.exchanges() == 0 {
             self.rest();
         }
     }
 
     /// Whether a head of HTTP/2 has begun and not ended: it may take as long as one of HTTP/1.1.
-    pub fn set_in_head(&self, in_head: bool) {
+    pub(crate) fn set_in_head(&self, in_head: bool) {
         match (in_head, self.is_armed(Wait::Head)) {
             (true, false) => self.arm(Wait::Head, self.limits.head),
             (false, true) => self.disarm(Wait::Head),
@@ -43,24 +43,24 @@ impl Watch {
     }
 
     /// A head of HTTP/2 has opened this stream: the request that hyper takes next is its.
-    pub fn set_opened(&self, stream: u32) {
+    pub(crate) fn set_opened(&self, stream: u32) {
         self.opened.store(stream, Relaxed);
     }
 
     /// The stream of the request that hyper has taken; none: it is not known.
     #[must_use]
-    pub fn take_opened(&self) -> Option<u32> {
+    pub(crate) fn take_opened(&self) -> Option<u32> {
         Some(self.opened.swap(0, Relaxed)).filter(|stream| *stream != 0)
     }
 
     /// Whether hyper was told to wait, so that it takes a request before it reads on.
-    pub fn set_paused(&self, paused: bool) {
+    pub(crate) fn set_paused(&self, paused: bool) {
         self.paused.store(paused, Relaxed);
     }
 
     /// Whether it has not read since. Once.
     #[must_use]
-    pub fn take_paused(&self) -> bool {
+    pub(crate) fn take_paused(&self) -> bool {
         self.paused.swap(false, Relaxed)
     }
 }

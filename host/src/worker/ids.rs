@@ -28,7 +28,7 @@ struct Ids {
 
 /// An id that nobody had before, and that nobody can guess.
 #[must_use]
-pub fn next_id() -> RequestId {
+pub(crate) fn next_id() -> RequestId {
     IDS.with_borrow_mut(|ids| RequestId::new(ids.next()))
 }
 

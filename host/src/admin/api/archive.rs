@@ -42,7 +42,7 @@ const PIECE: usize = 500;
 /// `write`. What the configuration defines is not in it.
 #[utoipa::path(get, operation_id = "exportStore", path = "/v1/store/export", tag = "store",
     responses((status = 200, description = "The store", content((String = "application/x-ndjson")))))]
-pub async fn export(
+pub(crate) async fn export(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
     Params(_): Params<Nothing>,
@@ -97,11 +97,11 @@ fn line(line: &Line) -> String {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct StoreParams {
+pub(crate) struct StoreParams {
     /// Tell what would be done, and write nothing. Default false.
-    pub dry_run: Option<bool>,
+    pub(crate) dry_run: Option<bool>,
     /// Whether plans and keys that are there and differ are replaced. Default false: they stay, and are told.
-    pub replace: Option<bool>,
+    pub(crate) replace: Option<bool>,
 }
 
 /// Bring in a store that was exported.
@@ -111,7 +111,7 @@ pub struct StoreParams {
 #[utoipa::path(post, operation_id = "importStore", path = "/v1/store/import", tag = "store", params(StoreParams),
     request_body(content = String, content_type = "application/x-ndjson", description = "The text of an export", example = json!("{\"windlass_store\":1}\n{\"end\":{\"plans\":0,\"keys\":0,\"usage\":0,\"extensions\":0}}\n")),
     responses((status = 200, description = "A count of what was done", body = StoreImported)))]
-pub async fn import(
+pub(crate) async fn import(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
     Params(query): Params<StoreParams>,

@@ -20,7 +20,7 @@ use super::shape::Strict;
 use crate::store::keys::masked;
 
 /// The largest body but that of an import.
-pub const MAX_BODY: usize = 64 * 1024;
+pub(crate) const MAX_BODY: usize = 64 * 1024;
 
 /// How long a small body may take.
 const TIME: Duration = Duration::from_secs(10);
@@ -38,13 +38,13 @@ const UNIT: usize = 64 * 1024;
 const LARGE_BODIES: usize = 4;
 
 /// Space for large bodies, for all of them together.
-pub fn space(limit: usize) -> Arc<Semaphore> {
+pub(crate) fn space(limit: usize) -> Arc<Semaphore> {
     let units = limit.div_ceil(UNIT).saturating_mul(LARGE_BODIES);
     Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS)))
 }
 
 /// The bytes of a small body of this type; None where there is none.
-pub async fn bytes(request: Request, kind: &str) -> Result<Option<Bytes>, Problem> {
+pub(crate) async fn bytes(request: Request, kind: &str) -> Result<Option<Bytes>, Problem> {
     let is = is_kind(&request, kind);
     let bytes = read(request.into_body(), MAX_BODY, TIME, None).await?;
     let bytes = bytes.0;
@@ -55,7 +55,7 @@ pub async fn bytes(request: Request, kind: &str) -> Result<Option<Bytes>, Proble
 }
 
 /// The bytes of a large body of this type, and the space that they take.
-pub async fn large(
+pub(crate) async fn large(
     request: Request,
     kind: &str,
     limit: usize,
@@ -66,7 +66,7 @@ pub async fn large(
 }
 
 /// What a JSON body says.
-pub async fn json<T: DeserializeOwned>(request: Request) -> Result<(T, Bytes), Problem> {
+pub(crate) async fn json<T: DeserializeOwned>(request: Request) -> Result<(T, Bytes), Problem> {
     let Some(bytes) = bytes(request, "application/json").await? else {
         return Err(Problem::invalid("the body is empty; send a JSON object"));
     };
@@ -74,7 +74,9 @@ pub async fn json<T: DeserializeOwned>(request: Request) -> Result<(T, Bytes), P
 }
 
 /// The same where the body may be left out.
-pub async fn optional<T: DeserializeOwned + Default>(request: Request) -> Result<T, Problem> {
+pub(crate) async fn optional<T: DeserializeOwned + Default>(
+    request: Request,
+) -> Result<T, Problem> {
     match bytes(request, "application/json").await? {
         Some(bytes) => parse(&bytes),
         None => Ok(T::default()),
@@ -165,7 +167,7 @@ const LONGEST_LINE: usize = 256 * 1024;
 /// A body of lines, which may be of any length: each line has a limit, and the client is waited for
 /// as ever.
 #[derive(Debug)]
-pub struct Lines {
+pub(crate) struct Lines {
     body: Body,
     buffer: BytesMut,
     /// Up to here there is no end of a line.
@@ -175,7 +177,7 @@ pub struct Lines {
 
 impl Lines {
     /// Of a request with a body of this type.
-    pub fn of(request: Request, kind: &str) -> Result<Self, Problem> {
+    pub(crate) fn of(request: Request, kind: &str) -> Result<Self, Problem> {
         is_kind(&request, kind)?;
         Ok(Self {
             body: request.into_body(),
@@ -186,7 +188,7 @@ impl Lines {
     }
 
     /// The next line, without its end; None after the last.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
         loop {
             let rest = self.buffer.get(self.looked..).unwrap_or_default();
             if let Some(end) = memchr::memchr(b'\n', rest) {

@@ -42,25 +42,25 @@ const COLUMNS: [&str; 11] = [
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct ExportParams {
+pub(crate) struct ExportParams {
     /// How they are written; `accept: text/csv` does the same. Default JSON.
     #[param(inline)]
-    pub format: Option<Format>,
+    pub(crate) format: Option<Format>,
     /// Only this consumer's.
     #[param(min_length = 1, max_length = 128)]
-    pub consumer: Option<String>,
+    pub(crate) consumer: Option<String>,
     /// Only those on this plan.
     #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
-    pub plan: Option<String>,
+    pub(crate) plan: Option<String>,
     /// Only those whose name or id begins so.
     #[param(min_length = 1, max_length = 128)]
-    pub prefix: Option<String>,
+    pub(crate) prefix: Option<String>,
     /// Only those of which a secret begins so.
     #[param(min_length = 1, max_length = 19)]
-    pub begins_with: Option<String>,
+    pub(crate) begins_with: Option<String>,
     /// Whether each secret has its digest, so that another store can take the keys. Only as JSON, and
     /// only for a token whose role is `write`. Default false.
-    pub digests: Option<bool>,
+    pub(crate) digests: Option<bool>,
 }
 
 /// All keys of the store.
@@ -72,7 +72,7 @@ pub struct ExportParams {
 #[utoipa::path(get, operation_id = "exportKeys", path = "/v1/keys/export", tag = "keys", params(ExportParams),
     responses((status = 200, description = "The keys", content((Vec<Key> = "application/json"), (String = "text/csv"))),
         (status = 422, description = "Comma-separated values have no digests", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
-pub async fn export(
+pub(crate) async fn export(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
     Params(query): Params<ExportParams>,

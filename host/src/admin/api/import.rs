@@ -30,9 +30,9 @@ const QUEUE: Duration = Duration::from_secs(60);
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct ImportParams {
+pub(crate) struct ImportParams {
     /// Whether one wrong row keeps all others out. Default false.
-    pub fail_on_warnings: Option<bool>,
+    pub(crate) fail_on_warnings: Option<bool>,
 }
 
 /// Import keys.
@@ -45,7 +45,7 @@ pub struct ImportParams {
     request_body(content = String, content_type = "text/csv", description = "The file", example = json!("name,key,enabled\nfirst,apikey1234abcdefghij0123456789,true\n")),
     responses((status = 200, description = "The report: keys that were imported, and those that were left out", content((Imported = "application/json"), (String = "application/x-ndjson"))),
         (status = 409, description = "Others changed the same keys meanwhile", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
-pub async fn import(
+pub(crate) async fn import(
     State(api): State<Arc<Api>>,
     Extension(caller): Extension<Caller>,
     Params(query): Params<ImportParams>,

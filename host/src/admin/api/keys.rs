@@ -24,7 +24,7 @@ type Shared = State<Arc<Api>>;
 /// Keys, in the order of their ids.
 #[utoipa::path(get, operation_id = "listKeys", path = "/v1/keys", tag = "keys", params(KeyParams),
     responses((status = 200, description = "A piece of the list", body = KeyPage)))]
-pub async fn list(
+pub(crate) async fn list(
     State(api): Shared,
     Params(query): Params<KeyParams>,
 ) -> Result<Response, Problem> {
@@ -38,7 +38,7 @@ pub async fn list(
 }
 
 /// Which keys the parameters mean.
-pub fn filter(query: KeyParams) -> Result<KeyFilter, Problem> {
+pub(crate) fn filter(query: KeyParams) -> Result<KeyFilter, Problem> {
     Ok(KeyFilter {
         consumer: params::text("consumer", query.consumer)?,
         plan: params::name("plan", query.plan)?,
@@ -56,7 +56,7 @@ pub fn filter(query: KeyParams) -> Result<KeyFilter, Problem> {
         (status = 200, description = "The same request made it before", body = KeyCreated, headers(("etag" = String, description = "The key's revision"), ("idempotency-replayed" = String, description = "`true`"))),
         (status = 409, description = "A plan does not exist or two overlap, another key has this text, or the same request made a key before that was deleted since", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The idempotency key came with another request", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
-pub async fn create(
+pub(crate) async fn create(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
     Params(_): Params<Nothing>,
@@ -103,7 +103,7 @@ pub async fn create(
 #[utoipa::path(get, operation_id = "showKey", path = "/v1/keys/{id}", tag = "keys",
     params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses((status = 200, description = "The key", body = Key, headers(("etag" = String, description = "The key's revision")))))]
-pub async fn show(
+pub(crate) async fn show(
     State(api): Shared,
     KeyId(id): KeyId,
     Params(_): Params<Nothing>,
@@ -122,7 +122,7 @@ pub async fn show(
     responses((status = 200, description = "The key as it is now", body = Key, headers(("etag" = String, description = "The key's revision"))),
         (status = 409, description = "It is defined in the configuration, a plan does not exist, or two plans overlap", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
-pub async fn update(
+pub(crate) async fn update(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
     KeyId(id): KeyId,
@@ -155,7 +155,7 @@ pub async fn update(
     responses((status = 200, description = "The key with its new text", body = KeyCreated, headers(("etag" = String, description = "The key's revision"))),
         (status = 409, description = "It is defined in the configuration, or has two live secrets already", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
-pub async fn rotate(
+pub(crate) async fn rotate(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
     KeyId(id): KeyId,
@@ -192,7 +192,7 @@ pub async fn rotate(
     responses((status = 204, description = "It is gone"),
         (status = 409, description = "It is defined in the configuration", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
-pub async fn delete(
+pub(crate) async fn delete(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
     KeyId(id): KeyId,
@@ -208,13 +208,13 @@ pub async fn delete(
 }
 
 /// With its revision.
-pub fn tagged(mut response: Response, revision: u64) -> Response {
+pub(crate) fn tagged(mut response: Response, revision: u64) -> Response {
     put(&mut response, header::ETAG, &params::etag(revision));
     response
 }
 
 /// A field whose value is ours.
-pub fn put(response: &mut Response, name: HeaderName, value: &str) {
+pub(crate) fn put(response: &mut Response, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }

@@ -164,7 +164,7 @@ fn problem(status: StatusCode, description: &str) -> utoipa::openapi::Response {
 /// This document.
 #[utoipa::path(get, operation_id = "showDescription", path = "/v1/openapi.json", tag = "gateway",
     responses((status = 200, description = "`OpenAPI` 3.1", body = Object, content_type = "application/json")))]
-pub async fn show(Params(_): Params<Nothing>) -> Response {
+pub(crate) async fn show(Params(_): Params<Nothing>) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/json")];
     (StatusCode::OK, kind, DOCUMENT.as_str()).into_response()
 }

@@ -14,24 +14,24 @@ use crate::store::keys::{SHORTEST_KEY, masked};
 const CURSOR: &str = "c_";
 
 /// The largest and the usual page.
-pub const MOST: usize = 1000;
+pub(crate) const MOST: usize = 1000;
 const USUAL: usize = 100;
 
 /// The name of a key in the path.
 #[derive(Debug)]
-pub struct KeyId(pub String);
+pub(crate) struct KeyId(pub(crate) String);
 
 /// The name of a plan in the path.
 #[derive(Debug)]
-pub struct PlanName(pub String);
+pub(crate) struct PlanName(pub(crate) String);
 
 /// The names of a plan and a key in the path.
 #[derive(Debug)]
-pub struct PlanAndKey(pub String, pub String);
+pub(crate) struct PlanAndKey(pub(crate) String, pub(crate) String);
 
 /// What stands after the `?`.
 #[derive(Debug)]
-pub struct Params<T>(pub T);
+pub(crate) struct Params<T>(pub(crate) T);
 
 fn named(kind: &'static str, name: String) -> Result<String, Problem> {
     if is_name(&name) {
@@ -99,49 +99,49 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
 /// For requests without parameters: any is refused.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Nothing {}
+pub(crate) struct Nothing {}
 
 /// Which keys.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct KeyParams {
+pub(crate) struct KeyParams {
     /// How many, at the most.
     #[param(minimum = 1, maximum = 1000, default = 100)]
-    pub limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
     /// Where to go on: the `next_cursor` of the page before.
     #[param(pattern = "^c_[A-Za-z0-9_-]{1,64}$")]
-    pub cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
     /// Only this consumer's.
     #[param(min_length = 1, max_length = 128)]
-    pub consumer: Option<String>,
+    pub(crate) consumer: Option<String>,
     /// Only those on this plan.
     #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
-    pub plan: Option<String>,
+    pub(crate) plan: Option<String>,
     /// Only those whose name or id begins so.
     #[param(min_length = 1, max_length = 128)]
-    pub prefix: Option<String>,
+    pub(crate) prefix: Option<String>,
     /// Only those of which a secret begins so: a customer's key is found by its first characters.
     /// More than are kept of it may be sent, but not the whole key.
     #[param(min_length = 1, max_length = 19)]
-    pub begins_with: Option<String>,
+    pub(crate) begins_with: Option<String>,
 }
 
 /// A piece of a list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct PageParams {
+pub(crate) struct PageParams {
     /// How many, at the most.
     #[param(minimum = 1, maximum = 1000, default = 100)]
-    pub limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
     /// Where to go on: the `next_cursor` of the page before.
     #[param(pattern = "^c_[A-Za-z0-9_-]{1,64}$")]
-    pub cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
 }
 
 /// How large a page is to be.
-pub fn limit(limit: Option<usize>) -> Result<usize, Problem> {
+pub(crate) fn limit(limit: Option<usize>) -> Result<usize, Problem> {
     match limit {
         None => Ok(USUAL),
         Some(limit) if (1..=MOST).contains(&limit) => Ok(limit),
@@ -150,7 +150,7 @@ pub fn limit(limit: Option<usize>) -> Result<usize, Problem> {
 }
 
 /// What the page before ended with.
-pub fn after(cursor: Option<&str>) -> Result<Option<&str>, Problem> {
+pub(crate) fn after(cursor: Option<&str>) -> Result<Option<&str>, Problem> {
     let Some(cursor) = cursor else {
         return Ok(None);
     };
@@ -164,12 +164,12 @@ pub fn after(cursor: Option<&str>) -> Result<Option<&str>, Problem> {
 }
 
 /// Where the next page begins.
-pub fn cursor(last: Option<String>) -> Option<String> {
+pub(crate) fn cursor(last: Option<String>) -> Option<String> {
     last.map(|last| format!("{CURSOR}{last}"))
 }
 
 /// A name among the parameters.
-pub fn name(field: &str, value: Option<String>) -> Result<Option<String>, Problem> {
+pub(crate) fn name(field: &str, value: Option<String>) -> Result<Option<String>, Problem> {
     match value {
         Some(value) if !is_name(&value) => Err(Problem::of(
             field,
@@ -180,7 +180,7 @@ pub fn name(field: &str, value: Option<String>) -> Result<Option<String>, Proble
 }
 
 /// The first characters of a secret.
-pub fn begins_with(value: Option<String>) -> Result<Option<String>, Problem> {
+pub(crate) fn begins_with(value: Option<String>) -> Result<Option<String>, Problem> {
     let name = "begins_with";
     match value {
         Some(value) if value.is_empty() => Err(Problem::of(name, "is empty")),
@@ -194,7 +194,7 @@ pub fn begins_with(value: Option<String>) -> Result<Option<String>, Problem> {
 }
 
 /// A text among the parameters.
-pub fn text(field: &str, value: Option<String>) -> Result<Option<String>, Problem> {
+pub(crate) fn text(field: &str, value: Option<String>) -> Result<Option<String>, Problem> {
     match value {
         Some(value) if !(1..=128).contains(&value.chars().count()) => {
             Err(Problem::of(field, "must have 1 to 128 characters"))
@@ -204,7 +204,7 @@ pub fn text(field: &str, value: Option<String>) -> Result<Option<String>, Proble
 }
 
 /// The revision that `If-Match` names; None where there is no such field, or it is `*`.
-pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
     let mut values = headers.get_all(header::IF_MATCH).iter();
     let (value, more) = (values.next(), values.next());
     let Some(value) = value else { return Ok(None) };
@@ -228,7 +228,7 @@ pub fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 }
 
 /// The idempotency key, where there is one.
-pub fn idempotency(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(crate) fn idempotency(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -243,6 +243,6 @@ pub fn idempotency(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 }
 
 /// The revision as an `ETag`.
-pub fn etag(revision: u64) -> String {
+pub(crate) fn etag(revision: u64) -> String {
     format!("\"{revision}\"")
 }

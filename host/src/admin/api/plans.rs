@@ -19,7 +19,7 @@ type Shared = State<Arc<Api>>;
 /// Plans, in the order of their names.
 #[utoipa::path(get, operation_id = "listPlans", path = "/v1/plans", tag = "plans", params(PageParams),
     responses((status = 200, description = "A piece of the list", body = PlanPage)))]
-pub async fn list(
+pub(crate) async fn list(
     State(api): Shared,
     Params(query): Params<PageParams>,
 ) -> Result<Response, Problem> {
@@ -37,7 +37,7 @@ pub async fn list(
     responses((status = 201, description = "The plan was made", body = Plan, headers(("etag" = String, description = "The plan's revision"), ("location" = String, description = "The plan's path"))),
         (status = 422, description = "Each part makes sense, and all together do not", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "There is one of that name", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
-pub async fn create(
+pub(crate) async fn create(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
     Params(_): Params<Nothing>,
@@ -63,7 +63,7 @@ pub async fn create(
 #[utoipa::path(get, operation_id = "showPlan", path = "/v1/plans/{name}", tag = "plans",
     params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses((status = 200, description = "The plan", body = Plan, headers(("etag" = String, description = "The plan's revision")))))]
-pub async fn show(
+pub(crate) async fn show(
     State(api): Shared,
     PlanName(name): PlanName,
     Params(_): Params<Nothing>,
@@ -84,7 +84,7 @@ pub async fn show(
         (status = 422, description = "Each part makes sense, and all together do not", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It is defined in the configuration, or a key would have two plans for one API", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
-pub async fn update(
+pub(crate) async fn update(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
     PlanName(name): PlanName,
@@ -110,7 +110,7 @@ pub async fn update(
     responses((status = 204, description = "It is gone"),
         (status = 409, description = "It is defined in the configuration, or keys are on it", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
-pub async fn delete(
+pub(crate) async fn delete(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
     PlanName(name): PlanName,

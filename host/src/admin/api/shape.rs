@@ -2,7 +2,7 @@
 //!
 //! Every limit here is one of the registrar's rules: a test holds the document to them.
 
-pub mod archive;
+pub(crate) mod archive;
 mod key;
 mod plan;
 mod starts_on;
@@ -17,23 +17,23 @@ use zeroize::Zeroizing;
 
 use crate::store::registrar::{self, Extended, ImportReport, Origin};
 
-pub use key::{ImportWarning, Key, KeyCreate, KeyCreated, KeyPage, KeyUpdate, Rotate};
-pub use plan::{Plan, PlanCreate, PlanPage, PlanUpdate};
-pub use starts_on::StartsOn;
-pub use upstream::{EndpointCreate, EndpointUpdate, Upstream, UpstreamList};
+pub(crate) use key::{ImportWarning, Key, KeyCreate, KeyCreated, KeyPage, KeyUpdate, Rotate};
+pub(crate) use plan::{Plan, PlanCreate, PlanPage, PlanUpdate};
+pub(crate) use starts_on::StartsOn;
+pub(crate) use upstream::{EndpointCreate, EndpointUpdate, Upstream, UpstreamList};
 
 use super::super::date;
 
 /// One line: no control characters and line separators.
-pub const LINE: &str = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$";
+pub(crate) const LINE: &str = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$";
 /// The largest whole number: the largest quota of a configuration, and one that every reader of JSON
 /// keeps exactly, also written as `5.0`.
-pub const MOST: u64 = 1_000_000_000_000;
+pub(crate) const MOST: u64 = 1_000_000_000_000;
 
 /// Where a key or plan is defined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Source {
+pub(crate) enum Source {
     /// In the store: the API changes it.
     Store,
     /// In the configuration: a reload changes it.
@@ -52,7 +52,7 @@ impl From<Origin> for Source {
 /// A quota's period, in UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Period {
+pub(crate) enum Period {
     /// From midnight to midnight.
     Day,
     /// Seven days.
@@ -64,37 +64,37 @@ pub enum Period {
 /// How much is to remain of a quota.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Extend {
+pub(crate) struct Extend {
     /// Requests that remain from now on, in the period that runs.
     #[serde(deserialize_with = "whole")]
     #[schema(minimum = 0, maximum = 1_000_000_000_000_u64)]
-    pub remaining: u64,
+    pub(crate) remaining: u64,
 }
 
 /// A quota that was extended.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ExtendedQuota {
+pub(crate) struct ExtendedQuota {
     /// The plan.
-    pub plan: String,
+    pub(crate) plan: String,
     /// The key.
-    pub key: String,
+    pub(crate) key: String,
     /// Requests that remain from now on.
-    pub remaining: u64,
+    pub(crate) remaining: u64,
     /// How much may be used beyond the plan's limit in this period; below 0 where less may be.
-    pub extra: i64,
+    pub(crate) extra: i64,
     /// The kind of period.
-    pub period: Period,
+    pub(crate) period: Period,
     /// Its first day; null of a day.
     #[schema(schema_with = starts_on::schema)]
-    pub starts_on: Option<StartsOn>,
+    pub(crate) starts_on: Option<StartsOn>,
     /// When it ends, and the extension with it.
     #[schema(format = DateTime)]
-    pub ends: String,
+    pub(crate) ends: String,
 }
 
 impl ExtendedQuota {
     /// Of this plan and key.
-    pub fn new(plan: String, key: String, made: &Extended) -> Self {
+    pub(crate) fn new(plan: String, key: String, made: &Extended) -> Self {
         Self {
             plan,
             key,
@@ -109,33 +109,33 @@ impl ExtendedQuota {
 
 /// How much keys used of a plan, by day.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// The plan.
-    pub plan: String,
+    pub(crate) plan: String,
     /// The first day.
     #[schema(format = Date)]
-    pub from: String,
+    pub(crate) from: String,
     /// The last day.
     #[schema(format = Date)]
-    pub to: String,
+    pub(crate) to: String,
     /// For each key, by its id, one pair for each day: what was used, and what remained of the
     /// quota when the day ended (null where the plan has none).
     #[schema(schema_with = usage_items)]
-    pub items: serde_json::Map<String, serde_json::Value>,
+    pub(crate) items: serde_json::Map<String, serde_json::Value>,
     /// Where to go on; null at the end.
-    pub next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// The report of an import.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Imported {
+pub(crate) struct Imported {
     /// The ids of the keys that were made, in the order of the rows.
-    pub ids: Vec<String>,
+    pub(crate) ids: Vec<String>,
     /// Rows that were left out: the first 1,000 of them.
-    pub warnings: Vec<ImportWarning>,
+    pub(crate) warnings: Vec<ImportWarning>,
     /// How many rows were left out.
     #[schema(minimum = 0)]
-    pub left_out: usize,
+    pub(crate) left_out: usize,
 }
 
 impl From<ImportReport> for Imported {
@@ -150,68 +150,68 @@ impl From<ImportReport> for Imported {
 
 /// How the gateway stands.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Status {
+pub(crate) struct Status {
     /// The version that runs.
-    pub version: String,
+    pub(crate) version: String,
     /// The configuration in use, counted from 1.
-    pub generation: u64,
+    pub(crate) generation: u64,
     /// Whether the process is draining.
-    pub draining: bool,
+    pub(crate) draining: bool,
     /// Where keys and plans are kept; null without `[store]`.
-    pub store: Option<StoreStatus>,
+    pub(crate) store: Option<StoreStatus>,
 }
 
 /// How the store stands.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct StoreStatus {
+pub(crate) struct StoreStatus {
     /// Which it is.
-    pub name: String,
+    pub(crate) name: String,
     /// Whether this gateway knows every change up to `max_staleness` ago.
-    pub fresh: bool,
+    pub(crate) fresh: bool,
     /// Since when nothing was heard of the store. Milliseconds.
-    pub since_contact_ms: u64,
+    pub(crate) since_contact_ms: u64,
     /// Keys that this gateway knows.
-    pub keys: usize,
+    pub(crate) keys: usize,
     /// The commit that it has seen.
-    pub revision: u64,
+    pub(crate) revision: u64,
 }
 
 /// The fault of a request. RFC 9457.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes what `Problem::body` writes")]
-pub struct ProblemBody {
+pub(crate) struct ProblemBody {
     /// Always `about:blank`.
     #[schema(rename = "type")]
-    pub r#type: String,
+    pub(crate) r#type: String,
     /// The status's phrase.
-    pub title: String,
+    pub(crate) title: String,
     /// The status.
     #[schema(minimum = 400, maximum = 599)]
-    pub status: u16,
+    pub(crate) status: u16,
     /// A sentence with the cure.
-    pub detail: String,
+    pub(crate) detail: String,
     /// A stable word.
     #[schema(pattern = "^[a-z_]+$")]
-    pub code: String,
+    pub(crate) code: String,
     /// The request's id, also in `x-request-id`.
     #[schema(rename = "request-id")]
-    pub request_id: String,
+    pub(crate) request_id: String,
     /// The faults of its parts.
     #[schema(nullable = false)]
-    pub errors: Option<Vec<ProblemPart>>,
+    pub(crate) errors: Option<Vec<ProblemPart>>,
     /// Of an import: what is wrong with which row.
     #[schema(nullable = false)]
-    pub warnings: Option<Vec<ImportWarning>>,
+    pub(crate) warnings: Option<Vec<ImportWarning>>,
 }
 
 /// The fault of one part of a request.
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes what `Problem::body` writes")]
-pub struct ProblemPart {
+pub(crate) struct ProblemPart {
     /// Which, as a path of names.
-    pub field: String,
+    pub(crate) field: String,
     /// The fault.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 fn one(kind: Type) -> ObjectBuilder {
@@ -219,7 +219,7 @@ fn one(kind: Type) -> ObjectBuilder {
 }
 
 /// `metadata`.
-pub fn metadata() -> Object {
+pub(crate) fn metadata() -> Object {
     let name = one(Type::String).pattern(Some("^(?!id$)[A-Za-z0-9_-]{1,64}$"));
     let value = one(Type::String)
         .max_length(Some(registrar::LONGEST_VALUE))
@@ -235,7 +235,7 @@ pub fn metadata() -> Object {
 }
 
 /// A list of names, none twice.
-pub fn names() -> Array {
+pub(crate) fn names() -> Array {
     let name = one(Type::String).pattern(Some("^[A-Za-z0-9_-]{1,64}$"));
     ArrayBuilder::new()
         .items(name)
@@ -245,7 +245,7 @@ pub fn names() -> Array {
 }
 
 /// Labels of an endpoint.
-pub fn labels() -> Object {
+pub(crate) fn labels() -> Object {
     let name = one(Type::String).pattern(Some("^[A-Za-z0-9_-]{1,64}$"));
     let value = one(Type::String).max_length(Some(256)).pattern(Some(LINE));
     one(Type::Object)
@@ -271,7 +271,7 @@ fn usage_items() -> Object {
 }
 
 /// A value that may be left out, and may not be null.
-pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     T::deserialize(deserializer).map(Some)
@@ -282,7 +282,7 @@ pub fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     clippy::option_option,
     reason = "left out, null, and a value are three things"
 )]
-pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+pub(crate) fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {
     Option::deserialize(deserializer).map(Some)
@@ -290,7 +290,7 @@ pub fn nullable<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 
 /// A key's text on its way out.
 #[expect(clippy::ref_option, reason = "serde calls it so")]
-pub fn secret_out<S: Serializer>(
+pub(crate) fn secret_out<S: Serializer>(
     secret: &Option<Zeroizing<String>>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
@@ -301,7 +301,7 @@ pub fn secret_out<S: Serializer>(
 }
 
 /// A key's text on its way in.
-pub fn secret_in<'de, D: Deserializer<'de>>(
+pub(crate) fn secret_in<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Zeroizing<String>>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
@@ -309,7 +309,7 @@ pub fn secret_in<'de, D: Deserializer<'de>>(
 }
 
 /// A whole number, also one that is written `5.0`: to JSON Schema that is one.
-pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     whole_to(deserializer, MOST)
 }
 
@@ -342,12 +342,14 @@ fn whole_to<'de, D: Deserializer<'de>>(deserializer: D, most: u64) -> Result<u64
 }
 
 /// The same where it may be left out.
-pub fn present_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(crate) fn present_whole<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u64>, D::Error> {
     whole(deserializer).map(Some)
 }
 
 /// A [`whole`] number of a smaller type, and with a bound, which the caller checks.
-pub fn small<'de, D: Deserializer<'de>, N: TryFrom<u64>, const BOUND: u64>(
+pub(crate) fn small<'de, D: Deserializer<'de>, N: TryFrom<u64>, const BOUND: u64>(
     deserializer: D,
 ) -> Result<N, D::Error> {
     let number = N::try_from(whole_to(deserializer, BOUND)?);
@@ -355,7 +357,7 @@ pub fn small<'de, D: Deserializer<'de>, N: TryFrom<u64>, const BOUND: u64>(
 }
 
 /// The same where it may be left out.
-pub fn present_small<'de, D: Deserializer<'de>, N: TryFrom<u64>, const BOUND: u64>(
+pub(crate) fn present_small<'de, D: Deserializer<'de>, N: TryFrom<u64>, const BOUND: u64>(
     deserializer: D,
 ) -> Result<Option<N>, D::Error> {
     small::<_, _, BOUND>(deserializer).map(Some)
@@ -363,7 +365,7 @@ pub fn present_small<'de, D: Deserializer<'de>, N: TryFrom<u64>, const BOUND: u6
 
 /// What is written as an object, and not as a list of its values: serde takes both.
 #[derive(Debug, Clone)]
-pub struct Strict<T>(pub T);
+pub(crate) struct Strict<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Strict<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

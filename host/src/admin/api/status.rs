@@ -14,7 +14,7 @@ use super::{Api, json};
 /// How the gateway and its store stand.
 #[utoipa::path(get, operation_id = "showStatus", path = "/v1/status", tag = "gateway",
     responses((status = 200, description = "How it stands", body = Status)))]
-pub async fn show(State(api): State<Arc<Api>>, Params(_): Params<Nothing>) -> Response {
+pub(crate) async fn show(State(api): State<Arc<Api>>, Params(_): Params<Nothing>) -> Response {
     let running = &api.running;
     let store = running.registrar.as_ref().map(|registrar| {
         let state = registrar.state();

@@ -18,11 +18,11 @@ const WAIT: Duration = Duration::from_secs(30);
 /// Why a body ends before its end.
 #[derive(Debug, thiserror::Error)]
 #[error("what the body is made from failed")]
-pub struct Cut;
+pub(crate) struct Cut;
 
 /// Where pieces are put.
 #[derive(Debug, Clone)]
-pub struct Pieces(mpsc::Sender<Result<Bytes, Cut>>);
+pub(crate) struct Pieces(mpsc::Sender<Result<Bytes, Cut>>);
 
 #[derive(Debug)]
 struct Made(mpsc::Receiver<Result<Bytes, Cut>>);
@@ -42,25 +42,25 @@ impl http_body::Body for Made {
 }
 
 /// A body of which so many pieces wait for the client at the most, and where they are put.
-pub fn body(waiting: usize) -> (Pieces, Body) {
+pub(crate) fn body(waiting: usize) -> (Pieces, Body) {
     let (to, from) = mpsc::channel(waiting);
     (Pieces(to), Body::new(Made(from)))
 }
 
 impl Pieces {
     /// Put a piece; false where the client is gone or takes nothing.
-    pub async fn put(&self, piece: impl Into<Bytes>) -> bool {
+    pub(crate) async fn put(&self, piece: impl Into<Bytes>) -> bool {
         self.0.send_timeout(Ok(piece.into()), WAIT).await.is_ok()
     }
 
     /// Put a piece that may be left out where the client takes nothing now. Waits for nobody.
-    pub fn offer(&self, piece: impl Into<Bytes>) {
+    pub(crate) fn offer(&self, piece: impl Into<Bytes>) {
         // Who takes nothing misses nothing that it needs.
         let _ = self.0.try_send(Ok(piece.into()));
     }
 
     /// End the body so that the client sees that it is not whole.
-    pub async fn cut(&self) {
+    pub(crate) async fn cut(&self) {
         // Who is gone needs not be told.
         let _ = self.0.send_timeout(Err(Cut), WAIT).await;
     }

@@ -21,7 +21,7 @@ type Shared = State<Arc<Api>>;
 /// Upstreams, and how their endpoints stand.
 #[utoipa::path(get, operation_id = "listUpstreams", path = "/v1/upstreams", tag = "upstreams",
     responses((status = 200, description = "All of them", body = UpstreamList)))]
-pub async fn list(State(api): Shared, Params(_): Params<Nothing>) -> Response {
+pub(crate) async fn list(State(api): Shared, Params(_): Params<Nothing>) -> Response {
     let plans = registry(&api).in_use();
     let items = plans.iter().map(|plan| Upstream::from(&**plan)).collect();
     json(StatusCode::OK, &UpstreamList { items })
@@ -31,7 +31,7 @@ pub async fn list(State(api): Shared, Params(_): Params<Nothing>) -> Response {
 #[utoipa::path(get, operation_id = "showUpstream", path = "/v1/upstreams/{name}", tag = "upstreams",
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses((status = 200, description = "The upstream", body = Upstream)))]
-pub async fn show(
+pub(crate) async fn show(
     State(api): Shared,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
     Params(_): Params<Nothing>,
@@ -47,7 +47,7 @@ pub async fn show(
     responses((status = 201, description = "The upstream as it is now", body = Upstream, headers(("location" = String, description = "The upstream's path"))),
         (status = 422, description = "Its name has no address now", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It is there already", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
-pub async fn add(
+pub(crate) async fn add(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
@@ -93,7 +93,7 @@ pub async fn add(
         ("address" = String, Path, description = "The endpoint's `address`, or the `name` of one address of a name, its `/` written `%2F`")),
     request_body(content = EndpointUpdate, content_type = "application/json"),
     responses((status = 200, description = "The upstream as it is now", body = Upstream)))]
-pub async fn update(
+pub(crate) async fn update(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
@@ -120,7 +120,7 @@ pub async fn update(
         ("address" = String, Path, description = "The endpoint's `address`")),
     responses((status = 204, description = "It is gone"),
         (status = 409, description = "It is one address of a name", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
-pub async fn remove(
+pub(crate) async fn remove(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
@@ -137,7 +137,7 @@ pub async fn remove(
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("address" = String, Path, description = "As it is in `changes`")),
     responses((status = 200, description = "The upstream as it is now", body = Upstream)))]
-pub async fn restore_one(
+pub(crate) async fn restore_one(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
@@ -153,7 +153,7 @@ pub async fn restore_one(
 #[utoipa::path(delete, operation_id = "restoreUpstream", path = "/v1/upstreams/{name}/changes", tag = "upstreams",
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     responses((status = 200, description = "The upstream as it is now", body = Upstream)))]
-pub async fn restore(
+pub(crate) async fn restore(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,

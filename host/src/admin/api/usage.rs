@@ -27,7 +27,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// How a report is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub(crate) enum Format {
     /// As an object.
     Json,
     /// As comma-separated values.
@@ -38,28 +38,28 @@ pub enum Format {
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct UsageParams {
+pub(crate) struct UsageParams {
     /// The plan.
     #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
-    pub plan: String,
+    pub(crate) plan: String,
     /// Only this key's, also if it was deleted: its usage is kept.
     #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
-    pub key: Option<String>,
+    pub(crate) key: Option<String>,
     /// The first day, in UTC. Default the last one.
     #[param(format = Date)]
-    pub from: Option<String>,
+    pub(crate) from: Option<String>,
     /// The last day, itself included; at most 365 after the first. Default today.
     #[param(format = Date)]
-    pub to: Option<String>,
+    pub(crate) to: Option<String>,
     /// How the report is written; `accept: text/csv` does the same. Default JSON.
     #[param(inline)]
-    pub format: Option<Format>,
+    pub(crate) format: Option<Format>,
     /// How many keys, at the most.
     #[param(minimum = 1, maximum = 1000, default = 100)]
-    pub limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
     /// Where to go on: the `next_cursor` of the page before.
     #[param(pattern = "^c_[A-Za-z0-9_-]{1,64}$")]
-    pub cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
 }
 
 /// What keys used of a plan, by day.
@@ -70,7 +70,7 @@ pub struct UsageParams {
     responses((status = 200, description = "The report", headers(("x-next-cursor" = String, description = "Of comma-separated values: where to go on")), content(
         (Usage = "application/json"), (String = "text/csv"))),
         (status = 422, description = "The days make no sense together", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
-pub async fn show(
+pub(crate) async fn show(
     State(api): Shared,
     Params(query): Params<UsageParams>,
     headers: HeaderMap,
@@ -142,7 +142,7 @@ fn as_csv(plan: &str, from: u32, report: UsageReport) -> Response {
 }
 
 /// Whether the client asks for this type.
-pub fn wants(headers: &HeaderMap, kind: &str) -> bool {
+pub(crate) fn wants(headers: &HeaderMap, kind: &str) -> bool {
     let values = headers.get_all(header::ACCEPT).iter();
     let values = values.filter_map(|value| value.to_str().ok());
     let mut kinds = values.flat_map(|value| value.split(','));
@@ -156,7 +156,7 @@ pub fn wants(headers: &HeaderMap, kind: &str) -> bool {
     request_body(content = Extend, content_type = "application/json"),
     responses((status = 200, description = "The quota that remains", body = ExtendedQuota),
         (status = 409, description = "The plan has no quota", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
-pub async fn extend(
+pub(crate) async fn extend(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
     PlanAndKey(plan, key): PlanAndKey,

@@ -9,7 +9,7 @@ use axum::http::header::ACCEPT;
 
 /// How numbers are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// Prometheus's own, version 0.0.4.
     Text,
     /// `OpenMetrics` 1.0.
@@ -18,7 +18,7 @@ pub enum Format {
 
 impl Format {
     /// What these fields of a request ask for (RFC 9110 section 12.5.1).
-    pub fn asked(headers: &HeaderMap) -> Self {
+    pub(crate) fn asked(headers: &HeaderMap) -> Self {
         if !headers.contains_key(ACCEPT) {
             return Self::OpenMetrics;
         }
@@ -39,7 +39,7 @@ impl Format {
     }
 
     /// Its `content-type`.
-    pub fn content_type(self) -> &'static str {
+    pub(crate) fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",

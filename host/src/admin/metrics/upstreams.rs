@@ -7,7 +7,7 @@ use crate::upstream::endpoint::known::now;
 use crate::upstream::plan::{EndpointPlan, Plan};
 
 /// All families.
-pub fn families(gateway: &Gateway) -> Vec<Family> {
+pub(crate) fn families(gateway: &Gateway) -> Vec<Family> {
     let mut families = of_endpoints(gateway);
     if let Some(active) = families.first_mut() {
         add_leaving(gateway, active);

@@ -9,19 +9,19 @@ use super::Failure;
 use crate::cli::output;
 
 /// JSON as it came, one value.
-pub fn json(value: &Value) -> Result<(), Failure> {
+pub(crate) fn json(value: &Value) -> Result<(), Failure> {
     Ok(output::line(value)?)
 }
 
 /// A member; null where there is none.
 #[must_use]
-pub fn at<'a>(value: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn at<'a>(value: &'a Value, name: &str) -> &'a Value {
     value.get(name).unwrap_or(&Value::Null)
 }
 
 /// A value as people read it.
 #[must_use]
-pub fn cell(value: &Value) -> String {
+pub(crate) fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) if text.is_empty() => "-".to_owned(),
@@ -42,13 +42,13 @@ pub fn cell(value: &Value) -> String {
 
 /// Values with commas between.
 #[must_use]
-pub fn list(values: &[Value]) -> String {
+pub(crate) fn list(values: &[Value]) -> String {
     values.iter().map(cell).collect::<Vec<_>>().join(", ")
 }
 
 /// A moment to the minute: seconds are for scripts.
 #[must_use]
-pub fn when(value: &Value) -> String {
+pub(crate) fn when(value: &Value) -> String {
     match value.as_str().and_then(|text| text.get(..16)) {
         Some(text) => text.replace('T', " "),
         None => "-".to_owned(),
@@ -72,7 +72,10 @@ fn plain() -> Table {
 }
 
 /// Rows below a heading.
-pub fn table(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Result<(), Failure> {
+pub(crate) fn table(
+    heading: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> Result<(), Failure> {
     let mut table = plain();
     table.set_header(heading.to_vec());
     for row in rows {
@@ -82,7 +85,7 @@ pub fn table(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> R
 }
 
 /// One thing, a line for each of its parts.
-pub fn record(parts: &[(&str, String)]) -> Result<(), Failure> {
+pub(crate) fn record(parts: &[(&str, String)]) -> Result<(), Failure> {
     let mut table = plain();
     for (name, value) in parts {
         table.add_row([(*name).to_owned(), value.clone()]);

@@ -15,11 +15,11 @@ use crate::config::value::{Refused, quoted};
 /// A list of one kind.
 pub(in crate::config) struct List<K> {
     /// What each item is.
-    pub of: K,
+    pub(crate) of: K,
     /// The fewest items.
-    pub least: usize,
+    pub(crate) least: usize,
     /// Whether the same text can stand in it twice.
-    pub repeats: bool,
+    pub(crate) repeats: bool,
 }
 
 impl<K: Kind> Kind for List<K> {
@@ -69,11 +69,11 @@ impl<K: Kind> Kind for List<K> {
 /// A table with keys of the operator's choice.
 pub(in crate::config) struct Map<K> {
     /// What each value is.
-    pub of: K,
+    pub(crate) of: K,
     /// Checks a key.
-    pub key: fn(&str) -> Result<String, Refused>,
+    pub(crate) key: fn(&str) -> Result<String, Refused>,
     /// What a key is, for people.
-    pub keys: &'static str,
+    pub(crate) keys: &'static str,
 }
 
 impl<K: Kind> Kind for Map<K> {
@@ -124,7 +124,7 @@ impl<K: Kind> Kind for Map<K> {
 }
 
 /// One kind, with the place where the value stands.
-pub(in crate::config) struct Placed<K>(pub K);
+pub(in crate::config) struct Placed<K>(pub(crate) K);
 
 impl<K: Kind> Kind for Placed<K> {
     type Value = (K::Value, Span);
@@ -146,9 +146,9 @@ impl<K: Kind> Kind for Placed<K> {
 /// A table with a section of its own.
 pub(in crate::config) struct Nested<T> {
     /// Its keys.
-    pub section: &'static Section,
+    pub(crate) section: &'static Section,
     /// Its reader.
-    pub read: fn(&mut Table<'_>) -> Option<T>,
+    pub(crate) read: fn(&mut Table<'_>) -> Option<T>,
 }
 
 impl<T> Kind for Nested<T> {
@@ -175,9 +175,9 @@ impl<T> Kind for Nested<T> {
 /// A table with a section of its own, or `true` for what holds without any key of it.
 pub(in crate::config) struct Switch<T> {
     /// The table.
-    pub table: Nested<T>,
+    pub(crate) table: Nested<T>,
     /// What `true` stands for.
-    pub on: fn(Span) -> T,
+    pub(crate) on: fn(Span) -> T,
 }
 
 impl<T> Kind for Switch<T> {
@@ -225,15 +225,15 @@ impl<T> Kind for Switch<T> {
 /// An array of tables.
 pub(in crate::config) struct Entries<T> {
     /// The keys of each.
-    pub section: &'static Section,
+    pub(crate) section: &'static Section,
     /// The fewest entries.
-    pub least: usize,
+    pub(crate) least: usize,
     /// What to do where there are fewer.
-    pub few: &'static str,
+    pub(crate) few: &'static str,
     /// What one is called in reports; none: as its parent.
-    pub title: Option<fn(&DeTable<'_>) -> String>,
+    pub(crate) title: Option<fn(&DeTable<'_>) -> String>,
     /// The reader of each.
-    pub read: fn(&mut Table<'_>) -> Option<T>,
+    pub(crate) read: fn(&mut Table<'_>) -> Option<T>,
 }
 
 impl<T> Kind for Entries<T> {
@@ -288,9 +288,9 @@ impl<T> Kind for Entries<T> {
 /// A table of tables, each under a name of the operator's choice; in the order of the file.
 pub(in crate::config) struct Named<T> {
     /// The keys of each.
-    pub section: &'static Section,
+    pub(crate) section: &'static Section,
     /// The reader of each; its name is the table's.
-    pub read: fn(&mut Table<'_>) -> Option<T>,
+    pub(crate) read: fn(&mut Table<'_>) -> Option<T>,
 }
 
 impl<T> Kind for Named<T> {

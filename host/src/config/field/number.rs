@@ -11,11 +11,11 @@ use crate::config::read::Slot;
 /// A whole number within bounds.
 pub(in crate::config) struct Whole<N> {
     /// The least that is taken.
-    pub least: u64,
+    pub(crate) least: u64,
     /// The most that is taken.
-    pub most: u64,
+    pub(crate) most: u64,
     /// Makes the value; succeeds within the bounds.
-    pub of: fn(u64) -> Option<N>,
+    pub(crate) of: fn(u64) -> Option<N>,
 }
 
 impl<N> Kind for Whole<N> {
@@ -67,7 +67,7 @@ impl<N: Display> Print for Whole<N> {
 }
 
 /// One of several whole numbers.
-pub(in crate::config) struct Numbers(pub &'static [u16]);
+pub(in crate::config) struct Numbers(pub(crate) &'static [u16]);
 
 impl Kind for Numbers {
     type Value = u16;

@@ -12,15 +12,15 @@ use crate::config::source::Span;
 use crate::config::value::nearest;
 
 /// The name of something in this group.
-pub(in crate::config) struct Reference(pub Group);
+pub(in crate::config) struct Reference(pub(crate) Group);
 
 /// What a name refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::config) struct Referred {
     /// The place in the group's list.
-    pub place: usize,
+    pub(crate) place: usize,
     /// Where the name stands.
-    pub span: Span,
+    pub(crate) span: Span,
 }
 
 impl Kind for Reference {

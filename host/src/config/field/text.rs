@@ -12,13 +12,13 @@ use crate::config::value::{Refused, nearest, quoted};
 /// A text that a function reads.
 pub(in crate::config) struct Parsed<T> {
     /// What is wanted, for people.
-    pub words: &'static str,
+    pub(crate) words: &'static str,
     /// A regular expression that every good text matches, for editors; empty for any text.
-    pub pattern: &'static str,
+    pub(crate) pattern: &'static str,
     /// Whether a text that is refused may be a secret, and must not be shown.
-    pub private: bool,
+    pub(crate) private: bool,
     /// Reads it; relative paths are resolved against the folder.
-    pub parse: fn(&str, &Path) -> Result<T, Refused>,
+    pub(crate) parse: fn(&str, &Path) -> Result<T, Refused>,
 }
 
 impl<T> Kind for Parsed<T> {
@@ -92,9 +92,9 @@ impl<T> Parsed<T> {
 /// One of several words.
 pub(in crate::config) struct Choice<T: 'static> {
     /// The words, and what they stand for.
-    pub options: &'static [(&'static str, T)],
+    pub(crate) options: &'static [(&'static str, T)],
     /// What to say of words that it does not have, but that people write.
-    pub hints: &'static [(&'static str, &'static str)],
+    pub(crate) hints: &'static [(&'static str, &'static str)],
 }
 
 impl<T: Copy + PartialEq + Sync> Kind for Choice<T> {

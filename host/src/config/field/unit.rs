@@ -12,14 +12,14 @@ use crate::config::value::{Refused, duration, quoted, size};
 /// A duration within bounds.
 pub(in crate::config) struct Time {
     /// The shortest that is taken.
-    pub least: Duration,
+    pub(crate) least: Duration,
     /// The longest that is taken.
-    pub most: Duration,
+    pub(crate) most: Duration,
 }
 
 impl Time {
     /// From a millisecond to a day: most time-outs.
-    pub const USUAL: Self = Self {
+    pub(crate) const USUAL: Self = Self {
         least: Duration::from_millis(1),
         most: Duration::from_hours(24),
     };
@@ -103,11 +103,11 @@ impl Print for Time {
 /// A size within bounds. Bytes.
 pub(in crate::config) struct Size<N> {
     /// The least that is taken.
-    pub least: u64,
+    pub(crate) least: u64,
     /// The most that is taken.
-    pub most: u64,
+    pub(crate) most: u64,
     /// Makes the value; succeeds within the bounds.
-    pub of: fn(u64) -> Option<N>,
+    pub(crate) of: fn(u64) -> Option<N>,
 }
 
 impl<N> Size<N> {
@@ -158,7 +158,7 @@ impl<N: Copy + TryInto<u64>> Print for Size<N> {
 }
 
 /// A size, or `"none"`.
-pub(in crate::config) struct Bound(pub Size<u64>);
+pub(in crate::config) struct Bound(pub(crate) Size<u64>);
 
 impl Kind for Bound {
     type Value = Option<u64>;
@@ -189,7 +189,7 @@ impl Print for Bound {
 }
 
 /// A duration, or `"none"`.
-pub(in crate::config) struct Wait(pub Time);
+pub(in crate::config) struct Wait(pub(crate) Time);
 
 impl Kind for Wait {
     type Value = Option<Duration>;

@@ -29,7 +29,7 @@ pub struct AdminToken {
     /// The place of its text in [`Config::secrets`](super::Config::secrets).
     pub secret: usize,
     /// The entry in the file.
-    pub span: Span,
+    pub(crate) span: Span,
 }
 
 /// What a token may do.

@@ -12,7 +12,7 @@ use crate::config::source::Span;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callout {
     /// Its name.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// Its URL.
     pub url: Uri,
     /// The authorities that may sign the server's certificate. None: those that the system trusts.
@@ -32,7 +32,7 @@ pub struct Callout {
     /// How Basic credentials are written. Default plain.
     pub basic: BasicForm,
     /// The table's name in the file.
-    pub span: Span,
+    pub(crate) span: Span,
 }
 
 /// How the user and the password of Basic credentials are written.

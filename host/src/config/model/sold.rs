@@ -12,7 +12,7 @@ use crate::config::source::Span;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Api {
     /// Its name: the attribute `api.id`.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// Its stage: the attribute `api.stage`. Default `default`.
     pub stage: Arc<str>,
     /// How the gateway words its own errors. Default problem.
@@ -41,7 +41,7 @@ pub struct ApiResponse {
     /// `headers` has none.
     pub is_json: bool,
     /// The table's name in the file.
-    pub span: Span,
+    pub(crate) span: Span,
 }
 
 /// One stretch of a response's body.
@@ -73,7 +73,7 @@ pub enum ErrorStyle {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Its name.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// Its token bucket.
     pub rate: Option<Rate>,
     /// Its quota.
@@ -84,7 +84,7 @@ pub struct Plan {
     /// empty is all.
     pub apis: Vec<usize>,
     /// The table's name in the file.
-    pub span: Span,
+    pub(crate) span: Span,
 }
 
 /// The rate of one method of a path.
@@ -97,7 +97,7 @@ pub struct PlanMethod {
     /// Its token bucket.
     pub rate: Rate,
     /// The entry in the file.
-    pub span: Span,
+    pub(crate) span: Span,
 }
 
 /// A token bucket.
@@ -148,5 +148,5 @@ pub struct Key {
     /// What the operator attached to it.
     pub attributes: BTreeMap<String, String>,
     /// The entry in the file.
-    pub span: Span,
+    pub(crate) span: Span,
 }

@@ -12,28 +12,28 @@ pub struct ListenerTls {
     /// Its private key, PEM.
     pub key: PathBuf,
     /// The `tls` value in the file.
-    pub span: Span,
+    pub(crate) span: Span,
 }
 
 /// `tls = { .. }` of an `[upstream.<name>]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// Who may have signed the endpoints' certificates, PEM. None: whom the system trusts.
-    pub ca: Option<PathBuf>,
+    pub(crate) ca: Option<PathBuf>,
     /// What the gateway shows of itself where it is asked.
-    pub identity: Option<Identity>,
+    pub(crate) identity: Option<Identity>,
     /// The name that the certificates must hold. None: the name in each endpoint's address.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Whether certificates are checked. Default true.
-    pub verify: bool,
+    pub(crate) verify: bool,
     /// The `tls` value in the file.
-    pub span: Span,
+    pub(crate) span: Span,
 }
 
 impl UpstreamTls {
     /// `tls = true`.
     #[must_use]
-    pub fn plain(span: Span) -> Self {
+    pub(crate) fn plain(span: Span) -> Self {
         Self {
             ca: None,
             identity: None,
@@ -45,18 +45,18 @@ impl UpstreamTls {
 
     /// Whether it is as `tls = true` has it.
     #[must_use]
-    pub fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         *self == Self::plain(self.span)
     }
 }
 
 /// A certificate with its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// Its chain, PEM, its own certificate first.
-    pub certificate: PathBuf,
+    pub(crate) certificate: PathBuf,
     /// Its private key, PEM.
-    pub key: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 /// What is spoken with endpoints.

@@ -13,19 +13,19 @@ use crate::config::source::Span;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
     /// Its name: the attribute `upstream.name`.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// How an endpoint is picked.
     pub balance: Balance,
     /// Its endpoints, at least one.
     pub endpoints: Vec<Endpoint>,
     /// Asks each endpoint whether it is well. Default none.
-    pub health: Option<HealthCheck>,
+    pub(crate) health: Option<HealthCheck>,
     /// Takes endpoints out by the results of requests.
     pub ejection: Ejection,
     /// When a request is tried once more.
-    pub retries: Retries,
+    pub(crate) retries: Retries,
     /// How much an endpoint is given at once.
-    pub limits: EndpointLimits,
+    pub(crate) limits: EndpointLimits,
     /// For a new connection, its TLS handshake included. Default 2 s.
     pub connect_timeout: Duration,
     /// From the request's end to the response's head. Default 30 s.
@@ -37,7 +37,7 @@ pub struct Upstream {
     pub total_timeout: Option<Duration>,
     /// How long what runs on an endpoint that is drained or removed may go on. None is no bound.
     /// Default 5 min.
-    pub drain_timeout: Option<Duration>,
+    pub(crate) drain_timeout: Option<Duration>,
     /// How long an unused connection is kept. Default 60 s.
     pub keep_alive_timeout: Duration,
     /// The most unused connections that a worker keeps for each endpoint. Default 128.
@@ -60,20 +60,20 @@ pub struct Balance {
     /// The policy. Default round robin.
     pub policy: BalancePolicy,
     /// What `consistent-hash` picks by. Default the client's address.
-    pub hash_on: HashKey,
+    pub(crate) hash_on: HashKey,
     /// How many times its fair share of the active requests an endpoint takes before a key goes
     /// elsewhere, in percent. Default 125.
-    pub hash_bound: u32,
+    pub(crate) hash_bound: u32,
     /// How long an endpoint that is new or well again takes to get its whole share. Default none.
-    pub slow_start: Option<Duration>,
+    pub(crate) slow_start: Option<Duration>,
     /// With fewer endpoints available, all that are not draining are used. Default never.
-    pub fail_open: Threshold,
+    pub(crate) fail_open: Threshold,
     /// A priority group with fewer endpoints available gives way to the next. Default one.
-    pub failover: Threshold,
+    pub(crate) failover: Threshold,
     /// Labels of the endpoints that are used before others of their priority. Default none.
-    pub prefer: BTreeMap<String, String>,
+    pub(crate) prefer: BTreeMap<String, String>,
     /// Keeps a client on its endpoint. Default none.
-    pub sticky: Option<Sticky>,
+    pub(crate) sticky: Option<Sticky>,
 }
 
 /// The rule by which an endpoint is picked.
@@ -91,7 +91,7 @@ pub enum BalancePolicy {
 
 /// What of a request is its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HashKey {
+pub(crate) enum HashKey {
     /// The client's IP address.
     Client,
     /// A field of the request.
@@ -106,7 +106,7 @@ pub enum HashKey {
 
 /// A number of endpoints, or a share of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Threshold {
+pub(crate) enum Threshold {
     /// So many.
     Count(u32),
     /// So many of a hundred.
@@ -115,32 +115,32 @@ pub enum Threshold {
 
 /// `sticky = { .. }`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sticky {
+pub(crate) struct Sticky {
     /// How a client says where it belongs.
-    pub by: StickyBy,
+    pub(crate) by: StickyBy,
     /// The place of the secret that signs it.
-    pub secret: usize,
+    pub(crate) secret: usize,
     /// How long it holds after its last use. Default an hour.
-    pub duration: Duration,
+    pub(crate) duration: Duration,
     /// How the cookie is set, where it is one.
-    pub cookie: Cookie,
+    pub(crate) cookie: Cookie,
     /// What becomes of clients whose endpoint drains or has weight 0. Default they move.
-    pub on_drain: OnDrain,
+    pub(crate) on_drain: OnDrain,
     /// The table in the file.
-    pub span: Span,
+    pub(crate) span: Span,
 }
 
 /// The attributes of a cookie.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cookie {
+pub(crate) struct Cookie {
     /// Which requests from other sites it goes with. Default lax.
-    pub same_site: SameSite,
+    pub(crate) same_site: SameSite,
     /// The domain whose hosts it goes to. None: the host that set it.
-    pub domain: Option<String>,
+    pub(crate) domain: Option<String>,
     /// The path below which it goes. Default `/`.
-    pub path: String,
+    pub(crate) path: String,
     /// Whether it goes over TLS only. Default true.
-    pub secure: bool,
+    pub(crate) secure: bool,
 }
 
 impl Default for Cookie {
@@ -156,7 +156,7 @@ impl Default for Cookie {
 
 /// Which requests from other sites a cookie goes with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SameSite {
+pub(crate) enum SameSite {
     /// Links that are followed.
     Lax,
     /// None.
@@ -167,7 +167,7 @@ pub enum SameSite {
 
 /// What becomes of a client whose endpoint drains or has weight 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnDrain {
+pub(crate) enum OnDrain {
     /// It moves to another endpoint.
     Move,
     /// It stays.
@@ -176,7 +176,7 @@ pub enum OnDrain {
 
 /// How a client says where it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StickyBy {
+pub(crate) enum StickyBy {
     /// By this cookie.
     Cookie(String),
     /// By this field, of the request as of the response.
@@ -185,26 +185,26 @@ pub enum StickyBy {
 
 /// `health = { .. }`: asks each endpoint whether it is well.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HealthCheck {
+pub(crate) struct HealthCheck {
     /// How it is asked.
-    pub probe: Probe,
+    pub(crate) probe: Probe,
     /// Between two questions, by chance up to a tenth more or less. Default 5 s.
-    pub interval: Duration,
+    pub(crate) interval: Duration,
     /// For one answer. Default 2 s.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// So many good answers in a row make it healthy. Default 2.
-    pub rise: u32,
+    pub(crate) rise: u32,
     /// So many bad ones make it unhealthy. Default 3.
-    pub fall: u32,
+    pub(crate) fall: u32,
     /// The port to ask, where it is not that of the requests.
-    pub port: Option<u16>,
+    pub(crate) port: Option<u16>,
     /// Whether TLS is spoken. Default as with requests.
-    pub tls: CheckTls,
+    pub(crate) tls: CheckTls,
 }
 
 /// Whether checks speak TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CheckTls {
+pub(crate) enum CheckTls {
     /// As the endpoint's requests do.
     AsRequests,
     /// Clear text.
@@ -215,7 +215,7 @@ pub enum CheckTls {
 
 /// How an endpoint is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Probe {
+pub(crate) enum Probe {
     /// By a connection that is made and closed.
     Tcp,
     /// By an HTTP request.
@@ -226,17 +226,17 @@ pub enum Probe {
 
 /// What an HTTP check sends and wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HttpCheck {
+pub(crate) struct HttpCheck {
     /// Default GET.
-    pub method: http::Method,
+    pub(crate) method: http::Method,
     /// Default `/`.
-    pub path: String,
+    pub(crate) path: String,
     /// The `host` field. Default the endpoint's address.
-    pub host: Option<String>,
+    pub(crate) host: Option<String>,
     /// Good statuses. Default 200 to 399.
-    pub expect: StatusRanges,
+    pub(crate) expect: StatusRanges,
     /// What the body must contain, within its first 64 KiB.
-    pub body: Option<String>,
+    pub(crate) body: Option<String>,
 }
 
 /// Statuses, as ranges.
@@ -246,7 +246,7 @@ pub struct StatusRanges(pub Vec<(u16, u16)>);
 impl StatusRanges {
     /// Whether it is one of them.
     #[must_use]
-    pub fn holds(&self, status: u16) -> bool {
+    pub(crate) fn holds(&self, status: u16) -> bool {
         let mut ranges = self.0.iter();
         ranges.any(|(least, most)| (*least..=*most).contains(&status))
     }
@@ -256,45 +256,45 @@ impl StatusRanges {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ejection {
     /// So many faults in a row. Default 5; 0 never.
-    pub faults: u32,
+    pub(crate) faults: u32,
     /// A smaller share of good results within an interval, in percent. Default 0: never.
-    pub min_success: u32,
+    pub(crate) min_success: u32,
     /// Results that are needed to tell a share. Default 50.
-    pub min_requests: u32,
+    pub(crate) min_requests: u32,
     /// How often shares are told. Default 10 s.
-    pub interval: Duration,
+    pub(crate) interval: Duration,
     /// Statuses that are faults. Default none.
     pub statuses: StatusRanges,
     /// How long the first time; as much longer with each. Default 10 s.
-    pub backoff: Duration,
+    pub(crate) backoff: Duration,
     /// The longest. Default 5 min.
-    pub max_backoff: Duration,
+    pub(crate) max_backoff: Duration,
     /// The most endpoints that are out at once, in percent, rounded down. Default 50.
-    pub max_share: u32,
+    pub(crate) max_share: u32,
 }
 
 /// `retries = { .. }`: when a request is tried once more.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Retries {
+pub(crate) struct Retries {
     /// The most attempts, the first included. Default 2.
-    pub attempts: u32,
+    pub(crate) attempts: u32,
     /// Why. Default connect and reset.
-    pub on: Vec<RetryOn>,
+    pub(crate) on: Vec<RetryOn>,
     /// Statuses that are tried elsewhere. Default none.
-    pub statuses: StatusRanges,
+    pub(crate) statuses: StatusRanges,
     /// For one attempt. Default none beside the first-byte time-out.
-    pub try_timeout: Option<Duration>,
+    pub(crate) try_timeout: Option<Duration>,
     /// The largest body that is kept for it. Bytes, default 64 KiB.
-    pub max_body: usize,
+    pub(crate) max_body: usize,
     /// Retries for each hundred requests. Default 20.
-    pub budget: u32,
+    pub(crate) budget: u32,
     /// Retries a second beside those. Default 10.
-    pub budget_rate: u32,
+    pub(crate) budget_rate: u32,
 }
 
 /// Why a request is tried once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RetryOn {
+pub(crate) enum RetryOn {
     /// No connection: nothing was sent.
     Connect,
     /// The connection ended before the response's first byte.
@@ -305,28 +305,28 @@ pub enum RetryOn {
 
 /// `limits = { .. }` of an upstream: how much an endpoint is given at once, by all workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndpointLimits {
+pub(crate) struct EndpointLimits {
     /// Active requests. Default no limit.
-    pub max_active: Option<u32>,
+    pub(crate) max_active: Option<u32>,
     /// Connections. Default no limit.
-    pub max_connections: Option<u32>,
+    pub(crate) max_connections: Option<u32>,
     /// Requests that wait for an endpoint, by all workers. Default 128.
-    pub queue: usize,
+    pub(crate) queue: usize,
     /// How long one waits. Default 1 s.
-    pub queue_timeout: Duration,
+    pub(crate) queue_timeout: Duration,
 }
 
 /// One address of an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// `ip:port`, or `name:port`, which is resolved again and again.
-    pub address: String,
+    pub(crate) address: String,
     /// The address in the file.
     pub span: Span,
     /// 0 to 1000; 0 takes nothing. Default 1.
     pub weight: u32,
     /// 0 is the first to be used. Default 0.
-    pub priority: u8,
+    pub(crate) priority: u8,
     /// For route hints, and `prefer`. Default none.
     pub labels: BTreeMap<String, String>,
 }

@@ -12,7 +12,7 @@ use crate::config::source::Span;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verifier {
     /// Its name.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// Where its keys come from.
     pub keys: KeysFrom,
     /// Issuers that are accepted. Empty: any.
@@ -32,11 +32,11 @@ pub struct Verifier {
     /// Claims that a token must have.
     pub required: Vec<RequiredClaim>,
     /// Whether tokens that are bound to a client certificate are accepted without a look at one. Default false.
-    pub certificate_bound: bool,
+    pub(crate) certificate_bound: bool,
     /// The most memory for verified tokens. Bytes, default 16 MiB; 0 keeps none.
     pub cache: u64,
     /// The table's name in the file.
-    pub span: Span,
+    pub(crate) span: Span,
 }
 
 /// Where the keys of a verifier come from.

@@ -30,52 +30,52 @@ pub(in crate::config) struct Slot<'a> {
 
 impl<'a> Slot<'a> {
     /// The value.
-    pub fn value(&self) -> &'a DeValue<'a> {
+    pub(crate) fn value(&self) -> &'a DeValue<'a> {
         self.value
     }
 
     /// Where it stands.
-    pub fn span(&self) -> Span {
+    pub(crate) fn span(&self) -> Span {
         self.span
     }
 
     /// What it belongs to.
-    pub fn owner(&self) -> &'a str {
+    pub(crate) fn owner(&self) -> &'a str {
         self.owner
     }
 
     /// What relative paths are relative to.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.reader.folder
     }
 
     /// What is defined in the file.
-    pub fn names(&mut self) -> &mut Names {
+    pub(crate) fn names(&mut self) -> &mut Names {
         &mut self.reader.names
     }
 
     /// The report.
-    pub fn problems(&mut self) -> &mut Problems {
+    pub(crate) fn problems(&mut self) -> &mut Problems {
         &mut self.reader.problems
     }
 
     /// Whether something of the file may have been lost to a syntax error.
-    pub fn is_incomplete(&self) -> bool {
+    pub(crate) fn is_incomplete(&self) -> bool {
         self.reader.incomplete
     }
 
     /// Its text, if it is a text.
-    pub fn as_text(&self) -> Option<&'a str> {
+    pub(crate) fn as_text(&self) -> Option<&'a str> {
         self.value.as_str()
     }
 
     /// Its table, if it is a table.
-    pub fn as_table(&self) -> Option<&'a DeTable<'a>> {
+    pub(crate) fn as_table(&self) -> Option<&'a DeTable<'a>> {
         self.value.as_table()
     }
 
     /// Its text; reports anything else.
-    pub fn text(&mut self, words: &str) -> Option<&'a str> {
+    pub(crate) fn text(&mut self, words: &str) -> Option<&'a str> {
         if self.as_text().is_none() {
             self.wants(words);
         }
@@ -83,7 +83,7 @@ impl<'a> Slot<'a> {
     }
 
     /// Its table; reports anything else, with what `cure` makes of it.
-    pub fn table(
+    pub(crate) fn table(
         &mut self,
         cure: impl Fn(&DeValue<'_>) -> Option<String>,
     ) -> Option<&'a DeTable<'a>> {
@@ -98,12 +98,12 @@ impl<'a> Slot<'a> {
     }
 
     /// Never shows it: it may be a secret.
-    pub fn mask(&mut self) {
+    pub(crate) fn mask(&mut self) {
         self.reader.problems.mask(self.span);
     }
 
     /// Reports something about it; `message` follows its key.
-    pub fn error(&mut self, message: &str) -> &mut Problem {
+    pub(crate) fn error(&mut self, message: &str) -> &mut Problem {
         let message = if self.owner.is_empty() {
             format!("`{}` {message}", self.key)
         } else {
@@ -113,7 +113,7 @@ impl<'a> Slot<'a> {
     }
 
     /// Reports that it is of another type.
-    pub fn wants(&mut self, words: &str) -> &mut Problem {
+    pub(crate) fn wants(&mut self, words: &str) -> &mut Problem {
         let found = match self.value {
             DeValue::String(_) => "a string",
             DeValue::Integer(_) => "an integer",
@@ -127,7 +127,7 @@ impl<'a> Slot<'a> {
     }
 
     /// Reports that it has another value.
-    pub fn wants_not(&mut self, words: &str, found: &str) -> &mut Problem {
+    pub(crate) fn wants_not(&mut self, words: &str, found: &str) -> &mut Problem {
         let found = match found {
             "" => "an empty text".to_owned(),
             found => format!("`{}`", shorten(found)),
@@ -136,7 +136,7 @@ impl<'a> Slot<'a> {
     }
 
     /// Reports that its text is refused. Without `text`, does not repeat it.
-    pub fn refuse(&mut self, text: Option<&str>, words: &str, refused: Refused) {
+    pub(crate) fn refuse(&mut self, text: Option<&str>, words: &str, refused: Refused) {
         let problem = match (text, refused.message) {
             (Some(text), Some(message)) if self.is_part => {
                 self.error(&format!("holds `{}`, which {message}", shorten(text)))
@@ -151,7 +151,7 @@ impl<'a> Slot<'a> {
     }
 
     /// An item of its list.
-    pub fn item<'b>(&'b mut self, item: &'b Spanned<DeValue<'b>>) -> Slot<'b> {
+    pub(crate) fn item<'b>(&'b mut self, item: &'b Spanned<DeValue<'b>>) -> Slot<'b> {
         Slot {
             reader: self.reader,
             value: item.get_ref(),
@@ -163,7 +163,7 @@ impl<'a> Slot<'a> {
     }
 
     /// A value of its table, under a key of the operator's choice.
-    pub fn member<'b>(&'b mut self, key: &str, value: &'b Spanned<DeValue<'b>>) -> Slot<'b> {
+    pub(crate) fn member<'b>(&'b mut self, key: &str, value: &'b Spanned<DeValue<'b>>) -> Slot<'b> {
         let key = format!("{}.{key}", self.key);
         Slot {
             key,
@@ -173,7 +173,7 @@ impl<'a> Slot<'a> {
     }
 
     /// A part of it, reported at its own place.
-    pub fn at(&mut self, span: Span) -> Slot<'_> {
+    pub(crate) fn at(&mut self, span: Span) -> Slot<'_> {
         Slot {
             reader: self.reader,
             value: self.value,
@@ -185,7 +185,7 @@ impl<'a> Slot<'a> {
     }
 
     /// Reads a table that belongs to the same owner; one of the root owns itself.
-    pub fn nested<T>(
+    pub(crate) fn nested<T>(
         &mut self,
         values: &DeTable<'_>,
         section: &'static Section,
@@ -196,7 +196,7 @@ impl<'a> Slot<'a> {
     }
 
     /// Reads a table that is called `title` in reports; as its parent where there is none.
-    pub fn entry<T>(
+    pub(crate) fn entry<T>(
         &mut self,
         values: &DeTable<'_>,
         title: Option<String>,
@@ -223,7 +223,7 @@ impl<'a> Slot<'a> {
     }
 
     /// Reads a table with a name of the operator's choice, which stands at `span`.
-    pub fn titled<T>(
+    pub(crate) fn titled<T>(
         &mut self,
         name: (&str, Span),
         values: &DeTable<'_>,

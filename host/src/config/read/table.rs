@@ -47,7 +47,7 @@ impl<'a> Table<'a> {
     }
 
     /// The value of a key, or what holds without it.
-    pub fn take<K: Kind, A: Absence<K>>(&mut self, field: &Field<K, A>) -> A::Taken {
+    pub(crate) fn take<K: Kind, A: Absence<K>>(&mut self, field: &Field<K, A>) -> A::Taken {
         let value = match self.values.get(field.key) {
             Some(value) => {
                 let before = self.reader.problems.len();
@@ -64,19 +64,19 @@ impl<'a> Table<'a> {
     }
 
     /// Whether a key stands there.
-    pub fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.values.get(key).is_some()
     }
 
     /// Whether nothing was wrong with what `take` found of a key. Where something was, a default
     /// may stand in for it, and what is said of that would be false.
-    pub fn is_sound(&self, key: &str) -> bool {
+    pub(crate) fn is_sound(&self, key: &str) -> bool {
         !self.refused.contains(&key)
     }
 
     /// Whether these keys are what the operator meant: nothing was wrong with them, and no unknown key
     /// may stand for one of them.
-    pub fn are_whole(&self, keys: &[&str]) -> bool {
+    pub(crate) fn are_whole(&self, keys: &[&str]) -> bool {
         let known = self.known();
         let mut unknown = self.values.keys().map(|key| key.get_ref().as_ref());
         let is_theirs = |name: &str| self.meant(name).is_none_or(|meant| keys.contains(&meant));
@@ -85,7 +85,7 @@ impl<'a> Table<'a> {
     }
 
     /// Where the items of a list stand.
-    pub fn spans_of_items(&self, key: &str) -> Vec<Span> {
+    pub(crate) fn spans_of_items(&self, key: &str) -> Vec<Span> {
         let list = self.values.get(key);
         let list = list.and_then(|value| value.get_ref().as_array());
         let items = list.into_iter().flat_map(|list| list.iter());
@@ -93,34 +93,34 @@ impl<'a> Table<'a> {
     }
 
     /// The name that the operator gave the table; empty where there is none.
-    pub fn name(&self) -> Arc<str> {
+    pub(crate) fn name(&self) -> Arc<str> {
         Arc::from(self.name.unwrap_or_default())
     }
 
     /// What it is called in reports.
-    pub fn owner(&self) -> &str {
+    pub(crate) fn owner(&self) -> &str {
         &self.owner
     }
 
     /// Where the table begins.
-    pub fn span(&self) -> Span {
+    pub(crate) fn span(&self) -> Span {
         self.span
     }
 
     /// Where the value of a key stands; the table's own place without it.
-    pub fn span_of(&self, key: &str) -> Span {
+    pub(crate) fn span_of(&self, key: &str) -> Span {
         self.values
             .get(key)
             .map_or(self.span, |value| value.span().into())
     }
 
     /// Whether a key stands in the table under another.
-    pub fn has_part(&self, key: &str, part: &str) -> bool {
+    pub(crate) fn has_part(&self, key: &str, part: &str) -> bool {
         self.part(key, part).is_some()
     }
 
     /// Where the value of a key in the table under another stands; that table's place without it.
-    pub fn span_of_part(&self, key: &str, part: &str) -> Span {
+    pub(crate) fn span_of_part(&self, key: &str, part: &str) -> Span {
         self.part(key, part).unwrap_or_else(|| self.span_of(key))
     }
 
@@ -130,18 +130,18 @@ impl<'a> Table<'a> {
     }
 
     /// Whether something of the file may have been lost to a syntax error.
-    pub fn is_incomplete(&self) -> bool {
+    pub(crate) fn is_incomplete(&self) -> bool {
         self.reader.incomplete
     }
 
     /// Reports an error of this table.
-    pub fn error(&mut self, span: Span, message: &str) -> &mut Problem {
+    pub(crate) fn error(&mut self, span: Span, message: &str) -> &mut Problem {
         let message = self.say(message);
         self.reader.problems.error(span, message)
     }
 
     /// Warns of something in this table.
-    pub fn warning(&mut self, span: Span, message: &str) -> &mut Problem {
+    pub(crate) fn warning(&mut self, span: Span, message: &str) -> &mut Problem {
         let message = self.say(message);
         self.reader.problems.warning(span, message)
     }
@@ -149,7 +149,7 @@ impl<'a> Table<'a> {
     /// Warns of those of these keys that are there, as they change nothing; `why` follows that.
     ///
     /// Not where the key that they need may have been lost to a syntax error.
-    pub fn idle(&mut self, keys: &[&str], why: &str) {
+    pub(crate) fn idle(&mut self, keys: &[&str], why: &str) {
         for key in keys {
             if self.has(key) && !self.is_incomplete() {
                 let message = format!("`{}{key}` changes nothing {why}", self.prefix);
@@ -159,7 +159,7 @@ impl<'a> Table<'a> {
     }
 
     /// The line where the same text of the same sort stood before; else remembers this one.
-    pub fn earlier(&mut self, sort: &str, text: &str, span: Span) -> Option<usize> {
+    pub(crate) fn earlier(&mut self, sort: &str, text: &str, span: Span) -> Option<usize> {
         let known = (sort.to_owned(), text.to_owned());
         let first = *self.reader.seen.entry(known).or_insert(span);
         let source = self.reader.problems.source();
@@ -167,7 +167,7 @@ impl<'a> Table<'a> {
     }
 
     /// The texts of this sort that stood before, each with its line.
-    pub fn all_earlier(&self, sort: &str) -> Vec<(String, usize)> {
+    pub(crate) fn all_earlier(&self, sort: &str) -> Vec<(String, usize)> {
         let source = self.reader.problems.source();
         let seen = self.reader.seen.iter();
         let seen = seen.filter(|((known, _), _)| known == sort);
@@ -176,14 +176,14 @@ impl<'a> Table<'a> {
     }
 
     /// What all readers share.
-    pub fn reader(&mut self) -> &mut Reader {
+    pub(crate) fn reader(&mut self) -> &mut Reader {
         self.reader
     }
 
     /// Reports that a key is missing.
     ///
     /// Not where it is there under another name: this is reported instead.
-    pub fn missing(&mut self, key: &str, example: &str) {
+    pub(crate) fn missing(&mut self, key: &str, example: &str) {
         if self.reader.incomplete || self.has_meant(key) {
             return;
         }
@@ -193,7 +193,7 @@ impl<'a> Table<'a> {
     }
 
     /// Reads a table that is not there, for its defaults.
-    pub fn empty<T>(
+    pub(crate) fn empty<T>(
         &mut self,
         key: &'static str,
         section: &'static Section,
@@ -206,7 +206,7 @@ impl<'a> Table<'a> {
     }
 
     /// Reports the keys that the section does not have.
-    pub fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         let known = self.known();
         for (key, value) in self.values {
             let (name, span) = (key.get_ref().as_ref(), Span::from(key.span()));
@@ -249,7 +249,7 @@ impl<'a> Table<'a> {
 
     /// Whether a key that the section does not have was probably meant for this one: that is
     /// reported, and says how it is called.
-    pub fn has_meant(&self, key: &str) -> bool {
+    pub(crate) fn has_meant(&self, key: &str) -> bool {
         let mut there = self.values.keys().map(|key| key.get_ref().as_ref());
         let called = format!("called `{key}`");
         there.any(|there| match self.hint(there) {

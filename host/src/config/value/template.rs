@@ -17,9 +17,9 @@ const VARIABLES: [(&str, ResponsePart); 4] = [
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::config) struct Unknown {
     /// From its `${` on, as it stands in the text.
-    pub text: String,
+    pub(crate) text: String,
     /// Why.
-    pub refused: Refused,
+    pub(crate) refused: Refused,
 }
 
 /// Reads a template; the first thing wrong with it is the error.

@@ -10,16 +10,16 @@ const QUIET: Duration = Duration::from_mins(1);
 
 /// What is reported when it works again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Report {
+pub(crate) struct Report {
     /// Lines that were lost since the last such report.
-    pub lost: u64,
+    pub(crate) lost: u64,
     /// How often it failed since the last report of a failure, that one included.
-    pub times: u64,
+    pub(crate) times: u64,
 }
 
 /// Whether a destination fails, and what of it was reported.
 #[derive(Debug, Default)]
-pub struct Outage {
+pub(crate) struct Outage {
     failing: bool,
     /// Whether the failure was reported and its end was not.
     is_open: bool,
@@ -31,7 +31,7 @@ pub struct Outage {
 
 impl Outage {
     /// It fails. Gives how often, if that is to be reported.
-    pub fn fails(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn fails(&mut self, now: Instant) -> Option<u64> {
         if !self.failing {
             self.failing = true;
             self.times += 1;
@@ -46,7 +46,7 @@ impl Outage {
 
     /// Nothing waits; `works`: the last write succeeded. `lost`: lines lost in all. Gives the report
     /// that it works again.
-    pub fn settles(&mut self, now: Instant, works: bool, lost: u64) -> Option<Report> {
+    pub(crate) fn settles(&mut self, now: Instant, works: bool, lost: u64) -> Option<Report> {
         if works {
             self.failing = false;
         }
@@ -64,7 +64,7 @@ impl Outage {
     }
 
     /// How long until something is to be reported even if nothing happens.
-    pub fn wait(&self, now: Instant) -> Option<Duration> {
+    pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
         let due = self.reported? + QUIET;
         (self.times > 0 && !self.is_open && !self.failing)
             .then(|| due.saturating_duration_since(now))

@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Where lines go.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// Standard output.
     Stdout,
     /// Standard error.
@@ -43,7 +43,7 @@ impl Target {
     /// A path that means standard output or standard error is taken as that: opened anew, a socket
     /// (systemd's journal) would be refused, and a file would be written at two places.
     #[must_use]
-    pub fn of(path: &Path) -> Self {
+    pub(crate) fn of(path: &Path) -> Self {
         let is = |names: [&str; 3]| names.iter().any(|name| path == Path::new(name));
         if is(["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]) {
             return Self::Stdout;
@@ -56,7 +56,7 @@ impl Target {
 
     /// As it is named in messages.
     #[must_use]
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         match self {
             Self::Stdout => "standard output".to_owned(),
             Self::Stderr => "standard error".to_owned(),
@@ -67,7 +67,7 @@ impl Target {
 
 /// Why lines were not written.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The system says so.
     Io(io::Error),
     /// Nobody takes them, or not fast enough.
@@ -86,7 +86,7 @@ impl std::fmt::Display for Failure {
 impl Failure {
     /// What to do.
     #[must_use]
-    pub fn cure(&self) -> &'static str {
+    pub(crate) fn cure(&self) -> &'static str {
         match self {
             Self::Io(error) => cure(error),
             Self::TooSlow => "restart what reads it, or write to a file",
@@ -96,7 +96,7 @@ impl Failure {
 
 /// What to do if a file cannot be opened or written.
 #[must_use]
-pub fn cure(error: &io::Error) -> &'static str {
+pub(crate) fn cure(error: &io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::NotFound => "make its folder first",
         ErrorKind::PermissionDenied => "let this user write to it and to its folder",
@@ -115,7 +115,7 @@ pub fn cure(error: &io::Error) -> &'static str {
 
 /// An open destination.
 #[derive(Debug)]
-pub struct Outlet {
+pub(crate) struct Outlet {
     file: File,
     /// Whether it is a file on a disk: written at once, and what was torn is taken back.
     is_regular: bool,
@@ -131,7 +131,7 @@ impl Outlet {
     /// # Errors
     ///
     /// As the system says it.
-    pub fn open(target: &Target) -> io::Result<Self> {
+    pub(crate) fn open(target: &Target) -> io::Result<Self> {
         let (file, path) = match target {
             Target::Stdout => (io::stdout().as_fd().try_clone_to_owned()?.into(), None),
             Target::Stderr => (io::stderr().as_fd().try_clone_to_owned()?.into(), None),
@@ -149,7 +149,7 @@ impl Outlet {
 
     /// Whether a line was written in part, and its end was not.
     #[must_use]
-    pub fn owes_a_line_end(&self) -> bool {
+    pub(crate) fn owes_a_line_end(&self) -> bool {
         self.rest.len() > 1
     }
 
@@ -159,7 +159,7 @@ impl Outlet {
     /// # Errors
     ///
     /// How many of the lines were not written, and why.
-    pub fn write(
+    pub(crate) fn write(
         &mut self,
         lines: &[u8],
         wait: &mut dyn FnMut() -> bool,

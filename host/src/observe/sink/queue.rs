@@ -11,7 +11,7 @@ use super::Outlet;
 
 /// What a sink's thread does next.
 #[derive(Debug)]
-pub enum Next {
+pub(crate) enum Next {
     /// Write here from now on.
     Outlet(Outlet),
     /// Write these.
@@ -24,12 +24,12 @@ pub enum Next {
 
 /// The queue of one sink.
 #[derive(Debug)]
-pub struct Queue {
+pub(crate) struct Queue {
     most: usize,
     waiting: Mutex<Waiting>,
     filled: Condvar,
     /// Lines that were lost.
-    pub lost: Arc<AtomicU64>,
+    pub(crate) lost: Arc<AtomicU64>,
     written: AtomicU64,
     wrote_last: AtomicBool,
 }
@@ -47,7 +47,7 @@ struct Waiting {
 
 impl Queue {
     /// For so many bytes.
-    pub fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Self {
             most,
             waiting: Mutex::default(),
@@ -59,7 +59,7 @@ impl Queue {
     }
 
     /// Let these lines wait, or count them as lost.
-    pub fn push(&self, lines: Vec<u8>) {
+    pub(crate) fn push(&self, lines: Vec<u8>) {
         let mut waiting = self.waiting.lock();
         if waiting.given_up || waiting.bytes + lines.len() > self.most {
             drop(waiting);
@@ -73,19 +73,19 @@ impl Queue {
     }
 
     /// Write here from now on.
-    pub fn replace(&self, outlet: Outlet) {
+    pub(crate) fn replace(&self, outlet: Outlet) {
         self.waiting.lock().outlet = Some(outlet);
         self.filled.notify_one();
     }
 
     /// Nothing more comes.
-    pub fn close(&self) {
+    pub(crate) fn close(&self) {
         self.waiting.lock().closed = true;
         self.filled.notify_one();
     }
 
     /// Nobody waits for the thread any more: what is left is lost. Gives how many lines that are.
-    pub fn give_up(&self) -> u64 {
+    pub(crate) fn give_up(&self) -> u64 {
         let mut waiting = self.waiting.lock();
         waiting.given_up = true;
         let lost = waiting.lines.drain(..).map(|lines| count(&lines)).sum();
@@ -95,7 +95,7 @@ impl Queue {
     }
 
     /// What to do next; waits for it, for so long at the most.
-    pub fn next(&self, limit: Option<Duration>) -> Next {
+    pub(crate) fn next(&self, limit: Option<Duration>) -> Next {
         let mut waiting = self.waiting.lock();
         loop {
             if let Some(outlet) = waiting.outlet.take() {
@@ -124,13 +124,13 @@ impl Queue {
     }
 
     /// Whether the thread goes on waiting for its destination's reader.
-    pub fn is_worth_waiting(&self) -> bool {
+    pub(crate) fn is_worth_waiting(&self) -> bool {
         let waiting = self.waiting.lock();
         waiting.outlet.is_none() && !waiting.given_up
     }
 
     /// So many lines are lost.
-    pub fn count_lost(&self, lines: u64) {
+    pub(crate) fn count_lost(&self, lines: u64) {
         if lines > 0 {
             self.lost.fetch_add(lines, Ordering::Relaxed);
             self.wrote_last.store(false, Ordering::Relaxed);
@@ -138,23 +138,23 @@ impl Queue {
     }
 
     /// A write succeeded.
-    pub fn note_written(&self) {
+    pub(crate) fn note_written(&self) {
         self.written.fetch_add(1, Ordering::Relaxed);
         self.wrote_last.store(true, Ordering::Relaxed);
     }
 
     /// How many writes succeeded.
-    pub fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
 
     /// Whether the last thing that happened to a line is that it was written.
-    pub fn wrote_last(&self) -> bool {
+    pub(crate) fn wrote_last(&self) -> bool {
         self.wrote_last.load(Ordering::Relaxed)
     }
 }
 
 /// How many lines these bytes are.
-pub fn count(bytes: &[u8]) -> u64 {
+pub(crate) fn count(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }

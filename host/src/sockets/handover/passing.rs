@@ -30,7 +30,7 @@ const MOST: usize = 128;
 ///
 /// It is of an older version and does not know the question, or it does not answer in time, or this
 /// process may not have so many files.
-pub fn ask(mut peer: &UnixStream, address: SocketAddr) -> io::Result<Vec<TcpListener>> {
+pub(crate) fn ask(mut peer: &UnixStream, address: SocketAddr) -> io::Result<Vec<TcpListener>> {
     let end = Instant::now() + PATIENCE;
     peer.set_read_timeout(Some(PATIENCE))?;
     peer.write_all(&[ASKS])?;
@@ -85,7 +85,7 @@ fn listens(socket: &TcpListener, address: SocketAddr) -> bool {
 /// # Errors
 ///
 /// The other one has ended.
-pub async fn lend(
+pub(crate) async fn lend(
     stream: &tokio::net::UnixStream,
     sockets: &Weak<Vec<TcpListener>>,
 ) -> io::Result<()> {

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 /// When what is to be done.
 pub(super) struct Due {
-    pub ask: Instant,
-    pub flush: Instant,
-    pub touch: Instant,
-    pub forget: Instant,
+    pub(crate) ask: Instant,
+    pub(crate) flush: Instant,
+    pub(crate) touch: Instant,
+    pub(crate) forget: Instant,
 }
 
 impl Due {

@@ -11,7 +11,7 @@ const ROWS: usize = 4096;
 impl Keeper {
     /// Write what was used, and let a successor have the store. What is used after this is added to
     /// what the successor counts.
-    pub fn let_go(&self) {
+    pub(crate) fn let_go(&self) {
         let shared = &self.shared;
         let one_at_a_time = shared.flushing.lock();
         // What cannot be written now is written later, as all that is used from here on.
@@ -23,7 +23,7 @@ impl Keeper {
 
     /// Whether a successor may have the store.
     #[must_use]
-    pub fn is_leaving(&self) -> bool {
+    pub(crate) fn is_leaving(&self) -> bool {
         self.shared.leaving.load(Ordering::Relaxed)
     }
 }

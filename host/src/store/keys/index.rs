@@ -60,7 +60,7 @@ impl Default for KeyIndex {
 impl KeyIndex {
     /// An index that is quick for about so many keys, and works for any number.
     #[must_use]
-    pub fn for_keys(count: usize) -> Self {
+    pub(crate) fn for_keys(count: usize) -> Self {
         let shards = (count / SHARE).next_power_of_two().min(MOST_SHARDS);
         let empty = Arc::new(Shard::default());
         Self {
@@ -100,7 +100,7 @@ impl KeyIndex {
     }
 
     /// Put keys in, or in the place of those with their ids. What cannot be a key is left out.
-    pub fn put(&self, entries: impl IntoIterator<Item = KeyEntry>) {
+    pub(crate) fn put(&self, entries: impl IntoIterator<Item = KeyEntry>) {
         let mut known = self.known.lock();
         let mut edits = Edits::default();
         for entry in entries {
@@ -115,7 +115,7 @@ impl KeyIndex {
 
     /// Put in many keys, one after another as they come. For the start, when none is there: all of
     /// them are in force at the end.
-    pub fn load(&self) -> Loading<'_> {
+    pub(crate) fn load(&self) -> Loading<'_> {
         Loading {
             index: self,
             edits: Edits::default(),
@@ -123,7 +123,7 @@ impl KeyIndex {
     }
 
     /// Take keys out.
-    pub fn remove<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
+    pub(crate) fn remove<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
         let mut known = self.known.lock();
         let mut edits = Edits::default();
         for id in ids {
@@ -134,7 +134,7 @@ impl KeyIndex {
     }
 
     /// Have these keys and no others.
-    pub fn replace(&self, entries: Vec<KeyEntry>) {
+    pub(crate) fn replace(&self, entries: Vec<KeyEntry>) {
         let mut gone: HashSet<String, RandomState> = HashSet::default();
         self.each(|key| {
             gone.insert(key.id().to_owned());
@@ -154,7 +154,7 @@ impl KeyIndex {
 
     /// All keys, as they were put in, if each has one secret. For few: all are copied.
     #[must_use]
-    pub fn entries(&self) -> Vec<KeyEntry> {
+    pub(crate) fn entries(&self) -> Vec<KeyEntry> {
         let mut entries = Vec::new();
         self.each(|key| entries.push(key.entry()));
         entries
@@ -162,19 +162,13 @@ impl KeyIndex {
 
     /// How many keys there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.known.lock().len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// When the key with this id was last used. Milliseconds since 1970, to the second.
     #[must_use]
-    pub fn last_used_ms(&self, id: &str) -> Option<u64> {
+    pub(crate) fn last_used_ms(&self, id: &str) -> Option<u64> {
         let known = self.known.lock();
         let mut last = 0;
         for place in known.places(id) {
@@ -190,13 +184,13 @@ impl KeyIndex {
 
     /// The distinct sets of plans that keys have: few, however many keys there are.
     #[must_use]
-    pub fn plan_sets(&self) -> Vec<Vec<Arc<str>>> {
+    pub(crate) fn plan_sets(&self) -> Vec<Vec<Arc<str>>> {
         self.known.lock().plan_sets()
     }
 
     /// Show the keys that were used since this was last asked, and when. Milliseconds since 1970.
     /// Looks at every key.
-    pub fn touched(&self, mut visit: impl FnMut(&str, u64)) {
+    pub(crate) fn touched(&self, mut visit: impl FnMut(&str, u64)) {
         self.each(|key| {
             let used = key.last_used.load(Ordering::Relaxed);
             if key.last_told.swap(used, Ordering::Relaxed) != used {
@@ -208,7 +202,7 @@ impl KeyIndex {
 
 impl KeyIndex {
     /// What [`touched`](Self::touched) told of these keys was lost: it is told again.
-    pub fn untold<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
+    pub(crate) fn untold<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
         let known = self.known.lock();
         for id in ids {
             for shard in known.places(id).into_iter().filter_map(|at| self.shard(at)) {
@@ -222,7 +216,7 @@ impl KeyIndex {
 
 /// Many keys on their way in. With its end they are all there.
 #[derive(Debug)]
-pub struct Loading<'a> {
+pub(crate) struct Loading<'a> {
     index: &'a KeyIndex,
     edits: Edits,
 }
@@ -230,7 +224,7 @@ pub struct Loading<'a> {
 impl Loading<'_> {
     /// About how many keys come. Room is made for them once: what grows step by step leaves behind
     /// as much again, which an allocator keeps for long.
-    pub fn expect(&mut self, keys: usize) {
+    pub(crate) fn expect(&mut self, keys: usize) {
         let shards = self.index.shards.len();
         // Digests are evenly spread, not evenly dealt: nearly all shards have their share and
         // less than three standard deviations more.
@@ -240,7 +234,7 @@ impl Loading<'_> {
     }
 
     /// One more.
-    pub fn put(&mut self, entry: &KeyEntry) {
+    pub(crate) fn put(&mut self, entry: &KeyEntry) {
         let index = self.index;
         self.edits.put(index, &mut index.known.lock(), entry);
     }

@@ -20,10 +20,10 @@ use zeroize::{Zeroize, Zeroizing};
 use super::KeyDigest;
 
 /// How every issued key begins.
-pub const PREFIX: &str = "wl_";
+pub(crate) const PREFIX: &str = "wl_";
 
 /// The length of every issued key. Characters, all ASCII.
-pub const ISSUED_LENGTH: usize = PREFIX.len() + RANDOM + CHECKSUM;
+pub(crate) const ISSUED_LENGTH: usize = PREFIX.len() + RANDOM + CHECKSUM;
 
 const RANDOM: usize = 30;
 const CHECKSUM: usize = 6;
@@ -31,12 +31,12 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 /// The text of a new key. Wiped from memory when dropped; not printable by accident, not
 /// clonable.
-pub struct SecretKey(Zeroizing<String>);
+pub(crate) struct SecretKey(Zeroizing<String>);
 
 impl SecretKey {
     /// The text, to be shown once to whom it is issued. Wiped in its turn.
     #[must_use]
-    pub fn reveal(self) -> Zeroizing<String> {
+    pub(crate) fn reveal(self) -> Zeroizing<String> {
         self.0
     }
 }
@@ -50,13 +50,13 @@ impl fmt::Debug for SecretKey {
 /// The system gives no randomness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the system gives no randomness to make a key from")]
-pub struct RandomnessError;
+pub(crate) struct RandomnessError;
 
 /// A new key, and the digest that stands for it from now on.
 ///
 /// # Errors
 /// The system gives no randomness.
-pub fn generate() -> Result<(SecretKey, KeyDigest), RandomnessError> {
+pub(crate) fn generate() -> Result<(SecretKey, KeyDigest), RandomnessError> {
     // Its final size at once: a string that grows leaves copies behind.
     let mut text = Zeroizing::new(String::with_capacity(ISSUED_LENGTH));
     text.push_str(PREFIX);
@@ -80,7 +80,7 @@ pub fn generate() -> Result<(SecretKey, KeyDigest), RandomnessError> {
 /// look-alikes and imported keys.
 #[cfg(test)]
 #[must_use]
-pub fn checksum_holds(text: &str) -> bool {
+pub(crate) fn checksum_holds(text: &str) -> bool {
     let Some((body, sum)) = text.split_at_checked(PREFIX.len() + RANDOM) else {
         return false;
     };

@@ -7,24 +7,24 @@ use super::{KeyDigest, KeyEntry, KeyIndex, NEVER, Profile, Secret};
 
 /// A key as the configuration lists it.
 #[derive(Debug, Clone)]
-pub struct ListedKey {
+pub(crate) struct ListedKey {
     /// Its public name.
-    pub id: Arc<str>,
+    pub(crate) id: Arc<str>,
     /// Who it was issued to.
-    pub consumer: Arc<str>,
+    pub(crate) consumer: Arc<str>,
     /// Its digest.
-    pub digest: KeyDigest,
+    pub(crate) digest: KeyDigest,
     /// Its plans and attributes.
-    pub profile: Profile,
+    pub(crate) profile: Profile,
     /// Whether it is accepted.
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     /// The moment from which it is refused. Milliseconds since 1970.
-    pub expires_ms: Option<u64>,
+    pub(crate) expires_ms: Option<u64>,
 }
 
 /// Two keys that cannot stand in one config.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum DuplicateKey {
+pub(crate) enum DuplicateKey {
     /// Two with one digest.
     #[error("keys `{first}` and `{second}` have the same digest {digest}")]
     Digest {
@@ -58,7 +58,9 @@ pub enum DuplicateKey {
 ///
 /// # Errors
 /// Every pair that shares a digest or an id, not only the first.
-pub fn listed(keys: impl IntoIterator<Item = ListedKey>) -> Result<KeyIndex, Vec<DuplicateKey>> {
+pub(crate) fn listed(
+    keys: impl IntoIterator<Item = ListedKey>,
+) -> Result<KeyIndex, Vec<DuplicateKey>> {
     let mut digests: HashMap<KeyDigest, Arc<str>> = HashMap::new();
     let mut ids: HashMap<Arc<str>, (usize, KeyDigest)> = HashMap::new();
     let mut errors = Vec::new();

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 /// From this length on a word may be a key: an imported one has as many characters or more, an
 /// issued one has [`ISSUED_LENGTH`](super::issue::ISSUED_LENGTH).
-pub const SHORTEST_KEY: usize = 20;
+pub(crate) const SHORTEST_KEY: usize = 20;
 
 /// What is shown of a word that may be a key. Characters.
 const SHOWN: usize = 4;
@@ -15,7 +15,7 @@ const SHOWN: usize = 4;
 /// The text, with no word in it that may be a key: of such a one only the first four characters are
 /// left, and two dots. Words end where no key can go on: at white space, commas and quotes.
 #[must_use]
-pub fn masked(text: &str) -> Cow<'_, str> {
+pub(crate) fn masked(text: &str) -> Cow<'_, str> {
     let ends = |character: char| character.is_whitespace() || matches!(character, ',' | '"' | '\'');
     let may_be = |word: &str| word.chars().count() >= SHORTEST_KEY;
     if !text.split(ends).any(may_be) {

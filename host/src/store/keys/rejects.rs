@@ -9,7 +9,7 @@ use super::KeyReject;
 /// line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub struct Rejects {
+pub(crate) struct Rejects {
     unknown: AtomicU64,
     disabled: AtomicU64,
     expired: AtomicU64,
@@ -18,7 +18,7 @@ pub struct Rejects {
 
 impl Rejects {
     /// Count one. Only the owning worker may do this.
-    pub fn count(&self, why: KeyReject) {
+    pub(crate) fn count(&self, why: KeyReject) {
         let counter = self.counter(why);
         let now = counter.load(Ordering::Relaxed);
         counter.store(now.wrapping_add(1), Ordering::Relaxed);
@@ -26,7 +26,7 @@ impl Rejects {
 
     /// How many there were.
     #[must_use]
-    pub fn value(&self, why: KeyReject) -> u64 {
+    pub(crate) fn value(&self, why: KeyReject) -> u64 {
         self.counter(why).load(Ordering::Relaxed)
     }
 

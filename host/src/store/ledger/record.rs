@@ -54,39 +54,39 @@ pub struct SecretRecord {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanRecord {
     /// Its name: counters belong to it. Never changes.
-    pub name: String,
+    pub(crate) name: String,
     /// For people; may be empty.
-    pub description: String,
+    pub(crate) description: String,
     /// Its token bucket.
-    pub rate: Option<RateRecord>,
+    pub(crate) rate: Option<RateRecord>,
     /// Its quota.
-    pub quota: Option<QuotaRecord>,
+    pub(crate) quota: Option<QuotaRecord>,
     /// Rates of single methods.
-    pub methods: Vec<MethodRecord>,
+    pub(crate) methods: Vec<MethodRecord>,
     /// The APIs that it is sold for; empty: all.
-    pub apis: Vec<String>,
+    pub(crate) apis: Vec<String>,
     /// Milliseconds since 1970.
-    pub created_ms: u64,
+    pub(crate) created_ms: u64,
     /// Milliseconds since 1970.
-    pub updated_ms: u64,
+    pub(crate) updated_ms: u64,
     /// The commit that wrote it; 0 before the first.
     #[serde(default)]
-    pub revision: Revision,
+    pub(crate) revision: Revision,
 }
 
 /// A token bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct RateRecord {
+pub(crate) struct RateRecord {
     /// Tokens that come back each second.
-    pub per_second: f64,
+    pub(crate) per_second: f64,
     /// The bucket's size.
-    pub burst: u64,
+    pub(crate) burst: u64,
 }
 
 impl RateRecord {
     /// A bucket of this size; of none that is named: the rate, rounded up, as in the configuration.
     #[must_use]
-    pub fn new(per_second: f64, burst: Option<u64>) -> Self {
+    pub(crate) fn new(per_second: f64, burst: Option<u64>) -> Self {
         let burst = burst.unwrap_or_else(|| default_burst(per_second));
         Self { per_second, burst }
     }
@@ -94,7 +94,7 @@ impl RateRecord {
 
 /// How many requests can come at once where a rate does not say.
 #[must_use]
-pub fn default_burst(per_second: f64) -> u64 {
+pub(crate) fn default_burst(per_second: f64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -107,11 +107,11 @@ pub fn default_burst(per_second: f64) -> u64 {
 /// A number of requests for each period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "KeptQuota", into = "KeptQuota")]
-pub struct QuotaRecord {
+pub(crate) struct QuotaRecord {
     /// How many a period.
-    pub limit: u64,
+    pub(crate) limit: u64,
     /// The period, in UTC.
-    pub period: Period,
+    pub(crate) period: Period,
 }
 
 /// A quota as it is written.
@@ -175,15 +175,15 @@ impl From<QuotaRecord> for KeptQuota {
 
 /// The rate of one method of an API, for each key of the plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct MethodRecord {
+pub(crate) struct MethodRecord {
     /// The method, or `ANY`.
-    pub method: String,
+    pub(crate) method: String,
     /// The path of the route, as its pattern is written.
-    pub path: String,
+    pub(crate) path: String,
     /// Tokens that come back each second.
-    pub per_second: f64,
+    pub(crate) per_second: f64,
     /// The bucket's size.
-    pub burst: u64,
+    pub(crate) burst: u64,
 }
 
 impl From<&PlanRecord> for Plan {

@@ -41,7 +41,7 @@ mod usage;
 use ::redis::{Connection, RedisResult};
 use parking_lot::Mutex;
 
-pub use server::RedisSettings;
+pub(crate) use server::RedisSettings;
 pub(in crate::store) use server::{Script, Server, command};
 
 use super::record::PlanRecord;
@@ -72,7 +72,7 @@ type KeyRow = (String, Option<Vec<u8>>, Option<u64>);
 
 /// Keys, plans and usage in a Redis.
 #[derive(Debug)]
-pub struct RedisLedger {
+pub(crate) struct RedisLedger {
     server: Server,
     /// What a store that is found empty gets as its id.
     id: String,
@@ -92,7 +92,7 @@ struct Origin {
 /// # Errors
 /// The settings make no sense, the server is out of reach or refuses them, or what it holds is of
 /// another schema.
-pub fn check(settings: &RedisSettings) -> Result<(), LedgerError> {
+pub(crate) fn check(settings: &RedisSettings) -> Result<(), LedgerError> {
     static LOOK: Script = Script::new(&["return redis.call('HGET', KEYS[1], 'schema')"]);
     let server = Server::new(settings)?;
     let meta = server.key("meta");
@@ -109,7 +109,7 @@ impl RedisLedger {
     ///
     /// # Errors
     /// The settings make no sense, the server refuses them, or what it holds is of a later schema.
-    pub fn open(settings: &RedisSettings) -> Result<Self, LedgerError> {
+    pub(crate) fn open(settings: &RedisSettings) -> Result<Self, LedgerError> {
         let ledger = Self {
             server: Server::new(settings)?,
             id: format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),

@@ -241,7 +241,7 @@ impl Ledger for SqliteLedger {
 
 /// Whether a file is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
+pub(crate) enum Held {
     /// Nobody has it.
     Free,
     /// A gateway that runs has it.
@@ -253,7 +253,7 @@ pub enum Held {
 /// # Errors
 ///
 /// Why it could not.
-pub fn check(path: &Path) -> Result<Held, LedgerError> {
+pub(crate) fn check(path: &Path) -> Result<Held, LedgerError> {
     let kind = |kind| cannot_open(path, &std::io::Error::from(kind));
     let folder = folder_of(path);
     // The file behind a link is made in a folder of its own.

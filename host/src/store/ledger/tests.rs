@@ -3,6 +3,10 @@
 
 #[path = "../../../../tests/src/redis.rs"]
 #[allow(dead_code, reason = "the end-to-end tests use more of it")]
+#[allow(
+    unreachable_pub,
+    reason = "the end-to-end tests' crate is where it is public"
+)]
 pub(in crate::store) mod server;
 
 mod promises;

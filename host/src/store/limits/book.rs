@@ -11,7 +11,7 @@ use super::plan::{EnrolledPlan, Plan, PlanError};
 
 /// Plans by name. Never changed: another state is another value, which shares what stays.
 #[derive(Debug, Default, Clone)]
-pub struct Plans {
+pub(crate) struct Plans {
     by_name: HashMap<Arc<str>, Arc<EnrolledPlan>, RandomState>,
 }
 
@@ -21,7 +21,7 @@ impl Plans {
     /// # Errors
     /// Every plan that makes no sense or has a name twice. The names of the others are known to
     /// the store from then on, which harms nothing.
-    pub fn enroll(
+    pub(crate) fn enroll(
         store: &dyn LimitStore,
         plans: impl IntoIterator<Item = Plan>,
     ) -> Result<Self, Vec<PlanError>> {
@@ -45,51 +45,45 @@ impl Plans {
     }
 
     /// Put a plan in, in place of one with its name.
-    pub fn insert(&mut self, plan: Arc<EnrolledPlan>) {
+    pub(crate) fn insert(&mut self, plan: Arc<EnrolledPlan>) {
         self.by_name.insert(plan.plan().name.clone(), plan);
     }
 
     /// Take the plan of that name out.
-    pub fn remove(&mut self, name: &str) -> Option<Arc<EnrolledPlan>> {
+    pub(crate) fn remove(&mut self, name: &str) -> Option<Arc<EnrolledPlan>> {
         self.by_name.remove(name)
     }
 
     /// The plan of that name.
     #[must_use]
-    pub fn find(&self, name: &str) -> Option<&Arc<EnrolledPlan>> {
+    pub(crate) fn find(&self, name: &str) -> Option<&Arc<EnrolledPlan>> {
         self.by_name.get(name)
     }
 
     /// All of them, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<EnrolledPlan>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<EnrolledPlan>> {
         self.by_name.values()
     }
 
     /// How many there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.by_name.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.by_name.is_empty()
     }
 }
 
 /// The plans of the store, replaced while requests run. One a process.
 #[derive(Debug, Default)]
-pub struct LivePlans(ArcSwap<Plans>);
+pub(crate) struct LivePlans(ArcSwap<Plans>);
 
 impl LivePlans {
     /// These from now on, and no others.
-    pub fn replace(&self, plans: Plans) {
+    pub(crate) fn replace(&self, plans: Plans) {
         self.0.store(Arc::new(plans));
     }
 
     /// This one too, or in place of the one with its name.
-    pub fn upsert(&self, plan: EnrolledPlan) {
+    pub(crate) fn upsert(&self, plan: EnrolledPlan) {
         let plan = Arc::new(plan);
         self.0.rcu(|plans| {
             let mut plans = Plans::clone(plans);
@@ -99,7 +93,7 @@ impl LivePlans {
     }
 
     /// Without the one of that name.
-    pub fn remove(&self, name: &str) {
+    pub(crate) fn remove(&self, name: &str) {
         self.0.rcu(|plans| {
             let mut plans = Plans::clone(plans);
             plans.remove(name);
@@ -109,7 +103,7 @@ impl LivePlans {
 
     /// As they are now. Shares a count: not for a request's way.
     #[must_use]
-    pub fn snapshot(&self) -> Arc<Plans> {
+    pub(crate) fn snapshot(&self) -> Arc<Plans> {
         self.0.load_full()
     }
 }
@@ -117,7 +111,7 @@ impl LivePlans {
 /// The plans that one configuration's requests meet. A plan of the config goes before one of the
 /// store with its name.
 #[derive(Debug, Default, Clone)]
-pub struct PlanBook {
+pub(crate) struct PlanBook {
     /// The config's.
     fixed: Arc<Plans>,
     /// The store's.
@@ -127,7 +121,7 @@ pub struct PlanBook {
 impl PlanBook {
     /// The plans of a config, and beside them those of the store.
     #[must_use]
-    pub fn new(fixed: Plans, live: Arc<LivePlans>) -> Self {
+    pub(crate) fn new(fixed: Plans, live: Arc<LivePlans>) -> Self {
         Self {
             fixed: Arc::new(fixed),
             live,
@@ -136,12 +130,12 @@ impl PlanBook {
 
     /// The plans of the config.
     #[must_use]
-    pub fn fixed(&self) -> &Arc<Plans> {
+    pub(crate) fn fixed(&self) -> &Arc<Plans> {
         &self.fixed
     }
 
     /// Do something with the plan of that name, as it is now. Takes no lock, and shares no count.
-    pub fn with<R>(&self, name: &str, work: impl FnOnce(Option<&EnrolledPlan>) -> R) -> R {
+    pub(crate) fn with<R>(&self, name: &str, work: impl FnOnce(Option<&EnrolledPlan>) -> R) -> R {
         match self.fixed.find(name) {
             Some(plan) => work(Some(plan)),
             None => work(self.live.0.load().find(name).map(|plan| &**plan)),
@@ -153,7 +147,11 @@ impl PlanBook {
     /// the later. Where none is sold for it, one that does not exist is given, if there is such:
     /// whoever uses it is told so, for a plan that is lost does not make a key free.
     #[must_use]
-    pub fn pick<'a>(&self, plans: &'a [Arc<str>], api: Option<&str>) -> Option<&'a Arc<str>> {
+    pub(crate) fn pick<'a>(
+        &self,
+        plans: &'a [Arc<str>],
+        api: Option<&str>,
+    ) -> Option<&'a Arc<str>> {
         let mut best = None;
         for name in plans {
             let fit = self.with(name, |plan| match plan {

@@ -18,28 +18,28 @@ pub(super) use outcome::{Refusal, Seen, Taken, Waits};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     /// The rate's bucket.
-    pub rate: Option<Shape>,
+    pub(crate) rate: Option<Shape>,
     /// The quota.
-    pub quota: Option<Quota>,
+    pub(crate) quota: Option<Quota>,
     /// Whether they are a plan's, whose usage is told.
-    pub is_plan: bool,
+    pub(crate) is_plan: bool,
 }
 
 /// The rate of one method of a plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct MethodBound {
     /// Which bucket of a counter is its.
-    pub number: u32,
-    pub shape: Shape,
+    pub(crate) number: u32,
+    pub(crate) shape: Shape,
 }
 
 /// What one taking wants of a counter.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Want<'a> {
-    pub bounds: &'a Bounds,
-    pub method: Option<&'a MethodBound>,
-    pub cost: u64,
-    pub now: Timestamp,
+    pub(crate) bounds: &'a Bounds,
+    pub(crate) method: Option<&'a MethodBound>,
+    pub(crate) cost: u64,
+    pub(crate) now: Timestamp,
 }
 
 impl Want<'_> {
@@ -79,9 +79,9 @@ pub(super) struct Counter {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unsaved {
     /// Days since 1970.
-    pub day: u32,
-    pub used: i64,
-    pub quota: Option<QuotaUse>,
+    pub(crate) day: u32,
+    pub(crate) used: i64,
+    pub(crate) quota: Option<QuotaUse>,
 }
 
 impl Counter {

@@ -57,7 +57,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-pub use state::LeaseState;
+pub(crate) use state::LeaseState;
 use state::LeaseStats;
 
 use super::local::LocalLimits;
@@ -78,7 +78,7 @@ use table::{Leases, Owner};
 
 /// What is answered when Redis is out of reach and no lease is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnUnavailable {
+pub(crate) enum OnUnavailable {
     /// Refused, as [`Bound::Unavailable`].
     Deny,
     /// Let through, whatever the plan says.
@@ -89,28 +89,28 @@ pub enum OnUnavailable {
 
 /// How leases are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeasePolicy {
+pub(crate) struct LeasePolicy {
     /// The most that one lease holds; at least 1.
-    pub max_lease: u64,
+    pub(crate) max_lease: u64,
     /// What is answered when Redis is out of reach and no lease is left.
-    pub on_unavailable: OnUnavailable,
+    pub(crate) on_unavailable: OnUnavailable,
     /// For how many plans and keys there is room.
-    pub max_counters: usize,
+    pub(crate) max_counters: usize,
     /// How long a request waits at the most to learn its share.
-    pub max_wait: Duration,
+    pub(crate) max_wait: Duration,
     /// Whether what is used is kept until somebody asks for what is [`unsaved`](LimitStore::unsaved).
-    pub recording: bool,
+    pub(crate) recording: bool,
 }
 
 /// By how much a plan's bounds may be passed: `gateways` times each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeaseBound {
+pub(crate) struct LeaseBound {
     /// One lease of its rate; 0 where it has none.
-    pub rate: u64,
+    pub(crate) rate: u64,
     /// One lease of its quota; 0 where it has none.
-    pub quota: u64,
+    pub(crate) quota: u64,
     /// How many gateways share the budget now.
-    pub gateways: u64,
+    pub(crate) gateways: u64,
 }
 
 /// What is told where the shared count is not known.
@@ -121,7 +121,7 @@ const UNKNOWN: Short = Short {
 
 /// Counters that several gateways share.
 #[derive(Debug)]
-pub struct LeasedLimits {
+pub(crate) struct LeasedLimits {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -156,7 +156,7 @@ impl LeasedLimits {
     ///
     /// # Errors
     /// The settings make no sense, the server refuses them, or no thread can be started.
-    pub fn start(
+    pub(crate) fn start(
         settings: &RedisSettings,
         policy: LeasePolicy,
         clock: Clock,
@@ -200,7 +200,7 @@ impl LeasedLimits {
 
     /// By how much this plan's bounds may be passed.
     #[must_use]
-    pub fn bound(&self, plan: &Plan) -> LeaseBound {
+    pub(crate) fn bound(&self, plan: &Plan) -> LeaseBound {
         let terms = self.shared.terms();
         LeaseBound {
             rate: plan.rate.map_or(0, |rate| terms.rate(&rate)),
@@ -212,7 +212,7 @@ impl LeasedLimits {
     /// Give back what is held, and end the thread: at the end of the process. What is taken from
     /// then on is decided by what leases are left, of which none are granted any more. Waits for
     /// the store as long as its time-outs let it.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.shared.queue.lock().stop = true;
         self.shared.wake.notify_all();
         let thread = self.thread.lock().take();
@@ -248,7 +248,7 @@ impl LeasedLimits {
 
     /// For metrics. It visits every lock.
     #[must_use]
-    pub fn state(&self) -> LeaseState {
+    pub(crate) fn state(&self) -> LeaseState {
         let shared = &self.shared;
         shared.stats.state(shared.leases.len(), shared.clock.now())
     }

@@ -26,7 +26,7 @@ use crate::store::ledger::{LateUse, LedgerError, QuotaRow, UsageDelta};
 mod saved;
 
 /// How many counters are kept if nothing else is said: some 250 MB at worst.
-pub const DEFAULT_MAX_COUNTERS: usize = 1_000_000;
+pub(crate) const DEFAULT_MAX_COUNTERS: usize = 1_000_000;
 
 /// What a caller is told when there is no room.
 const NO_ROOM: Refusal = Refusal {
@@ -83,7 +83,7 @@ struct Asked<'a> {
 impl LocalLimits {
     /// Room for so many counters, at least one. What is used is told to nobody.
     #[must_use]
-    pub fn new(max_counters: usize) -> Self {
+    pub(crate) fn new(max_counters: usize) -> Self {
         let shards = shard_count(max_counters);
         Self {
             shards: (0..shards).map(|_| Shard::default()).collect(),
@@ -119,7 +119,7 @@ impl LocalLimits {
 
     /// How many counters are kept. For metrics: it visits every lock.
     #[must_use]
-    pub fn counters(&self) -> usize {
+    pub(crate) fn counters(&self) -> usize {
         self.shards.iter().map(|shard| shard.0.lock().len()).sum()
     }
 

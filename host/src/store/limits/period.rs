@@ -43,7 +43,7 @@ pub struct MonthDay(u8);
 
 impl Weekday {
     /// All of them, from Sunday on.
-    pub const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Sunday,
         Self::Monday,
         Self::Tuesday,
@@ -55,7 +55,7 @@ impl Weekday {
 
     /// Its name: `monday`.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Sunday => "sunday",
             Self::Monday => "monday",
@@ -69,7 +69,7 @@ impl Weekday {
 
     /// The weekday of this name.
     #[must_use]
-    pub fn find(name: &str) -> Option<Self> {
+    pub(crate) fn find(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|day| day.as_str() == name)
     }
 
@@ -81,17 +81,17 @@ impl Weekday {
 
 impl MonthDay {
     /// The first of the month.
-    pub const FIRST: Self = Self(1);
+    pub(crate) const FIRST: Self = Self(1);
 
     /// This day of the month; None for one that not every month has.
     #[must_use]
-    pub fn new(day: u8) -> Option<Self> {
+    pub(crate) fn new(day: u8) -> Option<Self> {
         (1..=28).contains(&day).then_some(Self(day))
     }
 
     /// Its number.
     #[must_use]
-    pub fn get(self) -> u8 {
+    pub(crate) fn get(self) -> u8 {
         self.0
     }
 
@@ -152,7 +152,7 @@ impl Period {
     /// The number of the period that holds this moment. Consecutive periods have consecutive
     /// numbers; number 0 holds 1970-01-01.
     #[must_use]
-    pub fn number(self, wall_ms: u64) -> u32 {
+    pub(crate) fn number(self, wall_ms: u64) -> u32 {
         let day = wall_ms.min(LAST_MS) / DAY_MS;
         let number = match self {
             Self::Day => day,
@@ -164,7 +164,7 @@ impl Period {
 
     /// When the period with this number begins. Milliseconds since 1970; 0 for number 0.
     #[must_use]
-    pub fn start_ms(self, number: u32) -> u64 {
+    pub(crate) fn start_ms(self, number: u32) -> u64 {
         let number = u64::from(number);
         let day = match self {
             Self::Day => number,
@@ -178,7 +178,7 @@ impl Period {
 
     /// When it ends. Milliseconds since 1970.
     #[must_use]
-    pub fn end_ms(self, number: u32) -> u64 {
+    pub(crate) fn end_ms(self, number: u32) -> u64 {
         self.start_ms(number.saturating_add(1))
     }
 }

@@ -11,7 +11,7 @@ use super::counter::{Bounds, MethodBound};
 use super::period::Period;
 
 /// The most methods of one plan.
-pub const MAX_METHODS: usize = 256;
+pub(crate) const MAX_METHODS: usize = 256;
 
 /// The word for every method.
 const ANY: &str = "ANY";
@@ -20,35 +20,35 @@ const ANY: &str = "ANY";
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Its name: counters belong to it.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// Its token bucket.
-    pub rate: Option<Rate>,
+    pub(crate) rate: Option<Rate>,
     /// Its quota.
-    pub quota: Option<Quota>,
+    pub(crate) quota: Option<Quota>,
     /// Rates of single methods, beside the plan's own: a key has a bucket for each.
-    pub methods: Vec<MethodRate>,
+    pub(crate) methods: Vec<MethodRate>,
     /// The APIs that it is sold for; empty: all.
-    pub apis: Vec<Arc<str>>,
+    pub(crate) apis: Vec<Arc<str>>,
 }
 
 /// The rate of one method of an API, for each key of the plan.
 #[derive(Debug, Clone, PartialEq)]
-pub struct MethodRate {
+pub(crate) struct MethodRate {
     /// The method, or `ANY`.
-    pub method: Arc<str>,
+    pub(crate) method: Arc<str>,
     /// The path of the route, as its pattern is written.
-    pub path: Arc<str>,
+    pub(crate) path: Arc<str>,
     /// Its token bucket.
-    pub rate: Rate,
+    pub(crate) rate: Rate,
 }
 
 /// A token bucket.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rate {
     /// Tokens that come back each second; positive and finite, a billionth at least.
-    pub per_second: f64,
+    pub(crate) per_second: f64,
     /// The bucket's size; at least 1.
-    pub burst: u64,
+    pub(crate) burst: u64,
 }
 
 impl Rate {
@@ -60,7 +60,7 @@ impl Rate {
     ///
     /// # Errors
     /// The first that does not.
-    pub fn check(&self) -> Result<(), RateError> {
+    pub(crate) fn check(&self) -> Result<(), RateError> {
         if !self.per_second.is_finite() || self.per_second < SLOWEST {
             return Err(RateError::Rate);
         }
@@ -84,11 +84,11 @@ pub enum RateError {
 
 /// A number of requests for each period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
+pub(crate) struct Quota {
     /// How many a period; at least 1.
-    pub limit: u64,
+    pub(crate) limit: u64,
     /// The period, in UTC.
-    pub period: Period,
+    pub(crate) period: Period,
 }
 
 /// A plan that makes no sense.
@@ -127,7 +127,7 @@ pub enum PlanError {
 impl PlanError {
     /// The name of the plan.
     #[must_use]
-    pub fn plan(&self) -> &str {
+    pub(crate) fn plan(&self) -> &str {
         match self {
             Self::Empty(plan)
             | Self::Rate(plan)
@@ -165,7 +165,7 @@ impl Plan {
     ///
     /// # Errors
     /// The first that does not.
-    pub fn check(&self) -> Result<(), PlanError> {
+    pub(crate) fn check(&self) -> Result<(), PlanError> {
         let fail = |error: fn(Arc<str>) -> PlanError| Err(error(self.name.clone()));
         if self.rate.is_none() && self.quota.is_none() && self.methods.is_empty() {
             return fail(PlanError::Empty);
@@ -262,14 +262,14 @@ impl EnrolledPlan {
 
     /// The plan as it was defined.
     #[must_use]
-    pub fn plan(&self) -> &Plan {
+    pub(crate) fn plan(&self) -> &Plan {
         &self.plan
     }
 
     /// The rate that holds for this method on the route with this pattern: its place in
     /// [`Plan::methods`]. One that names the method goes before `ANY`.
     #[must_use]
-    pub fn method(&self, method: &str, pattern: &str) -> Option<usize> {
+    pub(crate) fn method(&self, method: &str, pattern: &str) -> Option<usize> {
         if self.by_path.is_empty() {
             return None;
         }
@@ -296,7 +296,7 @@ pub struct Scope(pub(super) u32);
 impl Scope {
     /// For a [`LimitStore`](super::LimitStore): the number that it gave the filter's name.
     #[must_use]
-    pub fn new(number: u32) -> Self {
+    pub(crate) fn new(number: u32) -> Self {
         Self(number)
     }
 }

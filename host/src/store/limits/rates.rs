@@ -36,28 +36,28 @@ use key::KeyText;
 use table::{Ask, BoundOutcome, Gauge, RateTable};
 use window::WindowSpan;
 
-pub use key::RateKey;
+pub(crate) use key::RateKey;
 
 /// A bound as a filter defines it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RateBound {
+pub(crate) struct RateBound {
     /// Its name; the bucket belongs to it and to the filter's name.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// Whether it is a sliding window, and not a token bucket.
-    pub slides: bool,
+    pub(crate) slides: bool,
     /// How much may be taken in a window.
-    pub limit: u64,
+    pub(crate) limit: u64,
     /// Milliseconds; at least 10.
-    pub window_ms: u64,
+    pub(crate) window_ms: u64,
     /// The content of a token bucket.
-    pub burst: u64,
+    pub(crate) burst: u64,
     /// Whether it refuses nothing.
-    pub shadow: bool,
+    pub(crate) shadow: bool,
 }
 
 /// The bounds of one filter, with their places in the store.
 #[derive(Debug)]
-pub struct RateBounds(Box<[Counted]>);
+pub(crate) struct RateBounds(Box<[Counted]>);
 
 #[derive(Debug)]
 struct Counted {
@@ -71,41 +71,41 @@ struct Counted {
 }
 
 /// The value that each bound counts by for one request, in their order. None: the bound does not hold for it.
-pub type RateKeys = SmallVec<[Option<RateKey>; 4]>;
+pub(crate) type RateKeys = SmallVec<[Option<RateKey>; 4]>;
 
 /// Where one bound stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateLevel {
+pub(crate) struct RateLevel {
     /// Its place among the filter's bounds.
-    pub bound: u32,
+    pub(crate) bound: u32,
     /// Where it stands.
-    pub level: Level,
+    pub(crate) level: Level,
     /// Whether it did not give.
-    pub refused: bool,
+    pub(crate) refused: bool,
 }
 
 /// The decision.
 #[derive(Debug, Default)]
 #[must_use]
-pub struct RateDecision {
+pub(crate) struct RateDecision {
     /// Whether the request may pass.
-    pub allowed: bool,
+    pub(crate) allowed: bool,
     /// Whether it may not because the shared store does not tell.
-    pub unavailable: bool,
+    pub(crate) unavailable: bool,
     /// Until another try can succeed. Milliseconds; 0 when allowed, [`NEVER`] when none can.
-    pub retry_after_ms: u64,
+    pub(crate) retry_after_ms: u64,
     /// Of the bounds that hold for the request.
-    pub levels: SmallVec<[RateLevel; 4]>,
+    pub(crate) levels: SmallVec<[RateLevel; 4]>,
     /// Names what was taken. None when nothing was.
-    pub ticket: Option<RateTicket>,
+    pub(crate) ticket: Option<RateTicket>,
     /// The part that is not decided yet: whose share of a shared budget is to be waited for. If all of it is in
     /// shadow, the request may pass and something was taken: whoever waits and asks again gives it back first.
-    pub pending: Option<RateKeys>,
+    pub(crate) pending: Option<RateKeys>,
 }
 
 /// Names what one taking took, to be given back. Dropping it leaves things taken.
 #[derive(Debug)]
-pub struct RateTicket {
+pub(crate) struct RateTicket {
     cost: u64,
     /// Of the counters of this gateway: the bound's number, and whose.
     counted: SmallVec<[(u32, RateKey); 4]>,
@@ -115,16 +115,16 @@ pub struct RateTicket {
 
 /// How the counters stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RateFigures {
+pub(crate) struct RateFigures {
     /// In memory.
-    pub counters: usize,
+    pub(crate) counters: usize,
     /// How often a request was counted in a shared bucket, for want of room.
-    pub overflowed: u64,
+    pub(crate) overflowed: u64,
 }
 
 /// All counters of bounds without a key. They survive reloads, not restarts.
 #[derive(Debug)]
-pub struct RateCounters {
+pub(crate) struct RateCounters {
     table: RateTable,
     leased: Option<Arc<LeasedLimits>>,
     spaces: Mutex<HashMap<String, u32>>,
@@ -162,7 +162,7 @@ impl RateBound {
 impl RateCounters {
     /// Of one gateway, with room for so many.
     #[must_use]
-    pub fn local(most: usize) -> Self {
+    pub(crate) fn local(most: usize) -> Self {
         Self {
             table: RateTable::new(most),
             leased: None,
@@ -174,7 +174,7 @@ impl RateCounters {
 
     /// Shared by several gateways: their token buckets are kept by these.
     #[must_use]
-    pub fn shared(leased: Arc<LeasedLimits>) -> Self {
+    pub(crate) fn shared(leased: Arc<LeasedLimits>) -> Self {
         Self {
             leased: Some(leased),
             ..Self::local(1)
@@ -183,7 +183,7 @@ impl RateCounters {
 
     /// Give the bounds of a filter their places. Those of the same names keep their counters.
     #[must_use]
-    pub fn enroll(&self, filter: &str, bounds: &[RateBound]) -> RateBounds {
+    pub(crate) fn enroll(&self, filter: &str, bounds: &[RateBound]) -> RateBounds {
         let mut spaces = self.spaces.lock();
         let bounds = bounds.iter().map(|bound| {
             let name = format!("rate-limit/{filter}/{}", bound.name);
@@ -220,13 +220,13 @@ impl RateCounters {
 
     /// How long a taking may have to wait to be decided. None: each is decided at once.
     #[must_use]
-    pub fn max_wait(&self) -> Option<Duration> {
+    pub(crate) fn max_wait(&self) -> Option<Duration> {
         self.leased.as_ref()?.max_wait()
     }
 
     /// Take from all bounds, or from none if one that is no shadow does not give. A cost of 0 takes
     /// nothing and always passes.
-    pub fn take(
+    pub(crate) fn take(
         &self,
         bounds: &RateBounds,
         keys: &[Option<RateKey>],
@@ -367,7 +367,7 @@ impl RateCounters {
     }
 
     /// Give back what a taking took.
-    pub fn give_back(&self, ticket: RateTicket) {
+    pub(crate) fn give_back(&self, ticket: RateTicket) {
         for (space, key) in ticket.counted {
             self.table.give_back(space, key, ticket.cost);
         }
@@ -400,7 +400,7 @@ impl RateCounters {
 
     /// The answer to wait for before a taking can be decided. None: it is decided now.
     #[must_use]
-    pub fn wait(
+    pub(crate) fn wait(
         &self,
         bounds: &RateBounds,
         keys: &[Option<RateKey>],
@@ -429,13 +429,13 @@ impl RateCounters {
 
     /// How the leases stand, where several gateways share the counters.
     #[must_use]
-    pub fn leases(&self) -> Option<LeaseState> {
+    pub(crate) fn leases(&self) -> Option<LeaseState> {
         self.leased.as_ref().map(|leased| leased.state())
     }
 
     /// For metrics. Visits every lock.
     #[must_use]
-    pub fn figures(&self) -> RateFigures {
+    pub(crate) fn figures(&self) -> RateFigures {
         RateFigures {
             counters: match &self.leased {
                 Some(leased) => leased.figures().counters,
@@ -446,7 +446,7 @@ impl RateCounters {
     }
 
     /// Give back what is leased: at the end of the process.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         if let Some(leased) = &self.leased {
             leased.stop();
         }

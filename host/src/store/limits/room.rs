@@ -8,9 +8,9 @@
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Division {
     /// Counters.
-    pub most: usize,
+    pub(crate) most: usize,
     /// Bounds that have a share; 0: the room is not divided.
-    pub bounds: usize,
+    pub(crate) bounds: usize,
 }
 
 /// Who has how many counters.

@@ -6,11 +6,11 @@ use super::{Decision, Level};
 
 /// Where the bounds of a decision stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Standing {
+pub(crate) struct Standing {
     /// The rate's state, where there is a rate.
-    pub rate: Option<Level>,
+    pub(crate) rate: Option<Level>,
     /// The quota's state, where there is a quota.
-    pub quota: Option<Level>,
+    pub(crate) quota: Option<Level>,
 }
 
 /// The last standing of each place in one exchange's chain. Seldom more than one, so a list that
@@ -22,7 +22,7 @@ pub struct Standings {
 
 impl Standings {
     /// Note what was decided for a place.
-    pub fn keep(&mut self, place: u16, decision: &Decision) {
+    pub(crate) fn keep(&mut self, place: u16, decision: &Decision) {
         let standing = Standing {
             rate: decision.rate,
             quota: decision.quota,
@@ -35,7 +35,7 @@ impl Standings {
 
     /// What was decided last for a place.
     #[must_use]
-    pub fn find(&self, place: u16) -> Option<Standing> {
+    pub(crate) fn find(&self, place: u16) -> Option<Standing> {
         let mut entries = self.entries.iter();
         entries
             .find(|(known, _)| *known == place)

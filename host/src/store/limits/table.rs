@@ -47,10 +47,10 @@ pub(super) struct Table {
 /// Whose counter.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Owner<'a> {
-    pub space: u32,
-    pub key: &'a str,
+    pub(crate) space: u32,
+    pub(crate) key: &'a str,
     /// Of both.
-    pub hash: u64,
+    pub(crate) hash: u64,
 }
 
 #[derive(Debug)]
@@ -59,8 +59,8 @@ pub(super) struct Entry {
     hash: u64,
     /// Its number in the queue, counted from the first that ever stood there.
     queued: u64,
-    pub key: Arc<str>,
-    pub counter: Counter,
+    pub(crate) key: Arc<str>,
+    pub(crate) counter: Counter,
 }
 
 impl Table {

@@ -23,10 +23,10 @@ pub struct Ticket {
 /// A counter, and what was taken from it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TakenFrom {
-    pub space: u32,
-    pub hash: u64,
-    pub key: Arc<str>,
-    pub taken: Taken,
+    pub(crate) space: u32,
+    pub(crate) hash: u64,
+    pub(crate) key: Arc<str>,
+    pub(crate) taken: Taken,
 }
 
 impl Ticket {
@@ -45,7 +45,7 @@ pub struct Tickets {
 
 impl Tickets {
     /// Keep a ticket; gives its number, which is not 0. None has the number 0.
-    pub fn keep(&mut self, ticket: Option<Ticket>) -> u64 {
+    pub(crate) fn keep(&mut self, ticket: Option<Ticket>) -> u64 {
         if ticket.is_none() {
             return 0;
         }
@@ -55,30 +55,30 @@ impl Tickets {
 
     /// How many were kept.
     #[must_use]
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.kept.len()
     }
 
     /// Those that were kept since there were so many. Their numbers are given out again.
-    pub fn take_since(&mut self, count: usize) -> impl Iterator<Item = Ticket> {
+    pub(crate) fn take_since(&mut self, count: usize) -> impl Iterator<Item = Ticket> {
         let since = count.min(self.kept.len());
         self.kept.drain(since..).flatten()
     }
 
     /// Note that the shared rates were taken from, for good.
-    pub fn keep_shared(&mut self) {
+    pub(crate) fn keep_shared(&mut self) {
         self.shared = true;
     }
 
     /// Whether the rates of the route and the gateway were taken from, and not given back. They
     /// are taken from once in an exchange.
     #[must_use]
-    pub fn has_shared(&self) -> bool {
+    pub(crate) fn has_shared(&self) -> bool {
         self.shared || self.kept.iter().flatten().any(Ticket::is_shared)
     }
 
     /// The ticket with this number, once.
-    pub fn redeem(&mut self, number: u64) -> Option<Ticket> {
+    pub(crate) fn redeem(&mut self, number: u64) -> Option<Ticket> {
         let place = usize::try_from(number.checked_sub(1)?).ok()?;
         self.kept.get_mut(place)?.take()
     }

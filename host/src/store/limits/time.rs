@@ -6,22 +6,22 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Timestamp {
     /// On a clock that never steps back, from any beginning. Nanoseconds.
-    pub monotonic_ns: u64,
+    pub(crate) monotonic_ns: u64,
     /// Since 1970-01-01T00:00:00Z, on the wall clock, which may step. Milliseconds.
-    pub wall_ms: u64,
+    pub(crate) wall_ms: u64,
 }
 
 impl Timestamp {
     /// The first clock in milliseconds.
     #[must_use]
-    pub fn monotonic_ms(self) -> u64 {
+    pub(crate) fn monotonic_ms(self) -> u64 {
         self.monotonic_ns / 1_000_000
     }
 
     /// The same moment some time later.
     #[cfg(test)]
     #[must_use]
-    pub fn after(self, time: std::time::Duration) -> Self {
+    pub(crate) fn after(self, time: std::time::Duration) -> Self {
         Self {
             monotonic_ns: self.monotonic_ns.saturating_add(fit(time.as_nanos())),
             wall_ms: self.wall_ms.saturating_add(fit(time.as_millis())),
@@ -47,7 +47,7 @@ impl Clock {
 
     /// This moment. A wall clock set before 1970 counts as 1970.
     #[must_use]
-    pub fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         let wall = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();

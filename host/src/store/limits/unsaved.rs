@@ -22,9 +22,9 @@ pub(super) struct Outbox {
 /// What was used by whom.
 #[derive(Debug)]
 pub(super) struct Delta {
-    pub space: u32,
-    pub key: Arc<str>,
-    pub what: Unsaved,
+    pub(crate) space: u32,
+    pub(crate) key: Arc<str>,
+    pub(crate) what: Unsaved,
 }
 
 impl Outbox {

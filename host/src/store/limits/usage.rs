@@ -11,11 +11,11 @@ const GRACE_MS: u64 = 60 * 60 * 1000;
 /// What one key used in one period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Usage {
-    pub period: Period,
-    pub number: u32,
-    pub used: u64,
+    pub(crate) period: Period,
+    pub(crate) number: u32,
+    pub(crate) used: u64,
     /// What may be used beyond the limit in this period; below 0 where less may be.
-    pub extra: i64,
+    pub(crate) extra: i64,
 }
 
 impl Usage {

@@ -24,27 +24,27 @@ mod lines;
 
 /// What is wrong with one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Warning {
+pub(crate) struct Warning {
     /// Its line in the file, from 1.
-    pub line: u64,
+    pub(crate) line: u64,
     /// Which of its fields, from 1.
-    pub column: u64,
+    pub(crate) column: u64,
     /// What is wrong with it.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 /// A row that makes sense.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
-    pub line: u64,
+    pub(crate) line: u64,
     /// The column of the key's text, for what is found out later.
-    pub key_column: u64,
-    pub name: String,
-    pub description: String,
-    pub enabled: bool,
-    pub plans: Vec<String>,
-    pub plans_column: u64,
-    pub secret: SecretRecord,
+    pub(crate) key_column: u64,
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) enabled: bool,
+    pub(crate) plans: Vec<String>,
+    pub(crate) plans_column: u64,
+    pub(crate) secret: SecretRecord,
 }
 
 /// The places of the columns.

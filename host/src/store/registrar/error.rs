@@ -8,11 +8,11 @@ use super::super::limits::PlanError;
 
 /// What is wrong with one part of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub(crate) struct Fault {
     /// Which part, as a path of names: `metadata.tier`.
-    pub field: String,
+    pub(crate) field: String,
     /// What is wrong with it. Never holds a key's text.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl Fault {
@@ -27,7 +27,7 @@ impl Fault {
 
 /// Why it is not done. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
-pub enum RegistrarError {
+pub(crate) enum RegistrarError {
     /// Some parts make no sense.
     #[error("{}", faults(.0))]
     Invalid(Vec<Fault>),

@@ -12,7 +12,7 @@ impl Registrar {
     ///
     /// # Errors
     /// The store is out of reach.
-    pub fn export(
+    pub(crate) fn export(
         &self,
         filter: &KeyFilter,
         after: Option<String>,

@@ -16,7 +16,7 @@ fn is_formula(text: &str) -> bool {
 
 /// A field as an export writes it.
 #[must_use]
-pub fn guarded(text: &str) -> Cow<'_, str> {
+pub(crate) fn guarded(text: &str) -> Cow<'_, str> {
     match is_formula(text) {
         true => Cow::Owned(format!("'{text}")),
         false => Cow::Borrowed(text),
@@ -25,7 +25,7 @@ pub fn guarded(text: &str) -> Cow<'_, str> {
 
 /// What the field of an export was.
 #[must_use]
-pub fn bare(text: &str) -> &str {
+pub(crate) fn bare(text: &str) -> &str {
     match text.strip_prefix('\'') {
         Some(rest) if is_formula(rest) => rest,
         Some(_) | None => text,

@@ -13,28 +13,28 @@ use super::secret::new_id;
 use super::{Registrar, RegistrarError, TRIES};
 
 /// The most rows of one file.
-pub const MOST_ROWS: usize = 1_000_000;
+pub(crate) const MOST_ROWS: usize = 1_000_000;
 
 /// The most warnings that are told; the others are counted.
-pub const MOST_WARNINGS: usize = 1000;
+pub(crate) const MOST_WARNINGS: usize = 1000;
 
 /// Keys in one commit.
 const PIECE: usize = 1000;
 
 /// What came of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ImportReport {
+pub(crate) struct ImportReport {
     /// The ids of the keys that were made, in the order of the rows.
-    pub ids: Vec<String>,
+    pub(crate) ids: Vec<String>,
     /// Rows that were left out: the first [`MOST_WARNINGS`] of them.
-    pub warnings: Vec<Warning>,
+    pub(crate) warnings: Vec<Warning>,
     /// How many were left out.
-    pub left_out: usize,
+    pub(crate) left_out: usize,
 }
 
 /// Why nothing was imported.
 #[derive(Debug, thiserror::Error)]
-pub enum ImportError {
+pub(crate) enum ImportError {
     /// The file is no such file.
     #[error("line {}, column {}: {}", .0.line, .0.column, .0.message)]
     Unreadable(Warning),
@@ -63,7 +63,7 @@ impl Registrar {
     ///
     /// # Errors
     /// The file is no such file, a row is wrong where none may be, or the store is out of reach.
-    pub fn import(
+    pub(crate) fn import(
         &self,
         file: &[u8],
         all_or_nothing: bool,

@@ -14,81 +14,82 @@ use super::{KeyView, Origin, Page, Registrar, RegistrarError, TOKEN_MS, TRIES};
 
 /// A key to be made.
 #[derive(Debug, Clone)]
-pub struct NewKey {
+pub(crate) struct NewKey {
     /// What people call it; may be empty.
-    pub name: String,
+    pub(crate) name: String,
     /// Whom it is issued to.
-    pub consumer: String,
+    pub(crate) consumer: String,
     /// Its plans.
-    pub plans: Vec<String>,
+    pub(crate) plans: Vec<String>,
     /// What is attached to it.
-    pub metadata: BTreeMap<String, String>,
+    pub(crate) metadata: BTreeMap<String, String>,
     /// Whether it is accepted.
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     /// From when on it is refused. Milliseconds since 1970.
-    pub expires_ms: Option<u64>,
+    pub(crate) expires_ms: Option<u64>,
     /// Its text, for one that was issued elsewhere; None: a new one is made.
-    pub value: Option<Zeroizing<String>>,
+    pub(crate) value: Option<Zeroizing<String>>,
 }
 
 /// What a request to create is known by.
 #[derive(Debug, Clone)]
-pub struct Idempotency {
+pub(crate) struct Idempotency {
     /// Who asked and the token that came with it.
-    pub token: String,
+    pub(crate) token: String,
     /// The SHA-256 of the request.
-    pub request: [u8; 32],
+    pub(crate) request: [u8; 32],
 }
 
 /// A key that was made.
 #[derive(Debug)]
-pub struct Created {
+pub(crate) struct Created {
     /// The key.
-    pub key: KeyView,
+    pub(crate) key: KeyView,
     /// Its text, to be shown once. None for one that was brought along, and for a request that
     /// was repeated.
-    pub secret: Option<Zeroizing<String>>,
+    pub(crate) secret: Option<Zeroizing<String>>,
     /// Whether the same request created it before.
-    pub replayed: bool,
+    pub(crate) replayed: bool,
 }
 
 /// A new secret of a key.
 #[derive(Debug)]
-pub struct Rotated {
+pub(crate) struct Rotated {
     /// The key.
-    pub key: KeyView,
+    pub(crate) key: KeyView,
     /// Its new text, to be shown once.
-    pub secret: Zeroizing<String>,
+    pub(crate) secret: Zeroizing<String>,
 }
 
 /// What is to be changed of a key. None: it stays.
 #[derive(Debug, Clone, Default)]
-pub struct KeyChange {
+pub(crate) struct KeyChange {
     /// What people call it.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Whom it is issued to.
-    pub consumer: Option<String>,
+    pub(crate) consumer: Option<String>,
     /// All of its plans.
-    pub plans: Option<Vec<String>>,
+    pub(crate) plans: Option<Vec<String>>,
     /// All that is attached to it.
-    pub metadata: Option<BTreeMap<String, String>>,
+    pub(crate) metadata: Option<BTreeMap<String, String>>,
     /// Whether it is accepted.
-    pub enabled: Option<bool>,
+    pub(crate) enabled: Option<bool>,
     /// From when on it is refused; `Some(None)`: never.
-    pub expires_ms: Option<Option<u64>>,
+    #[expect(clippy::option_option, reason = "left alone, removed, or set")]
+    pub(crate) expires_ms: Option<Option<u64>>,
 }
 
 /// Which keys.
 #[derive(Debug, Clone, Default)]
-pub struct KeyFilter {
+pub(crate) struct KeyFilter {
     /// Only this consumer's.
-    pub consumer: Option<String>,
+    pub(crate) consumer: Option<String>,
     /// Only those on this plan.
-    pub plan: Option<String>,
+    pub(crate) plan: Option<String>,
     /// Only those whose name or id begins so.
-    pub prefix: Option<String>,
+    pub(crate) prefix: Option<String>,
     /// Only those of which a secret begins so, as far as its first characters are kept.
-    pub begins_with: Option<String>,
+    pub(crate) begins_with: Option<String>,
 }
 
 impl Registrar {
@@ -97,7 +98,7 @@ impl Registrar {
     /// # Errors
     /// Something makes no sense, a plan does not exist, the text is another key's, or the store
     /// is out of reach.
-    pub fn create_key(
+    pub(crate) fn create_key(
         &self,
         new: NewKey,
         once: Option<&Idempotency>,
@@ -198,7 +199,7 @@ impl Registrar {
     ///
     /// # Errors
     /// There is none, or the store is out of reach.
-    pub fn key(&self, id: &str) -> Result<KeyView, RegistrarError> {
+    pub(crate) fn key(&self, id: &str) -> Result<KeyView, RegistrarError> {
         if let Some(fixed) = self.fixed_key(id) {
             return Ok(fixed);
         }
@@ -210,7 +211,7 @@ impl Registrar {
     ///
     /// # Errors
     /// The store is out of reach.
-    pub fn keys(
+    pub(crate) fn keys(
         &self,
         filter: &KeyFilter,
         after: Option<&str>,
@@ -251,7 +252,7 @@ impl Registrar {
     /// # Errors
     /// There is none, it is not as `known` says, something makes no sense, or the store is out
     /// of reach.
-    pub fn update_key(
+    pub(crate) fn update_key(
         &self,
         id: &str,
         change: &KeyChange,
@@ -282,7 +283,7 @@ impl Registrar {
     ///
     /// # Errors
     /// There is no such key, it has two live secrets already, or the store is out of reach.
-    pub fn rotate_key(
+    pub(crate) fn rotate_key(
         &self,
         id: &str,
         overlap: Duration,
@@ -311,7 +312,7 @@ impl Registrar {
     ///
     /// # Errors
     /// There is none, it is not as `known` says, or the store is out of reach.
-    pub fn delete_key(&self, id: &str, known: Option<u64>) -> Result<(), RegistrarError> {
+    pub(crate) fn delete_key(&self, id: &str, known: Option<u64>) -> Result<(), RegistrarError> {
         self.not_fixed_key(id)?;
         for _ in 0..TRIES {
             let record = self.stored(id)?.record;

@@ -9,43 +9,44 @@ use super::{Fixed, Origin, Page, PlanView, Registrar, RegistrarError, TRIES};
 
 /// A plan to be made.
 #[derive(Debug, Clone)]
-pub struct NewPlan {
+pub(crate) struct NewPlan {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// For people; may be empty.
-    pub description: String,
+    pub(crate) description: String,
     /// Its token bucket.
-    pub rate: Option<RateRecord>,
+    pub(crate) rate: Option<RateRecord>,
     /// Its quota.
-    pub quota: Option<QuotaRecord>,
+    pub(crate) quota: Option<QuotaRecord>,
     /// Rates of single methods.
-    pub methods: Vec<MethodRecord>,
+    pub(crate) methods: Vec<MethodRecord>,
     /// The APIs that it is sold for; empty: all.
-    pub apis: Vec<String>,
+    pub(crate) apis: Vec<String>,
 }
 
 /// What is to be changed of a plan. None: it stays.
 #[derive(Debug, Clone, Default)]
-pub struct PlanChange {
+#[expect(clippy::option_option, reason = "left alone, removed, or set")]
+pub(crate) struct PlanChange {
     /// For people.
-    pub description: Option<String>,
+    pub(crate) description: Option<String>,
     /// Its token bucket; `Some(None)`: none.
-    pub rate: Option<Option<RateChange>>,
+    pub(crate) rate: Option<Option<RateChange>>,
     /// Its quota; `Some(None)`: none.
-    pub quota: Option<Option<QuotaRecord>>,
+    pub(crate) quota: Option<Option<QuotaRecord>>,
     /// All rates of single methods.
-    pub methods: Option<Vec<MethodRecord>>,
+    pub(crate) methods: Option<Vec<MethodRecord>>,
     /// All APIs that it is sold for.
-    pub apis: Option<Vec<String>>,
+    pub(crate) apis: Option<Vec<String>>,
 }
 
 /// A change of a token bucket. None: that part stays.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct RateChange {
+pub(crate) struct RateChange {
     /// Tokens that come back each second.
-    pub per_second: Option<f64>,
+    pub(crate) per_second: Option<f64>,
     /// The bucket's size.
-    pub burst: Option<u64>,
+    pub(crate) burst: Option<u64>,
 }
 
 impl RateChange {
@@ -65,7 +66,11 @@ impl Registrar {
     ///
     /// # Errors
     /// Something makes no sense, there is one of that name, or the store is out of reach.
-    pub fn create_plan(&self, new: NewPlan, now_ms: u64) -> Result<PlanView, RegistrarError> {
+    pub(crate) fn create_plan(
+        &self,
+        new: NewPlan,
+        now_ms: u64,
+    ) -> Result<PlanView, RegistrarError> {
         let mut record = PlanRecord {
             name: new.name,
             description: new.description,
@@ -98,7 +103,7 @@ impl Registrar {
     ///
     /// # Errors
     /// There is none, or the store is out of reach.
-    pub fn plan(&self, name: &str) -> Result<PlanView, RegistrarError> {
+    pub(crate) fn plan(&self, name: &str) -> Result<PlanView, RegistrarError> {
         if let Some(plan) = self.fixed.load().plan(name) {
             return Ok(self.view_plan(of_configuration(plan), Origin::Configuration));
         }
@@ -112,7 +117,7 @@ impl Registrar {
     ///
     /// # Errors
     /// The store is out of reach.
-    pub fn plans(
+    pub(crate) fn plans(
         &self,
         after: Option<&str>,
         limit: usize,
@@ -145,7 +150,7 @@ impl Registrar {
     /// # Errors
     /// There is none, it is not as `known` says, something makes no sense, a key would have two
     /// plans for one API, or the store is out of reach.
-    pub fn update_plan(
+    pub(crate) fn update_plan(
         &self,
         name: &str,
         change: &PlanChange,
@@ -191,7 +196,7 @@ impl Registrar {
     ///
     /// # Errors
     /// There is none, it is not as `known` says, a key is on it, or the store is out of reach.
-    pub fn delete_plan(&self, name: &str, known: Option<u64>) -> Result<(), RegistrarError> {
+    pub(crate) fn delete_plan(&self, name: &str, known: Option<u64>) -> Result<(), RegistrarError> {
         self.not_fixed_plan(name)?;
         let _plans = self.plans.write();
         for _ in 0..TRIES {

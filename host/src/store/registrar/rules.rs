@@ -8,15 +8,15 @@ use super::super::limits::Plan;
 use super::error::{Fault, RegistrarError};
 
 /// The longest name and consumer. Characters.
-pub const LONGEST_NAME: usize = 128;
+pub(crate) const LONGEST_NAME: usize = 128;
 /// The longest description of a plan, and the longest value of metadata. Characters.
-pub const LONGEST_VALUE: usize = 256;
+pub(crate) const LONGEST_VALUE: usize = 256;
 /// The most entries of metadata.
-pub const MOST_METADATA: usize = 32;
+pub(crate) const MOST_METADATA: usize = 32;
 /// The most plans of one key, and the most APIs of one plan.
-pub const MOST_PLANS: usize = 16;
+pub(crate) const MOST_PLANS: usize = 16;
 /// The most methods with a rate of their own in one plan.
-pub const MOST_METHODS: usize = 64;
+pub(crate) const MOST_METHODS: usize = 64;
 /// The largest whole number: the largest quota of a configuration, and one that every reader of JSON
 /// keeps exactly, also written as `5.0`.
 const MOST: u64 = 1_000_000_000_000;
@@ -26,7 +26,7 @@ const FASTEST: f64 = 1e9;
 const LONGEST_PATH: usize = 1024;
 
 /// Whether it is an id or a name: letters, digits, `_` and `-`, at most 64.
-pub fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
     (1..=64).contains(&text.len()) && text.bytes().all(allowed)
 }
@@ -36,7 +36,7 @@ pub fn is_name(text: &str) -> bool {
 ///
 /// # Errors
 /// Why not. Never repeats the text.
-pub fn imported(text: &str) -> Result<(), &'static str> {
+pub(crate) fn imported(text: &str) -> Result<(), &'static str> {
     let allowed = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b',' | b'"' | b'\'');
     if !text.bytes().all(allowed) {
         Err("holds something else than printable ASCII characters without space, comma and quotes")
@@ -51,7 +51,7 @@ pub fn imported(text: &str) -> Result<(), &'static str> {
 ///
 /// # Errors
 /// Why not.
-pub fn line(text: &str, longest: usize) -> Result<(), String> {
+pub(crate) fn line(text: &str, longest: usize) -> Result<(), String> {
     let breaks =
         |character: char| character.is_control() || matches!(character, '\u{2028}' | '\u{2029}');
     if text.chars().any(breaks) {
@@ -67,7 +67,7 @@ pub fn line(text: &str, longest: usize) -> Result<(), String> {
 ///
 /// # Errors
 /// Every part that does not.
-pub fn key(record: &KeyRecord) -> Result<(), RegistrarError> {
+pub(crate) fn key(record: &KeyRecord) -> Result<(), RegistrarError> {
     let mut faults = Vec::new();
     let mut check = |field: &str, result: Result<(), String>| {
         if let Err(message) = result {
@@ -122,7 +122,7 @@ fn names(names: &[String]) -> Result<(), String> {
 ///
 /// # Errors
 /// Every part that does not, or what the limits say of the whole.
-pub fn plan(record: &PlanRecord) -> Result<(), RegistrarError> {
+pub(crate) fn plan(record: &PlanRecord) -> Result<(), RegistrarError> {
     let mut faults = Vec::new();
     if !is_name(&record.name) {
         faults.push(Fault::new(
@@ -202,13 +202,13 @@ fn done(faults: Vec<Fault>) -> Result<(), RegistrarError> {
 }
 
 /// A plan's name and what it is sold for.
-pub type Sold<'a> = (&'a str, Vec<&'a str>);
+pub(crate) type Sold<'a> = (&'a str, Vec<&'a str>);
 
 /// Whether no two of these plans are sold for one API.
 ///
 /// # Errors
 /// The first two that are.
-pub fn apart(plans: &[Sold<'_>]) -> Result<(), RegistrarError> {
+pub(crate) fn apart(plans: &[Sold<'_>]) -> Result<(), RegistrarError> {
     for (place, (first, one)) in plans.iter().enumerate() {
         for (second, two) in plans.iter().skip(place + 1) {
             let api = match (one.is_empty(), two.is_empty()) {

@@ -16,7 +16,7 @@ const MOST_DAYS: u32 = 10 * 366;
 
 /// One record of a store.
 #[derive(Debug, Clone, PartialEq)]
-pub enum StoreItem {
+pub(crate) enum StoreItem {
     /// A plan.
     Plan(PlanRecord),
     /// A key.
@@ -38,7 +38,7 @@ pub enum StoreItem {
 
 /// Where an export goes on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum ExportCursor {
+pub(crate) enum ExportCursor {
     /// At the beginning.
     #[default]
     Plans,
@@ -55,7 +55,7 @@ impl Registrar {
     ///
     /// # Errors
     /// The store is out of reach.
-    pub fn export_store(
+    pub(crate) fn export_store(
         &self,
         at: ExportCursor,
         now_ms: u64,

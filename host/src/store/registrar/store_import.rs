@@ -50,7 +50,7 @@ impl Registrar {
     ///
     /// # Errors
     /// The store is out of reach; the report has what was done before.
-    pub fn import_store(
+    pub(crate) fn import_store(
         &self,
         items: Vec<(u64, StoreItem)>,
         how: StoreImport,

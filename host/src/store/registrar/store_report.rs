@@ -3,46 +3,46 @@
 use std::collections::{HashMap, HashSet};
 
 /// The most warnings that are told; the others are counted.
-pub const MOST_STORE_WARNINGS: usize = 1000;
+pub(crate) const MOST_STORE_WARNINGS: usize = 1000;
 
 /// How a store is imported.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct StoreImport {
+pub(crate) struct StoreImport {
     /// Tell what would be done, and write nothing.
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Plans and keys that are there and differ are replaced.
-    pub replace: bool,
+    pub(crate) replace: bool,
 }
 
 /// What became of the records of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Records that were not there.
-    pub added: u64,
+    pub(crate) added: u64,
     /// Records in whose place another was.
-    pub replaced: u64,
+    pub(crate) replaced: u64,
     /// Records that are there and the same.
-    pub unchanged: u64,
+    pub(crate) unchanged: u64,
     /// Records that were left out, each with a warning.
-    pub left_out: u64,
+    pub(crate) left_out: u64,
 }
 
 /// What an import of a store did, or would do.
 #[derive(Debug, Default)]
-pub struct StoreReport {
+pub(crate) struct StoreReport {
     /// Plans.
-    pub plans: Tally,
+    pub(crate) plans: Tally,
     /// Keys.
-    pub keys: Tally,
+    pub(crate) keys: Tally,
     /// Days of usage.
-    pub usage: Tally,
+    pub(crate) usage: Tally,
     /// Extensions.
-    pub extensions: Tally,
+    pub(crate) extensions: Tally,
     /// Lines that hold no record.
-    pub unreadable: u64,
+    pub(crate) unreadable: u64,
     /// Why records were left out: the line in the file and the reason, the first
     /// [`MOST_STORE_WARNINGS`] of them.
-    pub warnings: Vec<(u64, String)>,
+    pub(crate) warnings: Vec<(u64, String)>,
     /// Plans that a dry run would have made.
     pub(super) planned: HashSet<String>,
     /// Digests of keys that a dry run would have made.
@@ -59,14 +59,14 @@ pub(super) enum Done {
 
 impl StoreReport {
     /// A warning beside the records.
-    pub fn warn(&mut self, line: u64, message: String) {
+    pub(crate) fn warn(&mut self, line: u64, message: String) {
         if self.warnings.len() < MOST_STORE_WARNINGS {
             self.warnings.push((line, message));
         }
     }
 
     /// A line that holds no record.
-    pub fn left_out_line(&mut self, line: u64, why: String) {
+    pub(crate) fn left_out_line(&mut self, line: u64, why: String) {
         self.unreadable += 1;
         self.warn(line, why);
     }

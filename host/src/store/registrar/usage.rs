@@ -12,55 +12,55 @@ use super::super::limits::Period;
 use super::{Registrar, RegistrarError};
 
 /// The most days of one report.
-pub const LONGEST_REPORT: u32 = 366;
+pub(crate) const LONGEST_REPORT: u32 = 366;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Whose usage, when.
 #[derive(Debug, Clone)]
-pub struct UsageAsk {
+pub(crate) struct UsageAsk {
     /// The plan.
-    pub plan: String,
+    pub(crate) plan: String,
     /// Only this key's.
-    pub key: Option<String>,
+    pub(crate) key: Option<String>,
     /// From this day to that, both included. Days since 1970, in UTC.
-    pub days: RangeInclusive<u32>,
+    pub(crate) days: RangeInclusive<u32>,
     /// Only keys with a greater id.
-    pub after: Option<String>,
+    pub(crate) after: Option<String>,
     /// At most so many keys.
-    pub limit: usize,
+    pub(crate) limit: usize,
 }
 
 /// What was used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UsageReport {
+pub(crate) struct UsageReport {
     /// Keys that used anything in these days, in the order of their ids.
-    pub keys: Vec<KeyUsage>,
+    pub(crate) keys: Vec<KeyUsage>,
     /// The last of them, where there may be more.
-    pub next: Option<String>,
+    pub(crate) next: Option<String>,
 }
 
 /// What one key used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyUsage {
+pub(crate) struct KeyUsage {
     /// Its id.
-    pub key: String,
+    pub(crate) key: String,
     /// For each day of the report what was used, and what remained of the quota; None where the
     /// plan has none.
-    pub days: Vec<(u64, Option<u64>)>,
+    pub(crate) days: Vec<(u64, Option<u64>)>,
 }
 
 /// A quota that was extended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Extended {
+pub(crate) struct Extended {
     /// What remains from now on, in this period.
-    pub remaining: u64,
+    pub(crate) remaining: u64,
     /// The kind of period.
-    pub period: Period,
+    pub(crate) period: Period,
     /// When it ends. Milliseconds since 1970.
-    pub ends_ms: u64,
+    pub(crate) ends_ms: u64,
     /// What may be used beyond the plan's limit in it; below 0 where less may be.
-    pub extra: i64,
+    pub(crate) extra: i64,
 }
 
 impl Registrar {
@@ -69,7 +69,7 @@ impl Registrar {
     ///
     /// # Errors
     /// There is no such plan, neither such a key nor usage of it, the days make no sense, or the store is out of reach.
-    pub fn usage(&self, ask: &UsageAsk, now_ms: u64) -> Result<UsageReport, RegistrarError> {
+    pub(crate) fn usage(&self, ask: &UsageAsk, now_ms: u64) -> Result<UsageReport, RegistrarError> {
         let (first, last) = (*ask.days.start(), *ask.days.end());
         if last < first {
             return Err(RegistrarError::Senseless(
@@ -179,7 +179,7 @@ impl Registrar {
     /// # Errors
     /// There is no such plan or key, the key is not on the plan, the plan has no quota, or the
     /// store is out of reach.
-    pub fn extend(
+    pub(crate) fn extend(
         &self,
         plan: &str,
         key: &str,

@@ -22,18 +22,18 @@ use crate::watch::{Wait, Watch};
 
 /// What is given back when a response is over.
 #[derive(Debug)]
-pub struct Loan {
+pub(crate) struct Loan {
     /// The connection, or the place on one.
-    pub line: Line,
+    pub(crate) line: Line,
     /// Where it came from.
-    pub pool: Rc<Pool>,
+    pub(crate) pool: Rc<Pool>,
     /// The place among the endpoint's active requests.
-    pub turn: Turn,
+    pub(crate) turn: Turn,
 }
 
 impl Loan {
     /// Give all of it back. The connection is kept if it can take another request.
-    pub fn give_back(self, watch: &Watch) {
+    pub(crate) fn give_back(self, watch: &Watch) {
         let Self { line, pool, turn } = self;
         drop(turn);
         line.give_back(&pool, !watch.body_open(), watch.common.clock.now());
@@ -57,7 +57,7 @@ impl UpstreamBody {
     /// The body of a response; `idle` is how long the endpoint may be silent, if not for
     /// ever. Milliseconds. `deadline`: the time for the whole is the request's own deadline.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         incoming: EndpointBody,
         loan: Loan,
         watch: Arc<Watch>,

@@ -11,7 +11,7 @@ const WINDOW: u64 = 10_000;
 
 /// A worker's budget for one upstream.
 #[derive(Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// Retries for each hundred requests.
     percent: u32,
     /// Retries a window beside those.
@@ -31,7 +31,7 @@ struct Slice {
 impl Budget {
     /// `rate` is for all workers, a second.
     #[must_use]
-    pub fn new(percent: u32, rate: u32, workers: u32) -> Self {
+    pub(crate) fn new(percent: u32, rate: u32, workers: u32) -> Self {
         let windows = f64::from(u32::try_from(WINDOW / 1000).unwrap_or(1));
         Self {
             percent,
@@ -43,14 +43,14 @@ impl Budget {
     }
 
     /// A request came. Milliseconds of any clock.
-    pub fn request(&self, now_ms: u64) {
+    pub(crate) fn request(&self, now_ms: u64) {
         let mut slice = self.turn(now_ms);
         slice.requests = slice.requests.saturating_add(1);
         self.now.set(slice);
     }
 
     /// Whether one more retry is in the budget; it is taken then.
-    pub fn take(&self, now_ms: u64) -> bool {
+    pub(crate) fn take(&self, now_ms: u64) -> bool {
         let mut slice = self.turn(now_ms);
         let before = self.before.get();
         let left = WINDOW - now_ms % WINDOW;

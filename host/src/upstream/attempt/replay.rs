@@ -20,7 +20,7 @@ const PIECES: usize = 1024;
 
 /// A body, and what was read of it.
 #[derive(Debug, Clone)]
-pub struct Tape(Rc<RefCell<Reel>>);
+pub(crate) struct Tape(Rc<RefCell<Reel>>);
 
 #[derive(Debug)]
 struct Reel {
@@ -64,7 +64,7 @@ impl Piece {
 impl Tape {
     /// Keep up to so many bytes of this body.
     #[must_use]
-    pub fn new(source: Body, most: usize) -> Self {
+    pub(crate) fn new(source: Body, most: usize) -> Self {
         Self(Rc::new(RefCell::new(Reel {
             source,
             kept: Vec::new(),
@@ -80,7 +80,7 @@ impl Tape {
     /// The body from its beginning. None: something of it was read that is not kept. Whoever reads an
     /// earlier one gets an error from now on.
     #[must_use]
-    pub fn play(&self) -> Option<Body> {
+    pub(crate) fn play(&self) -> Option<Body> {
         let mut reel = self.0.borrow_mut();
         if reel.is_torn {
             return None;
@@ -94,7 +94,7 @@ impl Tape {
     }
 
     /// It is not sent again: nothing more is kept, but what is still to be read.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let mut reel = self.0.borrow_mut();
         let read = std::mem::take(&mut reel.read).min(reel.kept.len());
         reel.kept.drain(..read);
@@ -103,7 +103,7 @@ impl Tape {
 
     /// Whether all that was read of it is kept.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         !self.0.borrow().is_torn
     }
 }

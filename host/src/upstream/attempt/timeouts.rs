@@ -6,21 +6,21 @@ use crate::config::{RouteTimeouts, Upstream};
 
 /// The time-outs of one exchange: its upstream's, lowered by its route.
 #[derive(Debug, Clone, Copy)]
-pub struct Timeouts {
+pub(crate) struct Timeouts {
     /// For a new connection, its TLS handshake included.
-    pub connect: Duration,
+    pub(crate) connect: Duration,
     /// From the request's end to the response's head.
-    pub first_byte: Duration,
+    pub(crate) first_byte: Duration,
     /// Between two pieces of a body. None: for ever.
-    pub idle: Option<Duration>,
+    pub(crate) idle: Option<Duration>,
     /// From when the request comes to the upstream to the response's end. None: for ever.
-    pub total: Option<Duration>,
+    pub(crate) total: Option<Duration>,
 }
 
 impl Timeouts {
     /// Those of an upstream, lowered by a route.
     #[must_use]
-    pub fn new(upstream: &Upstream, route: &RouteTimeouts) -> Self {
+    pub(crate) fn new(upstream: &Upstream, route: &RouteTimeouts) -> Self {
         let least = |one: Option<Duration>, other: Option<Duration>| match (one, other) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),

@@ -40,7 +40,7 @@ const MOST_PIECES: usize = 4096;
 
 /// What such a request asks for, and what the endpoint made of it.
 #[derive(Debug)]
-pub struct Upgrade {
+pub(crate) struct Upgrade {
     protocol: HeaderValue,
     /// The client's `Sec-WebSocket-Key`, or one in its place.
     key: Option<HeaderValue>,
@@ -48,35 +48,40 @@ pub struct Upgrade {
     /// Whether the endpoint was asked by an extended `CONNECT`.
     connects: Cell<bool>,
     /// The client's side, where it is a stream of HTTP/2.
-    pub stream: RefCell<Option<OnUpgrade>>,
+    pub(crate) stream: RefCell<Option<OnUpgrade>>,
     /// The endpoint's side, once it has agreed.
-    pub taken: RefCell<Option<Taken>>,
+    pub(crate) taken: RefCell<Option<Taken>>,
 }
 
 /// A connection to an endpoint that is not HTTP any more.
 #[derive(Debug)]
-pub struct Taken {
+pub(crate) struct Taken {
     /// Itself.
-    pub stream: Box<dyn Duplex>,
+    pub(crate) stream: Box<dyn Duplex>,
     /// What was read of it already.
-    pub read: Bytes,
+    pub(crate) read: Bytes,
     /// The place among the endpoint's active requests.
-    pub turn: Turn,
+    pub(crate) turn: Turn,
     /// The place among its connections, or on one of them.
-    pub carrier: Carrier,
+    pub(crate) carrier: Carrier,
     /// The worker's connections to that endpoint: by them it learns that the endpoint has left.
-    pub pool: Rc<Pool>,
+    #[expect(
+        dead_code,
+        reason = "`Pools::reap` keeps, and asks, the pools that somebody holds"
+    )]
+    pub(crate) pool: Rc<Pool>,
     /// How long neither side may say anything. Milliseconds; none: for ever.
-    pub idle: Option<u64>,
+    pub(crate) idle: Option<u64>,
 }
 
 /// Bytes both ways.
-pub trait Duplex: AsyncRead + AsyncWrite + Unpin + std::fmt::Debug {}
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin + std::fmt::Debug {}
 impl<T: AsyncRead + AsyncWrite + Unpin + std::fmt::Debug> Duplex for T {}
 
 /// What a tunnel holds until it ends.
 #[derive(Debug)]
-pub enum Carrier {
+#[expect(dead_code, reason = "held, and given back when it is dropped")]
+pub(crate) enum Carrier {
     /// A whole connection.
     Connection(ConnectionPlace),
     /// A stream of HTTP/2.
@@ -86,7 +91,7 @@ pub enum Carrier {
 impl Upgrade {
     /// What a request asks for, if it may. An extended `CONNECT` becomes the `GET` that it stands
     /// for.
-    pub fn wanted(parts: &mut Parts, has_body: bool) -> Option<Self> {
+    pub(crate) fn wanted(parts: &mut Parts, has_body: bool) -> Option<Self> {
         if parts.version == Version::HTTP_2 {
             return match has_body {
                 true => None,
@@ -127,12 +132,12 @@ impl Upgrade {
 
     /// Whether the client's side is a stream of HTTP/2.
     #[must_use]
-    pub fn is_stream(&self) -> bool {
+    pub(crate) fn is_stream(&self) -> bool {
         self.stream.borrow().is_some()
     }
 
     /// Ask for it over HTTP/1.1.
-    pub fn ask(&self, headers: &mut HeaderMap) {
+    pub(crate) fn ask(&self, headers: &mut HeaderMap) {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, self.protocol.clone());
         if let Some(key) = &self.key {
@@ -142,7 +147,7 @@ impl Upgrade {
 
     /// Ask for it over HTTP/2, as an extended `CONNECT`. That is done for WebSocket alone; a request
     /// for another protocol stays an ordinary one.
-    pub fn ask_by_connect(&self, request: &mut Request<Body>) {
+    pub(crate) fn ask_by_connect(&self, request: &mut Request<Body>) {
         let is_websocket = self.protocol.as_bytes().eq_ignore_ascii_case(b"websocket");
         // Without a key, or with a body, it is no handshake of a WebSocket's (RFC 6455 section 4.2.1).
         let is_handshake = self.key.is_some() && request.body().is_empty();
@@ -158,7 +163,7 @@ impl Upgrade {
     }
 
     /// A request that was not sent is as it was before [`Self::ask_by_connect`].
-    pub fn take_back(&self, request: &mut Request<Body>) {
+    pub(crate) fn take_back(&self, request: &mut Request<Body>) {
         if self.connects.take() {
             *request.method_mut() = Method::GET;
             request.extensions_mut().remove::<h2::ext::Protocol>();
@@ -168,7 +173,7 @@ impl Upgrade {
 
     /// Whether this answer of the endpoint agrees to what was asked for. One that says so is a `101`
     /// then, however it came; with false that is to something that may not pass.
-    pub fn agree(&self, answer: &mut response::Parts) -> bool {
+    pub(crate) fn agree(&self, answer: &mut response::Parts) -> bool {
         if self.connects.get() && answer.status.is_success() {
             answer.status = StatusCode::SWITCHING_PROTOCOLS;
             if let Some(key) = &self.key {
@@ -188,7 +193,7 @@ impl Upgrade {
     }
 
     /// Say what was agreed on.
-    pub fn say(&self, headers: &mut HeaderMap) {
+    pub(crate) fn say(&self, headers: &mut HeaderMap) {
         let agreed = self.agreed.borrow_mut().take();
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, agreed.unwrap_or_else(|| self.protocol.clone()));
@@ -197,7 +202,7 @@ impl Upgrade {
 
 /// What there is of a request's body before the request is sent.
 #[derive(Debug)]
-pub enum Gathered {
+pub(crate) enum Gathered {
     /// All of it. An endpoint may then switch as soon as it likes (RFC 9110 section 7.8: the client
     /// has sent its request completely before it uses the other protocol).
     Whole(Body),
@@ -210,7 +215,7 @@ pub enum Gathered {
 /// # Errors
 ///
 /// It did not come, or is not as it should be.
-pub async fn gather(mut body: Body) -> Result<Gathered, BodyError> {
+pub(crate) async fn gather(mut body: Body) -> Result<Gathered, BodyError> {
     let mut first = VecDeque::new();
     let mut size = 0;
     let exact = body.size_hint().exact();

@@ -22,15 +22,15 @@ use crate::upstream::standing::Told;
 
 /// One upstream, by its name.
 #[derive(Debug)]
-pub struct Group {
+pub(crate) struct Group {
     /// Its name.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// Where its requests wait for room.
-    pub queue: Arc<Queue>,
+    pub(crate) queue: Arc<Queue>,
     /// Which endpoints of the process leave.
-    pub leaving: Arc<Leaving>,
+    pub(crate) leaving: Arc<Leaving>,
     /// How it stands, as it was told.
-    pub told: Told,
+    pub(crate) told: Told,
     known: Mutex<HashMap<(String, SocketAddr), Weak<Known>>>,
     /// What the names of its endpoints stand for, as last answered.
     answers: Mutex<HashMap<String, Vec<SocketAddr>>>,
@@ -42,32 +42,32 @@ pub struct Group {
 /// What an operator changed at run time of an endpoint as it is configured, or of one address of a
 /// name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Override {
+pub(crate) struct Override {
     /// Another weight.
-    pub weight: Option<u32>,
+    pub(crate) weight: Option<u32>,
     /// Whether it finishes what runs, and gets nothing new.
-    pub drained: Option<bool>,
+    pub(crate) drained: Option<bool>,
     /// It was added: the file says nothing of it, or counts no more.
-    pub added: Option<Added>,
+    pub(crate) added: Option<Added>,
     /// It is in the file, and is not used.
-    pub removed: bool,
+    pub(crate) removed: bool,
 }
 
 /// An endpoint as an operator added it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Added {
+pub(crate) struct Added {
     /// Its share, 0 to 1000.
-    pub weight: u32,
+    pub(crate) weight: u32,
     /// Its group.
-    pub priority: u8,
+    pub(crate) priority: u8,
     /// Names and values.
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
 impl Group {
     /// An upstream that nobody knows yet.
     #[must_use]
-    pub fn new(name: &str, leaving: Arc<Leaving>) -> Self {
+    pub(crate) fn new(name: &str, leaving: Arc<Leaving>) -> Self {
         Self {
             name: Arc::from(name),
             queue: Arc::default(),
@@ -82,19 +82,24 @@ impl Group {
     }
 
     /// A request found no room in time.
-    pub fn was_overloaded(&self) {
+    pub(crate) fn was_overloaded(&self) {
         self.overloaded.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many requests found no room in time.
     #[must_use]
-    pub fn overloaded(&self) -> u64 {
+    pub(crate) fn overloaded(&self) -> u64 {
         self.overloaded.load(Ordering::Relaxed)
     }
 
     /// The endpoint at this address, as it was configured. `joins`: others are there already, so a
     /// new one starts slowly.
-    pub fn endpoint(&self, configured: &str, address: SocketAddr, joins: bool) -> Arc<Known> {
+    pub(crate) fn endpoint(
+        &self,
+        configured: &str,
+        address: SocketAddr,
+        joins: bool,
+    ) -> Arc<Known> {
         let mut all = self.known.lock();
         let key = (configured.to_owned(), address);
         if let Some(known) = all.get(&key).and_then(Weak::upgrade) {
@@ -116,14 +121,14 @@ impl Group {
 
     /// Whether it has any endpoint: another one joins it then.
     #[must_use]
-    pub fn has_endpoints(&self) -> bool {
+    pub(crate) fn has_endpoints(&self) -> bool {
         let all = self.known.lock();
         all.values().any(|known| known.strong_count() > 0)
     }
 
     /// What a name stands for, as last answered.
     #[must_use]
-    pub fn addresses(&self, configured: &str) -> Vec<SocketAddr> {
+    pub(crate) fn addresses(&self, configured: &str) -> Vec<SocketAddr> {
         if let Ok(address) = configured.parse() {
             return vec![address];
         }
@@ -133,7 +138,7 @@ impl Group {
 
     /// Counts what changes here: whoever has seen a lower one is to look again.
     #[must_use]
-    pub fn revision(&self) -> u64 {
+    pub(crate) fn revision(&self) -> u64 {
         self.revision.load(Ordering::Acquire)
     }
 
@@ -143,7 +148,7 @@ impl Group {
 
     /// A name was answered. Whether that is news. An answer without addresses is none, and one that
     /// lacks IPv4 because that question failed takes the place of no IPv4 address.
-    pub fn answered(&self, configured: &str, answer: &Answer) -> bool {
+    pub(crate) fn answered(&self, configured: &str, answer: &Answer) -> bool {
         let mut addresses = answer.addresses.clone();
         if addresses.is_empty() {
             return false;
@@ -162,18 +167,18 @@ impl Group {
     }
 
     /// Forget what other names stand for.
-    pub fn keep_answers(&self, is_used: impl Fn(&str) -> bool) {
+    pub(crate) fn keep_answers(&self, is_used: impl Fn(&str) -> bool) {
         self.answers.lock().retain(|name, _| is_used(name));
     }
 
     /// What was changed at run time.
     #[must_use]
-    pub fn overrides(&self) -> BTreeMap<String, Override> {
+    pub(crate) fn overrides(&self) -> BTreeMap<String, Override> {
         self.changes.lock().clone()
     }
 
     /// Change one endpoint at run time; what changes nothing any more is forgotten.
-    pub fn change<T>(&self, address: &str, change: impl FnOnce(&mut Override) -> T) -> T {
+    pub(crate) fn change<T>(&self, address: &str, change: impl FnOnce(&mut Override) -> T) -> T {
         let mut changes = self.changes.lock();
         let entry = changes.entry(address.to_owned()).or_default();
         let outcome = change(entry);

@@ -13,21 +13,21 @@ use std::time::Duration;
 
 use crate::watch::milliseconds;
 
-pub mod probe;
+pub(crate) mod probe;
 
 /// Changes of state that are kept of each endpoint.
-pub const HISTORY: usize = 16;
+pub(crate) const HISTORY: usize = 16;
 /// The longest reason. Characters.
 const REASON: usize = 200;
 /// The least share during a slow start. Permille: with less, an endpoint that is measured by its
 /// first requests would get none for seconds.
 const FIRST_SHARE: u32 = 100;
 /// An endpoint's whole share.
-pub const WHOLE: u32 = 1000;
+pub(crate) const WHOLE: u32 = 1000;
 
 /// How an endpoint stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// It takes requests.
     Healthy,
     /// It takes requests, with a share that grows.
@@ -42,7 +42,7 @@ pub enum State {
 
 impl State {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Healthy,
         Self::Starting,
         Self::Unhealthy,
@@ -52,7 +52,7 @@ impl State {
 
     /// The word for it, in logs, metrics and the admin API.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
             Self::Starting => "starting",
@@ -64,7 +64,7 @@ impl State {
 
     /// Whether it takes requests.
     #[must_use]
-    pub fn is_available(self) -> bool {
+    pub(crate) fn is_available(self) -> bool {
         match self {
             Self::Healthy | Self::Starting => true,
             Self::Unhealthy | Self::Ejected | Self::Draining => false,
@@ -74,47 +74,47 @@ impl State {
 
 /// One change of state.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub(crate) struct Change {
     /// When. Milliseconds since 1970.
-    pub at_ms: u64,
+    pub(crate) at_ms: u64,
     /// What it was.
-    pub from: State,
+    pub(crate) from: State,
     /// What it is since.
-    pub to: State,
+    pub(crate) to: State,
     /// Why.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 /// A moment, on both clocks. Milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Now {
+pub(crate) struct Now {
     /// Since 1970, for people.
-    pub wall_ms: u64,
+    pub(crate) wall_ms: u64,
     /// Since some moment, for sums.
-    pub steady_ms: u64,
+    pub(crate) steady_ms: u64,
 }
 
 /// How many answers in a row decide.
 #[derive(Debug, Clone, Copy)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Good ones.
-    pub rise: u32,
+    pub(crate) rise: u32,
     /// Bad ones.
-    pub fall: u32,
+    pub(crate) fall: u32,
 }
 
 /// How long an endpoint is out.
 #[derive(Debug, Clone, Copy)]
-pub struct Backoff {
+pub(crate) struct Backoff {
     /// The first time.
-    pub first: Duration,
+    pub(crate) first: Duration,
     /// The longest.
-    pub most: Duration,
+    pub(crate) most: Duration,
 }
 
 /// What is known of one endpoint.
 #[derive(Debug, Default)]
-pub struct Health {
+pub(crate) struct Health {
     checked: Checked,
     ejected: Option<Ejected>,
     /// The last ejection, while it still counts.
@@ -148,7 +148,7 @@ struct Ejected {
 impl Health {
     /// Of an endpoint that joins others: its slow start begins now.
     #[must_use]
-    pub fn joining(now: Now) -> Self {
+    pub(crate) fn joining(now: Now) -> Self {
         Self {
             since_ms: Some(now.steady_ms),
             ..Self::default()
@@ -156,7 +156,7 @@ impl Health {
     }
 
     /// An answer to a check. Gives the change, if it made one.
-    pub fn checked(
+    pub(crate) fn checked(
         &mut self,
         answer: Result<(), String>,
         counts: Counts,
@@ -184,14 +184,14 @@ impl Health {
     }
 
     /// Checks are over: what they said counts no more.
-    pub fn unchecked(&mut self, now: Now) -> Option<Change> {
+    pub(crate) fn unchecked(&mut self, now: Now) -> Option<Change> {
         self.checked = Checked::default();
         self.last_bad = None;
         self.tell("it is not checked any more", now)
     }
 
     /// Its faults take it out, for longer than the time before.
-    pub fn eject(&mut self, why: &str, backoff: Backoff, now: Now) -> Option<Change> {
+    pub(crate) fn eject(&mut self, why: &str, backoff: Backoff, now: Now) -> Option<Change> {
         if self.ejected.is_some() {
             return None;
         }
@@ -215,7 +215,7 @@ impl Health {
     }
 
     /// Time has passed: what was for a while may be over.
-    pub fn pass(&mut self, slow_start: Option<Duration>, now: Now) -> Option<Change> {
+    pub(crate) fn pass(&mut self, slow_start: Option<Duration>, now: Now) -> Option<Change> {
         let over = self
             .ejected
             .is_some_and(|ejected| now.steady_ms >= ejected.until_ms);
@@ -230,7 +230,7 @@ impl Health {
     }
 
     /// An operator lets it finish, or takes that back.
-    pub fn drain(&mut self, drained: bool, now: Now) -> Option<Change> {
+    pub(crate) fn drain(&mut self, drained: bool, now: Now) -> Option<Change> {
         self.drained_ms = drained.then_some(now.steady_ms);
         self.tell(
             match drained {
@@ -243,7 +243,7 @@ impl Health {
 
     /// How it stands, but for the slow start.
     #[must_use]
-    pub fn standing(&self) -> State {
+    pub(crate) fn standing(&self) -> State {
         if self.is_drained() {
             State::Draining
         } else if self.ejected.is_some() {
@@ -257,7 +257,7 @@ impl Health {
 
     /// How it stands.
     #[must_use]
-    pub fn state(&self, slow_start: Option<Duration>, now: Now) -> State {
+    pub(crate) fn state(&self, slow_start: Option<Duration>, now: Now) -> State {
         match self.standing() {
             State::Healthy if self.ramp(slow_start, now) < WHOLE => State::Starting,
             standing => standing,
@@ -266,7 +266,7 @@ impl Health {
 
     /// Which part of its weight counts. Permille; 0: it takes nothing.
     #[must_use]
-    pub fn share(&self, slow_start: Option<Duration>, now: Now) -> u32 {
+    pub(crate) fn share(&self, slow_start: Option<Duration>, now: Now) -> u32 {
         match self.standing() {
             State::Healthy | State::Starting => self.ramp(slow_start, now),
             State::Unhealthy | State::Ejected | State::Draining => 0,
@@ -275,14 +275,14 @@ impl Health {
 
     /// Whether it may be used when too few others are left.
     #[must_use]
-    pub fn is_last_resort(&self) -> bool {
+    pub(crate) fn is_last_resort(&self) -> bool {
         !self.is_drained()
     }
 
     /// Whether it is well enough for the clients that are kept on it, for so long after the begin of
     /// its drain.
     #[must_use]
-    pub fn keeps_clients(&self, limit: Option<Duration>, now: Now) -> bool {
+    pub(crate) fn keeps_clients(&self, limit: Option<Duration>, now: Now) -> bool {
         let is_over = self.drained_ms.zip(limit).is_some_and(|(since_ms, limit)| {
             now.steady_ms.saturating_sub(since_ms) >= milliseconds(limit)
         });
@@ -291,38 +291,38 @@ impl Health {
 
     /// Whether its faults took it out, and neither its checks nor an operator would.
     #[must_use]
-    pub fn is_only_ejected(&self) -> bool {
+    pub(crate) fn is_only_ejected(&self) -> bool {
         self.ejected.is_some() && !self.is_drained() && self.checked.well != Some(false)
     }
 
     /// Whether its faults took it out.
     #[must_use]
-    pub fn is_ejected(&self) -> bool {
+    pub(crate) fn is_ejected(&self) -> bool {
         self.ejected.is_some()
     }
 
     /// Whether an operator drains it.
     #[must_use]
-    pub fn is_drained(&self) -> bool {
+    pub(crate) fn is_drained(&self) -> bool {
         self.drained_ms.is_some()
     }
 
     /// Whether it was asked, and how it answered.
     #[must_use]
-    pub fn checks(&self) -> Option<bool> {
+    pub(crate) fn checks(&self) -> Option<bool> {
         self.checked.well
     }
 
     /// What was wrong with the last answer to a check, if anything was: not each one changes how it
     /// stands.
     #[must_use]
-    pub fn last_bad(&self) -> Option<&str> {
+    pub(crate) fn last_bad(&self) -> Option<&str> {
         self.last_bad.as_deref()
     }
 
     /// Its last changes, the oldest first.
     #[must_use]
-    pub fn history(&self) -> impl ExactSizeIterator<Item = &Change> {
+    pub(crate) fn history(&self) -> impl ExactSizeIterator<Item = &Change> {
         self.history.iter()
     }
 

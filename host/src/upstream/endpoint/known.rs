@@ -20,16 +20,16 @@ use crate::upstream::queue::{Overload, Queue, Want};
 
 /// One endpoint of one upstream.
 #[derive(Debug)]
-pub struct Known {
+pub(crate) struct Known {
     /// Tells it from all others of this process. Never 0.
-    pub id: u64,
+    pub(crate) id: u64,
     /// Its name in logs, metrics and attributes: the address, or the configured name and the
     /// address that it stands for.
-    pub name: Arc<str>,
+    pub(crate) name: Arc<str>,
     /// Where it is.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// Its active requests, and the share of its weight that counts.
-    pub slot: Slot,
+    pub(crate) slot: Slot,
     health: Mutex<Health>,
     faults_in_row: AtomicU32,
     connections: AtomicU32,
@@ -45,7 +45,7 @@ pub struct Known {
 
 /// A place among an endpoint's connections, until this drops.
 #[derive(Debug)]
-pub struct ConnectionPlace(Arc<Known>);
+pub(crate) struct ConnectionPlace(Arc<Known>);
 
 impl Drop for ConnectionPlace {
     fn drop(&mut self) {
@@ -56,7 +56,7 @@ impl Drop for ConnectionPlace {
 
 /// A request that waits for a connection of another request's, until this drops.
 #[derive(Debug)]
-pub struct Behind(Arc<Known>);
+pub(crate) struct Behind(Arc<Known>);
 
 impl Drop for Behind {
     fn drop(&mut self) {
@@ -67,30 +67,30 @@ impl Drop for Behind {
 /// What one worker counts of one endpoint.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub struct Tally {
+pub(crate) struct Tally {
     /// Requests sent to it, repeated ones included.
-    pub attempts: Counter,
+    pub(crate) attempts: Counter,
     /// Those that were faults of its.
-    pub faults: Counter,
+    pub(crate) faults: Counter,
     /// Connections made.
-    pub connects: Counter,
+    pub(crate) connects: Counter,
 }
 
 /// What was counted of one endpoint, by all workers.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Figures {
+pub(crate) struct Figures {
     /// Requests sent to it.
-    pub attempts: u64,
+    pub(crate) attempts: u64,
     /// Those that were faults of its.
-    pub faults: u64,
+    pub(crate) faults: u64,
     /// Connections made.
-    pub connects: u64,
+    pub(crate) connects: u64,
 }
 
 impl Known {
     /// An endpoint that nobody knows yet.
     #[must_use]
-    pub fn new(name: Arc<str>, address: SocketAddr, slot: Slot, health: Health) -> Self {
+    pub(crate) fn new(name: Arc<str>, address: SocketAddr, slot: Slot, health: Health) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -111,17 +111,17 @@ impl Known {
 
     /// What it is to the balancer: the same in each process and on each machine.
     #[must_use]
-    pub fn identity(&self) -> u64 {
+    pub(crate) fn identity(&self) -> u64 {
         hash(self.name.as_bytes())
     }
 
     /// Look at its health, or tell it something.
-    pub fn health<T>(&self, look: impl FnOnce(&mut Health) -> T) -> T {
+    pub(crate) fn health<T>(&self, look: impl FnOnce(&mut Health) -> T) -> T {
         look(&mut self.health.lock())
     }
 
     /// An attempt went well.
-    pub fn went_well(&self) {
+    pub(crate) fn went_well(&self) {
         if self.faults_in_row.load(Ordering::Relaxed) != 0 {
             self.faults_in_row.store(0, Ordering::Relaxed);
         }
@@ -129,36 +129,36 @@ impl Known {
 
     /// Whether its last result was a fault.
     #[must_use]
-    pub fn is_doubtful(&self) -> bool {
+    pub(crate) fn is_doubtful(&self) -> bool {
         self.faults_in_row.load(Ordering::Relaxed) != 0
     }
 
     /// An attempt was a fault of its. How many there were in a row.
-    pub fn went_wrong(&self) -> u32 {
+    pub(crate) fn went_wrong(&self) -> u32 {
         let before = self.faults_in_row.fetch_add(1, Ordering::Relaxed);
         before.saturating_add(1)
     }
 
     /// It is out: its faults are counted anew when it is back.
-    pub fn was_ejected(&self) {
+    pub(crate) fn was_ejected(&self) {
         self.faults_in_row.store(0, Ordering::Relaxed);
         self.ejections.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How often its faults took it out.
     #[must_use]
-    pub fn ejections(&self) -> u64 {
+    pub(crate) fn ejections(&self) -> u64 {
         self.ejections.load(Ordering::Relaxed)
     }
 
     /// Whether it has left: what still runs on it is cut.
     #[must_use]
-    pub fn has_left(&self) -> bool {
+    pub(crate) fn has_left(&self) -> bool {
         self.left.load(Ordering::Relaxed)
     }
 
     /// It has left, or has not after all.
-    pub fn leave(&self, left: bool) {
+    pub(crate) fn leave(&self, left: bool) {
         self.left.store(left, Ordering::Relaxed);
     }
 
@@ -168,7 +168,7 @@ impl Known {
     /// # Errors
     ///
     /// Too many wait, or it took too long.
-    pub async fn connection(
+    pub(crate) async fn connection(
         self: &Arc<Self>,
         limits: &EndpointLimits,
         longest: Duration,
@@ -197,38 +197,38 @@ impl Known {
 
     /// Connections to it, unused ones included.
     #[must_use]
-    pub fn connections(&self) -> u32 {
+    pub(crate) fn connections(&self) -> u32 {
         self.connections.load(Ordering::Relaxed)
     }
 
     /// A request waits for the connection that another one makes, until this drops.
-    pub fn wait_behind(self: &Arc<Self>) -> Behind {
+    pub(crate) fn wait_behind(self: &Arc<Self>) -> Behind {
         self.behind.fetch_add(1, Ordering::Relaxed);
         Behind(Arc::clone(self))
     }
 
     /// How many requests wait for a connection, with those that wait for one of another request's.
     #[must_use]
-    pub fn all_waiting(&self) -> usize {
+    pub(crate) fn all_waiting(&self) -> usize {
         self.waiting.len() + self.behind.load(Ordering::Relaxed)
     }
 
     /// How many wait for a connection: unused ones are closed then.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
     /// Where one worker counts what it does with it.
     #[must_use]
-    pub fn tally(&self) -> Arc<Tally> {
+    pub(crate) fn tally(&self) -> Arc<Tally> {
         let tally = Arc::new(Tally::default());
         self.tallies.lock().push(Arc::downgrade(&tally));
         tally
     }
 
     /// A worker counts no more.
-    pub fn settle(&self, tally: &Tally) {
+    pub(crate) fn settle(&self, tally: &Tally) {
         // Both at once, so that nobody counts it twice.
         let mut tallies = self.tallies.lock();
         self.past.lock().add(tally);
@@ -237,7 +237,7 @@ impl Known {
 
     /// What was counted of it.
     #[must_use]
-    pub fn figures(&self) -> Figures {
+    pub(crate) fn figures(&self) -> Figures {
         let tallies = self.tallies.lock();
         let mut figures = *self.past.lock();
         for tally in tallies.iter().filter_map(Weak::upgrade) {
@@ -247,7 +247,7 @@ impl Known {
     }
 
     /// Log a change of state, once for all who could.
-    pub fn log(&self, upstream: &str, change: Option<&Change>) {
+    pub(crate) fn log(&self, upstream: &str, change: Option<&Change>) {
         let Some(change) = change else { return };
         let (from, to) = (change.from.as_str(), change.to.as_str());
         let (endpoint, reason) = (&*self.name, &*change.reason);
@@ -281,7 +281,7 @@ impl Figures {
 
 /// This moment, on both clocks.
 #[must_use]
-pub fn now() -> Now {
+pub(crate) fn now() -> Now {
     use std::time::{Instant, SystemTime};
     static BEGAN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);

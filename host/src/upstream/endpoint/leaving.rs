@@ -16,7 +16,7 @@ use crate::watch::milliseconds;
 
 /// All endpoints of the process that leave.
 #[derive(Debug, Default)]
-pub struct Leaving(Mutex<Vec<Leaver>>);
+pub(crate) struct Leaving(Mutex<Vec<Leaver>>);
 
 #[derive(Debug)]
 struct Leaver {
@@ -29,19 +29,19 @@ struct Leaver {
 
 /// An endpoint that leaves, and has something to end.
 #[derive(Debug)]
-pub struct Left {
+pub(crate) struct Left {
     /// It.
-    pub known: Arc<Known>,
+    pub(crate) known: Arc<Known>,
     /// How many requests run on it.
-    pub active: u32,
+    pub(crate) active: u32,
     /// When they are cut. Milliseconds from now; none: never.
-    pub cut_in_ms: Option<u64>,
+    pub(crate) cut_in_ms: Option<u64>,
 }
 
 impl Leaving {
     /// An endpoint leaves; with no limit nothing is cut. One that leaves already goes on to, with
     /// this limit.
-    pub fn begin(
+    pub(crate) fn begin(
         &self,
         upstream: &Arc<str>,
         known: &Arc<Known>,
@@ -65,7 +65,7 @@ impl Leaving {
 
     /// What of an upstream leaves and has something to end.
     #[must_use]
-    pub fn of(&self, upstream: &str, now: Now) -> Vec<Left> {
+    pub(crate) fn of(&self, upstream: &str, now: Now) -> Vec<Left> {
         let leavers = self.0.lock();
         let leavers = leavers.iter();
         let leavers = leavers.filter(|leaver| *leaver.upstream == *upstream);
@@ -83,14 +83,14 @@ impl Leaving {
     }
 
     /// It takes requests again, or may.
-    pub fn stays(&self, known: &Known) {
+    pub(crate) fn stays(&self, known: &Known) {
         self.0.lock().retain(|leaver| leaver.known.id != known.id);
         known.leave(false);
     }
 
     /// Time has passed: what took too long is cut. Who has nothing left may get something yet, from
     /// requests that have a former configuration, and is gone with the last of these.
-    pub fn pass(&self, now: Now) {
+    pub(crate) fn pass(&self, now: Now) {
         self.0.lock().retain_mut(|leaver| {
             let Leaver {
                 upstream, known, ..

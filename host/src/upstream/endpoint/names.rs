@@ -32,7 +32,7 @@ const HEDGE: Duration = Duration::from_millis(500);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Asks for names.
-pub struct Names {
+pub(crate) struct Names {
     /// At least one, or why there is none.
     servers: Result<Vec<Server>, String>,
 }
@@ -53,7 +53,7 @@ impl std::fmt::Debug for Names {
 
 /// Why a name has no addresses now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NoAnswer {
+pub(crate) enum NoAnswer {
     /// The name server knows no such name.
     #[error("there is no such name")]
     NoName,
@@ -68,7 +68,7 @@ pub enum NoAnswer {
 impl NoAnswer {
     /// Whether the name servers have said so, and would again.
     #[must_use]
-    pub fn is_final(&self) -> bool {
+    pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::NoName => true,
             Self::NoAddress | Self::Failed(_) => false,
@@ -108,13 +108,13 @@ impl From<NetError> for NoAnswer {
 
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// At least one.
-    pub addresses: Vec<SocketAddr>,
+    pub(crate) addresses: Vec<SocketAddr>,
     /// How long it may be believed.
-    pub holds: Duration,
+    pub(crate) holds: Duration,
     /// Why there may be IPv4 addresses that are not among them: the question for those failed.
-    pub partial: Option<String>,
+    pub(crate) partial: Option<String>,
 }
 
 /// Which addresses a question is for.
@@ -127,7 +127,7 @@ enum Family {
 impl Names {
     /// Ask these servers; where there are none, those of the system.
     #[must_use]
-    pub fn new(servers: &[SocketAddr]) -> Self {
+    pub(crate) fn new(servers: &[SocketAddr]) -> Self {
         let servers = match servers {
             [] => system(),
             servers => {
@@ -146,7 +146,7 @@ impl Names {
     /// # Errors
     ///
     /// Why there is no answer, or none with an address.
-    pub async fn ask(&self, name: &str) -> Result<Answer, NoAnswer> {
+    pub(crate) async fn ask(&self, name: &str) -> Result<Answer, NoAnswer> {
         let (host, port) = split(name).ok_or_else(|| NoAnswer::failed("it has no port"))?;
         if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
             return Ok(Answer {

@@ -16,7 +16,7 @@ use crate::upstream::plan::{EndpointPlan, Plan};
 
 /// An endpoint, for its checks.
 #[derive(Debug)]
-pub struct Reached {
+pub(crate) struct Reached {
     address: SocketAddr,
     configured: Arc<str>,
     host: HeaderValue,
@@ -28,7 +28,7 @@ pub struct Reached {
 impl Reached {
     /// As this plan reaches it; at another port where its checks say so.
     #[must_use]
-    pub fn of(plan: &Plan, endpoint: &EndpointPlan) -> Self {
+    pub(crate) fn of(plan: &Plan, endpoint: &EndpointPlan) -> Self {
         let mut address = endpoint.known.address;
         if let Some(port) = plan.config.health.as_ref().and_then(|check| check.port) {
             address.set_port(port);

@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The thread that makes the rounds. It ends when this is dropped.
 #[derive(Debug)]
-pub struct Rounds {
+pub(crate) struct Rounds {
     orders: UnboundedSender<Order>,
 }
 
@@ -51,7 +51,7 @@ impl Rounds {
     /// # Errors
     ///
     /// The system gives no thread or runtime.
-    pub fn start(leaving: Arc<Leaving>) -> std::io::Result<Self> {
+    pub(crate) fn start(leaving: Arc<Leaving>) -> std::io::Result<Self> {
         let (orders, taken) = unbounded_channel();
         let runtime = || {
             Builder::new_current_thread()
@@ -81,7 +81,7 @@ impl Rounds {
 
     /// Ask these servers for the addresses that this name stands for.
     #[must_use]
-    pub fn ask(&self, names: &Arc<Names>, name: &str) -> Asked {
+    pub(crate) fn ask(&self, names: &Arc<Names>, name: &str) -> Asked {
         let (answer, answered) = sync_channel(1);
         let order = Order::Resolve(Arc::clone(names), name.to_owned(), answer);
         // Where the gateway is ending, nobody answers.
@@ -93,7 +93,7 @@ impl Rounds {
     }
 
     /// Look after these, and no others; ask these servers for their names.
-    pub fn look_after(&self, plans: &[Arc<Plan>], names: &Arc<Names>) {
+    pub(crate) fn look_after(&self, plans: &[Arc<Plan>], names: &Arc<Names>) {
         let order = Order::LookAfter(plans.to_vec(), Arc::clone(names));
         // The thread is gone when the process ends, and nothing is looked after any more.
         let _ = self.orders.send(order);
@@ -102,7 +102,7 @@ impl Rounds {
 
 /// A name that was asked for.
 #[derive(Debug)]
-pub struct Asked {
+pub(crate) struct Asked {
     answer: Receiver<Result<Answer, NoAnswer>>,
     since: Instant,
 }
@@ -114,7 +114,7 @@ impl Asked {
     /// # Errors
     ///
     /// Why there is none.
-    pub fn answer(&self) -> Result<Answer, NoAnswer> {
+    pub(crate) fn answer(&self) -> Result<Answer, NoAnswer> {
         let left = PATIENCE.saturating_sub(self.since.elapsed());
         let late = |_| Err(NoAnswer::Failed("no answer in time".to_owned()));
         self.answer.recv_timeout(left).unwrap_or_else(late)

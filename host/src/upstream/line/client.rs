@@ -39,7 +39,7 @@ const PROBES: u32 = 3;
 
 /// A connection, as the protocol has it.
 #[derive(Debug)]
-pub enum Connected {
+pub(crate) enum Connected {
     /// One request at a time.
     One(Connection),
     /// Many.
@@ -53,7 +53,7 @@ pub enum Connected {
 /// # Errors
 ///
 /// It took no connection, or not in time, or the two do not agree on TLS.
-pub async fn connect(
+pub(crate) async fn connect(
     plan: &Plan,
     endpoint: &EndpointPlan,
     place: ConnectionPlace,

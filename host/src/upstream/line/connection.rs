@@ -33,7 +33,7 @@ type Answered = Result<Response<hyper::body::Incoming>, TrySendError<Request<Bod
 
 /// A connection that can be used for one request after another.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     sender: http1::SendRequest<Body>,
     inline: Option<Box<Inline>>,
     record: Record,
@@ -43,7 +43,7 @@ pub struct Connection {
     /// Whether the request on it asks for another protocol.
     switches: bool,
     /// Whether it has carried a request before.
-    pub reused: bool,
+    pub(crate) reused: bool,
 }
 
 /// What moves the bytes, where no task does.
@@ -56,7 +56,7 @@ struct Inline {
 impl Connection {
     /// From what hyper's handshake gives.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         sender: http1::SendRequest<Body>,
         drive: Drive,
         record: Record,
@@ -76,7 +76,10 @@ impl Connection {
     }
 
     /// Send a request. What is returned is polled by [`Self::poll_response`] only.
-    pub fn send(&mut self, request: Request<Body>) -> impl Future<Output = Answered> + use<> {
+    pub(crate) fn send(
+        &mut self,
+        request: Request<Body>,
+    ) -> impl Future<Output = Answered> + use<> {
         if request.body().is_empty() {
             self.record.begin();
         } else {
@@ -94,12 +97,12 @@ impl Connection {
 
     /// The request that is sent next asks for another protocol on this connection, which carries no
     /// other after it.
-    pub fn switch(&mut self) {
+    pub(crate) fn switch(&mut self) {
         self.switches = true;
     }
 
     /// The endpoint does not agree: what is left of the request's body is sent while the response comes.
-    pub fn stays_http(&mut self) {
+    pub(crate) fn stays_http(&mut self) {
         self.switches = false;
         if !self.record.is_on() {
             self.detach();
@@ -108,14 +111,14 @@ impl Connection {
 
     /// Whether the response's head has more fields than it may.
     #[must_use]
-    pub fn has_too_many_fields(&self) -> bool {
+    pub(crate) fn has_too_many_fields(&self) -> bool {
         self.rest.is_too_many()
     }
 
     /// The connection as it is after a `101`, what was read of it already, and its place among the
     /// endpoint's connections.
     #[must_use]
-    pub fn into_stream(self) -> Option<(Stream, Bytes, ConnectionPlace)> {
+    pub(crate) fn into_stream(self) -> Option<(Stream, Bytes, ConnectionPlace)> {
         let parts = self.inline?.drive.into_parts();
         let (stream, rest, place) = parts.io.into_parts();
         let read = match rest.is_empty() {
@@ -128,13 +131,13 @@ impl Connection {
     /// The request that was sent last, if it had no body: to be sent once more on another
     /// connection.
     #[must_use]
-    pub fn sent_request(&self) -> Option<Request<Body>> {
+    pub(crate) fn sent_request(&self) -> Option<Request<Body>> {
         self.record.again()
     }
 
     /// Whether [`Self::sent_request`] may give one.
     #[must_use]
-    pub fn has_request(&self) -> bool {
+    pub(crate) fn has_request(&self) -> bool {
         self.record.is_on()
     }
 
@@ -177,7 +180,7 @@ impl Connection {
     }
 
     /// Wait for the response's head.
-    pub fn poll_response(
+    pub(crate) fn poll_response(
         &mut self,
         cx: &mut Context<'_>,
         mut response: Pin<&mut impl Future<Output = Answered>>,
@@ -200,18 +203,18 @@ impl Connection {
 
     /// Whether interim answers came since they were asked for.
     #[must_use]
-    pub fn has_interims(&self) -> bool {
+    pub(crate) fn has_interims(&self) -> bool {
         self.interims.is_some()
     }
 
     /// The interim answers that came since this was asked last.
     #[must_use]
-    pub fn interims(&self) -> Vec<Interim> {
+    pub(crate) fn interims(&self) -> Vec<Interim> {
         self.interims.take()
     }
 
     /// Wait for the next frame of the response's body.
-    pub fn poll_frame(
+    pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
         body: &mut EndpointBody,
@@ -220,7 +223,7 @@ impl Connection {
     }
 
     /// Let hyper see that a response is over, or that the endpoint has closed the connection.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         if let Some(inline) = &mut self.inline {
             let Inline { drive, gate } = &mut **inline;
             if gate.pass_closed(|cx| poll_drive(drive, cx)) {
@@ -231,24 +234,24 @@ impl Connection {
 
     /// Whether its bytes are moved by whoever waits for a response.
     #[must_use]
-    pub fn is_inline(&self) -> bool {
+    pub(crate) fn is_inline(&self) -> bool {
         self.inline.is_some()
     }
 
     /// Whether it is known to be of no more use.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.sender.is_closed()
     }
 
     /// Whether a request can be sent at once.
-    pub fn is_ready(&mut self) -> bool {
+    pub(crate) fn is_ready(&mut self) -> bool {
         self.settle();
         self.sender.is_ready()
     }
 
     /// Wait until a request can be sent. False: it is of no more use.
-    pub async fn ready(&mut self) -> bool {
+    pub(crate) async fn ready(&mut self) -> bool {
         if self.is_inline() {
             // hyper says by itself if nothing can be sent on it any more.
             return true;

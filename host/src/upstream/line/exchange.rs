@@ -98,7 +98,7 @@ pub(super) fn to_http2(request: &mut Request<Body>, secure: bool) -> http::Resul
 }
 
 /// The way back, for a request that was not sent.
-pub fn to_http1(request: &mut Request<Body>) {
+pub(crate) fn to_http1(request: &mut Request<Body>) {
     let parts = std::mem::take(request.uri_mut()).into_parts();
     if let Some(authority) = &parts.authority
         && let Ok(host) = HeaderValue::from_str(authority.as_str())

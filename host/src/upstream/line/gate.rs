@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 /// One connection's gate.
 #[derive(Debug)]
-pub struct Gate {
+pub(crate) struct Gate {
     waker: Waker,
     door: Arc<Door>,
 }
@@ -33,7 +33,7 @@ impl Default for Gate {
 impl Gate {
     /// A closed gate.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let door = Arc::new(Door {
             open: AtomicBool::new(false),
             stir: AtomicU8::new(STIRRED),
@@ -47,18 +47,18 @@ impl Gate {
 
     /// For the connection's I/O.
     #[must_use]
-    pub fn stir(&self) -> Stir {
+    pub(crate) fn stir(&self) -> Stir {
         Stir(Arc::clone(&self.door))
     }
 
     /// The connection is polled by another waker than this from now on.
-    pub fn give_up(self) {
+    pub(crate) fn give_up(self) {
         self.door.stir.store(UNKNOWN, Relaxed);
     }
 
     /// Poll something that must not wake its own task. Where it is pending, the user will be
     /// woken by what happens from now on.
-    pub fn pass<T>(
+    pub(crate) fn pass<T>(
         &self,
         cx: &Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<T>,
@@ -72,7 +72,7 @@ impl Gate {
     }
 
     /// Poll something and stay closed.
-    pub fn pass_closed<T>(&self, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
+    pub(crate) fn pass_closed<T>(&self, poll: impl FnOnce(&mut Context<'_>) -> T) -> T {
         self.door.open.store(false, Relaxed);
         poll(&mut Context::from_waker(&self.waker))
     }
@@ -85,17 +85,17 @@ const UNKNOWN: u8 = 2;
 
 /// Whether a connection was woken.
 #[derive(Debug)]
-pub struct Stir(Arc<Door>);
+pub(crate) struct Stir(Arc<Door>);
 
 impl Stir {
     /// Whether nothing has woken the connection since [`Self::settle`].
     #[must_use]
-    pub fn is_still(&self) -> bool {
+    pub(crate) fn is_still(&self) -> bool {
         self.0.stir.load(Relaxed) == STILL
     }
 
     /// The I/O is asked now: what wakes the connection from here on is news.
-    pub fn settle(&self) {
+    pub(crate) fn settle(&self) {
         if self.0.stir.load(Relaxed) == STIRRED {
             self.0.stir.store(STILL, Relaxed);
         }

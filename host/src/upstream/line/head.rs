@@ -25,7 +25,7 @@ static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"
 
 /// What a connection and its I/O tell each other of the present response's head.
 #[derive(Debug, Clone, Default)]
-pub struct Rest(Arc<Shared>);
+pub(crate) struct Rest(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -38,24 +38,24 @@ struct Shared {
 
 impl Rest {
     /// A request goes out: a head is to come.
-    pub fn expect(&self) {
+    pub(crate) fn expect(&self) {
         self.0.awaited.store(true, Relaxed);
     }
 
     /// Whether a head is to come.
     #[must_use]
-    pub fn is_expected(&self) -> bool {
+    pub(crate) fn is_expected(&self) -> bool {
         self.0.awaited.load(Relaxed)
     }
 
     /// Whether the head has more fields than it may.
     #[must_use]
-    pub fn is_too_many(&self) -> bool {
+    pub(crate) fn is_too_many(&self) -> bool {
         self.0.too_many.load(Relaxed)
     }
 
     /// Put the fields that hyper did not get to those that it did.
-    pub fn put_back(&self, headers: &mut HeaderMap) {
+    pub(crate) fn put_back(&self, headers: &mut HeaderMap) {
         if self.0.is_there.load(Relaxed) && self.0.is_there.swap(false, Relaxed) {
             let mut fields = self.0.fields.lock().unwrap_or_else(PoisonError::into_inner);
             // None of them is among those that hyper got.
@@ -71,9 +71,9 @@ impl Rest {
 
 /// Reads heads before hyper does.
 #[derive(Debug)]
-pub struct HeadReader {
+pub(crate) struct HeadReader {
     /// Shared with the connection.
-    pub rest: Rest,
+    pub(crate) rest: Rest,
     max_head: usize,
     most: usize,
     /// What was read of a head that is not complete.
@@ -84,7 +84,7 @@ pub struct HeadReader {
 
 /// What to do with bytes that were read.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Read {
+pub(crate) enum Read {
     /// They go to hyper as they are.
     Pass,
     /// These go to hyper in their place.
@@ -106,7 +106,7 @@ enum Found {
 impl HeadReader {
     /// For heads of up to so many bytes and fields.
     #[must_use]
-    pub fn new(rest: Rest, max_head: usize, most: usize) -> Self {
+    pub(crate) fn new(rest: Rest, max_head: usize, most: usize) -> Self {
         Self {
             rest,
             max_head,
@@ -117,7 +117,7 @@ impl HeadReader {
     }
 
     /// These bytes were read while a head was to come.
-    pub fn read(&mut self, bytes: &[u8]) -> Read {
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Read {
         if self.held.is_empty() && is_within_bound(bytes) {
             self.no_more();
             return Read::Pass;
@@ -134,7 +134,7 @@ impl HeadReader {
     }
 
     /// Nothing more comes: what was held back.
-    pub fn end(&mut self) -> Vec<u8> {
+    pub(crate) fn end(&mut self) -> Vec<u8> {
         self.no_more();
         std::mem::take(&mut self.held)
     }

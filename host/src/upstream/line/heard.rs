@@ -15,7 +15,7 @@ use crate::upstream::endpoint::known::ConnectionPlace;
 
 /// A connection to an endpoint.
 #[derive(Debug)]
-pub struct HeardIo {
+pub(crate) struct HeardIo {
     stream: Stream,
     pulse: Rc<Pulse>,
     /// Dropped after the stream: the place is free when the socket is closed.
@@ -25,7 +25,7 @@ pub struct HeardIo {
 impl HeardIo {
     /// Around a connected stream.
     #[must_use]
-    pub fn new(stream: Stream, pulse: Rc<Pulse>, place: ConnectionPlace) -> Self {
+    pub(crate) fn new(stream: Stream, pulse: Rc<Pulse>, place: ConnectionPlace) -> Self {
         Self {
             stream,
             pulse,

@@ -14,7 +14,7 @@ use super::tunnel::StreamIo;
 
 /// What follows the head of a response.
 #[derive(Debug)]
-pub enum EndpointBody {
+pub(crate) enum EndpointBody {
     /// A body over HTTP/1.1.
     Http1(hyper::body::Incoming),
     /// A body over HTTP/2.
@@ -25,7 +25,7 @@ pub enum EndpointBody {
 
 impl EndpointBody {
     /// Wait for the next frame.
-    pub fn poll_frame(
+    pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
@@ -44,7 +44,7 @@ impl EndpointBody {
 
     /// Whether nothing more comes.
     #[must_use]
-    pub fn is_end_stream(&self) -> bool {
+    pub(crate) fn is_end_stream(&self) -> bool {
         match self {
             Self::Http1(body) => body.is_end_stream(),
             Self::Http2(body) => body.stream.is_end_stream(),
@@ -54,7 +54,7 @@ impl EndpointBody {
 
     /// How much comes, as far as it is known.
     #[must_use]
-    pub fn size_hint(&self) -> SizeHint {
+    pub(crate) fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(body) => body.size_hint(),
             Self::Http2(body) => body.left.map_or_else(SizeHint::new, SizeHint::with_exact),
@@ -65,7 +65,7 @@ impl EndpointBody {
 
 /// A body over HTTP/2.
 #[derive(Debug)]
-pub struct StreamBody {
+pub(crate) struct StreamBody {
     stream: RecvStream,
     /// What is left of the length that the head gave. Bytes.
     left: Option<u64>,
@@ -76,7 +76,7 @@ pub struct StreamBody {
 impl StreamBody {
     /// What follows a head with these fields.
     #[must_use]
-    pub fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
         // h2 lets no length pass that is none, or that another one contradicts.
         let length = headers.get(CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());

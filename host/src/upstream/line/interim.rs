@@ -24,16 +24,16 @@ const START: usize = b"HTTP/1.1 1".len();
 
 /// An interim answer.
 #[derive(Debug)]
-pub struct Interim {
+pub(crate) struct Interim {
     /// Its status, never 100 or 101.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// Its fields.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
 }
 
 /// Those of the request that one connection carries. Shared by the connection and its I/O.
 #[derive(Debug, Clone, Default)]
-pub struct Interims(Arc<Shared>);
+pub(crate) struct Interims(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -57,19 +57,19 @@ impl Interims {
     }
 
     /// A request is sent: its answer comes next.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.0.seen.store(0, Relaxed);
         self.0.looks.store(true, Relaxed);
     }
 
     /// Whether the final answer has not begun to come.
     #[must_use]
-    pub fn looks(&self) -> bool {
+    pub(crate) fn looks(&self) -> bool {
         self.0.looks.load(Relaxed)
     }
 
     /// These bytes came.
-    pub fn see(&self, bytes: &[u8]) {
+    pub(crate) fn see(&self, bytes: &[u8]) {
         let is_new = self.0.seen.load(Relaxed) == 0;
         if is_new && bytes.len() >= START && !is_interim(bytes) {
             self.0.looks.store(false, Relaxed);
@@ -124,19 +124,19 @@ impl Interims {
 
     /// Whether some came.
     #[must_use]
-    pub fn is_some(&self) -> bool {
+    pub(crate) fn is_some(&self) -> bool {
         self.0.waits.load(Relaxed)
     }
 
     /// Those that came.
     #[must_use]
-    pub fn take(&self) -> Vec<Interim> {
+    pub(crate) fn take(&self) -> Vec<Interim> {
         self.0.waits.store(false, Relaxed);
         std::mem::take(&mut self.heads().whole)
     }
 
     /// Whom to wake, where the bytes are moved by another task.
-    pub fn set_waker(&self, waker: &Waker) {
+    pub(crate) fn set_waker(&self, waker: &Waker) {
         match &mut self.heads().waker {
             Some(known) => known.clone_from(waker),
             none => *none = Some(waker.clone()),

@@ -19,7 +19,7 @@ use crate::upstream::endpoint::known::ConnectionPlace;
 
 /// A connection to an endpoint.
 #[derive(Debug)]
-pub struct EndpointIo {
+pub(crate) struct EndpointIo {
     stream: TokioIo<Stream>,
     record: Record,
     heads: HeadReader,
@@ -36,7 +36,7 @@ pub struct EndpointIo {
 impl EndpointIo {
     /// Around a connected stream. Heads that are written are kept in the record.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         stream: Stream,
         record: Record,
         heads: HeadReader,
@@ -58,7 +58,7 @@ impl EndpointIo {
 
     /// The connection, what was read of it and not given to hyper, and its place among the endpoint's.
     #[must_use]
-    pub fn into_parts(self) -> (Stream, Bytes, ConnectionPlace) {
+    pub(crate) fn into_parts(self) -> (Stream, Bytes, ConnectionPlace) {
         (self.stream.into_inner(), self.given, self.place)
     }
 

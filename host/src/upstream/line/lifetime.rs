@@ -13,7 +13,7 @@ const BELIEVED: u64 = 60_000;
 
 /// Of one connection: the number of the first request that was turned away, from 0.
 #[derive(Debug, Clone)]
-pub struct TurnedFrom(Rc<Cell<u64>>);
+pub(crate) struct TurnedFrom(Rc<Cell<u64>>);
 
 impl Default for TurnedFrom {
     fn default() -> Self {
@@ -23,7 +23,7 @@ impl Default for TurnedFrom {
 
 /// What was seen of an endpoint's connections.
 #[derive(Debug, Default)]
-pub struct Lifetime {
+pub(crate) struct Lifetime {
     /// Of the last connection that turned requests away, and of the one before.
     ended: RefCell<[TurnedFrom; 2]>,
     since: Cell<u64>,
@@ -31,7 +31,7 @@ pub struct Lifetime {
 
 impl Lifetime {
     /// The request of this number was turned away on this connection. Milliseconds.
-    pub fn turned_away(&self, connection: &TurnedFrom, number: u64, now: u64) {
+    pub(crate) fn turned_away(&self, connection: &TurnedFrom, number: u64, now: u64) {
         connection.0.set(connection.0.get().min(number));
         let mut ended = self.ended.borrow_mut();
         let [last, before] = &mut *ended;
@@ -46,7 +46,7 @@ impl Lifetime {
 
     /// How many requests to send on a connection.
     #[must_use]
-    pub fn most(&self, now: u64) -> u64 {
+    pub(crate) fn most(&self, now: u64) -> u64 {
         let ended = self.ended.borrow();
         let [last, before] = &*ended;
         let most = last.0.get();

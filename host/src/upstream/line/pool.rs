@@ -27,11 +27,11 @@ const MOST_SHARED: usize = 16;
 
 /// How many unused connections are kept, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Keep {
+pub(crate) struct Keep {
     /// The most at once.
-    pub most: usize,
+    pub(crate) most: usize,
     /// The longest. Milliseconds.
-    pub longest: u64,
+    pub(crate) longest: u64,
 }
 
 /// All of a worker's connections.
@@ -49,7 +49,7 @@ struct Way {
 
 impl Pools {
     /// The connections to this endpoint, as this plan reaches it.
-    pub fn of(&self, plan: &Plan, known: &Arc<Known>) -> Rc<Pool> {
+    pub(crate) fn of(&self, plan: &Plan, known: &Arc<Known>) -> Rc<Pool> {
         let keep = Keep {
             most: plan.config.max_idle,
             longest: milliseconds(plan.config.keep_alive_timeout),
@@ -68,7 +68,7 @@ impl Pools {
 
     /// Close what is too old, what its endpoint closed, and what nobody can use any more. The numbers
     /// of the endpoints that have left.
-    pub fn reap(&self, now: u64) -> SmallVec<[u64; 4]> {
+    pub(crate) fn reap(&self, now: u64) -> SmallVec<[u64; 4]> {
         let mut left = SmallVec::new();
         self.0.borrow_mut().retain(|_, pool| {
             pool.reap(now);
@@ -83,7 +83,7 @@ impl Pools {
 
 /// The connections to one endpoint.
 #[derive(Debug)]
-pub struct Pool {
+pub(crate) struct Pool {
     keep: Keep,
     known: Arc<Known>,
     idle: RefCell<Vec<Idle>>,
@@ -91,7 +91,7 @@ pub struct Pool {
     /// The last one that was given up for another worker, while requests run on it.
     given_up: RefCell<Weak<Shared>>,
     /// How many requests the endpoint takes on a connection of HTTP/2.
-    pub lifetime: Lifetime,
+    pub(crate) lifetime: Lifetime,
     /// Whether the last connection that was made speaks HTTP/2.
     shares: Cell<bool>,
     connecting: Cell<usize>,
@@ -104,13 +104,13 @@ pub struct Pool {
 /// A connection is being made; until this is dropped. One that is given up is no failure: whoever
 /// waits for it makes the next.
 #[derive(Debug)]
-pub struct Connecting<'a> {
+pub(crate) struct Connecting<'a> {
     pool: &'a Pool,
 }
 
 impl Connecting<'_> {
     /// It cannot be made.
-    pub fn failed(self) {
+    pub(crate) fn failed(self) {
         let failed = &self.pool.failed;
         failed.set(failed.get().wrapping_add(1));
     }
@@ -133,7 +133,7 @@ struct Idle {
 impl Pool {
     /// An empty pool.
     #[must_use]
-    pub fn new(keep: Keep, known: Arc<Known>) -> Self {
+    pub(crate) fn new(keep: Keep, known: Arc<Known>) -> Self {
         Self {
             keep,
             known,
@@ -149,7 +149,7 @@ impl Pool {
     }
 
     /// Take the connection that was used last, or a place on one that many requests share.
-    pub fn take(&self, now: u64) -> Option<Line> {
+    pub(crate) fn take(&self, now: u64) -> Option<Line> {
         if let Some(slot) = self.slot(now) {
             return Some(Line::Shared(slot));
         }
@@ -161,7 +161,7 @@ impl Pool {
 
     /// A place on an HTTP/2 connection that has room: on the one with the most requests, so that
     /// others fall idle.
-    pub fn slot(&self, now: u64) -> Option<Slot> {
+    pub(crate) fn slot(&self, now: u64) -> Option<Slot> {
         if !self.shares.get() {
             return None;
         }
@@ -215,7 +215,7 @@ impl Pool {
     }
 
     /// A connection was made that many requests share: keep it, and give a place on it.
-    pub fn share(&self, connection: &Rc<Shared>, now: u64) -> Slot {
+    pub(crate) fn share(&self, connection: &Rc<Shared>, now: u64) -> Slot {
         connection.begin(now);
         self.shares.set(true);
         self.shared.borrow_mut().push(Rc::clone(connection));
@@ -224,25 +224,25 @@ impl Pool {
 
     /// Whether many requests share a connection, as far as is known.
     #[must_use]
-    pub fn shares(&self) -> bool {
+    pub(crate) fn shares(&self) -> bool {
         self.shares.get()
     }
 
     /// A connection was made that takes one request at a time.
-    pub fn own(&self) {
+    pub(crate) fn own(&self) {
         self.shares.set(false);
     }
 
     /// Whether another request makes a connection now that this one may share. Then wait for it
     /// by [`Self::made`].
     #[must_use]
-    pub fn is_connecting(&self) -> bool {
+    pub(crate) fn is_connecting(&self) -> bool {
         self.shares.get() && self.connecting.get() > 0
     }
 
     /// Until a connection was made, or is not wanted any more, or one has room again. False: it could
     /// not be made.
-    pub async fn made(&self) -> bool {
+    pub(crate) async fn made(&self) -> bool {
         let failed = self.failed.get();
         let _behind = self.known.wait_behind();
         self.connected.notified().await;
@@ -251,13 +251,13 @@ impl Pool {
 
     /// Who is told that a connection of this pool has room again.
     #[must_use]
-    pub fn freed(&self) -> Rc<Notify> {
+    pub(crate) fn freed(&self) -> Rc<Notify> {
         Rc::clone(&self.connected)
     }
 
     /// Until one that many requests share has room: another request has made it or has ended, or it was
     /// taken back.
-    pub async fn shared(&self, now: impl Fn() -> u64) -> Slot {
+    pub(crate) async fn shared(&self, now: impl Fn() -> u64) -> Slot {
         loop {
             self.connected.notified().await;
             if let Some(slot) = self.slot(now()) {
@@ -268,7 +268,7 @@ impl Pool {
 
     /// Say that a connection is being made. `shares`: it is known that many requests will share it.
     #[must_use]
-    pub fn connect(&self, shares: bool) -> Connecting<'_> {
+    pub(crate) fn connect(&self, shares: bool) -> Connecting<'_> {
         if shares {
             self.shares.set(true);
         }
@@ -278,7 +278,7 @@ impl Pool {
 
     /// Give a connection back that is ready for a request. One too many is closed, and one that
     /// another worker waits for.
-    pub fn put(&self, connection: Connection, now: u64) {
+    pub(crate) fn put(&self, connection: Connection, now: u64) {
         let mut idle = self.idle.borrow_mut();
         let is_wanted = self.known.waiting() > 0;
         if idle.len() < self.keep.most && !connection.is_closed() && !is_wanted {
@@ -292,13 +292,13 @@ impl Pool {
     /// A request that was sent at this time on a connection that had been unused was not answered in
     /// time. Close those that have been unused since before: if the network has forgotten one, it has
     /// forgotten them all. Milliseconds.
-    pub fn doubt(&self, sent: u64) {
+    pub(crate) fn doubt(&self, sent: u64) {
         self.idle.borrow_mut().retain(|idle| idle.since > sent);
     }
 
     /// Close those that are too old, those that their endpoint closed, and one that another worker
     /// waits for.
-    pub fn reap(&self, now: u64) {
+    pub(crate) fn reap(&self, now: u64) {
         let mut idle = self.idle.borrow_mut();
         if self.known.waiting() > 0 {
             idle.pop();

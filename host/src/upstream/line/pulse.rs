@@ -28,7 +28,7 @@ const LOOKS: u32 = 8;
 
 /// What a connection's task and its worker tell each other.
 #[derive(Debug, Default)]
-pub struct Pulse {
+pub(crate) struct Pulse {
     reads: Cell<u64>,
     wants_ping: Cell<bool>,
     is_dead: Cell<bool>,
@@ -38,39 +38,39 @@ pub struct Pulse {
 
 impl Pulse {
     /// How often something was read.
-    pub fn reads(&self) -> u64 {
+    pub(crate) fn reads(&self) -> u64 {
         self.reads.get()
     }
 
     /// Something was read.
-    pub fn read(&self) {
+    pub(crate) fn read(&self) {
         self.reads.set(self.reads().wrapping_add(1));
     }
 
     /// The task that moves the connection's bytes.
-    pub fn moved_by(&self, waker: &Waker) {
+    pub(crate) fn moved_by(&self, waker: &Waker) {
         self.waker.get_or_init(|| waker.clone());
     }
 
     /// Ask the endpoint for a sign of life.
-    pub fn ping(&self) {
+    pub(crate) fn ping(&self) {
         self.wants_ping.set(true);
         self.wake();
     }
 
     /// Whether a PING is to be sent; once for each [`Self::ping`].
-    pub fn take_ping(&self) -> bool {
+    pub(crate) fn take_ping(&self) -> bool {
         self.wants_ping.take()
     }
 
     /// End the connection, and all requests on it.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         self.is_dead.set(true);
         self.wake();
     }
 
     /// Whether the connection is to end.
-    pub fn is_dead(&self) -> bool {
+    pub(crate) fn is_dead(&self) -> bool {
         self.is_dead.get()
     }
 
@@ -83,7 +83,7 @@ impl Pulse {
 
 /// What to do about a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Nothing.
     Rest,
     /// Ask for a sign of life.
@@ -94,7 +94,7 @@ pub enum Step {
 
 /// How long a connection has been silent, as the watch task sees it.
 #[derive(Debug, Default)]
-pub struct Silence {
+pub(crate) struct Silence {
     /// As of the last look.
     reads: Cell<u64>,
     since: Cell<u64>,
@@ -110,7 +110,7 @@ pub struct Silence {
 impl Silence {
     /// Look at it. `reads`: how often something was read. `active`: requests on it, of which some
     /// wait for the head of an answer or none do (`waits`). Milliseconds.
-    pub fn look(&self, now: u64, reads: u64, active: bool, waits: bool) -> Step {
+    pub(crate) fn look(&self, now: u64, reads: u64, active: bool, waits: bool) -> Step {
         if self.reads.replace(reads) != reads {
             // What follows a PING is likely its answer.
             if self.pinged.take().is_none() {
@@ -145,7 +145,7 @@ impl Silence {
 
     /// A request timed out on it, or a response stalled, that had waited since `began`. True: the endpoint
     /// is to be asked for a sign of life, since nothing came for at least half of that time. Milliseconds.
-    pub fn timed_out(&self, now: u64, began: u64, reads: u64) -> bool {
+    pub(crate) fn timed_out(&self, now: u64, began: u64, reads: u64) -> bool {
         let quiet = match self.reads.get() == reads {
             true => now.saturating_sub(self.since.get()),
             // It was heard since the last look.
@@ -169,7 +169,7 @@ impl Silence {
     }
 
     /// Whether new requests are to go to another connection.
-    pub fn is_doubtful(&self, now: u64, reads: u64) -> bool {
+    pub(crate) fn is_doubtful(&self, now: u64, reads: u64) -> bool {
         if let Some(doubted) = self.doubted.get() {
             if doubted == reads {
                 return true;

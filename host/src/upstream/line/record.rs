@@ -21,7 +21,7 @@ const KEPT: usize = 2 * 1024;
 
 /// The last head that was written to one connection. Shared by the connection and its I/O.
 #[derive(Debug, Clone, Default)]
-pub struct Record(Arc<Shared>);
+pub(crate) struct Record(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -31,7 +31,7 @@ struct Shared {
 
 impl Record {
     /// A request without a body begins: keep what is written from now on.
-    pub fn begin(&self) {
+    pub(crate) fn begin(&self) {
         self.0.on.store(true, Relaxed);
         let mut bytes = self.0.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         bytes.clear();
@@ -39,18 +39,18 @@ impl Record {
     }
 
     /// Something else begins: keep nothing.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.0.on.store(false, Relaxed);
     }
 
     /// Whether all that was written is kept.
     #[must_use]
-    pub fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         self.0.on.load(Relaxed)
     }
 
     /// This was written, or would have been.
-    pub fn wrote(&self, piece: &[u8]) {
+    pub(crate) fn wrote(&self, piece: &[u8]) {
         if !self.0.on.load(Relaxed) {
             return;
         }
@@ -64,7 +64,7 @@ impl Record {
 
     /// The request whose head was written, once more. None: not all of it was kept.
     #[must_use]
-    pub fn again(&self) -> Option<Request<Body>> {
+    pub(crate) fn again(&self) -> Option<Request<Body>> {
         if !self.0.on.load(Relaxed) {
             return None;
         }

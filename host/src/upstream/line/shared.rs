@@ -41,7 +41,7 @@ const UNKNOWN: usize = 99_999;
 
 /// One connection.
 #[derive(Debug)]
-pub struct Shared {
+pub(crate) struct Shared {
     /// Whoever has it opens a stream, which may have to wait for room on the connection.
     sender: Mutex<SendRequest<Bytes>>,
     secure: bool,
@@ -73,7 +73,7 @@ impl Shared {
     /// # Errors
     ///
     /// The endpoint closed it at once, or does not speak HTTP/2.
-    pub async fn new(
+    pub(crate) async fn new(
         stream: Stream,
         max_head: usize,
         place: ConnectionPlace,
@@ -162,48 +162,48 @@ impl Shared {
     }
 
     /// It is used from now on. Milliseconds.
-    pub fn begin(&self, now: u64) {
+    pub(crate) fn begin(&self, now: u64) {
         self.since.set(now);
     }
 
     /// Since when it is used. Milliseconds.
     #[must_use]
-    pub fn since(&self) -> u64 {
+    pub(crate) fn since(&self) -> u64 {
         self.since.get()
     }
 
     /// Requests on it now.
     #[must_use]
-    pub fn active(&self) -> usize {
+    pub(crate) fn active(&self) -> usize {
         self.active.get()
     }
 
     /// Whether the endpoint takes one more now.
     #[must_use]
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.active.get() < self.most.get()
     }
 
     /// Whether it was given fewer requests than an endpoint takes on one connection.
     #[must_use]
-    pub fn is_young(&self, lifetime: u64) -> bool {
+    pub(crate) fn is_young(&self, lifetime: u64) -> bool {
         self.given.get() < lifetime
     }
 
     /// Whether it takes another request, or has some to end.
     #[must_use]
-    pub fn is_of_use(&self, lifetime: u64) -> bool {
+    pub(crate) fn is_of_use(&self, lifetime: u64) -> bool {
         !self.is_closed() && (self.is_young(lifetime) || self.active.get() > 0)
     }
 
     /// Whether it is known to take no request any more.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.ends.get()
     }
 
     /// Look whether it is alive: ask the endpoint, or give the connection up. Milliseconds.
-    pub fn look(&self, now: u64, endpoint: &str) {
+    pub(crate) fn look(&self, now: u64, endpoint: &str) {
         let (active, waits) = (self.active.get() > 0, self.waiting.get() > 0);
         match self.silence.look(now, self.pulse.reads(), active, waits) {
             Step::Rest => {}
@@ -224,12 +224,12 @@ impl Shared {
 
     /// Whether new requests are to go to another one, since it may be dead. Milliseconds.
     #[must_use]
-    pub fn is_doubtful(&self, now: u64) -> bool {
+    pub(crate) fn is_doubtful(&self, now: u64) -> bool {
         self.silence.is_doubtful(now, self.pulse.reads())
     }
 
     /// Whether nobody has used it for longer than this. Milliseconds.
-    pub fn is_stale(&self, now: u64, longest: u64) -> bool {
+    pub(crate) fn is_stale(&self, now: u64, longest: u64) -> bool {
         if self.active.get() > 0 {
             self.idle_since.set(None);
             return false;
@@ -241,7 +241,7 @@ impl Shared {
 
     /// A place for one request.
     #[must_use]
-    pub fn slot(self: &Rc<Self>) -> Slot {
+    pub(crate) fn slot(self: &Rc<Self>) -> Slot {
         self.active.set(self.active.get() + 1);
         self.idle_since.set(None);
         let number = self.given.get();
@@ -257,19 +257,19 @@ impl Shared {
 
 /// A place for one request, until its response is over.
 #[derive(Debug)]
-pub struct Slot {
+pub(crate) struct Slot {
     shared: Rc<Shared>,
     again: Option<Box<Request<Body>>>,
     /// Which request of the connection it is for, from 0.
     number: u64,
     /// Whether the connection has carried a request before.
-    pub reused: bool,
+    pub(crate) reused: bool,
 }
 
 impl Slot {
     /// Whether the endpoint takes an extended `CONNECT` (RFC 8441).
     #[must_use]
-    pub fn connects(&self) -> bool {
+    pub(crate) fn connects(&self) -> bool {
         self.shared.connects
     }
 
@@ -280,7 +280,7 @@ impl Slot {
     /// # Errors
     ///
     /// Its `host` cannot be an authority.
-    pub fn send<'a>(
+    pub(crate) fn send<'a>(
         &mut self,
         mut request: Request<Body>,
         keep: bool,
@@ -302,13 +302,13 @@ impl Slot {
     }
 
     /// The endpoint has turned this request away since it ends the connection: no other is sent on it.
-    pub fn ends(&self, lifetime: &Lifetime, now: u64) {
+    pub(crate) fn ends(&self, lifetime: &Lifetime, now: u64) {
         self.shared.ends.set(true);
         lifetime.turned_away(&self.shared.turned_from, self.number, now);
     }
 
     /// It had waited since `began` in vain: see [`super::Line::timed_out`]. Milliseconds.
-    pub fn timed_out(&self, began: u64, now: u64) {
+    pub(crate) fn timed_out(&self, began: u64, now: u64) {
         let Shared { pulse, silence, .. } = &*self.shared;
         if silence.timed_out(now, began, pulse.reads()) {
             pulse.ping();
@@ -317,18 +317,18 @@ impl Slot {
 
     /// Whether its request is the connection's first.
     #[must_use]
-    pub fn is_first(&self) -> bool {
+    pub(crate) fn is_first(&self) -> bool {
         self.number == 0
     }
 
     /// Whether [`Self::sent_request`] gives one.
     #[must_use]
-    pub fn has_request(&self) -> bool {
+    pub(crate) fn has_request(&self) -> bool {
         self.again.is_some()
     }
 
     /// The request that was sent, if it had no body and is kept.
-    pub fn sent_request(&mut self) -> Option<Request<Body>> {
+    pub(crate) fn sent_request(&mut self) -> Option<Request<Body>> {
         self.again.take().map(|again| *again)
     }
 }

@@ -20,7 +20,7 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// How TLS is spoken with an upstream's endpoints.
 #[derive(Clone)]
-pub struct Tls {
+pub(crate) struct Tls {
     connector: TlsConnector,
     /// For requests that only HTTP/1.1 carries.
     http1: TlsConnector,
@@ -42,7 +42,7 @@ impl Tls {
     /// # Errors
     ///
     /// Files cannot be used, each told, or the system trusts nobody.
-    pub fn new(
+    pub(crate) fn new(
         config: &UpstreamTls,
         protocol: UpstreamProtocol,
         system: &mut SystemRoots,
@@ -77,7 +77,7 @@ impl Tls {
 
     /// Tells it from all others: files that are read anew may hold something else.
     #[must_use]
-    pub fn mark(&self) -> u64 {
+    pub(crate) fn mark(&self) -> u64 {
         self.mark
     }
 
@@ -86,7 +86,7 @@ impl Tls {
     /// # Errors
     ///
     /// The connection broke, or one side does not take the other's certificate or protocol.
-    pub async fn connect(
+    pub(crate) async fn connect(
         &self,
         endpoint: &str,
         socket: TcpStream,

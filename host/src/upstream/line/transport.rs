@@ -19,7 +19,7 @@ pub enum TransportError {
 impl TransportError {
     /// The error of HTTP/2, if it is one.
     #[must_use]
-    pub fn http2(&self) -> Option<&h2::Error> {
+    pub(crate) fn http2(&self) -> Option<&h2::Error> {
         match self {
             Self::Http1(_) => None,
             Self::Http2(error) => Some(error),
@@ -28,11 +28,11 @@ impl TransportError {
 }
 
 /// What comes of a request: the head of its response, or a failure.
-pub type Outcome = Result<Response<EndpointBody>, Failure>;
+pub(crate) type Outcome = Result<Response<EndpointBody>, Failure>;
 
 /// Why there is no response.
 #[derive(Debug)]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The connection took no request any more; here it is.
     Unsent(Box<Request<Body>>),
     /// It was sent, or a part of it.

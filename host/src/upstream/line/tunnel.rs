@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Both ways of one stream.
 #[derive(Debug)]
-pub struct StreamIo {
+pub(crate) struct StreamIo {
     send: SendStream<Bytes>,
     receive: RecvStream,
     /// What was received and not read yet.
@@ -23,7 +23,7 @@ pub struct StreamIo {
 impl StreamIo {
     /// Over a stream whose head has come.
     #[must_use]
-    pub fn new(send: SendStream<Bytes>, receive: RecvStream) -> Self {
+    pub(crate) fn new(send: SendStream<Bytes>, receive: RecvStream) -> Self {
         Self {
             send,
             receive,

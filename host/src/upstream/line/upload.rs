@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 use crate::body::{Body, BodyError};
 
 /// A body, and the stream that it goes into.
-pub struct Upload {
+pub(crate) struct Upload {
     stream: SendStream<Bytes>,
     body: Body,
     /// A piece that waits for room, and whether it is the last.
@@ -25,7 +25,7 @@ pub struct Upload {
 
 /// Why an upload ended early.
 #[derive(Debug, thiserror::Error)]
-pub enum UploadError {
+pub(crate) enum UploadError {
     /// The stream, or its connection, has ended.
     #[error(transparent)]
     Stream(#[from] h2::Error),
@@ -40,7 +40,7 @@ pub enum UploadError {
 impl Upload {
     /// Of this body.
     #[must_use]
-    pub fn new(stream: SendStream<Bytes>, body: Body) -> Self {
+    pub(crate) fn new(stream: SendStream<Bytes>, body: Body) -> Self {
         let waits = None;
         Self {
             stream,
@@ -52,7 +52,7 @@ impl Upload {
     /// Send what can be sent at once, and the rest in a task of its own, which is given up when the
     /// result is dropped.
     #[must_use]
-    pub fn start(mut self) -> Uploading {
+    pub(crate) fn start(mut self) -> Uploading {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         if let Poll::Ready(ended) = Pin::new(&mut self).poll(&mut cx) {
             note(ended);
@@ -127,11 +127,11 @@ impl Future for Upload {
 
 /// An upload that goes on. When this is dropped it is given up, unless it was left to itself.
 #[derive(Debug, Default)]
-pub struct Uploading(Option<AbortHandle>);
+pub(crate) struct Uploading(Option<AbortHandle>);
 
 impl Uploading {
     /// It goes on by itself, as far as the endpoint takes it.
-    pub fn leave(mut self) {
+    pub(crate) fn leave(mut self) {
         self.0 = None;
     }
 }

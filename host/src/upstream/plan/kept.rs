@@ -11,11 +11,11 @@ use crate::upstream::sticky::Token;
 
 /// The endpoint that a client is kept on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// The endpoint, by its identity.
-    pub identity: u64,
+    pub(crate) identity: u64,
     /// Whether it takes this client although it takes no others.
-    pub stays: bool,
+    pub(crate) stays: bool,
     /// When the client's token ends. Seconds since 1970.
     end_s: u64,
 }
@@ -23,7 +23,7 @@ pub struct Wanted {
 impl Plan {
     /// The endpoint that a request's client is kept on, if it says so.
     #[must_use]
-    pub fn wanted(&self, members: &Members, exchange: &Exchange) -> Option<Wanted> {
+    pub(crate) fn wanted(&self, members: &Members, exchange: &Exchange) -> Option<Wanted> {
         let sticky = self.sticky.as_ref()?;
         let now = now();
         let token = sticky.wanted(&exchange.request.headers, now.wall_ms)?;
@@ -48,7 +48,12 @@ impl Plan {
 
     /// Tell a client where it belongs from now on: where it does not know, and, so that its token
     /// never ends while it is used, where a new one would hold longer.
-    pub fn keep(&self, wanted: Option<Wanted>, target: &EndpointPlan, response: &mut ResponseHead) {
+    pub(crate) fn keep(
+        &self,
+        wanted: Option<Wanted>,
+        target: &EndpointPlan,
+        response: &mut ResponseHead,
+    ) {
         let Some(sticky) = &self.sticky else { return };
         let end_s = sticky.end_s(now().wall_ms);
         let is_known = wanted.is_some_and(|wanted| {

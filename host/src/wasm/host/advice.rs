@@ -19,23 +19,23 @@ const MAX_TEXT: usize = 1024;
 
 /// What a filter told while it was configured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Advice {
+pub(crate) struct Advice {
     /// A JSON pointer into the settings, and what to mind there.
-    pub warnings: Vec<(String, String)>,
+    pub(crate) warnings: Vec<(String, String)>,
     /// Request fields that it sets from what the gateway knows.
-    pub vouched: Vec<String>,
+    pub(crate) vouched: Vec<String>,
     /// Request fields that no client can send past it.
-    pub cleared: Vec<String>,
+    pub(crate) cleared: Vec<String>,
     /// Request fields that it reads.
-    pub read: Vec<String>,
+    pub(crate) read: Vec<String>,
     /// The bounds that it counts by itself.
-    pub bounds: Vec<ToldBound>,
+    pub(crate) bounds: Vec<ToldBound>,
     /// Whether it answers preflights.
-    pub preflights: bool,
+    pub(crate) preflights: bool,
     /// Its edits of every response.
-    pub response_edits: Vec<ResponseEdit>,
+    pub(crate) response_edits: Vec<ResponseEdit>,
     /// Whether its `on-response` has nothing to do.
-    pub skips_response: bool,
+    pub(crate) skips_response: bool,
 }
 
 impl Advice {

@@ -17,7 +17,7 @@ use crate::callout::{
 use crate::store::secrets::{Secret, Secrets};
 
 /// The most different requests of one phase.
-pub const MAX_CALLS: usize = 8;
+pub(crate) const MAX_CALLS: usize = 8;
 
 /// The largest key of calls that share an answer. Bytes.
 const MAX_SHARE_KEY: usize = 1024;

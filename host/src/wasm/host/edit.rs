@@ -51,12 +51,12 @@ static RESERVED: [HeaderName; 11] = [
 
 /// Whether a field is the host's alone.
 #[must_use]
-pub fn is_reserved(name: &HeaderName) -> bool {
+pub(crate) fn is_reserved(name: &HeaderName) -> bool {
     RESERVED.contains(name)
 }
 
 /// Why a filter's field cannot be taken.
-pub fn parse_name(name: &str) -> Result<HeaderName, EditError> {
+pub(crate) fn parse_name(name: &str) -> Result<HeaderName, EditError> {
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| EditError::Syntax)?;
     if is_reserved(&name) {
         return Err(EditError::Forbidden);

@@ -16,7 +16,7 @@ use super::exchange::{octets, text};
 const EXCHANGE: &str = "windlass:host/exchange@0.1.0";
 
 /// Link them, over those that are linked already.
-pub fn link(linker: &mut Linker<State>) -> Result<()> {
+pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     linker.allow_shadowing(true);
     let mut exchange = linker.instance(EXCHANGE)?;
     exchange.func_wrap(

@@ -26,7 +26,7 @@ const MAX_CHECKS: usize = 16;
 
 /// The demands of a filter on tokens, read once.
 #[derive(Debug)]
-pub struct TokenCheck {
+pub(crate) struct TokenCheck {
     verifiers: Box<[String]>,
     scopes: Box<[String]>,
     any_scope: bool,
@@ -56,7 +56,7 @@ struct CheckedField {
 type Verified = std::result::Result<(), VerifyError>;
 
 /// Link it.
-pub fn link(linker: &mut Linker<State>) -> Result<()> {
+pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     let mut tokens = linker.instance(TOKENS)?;
     tokens.func_wrap(
         "define",

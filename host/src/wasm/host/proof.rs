@@ -18,7 +18,7 @@ const MAX_AGE_MS: u64 = 60 * 60 * 1000;
 /// `proof`, left where the guest put it.
 #[derive(ComponentType, Lift)]
 #[component(record)]
-pub struct ProofArgument {
+pub(crate) struct ProofArgument {
     value: WasmStr,
     origin: Option<WasmStr>,
     #[component(name = "max-age-ms")]
@@ -26,10 +26,10 @@ pub struct ProofArgument {
 }
 
 /// The outcome of a check; an error carries its word for the log.
-pub type Proven = std::result::Result<(), (&'static str, WitProofError)>;
+pub(crate) type Proven = std::result::Result<(), (&'static str, WitProofError)>;
 
 /// Check a proof for a token that is bound to the key with this thumbprint.
-pub fn check(
+pub(crate) fn check(
     store: &mut StoreContextMut<'_, State>,
     argument: &ProofArgument,
     token: &str,

@@ -34,7 +34,7 @@ const LONGEST_MS: u64 = 100_000_000_000;
 
 /// The bounds that a filter defined.
 #[derive(Debug)]
-pub struct DefinedRates {
+pub(crate) struct DefinedRates {
     filter: Arc<str>,
     sources: Box<[(Source, Missing)]>,
     bounds: Box<[RateBound]>,
@@ -43,7 +43,7 @@ pub struct DefinedRates {
 
 /// The demand of a filter's bounds, of which nobody here could decide.
 #[derive(Debug, Clone)]
-pub struct RateShare {
+pub(crate) struct RateShare {
     bounds: Arc<RateBounds>,
     keys: RateKeys,
     cost: u64,
@@ -60,7 +60,7 @@ impl Eq for RateShare {}
 
 impl RateShare {
     /// The answer to wait for. None: it can be decided now.
-    pub fn wait(&self, services: &Services) -> Option<Waiting> {
+    pub(crate) fn wait(&self, services: &Services) -> Option<Waiting> {
         let now = services.clock.now();
         services
             .rates
@@ -90,7 +90,7 @@ impl DefinedRates {
     }
 
     /// With their places among the counters, which outlive configurations.
-    pub fn enrolled(&self, services: &Services) -> &Arc<RateBounds> {
+    pub(crate) fn enrolled(&self, services: &Services) -> &Arc<RateBounds> {
         self.enrolled
             .get_or_init(|| Arc::new(services.rates.enroll(&self.filter, &self.bounds)))
     }
@@ -121,7 +121,12 @@ impl DefinedRates {
     }
 
     /// The answer to wait for before the request phase is called.
-    pub fn expected(&self, services: &Services, exchange: &Exchange, cost: u64) -> Option<Waiting> {
+    pub(crate) fn expected(
+        &self,
+        services: &Services,
+        exchange: &Exchange,
+        cost: u64,
+    ) -> Option<Waiting> {
         let found = self.keys(exchange);
         if found.denied != 0 {
             return None;

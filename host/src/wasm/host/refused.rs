@@ -11,7 +11,7 @@ use crate::context::{MAX_FIELDS, MAX_HEAD, is_host_fact};
 
 /// What a filter tried to edit.
 #[derive(Debug, Clone, Copy)]
-pub enum Edit<'a> {
+pub(crate) enum Edit<'a> {
     /// A field, by its name.
     Field(Message, &'a str),
     /// An attribute.
@@ -33,7 +33,7 @@ pub enum Edit<'a> {
 impl State {
     /// Say that an edit was refused; gives the error back.
     #[cold]
-    pub fn refused(&self, edit: Edit<'_>, error: EditError) -> EditError {
+    pub(crate) fn refused(&self, edit: Edit<'_>, error: EditError) -> EditError {
         let what = match edit {
             Edit::Field(of, name) => field(of, name, error),
             Edit::Attribute(name) => attribute(name, error),
@@ -87,7 +87,7 @@ impl State {
 
     /// Say something of the filter once.
     #[cold]
-    pub fn notice(&self, text: &str) {
+    pub(crate) fn notice(&self, text: &str) {
         let filter = &*self.name;
         let said = self.own.notices.take(text);
         if said == Notice::Said {

@@ -33,7 +33,7 @@ enum Told {
 }
 
 /// Link it.
-pub fn link(linker: &mut Linker<State>) -> Result<()> {
+pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     let mut response_edits = linker.instance(RESPONSE_EDITS)?;
     response_edits.func_wrap(
         "edit",

@@ -8,7 +8,7 @@ use windlass_plugin_sdk::host::callout::{self, CallError, Credential, Request};
 use crate::settings::{Ask, Secret};
 
 /// Its outcome. None: the answer is not there yet.
-pub fn ask(ask: &Ask) -> Option<Value> {
+pub(crate) fn ask(ask: &Ask) -> Option<Value> {
     let name = ask.path_from.as_deref();
     let added = name.and_then(|name| exchange::header(Message::Request, name));
     let added = String::from_utf8(added.unwrap_or_default()).unwrap_or_default();

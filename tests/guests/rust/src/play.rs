@@ -19,7 +19,7 @@ use crate::misbehave;
 use crate::settings::{Answer, Fact, Hint, Of, Phase, Step};
 
 /// How the steps of a phase ended.
-pub enum End {
+pub(crate) enum End {
     /// No step gave a verdict.
     Next,
     /// Go on, with the body or without.
@@ -40,7 +40,7 @@ pub enum End {
 
 impl End {
     /// As the verdict on a head: what is no mode is none.
-    pub fn mode(self) -> BodyMode {
+    pub(crate) fn mode(self) -> BodyMode {
         match self {
             Self::Mode(mode) => mode,
             Self::Next
@@ -54,7 +54,7 @@ impl End {
     }
 
     /// As the verdict on a piece.
-    pub fn of_piece(self) -> Result<ChunkVerdict, String> {
+    pub(crate) fn of_piece(self) -> Result<ChunkVerdict, String> {
         Ok(match self {
             Self::More => ChunkVerdict::More,
             Self::Done => ChunkVerdict::Done,
@@ -66,12 +66,12 @@ impl End {
 }
 
 /// Whether the request has a field.
-pub fn request_has(name: &str) -> bool {
+pub(crate) fn request_has(name: &str) -> bool {
     exchange::header(Message::Request, name).is_some()
 }
 
 /// Plays the steps of one phase.
-pub struct Player {
+pub(crate) struct Player {
     series: SeriesHandles,
     report: Vec<Value>,
     ticket: u64,
@@ -79,7 +79,7 @@ pub struct Player {
 
 impl Player {
     /// Nothing played so far.
-    pub fn new(series: SeriesHandles) -> Self {
+    pub(crate) fn new(series: SeriesHandles) -> Self {
         Self {
             series,
             report: Vec::new(),
@@ -88,7 +88,7 @@ impl Player {
     }
 
     /// Play steps up to the first verdict.
-    pub fn play(&mut self, steps: &[Step]) -> End {
+    pub(crate) fn play(&mut self, steps: &[Step]) -> End {
         for step in steps {
             if let Some(end) = verdict(step) {
                 return end;
@@ -106,13 +106,13 @@ impl Player {
     }
 
     /// What the steps gave, as a line of the log.
-    pub fn tell(&self, phase: Phase) {
+    pub(crate) fn tell(&self, phase: Phase) {
         let line = format!("{} gave {}", phase.name(), json!(self.report));
         log::write(log::Level::Info, &line, &[]);
     }
 
     /// What the steps gave, as an answer.
-    pub fn report(&self) -> LocalResponse {
+    pub(crate) fn report(&self) -> LocalResponse {
         LocalResponse::new(200, "report")
             .header("content-type", "application/json")
             .body(json!(self.report).to_string())

@@ -5,44 +5,44 @@ use serde::Deserialize;
 /// The settings of an actor.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Act only on requests that have this field.
-    pub when: Option<String>,
+    pub(crate) when: Option<String>,
     /// Write each phase's report to the log.
-    pub tell: bool,
+    pub(crate) tell: bool,
     /// Its addition to the description of its APIs, as JSON.
-    pub contribution: serde_json::Map<String, serde_json::Value>,
+    pub(crate) contribution: serde_json::Map<String, serde_json::Value>,
     /// What it says that it provides.
-    pub provides: Vec<String>,
+    pub(crate) provides: Vec<String>,
     /// What it says that it provides in some cases.
-    pub sometimes: Vec<String>,
+    pub(crate) sometimes: Vec<String>,
     /// What it says that it requires.
-    pub requires: Vec<String>,
+    pub(crate) requires: Vec<String>,
     /// Metric series that it declares beside its usual ones: kind, name, labels.
-    pub series: Vec<(String, String, Vec<String>)>,
+    pub(crate) series: Vec<(String, String, Vec<String>)>,
     /// Its complaints: a place in the settings, or a document, and a message.
-    pub complaints: Vec<(String, String)>,
+    pub(crate) complaints: Vec<(String, String)>,
     /// Its warnings, in the same way.
-    pub warnings: Vec<(String, String)>,
+    pub(crate) warnings: Vec<(String, String)>,
     /// Whether it says that it answers preflights.
-    pub preflights: bool,
+    pub(crate) preflights: bool,
     /// Steps of `configure`.
-    pub configure: Vec<Step>,
+    pub(crate) configure: Vec<Step>,
     /// Steps of `on-request`.
-    pub request: Vec<Step>,
+    pub(crate) request: Vec<Step>,
     /// Steps of `on-request-body`.
-    pub request_body: Vec<Step>,
+    pub(crate) request_body: Vec<Step>,
     /// Steps of `on-response`.
-    pub response: Vec<Step>,
+    pub(crate) response: Vec<Step>,
     /// Steps of `on-response-body`.
-    pub response_body: Vec<Step>,
+    pub(crate) response_body: Vec<Step>,
     /// Steps of `on-log`.
-    pub log: Vec<Step>,
+    pub(crate) log: Vec<Step>,
 }
 
 /// A phase, or `configure`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// `configure`.
     Configure,
     /// `on-request`.
@@ -59,7 +59,7 @@ pub enum Phase {
 
 impl Phase {
     /// Its name in the log.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Configure => "configure",
             Self::Request => "request",
@@ -73,7 +73,7 @@ impl Phase {
 
 impl Settings {
     /// The steps of a phase.
-    pub fn steps(&self, phase: Phase) -> &[Step] {
+    pub(crate) fn steps(&self, phase: Phase) -> &[Step] {
         match phase {
             Phase::Configure => &self.configure,
             Phase::Request => &self.request,
@@ -88,7 +88,7 @@ impl Settings {
 /// Whose fields.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Of {
+pub(crate) enum Of {
     /// The request's.
     Request,
     /// The response's.
@@ -100,7 +100,7 @@ pub enum Of {
 /// A typed fact.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Fact {
+pub(crate) enum Fact {
     /// Text.
     Text(String),
     /// A whole number.
@@ -114,37 +114,37 @@ pub enum Fact {
 /// An answer.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Its status.
-    pub status: u16,
+    pub(crate) status: u16,
     /// Its fields.
     #[serde(default)]
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// Its body.
     #[serde(default)]
-    pub body: String,
+    pub(crate) body: String,
     /// Its word for the logs.
     #[serde(default)]
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 /// A hint to the balancer.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Hint {
+pub(crate) struct Hint {
     /// The upstream.
-    pub upstream: Option<String>,
+    pub(crate) upstream: Option<String>,
     /// Labels of the endpoint.
     #[serde(default)]
-    pub labels: Vec<(String, String)>,
+    pub(crate) labels: Vec<(String, String)>,
     /// The first-byte time-out. Milliseconds.
-    pub timeout: Option<u64>,
+    pub(crate) timeout: Option<u64>,
 }
 
 /// One thing to do. Lower-case, with dashes, in the settings: `"trap"`, `{ path-param = "id" }`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Step {
+pub(crate) enum Step {
     // The request line and the status.
     Method,
     Scheme,
@@ -283,33 +283,33 @@ pub enum Step {
 /// A request to another server.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Ask {
+pub(crate) struct Ask {
     /// The target.
-    pub target: String,
+    pub(crate) target: String,
     #[serde(default = "get")]
-    pub method: String,
+    pub(crate) method: String,
     #[serde(default)]
-    pub path: String,
+    pub(crate) path: String,
     /// A field of the request, whose value follows the path.
     #[serde(default)]
-    pub path_from: Option<String>,
+    pub(crate) path_from: Option<String>,
     #[serde(default)]
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     #[serde(default)]
-    pub body: String,
+    pub(crate) body: String,
     #[serde(default)]
-    pub credential: Option<Secret>,
+    pub(crate) credential: Option<Secret>,
     #[serde(default)]
-    pub share: bool,
+    pub(crate) share: bool,
     /// A field of the request, whose value is the key of calls that share an answer.
     #[serde(default)]
-    pub share_key_from: Option<String>,
+    pub(crate) share_key_from: Option<String>,
 }
 
 /// A secret that the gateway adds.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Secret {
+pub(crate) enum Secret {
     Bearer(String),
     Basic(String, String),
     FormField(String, String),

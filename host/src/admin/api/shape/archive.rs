@@ -24,12 +24,12 @@ use crate::store::ledger::{Extension, StoredKey};
 use crate::store::registrar::{StoreItem, StoreReport, Tally};
 
 /// The version of the lines. A later one is refused.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// One line. Members that it does not know are passed over: those of `keys export` are among them.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Line {
+pub(crate) enum Line {
     /// A plan.
     Plan(PlanLine),
     /// A key.
@@ -56,19 +56,19 @@ pub enum Line {
 
 /// How many records of each kind there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Plans.
-    pub plans: u64,
+    pub(crate) plans: u64,
     /// Keys.
-    pub keys: u64,
+    pub(crate) keys: u64,
     /// Days of usage.
-    pub usage: u64,
+    pub(crate) usage: u64,
     /// Extensions.
-    pub extensions: u64,
+    pub(crate) extensions: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub struct PlanLine {
+pub(crate) struct PlanLine {
     name: String,
     #[serde(default)]
     description: String,
@@ -85,7 +85,7 @@ pub struct PlanLine {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub struct KeyLine {
+pub(crate) struct KeyLine {
     id: String,
     #[serde(default)]
     name: String,
@@ -116,7 +116,7 @@ struct SecretLine {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub struct UsageLine {
+pub(crate) struct UsageLine {
     plan: String,
     key: String,
     day: String,
@@ -124,7 +124,7 @@ pub struct UsageLine {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-pub struct ExtensionLine {
+pub(crate) struct ExtensionLine {
     plan: String,
     key: String,
     period: Period,
@@ -136,7 +136,7 @@ pub struct ExtensionLine {
 
 impl Line {
     /// The first line.
-    pub fn header(now_ms: u64) -> Self {
+    pub(crate) fn header(now_ms: u64) -> Self {
         Self::Header {
             windlass_store: VERSION,
             exported: date::moment(now_ms),
@@ -147,7 +147,7 @@ impl Line {
 
 impl Counts {
     /// Count a record.
-    pub fn add(&mut self, item: &StoreItem) {
+    pub(crate) fn add(&mut self, item: &StoreItem) {
         match item {
             StoreItem::Plan(_) => self.plans += 1,
             StoreItem::Key(_) => self.keys += 1,
@@ -316,56 +316,56 @@ impl TryFrom<ExtensionLine> for StoreItem {
 
 /// The report of an import of a store, or with `dry_run` of one that would be.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct StoreImported {
+pub(crate) struct StoreImported {
     /// Whether nothing was written.
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Whether the file came to its end: if not, send the whole file again.
-    pub complete: bool,
+    pub(crate) complete: bool,
     /// Plans.
-    pub plans: ImportTally,
+    pub(crate) plans: ImportTally,
     /// Keys.
-    pub keys: ImportTally,
+    pub(crate) keys: ImportTally,
     /// Days of usage of keys; one that is there with less counts as replaced.
-    pub usage: ImportTally,
+    pub(crate) usage: ImportTally,
     /// Extensions of quotas.
-    pub extensions: ImportTally,
+    pub(crate) extensions: ImportTally,
     /// Lines that hold nothing that can be read.
     #[schema(minimum = 0)]
-    pub unreadable: u64,
+    pub(crate) unreadable: u64,
     /// Why records were left out: the first 1,000 of them.
-    pub warnings: Vec<LineWarning>,
+    pub(crate) warnings: Vec<LineWarning>,
 }
 
 /// The numbers of records of one kind.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ImportTally {
+pub(crate) struct ImportTally {
     /// They were not there.
     #[schema(minimum = 0)]
-    pub added: u64,
+    pub(crate) added: u64,
     /// Others were in their place.
     #[schema(minimum = 0)]
-    pub replaced: u64,
+    pub(crate) replaced: u64,
     /// They are there and the same.
     #[schema(minimum = 0)]
-    pub unchanged: u64,
+    pub(crate) unchanged: u64,
     /// They were left out, each with a warning.
     #[schema(minimum = 0)]
-    pub left_out: u64,
+    pub(crate) left_out: u64,
 }
 
 /// A line of a file that was left out.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct LineWarning {
+pub(crate) struct LineWarning {
     /// Its number, from 1.
     #[schema(minimum = 1)]
-    pub line: u64,
+    pub(crate) line: u64,
     /// The fault.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl StoreImported {
     /// Of this report.
-    pub fn new(report: &StoreReport, dry_run: bool, complete: bool) -> Self {
+    pub(crate) fn new(report: &StoreReport, dry_run: bool, complete: bool) -> Self {
         let warnings = report.warnings.iter().map(|(line, message)| LineWarning {
             line: *line,
             message: message.clone(),

@@ -13,46 +13,46 @@ use crate::store::registrar::{KeyChange, KeyView, NewKey, Origin, Page, Warning}
 
 /// A key, without its text.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Key {
+pub(crate) struct Key {
     /// Its public name, the attribute `api-key.id`. Never changes.
-    pub id: String,
+    pub(crate) id: String,
     /// Its name for people.
-    pub name: String,
+    pub(crate) name: String,
     /// The consumer that it was issued to, the attribute `consumer.id`.
-    pub consumer: String,
+    pub(crate) consumer: String,
     /// Its usage plans.
-    pub plans: Vec<String>,
+    pub(crate) plans: Vec<String>,
     #[schema(schema_with = metadata)]
     metadata: BTreeMap<String, String>,
     /// Whether the operator lets it be used.
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     /// Whether it is accepted now, and why not.
-    pub status: KeyStatus,
+    pub(crate) status: KeyStatus,
     /// From when on it is refused; null: never.
     #[schema(format = DateTime)]
-    pub expires: Option<String>,
+    pub(crate) expires: Option<String>,
     /// When it was made; null for one of the configuration.
     #[schema(format = DateTime)]
-    pub created: Option<String>,
+    pub(crate) created: Option<String>,
     /// When it was last changed; null for one of the configuration.
     #[schema(format = DateTime)]
-    pub updated: Option<String>,
+    pub(crate) updated: Option<String>,
     /// When it was last used, to the minute; null: never.
     #[schema(format = DateTime)]
-    pub last_used: Option<String>,
+    pub(crate) last_used: Option<String>,
     /// The values that it is presented as: the newest first, and during a rotation the one before it.
-    pub secrets: Vec<SecretInfo>,
+    pub(crate) secrets: Vec<SecretInfo>,
     /// Where it is defined.
-    pub source: Source,
+    pub(crate) source: Source,
     /// Counts changes; also the `etag`.
     #[schema(minimum = 0)]
-    pub revision: u64,
+    pub(crate) revision: u64,
 }
 
 /// Whether a key is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum KeyStatus {
+pub(crate) enum KeyStatus {
     /// It is.
     Active,
     /// The operator switched it off.
@@ -63,24 +63,24 @@ pub enum KeyStatus {
 
 /// One text that a key is presented as, to recognise it by.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct SecretInfo {
+pub(crate) struct SecretInfo {
     /// Its first characters.
-    pub prefix: String,
+    pub(crate) prefix: String,
     /// When it was made.
     #[schema(format = DateTime)]
-    pub created: String,
+    pub(crate) created: String,
     /// From when on it is refused; null: with the key.
     #[schema(format = DateTime)]
-    pub expires: Option<String>,
+    pub(crate) expires: Option<String>,
     /// Its SHA-256, by which another store knows it; only in an export that asks for digests.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub digest: Option<String>,
+    pub(crate) digest: Option<String>,
 }
 
 impl Key {
     /// As of this moment, with the digests of its secrets.
-    pub fn with_digests(view: KeyView, now_ms: u64) -> Self {
+    pub(crate) fn with_digests(view: KeyView, now_ms: u64) -> Self {
         let past = |end: Option<u64>| end.is_some_and(|end| end <= now_ms);
         let secrets = view.record.secrets.iter();
         let digests = secrets.filter(|secret| !past(secret.expires_ms));
@@ -93,7 +93,7 @@ impl Key {
     }
 
     /// As of this moment.
-    pub fn new(view: KeyView, now_ms: u64) -> Self {
+    pub(crate) fn new(view: KeyView, now_ms: u64) -> Self {
         let record = view.record;
         let past = |end: Option<u64>| end.is_some_and(|end| end <= now_ms);
         let stored = view.origin == Origin::Store;
@@ -130,35 +130,35 @@ impl Key {
     }
 
     /// Facts that are attached to it.
-    pub fn metadata(&self) -> &BTreeMap<String, String> {
+    pub(crate) fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
 }
 
 /// A key that was made or got a new secret.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct KeyCreated {
+pub(crate) struct KeyCreated {
     /// The key.
-    pub key: Key,
+    pub(crate) key: Key,
     /// Its text. It is shown this once and kept nowhere; null where it was brought along, and
     /// where the same request made the key before.
     #[serde(serialize_with = "secret_out")]
     #[schema(value_type = Option<String>)]
-    pub secret: Option<Zeroizing<String>>,
+    pub(crate) secret: Option<Zeroizing<String>>,
 }
 
 /// A piece of the list of keys.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct KeyPage {
+pub(crate) struct KeyPage {
     /// The keys, in the order of their ids.
-    pub items: Vec<Key>,
+    pub(crate) items: Vec<Key>,
     /// Where to go on; null at the end.
-    pub next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 impl KeyPage {
     /// As of this moment.
-    pub fn new(page: Page<KeyView>, now_ms: u64) -> Self {
+    pub(crate) fn new(page: Page<KeyView>, now_ms: u64) -> Self {
         let items = page.items.into_iter();
         Self {
             items: items.map(|key| Key::new(key, now_ms)).collect(),
@@ -170,40 +170,40 @@ impl KeyPage {
 /// A key to be made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct KeyCreate {
+pub(crate) struct KeyCreate {
     /// Its name for people.
     #[serde(default)]
     #[schema(
         max_length = 128,
         pattern = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
     )]
-    pub name: String,
+    pub(crate) name: String,
     /// The consumer that it is issued to.
     #[schema(
         min_length = 1,
         max_length = 128,
         pattern = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
     )]
-    pub consumer: String,
+    pub(crate) consumer: String,
     /// Its usage plans: one at most for each API.
     #[serde(default)]
     #[schema(schema_with = names, required = false)]
-    pub plans: Vec<String>,
+    pub(crate) plans: Vec<String>,
     #[serde(default)]
     #[schema(schema_with = metadata)]
     pub(crate) metadata: BTreeMap<String, String>,
     /// Whether it is accepted.
     #[serde(default = "yes")]
     #[schema(default = true)]
-    pub enabled: bool,
+    pub(crate) enabled: bool,
     /// From when on it is refused. Default never.
     #[serde(default)]
     #[schema(format = DateTime)]
-    pub expires: Option<String>,
+    pub(crate) expires: Option<String>,
     /// Its text, for a key that was issued elsewhere. Default a new one is made.
     #[serde(default, deserialize_with = "secret_in")]
     #[schema(value_type = Option<String>, min_length = 20, max_length = 128, pattern = r"^[!#-&(-+\-.-~]{20,128}$")]
-    pub value: Option<Zeroizing<String>>,
+    pub(crate) value: Option<Zeroizing<String>>,
 }
 
 fn yes() -> bool {
@@ -212,7 +212,7 @@ fn yes() -> bool {
 
 impl KeyCreate {
     /// For the registrar.
-    pub fn new_key(self) -> Result<NewKey, Problem> {
+    pub(crate) fn new_key(self) -> Result<NewKey, Problem> {
         Ok(NewKey {
             name: self.name,
             consumer: self.consumer,
@@ -237,7 +237,7 @@ fn moment(text: &str) -> Result<u64, Problem> {
 )]
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct KeyUpdate {
+pub(crate) struct KeyUpdate {
     /// Its name for people.
     #[serde(default, deserialize_with = "present")]
     #[schema(
@@ -245,7 +245,7 @@ pub struct KeyUpdate {
         max_length = 128,
         pattern = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
     )]
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// The consumer that it is issued to.
     #[serde(default, deserialize_with = "present")]
     #[schema(
@@ -254,27 +254,27 @@ pub struct KeyUpdate {
         max_length = 128,
         pattern = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
     )]
-    pub consumer: Option<String>,
+    pub(crate) consumer: Option<String>,
     /// All of its usage plans.
     #[serde(default, deserialize_with = "present")]
     #[schema(schema_with = names, required = false)]
-    pub plans: Option<Vec<String>>,
+    pub(crate) plans: Option<Vec<String>>,
     #[serde(default, deserialize_with = "present")]
     #[schema(schema_with = metadata, required = false)]
     pub(crate) metadata: Option<BTreeMap<String, String>>,
     /// Whether it is accepted.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
-    pub enabled: Option<bool>,
+    pub(crate) enabled: Option<bool>,
     /// From when on it is refused; null: never.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<String>, format = DateTime)]
-    pub expires: Option<Option<String>>,
+    pub(crate) expires: Option<Option<String>>,
 }
 
 impl KeyUpdate {
     /// For the registrar.
-    pub fn change(self) -> Result<KeyChange, Problem> {
+    pub(crate) fn change(self) -> Result<KeyChange, Problem> {
         let expires_ms = match self.expires {
             None => None,
             Some(None) => Some(None),
@@ -294,11 +294,11 @@ impl KeyUpdate {
 /// How a key gets a new secret.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Rotate {
+pub(crate) struct Rotate {
     /// For how long the old secret is accepted beside the new one. Seconds; 0: it ends now.
     #[schema(default = 86_400, minimum = 0, maximum = 2_592_000)]
     #[serde(deserialize_with = "whole")]
-    pub overlap_seconds: u64,
+    pub(crate) overlap_seconds: u64,
 }
 
 impl Default for Rotate {
@@ -311,15 +311,15 @@ impl Default for Rotate {
 
 /// A row of an import that was left out.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ImportWarning {
+pub(crate) struct ImportWarning {
     /// Its line in the file, from 1.
     #[schema(minimum = 0)]
-    pub line: u64,
+    pub(crate) line: u64,
     /// Which of its fields, from 1.
     #[schema(minimum = 1)]
-    pub column: u64,
+    pub(crate) column: u64,
     /// The fault.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl From<&Warning> for ImportWarning {

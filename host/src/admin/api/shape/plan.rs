@@ -13,190 +13,191 @@ use crate::store::registrar::{NewPlan, Origin, Page, PlanChange, PlanView, RateC
 
 /// A usage plan.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Its name: counters belong to it. Never changes.
-    pub name: String,
+    pub(crate) name: String,
     /// For people.
-    pub description: String,
+    pub(crate) description: String,
     /// Its token bucket; null: none.
-    pub rate: Option<PlanRate>,
+    pub(crate) rate: Option<PlanRate>,
     /// Its quota; null: none.
-    pub quota: Option<PlanQuota>,
+    pub(crate) quota: Option<PlanQuota>,
     /// Rates of single methods, beside the plan's own.
-    pub methods: Vec<PlanMethod>,
+    pub(crate) methods: Vec<PlanMethod>,
     /// The APIs that it is sold for; empty: all.
-    pub apis: Vec<String>,
+    pub(crate) apis: Vec<String>,
     /// By how much several gateways on one store may together admit more; null for a gateway
     /// that counts alone, and is exact.
-    pub slack: Option<Slack>,
+    pub(crate) slack: Option<Slack>,
     /// When it was made; null for one of the configuration.
     #[schema(format = DateTime)]
-    pub created: Option<String>,
+    pub(crate) created: Option<String>,
     /// When it was last changed; null for one of the configuration.
     #[schema(format = DateTime)]
-    pub updated: Option<String>,
+    pub(crate) updated: Option<String>,
     /// Where it is defined.
-    pub source: Source,
+    pub(crate) source: Source,
     /// Counts changes; also the `etag`.
     #[schema(minimum = 0)]
-    pub revision: u64,
+    pub(crate) revision: u64,
 }
 
 /// A token bucket.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PlanRate {
+pub(crate) struct PlanRate {
     /// Tokens that come back each second.
     #[schema(minimum = 0.000_000_001, maximum = 1_000_000_000)]
-    pub per_second: f64,
+    pub(crate) per_second: f64,
     /// The bucket's size.
     #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
     #[serde(deserialize_with = "whole")]
-    pub burst: u64,
+    pub(crate) burst: u64,
 }
 
 /// A token bucket to be made.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PlanRateCreate {
+pub(crate) struct PlanRateCreate {
     /// Tokens that come back each second.
     #[schema(minimum = 0.000_000_001, maximum = 1_000_000_000)]
-    pub per_second: f64,
+    pub(crate) per_second: f64,
     /// The bucket's size. Default the rate, rounded up.
     #[serde(default, deserialize_with = "present_whole")]
     #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_u64)]
-    pub burst: Option<u64>,
+    pub(crate) burst: Option<u64>,
 }
 
 /// A change of a token bucket. Members that are left out change nothing; of a plan without a rate
 /// `per_second` must be there, and `burst` is the rate, rounded up.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PlanRateUpdate {
+pub(crate) struct PlanRateUpdate {
     /// Tokens that come back each second.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false, minimum = 0.000_000_001, maximum = 1_000_000_000)]
-    pub per_second: Option<f64>,
+    pub(crate) per_second: Option<f64>,
     /// The bucket's size.
     #[serde(default, deserialize_with = "present_whole")]
     #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_u64)]
-    pub burst: Option<u64>,
+    pub(crate) burst: Option<u64>,
 }
 
 /// A number of requests for each period.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PlanQuota {
+pub(crate) struct PlanQuota {
     /// How many a period.
     #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
     #[serde(deserialize_with = "whole")]
-    pub limit: u64,
+    pub(crate) limit: u64,
     /// The period.
-    pub period: Period,
+    pub(crate) period: Period,
     /// Its first day; of a day there is none.
     #[serde(default)]
     #[schema(schema_with = starts_on::schema, required = false)]
-    pub starts_on: Option<StartsOn>,
+    pub(crate) starts_on: Option<StartsOn>,
     /// Refused, with what to write instead.
     #[serde(default, skip_serializing, deserialize_with = "starts_on::no_offset")]
     #[schema(ignore)]
-    pub offset: (),
+    #[expect(dead_code, reason = "only its reader has something to do")]
+    pub(crate) offset: (),
 }
 
 /// The rate of one method of an API, for each key of the plan.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PlanMethod {
+pub(crate) struct PlanMethod {
     /// The method in capitals, or `ANY`.
     #[schema(pattern = "^[A-Z]{1,32}$")]
-    pub method: String,
+    pub(crate) method: String,
     /// The path of the route, as the configuration writes it.
     #[schema(
         max_length = 1024,
         pattern = r"^(\$default|/[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*)$"
     )]
-    pub path: String,
+    pub(crate) path: String,
     /// Tokens that come back each second.
     #[schema(minimum = 0.000_000_001, maximum = 1_000_000_000)]
-    pub per_second: f64,
+    pub(crate) per_second: f64,
     /// The bucket's size.
     #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
     #[serde(deserialize_with = "whole")]
-    pub burst: u64,
+    pub(crate) burst: u64,
 }
 
 /// The rate of one method to be made.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PlanMethodCreate {
+pub(crate) struct PlanMethodCreate {
     /// The method in capitals, or `ANY`.
     #[schema(pattern = "^[A-Z]{1,32}$")]
-    pub method: String,
+    pub(crate) method: String,
     /// The path of the route, as the configuration writes it.
     #[schema(
         max_length = 1024,
         pattern = r"^(\$default|/[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*)$"
     )]
-    pub path: String,
+    pub(crate) path: String,
     /// Tokens that come back each second.
     #[schema(minimum = 0.000_000_001, maximum = 1_000_000_000)]
-    pub per_second: f64,
+    pub(crate) per_second: f64,
     /// The bucket's size. Default the rate, rounded up.
     #[serde(default, deserialize_with = "present_whole")]
     #[schema(nullable = false, minimum = 1, maximum = 1_000_000_000_000_u64)]
-    pub burst: Option<u64>,
+    pub(crate) burst: Option<u64>,
 }
 
 /// By how much several gateways may overstep a plan.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Slack {
+pub(crate) struct Slack {
     /// Requests beyond the burst.
-    pub rate: u64,
+    pub(crate) rate: u64,
     /// Requests beyond the quota.
-    pub quota: u64,
+    pub(crate) quota: u64,
     /// Gateways that take part now.
-    pub gateways: u64,
+    pub(crate) gateways: u64,
 }
 
 /// A piece of the list of plans.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct PlanPage {
+pub(crate) struct PlanPage {
     /// The plans, in the order of their names.
-    pub items: Vec<Plan>,
+    pub(crate) items: Vec<Plan>,
     /// Where to go on; null at the end.
-    pub next_cursor: Option<String>,
+    pub(crate) next_cursor: Option<String>,
 }
 
 /// A plan to be made: with a rate, a quota, or rates of methods.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PlanCreate {
+pub(crate) struct PlanCreate {
     /// Its name.
     #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$")]
-    pub name: String,
+    pub(crate) name: String,
     /// For people.
     #[serde(default)]
     #[schema(
         max_length = 256,
         pattern = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
     )]
-    pub description: String,
+    pub(crate) description: String,
     /// Its token bucket.
     #[serde(default)]
     #[schema(value_type = Option<PlanRateCreate>)]
-    pub rate: Option<Strict<PlanRateCreate>>,
+    pub(crate) rate: Option<Strict<PlanRateCreate>>,
     /// Its quota.
     #[serde(default)]
     #[schema(value_type = Option<PlanQuota>)]
-    pub quota: Option<Strict<PlanQuota>>,
+    pub(crate) quota: Option<Strict<PlanQuota>>,
     /// Rates of single methods.
     #[serde(default)]
     #[schema(value_type = Vec<PlanMethodCreate>, max_items = 64)]
-    pub methods: Vec<Strict<PlanMethodCreate>>,
+    pub(crate) methods: Vec<Strict<PlanMethodCreate>>,
     /// The APIs that it is sold for. Default all.
     #[serde(default)]
     #[schema(schema_with = names, required = false)]
-    pub apis: Vec<String>,
+    pub(crate) apis: Vec<String>,
 }
 
 /// A change of a plan. Members that are left out change nothing.
@@ -206,7 +207,7 @@ pub struct PlanCreate {
 )]
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct PlanUpdate {
+pub(crate) struct PlanUpdate {
     /// For people.
     #[serde(default, deserialize_with = "present")]
     #[schema(
@@ -214,23 +215,23 @@ pub struct PlanUpdate {
         max_length = 256,
         pattern = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]*$"
     )]
-    pub description: Option<String>,
+    pub(crate) description: Option<String>,
     /// Its token bucket; null: none.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<PlanRateUpdate>)]
-    pub rate: Option<Option<Strict<PlanRateUpdate>>>,
+    pub(crate) rate: Option<Option<Strict<PlanRateUpdate>>>,
     /// Its quota; null: none.
     #[serde(default, deserialize_with = "nullable")]
     #[schema(value_type = Option<PlanQuota>)]
-    pub quota: Option<Option<Strict<PlanQuota>>>,
+    pub(crate) quota: Option<Option<Strict<PlanQuota>>>,
     /// All rates of single methods.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Vec<PlanMethodCreate>, required = false, max_items = 64)]
-    pub methods: Option<Vec<Strict<PlanMethodCreate>>>,
+    pub(crate) methods: Option<Vec<Strict<PlanMethodCreate>>>,
     /// All APIs that it is sold for.
     #[serde(default, deserialize_with = "present")]
     #[schema(schema_with = names, required = false)]
-    pub apis: Option<Vec<String>>,
+    pub(crate) apis: Option<Vec<String>>,
 }
 
 impl From<PlanView> for Plan {
@@ -359,7 +360,7 @@ impl PlanQuota {
     ///
     /// # Errors
     /// Its first day is none of its period's.
-    pub fn record(self) -> Result<QuotaRecord, &'static str> {
+    pub(crate) fn record(self) -> Result<QuotaRecord, &'static str> {
         Ok(QuotaRecord {
             limit: self.limit,
             period: StartsOn::period(self.period, self.starts_on)?,
@@ -399,7 +400,7 @@ impl From<MethodRecord> for PlanMethod {
 }
 
 /// The kind of period, as it is written.
-pub fn period(period: limits::Period) -> Period {
+pub(crate) fn period(period: limits::Period) -> Period {
     match period {
         limits::Period::Day => Period::Day,
         limits::Period::Week(_) => Period::Week,

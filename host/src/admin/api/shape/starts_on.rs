@@ -9,13 +9,13 @@ use super::one;
 use crate::store::limits::{MonthDay, Period, Weekday};
 
 /// The cure for an `offset`, which Amazon's usage plans have.
-pub const NO_OFFSET: &str = "a quota has no `offset`; the day on which its period starts is \
+pub(crate) const NO_OFFSET: &str = "a quota has no `offset`; the day on which its period starts is \
      `starts_on`: a weekday, or a day of the month from 1 to 28";
 
 /// The first day of a week or a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum StartsOn {
+pub(crate) enum StartsOn {
     /// Of a week.
     Weekday(Weekday),
     /// Of a month, 1 to 28.
@@ -24,7 +24,7 @@ pub enum StartsOn {
 
 impl StartsOn {
     /// Of this kind of period; None of a day.
-    pub fn of(period: Period) -> Option<Self> {
+    pub(crate) fn of(period: Period) -> Option<Self> {
         match period {
             Period::Day => None,
             Period::Week(first) => Some(Self::Weekday(first)),
@@ -36,7 +36,10 @@ impl StartsOn {
     ///
     /// # Errors
     /// Its first day is none of this kind of period's.
-    pub fn period(kind: super::Period, starts_on: Option<Self>) -> Result<Period, &'static str> {
+    pub(crate) fn period(
+        kind: super::Period,
+        starts_on: Option<Self>,
+    ) -> Result<Period, &'static str> {
         match (kind, starts_on) {
             (super::Period::Day, None) => Ok(Period::Day),
             (super::Period::Day, Some(_)) => {
@@ -100,7 +103,7 @@ impl<'de> Deserialize<'de> for StartsOn {
 }
 
 /// `starts_on`.
-pub fn schema() -> Schema {
+pub(crate) fn schema() -> Schema {
     let weekday = one(Type::String).enum_values(Some(Weekday::ALL.map(Weekday::as_str)));
     let day = one(Type::Integer)
         .minimum(Some(1_u64))
@@ -116,6 +119,6 @@ pub fn schema() -> Schema {
 ///
 /// # Errors
 /// Always.
-pub fn no_offset<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
+pub(crate) fn no_offset<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
     Err(serde::de::Error::custom(NO_OFFSET))
 }

@@ -16,81 +16,81 @@ use crate::upstream::registry::EndpointChange;
 
 /// All upstreams.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct UpstreamList {
+pub(crate) struct UpstreamList {
     /// In the order of the configuration.
-    pub items: Vec<Upstream>,
+    pub(crate) items: Vec<Upstream>,
 }
 
 /// An upstream.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Upstream {
+pub(crate) struct Upstream {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Whether too few endpoints are available, so that all that are not draining are used.
-    pub fails_open: bool,
+    pub(crate) fails_open: bool,
     /// Requests that wait for an endpoint with room, or for a connection to one.
     #[schema(minimum = 0)]
-    pub waiting: usize,
+    pub(crate) waiting: usize,
     /// Its endpoints as they are now. A name that stands for several addresses has one for each.
-    pub endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<Endpoint>,
     /// Endpoints that drain or are gone, and have requests to end.
-    pub leaving: Vec<LeavingEndpoint>,
+    pub(crate) leaving: Vec<LeavingEndpoint>,
     /// Changes at run time, by address: each holds until it is taken back, or the gateway
     /// restarts.
-    pub changes: BTreeMap<String, EndpointOverride>,
+    pub(crate) changes: BTreeMap<String, EndpointOverride>,
 }
 
 /// An endpoint as it is now.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     /// Its name in metrics and logs.
-    pub name: String,
+    pub(crate) name: String,
     /// Its address or name, as it was configured or added.
-    pub address: String,
+    pub(crate) address: String,
     /// Its share, relative to the others.
     #[schema(minimum = 0, maximum = 1000)]
-    pub weight: u32,
+    pub(crate) weight: u32,
     /// Its group; 0 is used first.
-    pub priority: u8,
+    pub(crate) priority: u8,
     /// Names and values.
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
     /// How it stands.
-    pub state: EndpointState,
+    pub(crate) state: EndpointState,
     /// The result of the last checks; null before the first, and without checks.
-    pub checks_good: Option<bool>,
+    pub(crate) checks_good: Option<bool>,
     /// The fault of the last answer to a check; null where there was none. One alone may change
     /// nothing (`fall`).
-    pub last_check_fault: Option<String>,
+    pub(crate) last_check_fault: Option<String>,
     /// Requests that run on it.
-    pub active: u32,
+    pub(crate) active: u32,
     /// Connections to it, unused ones included.
-    pub connections: u32,
+    pub(crate) connections: u32,
     /// Requests sent to it since it is known, repeated ones included.
-    pub attempts: u64,
+    pub(crate) attempts: u64,
     /// Those that were faults of its.
-    pub faults: u64,
+    pub(crate) faults: u64,
     /// How often faults took it out.
-    pub ejections: u64,
+    pub(crate) ejections: u64,
     /// Its last changes of state, the newest first.
-    pub history: Vec<StateChange>,
+    pub(crate) history: Vec<StateChange>,
 }
 
 /// An endpoint that drains or is gone, while requests run on it.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct LeavingEndpoint {
+pub(crate) struct LeavingEndpoint {
     /// Its name in metrics and logs.
-    pub name: String,
+    pub(crate) name: String,
     /// Requests that run on it.
-    pub active: u32,
+    pub(crate) active: u32,
     /// In how many seconds they are cut; null: never (`drain_timeout = "none"`).
     #[schema(minimum = 0)]
-    pub cut_in: Option<u64>,
+    pub(crate) cut_in: Option<u64>,
 }
 
 /// How an endpoint stands.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum EndpointState {
+pub(crate) enum EndpointState {
     /// It takes requests.
     Healthy,
     /// It takes requests, with a share that grows.
@@ -105,53 +105,53 @@ pub enum EndpointState {
 
 /// A change of state.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct StateChange {
+pub(crate) struct StateChange {
     /// When.
     #[schema(format = DateTime)]
-    pub at: String,
+    pub(crate) at: String,
     /// What it was.
-    pub from: EndpointState,
+    pub(crate) from: EndpointState,
     /// What it was since.
-    pub to: EndpointState,
+    pub(crate) to: EndpointState,
     /// Why.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 /// What was changed of an endpoint at run time.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct EndpointOverride {
+pub(crate) struct EndpointOverride {
     /// Its weight; null: not changed.
-    pub weight: Option<u32>,
+    pub(crate) weight: Option<u32>,
     /// Whether it drains.
-    pub drained: bool,
+    pub(crate) drained: bool,
     /// Whether it was added, so that the file says nothing of it or counts no more.
-    pub added: bool,
+    pub(crate) added: bool,
     /// Whether it is in the file, and was removed.
-    pub removed: bool,
+    pub(crate) removed: bool,
 }
 
 /// A new endpoint.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct EndpointCreate {
+pub(crate) struct EndpointCreate {
     /// Its IP address or name, with the port.
     #[schema(
         max_length = 260,
         pattern = r"^(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,253}):[1-9][0-9]{0,4}$"
     )]
-    pub address: String,
+    pub(crate) address: String,
     /// Its share, relative to the others.
     #[serde(default = "one", deserialize_with = "small::<_, _, 1000>")]
     #[schema(minimum = 0, maximum = 1000, default = 1)]
-    pub weight: u32,
+    pub(crate) weight: u32,
     /// Its group; 0 is used first.
     #[serde(default, deserialize_with = "small::<_, _, 15>")]
     #[schema(minimum = 0, maximum = 15, default = 0)]
-    pub priority: u8,
+    pub(crate) priority: u8,
     /// Names and values.
     #[serde(default)]
     #[schema(schema_with = labels, required = false)]
-    pub labels: BTreeMap<String, String>,
+    pub(crate) labels: BTreeMap<String, String>,
 }
 
 fn one() -> u32 {
@@ -161,15 +161,15 @@ fn one() -> u32 {
 /// A change of an endpoint. Members that are left out change nothing.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct EndpointUpdate {
+pub(crate) struct EndpointUpdate {
     /// Another weight; 0 takes nothing new.
     #[serde(default, deserialize_with = "present_small::<_, _, 1000>")]
     #[schema(minimum = 0, maximum = 1000, nullable = false)]
-    pub weight: Option<u32>,
+    pub(crate) weight: Option<u32>,
     /// Whether it finishes what runs, and gets nothing new.
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
-    pub drain: Option<bool>,
+    pub(crate) drain: Option<bool>,
 }
 
 impl From<EndpointUpdate> for EndpointChange {
@@ -183,7 +183,7 @@ impl From<EndpointUpdate> for EndpointChange {
 
 impl EndpointCreate {
     /// Without its address.
-    pub fn added(self) -> Added {
+    pub(crate) fn added(self) -> Added {
         Added {
             weight: self.weight,
             priority: self.priority,

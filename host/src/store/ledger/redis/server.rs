@@ -33,17 +33,17 @@ const MASTER_FOR: Duration = Duration::from_secs(1);
 
 /// Where a Redis or Valkey is, and how to speak to it.
 #[derive(Clone)]
-pub struct RedisSettings {
+pub(crate) struct RedisSettings {
     /// `redis://host:port/database`, `rediss://` for TLS (with the system's certificates, or
     /// those of `SSL_CERT_FILE`), `unix:///path`.
-    pub url: String,
+    pub(crate) url: String,
     /// The password, unless the URL has it.
-    pub password: Option<Zeroizing<String>>,
+    pub(crate) password: Option<Zeroizing<String>>,
     /// Before the names of all keys, as their hash tag: 1 to 80 of `[A-Za-z0-9_.:-]`. Gateways
     /// with one prefix share everything.
-    pub prefix: String,
+    pub(crate) prefix: String,
     /// The longest that connecting, asking or being answered may take, each.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 impl fmt::Debug for RedisSettings {
@@ -80,9 +80,9 @@ struct Line {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::store) struct Answer<T> {
     /// What was asked for.
-    pub value: T,
+    pub(crate) value: T,
     /// The server's process that answered, where it tells.
-    pub process: Option<String>,
+    pub(crate) process: Option<String>,
 }
 
 impl fmt::Debug for Server {

@@ -7,18 +7,18 @@ use crate::store::limits::{Bound, Level};
 /// How long each bound makes a taking wait. Milliseconds; 0: it gives.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::store::limits) struct Waits {
-    pub method: u64,
-    pub plan: u64,
-    pub quota: u64,
-    pub route: u64,
-    pub gateway: u64,
+    pub(crate) method: u64,
+    pub(crate) plan: u64,
+    pub(crate) quota: u64,
+    pub(crate) route: u64,
+    pub(crate) gateway: u64,
 }
 
 /// Why nothing was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store::limits) struct Refusal {
-    pub by: Bound,
-    pub retry_after_ms: u64,
+    pub(crate) by: Bound,
+    pub(crate) retry_after_ms: u64,
 }
 
 impl Waits {
@@ -80,15 +80,15 @@ fn tighter(one: Option<Level>, other: Option<Level>) -> Option<Level> {
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::store::limits) struct Taken {
     /// Whether from the plan's bucket.
-    pub rate: bool,
+    pub(crate) rate: bool,
     /// From the bucket of which method.
-    pub method: Option<u32>,
+    pub(crate) method: Option<u32>,
     /// From the quota of which period.
-    pub quota: Option<(Period, u32)>,
+    pub(crate) quota: Option<(Period, u32)>,
     /// Whether under a plan, whose usage is told.
-    pub is_plan: bool,
+    pub(crate) is_plan: bool,
     /// On which day. Days since 1970.
-    pub day: u32,
+    pub(crate) day: u32,
 }
 
 impl Taken {

@@ -22,7 +22,7 @@ const MOST: u64 = 1 << 53;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     /// The most that one lease holds.
-    pub max_lease: u64,
+    pub(crate) max_lease: u64,
 }
 
 impl Terms {
@@ -38,53 +38,53 @@ impl Terms {
 /// A part of a quota, in one period.
 #[derive(Debug, Clone)]
 pub(super) struct QuotaLease {
-    pub period: Period,
-    pub number: u32,
+    pub(crate) period: Period,
+    pub(crate) number: u32,
     /// Of a period, without an extension.
-    pub limit: u64,
-    pub lease: Lease,
+    pub(crate) limit: u64,
+    pub(crate) lease: Lease,
     /// What all gateways together used and told, by the last answer.
-    pub total: u64,
+    pub(crate) total: u64,
     /// The server's memory that gave it.
-    pub memory: Option<Arc<str>>,
-    pub extra: i64,
+    pub(crate) memory: Option<Arc<str>>,
+    pub(crate) extra: i64,
 }
 
 /// A method of a plan: its number here, and its name everywhere.
 #[derive(Debug, Clone)]
 pub(super) struct Method {
-    pub number: u32,
-    pub name: Arc<str>,
+    pub(crate) number: u32,
+    pub(crate) name: Arc<str>,
 }
 
 /// A part of a token bucket.
 #[derive(Debug, Clone)]
 pub(super) struct RateLease {
     /// None: the plan's own.
-    pub method: Option<Method>,
-    pub rate: Rate,
-    pub lease: Lease,
+    pub(crate) method: Option<Method>,
+    pub(crate) rate: Rate,
+    pub(crate) lease: Lease,
 }
 
 /// The leases of one plan and key.
 #[derive(Debug)]
 pub(super) struct Entry {
-    pub space: u32,
-    pub hash: u64,
-    pub plan: Arc<str>,
-    pub key: Arc<str>,
-    pub quota: Option<QuotaLease>,
+    pub(crate) space: u32,
+    pub(crate) hash: u64,
+    pub(crate) plan: Arc<str>,
+    pub(crate) key: Arc<str>,
+    pub(crate) quota: Option<QuotaLease>,
     /// Quotas whose period is over, or was changed, of which something is to be told.
-    pub retired: SmallVec<[QuotaLease; 0]>,
-    pub rates: SmallVec<[RateLease; 1]>,
+    pub(crate) retired: SmallVec<[QuotaLease; 0]>,
+    pub(crate) rates: SmallVec<[RateLease; 1]>,
     /// Whether the refilling thread was told of it.
-    pub queued: bool,
+    pub(crate) queued: bool,
     /// Whether an order of it is on its way.
-    pub flying: bool,
+    pub(crate) flying: bool,
     /// Whether the refilling thread asks again for the requests that wait, after a while.
-    pub asks_later: bool,
+    pub(crate) asks_later: bool,
     /// Requests that wait for a share, in the order in which they came.
-    pub waiters: Vec<Waiter>,
+    pub(crate) waiters: Vec<Waiter>,
 }
 
 /// Whether a taking may go on.
@@ -102,8 +102,8 @@ pub(super) enum Outlook {
 /// Why a taking finds no lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Short {
-    pub by: Bound,
-    pub retry_after_ms: u64,
+    pub(crate) by: Bound,
+    pub(crate) retry_after_ms: u64,
 }
 
 /// What may be used in a period, extensions left out.

@@ -82,37 +82,37 @@ struct Seen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Order {
     /// What was used of what was leased, or without a lease.
-    pub spent: u64,
+    pub(crate) spent: u64,
     /// What was paid and not used.
-    pub back: u64,
+    pub(crate) back: u64,
     /// What is still leased and stays so.
-    pub held: u64,
+    pub(crate) held: u64,
     /// What requests wait for.
-    pub need: u64,
+    pub(crate) need: u64,
     /// What the least of them waits for.
-    pub least: u64,
+    pub(crate) least: u64,
     /// How much more is to be leased in advance.
-    pub want: u64,
+    pub(crate) want: u64,
 }
 
 /// What the budget gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Grant {
     /// For the requests that wait.
-    pub paid: u64,
+    pub(crate) paid: u64,
     /// In advance.
-    pub leased: u64,
+    pub(crate) leased: u64,
     /// What it still counts as leased of what the order held.
-    pub held: u64,
+    pub(crate) held: u64,
     /// What nobody holds.
-    pub left: u64,
+    pub(crate) left: u64,
     /// What other gateways hold.
-    pub others: u64,
+    pub(crate) others: u64,
     /// Until one more can be there. Milliseconds.
-    pub wait_ms: u64,
+    pub(crate) wait_ms: u64,
     /// Whether the budget can tell: not while gateways say what they know, after a restart of the
     /// store.
-    pub known: bool,
+    pub(crate) known: bool,
 }
 
 /// Whether so much may be used now.
@@ -137,8 +137,8 @@ pub(super) enum Room {
 /// A budget that fills.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Refill {
-    pub burst: u64,
-    pub per_second: f64,
+    pub(crate) burst: u64,
+    pub(crate) per_second: f64,
 }
 
 impl Lease {

@@ -14,31 +14,31 @@ use super::lease::{Grant, Order};
 #[derive(Debug, Default)]
 pub(super) struct Settled {
     /// The quota's period and its extension, where it is another than before.
-    pub extended: Option<(Period, u32, i64)>,
+    pub(crate) extended: Option<(Period, u32, i64)>,
 }
 
 /// What one entry tells and asks for.
 #[derive(Debug)]
 pub(super) struct Orders {
-    pub space: u32,
-    pub hash: u64,
-    pub plan: Arc<str>,
-    pub key: Arc<str>,
+    pub(crate) space: u32,
+    pub(crate) hash: u64,
+    pub(crate) plan: Arc<str>,
+    pub(crate) key: Arc<str>,
     /// When they were first sent: leases end by it.
-    pub sent: Timestamp,
-    pub retired: SmallVec<[(QuotaLease, Order); 0]>,
-    pub quota: Option<(QuotaLease, Order)>,
-    pub rates: SmallVec<[(Option<Method>, Rate, Order); 1]>,
+    pub(crate) sent: Timestamp,
+    pub(crate) retired: SmallVec<[(QuotaLease, Order); 0]>,
+    pub(crate) quota: Option<(QuotaLease, Order)>,
+    pub(crate) rates: SmallVec<[(Option<Method>, Rate, Order); 1]>,
 }
 
 /// What came of it.
 #[derive(Debug)]
 pub(super) struct Answer {
     /// The server's memory that gave it.
-    pub memory: Arc<str>,
+    pub(crate) memory: Arc<str>,
     /// With the total and the extension.
-    pub quota: Option<(Grant, u64, i64)>,
-    pub rates: SmallVec<[Grant; 1]>,
+    pub(crate) quota: Option<(Grant, u64, i64)>,
+    pub(crate) rates: SmallVec<[Grant; 1]>,
 }
 
 impl Entry {

@@ -19,25 +19,25 @@ pub(super) struct LeaseStats {
 
 /// As it was at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeaseState {
+pub(crate) struct LeaseState {
     /// Takings that were refused as no lease was left and the store was out of reach.
-    pub refused_unavailable: u64,
+    pub(crate) refused_unavailable: u64,
     /// Takings that were let through all the same.
-    pub allowed_unavailable: u64,
+    pub(crate) allowed_unavailable: u64,
     /// Takings that waited for an answer of the store.
-    pub waited: u64,
+    pub(crate) waited: u64,
     /// Calls of the store that succeeded.
-    pub refills: u64,
+    pub(crate) refills: u64,
     /// Calls of the store that failed.
-    pub failures: u64,
+    pub(crate) failures: u64,
     /// Whether the last one succeeded.
-    pub reachable: bool,
+    pub(crate) reachable: bool,
     /// Since the last one that did. Milliseconds.
-    pub since_contact_ms: u64,
+    pub(crate) since_contact_ms: u64,
     /// How many gateways share the budget, this one included.
-    pub gateways: u64,
+    pub(crate) gateways: u64,
     /// Of how many plans and keys leases are kept.
-    pub entries: usize,
+    pub(crate) entries: usize,
 }
 
 impl Default for LeaseStats {

@@ -17,9 +17,9 @@ use super::entry::Entry;
 /// Whose leases: found again by the refilling thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Owner {
-    pub space: u32,
-    pub hash: u64,
-    pub key: Arc<str>,
+    pub(crate) space: u32,
+    pub(crate) hash: u64,
+    pub(crate) key: Arc<str>,
 }
 
 /// All leases of a gateway.

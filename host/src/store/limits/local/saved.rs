@@ -22,7 +22,7 @@ impl LocalLimits {
     /// How often something to tell was lost, as nobody saved for so long that there was no room.
     /// For metrics: it visits every lock.
     #[must_use]
-    pub fn lost(&self) -> u64 {
+    pub(crate) fn lost(&self) -> u64 {
         self.shards.iter().map(|shard| shard.0.lock().lost()).sum()
     }
 

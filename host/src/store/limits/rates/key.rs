@@ -7,7 +7,7 @@ use aws_lc_rs::digest;
 
 /// Whose bucket it is, of one bound: 17 bytes, whatever a client sent.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct RateKey {
+pub(crate) struct RateKey {
     kind: u8,
     value: [u8; 16],
 }
@@ -20,9 +20,9 @@ impl fmt::Debug for RateKey {
 
 impl RateKey {
     /// Of a bound that counts all requests together.
-    pub const ALL: Self = Self::of(0, [0; 16]);
+    pub(crate) const ALL: Self = Self::of(0, [0; 16]);
     /// Of requests that lack what is counted by.
-    pub const MISSING: Self = Self::of(1, [0; 16]);
+    pub(crate) const MISSING: Self = Self::of(1, [0; 16]);
     /// Of those for whom there is no room.
     pub(super) const OVERFLOW: Self = Self::of(2, [0; 16]);
 
@@ -33,7 +33,7 @@ impl RateKey {
     /// Of a client address; addresses whose first so many bits agree share it. An IPv4 address in an
     /// IPv6 one is that IPv4 address.
     #[must_use]
-    pub fn address(address: IpAddr, ipv4_prefix: u8, ipv6_prefix: u8) -> Self {
+    pub(crate) fn address(address: IpAddr, ipv4_prefix: u8, ipv6_prefix: u8) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => {
                 let bits = u128::from(u32::from(address)) & mask(ipv4_prefix, 32);
@@ -48,7 +48,7 @@ impl RateKey {
 
     /// Of some octets: half of their SHA-256, so that nobody finds two values that share one.
     #[must_use]
-    pub fn octets(octets: &[u8]) -> Self {
+    pub(crate) fn octets(octets: &[u8]) -> Self {
         let digest = digest::digest(&digest::SHA256, octets);
         let half = digest.as_ref().first_chunk::<16>();
         Self::of(8, half.copied().unwrap_or_default())

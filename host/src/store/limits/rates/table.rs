@@ -28,7 +28,7 @@ const SMALL: usize = 256;
 
 /// How a bound counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gauge {
+pub(crate) enum Gauge {
     /// By a token bucket.
     Bucket(Shape),
     /// By a sliding window.
@@ -44,29 +44,29 @@ enum Meter {
 
 /// The demand of one taking on one bound.
 #[derive(Debug, Clone, Copy)]
-pub struct Ask<'a> {
+pub(crate) struct Ask<'a> {
     /// The number of the bound's name.
-    pub space: u32,
-    pub key: RateKey,
-    pub gauge: &'a Gauge,
+    pub(crate) space: u32,
+    pub(crate) key: RateKey,
+    pub(crate) gauge: &'a Gauge,
     /// Whether it decides nothing.
-    pub shadow: bool,
+    pub(crate) shadow: bool,
 }
 
 /// The outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BoundOutcome {
+pub(crate) struct BoundOutcome {
     /// Until it gives so much; 0 if it does. Milliseconds.
-    pub wait_ms: u64,
+    pub(crate) wait_ms: u64,
     /// Where it stands after that.
-    pub level: Level,
+    pub(crate) level: Level,
     /// Whose it is: of the one that is shared for want of room, or as asked.
-    pub key: RateKey,
+    pub(crate) key: RateKey,
 }
 
 /// All meters.
 #[derive(Debug)]
-pub struct RateTable {
+pub(crate) struct RateTable {
     shards: Box<[Shard]>,
     /// Of each shard. Meters.
     most: usize,
@@ -112,7 +112,7 @@ type Guards<'a> = SmallVec<[(usize, MutexGuard<'a, Meters>); 4]>;
 
 impl RateTable {
     /// Room for so many meters, at least one.
-    pub fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         let shards = shard_count(most);
         Self {
             shards: (0..shards).map(|_| Shard::default()).collect(),
@@ -123,12 +123,12 @@ impl RateTable {
     }
 
     /// Divide the room among so many bounds.
-    pub fn divide(&self, bounds: usize) {
+    pub(crate) fn divide(&self, bounds: usize) {
         self.bounds.store(bounds, Ordering::Relaxed);
     }
 
     /// How many meters are kept. Visits every lock.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.shards
             .iter()
             .map(|shard| shard.0.lock().entries.len())
@@ -137,7 +137,12 @@ impl RateTable {
 
     /// Take from all of these, or from none where one that is no shadow does not give. The outcomes come
     /// in the order of `asks`.
-    pub fn take(&self, asks: &[Ask<'_>], cost: u64, now_ns: u64) -> SmallVec<[BoundOutcome; 4]> {
+    pub(crate) fn take(
+        &self,
+        asks: &[Ask<'_>],
+        cost: u64,
+        now_ns: u64,
+    ) -> SmallVec<[BoundOutcome; 4]> {
         let mut asked: SmallVec<[Asked<'_>; 4]> =
             asks.iter().map(|ask| self.asked(*ask, now_ns)).collect();
         let mut guards = self.lock(&asked);
@@ -172,7 +177,7 @@ impl RateTable {
     }
 
     /// Give back what was taken of the bound of this number. One that was dropped meanwhile was full again.
-    pub fn give_back(&self, space: u32, key: RateKey, cost: u64) {
+    pub(crate) fn give_back(&self, space: u32, key: RateKey, cost: u64) {
         let hash = self.hasher.hash_one((space, key));
         let Some(shard) = self.shards.get(self.place(hash)) else {
             return;

@@ -17,7 +17,7 @@ const SLOTS: usize = 11;
 
 /// How much may be taken in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct WindowSpan {
+pub(crate) struct WindowSpan {
     limit: u64,
     /// Nanoseconds.
     window: u64,
@@ -25,7 +25,7 @@ pub struct WindowSpan {
 
 impl WindowSpan {
     /// A window of at least ten milliseconds, and at most what its counts can hold.
-    pub fn new(limit: u64, window_ms: u64) -> Self {
+    pub(crate) fn new(limit: u64, window_ms: u64) -> Self {
         Self {
             limit: limit.min(u32::MAX.into()),
             window: window_ms.max(10).saturating_mul(1_000_000),
@@ -40,7 +40,7 @@ impl WindowSpan {
 
 /// The recent takings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Window {
+pub(crate) struct Window {
     /// The length of a part, by which the counts were made. Nanoseconds; 0 for one that is empty.
     part: u64,
     /// The number of the newest part.
@@ -51,7 +51,7 @@ pub struct Window {
 
 impl Window {
     /// Bring it up to this moment, and give it this length from now on.
-    pub fn settle(&mut self, span: &WindowSpan, now_ns: u64) {
+    pub(crate) fn settle(&mut self, span: &WindowSpan, now_ns: u64) {
         let part = span.part();
         let number = now_ns / part;
         if self.part != part {
@@ -102,14 +102,14 @@ impl Window {
     }
 
     /// Whether it is as good as new.
-    pub fn is_empty(&self, now_ns: u64) -> bool {
+    pub(crate) fn is_empty(&self, now_ns: u64) -> bool {
         self.part == 0
             || now_ns / self.part >= self.newest.saturating_add(SLOTS as u64)
             || self.used() == 0
     }
 
     /// Until so much may be taken; 0 when it may. Milliseconds, rounded up. The window is settled.
-    pub fn wait_ms(&self, span: &WindowSpan, cost: u64, now_ns: u64) -> u64 {
+    pub(crate) fn wait_ms(&self, span: &WindowSpan, cost: u64, now_ns: u64) -> u64 {
         if cost == 0 {
             return 0;
         }
@@ -145,12 +145,12 @@ impl Window {
     }
 
     /// Take so much, after [`wait_ms`](Self::wait_ms) said that it may be.
-    pub fn take(&mut self, cost: u64) {
+    pub(crate) fn take(&mut self, cost: u64) {
         self.add(cost);
     }
 
     /// Undo a taking: of the newest part first.
-    pub fn give_back(&mut self, cost: u64) {
+    pub(crate) fn give_back(&mut self, cost: u64) {
         let mut left = cost;
         for age in 0..SLOTS as u64 {
             let Some(number) = self.newest.checked_sub(age) else {
@@ -165,7 +165,7 @@ impl Window {
     }
 
     /// Where it stands, settled.
-    pub fn level(&self, span: &WindowSpan, now_ns: u64) -> Level {
+    pub(crate) fn level(&self, span: &WindowSpan, now_ns: u64) -> Level {
         let newest = (0..SLOTS as u64).find(|age| self.count_of(*age) > 0);
         Level {
             limit: span.limit,

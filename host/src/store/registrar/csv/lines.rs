@@ -2,7 +2,7 @@
 
 /// Counts lines, whatever ends them: the reader's own count stands where it was before it skipped
 /// the end of a line and empty ones.
-pub struct Lines<'a> {
+pub(crate) struct Lines<'a> {
     bytes: &'a [u8],
     at: usize,
     line: u64,
@@ -10,14 +10,14 @@ pub struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     /// Of this file.
-    pub fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         let (at, line) = (0, 1);
         Self { bytes, at, line }
     }
 
     /// The line of the row that begins at this byte, or after the ends of lines that are there.
     /// Asked in the order of the rows.
-    pub fn of(&mut self, byte: u64) -> u64 {
+    pub(crate) fn of(&mut self, byte: u64) -> u64 {
         let byte = usize::try_from(byte).unwrap_or(usize::MAX);
         while let Some(this) = self.bytes.get(self.at)
             && (self.at < byte || matches!(this, b'\r' | b'\n'))
@@ -45,7 +45,7 @@ enum At {
 
 /// The line and the column of the quote that begins a field and that nothing ends. Quotes mean what
 /// they mean to the reader: one within a bare field is a character, two within quotes are one.
-pub fn open_quote(bytes: &[u8]) -> Option<(u64, u64)> {
+pub(crate) fn open_quote(bytes: &[u8]) -> Option<(u64, u64)> {
     let mut at = At::Begin;
     let (mut line, mut column) = (1, 1);
     let mut open = (1, 1);

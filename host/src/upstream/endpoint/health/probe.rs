@@ -30,7 +30,7 @@ const AGENT: HeaderValue =
 const SERVING: u64 = 1;
 
 /// How an endpoint is reached.
-pub trait Reach {
+pub(crate) trait Reach {
     /// A connection to it.
     type Io: Read + Write + Unpin + Send + 'static;
 
@@ -52,7 +52,7 @@ pub trait Reach {
 /// # Errors
 ///
 /// Why it is not well.
-pub async fn ask(check: &HealthCheck, endpoint: &impl Reach) -> Result<(), String> {
+pub(crate) async fn ask(check: &HealthCheck, endpoint: &impl Reach) -> Result<(), String> {
     let asking = async {
         let io = endpoint.connect().await?;
         match &check.probe {

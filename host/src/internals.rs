@@ -1,0 +1,52 @@
+//! What this crate's tests and benches reach into, and nothing more. Not an API: it is hidden, has no
+//! promises, and changes with the code behind it. From outside, Windlass is its command line.
+
+pub mod balance {
+    pub use crate::balance::{Balancer, Choice, Lease, Member, Picked, Policy, Settings, Slot};
+}
+
+pub mod body {
+    pub use crate::body::Body;
+}
+
+pub mod chain {
+    pub use crate::chain::{ChainIn, Passage};
+}
+
+pub mod config {
+    pub use crate::config::{
+        AccessLog, BalancePolicy, BasicForm, CompileCache, Config, ErrorStyle, HostInterface,
+        HostRule, Isolation, KeyFetch, KeysFrom, LogLevel, OnError, OnStale, OnUnavailable, Period,
+        PluginSource, Rate, RedisPlace, ResponsePart, Role, RouteEnd, SecretSource, Span, Store,
+        StorePlace, UpstreamProtocol, reference,
+    };
+}
+
+pub mod context {
+    pub use crate::context::{Client, Exchange, Held, RequestHead, RequestId, ResponseHead};
+}
+
+pub mod error {
+    pub use crate::error::{Code, Side};
+}
+
+pub mod gateway {
+    pub use crate::gateway::{Foundation, Gateway, Generation};
+}
+
+pub mod server {
+    pub use crate::server::{Workers, bind};
+}
+
+pub mod sockets {
+    pub use crate::sockets::handover::Predecessor;
+}
+
+pub mod store {
+    pub use crate::store::keeper::{Keeper, KeeperSettings};
+    pub use crate::store::keys::{KeyDigest, Keys, Moment};
+    pub use crate::store::ledger::record::{KeyRecord, SecretRecord};
+    pub use crate::store::ledger::sqlite::SqliteLedger;
+    pub use crate::store::ledger::{Ledger, Write};
+    pub use crate::store::limits::{Clock, LocalLimits};
+}
