@@ -21,7 +21,7 @@ macro_rules! world {
         $(#[$doc])*
         pub mod $name {
             wit_bindgen::generate!({
-                path: "../wit",
+                path: "wit",
                 world: $world,
                 ownership: Borrowing { duplicate_if_necessary: true },
                 pub_export_macro: true,
