@@ -5,12 +5,14 @@ demo:
     cargo run --release -- demo
 
 # The binary to ship, in target/dist: stripped, with its line numbers in `windlass.debug`. Backtraces use that
-# file where it lies beside the binary.
+# file where it lies beside the binary. The licences of all that is in it go with it.
 dist:
     CARGO_PROFILE_RELEASE_STRIP=none cargo build --release --locked
     mkdir -p target/dist
     objcopy --only-keep-debug target/release/windlass target/dist/windlass.debug
     objcopy --strip-debug --add-gnu-debuglink=target/dist/windlass.debug target/release/windlass target/dist/windlass
+    python3 .ci/notice.py --texts target/dist/LICENSES.txt
+    cp LICENSE NOTICE target/dist
 
 # Everything that a change must pass: all steps below, in order.
 ci:
@@ -52,9 +54,33 @@ contract:
 load:
     .ci/run load
 
-# Licences, advisories, sources of the dependency tree.
+# Bans, licences, sources and advisories of the dependency tree.
 deny:
     .ci/run deny
+
+# Dependencies that no code names.
+unused:
+    .ci/run unused
+
+# Whether NOTICE names all that the binary is made of.
+notice:
+    .ci/run notice
+
+# Write NOTICE anew.
+update-notice:
+    python3 .ci/notice.py
+
+# The plugin SDK as a package, built by itself.
+sdk:
+    .ci/run sdk
+
+# The packages of the contract, encoded into target/wit.
+wit:
+    .ci/run wit
+
+# The plugin SDK against the last release.
+semver:
+    .ci/run semver
 
 # What a chain of filters costs.
 bench:
