@@ -6,13 +6,14 @@ use std::time::Duration;
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
+use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use windlass_tests::{Builder, Gateway, Reply, Upstream};
 
 use crate::config::{all_to, start};
 use crate::wire::{
-    Authority, Body, Fault, client_tls, connect, empty, get, http1, http2, read, run,
+    Authority, Body, Fault, Here, client_tls, connect, empty, get, http1, http2, read, run,
 };
 
 /// A gateway with TLS, more keys of its listener, and this upstream.
@@ -216,6 +217,31 @@ fn a_client_that_takes_nothing_of_one_answer_loses_that_answer_only() {
             }
         };
         assert!(cut, "the whole answer came");
+    });
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_an_answer_that_is_here_whole_loses_it_too() {
+    let body = "b".repeat(300_000);
+    let gateway = start(&[
+        "[[listener]]\naddress = \"127.0.0.1:0\"\nwrite_timeout = \"300ms\"\n",
+        &format!("[[route]]\npath = \"/\"\nrespond = {{ body = \"{body}\" }}\n"),
+    ]);
+    run(async {
+        let pipe = connect(gateway.address(), None).await.unwrap();
+        let mut builder = hyper::client::conn::http2::Builder::new(Here);
+        builder.initial_stream_window_size(65_535);
+        let made = builder.handshake::<_, Body>(TokioIo::new(pipe)).await;
+        let (mut client, drive) = made.unwrap();
+        tokio::task::spawn_local(drive);
+        let answer = client.send_request(get("/")).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        // Its window is never opened again.
+        gateway.metrics_when_async("the cut answer").await;
+        drop(answer);
+        // One that is taken is whole.
+        let answer = client.send_request(get("/")).await.unwrap();
+        assert_eq!(read(answer).await.1, body);
     });
 }
 

@@ -102,6 +102,7 @@ pub(super) fn respond(mut run: Run, mut body: Body, slot: &Slot) -> Response<Ans
     let run = Some(run);
     let mut response = Response::new(Answer {
         body,
+        rest: Bytes::new(),
         run,
         broken: false,
     });
@@ -164,6 +165,7 @@ fn switch(run: Run, upgrade: &Upgrade, taken: Taken, slot: &Slot) -> Response<An
     headers.insert(&headers::REQUEST_ID, id);
     let mut response = Response::new(Answer {
         body: Body::Empty,
+        rest: Bytes::new(),
         run: None,
         broken: false,
     });
@@ -189,10 +191,16 @@ fn switch(run: Run, upgrade: &Upgrade, taken: Taken, slot: &Slot) -> Response<An
     response
 }
 
+/// The longest piece that a shared connection is given at once: its frame (RFC 9113, section 4.2). It takes a piece
+/// whole once the client has room for a byte, and what it has taken has no time-out.
+const PIECE: usize = 16 * 1024;
+
 /// An answer's body. With its end, or when it is dropped, the exchange is finished.
 #[derive(Debug)]
 pub(crate) struct Answer {
     body: Body,
+    /// What is left of the last frame of `body`.
+    rest: Bytes,
     /// The exchange; none where it goes on as a tunnel.
     run: Option<Run>,
     /// Whether it breaks off, once what came before is written.
@@ -215,9 +223,16 @@ impl HttpBody for Answer {
             return Poll::Ready(Some(Err(BodyError::Cut)));
         }
         run.connection.watch.piece_wanted();
-        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        let polled = match this.rest.is_empty() {
+            true => Pin::new(&mut this.body).poll_frame(cx),
+            false => Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.rest))))),
+        };
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
+                let frame = match run.connection.is_shared() {
+                    true => piece(frame, &mut this.rest),
+                    false => frame,
+                };
                 run.connection.watch.piece_given();
                 run.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
                 Poll::Ready(Some(Ok(frame)))
@@ -239,18 +254,38 @@ impl HttpBody for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let rest = self.rest.len() as u64;
+        let body = self.body.size_hint();
+        let mut hint = SizeHint::new();
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint.set_lower(body.lower().saturating_add(rest));
+        hint
+    }
+}
+
+/// The first piece of a frame; the others are left.
+fn piece(frame: Frame<Bytes>, rest: &mut Bytes) -> Frame<Bytes> {
+    match frame.into_data() {
+        Ok(mut data) => {
+            if data.len() > PIECE {
+                *rest = data.split_off(PIECE);
+            }
+            Frame::data(data)
+        }
+        Err(frame) => frame,
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
         // hyper drops a body when its length is written, also one of HTTP/2 that has its end to come.
-        let is_whole = self.body.is_end_stream() || self.body.size_hint().exact() == Some(0);
+        let is_whole = self.is_end_stream() || self.size_hint().exact() == Some(0);
         let ended = is_whole && !self.broken;
         if let Some(run) = &mut self.run {
             run.ended |= ended;
