@@ -241,6 +241,7 @@ fn decide(filter: &Filter, failure: CallFailure) -> Result<(), RequestError> {
         | CallFailure::HostPanic(_)
         | CallFailure::Verdict(_)
         | CallFailure::Reported(_)
+        | CallFailure::NoRoom(_)
         | CallFailure::Upstream(_) => Code::FilterFailed,
     };
     // Whole seconds, as the field has them, and no less than it takes.

@@ -162,7 +162,7 @@ fn a_head_that_edits_make_too_large_is_a_failure_of_the_filter() {
     assert_eq!((answer.status, &*answer.code()), (500, "filter_failed"));
     assert_eq!(answer.header("x-large"), None);
     gateway.log().wait_for_line(|line| {
-        line.contains("would make a head of more than 65536 bytes or 256 fields")
+        line.contains("would make a head of more than 65536 bytes or 1024 fields")
     });
     assert_eq!(gateway.metrics()["windlass_filter_failures_total"], 1.0);
 }

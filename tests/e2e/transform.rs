@@ -259,6 +259,32 @@ fn a_value_that_fits_into_no_header_of_the_response_is_the_client_s_fault() {
 }
 
 #[test]
+fn a_client_whose_head_leaves_no_room_is_refused_and_suspends_nothing() {
+    let endpoint = Upstream::echo();
+    let gateway = gateway(
+        r#"{ request = [
+            { op = "set", header = "x-one", value = "${request.header.user-agent}" },
+            { op = "set", header = "x-two", value = "${request.header.user-agent}" },
+            { op = "set", header = "x-constant", value = "production" },
+        ] }"#,
+        &endpoint,
+    );
+    // Three times this leaves less room than the constant needs.
+    for length in 21_700..21_830 {
+        let large = Request::new("GET", "/orders/1").header("user-agent", "a".repeat(length));
+        let answer = gateway.send(&large);
+        if answer.status != 200 {
+            let seen = (answer.status, &*answer.code());
+            assert_eq!(seen, (400, "transform_refused"), "{length}");
+        }
+    }
+    assert_eq!(gateway.get("/orders/1").status, 200);
+    let metrics = gateway.metrics();
+    assert_eq!(metrics["windlass_filter_failures_total"], 0.0);
+    assert!(metrics["windlass_filter_answers_total"] > 5.0);
+}
+
+#[test]
 fn a_bad_template_is_refused_at_its_place() {
     let endpoint = Upstream::echo();
     let config = [

@@ -129,6 +129,21 @@ fn a_request_defines_no_bounds_and_takes_from_none() {
 }
 
 #[test]
+fn a_filter_that_finds_no_room_for_an_edit_fails_and_is_not_suspended() {
+    let keys = "breaker = { failures = 1 }\nsettings = { request = [{ flood-fields = [\"request\", 100, 4096] }, { fail = \"no room\" }] }";
+    let upstream = Upstream::text("well");
+    let gateway = Stage::of_one_actor(&upstream, keys).start();
+    for _ in 0..3 {
+        let answer = gateway.get("/act");
+        assert_eq!((answer.status, &*answer.code()), (500, "filter_failed"));
+    }
+    let keys = "breaker = { failures = 1 }\nsettings = { request = [{ fail = \"no reason\" }] }";
+    let suspended = Stage::of_one_actor(&upstream, keys).start();
+    assert_eq!(suspended.get("/act").code(), "filter_failed");
+    assert_eq!(suspended.get("/act").code(), "filter_suspended");
+}
+
+#[test]
 fn a_line_that_is_too_long_is_cut() {
     let upstream = Upstream::text("well");
     let gateway = Stage::of_one_actor(

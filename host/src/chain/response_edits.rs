@@ -56,7 +56,7 @@ impl Passage {
         let Err(EditsTooLarge) = edited else {
             return Ok(());
         };
-        let failure = CallFailure::Reported(EditsTooLarge.to_string());
+        let failure = CallFailure::NoRoom(EditsTooLarge.to_string());
         self.held
             .with(|exchange| filter.tell_failure(seat.worker(), Some(&exchange.id), &failure));
         decide(filter, failure)

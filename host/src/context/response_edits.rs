@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 pub(crate) const MAX_HEAD: usize = 64 * 1024;
 
 /// The most fields that edits may make.
-pub(crate) const MAX_FIELDS: usize = 256;
+pub(crate) const MAX_FIELDS: usize = 1024;
 
 /// One edit of a response's fields.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -48,6 +48,10 @@ pub(crate) enum CallFailure {
     /// Said itself that it could not do its work.
     #[error("could not do its work: {0}")]
     Reported(String),
+    /// The same, after there was no room for an edit of it. What it edits has the size that a client or an endpoint
+    /// gave it.
+    #[error("could not do its work: {0}")]
+    NoRoom(String),
     /// Routed to an upstream that it is not granted.
     #[error(
         "routed to upstream `{0}`, which it is not granted: add it to `upstreams` in its `allow`"
@@ -92,6 +96,7 @@ impl CallFailure {
         match self {
             Self::Verdict(_)
             | Self::Reported(_)
+            | Self::NoRoom(_)
             | Self::Upstream(_)
             | Self::NewerKeys(_)
             | Self::Callout(_) => true,
@@ -117,10 +122,11 @@ impl CallFailure {
         matches!(self, Self::Cpu(_) | Self::Memory { .. })
     }
 
-    /// Whether the gateway's own code failed. A client that finds out how could have the filter suspended for everybody.
+    /// Whether it is no fault of the filter's: the gateway's own code failed, or the head that it edits was full. A
+    /// client that finds out how could have the filter suspended for everybody.
     #[must_use]
-    pub(crate) fn is_of_host(&self) -> bool {
-        matches!(self, Self::HostPanic(_))
+    pub(crate) fn is_of_others(&self) -> bool {
+        matches!(self, Self::HostPanic(_) | Self::NoRoom(_))
     }
 
     /// Log it, with the guest's backtrace at level debug.
@@ -150,6 +156,7 @@ impl CallFailure {
             Self::HostPanic(_) => "host_panic",
             Self::Verdict(_) => "verdict",
             Self::Reported(_) => "reported",
+            Self::NoRoom(_) => "no_room",
             Self::Upstream(_) => "upstream",
             Self::Keys(_) | Self::TokenKeys(_) => "keys_unavailable",
             Self::NewerKeys(_) => "newer_keys",

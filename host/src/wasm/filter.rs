@@ -390,7 +390,7 @@ impl Filter {
                 }
                 self.tell_failure(caller.seat.worker(), Some(id), &failure);
                 let is_of_body = caller.shows_body && failure.is_of_size();
-                if !is_of_body && !failure.is_of_host() {
+                if !is_of_body && !failure.is_of_others() {
                     self.trip(permit);
                 }
                 Err(failure)

@@ -7,6 +7,7 @@
 //! overlay: an edit that is followed by a trap never happened.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::sync::Arc;
 
 use http::uri::PathAndQuery;
@@ -117,6 +118,8 @@ pub(crate) struct State {
     pub(crate) token_checks: Vec<Arc<TokenCheck>>,
     /// The token that the running phase verified.
     pub(crate) token: Option<Arc<VerifiedToken>>,
+    /// Whether there was no room for an edit of the running phase. The client, or the endpoint, sent the rest.
+    pub(crate) lacked_room: Cell<bool>,
     /// The event that the running phase waits for before it runs again.
     pub(crate) later: Option<Later>,
     /// Members that the running phase adds to the problem body of its refusal.
@@ -226,6 +229,7 @@ impl State {
             patient: false,
             token_checks: Vec::new(),
             token: None,
+            lacked_room: Cell::new(false),
             later: None,
             members: None,
             tickets: 0,
@@ -250,6 +254,7 @@ impl State {
         self.place = place;
         self.patient = false;
         self.members = None;
+        self.lacked_room.set(false);
         self.rate_tickets.clear();
         self.tickets = exchange.tickets.count();
         self.exchange = Some(exchange);

@@ -177,7 +177,11 @@ const MAX_REPORT: usize = 1024;
 
 fn answer(response: LocalResponse, state: &mut State) -> Result<Box<Answer>, CallFailure> {
     if response.reason == FAILED {
-        return Err(CallFailure::Reported(report(&response.body)));
+        let why = report(&response.body);
+        return Err(match state.lacked_room.get() {
+            true => CallFailure::NoRoom(why),
+            false => CallFailure::Reported(why),
+        });
     }
     let (200..=599, Ok(status)) = (response.status, StatusCode::from_u16(response.status)) else {
         let text = format!("status {} is not in 200 to 599", response.status);

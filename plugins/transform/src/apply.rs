@@ -194,7 +194,7 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
             Change::Set(template) => match self.header_value(name, template)? {
                 Some(value) => {
                     let set = self.exchange.set_header(name, &value);
-                    set.map_err(|error| blame(error, template))?;
+                    set.map_err(blame)?;
                 }
                 None if template.vouches() => self.exchange.remove_header(name)?,
                 None => {}
@@ -202,7 +202,7 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
             Change::Append(template) => {
                 if let Some(value) = self.header_value(name, template)? {
                     let appended = self.exchange.append_header(name, &value);
-                    appended.map_err(|error| blame(error, template))?;
+                    appended.map_err(blame)?;
                 }
             }
             Change::Remove => self.exchange.remove_header(name)?,
@@ -213,7 +213,7 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
                     self.exchange.remove_header(to)?;
                 }
                 for value in values {
-                    self.exchange.append_header(to, &value)?;
+                    self.exchange.append_header(to, &value).map_err(blame)?;
                 }
             }
         }
@@ -397,13 +397,11 @@ impl<'o, E: Exchange> Walk<'_, 'o, E> {
 }
 
 /// Whose fault it is that the gateway refused a header: where there is no room for it, that of
-/// whoever sent the value.
-fn blame(error: EditError, template: &Template) -> Trouble {
+/// whoever sent the others.
+fn blame(error: EditError) -> Trouble {
     match error {
-        EditError::TooLarge if template.names_request() => Trouble::Value,
-        EditError::TooLarge | EditError::Syntax | EditError::Forbidden | EditError::TooLate => {
-            Trouble::Edit(error)
-        }
+        EditError::TooLarge => Trouble::Value,
+        EditError::Syntax | EditError::Forbidden | EditError::TooLate => Trouble::Edit(error),
     }
 }
 

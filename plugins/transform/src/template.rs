@@ -115,19 +115,6 @@ impl Template {
         })
     }
 
-    /// Whether something of the client's goes into it.
-    pub fn names_request(&self) -> bool {
-        self.facts().any(|fact| match fact {
-            Fact::RequestMethod
-            | Fact::RequestPath
-            | Fact::RequestHeader(_)
-            | Fact::RequestQuery(_)
-            | Fact::Body(_)
-            | Fact::PathParameter { .. } => true,
-            Fact::ResponseHeader(_) | Fact::Attribute { .. } => false,
-        })
-    }
-
     /// Whether a value of the body goes into it.
     pub fn names_body(&self) -> bool {
         self.facts().any(|fact| matches!(fact, Fact::Body(_)))

@@ -81,6 +81,9 @@ impl State {
                 }
             },
         };
+        if error == EditError::TooLarge {
+            self.lacked_room.set(true);
+        }
         self.notice(&what);
         error
     }

@@ -10,10 +10,13 @@ use wasmtime::{Result, StoreContextMut};
 use super::super::bindings::types::{EditError, Message};
 use super::super::state::{Phase, State, Undo};
 use super::hot::field_name;
-use crate::context::{MAX_FIELDS, ResponseEdit};
+use crate::context::ResponseEdit;
 
 /// Where it is.
 const RESPONSE_EDITS: &str = "windlass:host/response-edits@0.1.0";
+
+/// The most edits of one response that a filter may tell.
+const MAX_OF_ONE: usize = 256;
 
 /// The most edits of every response.
 const MAX_OF_ALL: usize = 64;
@@ -94,7 +97,8 @@ fn tell_for_one(
         return Ok(Err(EditError::TooLate));
     };
     let before = exchange.response_edits.len();
-    if exchange.response_edits.len_of(state.place) + edits.len() > MAX_FIELDS {
+    if exchange.response_edits.len_of(state.place) + edits.len() > MAX_OF_ONE {
+        state.lacked_room.set(true);
         state.notice("edits of the response were refused: a filter may tell 256 for one response");
         return Ok(Err(EditError::TooLarge));
     }

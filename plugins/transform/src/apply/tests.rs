@@ -366,10 +366,14 @@ fn a_value_that_the_gateway_cannot_place_is_the_client_s_fault() {
     }
     let copied = r#"{"op":"set","header":"a","value":"${request.query.q}"}"#;
     assert_eq!(refused("a", EditError::TooLarge, copied), value);
+    // The client chose how much room the others leave.
     let own = r#"{"op":"append","header":"a","value":"${attribute.consumer.id}"}"#;
-    let error = EditError::TooLarge;
+    assert_eq!(refused("a", EditError::TooLarge, own), value);
+    let constant = r#"{"op":"set","header":"a","value":"production"}"#;
+    assert_eq!(refused("a", EditError::TooLarge, constant), value);
+    let error = EditError::Forbidden;
     assert_eq!(
-        refused("a", error, own),
+        refused("a", error, constant),
         Err(Stop::Edit { place: 0, error })
     );
 }
