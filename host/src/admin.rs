@@ -79,14 +79,11 @@ pub(crate) struct Reloads {
 /// Why the admin listener does not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdminError {
-    /// The address.
     #[error(
         "cannot listen on {address} for `[admin]`: {cause}; choose another address, or stop what uses this one"
     )]
     Bind {
-        /// Where.
         address: SocketAddr,
-        /// Why not.
         cause: io::Error,
     },
     /// The certificate or its key.
@@ -150,7 +147,6 @@ impl Admin {
         })
     }
 
-    /// Where it is.
     #[must_use]
     pub(crate) fn address(&self) -> SocketAddr {
         self.address

@@ -72,7 +72,6 @@ impl Threshold {
 /// How a balancer picks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The policy.
     pub policy: Policy,
     /// How much of its fair share of what is active an endpoint takes under a consistent hash.
     /// Percent.

@@ -16,7 +16,6 @@ use crate::server::body::ClientBody;
 use crate::upstream::attempt::body::UpstreamBody;
 use crate::upstream::line::transport::TransportError;
 
-/// A body.
 #[derive(Default)]
 pub enum Body {
     /// Nothing.
@@ -120,7 +119,6 @@ impl BodyError {
 }
 
 impl Body {
-    /// Whether there is nothing in it.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)

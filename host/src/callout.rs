@@ -38,7 +38,6 @@ use client::CalloutClient;
 /// A target, as the configuration has it.
 #[derive(Debug, Clone)]
 pub(crate) struct CalloutSettings {
-    /// Its name.
     pub(crate) name: Arc<str>,
     /// Its URL, to whose path a request's is added.
     pub(crate) url: Uri,
@@ -61,15 +60,11 @@ pub(crate) struct CalloutSettings {
 /// A whole answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CalloutAnswer {
-    /// Its status.
     pub(crate) status: StatusCode,
-    /// Its fields.
     pub(crate) headers: HeaderMap,
-    /// Its body.
     pub(crate) body: Bytes,
 }
 
-/// Why there is no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CalloutError {
     /// As many are under way and wait as may.
@@ -77,7 +72,6 @@ pub(crate) enum CalloutError {
         "as many calls as may be are under way and wait: see `max_concurrent` and `max_waiting`"
     )]
     Busy,
-    /// It took too long.
     #[error("there was no whole answer within its `timeout`")]
     Timeout,
     /// The server was not reached, or its answer broke off.
@@ -107,7 +101,6 @@ pub(crate) type CalloutOutcome = Result<Arc<CalloutAnswer>, CalloutError>;
 /// How many calls came to which end.
 #[derive(Debug, Default)]
 pub(crate) struct CalloutFigures {
-    /// Answered.
     pub(crate) answered: AtomicU64,
     /// Answered by the answer to another.
     pub(crate) shared: AtomicU64,
@@ -334,7 +327,6 @@ impl Callouts {
         Self { list }
     }
 
-    /// The target of this name.
     #[must_use]
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<CalloutTarget>> {
         self.list.iter().find(|one| &*one.settings.name == name)

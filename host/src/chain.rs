@@ -74,7 +74,6 @@ impl Chain {
         }
     }
 
-    /// Whether it has none.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.seats.is_empty()
@@ -102,16 +101,13 @@ pub struct Passage {
 /// How a filter ended a request's body.
 #[derive(Debug)]
 pub(crate) enum BodyEnd {
-    /// It answers with this.
     Answer(Refusal),
-    /// It failed.
     Failed(RequestError),
 }
 
 /// An answer, and the filter that gave it.
 #[derive(Debug)]
 pub struct Refusal {
-    /// The answer.
     pub(crate) answer: Box<Answer>,
     /// The filter's name.
     pub(crate) filter: Arc<str>,

@@ -51,7 +51,6 @@ pub struct Exchange {
     pub trace: Option<Box<HeaderValue>>,
     /// When its head was complete.
     pub arrived: Instant,
-    /// Who sent it.
     pub client: Client,
     /// Whether it is a call of gRPC, whose errors are told in a way of their own.
     pub grpc: bool,
@@ -85,7 +84,6 @@ pub struct Exchange {
     pub no_plan: Option<NoPlan>,
     /// What filters said about where the request goes: few say anything.
     pub hint: Option<Box<RouteHint>>,
-    /// What happened.
     pub outcome: Outcome,
 }
 
@@ -97,7 +95,6 @@ const _: () = assert!(size_of::<Exchange>() <= 1024);
 pub struct RequestHead {
     /// The version of HTTP that it came over.
     pub version: Version,
-    /// The method.
     pub method: Method,
     /// Path with query, normalised.
     pub target: PathAndQuery,
@@ -108,7 +105,6 @@ pub struct RequestHead {
 /// The response's head.
 #[derive(Debug)]
 pub struct ResponseHead {
-    /// The status.
     pub status: StatusCode,
     /// The fields; framing and hop-by-hop fields are already gone.
     pub headers: HeaderMap,
@@ -158,7 +154,6 @@ pub(crate) struct Rates {
 }
 
 impl Rates {
-    /// Whether there is none.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.route.is_none() && self.gateway.is_none()
@@ -170,7 +165,6 @@ impl Rates {
 pub(crate) struct BasePath {
     /// Itself, without a slash at its end.
     pub(crate) path: Box<str>,
-    /// How many segments it has.
     pub(crate) segments: usize,
     /// Itself, for `x-forwarded-prefix`.
     pub(crate) prefix: HeaderValue,

@@ -86,7 +86,6 @@ pub struct Gateway {
     pub(crate) tls: Vec<Option<Arc<ServerConfig>>>,
     /// The certificates that it shows of itself.
     pub(crate) certificates: Vec<Shown>,
-    /// Finds routes.
     pub(crate) router: Router,
     /// Finds the API of a path that no route has.
     pub(crate) bases: Bases,
@@ -104,7 +103,6 @@ pub struct Gateway {
     pub(crate) drain_timeout: Duration,
     /// How long a stop goes on taking requests before it drains.
     pub(crate) drain_delay: Duration,
-    /// How many workers there are.
     pub(crate) workers: u32,
     alive: Arc<AtomicU64>,
 }
@@ -188,7 +186,6 @@ pub enum FoundationError {
     Password {
         /// The secret's name.
         secret: Arc<str>,
-        /// Why not.
         cause: String,
     },
     /// What keeps keys fresh does not start.

@@ -39,7 +39,6 @@ use crate::worker::ClientConnection;
 pub(crate) struct Arrival {
     /// What is known of it.
     pub(crate) exchange: Box<Exchange>,
-    /// Its body.
     pub(crate) body: Body,
     /// Which of the fields that concern the connection it has.
     pub(crate) seen: headers::Seen,

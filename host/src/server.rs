@@ -79,7 +79,6 @@ pub(crate) struct Drained {
     pub(crate) cut: u64,
 }
 
-/// The running workers.
 #[derive(Debug)]
 pub struct Workers {
     addresses: Vec<SocketAddr>,

@@ -17,7 +17,6 @@ use tokio_rustls::TlsStream;
 pub(crate) enum Stream {
     /// As it is.
     Clear(TcpStream),
-    /// Through TLS.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
@@ -40,7 +39,6 @@ impl Stream {
         }
     }
 
-    /// Whether it is encrypted.
     #[must_use]
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))

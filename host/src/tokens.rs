@@ -70,16 +70,13 @@ impl TokenTime {
 pub(crate) enum VerifierKeys {
     /// They are what they were when the configuration was read: from a file, or a secret.
     Fixed(KeySet),
-    /// They are fetched.
     Fetched(Arc<KeySource>),
 }
 
 /// One verifier of a configuration.
 #[derive(Debug)]
 pub(crate) struct TokenVerifier {
-    /// Its name.
     pub(crate) name: Arc<str>,
-    /// Its keys.
     pub(crate) keys: VerifierKeys,
     /// Its demands on tokens.
     pub(crate) rules: TokenRules,
@@ -106,7 +103,6 @@ impl TokenRejects {
         }
     }
 
-    /// How many so far.
     #[must_use]
     pub(crate) fn value(&self, error: TokenError) -> u64 {
         self.of(error)
@@ -117,7 +113,6 @@ impl TokenRejects {
 /// The answer about a token now.
 #[derive(Debug)]
 pub(crate) enum TokenAnswer {
-    /// It is accepted.
     Accepted(Arc<VerifiedToken>),
     /// It is not.
     Refused(TokenError),
@@ -217,7 +212,6 @@ fn digest(token: &str) -> Option<TokenDigest> {
 pub(crate) struct VerifierAnswer<'a> {
     /// The verifier that was asked.
     pub(crate) verifier: &'a Arc<TokenVerifier>,
-    /// The answer.
     pub(crate) answer: TokenAnswer,
 }
 
@@ -252,7 +246,6 @@ impl TokenVerifiers {
         &self.used_proofs
     }
 
-    /// The verifier of this name.
     #[must_use]
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<TokenVerifier>> {
         self.list.iter().find(|verifier| &*verifier.name == name)

@@ -41,7 +41,6 @@ use token::SignedToken;
 /// A token that holds, and what it says.
 #[derive(Debug)]
 pub(crate) struct VerifiedToken {
-    /// Its claims.
     pub(crate) claims: Claims,
     /// The key that signed it.
     pub(crate) key: Arc<VerifyingKey>,
@@ -124,7 +123,6 @@ pub(crate) enum TokenError {
 }
 
 impl TokenError {
-    /// All of them.
     pub(crate) const ALL: [Self; 21] = [
         Self::TooLarge,
         Self::Malformed,

@@ -50,7 +50,6 @@ pub(crate) enum Phase {
     Answered,
 }
 
-/// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
     /// The client's next request, or the rest of its head.

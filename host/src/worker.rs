@@ -38,14 +38,12 @@ pub(crate) use ids::next_id;
 pub(crate) struct Common {
     /// The worker's coarse clock.
     pub(crate) clock: Clock,
-    /// What it counts.
     pub(crate) stats: WorkerStats,
     /// Exchanges whose log phases did not run because too many waited.
     pub(crate) log_phases_dropped: Arc<AtomicU64>,
 }
 
 impl Common {
-    /// For one worker.
     #[must_use]
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
@@ -237,11 +235,9 @@ pub(crate) struct ClientConnection {
     pub(crate) watch: Arc<Watch>,
     /// The listener that it came by.
     pub(crate) listener: Rc<Listener>,
-    /// The remote address.
     pub(crate) remote: SocketAddr,
     /// The remote IP as `X-Forwarded-For` names it, made once.
     pub(crate) forwarded_for: HeaderValue,
-    /// Whether it is encrypted.
     pub(crate) secure: bool,
     /// Where it carries many exchanges (HTTP/2), the place of this one.
     pub(crate) place: Option<ExchangePlace>,
@@ -312,7 +308,6 @@ impl ClientConnection {
         }
     }
 
-    /// What the worker counts.
     #[must_use]
     pub(crate) fn stats(&self) -> &WorkerStats {
         &self.worker.common.stats

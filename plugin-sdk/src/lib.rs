@@ -12,6 +12,8 @@
 //! each time), it offers nothing that could block, and it stands on the contract in `wit/` alone,
 //! never on the gateway's code.
 
+#![warn(missing_docs)]
+
 #[doc(hidden)]
 pub mod bindings;
 mod contribution;

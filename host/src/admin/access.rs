@@ -60,7 +60,6 @@ pub(crate) struct Token {
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Actor {
-    /// The token's name.
     pub(crate) name: Arc<str>,
     /// What it may be used for.
     pub(crate) role: Role,
@@ -200,7 +199,6 @@ enum Presented<'a> {
     Nothing,
     /// What nobody can have as a token.
     Nonsense,
-    /// A token.
     Token(&'a [u8]),
 }
 

@@ -61,7 +61,6 @@ pub(super) struct Api {
     max_import: usize,
 }
 
-/// The routes.
 pub(super) fn routes(running: Arc<Running>, max_import: usize) -> Router {
     let api = Arc::new(Api {
         running,
@@ -193,7 +192,6 @@ fn audit_change(caller: &Caller, action: &str, kind: &str, id: &str, what: Optio
     );
 }
 
-/// JSON.
 fn json(status: StatusCode, value: &impl serde::Serialize) -> Response {
     match serde_json::to_string(value) {
         Ok(text) => {

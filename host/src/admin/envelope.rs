@@ -65,9 +65,7 @@ impl Caller {
 /// What the guard knows.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    /// The process.
     pub(crate) running: Arc<Running>,
-    /// The tokens.
     pub(crate) access: Access,
 }
 

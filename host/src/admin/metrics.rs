@@ -15,7 +15,6 @@ use crate::gateway::Gateway;
 use crate::observe::metrics::{Family, Kind, float, of_workers, read};
 use crate::store::keys::KeyReject;
 
-/// All families.
 pub(crate) fn families(running: &Running) -> Vec<Family> {
     let workers = running.workers.iter().map(|common| &common.stats);
     let mut families = of_workers(workers);

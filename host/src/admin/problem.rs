@@ -13,7 +13,6 @@ use crate::store::registrar::{ImportError, ImportReport, RegistrarError, Warning
 /// An answer that says why not.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Problem {
-    /// The status.
     pub(crate) status: StatusCode,
     /// The stable word.
     pub(crate) code: &'static str,

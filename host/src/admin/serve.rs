@@ -71,7 +71,6 @@ impl Patience {
 /// The listener's socket, and how it is closed.
 #[derive(Debug)]
 pub(crate) struct Listening {
-    /// It.
     pub(crate) socket: TcpListener,
     /// Whether to take no more, and who has those that are queued then.
     pub(crate) stop: watch::Receiver<Option<Queue>>,

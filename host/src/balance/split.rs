@@ -37,7 +37,6 @@ impl Split {
         place.unwrap_or(0)
     }
 
-    /// The one of this key.
     #[must_use]
     pub(crate) fn pick_by(&self, key: u64) -> usize {
         let bid = |(identity, weight): &(u64, u32)| {

@@ -36,19 +36,15 @@ pub(crate) struct RequestDigest([u8; 32]);
 /// Why a request cannot be sent. Texts for the author of the filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CalloutRequestError {
-    /// The method.
     #[error("the method is no method that can be sent")]
     Method,
-    /// The path.
     #[error("the path must be empty, or begin with `/` or `?`, without a segment `.` or `..`")]
     Path,
-    /// A field.
     #[error("a field has a name or value that HTTP does not have, or is the gateway's to set")]
     Field,
     /// The fields together.
     #[error("path and fields are larger than 64 KiB, or more than 1,024")]
     Head,
-    /// The body.
     #[error("the body is larger than the target's `max_request`")]
     Body,
     /// The user of a credential.

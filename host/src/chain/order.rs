@@ -10,7 +10,6 @@ use crate::wasm::grants::Grants;
 pub(crate) struct Misorder {
     /// The filter's place in the chain.
     pub(crate) place: usize,
-    /// The attribute.
     pub(crate) attribute: String,
     /// Whether the filter works without it, but not as it is meant: it counts by it.
     pub(crate) is_counted_by: bool,

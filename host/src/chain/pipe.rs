@@ -66,9 +66,7 @@ pub(crate) struct Pipe {
 
 /// A whole body.
 pub(crate) struct Gathered {
-    /// Its bytes.
     pub(crate) piece: Piece,
-    /// Its trailers.
     pub(crate) trailers: Option<HeaderMap>,
 }
 

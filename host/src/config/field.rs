@@ -219,7 +219,6 @@ impl<T> Absence<Nested<T>> for Defaults {
 pub(super) struct Section {
     /// How it stands in the file: `[server]`, `limits = { .. }`.
     pub(crate) heading: &'static str,
-    /// What it is.
     pub(crate) doc: &'static str,
     /// Its keys, in the order of the reference.
     pub(crate) fields: &'static [&'static dyn Described],

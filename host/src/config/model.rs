@@ -163,9 +163,7 @@ pub struct Wasm {
 pub enum CompileCache {
     /// In the user's cache folder (`$XDG_CACHE_HOME/windlass`, else `~/.cache/windlass`).
     UserFolder,
-    /// In this folder.
     Folder(PathBuf),
-    /// Nowhere.
     Off,
 }
 
@@ -196,11 +194,8 @@ pub enum LogLevel {
 /// Where the access log goes: one JSON object a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AccessLog {
-    /// Nowhere.
     Off,
-    /// Standard output.
     Stdout,
-    /// Standard error.
     Stderr,
     /// Appended to this file.
     File(PathBuf),
@@ -209,7 +204,6 @@ pub enum AccessLog {
 /// `[secret.<name>]`: a value that filters name but never see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
-    /// Its name.
     pub name: Arc<str>,
     /// Where its value is read from.
     pub from: SecretSource,
@@ -291,9 +285,7 @@ pub enum RouteEnd {
     Upstream(usize),
     /// To one of several upstreams, by weight.
     Split(RouteSplit),
-    /// A fixed response.
     Respond(FixedResponse),
-    /// A redirect.
     Redirect(Redirect),
 }
 
@@ -330,9 +322,7 @@ pub struct Redirect {
 /// `[filter.<name>]`: a plugin with settings.
 #[derive(Debug)]
 pub struct Filter {
-    /// Its name.
     pub name: Arc<str>,
-    /// Its plugin.
     pub plugin: PluginSource,
     /// The `plugin` value in the file.
     pub(crate) plugin_span: Span,
@@ -400,7 +390,6 @@ impl Default for Settings {
 /// `allow = { .. }`: what a filter may use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Allow {
-    /// Host interfaces.
     pub interfaces: Vec<HostInterface>,
     /// Attributes that it may write: exact names, or `prefix.*`.
     pub(crate) attributes: Vec<String>,

@@ -25,7 +25,6 @@ pub(super) enum Group {
 }
 
 impl Group {
-    /// All of them.
     pub(crate) const ALL: [Self; 7] = [
         Self::Secret,
         Self::Verifier,

@@ -23,7 +23,6 @@ pub(crate) enum Severity {
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// How bad it is.
     pub(crate) severity: Severity,
     /// Where; the default is the file as a whole.
     pub span: Span,
@@ -34,7 +33,6 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// An error.
     pub(crate) fn error(span: Span, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
@@ -44,7 +42,6 @@ impl Problem {
         }
     }
 
-    /// A warning.
     pub(crate) fn warning(span: Span, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Warning,
@@ -96,7 +93,6 @@ impl Problems {
         self.push(Problem::warning(span, message))
     }
 
-    /// Adds a problem.
     pub(crate) fn push(&mut self, problem: Problem) -> &mut Problem {
         self.list.push_mut(problem)
     }
@@ -122,7 +118,6 @@ impl Problems {
         self.list.iter()
     }
 
-    /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
@@ -139,13 +134,11 @@ impl Problems {
         later.any(|problem| problem.severity == Severity::Error)
     }
 
-    /// How many are errors.
     #[must_use]
     pub(crate) fn errors(&self) -> usize {
         self.count(Severity::Error)
     }
 
-    /// How many are warnings.
     #[must_use]
     pub(crate) fn warnings(&self) -> usize {
         self.count(Severity::Warning)

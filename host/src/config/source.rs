@@ -9,7 +9,6 @@
 pub struct Source {
     /// Its name, as the operator gave it.
     pub(crate) name: String,
-    /// Its text.
     pub(crate) text: String,
 }
 

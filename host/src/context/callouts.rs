@@ -18,7 +18,6 @@ impl CalloutAnswers {
         found.map(|(_, pending)| pending)
     }
 
-    /// How many there are.
     #[must_use]
     pub(crate) fn count(&self) -> usize {
         self.0.len()

@@ -15,7 +15,6 @@ pub enum NoPlan {
 /// Never the key's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RejectedKey {
-    /// Why.
     pub(crate) why: KeyRejection,
     /// The key's id, if there is such a key.
     pub(crate) key: Option<Box<str>>,
@@ -36,7 +35,6 @@ pub(crate) struct RejectedToken {
 /// Why an API key was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyRejection {
-    /// There is no such key.
     Unknown,
     /// The operator disabled it.
     Disabled,

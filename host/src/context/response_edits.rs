@@ -99,13 +99,11 @@ pub struct ResponseEdits {
 }
 
 impl ResponseEdits {
-    /// Whether there are none.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.edits.is_empty()
     }
 
-    /// How many there are.
     #[must_use]
     pub(crate) fn len(&self) -> usize {
         self.edits.len()

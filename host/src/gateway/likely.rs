@@ -28,15 +28,11 @@ use crate::wasm::Filter;
 pub(crate) struct Known<'a> {
     /// As it was read.
     pub(crate) config: &'a Config,
-    /// Its filters.
     pub(crate) filters: &'a [Option<Arc<Filter>>],
-    /// Its router.
     pub(crate) router: &'a Router,
-    /// Its secrets.
     pub(crate) secrets: &'a Secrets,
 }
 
-/// Look for all of them.
 pub(crate) fn look(known: &Known<'_>, problems: &mut Problems) {
     for (place, route) in known.config.routes.iter().enumerate() {
         raised(known.config, route, problems);

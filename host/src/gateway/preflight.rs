@@ -48,7 +48,6 @@ impl Foundation {
     }
 }
 
-/// Look at all of it.
 pub(crate) fn look(config: &Config, problems: &mut Problems) {
     for listener in &config.listeners {
         address("listener", listener.address, problems);

@@ -131,7 +131,6 @@ impl Drop for LogBuffer {
     }
 }
 
-/// What a line says.
 #[derive(Serialize)]
 struct Line<'a> {
     #[serde(serialize_with = "time")]

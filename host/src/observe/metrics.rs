@@ -20,13 +20,10 @@ use crate::error::Code;
 /// One number with its labels.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Sample {
-    /// Label names and values.
     pub(crate) labels: Vec<(String, String)>,
-    /// The number.
     pub(crate) value: Value,
 }
 
-/// The value of a sample.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
     /// A counter's or a gauge's.
@@ -35,7 +32,6 @@ pub(crate) enum Value {
     Histogram {
         /// Of all observations.
         sum: f64,
-        /// How many there were.
         count: u64,
         /// Upper bounds, each with the observations that no smaller bound has.
         buckets: Vec<(f64, u64)>,
@@ -60,9 +56,7 @@ pub(crate) struct Family {
     pub(crate) name: String,
     /// One sentence.
     pub(crate) help: String,
-    /// What its numbers are.
     pub(crate) kind: Kind,
-    /// The numbers.
     pub(crate) samples: Vec<Sample>,
 }
 
@@ -85,7 +79,6 @@ impl Family {
         self
     }
 
-    /// Add a number.
     pub(crate) fn push(&mut self, labels: &[(&str, &str)], value: f64) {
         let labels = labels.iter();
         self.samples.push(Sample {

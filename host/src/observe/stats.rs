@@ -38,7 +38,6 @@ impl Counter {
 pub(crate) struct CodeCounters([Counter; Code::ALL.len()]);
 
 impl CodeCounters {
-    /// That of a code.
     #[must_use]
     pub(crate) fn get(&self, code: Code) -> Option<&Counter> {
         self.0.get(code as usize)

@@ -129,7 +129,6 @@ struct Noted<'a, S> {
     stream: S,
     watch: &'a Watch,
     count: &'a Cell<u64>,
-    /// Whether it has failed.
     failed: &'a Cell<bool>,
     idle: Option<u64>,
 }

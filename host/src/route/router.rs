@@ -91,7 +91,6 @@ pub(crate) struct Match {
     pub(crate) params: Params,
 }
 
-/// Why there is no route.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoRoute {
     /// No route has this path on this host: 404.

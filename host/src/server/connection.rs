@@ -103,7 +103,6 @@ fn builder(listener: &Listener) -> http1::Builder {
     builder
 }
 
-/// How a connection ends.
 enum Close {
     /// Nothing is left to be said.
     Quietly,

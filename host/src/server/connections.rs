@@ -61,14 +61,12 @@ impl Connections {
         }
     }
 
-    /// How many there are.
     #[must_use]
     pub(crate) fn len(&self) -> usize {
         let slots = self.slots.borrow();
         slots.watches.len() - slots.free.len()
     }
 
-    /// Whether there is none.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0

@@ -22,22 +22,15 @@ pub enum BindError {
     #[error(
         "address `{address}` is in use; stop what listens there (`ss -ltnp` names it), or change `address` of this `[[listener]]`"
     )]
-    InUse {
-        /// The address.
-        address: SocketAddr,
-    },
+    InUse { address: SocketAddr },
     /// A port below 1024, usually.
     #[error(
         "address `{address}` may not be bound by this user; use a port above 1023, or grant `CAP_NET_BIND_SERVICE`"
     )]
-    Denied {
-        /// The address.
-        address: SocketAddr,
-    },
+    Denied { address: SocketAddr },
     /// Something else.
     #[error("address `{address}` cannot be bound; is it an address of this machine?")]
     Other {
-        /// The address.
         address: SocketAddr,
         /// As the system says it.
         #[source]
@@ -80,7 +73,6 @@ struct Want {
 struct Load(AtomicUsize);
 
 impl Loads {
-    /// For so many workers and listeners.
     #[must_use]
     pub(crate) fn new(workers: usize, listeners: usize) -> Arc<Self> {
         let loads = |count| (0..count).map(|_| Load::default()).collect();

@@ -15,7 +15,6 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r";
 /// Where one of a client's messages is read.
 #[derive(Debug)]
 pub(super) enum Reading {
-    /// In its head.
     Head(HeadScan),
     /// Its head was read whole, and how its body is framed is not known yet.
     Headed,

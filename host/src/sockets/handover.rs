@@ -114,9 +114,7 @@ fn connect(address: SocketAddr) -> io::Result<UnixStream> {
 /// An address, and duplicates of all sockets that listen there.
 #[derive(Debug)]
 pub(crate) struct Duplicates {
-    /// The address.
     pub(crate) address: SocketAddr,
-    /// The duplicates.
     pub(crate) sockets: Vec<TcpListener>,
 }
 

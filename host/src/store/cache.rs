@@ -161,7 +161,6 @@ impl FilterCache {
         true
     }
 
-    /// Forget a value.
     pub(crate) fn delete(&self, key: &str) {
         self.entries
             .entry_by_ref(key)

@@ -60,7 +60,6 @@ pub struct KeeperSettings {
     pub usage_days: u32,
 }
 
-/// Where things stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeeperState {
     /// Whether the ledger's keys are as fresh as they must be.
@@ -207,19 +206,16 @@ impl Keeper {
         }
     }
 
-    /// The keys.
     #[must_use]
     pub(crate) fn index(&self) -> &Arc<KeyIndex> {
         &self.shared.index
     }
 
-    /// The plans.
     #[must_use]
     pub(crate) fn plans(&self) -> &Arc<LivePlans> {
         &self.shared.plans
     }
 
-    /// The ledger.
     #[must_use]
     pub(crate) fn ledger(&self) -> &Arc<dyn Ledger> {
         &self.shared.ledger
@@ -278,7 +274,6 @@ impl Keeper {
         self.shared.flush(false)
     }
 
-    /// Where things stand.
     #[must_use]
     pub(crate) fn state(&self) -> KeeperState {
         let shared = &self.shared;
@@ -313,7 +308,6 @@ impl Drop for Keeper {
 }
 
 impl Shared {
-    /// The thread.
     fn look_after(&self) {
         let start = Instant::now();
         let mut due = Due {

@@ -60,7 +60,6 @@ pub struct ApiKey {
 /// One text that a key is presented as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Secret {
-    /// Its digest.
     pub(crate) digest: KeyDigest,
     /// From when on it is refused. Milliseconds since 1970; `u64::MAX` for never.
     pub(crate) expires_ms: u64,
@@ -221,7 +220,6 @@ impl fmt::Debug for ApiKey {
 /// Why a presented key is not accepted. For logs: to the client they are all one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum KeyReject {
-    /// No such key.
     #[error("unknown key")]
     Unknown,
     /// Switched off by the operator.
@@ -238,7 +236,6 @@ pub(crate) enum KeyReject {
 /// A presented key that is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejected {
-    /// Why not.
     pub(crate) why: KeyReject,
     /// The id of the key that was presented, where there is such a key.
     pub(crate) key: Option<Box<str>>,
@@ -299,7 +296,6 @@ pub struct Keys {
 /// The keys of the ledger.
 #[derive(Debug, Clone)]
 pub struct LiveKeys {
-    /// The keys.
     pub(crate) index: Arc<KeyIndex>,
     /// Until when they may be believed. None: for ever, the ledger is this gateway's own.
     pub(crate) freshness: Option<Arc<Freshness>>,

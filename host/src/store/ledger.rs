@@ -182,16 +182,13 @@ pub(crate) type Revision = u64;
 pub enum Loaded {
     /// About how many keys follow: comes before the first of them, so that room is made for all.
     Keys(usize),
-    /// A key.
     Key(StoredKey),
-    /// A plan.
     Plan(PlanRecord),
 }
 
 /// A key, and what is noted of it without a commit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredKey {
-    /// The key.
     pub(crate) record: KeyRecord,
     /// When it was last used, to the minute. Milliseconds since 1970.
     pub(crate) last_used_ms: Option<u64>,
@@ -224,7 +221,6 @@ pub enum Write {
     },
     /// Delete a key. Its usage stays.
     DeleteKey {
-        /// Which.
         id: String,
         /// As it is.
         expect: Revision,
@@ -238,14 +234,12 @@ pub enum Write {
     },
     /// Delete a plan. Its usage stays.
     DeletePlan {
-        /// Which.
         name: String,
         /// As it is.
         expect: Revision,
     },
     /// Note what an idempotency token created.
     Remember {
-        /// The token.
         token: String,
         /// What it stands for.
         what: Remembered,
@@ -263,7 +257,6 @@ pub struct Remembered {
     pub(crate) key: String,
 }
 
-/// Which keys.
 #[derive(Debug, Clone, Default)]
 pub struct KeyQuery {
     /// Only those with a greater id.
@@ -284,7 +277,6 @@ pub struct KeyQuery {
 /// What a key used of a plan since it was last told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageDelta {
-    /// The plan's name.
     pub(crate) plan: Arc<str>,
     /// The key's id.
     pub(crate) key: Arc<str>,
@@ -299,7 +291,6 @@ pub struct UsageDelta {
 /// What was used in one period of a quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct QuotaUse {
-    /// The kind of period.
     pub(crate) period: Period,
     /// Its number, as [`Period::number`](super::limits::Period) counts.
     pub(crate) number: u32,
@@ -310,11 +301,9 @@ pub(crate) struct QuotaUse {
 /// What a key used of a plan in a period that is not over, for the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QuotaRow {
-    /// The plan's name.
     pub(crate) plan: String,
     /// The key's id.
     pub(crate) key: String,
-    /// What was used.
     pub(crate) usage: QuotaUse,
     /// What may be used beyond the limit; below 0 where less may be.
     pub(crate) extra: i64,
@@ -334,13 +323,10 @@ pub struct LateUse {
 /// A temporary extension of a quota.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extension {
-    /// The plan's name.
     pub(crate) plan: String,
     /// The key's id.
     pub(crate) key: String,
-    /// The kind of period.
     pub(crate) period: Period,
-    /// Its number.
     pub(crate) number: u32,
     /// What may be used beyond the limit in it; below 0 where less may be.
     pub(crate) extra: i64,
@@ -358,7 +344,6 @@ pub struct Touched {
 /// Whose usage, when.
 #[derive(Debug, Clone, Default)]
 pub struct UsageQuery {
-    /// The plan's name.
     pub(crate) plan: String,
     /// Only this key's.
     pub(crate) key: Option<String>,
@@ -379,7 +364,6 @@ pub struct UsageRow {
     pub(crate) key: String,
     /// Days since 1970, in UTC.
     pub(crate) day: u32,
-    /// How much.
     pub(crate) used: u64,
 }
 
@@ -388,24 +372,13 @@ pub struct UsageRow {
 pub enum LedgerError {
     /// It is out of reach at the moment.
     #[error("{name} is out of reach: {cause}")]
-    Unreachable {
-        /// Which store.
-        name: String,
-        /// Why.
-        cause: String,
-    },
+    Unreachable { name: String, cause: String },
     /// It is there, and does not work.
     #[error("{name} failed: {cause}")]
-    Failed {
-        /// Which store.
-        name: String,
-        /// Why.
-        cause: String,
-    },
+    Failed { name: String, cause: String },
     /// What it holds was not written by this program, or is damaged.
     #[error("{name}: {what}")]
     Corrupt {
-        /// Which store.
         name: String,
         /// What is wrong, and the cure.
         what: String,
@@ -437,7 +410,6 @@ pub enum Conflict {
     Digest {
         /// Whose write was refused.
         id: String,
-        /// Who has it.
         owner: String,
     },
     /// The idempotency token stands for something already.

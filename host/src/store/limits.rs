@@ -230,13 +230,10 @@ pub struct Take<'a> {
     pub(crate) key: &'a str,
     /// The plan's rate for the method, as [`EnrolledPlan::method`] found it.
     pub(crate) method: Option<usize>,
-    /// The route's rate.
     pub(crate) route: Option<&'a SharedRate>,
-    /// The gateway's rate.
     pub(crate) gateway: Option<&'a SharedRate>,
     /// From each of them.
     pub(crate) cost: u64,
-    /// Now.
     pub(crate) now: Timestamp,
 }
 
@@ -247,11 +244,8 @@ pub(crate) enum Bound {
     Method,
     /// The plan's rate, or a filter's own bucket.
     Plan,
-    /// The plan's quota.
     Quota,
-    /// The route's rate.
     Route,
-    /// The gateway's rate.
     Gateway,
     /// The store cannot tell: it is out of reach, or has no room for another counter.
     Unavailable,
@@ -271,7 +265,6 @@ pub(crate) struct Level {
     pub(crate) reset_ms: u64,
 }
 
-/// The decision.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Decision {
@@ -322,7 +315,6 @@ impl Decision {
 /// Where a key's quota stands in the period of some moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuotaStanding {
-    /// The kind of period.
     pub(crate) period: Period,
     /// Its number, as [`Period::number`] counts.
     pub(crate) number: u32,
@@ -337,7 +329,6 @@ pub struct QuotaStanding {
 /// A quota that was extended, for the ledger's [`Extension`](super::ledger::Extension).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extended {
-    /// The kind of period.
     pub(crate) period: Period,
     /// Its number, as [`Period::number`] counts.
     pub(crate) number: u32,

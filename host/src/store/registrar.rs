@@ -81,7 +81,6 @@ pub(crate) trait Works: Send + Sync {
     /// The ledger is out of reach.
     fn flush(&self) -> Result<(), LedgerError>;
 
-    /// How things stand.
     fn state(&self) -> WorksState;
 
     /// The distinct sets of plans that keys have.
@@ -169,7 +168,6 @@ pub(crate) enum Origin {
 /// A key as it is shown.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct KeyView {
-    /// The key.
     pub(crate) record: KeyRecord,
     /// When it was last used. Milliseconds since 1970.
     pub(crate) last_used_ms: Option<u64>,
@@ -180,7 +178,6 @@ pub(crate) struct KeyView {
 /// A plan as it is shown.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct PlanView {
-    /// The plan.
     pub(crate) record: PlanRecord,
     /// Where it is defined.
     pub(crate) origin: Origin,

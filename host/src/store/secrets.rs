@@ -27,7 +27,6 @@ pub(crate) const MAX_SECRET: usize = 64 * 1024;
 pub(crate) enum SecretSource {
     /// An environment variable, by its name.
     Environment(String),
-    /// A file, by its path.
     File(PathBuf),
 }
 
@@ -180,13 +179,10 @@ pub(crate) enum SecretError {
     /// The file is not there or not readable.
     #[error("file `{}` cannot be read", .path.display())]
     Unreadable {
-        /// Which file.
         path: PathBuf,
-        /// What the system says.
         #[source]
         cause: io::Error,
     },
-    /// Nothing is in it.
     #[error("{0} is empty")]
     Empty(SecretSource),
     /// Too much is in it.
@@ -240,7 +236,6 @@ impl Secrets {
         }
     }
 
-    /// The secret of that name.
     #[must_use]
     pub(crate) fn find(&self, name: &str) -> Option<&Secret> {
         self.by_name.get(name)

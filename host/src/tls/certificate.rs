@@ -64,11 +64,8 @@ pub(crate) fn names_of(path: &Path) -> Option<Names> {
 /// What is wrong with the time of a certificate, now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Overdue {
-    /// It has ended.
     Ended(i64),
-    /// It has not begun.
     NotYet(i64),
-    /// It ends soon.
     Soon(i64),
 }
 

@@ -27,7 +27,6 @@ enum Want {
 /// A certificate, and where it stands.
 #[derive(Debug, Clone)]
 pub(crate) struct Certificate {
-    /// The certificate.
     pub(crate) der: CertificateDer<'static>,
     /// The line of its file where it begins.
     pub(crate) line: usize,

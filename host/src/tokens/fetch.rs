@@ -31,7 +31,6 @@ pub(crate) enum KeyPlace {
     Discovery {
         /// The document.
         url: String,
-        /// The issuers.
         issuers: Vec<String>,
     },
 }
@@ -49,7 +48,6 @@ impl KeyPlace {
 /// How a key set is fetched.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct FetchSettings {
-    /// Where it is.
     pub(crate) place: KeyPlace,
     /// The authorities that may sign the server's certificate, PEM. None: those that the system trusts.
     pub(crate) ca: Option<PathBuf>,
@@ -94,7 +92,6 @@ pub(crate) enum FetchError {
     Call {
         /// The URL that was asked for.
         url: String,
-        /// Why not.
         cause: ureq::Error,
     },
     /// It answered, and not with the document.
@@ -116,23 +113,16 @@ pub(crate) enum FetchError {
     },
     /// The document is not a set with usable keys.
     #[error("the key set at `{}` cannot be used: {cause}", without_query(url))]
-    Set {
-        /// Where it is.
-        url: String,
-        /// Why not.
-        cause: KeySetError,
-    },
+    Set { url: String, cause: KeySetError },
     /// The discovery document is not one.
     #[error("the discovery document at `{}` {what}", without_query(url))]
     Discovery {
-        /// Where it is.
         url: String,
         /// The fault.
         what: &'static str,
     },
 }
 
-/// Fetches.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
     settings: FetchSettings,
@@ -282,7 +272,6 @@ fn set_url(url: &str, issuers: &[String], document: &Value) -> Result<String, Fe
     }
 }
 
-/// The certificates to trust.
 fn trusted(ca: Option<&Path>, place: &KeyPlace) -> Result<Vec<Certificate<'static>>, FetchError> {
     let own = |der: &[u8]| Certificate::from_der(der).to_owned();
     if let Some(ca) = ca {

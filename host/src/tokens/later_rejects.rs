@@ -27,7 +27,6 @@ impl LaterRejects {
         faults.chain(proofs).chain(OTHERS)
     }
 
-    /// Count one.
     pub(crate) fn count(&self, why: &str) {
         let mut counts = Self::words().zip(&self.0);
         if let Some((_, count)) = counts.find(|(word, _)| *word == why) {

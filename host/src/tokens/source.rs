@@ -84,7 +84,6 @@ struct Shared {
 /// Keys, and when they were confirmed.
 #[derive(Debug)]
 pub(crate) struct Held {
-    /// The keys.
     pub(crate) keys: Arc<KeySet>,
     /// When the last good answer came.
     confirmed: Duration,
@@ -215,7 +214,6 @@ impl KeySource {
         desk.waiting.join()
     }
 
-    /// How it stands.
     #[must_use]
     pub(crate) fn state(&self, now: TokenTime) -> SourceState {
         let desk = self.shared.desk.lock();

@@ -16,7 +16,6 @@ pub(crate) enum Fault {
     /// Nothing to send it to.
     #[error("upstream `{upstream}` has no endpoint {why}")]
     NoEndpoint {
-        /// The upstream's name.
         upstream: String,
         /// Of those that it might have, which is missing.
         why: Missing,
@@ -24,7 +23,6 @@ pub(crate) enum Fault {
     /// All endpoints that could take it have as much to do as they may.
     #[error("upstream `{upstream}` has no room: {why}")]
     Overloaded {
-        /// The upstream's name.
         upstream: String,
         /// Why it did not wait longer.
         why: Overload,
@@ -32,9 +30,7 @@ pub(crate) enum Fault {
     /// No connection.
     #[error("no connection to `{endpoint}`")]
     Connect {
-        /// The endpoint's name.
         endpoint: String,
-        /// Why.
         #[source]
         cause: io::Error,
     },
@@ -42,14 +38,10 @@ pub(crate) enum Fault {
     #[error(
         "no connection to `{endpoint}`: the gateway has as many files open as it may; raise its limit (`LimitNOFILE=`, `ulimit -n`), or lower `max_connections`"
     )]
-    Descriptors {
-        /// The endpoint's name.
-        endpoint: String,
-    },
+    Descriptors { endpoint: String },
     /// No connection in time.
     #[error("no {step} `{endpoint}` within `connect_timeout` ({milliseconds} ms)")]
     ConnectTimeout {
-        /// The endpoint's name.
         endpoint: String,
         /// What was waited for.
         step: &'static str,
@@ -59,7 +51,6 @@ pub(crate) enum Fault {
     /// The two do not agree on TLS.
     #[error("no TLS with `{endpoint}`")]
     Tls {
-        /// The endpoint's name.
         endpoint: String,
         /// Why: a certificate that is not trusted, for example.
         #[source]
@@ -80,7 +71,6 @@ pub(crate) enum Fault {
     /// The request was sent, and no response began in time.
     #[error("no response from `{endpoint}` within `{key}` ({milliseconds} ms)")]
     FirstByte {
-        /// The endpoint's name.
         endpoint: String,
         /// Which time-out it was.
         key: &'static str,
@@ -89,23 +79,16 @@ pub(crate) enum Fault {
     },
     /// The endpoint did not take the request's body.
     #[error("`{endpoint}` took nothing of the request's body for `idle_timeout`")]
-    Upload {
-        /// The endpoint's name.
-        endpoint: String,
-    },
+    Upload { endpoint: String },
     /// The endpoint left while the request ran.
     #[error(
         "`{endpoint}` was taken out of use, and did not answer within its upstream's `drain_timeout`"
     )]
-    Left {
-        /// The endpoint's name.
-        endpoint: String,
-    },
+    Left { endpoint: String },
     /// The endpoint turned the request away before it looked at it: by a GOAWAY with a smaller stream
     /// number, or as a refused stream (RFC 9113 sections 6.8 and 8.7).
     #[error("`{endpoint}` turned the request away unread: {}", turned_away(.cause))]
     TurnedAway {
-        /// The endpoint's name.
         endpoint: String,
         /// As h2 says it, which reads as if nothing had happened.
         cause: TransportError,
@@ -113,7 +96,6 @@ pub(crate) enum Fault {
     /// The connection, or the stream, ended before a response.
     #[error("`{endpoint}` ended the exchange before it answered")]
     Closed {
-        /// The endpoint's name.
         endpoint: String,
         /// As the connection says it.
         #[source]
@@ -122,7 +104,6 @@ pub(crate) enum Fault {
     /// The head of the response is too large.
     #[error("`{endpoint}` answered with a head that is larger than the upstream's `max_head`")]
     HeadTooLarge {
-        /// The endpoint's name.
         endpoint: String,
         /// As the connection says it.
         #[source]
@@ -131,7 +112,6 @@ pub(crate) enum Fault {
     /// The head of the response has too many fields.
     #[error("`{endpoint}` answered with more than {most} fields, the upstream's `max_headers`")]
     TooManyFields {
-        /// The endpoint's name.
         endpoint: String,
         /// The most that there may be.
         most: usize,
@@ -140,14 +120,10 @@ pub(crate) enum Fault {
     #[error(
         "`{endpoint}` answered with a `transfer-encoding` other than one `chunked`; let it send `chunked` alone, and name a compression in `content-encoding`"
     )]
-    Coding {
-        /// The endpoint's name.
-        endpoint: String,
-    },
+    Coding { endpoint: String },
     /// What came is not a response.
     #[error("`{endpoint}` answered with something that is not a valid response")]
     Protocol {
-        /// The endpoint's name.
         endpoint: String,
         /// As the connection says it.
         #[source]

@@ -87,7 +87,6 @@ pub(crate) struct EndpointPlan {
     pub(crate) weight: u32,
     /// Its priority group.
     pub(crate) priority: u8,
-    /// Names and values.
     pub(crate) labels: BTreeMap<String, String>,
 }
 

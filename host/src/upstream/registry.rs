@@ -26,25 +26,12 @@ pub(crate) struct Registry {
 /// Why an endpoint cannot be changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ChangeError {
-    /// No such upstream.
     #[error("there is no upstream `{0}`")]
     NoUpstream(String),
-    /// No such endpoint.
     #[error("upstream `{upstream}` has no endpoint `{endpoint}`")]
-    NoEndpoint {
-        /// The upstream.
-        upstream: String,
-        /// The endpoint.
-        endpoint: String,
-    },
-    /// It is there.
+    NoEndpoint { upstream: String, endpoint: String },
     #[error("upstream `{upstream}` has the endpoint `{endpoint}` already")]
-    Exists {
-        /// The upstream.
-        upstream: String,
-        /// The endpoint.
-        endpoint: String,
-    },
+    Exists { upstream: String, endpoint: String },
     /// Its name has no address.
     #[error("`{0}` stands for no address now")]
     Unresolved(String),
@@ -55,12 +42,7 @@ pub(crate) enum ChangeError {
     OneOfName(String),
     /// Nothing was changed of it.
     #[error("nothing was changed of `{endpoint}` of upstream `{upstream}`")]
-    NoChange {
-        /// The upstream.
-        upstream: String,
-        /// The endpoint.
-        endpoint: String,
-    },
+    NoChange { upstream: String, endpoint: String },
 }
 
 /// A change of one endpoint. What is none stays as it is.

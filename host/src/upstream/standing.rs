@@ -15,7 +15,6 @@ use super::plan::Members;
 #[derive(Debug, Default)]
 pub(crate) struct Told(Mutex<Standing>);
 
-/// How it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Standing {
     takers: Takers,

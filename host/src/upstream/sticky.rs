@@ -55,7 +55,6 @@ pub(crate) type TokenName = [u8; NAME];
 /// What a client's token says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Token {
-    /// The endpoint.
     pub(crate) endpoint: TokenName,
     /// When it ends. Seconds since 1970.
     pub(crate) end_s: u64,

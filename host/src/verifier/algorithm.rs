@@ -87,7 +87,6 @@ impl Algorithm {
         all.find(|algorithm| algorithm.name() == name)
     }
 
-    /// Its name.
     #[must_use]
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -18,7 +18,6 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// Read a payload.
     pub(super) fn parse(payload: &[u8]) -> Result<Self, TokenError> {
         let claims = Self {
             object: json::object(payload, CLAIM_BOUNDS)?,

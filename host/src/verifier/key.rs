@@ -141,13 +141,11 @@ impl VerifyingKey {
         })
     }
 
-    /// Its key id.
     #[must_use]
     pub(crate) fn key_id(&self) -> Option<&str> {
         self.key_id.as_deref()
     }
 
-    /// Whether it verifies this algorithm.
     #[must_use]
     pub(crate) fn verifies(&self, algorithm: Algorithm) -> bool {
         self.by_algorithm.iter().any(|(one, _)| *one == algorithm)

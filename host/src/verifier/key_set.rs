@@ -23,9 +23,7 @@ pub(crate) struct KeySet {
 pub(crate) struct LeftOut {
     /// Its place in the set.
     pub(crate) place: usize,
-    /// Its key id.
     pub(crate) key_id: Option<String>,
-    /// Why.
     pub(crate) defect: KeyDefect,
 }
 
@@ -38,7 +36,6 @@ pub(crate) enum KeySetError {
     /// It is JSON, and no set.
     #[error("it is not a JWK set: an object with a list `keys`")]
     NotASet,
-    /// It has too many keys.
     #[error("it has more than {MAX_KEYS} keys")]
     TooMany,
     /// No key of it can be used.
@@ -87,7 +84,6 @@ impl KeySet {
         }
     }
 
-    /// Its keys.
     #[must_use]
     pub(crate) fn keys(&self) -> &[Arc<VerifyingKey>] {
         &self.keys

@@ -101,7 +101,6 @@ pub(crate) enum ProofError {
 }
 
 impl ProofError {
-    /// All of them.
     pub(crate) const ALL: [Self; 13] = [
         Self::TooLarge,
         Self::Malformed,

@@ -50,7 +50,6 @@ pub(crate) struct ClaimRule {
     pub(crate) test: ClaimTest,
 }
 
-/// A test of a claim.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ClaimTest {
     /// There, and not null.

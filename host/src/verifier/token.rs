@@ -24,11 +24,9 @@ const HEADER_BOUNDS: JsonBounds = JsonBounds {
 /// A token, not verified yet.
 #[derive(Debug)]
 pub(super) struct SignedToken<'a> {
-    /// Its header.
     pub(crate) header: TokenHeader,
     /// The bytes that are signed.
     pub(crate) signed: &'a [u8],
-    /// The signature.
     pub(crate) signature: Vec<u8>,
     payload: &'a str,
 }

@@ -51,7 +51,6 @@ impl<'a> Aside<'a> {
         }
     }
 
-    /// The instance.
     #[expect(
         clippy::expect_used,
         reason = "only `end` and the end of `self` take it, and both consume `self`"

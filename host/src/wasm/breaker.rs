@@ -118,7 +118,6 @@ impl Breaker {
         true
     }
 
-    /// A call failed.
     pub(crate) fn failed(&self, permit: Permit, now: u64) -> Tripped {
         let mut record = self.record.lock();
         if permit == Permit::Trial {

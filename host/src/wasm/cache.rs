@@ -34,7 +34,6 @@ pub(crate) struct CompileCache {
 }
 
 impl CompileCache {
-    /// No cache.
     #[must_use]
     pub(crate) fn off() -> Self {
         Self::default()
@@ -78,7 +77,6 @@ impl CompileCache {
             .ok()
     }
 
-    /// Keep a compiled component.
     pub(super) fn store(&self, engine: &Engine, digest: ComponentDigest, component: &Component) {
         let Some(file) = self.file(engine, digest) else {
             return;

@@ -101,7 +101,6 @@ pub(crate) enum ComponentError {
     /// Not a `.wasm` at all.
     #[error("is not WebAssembly: it does not begin with `\\0asm`")]
     NotWasm,
-    /// A core module.
     #[error(
         "is a core module, not a component: build it for `wasm32-wasip2`, or wrap it with `wasm-tools component new`"
     )]
@@ -109,20 +108,15 @@ pub(crate) enum ComponentError {
     /// It does not compile.
     #[error("is not a valid component: {0}")]
     Invalid(String),
-    /// It exports no lifecycle.
     #[error(
         "does not export `windlass:filter/lifecycle@{CONTRACT}`: it is a component, but not one for this gateway (it exports {exports})"
     )]
-    NoLifecycle {
-        /// What it exports.
-        exports: String,
-    },
+    NoLifecycle { exports: String },
     /// An export of ours at another version, or one that is not ours.
     #[error(
         "exports `{0}`, which this gateway does not know: it was built for another version of the contract (this one is {CONTRACT})"
     )]
     UnknownExport(String),
-    /// It exports no phase.
     #[error(
         "exports no phase: a filter exports at least one of `request-phase`, `request-body-phase`, `response-phase`, `response-body-phase`, `log-phase`"
     )]
@@ -177,7 +171,6 @@ impl CompiledComponent {
         })
     }
 
-    /// Its digest.
     #[must_use]
     pub(crate) fn digest(&self) -> ComponentDigest {
         self.digest
@@ -230,7 +223,6 @@ fn check_header(wasm: &[u8]) -> Result<(), ComponentError> {
     }
 }
 
-/// The exports of a component.
 struct ComponentExports {
     phases: Phases,
     /// Whether `description` is among them.

@@ -5,13 +5,10 @@ use serde_json::Value;
 /// The longest text. Bytes.
 const LONGEST: usize = 64 * 1024;
 
-/// Why a contribution is none.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ContributionError {
-    /// It is too long.
     #[error("is longer than 64 KiB")]
     TooLong,
-    /// It is no JSON.
     #[error("is not JSON: {0}")]
     Json(#[from] serde_json::Error),
     /// It is another value than an object.
@@ -20,7 +17,6 @@ pub(crate) enum ContributionError {
     /// A member is unknown, or of another kind.
     #[error("has a member `{name}` that is not {wanted}")]
     Member {
-        /// The member.
         name: String,
         /// The kind that it may be.
         wanted: &'static str,

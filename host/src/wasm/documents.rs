@@ -15,7 +15,6 @@ pub(crate) struct Documents {
     by_name: BTreeMap<String, Document>,
 }
 
-/// One document.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Document {
     bytes: Vec<u8>,
@@ -31,7 +30,6 @@ impl Document {
         Self { bytes, digest }
     }
 
-    /// Its bytes.
     #[must_use]
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -70,7 +68,6 @@ impl fmt::Debug for Document {
 }
 
 impl Documents {
-    /// The document of this name.
     #[must_use]
     pub(crate) fn find(&self, name: &str) -> Option<&Document> {
         self.by_name.get(name)

@@ -102,7 +102,6 @@ pub enum EngineError {
     Reserve {
         /// How many were asked for.
         instances: u32,
-        /// What the engine said.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The ticker's thread did not start.

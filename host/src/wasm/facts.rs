@@ -24,7 +24,6 @@ pub(crate) struct Facts {
 /// A bound of `windlass:host/rates`, as far as the configuration has to do with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ToldBound {
-    /// Its name.
     pub(crate) name: String,
     /// The value that it counts by, where the configuration tells whether requests have it.
     pub(crate) by: Option<ToldSource>,
@@ -50,6 +49,5 @@ pub(crate) enum Lacking {
     Shared,
     /// The bound does not hold for them.
     Skipped,
-    /// They are refused.
     Denied,
 }

@@ -31,7 +31,6 @@ pub(crate) enum CallFailure {
         /// Why it was refused.
         refused: MemoryRefused,
     },
-    /// Trapped.
     #[error("trapped: {reason}")]
     Trap {
         /// The trap, without the engine's framing.

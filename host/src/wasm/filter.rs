@@ -30,7 +30,6 @@ const SAMPLE: u64 = 64;
 /// What happens to a request when a filter fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum OnError {
-    /// It is refused.
     Deny,
     /// It goes on as if the filter were not there.
     Skip,
@@ -53,7 +52,6 @@ pub struct FilterFigures {
     pub(crate) calls: AtomicU64,
     /// Refusals: `respond` and `replace`.
     pub(crate) answers: AtomicU64,
-    /// Calls that failed.
     pub failures: AtomicU64,
     /// Requests that met it while it was suspended.
     pub(crate) suspended: AtomicU64,
@@ -207,7 +205,6 @@ impl Filter {
         &self.own
     }
 
-    /// Run the request phase.
     pub(crate) fn on_request(
         &self,
         caller: Caller<'_>,
@@ -232,7 +229,6 @@ impl Filter {
         })
     }
 
-    /// Run the response phase.
     pub(crate) fn on_response(
         &self,
         caller: Caller<'_>,
@@ -257,7 +253,6 @@ impl Filter {
         })
     }
 
-    /// Run the request-body phase.
     pub(crate) fn on_request_body(
         &self,
         caller: Caller<'_>,
@@ -270,7 +265,6 @@ impl Filter {
         })
     }
 
-    /// Run the response-body phase.
     pub(crate) fn on_response_body(
         &self,
         caller: Caller<'_>,
@@ -283,7 +277,6 @@ impl Filter {
         })
     }
 
-    /// Run the log phase.
     pub(crate) fn on_log(
         &self,
         caller: Caller<'_>,
@@ -420,7 +413,6 @@ impl Filter {
         self.breaker.rest(monotonic_nanos())
     }
 
-    /// Ask the breaker.
     #[inline]
     pub(super) fn permit(&self) -> Permit {
         self.breaker.permit(monotonic_nanos)

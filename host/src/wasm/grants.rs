@@ -72,14 +72,12 @@ impl HostInterface {
         }
     }
 
-    /// The interface of this name.
     #[must_use]
     pub(crate) fn find(name: &str) -> Option<Self> {
         let mut all = Self::ALL.iter().copied();
         all.find(|interface| interface.name() == name)
     }
 
-    /// The interface at this path.
     #[must_use]
     pub(crate) fn at(path: &str) -> Option<Self> {
         let mut all = Self::ALL.iter().copied();
@@ -96,7 +94,6 @@ pub(crate) struct Grants {
     pub(crate) attributes: Vec<String>,
     /// Upstreams that it may route to.
     pub(crate) upstreams: Vec<Arc<str>>,
-    /// Secrets that it may use.
     pub(crate) secrets: Vec<Arc<str>>,
     /// Servers that it may ask.
     pub(crate) callouts: Vec<Arc<str>>,

@@ -38,7 +38,6 @@ pub(crate) struct BodyCall<'a> {
     pub(crate) piece: &'a mut Piece,
     /// The message's trailers, in its last call.
     pub(crate) trailers: &'a mut Option<HeaderMap>,
-    /// Whether it is the last call.
     pub(crate) last: bool,
     /// Whether the head is still held back.
     pub(crate) head_open: bool,
@@ -51,7 +50,6 @@ pub(crate) struct BodyCall<'a> {
 /// What a call gives: the exchange, and the verdict or why there is none.
 pub(crate) type Called<V> = (Box<Exchange>, Result<V, CallFailure>);
 
-/// A live instance.
 pub(crate) struct Instance {
     store: Store<State>,
     guests: Guests,

@@ -13,7 +13,6 @@ use parking_lot::{Condvar, Mutex};
 
 use super::filter::Filter;
 
-/// How many threads there are.
 const THREADS: usize = 4;
 
 /// How many of them work for one filter at once.

@@ -20,20 +20,15 @@ pub(crate) struct MemoryAccount {
 pub(crate) enum MemoryRefused {
     /// The instance's own cap.
     #[error("wanted more than its {cap} bytes of memory: raise `limits.memory` if it needs more")]
-    Cap {
-        /// The cap.
-        cap: u64,
-    },
+    Cap { cap: u64 },
     /// The process's budget.
     #[error("the memory of all filters together is used up: raise `[wasm] memory`")]
     Budget,
-    /// A table.
     #[error("wanted a table of more than {MAX_TABLE_ELEMENTS} elements")]
     Table,
 }
 
 impl MemoryAccount {
-    /// An account with this cap.
     #[must_use]
     pub(crate) fn new(cap: u64, budget: Arc<MemoryBudget>) -> Self {
         Self {

@@ -9,7 +9,6 @@ const MAX_LINE: usize = 8 * 1024;
 /// The most lines of one phase, as for `windlass:host/log`; those beyond are dropped.
 const MAX_LINES: u32 = 64;
 
-/// Which stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StreamKind {
     /// Standard output: logged as `info`.

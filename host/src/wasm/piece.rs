@@ -14,7 +14,6 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    /// An empty piece.
     #[must_use]
     pub(crate) fn new() -> Self {
         Self::default()
@@ -26,7 +25,6 @@ impl Piece {
         self.len
     }
 
-    /// Whether there are none.
     #[must_use]
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0

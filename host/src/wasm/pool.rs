@@ -271,7 +271,6 @@ pub(crate) struct Seat {
 
 /// An instance checked out for one call.
 pub(crate) struct CheckedOut {
-    /// The instance.
     pub(super) instance: Box<Instance>,
     /// What the breaker said.
     pub(super) permit: Permit,
@@ -327,7 +326,6 @@ impl Seat {
         &self.filter
     }
 
-    /// The worker's index.
     #[must_use]
     pub(crate) fn worker(&self) -> usize {
         self.worker

@@ -38,20 +38,16 @@ use super::share::LastCharge;
 use super::state::State;
 use crate::store::cache::{CacheOrigin, Caches};
 
-/// What a filter is to be.
 #[derive(Debug, Clone)]
 pub(crate) struct FilterSpec {
-    /// Its name.
     pub(crate) name: Arc<str>,
     /// Its settings as JSON.
     pub(crate) settings: String,
     /// The files that the operator named for it.
     pub(crate) documents: Arc<Documents>,
-    /// What it may use.
     pub(crate) grants: Grants,
     /// The callouts and secrets that the grants name.
     pub(crate) origin: CacheOrigin,
-    /// Its bounds.
     pub(crate) bounds: FilterBounds,
     /// What happens when it fails.
     pub(crate) on_error: OnError,
@@ -73,7 +69,6 @@ pub(crate) enum LoadError {
     Start {
         /// What was being done.
         doing: &'static str,
-        /// What happened.
         failure: CallFailure,
     },
     /// It does not like its settings.
@@ -92,7 +87,6 @@ pub(crate) enum LoadError {
 pub(crate) struct Complaint {
     /// JSON pointer into the settings.
     pub(crate) at: String,
-    /// What is wrong.
     pub(crate) message: String,
 }
 
@@ -150,7 +144,6 @@ impl FilterRegistry {
         })
     }
 
-    /// The engine.
     #[must_use]
     pub(crate) fn engine(&self) -> &FilterEngine {
         &self.engine

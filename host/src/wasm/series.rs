@@ -81,11 +81,8 @@ const RESERVED_LABELS: [&str; 3] = ["filter", "le", "quantile"];
 /// A series as `configure` declared it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SeriesSpec {
-    /// What it measures.
     pub(crate) kind: SeriesKind,
-    /// Its name.
     pub(crate) name: String,
-    /// Its label names.
     pub(crate) labels: Vec<String>,
 }
 
@@ -178,10 +175,8 @@ pub(crate) struct SeriesTable {
 /// Why a series cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SeriesError {
-    /// Too many.
     #[error("declares {0} metric series; a filter has at most {MAX_SERIES}")]
     TooMany(usize),
-    /// A bad name.
     #[error("declares a metric series or label `{0}`, which is not of the form `[a-z][a-z0-9_]*`")]
     Name(String),
     /// Two that write one name.
@@ -192,7 +187,6 @@ pub(crate) enum SeriesError {
         "declares metric series `{0}`, but `windlass_{1}` is the gateway's own: give it another name"
     )]
     Own(String, String),
-    /// Too many labels.
     #[error("declares metric series `{0}` with more than {MAX_LABELS} labels")]
     Labels(String),
     /// A label of the gateway's own.
@@ -200,7 +194,6 @@ pub(crate) enum SeriesError {
         "declares metric series `{0}` with the label `{1}`, which is reserved: give it another name"
     )]
     ReservedLabel(String, String),
-    /// A label twice.
     #[error("declares metric series `{0}` with the label `{1}` twice")]
     LabelTwice(String, String),
 }
@@ -274,7 +267,6 @@ impl SeriesTable {
         true
     }
 
-    /// A series' name.
     #[must_use]
     pub(crate) fn name(&self, series: usize) -> Option<&str> {
         Some(&self.series.get(series)?.spec.name)

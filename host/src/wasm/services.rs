@@ -36,7 +36,6 @@ pub(crate) struct Services {
     pub(crate) rates: Arc<RateCounters>,
     /// Where the counters' time comes from; one a process.
     pub(crate) clock: Clock,
-    /// Secrets by name.
     pub(crate) secrets: Arc<Secrets>,
     /// Whose tokens are accepted, by the verifier's name.
     pub(crate) verifiers: Arc<TokenVerifiers>,
@@ -64,11 +63,8 @@ pub(crate) struct ApiDescription {
 /// What belongs to one filter.
 #[derive(Debug)]
 pub(crate) struct FilterServices {
-    /// Its cache.
     pub(crate) cache: Arc<FilterCache>,
-    /// Its metric series.
     pub(crate) series: SeriesTable,
-    /// What it charged last.
     pub(crate) charged: LastCharge,
     /// The bounds that it defined.
     pub(crate) rates: OnceLock<Arc<DefinedRates>>,

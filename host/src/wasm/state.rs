@@ -170,20 +170,14 @@ pub(crate) enum Undo {
     Field {
         /// Of which head.
         head: Head,
-        /// Its name.
         name: HeaderName,
         /// What it held.
         values: Values,
     },
-    /// The method.
     Method(Method),
-    /// The target.
     Target(PathAndQuery),
-    /// The status.
     Status(StatusCode),
-    /// An attribute.
     Attribute(Cow<'static, str>, Option<AttributeValue>),
-    /// A note.
     Note(String, Option<Vec<u8>>),
     /// The piece, as it was before the first edit.
     Piece(Piece),
@@ -197,11 +191,8 @@ pub(crate) type Values = SmallVec<[HeaderValue; 1]>;
 /// Which fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Head {
-    /// The request's.
     Request,
-    /// The response's.
     Response,
-    /// The trailers'.
     Trailers,
 }
 
@@ -248,7 +239,6 @@ impl State {
         }
     }
 
-    /// Begin a phase.
     pub(crate) fn enter(&mut self, phase: Phase, place: u16, exchange: Box<Exchange>) {
         self.phase = phase;
         self.place = place;

@@ -67,7 +67,6 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     /// Its fields; none frames the message.
     pub(crate) headers: HeaderMap,
-    /// Its body.
     pub(crate) body: Bytes,
     /// A stable word for logs.
     pub(crate) reason: String,

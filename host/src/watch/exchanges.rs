@@ -31,7 +31,6 @@ pub(crate) struct ExchangePlace {
 }
 
 impl ExchangePlace {
-    /// The watch of the connection.
     #[must_use]
     pub(crate) fn connection(&self) -> &Watch {
         &self.connection

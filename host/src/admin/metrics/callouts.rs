@@ -6,7 +6,6 @@ use super::float;
 use crate::gateway::Gateway;
 use crate::observe::metrics::{Family, Kind};
 
-/// Those of all callouts.
 pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
     let mut calls = Family::new(
         Kind::Counter,

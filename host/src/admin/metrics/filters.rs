@@ -8,7 +8,6 @@ use crate::observe::metrics::{self, Family, Kind, Value, float};
 use crate::wasm::filter::{Filter, FilterFigures};
 use crate::wasm::series::{BUCKETS, OWN_FAMILIES, Sample, SeriesKind};
 
-/// All families.
 pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
     let mut families = figures(gateway);
     families.extend(series(gateway));

@@ -32,7 +32,6 @@ pub(super) fn counters(running: &Running) -> [Family; 4] {
     ]
 }
 
-/// Those of the store.
 pub(super) fn families(running: &Running) -> Vec<Family> {
     let Some(keeper) = running.foundation.keeper() else {
         return Vec::new();

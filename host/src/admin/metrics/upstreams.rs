@@ -6,7 +6,6 @@ use crate::upstream::endpoint::health::State;
 use crate::upstream::endpoint::known::now;
 use crate::upstream::plan::{EndpointPlan, Plan};
 
-/// All families.
 pub(crate) fn families(gateway: &Gateway) -> Vec<Family> {
     let mut families = of_endpoints(gateway);
     if let Some(active) = families.first_mut() {

@@ -6,7 +6,6 @@ use crate::observe::metrics::{Family, Kind};
 use crate::tokens::{TokenTime, VerifierKeys};
 use crate::verifier::TokenError;
 
-/// Those of all verifiers.
 pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
     let mut keys = Family::new(
         Kind::Gauge,

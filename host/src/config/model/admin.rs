@@ -24,7 +24,6 @@ pub struct Admin {
 pub struct AdminToken {
     /// Whose it is, for the audit log. Unique.
     pub name: Arc<str>,
-    /// What it may do.
     pub role: Role,
     /// The place of its text in [`Config::secrets`](super::Config::secrets).
     pub secret: usize,

@@ -11,9 +11,7 @@ use crate::config::source::Span;
 /// `[callout.<name>]`: a server that filters may ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Callout {
-    /// Its name.
     pub(crate) name: Arc<str>,
-    /// Its URL.
     pub url: Uri,
     /// The authorities that may sign the server's certificate. None: those that the system trusts.
     pub ca: Option<PathBuf>,

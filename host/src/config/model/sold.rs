@@ -72,11 +72,9 @@ pub enum ErrorStyle {
 /// `[plan.<name>]`: a usage plan. At least one of rate, quota and methods.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// Its name.
     pub(crate) name: Arc<str>,
     /// Its token bucket.
     pub rate: Option<Rate>,
-    /// Its quota.
     pub quota: Option<Quota>,
     /// Rates of single methods, beside the plan's own. Default none.
     pub methods: Vec<PlanMethod>,

@@ -96,7 +96,6 @@ pub(crate) enum HashKey {
     Client,
     /// A field of the request.
     Header(HeaderName),
-    /// A cookie.
     Cookie(String),
     /// A parameter of the route's path.
     Param(String),
@@ -170,14 +169,12 @@ pub(crate) enum SameSite {
 pub(crate) enum OnDrain {
     /// It moves to another endpoint.
     Move,
-    /// It stays.
     Stay,
 }
 
 /// How a client says where it belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum StickyBy {
-    /// By this cookie.
     Cookie(String),
     /// By this field, of the request as of the response.
     Header(HeaderName),
@@ -244,7 +241,6 @@ pub(crate) struct HttpCheck {
 pub struct StatusRanges(pub Vec<(u16, u16)>);
 
 impl StatusRanges {
-    /// Whether it is one of them.
     #[must_use]
     pub(crate) fn holds(&self, status: u16) -> bool {
         let mut ranges = self.0.iter();

@@ -11,7 +11,6 @@ use crate::config::source::Span;
 /// `[verifier.<name>]`: whose tokens are accepted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verifier {
-    /// Its name.
     pub(crate) name: Arc<str>,
     /// Where its keys come from.
     pub keys: KeysFrom,
@@ -42,7 +41,6 @@ pub struct Verifier {
 /// Where the keys of a verifier come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeysFrom {
-    /// They are fetched.
     Fetched(KeyFetch),
     /// A JWK set in this file.
     File(PathBuf),
@@ -50,7 +48,6 @@ pub enum KeysFrom {
     Secret(usize),
 }
 
-/// How keys are fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyFetch {
     /// The URL of the set, or of the document that says where the set is.

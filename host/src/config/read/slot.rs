@@ -29,7 +29,6 @@ pub(in crate::config) struct Slot<'a> {
 }
 
 impl<'a> Slot<'a> {
-    /// The value.
     pub(crate) fn value(&self) -> &'a DeValue<'a> {
         self.value
     }
@@ -54,7 +53,6 @@ impl<'a> Slot<'a> {
         &mut self.reader.names
     }
 
-    /// The report.
     pub(crate) fn problems(&mut self) -> &mut Problems {
         &mut self.reader.problems
     }

@@ -6,7 +6,6 @@ use super::Refused;
 
 const PREFIX: &str = "sha256:";
 
-/// Reads a digest.
 pub(in crate::config) fn parse(text: &str) -> Result<[u8; 32], Refused> {
     let Some(hex) = text.strip_prefix(PREFIX) else {
         return Err(
@@ -26,7 +25,6 @@ pub(in crate::config) fn parse(text: &str) -> Result<[u8; 32], Refused> {
     })
 }
 
-/// Whether a text is a digest.
 pub(in crate::config) fn is_digest(text: &str) -> bool {
     parse(text).is_ok()
 }

@@ -31,7 +31,6 @@ const ALIASES: [(&str, &str); 18] = [
     ("", "s"),
 ];
 
-/// Reads a duration.
 pub(in crate::config) fn parse(text: &str) -> Result<Duration, Refused> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits).unwrap_or_default();

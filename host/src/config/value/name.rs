@@ -8,7 +8,6 @@ pub(in crate::config) fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-/// A name.
 pub(in crate::config) fn name(text: &str) -> Result<String, Refused> {
     if is_name(text) {
         return Ok(text.to_owned());

@@ -8,7 +8,6 @@ use super::{Refused, quoted};
 /// The pattern that takes what no other takes.
 const DEFAULT: &str = "$default";
 
-/// Checks a pattern.
 pub(in crate::config) fn pattern(text: &str) -> Result<String, Refused> {
     if text == DEFAULT {
         return Ok(text.to_owned());

@@ -8,7 +8,6 @@ use super::{Refused, nearest};
 /// What stands for parts of the request.
 const VARIABLES: [&str; 2] = ["path", "query"];
 
-/// Checks a target.
 pub(in crate::config) fn target(text: &str) -> Result<String, Refused> {
     variables(text)?;
     if let Some(odd) = text

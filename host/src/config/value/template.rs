@@ -18,7 +18,6 @@ const VARIABLES: [(&str, ResponsePart); 4] = [
 pub(in crate::config) struct Unknown {
     /// From its `${` on, as it stands in the text.
     pub(crate) text: String,
-    /// Why.
     pub(crate) refused: Refused,
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::upstreams;
 use crate::config::{self, Config, Problems, Rate, Route, RouteEnd, StickyBy};
 
-/// Look at one route.
 pub(super) fn look(config: &Config, route: &Route, problems: &mut Problems) {
     slash(config, route, problems);
     front_page(route, problems);

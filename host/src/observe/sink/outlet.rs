@@ -28,12 +28,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// After a reader was ready and took nothing.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Where lines go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// Standard output.
     Stdout,
-    /// Standard error.
     Stderr,
     /// Appended to this file.
     File(PathBuf),
@@ -84,7 +81,6 @@ impl std::fmt::Display for Failure {
 }
 
 impl Failure {
-    /// What to do.
     #[must_use]
     pub(crate) fn cure(&self) -> &'static str {
         match self {

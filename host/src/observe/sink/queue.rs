@@ -14,11 +14,9 @@ use super::Outlet;
 pub(crate) enum Next {
     /// Write here from now on.
     Outlet(Outlet),
-    /// Write these.
     Lines(Vec<u8>),
     /// Nothing waits, or the time is over.
     Nothing,
-    /// End.
     End,
 }
 
@@ -129,7 +127,6 @@ impl Queue {
         waiting.outlet.is_none() && !waiting.given_up
     }
 
-    /// So many lines are lost.
     pub(crate) fn count_lost(&self, lines: u64) {
         if lines > 0 {
             self.lost.fetch_add(lines, Ordering::Relaxed);
@@ -137,13 +134,11 @@ impl Queue {
         }
     }
 
-    /// A write succeeded.
     pub(crate) fn note_written(&self) {
         self.written.fetch_add(1, Ordering::Relaxed);
         self.wrote_last.store(true, Ordering::Relaxed);
     }
 
-    /// How many writes succeeded.
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }

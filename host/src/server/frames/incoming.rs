@@ -50,7 +50,6 @@ impl Frame {
 /// What of some bytes may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Passed {
-    /// How many.
     pub(super) count: usize,
     /// The stream that the last of them has opened.
     pub(super) opened: Option<u32>,

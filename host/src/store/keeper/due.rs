@@ -11,7 +11,6 @@ pub(super) struct Due {
 }
 
 impl Due {
-    /// The next of them.
     pub(super) fn next(&self) -> Instant {
         self.ask.min(self.flush).min(self.forget)
     }

@@ -160,7 +160,6 @@ impl KeyIndex {
         entries
     }
 
-    /// How many keys there are.
     #[must_use]
     pub(crate) fn len(&self) -> usize {
         self.known.lock().len()

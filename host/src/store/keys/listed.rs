@@ -12,11 +12,9 @@ pub(crate) struct ListedKey {
     pub(crate) id: Arc<str>,
     /// Who it was issued to.
     pub(crate) consumer: Arc<str>,
-    /// Its digest.
     pub(crate) digest: KeyDigest,
     /// Its plans and attributes.
     pub(crate) profile: Profile,
-    /// Whether it is accepted.
     pub(crate) enabled: bool,
     /// The moment from which it is refused. Milliseconds since 1970.
     pub(crate) expires_ms: Option<u64>,
@@ -43,7 +41,6 @@ pub(crate) enum DuplicateKey {
         .places.0 + 1, .places.1 + 1
     )]
     Id {
-        /// The id.
         id: Arc<str>,
         /// The digest of the earlier one.
         first: KeyDigest,

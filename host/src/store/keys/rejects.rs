@@ -24,7 +24,6 @@ impl Rejects {
         counter.store(now.wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// How many there were.
     #[must_use]
     pub(crate) fn value(&self, why: KeyReject) -> u64 {
         self.counter(why).load(Ordering::Relaxed)

@@ -22,7 +22,6 @@ pub struct KeyRecord {
     pub plans: Vec<String>,
     /// What the operator attached to it, the attributes `api-key.<name>`.
     pub metadata: BTreeMap<String, String>,
-    /// Whether it is accepted.
     pub enabled: bool,
     /// Milliseconds since 1970.
     pub created_ms: u64,
@@ -40,7 +39,6 @@ pub struct KeyRecord {
 /// One text that a key is presented as, by its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretRecord {
-    /// Its digest.
     pub digest: KeyDigest,
     /// Its first characters, to recognise it by: too few to help anybody guess the rest.
     pub prefix: String,
@@ -50,7 +48,6 @@ pub struct SecretRecord {
     pub expires_ms: Option<u64>,
 }
 
-/// A usage plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlanRecord {
     /// Its name: counters belong to it. Never changes.
@@ -59,7 +56,6 @@ pub struct PlanRecord {
     pub(crate) description: String,
     /// Its token bucket.
     pub(crate) rate: Option<RateRecord>,
-    /// Its quota.
     pub(crate) quota: Option<QuotaRecord>,
     /// Rates of single methods.
     pub(crate) methods: Vec<MethodRecord>,

@@ -54,7 +54,6 @@ impl Plans {
         self.by_name.remove(name)
     }
 
-    /// The plan of that name.
     #[must_use]
     pub(crate) fn find(&self, name: &str) -> Option<&Arc<EnrolledPlan>> {
         self.by_name.get(name)
@@ -65,7 +64,6 @@ impl Plans {
         self.by_name.values()
     }
 
-    /// How many there are.
     #[must_use]
     pub(crate) fn len(&self) -> usize {
         self.by_name.len()

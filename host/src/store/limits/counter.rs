@@ -19,7 +19,6 @@ pub(super) use outcome::{Refusal, Seen, Taken, Waits};
 pub(super) struct Bounds {
     /// The rate's bucket.
     pub(crate) rate: Option<Shape>,
-    /// The quota.
     pub(crate) quota: Option<Quota>,
     /// Whether they are a plan's, whose usage is told.
     pub(crate) is_plan: bool,

@@ -67,7 +67,6 @@ impl Weekday {
         }
     }
 
-    /// The weekday of this name.
     #[must_use]
     pub(crate) fn find(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|day| day.as_str() == name)
@@ -80,7 +79,6 @@ impl Weekday {
 }
 
 impl MonthDay {
-    /// The first of the month.
     pub(crate) const FIRST: Self = Self(1);
 
     /// This day of the month; None for one that not every month has.
@@ -89,7 +87,6 @@ impl MonthDay {
         (1..=28).contains(&day).then_some(Self(day))
     }
 
-    /// Its number.
     #[must_use]
     pub(crate) fn get(self) -> u8 {
         self.0

@@ -16,14 +16,12 @@ pub(crate) const MAX_METHODS: usize = 256;
 /// The word for every method.
 const ANY: &str = "ANY";
 
-/// A usage plan.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Its name: counters belong to it.
     pub(crate) name: Arc<str>,
     /// Its token bucket.
     pub(crate) rate: Option<Rate>,
-    /// Its quota.
     pub(crate) quota: Option<Quota>,
     /// Rates of single methods, beside the plan's own: a key has a bucket for each.
     pub(crate) methods: Vec<MethodRate>,
@@ -109,23 +107,19 @@ pub enum PlanError {
     /// Another has its name.
     #[error("plan `{0}` is there twice")]
     Duplicate(Arc<str>),
-    /// It has too many methods.
     #[error("plan `{0}` has rates for more than {MAX_METHODS} methods")]
     TooManyMethods(Arc<str>),
     /// The rate of one of its methods makes no sense.
     #[error("plan `{plan}`, method `{method}`: {wrong}")]
     Method {
-        /// The plan's name.
         plan: Arc<str>,
         /// The method with its path.
         method: String,
-        /// What is wrong.
         wrong: MethodError,
     },
 }
 
 impl PlanError {
-    /// The name of the plan.
     #[must_use]
     pub(crate) fn plan(&self) -> &str {
         match self {
@@ -152,7 +146,6 @@ pub enum MethodError {
     /// It is no route's path.
     #[error("a path is written as its route's is, and begins with `/` or is `$default`")]
     Path,
-    /// It is there twice.
     #[error("it has a rate already")]
     Duplicate,
 }
@@ -198,7 +191,6 @@ impl Plan {
         Ok(())
     }
 
-    /// Whether it names this API.
     pub(super) fn names(&self, api: Option<&str>) -> bool {
         api.is_some_and(|api| self.apis.iter().any(|sold| **sold == *api))
     }

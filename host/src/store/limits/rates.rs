@@ -84,7 +84,6 @@ pub(crate) struct RateLevel {
     pub(crate) refused: bool,
 }
 
-/// The decision.
 #[derive(Debug, Default)]
 #[must_use]
 pub(crate) struct RateDecision {

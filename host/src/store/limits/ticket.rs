@@ -12,7 +12,6 @@ use super::counter::Taken;
 pub struct Ticket {
     /// From each bound.
     pub(super) cost: u64,
-    /// From a counter.
     pub(super) counter: Option<TakenFrom>,
     /// From the route's bucket with this number.
     pub(super) route: Option<u32>,

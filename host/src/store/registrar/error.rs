@@ -34,10 +34,8 @@ pub(crate) enum RegistrarError {
     /// Each part makes sense, and all together do not.
     #[error("{0}")]
     Senseless(String),
-    /// There is no such key.
     #[error("there is no key `{}`", masked(.0))]
     NoKey(String),
-    /// There is no such plan.
     #[error("there is no plan `{}`", masked(.0))]
     NoPlan(String),
     /// A key is to be put on a plan that does not exist.
@@ -48,7 +46,6 @@ pub(crate) enum RegistrarError {
     Fixed {
         /// `key` or `plan`.
         kind: &'static str,
-        /// Which.
         name: String,
     },
     /// There is a plan of that name.
@@ -60,7 +57,6 @@ pub(crate) enum RegistrarError {
     /// Keys are on the plan.
     #[error("plan `{}` is in use, by key `{}` for one; take its keys off it first", masked(.plan), masked(.key))]
     PlanInUse {
-        /// The plan.
         plan: String,
         /// One of the keys.
         key: String,
@@ -88,18 +84,12 @@ pub(crate) enum RegistrarError {
     NoQuota(String),
     /// The key is not on the plan.
     #[error("key `{}` is not on plan `{}`", masked(.key), masked(.plan))]
-    NotOnPlan {
-        /// The key.
-        key: String,
-        /// The plan.
-        plan: String,
-    },
+    NotOnPlan { key: String, plan: String },
     /// It is not as the caller knew it.
     #[error("{kind} `{}` is at revision {revision} by now; read it again", masked(.name))]
     Changed {
         /// `key` or `plan`.
         kind: &'static str,
-        /// Which.
         name: String,
         /// As it is.
         revision: u64,

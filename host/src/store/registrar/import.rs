@@ -44,7 +44,6 @@ pub(crate) enum ImportError {
     /// The store cannot do it. What the error comes after, of `done` keys, stays imported.
     #[error("{error}; {done} keys were imported before")]
     Registrar {
-        /// Why.
         error: RegistrarError,
         /// How many keys were imported, and are there.
         done: usize,

@@ -19,11 +19,9 @@ pub(crate) struct NewKey {
     pub(crate) name: String,
     /// Whom it is issued to.
     pub(crate) consumer: String,
-    /// Its plans.
     pub(crate) plans: Vec<String>,
     /// What is attached to it.
     pub(crate) metadata: BTreeMap<String, String>,
-    /// Whether it is accepted.
     pub(crate) enabled: bool,
     /// From when on it is refused. Milliseconds since 1970.
     pub(crate) expires_ms: Option<u64>,
@@ -43,7 +41,6 @@ pub(crate) struct Idempotency {
 /// A key that was made.
 #[derive(Debug)]
 pub(crate) struct Created {
-    /// The key.
     pub(crate) key: KeyView,
     /// Its text, to be shown once. None for one that was brought along, and for a request that
     /// was repeated.
@@ -55,7 +52,6 @@ pub(crate) struct Created {
 /// A new secret of a key.
 #[derive(Debug)]
 pub(crate) struct Rotated {
-    /// The key.
     pub(crate) key: KeyView,
     /// Its new text, to be shown once.
     pub(crate) secret: Zeroizing<String>,
@@ -72,14 +68,12 @@ pub(crate) struct KeyChange {
     pub(crate) plans: Option<Vec<String>>,
     /// All that is attached to it.
     pub(crate) metadata: Option<BTreeMap<String, String>>,
-    /// Whether it is accepted.
     pub(crate) enabled: Option<bool>,
     /// From when on it is refused; `Some(None)`: never.
     #[expect(clippy::option_option, reason = "left alone, removed, or set")]
     pub(crate) expires_ms: Option<Option<u64>>,
 }
 
-/// Which keys.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct KeyFilter {
     /// Only this consumer's.

@@ -10,13 +10,11 @@ use super::{Fixed, Origin, Page, PlanView, Registrar, RegistrarError, TRIES};
 /// A plan to be made.
 #[derive(Debug, Clone)]
 pub(crate) struct NewPlan {
-    /// Its name.
     pub(crate) name: String,
     /// For people; may be empty.
     pub(crate) description: String,
     /// Its token bucket.
     pub(crate) rate: Option<RateRecord>,
-    /// Its quota.
     pub(crate) quota: Option<QuotaRecord>,
     /// Rates of single methods.
     pub(crate) methods: Vec<MethodRecord>,

@@ -17,19 +17,15 @@ const MOST_DAYS: u32 = 10 * 366;
 /// One record of a store.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum StoreItem {
-    /// A plan.
     Plan(PlanRecord),
-    /// A key.
     Key(StoredKey),
     /// What a key used of a plan on one day.
     Usage {
-        /// The plan's name.
         plan: String,
         /// The key's id.
         key: String,
         /// Days since 1970, in UTC.
         day: u32,
-        /// How much.
         used: u64,
     },
     /// What a key may use beyond its plan's limit in the period that runs.
@@ -46,7 +42,6 @@ pub(crate) enum ExportCursor {
     Keys(Option<String>),
     /// With the usage of these plans, the last one first: of the last one after this key.
     Usage(Vec<String>, Option<String>),
-    /// With the extensions.
     Extensions,
 }
 

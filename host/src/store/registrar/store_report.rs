@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 /// The most warnings that are told; the others are counted.
 pub(crate) const MOST_STORE_WARNINGS: usize = 1000;
 
-/// How a store is imported.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct StoreImport {
     /// Tell what would be done, and write nothing.
@@ -30,13 +29,10 @@ pub(crate) struct Tally {
 /// What an import of a store did, or would do.
 #[derive(Debug, Default)]
 pub(crate) struct StoreReport {
-    /// Plans.
     pub(crate) plans: Tally,
-    /// Keys.
     pub(crate) keys: Tally,
     /// Days of usage.
     pub(crate) usage: Tally,
-    /// Extensions.
     pub(crate) extensions: Tally,
     /// Lines that hold no record.
     pub(crate) unreadable: u64,

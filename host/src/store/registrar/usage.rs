@@ -19,7 +19,6 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 /// Whose usage, when.
 #[derive(Debug, Clone)]
 pub(crate) struct UsageAsk {
-    /// The plan.
     pub(crate) plan: String,
     /// Only this key's.
     pub(crate) key: Option<String>,
@@ -43,7 +42,6 @@ pub(crate) struct UsageReport {
 /// What one key used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyUsage {
-    /// Its id.
     pub(crate) key: String,
     /// For each day of the report what was used, and what remained of the quota; None where the
     /// plan has none.
@@ -55,7 +53,6 @@ pub(crate) struct KeyUsage {
 pub(crate) struct Extended {
     /// What remains from now on, in this period.
     pub(crate) remaining: u64,
-    /// The kind of period.
     pub(crate) period: Period,
     /// When it ends. Milliseconds since 1970.
     pub(crate) ends_ms: u64,

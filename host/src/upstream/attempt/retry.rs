@@ -138,7 +138,6 @@ enum Follow {
 
 /// What follows an attempt.
 pub(super) enum Next {
-    /// Send this.
     Send(Box<Request<Body>>),
     /// What came is the answer after all.
     Answer(EndpointBody),

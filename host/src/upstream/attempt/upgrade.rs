@@ -56,7 +56,6 @@ pub(crate) struct Upgrade {
 /// A connection to an endpoint that is not HTTP any more.
 #[derive(Debug)]
 pub(crate) struct Taken {
-    /// Itself.
     pub(crate) stream: Box<dyn Duplex>,
     /// What was read of it already.
     pub(crate) read: Bytes,

@@ -23,7 +23,6 @@ use crate::upstream::standing::Told;
 /// One upstream, by its name.
 #[derive(Debug)]
 pub(crate) struct Group {
-    /// Its name.
     pub(crate) name: Arc<str>,
     /// Where its requests wait for room.
     pub(crate) queue: Arc<Queue>,
@@ -60,7 +59,6 @@ pub(crate) struct Added {
     pub(crate) weight: u32,
     /// Its group.
     pub(crate) priority: u8,
-    /// Names and values.
     pub(crate) labels: BTreeMap<String, String>,
 }
 

@@ -41,7 +41,6 @@ pub(crate) enum State {
 }
 
 impl State {
-    /// All of them.
     pub(crate) const ALL: [Self; 5] = [
         Self::Healthy,
         Self::Starting,
@@ -72,7 +71,6 @@ impl State {
     }
 }
 
-/// One change of state.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
     /// When. Milliseconds since 1970.
@@ -81,7 +79,6 @@ pub(crate) struct Change {
     pub(crate) from: State,
     /// What it is since.
     pub(crate) to: State,
-    /// Why.
     pub(crate) reason: String,
 }
 
@@ -255,7 +252,6 @@ impl Health {
         }
     }
 
-    /// How it stands.
     #[must_use]
     pub(crate) fn state(&self, slow_start: Option<Duration>, now: Now) -> State {
         match self.standing() {

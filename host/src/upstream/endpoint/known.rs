@@ -26,7 +26,6 @@ pub(crate) struct Known {
     /// Its name in logs, metrics and attributes: the address, or the configured name and the
     /// address that it stands for.
     pub(crate) name: Arc<str>,
-    /// Where it is.
     pub(crate) address: SocketAddr,
     /// Its active requests, and the share of its weight that counts.
     pub(crate) slot: Slot,
@@ -72,7 +71,6 @@ pub(crate) struct Tally {
     pub(crate) attempts: Counter,
     /// Those that were faults of its.
     pub(crate) faults: Counter,
-    /// Connections made.
     pub(crate) connects: Counter,
 }
 
@@ -83,7 +81,6 @@ pub(crate) struct Figures {
     pub(crate) attempts: u64,
     /// Those that were faults of its.
     pub(crate) faults: u64,
-    /// Connections made.
     pub(crate) connects: u64,
 }
 
@@ -120,7 +117,6 @@ impl Known {
         look(&mut self.health.lock())
     }
 
-    /// An attempt went well.
     pub(crate) fn went_well(&self) {
         if self.faults_in_row.load(Ordering::Relaxed) != 0 {
             self.faults_in_row.store(0, Ordering::Relaxed);

@@ -30,7 +30,6 @@ struct Leaver {
 /// An endpoint that leaves, and has something to end.
 #[derive(Debug)]
 pub(crate) struct Left {
-    /// It.
     pub(crate) known: Arc<Known>,
     /// How many requests run on it.
     pub(crate) active: u32,

@@ -20,7 +20,6 @@ const OTHER_LINES: usize = 2;
 
 /// A head of so many bytes has no more fields than hyper takes: a line has three bytes at least.
 const SHORT: usize = 3 * HYPERS_MOST;
-/// The end of a head.
 static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
 
 /// What a connection and its I/O tell each other of the present response's head.

@@ -27,7 +27,6 @@ const START: usize = b"HTTP/1.1 1".len();
 pub(crate) struct Interim {
     /// Its status, never 100 or 101.
     pub(crate) status: StatusCode,
-    /// Its fields.
     pub(crate) headers: HeaderMap,
 }
 

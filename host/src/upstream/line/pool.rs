@@ -131,7 +131,6 @@ struct Idle {
 }
 
 impl Pool {
-    /// An empty pool.
     #[must_use]
     pub(crate) fn new(keep: Keep, known: Arc<Known>) -> Self {
         Self {

@@ -38,7 +38,6 @@ pub(crate) enum UploadError {
 }
 
 impl Upload {
-    /// Of this body.
     #[must_use]
     pub(crate) fn new(stream: SendStream<Bytes>, body: Body) -> Self {
         let waits = None;

@@ -55,7 +55,6 @@ struct CheckedField {
 /// The outcome of a call.
 type Verified = std::result::Result<(), VerifyError>;
 
-/// Link it.
 pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     let mut tokens = linker.instance(TOKENS)?;
     tokens.func_wrap(
@@ -193,7 +192,6 @@ fn verify_field(
 
 /// A verifier's answer about a token.
 enum Found {
-    /// It is accepted.
     Accepted(Arc<VerifiedToken>),
     /// The verifier of this name rejected it; without a verifier nobody knows it.
     Rejected(TokenError, Option<Arc<str>>),

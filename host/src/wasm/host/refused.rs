@@ -14,17 +14,12 @@ use crate::context::{MAX_FIELDS, MAX_HEAD, is_host_fact};
 pub(crate) enum Edit<'a> {
     /// A field, by its name.
     Field(Message, &'a str),
-    /// An attribute.
     Attribute(&'a str),
-    /// A note.
     Note(&'a str),
-    /// The method.
     Method(&'a str),
     /// The path with its query.
     Path,
-    /// The authority.
     Authority,
-    /// The status.
     Status(u16),
     /// The piece of the body.
     Piece,

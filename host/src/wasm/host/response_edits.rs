@@ -35,7 +35,6 @@ enum Told {
     Remove(WasmStr),
 }
 
-/// Link it.
 pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     let mut response_edits = linker.instance(RESPONSE_EDITS)?;
     response_edits.func_wrap(

@@ -394,7 +394,6 @@ impl Script {
         }
     }
 
-    /// A call of it.
     pub(in crate::store) fn call(&self) -> ::redis::ScriptInvocation<'_> {
         let script = self
             .script
@@ -403,7 +402,6 @@ impl Script {
     }
 }
 
-/// A command.
 pub(in crate::store) fn command(name: &str) -> Cmd {
     cmd(name)
 }

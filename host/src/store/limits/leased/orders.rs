@@ -10,7 +10,6 @@ use super::super::time::Timestamp;
 use super::entry::{Entry, GRACE_MS, Method, QuotaLease};
 use super::lease::{Grant, Order};
 
-/// What came of an order.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
     /// The quota's period and its extension, where it is another than before.

@@ -104,7 +104,6 @@ impl Leases {
         shards.map(|shard| shard.0.lock().table.len()).sum()
     }
 
-    /// How many shards there are.
     pub(super) fn shards(&self) -> usize {
         self.shards.len()
     }

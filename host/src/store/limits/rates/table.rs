@@ -29,9 +29,7 @@ const SMALL: usize = 256;
 /// How a bound counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gauge {
-    /// By a token bucket.
     Bucket(Shape),
-    /// By a sliding window.
     Window(WindowSpan),
 }
 
@@ -53,7 +51,6 @@ pub(crate) struct Ask<'a> {
     pub(crate) shadow: bool,
 }
 
-/// The outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BoundOutcome {
     /// Until it gives so much; 0 if it does. Milliseconds.
@@ -64,7 +61,6 @@ pub(crate) struct BoundOutcome {
     pub(crate) key: RateKey,
 }
 
-/// All meters.
 #[derive(Debug)]
 pub(crate) struct RateTable {
     shards: Box<[Shard]>,

@@ -25,7 +25,6 @@ impl Book {
         }
     }
 
-    /// Save all that there is.
     fn save(&mut self, store: &LocalLimits) {
         store.unsaved(&mut |delta| self.add(&delta));
     }
