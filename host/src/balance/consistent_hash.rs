@@ -195,6 +195,7 @@ impl ConsistentHash {
     /// included, in parts of 2^20.
     fn fair(&self, load: u64, candidate: Candidate) -> u64 {
         let fair = load.saturating_mul(u64::from(candidate.weight));
+        // The load is in parts of 2^20, the bound in percent.
         fair.saturating_mul(self.bound).div_ceil(100 << 20)
     }
 }

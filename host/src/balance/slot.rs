@@ -134,6 +134,7 @@ impl Slot {
     /// Count one request more, if that is not more than `most`.
     pub(super) fn lease(&self, most: u32, endpoint: usize) -> Option<Lease> {
         let place = self.0.0;
+        // No maximum: one addition, where the loop below is repeated when others count at the same time.
         if most == u32::MAX {
             place.active.fetch_add(1, Ordering::Relaxed);
         } else {

@@ -41,6 +41,7 @@ impl Split {
     pub(crate) fn pick_by(&self, key: u64) -> usize {
         let bid = |(identity, weight): &(u64, u32)| {
             let bits = random::mix(random::mix(key) ^ *identity);
+            // `part` is never 0 or 1, so the logarithm is finite, and not 0.
             f64::from(*weight) / -random::part(bits).ln()
         };
         let bids = self.groups.iter().map(bid).enumerate();

@@ -104,6 +104,7 @@ impl Pipe {
         max: u64,
     ) -> Result<Gathered, Option<BodyError>> {
         let known = source.size_hint().lower();
+        // Filters before this one may still make it shorter.
         if through.is_empty() && known > max {
             return Err(None);
         }

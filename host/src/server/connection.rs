@@ -62,6 +62,7 @@ pub(crate) async fn serve(
     connection.secure = stream.is_tls();
     let connection = Rc::new(connection);
     if stream.protocol() == Some(HTTP2) {
+        // Boxed, so that the task of an HTTP/1.1 connection keeps no room for a future that it never runs.
         return Box::pin(http2::serve(connection, stream, Bytes::new())).await;
     }
     let other = Rc::clone(&connection);
@@ -91,6 +92,7 @@ pub(crate) async fn serve(
 fn builder(listener: &Listener) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
+        // The watch times heads, and answers 408; hyper would close without a word.
         .header_read_timeout(None)
         // `EdgeIo` notices a client that leaves. Otherwise hyper reads while it answers, and takes a new
         // buffer of 8 KiB for each request, since the present one is in use.

@@ -83,6 +83,7 @@ impl EdgeIo {
         if self.watch.is_refused() {
             return;
         }
+        // The three digits after `HTTP/1.1 `.
         let code = match start.get(9..12) {
             Some(b"431") => Code::HeadersTooLarge,
             Some(b"414") => Code::UriTooLong,

@@ -101,6 +101,7 @@ fn builder(listener: &Listener, tasks: Tasks) -> http2::Builder<Tasks> {
     let most_head = listener.max_head.saturating_add(EXCESS);
     let mut builder = http2::Builder::new(tasks);
     builder
+        // Without a timer hyper panics when the keep-alive below begins.
         .timer(TokioTimer::new())
         .keep_alive_interval(PING)
         .keep_alive_timeout(PONG)
@@ -111,6 +112,7 @@ fn builder(listener: &Listener, tasks: Tasks) -> http2::Builder<Tasks> {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER)
+        // RFC 8441: a WebSocket over HTTP/2 begins with an extended `CONNECT`.
         .enable_connect_protocol();
     builder
 }

@@ -105,6 +105,7 @@ impl Loads {
     pub(crate) fn may_say(&self, listener: usize, is_full: bool) -> bool {
         let want = self.wants.get(listener);
         want.is_some_and(|want| {
+            // The load comes first: it leaves the cache line shared, and a swap at each accept would not.
             want.told.load(Relaxed) != is_full && want.told.swap(is_full, Relaxed) != is_full
         })
     }

@@ -76,6 +76,7 @@ pub(crate) struct Handed {
 
 /// Start the thread. `Err`: it, or its runtime, could not be made.
 pub(crate) fn start(kit: Kit) -> io::Result<JoinHandle<Drained>> {
+    // A local runtime cannot leave the thread that made it, so the thread makes it and says here whether it could.
     let (told, heard) = std::sync::mpsc::sync_channel(1);
     let name = format!("worker-{}", kit.index);
     let thread = std::thread::Builder::new()
@@ -317,6 +318,7 @@ impl Floor {
         let Some(limits) = generation.listeners.get(listener) else {
             return false;
         };
+        // Nothing is locked between this look and the count: two workers may both take the last place.
         let (open, most) = (self.loads.of_listener(listener), limits.max_connections);
         if open >= most {
             return true;
@@ -375,6 +377,7 @@ impl Floor {
     fn place(&self, stream: tokio::net::TcpStream, remote: SocketAddr, listener: usize) {
         let own = self.worker.index;
         let chosen = self.loads.choose(own);
+        // Counted before the other worker has it: the next choice is made by these counts.
         let ticket = self.loads.enter(chosen, listener);
         let hander = match chosen == own {
             true => None,

@@ -36,6 +36,7 @@ impl Want {
     /// Only some will do: those that this number stands for.
     #[must_use]
     pub(crate) fn some(number: u64) -> Self {
+        // 0 is `ANY`.
         Self(number.max(1))
     }
 }
@@ -243,6 +244,7 @@ impl<'a> Place<'a> {
         let number = line.enter(want);
         queue.waiting.store(line.places.len(), Ordering::SeqCst);
         drop(line);
+        // The other half of the fence in `freed`.
         fence(Ordering::SeqCst);
         Ok((Self { queue, number }, looks))
     }

@@ -147,6 +147,7 @@ impl Breaker {
         record.opened = record.opened.saturating_add(1).min(30);
         record.failures = 0;
         record.trial_since = None;
+        // 0 stands for closed.
         let until = now.saturating_add(nanos(time)).max(1);
         self.open_until.store(until, Ordering::Relaxed);
         Tripped::Open(time)

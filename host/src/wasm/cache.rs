@@ -60,6 +60,7 @@ impl CompileCache {
     /// The compiled component, if it is there and whole.
     pub(super) fn load(&self, engine: &Engine, digest: ComponentDigest) -> Option<Component> {
         let file = self.file(engine, digest)?;
+        // A link is not followed: our folder's mode says nothing of the file that it leads to.
         let metadata = fs::symlink_metadata(&file).ok()?;
         if !metadata.is_file() || !is_ours_alone(&metadata) {
             return None;
@@ -87,6 +88,7 @@ impl CompileCache {
     }
 
     fn file(&self, engine: &Engine, digest: ComponentDigest) -> Option<PathBuf> {
+        // Its keys are fixed, unlike those of a `RandomState`: every process of one build finds the same file.
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let name = format!("{digest}-{:016x}.cwasm", hasher.finish());
@@ -99,6 +101,7 @@ fn write(file: &Path, component: &Component) -> Result<(), Box<dyn std::error::E
     let code = component
         .serialize()
         .map_err(|error| format!("{error:#}"))?;
+    // Named after the process: another one may write the same component now.
     let beside = file.with_extension(format!("{}.new", std::process::id()));
     let written = fs::OpenOptions::new()
         .write(true)

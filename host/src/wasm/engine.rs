@@ -126,6 +126,8 @@ fn config(limits: EngineLimits) -> Config {
         .max_core_instance_size(1 << 20)
         .table_elements(MAX_TABLE_ELEMENTS)
         .max_memory_size(usize::try_from(limits.max_memory).unwrap_or(usize::MAX))
+        // So much is cleared in place for the next instance. Only what is beyond goes back to the system, whose
+        // pages fault when they are touched again.
         .linear_memory_keep_resident(128 * 1024)
         .table_keep_resident(16 * 1024);
     let mut config = Config::new();

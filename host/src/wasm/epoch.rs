@@ -37,6 +37,8 @@ impl Epoch {
             .spawn(move || {
                 while let Some(engine) = engine.upgrade() {
                     if there.load(Ordering::SeqCst) == 0 {
+                        // Not held while it sleeps: the engine, and the room that it
+                        // reserves, goes when its last user does.
                         drop(engine);
                         thread::park_timeout(REST);
                     } else {
@@ -56,6 +58,7 @@ impl Epoch {
     #[must_use]
     pub(crate) fn tick(&self) -> Ticking {
         if self.instances.fetch_add(1, Ordering::SeqCst) == 0 {
+            // Not missed where the thread has looked and is about to park: then the park returns at once.
             self.ticker.unpark();
         }
         Ticking(Arc::clone(&self.instances))

@@ -90,6 +90,7 @@ impl Instance {
                 false => UpdateDeadline::Continue(1),
             })
         });
+        // Before it is instantiated: start functions run there already.
         store.data_mut().cpu.arm(bounds.start_cpu);
         store.set_epoch_deadline(1);
         let loaded = caught(|| {

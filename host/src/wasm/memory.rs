@@ -86,6 +86,7 @@ impl ResourceLimiter for MemoryAccount {
             Ok(()) => Ok(true),
             Err(refused) => {
                 self.refused = Some(refused);
+                // The guest's `memory.grow` gives -1. An error here would be a trap.
                 Ok(false)
             }
         }

@@ -165,6 +165,7 @@ impl Spares {
         if let Some(slot) = self.slots.get(worker) {
             let handed = self.handed(worker, instance);
             let too_many = slot.lock().put(handed);
+            // Without the lock: to unmap its memory takes some microseconds.
             drop(too_many);
         }
     }
@@ -225,8 +226,10 @@ impl Spares {
         let given_up = std::mem::take(&mut slot.given_up);
         let is_wanted = !slot.waiting.is_empty() || !filter.is_suspended();
         let is_missing = slot.live < INSTANCES_PER_WORKER && is_wanted;
+        // Counted before it is made, as the lock is not held meanwhile: another maker is not to make it too.
         slot.live += usize::from(is_missing);
         drop(slot);
+        // Without the lock, as this takes the longest.
         drop(given_up);
         if !is_missing {
             return;
@@ -409,6 +412,7 @@ impl Seat {
     /// Keep an instance for the next call.
     #[inline]
     pub(crate) fn keep(&self, instance: Box<Instance>) {
+        // Those who wait go first. In the seat, the next request to come would find it before they do.
         if self.waiting.get() > 0 {
             self.filter.spares.put(self.worker, instance);
         } else if let Some(other) = self.instance.replace(Some(instance)) {

@@ -71,12 +71,14 @@ impl SqliteLedger {
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let lock = lock(path)?;
         check_head(path)?;
+        // SQLite would make it with the mode that the umask leaves, and others might read it.
         let make = OpenOptions::new()
             .create(true)
             .append(true)
             .mode(0o600)
             .open(path);
         make.map_err(|cause| cannot_open(path, &cause))?;
+        // Each connection is behind a mutex of ours.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = |path: &Path| -> rusqlite::Result<Connection> {
             let connection = Connection::open_with_flags(path, flags)?;
@@ -91,8 +93,10 @@ impl SqliteLedger {
         schema::bring_up(&mut writer, path)?;
         let reader = open(path).map_err(|error| failed(path, error))?;
         let settings = [
+            // With a write-ahead log, less would let a power failure take back what was committed.
             (&writer, "synchronous", "FULL"),
             (&reader, "query_only", "ON"),
+            // Negative: KiB, not pages.
             (&reader, "cache_size", "-8192"),
         ];
         for (connection, name, value) in settings {
@@ -121,6 +125,7 @@ impl SqliteLedger {
     ) -> Result<T, LedgerError> {
         let mut writer = self.writer.lock();
         let done =
+            // Immediate: one that begins by reading can be refused the lock later, and `busy_timeout` does not help.
             rusqlite::Transaction::new(&mut writer, rusqlite::TransactionBehavior::Immediate)
                 .and_then(|transaction| {
                     let value = run(&transaction)?;
@@ -216,6 +221,7 @@ impl Ledger for SqliteLedger {
     }
 
     fn take_late_usage(&self) -> Result<Vec<LateUse>, LedgerError> {
+        // Asked four times a second, and nearly always empty: that is not worth the writer's lock.
         if self.read(late::is_empty)? {
             return Ok(Vec::new());
         }

@@ -242,6 +242,7 @@ impl Pool {
     /// Until a connection was made, or is not wanted any more, or one has room again. False: it could
     /// not be made.
     pub(crate) async fn made(&self) -> bool {
+        // Counted, since whoever waits is woken by a failure and by a success alike.
         let failed = self.failed.get();
         let _behind = self.known.wait_behind();
         self.connected.notified().await;

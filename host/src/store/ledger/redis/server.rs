@@ -128,6 +128,7 @@ impl Server {
         Ok(Self {
             client,
             name,
+            // The braces make it a hash tag: a cluster keeps all such keys on one node, as scripts need it.
             prefix: format!("{{{}}}:", settings.prefix),
             timeout: settings.timeout,
             idle: Mutex::default(),

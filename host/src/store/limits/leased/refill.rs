@@ -293,6 +293,7 @@ impl Speaker {
         {
             self.later.push((ask_ns, Owner::of(entry)));
         }
+        // Those who are woken take this lock first of all.
         drop(held);
         let quota = answer.quota.map(|(grant, ..)| grant);
         let mut grants = quota.iter().chain(&answer.rates);

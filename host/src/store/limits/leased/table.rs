@@ -73,6 +73,7 @@ impl Leases {
 
     /// Lock the shard of this hash.
     pub(super) fn hold(&self, hash: u64) -> Option<Held<'_>> {
+        // Its low and highest bits are the table's own.
         let place = (hash >> 32) as usize & (self.shards.len() - 1);
         let shard = self.shards.get(place)?;
         Some(Held {

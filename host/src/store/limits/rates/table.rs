@@ -186,6 +186,7 @@ impl RateTable {
     }
 
     fn place(&self, hash: u64) -> usize {
+        // Its low and highest bits are the table's own.
         (hash >> 32) as usize & (self.shards.len() - 1)
     }
 
@@ -207,6 +208,8 @@ impl RateTable {
 
     fn lock(&self, asked: &[Asked<'_>]) -> Guards<'_> {
         let mut places: SmallVec<[usize; 4]> = asked.iter().map(|asked| asked.shard).collect();
+        // In one order everywhere, so that no two requests hold what the other wants; and each once, since a
+        // lock that is taken twice waits for itself.
         places.sort_unstable();
         places.dedup();
         let places = places.into_iter();
