@@ -427,7 +427,7 @@ fn again(state: &mut State) -> wasmtime::Result<()> {
     })
 }
 
-/// A phase that the chain calls is one that the component exports: [`Phases`] is read from the
+/// A phase that the chain calls is one that the component exports: [`Phases`](super::component::Phases) is read from the
 /// same list. Were it not, the call fails like any other.
 fn present<T>(guest: Option<&T>) -> wasmtime::Result<&T> {
     guest.ok_or_else(|| wasmtime::Error::msg("called a phase that it does not export"))
