@@ -2,8 +2,8 @@
 """CPU time per proxied request with filters, beside the same request without: what a chain costs the proxy.
 
 One gateway has a route without filters and routes with them. They take turns, A B C A B C .., each with the same
-request, and of every turn the CPU time of the gateway is read from /proc. Core and load are those of run.py, beside
-this. Needs nginx, wrk and taskset.
+request, and of every turn the CPU time of the gateway is read from /proc. Load and endpoint share the gateway's core:
+to wake an idle one costs the gateway system time, and more of it the less often it is busy. Needs nginx, wrk and taskset.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def arguments():
     parser.add_argument("--connections", type=int, default=32, help="keep-alive connections (default 32)")
     parser.add_argument("--routes", nargs="+", default=["none", "jwt", "five"], choices=ROUTES)
     parser.add_argument("--proxy-core", type=int, default=0)
-    parser.add_argument("--load-core", type=int, default=1)
+    parser.add_argument("--load-core", type=int, default=0, help="core of load and endpoint (default: the proxy's own, so that it wakes no idle core)")
     chosen = parser.parse_args()
     if not 2 <= chosen.rounds <= 50 or not 1 <= chosen.seconds <= 60:
         parser.error("2 to 50 rounds of 1 to 60 seconds")
