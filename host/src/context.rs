@@ -82,7 +82,7 @@ pub struct Exchange {
     pub spent: Option<Box<Spent>>,
     /// Why a key that was accepted has no plan here, if it has none.
     pub no_plan: Option<NoPlan>,
-    /// What filters said about where the request goes: few say anything.
+    /// The hints of filters about where the request goes: few give one.
     pub hint: Option<Box<RouteHint>>,
     pub outcome: Outcome,
 }
@@ -278,7 +278,7 @@ static NO_HINT: RouteHint = RouteHint {
 };
 
 impl Exchange {
-    /// What filters said about where the request goes.
+    /// The hints of filters about where the request goes.
     #[must_use]
     pub(crate) fn hint(&self) -> &RouteHint {
         self.hint.as_deref().unwrap_or(&NO_HINT)

@@ -1,4 +1,4 @@
-//! What this crate's tests and benches reach into, and nothing more. Not an API: it is hidden, has no
+//! The items that this crate's tests and benches use, and no others. Not an API: it is hidden, has no
 //! promises, and changes with the code behind it. From outside, Windlass is its command line.
 
 pub mod balance {

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// What the code panicked with.
+/// The value that the code panicked with.
 pub(crate) struct Panic(Box<dyn Any + Send>);
 
 impl Panic {
@@ -18,7 +18,7 @@ impl Panic {
         resume_unwind(self.0)
     }
 
-    /// What the log says of it, in one line.
+    /// Its text for the log, in one line.
     #[must_use]
     pub(crate) fn told(&self) -> String {
         let text = self.0.downcast_ref::<String>().map(String::as_str);
@@ -29,7 +29,7 @@ impl Panic {
     }
 }
 
-/// Run code. What it was working on must not be used after a panic.
+/// Run code. Whoever calls this must not use the values that the code was working on after a panic.
 ///
 /// # Errors
 ///

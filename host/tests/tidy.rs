@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", &[]),
     ("lib", &[]),
-    // What tests and benches reach into; nobody imports it.
+    // The items that tests and benches use; nobody imports it.
     (
         "internals",
         &[

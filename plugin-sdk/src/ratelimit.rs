@@ -142,7 +142,7 @@ pub type Field = (&'static str, Vec<u8>);
 ///
 /// # Errors
 /// Why the gateway refused the edits.
-pub fn tell_in_response(request: &mut Request, fields: &[Field]) -> Result<(), EditError> {
+pub fn set_in_response(request: &mut Request, fields: &[Field]) -> Result<(), EditError> {
     if fields.is_empty() {
         return Ok(());
     }

@@ -223,7 +223,7 @@ fn no_limit_holds_for_a_preflight_that_a_filter_answers() {
             assert_eq!(asked(&gateway, &preflight(path, "GET")), allowed("GET"));
         }
     }
-    // What follows is limited as ever.
+    // The requests that follow are limited as ever.
     let statuses = ["/before", "/after", "/rate", "/rate"].map(|path| gateway.get(path).status);
     assert_eq!(statuses, [200, 429, 200, 429]);
 }

@@ -208,5 +208,5 @@ fn each_filter_may_tell_256_edits_of_a_response() {
     assert_eq!(answer.header("x-many"), Some("1"));
     gateway
         .log()
-        .wait_for_line(|line| line.contains("a filter may tell 256 for one response"));
+        .wait_for_line(|line| line.contains("at most 256 edits of one response"));
 }

@@ -28,7 +28,7 @@ pub(crate) enum ResponseEdit {
 /// An edit would make a head larger than it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an edit of the response that it told before would make a head of more than {MAX_HEAD} bytes or {MAX_FIELDS} fields"
+    "an edit of the response would make a head of more than {MAX_HEAD} bytes or {MAX_FIELDS} fields"
 )]
 pub(crate) struct EditsTooLarge;
 

@@ -199,7 +199,7 @@ const PIECE: usize = 16 * 1024;
 #[derive(Debug)]
 pub(crate) struct Answer {
     body: Body,
-    /// What is left of the last frame of `body`.
+    /// The rest of the last frame of `body`.
     rest: Bytes,
     /// The exchange; none where it goes on as a tunnel.
     run: Option<Run>,

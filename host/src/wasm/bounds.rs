@@ -66,8 +66,8 @@ impl FilterBounds {
         fastrand::u32(least..=self.recycle_calls.saturating_add(fifth)).max(1)
     }
 
-    /// What one call of a host function may bring into the host: a body, a head with its names, or
-    /// half of what an instance can hold, so that its memory is the bound of what it answers. Bytes.
+    /// The most bytes that one call of a host function may bring into the host: a body, a head with its names, or
+    /// half of what an instance can hold, so that its memory bounds the answers that it can give.
     #[must_use]
     pub(crate) fn max_transfer(&self) -> usize {
         let most = self.body.saturating_add(4 * 1024 * 1024);

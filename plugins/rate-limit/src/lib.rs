@@ -86,7 +86,7 @@ impl OnRequest for RateLimit {
             Outcome::Allowed => {
                 if !self.forms.is_empty() {
                     let fields = self.fields(&rates::standing(), ratelimit::arrived_ms);
-                    ratelimit::tell_in_response(request, &fields)?;
+                    ratelimit::set_in_response(request, &fields)?;
                 }
                 Ok(RequestVerdict::NEXT)
             }

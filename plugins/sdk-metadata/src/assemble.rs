@@ -37,7 +37,7 @@ pub struct Document {
     paths: BTreeMap<String, BTreeMap<String, Text>>,
 }
 
-/// What the filters of a route add to an operation, with their refusals in words: those of `api-key` and `usage-plan`
+/// The additions of the filters of a route to an operation, with their refusals in words: those of `api-key` and `usage-plan`
 /// add 500 bytes.
 const ADDED: usize = 1024;
 

@@ -65,7 +65,7 @@ impl OnRequest for UsagePlan {
         };
         if decision.allowed {
             let fields = fields(&levels(&decision), &self.forms, ratelimit::arrived_ms);
-            ratelimit::tell_in_response(request, &fields)?;
+            ratelimit::set_in_response(request, &fields)?;
             return Ok(RequestVerdict::NEXT);
         }
         tell_violated(&decision);

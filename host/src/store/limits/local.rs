@@ -351,7 +351,7 @@ impl LimitStore for LocalLimits {
     }
 }
 
-/// What is taken from the counter of a plan.
+/// The request to take from the counter of a plan.
 fn asked<'a>(take: &Take<'a>, plan: &'a EnrolledPlan) -> Asked<'a> {
     Asked {
         space: plan.number,

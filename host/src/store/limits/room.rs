@@ -13,7 +13,7 @@ pub(super) struct Division {
     pub(crate) bounds: usize,
 }
 
-/// Who has how many counters.
+/// How many counters each bound has.
 #[derive(Debug, Default)]
 pub(super) struct Room {
     /// Of each bound, by its number.

@@ -1,5 +1,5 @@
-//! `windlass:host/response-edits`, linked without a copy of the names: edits of a response that a filter tells before
-//! there is one.
+//! `windlass:host/response-edits`, linked without a copy of the names: edits of a response that a filter asks for
+//! before there is one.
 //!
 //! In `configure` they are kept as advice and hold for every response; in a request phase they are kept with the
 //! exchange. Deliberately does not make them: [`crate::chain`] does, in the filter's place.
@@ -15,16 +15,16 @@ use crate::context::ResponseEdit;
 /// Where it is.
 const RESPONSE_EDITS: &str = "windlass:host/response-edits@0.1.0";
 
-/// The most edits of one response that a filter may tell.
-const MAX_OF_ONE: usize = 256;
+/// The most edits of one response that a filter may ask for.
+const MOST_OF_ONE_RESPONSE: usize = 256;
 
 /// The most edits of every response.
-const MAX_OF_ALL: usize = 64;
+const MOST_OF_EVERY_RESPONSE: usize = 64;
 
 /// `response-edit`, with its name left where the guest put it.
 #[derive(ComponentType, Lift)]
 #[component(variant)]
-enum Told {
+enum EditArgument {
     #[component(name = "set")]
     Set((WasmStr, Vec<u8>)),
     #[component(name = "append")]
@@ -39,16 +39,18 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     let mut response_edits = linker.instance(RESPONSE_EDITS)?;
     response_edits.func_wrap(
         "edit",
-        |mut store: StoreContextMut<'_, State>, (edits,): (Vec<Told>,)| {
+        |mut store: StoreContextMut<'_, State>, (edits,): (Vec<EditArgument>,)| {
             store.data_mut().charge_call()?;
-            let told = match store.data().phase {
-                Phase::Configure => tell_for_all(&mut store, edits)?,
-                Phase::Request | Phase::RequestBody { .. } => tell_for_one(&mut store, edits)?,
+            let outcome = match store.data().phase {
+                Phase::Configure => edit_every_response(&mut store, edits)?,
+                Phase::Request | Phase::RequestBody { .. } => {
+                    edit_this_response(&mut store, edits)?
+                }
                 Phase::Idle | Phase::Response | Phase::ResponseBody { .. } | Phase::Log => {
                     Err(EditError::TooLate)
                 }
             };
-            Ok((told,))
+            Ok((outcome,))
         },
     )?;
     response_edits.func_wrap(
@@ -63,12 +65,12 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
 }
 
 /// Keep edits for every response.
-fn tell_for_all(
+fn edit_every_response(
     store: &mut StoreContextMut<'_, State>,
-    edits: Vec<Told>,
+    edits: Vec<EditArgument>,
 ) -> Result<Result<(), EditError>> {
     let before = store.data().advice.response_edits.len();
-    if before + edits.len() > MAX_OF_ALL {
+    if before + edits.len() > MOST_OF_EVERY_RESPONSE {
         return Ok(Err(EditError::TooLarge));
     }
     for edit in edits {
@@ -84,9 +86,9 @@ fn tell_for_all(
 }
 
 /// Keep edits for the response of the exchange in hand.
-fn tell_for_one(
+fn edit_this_response(
     store: &mut StoreContextMut<'_, State>,
-    edits: Vec<Told>,
+    edits: Vec<EditArgument>,
 ) -> Result<Result<(), EditError>> {
     let state = store.data_mut();
     // A streamed body may still be on its way when the response has passed the chain.
@@ -96,9 +98,9 @@ fn tell_for_one(
         return Ok(Err(EditError::TooLate));
     };
     let before = exchange.response_edits.len();
-    if exchange.response_edits.len_of(state.place) + edits.len() > MAX_OF_ONE {
+    if exchange.response_edits.len_of(state.place) + edits.len() > MOST_OF_ONE_RESPONSE {
         state.lacked_room.set(true);
-        state.notice("edits of the response were refused: a filter may tell 256 for one response");
+        state.notice("edits of the response were refused: a filter may make at most 256 edits of one response");
         return Ok(Err(EditError::TooLarge));
     }
     let mark = state.mark();
@@ -121,13 +123,13 @@ fn tell_for_one(
 /// An edit that HTTP can carry and that a filter may make.
 fn checked(
     store: &mut StoreContextMut<'_, State>,
-    told: Told,
+    edit: EditArgument,
 ) -> Result<Result<ResponseEdit, EditError>> {
-    let (make, name, value): (fn(_, _) -> _, _, _) = match told {
-        Told::Set((name, value)) => (ResponseEdit::Set, name, value),
-        Told::Append((name, value)) => (ResponseEdit::Append, name, value),
-        Told::AddMember((name, value)) => (ResponseEdit::AddMember, name, value),
-        Told::Remove(name) => {
+    let (make, name, value): (fn(_, _) -> _, _, _) = match edit {
+        EditArgument::Set((name, value)) => (ResponseEdit::Set, name, value),
+        EditArgument::Append((name, value)) => (ResponseEdit::Append, name, value),
+        EditArgument::AddMember((name, value)) => (ResponseEdit::AddMember, name, value),
+        EditArgument::Remove(name) => {
             let name = field_name(store, Message::Response, &name)?;
             let state = store.data_mut();
             if let Ok(name) = &name {
