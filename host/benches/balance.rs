@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use divan::{Bencher, black_box};
 use windlass::internals::balance::{
-    Balancer, Choice, Lease, Member, Picked, Policy, Settings, Slot,
+    Balancer, BalancerSettings, EndpointLoad, Lease, Member, PickOptions, Picked, Policy,
 };
 
 /// The one that the gateway has.
@@ -40,7 +40,7 @@ fn main() {
     divan::main();
 }
 
-fn settings(policy: &str) -> Settings {
+fn settings(policy: &str) -> BalancerSettings {
     let policy = match policy {
         "round robin" => Policy::RoundRobin,
         "least-connections" => Policy::LeastConnections,
@@ -48,15 +48,15 @@ fn settings(policy: &str) -> Settings {
         "consistent hash" => Policy::ConsistentHash,
         other => panic!("no policy {other}"),
     };
-    Settings {
+    BalancerSettings {
         policy,
-        ..Settings::default()
+        ..BalancerSettings::default()
     }
 }
 
 fn members(count: usize) -> Vec<Member> {
     let members = (0_u32..).take(count).map(|place| Member {
-        slot: Slot::new(),
+        slot: EndpointLoad::new(),
         weight: 1 + place % 3,
         labels: Vec::new(),
         priority: 0,
@@ -81,10 +81,10 @@ impl Worker {
     }
 
     fn pick(&mut self, balancer: &Balancer) {
-        let choice = Choice {
+        let choice = PickOptions {
             random: self.random.u64(..),
             hash: Some(self.random.u64(..)),
-            ..Choice::default()
+            ..PickOptions::default()
         };
         let Picked::Endpoint(lease) = balancer.pick(black_box(&choice)) else {
             panic!("an endpoint");

@@ -31,10 +31,12 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio::runtime::{Builder, Runtime};
 use windlass::internals::body::Body;
-use windlass::internals::chain::{ChainIn, Passage};
+use windlass::internals::chain::{Passage, RequestDecision};
 use windlass::internals::config::Config;
-use windlass::internals::context::{Client, Exchange, Held, RequestHead, RequestId, ResponseHead};
-use windlass::internals::gateway::{Foundation, Gateway, Generation};
+use windlass::internals::context::{
+    Client, Exchange, ExchangeCell, RequestHead, RequestId, ResponseHead,
+};
+use windlass::internals::gateway::{Gateway, Generation, ProcessResources};
 use windlass::internals::store::KeyDigest;
 
 /// The one that the gateway has.
@@ -198,7 +200,7 @@ fn token() -> &'static str {
 }
 
 fn gateway() -> &'static Arc<Gateway> {
-    static GATEWAY: OnceLock<(Arc<Gateway>, Foundation)> = OnceLock::new();
+    static GATEWAY: OnceLock<(Arc<Gateway>, ProcessResources)> = OnceLock::new();
     let (gateway, _) = GATEWAY.get_or_init(|| {
         let text = CONFIG
             .replace("NOOP", &noop().display().to_string())
@@ -207,7 +209,7 @@ fn gateway() -> &'static Arc<Gateway> {
         let config = Config::parse("bench.toml", &text, Path::new("/"))
             .unwrap_or_else(|problems| panic!("{problems}"));
         let workers = NonZeroUsize::MIN;
-        let foundation = Foundation::new(&config, workers).expect("a foundation");
+        let foundation = ProcessResources::new(&config, workers).expect("a foundation");
         let mut problems = config.warnings.clone();
         let gateway = foundation.build(config, &mut problems);
         (gateway.unwrap_or_else(|| panic!("{problems}")), foundation)
@@ -224,7 +226,7 @@ thread_local! {
         .expect("a runtime");
 }
 
-fn exchange() -> Held {
+fn exchange() -> ExchangeCell {
     let count = COUNT.get();
     COUNT.set(count + 1);
     let mut headers = HeaderMap::new();
@@ -254,7 +256,7 @@ fn exchange() -> Held {
     let key = format!("bench-key-{}", count % 1000);
     headers.insert("x-api-key", HeaderValue::try_from(key).expect("a value"));
     let target = PathAndQuery::from_static("/orders/42?full=1");
-    Held::new(Box::new(Exchange {
+    ExchangeCell::new(Box::new(Exchange {
         id: RequestId::new(u128::from(count).to_be_bytes()),
         odd_fields: false,
         takes_trailers: false,
@@ -307,14 +309,14 @@ fn wait<F: Future>(future: F) -> F::Output {
 }
 
 /// One exchange through the chain of a route; gives the exchange, so that its end is not measured.
-fn pass(route: usize, held: Held) -> Held {
+fn pass(route: usize, held: ExchangeCell) -> ExchangeCell {
     GENERATION.with(|generation| {
         let chain = Rc::clone(&generation.chains[route]);
         let responds = chain.keeps_request();
         let passage = Passage::new(chain, held.clone());
         let mut body = Body::Empty;
         match wait(passage.request(&mut body)) {
-            Ok(ChainIn::Forward) => {}
+            Ok(RequestDecision::Forward) => {}
             other => panic!("refused: {other:?}"),
         }
         if responds {
@@ -359,7 +361,7 @@ fn three_filters_with_response_phases(bencher: Bencher<'_, '_>) {
 }
 
 /// An exchange with a token that was verified before, from a page of another origin.
-fn exchange_with_token() -> Held {
+fn exchange_with_token() -> ExchangeCell {
     let held = exchange();
     held.with(|exchange| {
         let headers = &mut exchange.request.headers;

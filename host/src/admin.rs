@@ -33,11 +33,11 @@ use axum::routing::get;
 use tokio::sync::watch;
 
 use crate::config;
-use crate::gateway::{Foundation, Gateway};
+use crate::gateway::{Gateway, ProcessResources};
 use crate::sockets;
 use crate::sockets::handover::{Duplicates, Predecessor};
 use crate::store::registrar::Registrar;
-use crate::worker::Common;
+use crate::worker::WorkerShared;
 use access::{Access, Role, Token};
 use envelope::Gate;
 use metrics::Format;
@@ -50,11 +50,11 @@ pub(crate) use tls::Tls;
 #[derive(Debug)]
 pub(crate) struct Running {
     /// What outlives configurations.
-    pub(crate) foundation: Arc<Foundation>,
+    pub(crate) foundation: Arc<ProcessResources>,
     /// The configuration in use.
     pub(crate) gateway: ArcSwap<Gateway>,
     /// What the workers count.
-    pub(crate) workers: Vec<Arc<Common>>,
+    pub(crate) workers: Vec<Arc<WorkerShared>>,
     /// Whether the process is draining.
     pub(crate) draining: AtomicBool,
     /// Reloads that were put in use, and that were refused.

@@ -3,7 +3,7 @@
 //! Before it comes the chain's way in, after it `upstream/` (attempts at the endpoints that were
 //! picked). A balancer is made for the members of one time; when they change, another one succeeds
 //! it and knows what it knew. What changes from moment to moment (active requests, how much of its
-//! weight an endpoint may take) is in their [`Slot`]s.
+//! weight an endpoint may take) is in their [`EndpointLoad`]s.
 //!
 //! Promises: pure, clock and randomness come in as arguments; a pick takes no lock and allocates
 //! nothing; one balancer serves all workers; an endpoint of weight 0, or whose share is 0, is never
@@ -27,11 +27,11 @@ mod tier;
 mod two_choices;
 mod view;
 
-pub use member::{Choice, Member};
-pub use slot::{Lease, Slot};
-pub(crate) use split::Split;
+pub use member::{Member, PickOptions};
+pub use slot::{EndpointLoad, Lease};
+pub(crate) use split::WeightedSplit;
 
-use tier::{InUse, Tier};
+use tier::{ActiveTier, Tier};
 
 /// How an upstream's endpoints share its requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,7 +71,7 @@ impl Threshold {
 
 /// How a balancer picks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub struct BalancerSettings {
     pub policy: Policy,
     /// How much of its fair share of what is active an endpoint takes under a consistent hash.
     /// Percent.
@@ -84,7 +84,7 @@ pub struct Settings {
     pub prefer: Vec<(String, String)>,
 }
 
-impl Default for Settings {
+impl Default for BalancerSettings {
     fn default() -> Self {
         Self {
             policy: Policy::default(),
@@ -110,16 +110,16 @@ pub enum Picked {
 /// Picks endpoints of one upstream by one policy. Shared by all workers.
 #[derive(Debug)]
 pub struct Balancer {
-    settings: Settings,
+    settings: BalancerSettings,
     members: Box<[Member]>,
     tiers: Box<[Tier]>,
-    in_use: InUse,
+    in_use: ActiveTier,
 }
 
 impl Balancer {
     /// A balancer over these endpoints, which are known by their place in the list.
     #[must_use]
-    pub fn new(settings: Settings, members: Vec<Member>) -> Self {
+    pub fn new(settings: BalancerSettings, members: Vec<Member>) -> Self {
         Self::after(settings, members, &[])
     }
 
@@ -129,12 +129,12 @@ impl Balancer {
         Self::after(self.settings.clone(), members, &self.tiers)
     }
 
-    fn after(settings: Settings, members: Vec<Member>, before: &[Tier]) -> Self {
+    fn after(settings: BalancerSettings, members: Vec<Member>, before: &[Tier]) -> Self {
         let balancer = Self {
             tiers: tier::tiers(&settings, &members, before),
             members: members.into(),
             settings,
-            in_use: InUse::default(),
+            in_use: ActiveTier::default(),
         };
         balancer.refresh();
         balancer
@@ -147,7 +147,7 @@ impl Balancer {
 
     /// Picks an endpoint and counts a request on it until the lease drops.
     #[must_use]
-    pub fn pick(&self, choice: &Choice<'_>) -> Picked {
+    pub fn pick(&self, choice: &PickOptions<'_>) -> Picked {
         let first = self.in_use.tier();
         if let Some(lease) = choice.sticky.and_then(|wanted| self.wanted(wanted, choice)) {
             return Picked::Endpoint(lease);
@@ -168,7 +168,7 @@ impl Balancer {
 
     /// Of those that only the results of requests have taken out, the one with the fewest active
     /// requests, of the first tier that has one. It may be well again, and without it the request fails.
-    fn ejected(&self, choice: &Choice<'_>) -> Picked {
+    fn ejected(&self, choice: &PickOptions<'_>) -> Picked {
         let is_out = |place: &&usize| {
             let member = self.members.get(**place);
             member.is_some_and(|member| {
@@ -195,7 +195,7 @@ impl Balancer {
         }
     }
 
-    fn pick_of(&self, tier: usize, choice: &Choice<'_>) -> Option<Lease> {
+    fn pick_of(&self, tier: usize, choice: &PickOptions<'_>) -> Option<Lease> {
         let known = self.tiers.get(tier)?;
         let open = tier == self.in_use.tier() && self.in_use.is_open();
         // An endpoint that others fill between the look and the lease is passed over the next time.
@@ -210,7 +210,7 @@ impl Balancer {
     }
 
     /// The endpoint that a client is kept on, if it takes the request.
-    fn wanted(&self, identity: u64, choice: &Choice<'_>) -> Option<Lease> {
+    fn wanted(&self, identity: u64, choice: &PickOptions<'_>) -> Option<Lease> {
         let mut members = self.members.iter().enumerate();
         let (place, member) = members.find(|(_, member)| member.identity == identity)?;
         let stays = choice.sticky_stays && member.is_meant(place, choice);

@@ -33,20 +33,23 @@ use http::HeaderName;
 use http::header::RETRY_AFTER;
 use smallvec::SmallVec;
 
-pub(crate) use order::{Cause, Link, Misorder, check_order};
-pub use request::ChainIn;
+pub(crate) use order::{MissingAttributeCause, OrderViolation, OrderedFilter, check_order};
+pub use request::RequestDecision;
 pub(crate) use response::put_error;
 
-use crate::context::Held;
+use crate::context::ExchangeCell;
 use crate::error::{Code, RequestError, Words};
 use crate::wasm::component::Phases;
 use crate::wasm::filter::OnError;
-use crate::wasm::{Answer, CallFailure, Caller, CheckedOut, Filter, NotNow, Seat, Services};
+use crate::wasm::{
+    CallContext, CallFailure, CheckOutError, CheckedOut, Filter, FilterResponse, Services,
+    WorkerFilter,
+};
 
 /// The filters of a route, as one worker uses them.
 #[derive(Debug)]
 pub struct Chain {
-    seats: Box<[Rc<Seat>]>,
+    seats: Box<[Rc<WorkerFilter>]>,
     services: Arc<Services>,
     words: Arc<Words>,
     has_response: bool,
@@ -60,9 +63,14 @@ impl Chain {
     /// A chain of the filters on these seats, in this order. What they find behind their host
     /// interfaces is in `services`; `words` are those of the route's errors.
     #[must_use]
-    pub(crate) fn new(seats: Vec<Rc<Seat>>, services: Arc<Services>, words: Arc<Words>) -> Self {
+    pub(crate) fn new(
+        seats: Vec<Rc<WorkerFilter>>,
+        services: Arc<Services>,
+        words: Arc<Words>,
+    ) -> Self {
         let has = |phase: fn(&Phases) -> bool| seats.iter().any(|s| phase(&s.filter().phases()));
-        let edits = |seat: &Rc<Seat>| !seat.filter().facts().advice.response_edits.is_empty();
+        let edits =
+            |seat: &Rc<WorkerFilter>| !seat.filter().facts().advice.response_edits.is_empty();
         Self {
             has_response_edits: seats.iter().any(edits),
             has_response: has(|phases| phases.response),
@@ -91,7 +99,7 @@ impl Chain {
 #[derive(Debug)]
 pub struct Passage {
     chain: Rc<Chain>,
-    held: Held,
+    held: ExchangeCell,
     /// Places whose request phase let the request pass, in order.
     entered: RefCell<SmallVec<[u16; 8]>>,
     /// How a filter ended the request's body while it went upstream.
@@ -108,7 +116,7 @@ pub(crate) enum BodyEnd {
 /// An answer, and the filter that gave it.
 #[derive(Debug)]
 pub struct Refusal {
-    pub(crate) answer: Box<Answer>,
+    pub(crate) answer: Box<FilterResponse>,
     /// The filter's name.
     pub(crate) filter: Arc<str>,
 }
@@ -116,7 +124,7 @@ pub struct Refusal {
 impl Passage {
     /// The beginning of a way.
     #[must_use]
-    pub fn new(chain: Rc<Chain>, held: Held) -> Rc<Self> {
+    pub fn new(chain: Rc<Chain>, held: ExchangeCell) -> Rc<Self> {
         Rc::new(Self {
             chain,
             held,
@@ -162,13 +170,13 @@ impl Passage {
         }
     }
 
-    fn logged(&self, place: u16, seat: &Seat, out: CheckedOut) {
+    fn logged(&self, place: u16, seat: &WorkerFilter, out: CheckedOut) {
         let caller = self.caller(place, seat);
         let (exchange, _) = seat.filter().on_log(caller, out, self.held.take());
         self.held.put(exchange);
     }
 
-    async fn log_later(&self, place: u16, seat: &Seat, not_now: NotNow) {
+    async fn log_later(&self, place: u16, seat: &WorkerFilter, not_now: CheckOutError) {
         match seat.later(not_now).await {
             Ok(out) if seat.runs_aside() => {
                 let caller = self.caller(place, seat);
@@ -192,7 +200,7 @@ impl Passage {
     }
 
     /// The filters' seats, with their places in the chain.
-    fn seats(&self) -> impl DoubleEndedIterator<Item = (u16, &Rc<Seat>)> {
+    fn seats(&self) -> impl DoubleEndedIterator<Item = (u16, &Rc<WorkerFilter>)> {
         self.chain
             .seats
             .iter()
@@ -200,12 +208,12 @@ impl Passage {
             .map(|(place, seat)| (u16::try_from(place).unwrap_or(u16::MAX), seat))
     }
 
-    fn seat(&self, place: u16) -> Option<&Rc<Seat>> {
+    fn seat(&self, place: u16) -> Option<&Rc<WorkerFilter>> {
         self.chain.seats.get(usize::from(place))
     }
 
-    fn caller<'a>(&'a self, place: u16, seat: &'a Seat) -> Caller<'a> {
-        Caller {
+    fn caller<'a>(&'a self, place: u16, seat: &'a WorkerFilter) -> CallContext<'a> {
+        CallContext {
             seat,
             place,
             services: &self.chain.services,
@@ -224,7 +232,7 @@ fn decide(filter: &Filter, failure: CallFailure) -> Result<(), RequestError> {
     }
     let code = match failure {
         CallFailure::Suspended => Code::FilterSuspended,
-        CallFailure::Busy(_) | CallFailure::Crowded(_) => Code::FilterBusy,
+        CallFailure::Busy(_) | CallFailure::QueueFull(_) => Code::FilterBusy,
         CallFailure::Keys(_) | CallFailure::TokenKeys(_) => Code::KeysUnavailable,
         CallFailure::MissingAttribute(_) => Code::MissingAttribute,
         CallFailure::Cpu(_)

@@ -30,7 +30,7 @@ mod via;
 pub(crate) use arrival_time::ArrivalTime;
 pub(crate) use attributes::{AttributeValue, Attributes};
 pub(crate) use callouts::CalloutAnswers;
-pub use held::Held;
+pub use held::ExchangeCell;
 pub(crate) use notes::Notes;
 pub(crate) use rejected::{KeyRejection, NoPlan, RejectedKey, RejectedToken};
 pub(crate) use response_edits::{
@@ -79,7 +79,7 @@ pub struct Exchange {
     /// Where the bounds of those plans stood then.
     pub standings: Standings,
     /// Facts that few exchanges have: one box for all, so that the others are not larger.
-    pub spent: Option<Box<Spent>>,
+    pub spent: Option<Box<ExchangeAccount>>,
     /// Why a key that was accepted has no plan here, if it has none.
     pub no_plan: Option<NoPlan>,
     /// The hints of filters about where the request goes: few give one.
@@ -188,7 +188,7 @@ pub struct RouteHint {
 
 /// The account of an exchange, beside the tickets of its usage plans.
 #[derive(Debug, Default)]
-pub struct Spent {
+pub struct ExchangeAccount {
     /// Where bounds without a key stood, by the place in the chain that asked for them.
     pub(crate) rate_levels: RateLevels,
     /// The proof of the client's key that was accepted: a filter whose phase runs again accepts it again.

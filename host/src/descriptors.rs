@@ -37,12 +37,12 @@ const QUIET_MS: u64 = 60_000;
 
 /// The parts of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Parts {
+struct DescriptorShares {
     clients_end: u64,
     endpoints_end: u64,
 }
 
-impl Parts {
+impl DescriptorShares {
     const fn of(limit: u64) -> Self {
         let own = limit / 8;
         let own = if own < OWN.0 { OWN.0 } else { own };
@@ -76,7 +76,7 @@ pub(crate) fn raise_limit() -> io::Result<()> {
         false => setrlimit(Resource::Nofile, wanted),
     };
     if let Some(limit) = getrlimit(Resource::Nofile).current {
-        let parts = Parts::of(limit);
+        let parts = DescriptorShares::of(limit);
         let number = |number: u64| i32::try_from(number).unwrap_or(i32::MAX);
         CLIENTS_END.store(number(parts.clients_end), Relaxed);
         ENDPOINTS_END.store(number(parts.endpoints_end), Relaxed);
@@ -152,7 +152,7 @@ pub(crate) fn needed(workers: u64, listeners: u64, connections: u64) -> u64 {
 /// How many connections of clients fit under a limit, before accepting pauses.
 #[must_use]
 pub(crate) fn room_for_clients(limit: u64) -> u64 {
-    Parts::of(limit).clients_end
+    DescriptorShares::of(limit).clients_end
 }
 
 #[cfg(test)]
@@ -168,11 +168,11 @@ mod tests {
             (1_048_576, 785_920, 1_048_064),
             (16, 0, 0),
         ] {
-            let parts = Parts {
+            let parts = DescriptorShares {
                 clients_end,
                 endpoints_end,
             };
-            assert_eq!(Parts::of(limit), parts, "{limit}");
+            assert_eq!(DescriptorShares::of(limit), parts, "{limit}");
         }
     }
 

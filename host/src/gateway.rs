@@ -3,7 +3,7 @@
 //! A [`Gateway`] is made whole, aside, and then put in use: by the first start as by every
 //! reload. Requests keep the one that they began with; it is released with the last of them.
 //! What outlives configurations (the filter engine, the counters of usage plans, caches) is in
-//! [`Foundation`].
+//! [`ProcessResources`].
 //!
 //! It deliberately reads nothing of the file itself (that is `config/`), and puts nothing in use
 //! (that is `server/`).
@@ -42,15 +42,15 @@ use arc_swap::ArcSwap;
 use http::{HeaderName, Method};
 use rustls::ServerConfig;
 
-pub(crate) use apis::Bases;
-pub(crate) use certificates::Shown;
+pub(crate) use apis::ApiFinder;
+pub(crate) use certificates::ServedCertificate;
 pub use generation::Generation;
 
-use fixed::Fixed;
+use fixed::RestartOnly;
 
-use durable::{Durable, Selling};
+use durable::{ControlServices, StorageServices};
 
-use crate::balance::Split;
+use crate::balance::WeightedSplit;
 use crate::callout::CalloutThread;
 use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd, RouteTimeouts};
 use crate::context::{RouteInfo, Via};
@@ -63,11 +63,11 @@ use crate::store::ledger::LedgerError;
 use crate::store::limits::{self, Clock, LeasedLimits, LimitStore, LivePlans, RateCounters};
 use crate::store::registrar::Registrar;
 use crate::tokens::KeySources;
-use crate::upstream::Plan;
-use crate::upstream::endpoint::names::{Answer, Names, NoAnswer};
-use crate::upstream::endpoint::rounds::Rounds;
-use crate::upstream::registry::Registry;
-use crate::wasm::cache::{CompileCache, user_folder};
+use crate::upstream::Upstream;
+use crate::upstream::endpoint::names::{DnsResolver, LookupError, ResolvedAddresses};
+use crate::upstream::endpoint::rounds::Maintenance;
+use crate::upstream::registry::UpstreamRegistry;
+use crate::wasm::cache::{ComponentCache, user_folder};
 use crate::wasm::engine::{EngineError, EngineLimits, FilterEngine};
 use crate::wasm::{Filter, FilterRegistry, Services};
 
@@ -85,20 +85,20 @@ pub struct Gateway {
     /// How TLS is spoken on them, where it is.
     pub(crate) tls: Vec<Option<Arc<ServerConfig>>>,
     /// The certificates that it shows of itself.
-    pub(crate) certificates: Vec<Shown>,
+    pub(crate) certificates: Vec<ServedCertificate>,
     pub(crate) router: Router,
     /// Finds the API of a path that no route has.
-    pub(crate) bases: Bases,
+    pub(crate) bases: ApiFinder,
     /// The routes, in the order of the configuration.
     pub(crate) routes: Vec<Route>,
     /// The upstreams, in the order of the configuration.
-    pub(crate) upstreams: Vec<Arc<Plan>>,
+    pub(crate) upstreams: Vec<Arc<Upstream>>,
     /// The filters, in the order of the configuration.
     pub filters: Vec<Arc<Filter>>,
     /// Keys, plans and secrets.
     pub(crate) services: Arc<Services>,
     /// Whom it asks for the names of endpoints.
-    pub(crate) names: Arc<Names>,
+    pub(crate) names: Arc<DnsResolver>,
     /// How long a drain waits.
     pub(crate) drain_timeout: Duration,
     /// How long a stop goes on taking requests before it drains.
@@ -128,7 +128,7 @@ pub(crate) struct Route {
     /// Where it ends.
     pub(crate) end: RouteEnd,
     /// Picks one of several upstreams, where it has them.
-    pub(crate) split: Option<Split>,
+    pub(crate) split: Option<WeightedSplit>,
     /// The largest request body. Bytes.
     pub(crate) max_body: Option<u64>,
     /// Lowers the upstream's time-outs.
@@ -136,23 +136,23 @@ pub(crate) struct Route {
 }
 
 /// What outlives configurations.
-pub struct Foundation {
+pub struct ProcessResources {
     registry: FilterRegistry,
     limits: Arc<dyn LimitStore>,
     leased: Option<Arc<LeasedLimits>>,
     rates: Arc<RateCounters>,
     keeper: Option<Arc<Keeper>>,
-    selling: Option<Selling>,
+    selling: Option<ControlServices>,
     rejects: Arc<[Rejects]>,
-    upstreams: Registry,
-    rounds: Rounds,
+    upstreams: UpstreamRegistry,
+    rounds: Maintenance,
     /// Whom the configuration in use asks for names.
-    names: ArcSwap<Names>,
+    names: ArcSwap<DnsResolver>,
     workers: NonZeroUsize,
     clock: Clock,
     made: AtomicU64,
     alive: Arc<AtomicU64>,
-    fixed: Fixed,
+    fixed: RestartOnly,
     key_sources: KeySources,
     callout_thread: OnceLock<CalloutThread>,
     /// Whether it is laid for a check, which puts nothing in use.
@@ -161,7 +161,7 @@ pub struct Foundation {
     via: String,
 }
 
-impl std::fmt::Debug for Foundation {
+impl std::fmt::Debug for ProcessResources {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Foundation")
             .field("registry", &self.registry)
@@ -171,7 +171,7 @@ impl std::fmt::Debug for Foundation {
 
 /// Why the foundation cannot be laid.
 #[derive(Debug, thiserror::Error)]
-pub enum FoundationError {
+pub enum ProcessResourcesError {
     /// The filter engine does not start.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -193,13 +193,13 @@ pub enum FoundationError {
     Keeper(#[from] KeeperError),
 }
 
-impl Foundation {
+impl ProcessResources {
     /// Lay it for this configuration and so many workers.
     ///
     /// # Errors
     ///
     /// The system gives no address space or no thread, or the store cannot be opened.
-    pub fn new(config: &Config, workers: NonZeroUsize) -> Result<Self, FoundationError> {
+    pub fn new(config: &Config, workers: NonZeroUsize) -> Result<Self, ProcessResourcesError> {
         let clock = Clock::start();
         let durable = durable::open(config, clock)?;
         Self::lay(config, workers, clock, durable)
@@ -213,8 +213,13 @@ impl Foundation {
     pub(crate) fn without_store(
         config: &Config,
         workers: NonZeroUsize,
-    ) -> Result<Self, FoundationError> {
-        let laid = Self::lay(config, workers, Clock::start(), Durable::none(config))?;
+    ) -> Result<Self, ProcessResourcesError> {
+        let laid = Self::lay(
+            config,
+            workers,
+            Clock::start(),
+            StorageServices::none(config),
+        )?;
         Ok(Self {
             is_for_check: true,
             ..laid
@@ -225,8 +230,8 @@ impl Foundation {
         config: &Config,
         workers: NonZeroUsize,
         clock: Clock,
-        durable: Durable,
-    ) -> Result<Self, FoundationError> {
+        durable: StorageServices,
+    ) -> Result<Self, ProcessResourcesError> {
         let instances = config.wasm.max_instances.get();
         let engine = FilterEngine::start(EngineLimits {
             max_instances: instances,
@@ -234,23 +239,23 @@ impl Foundation {
             memory: config.wasm.memory,
         })?;
         let cache = match &config.wasm.cache {
-            config::CompileCache::Off => CompileCache::off(),
-            config::CompileCache::Folder(folder) => CompileCache::in_folder(folder),
+            config::CompileCache::Off => ComponentCache::off(),
+            config::CompileCache::Folder(folder) => ComponentCache::in_folder(folder),
             config::CompileCache::UserFolder => match user_folder() {
-                Some(folder) => CompileCache::in_folder(&folder),
-                None => CompileCache::off(),
+                Some(folder) => ComponentCache::in_folder(&folder),
+                None => ComponentCache::off(),
             },
         };
-        let upstreams = Registry::default();
+        let upstreams = UpstreamRegistry::default();
         let leaving = Arc::clone(upstreams.leaving());
         Ok(Self {
             registry: FilterRegistry::new(engine, cache, workers.get(), instances)?,
             rejects: (0..workers.get()).map(|_| Rejects::default()).collect(),
             upstreams,
-            rounds: Rounds::start(leaving)?,
-            names: ArcSwap::from_pointee(Names::new(&config.server.resolvers)),
+            rounds: Maintenance::start(leaving)?,
+            names: ArcSwap::from_pointee(DnsResolver::new(&config.server.resolvers)),
             workers,
-            selling: Selling::of(&durable, clock),
+            selling: ControlServices::of(&durable, clock),
             limits: durable.limits,
             leased: durable.leased,
             rates: durable.rates,
@@ -258,7 +263,7 @@ impl Foundation {
             clock,
             made: AtomicU64::new(0),
             alive: Arc::default(),
-            fixed: Fixed::of(config),
+            fixed: RestartOnly::of(config),
             key_sources: KeySources::new(config.server.max_used_proofs),
             callout_thread: OnceLock::new(),
             is_for_check: false,
@@ -274,7 +279,7 @@ impl Foundation {
 
     /// The upstreams in use, and their changes at run time.
     #[must_use]
-    pub(crate) fn upstreams(&self) -> &Registry {
+    pub(crate) fn upstreams(&self) -> &UpstreamRegistry {
         &self.upstreams
     }
 
@@ -283,7 +288,7 @@ impl Foundation {
     /// # Errors
     ///
     /// Why there is no answer.
-    pub(crate) fn resolve(&self, name: &str) -> Result<Answer, NoAnswer> {
+    pub(crate) fn resolve(&self, name: &str) -> Result<ResolvedAddresses, LookupError> {
         self.rounds.ask(&self.names.load(), name).answer()
     }
 
@@ -347,7 +352,7 @@ impl Foundation {
     /// # Errors
     ///
     /// The store cannot be read.
-    pub(crate) fn restore(&self) -> Result<(), FoundationError> {
+    pub(crate) fn restore(&self) -> Result<(), ProcessResourcesError> {
         match &self.keeper {
             None => Ok(()),
             Some(keeper) => Ok(keeper.restore()?),
@@ -383,7 +388,7 @@ impl Foundation {
     /// Sockets are bound before the first configuration is in use, and a request finds its
     /// listener by its place: other addresses are an error, other totals only take no effect.
     fn check_fixed(&self, config: &Config, problems: &mut Problems) {
-        let fixed = Fixed::of(config);
+        let fixed = RestartOnly::of(config);
         if self.fixed.addresses != fixed.addresses {
             problems
                 .error(
@@ -415,7 +420,7 @@ impl Foundation {
         apis::check(&config, problems);
         plans::check(&config, problems);
         // Made anew with each configuration: the system's files may hold something else as well.
-        let names = Arc::new(Names::new(&config.server.resolvers));
+        let names = Arc::new(DnsResolver::new(&config.server.resolvers));
         let answered = upstreams::ask(&config, &self.rounds, &names);
         let tls = listeners::tls(&config, problems);
         let certificates = certificates::look(&config, problems);
@@ -427,7 +432,7 @@ impl Foundation {
         let (mut services, router) = (services?, router?);
         services.apis = Arc::new(description::of(&config, &filters));
         likely::look(
-            &likely::Known {
+            &likely::LintContext {
                 config: &config,
                 filters: &filters,
                 router: &router,
@@ -439,7 +444,7 @@ impl Foundation {
             return None;
         }
         let words = apis::words(&config);
-        let bases = Bases::new(&config, &words);
+        let bases = ApiFinder::new(&config, &words);
         let via = config.server.via.as_deref().unwrap_or(&self.via);
         let mut client_fields = config.server.client_fields;
         client_fields.extend(filters::read_fields(&filters));

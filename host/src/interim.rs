@@ -80,12 +80,12 @@ fn text(block: &mut Vec<u8>, text: &[u8]) {
 
 /// What waits to be written to one client.
 #[derive(Debug, Default)]
-pub(crate) struct Waiting {
+pub(crate) struct InterimQueue {
     some: AtomicBool,
     parts: Mutex<Vec<Vec<u8>>>,
 }
 
-impl Waiting {
+impl InterimQueue {
     /// One more. False: too much waits already.
     pub(crate) fn push(&self, bytes: Vec<u8>) -> bool {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded() {
-        let waiting = Waiting::default();
+        let waiting = InterimQueue::default();
         assert!(waiting.push(vec![0; MOST_WAITING]));
         assert!(!waiting.push(vec![0]));
         assert!(waiting.is_some());

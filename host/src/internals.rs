@@ -2,7 +2,9 @@
 //! promises, and changes with the code behind it. From outside, Windlass is its command line.
 
 pub mod balance {
-    pub use crate::balance::{Balancer, Choice, Lease, Member, Picked, Policy, Settings, Slot};
+    pub use crate::balance::{
+        Balancer, BalancerSettings, EndpointLoad, Lease, Member, PickOptions, Picked, Policy,
+    };
 }
 
 pub mod body {
@@ -10,7 +12,7 @@ pub mod body {
 }
 
 pub mod chain {
-    pub use crate::chain::{ChainIn, Passage};
+    pub use crate::chain::{Passage, RequestDecision};
 }
 
 pub mod config {
@@ -23,7 +25,9 @@ pub mod config {
 }
 
 pub mod context {
-    pub use crate::context::{Client, Exchange, Held, RequestHead, RequestId, ResponseHead};
+    pub use crate::context::{
+        Client, Exchange, ExchangeCell, RequestHead, RequestId, ResponseHead,
+    };
 }
 
 pub mod error {
@@ -31,7 +35,7 @@ pub mod error {
 }
 
 pub mod gateway {
-    pub use crate::gateway::{Foundation, Gateway, Generation};
+    pub use crate::gateway::{Gateway, Generation, ProcessResources};
 }
 
 pub mod server {

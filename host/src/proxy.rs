@@ -1,7 +1,7 @@
 //! The spine: a request comes in, an answer goes out.
 //!
-//! [`handle`] always answers; [`Run::carry`] names the stops in order and may fail at any of
-//! them. No other function knows the whole way. [`Run::finish`] is the end of every exchange:
+//! [`handle`] always answers; [`RunningExchange::carry`] names the stops in order and may fail at any of
+//! them. No other function knows the whole way. [`RunningExchange::finish`] is the end of every exchange:
 //! when the answer's body was handed to the connection, or was cut.
 
 mod answer;
@@ -19,13 +19,13 @@ use std::time::Instant;
 
 use http::{Method, Response};
 
-pub(crate) use answer::Answer;
-pub(crate) use tunnel::{Slot, Tunnel};
+pub(crate) use answer::ResponseBody;
+pub(crate) use tunnel::{Tunnel, TunnelSlot};
 
 use crate::body::{Body, BodyError};
-use crate::chain::{BodyEnd, ChainIn, Passage, put_error};
+use crate::chain::{BodyEnd, Passage, RequestDecision, put_error};
 use crate::config::{self, RouteEnd};
-use crate::context::{Exchange, Held, ResponseHead};
+use crate::context::{Exchange, ExchangeCell, ResponseHead};
 use crate::error::{Code, RequestError, Words, grpc};
 use crate::gateway::{Generation, Route};
 use crate::panics;
@@ -41,7 +41,7 @@ pub(crate) struct Arrival {
     pub(crate) exchange: Box<Exchange>,
     pub(crate) body: Body,
     /// Which of the fields that concern the connection it has.
-    pub(crate) seen: headers::Seen,
+    pub(crate) seen: headers::HeaderFlags,
     /// Whether it may go on.
     pub(crate) verdict: Result<(), Code>,
     /// What it asks its connection to become.
@@ -59,9 +59,9 @@ pub(crate) struct Arrival {
 pub(crate) async fn handle(
     connection: Rc<ClientConnection>,
     arrival: Arrival,
-    slot: Slot,
-) -> Result<Response<Answer>, Infallible> {
-    let mut run = Run::begin(connection, arrival.exchange, arrival.seen);
+    slot: TunnelSlot,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let mut run = RunningExchange::begin(connection, arrival.exchange, arrival.seen);
     run.upgrade = arrival.upgrade;
     run.is_http10 = arrival.is_http10;
     let mut body = arrival.body;
@@ -84,30 +84,30 @@ pub(crate) async fn handle(
 /// An exchange on its way, from its head to its end. However it ends (answered, cut, or given up
 /// because the client went away), it is dropped, and that finishes it.
 #[derive(Debug)]
-struct Run {
+struct RunningExchange {
     connection: Rc<ClientConnection>,
     generation: Rc<Generation>,
-    held: Held,
+    held: ExchangeCell,
     /// Its way through the chain, where the route has one.
     passage: Option<Rc<Passage>>,
     upgrade: Option<Box<Upgrade>>,
     is_http10: bool,
     /// Which fields the request came with.
-    seen: headers::Seen,
+    seen: headers::HeaderFlags,
     is_options: bool,
     sent: u64,
     ended: bool,
 }
 
-impl Run {
+impl RunningExchange {
     fn begin(
         connection: Rc<ClientConnection>,
         mut exchange: Box<Exchange>,
-        seen: headers::Seen,
+        seen: headers::HeaderFlags,
     ) -> Self {
         connection.stats().requests_active.add(1);
         let generation = connection.worker.generation();
-        let trust = headers::Trust {
+        let trust = headers::ForwardingTrust {
             proxies: &generation.gateway.trusted_proxies,
             fields: &generation.gateway.client_fields,
         };
@@ -116,7 +116,7 @@ impl Run {
             generation,
             connection,
             is_options: exchange.request.method == Method::OPTIONS,
-            held: Held::new(exchange),
+            held: ExchangeCell::new(exchange),
             passage: None,
             upgrade: None,
             is_http10: false,
@@ -188,9 +188,9 @@ impl Run {
         self.passage = Some(Rc::clone(&passage));
         let answered = match passage.request(body).await {
             // Its filters that answer preflights did not; the others must not see it.
-            Ok(ChainIn::Forward) if found.is_preflight => Err(Code::NoRoute.into()),
-            Ok(ChainIn::Forward) => self.end(route, chain.keeps_request(), body).await,
-            Ok(ChainIn::Answer(refusal)) => {
+            Ok(RequestDecision::Forward) if found.is_preflight => Err(Code::NoRoute.into()),
+            Ok(RequestDecision::Forward) => self.end(route, chain.keeps_request(), body).await,
+            Ok(RequestDecision::Answer(refusal)) => {
                 self.count_refusal();
                 let body = passage.put_refusal(refusal);
                 return Ok(passage.response(body, true).await);
@@ -429,7 +429,7 @@ impl Run {
     }
 }
 
-impl Drop for Run {
+impl Drop for RunningExchange {
     fn drop(&mut self) {
         match self.held.is_there() {
             true => self.finish(),

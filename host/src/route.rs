@@ -28,4 +28,4 @@ pub(crate) use path::{
     split_query,
 };
 pub(crate) use query::{query_value, raw_query_value};
-pub(crate) use router::{Match, MethodMatch, NoRoute, Part, RouteSpec, Router};
+pub(crate) use router::{Match, MethodMatch, NoRoute, RoutePart, RouteSpec, Router};

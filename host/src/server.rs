@@ -20,7 +20,7 @@ use crate::gateway::Gateway;
 use crate::observe::access_log::AccessLog;
 use crate::sockets;
 use crate::sockets::handover::{Duplicates, Predecessor};
-use crate::worker::Common;
+use crate::worker::WorkerShared;
 
 pub(crate) mod body;
 mod connection;
@@ -39,11 +39,11 @@ mod thread;
 pub(crate) use listen::BindError;
 
 use listen::Loads;
-use thread::{Handed, Kit};
+use thread::{TransferredConnection, WorkerSetup};
 
 /// Sockets that are bound and not served yet.
 #[derive(Debug)]
-pub struct Bound {
+pub struct BoundListeners {
     /// All that listen for one listener, in the order of the listeners.
     sockets: Vec<Vec<TcpListener>>,
     addresses: Vec<SocketAddr>,
@@ -61,7 +61,7 @@ pub struct StartError {
 
 /// What the workers are told.
 #[derive(Debug)]
-enum Control {
+enum WorkerCommand {
     /// Use this configuration from now on; answer when it is so.
     Use(Arc<Gateway>, oneshot::Sender<()>),
     /// A successor has the sockets of this listener: a drain leaves their queues alone.
@@ -84,8 +84,8 @@ pub struct Workers {
     addresses: Vec<SocketAddr>,
     /// Of all that the workers accept from, by listener, until they are asked for.
     duplicates: Vec<Vec<TcpListener>>,
-    commons: Vec<Arc<Common>>,
-    controls: Vec<mpsc::UnboundedSender<Control>>,
+    commons: Vec<Arc<WorkerShared>>,
+    controls: Vec<mpsc::UnboundedSender<WorkerCommand>>,
     threads: Vec<JoinHandle<Drained>>,
 }
 
@@ -98,9 +98,9 @@ pub fn bind(
     listeners: &[model::Listener],
     workers: NonZeroUsize,
     predecessor: &mut Predecessor,
-) -> Result<Bound, BindError> {
+) -> Result<BoundListeners, BindError> {
     let workers = workers.get();
-    let mut bound = Bound {
+    let mut bound = BoundListeners {
         sockets: Vec::new(),
         addresses: Vec::new(),
         workers,
@@ -114,7 +114,7 @@ pub fn bind(
     Ok(bound)
 }
 
-impl Bound {
+impl BoundListeners {
     /// Start the workers with their first configuration.
     ///
     /// # Errors
@@ -129,7 +129,7 @@ impl Bound {
             share(self.sockets, self.workers).map_err(|cause| StartError { index: 0, cause })?;
         let loads = Loads::new(self.workers, self.addresses.len());
         let (handers, hands): (Vec<_>, Vec<_>) = (0..self.workers)
-            .map(|_| mpsc::unbounded_channel::<Handed>())
+            .map(|_| mpsc::unbounded_channel::<TransferredConnection>())
             .unzip();
         let mut workers = Workers {
             addresses: self.addresses,
@@ -140,8 +140,8 @@ impl Bound {
         };
         for (index, (sockets, handed)) in shares.into_iter().zip(hands).enumerate() {
             let (control, controls) = mpsc::unbounded_channel();
-            let common = Common::new();
-            let kit = Kit {
+            let common = WorkerShared::new();
+            let kit = WorkerSetup {
                 index,
                 sockets,
                 common: Arc::clone(&common),
@@ -162,16 +162,16 @@ impl Bound {
 }
 
 /// A worker's sockets, each with its listener.
-type Share = Vec<(usize, TcpListener)>;
+type WorkerSockets = Vec<(usize, TcpListener)>;
 
 /// Listen on all sockets, and spread them over so many workers. Gives duplicates of them, too, by
 /// listener.
 fn share(
     all: Vec<Vec<TcpListener>>,
     workers: usize,
-) -> io::Result<(Vec<Vec<TcpListener>>, Vec<Share>)> {
+) -> io::Result<(Vec<Vec<TcpListener>>, Vec<WorkerSockets>)> {
     let mut duplicates = Vec::new();
-    let mut shares: Vec<Share> = (0..workers).map(|_| Vec::new()).collect();
+    let mut shares: Vec<WorkerSockets> = (0..workers).map(|_| Vec::new()).collect();
     for (listener, sockets) in all.into_iter().enumerate() {
         let copies = sockets.iter().map(TcpListener::try_clone);
         duplicates.push(copies.collect::<io::Result<_>>()?);
@@ -195,7 +195,7 @@ impl Workers {
 
     /// What each worker counts, for the admin's metrics.
     #[must_use]
-    pub(crate) fn commons(&self) -> &[Arc<Common>] {
+    pub(crate) fn commons(&self) -> &[Arc<WorkerShared>] {
         &self.commons
     }
 
@@ -206,7 +206,7 @@ impl Workers {
         for control in &self.controls {
             let (told, heard) = oneshot::channel();
             if control
-                .send(Control::Use(Arc::clone(gateway), told))
+                .send(WorkerCommand::Use(Arc::clone(gateway), told))
                 .is_ok()
             {
                 done.push(heard);
@@ -233,7 +233,7 @@ impl Workers {
     pub(crate) fn leave(&self, listener: usize) {
         for control in &self.controls {
             // A worker that is gone accepts nothing.
-            let _ = control.send(Control::Leave(listener));
+            let _ = control.send(WorkerCommand::Leave(listener));
         }
     }
 
@@ -242,7 +242,7 @@ impl Workers {
     pub fn drain(&self, limit: Duration) {
         for control in &self.controls {
             // A worker that is gone has nothing to drain.
-            let _ = control.send(Control::Drain(limit));
+            let _ = control.send(WorkerCommand::Drain(limit));
         }
     }
 

@@ -8,7 +8,7 @@
 //!   after it;
 //! - [`plan`]: an upstream of one configuration, its members and their balancer, and [`standing`], how
 //!   it stands as a whole;
-//! - [`Upstream`]: one worker's view of that, with its connections and its retry budget;
+//! - [`LocalUpstream`]: one worker's view of that, with its connections and its retry budget;
 //! - [`mod@line`]: what carries a request, and the connections that a worker keeps;
 //! - [`attempt`]: one exchange, over as many attempts as it may have.
 //!
@@ -39,41 +39,41 @@ pub(crate) mod standing;
 pub(crate) mod sticky;
 
 pub(crate) use attempt::timeouts::Timeouts;
-pub(crate) use endpoint::Endpoint;
+pub(crate) use endpoint::LocalEndpoint;
 pub(crate) use line::pool::Pools;
-pub(crate) use plan::{EndpointPlan, Plan};
+pub(crate) use plan::{Upstream, UpstreamEndpoint};
 
 use attempt::budget::Budget;
-use plan::Members;
+use plan::EndpointSet;
 
 /// One worker's view of an upstream: the plan, and connections of its own.
 #[derive(Debug)]
-pub(crate) struct Upstream {
+pub(crate) struct LocalUpstream {
     /// What the workers share.
-    pub(crate) plan: Arc<Plan>,
+    pub(crate) plan: Arc<Upstream>,
     /// Its name. A copy of this worker's, so that no other worker's count of it is touched.
     pub(crate) name: Arc<str>,
     /// How many retries there may be.
     pub(crate) budget: Budget,
     pools: Rc<Pools>,
-    view: RefCell<Rc<View>>,
+    view: RefCell<Rc<LocalEndpoints>>,
 }
 
 /// The endpoints as they were at one time, as a worker sees them.
 #[derive(Debug)]
-pub(crate) struct View {
+pub(crate) struct LocalEndpoints {
     /// What the workers share of it.
-    pub(crate) members: Arc<Members>,
+    pub(crate) members: Arc<EndpointSet>,
     /// In the order of the members.
-    pub(crate) endpoints: Vec<Rc<Endpoint>>,
+    pub(crate) endpoints: Vec<Rc<LocalEndpoint>>,
 }
 
-impl Upstream {
+impl LocalUpstream {
     /// A worker's view. Connections that it has already are used on.
     #[must_use]
-    pub(crate) fn new(plan: Arc<Plan>, pools: Rc<Pools>, workers: u32) -> Self {
+    pub(crate) fn new(plan: Arc<Upstream>, pools: Rc<Pools>, workers: u32) -> Self {
         let retries = &plan.config.retries;
-        let nothing = View {
+        let nothing = LocalEndpoints {
             members: plan.members(),
             endpoints: Vec::new(),
         };
@@ -89,7 +89,7 @@ impl Upstream {
     }
 
     /// The endpoints as they are now.
-    pub(crate) fn view(&self) -> Rc<View> {
+    pub(crate) fn view(&self) -> Rc<LocalEndpoints> {
         let view = Rc::clone(&self.view.borrow());
         if view.members.version == self.plan.version() {
             return view;
@@ -97,7 +97,7 @@ impl Upstream {
         self.look(self.plan.members())
     }
 
-    fn look(&self, members: Arc<Members>) -> Rc<View> {
+    fn look(&self, members: Arc<EndpointSet>) -> Rc<LocalEndpoints> {
         let before = Rc::clone(&self.view.borrow());
         let endpoints = members.endpoints.iter().map(|target| {
             let mut before = before.endpoints.iter();
@@ -105,13 +105,13 @@ impl Upstream {
             stays.map_or_else(|| self.endpoint(target), Rc::clone)
         });
         let endpoints = endpoints.collect();
-        let view = Rc::new(View { members, endpoints });
+        let view = Rc::new(LocalEndpoints { members, endpoints });
         self.view.replace(Rc::clone(&view));
         view
     }
 
-    fn endpoint(&self, target: &EndpointPlan) -> Rc<Endpoint> {
+    fn endpoint(&self, target: &UpstreamEndpoint) -> Rc<LocalEndpoint> {
         let pool = self.pools.of(&self.plan, &target.known);
-        Rc::new(Endpoint::new(&target.known, pool))
+        Rc::new(LocalEndpoint::new(&target.known, pool))
     }
 }

@@ -54,16 +54,16 @@ pub(crate) mod verdict;
 mod wasi;
 
 pub(crate) use failure::CallFailure;
-pub(crate) use filter::{Caller, Filter};
+pub(crate) use filter::{CallContext, Filter};
 pub(crate) use instance::BodyCall;
-pub(crate) use piece::Piece;
-pub(crate) use pool::{CheckedOut, NotNow, Seat};
+pub(crate) use piece::Chunk;
+pub(crate) use pool::{CheckOutError, CheckedOut, WorkerFilter};
 pub(crate) use registry::FilterRegistry;
 pub(crate) use services::Services;
 pub(crate) use share::Waiting;
-pub(crate) use verdict::{Answer, BodyMode, PieceVerdict, RequestVerdict, ResponseVerdict};
+pub(crate) use verdict::{BodyMode, BodyVerdict, FilterResponse, RequestVerdict, ResponseVerdict};
 
 /// Connections move between workers and instances between threads: what they hold must be `Send`.
 const fn assert_send<T: Send>() {}
-const _: () = assert_send::<state::State>();
+const _: () = assert_send::<state::InstanceState>();
 const _: () = assert_send::<instance::Instance>();

@@ -21,13 +21,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
-pub(crate) use exchanges::ExchangePlace;
+pub(crate) use exchanges::ExchangeRegistration;
 
 use exchanges::Exchanges;
 
 use crate::config::Listener;
-use crate::interim::Waiting;
-use crate::worker::Common;
+use crate::interim::InterimQueue;
+use crate::worker::WorkerShared;
 
 /// The longest tick of the watch task. Milliseconds.
 const MAX_TICK: u64 = 250;
@@ -39,7 +39,7 @@ const CHUNKED: u64 = u64::MAX;
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(crate) enum Phase {
+pub(crate) enum ConnectionPhase {
     /// Waiting for a request's first byte.
     Idle,
     /// A head has begun and is not complete.
@@ -51,7 +51,7 @@ pub(crate) enum Phase {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wait {
+pub(crate) enum TimeoutKind {
     /// The client's next request, or the rest of its head.
     Client,
     /// The next piece of the request's body.
@@ -68,7 +68,7 @@ pub(crate) enum Wait {
     Head,
 }
 
-impl Wait {
+impl TimeoutKind {
     const ALL: [Self; 7] = [
         Self::Client,
         Self::Body,
@@ -99,9 +99,9 @@ const LOOK: u16 = 1 << 11;
 /// No endpoint: none has this number.
 const NOWHERE: u64 = 0;
 
-/// How long each [`Wait`] on the client's side may take. Milliseconds.
+/// How long each [`TimeoutKind`] on the client's side may take. Milliseconds.
 #[derive(Debug, Clone, Copy)]
-struct Limits {
+struct ClientTimeouts {
     head: u64,
     idle: u64,
     /// None: for ever.
@@ -113,8 +113,8 @@ struct Limits {
 #[derive(Debug)]
 pub(crate) struct Watch {
     /// What the worker's connections share.
-    pub(crate) common: Arc<Common>,
-    limits: Limits,
+    pub(crate) common: Arc<WorkerShared>,
+    limits: ClientTimeouts,
     tick: u64,
     phase: AtomicU8,
     deadlines: [AtomicU64; 7],
@@ -140,7 +140,7 @@ pub(crate) struct Watch {
     names_length: AtomicBool,
     body_length: AtomicU64,
     /// Interim answers that wait to be written.
-    pub(crate) interim: Waiting,
+    pub(crate) interim: InterimQueue,
     /// Whether the present exchange may have some.
     takes_interim: AtomicBool,
     /// The stream of HTTP/2 that was opened last, until its request is taken.
@@ -154,8 +154,8 @@ pub(crate) struct Watch {
 impl Watch {
     /// For a new connection. `tick` is that of the worker's watch task, see [`tick`].
     #[must_use]
-    pub(crate) fn new(common: Arc<Common>, listener: &Listener, tick: u64) -> Arc<Self> {
-        let limits = Limits {
+    pub(crate) fn new(common: Arc<WorkerShared>, listener: &Listener, tick: u64) -> Arc<Self> {
+        let limits = ClientTimeouts {
             head: milliseconds(listener.header_timeout),
             idle: milliseconds(listener.keep_alive_timeout),
             body: listener.body_idle_timeout.map(milliseconds),
@@ -166,12 +166,17 @@ impl Watch {
         Arc::new(watch)
     }
 
-    fn unarmed(common: Arc<Common>, limits: Limits, tick: u64, of_many: bool) -> Self {
+    fn unarmed(
+        common: Arc<WorkerShared>,
+        limits: ClientTimeouts,
+        tick: u64,
+        of_many: bool,
+    ) -> Self {
         Self {
             common,
             limits,
             tick,
-            phase: AtomicU8::new(Phase::Idle as u8),
+            phase: AtomicU8::new(ConnectionPhase::Idle as u8),
             deadlines: Default::default(),
             signs: AtomicU16::new(0),
             endpoint: AtomicU64::new(NOWHERE),
@@ -191,7 +196,7 @@ impl Watch {
             body_waker: Mutex::new(None),
             names_length: AtomicBool::new(false),
             body_length: AtomicU64::new(0),
-            interim: Waiting::default(),
+            interim: InterimQueue::default(),
             takes_interim: AtomicBool::new(false),
             opened: AtomicU32::new(0),
             paused: AtomicBool::new(false),
@@ -201,16 +206,16 @@ impl Watch {
 
     /// What the connection is doing.
     #[must_use]
-    pub(crate) fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> ConnectionPhase {
         match self.phase.load(Relaxed) {
-            0 => Phase::Idle,
-            1 => Phase::Head,
-            2 => Phase::Busy,
-            _ => Phase::Answered,
+            0 => ConnectionPhase::Idle,
+            1 => ConnectionPhase::Head,
+            2 => ConnectionPhase::Busy,
+            _ => ConnectionPhase::Answered,
         }
     }
 
-    fn enter(&self, phase: Phase) {
+    fn enter(&self, phase: ConnectionPhase) {
         self.phase.store(phase as u8, Relaxed);
     }
 
@@ -224,12 +229,12 @@ impl Watch {
         self.served.store(self.served() + 1, Relaxed);
     }
 
-    fn cell(&self, wait: Wait) -> Option<&AtomicU64> {
+    fn cell(&self, wait: TimeoutKind) -> Option<&AtomicU64> {
         self.deadlines.get(wait as usize)
     }
 
     /// Begin to wait, for so many milliseconds at the most.
-    pub(crate) fn arm(&self, wait: Wait, limit: u64) {
+    pub(crate) fn arm(&self, wait: TimeoutKind, limit: u64) {
         if let Some(cell) = self.cell(wait) {
             let deadline = self.common.clock.now().saturating_add(limit + self.tick);
             cell.store(deadline, Relaxed);
@@ -237,26 +242,26 @@ impl Watch {
     }
 
     /// What was waited for is there.
-    pub(crate) fn disarm(&self, wait: Wait) {
+    pub(crate) fn disarm(&self, wait: TimeoutKind) {
         if let Some(cell) = self.cell(wait) {
             cell.store(0, Relaxed);
         }
     }
 
-    fn is_armed(&self, wait: Wait) -> bool {
+    fn is_armed(&self, wait: TimeoutKind) -> bool {
         self.cell(wait).is_some_and(|cell| cell.load(Relaxed) != 0)
     }
 
     /// Whether this was waited for too long.
     #[must_use]
-    pub(crate) fn expired(&self, wait: Wait) -> bool {
+    pub(crate) fn expired(&self, wait: TimeoutKind) -> bool {
         self.signs.load(Relaxed) & wait.sign() != 0
     }
 
     /// What was waited for too long is given up, and the exchange goes on: another attempt begins.
     pub(crate) fn begin_again(&self) {
         let mut waits = self.signs.load(Relaxed);
-        for wait in [Wait::Answer, Wait::Upload] {
+        for wait in [TimeoutKind::Answer, TimeoutKind::Upload] {
             self.disarm(wait);
             waits &= !wait.sign();
         }
@@ -291,7 +296,7 @@ impl Watch {
     /// Look at the deadlines; called by the watch task with the time, and the numbers of the endpoints
     /// that have left.
     pub(crate) fn check(&self, now: u64, left: &[u64]) {
-        for wait in Wait::ALL {
+        for wait in TimeoutKind::ALL {
             let passed = self.cell(wait).is_some_and(|cell| {
                 let deadline = cell.load(Relaxed);
                 deadline != 0 && deadline <= now
@@ -312,7 +317,7 @@ impl Watch {
     #[must_use]
     pub(crate) fn is_spent(&self) -> bool {
         let expects = self.signs.load(Relaxed) & EXPECTS != 0;
-        self.phase() == Phase::Idle && self.served() > 0 && !expects
+        self.phase() == ConnectionPhase::Idle && self.served() > 0 && !expects
     }
 
     /// hyper's own answer to a head was replaced by one of ours.
@@ -331,11 +336,11 @@ impl Watch {
     /// within that time. Its client would otherwise send the request to nobody.
     pub(crate) fn drain(&self, grace: u64) {
         let mut signs = DRAIN;
-        if self.phase() == Phase::Idle {
+        if self.phase() == ConnectionPhase::Idle {
             let since = self.idle_since();
             let now = self.common.clock.now();
             if self.served() == 0 || since.is_some_and(|since| now <= since.saturating_add(grace)) {
-                self.arm(Wait::Client, grace.min(self.limits.idle));
+                self.arm(TimeoutKind::Client, grace.min(self.limits.idle));
                 signs |= EXPECTS;
             }
         }
@@ -369,9 +374,9 @@ impl Watch {
 
     /// Bytes of a head came in: it begins or goes on.
     pub(crate) fn head_begins(&self) {
-        if self.phase() == Phase::Idle {
-            self.enter(Phase::Head);
-            self.arm(Wait::Client, self.limits.head);
+        if self.phase() == ConnectionPhase::Idle {
+            self.enter(ConnectionPhase::Head);
+            self.arm(TimeoutKind::Client, self.limits.head);
         }
     }
 
@@ -399,16 +404,16 @@ impl Watch {
 
     /// The write to the client did not go on.
     pub(crate) fn write_waits(&self) {
-        if !self.is_armed(Wait::Write) {
-            self.arm(Wait::Write, self.limits.write);
+        if !self.is_armed(TimeoutKind::Write) {
+            self.arm(TimeoutKind::Write, self.limits.write);
         }
     }
 
     /// All is written. After an answer this begins the wait for the next request.
     pub(crate) fn flushed(&self) {
-        if self.phase() == Phase::Answered {
-            self.enter(Phase::Idle);
-            self.arm(Wait::Client, self.limits.idle);
+        if self.phase() == ConnectionPhase::Answered {
+            self.enter(ConnectionPhase::Idle);
+            self.arm(TimeoutKind::Client, self.limits.idle);
             self.idle_since.store(self.common.clock.now(), Relaxed);
         }
     }
@@ -439,17 +444,17 @@ mod tests {
 
     #[test]
     fn a_drain_waits_for_a_request_that_is_probably_on_its_way() {
-        let limits = Limits {
+        let limits = ClientTimeouts {
             head: 1,
             idle: 75_000,
             body: None,
             write: 1,
         };
         let answered = |ago: u64| {
-            let watch = Watch::unarmed(Common::new(), limits, MIN_TICK, false);
+            let watch = Watch::unarmed(WorkerShared::new(), limits, MIN_TICK, false);
             watch.count_served();
             watch.common.clock.set(100_000 - ago);
-            watch.enter(Phase::Answered);
+            watch.enter(ConnectionPhase::Answered);
             watch.flushed();
             watch.common.clock.set(100_000);
             watch.drain(1000);
@@ -459,20 +464,20 @@ mod tests {
         let watch = answered(300);
         assert!(!watch.is_spent());
         watch.check(100_900, &[]);
-        assert!(!watch.expired(Wait::Client));
+        assert!(!watch.expired(TimeoutKind::Client));
         watch.check(101_100, &[]);
-        assert!(watch.expired(Wait::Client));
+        assert!(watch.expired(TimeoutKind::Client));
     }
 
     #[test]
     fn only_the_exchange_with_the_endpoint_that_left_is_signed() {
-        let limits = Limits {
+        let limits = ClientTimeouts {
             head: 1,
             idle: 1,
             body: None,
             write: 1,
         };
-        let watch = Watch::unarmed(Common::new(), limits, MIN_TICK, false);
+        let watch = Watch::unarmed(WorkerShared::new(), limits, MIN_TICK, false);
         watch.begin(false);
         watch.goes_to(1);
         watch.check(1, &[2]);

@@ -1,7 +1,7 @@
 //! What one worker holds: the configuration in use, its clock, its numbers.
 //!
 //! Made by [`crate::server`], used by the spine and the upstream side. Promises: everything
-//! here belongs to one thread; what other threads may see is in [`Common`]. Deliberately not
+//! here belongs to one thread; what other threads may see is in [`WorkerShared`]. Deliberately not
 //! here: sockets, and anything that knows HTTP.
 
 use std::cell::{Cell, RefCell};
@@ -27,7 +27,7 @@ use crate::observe::access_log::LogBuffer;
 use crate::observe::line_limit::LineLimit;
 use crate::observe::stats::WorkerStats;
 use crate::panics;
-use crate::watch::{ExchangePlace, Watch};
+use crate::watch::{ExchangeRegistration, Watch};
 
 mod ids;
 
@@ -35,19 +35,19 @@ pub(crate) use ids::next_id;
 
 /// What a worker's connections share, and other threads may read.
 #[derive(Debug)]
-pub(crate) struct Common {
+pub(crate) struct WorkerShared {
     /// The worker's coarse clock.
-    pub(crate) clock: Clock,
+    pub(crate) clock: CoarseClock,
     pub(crate) stats: WorkerStats,
     /// Exchanges whose log phases did not run because too many waited.
     pub(crate) log_phases_dropped: Arc<AtomicU64>,
 }
 
-impl Common {
+impl WorkerShared {
     #[must_use]
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
-            clock: Clock::new(),
+            clock: CoarseClock::new(),
             stats: WorkerStats::default(),
             log_phases_dropped: Arc::default(),
         })
@@ -58,12 +58,12 @@ impl Common {
 /// set by it, so that a request asks no clock for them; it is behind by one tick of the watch
 /// at most (and by what the worker itself is late).
 #[derive(Debug)]
-pub(crate) struct Clock {
+pub(crate) struct CoarseClock {
     start: Instant,
     now: AtomicU64,
 }
 
-impl Clock {
+impl CoarseClock {
     fn new() -> Self {
         Self {
             start: Instant::now(),
@@ -98,7 +98,7 @@ pub(crate) struct Worker {
     /// Its place among the workers, from 0.
     pub(crate) index: usize,
     /// What others may see of it.
-    pub(crate) common: Arc<Common>,
+    pub(crate) common: Arc<WorkerShared>,
     /// Whether it is draining: every answer closes its connection.
     pub(crate) draining: Cell<bool>,
     /// How often the deadlines are looked at. Milliseconds.
@@ -106,7 +106,7 @@ pub(crate) struct Worker {
     /// Its end of the access log, where there is one.
     pub(crate) access: Option<LogBuffer>,
     /// Exchanges that have ended and whose log phases have not run.
-    pub(crate) after: After,
+    pub(crate) after: LogPhaseQueue,
     /// How many lines of the log each code gets, in the order of [`Code::ALL`].
     lines: [LineLimit; Code::ALL.len()],
     /// How many lines each cause of a rejected key gets, in the order of [`KeyRejection::ALL`].
@@ -120,13 +120,13 @@ const MAX_AFTER: usize = 1024;
 /// Exchanges that have ended and whose log phases have not run: a bounded queue, so that slow log
 /// filters cost lines and not memory.
 #[derive(Debug, Default)]
-pub(crate) struct After {
+pub(crate) struct LogPhaseQueue {
     waiting: RefCell<VecDeque<Rc<Passage>>>,
     filled: Notify,
     dropped: Arc<AtomicU64>,
 }
 
-impl After {
+impl LogPhaseQueue {
     /// Let the log phases of this exchange run soon. When too many wait, this one's do not.
     pub(crate) fn push(&self, passage: Rc<Passage>) {
         let mut waiting = self.waiting.borrow_mut();
@@ -178,7 +178,7 @@ impl Worker {
     #[must_use]
     pub(crate) fn new(
         index: usize,
-        common: Arc<Common>,
+        common: Arc<WorkerShared>,
         generation: Rc<Generation>,
         access: Option<LogBuffer>,
     ) -> Self {
@@ -189,9 +189,9 @@ impl Worker {
             draining: Cell::new(false),
             tick: Cell::new(generation.tick()),
             access,
-            after: After {
+            after: LogPhaseQueue {
                 dropped: Arc::clone(&common_dropped),
-                ..After::default()
+                ..LogPhaseQueue::default()
             },
             lines: std::array::from_fn(|_| LineLimit::default()),
             key_lines: std::array::from_fn(|_| LineLimit::of_strangers()),
@@ -240,7 +240,7 @@ pub(crate) struct ClientConnection {
     pub(crate) forwarded_for: HeaderValue,
     pub(crate) secure: bool,
     /// Where it carries many exchanges (HTTP/2), the place of this one.
-    pub(crate) place: Option<ExchangePlace>,
+    pub(crate) place: Option<ExchangeRegistration>,
     /// The stream of this exchange, where it has one.
     stream: Option<u32>,
 }

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::member::{MAX_WEIGHT, Member};
 use super::random;
-use super::view::{Candidate, View};
+use super::view::{Candidate, TierView};
 
 /// Places of the table: sixteen bits of a key. Shares are right to 0.2 percentage points.
 const PLACES: usize = 1 << 16;
@@ -133,7 +133,7 @@ impl ConsistentHash {
         }
     }
 
-    pub(super) fn pick(&self, view: View<'_>) -> Option<Candidate> {
+    pub(super) fn pick(&self, view: TierView<'_>) -> Option<Candidate> {
         let Some(key) = view.choice.hash else {
             return view.by_weight(view.choice.random);
         };
@@ -162,14 +162,14 @@ impl ConsistentHash {
         found.map(|(candidate, _)| candidate)
     }
 
-    fn owner(&self, view: View<'_>, bits: u64) -> Option<Candidate> {
+    fn owner(&self, view: TierView<'_>, bits: u64) -> Option<Candidate> {
         let place = usize::try_from(bits >> 48).ok()?;
         view.at(usize::try_from(*self.owners.get(place)?).ok()?)
     }
 
     /// Whether one more is within the endpoint's bound, rounded up. What is clearly within the bound
     /// as it was last looked at is so without another look.
-    fn has_room(&self, view: View<'_>, candidate: Candidate) -> bool {
+    fn has_room(&self, view: TierView<'_>, candidate: Candidate) -> bool {
         let more = u64::from(candidate.active) + 1;
         if more <= FEW {
             return true;

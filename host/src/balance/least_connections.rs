@@ -27,7 +27,7 @@
 //! a second look sums the rooms up, in blocks; the block that was drawn is searched.
 
 use super::random;
-use super::view::{Candidate, Sums, View};
+use super::view::{Candidate, CumulativeWeights, TierView};
 
 /// How often one is drawn by weight before all rooms are summed up.
 const DRAWS: usize = 4;
@@ -36,7 +36,7 @@ const BLOCKS: usize = 32;
 
 /// The endpoint with the least active requests for its weight, and the level that it sets.
 #[derive(Clone, Copy)]
-struct Least {
+struct LeastLoaded {
     own: Candidate,
     level: f64,
     /// From its load to the level.
@@ -44,11 +44,11 @@ struct Least {
 }
 
 /// One of the least loaded.
-pub(super) fn pick(view: View<'_>, sums: &Sums) -> Option<Candidate> {
+pub(super) fn pick(view: TierView<'_>, sums: &CumulativeWeights) -> Option<Candidate> {
     if view.rows.len() <= BLOCKS {
         return pick_of_few(view);
     }
-    let least = Sum::of(view.all())?.least();
+    let least = LoadSummary::of(view.all())?.least();
     let mut bits = view.choice.random;
     for _ in 0..DRAWS {
         if let Some(drawn) = view.draw(sums, &mut bits) {
@@ -65,7 +65,7 @@ pub(super) fn pick(view: View<'_>, sums: &Sums) -> Option<Candidate> {
 }
 
 /// The same with one look at each: others write where it looks.
-fn pick_of_few(view: View<'_>) -> Option<Candidate> {
+fn pick_of_few(view: TierView<'_>) -> Option<Candidate> {
     const NONE: Candidate = Candidate {
         row: 0,
         active: 0,
@@ -78,7 +78,7 @@ fn pick_of_few(view: View<'_>) -> Option<Candidate> {
         count += 1;
     }
     let seen = seen.get(..count)?;
-    let least = Sum::of(seen.iter().copied())?.least();
+    let least = LoadSummary::of(seen.iter().copied())?.least();
     // The rooms of all up to each: to count those below the mark takes no branch that is guessed.
     let mut upto = [0.0; BLOCKS];
     let mut sum = 0.0;
@@ -92,7 +92,7 @@ fn pick_of_few(view: View<'_>) -> Option<Candidate> {
 }
 
 /// One in proportion to the rooms of all.
-fn by_room(view: View<'_>, least: Least, bits: u64) -> Option<Candidate> {
+fn by_room(view: TierView<'_>, least: LeastLoaded, bits: u64) -> Option<Candidate> {
     let mut sums = [0.0; BLOCKS];
     for candidate in view.all() {
         // Neighbours are in different blocks, so that no sum waits for the one before.
@@ -117,14 +117,14 @@ fn pay(left: &mut f64, part: f64) -> bool {
 }
 
 /// What one look at all shows.
-struct Sum {
+struct LoadSummary {
     /// The least loaded.
     own: Candidate,
     active: u64,
     weight: u64,
 }
 
-impl Sum {
+impl LoadSummary {
     fn of(all: impl Iterator<Item = Candidate>) -> Option<Self> {
         // Above any load, since nothing is divided by its weight.
         let mut own = Candidate {
@@ -147,12 +147,12 @@ impl Sum {
         })
     }
 
-    fn least(&self) -> Least {
+    fn least(&self) -> LeastLoaded {
         let own = self.own;
         let whole = f64::from(own.weight);
         let fair = float(self.active) / float(self.weight) + 0.5 / whole;
         let level = fair.min((f64::from(own.active) + 2.0) / whole);
-        Least {
+        LeastLoaded {
             own,
             level,
             gap: level - f64::from(own.active) / whole,
@@ -160,7 +160,7 @@ impl Sum {
     }
 }
 
-impl Least {
+impl LeastLoaded {
     /// How many requests there is room for below the level.
     fn room(self, one: Candidate) -> f64 {
         let room = self.level * f64::from(one.weight) - f64::from(one.active);

@@ -1,6 +1,6 @@
 //! The endpoints of a balancer, and which of them a pick may take.
 
-use super::slot::Slot;
+use super::slot::EndpointLoad;
 
 /// The largest weight; a larger one is taken for it. It bounds all sums of weights.
 pub(crate) const MAX_WEIGHT: u32 = 1000;
@@ -9,7 +9,7 @@ pub(crate) const MAX_WEIGHT: u32 = 1000;
 #[derive(Clone, Debug)]
 pub struct Member {
     /// Its active requests, and how much of its weight counts.
-    pub slot: Slot,
+    pub slot: EndpointLoad,
     /// Its share of the requests, in relation to the other endpoints: 0 (takes none) to
     /// [`MAX_WEIGHT`].
     pub weight: u32,
@@ -25,7 +25,7 @@ pub struct Member {
 
 /// What one pick has to heed.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Choice<'a> {
+pub struct PickOptions<'a> {
     /// Endpoints that must not be picked, such as those that were tried.
     pub exclude: &'a [usize],
     /// Labels that the endpoint must carry, all of them.
@@ -56,13 +56,18 @@ impl Member {
     }
 
     /// Whether a pick may take it, room aside. The weight that counts then.
-    pub(super) fn admitted(&self, place: usize, choice: &Choice<'_>, open: bool) -> Option<u64> {
+    pub(super) fn admitted(
+        &self,
+        place: usize,
+        choice: &PickOptions<'_>,
+        open: bool,
+    ) -> Option<u64> {
         let weight = self.counted(open);
         (weight > 0 && self.is_meant(place, choice)).then_some(weight)
     }
 
     /// Whether the choice does not leave it out.
-    pub(super) fn is_meant(&self, place: usize, choice: &Choice<'_>) -> bool {
+    pub(super) fn is_meant(&self, place: usize, choice: &PickOptions<'_>) -> bool {
         !choice.exclude.contains(&place) && self.carries(choice.labels)
     }
 }

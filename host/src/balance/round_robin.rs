@@ -15,7 +15,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::random;
-use super::view::{Candidate, View};
+use super::view::{Candidate, TierView};
 
 /// The sum of weights up to which shares are exact. Weights of a larger sum are scaled down to
 /// this one and rounded to the nearest, though to 1 at least (which can make the turns a few
@@ -41,7 +41,7 @@ impl RoundRobin {
         }
     }
 
-    pub(super) fn pick(&self, view: View<'_>) -> Option<Candidate> {
+    pub(super) fn pick(&self, view: TierView<'_>) -> Option<Candidate> {
         let step = self.cursor.fetch_add(1, Ordering::Relaxed);
         let turn = *self.turns.get(step.checked_rem(self.turns.len())?)?;
         let random = view.choice.random;

@@ -23,13 +23,13 @@ const EJECTED: u32 = 1 << 17;
 /// Eight of these are a cache line. What others count on the same line costs no more than what they
 /// count on the lines that a pick must read anyhow.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct LoadCell {
     active: AtomicU32,
     /// The share, [`LAST_RESORT`] and [`EJECTED`].
     state: AtomicU32,
 }
 
-impl Place {
+impl LoadCell {
     /// Active requests.
     pub(super) fn active(&self) -> u32 {
         self.active.load(Ordering::Relaxed)
@@ -51,22 +51,22 @@ impl Place {
 
 /// Places that no endpoint has. They are made for the life of the process, as many as there ever
 /// are endpoints at once, and used again: so a lease needs to hold nothing.
-static FREE: Mutex<Vec<&'static Place>> = Mutex::new(Vec::new());
+static FREE: Mutex<Vec<&'static LoadCell>> = Mutex::new(Vec::new());
 
 /// An endpoint's place among the numbers. Copies are the same place.
 #[derive(Debug, Clone)]
-pub struct Slot(Arc<Owner>);
+pub struct EndpointLoad(Arc<LoadCellOwner>);
 
 #[derive(Debug)]
-struct Owner(&'static Place);
+struct LoadCellOwner(&'static LoadCell);
 
-impl Default for Slot {
+impl Default for EndpointLoad {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Slot {
+impl EndpointLoad {
     /// A place with no active requests and the whole share.
     #[must_use]
     pub fn new() -> Self {
@@ -78,11 +78,11 @@ impl Slot {
         let place = match idle {
             Some(at) => free.remove(at),
             None => {
-                let made = || Place {
+                let made = || LoadCell {
                     active: AtomicU32::new(0),
                     state: AtomicU32::new(0),
                 };
-                let slab: Vec<Place> = std::iter::repeat_with(made).take(SLAB).collect();
+                let slab: Vec<LoadCell> = std::iter::repeat_with(made).take(SLAB).collect();
                 // The first ones are taken first.
                 free.extend(Vec::leak(slab).iter().rev());
                 drop(free);
@@ -91,7 +91,7 @@ impl Slot {
         };
         drop(free);
         place.state.store(WHOLE | LAST_RESORT, Ordering::Relaxed);
-        Self(Arc::new(Owner(place)))
+        Self(Arc::new(LoadCellOwner(place)))
     }
 
     /// How much of its weight counts (permille; 0: it takes nothing), whether it may be used when too
@@ -127,7 +127,7 @@ impl Slot {
     }
 
     /// Where its numbers are.
-    pub(super) fn place(&self) -> &'static Place {
+    pub(super) fn place(&self) -> &'static LoadCell {
         self.0.0
     }
 
@@ -148,7 +148,7 @@ impl Slot {
     }
 }
 
-impl Drop for Owner {
+impl Drop for LoadCellOwner {
     fn drop(&mut self) {
         self.0.state.store(0, Ordering::Relaxed);
         FREE.lock().push(self.0);
@@ -159,7 +159,7 @@ impl Drop for Owner {
 #[derive(Debug)]
 #[must_use = "the request is counted only while the lease lives"]
 pub struct Lease {
-    place: &'static Place,
+    place: &'static LoadCell,
     endpoint: usize,
 }
 

@@ -7,13 +7,13 @@ use super::random;
 
 /// Groups and their weights.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Split {
+pub(crate) struct WeightedSplit {
     /// Identity and weight.
     groups: Box<[(u64, u32)]>,
     total: u64,
 }
 
-impl Split {
+impl WeightedSplit {
     /// Groups by identity and weight. None where no weight is positive.
     #[must_use]
     pub(crate) fn new(groups: impl IntoIterator<Item = (u64, u32)>) -> Option<Self> {

@@ -13,9 +13,9 @@ use super::*;
 const PICKS: usize = 100_000;
 
 fn balancer(policy: Policy, weights: &[u32]) -> Balancer {
-    let settings = Settings {
+    let settings = BalancerSettings {
         policy,
-        ..Settings::default()
+        ..BalancerSettings::default()
     };
     Balancer::new(settings, members(weights))
 }
@@ -30,7 +30,7 @@ fn members(weights: &[u32]) -> Vec<Member> {
 
 fn member(identity: usize, weight: u32) -> Member {
     Member {
-        slot: Slot::new(),
+        slot: EndpointLoad::new(),
         weight,
         labels: vec![],
         priority: 0,
@@ -39,7 +39,7 @@ fn member(identity: usize, weight: u32) -> Member {
     }
 }
 
-fn pick(balancer: &Balancer, choice: &Choice<'_>) -> Option<Lease> {
+fn pick(balancer: &Balancer, choice: &PickOptions<'_>) -> Option<Lease> {
     match balancer.pick(choice) {
         Picked::Endpoint(lease) => Some(lease),
         Picked::Full | Picked::None => None,
@@ -53,10 +53,10 @@ const ALL: [Policy; 4] = [
     Policy::ConsistentHash,
 ];
 
-fn choice(random: u64) -> Choice<'static> {
-    Choice {
+fn choice(random: u64) -> PickOptions<'static> {
+    PickOptions {
         random,
-        ..Choice::default()
+        ..PickOptions::default()
     }
 }
 
@@ -125,7 +125,7 @@ proptest! {
         let mut retries = vec![];
         while retries.len() < PICKS / 2 {
             if random.bool() {
-                let choice = Choice { exclude: &exclude, random: random.u64(..), ..Choice::default() };
+                let choice = PickOptions { exclude: &exclude, random: random.u64(..), ..PickOptions::default() };
                 retries.push(pick(&balancer, &choice).unwrap().endpoint());
             } else {
                 drop(pick(&balancer, &choice(random.u64(..))));
@@ -179,11 +179,11 @@ proptest! {
             *weight > 0 && !exclude.contains(&place) && wanted.iter().all(|zone| carried.contains(zone))
         };
         let endpoints = specs.iter().enumerate().map(|(place, (weight, carried))| Member { labels: labels(carried), ..member(place, *weight) });
-        let balancer = Balancer::new(Settings { policy, ..Settings::default() }, endpoints.collect());
+        let balancer = Balancer::new(BalancerSettings { policy, ..BalancerSettings::default() }, endpoints.collect());
         let wanted = labels(&wanted);
         let mut leases = vec![];
         for random in picks {
-            match pick(&balancer, &Choice { exclude: &exclude, labels: &wanted, random, hash: Some(random), ..Choice::default() }) {
+            match pick(&balancer, &PickOptions { exclude: &exclude, labels: &wanted, random, hash: Some(random), ..PickOptions::default() }) {
                 Some(lease) => {
                     prop_assert!(may_take(lease.endpoint()));
                     leases.push(lease);
@@ -217,7 +217,7 @@ fn nothing_to_pick_gives_none() {
     for policy in ALL {
         assert!(pick(&balancer(policy, &[]), &choice(1)).is_none());
         assert!(pick(&balancer(policy, &[0, 0]), &choice(1)).is_none());
-        let all = Choice {
+        let all = PickOptions {
             exclude: &[1, 0],
             ..choice(1)
         };

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use super::consistent_hash::ConsistentHash;
 use super::member::Member;
 use super::round_robin::RoundRobin;
-use super::view::{Candidate, Row, Sums, View};
-use super::{Choice, Policy, Settings, least_connections, two_choices};
+use super::view::{Candidate, CumulativeWeights, MemberRow, TierView};
+use super::{BalancerSettings, PickOptions, Policy, least_connections, two_choices};
 
 /// Members of one rank.
 #[derive(Debug)]
@@ -17,27 +17,27 @@ pub(super) struct Tier {
     rank: (u8, bool),
     /// Places among the members.
     pub(super) places: Box<[usize]>,
-    rows: Box<[Row]>,
-    picker: Picker,
+    rows: Box<[MemberRow]>,
+    picker: PolicyState,
 }
 
 /// A policy with the state that it keeps.
 #[derive(Debug)]
-enum Picker {
+enum PolicyState {
     RoundRobin(RoundRobin),
-    LeastConnections(Sums),
-    TwoChoices(Sums),
+    LeastConnections(CumulativeWeights),
+    TwoChoices(CumulativeWeights),
     ConsistentHash(ConsistentHash),
 }
 
 /// Which tier is in use. Written when an endpoint changes, read by every pick.
 #[derive(Debug, Default)]
-pub(super) struct InUse {
+pub(super) struct ActiveTier {
     tier: AtomicUsize,
     open: AtomicBool,
 }
 
-impl InUse {
+impl ActiveTier {
     pub(super) fn tier(&self) -> usize {
         self.tier.load(Ordering::Relaxed)
     }
@@ -47,7 +47,7 @@ impl InUse {
     }
 
     /// Look which one it is.
-    pub(super) fn look(&self, settings: &Settings, members: &[Member], tiers: &[Tier]) {
+    pub(super) fn look(&self, settings: &BalancerSettings, members: &[Member], tiers: &[Tier]) {
         let counts: Vec<(usize, usize)> = tiers.iter().map(|tier| tier.count(members)).collect();
         let enough = counts
             .iter()
@@ -63,7 +63,11 @@ impl InUse {
 }
 
 /// The tiers of these members, the first to be used first. `before` are those of the members before.
-pub(super) fn tiers(settings: &Settings, members: &[Member], before: &[Tier]) -> Box<[Tier]> {
+pub(super) fn tiers(
+    settings: &BalancerSettings,
+    members: &[Member],
+    before: &[Tier],
+) -> Box<[Tier]> {
     let rank = |member: &Member| {
         let prefer = &settings.prefer;
         let preferred = prefer.iter().all(|label| member.labels.contains(label));
@@ -79,10 +83,10 @@ pub(super) fn tiers(settings: &Settings, members: &[Member], before: &[Tier]) ->
         let before = before.iter().find(|tier| tier.rank == at);
         let before = before.map(|tier| &tier.picker);
         let rows = places.iter().filter_map(|place| members.get(*place));
-        let rows: Box<[Row]> = rows.map(Row::of).collect();
+        let rows: Box<[MemberRow]> = rows.map(MemberRow::of).collect();
         Tier {
             rank: at,
-            picker: Picker::new(settings, members, (&places, &rows), before),
+            picker: PolicyState::new(settings, members, (&places, &rows), before),
             places,
             rows,
         }
@@ -105,10 +109,10 @@ impl Tier {
     pub(super) fn pick(
         &self,
         members: &[Member],
-        choice: &Choice<'_>,
+        choice: &PickOptions<'_>,
         open: bool,
     ) -> Option<usize> {
-        let view = View {
+        let view = TierView {
             members,
             tier: &self.places,
             rows: &self.rows,
@@ -116,25 +120,25 @@ impl Tier {
             open,
         };
         let picked: Option<Candidate> = match &self.picker {
-            Picker::RoundRobin(turns) => turns.pick(view),
-            Picker::LeastConnections(sums) => least_connections::pick(view, sums),
-            Picker::TwoChoices(sums) => two_choices::pick(view, sums),
-            Picker::ConsistentHash(table) => table.pick(view),
+            PolicyState::RoundRobin(turns) => turns.pick(view),
+            PolicyState::LeastConnections(sums) => least_connections::pick(view, sums),
+            PolicyState::TwoChoices(sums) => two_choices::pick(view, sums),
+            PolicyState::ConsistentHash(table) => table.pick(view),
         };
         self.places.get(picked?.row).copied()
     }
 }
 
-impl Picker {
+impl PolicyState {
     fn new(
-        settings: &Settings,
+        settings: &BalancerSettings,
         members: &[Member],
-        (tier, rows): (&[usize], &[Row]),
+        (tier, rows): (&[usize], &[MemberRow]),
         before: Option<&Self>,
     ) -> Self {
         match settings.policy {
-            Policy::LeastConnections => Self::LeastConnections(Sums::new(rows)),
-            Policy::TwoChoices => Self::TwoChoices(Sums::new(rows)),
+            Policy::LeastConnections => Self::LeastConnections(CumulativeWeights::new(rows)),
+            Policy::TwoChoices => Self::TwoChoices(CumulativeWeights::new(rows)),
             Policy::RoundRobin => {
                 let before = match before {
                     Some(Self::RoundRobin(before)) => Some(before),
@@ -143,7 +147,7 @@ impl Picker {
                     )
                     | None => None,
                 };
-                let weights = rows.iter().map(Row::weight).collect::<Vec<_>>();
+                let weights = rows.iter().map(MemberRow::weight).collect::<Vec<_>>();
                 Self::RoundRobin(RoundRobin::new(&weights, before))
             }
             Policy::ConsistentHash => {

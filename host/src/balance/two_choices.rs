@@ -5,12 +5,12 @@
 
 use super::least_connections::is_less_loaded;
 use super::random;
-use super::view::{Candidate, Sums, View};
+use super::view::{Candidate, CumulativeWeights, TierView};
 
 /// Draws before all candidates are looked at: where most endpoints take no requests.
 const DRAWS: usize = 8;
 
-pub(super) fn pick(view: View<'_>, sums: &Sums) -> Option<Candidate> {
+pub(super) fn pick(view: TierView<'_>, sums: &CumulativeWeights) -> Option<Candidate> {
     let mut bits = view.choice.random;
     let mut first: Option<Candidate> = None;
     for _ in 0..DRAWS {

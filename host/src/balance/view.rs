@@ -3,19 +3,19 @@
 //! What every pick reads stands close together; the rest of a member is looked at only where the
 //! pick asks for labels.
 
-use super::member::{Choice, MAX_WEIGHT, Member};
+use super::member::{MAX_WEIGHT, Member, PickOptions};
 use super::random;
-use super::slot::{Place, WHOLE};
+use super::slot::{LoadCell, WHOLE};
 
 /// What every pick reads of an endpoint.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Row {
-    numbers: &'static Place,
+pub(super) struct MemberRow {
+    numbers: &'static LoadCell,
     weight: u32,
     max_active: u32,
 }
 
-impl Row {
+impl MemberRow {
     pub(super) fn of(member: &Member) -> Self {
         Self {
             numbers: member.slot.place(),
@@ -32,10 +32,10 @@ impl Row {
 
 /// Sums of the weights up to each row, for draws by weight.
 #[derive(Debug)]
-pub(super) struct Sums(Box<[u64]>);
+pub(super) struct CumulativeWeights(Box<[u64]>);
 
-impl Sums {
-    pub(super) fn new(rows: &[Row]) -> Self {
+impl CumulativeWeights {
+    pub(super) fn new(rows: &[MemberRow]) -> Self {
         let sums = rows.iter().scan(0, |sum, row| {
             *sum += u64::from(row.weight);
             Some(*sum)
@@ -46,13 +46,13 @@ impl Sums {
 
 /// A tier during one pick.
 #[derive(Clone, Copy)]
-pub(super) struct View<'a> {
+pub(super) struct TierView<'a> {
     pub(super) members: &'a [Member],
     /// The tier, as places among the members.
     pub(super) tier: &'a [usize],
     /// The same, in the same order.
-    pub(super) rows: &'a [Row],
-    pub(super) choice: &'a Choice<'a>,
+    pub(super) rows: &'a [MemberRow],
+    pub(super) choice: &'a PickOptions<'a>,
     /// Whether health counts no more.
     pub(super) open: bool,
 }
@@ -67,7 +67,7 @@ pub(super) struct Candidate {
     pub(super) weight: u32,
 }
 
-impl<'a> View<'a> {
+impl<'a> TierView<'a> {
     /// The endpoint at this row, if the pick may take it: the one place that says so, for every
     /// policy.
     pub(super) fn at(self, at: usize) -> Option<Candidate> {
@@ -122,7 +122,7 @@ impl<'a> View<'a> {
 
     /// Draw one by its whole weight. None: what was drawn may not be taken, or has a share that is
     /// not whole, and this draw is not in its part.
-    pub(super) fn draw(self, sums: &Sums, bits: &mut u64) -> Option<Candidate> {
+    pub(super) fn draw(self, sums: &CumulativeWeights, bits: &mut u64) -> Option<Candidate> {
         *bits = random::mix(*bits);
         let mark = random::below(*bits, *sums.0.last()?);
         let candidate = self.at(sums.0.partition_point(|sum| *sum <= mark))?;

@@ -1,25 +1,25 @@
 //! Whether every filter of a chain gets the attributes that it cannot work without.
 
 use crate::context::is_host_fact;
-use crate::wasm::facts::{Facts, ToldSource};
+use crate::wasm::facts::{BoundSource, Facts};
 use crate::wasm::filter::OnError;
 use crate::wasm::grants::Grants;
 
 /// A filter that stands where an attribute that it requires is not there for certain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Misorder {
+pub(crate) struct OrderViolation {
     /// The filter's place in the chain.
     pub(crate) place: usize,
     pub(crate) attribute: String,
     /// Whether the filter works without it, but not as it is meant: it counts by it.
     pub(crate) is_counted_by: bool,
     /// What is wrong with the filters before it.
-    pub(crate) cause: Cause,
+    pub(crate) cause: MissingAttributeCause,
 }
 
 /// Why an attribute is not there for certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub(crate) enum MissingAttributeCause {
     /// No filter of the chain sets it.
     Nobody,
     /// The filter at this later place sets it.
@@ -32,14 +32,14 @@ pub(crate) enum Cause {
 
 /// A filter of a chain, as far as it is known.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Link<'a> {
+pub(crate) enum OrderedFilter<'a> {
     /// One that is loaded: what it said of itself, and what happens when it fails.
     Loaded(&'a Facts, OnError),
     /// One that is not, and sets at most what this allows. None: anything.
     Unknown(Option<&'a Grants>),
 }
 
-impl Link<'_> {
+impl OrderedFilter<'_> {
     fn may_set(&self, attribute: &str) -> bool {
         match self {
             Self::Loaded(..) => false,
@@ -62,10 +62,10 @@ impl Link<'_> {
 /// Check the order of a chain, given what each filter said of itself. Nothing is said of an attribute
 /// that an unknown filter may provide in time.
 #[must_use]
-pub(crate) fn check_order(filters: &[Link<'_>]) -> Vec<Misorder> {
+pub(crate) fn check_order(filters: &[OrderedFilter<'_>]) -> Vec<OrderViolation> {
     let mut found = Vec::new();
     for (place, link) in filters.iter().enumerate() {
-        let Link::Loaded(facts, _) = link else {
+        let OrderedFilter::Loaded(facts, _) = link else {
             continue;
         };
         let before = filters.iter().take(place);
@@ -74,7 +74,7 @@ pub(crate) fn check_order(filters: &[Link<'_>]) -> Vec<Misorder> {
                 continue;
             }
             if let Some(cause) = missing(filters, place, attribute) {
-                found.push(Misorder {
+                found.push(OrderViolation {
                     place,
                     attribute: attribute.clone(),
                     is_counted_by: false,
@@ -91,11 +91,11 @@ pub(crate) fn check_order(filters: &[Link<'_>]) -> Vec<Misorder> {
             }
             let mut later = filters.iter().enumerate().skip(place + 1);
             if let Some((later, _)) = later.find(|(_, link)| link.tells(attribute)) {
-                found.push(Misorder {
+                found.push(OrderViolation {
                     place,
                     attribute: attribute.to_owned(),
                     is_counted_by: true,
-                    cause: Cause::Later(later),
+                    cause: MissingAttributeCause::Later(later),
                 });
             }
         }
@@ -111,46 +111,54 @@ fn counted_by(facts: &Facts) -> impl Iterator<Item = &str> {
         .iter()
         .filter_map(|bound| bound.by.as_ref());
     let attributes = sources.filter_map(|source| match source {
-        ToldSource::Attribute(name) => Some(name.as_str()),
-        ToldSource::PathParam(_) => None,
+        BoundSource::Attribute(name) => Some(name.as_str()),
+        BoundSource::PathParam(_) => None,
     });
     attributes.filter(|name| !facts.requires.iter().any(|required| required == name))
 }
 
 /// Why the attribute is not there for certain at this place; none where it is.
-fn missing(filters: &[Link<'_>], place: usize, attribute: &str) -> Option<Cause> {
+fn missing(
+    filters: &[OrderedFilter<'_>],
+    place: usize,
+    attribute: &str,
+) -> Option<MissingAttributeCause> {
     let sets = |list: &[String]| list.iter().any(|name| name == attribute);
     let mut cause = None;
     for (before, link) in filters.iter().enumerate().take(place) {
-        let Link::Loaded(facts, on_error) = link else {
+        let OrderedFilter::Loaded(facts, on_error) = link else {
             continue;
         };
         if sets(&facts.provides) {
             if *on_error == OnError::Deny {
                 return None;
             }
-            cause = Some(Cause::Skipped(before));
+            cause = Some(MissingAttributeCause::Skipped(before));
         } else if sets(&facts.sometimes) {
-            cause = cause.or(Some(Cause::Sometimes(before)));
+            cause = cause.or(Some(MissingAttributeCause::Sometimes(before)));
         }
     }
     let later = || {
         let mut rest = filters.iter().enumerate().skip(place + 1);
-        let provides = |link: &Link<'_>| match link {
-            Link::Loaded(facts, _) => sets(&facts.provides),
-            Link::Unknown(_) => false,
+        let provides = |link: &OrderedFilter<'_>| match link {
+            OrderedFilter::Loaded(facts, _) => sets(&facts.provides),
+            OrderedFilter::Unknown(_) => false,
         };
         rest.find(|(_, link)| provides(link))
-            .map(|(place, _)| Cause::Later(place))
+            .map(|(place, _)| MissingAttributeCause::Later(place))
     };
-    Some(cause.or_else(later).unwrap_or(Cause::Nobody))
+    Some(
+        cause
+            .or_else(later)
+            .unwrap_or(MissingAttributeCause::Nobody),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::OnError::{Deny, Skip};
     use super::*;
-    use crate::wasm::facts::{Lacking, ToldBound};
+    use crate::wasm::facts::{BoundInfo, OnMissingValue};
 
     fn facts(provides: &[&str], sometimes: &[&str], requires: &[&str]) -> Facts {
         let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
@@ -170,7 +178,7 @@ mod tests {
         let check = |chain: &[(&Facts, OnError)]| {
             let links = chain
                 .iter()
-                .map(|(facts, error)| Link::Loaded(facts, *error));
+                .map(|(facts, error)| OrderedFilter::Loaded(facts, *error));
             let found = check_order(&links.collect::<Vec<_>>());
             found
                 .into_iter()
@@ -178,12 +186,18 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!(check(&[(&key, Deny), (&plan, Deny)]), []);
-        assert_eq!(check(&[(&plan, Deny), (&key, Deny)]), [Cause::Later(1)]);
-        assert_eq!(check(&[(&plan, Deny)]), [Cause::Nobody]);
-        assert_eq!(check(&[(&key, Skip), (&plan, Deny)]), [Cause::Skipped(0)]);
+        assert_eq!(
+            check(&[(&plan, Deny), (&key, Deny)]),
+            [MissingAttributeCause::Later(1)]
+        );
+        assert_eq!(check(&[(&plan, Deny)]), [MissingAttributeCause::Nobody]);
+        assert_eq!(
+            check(&[(&key, Skip), (&plan, Deny)]),
+            [MissingAttributeCause::Skipped(0)]
+        );
         assert_eq!(
             check(&[(&key, Deny), (&strict, Deny)]),
-            [Cause::Sometimes(0)]
+            [MissingAttributeCause::Sometimes(0)]
         );
         let host = facts(&[], &[], &["client.ip"]);
         assert_eq!(check(&[(&host, Deny)]), []);
@@ -191,10 +205,10 @@ mod tests {
 
     #[test]
     fn what_a_filter_counts_by_comes_before_it_if_it_comes_at_all() {
-        let bound = |by| ToldBound {
+        let bound = |by| BoundInfo {
             name: "b".to_owned(),
             by: Some(by),
-            lacking: Lacking::Shared,
+            lacking: OnMissingValue::Shared,
             slides: false,
         };
         let counts = |by| {
@@ -202,12 +216,12 @@ mod tests {
             facts.advice.bounds.push(bound(by));
             facts
         };
-        let by_tenant = counts(ToldSource::Attribute("tenant".to_owned()));
-        let by_parameter = counts(ToldSource::PathParam("tenant".to_owned()));
+        let by_tenant = counts(BoundSource::Attribute("tenant".to_owned()));
+        let by_parameter = counts(BoundSource::PathParam("tenant".to_owned()));
         let always = facts(&["tenant"], &[], &[]);
         let sometimes = facts(&[], &["tenant"], &[]);
         let check = |chain: &[&Facts]| {
-            let links = chain.iter().map(|facts| Link::Loaded(facts, Deny));
+            let links = chain.iter().map(|facts| OrderedFilter::Loaded(facts, Deny));
             let found = check_order(&links.collect::<Vec<_>>());
             let found = found.into_iter();
             let found = found.map(|found| (found.place, found.is_counted_by, found.cause));
@@ -215,16 +229,16 @@ mod tests {
         };
         for provider in [&always, &sometimes] {
             assert_eq!(check(&[provider, &by_tenant]), []);
-            let late = (0, true, Cause::Later(1));
+            let late = (0, true, MissingAttributeCause::Later(1));
             assert_eq!(check(&[&by_tenant, provider]), [late]);
             assert_eq!(check(&[provider, &by_tenant, provider]), []);
             assert_eq!(check(&[&by_parameter, provider]), []);
         }
         assert_eq!(check(&[&by_tenant]), []);
         let links = [
-            Link::Unknown(None),
-            Link::Loaded(&by_tenant, Deny),
-            Link::Loaded(&always, Deny),
+            OrderedFilter::Unknown(None),
+            OrderedFilter::Loaded(&by_tenant, Deny),
+            OrderedFilter::Loaded(&always, Deny),
         ];
         assert_eq!(check_order(&links), []);
     }
@@ -232,16 +246,22 @@ mod tests {
     #[test]
     fn a_filter_that_is_not_known_may_provide_what_is_missing() {
         let plan = facts(&[], &[], &["api-key.id"]);
-        let (plan, any) = (Link::Loaded(&plan, Deny), Link::Unknown(None));
+        let (plan, any) = (
+            OrderedFilter::Loaded(&plan, Deny),
+            OrderedFilter::Unknown(None),
+        );
         let key = Grants {
             attributes: vec!["api-key.*".into()],
             ..Grants::default()
         };
-        let check = |chain: &[Link<'_>]| check_order(chain).len();
+        let check = |chain: &[OrderedFilter<'_>]| check_order(chain).len();
         assert_eq!(check(&[any, plan]), 0);
-        assert_eq!(check(&[Link::Unknown(Some(&key)), plan]), 0);
+        assert_eq!(check(&[OrderedFilter::Unknown(Some(&key)), plan]), 0);
         // It stands too late, whatever it is; and this one sets nothing.
         assert_eq!(check(&[plan, any]), 1);
-        assert_eq!(check(&[Link::Unknown(Some(&Grants::default())), plan]), 1);
+        assert_eq!(
+            check(&[OrderedFilter::Unknown(Some(&Grants::default())), plan]),
+            1
+        );
     }
 }

@@ -17,7 +17,7 @@ use http_body_util::BodyExt as _;
 use super::{BodyEnd, Passage, Refusal, decide};
 use crate::body::{Body, BodyError};
 use crate::error::{Code, RequestError};
-use crate::wasm::{BodyCall, CallFailure, CheckedOut, NotNow, Piece, PieceVerdict};
+use crate::wasm::{BodyCall, BodyVerdict, CallFailure, CheckOutError, CheckedOut, Chunk};
 
 /// Which way the body goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,11 +32,11 @@ pub(crate) enum Direction {
 pub(crate) struct Stage {
     place: u16,
     /// What the filter asked to see again, with more.
-    kept: Piece,
+    kept: Chunk,
     /// Whether the filter wants no further call.
     done: bool,
     /// Its wait for an instance, while it has none.
-    wait: Option<Wait>,
+    wait: Option<InstanceWait>,
 }
 
 impl Stage {
@@ -45,7 +45,7 @@ impl Stage {
     pub(crate) fn new(place: u16) -> Self {
         Self {
             place,
-            kept: Piece::new(),
+            kept: Chunk::new(),
             done: false,
             wait: None,
         }
@@ -61,12 +61,12 @@ pub(crate) struct Pipe {
     out: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
     ended: bool,
-    passing: Option<Passing>,
+    passing: Option<ChunkInTransit>,
 }
 
 /// A whole body.
-pub(crate) struct Gathered {
-    pub(crate) piece: Piece,
+pub(crate) struct BufferedBody {
+    pub(crate) piece: Chunk,
     pub(crate) trailers: Option<HeaderMap>,
 }
 
@@ -102,7 +102,7 @@ impl Pipe {
         source: Body,
         through: Vec<Stage>,
         max: u64,
-    ) -> Result<Gathered, Option<BodyError>> {
+    ) -> Result<BufferedBody, Option<BodyError>> {
         let known = source.size_hint().lower();
         // Filters before this one may still make it shorter.
         if through.is_empty() && known > max {
@@ -118,7 +118,7 @@ impl Pipe {
                 through,
             )))
         };
-        let mut piece = Piece::new();
+        let mut piece = Chunk::new();
         let mut trailers = None;
         while let Some(frame) = body.frame().await {
             match frame.map_err(Some)?.into_data() {
@@ -133,7 +133,7 @@ impl Pipe {
         }
         // A filter may make trailers of its own, so there are always some to edit.
         let trailers = Some(trailers.unwrap_or_default());
-        Ok(Gathered { piece, trailers })
+        Ok(BufferedBody { piece, trailers })
     }
 
     /// The last call for a body that is empty: what the stages make of nothing.
@@ -141,23 +141,23 @@ impl Pipe {
     /// # Errors
     ///
     /// A stage ended it.
-    pub(crate) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<Piece, BodyError>> {
+    pub(crate) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<Chunk, BodyError>> {
         if !self.ended {
-            self.begin(Piece::new(), true);
+            self.begin(Chunk::new(), true);
         }
         ready!(self.poll_pass(context))?;
-        let mut piece = Piece::new();
+        let mut piece = Chunk::new();
         self.out.drain(..).for_each(|bytes| piece.append(bytes));
         Poll::Ready(Ok(piece))
     }
 
     /// Begin to pass a piece through the stages.
-    fn begin(&mut self, piece: Piece, last: bool) {
+    fn begin(&mut self, piece: Chunk, last: bool) {
         if last {
             self.ended = true;
             self.trailers.get_or_insert_default();
         }
-        self.passing = Some(Passing {
+        self.passing = Some(ChunkInTransit {
             piece,
             last,
             stage: 0,
@@ -182,7 +182,7 @@ impl Pipe {
                 self.passing = None;
                 break;
             }
-            let ways = Ways {
+            let ways = StageCall {
                 passage: &self.passage,
                 direction: self.direction,
             };
@@ -194,8 +194,8 @@ impl Pipe {
             passing.piece.join(fresh);
             let piece = &mut passing.piece;
             match ways.call(stage, out, piece, &mut self.trailers, last) {
-                Ok(After::Forward) => passing.stage += 1,
-                Ok(After::Keep) => {
+                Ok(ChunkOutcome::Forward) => passing.stage += 1,
+                Ok(ChunkOutcome::Keep) => {
                     stage.kept = std::mem::take(piece);
                     self.passing = None;
                 }
@@ -219,28 +219,28 @@ impl Pipe {
 }
 
 /// A piece on its way through the stages.
-struct Passing {
-    piece: Piece,
+struct ChunkInTransit {
+    piece: Chunk,
     last: bool,
     /// The stage that it meets next.
     stage: usize,
 }
 
 /// A wait for an instance.
-type Wait = Pin<Box<dyn Future<Output = Result<CheckedOut, CallFailure>>>>;
+type InstanceWait = Pin<Box<dyn Future<Output = Result<CheckedOut, CallFailure>>>>;
 
-enum After {
+enum ChunkOutcome {
     Forward,
     Keep,
 }
 
 /// What a stage's call needs beside the stage.
-struct Ways<'a> {
+struct StageCall<'a> {
     passage: &'a Passage,
     direction: Direction,
 }
 
-impl Ways<'_> {
+impl StageCall<'_> {
     /// An instance for the stage's next call, or why there is none; no seat, no call. While one is
     /// waited for, or a phase on a fiber has the exchange, the worker goes on.
     fn poll_check_out(
@@ -255,9 +255,9 @@ impl Ways<'_> {
         if stage.wait.is_none() {
             match seat.check_out() {
                 // A piece is shown at once, also to a filter whose other calls run on a fiber.
-                Ok(out) | Err(NotNow::Aside(out)) => return Poll::Ready(Some(Ok(out))),
-                Err(NotNow::Failed(failure)) => return Poll::Ready(Some(Err(failure))),
-                Err(NotNow::Wait(permit)) => {
+                Ok(out) | Err(CheckOutError::OnFiber(out)) => return Poll::Ready(Some(Ok(out))),
+                Err(CheckOutError::Failed(failure)) => return Poll::Ready(Some(Err(failure))),
+                Err(CheckOutError::Wait(permit)) => {
                     let seat = Rc::clone(seat);
                     stage.wait = Some(Box::pin(async move { seat.wait(permit).await }));
                 }
@@ -275,12 +275,12 @@ impl Ways<'_> {
         &self,
         stage: &mut Stage,
         out: Result<CheckedOut, CallFailure>,
-        piece: &mut Piece,
+        piece: &mut Chunk,
         trailers: &mut Option<HeaderMap>,
         last: bool,
-    ) -> Result<After, BodyError> {
+    ) -> Result<ChunkOutcome, BodyError> {
         let Some(seat) = self.passage.seat(stage.place) else {
-            return Ok(After::Forward);
+            return Ok(ChunkOutcome::Forward);
         };
         let filter = seat.filter();
         let cap = filter.body_cap();
@@ -304,21 +304,21 @@ impl Ways<'_> {
             verdict
         });
         match verdict {
-            Ok(PieceVerdict::Next) => Ok(After::Forward),
-            Ok(PieceVerdict::More) if last => Ok(After::Forward),
-            Ok(PieceVerdict::More) if piece.len() > cap => {
+            Ok(BodyVerdict::Next) => Ok(ChunkOutcome::Forward),
+            Ok(BodyVerdict::More) if last => Ok(ChunkOutcome::Forward),
+            Ok(BodyVerdict::More) if piece.len() > cap => {
                 let code = match self.direction {
                     Direction::Request => Code::BodyTooLarge,
                     Direction::Response => Code::ResponseTooLarge,
                 };
                 Err(self.fail(RequestError::from(code).in_filter(filter.name().clone())))
             }
-            Ok(PieceVerdict::More) => Ok(After::Keep),
-            Ok(PieceVerdict::Done) => {
+            Ok(BodyVerdict::More) => Ok(ChunkOutcome::Keep),
+            Ok(BodyVerdict::Done) => {
                 stage.done = true;
-                Ok(After::Forward)
+                Ok(ChunkOutcome::Forward)
             }
-            Ok(PieceVerdict::Respond(answer)) => {
+            Ok(BodyVerdict::Respond(answer)) => {
                 filter.count(seat.worker(), |figures| &figures.answers, 1);
                 let filter = filter.name().clone();
                 Err(self.refuse(Refusal { answer, filter }))
@@ -326,7 +326,7 @@ impl Ways<'_> {
             Err(failure) => match decide(filter, failure) {
                 Ok(()) => {
                     stage.done = true;
-                    Ok(After::Forward)
+                    Ok(ChunkOutcome::Forward)
                 }
                 Err(error) => Err(self.fail(error)),
             },
@@ -374,7 +374,7 @@ impl HttpBody for Pipe {
                 return Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))));
             }
             match ready!(Pin::new(&mut this.source).poll_frame(cx)) {
-                None => this.begin(Piece::new(), true),
+                None => this.begin(Chunk::new(), true),
                 Some(Err(error)) => return this.broken(error),
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(data) => {
@@ -383,7 +383,7 @@ impl HttpBody for Pipe {
                     }
                     Err(frame) => {
                         this.trailers = frame.into_trailers().ok();
-                        this.begin(Piece::new(), true);
+                        this.begin(Chunk::new(), true);
                     }
                 },
             }
@@ -397,15 +397,15 @@ impl HttpBody for Pipe {
 }
 
 /// A gathered body that has trailers.
-pub(crate) struct Replayed {
+pub(crate) struct BufferedBodyStream {
     parts: VecDeque<Bytes>,
     trailers: Option<HeaderMap>,
 }
 
-impl Replayed {
+impl BufferedBodyStream {
     /// This body, with these trailers.
     #[must_use]
-    pub(crate) fn new(piece: Piece, trailers: HeaderMap) -> Self {
+    pub(crate) fn new(piece: Chunk, trailers: HeaderMap) -> Self {
         Self {
             parts: piece.into_parts().collect(),
             trailers: Some(trailers),
@@ -413,7 +413,7 @@ impl Replayed {
     }
 }
 
-impl HttpBody for Replayed {
+impl HttpBody for BufferedBodyStream {
     type Data = Bytes;
     type Error = BodyError;
 

@@ -6,17 +6,18 @@ use std::rc::Rc;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Body as _;
 
-use super::pipe::{Direction, Gathered, Pipe, Replayed, Stage};
+use super::pipe::{BufferedBody, BufferedBodyStream, Direction, Pipe, Stage};
 use super::{Passage, Refusal, decide};
 use crate::body::{Body, BodyError};
 use crate::error::{Code, RequestError};
 use crate::wasm::{
-    BodyCall, BodyMode, CallFailure, CheckedOut, NotNow, Piece, PieceVerdict, RequestVerdict, Seat,
+    BodyCall, BodyMode, BodyVerdict, CallFailure, CheckOutError, CheckedOut, Chunk, RequestVerdict,
+    WorkerFilter,
 };
 
 /// What the request phases decided.
 #[derive(Debug)]
-pub enum ChainIn {
+pub enum RequestDecision {
     /// The request goes on.
     Forward,
     /// A filter answers.
@@ -24,7 +25,7 @@ pub enum ChainIn {
 }
 
 /// How a filter took the whole body.
-enum Met {
+enum WholeBodyOutcome {
     /// It lets the request pass.
     Passed,
     /// It failed, and the request goes on as if it were not there.
@@ -40,7 +41,10 @@ impl Passage {
     /// # Errors
     ///
     /// A filter failed, or the body that one asked for could not be had.
-    pub async fn request(self: &Rc<Self>, body: &mut Body) -> Result<ChainIn, RequestError> {
+    pub async fn request(
+        self: &Rc<Self>,
+        body: &mut Body,
+    ) -> Result<RequestDecision, RequestError> {
         self.expect_trailers(body);
         let mut stages = Vec::new();
         for (place, seat) in self.seats() {
@@ -61,7 +65,7 @@ impl Passage {
                 Ok(RequestVerdict::Next(mode)) => mode,
                 Ok(RequestVerdict::Respond(answer)) => {
                     let filter = filter.name().clone();
-                    return Ok(ChainIn::Answer(Refusal { answer, filter }));
+                    return Ok(RequestDecision::Answer(Refusal { answer, filter }));
                 }
                 Err(failure) => {
                     decide(filter, failure)?;
@@ -74,17 +78,19 @@ impl Passage {
                 BodyMode::Whole(max) => {
                     let through = std::mem::take(&mut stages);
                     match self.whole_request(place, max, body, through).await? {
-                        Met::Passed => {}
-                        Met::Skipped => continue,
-                        Met::Answered(refusal) => return Ok(ChainIn::Answer(refusal)),
+                        WholeBodyOutcome::Passed => {}
+                        WholeBodyOutcome::Skipped => continue,
+                        WholeBodyOutcome::Answered(refusal) => {
+                            return Ok(RequestDecision::Answer(refusal));
+                        }
                     }
                 }
             }
             self.entered.borrow_mut().push(place);
         }
         Ok(match self.piped_request(body, stages).await? {
-            Some(refusal) => ChainIn::Answer(refusal),
-            None => ChainIn::Forward,
+            Some(refusal) => RequestDecision::Answer(refusal),
+            None => RequestDecision::Forward,
         })
     }
 
@@ -92,9 +98,9 @@ impl Passage {
     pub(super) fn asked(
         &self,
         place: u16,
-        seat: &Seat,
+        seat: &WorkerFilter,
         patient: bool,
-    ) -> Result<Result<RequestVerdict, CallFailure>, NotNow> {
+    ) -> Result<Result<RequestVerdict, CallFailure>, CheckOutError> {
         if let Some(missing) = self.missing_attribute(seat.filter()) {
             return Ok(Err(missing));
         }
@@ -105,9 +111,9 @@ impl Passage {
     pub(super) async fn asked_later(
         &self,
         place: u16,
-        seat: &Seat,
+        seat: &WorkerFilter,
         patient: bool,
-        not_now: NotNow,
+        not_now: CheckOutError,
     ) -> Result<RequestVerdict, CallFailure> {
         let out = seat.later(not_now).await?;
         if seat.runs_aside() {
@@ -125,7 +131,7 @@ impl Passage {
     fn ask(
         &self,
         place: u16,
-        seat: &Seat,
+        seat: &WorkerFilter,
         patient: bool,
         out: CheckedOut,
     ) -> Result<RequestVerdict, CallFailure> {
@@ -179,19 +185,19 @@ impl Passage {
         max: u64,
         body: &mut Body,
         through: Vec<Stage>,
-    ) -> Result<Met, RequestError> {
+    ) -> Result<WholeBodyOutcome, RequestError> {
         if through.is_empty() && body.size_hint().lower() > max {
             return Err(Code::BodyTooLarge.into());
         }
         let source = std::mem::take(body);
         let gathered = Pipe::gather(self, Direction::Request, source, through, max).await;
-        let Gathered {
+        let BufferedBody {
             mut piece,
             mut trailers,
         } = match gathered {
             Ok(gathered) => gathered,
             Err(None) => return Err(Code::BodyTooLarge.into()),
-            Err(Some(error)) => return self.ended(error).map(Met::Answered),
+            Err(Some(error)) => return self.ended(error).map(WholeBodyOutcome::Answered),
         };
         let Some(seat) = self.seat(place) else {
             return Err(Code::Internal.into());
@@ -207,22 +213,22 @@ impl Passage {
             cap: filter.body_cap(),
         };
         match self.show(place, seat, Direction::Request, call).await {
-            Ok(PieceVerdict::Next | PieceVerdict::More | PieceVerdict::Done) => {
+            Ok(BodyVerdict::Next | BodyVerdict::More | BodyVerdict::Done) => {
                 if edited {
                     self.reframed(Direction::Request);
                 }
                 *body = self.whole_body(Direction::Request, piece, trailers);
-                Ok(Met::Passed)
+                Ok(WholeBodyOutcome::Passed)
             }
-            Ok(PieceVerdict::Respond(answer)) => {
+            Ok(BodyVerdict::Respond(answer)) => {
                 filter.count(seat.worker(), |figures| &figures.answers, 1);
                 let filter = filter.name().clone();
-                Ok(Met::Answered(Refusal { answer, filter }))
+                Ok(WholeBodyOutcome::Answered(Refusal { answer, filter }))
             }
             Err(failure) => {
                 decide(filter, failure)?;
                 *body = self.whole_body(Direction::Request, piece, trailers);
-                Ok(Met::Skipped)
+                Ok(WholeBodyOutcome::Skipped)
             }
         }
     }
@@ -257,10 +263,10 @@ impl Passage {
     pub(super) async fn show(
         &self,
         place: u16,
-        seat: &Seat,
+        seat: &WorkerFilter,
         direction: Direction,
         call: BodyCall<'_>,
-    ) -> Result<PieceVerdict, CallFailure> {
+    ) -> Result<BodyVerdict, CallFailure> {
         let filter = seat.filter();
         let out = match seat.check_out() {
             Ok(out) => out,
@@ -286,7 +292,7 @@ impl Passage {
     pub(super) fn whole_body(
         &self,
         direction: Direction,
-        piece: Piece,
+        piece: Chunk,
         trailers: Option<HeaderMap>,
     ) -> Body {
         let Some(trailers) = trailers.filter(|trailers| !trailers.is_empty()) else {
@@ -305,6 +311,6 @@ impl Passage {
                 }
             });
         }
-        Body::Filtered(Box::new(Replayed::new(piece, trailers)))
+        Body::Filtered(Box::new(BufferedBodyStream::new(piece, trailers)))
     }
 }

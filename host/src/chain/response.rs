@@ -4,17 +4,18 @@ use std::rc::Rc;
 
 use http::{Method, StatusCode};
 
-use super::pipe::{Direction, Gathered, Pipe, Stage};
+use super::pipe::{BufferedBody, Direction, Pipe, Stage};
 use super::{Passage, Refusal, decide};
 use crate::body::Body;
 use crate::context::{Exchange, ResponseHead};
 use crate::error::{Code, Fault, RequestError, Words, grpc};
 use crate::wasm::{
-    BodyCall, BodyMode, CallFailure, CheckedOut, NotNow, PieceVerdict, ResponseVerdict, Seat,
+    BodyCall, BodyMode, BodyVerdict, CallFailure, CheckOutError, CheckedOut, ResponseVerdict,
+    WorkerFilter,
 };
 
 /// The response's body on its way back.
-struct Back {
+struct ResponseInProgress {
     body: Body,
     stages: Vec<Stage>,
     /// Whether body phases still apply: not to a body that the gateway or a filter made in the
@@ -26,7 +27,7 @@ struct Back {
     edited: bool,
 }
 
-impl Back {
+impl ResponseInProgress {
     /// A body that the gateway or a filter made.
     fn made(body: Body) -> Self {
         Self {
@@ -51,7 +52,7 @@ impl Passage {
             let is_head = exchange.request.method == Method::HEAD;
             (!made && may_have_body(exchange), is_head)
         });
-        let mut back = Back {
+        let mut back = ResponseInProgress {
             open: has_body && !is_head,
             hidden: has_body && is_head,
             edited: false,
@@ -64,7 +65,7 @@ impl Passage {
             };
             let filter = seat.filter();
             if let Err(error) = self.edit_response(place, seat) {
-                back = Back::made(self.turn(Turn::Error(error)));
+                back = ResponseInProgress::made(self.turn(Replacement::Error(error)));
                 continue;
             }
             if !filter.phases().response {
@@ -78,12 +79,12 @@ impl Passage {
                 Ok(ResponseVerdict::Next(mode)) => self.meet(place, mode, &mut back).await,
                 Ok(ResponseVerdict::Replace(answer)) => {
                     let filter = filter.name().clone();
-                    Err(Turn::Answer(Refusal { answer, filter }))
+                    Err(Replacement::Answer(Refusal { answer, filter }))
                 }
-                Err(failure) => decide(filter, failure).map_err(Turn::Error),
+                Err(failure) => decide(filter, failure).map_err(Replacement::Error),
             };
             if let Err(turn) = turned {
-                back = Back::made(self.turn(turn));
+                back = ResponseInProgress::made(self.turn(turn));
             }
         }
         if back.edited {
@@ -102,7 +103,7 @@ impl Passage {
     fn tell(
         &self,
         place: u16,
-        seat: &Seat,
+        seat: &WorkerFilter,
         out: CheckedOut,
     ) -> Result<ResponseVerdict, CallFailure> {
         let caller = self.caller(place, seat);
@@ -114,8 +115,8 @@ impl Passage {
     async fn told_later(
         &self,
         place: u16,
-        seat: &Seat,
-        not_now: NotNow,
+        seat: &WorkerFilter,
+        not_now: CheckOutError,
     ) -> Result<ResponseVerdict, CallFailure> {
         let out = seat.later(not_now).await?;
         if seat.runs_aside() {
@@ -133,8 +134,8 @@ impl Passage {
         self: &Rc<Self>,
         place: u16,
         mode: BodyMode,
-        back: &mut Back,
-    ) -> Result<(), Turn> {
+        back: &mut ResponseInProgress,
+    ) -> Result<(), Replacement> {
         match mode {
             // The fields of the answer are those of the body that the filter would have made of it.
             BodyMode::Chunks | BodyMode::Whole(_) if back.hidden => {
@@ -162,17 +163,17 @@ impl Passage {
         max: u64,
         body: Body,
         through: Vec<Stage>,
-    ) -> Result<Body, Turn> {
+    ) -> Result<Body, Replacement> {
         let gathered = Pipe::gather(self, Direction::Response, body, through, max).await;
-        let Gathered {
+        let BufferedBody {
             mut piece,
             mut trailers,
         } = gathered.map_err(|error| match error {
-            None => Turn::Error(Code::ResponseTooLarge.into()),
+            None => Replacement::Error(Code::ResponseTooLarge.into()),
             Some(error) => match self.take_body_end() {
-                Some(super::BodyEnd::Answer(refusal)) => Turn::Answer(refusal),
-                Some(super::BodyEnd::Failed(error)) => Turn::Error(error),
-                None => Turn::Error(RequestError::caused(error.code(), error)),
+                Some(super::BodyEnd::Answer(refusal)) => Replacement::Answer(refusal),
+                Some(super::BodyEnd::Failed(error)) => Replacement::Error(error),
+                None => Replacement::Error(RequestError::caused(error.code(), error)),
             },
         })?;
         let Some(seat) = self.seat(place) else {
@@ -193,37 +194,37 @@ impl Passage {
             self.reframed(Direction::Response);
         }
         match verdict {
-            Ok(PieceVerdict::Next | PieceVerdict::More | PieceVerdict::Done) => {
+            Ok(BodyVerdict::Next | BodyVerdict::More | BodyVerdict::Done) => {
                 Ok(self.whole_body(Direction::Response, piece, trailers))
             }
-            Ok(PieceVerdict::Respond(answer)) => {
+            Ok(BodyVerdict::Respond(answer)) => {
                 filter.count(seat.worker(), |figures| &figures.answers, 1);
                 let filter = filter.name().clone();
-                Err(Turn::Answer(Refusal { answer, filter }))
+                Err(Replacement::Answer(Refusal { answer, filter }))
             }
             Err(failure) => {
-                decide(filter, failure).map_err(Turn::Error)?;
+                decide(filter, failure).map_err(Replacement::Error)?;
                 Ok(self.whole_body(Direction::Response, piece, trailers))
             }
         }
     }
 
     /// Put another response in the place of the one in hand; gives its body.
-    fn turn(&self, turn: Turn) -> Body {
+    fn turn(&self, turn: Replacement) -> Body {
         self.held.with(|exchange| match turn {
-            Turn::Answer(refusal) => put_refusal(exchange, refusal, self.words()),
-            Turn::Error(error) => put_error(exchange, &error, self.words()),
+            Replacement::Answer(refusal) => put_refusal(exchange, refusal, self.words()),
+            Replacement::Error(error) => put_error(exchange, &error, self.words()),
         })
     }
 
     /// Make a filter's answer the response; gives its body.
     pub(crate) fn put_refusal(&self, refusal: Refusal) -> Body {
-        self.turn(Turn::Answer(refusal))
+        self.turn(Replacement::Answer(refusal))
     }
 }
 
 /// Why the response becomes another one.
-enum Turn {
+enum Replacement {
     Answer(Refusal),
     Error(RequestError),
 }

@@ -7,7 +7,7 @@ use crate::body::Body;
 use crate::context::EditsTooLarge;
 use crate::error::RequestError;
 use crate::wasm::filter::OnError;
-use crate::wasm::{CallFailure, Seat};
+use crate::wasm::{CallFailure, WorkerFilter};
 
 impl Passage {
     /// Make the edits of a chain that has no response phase.
@@ -36,7 +36,11 @@ impl Passage {
     /// # Errors
     ///
     /// The head would be too large, which is a failure of the filter.
-    pub(super) fn edit_response(&self, place: u16, seat: &Seat) -> Result<(), RequestError> {
+    pub(super) fn edit_response(
+        &self,
+        place: u16,
+        seat: &WorkerFilter,
+    ) -> Result<(), RequestError> {
         let filter = seat.filter();
         let of_all = &filter.facts().advice.response_edits;
         let edited = self.held.with(|exchange| {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::Passage;
-use crate::wasm::{CallFailure, Filter, RequestVerdict, Seat, Waiting};
+use crate::wasm::{CallFailure, Filter, RequestVerdict, Waiting, WorkerFilter};
 
 /// How often a phase is called again, when another share lacks each time.
 const TRIES: u32 = 4;
@@ -33,7 +33,7 @@ impl Passage {
     async fn run(
         &self,
         place: u16,
-        seat: &Rc<Seat>,
+        seat: &Rc<WorkerFilter>,
         patient: bool,
     ) -> Result<RequestVerdict, CallFailure> {
         match self.asked(place, seat, patient) {
@@ -46,7 +46,7 @@ impl Passage {
     pub(super) async fn ask_patiently(
         &self,
         place: u16,
-        seat: &Rc<Seat>,
+        seat: &Rc<WorkerFilter>,
         most: Duration,
     ) -> Result<RequestVerdict, CallFailure> {
         let verdict = self.ask_until_known(place, seat, most).await;
@@ -57,11 +57,11 @@ impl Passage {
     async fn ask_until_known(
         &self,
         place: u16,
-        seat: &Rc<Seat>,
+        seat: &Rc<WorkerFilter>,
         most: Duration,
     ) -> Result<RequestVerdict, CallFailure> {
         let services = &self.chain.services;
-        let mut wait = Wait { most, end: None };
+        let mut wait = PatientWait { most, end: None };
         let expected = || {
             self.held
                 .with(|exchange| seat.filter().expected_share(services, exchange))
@@ -94,13 +94,13 @@ impl Passage {
 }
 
 /// One request's wait, over all that it waits for.
-struct Wait {
+struct PatientWait {
     most: Duration,
     /// Set when it first waits.
     end: Option<Instant>,
 }
 
-impl Wait {
+impl PatientWait {
     fn is_over(&self) -> bool {
         self.end.is_some_and(|end| Instant::now() >= end)
     }

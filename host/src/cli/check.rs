@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::BAD_CONFIG;
 use crate::config::{self, Config};
-use crate::gateway::{Foundation, Gateway, preflight};
+use crate::gateway::{Gateway, ProcessResources, preflight};
 
 /// Check a configuration: read it, compile and configure its filters, build its router, and look at
 /// what a start needs of the machine. Everything that is wrong is told at once.
@@ -17,7 +17,7 @@ pub(crate) fn check(path: &Path) -> ExitCode {
         return ExitCode::from(BAD_CONFIG);
     };
     let workers = super::run::workers(&config);
-    let foundation = match Foundation::without_store(&config, workers) {
+    let foundation = match ProcessResources::without_store(&config, workers) {
         Ok(foundation) => foundation,
         Err(error) => {
             eprint!("{problems}");

@@ -11,7 +11,7 @@ use super::signals::Wish;
 use crate::admin::{AdminStop, Queue};
 use crate::observe::access_log::AccessLog;
 use crate::server::Drained;
-use crate::sockets::handover::Offer;
+use crate::sockets::handover::SocketOffer;
 
 /// What a second wish to end leaves to running requests.
 const HURRY: Duration = Duration::from_secs(1);
@@ -57,7 +57,7 @@ impl Started {
         let listeners = self.workers.duplicates();
         let admin = self.admin_stop.as_mut().map(AdminStop::duplicate);
         let all = listeners.into_iter().chain(admin);
-        self.offer = self.signals.within(|| Offer::of(all));
+        self.offer = self.signals.within(|| SocketOffer::of(all));
         if delay.is_zero() {
             return false;
         }

@@ -14,11 +14,11 @@ use super::{BAD_CONFIG, fits, notify, terminal};
 use crate::admin::{Admin, AdminStop, Reloads, Running, Tls};
 use crate::config::{self, Config, Problems};
 use crate::descriptors;
-use crate::gateway::{Foundation, Gateway};
+use crate::gateway::{Gateway, ProcessResources};
 use crate::observe::access_log::AccessLog;
 use crate::observe::sink::{Target, cure};
 use crate::server::{self, Workers};
-use crate::sockets::handover::{Offer, Predecessor};
+use crate::sockets::handover::{Predecessor, SocketOffer};
 
 /// How much less important than requests the making of a configuration is (setpriority(2)).
 const NICE: i32 = 10;
@@ -42,7 +42,7 @@ pub(crate) struct Started {
     pub(super) signals: Signals,
     pub(super) admin_stop: Option<AdminStop>,
     /// The addresses, for a successor; made by a drain.
-    pub(super) offer: Offer,
+    pub(super) offer: SocketOffer,
 }
 
 /// Run the gateway until it is told to end.
@@ -92,7 +92,7 @@ pub(crate) fn start(
     if let Err(error) = descriptors::raise_limit() {
         tracing::warn!("the soft limit of open files cannot be raised to the hard one: {error}");
     }
-    let foundation = Foundation::new(&config, count).map_err(|error| failed(&error))?;
+    let foundation = ProcessResources::new(&config, count).map_err(|error| failed(&error))?;
     let mut predecessor = Predecessor::default();
     let bind = || server::bind(&config.listeners, count, &mut predecessor);
     let bound = signals.within(bind).map_err(|error| failed(&error))?;
@@ -153,7 +153,7 @@ pub(crate) fn start(
         tls,
         signals,
         admin_stop,
-        offer: Offer::default(),
+        offer: SocketOffer::default(),
     })
 }
 
@@ -315,7 +315,7 @@ fn read_again(tls: &Tls, files: &config::ListenerTls) {
 }
 
 /// The next gateway, and where the admin listener's certificate is.
-fn build(path: &Path, foundation: &Foundation) -> Built {
+fn build(path: &Path, foundation: &ProcessResources) -> Built {
     let config = match Config::read(path) {
         Ok(config) => config,
         Err(problems) => {

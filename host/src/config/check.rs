@@ -1,6 +1,6 @@
 //! What concerns several sections at once.
 
-use super::model::{Filter, Plan, PlanMethod, Route, RouteEnd};
+use super::model::{FilterConfig, Plan, PlanMethod, RouteConfig, RouteEnd};
 use super::names::Group;
 use super::read::{Reader, Table};
 use super::source::Span;
@@ -42,12 +42,12 @@ pub(super) fn unused(reader: &mut Reader) {
 }
 
 /// Warns of a plan's methods that no route has. Says nothing beside errors, for the same reason.
-pub(super) fn plan_methods(reader: &mut Reader, plans: &[Plan], routes: &[Route]) {
+pub(super) fn plan_methods(reader: &mut Reader, plans: &[Plan], routes: &[RouteConfig]) {
     if reader.incomplete || reader.problems.is_fatal() {
         return;
     }
     for plan in plans {
-        let sold = |route: &&Route| {
+        let sold = |route: &&RouteConfig| {
             plan.apis.is_empty() || route.api.is_some_and(|api| plan.apis.contains(&api))
         };
         for method in &plan.methods {
@@ -66,7 +66,7 @@ pub(super) fn plan_methods(reader: &mut Reader, plans: &[Plan], routes: &[Route]
     }
 }
 
-fn takes(route: &Route, method: &PlanMethod) -> bool {
+fn takes(route: &RouteConfig, method: &PlanMethod) -> bool {
     let any = method.method == "ANY" || route.methods.is_empty();
     let named = route
         .methods
@@ -77,7 +77,7 @@ fn takes(route: &Route, method: &PlanMethod) -> bool {
 
 /// Warns of a path parameter that an upstream hashes on, and that no route that leads there has.
 /// Says nothing beside errors, for the same reason.
-pub(super) fn hash_params(reader: &mut Reader, routes: &[Route], filters: &[Filter]) {
+pub(super) fn hash_params(reader: &mut Reader, routes: &[RouteConfig], filters: &[FilterConfig]) {
     if reader.incomplete || reader.problems.is_fatal() {
         return;
     }
@@ -101,7 +101,7 @@ pub(super) fn hash_params(reader: &mut Reader, routes: &[Route], filters: &[Filt
 }
 
 /// Whether requests of a route come to an upstream, by its end or by a filter's word.
-fn leads(route: &Route, filters: &[Filter], upstream: usize) -> bool {
+fn leads(route: &RouteConfig, filters: &[FilterConfig], upstream: usize) -> bool {
     let ends = match &route.end {
         RouteEnd::Upstream(place) => *place == upstream,
         RouteEnd::Split(split) => split.groups.iter().any(|(place, _)| *place == upstream),

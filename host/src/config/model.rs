@@ -37,7 +37,7 @@ pub(crate) use tls::{Identity, ListenerTls, UpstreamTls};
 pub(crate) use upstream::{
     Balance, CheckTls, Cookie, Ejection, Endpoint, EndpointLimits, HashKey, HealthCheck, HttpCheck,
     OnDrain, Probe, Retries, RetryOn, SameSite, StatusRanges, Sticky, StickyBy, Threshold,
-    Upstream,
+    UpstreamConfig,
 };
 pub use upstream::{BalancePolicy, HostRule};
 pub use verifier::{KeyFetch, KeysFrom};
@@ -75,11 +75,11 @@ pub struct Config {
     /// `[[key]]`.
     pub keys: Vec<Key>,
     /// `[[route]]`.
-    pub routes: Vec<Route>,
+    pub routes: Vec<RouteConfig>,
     /// `[filter.<name>]`.
-    pub filters: Vec<Filter>,
+    pub filters: Vec<FilterConfig>,
     /// `[upstream.<name>]`.
-    pub upstreams: Vec<Upstream>,
+    pub upstreams: Vec<UpstreamConfig>,
 }
 
 /// `[server]`: the process.
@@ -222,7 +222,7 @@ pub enum SecretSource {
 
 /// `[[route]]`: match, chain and end.
 #[derive(Debug)]
-pub struct Route {
+pub struct RouteConfig {
     /// Its name: the attribute `route.id`. Default: its methods, hosts and path. Unique.
     pub name: Arc<str>,
     /// The place of its API in [`Config::apis`].
@@ -321,7 +321,7 @@ pub struct Redirect {
 
 /// `[filter.<name>]`: a plugin with settings.
 #[derive(Debug)]
-pub struct Filter {
+pub struct FilterConfig {
     pub name: Arc<str>,
     pub plugin: PluginSource,
     /// The `plugin` value in the file.

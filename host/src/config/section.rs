@@ -26,8 +26,8 @@ use std::sync::Arc;
 use super::check;
 use super::field::{Defaults, Empty, Entries, Field, Named, Nested, Optional, Section};
 use super::model::{
-    Admin, Api, Callout, Config, Filter, Key, Listener, Log, Plan, Route, Secret, Server, Store,
-    Upstream, Verifier, Wasm,
+    Admin, Api, Callout, Config, FilterConfig, Key, Listener, Log, Plan, RouteConfig, Secret,
+    Server, Store, UpstreamConfig, Verifier, Wasm,
 };
 use super::problem::Problems;
 use super::read::Table;
@@ -172,7 +172,7 @@ static KEY: Field<Entries<Key>, Empty> = Field::new(
     "API keys.",
 );
 
-static ROUTE: Field<Entries<Route>, Empty> = Field::new(
+static ROUTE: Field<Entries<RouteConfig>, Empty> = Field::new(
     "route",
     Entries {
         section: &route::ROUTE,
@@ -185,7 +185,7 @@ static ROUTE: Field<Entries<Route>, Empty> = Field::new(
     "Which requests go through which filters to where.",
 );
 
-static FILTER: Field<Named<Filter>, Empty> = Field::new(
+static FILTER: Field<Named<FilterConfig>, Empty> = Field::new(
     "filter",
     Named {
         section: &filter::FILTER,
@@ -195,7 +195,7 @@ static FILTER: Field<Named<Filter>, Empty> = Field::new(
     "Plugins with their settings.",
 );
 
-static UPSTREAM: Field<Named<Upstream>, Empty> = Field::new(
+static UPSTREAM: Field<Named<UpstreamConfig>, Empty> = Field::new(
     "upstream",
     Named {
         section: &upstream::UPSTREAM,
@@ -219,9 +219,9 @@ pub(super) struct Parts {
     apis: Vec<Api>,
     plans: Vec<Plan>,
     keys: Vec<Key>,
-    routes: Vec<Route>,
-    filters: Vec<Filter>,
-    upstreams: Vec<Upstream>,
+    routes: Vec<RouteConfig>,
+    filters: Vec<FilterConfig>,
+    upstreams: Vec<UpstreamConfig>,
 }
 
 /// Reads the file's tables.
@@ -278,12 +278,12 @@ impl Parts {
     }
 
     /// The routes that could be read.
-    pub(crate) fn routes(&self) -> &[Route] {
+    pub(crate) fn routes(&self) -> &[RouteConfig] {
         &self.routes
     }
 
     /// The filters that could be read.
-    pub(crate) fn filters(&self) -> &[Filter] {
+    pub(crate) fn filters(&self) -> &[FilterConfig] {
         &self.filters
     }
 

@@ -11,21 +11,21 @@ use super::Exchange;
 /// Most phases run to their end at once, so that nobody finds it away. A phase on a fiber keeps it
 /// across awaits: of the request's head, or of the response's, while the spine waits for that very
 /// phase. The one other that may ask meanwhile is the request's body on its way through filters;
-/// it waits ([`Held::poll_there`]).
+/// it waits ([`ExchangeCell::poll_there`]).
 #[derive(Clone)]
-pub struct Held(Rc<Place>);
+pub struct ExchangeCell(Rc<ExchangeCellState>);
 
-struct Place {
+struct ExchangeCellState {
     exchange: Cell<Option<Box<Exchange>>>,
     /// Who found it away.
     waiting: RefCell<Vec<Waker>>,
 }
 
-impl Held {
+impl ExchangeCell {
     /// Hold this exchange.
     #[must_use]
     pub fn new(exchange: Box<Exchange>) -> Self {
-        Self(Rc::new(Place {
+        Self(Rc::new(ExchangeCellState {
             exchange: Cell::new(Some(exchange)),
             waiting: RefCell::default(),
         }))
@@ -80,7 +80,7 @@ impl Held {
     ///
     /// It is away, as for [`Self::take`].
     pub fn with<R>(&self, work: impl FnOnce(&mut Exchange) -> R) -> R {
-        let mut lent = Lent {
+        let mut lent = BorrowedExchange {
             held: self,
             exchange: Some(self.take()),
         };
@@ -90,18 +90,18 @@ impl Held {
 }
 
 /// An exchange that goes back to its place, also from a panic.
-struct Lent<'a> {
-    held: &'a Held,
+struct BorrowedExchange<'a> {
+    held: &'a ExchangeCell,
     exchange: Option<Box<Exchange>>,
 }
 
-impl Drop for Lent<'_> {
+impl Drop for BorrowedExchange<'_> {
     fn drop(&mut self) {
         self.held.0.exchange.set(self.exchange.take());
     }
 }
 
-impl std::fmt::Debug for Held {
+impl std::fmt::Debug for ExchangeCell {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Held")
     }

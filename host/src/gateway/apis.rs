@@ -129,13 +129,13 @@ pub(crate) fn own_copy(info: &RouteInfo) -> RouteInfo {
 
 /// Finds the API of a path that no route has.
 #[derive(Debug)]
-pub(crate) struct Bases {
+pub(crate) struct ApiFinder {
     router: Option<Router>,
     /// In the order of the router's routes.
     words: Vec<Arc<Words>>,
 }
 
-impl Bases {
+impl ApiFinder {
     /// Of this configuration, with the words of its APIs.
     #[must_use]
     pub(crate) fn new(config: &Config, words: &[Arc<Words>]) -> Self {

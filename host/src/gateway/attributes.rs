@@ -12,7 +12,7 @@ use crate::wasm::grants::Grants;
 /// Report attributes that belong to the gateway, and those that the filter is not granted.
 pub(super) fn check(
     config: &Config,
-    filter: &config::Filter,
+    filter: &config::FilterConfig,
     loaded: &Filter,
     problems: &mut Problems,
 ) {
@@ -65,7 +65,7 @@ pub(super) fn granted_all(mut grants: Grants, loaded: &Filter) -> Grants {
 }
 
 /// Where the settings name the attribute, if they do so as those of `builtin:jwt`.
-fn span(filter: &config::Filter, attribute: &str) -> config::Span {
+fn span(filter: &config::FilterConfig, attribute: &str) -> config::Span {
     let at = format!("/attributes/{attribute}");
     match filter.settings.json.pointer(&at) {
         Some(_) => settings_span(filter, &at),

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use super::Foundation;
+use super::ProcessResources;
 use crate::callout::{CalloutSettings, CalloutTarget, CalloutThread, Callouts};
 use crate::config::{self, Config, Problems};
 use crate::tls::{self, HTTP1, HTTP2, SystemRoots, Trust};
 
 /// Build them. Leaves out those of which something is wrong.
-pub(super) fn build(config: &Config, foundation: &Foundation, problems: &mut Problems) -> Callouts {
+pub(super) fn build(
+    config: &Config,
+    foundation: &ProcessResources,
+    problems: &mut Problems,
+) -> Callouts {
     if config.callouts.is_empty() {
         return Callouts::default();
     }
@@ -49,7 +53,7 @@ pub(super) fn build(config: &Config, foundation: &Foundation, problems: &mut Pro
 }
 
 /// Started for the first configuration that has callouts.
-fn thread(foundation: &Foundation) -> std::io::Result<&CalloutThread> {
+fn thread(foundation: &ProcessResources) -> std::io::Result<&CalloutThread> {
     if let Some(thread) = foundation.callout_thread.get() {
         return Ok(thread);
     }

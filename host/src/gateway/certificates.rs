@@ -10,7 +10,7 @@ use crate::tls::certificate::{self, Overdue, Validity, now_s};
 
 /// One certificate that the gateway shows of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Shown {
+pub(crate) struct ServedCertificate {
     /// To whom: `listener`, `admin`, `upstream`.
     pub(crate) to: &'static str,
     /// A listener's address, or an upstream's name.
@@ -20,7 +20,7 @@ pub(crate) struct Shown {
 }
 
 /// All that this configuration shows. Warns of those that clients refuse, or will soon.
-pub(crate) fn look(config: &Config, problems: &mut Problems) -> Vec<Shown> {
+pub(crate) fn look(config: &Config, problems: &mut Problems) -> Vec<ServedCertificate> {
     let mut all = Vec::new();
     let mut one = |to, name: String, path: &Path, span: Span| {
         // What cannot be read is told where it is needed.
@@ -32,7 +32,7 @@ pub(crate) fn look(config: &Config, problems: &mut Problems) -> Vec<Shown> {
             _ => format!("{to} `{name}`"),
         };
         warn(&title, path, &validity, span, problems);
-        all.push(Shown {
+        all.push(ServedCertificate {
             to,
             name,
             ends_s: validity.ends_s,

@@ -6,10 +6,10 @@ use windlass_builtin_plugins::BuiltinPlugin;
 
 use super::Route;
 use super::filters::backticked;
-use crate::chain::{Cause, Link, Misorder, check_order};
+use crate::chain::{MissingAttributeCause, OrderViolation, OrderedFilter, check_order};
 use crate::config::{self, Config, PluginSource, Problems, nearest};
 use crate::context::{HOST_FACTS, is_host_fact};
-use crate::route::{MethodMatch, Part, RouteSpec, Router};
+use crate::route::{MethodMatch, RoutePart, RouteSpec, Router};
 use crate::wasm::Filter;
 use crate::wasm::grants::Grants;
 
@@ -20,7 +20,7 @@ pub(crate) fn build(
     filters: &[Option<Arc<Filter>>],
     problems: &mut Problems,
 ) -> Vec<Vec<Arc<Filter>>> {
-    let chain = |route: &config::Route| {
+    let chain = |route: &config::RouteConfig| {
         let references = route.filters.iter();
         let loaded: Option<Vec<_>> = references
             .map(|reference| filters.get(reference.filter)?.clone())
@@ -35,7 +35,7 @@ pub(crate) fn build(
 /// Check the order of a route's filters, also where some of them did not load.
 pub(super) fn check(
     config: &Config,
-    route: &config::Route,
+    route: &config::RouteConfig,
     filters: &[Option<Arc<Filter>>],
     problems: &mut Problems,
 ) {
@@ -47,8 +47,8 @@ pub(super) fn check(
     let links = references.map(|(reference, most)| {
         let loaded = filters.get(reference.filter).and_then(Option::as_ref);
         match loaded {
-            Some(filter) => Link::Loaded(filter.facts(), filter.on_error()),
-            None => Link::Unknown(most.as_ref()),
+            Some(filter) => OrderedFilter::Loaded(filter.facts(), filter.on_error()),
+            None => OrderedFilter::Unknown(most.as_ref()),
         }
     });
     let links: Vec<_> = links.collect();
@@ -61,7 +61,7 @@ pub(super) fn check(
 /// Reports facts of the host that a filter cannot work without, and that no request of the route has.
 fn host_facts(
     config: &Config,
-    route: &config::Route,
+    route: &config::RouteConfig,
     filters: &[Option<Arc<Filter>>],
     problems: &mut Problems,
 ) {
@@ -102,7 +102,11 @@ fn host_facts(
 }
 
 /// The cure for an attribute that no filter of the route sets.
-fn provider(links: &[Link<'_>], filters: &[Option<Arc<Filter>>], misorder: &Misorder) -> String {
+fn provider(
+    links: &[OrderedFilter<'_>],
+    filters: &[Option<Arc<Filter>>],
+    misorder: &OrderViolation,
+) -> String {
     let attribute = &misorder.attribute;
     let all = filters.iter().flatten();
     let mut others = all.filter(|filter| filter.facts().provides.contains(attribute));
@@ -114,8 +118,8 @@ fn provider(links: &[Link<'_>], filters: &[Option<Arc<Filter>>], misorder: &Miso
     }
     let before = links.iter().take(misorder.place);
     let provided = before.flat_map(|link| match link {
-        Link::Loaded(facts, _) => facts.provides.as_slice(),
-        Link::Unknown(_) => &[],
+        OrderedFilter::Loaded(facts, _) => facts.provides.as_slice(),
+        OrderedFilter::Unknown(_) => &[],
     });
     if let Some(meant) = nearest(attribute, provided.map(String::as_str)) {
         return format!("did you mean `{meant}`?");
@@ -132,7 +136,7 @@ fn provider(links: &[Link<'_>], filters: &[Option<Arc<Filter>>], misorder: &Miso
 }
 
 /// The most that a filter sets, whatever its settings are. None where nobody knows.
-fn most_set(filter: &config::Filter) -> Option<Grants> {
+fn most_set(filter: &config::FilterConfig) -> Option<Grants> {
     let PluginSource::Builtin(plugin) = &filter.plugin else {
         return None;
     };
@@ -149,10 +153,10 @@ fn most_set_by(plugin: &BuiltinPlugin) -> Grants {
 
 fn report(
     config: &Config,
-    route: &config::Route,
-    links: &[Link<'_>],
+    route: &config::RouteConfig,
+    links: &[OrderedFilter<'_>],
     filters: &[Option<Arc<Filter>>],
-    misorder: &Misorder,
+    misorder: &OrderViolation,
     problems: &mut Problems,
 ) {
     let name = |place: usize| {
@@ -173,22 +177,22 @@ fn report(
         misorder.attribute
     );
     let (why, help) = match misorder.cause {
-        Cause::Nobody => (
+        MissingAttributeCause::Nobody => (
             "no filter before it provides".to_owned(),
             provider(links, filters, misorder),
         ),
-        Cause::Later(place) => (
+        MissingAttributeCause::Later(place) => (
             format!("filter `{}` provides, but later in the list", name(place)),
             format!("move `{}` before `{}`", name(place), name(misorder.place)),
         ),
-        Cause::Sometimes(place) => (
+        MissingAttributeCause::Sometimes(place) => (
             format!("filter `{}` before it sets in some cases only", name(place)),
             format!(
                 "put a filter that always provides `{}` before it",
                 misorder.attribute
             ),
         ),
-        Cause::Skipped(place) => (
+        MissingAttributeCause::Skipped(place) => (
             format!(
                 "filter `{}` before it provides, but is left out when it fails (`on_error = \"skip\"`)",
                 name(place)
@@ -211,14 +215,14 @@ impl Route {
 }
 
 /// What stands before a route's path.
-fn base<'c>(config: &'c Config, route: &config::Route) -> &'c str {
+fn base<'c>(config: &'c Config, route: &config::RouteConfig) -> &'c str {
     let api = route.api.and_then(|place| config.apis.get(place));
     let base = api.and_then(|api| api.base_path.as_deref());
     base.unwrap_or_default()
 }
 
 /// Whether it is certain which requests a route takes.
-fn is_certain(config: &Config, route: &config::Route) -> bool {
+fn is_certain(config: &Config, route: &config::RouteConfig) -> bool {
     let is_base_known = route.api.is_none_or(|place| place < config.apis.len());
     route.is_match_whole && is_base_known
 }
@@ -251,8 +255,8 @@ pub(crate) fn router(config: &Config, problems: &mut Problems) -> Option<Router>
             for error in errors {
                 let route = routes.get(error.route);
                 let span = route.map_or_else(config::Span::default, |route| match error.part {
-                    Part::Path => route.path_span,
-                    Part::Methods | Part::Host(_) => route.span,
+                    RoutePart::Path => route.path_span,
+                    RoutePart::Methods | RoutePart::Host(_) => route.span,
                 });
                 let problem = problems.error(span, error.message);
                 if let Some(help) = error.help {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use serde_json::{Map, Value, json};
 
-use crate::config::{Config, Route};
+use crate::config::{Config, RouteConfig};
 use crate::wasm::Filter;
 use crate::wasm::services::ApiDescription;
 
@@ -44,7 +44,7 @@ pub(super) fn of(config: &Config, filters: &[Option<Arc<Filter>>]) -> ApiDescrip
     }
 }
 
-fn route(config: &Config, route: &Route) -> Value {
+fn route(config: &Config, route: &RouteConfig) -> Value {
     let filters = route.filters.iter();
     let filters = filters.filter_map(|reference| config.filters.get(reference.filter));
     let filters: Vec<_> = filters.map(|filter| &*filter.name).collect();

@@ -70,7 +70,7 @@ impl DocumentError {
 }
 
 /// All documents of a filter. None where one of them cannot be had; each of those is reported.
-pub(super) fn read(filter: &config::Filter, problems: &mut Problems) -> Option<Documents> {
+pub(super) fn read(filter: &config::FilterConfig, problems: &mut Problems) -> Option<Documents> {
     let name = &filter.name;
     let mut documents = Some(Vec::new());
     for document in &filter.documents {
@@ -155,7 +155,7 @@ fn kind_of(kind: fs::FileType) -> &'static str {
 }
 
 /// Warn of documents that nobody reads, and of one file under two names.
-pub(super) fn warn(filter: &config::Filter, reads_documents: bool, problems: &mut Problems) {
+pub(super) fn warn(filter: &config::FilterConfig, reads_documents: bool, problems: &mut Problems) {
     let name = &filter.name;
     if let Some(first) = filter.documents.first().filter(|_| !reads_documents) {
         problems

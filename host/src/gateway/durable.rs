@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::works::GatewayWorks;
-use super::{Foundation, FoundationError, Gateway};
+use super::works::GatewayServiceRuntime;
+use super::{Gateway, ProcessResources, ProcessResourcesError};
 use crate::config::{self, Config};
 use crate::store::keeper::{Keeper, KeeperSettings};
 use crate::store::ledger::Ledger;
@@ -17,7 +17,7 @@ use crate::store::registrar::{Registrar, Works};
 use crate::store::secrets::Secret;
 
 /// The counters, and what is behind them.
-pub(crate) struct Durable {
+pub(crate) struct StorageServices {
     /// The counters.
     pub(crate) limits: Arc<dyn LimitStore>,
     /// The same counters, where several gateways share them.
@@ -28,7 +28,7 @@ pub(crate) struct Durable {
     pub(crate) keeper: Option<Arc<Keeper>>,
 }
 
-impl Durable {
+impl StorageServices {
     /// Without `[store]`: counters are in memory, and nothing is kept.
     pub(crate) fn none(config: &Config) -> Self {
         Self {
@@ -40,7 +40,7 @@ impl Durable {
     }
 }
 
-impl Foundation {
+impl ProcessResources {
     /// How the shared counters stand, where several gateways share them.
     #[must_use]
     pub(crate) fn leases(&self) -> Option<LeaseState> {
@@ -67,18 +67,18 @@ impl Foundation {
 }
 
 /// The rules of selling, and what of the running gateway they reach.
-pub(crate) struct Selling {
+pub(crate) struct ControlServices {
     /// The rules.
     pub(crate) registrar: Arc<Registrar>,
-    works: Arc<GatewayWorks>,
+    works: Arc<GatewayServiceRuntime>,
 }
 
-impl Selling {
+impl ControlServices {
     /// Where there is a `[store]`.
-    pub(crate) fn of(durable: &Durable, clock: Clock) -> Option<Self> {
+    pub(crate) fn of(durable: &StorageServices, clock: Clock) -> Option<Self> {
         let keeper = durable.keeper.as_ref()?;
         let limits = Arc::clone(&durable.limits);
-        let works = Arc::new(GatewayWorks::new(
+        let works = Arc::new(GatewayServiceRuntime::new(
             Arc::clone(keeper),
             limits,
             durable.leased.clone(),
@@ -104,9 +104,12 @@ impl Selling {
 }
 
 /// Open the store and read it, as the configuration says.
-pub(crate) fn open(config: &Config, clock: Clock) -> Result<Durable, FoundationError> {
+pub(crate) fn open(
+    config: &Config,
+    clock: Clock,
+) -> Result<StorageServices, ProcessResourcesError> {
     let Some(store) = &config.store else {
-        return Ok(Durable::none(config));
+        return Ok(StorageServices::none(config));
     };
     let most_rates = config.server.max_rate_counters;
     let (ledger, limits, leased, rates): (Arc<dyn Ledger>, Arc<dyn LimitStore>, _, _) =
@@ -144,7 +147,7 @@ pub(crate) fn open(config: &Config, clock: Clock) -> Result<Durable, FoundationE
             "keys and plans are read from {name}"
         );
     }
-    Ok(Durable {
+    Ok(StorageServices {
         limits,
         leased,
         rates: Arc::new(rates),
@@ -159,7 +162,7 @@ fn rate_leases(
     policy: LeasePolicy,
     max_counters: usize,
     clock: Clock,
-) -> Result<Arc<LeasedLimits>, FoundationError> {
+) -> Result<Arc<LeasedLimits>, ProcessResourcesError> {
     settings.prefix.push_str(":rates");
     let policy = LeasePolicy {
         max_counters,
@@ -173,12 +176,12 @@ fn rate_leases(
 pub(super) fn redis(
     config: &Config,
     place: &config::RedisPlace,
-) -> Result<RedisSettings, FoundationError> {
+) -> Result<RedisSettings, ProcessResourcesError> {
     let password = place.password.and_then(|place| config.secrets.get(place));
     let password = match password {
         None => None,
         Some(secret) => {
-            let told = |cause: String| FoundationError::Password {
+            let told = |cause: String| ProcessResourcesError::Password {
                 secret: Arc::clone(&secret.name),
                 cause,
             };

@@ -81,7 +81,7 @@ fn check_series(config: &Config, loaded: &[Option<Arc<Filter>>], problems: &mut 
 
 fn load_one(
     config: &Config,
-    filter: &config::Filter,
+    filter: &config::FilterConfig,
     registry: &FilterRegistry,
     secrets: Option<&Secrets>,
     problems: &mut Problems,
@@ -125,7 +125,7 @@ fn load_one(
 }
 
 fn component(
-    filter: &config::Filter,
+    filter: &config::FilterConfig,
     registry: &FilterRegistry,
     problems: &mut Problems,
 ) -> Option<CompiledComponent> {
@@ -185,7 +185,7 @@ fn read(path: &std::path::Path) -> std::io::Result<Vec<u8>> {
 
 /// What the filter may use: what the operator says, or what the README of a `builtin:` plugin
 /// lists.
-pub(super) fn grants(config: &Config, filter: &config::Filter) -> Grants {
+pub(super) fn grants(config: &Config, filter: &config::FilterConfig) -> Grants {
     if let Some(allow) = &filter.allow {
         let upstreams = allow.upstreams.iter();
         let secrets = allow.secrets.iter();
@@ -241,7 +241,7 @@ fn interface(interface: config::HostInterface) -> &'static str {
     }
 }
 
-fn bounds(filter: &config::Filter) -> FilterBounds {
+fn bounds(filter: &config::FilterConfig) -> FilterBounds {
     FilterBounds {
         cpu: call_cpu(filter),
         wait: filter.limits.wait,
@@ -261,7 +261,7 @@ fn bounds(filter: &config::Filter) -> FilterBounds {
 }
 
 /// The CPU time of one call: the operator's, or the default of the plugin.
-fn call_cpu(filter: &config::Filter) -> Duration {
+fn call_cpu(filter: &config::FilterConfig) -> Duration {
     let builtin = match &filter.plugin {
         PluginSource::Builtin(plugin) => windlass_builtin_plugins::builtin(plugin),
         PluginSource::File(_) => None,
@@ -274,7 +274,7 @@ fn call_cpu(filter: &config::Filter) -> Duration {
 /// to paste. Toolchains that import all that a world names make this a warning, not an error.
 fn warn_of_denied(
     config: &Config,
-    filter: &config::Filter,
+    filter: &config::FilterConfig,
     loaded: &Filter,
     problems: &mut Problems,
 ) {
@@ -305,7 +305,7 @@ pub(super) fn read_fields(filters: &[Option<Arc<Filter>>]) -> impl Iterator<Item
 }
 
 /// The filter's own warnings; and one if it may be left out, where an endpoint trusts a field that it sets.
-fn pass_on_advice(filter: &config::Filter, loaded: &Filter, problems: &mut Problems) {
+fn pass_on_advice(filter: &config::FilterConfig, loaded: &Filter, problems: &mut Problems) {
     let name = &filter.name;
     let advice = &loaded.facts().advice;
     for (at, message) in &advice.warnings {
@@ -330,7 +330,7 @@ fn pass_on_advice(filter: &config::Filter, loaded: &Filter, problems: &mut Probl
 /// Sliding windows are counted by each gateway, and a limit that is meant for all would not hold.
 fn refuse_windows(
     config: &Config,
-    filter: &config::Filter,
+    filter: &config::FilterConfig,
     loaded: &Filter,
     problems: &mut Problems,
 ) {
@@ -353,7 +353,7 @@ fn refuse_windows(
 }
 
 /// Where a setting of a bound stands, if it is one of `builtin:rate-limit`: plugins of others define bounds as they like.
-pub(super) fn bound_span(filter: &config::Filter, place: usize, key: &str) -> config::Span {
+pub(super) fn bound_span(filter: &config::FilterConfig, place: usize, key: &str) -> config::Span {
     let is_ours = filter.plugin == PluginSource::Builtin("rate-limit".to_owned());
     let at = is_ours.then(|| format!("/bounds/{place}/{key}"));
     at.map_or(filter.plugin_span, |at| settings_span(filter, &at))
@@ -361,7 +361,7 @@ pub(super) fn bound_span(filter: &config::Filter, place: usize, key: &str) -> co
 
 /// A piece of a body is on its way between two connections while a filter looks at it, so such a
 /// call runs to its end at once.
-fn warn_of_slow_pieces(filter: &config::Filter, loaded: &Filter, problems: &mut Problems) {
+fn warn_of_slow_pieces(filter: &config::FilterConfig, loaded: &Filter, problems: &mut Problems) {
     let phases = loaded.phases();
     // No plugin of ours asks for a body in `chunks`.
     let is_builtin = matches!(filter.plugin, PluginSource::Builtin(_));
@@ -407,7 +407,7 @@ pub(super) fn allow_line(grants: &Grants) -> String {
     format!("allow = {{ {} }}", parts.join(", "))
 }
 
-fn report(filter: &config::Filter, error: &LoadError, problems: &mut Problems) {
+fn report(filter: &config::FilterConfig, error: &LoadError, problems: &mut Problems) {
     let name = &filter.name;
     let LoadError::Settings(complaints) = error else {
         problems.error(filter.plugin_span, format!("filter `{name}`: {error}"));
@@ -421,7 +421,7 @@ fn report(filter: &config::Filter, error: &LoadError, problems: &mut Problems) {
 }
 
 /// The filter that a complaint is of, with the document that it is about, if it is about one.
-fn subject(filter: &config::Filter, at: &str) -> String {
+fn subject(filter: &config::FilterConfig, at: &str) -> String {
     let name = &filter.name;
     match document_at(filter, at) {
         Some(document) => format!(
@@ -434,7 +434,10 @@ fn subject(filter: &config::Filter, at: &str) -> String {
 }
 
 /// The document that a complaint is about: `documents/<name>`, which is no JSON pointer.
-fn document_at<'c>(filter: &'c config::Filter, at: &str) -> Option<&'c config::FilterDocument> {
+fn document_at<'c>(
+    filter: &'c config::FilterConfig,
+    at: &str,
+) -> Option<&'c config::FilterDocument> {
     let name = at.strip_prefix("documents/")?;
     let mut documents = filter.documents.iter();
     documents.find(|document| document.name == name)
@@ -442,7 +445,7 @@ fn document_at<'c>(filter: &'c config::Filter, at: &str) -> Option<&'c config::F
 
 /// Where a value of the settings stands: the nearest that the file has, else the filter's table. For a document it is
 /// the place of its path.
-pub(super) fn settings_span(filter: &config::Filter, at: &str) -> config::Span {
+pub(super) fn settings_span(filter: &config::FilterConfig, at: &str) -> config::Span {
     if let Some(document) = document_at(filter, at) {
         return document.span;
     }

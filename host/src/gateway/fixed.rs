@@ -12,7 +12,7 @@ use crate::config::{self, Config, Span, StorePlace};
 
 /// What a reload cannot change.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Fixed {
+pub(crate) struct RestartOnly {
     workers: Option<NonZeroUsize>,
     max_rate_counters: usize,
     max_used_proofs: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Fixed {
     log: config::Log,
 }
 
-impl Fixed {
+impl RestartOnly {
     /// Of this configuration.
     pub(crate) fn of(config: &Config) -> Self {
         let listeners = config.listeners.iter();
@@ -139,8 +139,8 @@ url = \"redis://127.0.0.1\"
 password = \"redis\"
 ";
 
-    fn fixed(text: &str) -> Fixed {
-        Fixed::of(&Config::parse("t", text, Path::new("")).unwrap())
+    fn fixed(text: &str) -> RestartOnly {
+        RestartOnly::of(&Config::parse("t", text, Path::new("")).unwrap())
     }
 
     #[test]

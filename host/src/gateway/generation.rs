@@ -8,8 +8,8 @@ use crate::chain::Chain;
 use crate::config::Listener;
 use crate::context::{Exchange, RouteInfo};
 use crate::error::RequestError;
-use crate::upstream::{Pools, Upstream};
-use crate::wasm::{Filter, Seat, Services};
+use crate::upstream::{LocalUpstream, Pools};
+use crate::wasm::{Filter, Services, WorkerFilter};
 
 /// One worker's view of a [`Gateway`]: what it counts and touches for every request is its own
 /// copy, so that workers share no cache line.
@@ -18,7 +18,7 @@ pub struct Generation {
     /// What the workers share.
     pub(crate) gateway: Arc<Gateway>,
     /// The upstreams, with this worker's connections.
-    pub(crate) upstreams: Vec<Upstream>,
+    pub(crate) upstreams: Vec<LocalUpstream>,
     /// The listeners, in the order of the configuration.
     pub(crate) listeners: Vec<Rc<Listener>>,
     /// What is told of the routes.
@@ -56,7 +56,7 @@ impl Generation {
             .map(|route| Arc::new(apis::own_copy(&route.info)));
         let chain = |route: &Route, takes: fn(&Filter) -> bool| {
             let filters = route.filters.iter().filter(|filter| takes(filter));
-            let seats = filters.map(|filter| Seat::of(filter, worker));
+            let seats = filters.map(|filter| WorkerFilter::of(filter, worker));
             let words = Arc::clone(&route.words);
             Rc::new(Chain::new(seats.collect(), Arc::clone(&services), words))
         };
@@ -73,7 +73,7 @@ impl Generation {
             preflights: preflights.collect(),
             listeners: listeners.collect(),
             upstreams: upstreams
-                .map(|plan| Upstream::new(Arc::clone(plan), Rc::clone(pools), gateway.workers))
+                .map(|plan| LocalUpstream::new(Arc::clone(plan), Rc::clone(pools), gateway.workers))
                 .collect(),
             gateway,
         })

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Foundation, callouts, named, verifiers};
+use super::{ProcessResources, callouts, named, verifiers};
 use crate::config::{self, Config, Problems};
 use crate::store::keys::{DuplicateKey, KeyDigest, KeyIndex, Keys, ListedKey, Profile, listed};
 use crate::store::limits::{
@@ -15,7 +15,7 @@ use crate::wasm::Services;
 /// Build them. None where something is wrong.
 pub(crate) fn services(
     config: &Config,
-    foundation: &Foundation,
+    foundation: &ProcessResources,
     problems: &mut Problems,
 ) -> Option<Services> {
     named::check(config, problems);
@@ -116,7 +116,7 @@ fn key_span(config: &Config, duplicate: &DuplicateKey) -> config::Span {
     key.map_or_else(config::Span::default, |key| key.span)
 }
 
-fn plans(config: &Config, foundation: &Foundation, problems: &mut Problems) -> Option<Plans> {
+fn plans(config: &Config, foundation: &ProcessResources, problems: &mut Problems) -> Option<Plans> {
     let mut plans = Vec::with_capacity(config.plans.len());
     for plan in &config.plans {
         let defined = defined(config, plan);
@@ -141,7 +141,7 @@ fn plans(config: &Config, foundation: &Foundation, problems: &mut Problems) -> O
 }
 
 /// Warn of plans of the store that nobody meets.
-fn hidden(config: &Config, foundation: &Foundation, problems: &mut Problems) {
+fn hidden(config: &Config, foundation: &ProcessResources, problems: &mut Problems) {
     let Some(keeper) = foundation.keeper() else {
         return;
     };

@@ -18,14 +18,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::filters;
-use crate::config::{self, Config, HashKey, Problems, Route, RouteEnd};
+use crate::config::{self, Config, HashKey, Problems, RouteConfig, RouteEnd};
 use crate::context::HOST_FACTS;
 use crate::route::Router;
 use crate::store::secrets::Secrets;
 use crate::wasm::Filter;
 
 /// All that is known of a configuration when it is looked at.
-pub(crate) struct Known<'a> {
+pub(crate) struct LintContext<'a> {
     /// As it was read.
     pub(crate) config: &'a Config,
     pub(crate) filters: &'a [Option<Arc<Filter>>],
@@ -33,7 +33,7 @@ pub(crate) struct Known<'a> {
     pub(crate) secrets: &'a Secrets,
 }
 
-pub(crate) fn look(known: &Known<'_>, problems: &mut Problems) {
+pub(crate) fn look(known: &LintContext<'_>, problems: &mut Problems) {
     for (place, route) in known.config.routes.iter().enumerate() {
         raised(known.config, route, problems);
         twice(known.config, route, problems);
@@ -71,16 +71,16 @@ pub(super) fn routes_named(names: &[&str]) -> String {
 }
 
 /// One of an upstream's time-outs.
-type Of = fn(&config::Upstream) -> Option<Duration>;
+type ReadTimeout = fn(&config::UpstreamConfig) -> Option<Duration>;
 
 /// A route only lowers what its upstream allows.
-fn raised(config: &Config, route: &Route, problems: &mut Problems) {
+fn raised(config: &Config, route: &RouteConfig, problems: &mut Problems) {
     let groups = upstreams(route);
     let all: Vec<_> = groups
         .filter_map(|place| config.upstreams.get(place))
         .collect();
     let Some(first) = all.first() else { return };
-    let bounds: [(&str, Option<Duration>, Of); 4] = [
+    let bounds: [(&str, Option<Duration>, ReadTimeout); 4] = [
         ("connect_timeout", route.timeouts.connect, |one| {
             Some(one.connect_timeout)
         }),
@@ -94,7 +94,7 @@ fn raised(config: &Config, route: &Route, problems: &mut Problems) {
     ];
     for (key, wanted, of) in bounds {
         let Some(wanted) = wanted else { continue };
-        let is_less = |one: &&config::Upstream| of(one).is_some_and(|bound| bound < wanted);
+        let is_less = |one: &&config::UpstreamConfig| of(one).is_some_and(|bound| bound < wanted);
         if !all.iter().all(is_less) {
             continue;
         }
@@ -114,7 +114,7 @@ fn raised(config: &Config, route: &Route, problems: &mut Problems) {
 }
 
 /// The upstreams where a route ends.
-fn upstreams(route: &Route) -> impl Iterator<Item = usize> {
+fn upstreams(route: &RouteConfig) -> impl Iterator<Item = usize> {
     let places: Vec<usize> = match &route.end {
         RouteEnd::Upstream(place) => vec![*place],
         RouteEnd::Split(split) => split.groups.iter().map(|(place, _)| *place).collect(),
@@ -124,7 +124,7 @@ fn upstreams(route: &Route) -> impl Iterator<Item = usize> {
 }
 
 /// A filter that runs twice also counts twice.
-fn twice(config: &Config, route: &Route, problems: &mut Problems) {
+fn twice(config: &Config, route: &RouteConfig, problems: &mut Problems) {
     for (place, reference) in route.filters.iter().enumerate() {
         let mut before = route.filters.iter().take(place);
         if !before.any(|other| other.filter == reference.filter) {
@@ -143,7 +143,7 @@ fn twice(config: &Config, route: &Route, problems: &mut Problems) {
 }
 
 /// Whether anything on the way of a route's requests can set an attribute.
-fn can_set(known: &Known<'_>, route: &Route, name: &str) -> bool {
+fn can_set(known: &LintContext<'_>, route: &RouteConfig, name: &str) -> bool {
     let by_filter = |reference: &config::FilterReference| {
         let loaded = known.filters.get(reference.filter).and_then(Option::as_ref);
         let is_told = loaded.is_some_and(|filter| {
@@ -163,7 +163,7 @@ fn can_set(known: &Known<'_>, route: &Route, name: &str) -> bool {
 }
 
 /// `split_on` names an attribute that none of the route's requests has.
-fn split_on(known: &Known<'_>, route: &Route, problems: &mut Problems) {
+fn split_on(known: &LintContext<'_>, route: &RouteConfig, problems: &mut Problems) {
     let RouteEnd::Split(split) = &route.end else {
         return;
     };
@@ -182,7 +182,12 @@ fn split_on(known: &Known<'_>, route: &Route, problems: &mut Problems) {
 }
 
 /// `hash_on` names an attribute that no request which comes here has.
-fn hash_on(known: &Known<'_>, place: usize, upstream: &config::Upstream, problems: &mut Problems) {
+fn hash_on(
+    known: &LintContext<'_>,
+    place: usize,
+    upstream: &config::UpstreamConfig,
+    problems: &mut Problems,
+) {
     if upstream.balance.policy != config::BalancePolicy::ConsistentHash {
         return;
     }

@@ -11,7 +11,7 @@ use crate::config::{self, Config, PluginSource, Problems};
 /// The callouts that a filter without `allow` may ask.
 pub(super) fn callouts(
     config: &Config,
-    filter: &config::Filter,
+    filter: &config::FilterConfig,
     builtin: &BuiltinPlugin,
 ) -> Vec<Arc<str>> {
     let known = config.callouts.iter().map(|callout| &callout.name);
@@ -21,7 +21,7 @@ pub(super) fn callouts(
 /// The secrets that a filter without `allow` may use.
 pub(super) fn secrets(
     config: &Config,
-    filter: &config::Filter,
+    filter: &config::FilterConfig,
     builtin: &BuiltinPlugin,
 ) -> Vec<Arc<str>> {
     let known = config.secrets.iter().map(|secret| &secret.name);
@@ -29,7 +29,7 @@ pub(super) fn secrets(
 }
 
 fn granted<'a>(
-    filter: &config::Filter,
+    filter: &config::FilterConfig,
     pointers: &[&str],
     known: impl Iterator<Item = &'a Arc<str>>,
 ) -> Vec<Arc<str>> {
@@ -72,7 +72,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
 }
 
 fn check_name(
-    filter: &config::Filter,
+    filter: &config::FilterConfig,
     pointer: &str,
     (kind, known): (&str, &[&str]),
     problems: &mut Problems,

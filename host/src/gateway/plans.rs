@@ -15,8 +15,8 @@ const MOST_NAMED: usize = 3;
 const CURE: &str = "add a filter with `plugin = \"builtin:usage-plan\"` to their `filters`, after the one that finds the key";
 
 /// What a route does about keys and plans.
-struct Held<'a> {
-    route: &'a config::Route,
+struct RouteKeyPolicy<'a> {
+    route: &'a config::RouteConfig,
     /// A filter of it finds keys.
     takes_keys: bool,
     /// A filter of it holds each key to its own plan.
@@ -30,7 +30,7 @@ pub(crate) fn check(config: &Config, problems: &mut Problems) {
     if config.plans.is_empty() && config.keys.is_empty() {
         return;
     }
-    let routes: Vec<Held<'_>> = config
+    let routes: Vec<RouteKeyPolicy<'_>> = config
         .routes
         .iter()
         .map(|route| held(config, route))
@@ -41,8 +41,8 @@ pub(crate) fn check(config: &Config, problems: &mut Problems) {
     keys_without_plan(config, &routes, problems);
 }
 
-fn held<'a>(config: &Config, route: &'a config::Route) -> Held<'a> {
-    let mut held = Held {
+fn held<'a>(config: &Config, route: &'a config::RouteConfig) -> RouteKeyPolicy<'a> {
+    let mut held = RouteKeyPolicy {
         route,
         takes_keys: false,
         enforces: false,
@@ -63,11 +63,11 @@ fn held<'a>(config: &Config, route: &'a config::Route) -> Held<'a> {
 }
 
 /// The plan that a `builtin:usage-plan` charges in the place of each key's own.
-fn named_plan(filter: &config::Filter) -> Option<&str> {
+fn named_plan(filter: &config::FilterConfig) -> Option<&str> {
     setting(filter, "plan")
 }
 
-fn setting<'a>(filter: &'a config::Filter, name: &str) -> Option<&'a str> {
+fn setting<'a>(filter: &'a config::FilterConfig, name: &str) -> Option<&'a str> {
     match &filter.plugin {
         config::PluginSource::Builtin(plugin) if plugin == "usage-plan" => {
             filter.settings.json.get(name)?.as_str()
@@ -77,19 +77,19 @@ fn setting<'a>(filter: &'a config::Filter, name: &str) -> Option<&'a str> {
 }
 
 /// Whether the plan is sold for the route.
-fn is_sold(plan: &config::Plan, route: &config::Route) -> bool {
+fn is_sold(plan: &config::Plan, route: &config::RouteConfig) -> bool {
     plan.apis.is_empty() || route.api.is_some_and(|api| plan.apis.contains(&api))
 }
 
 fn check_plan(
     config: &Config,
     (place, plan): (usize, &config::Plan),
-    routes: &[Held<'_>],
+    routes: &[RouteKeyPolicy<'_>],
     problems: &mut Problems,
 ) {
     let name = &plan.name;
     // A filter that names it charges it on its routes, whatever it is sold for.
-    let is_named = |held: &Held<'_>| {
+    let is_named = |held: &RouteKeyPolicy<'_>| {
         let mut filters = held.route.filters.iter();
         filters.any(|filter| {
             let filter = config.filters.get(filter.filter);
@@ -145,12 +145,12 @@ fn check_plan(
 }
 
 /// Keys that every route refuses that takes keys.
-fn keys_without_plan(config: &Config, routes: &[Held<'_>], problems: &mut Problems) {
+fn keys_without_plan(config: &Config, routes: &[RouteKeyPolicy<'_>], problems: &mut Problems) {
     let mut refused = config.keys.iter().filter(|key| {
         let plans = key.plans.iter();
         let plans: Vec<_> = plans.filter_map(|plan| config.plans.get(*plan)).collect();
         let mut taking = routes.iter().filter(|held| held.takes_keys).peekable();
-        let is_refused = |held: &Held<'_>| {
+        let is_refused = |held: &RouteKeyPolicy<'_>| {
             let on_none = !plans.iter().any(|plan| is_sold(plan, held.route));
             held.enforces && !held.lets_pass && on_none
         };
@@ -174,7 +174,7 @@ fn keys_without_plan(config: &Config, routes: &[Held<'_>], problems: &mut Proble
 }
 
 /// Some routes by name; None where there is none.
-fn named<'a>(routes: impl Iterator<Item = &'a Held<'a>>) -> Option<String> {
+fn named<'a>(routes: impl Iterator<Item = &'a RouteKeyPolicy<'a>>) -> Option<String> {
     let names: Vec<_> = routes
         .map(|held| format!("`{}`", held.route.name))
         .collect();

@@ -3,7 +3,7 @@
 //!
 //! Promises: nothing is written, made or held, so that a gateway which runs is not disturbed; what
 //! such a gateway has (its addresses, its store) is a warning and no error. Deliberately not here:
-//! whatever [`super::Foundation::build`] finds, by a check as by a start.
+//! whatever [`super::ProcessResources::build`] finds, by a check as by a start.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,15 +13,15 @@ use std::sync::Arc;
 use rustix::fs::{Access, access};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{Foundation, chains, durable, filters, keys, listeners, upstreams};
+use super::{ProcessResources, chains, durable, filters, keys, listeners, upstreams};
 use crate::config::{AccessLog, Config, Problems, RedisPlace, Severity, Span, StorePlace};
 use crate::store::ledger::LedgerError;
 use crate::store::ledger::redis;
 use crate::store::ledger::sqlite::{self, Held};
 use crate::tls;
-use crate::upstream::endpoint::names::Names;
+use crate::upstream::endpoint::names::DnsResolver;
 
-impl Foundation {
+impl ProcessResources {
     /// Tells all other errors of a configuration that cannot be built for some: of its plugins and
     /// their settings, the order of filters, routes that conflict, secrets, certificates and names.
     /// Leaves out errors that may be gone with the known ones.
@@ -37,10 +37,10 @@ impl Foundation {
         // Nobody knows whom to ask otherwise.
         let answered = match config.server.are_resolvers_whole {
             true => {
-                let names = Arc::new(Names::new(&config.server.resolvers));
+                let names = Arc::new(DnsResolver::new(&config.server.resolvers));
                 upstreams::ask(config, &self.rounds, &names)
             }
-            false => upstreams::Answered::default(),
+            false => upstreams::ResolvedNames::default(),
         };
         upstreams::examine(config, &self.upstreams, &answered, &mut found);
         found.retain(|problem| problem.severity == Severity::Error);

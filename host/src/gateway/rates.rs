@@ -33,7 +33,7 @@ pub(crate) fn enroll(
         report(enrolled, span, problems)
     };
     let gateway = enroll("gateway", config.server.rate, Span::default());
-    let mut rates = |route: &config::Route| Rates {
+    let mut rates = |route: &config::RouteConfig| Rates {
         route: enroll(&format!("route {}", route.name), route.rate, route.span),
         gateway: gateway.clone(),
     };

@@ -4,26 +4,31 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
-use crate::balance::Split;
+use crate::balance::WeightedSplit;
 use crate::config::{self, CheckTls, Config, Probe, Problems, RouteEnd, UpstreamProtocol};
 use crate::store::secrets::Secrets;
 use crate::tls::SystemRoots;
-use crate::upstream::Plan;
-use crate::upstream::endpoint::group::Group;
-use crate::upstream::endpoint::names::{Answer, Names, NoAnswer};
-use crate::upstream::endpoint::rounds::{Asked, Rounds};
+use crate::upstream::Upstream;
+use crate::upstream::endpoint::group::UpstreamState;
+use crate::upstream::endpoint::names::{DnsResolver, LookupError, ResolvedAddresses};
+use crate::upstream::endpoint::rounds::{Maintenance, PendingLookup};
 use crate::upstream::key::hash;
-use crate::upstream::line::tls::Tls;
-use crate::upstream::registry::Registry;
-use crate::upstream::sticky::Sticky;
+use crate::upstream::line::tls::EndpointTls;
+use crate::upstream::registry::UpstreamRegistry;
+use crate::upstream::sticky::StickyTokens;
 
 /// Ask these servers for all names of a configuration at once, so that a name server that is away is
 /// waited for once.
-pub(crate) fn ask(config: &Config, rounds: &Rounds, names: &Arc<Names>) -> Answered {
+pub(crate) fn ask(
+    config: &Config,
+    rounds: &Maintenance,
+    names: &Arc<DnsResolver>,
+) -> ResolvedNames {
     let endpoints = config.upstreams.iter().flat_map(|one| &one.endpoints);
     let addresses = endpoints.map(|endpoint| &*endpoint.address);
     let asked = addresses.filter(|name| name.parse::<SocketAddr>().is_err());
-    let asked: HashMap<&str, Asked> = asked.map(|name| (name, rounds.ask(names, name))).collect();
+    let asked: HashMap<&str, PendingLookup> =
+        asked.map(|name| (name, rounds.ask(names, name))).collect();
     let answered = asked.into_iter();
     answered
         .map(|(name, asked)| (name.to_owned(), asked.answer()))
@@ -37,16 +42,20 @@ pub(crate) fn ask(config: &Config, rounds: &Rounds, names: &Arc<Names>) -> Answe
 /// Nothing of a configuration that has an error reaches the upstreams that are in use.
 pub(crate) fn plans(
     config: &Config,
-    registry: &Registry,
-    answered: &Answered,
+    registry: &UpstreamRegistry,
+    answered: &ResolvedNames,
     secrets: Option<&Secrets>,
     problems: &mut Problems,
-) -> Vec<Arc<Plan>> {
+) -> Vec<Arc<Upstream>> {
     let groups = groups(config, registry, answered, problems);
     if problems.is_fatal() {
         return Vec::new();
     }
-    let plan = |(upstream, group, (tls, check_tls)): (&config::Upstream, Arc<Group>, Pair)| {
+    let plan = |(upstream, group, (tls, check_tls)): (
+        &config::UpstreamConfig,
+        Arc<UpstreamState>,
+        TlsPair,
+    )| {
         for endpoint in &upstream.endpoints {
             if let Some(Ok(answer)) = answered.get(&endpoint.address) {
                 group.answered(&endpoint.address, answer);
@@ -58,9 +67,15 @@ pub(crate) fn plans(
         let sticky = sticky.and_then(|sticky| {
             let name = &config.secrets.get(sticky.secret)?.name;
             let key = secrets?.find(name)?.signing_key();
-            Some(Sticky::new(sticky, key, &upstream.name))
+            Some(StickyTokens::new(sticky, key, &upstream.name))
         });
-        Arc::new(Plan::new(upstream.clone(), group, sticky, tls, check_tls))
+        Arc::new(Upstream::new(
+            upstream.clone(),
+            group,
+            sticky,
+            tls,
+            check_tls,
+        ))
     };
     groups.into_iter().map(plan).collect()
 }
@@ -68,8 +83,8 @@ pub(crate) fn plans(
 /// Reports what is wrong with the names and with the files for TLS of the upstreams, and nothing else.
 pub(crate) fn examine(
     config: &Config,
-    registry: &Registry,
-    answered: &Answered,
+    registry: &UpstreamRegistry,
+    answered: &ResolvedNames,
     problems: &mut Problems,
 ) {
     groups(config, registry, answered, problems);
@@ -77,13 +92,13 @@ pub(crate) fn examine(
 
 fn groups<'c>(
     config: &'c Config,
-    registry: &Registry,
-    answered: &Answered,
+    registry: &UpstreamRegistry,
+    answered: &ResolvedNames,
     problems: &mut Problems,
-) -> Vec<(&'c config::Upstream, Arc<Group>, Pair)> {
+) -> Vec<(&'c config::UpstreamConfig, Arc<UpstreamState>, TlsPair)> {
     let mut system = SystemRoots::default();
     let upstreams = config.upstreams.iter();
-    let group = |upstream: &'c config::Upstream| {
+    let group = |upstream: &'c config::UpstreamConfig| {
         let group = registry.group(&upstream.name);
         for endpoint in &upstream.endpoints {
             check_name(upstream, endpoint, &group, answered, problems);
@@ -94,18 +109,23 @@ fn groups<'c>(
 }
 
 /// How TLS is spoken with an upstream's endpoints, and with their checks.
-fn tls(upstream: &config::Upstream, system: &mut SystemRoots, problems: &mut Problems) -> Pair {
-    let mut made =
-        |settings: &config::UpstreamTls, protocol| match Tls::new(settings, protocol, system) {
-            Ok(tls) => Some(tls),
-            Err(errors) => {
-                for error in errors {
-                    let message = format!("upstream `{}`: {error}", upstream.name);
-                    problems.error(settings.span, message).help(error.help());
-                }
-                None
+fn tls(
+    upstream: &config::UpstreamConfig,
+    system: &mut SystemRoots,
+    problems: &mut Problems,
+) -> TlsPair {
+    let mut made = |settings: &config::UpstreamTls, protocol| match EndpointTls::new(
+        settings, protocol, system,
+    ) {
+        Ok(tls) => Some(tls),
+        Err(errors) => {
+            for error in errors {
+                let message = format!("upstream `{}`: {error}", upstream.name);
+                problems.error(settings.span, message).help(error.help());
             }
-        };
+            None
+        }
+    };
     let requests = upstream.tls.as_ref();
     let of_requests = requests.and_then(|settings| made(settings, upstream.protocol));
     let of_checks = match upstream
@@ -122,16 +142,16 @@ fn tls(upstream: &config::Upstream, system: &mut SystemRoots, problems: &mut Pro
     (of_requests, of_checks)
 }
 
-type Pair = (Option<Tls>, Option<Tls>);
+type TlsPair = (Option<EndpointTls>, Option<EndpointTls>);
 
 /// What the names of a configuration stand for.
-pub(crate) type Answered = HashMap<String, Result<Answer, NoAnswer>>;
+pub(crate) type ResolvedNames = HashMap<String, Result<ResolvedAddresses, LookupError>>;
 
 fn check_name(
-    upstream: &config::Upstream,
+    upstream: &config::UpstreamConfig,
     endpoint: &config::Endpoint,
-    group: &Group,
-    answered: &Answered,
+    group: &UpstreamState,
+    answered: &ResolvedNames,
     problems: &mut Problems,
 ) {
     let name = &endpoint.address;
@@ -160,7 +180,7 @@ fn check_name(
 /// Warns of an endpoint that is one of this gateway's own listeners: its requests come back.
 fn warn_of_own(
     config: &Config,
-    upstream: &config::Upstream,
+    upstream: &config::UpstreamConfig,
     endpoint: &config::Endpoint,
     addresses: &[SocketAddr],
     problems: &mut Problems,
@@ -193,7 +213,7 @@ fn is_own(ip: IpAddr) -> bool {
 }
 
 /// What picks one of a route's upstreams, where it has several.
-pub(crate) fn split(end: &RouteEnd, upstreams: &[Arc<Plan>]) -> Option<Split> {
+pub(crate) fn split(end: &RouteEnd, upstreams: &[Arc<Upstream>]) -> Option<WeightedSplit> {
     let RouteEnd::Split(split) = end else {
         return None;
     };
@@ -201,7 +221,7 @@ pub(crate) fn split(end: &RouteEnd, upstreams: &[Arc<Plan>]) -> Option<Split> {
         let name = &upstreams.get(*place)?.config.name;
         Some((hash(name.as_bytes()), *weight))
     });
-    Split::new(groups)
+    WeightedSplit::new(groups)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Foundation;
+use super::ProcessResources;
 use crate::config::{self, Config, KeysFrom, Problems};
 use crate::store::secrets::Secrets;
 use crate::tokens::fetch::{FetchError, FetchSettings, KeyPlace, MAX_DOCUMENT};
@@ -23,7 +23,7 @@ use crate::verifier::{
 /// Build them. Leaves out those of which something is wrong.
 pub(crate) fn build(
     config: &Config,
-    foundation: &Foundation,
+    foundation: &ProcessResources,
     secrets: Option<&Secrets>,
     problems: &mut Problems,
 ) -> TokenVerifiers {
@@ -59,7 +59,7 @@ pub(crate) fn build(
 /// Begin to fetch.
 fn source(
     verifier: &config::Verifier,
-    foundation: &Foundation,
+    foundation: &ProcessResources,
 ) -> Option<Result<Arc<KeySource>, FetchError>> {
     let KeysFrom::Fetched(fetch) = &verifier.keys else {
         return None;
@@ -90,7 +90,7 @@ fn fetched(
     verifier: &config::Verifier,
     fetch: &config::KeyFetch,
     source: Result<Arc<KeySource>, FetchError>,
-    foundation: &Foundation,
+    foundation: &ProcessResources,
     problems: &mut Problems,
 ) -> Option<VerifierKeys> {
     let (name, span) = (&verifier.name, verifier.span);

@@ -12,12 +12,12 @@ use crate::config::{self, Config, Problems, RouteEnd};
 use crate::wasm::Filter;
 
 /// Fields that a filter of one route sets, and other routes by which a client can send them.
-struct Sendable<'a> {
+struct ForgeableFields<'a> {
     fields: Vec<&'a str>,
     upstream: usize,
     /// The filter that sets them, and its route.
     setter: &'a Arc<Filter>,
-    on: &'a config::Route,
+    on: &'a config::RouteConfig,
     /// The first of the other routes.
     span: config::Span,
     routes: Vec<&'a str>,
@@ -27,7 +27,7 @@ struct Sendable<'a> {
 /// same fields of one filter and one upstream.
 pub(super) fn check(config: &Config, chains: &[Vec<Arc<Filter>>], problems: &mut Problems) {
     let routes = || config.routes.iter().zip(chains);
-    let mut sendable: Vec<Sendable<'_>> = Vec::new();
+    let mut sendable: Vec<ForgeableFields<'_>> = Vec::new();
     for (route, chain) in routes() {
         for upstream in upstreams(&route.end) {
             let others =
@@ -54,7 +54,7 @@ pub(super) fn check(config: &Config, chains: &[Vec<Arc<Filter>>], problems: &mut
                 });
                 match same {
                     Some(known) => known.routes.push(&route.name),
-                    None => sendable.push(Sendable {
+                    None => sendable.push(ForgeableFields {
                         fields,
                         upstream,
                         setter,
@@ -71,7 +71,7 @@ pub(super) fn check(config: &Config, chains: &[Vec<Arc<Filter>>], problems: &mut
     }
 }
 
-fn warn(config: &Config, one: &Sendable<'_>, problems: &mut Problems) {
+fn warn(config: &Config, one: &ForgeableFields<'_>, problems: &mut Problems) {
     let Some(upstream) = config.upstreams.get(one.upstream) else {
         return;
     };

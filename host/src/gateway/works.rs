@@ -13,7 +13,7 @@ use crate::store::limits::{Clock, ExtendError, LeasedLimits, LimitStore, PlanBoo
 use crate::store::registrar::{Slack, Works, WorksState};
 
 /// The works of one process.
-pub(crate) struct GatewayWorks {
+pub(crate) struct GatewayServiceRuntime {
     keeper: Arc<Keeper>,
     limits: Arc<dyn LimitStore>,
     leased: Option<Arc<LeasedLimits>>,
@@ -24,7 +24,7 @@ pub(crate) struct GatewayWorks {
     fixed: ArcSwap<KeyIndex>,
 }
 
-impl fmt::Debug for GatewayWorks {
+impl fmt::Debug for GatewayServiceRuntime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("GatewayWorks")
             .field("keeper", &self.keeper)
@@ -32,7 +32,7 @@ impl fmt::Debug for GatewayWorks {
     }
 }
 
-impl GatewayWorks {
+impl GatewayServiceRuntime {
     /// Before the first configuration is in use.
     pub(crate) fn new(
         keeper: Arc<Keeper>,
@@ -58,7 +58,7 @@ impl GatewayWorks {
     }
 }
 
-impl Works for GatewayWorks {
+impl Works for GatewayServiceRuntime {
     fn catch_up(&self) -> Result<(), LedgerError> {
         self.keeper.catch_up()
     }

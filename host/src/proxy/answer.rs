@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper_util::rt::TokioIo;
 
-use super::{Run, Slot, Tunnel};
+use super::{RunningExchange, Tunnel, TunnelSlot};
 use crate::body::{Body, BodyError};
 use crate::config::Redirect;
 use crate::context::{BasePath, Exchange, ResponseHead};
@@ -62,7 +62,11 @@ pub(crate) fn redirection(
 }
 
 /// Put the answer together.
-pub(super) fn respond(mut run: Run, mut body: Body, slot: &Slot) -> Response<Answer> {
+pub(super) fn respond(
+    mut run: RunningExchange,
+    mut body: Body,
+    slot: &TunnelSlot,
+) -> Response<ResponseBody> {
     run.connection.watch.set_takes_interim(false);
     if let Some(upgrade) = run.upgrade.take() {
         match tunnel(&mut run, &upgrade) {
@@ -100,7 +104,7 @@ pub(super) fn respond(mut run: Run, mut body: Body, slot: &Slot) -> Response<Ans
     };
     run.connection.stats().answered(status);
     let run = Some(run);
-    let mut response = Response::new(Answer {
+    let mut response = Response::new(ResponseBody {
         body,
         rest: Bytes::new(),
         run,
@@ -148,7 +152,7 @@ fn is_success(exchange: &Exchange) -> bool {
 
 /// The endpoint's side, if the request becomes a tunnel: the endpoint has agreed, and no filter
 /// answered otherwise.
-fn tunnel(run: &mut Run, upgrade: &Upgrade) -> Option<Taken> {
+fn tunnel(run: &mut RunningExchange, upgrade: &Upgrade) -> Option<Taken> {
     let taken = upgrade.taken.borrow_mut().take()?;
     let status = run
         .held
@@ -157,13 +161,18 @@ fn tunnel(run: &mut Run, upgrade: &Upgrade) -> Option<Taken> {
 }
 
 /// Say that it was agreed on; what comes after the answer passes through a tunnel.
-fn switch(run: Run, upgrade: &Upgrade, taken: Taken, slot: &Slot) -> Response<Answer> {
+fn switch(
+    run: RunningExchange,
+    upgrade: &Upgrade,
+    taken: Taken,
+    slot: &TunnelSlot,
+) -> Response<ResponseBody> {
     let (mut headers, id) = run.held.with(|exchange| {
         let headers = exchange.response.as_ref().map(|head| head.headers.clone());
         (headers.unwrap_or_default(), exchange.id.value().clone())
     });
     headers.insert(&headers::REQUEST_ID, id);
-    let mut response = Response::new(Answer {
+    let mut response = Response::new(ResponseBody {
         body: Body::Empty,
         rest: Bytes::new(),
         run: None,
@@ -197,17 +206,17 @@ const PIECE: usize = 16 * 1024;
 
 /// An answer's body. With its end, or when it is dropped, the exchange is finished.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ResponseBody {
     body: Body,
     /// The rest of the last frame of `body`.
     rest: Bytes,
     /// The exchange; none where it goes on as a tunnel.
-    run: Option<Run>,
+    run: Option<RunningExchange>,
     /// Whether it breaks off, once what came before is written.
     broken: bool,
 }
 
-impl HttpBody for Answer {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -282,7 +291,7 @@ fn piece(frame: Frame<Bytes>, rest: &mut Bytes) -> Frame<Bytes> {
     }
 }
 
-impl Drop for Answer {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
         // hyper drops a body when its length is written, also one of HTTP/2 that has its end to come.
         let is_whole = self.is_end_stream() || self.size_hint().exact() == Some(0);

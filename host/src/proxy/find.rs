@@ -145,14 +145,14 @@ fn refuse_head(
 #[error(
     "route `{0}` sent this request on before, and it came back: an endpoint of its upstream leads to this gateway"
 )]
-struct CameBack(Arc<str>);
+struct LoopDetected(Arc<str>);
 
 /// An error if the route would send a request to an upstream that it has sent there before.
 pub(crate) fn came_back(route: &Route, exchange: &Exchange) -> Option<RequestError> {
     let sends = matches!(route.end, RouteEnd::Upstream(_) | RouteEnd::Split(_));
     let info = exchange.route.as_ref()?;
     let is_back = sends && info.via.is_in(&exchange.request.headers);
-    let error = || RequestError::caused(Code::LoopDetected, CameBack(Arc::clone(&info.name)));
+    let error = || RequestError::caused(Code::LoopDetected, LoopDetected(Arc::clone(&info.name)));
     is_back.then(error)
 }
 

@@ -16,21 +16,21 @@ use tokio::io::{
     AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf, copy_bidirectional_with_sizes,
 };
 
-use super::Run;
+use super::RunningExchange;
 use crate::body::BodyError;
 use crate::upstream::attempt::upgrade::Taken;
-use crate::watch::{Wait, Watch};
+use crate::watch::{TimeoutKind, Watch};
 
 /// How much is on its way in either direction. Bytes.
 const BUFFER: usize = 16 * 1024;
 
 /// Where a connection finds the tunnel that its last request became.
-pub(crate) type Slot = Rc<RefCell<Option<Box<Tunnel>>>>;
+pub(crate) type TunnelSlot = Rc<RefCell<Option<Box<Tunnel>>>>;
 
 /// A request that became a tunnel.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    pub(super) run: Run,
+    pub(super) run: RunningExchange,
     pub(super) taken: Taken,
 }
 
@@ -41,7 +41,7 @@ impl Tunnel {
         let Self { mut run, taken } = self;
         // Over HTTP/2 the exchange's own task has ended.
         let place = run.connection.place.as_ref();
-        let (watch, _place) = match place.map(crate::watch::ExchangePlace::another) {
+        let (watch, _place) = match place.map(crate::watch::ExchangeRegistration::another) {
             Some((watch, place)) => {
                 watch.goes_to(run.connection.watch.endpoint());
                 watch.ends_with(&run.connection.watch);
@@ -51,14 +51,14 @@ impl Tunnel {
         };
         let (up, down) = (Cell::new(read.len() as u64), Cell::new(0));
         let (left, broke) = (Cell::new(false), Cell::new(false));
-        let mut client = Noted {
+        let mut client = MeteredIo {
             stream: client,
             watch: &watch,
             count: &up,
             failed: &left,
             idle: taken.idle,
         };
-        let mut endpoint = Noted {
+        let mut endpoint = MeteredIo {
             stream: taken.stream,
             watch: &watch,
             count: &down,
@@ -89,8 +89,8 @@ impl Tunnel {
             Ok(Ok(_)) => run.ended = true,
             Ok(Err(error)) if broke.get() => run.broke(&BodyError::TunnelBroken(error)),
             Ok(Err(error)) => tracing::debug!(%error, "a client left its tunnel"),
-            Err(Over::Stopped) => {}
-            Err(Over::Error(error)) => run.broke(&error),
+            Err(TunnelEnd::Stopped) => {}
+            Err(TunnelEnd::Error(error)) => run.broke(&error),
         }
         run.sent = down.get();
         run.connection.watch.body_bytes(up.get());
@@ -99,33 +99,33 @@ impl Tunnel {
 }
 
 /// Why a tunnel ends before its sides end it.
-enum Over {
+enum TunnelEnd {
     /// The gateway's time to drain is over.
     Stopped,
     Error(BodyError),
 }
 
-fn over(watch: &Watch) -> Option<Over> {
+fn over(watch: &Watch) -> Option<TunnelEnd> {
     if !watch.has_signs() {
         return None;
     }
     if watch.is_cut() {
-        return Some(Over::Stopped);
+        return Some(TunnelEnd::Stopped);
     }
     let error = if watch.has_left() {
         BodyError::UpstreamLeft
-    } else if watch.expired(Wait::Total) {
+    } else if watch.expired(TimeoutKind::Total) {
         BodyError::UpstreamLate
-    } else if watch.expired(Wait::Answer) {
+    } else if watch.expired(TimeoutKind::Answer) {
         BodyError::TunnelIdle
     } else {
         return None;
     };
-    Some(Over::Error(error))
+    Some(TunnelEnd::Error(error))
 }
 
 /// A side of a tunnel: what is read of it is counted, and is a sign of life.
-struct Noted<'a, S> {
+struct MeteredIo<'a, S> {
     stream: S,
     watch: &'a Watch,
     count: &'a Cell<u64>,
@@ -133,7 +133,7 @@ struct Noted<'a, S> {
     idle: Option<u64>,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Noted<'_, S> {
+impl<S: AsyncRead + Unpin> AsyncRead for MeteredIo<'_, S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -151,7 +151,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Noted<'_, S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Noted<'_, S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for MeteredIo<'_, S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -172,7 +172,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Noted<'_, S> {
     }
 }
 
-impl<S> Noted<'_, S> {
+impl<S> MeteredIo<'_, S> {
     fn noted<T>(&self, outcome: io::Result<T>) -> io::Result<T> {
         if outcome.is_err() {
             self.failed.set(true);

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::pattern::Complaint;
+use super::pattern::PatternError;
 use super::trie::{Methods, Node};
 
 /// The longest name of a host, in bytes (RFC 1035 section 2.3.4). A longer one in a request is
@@ -24,7 +24,7 @@ pub(super) enum HostPattern {
 
 /// The routes of one host pattern.
 #[derive(Debug, Default)]
-pub(super) struct Group {
+pub(super) struct HostRoutes {
     pub(super) root: Node,
     pub(super) default: Methods,
 }
@@ -32,14 +32,14 @@ pub(super) struct Group {
 /// All groups, found by host.
 #[derive(Debug, Default)]
 pub(super) struct Hosts {
-    exact: BTreeMap<Box<str>, Group>,
-    suffix: BTreeMap<Box<str>, Group>,
-    any: Group,
+    exact: BTreeMap<Box<str>, HostRoutes>,
+    suffix: BTreeMap<Box<str>, HostRoutes>,
+    any: HostRoutes,
 }
 
 impl Hosts {
     /// The group of a pattern, made where it is new.
-    pub(super) fn group(&mut self, host: &HostPattern) -> &mut Group {
+    pub(super) fn group(&mut self, host: &HostPattern) -> &mut HostRoutes {
         match host {
             HostPattern::Any => &mut self.any,
             HostPattern::Exact(name) => self.exact.entry(name.clone()).or_default(),
@@ -65,7 +65,7 @@ impl Hosts {
 
     /// The groups that a name opens, the most specific first. It comes from
     /// [`Hosts::request_name`].
-    pub(super) fn open(&self, name: &str) -> impl Iterator<Item = &Group> {
+    pub(super) fn open(&self, name: &str) -> impl Iterator<Item = &HostRoutes> {
         let dotted = (!self.suffix.is_empty()).then_some(name);
         let suffixes = dotted
             .into_iter()
@@ -91,31 +91,31 @@ fn host_name(host: &str) -> &str {
 }
 
 /// Reads one entry of a route's hosts.
-pub(super) fn parse(host: &str) -> Result<HostPattern, Complaint> {
+pub(super) fn parse(host: &str) -> Result<HostPattern, PatternError> {
     let (name, is_suffix) = match host.strip_prefix("*.") {
         Some(suffix) => (suffix, true),
         None => (host, false),
     };
     if host == "*" {
-        return Err(Complaint::new(
+        return Err(PatternError::new(
             "host `*` is not a name".to_owned(),
             "leave `hosts` out for any host".to_owned(),
         ));
     }
     if name.contains('*') {
-        return Err(Complaint::new(
+        return Err(PatternError::new(
             format!("host `{host}` has a `*` that is not its first label"),
             "a star stands for the labels in front: `*.example.com`".to_owned(),
         ));
     }
     if !name.is_ascii() {
-        return Err(Complaint::new(
+        return Err(PatternError::new(
             format!("host `{host}` is not ASCII"),
             "write the form that clients send, which begins with `xn--`".to_owned(),
         ));
     }
     if host_name(name) != name {
-        return Err(Complaint::new(
+        return Err(PatternError::new(
             format!("host `{host}` has a port or a dot at its end"),
             format!(
                 "write `{}{}`",
@@ -125,7 +125,7 @@ pub(super) fn parse(host: &str) -> Result<HostPattern, Complaint> {
         ));
     }
     if !is_host_name(name) || (is_suffix && name.starts_with('[')) {
-        return Err(Complaint::new(
+        return Err(PatternError::new(
             format!("host `{host}` is not the name of a host"),
             "write a name such as `api.example.com` or `*.example.com`, without scheme and path"
                 .to_owned(),
@@ -226,7 +226,7 @@ mod tests {
             ),
             ("[::zz]", "host `[::zz]` is not the name of a host", no_name),
         ] {
-            let expected = Complaint::new(message.to_owned(), help.to_owned());
+            let expected = PatternError::new(message.to_owned(), help.to_owned());
             assert_eq!(parse(host), Err(expected), "{host}");
         }
     }

@@ -11,11 +11,11 @@ const INLINE: usize = 4;
 /// order of the parameters in the pattern. They mean nothing for any other path: keep the
 /// routed one beside them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Params {
+pub(crate) struct PathParams {
     ranges: SmallVec<[Range<usize>; INLINE]>,
 }
 
-impl Params {
+impl PathParams {
     /// Byte ranges of the values in the routed path, still percent-encoded there.
     #[must_use]
     pub(crate) fn ranges(&self) -> impl ExactSizeIterator<Item = Range<usize>> + '_ {

@@ -31,12 +31,12 @@ pub(super) enum Segment {
 
 /// What is wrong with a pattern or a host, and the cure where one can be named.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Complaint {
+pub(super) struct PatternError {
     pub(super) message: String,
     pub(super) help: Option<String>,
 }
 
-impl Complaint {
+impl PatternError {
     pub(super) fn new(message: String, help: impl Into<Option<String>>) -> Self {
         Self {
             message,
@@ -46,7 +46,7 @@ impl Complaint {
 }
 
 /// Reads a pattern; the first thing wrong with it is the error.
-pub(super) fn parse(path: &str) -> Result<Pattern, Complaint> {
+pub(super) fn parse(path: &str) -> Result<Pattern, PatternError> {
     if path == "$default" {
         return Ok(Pattern::Default);
     }
@@ -54,7 +54,7 @@ pub(super) fn parse(path: &str) -> Result<Pattern, Complaint> {
         return Err(not_absolute(path));
     };
     if path.contains('?') {
-        return Err(Complaint::new(
+        return Err(PatternError::new(
             format!("path `{path}` has a query"),
             "a route matches the path alone; leave out what follows `?`".to_owned(),
         ));
@@ -75,7 +75,7 @@ pub(super) fn parse(path: &str) -> Result<Pattern, Complaint> {
         );
     }
     if segments.len() > MAX_SEGMENTS {
-        return Err(Complaint::new(
+        return Err(PatternError::new(
             format!(
                 "path has {} segments; {MAX_SEGMENTS} are the most",
                 segments.len()
@@ -87,7 +87,7 @@ pub(super) fn parse(path: &str) -> Result<Pattern, Complaint> {
 }
 
 /// Reads a pattern that stands below a base path: literal segments, empty for none.
-pub(super) fn parse_below(base: &str, path: &str) -> Result<Pattern, Complaint> {
+pub(super) fn parse_below(base: &str, path: &str) -> Result<Pattern, PatternError> {
     if base.is_empty() {
         return parse(path);
     }
@@ -100,7 +100,7 @@ pub(super) fn parse_below(base: &str, path: &str) -> Result<Pattern, Complaint> 
     };
     let is_plain = nothing.is_empty() && all.last() != Some(&Segment::Literal("".into()));
     if !is_plain {
-        return Err(Complaint::new(
+        return Err(PatternError::new(
             format!("base path `{base}` is not a list of fixed segments"),
             "write one such as `/shop/v1`".to_owned(),
         ));
@@ -117,12 +117,12 @@ pub(super) fn parse_below(base: &str, path: &str) -> Result<Pattern, Complaint> 
     }
 }
 
-fn not_absolute(path: &str) -> Complaint {
+fn not_absolute(path: &str) -> PatternError {
     let cure = match path {
         "default" => "write `$default` for the route that takes what no other takes".to_owned(),
         _ => format!("write `/{path}`"),
     };
-    Complaint::new(format!("path `{path}` does not begin with `/`"), cure)
+    PatternError::new(format!("path `{path}` does not begin with `/`"), cure)
 }
 
 fn parameter(
@@ -130,7 +130,7 @@ fn parameter(
     text: &str,
     is_last: bool,
     names: &mut Vec<Box<str>>,
-) -> Result<Segment, Complaint> {
+) -> Result<Segment, PatternError> {
     let (name, segment) = match text.strip_suffix('+') {
         Some(name) => (name, Segment::Greedy),
         None => (text, Segment::Parameter),
@@ -138,13 +138,13 @@ fn parameter(
     let is_name_byte =
         |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
     if name.is_empty() || !name.bytes().all(is_name_byte) {
-        return Err(Complaint::new(
+        return Err(PatternError::new(
             format!("path `{path}` has a parameter `{{{text}}}` without a legal name"),
             "a name is letters, digits, `_`, `-` and `.`".to_owned(),
         ));
     }
     if segment == Segment::Greedy && !is_last {
-        return Err(Complaint::new(
+        return Err(PatternError::new(
             format!("path `{path}` goes on after `{{{text}}}`"),
             format!(
                 "a greedy parameter takes all that is left; put it last, or write `{{{name}}}` for one segment"
@@ -152,7 +152,7 @@ fn parameter(
         ));
     }
     if names.iter().any(|known| **known == *name) {
-        return Err(Complaint::new(
+        return Err(PatternError::new(
             format!("path `{path}` has two parameters named `{name}`"),
             None,
         ));
@@ -161,7 +161,7 @@ fn parameter(
     Ok(segment)
 }
 
-fn literal(path: &str, text: &str, is_last: bool) -> Result<Segment, Complaint> {
+fn literal(path: &str, text: &str, is_last: bool) -> Result<Segment, PatternError> {
     if text.is_empty() && is_last {
         return Ok(Segment::Literal("".into()));
     }
@@ -170,13 +170,13 @@ fn literal(path: &str, text: &str, is_last: bool) -> Result<Segment, Complaint> 
     }
     let absolute = format!("/{text}");
     let normal = normalize(&absolute).map_err(|error| {
-        Complaint::new(format!("path `{path}` can match no request: {error}"), None)
+        PatternError::new(format!("path `{path}` can match no request: {error}"), None)
     })?;
     match normal.strip_prefix('/') {
         Some(segment) if !segment.is_empty() => {
             Ok(Segment::Literal(decode_segment(segment).into()))
         }
-        Some(_) | None => Err(Complaint::new(
+        Some(_) | None => Err(PatternError::new(
             format!("path `{path}` has a dot segment `{text}`"),
             "requests are matched after dot segments were resolved; write the path that comes out"
                 .to_owned(),
@@ -185,27 +185,27 @@ fn literal(path: &str, text: &str, is_last: bool) -> Result<Segment, Complaint> 
 }
 
 /// Texts that are written by habit from elsewhere and would silently match nothing.
-fn never_matches(path: &str, text: &str) -> Option<Complaint> {
+fn never_matches(path: &str, text: &str) -> Option<PatternError> {
     if text.is_empty() {
-        return Some(Complaint::new(
+        return Some(PatternError::new(
             format!("path `{path}` has an empty segment"),
             "requests are matched after `//` was merged to `/`; write one `/`".to_owned(),
         ));
     }
     if text.contains(['{', '}']) {
-        return Some(Complaint::new(
+        return Some(PatternError::new(
             format!("path `{path}` has a brace inside the segment `{text}`"),
             "a parameter is a whole segment, as in `/orders/{id}`; `%7B` and `%7D` are literal braces".to_owned(),
         ));
     }
     if text.bytes().all(|byte| byte == b'*') {
-        return Some(Complaint::new(
+        return Some(PatternError::new(
             format!("path `{path}` has a `{text}`, which matches nothing but itself"),
             "write `{name}` for one segment, `{rest+}` for all that is left, `%2A` for a literal star".to_owned(),
         ));
     }
     if let Some(name) = text.strip_prefix(':') {
-        return Some(Complaint::new(
+        return Some(PatternError::new(
             format!("path `{path}` has a `{text}`, which matches nothing but itself"),
             format!("write `{{{name}}}` for a parameter, `%3A{name}` for a literal colon"),
         ));
@@ -337,7 +337,7 @@ mod tests {
             let help = (!help.is_empty()).then(|| help.to_owned());
             assert_eq!(
                 parse(path),
-                Err(Complaint::new(message.to_owned(), help)),
+                Err(PatternError::new(message.to_owned(), help)),
                 "{path}"
             );
         }

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::{MethodMatch, NoRoute, RouteSpec, Router};
 
 #[derive(Clone, Debug)]
-struct Route {
+struct ReferenceRoute {
     base: &'static str,
     path: String,
     methods: Vec<MethodMatch>,
@@ -19,7 +19,7 @@ struct Route {
 /// Smaller is better: host, kind of match, segments, method.
 type Rank = (usize, u8, Vec<u8>, u8);
 
-fn host_rank(route: &Route, host: &str) -> Option<usize> {
+fn host_rank(route: &ReferenceRoute, host: &str) -> Option<usize> {
     if route.hosts.is_empty() {
         return Some(usize::MAX);
     }
@@ -68,7 +68,7 @@ fn path_rank(pattern: &str, path: &str) -> Option<(u8, Vec<u8>, Vec<String>)> {
     (wanted.len() == given.len()).then_some((0, ranks, values))
 }
 
-fn method_rank(route: &Route, method: &Method) -> Option<u8> {
+fn method_rank(route: &ReferenceRoute, method: &Method) -> Option<u8> {
     if route.methods.contains(&MethodMatch::Only(method.clone())) {
         return Some(0);
     }
@@ -77,7 +77,7 @@ fn method_rank(route: &Route, method: &Method) -> Option<u8> {
 
 /// The best route and its values, or the methods of the routes that match but for the method.
 fn best(
-    routes: &[Route],
+    routes: &[ReferenceRoute],
     host: &str,
     method: &Method,
     path: &str,
@@ -139,14 +139,14 @@ fn pattern() -> impl Strategy<Value = String> {
     prop_oneof![9 => path, 1 => Just("$default".to_owned())]
 }
 
-fn route() -> impl Strategy<Value = Route> {
+fn route() -> impl Strategy<Value = ReferenceRoute> {
     let hosts = vec!["x.y.z", "y.z", "*.y.z", "*.z"]
         .into_iter()
         .map(str::to_owned)
         .collect::<Vec<_>>();
     let hosts = prop_oneof![2 => Just(vec![]), 1 => prop::sample::subsequence(hosts, 0..=2)];
     let base = prop::sample::select(vec!["", "", "", "/a", "/a/b", "/b"]);
-    (base, pattern(), methods(), hosts).prop_map(|(base, path, methods, hosts)| Route {
+    (base, pattern(), methods(), hosts).prop_map(|(base, path, methods, hosts)| ReferenceRoute {
         base,
         path,
         methods,
@@ -160,7 +160,7 @@ fn path() -> impl Strategy<Value = String> {
 }
 
 /// A router of the routes that do not collide with an earlier one, and those routes.
-fn build(mut routes: Vec<Route>) -> (Router, Vec<Route>) {
+fn build(mut routes: Vec<ReferenceRoute>) -> (Router, Vec<ReferenceRoute>) {
     loop {
         let specs: Vec<RouteSpec<'_>> = routes
             .iter()

@@ -26,9 +26,9 @@
 use http::Method;
 
 use super::hosts::{self, HostPattern, Hosts};
-use super::params::Params;
+use super::params::PathParams;
 use super::path::split_query;
-use super::pattern::{self, Complaint, Pattern};
+use super::pattern::{self, Pattern, PatternError};
 use super::trie::{self, Methods};
 
 /// A route as the router needs it. Its place in the list given to [`Router::new`] is its
@@ -64,7 +64,7 @@ pub(crate) struct RouteError {
     /// The earlier route that it collides with, if that is the matter.
     pub(crate) other: Option<usize>,
     /// Which part of the route to point at.
-    pub(crate) part: Part,
+    pub(crate) part: RoutePart,
     /// One sentence, lower case, without period.
     pub(crate) message: String,
     /// The cure, where one can be named.
@@ -73,7 +73,7 @@ pub(crate) struct RouteError {
 
 /// A part of a [`RouteSpec`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
+pub(crate) enum RoutePart {
     /// `path`.
     Path,
     /// `methods`.
@@ -88,7 +88,7 @@ pub(crate) struct Match {
     /// Its place in the list that the router was built from.
     pub(crate) route: usize,
     /// What its pattern bound.
-    pub(crate) params: Params,
+    pub(crate) params: PathParams,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -155,14 +155,14 @@ impl Router {
             if let Some(route) = group.default.choose(method) {
                 return Ok(Match {
                     route,
-                    params: Params::default(),
+                    params: PathParams::default(),
                 });
             }
         }
         Err(self.refuse(&host, path))
     }
 
-    /// The names of a route's parameters, in the order of [`Params::ranges`]. Empty for a route
+    /// The names of a route's parameters, in the order of [`PathParams::ranges`]. Empty for a route
     /// that is not in the list.
     #[must_use]
     pub(crate) fn names(&self, route: usize) -> &[Box<str>] {
@@ -237,7 +237,7 @@ fn read(
     spec: &RouteSpec<'_>,
 ) -> Result<(Pattern, Vec<HostPattern>), Vec<RouteError>> {
     let mut errors = Vec::new();
-    let mut fault = |part, complaint: Complaint| {
+    let mut fault = |part, complaint: PatternError| {
         errors.push(RouteError {
             route,
             other: None,
@@ -247,21 +247,21 @@ fn read(
         });
     };
     let pattern = pattern::parse_below(spec.base, spec.path)
-        .map_err(|complaint| fault(Part::Path, complaint));
+        .map_err(|complaint| fault(RoutePart::Path, complaint));
     if let Err(complaint) = check_methods(spec.methods) {
-        fault(Part::Methods, complaint);
+        fault(RoutePart::Methods, complaint);
     }
     let mut patterns = Vec::new();
     for (place, host) in spec.hosts.iter().enumerate() {
         match hosts::parse(host) {
             Ok(pattern) if patterns.contains(&pattern) => {
                 fault(
-                    Part::Host(place),
-                    Complaint::new(format!("host `{host}` is named twice"), None),
+                    RoutePart::Host(place),
+                    PatternError::new(format!("host `{host}` is named twice"), None),
                 );
             }
             Ok(pattern) => patterns.push(pattern),
-            Err(complaint) => fault(Part::Host(place), complaint),
+            Err(complaint) => fault(RoutePart::Host(place), complaint),
         }
     }
     if spec.hosts.is_empty() {
@@ -273,9 +273,9 @@ fn read(
     }
 }
 
-fn check_methods(methods: &[MethodMatch]) -> Result<(), Complaint> {
+fn check_methods(methods: &[MethodMatch]) -> Result<(), PatternError> {
     if methods.is_empty() {
-        return Err(Complaint::new(
+        return Err(PatternError::new(
             "the list of methods is empty".to_owned(),
             "leave `methods` out for `ANY`".to_owned(),
         ));
@@ -283,7 +283,7 @@ fn check_methods(methods: &[MethodMatch]) -> Result<(), Complaint> {
     for (place, method) in methods.iter().enumerate() {
         if methods.iter().take(place).any(|earlier| earlier == method) {
             let text = method_text(method);
-            return Err(Complaint::new(
+            return Err(PatternError::new(
                 format!("method `{text}` is named twice"),
                 None,
             ));
@@ -319,7 +319,7 @@ fn collision(
     RouteError {
         route,
         other: Some(other),
-        part: Part::Path,
+        part: RoutePart::Path,
         message,
         help: Some(help),
     }

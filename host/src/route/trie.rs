@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use http::Method;
 
-use super::params::Params;
+use super::params::PathParams;
 use super::path::{decode_segment, split_at_first};
 use super::pattern::Segment;
 
@@ -98,11 +98,11 @@ impl Node {
 
 /// The best route for a method and a path (without its query). A match of the full path comes
 /// before one with a greedy parameter; within each, the first segment that differs decides.
-pub(super) fn find(root: &Node, method: &Method, path: &str) -> Option<(usize, Params)> {
+pub(super) fn find(root: &Node, method: &Method, path: &str) -> Option<(usize, PathParams)> {
     let mut search = Search {
         path_length: path.len(),
         method,
-        params: Params::default(),
+        params: PathParams::default(),
         greedy: None,
     };
     match search.visit(root, path.strip_prefix('/')) {
@@ -136,9 +136,9 @@ struct Search<'s> {
     path_length: usize,
     method: &'s Method,
     /// Of the branch that is being visited.
-    params: Params,
+    params: PathParams,
     /// The best route that ends in a greedy parameter, kept until no full match is left.
-    greedy: Option<(usize, Params)>,
+    greedy: Option<(usize, PathParams)>,
 }
 
 impl Search<'_> {
@@ -188,7 +188,7 @@ impl Search<'_> {
         if self.greedy.is_none()
             && let Some(route) = node.below.choose(self.method)
         {
-            self.greedy = Some((route, Params::default()));
+            self.greedy = Some((route, PathParams::default()));
         }
     }
 }

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 
 use crate::body::BodyError;
 use crate::upstream::headers;
-use crate::watch::{Wait, Watch};
+use crate::watch::{TimeoutKind, Watch};
 use crate::worker::ClientConnection;
 
 /// How much of an unwanted body is read so that its connection can be used again. Bytes.
@@ -125,7 +125,7 @@ impl ClientBody {
     }
 
     fn fault(&self, error: hyper::Error) -> BodyError {
-        if self.watch.expired(Wait::Body) {
+        if self.watch.expired(TimeoutKind::Body) {
             return BodyError::ClientStalled;
         }
         let broken = std::error::Error::source(&error)
@@ -170,7 +170,7 @@ impl HttpBody for ClientBody {
         }
         let outcome = match polled {
             // A connection that carries one request ends by itself.
-            Poll::Pending if this.watch.is_of_many() && this.watch.expired(Wait::Body) => {
+            Poll::Pending if this.watch.is_of_many() && this.watch.expired(TimeoutKind::Body) => {
                 Err(BodyError::ClientStalled)
             }
             Poll::Pending => return Poll::Pending,

@@ -23,14 +23,14 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::edge::EdgeIo;
+use super::edge::ClientIo;
 use super::{handshake, head, http2, refusal};
 use crate::config::Listener;
 use crate::error::Code;
-use crate::proxy::{self, Slot, Tunnel};
+use crate::proxy::{self, Tunnel, TunnelSlot};
 use crate::stream::Stream;
 use crate::tls::HTTP2;
-use crate::watch::{Phase, Wait, Watch};
+use crate::watch::{ConnectionPhase, TimeoutKind, Watch};
 use crate::worker::ClientConnection;
 
 /// hyper's own number, for which it has room without an allocation.
@@ -66,9 +66,9 @@ pub(crate) async fn serve(
         return Box::pin(http2::serve(connection, stream, Bytes::new())).await;
     }
     let other = Rc::clone(&connection);
-    let slot = Slot::default();
+    let slot = TunnelSlot::default();
     let upgraded = Rc::clone(&slot);
-    let io = EdgeIo::new(stream, Arc::clone(&watch));
+    let io = ClientIo::new(stream, Arc::clone(&watch));
     let builder = builder(&connection.listener);
     let service = service_fn(move |request: Request<Incoming>| {
         let arrival = head::arrive(&connection, request);
@@ -80,12 +80,12 @@ pub(crate) async fn serve(
         upgraded,
     };
     match serving.await {
-        Close::Quietly => {}
-        Close::Cut(stream) => cut(&stream),
-        Close::Refuse(stream, code) => refuse(stream, &watch, code).await,
-        Close::Linger(stream) => linger(stream).await,
-        Close::Upgraded(stream, read, tunnel) => Box::pin(tunnel.pass(stream, read)).await,
-        Close::Http2(stream, read) => Box::pin(http2::serve(other, stream, read)).await,
+        ConnectionEnd::Quietly => {}
+        ConnectionEnd::Cut(stream) => cut(&stream),
+        ConnectionEnd::Refuse(stream, code) => refuse(stream, &watch, code).await,
+        ConnectionEnd::Linger(stream) => linger(stream).await,
+        ConnectionEnd::Upgraded(stream, read, tunnel) => Box::pin(tunnel.pass(stream, read)).await,
+        ConnectionEnd::Http2(stream, read) => Box::pin(http2::serve(other, stream, read)).await,
     }
 }
 
@@ -94,7 +94,7 @@ fn builder(listener: &Listener) -> http1::Builder {
     builder
         // The watch times heads, and answers 408; hyper would close without a word.
         .header_read_timeout(None)
-        // `EdgeIo` notices a client that leaves. Otherwise hyper reads while it answers, and takes a new
+        // `ClientIo` notices a client that leaves. Otherwise hyper reads while it answers, and takes a new
         // buffer of 8 KiB for each request, since the present one is in use.
         .half_close(true)
         .max_header_size(listener.max_head)
@@ -105,7 +105,7 @@ fn builder(listener: &Listener) -> http1::Builder {
     builder
 }
 
-enum Close {
+enum ConnectionEnd {
     /// Nothing is left to be said.
     Quietly,
     /// The client takes nothing: reset it.
@@ -122,20 +122,20 @@ enum Close {
 
 /// hyper's connection, and the signs of the watch.
 struct Serving<S: HttpService<Incoming>> {
-    hyper: Option<http1::Connection<EdgeIo, S>>,
+    hyper: Option<http1::Connection<ClientIo, S>>,
     watch: Arc<Watch>,
-    upgraded: Slot,
+    upgraded: TunnelSlot,
 }
 
 impl<S> Future for Serving<S>
 where
-    S: HttpService<Incoming, ResBody = proxy::Answer> + Unpin,
+    S: HttpService<Incoming, ResBody = proxy::ResponseBody> + Unpin,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    http1::Connection<EdgeIo, S>: Future<Output = hyper::Result<()>> + Unpin,
+    http1::Connection<ClientIo, S>: Future<Output = hyper::Result<()>> + Unpin,
 {
-    type Output = Close;
+    type Output = ConnectionEnd;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Close> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ConnectionEnd> {
         let this = &mut *self;
         this.watch.set_waker(cx.waker());
         if this.watch.has_signs()
@@ -144,12 +144,12 @@ where
             return Poll::Ready(close);
         }
         let Some(hyper) = &mut this.hyper else {
-            return Poll::Ready(Close::Quietly);
+            return Poll::Ready(ConnectionEnd::Quietly);
         };
         match Pin::new(hyper).poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(this.ended(outcome)),
             Poll::Pending if this.watch.draining() && this.watch.is_spent() => {
-                Poll::Ready(Close::Quietly)
+                Poll::Ready(ConnectionEnd::Quietly)
             }
             Poll::Pending => Poll::Pending,
         }
@@ -158,28 +158,30 @@ where
 
 impl<S> Serving<S>
 where
-    S: HttpService<Incoming, ResBody = proxy::Answer>,
+    S: HttpService<Incoming, ResBody = proxy::ResponseBody>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     /// Act on the watch's signs. None: go on.
-    fn heed(&mut self) -> Option<Close> {
-        if self.watch.is_cut() || self.watch.expired(Wait::Write) {
-            return self.stream().map(Close::Cut);
+    fn heed(&mut self) -> Option<ConnectionEnd> {
+        if self.watch.is_cut() || self.watch.expired(TimeoutKind::Write) {
+            return self.stream().map(ConnectionEnd::Cut);
         }
-        if !self.watch.expired(Wait::Client) {
+        if !self.watch.expired(TimeoutKind::Client) {
             return None;
         }
         match self.watch.phase() {
-            Phase::Head => {
+            ConnectionPhase::Head => {
                 let stream = self.stream()?;
-                Some(Close::Refuse(stream, Code::RequestTimeout))
+                Some(ConnectionEnd::Refuse(stream, Code::RequestTimeout))
             }
-            Phase::Idle | Phase::Busy | Phase::Answered => Some(Close::Quietly),
+            ConnectionPhase::Idle | ConnectionPhase::Busy | ConnectionPhase::Answered => {
+                Some(ConnectionEnd::Quietly)
+            }
         }
     }
 
     /// hyper is done.
-    fn ended(&mut self, outcome: hyper::Result<()>) -> Close {
+    fn ended(&mut self, outcome: hyper::Result<()>) -> ConnectionEnd {
         if let Err(error) = &outcome {
             tracing::debug!(%error, "a client connection ended");
         }
@@ -187,9 +189,9 @@ where
             return match self.hyper.take().map(http1::Connection::into_parts) {
                 Some(parts) if outcome.is_ok() => {
                     let (stream, read) = read_parts(parts);
-                    Close::Upgraded(stream, read, tunnel)
+                    ConnectionEnd::Upgraded(stream, read, tunnel)
                 }
-                Some(_) | None => Close::Quietly,
+                Some(_) | None => ConnectionEnd::Quietly,
             };
         }
         if matches!(&outcome, Err(error) if error.is_parse_version_h2()) && self.watch.served() == 0
@@ -197,20 +199,20 @@ where
             return match self.hyper.take().map(http1::Connection::into_parts) {
                 Some(parts) => {
                     let (stream, read) = read_parts(parts);
-                    Close::Http2(stream, read)
+                    ConnectionEnd::Http2(stream, read)
                 }
-                None => Close::Quietly,
+                None => ConnectionEnd::Quietly,
             };
         }
-        let unread = self.watch.phase() == Phase::Head || self.watch.is_body_abandoned();
+        let unread = self.watch.phase() == ConnectionPhase::Head || self.watch.is_body_abandoned();
         // The preface of HTTP/2 after a request is not answered by hyper.
         let unanswered = matches!(&outcome, Err(error) if error.is_parse() )
-            && self.watch.phase() == Phase::Head
+            && self.watch.phase() == ConnectionPhase::Head
             && !self.watch.is_refused();
         match self.stream() {
-            Some(stream) if unanswered => Close::Refuse(stream, Code::MalformedRequest),
-            Some(stream) if unread => Close::Linger(stream),
-            Some(_) | None => Close::Quietly,
+            Some(stream) if unanswered => ConnectionEnd::Refuse(stream, Code::MalformedRequest),
+            Some(stream) if unread => ConnectionEnd::Linger(stream),
+            Some(_) | None => ConnectionEnd::Quietly,
         }
     }
 
@@ -221,7 +223,7 @@ where
 }
 
 /// The stream, and all that was read of it and not used.
-fn read_parts<S>(parts: http1::Parts<EdgeIo, S>) -> (Stream, Bytes) {
+fn read_parts<S>(parts: http1::Parts<ClientIo, S>) -> (Stream, Bytes) {
     let (stream, ahead) = parts.io.into_parts();
     match ahead.is_empty() {
         true => (stream, parts.read_buf),

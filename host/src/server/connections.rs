@@ -16,34 +16,38 @@ use crate::worker::Worker;
 /// The watches of a worker's connections.
 #[derive(Debug, Default)]
 pub(crate) struct Connections {
-    slots: RefCell<Slots>,
+    slots: RefCell<WatchSlots>,
     ended: Notify,
     /// Whether this worker makes room by itself: its idle connections are for its own new ones.
     pub(crate) makes_room: Cell<bool>,
 }
 
 #[derive(Debug, Default)]
-struct Slots {
-    watches: Vec<Option<Entry>>,
+struct WatchSlots {
+    watches: Vec<Option<ConnectionEntry>>,
     free: Vec<usize>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct ConnectionEntry {
     watch: Arc<Watch>,
     listener: usize,
 }
 
 /// A connection's place; dropping it gives the place back.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionRegistration {
     connections: Rc<Connections>,
     index: usize,
 }
 
 impl Connections {
     /// Look after a connection that came by this listener until the place is dropped.
-    pub(crate) fn add(self: &Rc<Self>, watch: Arc<Watch>, listener: usize) -> Place {
+    pub(crate) fn add(
+        self: &Rc<Self>,
+        watch: Arc<Watch>,
+        listener: usize,
+    ) -> ConnectionRegistration {
         let mut slots = self.slots.borrow_mut();
         let index = match slots.free.pop() {
             Some(index) => index,
@@ -53,9 +57,9 @@ impl Connections {
             }
         };
         if let Some(slot) = slots.watches.get_mut(index) {
-            *slot = Some(Entry { watch, listener });
+            *slot = Some(ConnectionEntry { watch, listener });
         }
-        Place {
+        ConnectionRegistration {
             connections: Rc::clone(self),
             index,
         }
@@ -123,7 +127,7 @@ impl Connections {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionRegistration {
     fn drop(&mut self) {
         let mut slots = self.connections.slots.borrow_mut();
         if let Some(slot) = slots.watches.get_mut(self.index) {

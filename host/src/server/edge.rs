@@ -21,25 +21,25 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 
-use super::message::Reading;
+use super::message::MessagePosition;
 use super::refusal;
-use super::stall::Stall;
+use super::stall::WriteTimer;
 use crate::error::Code;
 use crate::gather;
 use crate::stream::Stream;
-use crate::watch::{Phase, Wait, Watch};
+use crate::watch::{ConnectionPhase, TimeoutKind, Watch};
 
 /// With this an HTTP/2 connection begins (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The I/O of one client connection.
 #[derive(Debug)]
-pub(crate) struct EdgeIo {
+pub(crate) struct ClientIo {
     stream: TokioIo<Stream>,
     watch: Arc<Watch>,
     own: Bytes,
-    stall: Stall,
-    reading: Reading,
+    stall: WriteTimer,
+    reading: MessagePosition,
     /// What came too early: it belongs to the next message.
     ahead: BytesMut,
     /// Whether nothing was read yet.
@@ -50,7 +50,7 @@ pub(crate) struct EdgeIo {
     in_write: bool,
 }
 
-impl EdgeIo {
+impl ClientIo {
     /// Around a connected stream.
     #[must_use]
     pub(crate) fn new(stream: Stream, watch: Arc<Watch>) -> Self {
@@ -58,8 +58,8 @@ impl EdgeIo {
             stream: TokioIo::new(stream),
             watch,
             own: Bytes::new(),
-            stall: Stall::default(),
-            reading: Reading::default(),
+            stall: WriteTimer::default(),
+            reading: MessagePosition::default(),
             ahead: BytesMut::new(),
             is_new: true,
             waits: false,
@@ -75,7 +75,10 @@ impl EdgeIo {
 
     /// Whether hyper writes an answer that no request asked for: its own to an unreadable head.
     fn is_automatic(&self) -> bool {
-        matches!(self.watch.phase(), Phase::Idle | Phase::Head)
+        matches!(
+            self.watch.phase(),
+            ConnectionPhase::Idle | ConnectionPhase::Head
+        )
     }
 
     /// Take hyper's automatic answer, and write ours instead of it.
@@ -146,21 +149,21 @@ impl EdgeIo {
 
     /// Go on to the next message, or to the body of this one, where it is time.
     fn poll_turn(&mut self) -> Poll<io::Result<()>> {
-        if matches!(self.reading, Reading::Headed) {
-            if self.watch.phase() == Phase::Head {
+        if matches!(self.reading, MessagePosition::Headed) {
+            if self.watch.phase() == ConnectionPhase::Head {
                 // hyper looks for more of a head that ends here.
                 return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
             }
-            self.reading = Reading::body(self.watch.body_length());
+            self.reading = MessagePosition::body(self.watch.body_length());
         }
-        if matches!(self.reading, Reading::Over) {
+        if matches!(self.reading, MessagePosition::Over) {
             match self.watch.phase() {
-                Phase::Idle => self.reading = Reading::default(),
-                Phase::Answered | Phase::Busy => {
+                ConnectionPhase::Idle => self.reading = MessagePosition::default(),
+                ConnectionPhase::Answered | ConnectionPhase::Busy => {
                     self.waits = true;
                     return Poll::Pending;
                 }
-                Phase::Head => {}
+                ConnectionPhase::Head => {}
             }
         }
         Poll::Ready(Ok(()))
@@ -173,7 +176,7 @@ impl EdgeIo {
     /// takes), only the watch's periodic look notices that the client is gone.
     fn has_left(&self, cx: &mut Context<'_>) -> bool {
         let looks = self.watch.has_signs() && self.watch.take_look();
-        if self.watch.phase() == Phase::Busy && self.has_whole_request() {
+        if self.watch.phase() == ConnectionPhase::Busy && self.has_whole_request() {
             let polled = self.stream.inner().socket().poll_read_ready(cx);
             self.watch.set_hears(polled.is_pending());
             return polled.is_ready() && self.is_closed();
@@ -184,8 +187,8 @@ impl EdgeIo {
     /// Whether the present request was read to its end.
     fn has_whole_request(&self) -> bool {
         match self.reading {
-            Reading::Over => true,
-            Reading::Headed => self.watch.body_length() == Some(0),
+            MessagePosition::Over => true,
+            MessagePosition::Headed => self.watch.body_length() == Some(0),
             _ => false,
         }
     }
@@ -220,15 +223,15 @@ impl EdgeIo {
 }
 
 /// Reads into a buffer what belongs to the present message, and keeps the rest.
-struct Sieve<'a> {
+struct MessageTap<'a> {
     stream: &'a mut Stream,
-    reading: &'a mut Reading,
+    reading: &'a mut MessagePosition,
     watch: &'a Watch,
     ahead: &'a mut BytesMut,
     is_new: &'a mut bool,
 }
 
-impl AsyncRead for Sieve<'_> {
+impl AsyncRead for MessageTap<'_> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -261,21 +264,21 @@ impl AsyncRead for Sieve<'_> {
 }
 
 /// How many of these bytes hyper may have now. The watch is told of heads.
-fn pass(reading: &mut Reading, watch: &Watch, bytes: &[u8]) -> usize {
-    if matches!(reading, Reading::Head(_)) && !bytes.is_empty() {
+fn pass(reading: &mut MessagePosition, watch: &Watch, bytes: &[u8]) -> usize {
+    if matches!(reading, MessagePosition::Head(_)) && !bytes.is_empty() {
         watch.head_begins();
     }
     reading.pass(bytes, |names_length| watch.head_ended(names_length))
 }
 
-impl Read for EdgeIo {
+impl Read for ClientIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.watch.phase() == Phase::Busy && this.watch.expired(Wait::Body) {
+        if this.watch.phase() == ConnectionPhase::Busy && this.watch.expired(TimeoutKind::Body) {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         ready!(this.poll_turn())?;
@@ -283,7 +286,7 @@ impl Read for EdgeIo {
             ready!(this.poll_preface(cx))?;
         }
         if this.ahead.is_empty() {
-            let sieve = Sieve {
+            let sieve = MessageTap {
                 stream: this.stream.inner_mut(),
                 reading: &mut this.reading,
                 watch: &this.watch,
@@ -304,7 +307,7 @@ impl Read for EdgeIo {
     }
 }
 
-impl Write for EdgeIo {
+impl Write for ClientIo {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -347,7 +350,7 @@ impl Write for EdgeIo {
         let outcome = Pin::new(&mut self.stream).poll_flush(cx);
         ready!(self.note_write(outcome))?;
         self.watch.flushed();
-        if self.waits && self.watch.phase() == Phase::Idle {
+        if self.waits && self.watch.phase() == ConnectionPhase::Idle {
             // hyper reads the next message when it is polled again.
             self.waits = false;
             cx.waker().wake_by_ref();
@@ -363,5 +366,5 @@ impl Write for EdgeIo {
 
 const _: () = {
     const fn is_send<T: Send>() {}
-    is_send::<EdgeIo>();
+    is_send::<ClientIo>();
 };

@@ -20,9 +20,9 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use self::incoming::{Incoming, PREFACE, Passed};
-use self::outgoing::Outgoing;
-use super::stall::Stall;
+use self::incoming::{IncomingFrames, PREFACE, PassedFrames};
+use self::outgoing::OutgoingFrames;
+use super::stall::WriteTimer;
 use crate::gather;
 use crate::stream::Stream;
 use crate::watch::Watch;
@@ -32,12 +32,12 @@ const LOOK: usize = 4 * 1024;
 
 /// The I/O of one client connection.
 #[derive(Debug)]
-pub(crate) struct FrameIo {
+pub(crate) struct H2GuardIo {
     stream: TokioIo<Stream>,
     watch: Arc<Watch>,
-    stall: Stall,
-    incoming: Incoming,
-    outgoing: Outgoing,
+    stall: WriteTimer,
+    incoming: IncomingFrames,
+    outgoing: OutgoingFrames,
     /// What was read and may not pass yet.
     ahead: BytesMut,
     /// The most that trailers may take. Bytes.
@@ -52,16 +52,16 @@ pub(crate) struct FrameIo {
     own: Bytes,
 }
 
-impl FrameIo {
+impl H2GuardIo {
     /// Around a connected stream, of which `read` was read already.
     #[must_use]
     pub(crate) fn new(stream: Stream, read: Bytes, watch: Arc<Watch>, max_trailers: usize) -> Self {
         Self {
             stream: TokioIo::new(stream),
             watch,
-            stall: Stall::default(),
-            incoming: Incoming::default(),
-            outgoing: Outgoing::default(),
+            stall: WriteTimer::default(),
+            incoming: IncomingFrames::default(),
+            outgoing: OutgoingFrames::default(),
             max_trailers,
             pauses: false,
             resets: incoming::has_reset(read.get(PREFACE..).unwrap_or_default()),
@@ -118,14 +118,14 @@ impl FrameIo {
 }
 
 /// Reads into a buffer what may pass, and keeps the rest.
-struct Sieve<'a> {
+struct FrameTap<'a> {
     stream: &'a mut Stream,
-    incoming: &'a mut Incoming,
+    incoming: &'a mut IncomingFrames,
     ahead: &'a mut BytesMut,
     opened: Option<u32>,
 }
 
-impl AsyncRead for Sieve<'_> {
+impl AsyncRead for FrameTap<'_> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -138,7 +138,7 @@ impl AsyncRead for Sieve<'_> {
         if read.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        let Passed { count, opened } = this.incoming.pass(read, read.len());
+        let PassedFrames { count, opened } = this.incoming.pass(read, read.len());
         this.opened = opened;
         if let Some(rest) = read.get(count..).filter(|rest| !rest.is_empty()) {
             this.ahead.extend_from_slice(rest);
@@ -153,14 +153,14 @@ impl AsyncRead for Sieve<'_> {
     }
 }
 
-impl FrameIo {
+impl H2GuardIo {
     fn poll_pass(
         &mut self,
         cx: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<Option<u32>>> {
         if self.ahead.is_empty() {
-            let mut sieve = TokioIo::new(Sieve {
+            let mut sieve = TokioIo::new(FrameTap {
                 stream: self.stream.inner_mut(),
                 incoming: &mut self.incoming,
                 ahead: &mut self.ahead,
@@ -172,7 +172,8 @@ impl FrameIo {
             return polled.map_ok(|()| opened);
         }
         loop {
-            let Passed { count, opened } = self.incoming.pass(&self.ahead, buffer.remaining());
+            let PassedFrames { count, opened } =
+                self.incoming.pass(&self.ahead, buffer.remaining());
             if count > 0 {
                 self.give(count, &mut buffer);
                 return Poll::Ready(Ok(opened));
@@ -190,7 +191,7 @@ impl FrameIo {
     }
 }
 
-impl Read for FrameIo {
+impl Read for H2GuardIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -220,7 +221,7 @@ impl Read for FrameIo {
     }
 }
 
-impl Write for FrameIo {
+impl Write for H2GuardIo {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -275,5 +276,5 @@ impl Write for FrameIo {
 
 const _: () = {
     const fn is_send<T: Send>() {}
-    is_send::<FrameIo>();
+    is_send::<H2GuardIo>();
 };

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use crate::stream::Stream;
-use crate::watch::{Wait, Watch};
+use crate::watch::{TimeoutKind, Watch};
 
 /// Shake hands. None: it failed, or took too long.
 pub(crate) async fn accept(
@@ -23,7 +23,7 @@ pub(crate) async fn accept(
     let mut handshake = pin!(TlsAcceptor::from(config).accept(socket));
     let shaken = std::future::poll_fn(|cx| {
         watch.set_waker(cx.waker());
-        if watch.is_cut() || watch.expired(Wait::Client) {
+        if watch.is_cut() || watch.expired(TimeoutKind::Client) {
             return std::task::Poll::Ready(None);
         }
         handshake.as_mut().poll(cx).map(Some)

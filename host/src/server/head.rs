@@ -28,7 +28,7 @@ use crate::error::{Code, grpc};
 use crate::proxy::Arrival;
 use crate::upstream::attempt::upgrade::Upgrade;
 use crate::upstream::coding::{self, Coding};
-use crate::upstream::headers::Seen;
+use crate::upstream::headers::HeaderFlags;
 use crate::worker::{ClientConnection, next_id};
 
 /// Take a request in.
@@ -42,7 +42,7 @@ pub(crate) fn arrive(connection: &Rc<ClientConnection>, request: Request<Incomin
     let takes_interim = parts.version != Version::HTTP_10;
     connection.watch.set_takes_interim(takes_interim);
     connection.stats().requests.add(1);
-    let seen = Seen::of(&parts.headers);
+    let seen = HeaderFlags::of(&parts.headers);
     let is_http10 = parts.version == Version::HTTP_10;
     let upgrade = wanted(&mut parts, seen, has_body);
     let verdict = check(connection, &mut parts, seen);
@@ -68,13 +68,13 @@ pub(crate) fn arrive(connection: &Rc<ClientConnection>, request: Request<Incomin
 }
 
 /// What the request asks its connection to become: few ask for anything.
-fn wanted(parts: &mut Parts, seen: Seen, has_body: bool) -> Option<Box<Upgrade>> {
+fn wanted(parts: &mut Parts, seen: HeaderFlags, has_body: bool) -> Option<Box<Upgrade>> {
     let asks = parts.method == Method::CONNECT || seen.upgrade();
     let wanted = asks.then(|| Upgrade::wanted(parts, has_body)).flatten();
     wanted.map(Box::new)
 }
 
-fn exchange(connection: &ClientConnection, parts: Parts, seen: Seen) -> Exchange {
+fn exchange(connection: &ClientConnection, parts: Parts, seen: HeaderFlags) -> Exchange {
     let grpc = seen.content_type() && grpc::is_call(&parts.headers);
     let target = match parts.uri.into_parts().path_and_query {
         Some(target) => target,
@@ -120,7 +120,7 @@ fn exchange(connection: &ClientConnection, parts: Parts, seen: Seen) -> Exchange
     }
 }
 
-fn check(connection: &ClientConnection, parts: &mut Parts, seen: Seen) -> Result<(), Code> {
+fn check(connection: &ClientConnection, parts: &mut Parts, seen: HeaderFlags) -> Result<(), Code> {
     if parts.method == Method::CONNECT || parts.method == Method::TRACE {
         return Err(Code::NotImplemented);
     }
@@ -172,7 +172,11 @@ fn expects_more(headers: &HeaderMap) -> bool {
 }
 
 /// Exactly one valid `Host`; the authority of an absolute target takes its place.
-fn check_host(connection: &ClientConnection, parts: &mut Parts, seen: Seen) -> Result<(), Code> {
+fn check_host(
+    connection: &ClientConnection,
+    parts: &mut Parts,
+    seen: HeaderFlags,
+) -> Result<(), Code> {
     match (seen.hosts(), parts.headers.get(HOST)) {
         (1, Some(host)) if is_host(host.as_bytes()) => {}
         (0, _) if parts.version == Version::HTTP_10 => {
@@ -207,7 +211,7 @@ fn complete_path(parts: &mut Parts) -> Result<(), Code> {
 }
 
 /// `:authority` takes the place of `Host`, which may be there too if it says the same.
-fn check_authority(parts: &mut Parts, seen: Seen) -> Result<(), Code> {
+fn check_authority(parts: &mut Parts, seen: HeaderFlags) -> Result<(), Code> {
     let named = parts.headers.get(HOST);
     match (seen.hosts(), named, parts.uri.authority()) {
         (0, None, Some(authority)) => {

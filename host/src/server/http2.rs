@@ -24,12 +24,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioTimer;
 use pin_project_lite::pin_project;
 
-use super::frames::FrameIo;
+use super::frames::H2GuardIo;
 use super::head;
 use crate::config::Listener;
-use crate::proxy::{self, Slot};
+use crate::proxy::{self, TunnelSlot};
 use crate::stream::Stream;
-use crate::watch::{Wait, Watch};
+use crate::watch::{TimeoutKind, Watch};
 use crate::worker::ClientConnection;
 
 /// What a client may send of one body before it is taken. Bytes.
@@ -63,18 +63,21 @@ pub(crate) async fn serve(connection: Rc<ClientConnection>, stream: Stream, read
         next.follow(&exchange.watch);
         let arrival = head::arrive(&exchange, request);
         // A stream that becomes a tunnel has a task of its own.
-        proxy::handle(exchange, arrival, Slot::default())
+        proxy::handle(exchange, arrival, TunnelSlot::default())
     });
-    let io = FrameIo::new(stream, read, Arc::clone(&watch), max_head);
+    let io = H2GuardIo::new(stream, read, Arc::clone(&watch), max_head);
     let mut hyper = std::pin::pin!(builder.serve_connection(io, service));
     let mut leaving = false;
     let ended = std::future::poll_fn(|cx| {
         watch.set_waker(cx.waker());
         if watch.has_signs() {
-            if watch.is_cut() || watch.expired(Wait::Write) || watch.expired(Wait::Head) {
+            if watch.is_cut()
+                || watch.expired(TimeoutKind::Write)
+                || watch.expired(TimeoutKind::Head)
+            {
                 return Poll::Ready(None);
             }
-            let idle = watch.expired(Wait::Client) && watch.exchanges() == 0;
+            let idle = watch.expired(TimeoutKind::Client) && watch.exchanges() == 0;
             if idle && leaving {
                 return Poll::Ready(None);
             }
@@ -131,27 +134,27 @@ impl Tasks {
 impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
     fn execute(&self, task: F) {
         let watch = self.0.borrow_mut().take();
-        tokio::task::spawn_local(Exchange { task, watch });
+        tokio::task::spawn_local(ExchangeTask { task, watch });
     }
 }
 
 pin_project! {
     /// The task of one exchange. Dropping it resets the stream.
-    struct Exchange<F> {
+    struct ExchangeTask<F> {
         #[pin]
         task: F,
         watch: Option<Arc<Watch>>,
     }
 }
 
-impl<F: Future<Output = ()>> Future for Exchange<F> {
+impl<F: Future<Output = ()>> Future for ExchangeTask<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         if let Some(watch) = this.watch {
             watch.set_waker(cx.waker());
-            if watch.has_signs() && (watch.is_cut() || watch.expired(Wait::Write)) {
+            if watch.has_signs() && (watch.is_cut() || watch.expired(TimeoutKind::Write)) {
                 return Poll::Ready(());
             }
         }

@@ -57,12 +57,12 @@ pub(crate) fn bind(
 pub(crate) struct Loads {
     workers: Vec<Load>,
     listeners: Vec<Load>,
-    wants: Vec<Want>,
+    wants: Vec<RoomDemand>,
 }
 
 /// How many workers want room for a new connection of one listener, and whether that was said.
 #[derive(Debug, Default)]
-struct Want {
+struct RoomDemand {
     workers: AtomicUsize,
     told: AtomicBool,
 }
@@ -79,16 +79,16 @@ impl Loads {
         Arc::new(Self {
             workers: loads(workers),
             listeners: loads(listeners),
-            wants: (0..listeners).map(|_| Want::default()).collect(),
+            wants: (0..listeners).map(|_| RoomDemand::default()).collect(),
         })
     }
 
     /// A worker wants room for a connection of this listener, until what is returned is dropped.
-    pub(crate) fn want(self: &Arc<Self>, listener: usize) -> Wanting {
+    pub(crate) fn want(self: &Arc<Self>, listener: usize) -> RoomRequest {
         if let Some(want) = self.wants.get(listener) {
             want.workers.fetch_add(1, Relaxed);
         }
-        Wanting {
+        RoomRequest {
             loads: Arc::clone(self),
             listener,
         }
@@ -140,12 +140,12 @@ impl Loads {
 
     /// Count a connection until the ticket is dropped.
     #[must_use]
-    pub(crate) fn enter(self: &Arc<Self>, worker: usize, listener: usize) -> Ticket {
+    pub(crate) fn enter(self: &Arc<Self>, worker: usize, listener: usize) -> ConnectionCount {
         let counts = [self.workers.get(worker), self.listeners.get(listener)];
         for load in counts.into_iter().flatten() {
             load.0.fetch_add(1, Relaxed);
         }
-        Ticket {
+        ConnectionCount {
             loads: Arc::clone(self),
             worker,
             listener,
@@ -155,12 +155,12 @@ impl Loads {
 
 /// That a worker wants room for a connection of a listener.
 #[derive(Debug)]
-pub(crate) struct Wanting {
+pub(crate) struct RoomRequest {
     loads: Arc<Loads>,
     listener: usize,
 }
 
-impl Drop for Wanting {
+impl Drop for RoomRequest {
     fn drop(&mut self) {
         if let Some(want) = self.loads.wants.get(self.listener) {
             want.workers.fetch_sub(1, Relaxed);
@@ -170,13 +170,13 @@ impl Drop for Wanting {
 
 /// One connection's place in the counts.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub(crate) struct ConnectionCount {
     loads: Arc<Loads>,
     worker: usize,
     listener: usize,
 }
 
-impl Drop for Ticket {
+impl Drop for ConnectionCount {
     fn drop(&mut self) {
         let workers = self.loads.workers.get(self.worker);
         let listeners = self.loads.listeners.get(self.listener);

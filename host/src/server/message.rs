@@ -14,7 +14,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r";
 
 /// Where one of a client's messages is read.
 #[derive(Debug)]
-pub(super) enum Reading {
+pub(super) enum MessagePosition {
     Head(HeadScan),
     /// Its head was read whole, and how its body is framed is not known yet.
     Headed,
@@ -28,7 +28,7 @@ pub(super) enum Reading {
     Frames,
 }
 
-impl Reading {
+impl MessagePosition {
     /// In a body of this length, if it has one; none: in chunks.
     pub(super) fn body(length: Option<u64>) -> Self {
         match length {
@@ -77,7 +77,7 @@ impl Reading {
     }
 }
 
-impl Default for Reading {
+impl Default for MessagePosition {
     fn default() -> Self {
         Self::Head(HeadScan::default())
     }
@@ -168,7 +168,7 @@ impl HeadScan {
 
 /// Where a body in chunks is read.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum At {
+enum ChunkPosition {
     #[default]
     Size,
     Extension,
@@ -184,7 +184,7 @@ enum At {
 /// A body in chunks.
 #[derive(Debug, Default)]
 pub(super) struct ChunkScan {
-    at: At,
+    at: ChunkPosition,
     size: u64,
 }
 
@@ -194,43 +194,43 @@ impl ChunkScan {
         let mut rest = bytes;
         while let Some((byte, after)) = rest.split_first() {
             match self.at {
-                At::Size => match (*byte as char).to_digit(16) {
+                ChunkPosition::Size => match (*byte as char).to_digit(16) {
                     Some(digit) => {
                         self.size = self.size.saturating_mul(16).saturating_add(digit.into());
                         rest = after;
                     }
-                    None => self.at = At::Extension,
+                    None => self.at = ChunkPosition::Extension,
                 },
-                At::Extension => {
+                ChunkPosition::Extension => {
                     rest = self.skip(
                         rest,
                         b'\n',
                         match self.size {
-                            0 => At::Line,
-                            _ => At::Data,
+                            0 => ChunkPosition::Line,
+                            _ => ChunkPosition::Data,
                         },
                     );
                 }
-                At::Data => {
+                ChunkPosition::Data => {
                     let size = usize::try_from(self.size).unwrap_or(usize::MAX);
                     let count = size.min(rest.len());
                     self.size -= count as u64;
                     rest = rest.get(count..).unwrap_or_default();
                     if self.size == 0 {
-                        self.at = At::DataEnd;
+                        self.at = ChunkPosition::DataEnd;
                     }
                 }
-                At::DataEnd => rest = self.skip(rest, b'\n', At::Size),
-                At::Line if *byte == b'\r' => {
-                    self.at = At::LastLineEnd;
+                ChunkPosition::DataEnd => rest = self.skip(rest, b'\n', ChunkPosition::Size),
+                ChunkPosition::Line if *byte == b'\r' => {
+                    self.at = ChunkPosition::LastLineEnd;
                     rest = after;
                 }
-                At::Line => self.at = At::Trailer,
-                At::LastLineEnd => return Some(bytes.len() - after.len()),
+                ChunkPosition::Line => self.at = ChunkPosition::Trailer,
+                ChunkPosition::LastLineEnd => return Some(bytes.len() - after.len()),
                 // hyper takes a line of a trailer to its carriage return, and the byte after it.
-                At::Trailer => rest = self.skip(rest, b'\r', At::TrailerEnd),
-                At::TrailerEnd => {
-                    self.at = At::Line;
+                ChunkPosition::Trailer => rest = self.skip(rest, b'\r', ChunkPosition::TrailerEnd),
+                ChunkPosition::TrailerEnd => {
+                    self.at = ChunkPosition::Line;
                     rest = after;
                 }
             }
@@ -239,7 +239,7 @@ impl ChunkScan {
     }
 
     /// What comes after this byte, where the next state begins.
-    fn skip<'a>(&mut self, bytes: &'a [u8], to: u8, next: At) -> &'a [u8] {
+    fn skip<'a>(&mut self, bytes: &'a [u8], to: u8, next: ChunkPosition) -> &'a [u8] {
         match memchr::memchr(to, bytes) {
             Some(place) => {
                 self.at = next;
@@ -256,7 +256,7 @@ mod tests {
 
     /// Where a head ends that comes in pieces of this size, and whether it has a length.
     fn head(text: &str, size: usize) -> Option<(usize, bool)> {
-        let mut reading = Reading::default();
+        let mut reading = MessagePosition::default();
         let mut read = 0;
         for piece in text.as_bytes().chunks(size) {
             let mut named = None;
@@ -301,10 +301,10 @@ mod tests {
 
     #[test]
     fn the_preface_of_http2_is_no_head() {
-        let mut reading = Reading::default();
+        let mut reading = MessagePosition::default();
         let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0";
         assert_eq!(reading.pass(preface, |_| panic!("a head")), preface.len());
-        assert!(matches!(reading, Reading::Frames));
+        assert!(matches!(reading, MessagePosition::Frames));
         assert_eq!(
             head("PRI * HTTP/1.1\r\n\r\nSM\r\n\r\n", 100),
             Some((18, false))
@@ -312,11 +312,11 @@ mod tests {
     }
 
     fn body(length: Option<u64>, text: &str, size: usize) -> Option<usize> {
-        let mut reading = Reading::body(length);
+        let mut reading = MessagePosition::body(length);
         let mut read = 0;
         for piece in text.as_bytes().chunks(size) {
             read += reading.pass(piece, |_| panic!("a head"));
-            if matches!(reading, Reading::Over) {
+            if matches!(reading, MessagePosition::Over) {
                 return Some(read);
             }
         }

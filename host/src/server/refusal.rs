@@ -5,11 +5,11 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
 use crate::error::{Code, Fault, Words};
-use crate::worker::{Common, next_id};
+use crate::worker::{WorkerShared, next_id};
 
 /// A whole answer, ready for the socket, which is closed after it. It is counted here.
 #[must_use]
-pub(crate) fn raw(common: &Common, code: Code) -> Bytes {
+pub(crate) fn raw(common: &WorkerShared, code: Code) -> Bytes {
     let id = next_id();
     let status = code.status();
     common.stats.refused(code);

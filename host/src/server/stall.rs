@@ -2,13 +2,13 @@
 
 use std::task::Poll;
 
-use crate::watch::{Wait, Watch};
+use crate::watch::{TimeoutKind, Watch};
 
 /// Tells the watch when writing stops, and when it goes on.
 #[derive(Debug, Default)]
-pub(crate) struct Stall(bool);
+pub(crate) struct WriteTimer(bool);
 
-impl Stall {
+impl WriteTimer {
     /// What came of a write.
     pub(crate) fn note<T>(&mut self, watch: &Watch, outcome: Poll<T>) -> Poll<T> {
         if outcome.is_pending() {
@@ -16,7 +16,7 @@ impl Stall {
             watch.write_waits();
         } else if self.0 {
             self.0 = false;
-            watch.disarm(Wait::Write);
+            watch.disarm(TimeoutKind::Write);
         }
         outcome
     }

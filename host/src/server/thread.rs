@@ -15,15 +15,15 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::connections::{self, Connections};
-use super::listen::{Loads, Ticket};
-use super::{Control, Drained, connection};
+use super::listen::{ConnectionCount, Loads};
+use super::{Drained, WorkerCommand, connection};
 use crate::descriptors;
 use crate::gateway::{Gateway, Generation};
 use crate::observe::access_log::LogBuffer;
 use crate::sockets;
 use crate::upstream::Pools;
 use crate::watch::Watch;
-use crate::worker::{ClientConnection, Common, Worker};
+use crate::worker::{ClientConnection, Worker, WorkerShared};
 
 /// How long accepting rests when the system is out of sockets or memory.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -44,21 +44,21 @@ const FRESH: u64 = 500;
 const STACK: usize = 4 * 1024 * 1024;
 
 /// All that a worker's thread begins with.
-pub(crate) struct Kit {
+pub(crate) struct WorkerSetup {
     /// Its place among the workers.
     pub(crate) index: usize,
     /// Its sockets, each with its listener.
     pub(crate) sockets: Vec<(usize, TcpListener)>,
     /// What others see of it.
-    pub(crate) common: Arc<Common>,
+    pub(crate) common: Arc<WorkerShared>,
     /// Who holds how many connections.
     pub(crate) loads: Arc<Loads>,
     /// To hand connections to the other workers.
-    pub(crate) handers: Vec<mpsc::UnboundedSender<Handed>>,
+    pub(crate) handers: Vec<mpsc::UnboundedSender<TransferredConnection>>,
     /// What the other workers hand over. As many as there are connections at the most.
-    pub(crate) handed: mpsc::UnboundedReceiver<Handed>,
+    pub(crate) handed: mpsc::UnboundedReceiver<TransferredConnection>,
     /// What it is told.
-    pub(crate) controls: mpsc::UnboundedReceiver<Control>,
+    pub(crate) controls: mpsc::UnboundedReceiver<WorkerCommand>,
     /// Its first configuration.
     pub(crate) gateway: Arc<Gateway>,
     /// Its end of the access log, where there is one.
@@ -67,15 +67,15 @@ pub(crate) struct Kit {
 
 /// A connection on its way to another worker.
 #[derive(Debug)]
-pub(crate) struct Handed {
+pub(crate) struct TransferredConnection {
     stream: TcpStream,
     remote: SocketAddr,
     listener: usize,
-    ticket: Ticket,
+    ticket: ConnectionCount,
 }
 
 /// Start the thread. `Err`: it, or its runtime, could not be made.
-pub(crate) fn start(kit: Kit) -> io::Result<JoinHandle<Drained>> {
+pub(crate) fn start(kit: WorkerSetup) -> io::Result<JoinHandle<Drained>> {
     // A local runtime cannot leave the thread that made it, so the thread makes it and says here whether it could.
     let (told, heard) = std::sync::mpsc::sync_channel(1);
     let name = format!("worker-{}", kit.index);
@@ -101,22 +101,22 @@ pub(crate) fn start(kit: Kit) -> io::Result<JoinHandle<Drained>> {
 }
 
 /// What the tasks of a worker share.
-struct Floor {
+struct WorkerContext {
     worker: Rc<Worker>,
     pools: Rc<Pools>,
     connections: Rc<Connections>,
     loads: Arc<Loads>,
-    handers: Vec<mpsc::UnboundedSender<Handed>>,
+    handers: Vec<mpsc::UnboundedSender<TransferredConnection>>,
     stop: Notify,
     /// The listeners whose sockets a successor has.
     left: RefCell<Vec<usize>>,
 }
 
 /// A worker's life.
-async fn work(kit: Kit) -> Drained {
+async fn work(kit: WorkerSetup) -> Drained {
     let pools = Rc::default();
     let generation = Generation::new(kit.gateway, kit.index, &pools);
-    let floor = Rc::new(Floor {
+    let floor = Rc::new(WorkerContext {
         worker: Rc::new(Worker::new(kit.index, kit.common, generation, kit.access)),
         pools,
         connections: Rc::default(),
@@ -164,17 +164,20 @@ async fn work(kit: Kit) -> Drained {
 }
 
 /// Do as told, until told to drain.
-async fn obey(floor: &Floor, controls: &mut mpsc::UnboundedReceiver<Control>) -> Duration {
+async fn obey(
+    floor: &WorkerContext,
+    controls: &mut mpsc::UnboundedReceiver<WorkerCommand>,
+) -> Duration {
     loop {
         match controls.recv().await {
-            Some(Control::Use(gateway, done)) => {
+            Some(WorkerCommand::Use(gateway, done)) => {
                 let generation = Generation::new(gateway, floor.worker.index, &floor.pools);
                 floor.worker.put_in_use(generation);
                 // Whoever asked may have stopped waiting.
                 let _ = done.send(());
             }
-            Some(Control::Leave(listener)) => floor.left.borrow_mut().push(listener),
-            Some(Control::Drain(limit)) => return limit,
+            Some(WorkerCommand::Leave(listener)) => floor.left.borrow_mut().push(listener),
+            Some(WorkerCommand::Drain(limit)) => return limit,
             None => return Duration::ZERO,
         }
     }
@@ -182,9 +185,9 @@ async fn obey(floor: &Floor, controls: &mut mpsc::UnboundedReceiver<Control>) ->
 
 /// Let the connections end, and cut those that do not. The time can be shortened meanwhile.
 async fn drain(
-    floor: &Floor,
+    floor: &WorkerContext,
     limit: Duration,
-    controls: &mut mpsc::UnboundedReceiver<Control>,
+    controls: &mut mpsc::UnboundedReceiver<WorkerCommand>,
 ) -> Drained {
     let connections = &floor.connections;
     let all = connections.len();
@@ -197,9 +200,9 @@ async fn drain(
                 Err(_) => break connections.len(),
             },
             Some(control) = controls.recv() => match control {
-                Control::Drain(limit) => deadline = deadline.min(Instant::now() + limit),
+                WorkerCommand::Drain(limit) => deadline = deadline.min(Instant::now() + limit),
                 // Whoever asked finds that nobody answers. The sockets are closed.
-                Control::Use(..) | Control::Leave(_) => {}
+                WorkerCommand::Use(..) | WorkerCommand::Leave(_) => {}
             },
         }
     };
@@ -221,7 +224,10 @@ async fn drain(
 }
 
 /// Serve what other workers hand over until this one drains, and then what was handed before.
-async fn take(floor: Rc<Floor>, mut handed: mpsc::UnboundedReceiver<Handed>) {
+async fn take(
+    floor: Rc<WorkerContext>,
+    mut handed: mpsc::UnboundedReceiver<TransferredConnection>,
+) {
     loop {
         if floor.worker.draining.get() {
             // From here on the others get back what they hand over.
@@ -241,7 +247,7 @@ async fn take(floor: Rc<Floor>, mut handed: mpsc::UnboundedReceiver<Handed>) {
 }
 
 /// Accept on one socket until the worker drains, and then what is queued.
-async fn accept(floor: Rc<Floor>, listener: usize, socket: TcpListener) {
+async fn accept(floor: Rc<WorkerContext>, listener: usize, socket: TcpListener) {
     let socket = match tokio::net::TcpListener::from_std(socket) {
         Ok(socket) => socket,
         Err(error) => {
@@ -286,7 +292,7 @@ async fn accept(floor: Rc<Floor>, listener: usize, socket: TcpListener) {
     }
 }
 
-impl Floor {
+impl WorkerContext {
     /// After a failed accept: a client that gave up is nothing; a lack of sockets or memory passes
     /// only with time.
     async fn rest(&self, error: &io::Error) {
@@ -389,7 +395,7 @@ impl Floor {
         match stream.into_std() {
             Ok(stream) => {
                 self.worker.common.stats.connections_handed_over.add(1);
-                let handed = Handed {
+                let handed = TransferredConnection {
                     stream,
                     remote,
                     listener,
@@ -421,7 +427,7 @@ impl Floor {
         stream: tokio::net::TcpStream,
         remote: SocketAddr,
         listener: usize,
-        ticket: Ticket,
+        ticket: ConnectionCount,
     ) {
         let worker = Rc::clone(&self.worker);
         let generation = worker.generation();

@@ -120,33 +120,33 @@ pub(crate) struct Duplicates {
 
 /// The addresses that this gateway offers while it drains.
 #[derive(Debug, Default)]
-pub(crate) struct Offer {
-    offered: Vec<Offered>,
+pub(crate) struct SocketOffer {
+    offered: Vec<OfferedAddress>,
     serves: Arc<Notify>,
     taken: bool,
 }
 
 /// One of them. Dropped, it is offered no more.
 #[derive(Debug)]
-struct Offered {
+struct OfferedAddress {
     address: SocketAddr,
     /// To be lent. Only here, so that a drop closes them.
     _sockets: Arc<Vec<TcpListener>>,
-    lent: Lent,
+    lent: SuccessorCount,
     _hearing: JoinSet<()>,
 }
 
 /// How many successors have the sockets, and have not ended.
 #[derive(Debug, Clone, Default)]
-struct Lent(Arc<AtomicUsize>);
+struct SuccessorCount(Arc<AtomicUsize>);
 
 /// One of these successors; dropped when it ends.
-struct Borrower(Lent);
+struct SuccessorGuard(SuccessorCount);
 
-impl Lent {
-    fn add(&self) -> Borrower {
+impl SuccessorCount {
+    fn add(&self) -> SuccessorGuard {
         self.0.fetch_add(1, Relaxed);
-        Borrower(self.clone())
+        SuccessorGuard(self.clone())
     }
 
     fn is_lent(&self) -> bool {
@@ -154,13 +154,13 @@ impl Lent {
     }
 }
 
-impl Drop for Borrower {
+impl Drop for SuccessorGuard {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Relaxed);
     }
 }
 
-impl Offer {
+impl SocketOffer {
     /// Offer these. To be called where tokio's runtime is. An address that cannot be offered is only
     /// free later.
     #[must_use]
@@ -176,7 +176,7 @@ impl Offer {
                 Ok(listener) => {
                     let serves = Arc::clone(&offer.serves);
                     let sockets = Arc::new(sockets);
-                    let lent = Lent::default();
+                    let lent = SuccessorCount::default();
                     let mut hearing = JoinSet::new();
                     let asked = (Arc::downgrade(&sockets), lent.clone());
                     hearing.spawn(async move {
@@ -185,7 +185,7 @@ impl Offer {
                         // The sockets are the successor's from now on.
                         std::future::pending::<()>().await;
                     });
-                    offer.offered.push(Offered {
+                    offer.offered.push(OfferedAddress {
                         address,
                         _sockets: sockets,
                         lent,
@@ -226,11 +226,11 @@ impl Offer {
     }
 }
 
-type LentSockets = (Weak<Vec<TcpListener>>, Lent);
+type OfferedSockets = (Weak<Vec<TcpListener>>, SuccessorCount);
 
 /// Wait until a process of the same user says on this socket that it serves. Returns that process if it
 /// has the sockets.
-async fn hear(listener: tokio::net::UnixListener, asked: LentSockets) -> Option<Borrower> {
+async fn hear(listener: tokio::net::UnixListener, asked: OfferedSockets) -> Option<SuccessorGuard> {
     let mut asking = JoinSet::new();
     let (gone, is_gone) = watch::channel(false);
     let borrower = loop {
@@ -255,9 +255,9 @@ async fn hear(listener: tokio::net::UnixListener, asked: LentSockets) -> Option<
 /// ends before, or another serves.
 async fn says(
     mut stream: tokio::net::UnixStream,
-    asked: LentSockets,
+    asked: OfferedSockets,
     mut is_gone: watch::Receiver<bool>,
-) -> Option<Option<Borrower>> {
+) -> Option<Option<SuccessorGuard>> {
     if !is_own(&stream) {
         return None;
     }

@@ -32,25 +32,25 @@ use timeouts::{Since, Timeouts};
 use upgrade::{Carrier, Duplex, Taken, Upgrade};
 
 use super::coding::{self, Coding};
-use super::fault::Fault;
-use super::line::Line;
-use super::line::connection::Connection;
+use super::fault::AttemptError;
+use super::line::EndpointConnection;
+use super::line::connection::Http1Connection;
 use super::line::incoming::EndpointBody;
-use super::line::interim::Interim;
-use super::line::shared::Slot;
-use super::line::transport::{Failure, Outcome};
-use super::{Upstream, headers};
+use super::line::interim::InterimResponse;
+use super::line::shared::Http2Stream;
+use super::line::transport::{SendFailure, SendOutcome};
+use super::{LocalUpstream, headers};
 use crate::body::Body;
 use crate::config::UpstreamProtocol;
-use crate::context::{Exchange, Held, ResponseHead};
-use crate::watch::{Wait, Watch, milliseconds};
+use crate::context::{Exchange, ExchangeCell, ResponseHead};
+use crate::watch::{TimeoutKind, Watch, milliseconds};
 use crate::worker::ClientConnection;
 
 /// What an attempt needs besides the exchange.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attempt<'a> {
     /// Where it goes.
-    pub(crate) upstream: &'a Upstream,
+    pub(crate) upstream: &'a LocalUpstream,
     /// The client connection's time-outs.
     pub(crate) watch: &'a Arc<Watch>,
     /// The client's connection.
@@ -74,8 +74,8 @@ enum Sent {
     /// The response's head is in the exchange.
     Answered(EndpointBody),
     /// Nothing was sent; here is the request.
-    Unsent(Box<Request<Body>>, Fault),
-    Failed(Fault),
+    Unsent(Box<Request<Body>>, AttemptError),
+    Failed(AttemptError),
 }
 
 impl Attempt<'_> {
@@ -84,14 +84,14 @@ impl Attempt<'_> {
     ///
     /// # Errors
     ///
-    /// No endpoint takes the request, or none answered it: see [`Fault`].
-    pub(crate) async fn run(&self, held: &Held, body: Body) -> Result<Body, Fault> {
+    /// No endpoint takes the request, or none answered it: see [`AttemptError`].
+    pub(crate) async fn run(&self, held: &ExchangeCell, body: Body) -> Result<Body, AttemptError> {
         // One `async fn` for the whole way, since each one that another awaits is copied into
         // it whole, for every request. What is rare is boxed.
         self.upstream.budget.request(self.now());
         let mut since = Since::at(self.came);
         if let Some(total) = self.timeouts.total {
-            self.watch.arm(Wait::Total, milliseconds(total));
+            self.watch.arm(TimeoutKind::Total, milliseconds(total));
         }
         let mut trials = Trials::default();
         let mut pick = match held.with(|exchange| self.pick(exchange, &mut trials)) {
@@ -113,7 +113,9 @@ impl Attempt<'_> {
             trials.fresh = self.switches() || std::mem::take(&mut trials.over) == Over::New;
             let (mut line, sent) = loop {
                 let mut line = match self.unused(&pick, trials.fresh) {
-                    Some(Line::Own(connection)) if connection.is_inline() => Line::Own(connection),
+                    Some(EndpointConnection::Http1(connection)) if connection.is_inline() => {
+                        EndpointConnection::Http1(connection)
+                    }
                     other => match Box::pin(self.other(&pick, other, trials.fresh, since)).await {
                         Ok(line) => line,
                         Err(fault) => break (None, Sent::Unsent(request, fault)),
@@ -122,7 +124,7 @@ impl Attempt<'_> {
                 let (reused, began) = (line.is_reused(), self.now());
                 self.start(held, &pick, since, &mut trials);
                 let sent = match &mut line {
-                    Line::Own(connection) => {
+                    EndpointConnection::Http1(connection) => {
                         if self.upgrade.is_some() {
                             connection.switch();
                         }
@@ -135,12 +137,12 @@ impl Attempt<'_> {
                         })
                         .await
                     }
-                    Line::Shared(slot) => {
+                    EndpointConnection::Http2(slot) => {
                         self.ask_by_connect(slot, &mut request);
                         let keep = !trials.keeps_head;
                         let inform = |interim| self.inform(interim);
                         let response = slot.send(*request, keep, inform);
-                        let mut response = response.map_err(Fault::Request)?;
+                        let mut response = response.map_err(AttemptError::Request)?;
                         std::future::poll_fn(|cx| {
                             let polled = response.as_mut().poll(cx);
                             let has_request = || slot.has_request();
@@ -198,7 +200,7 @@ impl Attempt<'_> {
     }
 
     /// What is known once there is an answer.
-    fn note(&self, held: &Held, pick: &Pick, trials: &mut Trials, since: Since) {
+    fn note(&self, held: &ExchangeCell, pick: &Pick, trials: &mut Trials, since: Since) {
         trials.note_last(held, pick, since, None);
         trials.end();
         let elapsed = || u64::try_from(since.begun.elapsed().as_micros()).ok();
@@ -219,7 +221,7 @@ impl Attempt<'_> {
         self.upgrade.is_some() && protocol != UpstreamProtocol::Http2
     }
 
-    fn ask_by_connect(&self, slot: &Slot, request: &mut Request<Body>) {
+    fn ask_by_connect(&self, slot: &Http2Stream, request: &mut Request<Body>) {
         if let Some(upgrade) = self.upgrade
             && slot.connects()
         {
@@ -232,20 +234,20 @@ impl Attempt<'_> {
         &self,
         upgrade: &Upgrade,
         pick: Pick,
-        line: Line,
+        line: EndpointConnection,
         incoming: EndpointBody,
-    ) -> Result<Body, Fault> {
+    ) -> Result<Body, AttemptError> {
         let fault = || closed_at_once(&pick);
         let pool = &pick.endpoint().ok_or_else(fault)?.pool;
         let (stream, read, carrier): (Box<dyn Duplex>, _, _) = match (line, incoming) {
-            (Line::Own(connection), _) => {
+            (EndpointConnection::Http1(connection), _) => {
                 let (stream, read, place) = connection.into_stream().ok_or_else(fault)?;
                 (Box::new(stream), read, Carrier::Connection(place))
             }
-            (Line::Shared(slot), EndpointBody::Tunnel(stream)) => {
+            (EndpointConnection::Http2(slot), EndpointBody::Tunnel(stream)) => {
                 (stream, Bytes::new(), Carrier::Stream(slot))
             }
-            (Line::Shared(_), _) => return Err(fault()),
+            (EndpointConnection::Http2(_), _) => return Err(fault()),
         };
         *upgrade.taken.borrow_mut() = Some(Taken {
             stream,
@@ -259,7 +261,7 @@ impl Attempt<'_> {
     }
 
     /// Pass on the interim answers that have come.
-    fn inform_of(&self, connection: &Connection) {
+    fn inform_of(&self, connection: &Http1Connection) {
         if !connection.has_interims() {
             return;
         }
@@ -269,8 +271,8 @@ impl Attempt<'_> {
     }
 
     /// Pass on an interim answer (RFC 9110 section 15.2), which no filter sees.
-    fn inform(&self, mut interim: Interim) {
-        let seen = headers::Seen::of_answer(&interim.headers);
+    fn inform(&self, mut interim: InterimResponse) {
+        let seen = headers::HeaderFlags::of_answer(&interim.headers);
         headers::strip(&mut interim.headers, seen);
         self.client.send_interim(interim.status, &interim.headers);
     }
@@ -279,7 +281,7 @@ impl Attempt<'_> {
         self.watch.common.clock.now()
     }
 
-    fn start(&self, held: &Held, pick: &Pick, since: Since, trials: &mut Trials) {
+    fn start(&self, held: &ExchangeCell, pick: &Pick, since: Since, trials: &mut Trials) {
         self.watch.common.stats.attempts.add(1);
         if let Some(endpoint) = pick.endpoint() {
             endpoint.tally.attempts.add(1);
@@ -305,23 +307,23 @@ impl Attempt<'_> {
 
     /// What the failure of a request's body does to the endpoint is not the endpoint's fault.
     /// The connection tells the cause over HTTP/1.1 only.
-    fn explained(&self, fault: Fault) -> Fault {
+    fn explained(&self, fault: AttemptError) -> AttemptError {
         match (fault, self.watch.body_fault()) {
             (
-                Fault::Closed { cause, .. }
-                | Fault::Protocol {
+                AttemptError::Closed { cause, .. }
+                | AttemptError::Protocol {
                     cause: Some(cause), ..
                 },
                 Some(code),
-            ) => Fault::Body { code, cause },
+            ) => AttemptError::Body { code, cause },
             (fault, _) => fault,
         }
     }
 
     fn poll_sent(
         &self,
-        polled: Poll<Outcome>,
-        held: &Held,
+        polled: Poll<SendOutcome>,
+        held: &ExchangeCell,
         pick: &Pick,
         trials: &mut Trials,
         has_request: impl Fn() -> bool,
@@ -344,45 +346,47 @@ impl Attempt<'_> {
                 self.note_early(response.version(), response.headers());
                 held.with(|exchange| accept(exchange, pick, response, upgrade))
             }
-            Err(Failure::Unsent(request)) => Sent::Unsent(request, closed_at_once(pick)),
-            Err(Failure::Failed(cause)) => Sent::Failed(Fault::of_exchange(&pick.name(), cause)),
+            Err(SendFailure::Unsent(request)) => Sent::Unsent(request, closed_at_once(pick)),
+            Err(SendFailure::Failed(cause)) => {
+                Sent::Failed(AttemptError::of_exchange(&pick.name(), cause))
+            }
         })
     }
 
     /// Why the answer is not waited for any more, if so.
     fn late(
         &self,
-        held: &Held,
+        held: &ExchangeCell,
         pick: &Pick,
         trials: &mut Trials,
         has_request: impl Fn() -> bool,
-    ) -> Option<Fault> {
+    ) -> Option<AttemptError> {
         if !self.watch.has_signs() {
             return None;
         }
         let endpoint = || pick.name();
-        if self.watch.expired(Wait::Total) {
+        if self.watch.expired(TimeoutKind::Total) {
             return Some(self.overdue(endpoint()));
         }
         if self.watch.has_left() {
-            return Some(Fault::Left {
+            return Some(AttemptError::Left {
                 endpoint: endpoint(),
             });
         }
-        if self.watch.expired(Wait::Upload) {
-            return Some(Fault::Upload {
+        if self.watch.expired(TimeoutKind::Upload) {
+            return Some(AttemptError::Upload {
                 endpoint: endpoint(),
             });
         }
-        let passed =
-            self.watch.expired(Wait::Answer) && self.gives_up(held, pick, trials, has_request);
+        let passed = self.watch.expired(TimeoutKind::Answer)
+            && self.gives_up(held, pick, trials, has_request);
         passed.then(|| {
             let tried = self.upstream.plan.config.retries.try_timeout;
             let (key, length) = match (tried, trials.is_given_up()) {
                 (Some(tried), true) => ("try_timeout", tried),
                 _ => ("first_byte_timeout", self.timeouts.first_byte),
             };
-            Fault::FirstByte {
+            AttemptError::FirstByte {
                 endpoint: endpoint(),
                 key,
                 milliseconds: length.as_millis(),
@@ -391,14 +395,19 @@ impl Attempt<'_> {
     }
 
     /// The exchange with this endpoint took longer than it may.
-    fn overdue(&self, endpoint: String) -> Fault {
+    fn overdue(&self, endpoint: String) -> AttemptError {
         match self.deadline {
-            true => Fault::Deadline { endpoint },
-            false => Fault::Total { endpoint },
+            true => AttemptError::Deadline { endpoint },
+            false => AttemptError::Total { endpoint },
         }
     }
 
-    fn response_body(&self, pick: Pick, mut line: Line, incoming: EndpointBody) -> Body {
+    fn response_body(
+        &self,
+        pick: Pick,
+        mut line: EndpointConnection,
+        incoming: EndpointBody,
+    ) -> Body {
         let Some(endpoint) = pick.endpoint() else {
             return Body::Empty;
         };
@@ -416,12 +425,12 @@ impl Attempt<'_> {
     }
 }
 
-fn is_switch(held: &Held) -> bool {
+fn is_switch(held: &ExchangeCell) -> bool {
     let status = held.with(|exchange| exchange.response.as_ref().map(|head| head.status));
     status == Some(StatusCode::SWITCHING_PROTOCOLS)
 }
 
-fn status(held: &Held) -> Option<u16> {
+fn status(held: &ExchangeCell) -> Option<u16> {
     held.with(|exchange| {
         let response = exchange.response.as_ref();
         response.map(|response| response.status.as_u16())
@@ -438,18 +447,18 @@ fn accept(
     let (mut parts, incoming) = response.into_parts();
     let agreed = upgrade.is_some_and(|upgrade| upgrade.agree(&mut parts));
     if parts.status.is_informational() && !agreed {
-        return Sent::Failed(Fault::Protocol {
+        return Sent::Failed(AttemptError::Protocol {
             endpoint: pick.name(),
             cause: None,
         });
     }
-    let seen = headers::Seen::of_answer(&parts.headers);
+    let seen = headers::HeaderFlags::of_answer(&parts.headers);
     // An answer without content may name any coding: nothing is in it (RFC 9112 section 6.1).
     if seen.transfer_encoding()
         && !incoming.is_end_stream()
         && coding::of(&parts.headers) != Coding::Chunked
     {
-        return Sent::Failed(Fault::Coding {
+        return Sent::Failed(AttemptError::Coding {
             endpoint: pick.name(),
         });
     }
@@ -476,8 +485,8 @@ fn is_number(length: &HeaderValue) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u64>().is_ok()
 }
 
-fn closed_at_once(pick: &Pick) -> Fault {
-    Fault::Connect {
+fn closed_at_once(pick: &Pick) -> AttemptError {
+    AttemptError::Connect {
         endpoint: pick.name(),
         cause: std::io::ErrorKind::ConnectionAborted.into(),
     }

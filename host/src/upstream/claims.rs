@@ -14,7 +14,7 @@ use crate::context::names;
 
 /// What a name is. Few requests have any of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FieldKind {
     /// Anything else.
     Other,
     /// A claim of who asks, or of how the request came.
@@ -133,14 +133,14 @@ const GUARDED_PREFIXES: &[&str] = &[
 const GUARDED_NAMES: &[&str] = &["api-key", "auth-token", "keep-alive", "user-id"];
 
 /// What a field of this name is. Names are in lower case.
-pub(super) fn kind(name: &str) -> Kind {
+pub(super) fn field_kind(name: &str) -> FieldKind {
     if names::is_odd(name) {
-        return Kind::Odd;
+        return FieldKind::Odd;
     }
     if is_claim(name) {
-        Kind::Claim
+        FieldKind::Claim
     } else {
-        Kind::Other
+        FieldKind::Other
     }
 }
 
@@ -154,7 +154,9 @@ fn is_claim(name: &str) -> bool {
 
 /// Remove what a client claims of itself, but what the operator lets pass.
 pub(super) fn drop_claims(headers: &mut HeaderMap, passed: &[HeaderName]) {
-    let claims = named(headers, passed, |name| kind(name.as_str()) == Kind::Claim);
+    let claims = named(headers, passed, |name| {
+        field_kind(name.as_str()) == FieldKind::Claim
+    });
     for name in claims {
         headers.remove(name);
     }
@@ -164,7 +166,7 @@ pub(super) fn drop_claims(headers: &mut HeaderMap, passed: &[HeaderName]) {
 /// there too.
 pub(super) fn drop_look_alikes(headers: &mut HeaderMap, passed: &[HeaderName]) {
     let alike = named(headers, passed, |name| {
-        if kind(name.as_str()) != Kind::Odd {
+        if field_kind(name.as_str()) != FieldKind::Odd {
             return false;
         }
         let real = names::plain(name.as_str());
@@ -237,7 +239,7 @@ mod tests {
             "x-remote-user",
             "x-auth-request-email",
         ] {
-            assert_eq!(kind(claim), Kind::Claim, "{claim}");
+            assert_eq!(field_kind(claim), FieldKind::Claim, "{claim}");
         }
         for other in [
             "",
@@ -253,7 +255,7 @@ mod tests {
             "x-user-agent",
             "traceparent",
         ] {
-            assert_eq!(kind(other), Kind::Other, "{other}");
+            assert_eq!(field_kind(other), FieldKind::Other, "{other}");
         }
         for odd in [
             "x_forwarded_for",
@@ -263,11 +265,11 @@ mod tests {
             "forwarded-",
         ] {
             let expected = if odd.ends_with('-') {
-                Kind::Claim
+                FieldKind::Claim
             } else {
-                Kind::Odd
+                FieldKind::Odd
             };
-            assert_eq!(kind(odd), expected, "{odd}");
+            assert_eq!(field_kind(odd), expected, "{odd}");
         }
     }
 

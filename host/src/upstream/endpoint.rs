@@ -17,27 +17,27 @@ pub(crate) mod names;
 pub(crate) mod reach;
 pub(crate) mod rounds;
 
-use known::{Known, Tally};
+use known::{EndpointCounters, EndpointState};
 
 use super::line::pool::Pool;
 
 /// One worker's view of an endpoint.
 #[derive(Debug)]
-pub(crate) struct Endpoint {
+pub(crate) struct LocalEndpoint {
     /// Its name; a copy of this worker's.
     pub(crate) name: Arc<str>,
     /// Its connections that can take a request.
     pub(crate) pool: Rc<Pool>,
     /// What the process knows of it.
-    pub(crate) known: Arc<Known>,
+    pub(crate) known: Arc<EndpointState>,
     /// What this worker counts of it.
-    pub(crate) tally: Arc<Tally>,
+    pub(crate) tally: Arc<EndpointCounters>,
 }
 
-impl Endpoint {
+impl LocalEndpoint {
     /// A view of it, with these connections of the worker's.
     #[must_use]
-    pub(crate) fn new(known: &Arc<Known>, pool: Rc<Pool>) -> Self {
+    pub(crate) fn new(known: &Arc<EndpointState>, pool: Rc<Pool>) -> Self {
         Self {
             name: Arc::from(&*known.name),
             pool,
@@ -47,7 +47,7 @@ impl Endpoint {
     }
 }
 
-impl Drop for Endpoint {
+impl Drop for LocalEndpoint {
     fn drop(&mut self) {
         self.known.settle(&self.tally);
     }

@@ -6,26 +6,26 @@ use http::HeaderValue;
 use http::header::RETRY_AFTER;
 
 use super::line::transport::TransportError;
-use super::queue::Overload;
+use super::queue::QueueError;
 use crate::body::BodyError;
 use crate::error::{Code, RequestError};
 
 /// Why an attempt brought no response.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Fault {
+pub(crate) enum AttemptError {
     /// Nothing to send it to.
     #[error("upstream `{upstream}` has no endpoint {why}")]
     NoEndpoint {
         upstream: String,
         /// Of those that it might have, which is missing.
-        why: Missing,
+        why: NoEndpointCause,
     },
     /// All endpoints that could take it have as much to do as they may.
     #[error("upstream `{upstream}` has no room: {why}")]
     Overloaded {
         upstream: String,
         /// Why it did not wait longer.
-        why: Overload,
+        why: QueueError,
     },
     /// No connection.
     #[error("no connection to `{endpoint}`")]
@@ -145,7 +145,7 @@ pub(crate) enum Fault {
 
 /// Which endpoint there is none of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Missing {
+pub(crate) enum NoEndpointCause {
     /// One that takes requests.
     #[error("that takes requests; the log says since when, and the admin API how each one stands")]
     Available,
@@ -154,7 +154,7 @@ pub(crate) enum Missing {
     Labelled,
 }
 
-impl Fault {
+impl AttemptError {
     /// From what the connection says of a request that was sent.
     #[must_use]
     pub(crate) fn of_exchange(endpoint: &str, cause: TransportError) -> Self {
@@ -273,9 +273,12 @@ fn ends_in_order(error: &TransportError) -> bool {
     error.is_some_and(|error| error.reason() == Some(h2::Reason::NO_ERROR))
 }
 
-impl From<Fault> for RequestError {
-    fn from(fault: Fault) -> Self {
-        let overloaded = matches!(fault, Fault::Overloaded { .. } | Fault::Descriptors { .. });
+impl From<AttemptError> for RequestError {
+    fn from(fault: AttemptError) -> Self {
+        let overloaded = matches!(
+            fault,
+            AttemptError::Overloaded { .. } | AttemptError::Descriptors { .. }
+        );
         let error = Self::caused(fault.code(), fault);
         if overloaded {
             error.with_header(RETRY_AFTER, HeaderValue::from_static("1"))

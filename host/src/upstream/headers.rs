@@ -13,12 +13,12 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::Body as _;
 
-pub(crate) use super::seen::Seen;
+pub(crate) use super::seen::HeaderFlags;
 
-use super::claims::{self, Kind};
+use super::claims::{self, FieldKind};
 use super::given_names;
 use super::hops;
-use super::{EndpointPlan, Plan};
+use super::{Upstream, UpstreamEndpoint};
 use crate::body::Body;
 use crate::config::{Cidr, HostRule};
 use crate::context::{Exchange, names};
@@ -39,13 +39,13 @@ static CHUNKED: HeaderValue = HeaderValue::from_static("chunked");
 
 /// Remove from a head what concerns only the connection that it came on. `te: trailers` stays:
 /// the gateway passes trailers on.
-pub(crate) fn strip(headers: &mut HeaderMap, seen: Seen) {
-    if seen.has(Seen::NAMES_FIELDS) {
+pub(crate) fn strip(headers: &mut HeaderMap, seen: HeaderFlags) {
+    if seen.has(HeaderFlags::NAMES_FIELDS) {
         strip_named(headers);
-    } else if seen.has(Seen::CONNECTION) {
+    } else if seen.has(HeaderFlags::CONNECTION) {
         headers.remove(CONNECTION);
     }
-    if seen.has(Seen::TE) {
+    if seen.has(HeaderFlags::TE) {
         let keeps_trailers = takes_trailers(headers);
         headers.remove(TE);
         if keeps_trailers {
@@ -53,18 +53,18 @@ pub(crate) fn strip(headers: &mut HeaderMap, seen: Seen) {
         }
     }
     let rest = [
-        (Seen::KEEP_ALIVE, &KEEP_ALIVE),
-        (Seen::PROXY_CONNECTION, &PROXY_CONNECTION),
-        (Seen::TRANSFER_ENCODING, &TRANSFER_ENCODING),
-        (Seen::UPGRADE, &UPGRADE),
-        (Seen::CONTENT_LENGTH, &CONTENT_LENGTH),
+        (HeaderFlags::KEEP_ALIVE, &KEEP_ALIVE),
+        (HeaderFlags::PROXY_CONNECTION, &PROXY_CONNECTION),
+        (HeaderFlags::TRANSFER_ENCODING, &TRANSFER_ENCODING),
+        (HeaderFlags::UPGRADE, &UPGRADE),
+        (HeaderFlags::CONTENT_LENGTH, &CONTENT_LENGTH),
     ];
     for (field, name) in rest {
         if seen.has(field) {
             headers.remove(name);
         }
     }
-    if seen.has(Seen::PROXY_AUTH) {
+    if seen.has(HeaderFlags::PROXY_AUTH) {
         // RFC 9110 section 11.7: they are for the nearest proxy.
         for name in &PROXY_AUTH {
             headers.remove(name);
@@ -116,7 +116,7 @@ fn takes_trailers(headers: &HeaderMap) -> bool {
 
 /// Whom the operator believes, and what.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Trust<'a> {
+pub(crate) struct ForwardingTrust<'a> {
     /// Proxies whose word counts.
     pub(crate) proxies: &'a [Cidr],
     /// Fields that any client may send, although they are dropped by default.
@@ -127,27 +127,27 @@ pub(crate) struct Trust<'a> {
 /// `exchange.client` is who the trusted proxies say it is, and `exchange.id` what they named it.
 pub(crate) fn forward(
     connection: &ClientConnection,
-    trust: Trust<'_>,
-    seen: Seen,
+    trust: ForwardingTrust<'_>,
+    seen: HeaderFlags,
     exchange: &mut Exchange,
 ) {
     let proxies = trust.proxies;
     let believed = !proxies.is_empty() && hops::is_trusted(proxies, connection.remote.ip());
     let headers = &mut exchange.request.headers;
     strip(headers, seen);
-    exchange.takes_trailers = seen.has(Seen::TE) && headers.contains_key(TE);
+    exchange.takes_trailers = seen.has(HeaderFlags::TE) && headers.contains_key(TE);
     if seen.expect() {
         // The gateway itself answers an expectation, when it begins to read the body.
         headers.remove(EXPECT);
     }
-    if seen.has(Seen::ODD) {
+    if seen.has(HeaderFlags::ODD) {
         claims::drop_look_alikes(headers, trust.fields);
         exchange.odd_fields = true;
     }
     if believed {
         believe(connection, proxies, exchange);
     } else {
-        if seen.has(Seen::CLAIM) {
+        if seen.has(HeaderFlags::CLAIM) {
             claims::drop_claims(headers, trust.fields);
         }
         headers.insert(&FORWARDED_FOR, connection.forwarded_for.clone());
@@ -164,7 +164,8 @@ pub(crate) fn forward(
 /// that can be taken for a claim.
 #[must_use]
 pub(crate) fn may_be_read(name: &str) -> bool {
-    claims::kind(name) == Kind::Odd && claims::kind(&names::plain(name)) != Kind::Claim
+    claims::field_kind(name) == FieldKind::Odd
+        && claims::field_kind(&names::plain(name)) != FieldKind::Claim
 }
 
 /// Remove from a request's trailers what says who asks, and where it goes: that is in the head (RFC
@@ -262,7 +263,7 @@ fn joined(headers: &HeaderMap, name: &HeaderName) -> Vec<u8> {
 }
 
 /// What goes as `host` to this endpoint.
-pub(crate) fn address(plan: &Plan, endpoint: &EndpointPlan, headers: &mut HeaderMap) {
+pub(crate) fn address(plan: &Upstream, endpoint: &UpstreamEndpoint, headers: &mut HeaderMap) {
     match (&plan.config.host, &plan.host) {
         (HostRule::Preserve, _) | (HostRule::Literal(_), None) => {}
         (HostRule::Endpoint, _) => {
@@ -277,8 +278,8 @@ pub(crate) fn address(plan: &Plan, endpoint: &EndpointPlan, headers: &mut Header
 /// The request as it goes to an endpoint. `keep` leaves the head in the exchange, for filters
 /// and logs that look at it later.
 pub(crate) fn outgoing(
-    plan: &Plan,
-    endpoint: &EndpointPlan,
+    plan: &Upstream,
+    endpoint: &UpstreamEndpoint,
     exchange: &mut Exchange,
     body: Body,
     keep: bool,

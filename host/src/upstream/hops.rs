@@ -12,7 +12,7 @@ use crate::config::Cidr;
 
 /// Who the client is, as a list of hops says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Client {
+pub(super) struct ForwardedClient {
     /// Its address.
     pub(crate) ip: IpAddr,
     /// How many hops are named after it.
@@ -24,11 +24,11 @@ pub(super) struct Client {
 pub(super) fn client<'a>(
     trusted: &[Cidr],
     hops: impl DoubleEndedIterator<Item = &'a [u8]>,
-) -> Option<Client> {
+) -> Option<ForwardedClient> {
     let mut found = None;
     for (after, hop) in hops.rev().enumerate() {
         let Some(ip) = address(hop) else { break };
-        found = Some(Client { ip, after });
+        found = Some(ForwardedClient { ip, after });
         if !is_trusted(trusted, ip) {
             break;
         }
@@ -114,7 +114,7 @@ pub(super) fn scheme(word: &[u8]) -> Option<Scheme> {
 pub(super) fn word_of<'a>(
     words: &[&'a [u8]],
     hops: usize,
-    client: Option<Client>,
+    client: Option<ForwardedClient>,
 ) -> Option<&'a [u8]> {
     let after = client.map_or(0, |client| client.after);
     let from_end = if words.len() == hops { after } else { 0 };
@@ -274,7 +274,7 @@ mod tests {
         let trusted = [block("10.0.0.0/8"), block("fd00::/8")];
         let found = |list: &str| client(&trusted, entries(list.as_bytes()));
         let client = |address, after| {
-            Some(Client {
+            Some(ForwardedClient {
                 ip: ip(address),
                 after,
             })
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn the_scheme_is_that_of_the_client_s_hop() {
         let words = [&b"https"[..], b"http"];
-        let client = Some(Client {
+        let client = Some(ForwardedClient {
             ip: ip("192.0.2.1"),
             after: 1,
         });

@@ -34,36 +34,36 @@ pub(crate) mod transport;
 pub(crate) mod tunnel;
 pub(crate) mod upload;
 
-use connection::Connection;
+use connection::Http1Connection;
 use incoming::EndpointBody;
 use pool::Pool;
-use shared::Slot;
+use shared::Http2Stream;
 use transport::TransportError;
 
 use crate::body::Body;
 
 /// What carries one request.
 #[derive(Debug)]
-pub(crate) enum Line {
+pub(crate) enum EndpointConnection {
     /// HTTP/1.1.
-    Own(Connection),
+    Http1(Http1Connection),
     /// HTTP/2.
-    Shared(Slot),
+    Http2(Http2Stream),
 }
 
-impl Line {
+impl EndpointConnection {
     /// Whether its connection has carried a request before.
     #[must_use]
     pub(crate) fn is_reused(&self) -> bool {
         match self {
-            Self::Own(connection) => connection.reused,
-            Self::Shared(slot) => slot.reused,
+            Self::Http1(connection) => connection.reused,
+            Self::Http2(slot) => slot.reused,
         }
     }
 
     /// The endpoint does not agree to another protocol.
     pub(crate) fn stays_http(&mut self) {
-        if let Self::Own(connection) = self {
+        if let Self::Http1(connection) = self {
             connection.stays_http();
         }
     }
@@ -72,8 +72,8 @@ impl Line {
     #[must_use]
     pub(crate) fn has_too_many_fields(&self) -> bool {
         match self {
-            Self::Own(connection) => connection.has_too_many_fields(),
-            Self::Shared(_) => false,
+            Self::Http1(connection) => connection.has_too_many_fields(),
+            Self::Http2(_) => false,
         }
     }
 
@@ -81,17 +81,17 @@ impl Line {
     /// endpoint said nothing meanwhile, what may be as dead as this is not used again. Milliseconds.
     pub(crate) fn timed_out(&self, pool: &Pool, reused: bool, began: u64, now: u64) {
         match self {
-            Self::Own(_) if reused => pool.doubt(began),
-            Self::Own(_) => {}
-            Self::Shared(slot) => slot.timed_out(began, now),
+            Self::Http1(_) if reused => pool.doubt(began),
+            Self::Http1(_) => {}
+            Self::Http2(slot) => slot.timed_out(began, now),
         }
     }
 
     /// The request that was sent, if it had no body: to be sent once more.
     pub(crate) fn sent_request(&mut self) -> Option<Request<Body>> {
         match self {
-            Self::Own(connection) => connection.sent_request(),
-            Self::Shared(slot) => slot.sent_request(),
+            Self::Http1(connection) => connection.sent_request(),
+            Self::Http2(slot) => slot.sent_request(),
         }
     }
 
@@ -102,8 +102,8 @@ impl Line {
         body: &mut EndpointBody,
     ) -> Poll<Option<Result<Frame<Bytes>, TransportError>>> {
         match self {
-            Self::Own(connection) => connection.poll_frame(cx, body),
-            Self::Shared(_) => body.poll_frame(cx),
+            Self::Http1(connection) => connection.poll_frame(cx, body),
+            Self::Http2(_) => body.poll_frame(cx),
         }
     }
 
@@ -111,14 +111,14 @@ impl Line {
     /// sent.
     pub(crate) fn give_back(self, pool: &Pool, all: bool, now: u64) {
         match self {
-            Self::Own(mut connection) => {
+            Self::Http1(mut connection) => {
                 connection.settle();
                 if all {
                     pool.put(connection, now);
                 }
             }
             // Its pool has the connection.
-            Self::Shared(slot) => drop(slot),
+            Self::Http2(slot) => drop(slot),
         }
     }
 }

@@ -19,37 +19,37 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use parking_lot::Mutex;
 
-use super::endpoint::group::{Group, Override};
-use super::endpoint::health::{Backoff, Change, Counts, Health, Now, State};
-use super::endpoint::known::{Known, now};
+use super::endpoint::group::{EndpointChanges, UpstreamState};
+use super::endpoint::health::{Backoff, Change, CheckThresholds, Health, Now, State};
+use super::endpoint::known::{EndpointState, now};
 use super::headers::authority;
 use super::key::hash;
-use super::line::tls::Tls;
-use super::queue::Queue;
-use super::sticky::{Sticky, TokenName};
-use crate::balance::{Balancer, Member, Policy, Settings, Threshold};
+use super::line::tls::EndpointTls;
+use super::queue::RequestQueue;
+use super::sticky::{EndpointDigest, StickyTokens};
+use crate::balance::{Balancer, BalancerSettings, Member, Policy, Threshold};
 use crate::config::{self as model, BalancePolicy};
 
-pub(crate) use kept::Wanted;
+pub(crate) use kept::StickyEndpoint;
 
 /// What the workers share of one upstream: its part of the configuration, ready for use.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct Upstream {
     /// As configured.
-    pub(crate) config: model::Upstream,
+    pub(crate) config: model::UpstreamConfig,
     /// What goes upstream as `host`, where it is one name for all.
     pub(crate) host: Option<HeaderValue>,
     /// Keeps clients on their endpoints.
-    pub(crate) sticky: Option<Sticky>,
+    pub(crate) sticky: Option<StickyTokens>,
     /// How TLS is spoken with the endpoints, where it is.
-    pub(crate) tls: Option<Tls>,
+    pub(crate) tls: Option<EndpointTls>,
     /// The same for their checks.
-    pub(crate) check_tls: Option<Tls>,
+    pub(crate) check_tls: Option<EndpointTls>,
     /// What outlives this configuration.
-    pub(crate) group: Arc<Group>,
+    pub(crate) group: Arc<UpstreamState>,
     /// Where requests wait for room, where there is a limit.
-    pub(crate) queue: Option<Arc<Queue>>,
-    current: ArcSwap<Members>,
+    pub(crate) queue: Option<Arc<RequestQueue>>,
+    current: ArcSwap<EndpointSet>,
     version: AtomicU64,
     /// What of the group these members are made of.
     seen: AtomicU64,
@@ -63,22 +63,22 @@ pub(crate) struct Plan {
 
 /// The endpoints of an upstream at one time.
 #[derive(Debug)]
-pub(crate) struct Members {
+pub(crate) struct EndpointSet {
     /// Which change made them.
     pub(crate) version: u64,
     /// Picks endpoints.
     pub(crate) balancer: Balancer,
     /// The endpoints; the balancer knows them by their place.
-    pub(crate) endpoints: Vec<EndpointPlan>,
+    pub(crate) endpoints: Vec<UpstreamEndpoint>,
     /// The places of those that clients are kept on, by the names that tokens have for them.
-    names: HashMap<TokenName, usize>,
+    names: HashMap<EndpointDigest, usize>,
 }
 
 /// One endpoint, ready for use.
 #[derive(Debug)]
-pub(crate) struct EndpointPlan {
+pub(crate) struct UpstreamEndpoint {
     /// What the process knows of it.
-    pub(crate) known: Arc<Known>,
+    pub(crate) known: Arc<EndpointState>,
     /// As it was configured, or added: `ip:port` or `name:port`.
     pub(crate) configured: Arc<str>,
     /// The same as a `host` field, without a port that the scheme implies.
@@ -91,28 +91,28 @@ pub(crate) struct EndpointPlan {
 }
 
 /// An endpoint as the file or an operator has it.
-struct Entry<'a> {
+struct EndpointEntry<'a> {
     address: &'a str,
     weight: u32,
     priority: u8,
     labels: &'a BTreeMap<String, String>,
 }
 
-impl Plan {
+impl Upstream {
     /// An upstream of a configuration. Its names have been answered.
     #[must_use]
     pub(crate) fn new(
-        config: model::Upstream,
-        group: Arc<Group>,
-        sticky: Option<Sticky>,
-        tls: Option<Tls>,
-        check_tls: Option<Tls>,
+        config: model::UpstreamConfig,
+        group: Arc<UpstreamState>,
+        sticky: Option<StickyTokens>,
+        tls: Option<EndpointTls>,
+        check_tls: Option<EndpointTls>,
     ) -> Self {
         let host = match &config.host {
             model::HostRule::Literal(name) => HeaderValue::from_str(name).ok(),
             model::HostRule::Preserve | model::HostRule::Endpoint => None,
         };
-        let none = Members {
+        let none = EndpointSet {
             version: 0,
             balancer: Balancer::new(settings(&config), Vec::new()),
             endpoints: Vec::new(),
@@ -139,7 +139,7 @@ impl Plan {
 
     /// The endpoints as they are now.
     #[must_use]
-    pub(crate) fn members(&self) -> Arc<Members> {
+    pub(crate) fn members(&self) -> Arc<EndpointSet> {
         self.current.load_full()
     }
 
@@ -180,7 +180,7 @@ impl Plan {
                 });
                 known.log(&self.group.name, change.flatten().as_ref());
                 let host = HeaderValue::from_str(authority(entry.address, self.tls.is_some()));
-                endpoints.push(EndpointPlan {
+                endpoints.push(UpstreamEndpoint {
                     known,
                     configured: Arc::from(entry.address),
                     host: host.unwrap_or_else(|_| HeaderValue::from_static("")),
@@ -206,7 +206,7 @@ impl Plan {
         let names = names.collect();
         let balancer = before.balancer.succeeding(members.collect());
         let version = before.version + 1;
-        let members = Arc::new(Members {
+        let members = Arc::new(EndpointSet {
             version,
             balancer,
             endpoints,
@@ -256,22 +256,22 @@ impl Plan {
     }
 
     /// Of the endpoints before and now, some leave and the others stay.
-    fn tell_who_leaves(&self, before: &Members, members: &Members) {
-        for EndpointPlan { known, .. } in &members.endpoints {
+    fn tell_who_leaves(&self, before: &EndpointSet, members: &EndpointSet) {
+        for UpstreamEndpoint { known, .. } in &members.endpoints {
             match known.health(|health| health.is_drained()) {
                 true => self.leaves(known),
                 false => self.group.leaving.stays(known),
             }
         }
         let is_there = |id| members.endpoints.iter().any(|one| one.known.id == id);
-        for EndpointPlan { known, .. } in &before.endpoints {
+        for UpstreamEndpoint { known, .. } in &before.endpoints {
             if !is_there(known.id) {
                 self.leaves(known);
             }
         }
     }
 
-    fn leaves(&self, known: &Arc<Known>) {
+    fn leaves(&self, known: &Arc<EndpointState>) {
         let limit = self.config.drain_timeout;
         self.group
             .leaving
@@ -279,13 +279,16 @@ impl Plan {
     }
 
     /// What the file has and nobody removed or added anew, then what was added.
-    fn entries<'a>(&'a self, overrides: &'a BTreeMap<String, Override>) -> Vec<Entry<'a>> {
+    fn entries<'a>(
+        &'a self,
+        overrides: &'a BTreeMap<String, EndpointChanges>,
+    ) -> Vec<EndpointEntry<'a>> {
         let configured = self.config.endpoints.iter();
         let configured = configured.filter(|endpoint| {
             let change = overrides.get(&endpoint.address);
             !change.is_some_and(|change| change.removed || change.added.is_some())
         });
-        let configured = configured.map(|endpoint| Entry {
+        let configured = configured.map(|endpoint| EndpointEntry {
             address: &endpoint.address,
             weight: endpoint.weight,
             priority: endpoint.priority,
@@ -293,7 +296,7 @@ impl Plan {
         });
         let added = overrides.iter().filter_map(|(address, change)| {
             let added = change.added.as_ref()?;
-            Some(Entry {
+            Some(EndpointEntry {
                 address,
                 weight: added.weight,
                 priority: added.priority,
@@ -318,7 +321,7 @@ impl Plan {
     #[must_use]
     pub(crate) fn way(&self) -> u64 {
         let config = &self.config;
-        let tls = self.tls.as_ref().map_or(0, Tls::mark);
+        let tls = self.tls.as_ref().map_or(0, EndpointTls::mark);
         let settings = (config.max_head, config.max_headers, config.protocol, tls);
         hash(format!("{settings:?}").as_bytes())
     }
@@ -362,11 +365,11 @@ impl Plan {
     }
 
     /// An answer to a check.
-    pub(crate) fn checked(&self, known: &Known, answer: Result<(), String>) {
+    pub(crate) fn checked(&self, known: &EndpointState, answer: Result<(), String>) {
         let Some(check) = &self.config.health else {
             return;
         };
-        let counts = Counts {
+        let counts = CheckThresholds {
             rise: check.rise,
             fall: check.fall,
         };
@@ -374,7 +377,11 @@ impl Plan {
     }
 
     /// Tell something of an endpoint, and let the balancer see what it changed.
-    pub(crate) fn tell(&self, known: &Known, told: impl FnOnce(&mut Health) -> Option<Change>) {
+    pub(crate) fn tell(
+        &self,
+        known: &EndpointState,
+        told: impl FnOnce(&mut Health) -> Option<Change>,
+    ) {
         let change = known.health(told);
         known.log(&self.group.name, change.as_ref());
         if change.is_some() {
@@ -383,7 +390,7 @@ impl Plan {
     }
 
     /// A result was a fault of this endpoint's: one too many in a row takes it out.
-    pub(crate) fn fault(&self, known: &Known, why: &dyn fmt::Display) {
+    pub(crate) fn fault(&self, known: &EndpointState, why: &dyn fmt::Display) {
         let in_row = known.went_wrong();
         let most = self.config.ejection.faults;
         if most != 0 && in_row >= most {
@@ -392,7 +399,7 @@ impl Plan {
     }
 
     /// Take an endpoint out for a while, if not too many are out already.
-    pub(crate) fn eject(&self, known: &Known, why: &str) {
+    pub(crate) fn eject(&self, known: &EndpointState, why: &str) {
         let rules = &self.config.ejection;
         // Faults of requests that ran when it was taken out come late.
         if known.health(|health| health.is_ejected()) {
@@ -431,19 +438,19 @@ impl Plan {
 
     /// How an endpoint stands.
     #[must_use]
-    pub(crate) fn state(&self, known: &Known) -> State {
+    pub(crate) fn state(&self, known: &EndpointState) -> State {
         let slow_start = self.config.balance.slow_start;
         known.health(|health| health.state(slow_start, now()))
     }
 }
 
-fn settings(config: &model::Upstream) -> Settings {
+fn settings(config: &model::UpstreamConfig) -> BalancerSettings {
     let balance = &config.balance;
     let threshold = |threshold| match threshold {
         model::Threshold::Count(count) => Threshold::Count(count),
         model::Threshold::Percent(percent) => Threshold::Percent(percent),
     };
-    Settings {
+    BalancerSettings {
         policy: match balance.policy {
             BalancePolicy::RoundRobin => Policy::RoundRobin,
             BalancePolicy::LeastConnections => Policy::LeastConnections,

@@ -20,16 +20,16 @@ use crate::balance::Lease;
 
 /// A queue. Who waits says how many may, and how long.
 #[derive(Debug, Default)]
-pub(crate) struct Queue {
+pub(crate) struct RequestQueue {
     waiting: AtomicUsize,
-    line: Mutex<Line>,
+    line: Mutex<QueueState>,
 }
 
 /// What a request wants of an endpoint: those that want the same can all use the same room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub(crate) struct Want(u64);
+pub(crate) struct QueueKey(u64);
 
-impl Want {
+impl QueueKey {
     /// Any endpoint will do.
     pub(crate) const ANY: Self = Self(0);
 
@@ -43,16 +43,16 @@ impl Want {
 
 /// Who waits, in the order of coming.
 #[derive(Debug, Default)]
-struct Line {
+struct QueueState {
     next: u64,
-    places: BTreeMap<u64, Waiter>,
+    places: BTreeMap<u64, QueuedRequest>,
     /// How many want what.
-    wants: HashMap<Want, usize>,
+    wants: HashMap<QueueKey, usize>,
 }
 
 #[derive(Debug)]
-struct Waiter {
-    want: Want,
+struct QueuedRequest {
+    want: QueueKey,
     /// There may be room, and it has not looked since.
     called: bool,
     waker: Option<Waker>,
@@ -60,7 +60,7 @@ struct Waiter {
 
 /// Why a request got no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Overload {
+pub(crate) enum QueueError {
     /// As many as may wait do.
     #[error("as many requests as may wait do")]
     QueueFull,
@@ -71,15 +71,15 @@ pub(crate) enum Overload {
 
 /// A place among the active requests of an endpoint. Whoever waits is told when it is free.
 #[derive(Debug)]
-pub(crate) struct Turn {
+pub(crate) struct ActiveRequest {
     lease: Option<Lease>,
-    queue: Option<Arc<Queue>>,
+    queue: Option<Arc<RequestQueue>>,
 }
 
-impl Turn {
+impl ActiveRequest {
     /// A lease; `queue` where others may wait for it.
     #[must_use]
-    pub(crate) fn new(lease: Lease, queue: Option<&Arc<Queue>>) -> Self {
+    pub(crate) fn new(lease: Lease, queue: Option<&Arc<RequestQueue>>) -> Self {
         Self {
             lease: Some(lease),
             queue: queue.map(Arc::clone),
@@ -87,7 +87,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for ActiveRequest {
     fn drop(&mut self) {
         // The place is free before anybody is told so.
         drop(self.lease.take());
@@ -97,10 +97,10 @@ impl Drop for Turn {
     }
 }
 
-impl Queue {
+impl RequestQueue {
     /// Whether somebody waits for what this request wants too: it waits behind.
     #[must_use]
-    pub(crate) fn is_before(&self, want: Want) -> bool {
+    pub(crate) fn is_before(&self, want: QueueKey) -> bool {
         !self.is_empty() && self.line.lock().is_before(want)
     }
 
@@ -151,10 +151,10 @@ impl Queue {
         &self,
         most: usize,
         longest: Duration,
-        want: Want,
+        want: QueueKey,
         mut pick: impl FnMut() -> Option<T>,
-    ) -> Result<T, Overload> {
-        let (place, looks) = Place::take(self, most, want)?;
+    ) -> Result<T, QueueError> {
+        let (place, looks) = QueuePosition::take(self, most, want)?;
         let waiting = async {
             // There may be room since it was looked; but not for whoever comes behind others.
             if looks && let Some(found) = pick() {
@@ -164,7 +164,7 @@ impl Queue {
                 place.called().await;
                 match pick() {
                     Some(found) => return found,
-                    None if want == Want::ANY => {}
+                    None if want == QueueKey::ANY => {}
                     None => place.pass_on(),
                 }
             }
@@ -172,20 +172,20 @@ impl Queue {
         let found = tokio::time::timeout(longest, waiting).await;
         // One end may have made room for more than this one, and it was told of it alone.
         place.pass_on();
-        found.map_err(|_| Overload::TooLong)
+        found.map_err(|_| QueueError::TooLong)
     }
 }
 
-impl Line {
-    fn is_before(&self, want: Want) -> bool {
-        self.wants.contains_key(&Want::ANY) || self.wants.contains_key(&want)
+impl QueueState {
+    fn is_before(&self, want: QueueKey) -> bool {
+        self.wants.contains_key(&QueueKey::ANY) || self.wants.contains_key(&want)
     }
 
-    fn enter(&mut self, want: Want) -> u64 {
+    fn enter(&mut self, want: QueueKey) -> u64 {
         let number = self.next;
         self.next += 1;
         *self.wants.entry(want).or_default() += 1;
-        let waiter = Waiter {
+        let waiter = QueuedRequest {
             want,
             called: false,
             waker: None,
@@ -228,17 +228,21 @@ impl Line {
 }
 
 /// A place in the queue, until this drops.
-struct Place<'a> {
-    queue: &'a Queue,
+struct QueuePosition<'a> {
+    queue: &'a RequestQueue,
     number: u64,
 }
 
-impl<'a> Place<'a> {
+impl<'a> QueuePosition<'a> {
     /// A place, and whether nobody before it wants the same.
-    fn take(queue: &'a Queue, most: usize, want: Want) -> Result<(Self, bool), Overload> {
+    fn take(
+        queue: &'a RequestQueue,
+        most: usize,
+        want: QueueKey,
+    ) -> Result<(Self, bool), QueueError> {
         let mut line = queue.line.lock();
         if line.places.len() >= most {
-            return Err(Overload::QueueFull);
+            return Err(QueueError::QueueFull);
         }
         let looks = !line.is_before(want);
         let number = line.enter(want);
@@ -276,7 +280,7 @@ impl<'a> Place<'a> {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueuePosition<'_> {
     fn drop(&mut self) {
         let mut line = self.queue.line.lock();
         let was_called = line.leave(self.number);

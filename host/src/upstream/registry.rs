@@ -9,18 +9,18 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::endpoint::group::{Added, Group, Override};
-use super::endpoint::leaving::Leaving;
-use super::plan::Plan;
+use super::endpoint::group::{AddedEndpoint, EndpointChanges, UpstreamState};
+use super::endpoint::leaving::LeavingEndpoints;
+use super::plan::Upstream;
 
 /// All upstreams of the process.
 #[derive(Debug, Default)]
-pub(crate) struct Registry {
-    groups: Mutex<HashMap<Arc<str>, Weak<Group>>>,
-    in_use: ArcSwap<Vec<Arc<Plan>>>,
+pub(crate) struct UpstreamRegistry {
+    groups: Mutex<HashMap<Arc<str>, Weak<UpstreamState>>>,
+    in_use: ArcSwap<Vec<Arc<Upstream>>>,
     /// Plans that requests may still have.
-    former: Mutex<Vec<Weak<Plan>>>,
-    leaving: Arc<Leaving>,
+    former: Mutex<Vec<Weak<Upstream>>>,
+    leaving: Arc<LeavingEndpoints>,
 }
 
 /// Why an endpoint cannot be changed.
@@ -54,33 +54,33 @@ pub(crate) struct EndpointChange {
     pub(crate) drained: Option<bool>,
 }
 
-impl Registry {
+impl UpstreamRegistry {
     /// The upstream of this name, as the process knows it.
-    pub(crate) fn group(&self, name: &str) -> Arc<Group> {
+    pub(crate) fn group(&self, name: &str) -> Arc<UpstreamState> {
         let mut groups = self.groups.lock();
         if let Some(group) = groups.get(name).and_then(Weak::upgrade) {
             return group;
         }
         groups.retain(|_, group| group.strong_count() > 0);
-        let group = Arc::new(Group::new(name, Arc::clone(&self.leaving)));
+        let group = Arc::new(UpstreamState::new(name, Arc::clone(&self.leaving)));
         groups.insert(Arc::clone(&group.name), Arc::downgrade(&group));
         group
     }
 
     /// Which endpoints leave.
     #[must_use]
-    pub(crate) fn leaving(&self) -> &Arc<Leaving> {
+    pub(crate) fn leaving(&self) -> &Arc<LeavingEndpoints> {
         &self.leaving
     }
 
     /// These are in use from now on.
-    pub(crate) fn put_in_use(&self, plans: &[Arc<Plan>]) {
+    pub(crate) fn put_in_use(&self, plans: &[Arc<Upstream>]) {
         let before = self.in_use.swap(Arc::new(plans.to_vec()));
         let mut former = self.former.lock();
         former.extend(before.iter().map(Arc::downgrade));
         former.retain(|plan| plan.strong_count() > 0);
-        let former: Vec<Arc<Plan>> = former.iter().filter_map(Weak::upgrade).collect();
-        let same = |one: &Arc<Plan>, other: &Arc<Plan>| one.group.name == other.group.name;
+        let former: Vec<Arc<Upstream>> = former.iter().filter_map(Weak::upgrade).collect();
+        let same = |one: &Arc<Upstream>, other: &Arc<Upstream>| one.group.name == other.group.name;
         for plan in plans {
             let other = before.iter().find(|other| same(plan, other));
             plan.put_in_use(other.map(Arc::as_ref));
@@ -105,7 +105,7 @@ impl Registry {
 
     /// Those in use, in the order of the configuration.
     #[must_use]
-    pub(crate) fn in_use(&self) -> Arc<Vec<Arc<Plan>>> {
+    pub(crate) fn in_use(&self) -> Arc<Vec<Arc<Upstream>>> {
         self.in_use.load_full()
     }
 
@@ -114,7 +114,7 @@ impl Registry {
     /// # Errors
     ///
     /// There is none.
-    pub(crate) fn plan(&self, name: &str) -> Result<Arc<Plan>, ChangeError> {
+    pub(crate) fn plan(&self, name: &str) -> Result<Arc<Upstream>, ChangeError> {
         let plans = self.in_use.load();
         let found = plans.iter().find(|plan| *plan.config.name == *name);
         let found = found.map(Arc::clone);
@@ -130,7 +130,7 @@ impl Registry {
         &self,
         upstream: &str,
         address: &str,
-        added: Added,
+        added: AddedEndpoint,
     ) -> Result<(), ChangeError> {
         let plan = self.plan(upstream)?;
         if has(&plan, address) {
@@ -144,7 +144,7 @@ impl Registry {
         }
         // Also one of the file that was removed: what was sent counts.
         plan.group.change(address, |change| {
-            *change = Override {
+            *change = EndpointChanges {
                 added: Some(added),
                 ..Default::default()
             };
@@ -194,7 +194,7 @@ impl Registry {
         let plan = self.there(upstream, address)?;
         let configured = is_configured(&plan, address);
         plan.group.change(address, |change| {
-            *change = Override {
+            *change = EndpointChanges {
                 removed: configured,
                 ..Default::default()
             };
@@ -207,7 +207,7 @@ impl Registry {
         };
         for name in overrides.keys().filter(of_one) {
             plan.group
-                .change(name, |change| *change = Override::default());
+                .change(name, |change| *change = EndpointChanges::default());
         }
         plan.regroup();
         Ok(())
@@ -247,7 +247,7 @@ impl Registry {
         Ok(())
     }
 
-    fn there(&self, upstream: &str, address: &str) -> Result<Arc<Plan>, ChangeError> {
+    fn there(&self, upstream: &str, address: &str) -> Result<Arc<Upstream>, ChangeError> {
         let plan = self.plan(upstream)?;
         if has(&plan, address) {
             return Ok(plan);
@@ -259,19 +259,19 @@ impl Registry {
     }
 }
 
-fn is_configured(plan: &Plan, address: &str) -> bool {
+fn is_configured(plan: &Upstream, address: &str) -> bool {
     let mut endpoints = plan.config.endpoints.iter();
     endpoints.any(|endpoint| endpoint.address == address)
 }
 
 /// Whether this is the name of one of the addresses that a name stands for.
-fn is_one_of_a_name(plan: &Plan, address: &str) -> bool {
+fn is_one_of_a_name(plan: &Upstream, address: &str) -> bool {
     let members = plan.members();
     let mut endpoints = members.endpoints.iter();
     endpoints.any(|endpoint| *endpoint.known.name == *address && *endpoint.configured != *address)
 }
 
-fn has(plan: &Plan, address: &str) -> bool {
+fn has(plan: &Upstream, address: &str) -> bool {
     let overrides = plan.group.overrides();
     let change = overrides.get(address);
     let removed = change.is_some_and(|change| change.removed);

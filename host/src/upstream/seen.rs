@@ -5,7 +5,7 @@
 
 use http::{HeaderMap, HeaderValue};
 
-use super::claims::{self, Kind};
+use super::claims::{self, FieldKind};
 use super::headers;
 
 /// What HTTP/2 adds for each field. Bytes.
@@ -14,13 +14,13 @@ const PER_FIELD: usize = 32;
 /// Which of the fields that matter here a head has: found in one pass, since most heads have
 /// few of them, and a look-up costs as much as a pass.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Seen {
+pub(crate) struct HeaderFlags {
     fields: u16,
     hosts: u8,
     size: usize,
 }
 
-impl Seen {
+impl HeaderFlags {
     pub(super) const CONNECTION: u16 = 1;
     pub(super) const KEEP_ALIVE: u16 = 1 << 1;
     pub(super) const PROXY_CONNECTION: u16 = 1 << 2;
@@ -69,10 +69,10 @@ impl Seen {
                 seen.hosts = seen.hosts.saturating_add(1);
                 continue;
             }
-            let field = Self::field(name).unwrap_or_else(|| match claims::kind(name) {
-                Kind::Other => 0,
-                Kind::Claim => Self::CLAIM,
-                Kind::Odd => Self::ODD,
+            let field = Self::field(name).unwrap_or_else(|| match claims::field_kind(name) {
+                FieldKind::Other => 0,
+                FieldKind::Claim => Self::CLAIM,
+                FieldKind::Odd => Self::ODD,
             });
             seen.note(field, value);
         }

@@ -9,22 +9,22 @@ use std::fmt;
 use parking_lot::Mutex;
 
 use super::endpoint::health::State;
-use super::plan::Members;
+use super::plan::EndpointSet;
 
 /// What was told last.
 #[derive(Debug, Default)]
-pub(crate) struct Told(Mutex<Standing>);
+pub(crate) struct HealthReport(Mutex<UpstreamHealth>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Standing {
-    takers: Takers,
+struct UpstreamHealth {
+    takers: EligibleEndpoints,
     /// Which group is in use, 0 for the first.
     tier: usize,
 }
 
 /// Who takes requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Takers {
+enum EligibleEndpoints {
     /// Endpoints that are available.
     #[default]
     Available,
@@ -36,38 +36,38 @@ enum Takers {
     Nobody,
 }
 
-impl Told {
+impl HealthReport {
     /// Tell what has changed since.
-    pub(crate) fn look(&self, upstream: &str, members: &Members) {
+    pub(crate) fn look(&self, upstream: &str, members: &EndpointSet) {
         let (now, before) = {
             let mut told = self.0.lock();
-            let now = Standing::of(members);
+            let now = UpstreamHealth::of(members);
             (now, std::mem::replace(&mut *told, now))
         };
         if now == before {
             return;
         }
-        let states = States::of(members);
+        let states = StateCounts::of(members);
         match now.takers {
             takers if takers == before.takers => {}
-            Takers::Available => tracing::info!(
+            EligibleEndpoints::Available => tracing::info!(
                 upstream,
                 "enough endpoints of an upstream are available again: {states}"
             ),
-            Takers::Undrained => tracing::warn!(
+            EligibleEndpoints::Undrained => tracing::warn!(
                 upstream,
                 "too few endpoints of an upstream are available (`fail_open`), so that all that do not drain are used: {states}"
             ),
-            Takers::Ejected => tracing::warn!(
+            EligibleEndpoints::Ejected => tracing::warn!(
                 upstream,
                 "no endpoint of an upstream is available, so that the ejected ones are tried: {states}"
             ),
-            Takers::Nobody => tracing::warn!(
+            EligibleEndpoints::Nobody => tracing::warn!(
                 upstream,
                 "an upstream has no endpoint that takes requests: {states}"
             ),
         }
-        if now.tier != before.tier && now.takers != Takers::Nobody {
+        if now.tier != before.tier && now.takers != EligibleEndpoints::Nobody {
             let (from, to) = (before.tier, now.tier);
             tracing::warn!(
                 upstream,
@@ -79,8 +79,8 @@ impl Told {
     }
 }
 
-impl Standing {
-    fn of(members: &Members) -> Self {
+impl UpstreamHealth {
+    fn of(members: &EndpointSet) -> Self {
         let balancer = &members.balancer;
         let endpoints = || {
             members
@@ -91,10 +91,10 @@ impl Standing {
         let is_any = endpoints().any(|endpoint| endpoint.known.slot.share() > 0);
         let is_ejected = || endpoints().any(|endpoint| endpoint.known.slot.is_ejected());
         let takers = match (balancer.fails_open(), is_any) {
-            (true, _) => Takers::Undrained,
-            (false, true) => Takers::Available,
-            (false, false) if is_ejected() => Takers::Ejected,
-            (false, false) => Takers::Nobody,
+            (true, _) => EligibleEndpoints::Undrained,
+            (false, true) => EligibleEndpoints::Available,
+            (false, false) if is_ejected() => EligibleEndpoints::Ejected,
+            (false, false) => EligibleEndpoints::Nobody,
         };
         Self {
             takers,
@@ -104,13 +104,13 @@ impl Standing {
 }
 
 /// How many endpoints stand how.
-struct States {
+struct StateCounts {
     counts: [(&'static str, usize); State::ALL.len()],
     weightless: usize,
 }
 
-impl States {
-    fn of(members: &Members) -> Self {
+impl StateCounts {
+    fn of(members: &EndpointSet) -> Self {
         let mut states = Self {
             counts: State::ALL.map(|state| (state.as_str(), 0)),
             weightless: 0,
@@ -130,7 +130,7 @@ impl States {
     }
 }
 
-impl fmt::Display for States {
+impl fmt::Display for StateCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let weightless = ("of weight 0", self.weightless);
         let counts = self.counts.iter().chain([&weightless]);

@@ -29,7 +29,7 @@ const END: usize = 5;
 const SIGNATURE: usize = 16;
 
 /// Signs and reads the tokens of one upstream.
-pub(crate) struct Sticky {
+pub(crate) struct StickyTokens {
     by: StickyBy,
     key: hmac::Key,
     upstream: Arc<str>,
@@ -41,7 +41,7 @@ pub(crate) struct Sticky {
     cookie_rest: String,
 }
 
-impl std::fmt::Debug for Sticky {
+impl std::fmt::Debug for StickyTokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sticky")
             .field("by", &self.by)
@@ -50,17 +50,17 @@ impl std::fmt::Debug for Sticky {
 }
 
 /// An endpoint as a token names it.
-pub(crate) type TokenName = [u8; NAME];
+pub(crate) type EndpointDigest = [u8; NAME];
 
 /// What a client's token says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Token {
-    pub(crate) endpoint: TokenName,
+pub(crate) struct StickyToken {
+    pub(crate) endpoint: EndpointDigest,
     /// When it ends. Seconds since 1970.
     pub(crate) end_s: u64,
 }
 
-impl Sticky {
+impl StickyTokens {
     /// As configured, with the secret as its key.
     #[must_use]
     pub(crate) fn new(config: &crate::config::Sticky, key: hmac::Key, upstream: &Arc<str>) -> Self {
@@ -83,9 +83,9 @@ impl Sticky {
 
     /// How tokens name this endpoint.
     #[must_use]
-    pub(crate) fn name(&self, endpoint: &str) -> TokenName {
+    pub(crate) fn name(&self, endpoint: &str) -> EndpointDigest {
         let tag = self.sign(b"endpoint", endpoint.as_bytes());
-        let mut name = TokenName::default();
+        let mut name = EndpointDigest::default();
         for (to, from) in name.iter_mut().zip(tag.as_ref()) {
             *to = *from;
         }
@@ -94,7 +94,7 @@ impl Sticky {
 
     /// Where the client of this request belongs, if it says so and may be believed.
     #[must_use]
-    pub(crate) fn wanted(&self, headers: &HeaderMap, now_ms: u64) -> Option<Token> {
+    pub(crate) fn wanted(&self, headers: &HeaderMap, now_ms: u64) -> Option<StickyToken> {
         match &self.by {
             StickyBy::Header(field) => self.read(headers.get(field)?.as_bytes(), now_ms),
             StickyBy::Cookie(name) => {
@@ -111,7 +111,7 @@ impl Sticky {
     }
 
     /// Tell the client of this response where it belongs from now on.
-    pub(crate) fn tell(&self, token: Token, headers: &mut HeaderMap) {
+    pub(crate) fn tell(&self, token: StickyToken, headers: &mut HeaderMap) {
         let token = self.token(token);
         // Both are made of characters that a field takes.
         match &self.by {
@@ -129,7 +129,7 @@ impl Sticky {
         }
     }
 
-    fn token(&self, token: Token) -> String {
+    fn token(&self, token: StickyToken) -> String {
         let [_, _, _, end @ ..] = token.end_s.to_be_bytes();
         let mut bytes = Vec::with_capacity(TOKEN);
         bytes.extend_from_slice(&token.endpoint);
@@ -139,14 +139,14 @@ impl Sticky {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    fn read(&self, text: &[u8], now_ms: u64) -> Option<Token> {
+    fn read(&self, text: &[u8], now_ms: u64) -> Option<StickyToken> {
         let bytes: [u8; TOKEN] = decode(text)?;
         let (signed, signature) = bytes.split_at_checked(NAME + END)?;
         let right = self.sign(b"token", signed);
         verify_slices_are_equal(right.as_ref().get(..SIGNATURE)?, signature).ok()?;
         let (endpoint, end) = signed.split_first_chunk()?;
         let end_s = end.iter().fold(0, |end, byte| end << 8 | u64::from(*byte));
-        (now_ms / 1000 < end_s).then_some(Token {
+        (now_ms / 1000 < end_s).then_some(StickyToken {
             endpoint: *endpoint,
             end_s,
         })
@@ -195,7 +195,7 @@ mod tests {
 
     use super::*;
 
-    fn sticky(upstream: &str, key: &[u8]) -> Sticky {
+    fn sticky(upstream: &str, key: &[u8]) -> StickyTokens {
         let config = crate::config::Sticky {
             by: StickyBy::Cookie("lb".to_owned()),
             secret: 0,
@@ -205,12 +205,12 @@ mod tests {
             span: crate::config::Span::default(),
         };
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-        Sticky::new(&config, key, &Arc::from(upstream))
+        StickyTokens::new(&config, key, &Arc::from(upstream))
     }
 
-    fn told(sticky: &Sticky, endpoint: &str, now_ms: u64) -> HeaderMap {
+    fn told(sticky: &StickyTokens, endpoint: &str, now_ms: u64) -> HeaderMap {
         let mut headers = HeaderMap::new();
-        let token = Token {
+        let token = StickyToken {
             endpoint: sticky.name(endpoint),
             end_s: sticky.end_s(now_ms),
         };
@@ -227,7 +227,7 @@ mod tests {
         let orders = sticky("orders", b"secret");
         let name = orders.name("10.0.0.1:80");
         let request = told(&orders, "10.0.0.1:80", 1_000_500);
-        let wanted = |sticky: &Sticky, now_ms| {
+        let wanted = |sticky: &StickyTokens, now_ms| {
             let token = sticky.wanted(&request, now_ms);
             token.map(|token| token.endpoint)
         };
@@ -255,7 +255,7 @@ mod tests {
     #[test]
     fn a_token_that_was_changed_counts_as_none() {
         let orders = sticky("orders", b"secret");
-        let token = orders.token(Token {
+        let token = orders.token(StickyToken {
             endpoint: orders.name("a:1"),
             end_s: 2_000,
         });

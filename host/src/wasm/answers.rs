@@ -13,11 +13,11 @@ const LARGE: usize = 64 * 1024;
 
 /// The large answer that a filter gave last.
 #[derive(Debug, Default)]
-pub(crate) struct LargeAnswers {
+pub(crate) struct LargeResponses {
     last: Mutex<Weak<Vec<u8>>>,
 }
 
-impl LargeAnswers {
+impl LargeResponses {
     /// The body of an answer: the one in memory, if it is the same and is still read.
     pub(crate) fn share(&self, body: Vec<u8>) -> Bytes {
         if body.len() < LARGE {
@@ -32,14 +32,14 @@ impl LargeAnswers {
                 body
             }
         };
-        Bytes::from_owner(Owner(shared))
+        Bytes::from_owner(SharedBody(shared))
     }
 }
 
 /// Lets [`Bytes`] hold a shared body.
-struct Owner(Arc<Vec<u8>>);
+struct SharedBody(Arc<Vec<u8>>);
 
-impl AsRef<[u8]> for Owner {
+impl AsRef<[u8]> for SharedBody {
     fn as_ref(&self) -> &[u8] {
         &self.0
     }
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn the_same_large_answer_is_in_memory_once_and_only_while_it_is_read() {
-        let answers = LargeAnswers::default();
+        let answers = LargeResponses::default();
         let document = || vec![b'd'; LARGE];
         let first = answers.share(document());
         let second = answers.share(document());
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_small_answer_is_not_compared() {
-        let answers = LargeAnswers::default();
+        let answers = LargeResponses::default();
         let small = vec![b's'; LARGE - 1];
         assert_ne!(
             answers.share(small.clone()).as_ptr(),

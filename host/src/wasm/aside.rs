@@ -11,32 +11,32 @@ use super::bindings::types;
 use super::breaker::Permit;
 use super::component::CONTRACT;
 use super::failure::CallFailure;
-use super::filter::{Caller, Filter};
-use super::instance::{BodyCall, Call, Instance};
-use super::pool::{CheckedOut, Seat};
-use super::state::State;
-use super::verdict::{PieceVerdict, RequestVerdict, ResponseVerdict};
-use crate::context::{Held, RequestId};
+use super::filter::{CallContext, Filter};
+use super::instance::{BodyCall, Instance, PhaseCall};
+use super::pool::{CheckedOut, WorkerFilter};
+use super::state::InstanceState;
+use super::verdict::{BodyVerdict, RequestVerdict, ResponseVerdict};
+use crate::context::{ExchangeCell, RequestId};
 
 /// A call that began.
-pub(crate) struct Aside<'a> {
+pub(crate) struct FiberCall<'a> {
     instance: Option<Box<Instance>>,
     permit: Permit,
     id: RequestId,
-    held: &'a Held,
-    seat: &'a Seat,
+    held: &'a ExchangeCell,
+    seat: &'a WorkerFilter,
 }
 
-impl<'a> Aside<'a> {
+impl<'a> FiberCall<'a> {
     /// Lend the exchange to an instance.
-    pub(crate) fn begin(caller: Caller<'a>, out: CheckedOut, held: &'a Held) -> Self {
+    pub(crate) fn begin(caller: CallContext<'a>, out: CheckedOut, held: &'a ExchangeCell) -> Self {
         let CheckedOut {
             mut instance,
             permit,
         } = out;
         let exchange = held.take();
         let id = exchange.id.clone();
-        instance.lend(Call {
+        instance.lend(PhaseCall {
             exchange,
             place: caller.place,
             services: caller.services,
@@ -74,7 +74,7 @@ impl<'a> Aside<'a> {
     }
 }
 
-impl Drop for Aside<'_> {
+impl Drop for FiberCall<'_> {
     fn drop(&mut self) {
         if let Some(mut instance) = self.instance.take() {
             self.put_back(&mut instance);
@@ -91,11 +91,11 @@ impl Filter {
     /// It failed.
     pub(crate) async fn on_request_aside(
         &self,
-        caller: Caller<'_>,
+        caller: CallContext<'_>,
         out: CheckedOut,
-        held: &Held,
+        held: &ExchangeCell,
     ) -> Result<RequestVerdict, CallFailure> {
-        let mut aside = Aside::begin(caller, out, held);
+        let mut aside = FiberCall::begin(caller, out, held);
         let verdict = aside.instance().on_request_aside().await;
         self.requested(caller, self.ended_aside(caller, aside, verdict))
     }
@@ -107,11 +107,11 @@ impl Filter {
     /// It failed.
     pub(crate) async fn on_response_aside(
         &self,
-        caller: Caller<'_>,
+        caller: CallContext<'_>,
         out: CheckedOut,
-        held: &Held,
+        held: &ExchangeCell,
     ) -> Result<ResponseVerdict, CallFailure> {
-        let mut aside = Aside::begin(caller, out, held);
+        let mut aside = FiberCall::begin(caller, out, held);
         let verdict = aside.instance().on_response_aside().await;
         self.responded(caller, self.ended_aside(caller, aside, verdict))
     }
@@ -123,20 +123,25 @@ impl Filter {
     /// It failed.
     pub(crate) async fn on_body_aside(
         &self,
-        caller: Caller<'_>,
+        caller: CallContext<'_>,
         out: CheckedOut,
-        held: &Held,
+        held: &ExchangeCell,
         body: BodyCall<'_>,
         is_request: bool,
-    ) -> Result<PieceVerdict, CallFailure> {
-        let mut aside = Aside::begin(caller, out, held);
+    ) -> Result<BodyVerdict, CallFailure> {
+        let mut aside = FiberCall::begin(caller, out, held);
         let verdict = aside.instance().on_body_aside(body, is_request).await;
         self.ended_aside(caller.for_body(), aside, verdict)
     }
 
     /// Run the log phase on a fiber.
-    pub(crate) async fn on_log_aside(&self, caller: Caller<'_>, out: CheckedOut, held: &Held) {
-        let mut aside = Aside::begin(caller, out, held);
+    pub(crate) async fn on_log_aside(
+        &self,
+        caller: CallContext<'_>,
+        out: CheckedOut,
+        held: &ExchangeCell,
+    ) {
+        let mut aside = FiberCall::begin(caller, out, held);
         let logged = aside.instance().on_log_aside().await;
         // What goes wrong was said and counted, and changes nothing.
         let _ = self.ended_aside(caller, aside, logged);
@@ -145,8 +150,8 @@ impl Filter {
     /// The end of a call on a fiber.
     fn ended_aside<V>(
         &self,
-        caller: Caller<'_>,
-        aside: Aside<'_>,
+        caller: CallContext<'_>,
+        aside: FiberCall<'_>,
         result: Result<V, CallFailure>,
     ) -> Result<V, CallFailure> {
         let Some((instance, permit, id)) = aside.end() else {
@@ -159,7 +164,7 @@ impl Filter {
 
 /// The exports that are called on a fiber; none of a filter whose calls are not.
 #[derive(Default)]
-pub(crate) struct AsideCalls {
+pub(crate) struct FiberExports {
     /// `on-request`.
     pub(crate) request: Option<TypedFunc<(), (types::RequestVerdict,)>>,
     /// `on-request-body`.
@@ -172,14 +177,14 @@ pub(crate) struct AsideCalls {
     pub(crate) log: Option<TypedFunc<(), ()>>,
 }
 
-impl AsideCalls {
+impl FiberExports {
     /// Find them in an instance.
     ///
     /// # Errors
     ///
     /// One has another type.
     pub(crate) fn load(
-        store: &mut Store<State>,
+        store: &mut Store<InstanceState>,
         instance: &WasmInstance,
     ) -> wasmtime::Result<Self> {
         Ok(Self {
@@ -194,7 +199,7 @@ impl AsideCalls {
 
 /// A function of an interface of the contract; none where the component does not export it.
 fn find<P, R>(
-    store: &mut Store<State>,
+    store: &mut Store<InstanceState>,
     instance: &WasmInstance,
     interface: &str,
     function: &str,

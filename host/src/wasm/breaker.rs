@@ -35,7 +35,7 @@ pub(crate) enum Permit {
 
 /// What a failure did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tripped {
+pub(crate) enum BreakerChange {
     /// Nothing yet.
     No,
     /// The breaker opened for this long.
@@ -44,15 +44,15 @@ pub(crate) enum Tripped {
 
 /// Counts failures and suspends the filter. Times are nanoseconds of one monotonic clock.
 #[derive(Debug)]
-pub(crate) struct Breaker {
+pub(crate) struct CircuitBreaker {
     settings: BreakerSettings,
     /// 0: closed. Else open until then.
     open_until: AtomicU64,
-    record: Mutex<Record>,
+    record: Mutex<BreakerRecord>,
 }
 
 #[derive(Debug, Default)]
-struct Record {
+struct BreakerRecord {
     /// When the failures of the window began, and how many there were.
     since: u64,
     failures: u32,
@@ -61,7 +61,7 @@ struct Record {
     trial_since: Option<u64>,
 }
 
-impl Breaker {
+impl CircuitBreaker {
     /// A closed breaker.
     #[must_use]
     pub(crate) fn new(settings: BreakerSettings) -> Self {
@@ -113,18 +113,18 @@ impl Breaker {
             return false;
         }
         let mut record = self.record.lock();
-        *record = Record::default();
+        *record = BreakerRecord::default();
         self.open_until.store(0, Ordering::Relaxed);
         true
     }
 
-    pub(crate) fn failed(&self, permit: Permit, now: u64) -> Tripped {
+    pub(crate) fn failed(&self, permit: Permit, now: u64) -> BreakerChange {
         let mut record = self.record.lock();
         if permit == Permit::Trial {
             return self.open(&mut record, now);
         }
         if self.is_open() {
-            return Tripped::No;
+            return BreakerChange::No;
         }
         if record.failures == 0 || now > record.since.saturating_add(nanos(self.settings.window)) {
             record.since = now;
@@ -132,12 +132,12 @@ impl Breaker {
         }
         record.failures += 1;
         if record.failures < self.settings.failures {
-            return Tripped::No;
+            return BreakerChange::No;
         }
         self.open(&mut record, now)
     }
 
-    fn open(&self, record: &mut Record, now: u64) -> Tripped {
+    fn open(&self, record: &mut BreakerRecord, now: u64) -> BreakerChange {
         let factor = 1_u32.checked_shl(record.opened).unwrap_or(u32::MAX);
         let time = self
             .settings
@@ -150,7 +150,7 @@ impl Breaker {
         // 0 stands for closed.
         let until = now.saturating_add(nanos(time)).max(1);
         self.open_until.store(until, Ordering::Relaxed);
-        Tripped::Open(time)
+        BreakerChange::Open(time)
     }
 }
 
@@ -170,8 +170,8 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn breaker() -> Breaker {
-        Breaker::new(BreakerSettings {
+    fn breaker() -> CircuitBreaker {
+        CircuitBreaker::new(BreakerSettings {
             failures: 3,
             window: Duration::from_secs(10),
             backoff: Duration::from_secs(1),
@@ -179,16 +179,19 @@ mod tests {
         })
     }
 
-    fn trip(breaker: &Breaker, now: u64) -> Tripped {
-        assert_eq!(breaker.failed(Permit::Call, now), Tripped::No);
-        assert_eq!(breaker.failed(Permit::Call, now), Tripped::No);
+    fn trip(breaker: &CircuitBreaker, now: u64) -> BreakerChange {
+        assert_eq!(breaker.failed(Permit::Call, now), BreakerChange::No);
+        assert_eq!(breaker.failed(Permit::Call, now), BreakerChange::No);
         breaker.failed(Permit::Call, now)
     }
 
     #[test]
     fn opens_after_the_failures_and_gives_one_trial_after_the_backoff() {
         let breaker = breaker();
-        assert_eq!(trip(&breaker, 5), Tripped::Open(Duration::from_secs(1)));
+        assert_eq!(
+            trip(&breaker, 5),
+            BreakerChange::Open(Duration::from_secs(1))
+        );
         assert_eq!(breaker.permit(|| 6), Permit::Suspended);
         assert_eq!(breaker.rest(5 + SECOND / 4), Duration::from_millis(750));
         assert_eq!(breaker.rest(6 + SECOND), Duration::ZERO);
@@ -205,7 +208,7 @@ mod tests {
         let mut now = 10 * SECOND;
         for seconds in [2, 3, 3] {
             assert_eq!(breaker.permit(|| now), Permit::Trial);
-            let open = Tripped::Open(Duration::from_secs(seconds));
+            let open = BreakerChange::Open(Duration::from_secs(seconds));
             assert_eq!(breaker.failed(Permit::Trial, now), open);
             now += 10 * SECOND;
         }
@@ -215,7 +218,10 @@ mod tests {
     fn failures_far_apart_do_not_open_it() {
         let breaker = breaker();
         for n in 0..20 {
-            assert_eq!(breaker.failed(Permit::Call, n * 11 * SECOND), Tripped::No);
+            assert_eq!(
+                breaker.failed(Permit::Call, n * 11 * SECOND),
+                BreakerChange::No
+            );
         }
     }
 

@@ -29,11 +29,11 @@ pub(crate) fn user_folder() -> Option<PathBuf> {
 
 /// A folder of compiled components, or none.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct CompileCache {
+pub(crate) struct ComponentCache {
     folder: Option<PathBuf>,
 }
 
-impl CompileCache {
+impl ComponentCache {
     #[must_use]
     pub(crate) fn off() -> Self {
         Self::default()
@@ -161,9 +161,9 @@ mod tests {
         let open = folder.path().join("open");
         fs::create_dir(&open).unwrap();
         fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
-        assert!(CompileCache::in_folder(&open).folder.is_none());
+        assert!(ComponentCache::in_folder(&open).folder.is_none());
         let made = folder.path().join("a/b");
-        assert!(CompileCache::in_folder(&made).folder.is_some());
+        assert!(ComponentCache::in_folder(&made).folder.is_some());
         assert_eq!(fs::metadata(&made).unwrap().mode() & 0o777, 0o700);
     }
 }

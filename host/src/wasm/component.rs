@@ -9,7 +9,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use wasmtime::component::{Component, types::ComponentItem};
 
-use super::cache::CompileCache;
+use super::cache::ComponentCache;
 use super::engine::FilterEngine;
 use super::grants::HostInterface;
 
@@ -144,7 +144,7 @@ impl CompiledComponent {
     /// It is not a component, or not one that this host can run.
     pub(crate) fn compile(
         engine: &FilterEngine,
-        cache: &CompileCache,
+        cache: &ComponentCache,
         digest: ComponentDigest,
         wasm: &[u8],
     ) -> Result<Self, ComponentError> {

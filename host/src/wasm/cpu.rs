@@ -25,7 +25,7 @@ pub(crate) struct CpuLimit {
     /// The ticks that found the call running.
     ticks: u32,
     /// What the slices before this one used, and this one: where the call is on a fiber.
-    slices: Option<(Duration, Slice)>,
+    slices: Option<(Duration, FiberSlice)>,
     _ticking: Ticking,
 }
 
@@ -60,9 +60,9 @@ impl CpuLimit {
     }
 
     /// Begin a call on a fiber. The slice is to be begun each time that the fiber runs on.
-    pub(crate) fn arm_aside(&mut self, allowance: Duration) -> Slice {
+    pub(crate) fn arm_aside(&mut self, allowance: Duration) -> FiberSlice {
         self.arm(allowance);
-        let slice = Slice::default();
+        let slice = FiberSlice::default();
         self.slices = Some((Duration::ZERO, slice.clone()));
         slice
     }
@@ -110,9 +110,9 @@ const FEW_TICKS: u32 = 5;
 
 /// When a fiber ran on, by its thread's clock. Nanoseconds.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Slice(Arc<AtomicU64>);
+pub(crate) struct FiberSlice(Arc<AtomicU64>);
 
-impl Slice {
+impl FiberSlice {
     /// The fiber runs on now.
     pub(crate) fn begin(&self) {
         let now = u64::try_from(thread_cpu().as_nanos()).unwrap_or(u64::MAX);

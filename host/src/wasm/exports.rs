@@ -8,7 +8,7 @@ use super::bindings::{
     response_phase,
 };
 use super::component::Phases;
-use super::state::State;
+use super::state::InstanceState;
 
 /// Where a component's exports are, looked up once.
 pub(crate) struct Exports {
@@ -33,7 +33,7 @@ impl Exports {
     ///
     /// An interface lacks a function.
     pub(crate) fn find(
-        instance: &InstancePre<State>,
+        instance: &InstancePre<InstanceState>,
         phases: Phases,
         describes: bool,
     ) -> wasmtime::Result<Self> {
@@ -71,7 +71,7 @@ impl Exports {
     /// Those of one instance.
     pub(super) fn load(
         &self,
-        store: &mut Store<State>,
+        store: &mut Store<InstanceState>,
         instance: &WasmInstance,
     ) -> wasmtime::Result<Guests> {
         macro_rules! load {

@@ -23,19 +23,19 @@ pub(crate) struct Facts {
 
 /// A bound of `windlass:host/rates`, as far as the configuration has to do with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ToldBound {
+pub(crate) struct BoundInfo {
     pub(crate) name: String,
     /// The value that it counts by, where the configuration tells whether requests have it.
-    pub(crate) by: Option<ToldSource>,
+    pub(crate) by: Option<BoundSource>,
     /// How requests without it are treated.
-    pub(crate) lacking: Lacking,
+    pub(crate) lacking: OnMissingValue,
     /// Whether it is a sliding window.
     pub(crate) slides: bool,
 }
 
 /// The source of the value that a bound counts by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ToldSource {
+pub(crate) enum BoundSource {
     /// An attribute, by its name.
     Attribute(String),
     /// A path parameter, by its name.
@@ -44,7 +44,7 @@ pub(crate) enum ToldSource {
 
 /// How requests without the value that a bound counts by are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lacking {
+pub(crate) enum OnMissingValue {
     /// They share one bucket.
     Shared,
     /// The bound does not hold for them.

@@ -9,8 +9,8 @@ use wasmtime::Trap;
 use super::cpu::CpuSpent;
 use super::memory::MemoryRefused;
 use super::output::one_line;
-use super::share::Share;
-use super::state::{Overdrawn, State};
+use super::share::PendingCharge;
+use super::state::{InstanceState, Overdrawn};
 use crate::context::RequestId;
 use crate::panics::Panic;
 use crate::store::keys::KeyReject;
@@ -62,7 +62,7 @@ pub(crate) enum CallFailure {
     /// Wanted to take from a budget of which this gateway does not know its share. No fault of the
     /// filter's: it is called again when the store has answered.
     #[error("wanted a share of {0}, which the store has to tell")]
-    Share(Share),
+    Share(PendingCharge),
     /// Asked for a token while there were no keys that may be used. No fault of the filter's.
     #[error("asked for a token, and verifier `{0}` has no keys that may be used")]
     TokenKeys(Arc<str>),
@@ -82,7 +82,7 @@ pub(crate) enum CallFailure {
     Busy(Duration),
     /// Too many requests wait for an instance.
     #[error("{0} requests of one worker wait for an instance of it already")]
-    Crowded(usize),
+    QueueFull(usize),
     /// An attribute that it requires is not there.
     #[error("attribute `{0}`, which it requires, was not set by the filters before it")]
     MissingAttribute(String),
@@ -109,7 +109,7 @@ impl CallFailure {
             | Self::Share(_)
             | Self::Suspended
             | Self::Busy(_)
-            | Self::Crowded(_)
+            | Self::QueueFull(_)
             | Self::MissingAttribute(_) => false,
         }
     }
@@ -162,7 +162,7 @@ impl CallFailure {
             Self::Callout(_) => "callout",
             Self::Share(_) => "share",
             Self::Suspended => "suspended",
-            Self::Busy(_) | Self::Crowded(_) => "busy",
+            Self::Busy(_) | Self::QueueFull(_) => "busy",
             Self::MissingAttribute(_) => "missing_attribute",
         }
     }
@@ -173,7 +173,7 @@ impl CallFailure {
     }
 
     /// Read an error of the engine.
-    pub(super) fn from_error(error: wasmtime::Error, state: &State) -> Self {
+    pub(super) fn from_error(error: wasmtime::Error, state: &InstanceState) -> Self {
         let error = match error.downcast::<Self>() {
             Ok(failure) => return failure,
             Err(error) => error,

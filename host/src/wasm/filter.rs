@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use wasmtime::component::InstancePre;
 
 use super::bounds::FilterBounds;
-use super::breaker::{Breaker, Permit, Tripped, monotonic_nanos};
+use super::breaker::{BreakerChange, CircuitBreaker, Permit, monotonic_nanos};
 use super::component::{CompiledComponent, Phases};
 use super::cpu::CpuLimit;
 use super::engine::FilterEngine;
@@ -16,12 +16,12 @@ use super::exports::Exports;
 use super::facts::Facts;
 use super::failure::CallFailure;
 use super::grants::{Grants, HostInterface};
-use super::instance::{BodyCall, Call, Called, Instance};
+use super::instance::{BodyCall, Instance, PhaseCall, PhaseResult};
 use super::memory::MemoryAccount;
-use super::pool::{CheckedOut, Seat, Spares};
+use super::pool::{CheckedOut, InstancePool, WorkerFilter};
 use super::services::{FilterServices, Services};
-use super::state::State;
-use super::verdict::{BodyMode, PieceVerdict, RequestVerdict, ResponseVerdict};
+use super::state::InstanceState;
+use super::verdict::{BodyMode, BodyVerdict, RequestVerdict, ResponseVerdict};
 use crate::context::{Exchange, RequestId};
 
 /// One call in this many is timed, and checked for the instance's age.
@@ -67,7 +67,7 @@ pub struct Filter {
     pub(super) engine: FilterEngine,
     pub(super) component: CompiledComponent,
     pub(super) phases: Phases,
-    pub(super) pre: InstancePre<State>,
+    pub(super) pre: InstancePre<InstanceState>,
     pub(super) exports: Exports,
     pub(super) settings: String,
     pub(super) grants: Arc<Grants>,
@@ -80,8 +80,8 @@ pub struct Filter {
     pub(super) stubbed: Vec<String>,
     pub(super) asks_for_tokens: bool,
     pub(super) asks_servers: bool,
-    pub(super) spares: Spares,
-    pub(super) breaker: Breaker,
+    pub(super) spares: InstancePool,
+    pub(super) breaker: CircuitBreaker,
     pub(super) instances: AtomicU64,
     pub(super) figures: Box<[FilterFigures]>,
 }
@@ -97,9 +97,9 @@ impl fmt::Debug for Filter {
 
 /// Who calls, and from where.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Caller<'a> {
+pub(crate) struct CallContext<'a> {
     /// The worker's seat: it has the instance.
-    pub(crate) seat: &'a Seat,
+    pub(crate) seat: &'a WorkerFilter,
     /// The filter's place in the chain.
     pub(crate) place: u16,
     /// Keys, plans and secrets of the exchange's configuration.
@@ -110,7 +110,7 @@ pub(crate) struct Caller<'a> {
     pub(crate) shows_body: bool,
 }
 
-impl Caller<'_> {
+impl CallContext<'_> {
     /// The same, for a phase that is shown a body.
     pub(super) fn for_body(self) -> Self {
         Self {
@@ -207,17 +207,17 @@ impl Filter {
 
     pub(crate) fn on_request(
         &self,
-        caller: Caller<'_>,
+        caller: CallContext<'_>,
         out: CheckedOut,
         exchange: Box<Exchange>,
-    ) -> Called<RequestVerdict> {
+    ) -> PhaseResult<RequestVerdict> {
         let (exchange, verdict) = self.call(caller, out, exchange, Instance::on_request);
         (exchange, self.requested(caller, verdict))
     }
 
     pub(super) fn requested(
         &self,
-        caller: Caller<'_>,
+        caller: CallContext<'_>,
         verdict: Result<RequestVerdict, CallFailure>,
     ) -> Result<RequestVerdict, CallFailure> {
         Ok(match verdict? {
@@ -231,17 +231,17 @@ impl Filter {
 
     pub(crate) fn on_response(
         &self,
-        caller: Caller<'_>,
+        caller: CallContext<'_>,
         out: CheckedOut,
         exchange: Box<Exchange>,
-    ) -> Called<ResponseVerdict> {
+    ) -> PhaseResult<ResponseVerdict> {
         let (exchange, verdict) = self.call(caller, out, exchange, Instance::on_response);
         (exchange, self.responded(caller, verdict))
     }
 
     pub(super) fn responded(
         &self,
-        caller: Caller<'_>,
+        caller: CallContext<'_>,
         verdict: Result<ResponseVerdict, CallFailure>,
     ) -> Result<ResponseVerdict, CallFailure> {
         Ok(match verdict? {
@@ -255,11 +255,11 @@ impl Filter {
 
     pub(crate) fn on_request_body(
         &self,
-        caller: Caller<'_>,
+        caller: CallContext<'_>,
         out: CheckedOut,
         exchange: Box<Exchange>,
         body: BodyCall<'_>,
-    ) -> Called<PieceVerdict> {
+    ) -> PhaseResult<BodyVerdict> {
         self.call(caller.for_body(), out, exchange, |instance, call| {
             instance.on_request_body(call, body)
         })
@@ -267,11 +267,11 @@ impl Filter {
 
     pub(crate) fn on_response_body(
         &self,
-        caller: Caller<'_>,
+        caller: CallContext<'_>,
         out: CheckedOut,
         exchange: Box<Exchange>,
         body: BodyCall<'_>,
-    ) -> Called<PieceVerdict> {
+    ) -> PhaseResult<BodyVerdict> {
         self.call(caller.for_body(), out, exchange, |instance, call| {
             instance.on_response_body(call, body)
         })
@@ -279,10 +279,10 @@ impl Filter {
 
     pub(crate) fn on_log(
         &self,
-        caller: Caller<'_>,
+        caller: CallContext<'_>,
         out: CheckedOut,
         exchange: Box<Exchange>,
-    ) -> Called<()> {
+    ) -> PhaseResult<()> {
         self.call(caller, out, exchange, Instance::on_log)
     }
 
@@ -323,18 +323,18 @@ impl Filter {
     #[inline]
     fn call<V>(
         &self,
-        caller: Caller<'_>,
+        caller: CallContext<'_>,
         out: CheckedOut,
         exchange: Box<Exchange>,
-        run: impl FnOnce(&mut Instance, Call<'_>) -> Called<V>,
-    ) -> Called<V> {
+        run: impl FnOnce(&mut Instance, PhaseCall<'_>) -> PhaseResult<V>,
+    ) -> PhaseResult<V> {
         let CheckedOut {
             mut instance,
             permit,
         } = out;
         let count = self.count(caller.seat.worker(), |figures| &figures.calls, 1);
         let sampled = count.is_multiple_of(SAMPLE).then(Instant::now);
-        let call = Call {
+        let call = PhaseCall {
             exchange,
             place: caller.place,
             services: caller.services,
@@ -348,7 +348,7 @@ impl Filter {
     #[inline]
     pub(super) fn ended<V>(
         &self,
-        caller: Caller<'_>,
+        caller: CallContext<'_>,
         instance: Box<Instance>,
         permit: Permit,
         sampled: Option<Instant>,
@@ -391,7 +391,7 @@ impl Filter {
         }
     }
 
-    fn check_in(&self, seat: &Seat, instance: Box<Instance>, sampled: Option<Instant>) {
+    fn check_in(&self, seat: &WorkerFilter, instance: Box<Instance>, sampled: Option<Instant>) {
         let mut fit = seat.is_shared() && instance.is_fit(self.bounds.recycle_growth);
         if let Some(began) = sampled {
             let now = Instant::now();
@@ -424,7 +424,7 @@ impl Filter {
     }
 
     /// Its instances that are not in use.
-    pub(super) fn spares(&self) -> &Spares {
+    pub(super) fn spares(&self) -> &InstancePool {
         &self.spares
     }
 
@@ -447,8 +447,8 @@ impl Filter {
         }
     }
 
-    pub(super) fn state(&self) -> State {
-        State::new(
+    pub(super) fn state(&self) -> InstanceState {
+        InstanceState::new(
             self.name.clone(),
             self.grants.clone(),
             self.own.clone(),
@@ -482,8 +482,8 @@ impl Filter {
     /// Tell the breaker of a failure.
     fn trip(&self, permit: Permit) {
         match self.breaker.failed(permit, monotonic_nanos()) {
-            Tripped::No => {}
-            Tripped::Open(time) => tracing::error!(
+            BreakerChange::No => {}
+            BreakerChange::Open(time) => tracing::error!(
                 filter = &*self.name,
                 "filter `{}` failed too often and is not called for {time:?}; its `on_error` decides what requests get",
                 self.name

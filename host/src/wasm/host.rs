@@ -26,13 +26,13 @@ mod raw_params;
 mod refused;
 pub(super) mod response_edits;
 
-use super::state::State;
+use super::state::InstanceState;
 
-impl super::bindings::types::Host for State {}
+impl super::bindings::types::Host for InstanceState {}
 
 /// Windlass host interfaces other than `log`, `advice`, `preflights`, `response-edits`, `documents`, `rates.define` and `jwt.define` are for phases,
 /// not for `configure`.
-fn in_phase(state: &State) -> wasmtime::Result<()> {
+fn in_phase(state: &InstanceState) -> wasmtime::Result<()> {
     if state.exchange.is_none() {
         wasmtime::bail!("called a host interface while no exchange was there (in `configure`?)");
     }
@@ -40,7 +40,7 @@ fn in_phase(state: &State) -> wasmtime::Result<()> {
 }
 
 /// The clock of caches: milliseconds that never step.
-fn now_ms(state: &State) -> u64 {
+fn now_ms(state: &InstanceState) -> u64 {
     let services = state.services.as_ref();
     services.map_or(0, |services| services.clock.now().monotonic_ms())
 }

@@ -7,21 +7,21 @@ use http::HeaderMap;
 use wasmtime::component::{ComponentNamedList, InstancePre, Lift, Lower, TypedFunc};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
-use super::aside::AsideCalls;
+use super::aside::FiberExports;
 use super::bindings::lifecycle::{Diagnostic, PluginInfo, Setup};
 use super::bounds::FilterBounds;
 use super::exports::{Exports, Guests};
 use super::failure::CallFailure;
 use super::host::advice::Advice;
-use super::piece::Piece;
+use super::piece::Chunk;
 use super::services::Services;
-use super::state::{Later, Phase, State};
-use super::verdict::{self, PieceVerdict, RequestVerdict, ResponseVerdict};
+use super::state::{AwaitedEvent, InstanceState, Phase};
+use super::verdict::{self, BodyVerdict, RequestVerdict, ResponseVerdict};
 use crate::context::Exchange;
 use crate::panics;
 
 /// One call of a phase: what comes with the exchange.
-pub(crate) struct Call<'a> {
+pub(crate) struct PhaseCall<'a> {
     /// The exchange; comes back with the result.
     pub(crate) exchange: Box<Exchange>,
     /// The filter's place in the chain.
@@ -35,7 +35,7 @@ pub(crate) struct Call<'a> {
 /// What comes with a body call.
 pub(crate) struct BodyCall<'a> {
     /// The bytes in hand; what the filter made of them comes back.
-    pub(crate) piece: &'a mut Piece,
+    pub(crate) piece: &'a mut Chunk,
     /// The message's trailers, in its last call.
     pub(crate) trailers: &'a mut Option<HeaderMap>,
     pub(crate) last: bool,
@@ -48,12 +48,12 @@ pub(crate) struct BodyCall<'a> {
 }
 
 /// What a call gives: the exchange, and the verdict or why there is none.
-pub(crate) type Called<V> = (Box<Exchange>, Result<V, CallFailure>);
+pub(crate) type PhaseResult<V> = (Box<Exchange>, Result<V, CallFailure>);
 
 pub(crate) struct Instance {
-    store: Store<State>,
+    store: Store<InstanceState>,
     guests: Guests,
-    aside: Box<AsideCalls>,
+    aside: Box<FiberExports>,
     bounds: FilterBounds,
     /// When it was made.
     born: Instant,
@@ -72,9 +72,9 @@ impl Instance {
     /// It trapped, was too slow, or there is no room.
     pub(crate) fn start(
         engine: &Engine,
-        pre: &InstancePre<State>,
+        pre: &InstancePre<InstanceState>,
         exports: &Exports,
-        state: State,
+        state: InstanceState,
         bounds: &FilterBounds,
         calls: u32,
     ) -> Result<Self, CallFailure> {
@@ -97,8 +97,8 @@ impl Instance {
             let instance = pre.instantiate(&mut store)?;
             let guests = exports.load(&mut store, &instance)?;
             let aside = match bounds.runs_aside() || exports.has_body_phase() {
-                true => AsideCalls::load(&mut store, &instance)?,
-                false => AsideCalls::default(),
+                true => FiberExports::load(&mut store, &instance)?,
+                false => FiberExports::default(),
             };
             Ok((guests, aside))
         });
@@ -182,7 +182,7 @@ impl Instance {
     }
 
     /// Call `on-request`.
-    pub(crate) fn on_request(&mut self, call: Call<'_>) -> Called<RequestVerdict> {
+    pub(crate) fn on_request(&mut self, call: PhaseCall<'_>) -> PhaseResult<RequestVerdict> {
         self.phase(call, Phase::Request, |guests, store| {
             let verdict = present(guests.request.as_ref())?.call_on_request(&mut *store)?;
             again(store.data_mut())?;
@@ -192,7 +192,7 @@ impl Instance {
     }
 
     /// Call `on-response`.
-    pub(crate) fn on_response(&mut self, call: Call<'_>) -> Called<ResponseVerdict> {
+    pub(crate) fn on_response(&mut self, call: PhaseCall<'_>) -> PhaseResult<ResponseVerdict> {
         self.phase(call, Phase::Response, |guests, store| {
             let verdict = present(guests.response.as_ref())?.call_on_response(&mut *store)?;
             let has_body = guests.response_body.is_some();
@@ -201,7 +201,7 @@ impl Instance {
     }
 
     /// Call `on-log`.
-    pub(crate) fn on_log(&mut self, call: Call<'_>) -> Called<()> {
+    pub(crate) fn on_log(&mut self, call: PhaseCall<'_>) -> PhaseResult<()> {
         self.phase(call, Phase::Log, |guests, store| {
             present(guests.log.as_ref())?.call_on_log(store)
         })
@@ -210,9 +210,9 @@ impl Instance {
     /// Call `on-request-body`.
     pub(crate) fn on_request_body(
         &mut self,
-        call: Call<'_>,
+        call: PhaseCall<'_>,
         body: BodyCall<'_>,
-    ) -> Called<PieceVerdict> {
+    ) -> PhaseResult<BodyVerdict> {
         let phase = Phase::RequestBody {
             head_open: body.head_open,
         };
@@ -226,9 +226,9 @@ impl Instance {
     /// Call `on-response-body`.
     pub(crate) fn on_response_body(
         &mut self,
-        call: Call<'_>,
+        call: PhaseCall<'_>,
         body: BodyCall<'_>,
-    ) -> Called<PieceVerdict> {
+    ) -> PhaseResult<BodyVerdict> {
         let phase = Phase::ResponseBody {
             head_open: body.head_open,
         };
@@ -240,7 +240,7 @@ impl Instance {
     }
 
     /// Take an exchange for a call on a fiber.
-    pub(crate) fn lend(&mut self, call: Call<'_>) {
+    pub(crate) fn lend(&mut self, call: PhaseCall<'_>) {
         self.calls_left = self.calls_left.saturating_sub(1);
         let state = self.store.data_mut();
         state.services = Some(call.services.clone());
@@ -301,7 +301,7 @@ impl Instance {
         &mut self,
         body: BodyCall<'_>,
         is_request: bool,
-    ) -> Result<PieceVerdict, CallFailure> {
+    ) -> Result<BodyVerdict, CallFailure> {
         let head_open = body.head_open;
         let (phase, call) = match is_request {
             true => (Phase::RequestBody { head_open }, self.aside.request_body),
@@ -351,7 +351,7 @@ impl Instance {
     /// Keep or undo the edits of a call that has ended.
     fn settled<V>(
         &mut self,
-        verdict: impl FnOnce(&mut Store<State>) -> wasmtime::Result<V>,
+        verdict: impl FnOnce(&mut Store<InstanceState>) -> wasmtime::Result<V>,
     ) -> Result<V, CallFailure> {
         let result = caught(|| verdict(&mut self.store));
         self.store.data_mut().settle(result.is_ok());
@@ -360,11 +360,11 @@ impl Instance {
 
     fn body_phase(
         &mut self,
-        call: Call<'_>,
+        call: PhaseCall<'_>,
         body: BodyCall<'_>,
         phase: Phase,
-        run: impl FnOnce(&Guests, &mut Store<State>, u64, bool) -> wasmtime::Result<PieceVerdict>,
-    ) -> Called<PieceVerdict> {
+        run: impl FnOnce(&Guests, &mut Store<InstanceState>, u64, bool) -> wasmtime::Result<BodyVerdict>,
+    ) -> PhaseResult<BodyVerdict> {
         let len = body.piece.len();
         let last = body.last;
         let state = self.store.data_mut();
@@ -383,10 +383,10 @@ impl Instance {
     #[inline]
     fn phase<V>(
         &mut self,
-        call: Call<'_>,
+        call: PhaseCall<'_>,
         phase: Phase,
-        run: impl FnOnce(&Guests, &mut Store<State>) -> wasmtime::Result<V>,
-    ) -> Called<V> {
+        run: impl FnOnce(&Guests, &mut Store<InstanceState>) -> wasmtime::Result<V>,
+    ) -> PhaseResult<V> {
         self.calls_left = self.calls_left.saturating_sub(1);
         let state = self.store.data_mut();
         state.cpu.arm(self.bounds.cpu);
@@ -416,14 +416,14 @@ fn caught<T>(work: impl FnOnce() -> wasmtime::Result<T>) -> wasmtime::Result<T> 
 }
 
 /// Whether what a phase decided counts: where it has to run again, what it took is given back.
-fn again(state: &mut State) -> wasmtime::Result<()> {
+fn again(state: &mut InstanceState) -> wasmtime::Result<()> {
     let Some(later) = state.later.take() else {
         return Ok(());
     };
     state.give_back_taken();
     Err(match later {
-        Later::Keys(waiting) => CallFailure::NewerKeys(waiting).into(),
-        Later::Callout(waiting) => CallFailure::Callout(waiting).into(),
+        AwaitedEvent::Keys(waiting) => CallFailure::NewerKeys(waiting).into(),
+        AwaitedEvent::Callout(waiting) => CallFailure::Callout(waiting).into(),
     })
 }
 

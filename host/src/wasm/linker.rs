@@ -13,13 +13,13 @@ use super::component::CompiledComponent;
 use super::engine::FilterEngine;
 use super::grants::{Grants, HostInterface};
 use super::host::{hot, jwt, response_edits};
-use super::state::{Phase, State};
+use super::state::{InstanceState, Phase};
 use super::wasi;
 
 /// A component with all its imports in place.
 pub(crate) struct Linked {
     /// Ready to be instantiated.
-    pub(crate) instance_pre: InstancePre<State>,
+    pub(crate) instance_pre: InstancePre<InstanceState>,
     /// WASI interfaces whose functions trap.
     pub(crate) stubbed: Vec<String>,
     /// Host interfaces that it imports and was not granted.
@@ -36,15 +36,15 @@ pub(crate) fn link(
     component: &CompiledComponent,
     grants: &Grants,
 ) -> Result<Linked> {
-    let mut linker = Linker::<State>::new(engine.engine());
-    types::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    exchange::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    log::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    advice::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    preflights::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    documents::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    problem_members::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
-    raw_params::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)?;
+    let mut linker = Linker::<InstanceState>::new(engine.engine());
+    types::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
+    exchange::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
+    log::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
+    advice::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
+    preflights::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
+    documents::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
+    problem_members::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
+    raw_params::add_to_linker::<_, HasSelf<InstanceState>>(&mut linker, |state| state)?;
     response_edits::link(&mut linker)?;
     hot::link(&mut linker)?;
     let mut denied = Vec::new();
@@ -64,19 +64,21 @@ pub(crate) fn link(
     })
 }
 
-fn offer(linker: &mut Linker<State>, interface: HostInterface) -> Result<()> {
+fn offer(linker: &mut Linker<InstanceState>, interface: HostInterface) -> Result<()> {
     match interface {
         HostInterface::ApiDescription => {
-            api_description::add_to_linker::<_, HasSelf<State>>(linker, |s| s)
+            api_description::add_to_linker::<_, HasSelf<InstanceState>>(linker, |s| s)
         }
-        HostInterface::Cache => cache::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
-        HostInterface::Callout => calls::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
-        HostInterface::Crypto => crypto::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
+        HostInterface::Cache => cache::add_to_linker::<_, HasSelf<InstanceState>>(linker, |s| s),
+        HostInterface::Callout => calls::add_to_linker::<_, HasSelf<InstanceState>>(linker, |s| s),
+        HostInterface::Crypto => crypto::add_to_linker::<_, HasSelf<InstanceState>>(linker, |s| s),
         HostInterface::Jwt => jwt::link(linker),
-        HostInterface::Keys => keys::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
-        HostInterface::Limits => limits::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
-        HostInterface::Metrics => metrics::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
-        HostInterface::Rates => rates::add_to_linker::<_, HasSelf<State>>(linker, |s| s),
+        HostInterface::Keys => keys::add_to_linker::<_, HasSelf<InstanceState>>(linker, |s| s),
+        HostInterface::Limits => limits::add_to_linker::<_, HasSelf<InstanceState>>(linker, |s| s),
+        HostInterface::Metrics => {
+            metrics::add_to_linker::<_, HasSelf<InstanceState>>(linker, |s| s)
+        }
+        HostInterface::Rates => rates::add_to_linker::<_, HasSelf<InstanceState>>(linker, |s| s),
     }
 }
 
@@ -87,7 +89,7 @@ const DEFINE: &str = "define";
 
 /// Link every function of an interface as a trap that names the missing grant.
 fn deny(
-    linker: &mut Linker<State>,
+    linker: &mut Linker<InstanceState>,
     engine: &FilterEngine,
     component: &CompiledComponent,
     interface: HostInterface,

@@ -24,14 +24,14 @@ const STACK: usize = 4 * 1024 * 1024;
 /// Asks the threads that make instances. They end with the last of these.
 #[derive(Clone)]
 pub(crate) struct InstanceMaker {
-    handle: Arc<Handle>,
+    handle: Arc<MakerHandle>,
 }
 
 /// Closes the queue when it is dropped.
-struct Handle(Arc<Queue>);
+struct MakerHandle(Arc<JobQueue>);
 
 #[derive(Default)]
-struct Queue {
+struct JobQueue {
     jobs: Mutex<Jobs>,
     come: Condvar,
 }
@@ -64,8 +64,8 @@ impl InstanceMaker {
     ///
     /// The system cannot start one.
     pub(crate) fn start() -> std::io::Result<Self> {
-        let queue = Arc::new(Queue::default());
-        let handle = Arc::new(Handle(Arc::clone(&queue)));
+        let queue = Arc::new(JobQueue::default());
+        let handle = Arc::new(MakerHandle(Arc::clone(&queue)));
         for _ in 0..THREADS {
             let queue = Arc::clone(&queue);
             thread::Builder::new()
@@ -84,7 +84,7 @@ impl InstanceMaker {
     }
 }
 
-impl Queue {
+impl JobQueue {
     fn work(&self) {
         while let Some(job) = self.next() {
             if let Some(filter) = job.filter.upgrade() {
@@ -126,7 +126,7 @@ impl Queue {
     }
 }
 
-impl Drop for Handle {
+impl Drop for MakerHandle {
     fn drop(&mut self) {
         self.0.jobs.lock().closed = true;
         self.0.come.notify_all();

@@ -12,11 +12,11 @@ const MAX_NAMES: usize = 32;
 
 /// Names that were good.
 #[derive(Debug, Default)]
-pub(crate) struct FieldNames {
+pub(crate) struct FieldNameCache {
     known: SmallVec<[HeaderName; 4]>,
 }
 
-impl FieldNames {
+impl FieldNameCache {
     /// The name that was kept for this text: in lower case, as HTTP libraries write it.
     #[must_use]
     pub(crate) fn find(&self, text: &str) -> Option<HeaderName> {
@@ -40,7 +40,7 @@ mod tests {
 
     #[test]
     fn keeps_so_many_names_and_each_once() {
-        let mut names = FieldNames::default();
+        let mut names = FieldNameCache::default();
         for n in 0..2 * MAX_NAMES {
             let name = HeaderName::try_from(format!("x-{n}")).unwrap();
             names.keep(&name);

@@ -8,12 +8,12 @@ use smallvec::SmallVec;
 
 /// Bytes in the host, in order.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Piece {
+pub(crate) struct Chunk {
     parts: SmallVec<[Bytes; 2]>,
     len: u64,
 }
 
-impl Piece {
+impl Chunk {
     #[must_use]
     pub(crate) fn new() -> Self {
         Self::default()
@@ -95,7 +95,7 @@ impl Piece {
     }
 }
 
-impl From<Bytes> for Piece {
+impl From<Bytes> for Chunk {
     fn from(bytes: Bytes) -> Self {
         let mut piece = Self::new();
         piece.append(bytes);
@@ -115,7 +115,7 @@ mod tests {
             offset in 0_u64..150,
             len in 0_u32..150,
         ) {
-            let mut piece = Piece::new();
+            let mut piece = Chunk::new();
             for part in &parts {
                 piece.append(part.clone().into());
             }
@@ -130,9 +130,9 @@ mod tests {
 
     #[test]
     fn prepended_bytes_come_first() {
-        let mut piece = Piece::from(Bytes::from_static(b"b"));
+        let mut piece = Chunk::from(Bytes::from_static(b"b"));
         piece.prepend(Bytes::from_static(b"a"));
-        piece.join(Piece::from(Bytes::from_static(b"c")));
+        piece.join(Chunk::from(Bytes::from_static(b"c")));
         assert_eq!(piece.read(0, 10), b"abc");
     }
 }

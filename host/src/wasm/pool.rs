@@ -3,8 +3,8 @@
 //!
 //! A worker runs one call of most filters at a time, so it needs one instance of a filter and one
 //! spare for the moment that the first is given up. The one that works stays with the worker, on
-//! its [`Seat`], where nobody else reaches: a call takes no lock and touches no shared memory. The
-//! spare is in a [`Slot`] behind a lock that only its worker and the makers take, for one push or
+//! its [`WorkerFilter`], where nobody else reaches: a call takes no lock and touches no shared memory. The
+//! spare is in a [`WorkerInstances`] behind a lock that only its worker and the makers take, for one push or
 //! pop.
 //!
 //! Where there is none at hand, the request waits for one, while the worker goes on with others:
@@ -36,16 +36,16 @@ const MOST_WAITING: usize = 1024;
 const MOST_GIVEN_UP: usize = 4;
 
 /// What a request that waits is given.
-type Made = Result<Handed, CallFailure>;
+type InstanceResult = Result<DeliveredInstance, CallFailure>;
 
 /// An instance on its way to a request that waited for it. Where that is gone, it goes to another.
-struct Handed {
+struct DeliveredInstance {
     instance: Option<Box<Instance>>,
     filter: Weak<Filter>,
     worker: usize,
 }
 
-impl Drop for Handed {
+impl Drop for DeliveredInstance {
     fn drop(&mut self) {
         if let Some(instance) = self.instance.take()
             && let Some(filter) = self.filter.upgrade()
@@ -61,9 +61,9 @@ impl Drop for Handed {
     clippy::vec_box,
     reason = "an instance is large, and moves for every call"
 )]
-struct Slot {
+struct WorkerInstances {
     idle: Vec<Box<Instance>>,
-    waiting: VecDeque<oneshot::Sender<Made>>,
+    waiting: VecDeque<oneshot::Sender<InstanceResult>>,
     /// To be dropped by a maker: unmapping their memory takes some microseconds.
     given_up: Vec<Box<Instance>>,
     /// Instances that were made, or are being made, and not given up.
@@ -72,10 +72,10 @@ struct Slot {
     asked: bool,
 }
 
-impl Slot {
+impl WorkerInstances {
     /// To the request that has waited longest; else it is at hand. Gives it back where it is one
     /// too many.
-    fn put(&mut self, handed: Handed) -> Option<Box<Instance>> {
+    fn put(&mut self, handed: DeliveredInstance) -> Option<Box<Instance>> {
         let mut made = Ok(handed);
         while let Some(waiting) = self.waiting.pop_front() {
             match waiting.send(made) {
@@ -107,14 +107,14 @@ impl Slot {
 }
 
 /// The instances of one filter that are not in use.
-pub(crate) struct Spares {
-    slots: Box<[Mutex<Slot>]>,
+pub(crate) struct InstancePool {
+    slots: Box<[Mutex<WorkerInstances>]>,
     maker: InstanceMaker,
     /// The filter that these belong to.
     filter: Weak<Filter>,
 }
 
-impl Spares {
+impl InstancePool {
     /// None yet, for this many workers.
     #[must_use]
     pub(crate) fn new(workers: usize, maker: InstanceMaker, filter: Weak<Filter>) -> Self {
@@ -149,8 +149,8 @@ impl Spares {
         }
     }
 
-    fn handed(&self, worker: usize, instance: Box<Instance>) -> Handed {
-        Handed {
+    fn handed(&self, worker: usize, instance: Box<Instance>) -> DeliveredInstance {
+        DeliveredInstance {
             instance: Some(instance),
             filter: self.filter.clone(),
             worker,
@@ -190,7 +190,7 @@ impl Spares {
     }
 
     /// Line up for an instance. One that was put since the worker looked is given at once.
-    fn wait(&self, worker: usize) -> Option<oneshot::Receiver<Made>> {
+    fn wait(&self, worker: usize) -> Option<oneshot::Receiver<InstanceResult>> {
         let (give, given) = oneshot::channel();
         let mut slot = self.slots.get(worker)?.lock();
         if let Some(instance) = slot.idle.pop() {
@@ -208,7 +208,7 @@ impl Spares {
         Some(given)
     }
 
-    fn ask(&self, slot: &mut Slot, worker: usize) {
+    fn ask(&self, slot: &mut WorkerInstances, worker: usize) {
         if !slot.asked {
             slot.asked = true;
             self.maker.ask(self.filter.clone(), worker);
@@ -261,7 +261,7 @@ impl Spares {
 }
 
 /// One worker's use of a filter, shared by all of its chains that name the filter.
-pub(crate) struct Seat {
+pub(crate) struct WorkerFilter {
     filter: Arc<Filter>,
     worker: usize,
     /// Whether calls run on a fiber.
@@ -280,21 +280,21 @@ pub(crate) struct CheckedOut {
 }
 
 /// Why a call cannot be made at once.
-pub(crate) enum NotNow {
+pub(crate) enum CheckOutError {
     /// It fails: the filter is suspended.
     Failed(CallFailure),
     /// An instance has to be waited for, with what the breaker said.
     Wait(Permit),
     /// It is to run on a fiber.
-    Aside(CheckedOut),
+    OnFiber(CheckedOut),
 }
 
 thread_local! {
     /// The seats of this thread's worker.
-    static SEATS: RefCell<Vec<RcWeak<Seat>>> = const { RefCell::new(Vec::new()) };
+    static SEATS: RefCell<Vec<RcWeak<WorkerFilter>>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Seat {
+impl WorkerFilter {
     /// The worker's seat for a filter: one, also for configurations that live beside each other,
     /// so that none keeps instances from another.
     #[must_use]
@@ -340,18 +340,20 @@ impl Seat {
     ///
     /// The filter is suspended, there is no instance at hand, or the call is to run on a fiber.
     #[inline]
-    pub(crate) fn check_out(&self) -> Result<CheckedOut, NotNow> {
+    pub(crate) fn check_out(&self) -> Result<CheckedOut, CheckOutError> {
         let permit = self.filter.permit();
         if permit == Permit::Suspended {
             self.filter
                 .count(self.worker, |figures| &figures.suspended, 1);
-            return Err(NotNow::Failed(CallFailure::Suspended));
+            return Err(CheckOutError::Failed(CallFailure::Suspended));
         }
         let instance = self.instance.take();
         match instance.or_else(|| self.filter.spares.take(self.worker)) {
-            Some(instance) if self.aside => Err(NotNow::Aside(CheckedOut { instance, permit })),
+            Some(instance) if self.aside => {
+                Err(CheckOutError::OnFiber(CheckedOut { instance, permit }))
+            }
             Some(instance) => Ok(CheckedOut { instance, permit }),
-            None => Err(NotNow::Wait(permit)),
+            None => Err(CheckOutError::Wait(permit)),
         }
     }
 
@@ -367,11 +369,11 @@ impl Seat {
     /// # Errors
     ///
     /// There is none.
-    pub(crate) async fn later(&self, not_now: NotNow) -> Result<CheckedOut, CallFailure> {
+    pub(crate) async fn later(&self, not_now: CheckOutError) -> Result<CheckedOut, CallFailure> {
         match not_now {
-            NotNow::Failed(failure) => Err(failure),
-            NotNow::Wait(permit) => self.wait(permit).await,
-            NotNow::Aside(out) => Ok(out),
+            CheckOutError::Failed(failure) => Err(failure),
+            CheckOutError::Wait(permit) => self.wait(permit).await,
+            CheckOutError::OnFiber(out) => Ok(out),
         }
     }
 
@@ -383,9 +385,9 @@ impl Seat {
     pub(crate) async fn wait(&self, permit: Permit) -> Result<CheckedOut, CallFailure> {
         let limit = self.filter.wait_limit();
         let Some(given) = self.filter.spares.wait(self.worker) else {
-            return Err(self.busy(CallFailure::Crowded(MOST_WAITING)));
+            return Err(self.busy(CallFailure::QueueFull(MOST_WAITING)));
         };
-        let _waiting = Waiting::begin(&self.waiting);
+        let _waiting = WaitingCount::begin(&self.waiting);
         match timeout(limit, given).await {
             Ok(Ok(Ok(mut handed))) => match handed.instance.take() {
                 Some(instance) => Ok(CheckedOut { instance, permit }),
@@ -433,23 +435,23 @@ impl Seat {
 }
 
 /// Counts one request that waits, until it is dropped.
-struct Waiting<'a>(&'a Cell<usize>);
+struct WaitingCount<'a>(&'a Cell<usize>);
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitingCount<'a> {
     fn begin(count: &'a Cell<usize>) -> Self {
         count.set(count.get() + 1);
         Self(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingCount<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get().saturating_sub(1));
     }
 }
 
 /// The filter may be in use by the next configuration too: its instance is not lost.
-impl Drop for Seat {
+impl Drop for WorkerFilter {
     fn drop(&mut self) {
         if let Some(instance) = self.instance.take() {
             self.filter.spares.put(self.worker, instance);
@@ -457,7 +459,7 @@ impl Drop for Seat {
     }
 }
 
-impl fmt::Debug for Seat {
+impl fmt::Debug for WorkerFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Seat")
             .field("filter", &self.filter)

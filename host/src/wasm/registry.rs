@@ -11,11 +11,11 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::Mutex;
 
-use super::answers::LargeAnswers;
+use super::answers::LargeResponses;
 use super::bindings::lifecycle::{Diagnostic, SeriesKind as WitSeriesKind, Setup};
 use super::bounds::FilterBounds;
-use super::breaker::Breaker;
-use super::cache::CompileCache;
+use super::breaker::CircuitBreaker;
+use super::cache::ComponentCache;
 use super::component::{CompiledComponent, ComponentDigest, ComponentError};
 use super::contribution::{self, ContributionError};
 use super::documents::Documents;
@@ -31,11 +31,11 @@ use super::maker::InstanceMaker;
 use super::memory::MemoryAccount;
 use super::notices::Notices;
 use super::output::one_line;
-use super::pool::{INSTANCES_PER_WORKER, Spares};
+use super::pool::{INSTANCES_PER_WORKER, InstancePool};
 use super::series::{SeriesError, SeriesKind, SeriesSpec, SeriesTable};
 use super::services::FilterServices;
 use super::share::LastCharge;
-use super::state::State;
+use super::state::InstanceState;
 use crate::store::cache::{CacheOrigin, Caches};
 
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ pub(crate) enum LoadError {
     },
     /// It does not like its settings.
     #[error("it refuses its settings")]
-    Settings(Vec<Complaint>),
+    Settings(Vec<SettingsComplaint>),
     /// Its addition to a description is of another kind.
     #[error("what it adds to a description of its APIs {0}")]
     Contribution(#[from] ContributionError),
@@ -84,13 +84,13 @@ pub(crate) enum LoadError {
 
 /// What a filter says about its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Complaint {
+pub(crate) struct SettingsComplaint {
     /// JSON pointer into the settings.
     pub(crate) at: String,
     pub(crate) message: String,
 }
 
-impl From<Diagnostic> for Complaint {
+impl From<Diagnostic> for SettingsComplaint {
     fn from(diagnostic: Diagnostic) -> Self {
         Self {
             at: diagnostic.at,
@@ -111,7 +111,7 @@ struct FilterKey {
 #[derive(Debug)]
 pub(crate) struct FilterRegistry {
     engine: FilterEngine,
-    cache: CompileCache,
+    cache: ComponentCache,
     workers: usize,
     max_instances: u32,
     maker: InstanceMaker,
@@ -128,7 +128,7 @@ impl FilterRegistry {
     /// The system cannot start a thread.
     pub(crate) fn new(
         engine: FilterEngine,
-        cache: CompileCache,
+        cache: ComponentCache,
         workers: usize,
         max_instances: u32,
     ) -> std::io::Result<Self> {
@@ -243,12 +243,12 @@ impl FilterRegistry {
             rates: OnceLock::new(),
             documents: spec.documents.clone(),
             notices: Notices::default(),
-            answers: LargeAnswers::default(),
+            answers: LargeResponses::default(),
         });
         let budget = self.engine.budget().clone();
         let memory = MemoryAccount::new(spec.bounds.memory, budget);
         let cpu = super::cpu::CpuLimit::new(spec.bounds.start_cpu, self.engine.tick());
-        let state = State::new(spec.name.clone(), grants.clone(), blank, memory, cpu);
+        let state = InstanceState::new(spec.name.clone(), grants.clone(), blank, memory, cpu);
         let mut first = start(
             "instantiated",
             Instance::start(
@@ -288,10 +288,10 @@ impl FilterRegistry {
             rates: OnceLock::new(),
             documents: spec.documents,
             notices: Notices::default(),
-            answers: LargeAnswers::default(),
+            answers: LargeResponses::default(),
         });
         let filter = Arc::new_cyclic(|this| Filter {
-            spares: Spares::new(self.workers, self.maker.clone(), this.clone()),
+            spares: InstancePool::new(self.workers, self.maker.clone(), this.clone()),
             name: spec.name,
             engine: self.engine.clone(),
             component,
@@ -301,7 +301,7 @@ impl FilterRegistry {
             settings: spec.settings,
             grants,
             own,
-            breaker: Breaker::new(spec.bounds.breaker),
+            breaker: CircuitBreaker::new(spec.bounds.breaker),
             bounds: spec.bounds,
             on_error: spec.on_error,
             isolation: spec.isolation,
@@ -327,10 +327,13 @@ fn start<T>(doing: &'static str, result: Result<T, CallFailure>) -> Result<T, Lo
     result.map_err(|failure| LoadError::Start { doing, failure })
 }
 
-fn complaints(diagnostics: Vec<Diagnostic>) -> Vec<Complaint> {
-    let complaints: Vec<_> = diagnostics.into_iter().map(Complaint::from).collect();
+fn complaints(diagnostics: Vec<Diagnostic>) -> Vec<SettingsComplaint> {
+    let complaints: Vec<_> = diagnostics
+        .into_iter()
+        .map(SettingsComplaint::from)
+        .collect();
     if complaints.is_empty() {
-        return vec![Complaint {
+        return vec![SettingsComplaint {
             at: String::new(),
             message: "the plugin refuses the settings and does not say why".into(),
         }];

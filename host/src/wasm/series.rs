@@ -108,7 +108,7 @@ impl SeriesSpec {
 
 /// Two series that cannot be in one `/metrics`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Clash {
+pub(crate) struct SeriesConflict {
     /// Whose the first is: its place in the list.
     pub(crate) first: usize,
     /// The first.
@@ -124,7 +124,7 @@ pub(crate) struct Clash {
 /// The series of several filters that cannot be in one `/metrics`: one family has one kind, and
 /// no name of another. Filters may share a family; the label `filter` tells them apart.
 #[must_use]
-pub(crate) fn clashes<'a>(filters: impl Iterator<Item = &'a SeriesTable>) -> Vec<Clash> {
+pub(crate) fn clashes<'a>(filters: impl Iterator<Item = &'a SeriesTable>) -> Vec<SeriesConflict> {
     let mut taken: BTreeMap<String, (usize, &SeriesSpec)> = BTreeMap::new();
     let mut found = Vec::new();
     for (place, table) in filters.enumerate() {
@@ -135,7 +135,7 @@ pub(crate) fn clashes<'a>(filters: impl Iterator<Item = &'a SeriesTable>) -> Vec
                 (!is_shared).then_some((name, first, known))
             });
             match clash {
-                Some((name, first, known)) => found.push(Clash {
+                Some((name, first, known)) => found.push(SeriesConflict {
                     first,
                     first_spec: known.clone(),
                     second: place,
@@ -151,7 +151,7 @@ pub(crate) fn clashes<'a>(filters: impl Iterator<Item = &'a SeriesTable>) -> Vec
 
 /// One combination of label values.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Sample {
+pub(crate) struct SeriesSample {
     /// A counter's or gauge's value; a histogram's sum.
     pub(crate) value: f64,
     /// A histogram's observations.
@@ -163,7 +163,7 @@ pub(crate) struct Sample {
 #[derive(Debug)]
 struct Series {
     spec: SeriesSpec,
-    samples: Mutex<BTreeMap<Vec<String>, Sample>>,
+    samples: Mutex<BTreeMap<Vec<String>, SeriesSample>>,
 }
 
 /// All series of one filter.
@@ -275,7 +275,7 @@ impl SeriesTable {
     /// Each series with its samples, as they are now.
     pub(crate) fn read(
         &self,
-    ) -> impl Iterator<Item = (&SeriesSpec, BTreeMap<Vec<String>, Sample>)> {
+    ) -> impl Iterator<Item = (&SeriesSpec, BTreeMap<Vec<String>, SeriesSample>)> {
         self.series
             .iter()
             .map(|series| (&series.spec, series.samples.lock().clone()))

@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::answers::LargeAnswers;
+use super::answers::LargeResponses;
 use super::documents::Documents;
 use super::host::rates::DefinedRates;
 use super::notices::Notices;
@@ -73,5 +73,5 @@ pub(crate) struct FilterServices {
     /// What the log said of it.
     pub(crate) notices: Notices,
     /// The large answer that it gave last.
-    pub(crate) answers: LargeAnswers,
+    pub(crate) answers: LargeResponses,
 }

@@ -16,14 +16,14 @@ use arc_swap::ArcSwapOption;
 use super::filter::Filter;
 use super::host::callout::MAX_CALLS;
 use super::host::limits::{describe, text};
-use super::host::rates::RateShare;
+use super::host::rates::PendingRates;
 use super::services::Services;
 use crate::context::Exchange;
 pub(crate) use crate::store::limits::Waiting;
 
 /// What a guest's call wanted to take, and what nobody here could decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Share {
+pub(crate) enum PendingCharge {
     /// Of a usage plan.
     Plan {
         /// Its name.
@@ -34,10 +34,10 @@ pub(crate) enum Share {
         cost: u64,
     },
     /// Of the filter's own bounds.
-    Rates(RateShare),
+    Rates(PendingRates),
 }
 
-impl fmt::Display for Share {
+impl fmt::Display for PendingCharge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Plan { plan, .. } => write!(f, "plan `{plan}`"),
@@ -46,7 +46,7 @@ impl fmt::Display for Share {
     }
 }
 
-impl Share {
+impl PendingCharge {
     /// The answer to wait for. None: it can be decided now.
     #[must_use]
     pub(crate) fn wait(&self, services: &Services, exchange: &Exchange) -> Option<Waiting> {

@@ -20,9 +20,9 @@ use super::grants::Grants;
 use super::host::advice::Advice;
 use super::host::jwt::TokenCheck;
 use super::memory::MemoryAccount;
-use super::names::FieldNames;
+use super::names::FieldNameCache;
 use super::output::Output;
-use super::piece::Piece;
+use super::piece::Chunk;
 use super::services::{FilterServices, Services};
 use crate::context::{AttributeValue, Exchange, ProblemMembers};
 use crate::store::limits::RateTicket;
@@ -97,7 +97,7 @@ pub(crate) enum Overdrawn {
 
 /// The data of an instance's store.
 #[derive(Debug)]
-pub(crate) struct State {
+pub(crate) struct InstanceState {
     /// The filter's name, for logs and scopes.
     pub(crate) name: Arc<str>,
     /// What the filter may use.
@@ -121,7 +121,7 @@ pub(crate) struct State {
     /// Whether there was no room for an edit of the running phase. The client, or the endpoint, sent the rest.
     pub(crate) lacked_room: Cell<bool>,
     /// The event that the running phase waits for before it runs again.
-    pub(crate) later: Option<Later>,
+    pub(crate) later: Option<AwaitedEvent>,
     /// Members that the running phase adds to the problem body of its refusal.
     pub(crate) members: Option<Box<ProblemMembers>>,
     /// How many tickets the exchange had before the running phase.
@@ -129,7 +129,7 @@ pub(crate) struct State {
     /// The takings of the running phase from its own bounds, where it may have to run again.
     pub(crate) rate_tickets: Vec<RateTicket>,
     /// The piece of a body in hand.
-    pub(crate) piece: Piece,
+    pub(crate) piece: Chunk,
     /// The most that edits may make of it. Bytes.
     pub(crate) body_cap: u64,
     /// The trailers of the message in hand, in its last body call.
@@ -139,7 +139,7 @@ pub(crate) struct State {
     /// Undoes the running phase.
     journal: Vec<Undo>,
     /// Field names that the filter used before.
-    pub(crate) names: FieldNames,
+    pub(crate) names: FieldNameCache,
     /// Whether the running phase edited the piece.
     pub(crate) piece_edited: bool,
     /// The instance's linear memory.
@@ -156,7 +156,7 @@ pub(crate) struct State {
 
 /// The event that a phase waits for before it runs again.
 #[derive(Debug)]
-pub(crate) enum Later {
+pub(crate) enum AwaitedEvent {
     /// Newer keys of a verifier.
     Keys(Waiting),
     /// The answer of another server.
@@ -180,7 +180,7 @@ pub(crate) enum Undo {
     Attribute(Cow<'static, str>, Option<AttributeValue>),
     Note(String, Option<Vec<u8>>),
     /// The piece, as it was before the first edit.
-    Piece(Piece),
+    Piece(Chunk),
     /// How many edits of the response there were.
     ResponseEdits(usize),
 }
@@ -196,7 +196,7 @@ pub(crate) enum Head {
     Trailers,
 }
 
-impl State {
+impl InstanceState {
     /// The state of a new instance.
     #[must_use]
     pub(crate) fn new(
@@ -225,13 +225,13 @@ impl State {
             members: None,
             tickets: 0,
             rate_tickets: Vec::new(),
-            piece: Piece::new(),
+            piece: Chunk::new(),
             body_cap: 0,
             trailers: None,
             advice: Advice::default(),
             account: Account::new(),
             journal: Vec::new(),
-            names: FieldNames::default(),
+            names: FieldNameCache::default(),
             piece_edited: false,
             memory,
             cpu,

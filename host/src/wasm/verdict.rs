@@ -15,7 +15,7 @@ use super::bindings::types::{
 use super::failure::CallFailure;
 use super::host::edit::parse_name;
 use super::output::message_text;
-use super::state::State;
+use super::state::InstanceState;
 use crate::context::{MAX_FIELDS, MAX_HEAD, ProblemMembers};
 
 /// How a body is to meet the filter.
@@ -35,7 +35,7 @@ pub(crate) enum RequestVerdict {
     /// Go on.
     Next(BodyMode),
     /// Answer with this.
-    Respond(Box<Answer>),
+    Respond(Box<FilterResponse>),
 }
 
 /// The verdict of the response phase.
@@ -44,12 +44,12 @@ pub(crate) enum ResponseVerdict {
     /// Go on.
     Next(BodyMode),
     /// Put this in the place of the response.
-    Replace(Box<Answer>),
+    Replace(Box<FilterResponse>),
 }
 
 /// The verdict of a body phase.
 #[derive(Debug)]
-pub(crate) enum PieceVerdict {
+pub(crate) enum BodyVerdict {
     /// Forward it.
     Next,
     /// Keep it and give it again with the next.
@@ -57,12 +57,12 @@ pub(crate) enum PieceVerdict {
     /// Forward it and everything after it.
     Done,
     /// Answer with this.
-    Respond(Box<Answer>),
+    Respond(Box<FilterResponse>),
 }
 
 /// A response that a filter made.
 #[derive(Debug, Clone)]
-pub(crate) struct Answer {
+pub(crate) struct FilterResponse {
     /// Its status: 200 to 599.
     pub(crate) status: StatusCode,
     /// Its fields; none frames the message.
@@ -86,7 +86,7 @@ const MAX_REASON: usize = 64;
 pub(crate) fn request(
     verdict: WitRequestVerdict,
     has_body: bool,
-    state: &mut State,
+    state: &mut InstanceState,
 ) -> Result<RequestVerdict, CallFailure> {
     match verdict {
         WitRequestVerdict::Next(mode) => Ok(RequestVerdict::Next(body_mode(mode, has_body)?)),
@@ -110,7 +110,7 @@ pub(crate) fn request(
 pub(crate) fn response(
     verdict: WitResponseVerdict,
     has_body: bool,
-    state: &mut State,
+    state: &mut InstanceState,
 ) -> Result<ResponseVerdict, CallFailure> {
     match verdict {
         WitResponseVerdict::Next(mode) => Ok(ResponseVerdict::Next(body_mode(mode, has_body)?)),
@@ -125,12 +125,15 @@ pub(crate) fn response(
 /// # Errors
 ///
 /// It cannot be carried out.
-pub(crate) fn piece(verdict: ChunkVerdict, state: &mut State) -> Result<PieceVerdict, CallFailure> {
+pub(crate) fn piece(
+    verdict: ChunkVerdict,
+    state: &mut InstanceState,
+) -> Result<BodyVerdict, CallFailure> {
     match verdict {
-        ChunkVerdict::Next => Ok(PieceVerdict::Next),
-        ChunkVerdict::More => Ok(PieceVerdict::More),
-        ChunkVerdict::Done => Ok(PieceVerdict::Done),
-        ChunkVerdict::Respond(response) => Ok(PieceVerdict::Respond(answer(response, state)?)),
+        ChunkVerdict::Next => Ok(BodyVerdict::Next),
+        ChunkVerdict::More => Ok(BodyVerdict::More),
+        ChunkVerdict::Done => Ok(BodyVerdict::Done),
+        ChunkVerdict::Respond(response) => Ok(BodyVerdict::Respond(answer(response, state)?)),
     }
 }
 
@@ -146,7 +149,7 @@ fn body_mode(mode: WitBodyMode, has_body: bool) -> Result<BodyMode, CallFailure>
     }
 }
 
-fn take_hint(hint: RouteHint, state: &mut State) -> Result<(), CallFailure> {
+fn take_hint(hint: RouteHint, state: &mut InstanceState) -> Result<(), CallFailure> {
     let upstream = match hint.upstream {
         Some(name) => match state.grants.upstream(&name) {
             Some(granted) => Some(granted.clone()),
@@ -174,7 +177,10 @@ const FAILED: &str = "filter_failed";
 /// The longest text of a reported failure. Bytes.
 const MAX_REPORT: usize = 1024;
 
-fn answer(response: LocalResponse, state: &mut State) -> Result<Box<Answer>, CallFailure> {
+fn answer(
+    response: LocalResponse,
+    state: &mut InstanceState,
+) -> Result<Box<FilterResponse>, CallFailure> {
     if response.reason == FAILED {
         let why = report(&response.body);
         return Err(match state.lacked_room.get() {
@@ -210,7 +216,7 @@ fn answer(response: LocalResponse, state: &mut State) -> Result<Box<Answer>, Cal
     } else {
         "refused".to_owned()
     };
-    Ok(Box::new(Answer {
+    Ok(Box::new(FilterResponse {
         status,
         headers,
         body: state.own.answers.share(response.body),

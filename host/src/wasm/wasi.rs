@@ -18,7 +18,7 @@ use wasmtime::component::{
 use wasmtime::{Result, StoreContextMut, bail};
 
 use super::output::StreamKind;
-use super::state::State;
+use super::state::InstanceState;
 
 /// The most random bytes that one call gives.
 const MAX_RANDOM: u64 = 64 * 1024;
@@ -67,7 +67,7 @@ struct Datetime {
     nanoseconds: u32,
 }
 
-type Context<'a> = StoreContextMut<'a, State>;
+type Context<'a> = StoreContextMut<'a, InstanceState>;
 type StreamResult<T> = std::result::Result<T, StreamError>;
 
 /// Link every `wasi:` interface that the component imports. Gives the names of those whose
@@ -76,7 +76,10 @@ type StreamResult<T> = std::result::Result<T, StreamError>;
 /// # Errors
 ///
 /// The linker refuses a name.
-pub(crate) fn link(linker: &mut Linker<State>, component: &Component) -> Result<Vec<String>> {
+pub(crate) fn link(
+    linker: &mut Linker<InstanceState>,
+    component: &Component,
+) -> Result<Vec<String>> {
     let engine = linker.engine().clone();
     let mut stubbed = Vec::new();
     for (name, item) in component.component_type().imports(&engine) {
@@ -115,7 +118,7 @@ pub(crate) fn link(linker: &mut Linker<State>, component: &Component) -> Result<
     Ok(stubbed)
 }
 
-fn link_resource(linked: &mut LinkerInstance<'_, State>, name: &str) -> Result<()> {
+fn link_resource(linked: &mut LinkerInstance<'_, InstanceState>, name: &str) -> Result<()> {
     match name {
         "output-stream" => linked.resource(
             name,
@@ -144,7 +147,11 @@ fn drop_resource<T: Send + 'static>(store: &mut Context<'_>, rep: u32) -> Result
 }
 
 /// Link a function that is served; false where it is not one of them.
-fn serve(linked: &mut LinkerInstance<'_, State>, interface: &str, name: &str) -> Result<bool> {
+fn serve(
+    linked: &mut LinkerInstance<'_, InstanceState>,
+    interface: &str,
+    name: &str,
+) -> Result<bool> {
     match interface {
         "cli/environment"
         | "cli/stdin"
@@ -168,7 +175,7 @@ fn serve(linked: &mut LinkerInstance<'_, State>, interface: &str, name: &str) ->
 }
 
 fn serve_process(
-    linked: &mut LinkerInstance<'_, State>,
+    linked: &mut LinkerInstance<'_, InstanceState>,
     interface: &str,
     name: &str,
 ) -> Result<bool> {
@@ -211,7 +218,7 @@ fn write(store: &mut Context<'_>, stream: &Resource<OutputStream>, bytes: &[u8])
     Ok(())
 }
 
-fn serve_output(linked: &mut LinkerInstance<'_, State>, name: &str) -> Result<bool> {
+fn serve_output(linked: &mut LinkerInstance<'_, InstanceState>, name: &str) -> Result<bool> {
     match name {
         "[method]output-stream.check-write" => linked.func_wrap(
             name,
@@ -243,7 +250,7 @@ fn serve_output(linked: &mut LinkerInstance<'_, State>, name: &str) -> Result<bo
     Ok(true)
 }
 
-fn serve_input(linked: &mut LinkerInstance<'_, State>, name: &str) -> Result<bool> {
+fn serve_input(linked: &mut LinkerInstance<'_, InstanceState>, name: &str) -> Result<bool> {
     match name {
         "[method]input-stream.read" | "[method]input-stream.blocking-read" => linked.func_wrap(
             name,
@@ -277,7 +284,7 @@ impl Pollable {
     }
 }
 
-fn serve_poll(linked: &mut LinkerInstance<'_, State>, name: &str) -> Result<bool> {
+fn serve_poll(linked: &mut LinkerInstance<'_, InstanceState>, name: &str) -> Result<bool> {
     const SLEEPS: &str = "waited for a timer: a filter cannot sleep";
     match name {
         "[method]pollable.ready" => linked.func_wrap(
@@ -343,7 +350,7 @@ fn timer(store: &mut Context<'_>, nanos: u64) -> Result<Resource<Pollable>> {
 }
 
 fn serve_clocks(
-    linked: &mut LinkerInstance<'_, State>,
+    linked: &mut LinkerInstance<'_, InstanceState>,
     interface: &str,
     name: &str,
 ) -> Result<bool> {
@@ -390,7 +397,7 @@ fn fill_random(bytes: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-fn serve_random(linked: &mut LinkerInstance<'_, State>, name: &str) -> Result<bool> {
+fn serve_random(linked: &mut LinkerInstance<'_, InstanceState>, name: &str) -> Result<bool> {
     match name {
         "get-random-bytes" | "get-insecure-random-bytes" => {
             linked.func_wrap(name, |mut store: Context<'_>, (len,): (u64,)| {

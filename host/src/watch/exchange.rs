@@ -3,14 +3,14 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::{CUT, DRAIN, NOWHERE, Phase, Wait, Watch, milliseconds, short};
+use super::{CUT, ConnectionPhase, DRAIN, NOWHERE, TimeoutKind, Watch, milliseconds, short};
 use crate::error::Code;
 
 impl Watch {
     /// A request's head is complete; `has_body` if a body follows.
     pub(crate) fn begin(&self, has_body: bool) {
-        self.enter(Phase::Busy);
-        self.disarm(Wait::Client);
+        self.enter(ConnectionPhase::Busy);
+        self.disarm(TimeoutKind::Client);
         self.signs
             .store(self.signs.load(Relaxed) & (DRAIN | CUT), Relaxed);
         self.count_served();
@@ -26,43 +26,48 @@ impl Watch {
 
     /// The exchange is over; what is left is to write it out.
     pub(crate) fn answered(&self) {
-        if self.phase() == Phase::Busy {
-            self.enter(Phase::Answered);
+        if self.phase() == ConnectionPhase::Busy {
+            self.enter(ConnectionPhase::Answered);
         }
-        for wait in [Wait::Body, Wait::Upload, Wait::Answer, Wait::Total] {
+        for wait in [
+            TimeoutKind::Body,
+            TimeoutKind::Upload,
+            TimeoutKind::Answer,
+            TimeoutKind::Total,
+        ] {
             self.disarm(wait);
         }
     }
 
     /// The next piece of the request's body is waited for.
     pub(crate) fn body_waits(&self) {
-        self.disarm(Wait::Upload);
+        self.disarm(TimeoutKind::Upload);
         if let Some(limit) = self.limits.body
-            && !self.is_armed(Wait::Body)
+            && !self.is_armed(TimeoutKind::Body)
         {
-            self.arm(Wait::Body, limit);
+            self.arm(TimeoutKind::Body, limit);
         }
     }
 
     /// A piece of the request's body came in, and goes to whoever asked for it.
     pub(crate) fn body_bytes(&self, count: u64) {
-        self.disarm(Wait::Body);
+        self.disarm(TimeoutKind::Body);
         self.request_bytes
             .store(self.request_bytes() + count, Relaxed);
         match self.upload_idle.load(Relaxed) {
             0 => {}
-            limit => self.arm(Wait::Upload, u64::from(limit)),
+            limit => self.arm(TimeoutKind::Upload, u64::from(limit)),
         }
     }
 
     /// No more of the request's body is to come. The endpoint's time to answer begins.
     pub(crate) fn body_ended(&self) {
         self.body_open.store(false, Relaxed);
-        self.disarm(Wait::Body);
-        self.disarm(Wait::Upload);
+        self.disarm(TimeoutKind::Body);
+        self.disarm(TimeoutKind::Upload);
         match self.first_byte.swap(0, Relaxed) {
             0 => {}
-            limit => self.arm(Wait::Answer, u64::from(limit)),
+            limit => self.arm(TimeoutKind::Answer, u64::from(limit)),
         }
     }
 
@@ -104,7 +109,7 @@ impl Watch {
 
     /// A handshake begins, which takes as long as a head at the most.
     pub(crate) fn shake(&self) {
-        self.arm(Wait::Client, self.limits.head);
+        self.arm(TimeoutKind::Client, self.limits.head);
         self.idle_since.store(0, Relaxed);
     }
 
@@ -117,8 +122,8 @@ impl Watch {
     /// for ever. Milliseconds.
     pub(crate) fn passed(&self, idle: Option<u64>) {
         match idle {
-            Some(idle) => self.arm(Wait::Answer, idle),
-            None => self.disarm(Wait::Answer),
+            Some(idle) => self.arm(TimeoutKind::Answer, idle),
+            None => self.disarm(TimeoutKind::Answer),
         }
     }
 
@@ -147,7 +152,10 @@ impl Watch {
 
     /// The time for the whole exchange is over when the other's is.
     pub(crate) fn ends_with(&self, other: &Self) {
-        if let (Some(own), Some(cell)) = (self.cell(Wait::Total), other.cell(Wait::Total)) {
+        if let (Some(own), Some(cell)) = (
+            self.cell(TimeoutKind::Total),
+            other.cell(TimeoutKind::Total),
+        ) {
             own.store(cell.load(Relaxed), Relaxed);
         }
     }
@@ -160,24 +168,24 @@ impl Watch {
             self.first_byte.store(short(first_byte), Relaxed);
             // Also what is sent once more, and was counted before, is to be taken.
             if let Some(idle) = idle {
-                self.arm(Wait::Upload, milliseconds(idle));
+                self.arm(TimeoutKind::Upload, milliseconds(idle));
             }
         } else {
-            self.arm(Wait::Answer, milliseconds(first_byte));
+            self.arm(TimeoutKind::Answer, milliseconds(first_byte));
         }
     }
 
     /// The endpoint may take so much longer to begin to answer.
     pub(crate) fn prolong(&self, first_byte: Duration) {
-        self.arm(Wait::Answer, milliseconds(first_byte));
-        self.forget(Wait::Answer);
+        self.arm(TimeoutKind::Answer, milliseconds(first_byte));
+        self.forget(TimeoutKind::Answer);
     }
 
     /// The endpoint began to answer, or the attempt failed.
     pub(crate) fn answer_began(&self) {
         self.first_byte.store(0, Relaxed);
-        self.disarm(Wait::Answer);
+        self.disarm(TimeoutKind::Answer);
         // What came at the last moment is in time.
-        self.forget(Wait::Answer);
+        self.forget(TimeoutKind::Answer);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use super::{Phase, Wait, Watch};
+use super::{ConnectionPhase, TimeoutKind, Watch};
 
 /// How long a draining connection may idle before it is closed without its client's consent.
 /// Milliseconds.
@@ -15,22 +15,22 @@ const DRAIN_IDLE: u64 = 1000;
 
 /// The watches of a connection's exchanges.
 #[derive(Debug, Default)]
-pub(super) struct Exchanges(Mutex<Places>);
+pub(super) struct Exchanges(Mutex<ExchangeSlots>);
 
 #[derive(Debug, Default)]
-struct Places {
+struct ExchangeSlots {
     watches: Vec<Option<Arc<Watch>>>,
     free: Vec<usize>,
 }
 
 /// An exchange's place among those of its connection, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct ExchangePlace {
+pub(crate) struct ExchangeRegistration {
     connection: Arc<Watch>,
     index: usize,
 }
 
-impl ExchangePlace {
+impl ExchangeRegistration {
     #[must_use]
     pub(crate) fn connection(&self) -> &Watch {
         &self.connection
@@ -44,7 +44,7 @@ impl ExchangePlace {
 }
 
 impl Exchanges {
-    fn places(&self) -> MutexGuard<'_, Places> {
+    fn places(&self) -> MutexGuard<'_, ExchangeSlots> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -64,16 +64,16 @@ impl Exchanges {
 impl Watch {
     /// An exchange begins on this connection: its own watch, and its place.
     #[must_use]
-    pub(crate) fn exchange(self: &Arc<Self>) -> (Arc<Self>, ExchangePlace) {
+    pub(crate) fn exchange(self: &Arc<Self>) -> (Arc<Self>, ExchangeRegistration) {
         let watch = Arc::new(Self::unarmed(
             Arc::clone(&self.common),
             self.limits,
             self.tick,
             true,
         ));
-        self.disarm(Wait::Client);
-        self.forget(Wait::Client);
-        self.enter(Phase::Busy);
+        self.disarm(TimeoutKind::Client);
+        self.forget(TimeoutKind::Client);
+        self.enter(ConnectionPhase::Busy);
         self.count_served();
         let mut places = self.exchanges.places();
         let index = match places.free.pop() {
@@ -88,7 +88,7 @@ impl Watch {
         }
         drop(places);
         let connection = Arc::clone(self);
-        (watch, ExchangePlace { connection, index })
+        (watch, ExchangeRegistration { connection, index })
     }
 
     /// How many exchanges there are on it now.
@@ -99,13 +99,13 @@ impl Watch {
 
     /// It has no exchange, and waits for the next.
     pub(super) fn rest(&self) {
-        self.enter(Phase::Idle);
-        self.arm(Wait::Client, self.longest_rest());
+        self.enter(ConnectionPhase::Idle);
+        self.arm(TimeoutKind::Client, self.longest_rest());
         self.idle_since.store(self.common.clock.now(), Relaxed);
     }
 
     /// Also where it was waited for too long already.
-    pub(super) fn forget(&self, wait: Wait) {
+    pub(super) fn forget(&self, wait: TimeoutKind) {
         self.signs
             .store(self.signs.load(Relaxed) & !wait.sign(), Relaxed);
     }
@@ -122,14 +122,14 @@ impl Watch {
     /// carries one notices by itself.
     pub(crate) fn piece_given(&self) {
         if self.of_many {
-            self.arm(Wait::Write, self.limits.write);
+            self.arm(TimeoutKind::Write, self.limits.write);
         }
     }
 
     /// The connection asks for the next piece.
     pub(crate) fn piece_wanted(&self) {
         if self.of_many {
-            self.disarm(Wait::Write);
+            self.disarm(TimeoutKind::Write);
         }
     }
 
@@ -164,14 +164,14 @@ impl Watch {
     /// Let a client that was told to go (GOAWAY) be gone soon. That it idled until now counts no
     /// more: what it has sent meanwhile is still answered.
     pub(crate) fn leave(&self) {
-        self.forget(Wait::Client);
+        self.forget(TimeoutKind::Client);
         if self.exchanges() == 0 {
-            self.arm(Wait::Client, DRAIN_IDLE);
+            self.arm(TimeoutKind::Client, DRAIN_IDLE);
         }
     }
 }
 
-impl Drop for ExchangePlace {
+impl Drop for ExchangeRegistration {
     fn drop(&mut self) {
         let exchanges = &self.connection.exchanges;
         let mut places = exchanges.places();

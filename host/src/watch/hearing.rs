@@ -6,7 +6,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{LOOK, Phase, Watch};
+use super::{ConnectionPhase, LOOK, Watch};
 
 impl Watch {
     /// Whether more bytes of the client, or its end, wake the connection's task from now on.
@@ -16,7 +16,7 @@ impl Watch {
 
     /// Let the connection's I/O look, where it would not hear that the client leaves.
     pub(super) fn look(&self) {
-        if !self.hears.load(Relaxed) && self.phase() == Phase::Busy {
+        if !self.hears.load(Relaxed) && self.phase() == ConnectionPhase::Busy {
             self.sign(LOOK);
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Phase, Wait, Watch};
+use super::{ConnectionPhase, TimeoutKind, Watch};
 
 /// A client that has just connected is about to ask for something, and does not idle. Milliseconds.
 const FRESH: u64 = 1000;
@@ -11,14 +11,14 @@ impl Watch {
     /// The connection waits for the first byte of its first request: no longer than a head may take,
     /// since nothing shows that it is a client's.
     pub(super) fn awaits_first(&self) {
-        self.arm(Wait::Client, self.limits.head.min(self.limits.idle));
+        self.arm(TimeoutKind::Client, self.limits.head.min(self.limits.idle));
         self.idle_since.store(self.common.clock.now(), Relaxed);
     }
 
     /// Since when it idles; none: it does not, or is about to be closed. Milliseconds.
     #[must_use]
     pub(crate) fn idle_since(&self) -> Option<u64> {
-        let waits = self.phase() == Phase::Idle && !self.expired(Wait::Client);
+        let waits = self.phase() == ConnectionPhase::Idle && !self.expired(TimeoutKind::Client);
         let since = self.idle_since.load(Relaxed);
         let is_fresh = self.served() == 0 && self.common.clock.now() < since + FRESH;
         (waits && since != 0 && !is_fresh).then_some(since)
@@ -26,25 +26,25 @@ impl Watch {
 
     /// It has waited for long enough: its place is needed.
     pub(crate) fn give_way(&self) {
-        self.disarm(Wait::Client);
-        self.sign(Wait::Client.sign());
+        self.disarm(TimeoutKind::Client);
+        self.sign(TimeoutKind::Client.sign());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::{Limits, MIN_TICK};
-    use crate::worker::Common;
+    use crate::watch::{ClientTimeouts, MIN_TICK};
+    use crate::worker::WorkerShared;
 
     fn waiting() -> Watch {
-        let limits = Limits {
+        let limits = ClientTimeouts {
             head: 1,
             idle: 50,
             body: None,
             write: 1,
         };
-        let watch = Watch::unarmed(Common::new(), limits, MIN_TICK, false);
+        let watch = Watch::unarmed(WorkerShared::new(), limits, MIN_TICK, false);
         watch.begin(false);
         watch.answered();
         watch.flushed();
@@ -57,11 +57,11 @@ mod tests {
         assert_eq!(watch.idle_since(), Some(1));
         watch.head_begins();
         assert_eq!(watch.idle_since(), None);
-        let fresh = Watch::unarmed(Common::new(), watch.limits, MIN_TICK, false);
+        let fresh = Watch::unarmed(WorkerShared::new(), watch.limits, MIN_TICK, false);
         fresh.awaits_first();
         assert_eq!(fresh.idle_since(), None);
         let watch = waiting();
         watch.give_way();
-        assert!(watch.expired(Wait::Client) && watch.idle_since().is_none());
+        assert!(watch.expired(TimeoutKind::Client) && watch.idle_since().is_none());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{Wait, Watch};
+use super::{TimeoutKind, Watch};
 
 impl Watch {
     /// Whether the exchange that begins may have interim answers.
@@ -35,9 +35,9 @@ impl Watch {
 
     /// Whether a head of HTTP/2 has begun and not ended: it may take as long as one of HTTP/1.1.
     pub(crate) fn set_in_head(&self, in_head: bool) {
-        match (in_head, self.is_armed(Wait::Head)) {
-            (true, false) => self.arm(Wait::Head, self.limits.head),
-            (false, true) => self.disarm(Wait::Head),
+        match (in_head, self.is_armed(TimeoutKind::Head)) {
+            (true, false) => self.arm(TimeoutKind::Head, self.limits.head),
+            (false, true) => self.disarm(TimeoutKind::Head),
             (true, true) | (false, false) => {}
         }
     }

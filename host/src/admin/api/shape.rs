@@ -20,7 +20,7 @@ use crate::store::registrar::{self, Extended, ImportReport, Origin};
 pub(crate) use key::{ImportWarning, Key, KeyCreate, KeyCreated, KeyPage, KeyUpdate, Rotate};
 pub(crate) use plan::{Plan, PlanCreate, PlanPage, PlanUpdate};
 pub(crate) use starts_on::StartsOn;
-pub(crate) use upstream::{EndpointCreate, EndpointUpdate, Upstream, UpstreamList};
+pub(crate) use upstream::{EndpointCreate, EndpointUpdate, UpstreamResource, UpstreamList};
 
 use super::super::date;
 

@@ -9,12 +9,12 @@ use axum::response::Response;
 
 use super::keys::put;
 use super::params::{Nothing, Params};
-use super::shape::{EndpointCreate, EndpointUpdate, Upstream, UpstreamList};
+use super::shape::{EndpointCreate, EndpointUpdate, UpstreamResource, UpstreamList};
 use super::{Api, audit, audit_change, body, json};
 use crate::admin::envelope::Caller;
 use crate::admin::problem::Problem;
 use crate::config::{MAX_WEIGHT, is_endpoint, is_label};
-use crate::upstream::registry::{ChangeError, Registry};
+use crate::upstream::registry::{ChangeError, UpstreamRegistry};
 
 type Shared = State<Arc<Api>>;
 
@@ -23,14 +23,14 @@ type Shared = State<Arc<Api>>;
     responses((status = 200, description = "All of them", body = UpstreamList)))]
 pub(crate) async fn list(State(api): Shared, Params(_): Params<Nothing>) -> Response {
     let plans = registry(&api).in_use();
-    let items = plans.iter().map(|plan| Upstream::from(&**plan)).collect();
+    let items = plans.iter().map(|plan| UpstreamResource::from(&**plan)).collect();
     json(StatusCode::OK, &UpstreamList { items })
 }
 
 /// An upstream, and how its endpoints stand.
 #[utoipa::path(get, operation_id = "showUpstream", path = "/v1/upstreams/{name}", tag = "upstreams",
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
-    responses((status = 200, description = "The upstream", body = Upstream)))]
+    responses((status = 200, description = "The upstream", body = UpstreamResource)))]
 pub(crate) async fn show(
     State(api): Shared,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
@@ -44,7 +44,7 @@ pub(crate) async fn show(
 #[utoipa::path(post, operation_id = "addEndpoint", path = "/v1/upstreams/{name}/endpoints", tag = "upstreams",
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
     request_body(content = EndpointCreate, content_type = "application/json"),
-    responses((status = 201, description = "The upstream as it is now", body = Upstream, headers(("location" = String, description = "The upstream's path"))),
+    responses((status = 201, description = "The upstream as it is now", body = UpstreamResource, headers(("location" = String, description = "The upstream's path"))),
         (status = 422, description = "Its name has no address now", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It is there already", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn add(
@@ -92,7 +92,7 @@ pub(crate) async fn add(
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("address" = String, Path, description = "The endpoint's `address`, or the `name` of one address of a name, its `/` written `%2F`")),
     request_body(content = EndpointUpdate, content_type = "application/json"),
-    responses((status = 200, description = "The upstream as it is now", body = Upstream)))]
+    responses((status = 200, description = "The upstream as it is now", body = UpstreamResource)))]
 pub(crate) async fn update(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
@@ -136,7 +136,7 @@ pub(crate) async fn remove(
 #[utoipa::path(delete, operation_id = "restoreEndpoint", path = "/v1/upstreams/{name}/changes/{address}", tag = "upstreams",
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("address" = String, Path, description = "As it is in `changes`")),
-    responses((status = 200, description = "The upstream as it is now", body = Upstream)))]
+    responses((status = 200, description = "The upstream as it is now", body = UpstreamResource)))]
 pub(crate) async fn restore_one(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
@@ -152,7 +152,7 @@ pub(crate) async fn restore_one(
 /// Take back what was changed at run time: the configuration counts again.
 #[utoipa::path(delete, operation_id = "restoreUpstream", path = "/v1/upstreams/{name}/changes", tag = "upstreams",
     params(("name" = String, Path, description = "The upstream's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
-    responses((status = 200, description = "The upstream as it is now", body = Upstream)))]
+    responses((status = 200, description = "The upstream as it is now", body = UpstreamResource)))]
 pub(crate) async fn restore(
     State(api): Shared,
     Extension(caller): Extension<Caller>,
@@ -165,13 +165,13 @@ pub(crate) async fn restore(
     shown(&api, &name, StatusCode::OK)
 }
 
-fn registry(api: &Api) -> &Registry {
+fn registry(api: &Api) -> &UpstreamRegistry {
     api.running.foundation.upstreams()
 }
 
 fn shown(api: &Api, name: &str, status: StatusCode) -> Result<Response, Problem> {
     let plan = registry(api).plan(name)?;
-    Ok(json(status, &Upstream::from(&*plan)))
+    Ok(json(status, &UpstreamResource::from(&*plan)))
 }
 
 fn weighs(weight: Option<u32>) -> Result<(), Problem> {

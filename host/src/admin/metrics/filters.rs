@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use crate::gateway::Gateway;
 use crate::observe::metrics::{self, Family, Kind, Value, float};
 use crate::wasm::filter::{Filter, FilterFigures};
-use crate::wasm::series::{BUCKETS, OWN_FAMILIES, Sample, SeriesKind};
+use crate::wasm::series::{BUCKETS, OWN_FAMILIES, SeriesKind, SeriesSample};
 
 pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
     let mut families = figures(gateway);
@@ -105,7 +105,7 @@ fn series(gateway: &Gateway) -> impl Iterator<Item = Family> {
     families.into_values()
 }
 
-fn value(kind: SeriesKind, sample: &Sample) -> Value {
+fn value(kind: SeriesKind, sample: &SeriesSample) -> Value {
     match kind {
         SeriesKind::Counter | SeriesKind::Gauge => Value::Number(sample.value),
         SeriesKind::Histogram => {

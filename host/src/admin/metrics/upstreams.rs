@@ -4,7 +4,7 @@ use crate::gateway::Gateway;
 use crate::observe::metrics::{Family, Kind, float};
 use crate::upstream::endpoint::health::State;
 use crate::upstream::endpoint::known::now;
-use crate::upstream::plan::{EndpointPlan, Plan};
+use crate::upstream::plan::{Upstream, UpstreamEndpoint};
 
 pub(crate) fn families(gateway: &Gateway) -> Vec<Family> {
     let mut families = of_endpoints(gateway);
@@ -17,7 +17,7 @@ pub(crate) fn families(gateway: &Gateway) -> Vec<Family> {
 }
 
 /// What one endpoint shows. The first is that of those that leave, too.
-type Shown = fn(&Plan, &EndpointPlan) -> f64;
+type Shown = fn(&Upstream, &UpstreamEndpoint) -> f64;
 
 fn of_endpoints(gateway: &Gateway) -> Vec<Family> {
     let shown: [(Kind, &str, &str, Shown); 7] = [
@@ -147,7 +147,7 @@ fn of_upstreams(gateway: &Gateway) -> Vec<Family> {
     vec![open, tier, waiting, refused]
 }
 
-fn labels<'a>(plan: &'a Plan, endpoint: &'a EndpointPlan) -> [(&'static str, &'a str); 2] {
+fn labels<'a>(plan: &'a Upstream, endpoint: &'a UpstreamEndpoint) -> [(&'static str, &'a str); 2] {
     [
         ("upstream", &*plan.config.name),
         ("endpoint", &*endpoint.known.name),

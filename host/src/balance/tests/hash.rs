@@ -8,7 +8,7 @@ fn owners(balancer: &Balancer, keys: u64) -> Vec<usize> {
 }
 
 fn owner(balancer: &Balancer, key: u64) -> usize {
-    let choice = Choice {
+    let choice = PickOptions {
         hash: Some(key),
         ..choice(0)
     };
@@ -44,7 +44,7 @@ proptest! {
         heavier in any::<prop::sample::Index>(),
     ) {
         let all = members(&weights);
-        let settings = Settings { policy: Policy::ConsistentHash, ..Settings::default() };
+        let settings = BalancerSettings { policy: Policy::ConsistentHash, ..BalancerSettings::default() };
         let balancer = Balancer::new(settings.clone(), all.clone());
         let before = owners(&balancer, 20_000);
         let out = leaves.index(weights.len());
@@ -91,7 +91,7 @@ proptest! {
         prop_assume!(weights.iter().any(|weight| *weight > 0));
         let groups = |weights: &[u32]| {
             let groups = weights.iter().enumerate();
-            Split::new(groups.map(|(place, weight)| (place as u64 * 7 + 1, *weight))).unwrap()
+            WeightedSplit::new(groups.map(|(place, weight)| (place as u64 * 7 + 1, *weight))).unwrap()
         };
         let split = groups(&weights);
         let by_chance = (0..PICKS as u64).map(|random| split.pick(random ^ seed));
@@ -112,7 +112,7 @@ proptest! {
 
 #[test]
 fn groups_without_weight_are_none() {
-    assert_eq!(Split::new([(1, 0), (2, 0)]), None);
+    assert_eq!(WeightedSplit::new([(1, 0), (2, 0)]), None);
 }
 
 /// One key that everybody asks for does not fill its endpoint.
@@ -123,7 +123,7 @@ fn a_hot_key_is_bounded() {
     let mut leases = Vec::new();
     for number in 0..1000 {
         let key = if number % 2 == 0 { 7 } else { random.u64(..) };
-        let choice = Choice {
+        let choice = PickOptions {
             hash: Some(key),
             ..choice(0)
         };
@@ -139,9 +139,9 @@ fn a_hot_key_is_bounded() {
 #[test]
 fn keys_return_when_their_endpoint_does() {
     let all = members(&[1; 5]);
-    let settings = Settings {
+    let settings = BalancerSettings {
         policy: Policy::ConsistentHash,
-        ..Settings::default()
+        ..BalancerSettings::default()
     };
     let balancer = Balancer::new(settings, all.clone());
     let before = owners(&balancer, 10_000);

@@ -2,11 +2,11 @@
 
 use super::*;
 
-fn endpoint(balancer: &Balancer, choice: &Choice<'_>) -> Option<usize> {
+fn endpoint(balancer: &Balancer, choice: &PickOptions<'_>) -> Option<usize> {
     pick(balancer, choice).map(|lease| lease.endpoint())
 }
 
-fn over(settings: Settings, members: &[Member]) -> Balancer {
+fn over(settings: BalancerSettings, members: &[Member]) -> Balancer {
     Balancer::new(settings, members.to_vec())
 }
 
@@ -15,9 +15,9 @@ fn over(settings: Settings, members: &[Member]) -> Balancer {
 fn a_growing_share_takes_its_part() {
     for policy in ALL {
         let all = members(&[2, 2, 1]);
-        let settings = Settings {
+        let settings = BalancerSettings {
             policy,
-            ..Settings::default()
+            ..BalancerSettings::default()
         };
         let balancer = over(settings, &all);
         all[0].slot.set(250, true, false);
@@ -25,7 +25,7 @@ fn a_growing_share_takes_its_part() {
         let mut random = fastrand::Rng::with_seed(9);
         let mut leases = VecDeque::new();
         let picks = (0..PICKS).map(|_| {
-            let choice = Choice {
+            let choice = PickOptions {
                 hash: Some(random.u64(..)),
                 ..choice(random.u64(..))
             };
@@ -66,11 +66,11 @@ proptest! {
             member.slot.set(*share, *last || *share > 0, false);
             member
         }).collect();
-        let settings = Settings { policy, fail_open: Threshold::Count(open), ..Settings::default() };
+        let settings = BalancerSettings { policy, fail_open: Threshold::Count(open), ..BalancerSettings::default() };
         let balancer = over(settings, &all);
         let mut leases: Vec<Lease> = vec![];
         for random in picks {
-            let choice = Choice { hash: Some(random), ..choice(random) };
+            let choice = PickOptions { hash: Some(random), ..choice(random) };
             let may = |place: usize, room: bool| {
                 let (weight, share, last, _, most) = states[place];
                 let takes = share > 0 || (balancer.fails_open() && last);
@@ -105,7 +105,7 @@ proptest! {
         seed: u64,
     ) {
         let mut random = fastrand::Rng::with_seed(seed);
-        let slots: Vec<Slot> = (0..8).map(|_| Slot::new()).collect();
+        let slots: Vec<EndpointLoad> = (0..8).map(|_| EndpointLoad::new()).collect();
         let mut balancer = balancer(policy, &[]);
         let mut leases: VecDeque<Lease> = VecDeque::new();
         for weights in changes {
@@ -135,9 +135,9 @@ proptest! {
 fn the_next_group_takes_over_and_gives_back() {
     let mut all = members(&[1, 1, 1]);
     all[2].priority = 1;
-    let settings = Settings {
+    let settings = BalancerSettings {
         failover: Threshold::Percent(100),
-        ..Settings::default()
+        ..BalancerSettings::default()
     };
     let balancer = over(settings, &all);
     let seen = |balancer: &Balancer| {
@@ -166,9 +166,9 @@ fn what_is_only_ejected_is_picked_when_nothing_else_can_be() {
     for policy in ALL {
         let mut all = members(&[1, 1, 1, 0]);
         all[1].max_active = 1;
-        let settings = Settings {
+        let settings = BalancerSettings {
             policy,
-            ..Settings::default()
+            ..BalancerSettings::default()
         };
         let balancer = over(settings, &all);
         // The last would take nothing if it were well.
@@ -178,14 +178,14 @@ fn what_is_only_ejected_is_picked_when_nothing_else_can_be() {
         all[2].slot.set(0, true, false);
         balancer.refresh();
         assert_eq!(endpoint(&balancer, &choice(1)), Some(0));
-        let others = Choice {
+        let others = PickOptions {
             exclude: &[0],
             ..choice(1)
         };
         let lease = pick(&balancer, &others).unwrap();
         assert_eq!(lease.endpoint(), 1, "{policy:?}");
         assert!(matches!(balancer.pick(&others), Picked::Full));
-        let nobody = Choice {
+        let nobody = PickOptions {
             exclude: &[0, 1],
             ..choice(1)
         };
@@ -199,14 +199,14 @@ fn the_own_zone_comes_first() {
     let mut all = members(&[1, 1]);
     all[0].labels = zone("b");
     all[1].labels = zone("a");
-    let settings = Settings {
+    let settings = BalancerSettings {
         prefer: zone("a"),
-        ..Settings::default()
+        ..BalancerSettings::default()
     };
     let balancer = over(settings, &all);
     assert!((0..10).all(|random| endpoint(&balancer, &choice(random)) == Some(1)));
     // A retry goes on to the other one.
-    let retry = Choice {
+    let retry = PickOptions {
         exclude: &[1],
         ..choice(0)
     };
@@ -217,9 +217,9 @@ fn the_own_zone_comes_first() {
 fn with_too_few_left_all_but_the_draining_are_used() {
     for (fail_open, opens) in [(Threshold::Percent(50), true), (Threshold::Count(0), false)] {
         let all = members(&[1, 1, 1, 1]);
-        let settings = Settings {
+        let settings = BalancerSettings {
             fail_open,
-            ..Settings::default()
+            ..BalancerSettings::default()
         };
         let balancer = over(settings, &all);
         for place in [0, 1] {
@@ -249,9 +249,9 @@ fn no_endpoint_gets_more_than_its_maximum() {
         for member in &mut all {
             member.max_active = 5;
         }
-        let settings = Settings {
+        let settings = BalancerSettings {
             policy,
-            ..Settings::default()
+            ..BalancerSettings::default()
         };
         let balancer = over(settings, &all);
         let taken = thread::scope(|scope| {
@@ -282,8 +282,8 @@ fn no_endpoint_gets_more_than_its_maximum() {
 fn a_client_stays_while_its_endpoint_takes_requests() {
     let mut all = members(&[1, 1, 0]);
     all[1].max_active = 1;
-    let balancer = over(Settings::default(), &all);
-    let wants = |identity| Choice {
+    let balancer = over(BalancerSettings::default(), &all);
+    let wants = |identity| PickOptions {
         sticky: Some(identity),
         ..choice(0)
     };
@@ -296,13 +296,13 @@ fn a_client_stays_while_its_endpoint_takes_requests() {
         Some(2),
         "weight 0 is drained"
     );
-    let stays = Choice {
+    let stays = PickOptions {
         sticky_stays: true,
         ..wants(2)
     };
     assert_eq!(endpoint(&balancer, &stays), Some(2), "and may keep its own");
     let exclude = [2];
-    let tried = Choice {
+    let tried = PickOptions {
         exclude: &exclude,
         ..stays
     };

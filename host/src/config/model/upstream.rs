@@ -11,7 +11,7 @@ use crate::config::source::Span;
 
 /// `[upstream.<name>]`: a named group of endpoints.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Upstream {
+pub struct UpstreamConfig {
     /// Its name: the attribute `upstream.name`.
     pub(crate) name: Arc<str>,
     /// How an endpoint is picked.

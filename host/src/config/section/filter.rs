@@ -12,7 +12,7 @@ use crate::config::field::{
     Reference, Required, Section,
 };
 use crate::config::model::{
-    Allow, Breaker, Filter, FilterDocument, FilterLimits, HostInterface, Isolation, OnError,
+    Allow, Breaker, FilterConfig, FilterDocument, FilterLimits, HostInterface, Isolation, OnError,
     PluginSource, Recycle, Settings,
 };
 use crate::config::names::Group;
@@ -144,7 +144,7 @@ static BREAKER: Field<Nested<Breaker>, Defaults> = Field::new(
 );
 
 /// Reads one `[filter.<name>]`.
-pub(super) fn filter(table: &mut Table<'_>) -> Option<Filter> {
+pub(super) fn filter(table: &mut Table<'_>) -> Option<FilterConfig> {
     let plugin = table.take(&PLUGIN);
     let settings = table.take(&SETTINGS);
     let documents = documents(table);
@@ -159,7 +159,7 @@ pub(super) fn filter(table: &mut Table<'_>) -> Option<Filter> {
         spans: BTreeMap::from([(String::new(), table.span())]),
     });
     use_names(table, &settings.json);
-    Some(Filter {
+    Some(FilterConfig {
         name: table.name(),
         plugin: plugin?,
         plugin_span: table.span_of(PLUGIN.key),

@@ -15,7 +15,7 @@ use crate::config::field::{
     Required, Section, Size, Time,
 };
 use crate::config::model::{
-    FilterReference, FixedResponse, NOWHERE, Redirect, Route, RouteEnd, RouteTimeouts,
+    FilterReference, FixedResponse, NOWHERE, Redirect, RouteConfig, RouteEnd, RouteTimeouts,
 };
 use crate::config::names::Group;
 use crate::config::read::Table;
@@ -219,7 +219,7 @@ pub(super) fn title(values: &DeTable<'_>) -> String {
 }
 
 /// Reads one `[[route]]`.
-pub(super) fn route(table: &mut Table<'_>) -> Option<Route> {
+pub(super) fn route(table: &mut Table<'_>) -> Option<RouteConfig> {
     let name = table.take(&NAME);
     let api = table.take(&API);
     let path = table.take(&PATH);
@@ -248,7 +248,7 @@ pub(super) fn route(table: &mut Table<'_>) -> Option<Route> {
     };
     // The router need not report such a route again.
     let is_twice = table.reader().problems.is_fatal_since(before) && !table.has(NAME.key);
-    Some(Route {
+    Some(RouteConfig {
         name: Arc::from(name),
         api,
         path,

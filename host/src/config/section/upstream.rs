@@ -17,7 +17,7 @@ use crate::config::field::{
     Written,
 };
 use crate::config::model::{
-    Ejection, EndpointLimits, HealthCheck, HostRule, Retries, StatusRanges, Upstream,
+    Ejection, EndpointLimits, HealthCheck, HostRule, Retries, StatusRanges, UpstreamConfig,
     UpstreamProtocol,
 };
 use crate::config::read::Table;
@@ -335,7 +335,7 @@ static PROTOCOL: Field<Choice<UpstreamProtocol>, Is<UpstreamProtocol>> = Field::
 );
 
 /// Reads one `[upstream.<name>]`.
-pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
+pub(super) fn upstream(table: &mut Table<'_>) -> Option<UpstreamConfig> {
     let endpoints = table.take(&endpoint::ENDPOINTS);
     let balance = balance::balance(table);
     let health = table.take(&HEALTH);
@@ -370,7 +370,7 @@ pub(super) fn upstream(table: &mut Table<'_>) -> Option<Upstream> {
     if let Some(ejection) = &ejection {
         group::share(table, &endpoints, ejection);
     }
-    let upstream = Upstream {
+    let upstream = UpstreamConfig {
         name: table.name(),
         balance: balance?,
         endpoints,

@@ -1,20 +1,20 @@
 //! Values that no request has, and that filters count by or take for its cost.
 
 use super::names::{parameters, parameters_of};
-use super::{Known, can_set};
-use crate::config::{self, PluginSource, Problems, Route, nearest};
+use super::{LintContext, can_set};
+use crate::config::{self, PluginSource, Problems, RouteConfig, nearest};
 use crate::gateway::filters::bound_span;
 use crate::wasm::Filter;
-use crate::wasm::facts::{Lacking, ToldBound, ToldSource};
+use crate::wasm::facts::{BoundInfo, BoundSource, OnMissingValue};
 
 /// Look at every bound of every filter that a route uses.
-pub(super) fn look(known: &Known<'_>, problems: &mut Problems) {
+pub(super) fn look(known: &LintContext<'_>, problems: &mut Problems) {
     let filters = known.config.filters.iter().zip(known.filters).enumerate();
     for (place, (filter, loaded)) in filters {
         let Some(loaded) = loaded else { continue };
         let routes = known.config.routes.iter();
         let routes = routes.filter(|route| route.filters.iter().any(|one| one.filter == place));
-        let routes: Vec<&Route> = routes.collect();
+        let routes: Vec<&RouteConfig> = routes.collect();
         // One that no route uses is told of as unused.
         if !routes.is_empty() {
             bounds(known, filter, loaded, &routes, problems);
@@ -24,16 +24,16 @@ pub(super) fn look(known: &Known<'_>, problems: &mut Problems) {
 }
 
 fn bounds(
-    known: &Known<'_>,
-    filter: &config::Filter,
+    known: &LintContext<'_>,
+    filter: &config::FilterConfig,
     loaded: &Filter,
-    routes: &[&Route],
+    routes: &[&RouteConfig],
     problems: &mut Problems,
 ) {
     for (place, bound) in loaded.facts().advice.bounds.iter().enumerate() {
         let lacks = match &bound.by {
-            Some(ToldSource::Attribute(name)) => attribute(known, loaded, routes, name),
-            Some(ToldSource::PathParam(name)) => path_parameter(routes, name),
+            Some(BoundSource::Attribute(name)) => attribute(known, loaded, routes, name),
+            Some(BoundSource::PathParam(name)) => path_parameter(routes, name),
             None => None,
         };
         if let Some((value, help)) = lacks {
@@ -51,7 +51,12 @@ fn bounds(
 }
 
 /// The attribute that says what a request costs, of the two plugins that have such a setting.
-fn cost(known: &Known<'_>, filter: &config::Filter, routes: &[&Route], problems: &mut Problems) {
+fn cost(
+    known: &LintContext<'_>,
+    filter: &config::FilterConfig,
+    routes: &[&RouteConfig],
+    problems: &mut Problems,
+) {
     let PluginSource::Builtin(plugin) = &filter.plugin else {
         return;
     };
@@ -73,24 +78,25 @@ fn cost(known: &Known<'_>, filter: &config::Filter, routes: &[&Route], problems:
         .help(format!("put a filter that sets `{name}` before it"));
 }
 
-fn outcome(bound: &ToldBound) -> &'static str {
+fn outcome(bound: &BoundInfo) -> &'static str {
     match bound.lacking {
-        Lacking::Shared => "all its requests share one bucket",
-        Lacking::Skipped => "it bounds no request",
-        Lacking::Denied => "every request is refused",
+        OnMissingValue::Shared => "all its requests share one bucket",
+        OnMissingValue::Skipped => "it bounds no request",
+        OnMissingValue::Denied => "every request is refused",
     }
 }
 
 /// Says what is wrong with the attribute, and the cure.
 fn attribute(
-    known: &Known<'_>,
+    known: &LintContext<'_>,
     loaded: &Filter,
-    routes: &[&Route],
+    routes: &[&RouteConfig],
     name: &str,
 ) -> Option<(String, String)> {
     let is_required = loaded.facts().requires.iter().any(|one| one == name);
     let is_of_api = name.starts_with("api.");
-    let has = |route: &&Route| can_set(known, route, name) && (!is_of_api || route.api.is_some());
+    let has =
+        |route: &&RouteConfig| can_set(known, route, name) && (!is_of_api || route.api.is_some());
     if is_required || routes.iter().any(has) {
         return None;
     }
@@ -115,7 +121,7 @@ fn attribute(
 }
 
 /// The same of a path parameter.
-fn path_parameter(routes: &[&Route], name: &str) -> Option<(String, String)> {
+fn path_parameter(routes: &[&RouteConfig], name: &str) -> Option<(String, String)> {
     let mut all = routes.iter().flat_map(|route| parameters(&route.path));
     if all.any(|known| known == name) {
         return None;

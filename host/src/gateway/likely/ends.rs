@@ -6,11 +6,18 @@ use std::time::Duration;
 
 use http::{HeaderMap, Method, StatusCode, header};
 
-use super::Known;
-use crate::config::{self, Config, FixedResponse, Problems, Redirect, Route, RouteEnd, StickyBy};
+use super::LintContext;
+use crate::config::{
+    self, Config, FixedResponse, Problems, Redirect, RouteConfig, RouteEnd, StickyBy,
+};
 
 /// What a route answers itself.
-pub(super) fn look(known: &Known<'_>, place: usize, route: &Route, problems: &mut Problems) {
+pub(super) fn look(
+    known: &LintContext<'_>,
+    place: usize,
+    route: &RouteConfig,
+    problems: &mut Problems,
+) {
     match &route.end {
         RouteEnd::Redirect(redirect) => redirects(known, place, route, redirect, problems),
         RouteEnd::Respond(answer) => answers(route, answer, problems),
@@ -20,9 +27,9 @@ pub(super) fn look(known: &Known<'_>, place: usize, route: &Route, problems: &mu
 
 /// A redirect whose target is this route again.
 fn redirects(
-    known: &Known<'_>,
+    known: &LintContext<'_>,
     place: usize,
-    route: &Route,
+    route: &RouteConfig,
     redirect: &Redirect,
     problems: &mut Problems,
 ) {
@@ -96,7 +103,7 @@ fn sample(base: &str, pattern: &str) -> String {
 }
 
 /// Fixed answers that lack something.
-fn answers(route: &Route, answer: &FixedResponse, problems: &mut Problems) {
+fn answers(route: &RouteConfig, answer: &FixedResponse, problems: &mut Problems) {
     let status = answer.status;
     let redirects = [301, 302, 303, 307, 308];
     if redirects.contains(&status.as_u16()) && !answer.headers.contains_key(header::LOCATION) {
@@ -125,7 +132,7 @@ fn has(headers: &HeaderMap, name: &header::HeaderName) -> bool {
 }
 
 /// Endpoints at no address, or at the port of a scheme that is not spoken with them.
-pub(super) fn ports(upstream: &config::Upstream, problems: &mut Problems) {
+pub(super) fn ports(upstream: &config::UpstreamConfig, problems: &mut Problems) {
     for endpoint in &upstream.endpoints {
         let address = endpoint.address.parse::<SocketAddr>();
         if address.is_ok_and(|address| address.ip().is_unspecified()) {
@@ -157,7 +164,7 @@ pub(super) fn ports(upstream: &config::Upstream, problems: &mut Problems) {
 }
 
 /// Settings of an upstream that undo each other.
-pub(super) fn bounds(upstream: &config::Upstream, problems: &mut Problems) {
+pub(super) fn bounds(upstream: &config::UpstreamConfig, problems: &mut Problems) {
     let span = upstream
         .endpoints
         .first()
@@ -192,7 +199,7 @@ pub(super) fn bounds(upstream: &config::Upstream, problems: &mut Problems) {
 const FIRST_BYTE: Duration = Duration::from_secs(30);
 
 /// A cookie with `Secure` that no browser gets over TLS.
-pub(super) fn cookies(config: &Config, upstream: &config::Upstream, problems: &mut Problems) {
+pub(super) fn cookies(config: &Config, upstream: &config::UpstreamConfig, problems: &mut Problems) {
     let Some(sticky) = &upstream.balance.sticky else {
         return;
     };

@@ -1,6 +1,6 @@
 //! Header fields that a filter reads, and that a filter before it has removed.
 
-use super::Known;
+use super::LintContext;
 use crate::config::{self, PluginSource, Problems, Span};
 use crate::gateway::filters::backticked;
 use crate::wasm::Filter;
@@ -9,9 +9,9 @@ use crate::wasm::Filter;
 const HIDING: [&str; 2] = ["api-key", "jwt"];
 
 /// A filter that reads fields, and one before it that removes them.
-struct Pair<'a> {
-    hides: &'a config::Filter,
-    reads: &'a config::Filter,
+struct HidingPair<'a> {
+    hides: &'a config::FilterConfig,
+    reads: &'a config::FilterConfig,
     fields: Vec<&'a str>,
     /// Where the second stands in the list of the first route.
     span: Span,
@@ -19,15 +19,15 @@ struct Pair<'a> {
 }
 
 /// Look at the order of every route's filters. Each pair is told of once.
-pub(super) fn look(known: &Known<'_>, problems: &mut Problems) {
-    let mut pairs: Vec<Pair<'_>> = Vec::new();
+pub(super) fn look(known: &LintContext<'_>, problems: &mut Problems) {
+    let mut pairs: Vec<HidingPair<'_>> = Vec::new();
     for route in &known.config.routes {
         let places = route.filters.iter().enumerate();
         for (place, reference) in places {
             let before = route.filters.iter().take(place);
             for earlier in before.filter(|earlier| earlier.filter != reference.filter) {
                 let pair = pairs.iter_mut().find(|pair| {
-                    let is = |filter: &config::Filter, place: usize| {
+                    let is = |filter: &config::FilterConfig, place: usize| {
                         let other = known.config.filters.get(place);
                         other.is_some_and(|other| std::ptr::eq(filter, other))
                     };
@@ -36,7 +36,7 @@ pub(super) fn look(known: &Known<'_>, problems: &mut Problems) {
                 match pair {
                     Some(pair) => pair.routes.push(&route.name),
                     None => pairs.extend(pair_of(known, earlier.filter, reference.filter).map(
-                        |(hides, reads, fields)| Pair {
+                        |(hides, reads, fields)| HidingPair {
                             hides,
                             reads,
                             fields,
@@ -55,10 +55,14 @@ pub(super) fn look(known: &Known<'_>, problems: &mut Problems) {
 
 /// These two filters, and the fields that the second reads and the first removes, if there are some.
 fn pair_of<'a>(
-    known: &Known<'a>,
+    known: &LintContext<'a>,
     earlier: usize,
     later: usize,
-) -> Option<(&'a config::Filter, &'a config::Filter, Vec<&'a str>)> {
+) -> Option<(
+    &'a config::FilterConfig,
+    &'a config::FilterConfig,
+    Vec<&'a str>,
+)> {
     let config = known.config;
     let (hides, reads) = (config.filters.get(earlier)?, config.filters.get(later)?);
     if !is_hiding(hides) {
@@ -78,7 +82,7 @@ fn pair_of<'a>(
     (!fields.is_empty()).then_some((hides, reads, fields))
 }
 
-fn is_hiding(filter: &config::Filter) -> bool {
+fn is_hiding(filter: &config::FilterConfig) -> bool {
     let PluginSource::Builtin(plugin) = &filter.plugin else {
         return false;
     };
@@ -86,7 +90,7 @@ fn is_hiding(filter: &config::Filter) -> bool {
     HIDING.contains(&plugin.as_str()) && hide != Some(&serde_json::Value::Bool(false))
 }
 
-fn warn(pair: &Pair<'_>, problems: &mut Problems) {
+fn warn(pair: &HidingPair<'_>, problems: &mut Problems) {
     let (hides, reads) = (&pair.hides.name, &pair.reads.name);
     let fields = backticked(pair.fields.iter().copied());
     let routes = super::routes_named(&pair.routes);

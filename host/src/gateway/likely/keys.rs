@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::filters;
-use crate::config::{Config, Filter, Key, OnError, PluginSource, Problems};
+use crate::config::{Config, FilterConfig, Key, OnError, PluginSource, Problems};
 use crate::wasm::grants::HostInterface;
 
 /// Look at the filters that check keys, and at what they check.
@@ -18,7 +18,7 @@ pub(super) fn look(config: &Config, problems: &mut Problems) {
         warn_of_skip(config, filter, problems);
     }
     let checks = all.filter(|(_, filter)| has(config, filter, HostInterface::Keys));
-    let checks: Vec<&Filter> = checks.map(|(_, filter)| filter).collect();
+    let checks: Vec<&FilterConfig> = checks.map(|(_, filter)| filter).collect();
     for filter in &checks {
         let is_own = filter.plugin == PluginSource::Builtin("api-key".to_owned());
         if is_own && config.keys.is_empty() && config.store.is_none() {
@@ -64,13 +64,13 @@ fn ended(config: &Config, problems: &mut Problems) {
 }
 
 /// Whether a filter may use this interface.
-fn has(config: &Config, filter: &Filter, interface: HostInterface) -> bool {
+fn has(config: &Config, filter: &FilterConfig, interface: HostInterface) -> bool {
     let granted = filters::grants(config, filter).interfaces;
     granted.contains(&interface.name())
 }
 
 /// A filter that lets requests pass by their credentials opens its routes where it is left out.
-fn warn_of_skip(config: &Config, filter: &Filter, problems: &mut Problems) {
+fn warn_of_skip(config: &Config, filter: &FilterConfig, problems: &mut Problems) {
     if filter.on_error != OnError::Skip {
         return;
     }

@@ -1,6 +1,6 @@
 //! Names in the settings of `builtin:sdk-metadata` that stand for nothing.
 
-use crate::config::{Config, Filter, PluginSource, Problems, Route, Span, nearest};
+use crate::config::{Config, FilterConfig, PluginSource, Problems, RouteConfig, Span, nearest};
 use http::Method;
 
 /// The path of the document where the settings name none.
@@ -15,7 +15,7 @@ pub(super) fn look(config: &Config, problems: &mut Problems) {
         apis(config, filter, problems);
         let routes = config.routes.iter();
         let routes = routes.filter(|route| route.filters.iter().any(|one| one.filter == place));
-        let routes: Vec<&Route> = routes.collect();
+        let routes: Vec<&RouteConfig> = routes.collect();
         // One that no route uses is told of as unused.
         if routes.is_empty() {
             continue;
@@ -34,7 +34,7 @@ pub(super) fn look(config: &Config, problems: &mut Problems) {
 }
 
 /// APIs that do not exist.
-fn apis(config: &Config, filter: &Filter, problems: &mut Problems) {
+fn apis(config: &Config, filter: &FilterConfig, problems: &mut Problems) {
     let named = filter.settings.json.get("apis");
     let named = named.and_then(serde_json::Value::as_array);
     for (place, name) in named.into_iter().flatten().enumerate() {
@@ -65,14 +65,15 @@ fn apis(config: &Config, filter: &Filter, problems: &mut Problems) {
 /// A path that none of the filter's routes takes.
 fn served(
     config: &Config,
-    filter: &Filter,
-    routes: &[&Route],
+    filter: &FilterConfig,
+    routes: &[&RouteConfig],
     (key, path): (&str, Option<&str>),
     problems: &mut Problems,
 ) {
     let Some(path) = path else { return };
-    let gets = |route: &Route| route.methods.is_empty() || route.methods.contains(&Method::GET);
-    let may_serve = |route: &&Route| {
+    let gets =
+        |route: &RouteConfig| route.methods.is_empty() || route.methods.contains(&Method::GET);
+    let may_serve = |route: &&RouteConfig| {
         (gets(route) && takes(&route.path, path)) || may_edit_path(config, filter, route)
     };
     if routes.iter().any(may_serve) {
@@ -94,7 +95,7 @@ fn served(
 }
 
 /// Whether a filter before this one may give its requests another path.
-fn may_edit_path(config: &Config, filter: &Filter, route: &Route) -> bool {
+fn may_edit_path(config: &Config, filter: &FilterConfig, route: &RouteConfig) -> bool {
     let references = route.filters.iter();
     let filters = references.filter_map(|one| config.filters.get(one.filter));
     let mut before = filters.take_while(|one| one.name != filter.name);
@@ -122,7 +123,7 @@ fn takes(pattern: &str, path: &str) -> bool {
 }
 
 /// Where a value of the settings stands; the filter's table for one that is left out.
-fn span(filter: &Filter, at: &str) -> Span {
+fn span(filter: &FilterConfig, at: &str) -> Span {
     let span = filter.settings.spans.get(at).copied();
     span.unwrap_or(filter.span)
 }

@@ -1,11 +1,11 @@
 //! Names in the templates of `builtin:transform`, and in the settings of `builtin:authorizer`, that stand for nothing.
 
-use super::{Known, can_set};
-use crate::config::{Filter, PluginSource, Problems, Route, Span};
+use super::{LintContext, can_set};
+use crate::config::{FilterConfig, PluginSource, Problems, RouteConfig, Span};
 use crate::gateway::filters::backticked;
 
 /// Look at every template of every transform, and at what every authorizer puts into events.
-pub(super) fn look(known: &Known<'_>, problems: &mut Problems) {
+pub(super) fn look(known: &LintContext<'_>, problems: &mut Problems) {
     let config = known.config;
     for (place, filter) in config.filters.iter().enumerate() {
         let PluginSource::Builtin(plugin) = &filter.plugin else {
@@ -13,12 +13,12 @@ pub(super) fn look(known: &Known<'_>, problems: &mut Problems) {
         };
         let routes = config.routes.iter();
         let routes = routes.filter(|route| route.filters.iter().any(|one| one.filter == place));
-        let routes: Vec<&Route> = routes.collect();
+        let routes: Vec<&RouteConfig> = routes.collect();
         // One that no route uses is told of as unused.
         if routes.is_empty() {
             continue;
         }
-        let look = Look {
+        let look = TemplateLint {
             known,
             filter,
             routes: &routes,
@@ -41,15 +41,15 @@ pub(super) fn look(known: &Known<'_>, problems: &mut Problems) {
 }
 
 /// A filter, and the routes that have it.
-struct Look<'a> {
-    known: &'a Known<'a>,
-    filter: &'a Filter,
-    routes: &'a [&'a Route],
+struct TemplateLint<'a> {
+    known: &'a LintContext<'a>,
+    filter: &'a FilterConfig,
+    routes: &'a [&'a RouteConfig],
 }
 
 /// Every text of some settings, with its place in the file.
 fn texts(
-    filter: &Filter,
+    filter: &FilterConfig,
     value: &serde_json::Value,
     pointer: String,
     look: &mut impl FnMut(&str, Span),
@@ -86,7 +86,7 @@ fn placeholders(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-impl Look<'_> {
+impl TemplateLint<'_> {
     /// A name in a template.
     fn placeholder(&self, name: &str, span: Span, problems: &mut Problems) {
         let mut lacks = |what: &str, name: &str, help: String| {
@@ -164,7 +164,7 @@ impl Look<'_> {
 }
 
 /// Says which parameters the paths of these routes have.
-pub(super) fn parameters_of(routes: &[&Route]) -> String {
+pub(super) fn parameters_of(routes: &[&RouteConfig]) -> String {
     let all = routes.iter().flat_map(|route| parameters(&route.path));
     let mut all: Vec<&str> = all.collect();
     all.sort_unstable();

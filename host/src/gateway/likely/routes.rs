@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::upstreams;
-use crate::config::{self, Config, Problems, Rate, Route, RouteEnd, StickyBy};
+use crate::config::{self, Config, Problems, Rate, RouteConfig, RouteEnd, StickyBy};
 
-pub(super) fn look(config: &Config, route: &Route, problems: &mut Problems) {
+pub(super) fn look(config: &Config, route: &RouteConfig, problems: &mut Problems) {
     slash(config, route, problems);
     front_page(route, problems);
     rate(config.server.rate, route, problems);
@@ -15,14 +15,15 @@ pub(super) fn look(config: &Config, route: &Route, problems: &mut Problems) {
 }
 
 /// A path with a `/` at its end, which elsewhere stands for all below it.
-fn slash(config: &Config, route: &Route, problems: &mut Problems) {
+fn slash(config: &Config, route: &RouteConfig, problems: &mut Problems) {
     let goes_on = matches!(route.end, RouteEnd::Upstream(_) | RouteEnd::Split(_));
     if !goes_on || route.path == "/" || !route.path.ends_with('/') {
         return;
     }
     let mut others = config.routes.iter().filter(|other| other.api == route.api);
-    let is_below =
-        |other: &Route| other.path.len() > route.path.len() && other.path.starts_with(&route.path);
+    let is_below = |other: &RouteConfig| {
+        other.path.len() > route.path.len() && other.path.starts_with(&route.path)
+    };
     if others.any(is_below) {
         return;
     }
@@ -37,7 +38,7 @@ fn slash(config: &Config, route: &Route, problems: &mut Problems) {
 }
 
 /// A redirect of many paths that loses them.
-fn front_page(route: &Route, problems: &mut Problems) {
+fn front_page(route: &RouteConfig, problems: &mut Problems) {
     let RouteEnd::Redirect(redirect) = &route.end else {
         return;
     };
@@ -57,7 +58,7 @@ fn front_page(route: &Route, problems: &mut Problems) {
 }
 
 /// A rate beyond that of the whole gateway.
-fn rate(whole: Option<Rate>, route: &Route, problems: &mut Problems) {
+fn rate(whole: Option<Rate>, route: &RouteConfig, problems: &mut Problems) {
     let (Some(whole), Some(own)) = (whole, route.rate) else {
         return;
     };
@@ -73,7 +74,7 @@ fn rate(whole: Option<Rate>, route: &Route, problems: &mut Problems) {
 }
 
 /// A wait of the route that its own end of all cuts short.
-fn total(route: &Route, problems: &mut Problems) {
+fn total(route: &RouteConfig, problems: &mut Problems) {
     let times = &route.timeouts;
     let Some(total) = times.total else { return };
     let waits = [
@@ -94,7 +95,7 @@ fn total(route: &Route, problems: &mut Problems) {
 }
 
 /// A route that leaves no time for the retries of its upstream.
-fn retried(config: &Config, route: &Route, problems: &mut Problems) {
+fn retried(config: &Config, route: &RouteConfig, problems: &mut Problems) {
     let times = &route.timeouts;
     let bounds = [
         ("first_byte_timeout", times.first_byte),
@@ -136,7 +137,7 @@ fn retried(config: &Config, route: &Route, problems: &mut Problems) {
 pub(super) fn cookie(
     config: &Config,
     place: usize,
-    upstream: &config::Upstream,
+    upstream: &config::UpstreamConfig,
     problems: &mut Problems,
 ) {
     let Some(sticky) = &upstream.balance.sticky else {
@@ -152,19 +153,19 @@ pub(super) fn cookie(
         return;
     }
     let routes = config.routes.iter();
-    let routes: Vec<&Route> = routes
+    let routes: Vec<&RouteConfig> = routes
         .filter(|route| upstreams(route).any(|end| end == place))
         .collect();
     if routes.is_empty() {
         return;
     }
     let cookie = &sticky.cookie;
-    let full = |route: &Route| {
+    let full = |route: &RouteConfig| {
         let api = route.api.and_then(|place| config.apis.get(place));
         let base = api.and_then(|api| api.base_path.clone());
         (base.unwrap_or_default(), route.path.clone())
     };
-    let is_sent = |route: &&Route| {
+    let is_sent = |route: &&RouteConfig| {
         let (base, path) = full(route);
         may_be_below(&base, &path, &cookie.path)
     };

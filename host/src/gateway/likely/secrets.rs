@@ -1,6 +1,6 @@
 //! Secrets that are easily guessed, or stand for two things.
 
-use super::Known;
+use super::LintContext;
 use crate::config::{self, Problems, Span};
 use crate::store::keys::KeyDigest;
 
@@ -8,7 +8,7 @@ use crate::store::keys::KeyDigest;
 const SHORT: usize = 16;
 
 /// Look at those that let somebody in, and at keys of nothing.
-pub(super) fn look(known: &Known<'_>, problems: &mut Problems) {
+pub(super) fn look(known: &LintContext<'_>, problems: &mut Problems) {
     let tokens = known.config.admin.iter().flat_map(|admin| &admin.tokens);
     let mut seen: Vec<(KeyDigest, &str)> = Vec::new();
     for token in tokens {
@@ -52,7 +52,7 @@ pub(super) fn look(known: &Known<'_>, problems: &mut Problems) {
 }
 
 /// A secret that lets an operator in and serves something else as well.
-fn shared(known: &Known<'_>, problems: &mut Problems) {
+fn shared(known: &LintContext<'_>, problems: &mut Problems) {
     let config = known.config;
     let upstreams = config.upstreams.iter();
     let sticky = upstreams.filter_map(|upstream| upstream.balance.sticky.as_ref());
@@ -78,7 +78,7 @@ fn shared(known: &Known<'_>, problems: &mut Problems) {
     }
 }
 
-fn read<'a>(known: &Known<'a>, place: usize) -> Option<(&'a str, KeyDigest, usize)> {
+fn read<'a>(known: &LintContext<'a>, place: usize) -> Option<(&'a str, KeyDigest, usize)> {
     let secret: &config::Secret = known.config.secrets.get(place)?;
     let value = known.secrets.find(&secret.name)?;
     Some((&secret.name, value.key_digest(), value.length()))

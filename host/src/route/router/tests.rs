@@ -285,7 +285,7 @@ fn every_fault_of_every_route_is_told() {
         "ANY $default",
     ])
     .unwrap_err();
-    let told: Vec<(usize, Option<usize>, Part, String)> = errors
+    let told: Vec<(usize, Option<usize>, RoutePart, String)> = errors
         .iter()
         .map(|error| (error.route, error.other, error.part, error.to_string()))
         .collect();
@@ -296,28 +296,38 @@ fn every_fault_of_every_route_is_told() {
             (
                 1,
                 None,
-                Part::Path,
+                RoutePart::Path,
                 same("path `orders` does not begin with `/`")
             ),
-            (1, None, Part::Methods, same("method `GET` is named twice")),
-            (1, None, Part::Host(1), same("host `A.COM` is named twice")),
-            (1, None, Part::Host(2), same("host `*` is not a name")),
+            (
+                1,
+                None,
+                RoutePart::Methods,
+                same("method `GET` is named twice")
+            ),
+            (
+                1,
+                None,
+                RoutePart::Host(1),
+                same("host `A.COM` is named twice")
+            ),
+            (1, None, RoutePart::Host(2), same("host `*` is not a name")),
             (
                 3,
                 Some(2),
-                Part::Path,
+                RoutePart::Path,
                 same("`GET /orders/{key}` matches just what `GET /orders/{id}` matches")
             ),
             (
                 5,
                 Some(4),
-                Part::Path,
+                RoutePart::Path,
                 same("`GET /x` on host `b.com` is there already")
             ),
             (
                 7,
                 Some(6),
-                Part::Path,
+                RoutePart::Path,
                 same("`ANY $default` is there already")
             ),
         ]
@@ -334,7 +344,7 @@ fn route_without_methods_is_refused() {
     };
     let errors = Router::new(&[spec]).unwrap_err();
     assert_eq!(errors.len(), 1);
-    assert_eq!(errors[0].part, Part::Methods);
+    assert_eq!(errors[0].part, RoutePart::Methods);
     assert_eq!(errors[0].to_string(), "the list of methods is empty");
     assert_eq!(
         errors[0].help.as_deref(),

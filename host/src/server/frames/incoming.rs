@@ -49,7 +49,7 @@ impl Frame {
 
 /// What of some bytes may pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Passed {
+pub(super) struct PassedFrames {
     pub(super) count: usize,
     /// The stream that the last of them has opened.
     pub(super) opened: Option<u32>,
@@ -57,7 +57,7 @@ pub(super) struct Passed {
 
 /// Where a connection is read.
 #[derive(Debug)]
-pub(super) struct Incoming {
+pub(super) struct IncomingFrames {
     preface: usize,
     frame: Frame,
     /// What is left of the frame, its own head included. Bytes.
@@ -72,7 +72,7 @@ pub(super) struct Incoming {
     judged: bool,
 }
 
-impl Default for Incoming {
+impl Default for IncomingFrames {
     fn default() -> Self {
         Self {
             preface: PREFACE,
@@ -86,7 +86,7 @@ impl Default for Incoming {
     }
 }
 
-impl Incoming {
+impl IncomingFrames {
     /// Whether the preface was read.
     pub(super) fn has_begun(&self) -> bool {
         self.preface == 0
@@ -98,7 +98,7 @@ impl Incoming {
     }
 
     /// How many of these bytes may pass now, `room` at the most. None of them: more are needed.
-    pub(super) fn pass(&mut self, bytes: &[u8], room: usize) -> Passed {
+    pub(super) fn pass(&mut self, bytes: &[u8], room: usize) -> PassedFrames {
         let room = room.min(bytes.len());
         let mut count = self.preface.min(room);
         self.preface -= count;
@@ -117,7 +117,7 @@ impl Incoming {
                 opened = self.ended();
             }
         }
-        Passed { count, opened }
+        PassedFrames { count, opened }
     }
 
     /// A frame begins. False: it does not pass yet.
@@ -242,10 +242,10 @@ mod tests {
         bytes
     }
 
-    fn begun() -> Incoming {
-        Incoming {
+    fn begun() -> IncomingFrames {
+        IncomingFrames {
             preface: 0,
-            ..Incoming::default()
+            ..IncomingFrames::default()
         }
     }
 
@@ -261,7 +261,7 @@ mod tests {
         let all = [vec![b'p'; PREFACE], settings, one, two.concat(), data].concat();
         let first = PREFACE + 9 + 11;
         for room in [1, 5, 9, 100] {
-            let mut incoming = Incoming::default();
+            let mut incoming = IncomingFrames::default();
             let (mut at, mut opened) = (0, Vec::new());
             while at < all.len() {
                 let passed = incoming.pass(&all[at..], room);
@@ -278,7 +278,7 @@ mod tests {
     fn half_a_frame_s_head_waits_and_half_a_head_is_seen() {
         let bytes = frame(HEADERS, END_HEADERS, 1, b"\x82\x84");
         let mut incoming = begun();
-        let passed = |count| Passed {
+        let passed = |count| PassedFrames {
             count,
             opened: None,
         };
@@ -313,7 +313,7 @@ mod tests {
         if !incoming.judge(&mut bytes, 100) {
             return None;
         }
-        let passed = Passed {
+        let passed = PassedFrames {
             count: bytes.len(),
             opened: None,
         };

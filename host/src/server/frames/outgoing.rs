@@ -13,7 +13,7 @@ const MOST_RESET: usize = 64;
 
 /// Where a connection is written.
 #[derive(Debug, Default)]
-pub(super) struct Outgoing {
+pub(super) struct OutgoingFrames {
     head: [u8; HEAD],
     /// How much of the head was written. Bytes.
     have: usize,
@@ -24,7 +24,7 @@ pub(super) struct Outgoing {
     reset: VecDeque<u32>,
 }
 
-impl Outgoing {
+impl OutgoingFrames {
     /// These bytes were written.
     pub(super) fn wrote(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
@@ -95,7 +95,7 @@ mod tests {
             (b"\0\0\x01\x09\x04\0\0\0\x01b", true),
         ];
         for size in [1, 2, 9, 100] {
-            let mut outgoing = Outgoing::default();
+            let mut outgoing = OutgoingFrames::default();
             for (frame, is_free) in frames {
                 let mut rest = frame;
                 while !rest.is_empty() {
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn nothing_follows_a_reset() {
-        let mut outgoing = Outgoing::default();
+        let mut outgoing = OutgoingFrames::default();
         let hint = |stream| [0, 0, 0, HEADERS, END_HEADERS, 0, 0, 0, stream];
         outgoing.wrote(b"\0\0\x04\x03\0\0\0\0\x05\0\0\0\x08");
         assert!(outgoing.is_late(&hint(5)));

@@ -36,7 +36,7 @@ async fn asks(address: SocketAddr) -> (Predecessor, Option<Vec<TcpListener>>) {
 }
 
 /// A successor that serves is heard.
-async fn is_heard(offer: &mut Offer) {
+async fn is_heard(offer: &mut SocketOffer) {
     let heard = tokio::time::timeout(DEADLINE, offer.taken()).await;
     heard.expect("in time");
     assert!(offer.is_taken());
@@ -47,7 +47,7 @@ fn all_sockets_are_the_successors_when_it_serves() {
     runtime().block_on(async {
         let duplicates = listening(300);
         let address = duplicates.address;
-        let mut offer = Offer::of([duplicates]);
+        let mut offer = SocketOffer::of([duplicates]);
         let (predecessor, sockets) = asks(address).await;
         assert_eq!(sockets.unwrap().len(), 300);
         assert!(predecessor.tell());
@@ -63,7 +63,7 @@ fn sockets_of_a_successor_that_starts_are_its_own_and_those_of_one_that_has_ende
         for has_ended in [false, true] {
             let duplicates = listening(2);
             let address = duplicates.address;
-            let mut offer = Offer::of([duplicates]);
+            let mut offer = SocketOffer::of([duplicates]);
             let successor = asks(address).await;
             assert_eq!(successor.1.as_ref().unwrap().len(), 2);
             let end = Instant::now() + DEADLINE;
@@ -85,7 +85,7 @@ fn an_address_that_is_withdrawn_is_offered_no_more() {
     runtime().block_on(async {
         let duplicates = listening(1);
         let address = duplicates.address;
-        let mut offer = Offer::of([duplicates]);
+        let mut offer = SocketOffer::of([duplicates]);
         assert!(!offer.withdraw(address));
         let end = Instant::now() + DEADLINE;
         while asks(address).await.1.is_some() {
@@ -99,7 +99,7 @@ fn a_successor_of_an_older_version_is_heard_and_has_no_sockets() {
     runtime().block_on(async {
         let duplicates = listening(2);
         let address = duplicates.address;
-        let mut offer = Offer::of([duplicates]);
+        let mut offer = SocketOffer::of([duplicates]);
         connect(address).unwrap().write_all(&[SERVES]).unwrap();
         is_heard(&mut offer).await;
         assert!(!offer.withdraw(address));
@@ -142,7 +142,7 @@ fn of_two_successors_the_later_one_finds_that_the_address_is_too_late() {
     runtime().block_on(async {
         let duplicates = listening(2);
         let address = duplicates.address;
-        let mut offer = Offer::of([duplicates]);
+        let mut offer = SocketOffer::of([duplicates]);
         let (mut first, sockets) = asks(address).await;
         assert!(sockets.is_some());
         let (mut second, sockets) = asks(address).await;
@@ -164,7 +164,7 @@ fn sockets_of_another_address_are_not_taken() {
             address,
             sockets: other.sockets,
         };
-        let _offer = Offer::of([wrong]);
+        let _offer = SocketOffer::of([wrong]);
         let (_predecessor, sockets) = asks(address).await;
         assert_eq!(sockets.unwrap().len(), 0);
         drop(one);

@@ -2,10 +2,10 @@
 
 use super::pick::Pick;
 use super::{Attempt, Sent, status};
-use crate::context::Held;
+use crate::context::ExchangeCell;
 use crate::error::Causes;
-use crate::upstream::fault::Fault;
-use crate::upstream::line::Line;
+use crate::upstream::fault::AttemptError;
+use crate::upstream::line::EndpointConnection;
 
 impl Attempt<'_> {
     /// The same result, once the connection was looked at: a connection that may be dead is not used again,
@@ -13,19 +13,19 @@ impl Attempt<'_> {
     pub(super) fn looked_at(
         &self,
         pick: &Pick,
-        line: &Line,
+        line: &EndpointConnection,
         reused: bool,
         began: u64,
         sent: Sent,
     ) -> Sent {
         match sent {
-            Sent::Failed(fault @ Fault::FirstByte { .. }) => {
+            Sent::Failed(fault @ AttemptError::FirstByte { .. }) => {
                 if let Some(endpoint) = pick.endpoint() {
                     line.timed_out(&endpoint.pool, reused, began, self.now());
                 }
                 Sent::Failed(fault)
             }
-            Sent::Failed(Fault::HeadTooLarge { .. }) if line.has_too_many_fields() => {
+            Sent::Failed(AttemptError::HeadTooLarge { .. }) if line.has_too_many_fields() => {
                 Sent::Failed(self.too_many_fields(pick))
             }
             other => other,
@@ -33,7 +33,7 @@ impl Attempt<'_> {
     }
 
     /// Tell what came of an attempt to those who take endpoints out.
-    pub(super) fn report(&self, held: &Held, pick: &Pick, sent: &Sent) {
+    pub(super) fn report(&self, held: &ExchangeCell, pick: &Pick, sent: &Sent) {
         let Some(endpoint) = pick.endpoint() else {
             return;
         };
@@ -52,7 +52,7 @@ impl Attempt<'_> {
     }
 
     /// The same, of an answer.
-    pub(super) fn report_answer(&self, held: &Held, pick: &Pick) {
+    pub(super) fn report_answer(&self, held: &ExchangeCell, pick: &Pick) {
         let Some(endpoint) = pick.endpoint() else {
             return;
         };
@@ -69,13 +69,13 @@ impl Attempt<'_> {
 
     /// Whether the route, or a filter, gives the endpoint less time than its upstream: that it was too
     /// slow for one of them says nothing of how it answers others.
-    fn is_shorter(&self, fault: &Fault) -> bool {
+    fn is_shorter(&self, fault: &AttemptError) -> bool {
         let own = self.upstream.plan.config.first_byte_timeout;
-        matches!(fault, Fault::FirstByte { .. }) && self.timeouts.first_byte < own
+        matches!(fault, AttemptError::FirstByte { .. }) && self.timeouts.first_byte < own
     }
 
-    pub(super) fn too_many_fields(&self, pick: &Pick) -> Fault {
-        Fault::TooManyFields {
+    pub(super) fn too_many_fields(&self, pick: &Pick) -> AttemptError {
+        AttemptError::TooManyFields {
             endpoint: pick.name(),
             most: self.upstream.plan.config.max_headers,
         }

@@ -13,22 +13,22 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 
 use crate::body::{Body, BodyError};
-use crate::upstream::line::Line;
+use crate::upstream::line::EndpointConnection;
 use crate::upstream::line::incoming::EndpointBody;
 use crate::upstream::line::pool::Pool;
 use crate::upstream::line::transport::TransportError;
-use crate::upstream::queue::Turn;
-use crate::watch::{Wait, Watch};
+use crate::upstream::queue::ActiveRequest;
+use crate::watch::{TimeoutKind, Watch};
 
 /// What is given back when a response is over.
 #[derive(Debug)]
 pub(crate) struct Loan {
     /// The connection, or the place on one.
-    pub(crate) line: Line,
+    pub(crate) line: EndpointConnection,
     /// Where it came from.
     pub(crate) pool: Rc<Pool>,
     /// The place among the endpoint's active requests.
-    pub(crate) turn: Turn,
+    pub(crate) turn: ActiveRequest,
 }
 
 impl Loan {
@@ -86,7 +86,7 @@ impl UpstreamBody {
 
     /// Why no more of it may come, if so.
     fn over(&self) -> Option<BodyError> {
-        if self.watch.expired(Wait::Total) {
+        if self.watch.expired(TimeoutKind::Total) {
             return Some(match self.deadline {
                 true => BodyError::DeadlinePassed,
                 false => BodyError::UpstreamLate,
@@ -98,7 +98,7 @@ impl UpstreamBody {
     /// Whether what has ended is a stream of HTTP/2 whose end has not come (RFC 9113 section 8.1).
     fn is_short(&self) -> bool {
         let loan = self.loan.as_ref();
-        loan.is_some_and(|loan| matches!(loan.line, Line::Shared(_)))
+        loan.is_some_and(|loan| matches!(loan.line, EndpointConnection::Http2(_)))
             && !self.incoming.is_end_stream()
             && self.incoming.size_hint().exact() != Some(0)
     }
@@ -140,7 +140,7 @@ impl HttpBody for UpstreamBody {
         }
         let polled = this.poll_incoming(cx);
         match &polled {
-            Poll::Pending if this.watch.expired(Wait::Answer) => {
+            Poll::Pending if this.watch.expired(TimeoutKind::Answer) => {
                 if let Some(loan) = this.loan.take() {
                     let now = this.watch.common.clock.now();
                     let began = this.waits.unwrap_or(now);
@@ -151,12 +151,12 @@ impl HttpBody for UpstreamBody {
             Poll::Pending if this.waits.is_none() => {
                 this.waits = Some(this.watch.common.clock.now());
                 if let Some(idle) = this.idle {
-                    this.watch.arm(Wait::Answer, idle);
+                    this.watch.arm(TimeoutKind::Answer, idle);
                 }
             }
             Poll::Ready(_) if this.waits.is_some() => {
                 this.waits = None;
-                this.watch.disarm(Wait::Answer);
+                this.watch.disarm(TimeoutKind::Answer);
             }
             Poll::Pending | Poll::Ready(_) => {}
         }

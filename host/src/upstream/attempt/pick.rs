@@ -9,12 +9,12 @@ use smallvec::SmallVec;
 use super::Attempt;
 use super::retry::Trials;
 use super::timeouts::Since;
-use crate::balance::{Choice, Picked};
+use crate::balance::{PickOptions, Picked};
 use crate::config::BalancePolicy;
-use crate::context::{Exchange, Held};
-use crate::upstream::fault::{Fault, Missing};
-use crate::upstream::queue::{Overload, Turn, Want};
-use crate::upstream::{Endpoint, EndpointPlan, View, key};
+use crate::context::{Exchange, ExchangeCell};
+use crate::upstream::fault::{AttemptError, NoEndpointCause};
+use crate::upstream::queue::{ActiveRequest, QueueError, QueueKey};
+use crate::upstream::{LocalEndpoint, LocalEndpoints, UpstreamEndpoint, key};
 
 /// Which endpoints a retry leaves out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,17 +27,17 @@ pub(super) enum LeaveOut {
 
 /// An endpoint that was picked.
 pub(super) struct Pick {
-    pub(super) turn: Turn,
-    view: Rc<View>,
+    pub(super) turn: ActiveRequest,
+    view: Rc<LocalEndpoints>,
     place: usize,
 }
 
 impl Pick {
-    pub(super) fn endpoint(&self) -> Option<&Rc<Endpoint>> {
+    pub(super) fn endpoint(&self) -> Option<&Rc<LocalEndpoint>> {
         self.view.endpoints.get(self.place)
     }
 
-    pub(super) fn target(&self) -> Option<&EndpointPlan> {
+    pub(super) fn target(&self) -> Option<&UpstreamEndpoint> {
         self.view.members.endpoints.get(self.place)
     }
 
@@ -58,7 +58,7 @@ impl Attempt<'_> {
         &self,
         exchange: &mut Exchange,
         trials: &mut Trials,
-    ) -> Option<Result<Pick, Fault>> {
+    ) -> Option<Result<Pick, AttemptError>> {
         let queue = self.upstream.plan.queue.as_ref();
         if queue.is_some_and(|queue| !queue.is_empty() && queue.is_before(want(exchange))) {
             return None;
@@ -71,14 +71,14 @@ impl Attempt<'_> {
         exchange: &mut Exchange,
         trials: &mut Trials,
         leave_out: LeaveOut,
-    ) -> Option<Result<Pick, Fault>> {
+    ) -> Option<Result<Pick, AttemptError>> {
         let plan = &*self.upstream.plan;
         let view = self.upstream.view();
         let left_out = match leave_out {
             LeaveOut::Tried => &*trials.tried,
             LeaveOut::Last => trials.tried.last().map_or(&[][..], std::slice::from_ref),
         };
-        let tried = |endpoint: &Rc<Endpoint>| left_out.contains(&endpoint.known.id);
+        let tried = |endpoint: &Rc<LocalEndpoint>| left_out.contains(&endpoint.known.id);
         let exclude: SmallVec<[usize; 4]> = match left_out.is_empty() {
             true => SmallVec::new(),
             false => {
@@ -92,7 +92,7 @@ impl Attempt<'_> {
         if trials.tried.is_empty() {
             trials.wanted = plan.wanted(&view.members, exchange);
         }
-        let picked = view.members.balancer.pick(&Choice {
+        let picked = view.members.balancer.pick(&PickOptions {
             exclude: &exclude,
             labels: &exchange.hint().labels,
             random: fastrand::u64(..),
@@ -106,19 +106,19 @@ impl Attempt<'_> {
         let lease = match picked {
             Picked::Endpoint(lease) => lease,
             Picked::Full if plan.queue.is_some() => return None,
-            Picked::Full => return Some(Err(self.full(Overload::QueueFull))),
+            Picked::Full => return Some(Err(self.full(QueueError::QueueFull))),
             Picked::None => {
-                return Some(Err(Fault::NoEndpoint {
+                return Some(Err(AttemptError::NoEndpoint {
                     upstream: plan.config.name.to_string(),
                     why: match exchange.hint().labels.is_empty() {
-                        true => Missing::Available,
-                        false => Missing::Labelled,
+                        true => NoEndpointCause::Available,
+                        false => NoEndpointCause::Labelled,
                     },
                 }));
             }
         };
         let place = lease.endpoint();
-        let turn = Turn::new(lease, plan.queue.as_ref());
+        let turn = ActiveRequest::new(lease, plan.queue.as_ref());
         exchange.outcome.upstream = Some(Arc::clone(&self.upstream.name));
         if let Some(endpoint) = view.endpoints.get(place) {
             exchange.outcome.endpoint = Some(Arc::clone(&endpoint.name));
@@ -130,13 +130,13 @@ impl Attempt<'_> {
     /// Wait for room.
     pub(super) async fn wait(
         &self,
-        held: &Held,
+        held: &ExchangeCell,
         trials: &mut Trials,
         since: Since,
-    ) -> Result<Pick, Fault> {
+    ) -> Result<Pick, AttemptError> {
         let plan = &*self.upstream.plan;
         let Some(queue) = &plan.queue else {
-            return Err(self.full(Overload::QueueFull));
+            return Err(self.full(QueueError::QueueFull));
         };
         let pick = || held.with(|exchange| self.pick_now(exchange, trials, LeaveOut::Tried));
         let limits = &plan.config.limits;
@@ -146,14 +146,14 @@ impl Attempt<'_> {
         let want = held.with(|exchange| want(exchange));
         let picked = queue.wait(limits.queue, longest, want, pick).await;
         picked.map_err(|why| match (why, left) {
-            (Overload::TooLong, Some(_)) => self.overdue(self.upstream.name.to_string()),
+            (QueueError::TooLong, Some(_)) => self.overdue(self.upstream.name.to_string()),
             (why, _) => self.full(why),
         })?
     }
 
-    pub(super) fn full(&self, why: Overload) -> Fault {
+    pub(super) fn full(&self, why: QueueError) -> AttemptError {
         self.upstream.plan.group.was_overloaded();
-        Fault::Overloaded {
+        AttemptError::Overloaded {
             upstream: self.upstream.name.to_string(),
             why,
         }
@@ -161,12 +161,12 @@ impl Attempt<'_> {
 }
 
 /// Which endpoints will do for a request: those with the labels that a filter asks for.
-fn want(exchange: &Exchange) -> Want {
+fn want(exchange: &Exchange) -> QueueKey {
     let labels = &exchange.hint().labels;
     if labels.is_empty() {
-        return Want::ANY;
+        return QueueKey::ANY;
     }
     let mut hasher = DefaultHasher::new();
     labels.hash(&mut hasher);
-    Want::some(hasher.finish())
+    QueueKey::some(hasher.finish())
 }

@@ -12,9 +12,9 @@ use super::pick::Pick;
 use super::retry::Trials;
 use super::{Attempt, Sent};
 use crate::body::Body;
-use crate::context::Held;
-use crate::upstream::fault::Fault;
-use crate::upstream::line::{Line, exchange};
+use crate::context::ExchangeCell;
+use crate::upstream::fault::AttemptError;
+use crate::upstream::line::{EndpointConnection, exchange};
 
 /// How often a request that was turned away unread may go to the same endpoint again: an endpoint
 /// that takes few requests a connection turns many away until that is known
@@ -36,16 +36,16 @@ impl Attempt<'_> {
     /// a request before, and may have been stale.
     pub(super) fn stays(
         &self,
-        held: &Held,
+        held: &ExchangeCell,
         pick: &Pick,
         trials: &mut Trials,
-        line: &mut Line,
+        line: &mut EndpointConnection,
         reused: bool,
         sent: Sent,
     ) -> Stays {
         let sent = match sent {
             answered @ Sent::Answered(_) => return Stays::Ended(answered),
-            Sent::Failed(fault @ Fault::TurnedAway { .. }) => {
+            Sent::Failed(fault @ AttemptError::TurnedAway { .. }) => {
                 self.unread(held, pick, trials, line, fault)
             }
             other => other,
@@ -60,7 +60,8 @@ impl Attempt<'_> {
             }
             Sent::Failed(fault) => {
                 let fault = self.explained(fault);
-                let is_stale = matches!(fault, Fault::Closed { .. }) && !fault.is_of_stream();
+                let is_stale =
+                    matches!(fault, AttemptError::Closed { .. }) && !fault.is_of_stream();
                 let harmless = held.with(|exchange| exchange.request.method.is_idempotent());
                 let once = !std::mem::replace(&mut trials.fresh, true);
                 let again = match reused && is_stale && harmless && once {
@@ -88,13 +89,13 @@ impl Attempt<'_> {
     /// A request that its endpoint turned away unread was not sent, if all of it is there.
     fn unread(
         &self,
-        held: &Held,
+        held: &ExchangeCell,
         pick: &Pick,
         trials: &Trials,
-        line: &mut Line,
-        fault: Fault,
+        line: &mut EndpointConnection,
+        fault: AttemptError,
     ) -> Sent {
-        if let (Line::Shared(slot), Some(endpoint)) = (&*line, pick.endpoint())
+        if let (EndpointConnection::Http2(slot), Some(endpoint)) = (&*line, pick.endpoint())
             && !fault.is_of_stream()
         {
             slot.ends(&endpoint.pool.lifetime, self.now());
@@ -108,18 +109,18 @@ impl Attempt<'_> {
     /// The request that was sent, for the same endpoint, if all of it can be sent again.
     fn once_more(
         &self,
-        held: &Held,
+        held: &ExchangeCell,
         pick: &Pick,
         trials: &Trials,
-        line: &mut Line,
+        line: &mut EndpointConnection,
     ) -> Option<Box<Request<Body>>> {
         let kept = Self::kept(trials, Some(line))?;
         Some(Box::new(self.again(held, pick, trials, kept)))
     }
 
     /// A request is as HTTP/1.1 wants it, whatever it was to be sent on.
-    fn take_back(&self, line: &Line, request: &mut Request<Body>) {
-        if matches!(line, Line::Shared(_)) {
+    fn take_back(&self, line: &EndpointConnection, request: &mut Request<Body>) {
+        if matches!(line, EndpointConnection::Http2(_)) {
             exchange::to_http1(request);
             if let Some(upgrade) = self.upgrade {
                 upgrade.take_back(request);
@@ -130,13 +131,18 @@ impl Attempt<'_> {
 
 /// An unused connection that was closed is one less; an endpoint that turns requests away may go on
 /// doing so.
-fn is_worth_it(trials: &mut Trials, fault: &Fault, line: &Line, reused: bool) -> bool {
-    if !matches!(fault, Fault::TurnedAway { .. }) {
+fn is_worth_it(
+    trials: &mut Trials,
+    fault: &AttemptError,
+    line: &EndpointConnection,
+    reused: bool,
+) -> bool {
+    if !matches!(fault, AttemptError::TurnedAway { .. }) {
         return reused;
     }
     trials.turned_away += match line {
-        Line::Shared(slot) if slot.is_first() => NONE_TAKEN,
-        Line::Shared(_) | Line::Own(_) => 1,
+        EndpointConnection::Http2(slot) if slot.is_first() => NONE_TAKEN,
+        EndpointConnection::Http2(_) | EndpointConnection::Http1(_) => 1,
     };
     !fault.is_of_stream() && trials.turned_away <= MOST_TURNED_AWAY
 }

@@ -20,13 +20,13 @@ use super::timeouts::Since;
 use super::{Attempt, Sent, status};
 use crate::body::Body;
 use crate::config::{RetryOn, UpstreamProtocol};
-use crate::context::{AttemptOutcome, Exchange, Held};
-use crate::upstream::endpoint::known::Known;
-use crate::upstream::fault::Fault;
+use crate::context::{AttemptOutcome, Exchange, ExchangeCell};
+use crate::upstream::endpoint::known::EndpointState;
+use crate::upstream::fault::AttemptError;
 use crate::upstream::headers;
-use crate::upstream::line::Line;
+use crate::upstream::line::EndpointConnection;
 use crate::upstream::line::incoming::EndpointBody;
-use crate::upstream::plan::Wanted;
+use crate::upstream::plan::StickyEndpoint;
 
 /// How long the first wait before an endpoint is tried again is, and how long each is at the most. By
 /// chance down to half of it, so that requests that failed together do not come back together.
@@ -39,7 +39,7 @@ pub(super) struct Trials {
     /// Endpoints that were tried, by what tells them from all others: places change.
     pub(super) tried: SmallVec<[u64; 4]>,
     /// Where the client belongs, as it says.
-    pub(super) wanted: Option<Wanted>,
+    pub(super) wanted: Option<StickyEndpoint>,
     /// How much longer the present attempt may take if no other can follow it.
     pub(super) rest: Option<Duration>,
     /// The endpoint of the next attempt, where the present one is given up for it.
@@ -79,7 +79,13 @@ impl Trials {
     }
 
     /// For the access log: an attempt ended with this fault, and another one begins.
-    pub(super) fn note(&mut self, held: &Held, pick: &Pick, since: Since, fault: Option<Box<str>>) {
+    pub(super) fn note(
+        &mut self,
+        held: &ExchangeCell,
+        pick: &Pick,
+        since: Since,
+        fault: Option<Box<str>>,
+    ) {
         let now = Instant::now();
         let began = self.began.replace(now).unwrap_or(since.begun);
         let us = now.saturating_duration_since(began).as_micros();
@@ -97,7 +103,7 @@ impl Trials {
     /// The last attempt, if it was not the only one.
     pub(super) fn note_last(
         &mut self,
-        held: &Held,
+        held: &ExchangeCell,
         pick: &Pick,
         since: Since,
         fault: Option<&'static str>,
@@ -142,7 +148,7 @@ pub(super) enum Next {
     /// What came is the answer after all.
     Answer(EndpointBody),
     /// That was it.
-    Fail(Fault),
+    Fail(AttemptError),
 }
 
 /// What is left of a request that was sent.
@@ -159,7 +165,7 @@ impl Attempt<'_> {
     /// The request as it goes out first.
     pub(super) fn request(
         &self,
-        held: &Held,
+        held: &ExchangeCell,
         pick: &Pick,
         body: Body,
         trials: &mut Trials,
@@ -187,7 +193,7 @@ impl Attempt<'_> {
         self.outgoing(held, pick, body, trials.keeps_head)
     }
 
-    fn outgoing(&self, held: &Held, pick: &Pick, body: Body, keep: bool) -> Request<Body> {
+    fn outgoing(&self, held: &ExchangeCell, pick: &Pick, body: Body, keep: bool) -> Request<Body> {
         let plan = &*self.upstream.plan;
         let mut request = held.with(|exchange| match pick.target() {
             Some(target) => headers::outgoing(plan, target, exchange, body, keep),
@@ -205,7 +211,7 @@ impl Attempt<'_> {
     }
 
     /// Whether the answer that is there is one that is tried elsewhere.
-    pub(super) fn is_retried_status(&self, held: &Held, trials: &Trials) -> bool {
+    pub(super) fn is_retried_status(&self, held: &ExchangeCell, trials: &Trials) -> bool {
         let retries = &self.upstream.plan.config.retries;
         !retries.statuses.0.is_empty()
             && !self.is_last(trials)
@@ -215,10 +221,10 @@ impl Attempt<'_> {
     /// What follows an attempt that is not the answer yet.
     pub(super) fn next(
         &self,
-        held: &Held,
+        held: &ExchangeCell,
         pick: &mut Pick,
         trials: &mut Trials,
-        line: Option<&mut Line>,
+        line: Option<&mut EndpointConnection>,
         mut sent: Sent,
         since: Since,
     ) -> Next {
@@ -239,7 +245,7 @@ impl Attempt<'_> {
         let follows = match trials.next.take() {
             None if wanted && in_time => {
                 let other = self.elsewhere(held, trials, free, |_| true);
-                let has_left = matches!(sent, Sent::Failed(Fault::Left { .. }));
+                let has_left = matches!(sent, Sent::Failed(AttemptError::Left { .. }));
                 other.map(Follow::Other).or_else(|| match has_left {
                     true => None,
                     false => self.once_again(held, pick, trials, since),
@@ -257,8 +263,8 @@ impl Attempt<'_> {
                 Follow::Same => {
                     // One that many share is left by what ends it, and by silence.
                     trials.over = match line {
-                        Some(Line::Shared(_)) => Over::Any,
-                        Some(Line::Own(_)) | None => Over::New,
+                        Some(EndpointConnection::Http2(_)) => Over::Any,
+                        Some(EndpointConnection::Http1(_)) | None => Over::New,
                     };
                     &*pick
                 }
@@ -296,10 +302,10 @@ impl Attempt<'_> {
     /// budget.
     fn elsewhere(
         &self,
-        held: &Held,
+        held: &ExchangeCell,
         trials: &mut Trials,
         free: bool,
-        will_do: impl Fn(&Known) -> bool,
+        will_do: impl Fn(&EndpointState) -> bool,
     ) -> Option<Pick> {
         if self.is_last(trials) {
             return None;
@@ -319,7 +325,7 @@ impl Attempt<'_> {
     /// there is one, else the last one. Not at once: what made it fail may pass.
     fn once_again(
         &self,
-        held: &Held,
+        held: &ExchangeCell,
         pick: &Pick,
         trials: &mut Trials,
         since: Since,
@@ -363,7 +369,7 @@ impl Attempt<'_> {
     /// as long as if there were no such time-out. `has_request`: its connection has a request without a body.
     pub(super) fn gives_up(
         &self,
-        held: &Held,
+        held: &ExchangeCell,
         pick: &Pick,
         trials: &mut Trials,
         has_request: impl Fn() -> bool,
@@ -377,7 +383,7 @@ impl Attempt<'_> {
         };
         if may {
             // Not for one that may be down: this one is at work.
-            let is_well = |known: &Known| !known.is_doubtful();
+            let is_well = |known: &EndpointState| !known.is_doubtful();
             let other = self.elsewhere(held, trials, false, is_well);
             trials.next = other.map(Follow::Other);
             if trials.next.is_none()
@@ -396,14 +402,14 @@ impl Attempt<'_> {
     }
 
     /// Whether a request that may have been acted on may be sent again.
-    fn may_repeat(&self, held: &Held, sent: &Sent) -> bool {
+    fn may_repeat(&self, held: &ExchangeCell, sent: &Sent) -> bool {
         let retries = &self.upstream.plan.config.retries;
         let on = match sent {
             Sent::Unsent(..) | Sent::Answered(_) => true,
-            Sent::Failed(Fault::Closed { .. } | Fault::Left { .. }) => {
+            Sent::Failed(AttemptError::Closed { .. } | AttemptError::Left { .. }) => {
                 retries.on.contains(&RetryOn::Reset)
             }
-            Sent::Failed(Fault::FirstByte { .. } | Fault::Upload { .. }) => {
+            Sent::Failed(AttemptError::FirstByte { .. } | AttemptError::Upload { .. }) => {
                 retries.on.contains(&RetryOn::Timeout) || retries.try_timeout.is_some()
             }
             Sent::Failed(_) => false,
@@ -412,7 +418,7 @@ impl Attempt<'_> {
     }
 
     /// What can be sent again of a request that was sent, if all of it can.
-    pub(super) fn kept(trials: &Trials, line: Option<&mut Line>) -> Option<Kept> {
+    pub(super) fn kept(trials: &Trials, line: Option<&mut EndpointConnection>) -> Option<Kept> {
         match &trials.tape {
             // Played when it is sent: from then on the earlier reader gets nothing.
             Some(tape) => tape.is_whole().then_some(Kept::Tape),
@@ -423,7 +429,7 @@ impl Attempt<'_> {
     }
 
     /// Whether another attempt could follow the present one: only then it may be given up early.
-    pub(super) fn may_follow(&self, held: &Held, pick: &Pick, trials: &Trials) -> bool {
+    pub(super) fn may_follow(&self, held: &ExchangeCell, pick: &Pick, trials: &Trials) -> bool {
         let tape = trials.tape.as_ref();
         !self.is_last(trials)
             && self.upgrade.is_none()
@@ -435,7 +441,7 @@ impl Attempt<'_> {
     /// A request that was sent once more, for this endpoint.
     pub(super) fn again(
         &self,
-        held: &Held,
+        held: &ExchangeCell,
         pick: &Pick,
         trials: &Trials,
         kept: Kept,

@@ -8,15 +8,15 @@ use super::Attempt;
 use super::pick::Pick;
 use super::timeouts::Since;
 use crate::config::UpstreamProtocol;
-use crate::upstream::fault::{Fault, Missing};
-use crate::upstream::line::Line;
-use crate::upstream::line::client::{self, Connected};
+use crate::upstream::fault::{AttemptError, NoEndpointCause};
+use crate::upstream::line::EndpointConnection;
+use crate::upstream::line::client::{self, NewConnection};
 use crate::upstream::line::pool::Pool;
-use crate::upstream::{Endpoint, EndpointPlan};
+use crate::upstream::{LocalEndpoint, UpstreamEndpoint};
 
 impl Attempt<'_> {
     /// One that was used before. None: there is none, or `fresh` asks for another.
-    pub(super) fn unused(&self, pick: &Pick, fresh: bool) -> Option<Line> {
+    pub(super) fn unused(&self, pick: &Pick, fresh: bool) -> Option<EndpointConnection> {
         if fresh {
             return None;
         }
@@ -28,10 +28,10 @@ impl Attempt<'_> {
     pub(super) async fn other(
         &self,
         pick: &Pick,
-        unused: Option<Line>,
+        unused: Option<EndpointConnection>,
         fresh: bool,
         since: Since,
-    ) -> Result<Line, Fault> {
+    ) -> Result<EndpointConnection, AttemptError> {
         let made = self.make(pick, unused, fresh);
         match self.time_left(since) {
             None => made.await,
@@ -47,27 +47,27 @@ impl Attempt<'_> {
     async fn make(
         &self,
         pick: &Pick,
-        mut unused: Option<Line>,
+        mut unused: Option<EndpointConnection>,
         fresh: bool,
-    ) -> Result<Line, Fault> {
+    ) -> Result<EndpointConnection, AttemptError> {
         while let Some(line) = unused {
             match line {
-                Line::Own(mut connection) => {
+                EndpointConnection::Http1(mut connection) => {
                     // One whose endpoint has stopped reading is given up.
                     let ready = timeout(self.timeouts.connect, connection.ready()).await;
                     if ready.unwrap_or(false) {
-                        return Ok(Line::Own(connection));
+                        return Ok(EndpointConnection::Http1(connection));
                     }
                 }
-                shared @ Line::Shared(_) => return Ok(shared),
+                shared @ EndpointConnection::Http2(_) => return Ok(shared),
             }
             unused = self.unused(pick, fresh);
         }
         let plan = &*self.upstream.plan;
         let (Some(endpoint), Some(target)) = (pick.endpoint(), pick.target()) else {
-            return Err(Fault::NoEndpoint {
+            return Err(AttemptError::NoEndpoint {
                 upstream: plan.config.name.to_string(),
-                why: Missing::Available,
+                why: NoEndpointCause::Available,
             });
         };
         let pool = &endpoint.pool;
@@ -98,10 +98,10 @@ impl Attempt<'_> {
     /// where it has room by then.
     async fn connect(
         &self,
-        endpoint: &Endpoint,
-        target: &EndpointPlan,
+        endpoint: &LocalEndpoint,
+        target: &UpstreamEndpoint,
         began: Instant,
-    ) -> Result<Line, Fault> {
+    ) -> Result<EndpointConnection, AttemptError> {
         let plan = &*self.upstream.plan;
         let (pool, switches) = (&endpoint.pool, self.switches());
         let limits = &plan.config.limits;
@@ -113,7 +113,7 @@ impl Attempt<'_> {
             true => tokio::select! {
                 biased;
                 place = place => place,
-                slot = pool.shared(|| self.now()) => return Ok(Line::Shared(slot)),
+                slot = pool.shared(|| self.now()) => return Ok(EndpointConnection::Http2(slot)),
             },
         };
         let place = place.map_err(|why| self.full(why))?;
@@ -122,18 +122,20 @@ impl Attempt<'_> {
         self.watch.common.stats.connects.add(1);
         endpoint.tally.connects.add(1);
         Ok(match connected {
-            Connected::One(connection) => {
+            NewConnection::Http1(connection) => {
                 if !switches {
                     pool.own();
                 }
-                Line::Own(connection)
+                EndpointConnection::Http1(connection)
             }
-            Connected::Many(shared) => Line::Shared(pool.share(&shared, self.now())),
+            NewConnection::Http2(shared) => {
+                EndpointConnection::Http2(pool.share(&shared, self.now()))
+            }
         })
     }
 
     /// A place on a connection that many requests share.
-    fn shared(&self, pool: &Pool) -> Option<Line> {
-        pool.slot(self.now()).map(Line::Shared)
+    fn shared(&self, pool: &Pool) -> Option<EndpointConnection> {
+        pool.slot(self.now()).map(EndpointConnection::Http2)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::config::{RouteTimeouts, Upstream};
+use crate::config::{RouteTimeouts, UpstreamConfig};
 
 /// The time-outs of one exchange: its upstream's, lowered by its route.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +20,7 @@ pub(crate) struct Timeouts {
 impl Timeouts {
     /// Those of an upstream, lowered by a route.
     #[must_use]
-    pub(crate) fn new(upstream: &Upstream, route: &RouteTimeouts) -> Self {
+    pub(crate) fn new(upstream: &UpstreamConfig, route: &RouteTimeouts) -> Self {
         let least = |one: Option<Duration>, other: Option<Duration>| match (one, other) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),

@@ -28,10 +28,10 @@ use hyper::upgrade::OnUpgrade;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::body::{Body, BodyError};
-use crate::upstream::endpoint::known::ConnectionPlace;
+use crate::upstream::endpoint::known::ConnectionPermit;
 use crate::upstream::line::pool::Pool;
-use crate::upstream::line::shared::Slot;
-use crate::upstream::queue::Turn;
+use crate::upstream::line::shared::Http2Stream;
+use crate::upstream::queue::ActiveRequest;
 
 /// The largest body of a request that can become a tunnel. Bytes.
 const MOST_BODY: usize = 64 * 1024;
@@ -60,7 +60,7 @@ pub(crate) struct Taken {
     /// What was read of it already.
     pub(crate) read: Bytes,
     /// The place among the endpoint's active requests.
-    pub(crate) turn: Turn,
+    pub(crate) turn: ActiveRequest,
     /// The place among its connections, or on one of them.
     pub(crate) carrier: Carrier,
     /// The worker's connections to that endpoint: by them it learns that the endpoint has left.
@@ -82,9 +82,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin + std::fmt::Debug> Duplex for T {}
 #[expect(dead_code, reason = "held, and given back when it is dropped")]
 pub(crate) enum Carrier {
     /// A whole connection.
-    Connection(ConnectionPlace),
+    Connection(ConnectionPermit),
     /// A stream of HTTP/2.
-    Stream(Slot),
+    Stream(Http2Stream),
 }
 
 impl Upgrade {

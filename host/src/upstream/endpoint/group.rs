@@ -13,27 +13,27 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::health::Health;
-use super::known::{Known, now};
-use super::leaving::Leaving;
-use super::names::Answer;
-use crate::balance::Slot;
-use crate::upstream::queue::Queue;
-use crate::upstream::standing::Told;
+use super::known::{EndpointState, now};
+use super::leaving::LeavingEndpoints;
+use super::names::ResolvedAddresses;
+use crate::balance::EndpointLoad;
+use crate::upstream::queue::RequestQueue;
+use crate::upstream::standing::HealthReport;
 
 /// One upstream, by its name.
 #[derive(Debug)]
-pub(crate) struct Group {
+pub(crate) struct UpstreamState {
     pub(crate) name: Arc<str>,
     /// Where its requests wait for room.
-    pub(crate) queue: Arc<Queue>,
+    pub(crate) queue: Arc<RequestQueue>,
     /// Which endpoints of the process leave.
-    pub(crate) leaving: Arc<Leaving>,
+    pub(crate) leaving: Arc<LeavingEndpoints>,
     /// How it stands, as it was told.
-    pub(crate) told: Told,
-    known: Mutex<HashMap<(String, SocketAddr), Weak<Known>>>,
+    pub(crate) told: HealthReport,
+    known: Mutex<HashMap<(String, SocketAddr), Weak<EndpointState>>>,
     /// What the names of its endpoints stand for, as last answered.
     answers: Mutex<HashMap<String, Vec<SocketAddr>>>,
-    changes: Mutex<BTreeMap<String, Override>>,
+    changes: Mutex<BTreeMap<String, EndpointChanges>>,
     revision: AtomicU64,
     overloaded: AtomicU64,
 }
@@ -41,20 +41,20 @@ pub(crate) struct Group {
 /// What an operator changed at run time of an endpoint as it is configured, or of one address of a
 /// name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Override {
+pub(crate) struct EndpointChanges {
     /// Another weight.
     pub(crate) weight: Option<u32>,
     /// Whether it finishes what runs, and gets nothing new.
     pub(crate) drained: Option<bool>,
     /// It was added: the file says nothing of it, or counts no more.
-    pub(crate) added: Option<Added>,
+    pub(crate) added: Option<AddedEndpoint>,
     /// It is in the file, and is not used.
     pub(crate) removed: bool,
 }
 
 /// An endpoint as an operator added it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Added {
+pub(crate) struct AddedEndpoint {
     /// Its share, 0 to 1000.
     pub(crate) weight: u32,
     /// Its group.
@@ -62,15 +62,15 @@ pub(crate) struct Added {
     pub(crate) labels: BTreeMap<String, String>,
 }
 
-impl Group {
+impl UpstreamState {
     /// An upstream that nobody knows yet.
     #[must_use]
-    pub(crate) fn new(name: &str, leaving: Arc<Leaving>) -> Self {
+    pub(crate) fn new(name: &str, leaving: Arc<LeavingEndpoints>) -> Self {
         Self {
             name: Arc::from(name),
             queue: Arc::default(),
             leaving,
-            told: Told::default(),
+            told: HealthReport::default(),
             known: Mutex::default(),
             answers: Mutex::default(),
             changes: Mutex::default(),
@@ -97,7 +97,7 @@ impl Group {
         configured: &str,
         address: SocketAddr,
         joins: bool,
-    ) -> Arc<Known> {
+    ) -> Arc<EndpointState> {
         let mut all = self.known.lock();
         let key = (configured.to_owned(), address);
         if let Some(known) = all.get(&key).and_then(Weak::upgrade) {
@@ -112,7 +112,12 @@ impl Group {
             true => Health::joining(now()),
             false => Health::default(),
         };
-        let known = Arc::new(Known::new(name, address, Slot::new(), health));
+        let known = Arc::new(EndpointState::new(
+            name,
+            address,
+            EndpointLoad::new(),
+            health,
+        ));
         all.insert(key, Arc::downgrade(&known));
         known
     }
@@ -146,7 +151,7 @@ impl Group {
 
     /// A name was answered. Whether that is news. An answer without addresses is none, and one that
     /// lacks IPv4 because that question failed takes the place of no IPv4 address.
-    pub(crate) fn answered(&self, configured: &str, answer: &Answer) -> bool {
+    pub(crate) fn answered(&self, configured: &str, answer: &ResolvedAddresses) -> bool {
         let mut addresses = answer.addresses.clone();
         if addresses.is_empty() {
             return false;
@@ -171,16 +176,20 @@ impl Group {
 
     /// What was changed at run time.
     #[must_use]
-    pub(crate) fn overrides(&self) -> BTreeMap<String, Override> {
+    pub(crate) fn overrides(&self) -> BTreeMap<String, EndpointChanges> {
         self.changes.lock().clone()
     }
 
     /// Change one endpoint at run time; what changes nothing any more is forgotten.
-    pub(crate) fn change<T>(&self, address: &str, change: impl FnOnce(&mut Override) -> T) -> T {
+    pub(crate) fn change<T>(
+        &self,
+        address: &str,
+        change: impl FnOnce(&mut EndpointChanges) -> T,
+    ) -> T {
         let mut changes = self.changes.lock();
         let entry = changes.entry(address.to_owned()).or_default();
         let outcome = change(entry);
-        if *entry == Override::default() {
+        if *entry == EndpointChanges::default() {
             changes.remove(address);
         }
         self.changed();

@@ -93,7 +93,7 @@ pub(crate) struct Now {
 
 /// How many answers in a row decide.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Counts {
+pub(crate) struct CheckThresholds {
     /// Good ones.
     pub(crate) rise: u32,
     /// Bad ones.
@@ -156,7 +156,7 @@ impl Health {
     pub(crate) fn checked(
         &mut self,
         answer: Result<(), String>,
-        counts: Counts,
+        counts: CheckThresholds,
         now: Now,
     ) -> Option<Change> {
         let well = answer.is_ok();

@@ -12,15 +12,15 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::health::{Change, Health, Now};
-use crate::balance::Slot;
+use crate::balance::EndpointLoad;
 use crate::config::EndpointLimits;
 use crate::observe::stats::Counter;
 use crate::upstream::key::hash;
-use crate::upstream::queue::{Overload, Queue, Want};
+use crate::upstream::queue::{QueueError, QueueKey, RequestQueue};
 
 /// One endpoint of one upstream.
 #[derive(Debug)]
-pub(crate) struct Known {
+pub(crate) struct EndpointState {
     /// Tells it from all others of this process. Never 0.
     pub(crate) id: u64,
     /// Its name in logs, metrics and attributes: the address, or the configured name and the
@@ -28,25 +28,25 @@ pub(crate) struct Known {
     pub(crate) name: Arc<str>,
     pub(crate) address: SocketAddr,
     /// Its active requests, and the share of its weight that counts.
-    pub(crate) slot: Slot,
+    pub(crate) slot: EndpointLoad,
     health: Mutex<Health>,
     faults_in_row: AtomicU32,
     connections: AtomicU32,
-    waiting: Queue,
+    waiting: RequestQueue,
     /// Requests that wait until another one has made a connection that they share.
     behind: AtomicUsize,
-    tallies: Mutex<Vec<Weak<Tally>>>,
+    tallies: Mutex<Vec<Weak<EndpointCounters>>>,
     /// What tallies counted that are gone.
-    past: Mutex<Figures>,
+    past: Mutex<EndpointTotals>,
     ejections: AtomicU64,
     left: AtomicBool,
 }
 
 /// A place among an endpoint's connections, until this drops.
 #[derive(Debug)]
-pub(crate) struct ConnectionPlace(Arc<Known>);
+pub(crate) struct ConnectionPermit(Arc<EndpointState>);
 
-impl Drop for ConnectionPlace {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.0.connections.fetch_sub(1, Ordering::SeqCst);
         self.0.waiting.freed();
@@ -55,9 +55,9 @@ impl Drop for ConnectionPlace {
 
 /// A request that waits for a connection of another request's, until this drops.
 #[derive(Debug)]
-pub(crate) struct Behind(Arc<Known>);
+pub(crate) struct SharedConnectionWait(Arc<EndpointState>);
 
-impl Drop for Behind {
+impl Drop for SharedConnectionWait {
     fn drop(&mut self) {
         self.0.behind.fetch_sub(1, Ordering::Relaxed);
     }
@@ -66,7 +66,7 @@ impl Drop for Behind {
 /// What one worker counts of one endpoint.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(crate) struct Tally {
+pub(crate) struct EndpointCounters {
     /// Requests sent to it, repeated ones included.
     pub(crate) attempts: Counter,
     /// Those that were faults of its.
@@ -76,7 +76,7 @@ pub(crate) struct Tally {
 
 /// What was counted of one endpoint, by all workers.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Figures {
+pub(crate) struct EndpointTotals {
     /// Requests sent to it.
     pub(crate) attempts: u64,
     /// Those that were faults of its.
@@ -84,10 +84,15 @@ pub(crate) struct Figures {
     pub(crate) connects: u64,
 }
 
-impl Known {
+impl EndpointState {
     /// An endpoint that nobody knows yet.
     #[must_use]
-    pub(crate) fn new(name: Arc<str>, address: SocketAddr, slot: Slot, health: Health) -> Self {
+    pub(crate) fn new(
+        name: Arc<str>,
+        address: SocketAddr,
+        slot: EndpointLoad,
+        health: Health,
+    ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -97,7 +102,7 @@ impl Known {
             health: Mutex::new(health),
             faults_in_row: AtomicU32::new(0),
             connections: AtomicU32::new(0),
-            waiting: Queue::default(),
+            waiting: RequestQueue::default(),
             behind: AtomicUsize::new(0),
             tallies: Mutex::default(),
             past: Mutex::default(),
@@ -169,7 +174,7 @@ impl Known {
         self: &Arc<Self>,
         limits: &EndpointLimits,
         longest: Duration,
-    ) -> Result<ConnectionPlace, Overload> {
+    ) -> Result<ConnectionPermit, QueueError> {
         let most = limits.max_connections.unwrap_or(u32::MAX);
         if self.waiting.is_empty()
             && let Some(place) = self.connect(most)
@@ -177,19 +182,19 @@ impl Known {
             return Ok(place);
         }
         // Whoever has another configuration's maximum may find room where this one does not.
-        let want = Want::some(u64::from(most));
+        let want = QueueKey::some(u64::from(most));
         self.waiting
             .wait(limits.queue, longest, want, || self.connect(most))
             .await
     }
 
-    fn connect(self: &Arc<Self>, most: u32) -> Option<ConnectionPlace> {
+    fn connect(self: &Arc<Self>, most: u32) -> Option<ConnectionPermit> {
         let count = &self.connections;
         let more = |count: u32| (count < most).then(|| count.saturating_add(1));
         count
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, more)
             .ok()
-            .map(|_| ConnectionPlace(Arc::clone(self)))
+            .map(|_| ConnectionPermit(Arc::clone(self)))
     }
 
     /// Connections to it, unused ones included.
@@ -199,9 +204,9 @@ impl Known {
     }
 
     /// A request waits for the connection that another one makes, until this drops.
-    pub(crate) fn wait_behind(self: &Arc<Self>) -> Behind {
+    pub(crate) fn wait_behind(self: &Arc<Self>) -> SharedConnectionWait {
         self.behind.fetch_add(1, Ordering::Relaxed);
-        Behind(Arc::clone(self))
+        SharedConnectionWait(Arc::clone(self))
     }
 
     /// How many requests wait for a connection, with those that wait for one of another request's.
@@ -218,14 +223,14 @@ impl Known {
 
     /// Where one worker counts what it does with it.
     #[must_use]
-    pub(crate) fn tally(&self) -> Arc<Tally> {
-        let tally = Arc::new(Tally::default());
+    pub(crate) fn tally(&self) -> Arc<EndpointCounters> {
+        let tally = Arc::new(EndpointCounters::default());
         self.tallies.lock().push(Arc::downgrade(&tally));
         tally
     }
 
     /// A worker counts no more.
-    pub(crate) fn settle(&self, tally: &Tally) {
+    pub(crate) fn settle(&self, tally: &EndpointCounters) {
         // Both at once, so that nobody counts it twice.
         let mut tallies = self.tallies.lock();
         self.past.lock().add(tally);
@@ -234,7 +239,7 @@ impl Known {
 
     /// What was counted of it.
     #[must_use]
-    pub(crate) fn figures(&self) -> Figures {
+    pub(crate) fn figures(&self) -> EndpointTotals {
         let tallies = self.tallies.lock();
         let mut figures = *self.past.lock();
         for tally in tallies.iter().filter_map(Weak::upgrade) {
@@ -268,8 +273,8 @@ impl Known {
     }
 }
 
-impl Figures {
-    fn add(&mut self, tally: &Tally) {
+impl EndpointTotals {
+    fn add(&mut self, tally: &EndpointCounters) {
         self.attempts += tally.attempts.value();
         self.faults += tally.faults.value();
         self.connects += tally.connects.value();

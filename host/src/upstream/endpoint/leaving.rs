@@ -11,17 +11,17 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::health::Now;
-use super::known::Known;
+use super::known::EndpointState;
 use crate::watch::milliseconds;
 
 /// All endpoints of the process that leave.
 #[derive(Debug, Default)]
-pub(crate) struct Leaving(Mutex<Vec<Leaver>>);
+pub(crate) struct LeavingEndpoints(Mutex<Vec<LeavingEntry>>);
 
 #[derive(Debug)]
-struct Leaver {
+struct LeavingEntry {
     upstream: Arc<str>,
-    known: Arc<Known>,
+    known: Arc<EndpointState>,
     /// Since when something has to end, on the steady clock; none while nothing runs. Milliseconds.
     since_ms: Option<u64>,
     limit: Option<Duration>,
@@ -29,21 +29,21 @@ struct Leaver {
 
 /// An endpoint that leaves, and has something to end.
 #[derive(Debug)]
-pub(crate) struct Left {
-    pub(crate) known: Arc<Known>,
+pub(crate) struct LeavingStatus {
+    pub(crate) known: Arc<EndpointState>,
     /// How many requests run on it.
     pub(crate) active: u32,
     /// When they are cut. Milliseconds from now; none: never.
     pub(crate) cut_in_ms: Option<u64>,
 }
 
-impl Leaving {
+impl LeavingEndpoints {
     /// An endpoint leaves; with no limit nothing is cut. One that leaves already goes on to, with
     /// this limit.
     pub(crate) fn begin(
         &self,
         upstream: &Arc<str>,
-        known: &Arc<Known>,
+        known: &Arc<EndpointState>,
         limit: Option<Duration>,
         now: Now,
     ) {
@@ -53,7 +53,7 @@ impl Leaving {
             .find(|leaver| leaver.known.id == known.id);
         match there {
             Some(leaver) => leaver.limit = limit,
-            None => leavers.push(Leaver {
+            None => leavers.push(LeavingEntry {
                 upstream: Arc::clone(upstream),
                 known: Arc::clone(known),
                 since_ms: Some(now.steady_ms),
@@ -64,7 +64,7 @@ impl Leaving {
 
     /// What of an upstream leaves and has something to end.
     #[must_use]
-    pub(crate) fn of(&self, upstream: &str, now: Now) -> Vec<Left> {
+    pub(crate) fn of(&self, upstream: &str, now: Now) -> Vec<LeavingStatus> {
         let leavers = self.0.lock();
         let leavers = leavers.iter();
         let leavers = leavers.filter(|leaver| *leaver.upstream == *upstream);
@@ -72,7 +72,7 @@ impl Leaving {
             let since_ms = leaver.since_ms.unwrap_or(now.steady_ms);
             let passed = now.steady_ms.saturating_sub(since_ms);
             let limit = leaver.limit.map(milliseconds);
-            Left {
+            LeavingStatus {
                 known: Arc::clone(&leaver.known),
                 active: leaver.known.slot.active(),
                 cut_in_ms: limit.map(|limit| limit.saturating_sub(passed)),
@@ -82,7 +82,7 @@ impl Leaving {
     }
 
     /// It takes requests again, or may.
-    pub(crate) fn stays(&self, known: &Known) {
+    pub(crate) fn stays(&self, known: &EndpointState) {
         self.0.lock().retain(|leaver| leaver.known.id != known.id);
         known.leave(false);
     }
@@ -91,7 +91,7 @@ impl Leaving {
     /// requests that have a former configuration, and is gone with the last of these.
     pub(crate) fn pass(&self, now: Now) {
         self.0.lock().retain_mut(|leaver| {
-            let Leaver {
+            let LeavingEntry {
                 upstream, known, ..
             } = leaver;
             let active = known.slot.active();
@@ -125,7 +125,9 @@ mod tests {
     use std::net::SocketAddr;
 
     use super::*;
-    use crate::balance::{Balancer, Choice, Lease, Member, Picked, Settings, Slot};
+    use crate::balance::{
+        Balancer, BalancerSettings, EndpointLoad, Lease, Member, PickOptions, Picked,
+    };
     use crate::upstream::endpoint::health::Health;
 
     const LIMIT: Option<Duration> = Some(Duration::from_millis(100));
@@ -138,14 +140,19 @@ mod tests {
     }
 
     /// An endpoint with one active request.
-    fn busy() -> (Arc<Known>, Lease) {
+    fn busy() -> (Arc<EndpointState>, Lease) {
         let address = SocketAddr::from(([127, 0, 0, 1], 1));
-        let known = Known::new("one".into(), address, Slot::new(), Health::default());
+        let known = EndpointState::new(
+            "one".into(),
+            address,
+            EndpointLoad::new(),
+            Health::default(),
+        );
         let lease = lease_of(&known);
         (Arc::new(known), lease)
     }
 
-    fn lease_of(known: &Known) -> Lease {
+    fn lease_of(known: &EndpointState) -> Lease {
         let member = Member {
             slot: known.slot.clone(),
             weight: 1,
@@ -154,8 +161,8 @@ mod tests {
             identity: 0,
             max_active: u32::MAX,
         };
-        let balancer = Balancer::new(Settings::default(), vec![member]);
-        let Picked::Endpoint(lease) = balancer.pick(&Choice::default()) else {
+        let balancer = Balancer::new(BalancerSettings::default(), vec![member]);
+        let Picked::Endpoint(lease) = balancer.pick(&PickOptions::default()) else {
             panic!("it takes requests");
         };
         lease
@@ -163,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_runs_too_long_is_cut_and_what_ends_is_not() {
-        let leaving = Leaving::default();
+        let leaving = LeavingEndpoints::default();
         let (known, lease) = busy();
         let name = "orders".into();
         leaving.begin(&name, &known, LIMIT, at(1000));
@@ -191,7 +198,7 @@ mod tests {
 
     #[test]
     fn whoever_comes_back_cuts_nothing() {
-        let leaving = Leaving::default();
+        let leaving = LeavingEndpoints::default();
         let (known, _lease) = busy();
         let name = "orders".into();
         leaving.begin(&name, &known, LIMIT, at(0));

@@ -32,20 +32,20 @@ const HEDGE: Duration = Duration::from_millis(500);
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Asks for names.
-pub(crate) struct Names {
+pub(crate) struct DnsResolver {
     /// At least one, or why there is none.
-    servers: Result<Vec<Server>, String>,
+    servers: Result<Vec<NameServer>, String>,
 }
 
 /// One name server. Each has resolvers of its own: hickory gives up at the first server that
 /// answers SERVFAIL or REFUSED, and does not ask the next.
 #[derive(Clone)]
-struct Server {
+struct NameServer {
     ipv4: TokioResolver,
     ipv6: TokioResolver,
 }
 
-impl std::fmt::Debug for Names {
+impl std::fmt::Debug for DnsResolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Names").finish_non_exhaustive()
     }
@@ -53,7 +53,7 @@ impl std::fmt::Debug for Names {
 
 /// Why a name has no addresses now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NoAnswer {
+pub(crate) enum LookupError {
     /// The name server knows no such name.
     #[error("there is no such name")]
     NoName,
@@ -65,7 +65,7 @@ pub(crate) enum NoAnswer {
     Failed(String),
 }
 
-impl NoAnswer {
+impl LookupError {
     /// Whether the name servers have said so, and would again.
     #[must_use]
     pub(crate) fn is_final(&self) -> bool {
@@ -94,7 +94,7 @@ impl NoAnswer {
     }
 }
 
-impl From<NetError> for NoAnswer {
+impl From<NetError> for LookupError {
     fn from(error: NetError) -> Self {
         match error {
             error if error.is_nx_domain() => Self::NoName,
@@ -108,7 +108,7 @@ impl From<NetError> for NoAnswer {
 
 /// What a name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct ResolvedAddresses {
     /// At least one.
     pub(crate) addresses: Vec<SocketAddr>,
     /// How long it may be believed.
@@ -119,12 +119,12 @@ pub(crate) struct Answer {
 
 /// Which addresses a question is for.
 #[derive(Clone, Copy)]
-enum Family {
+enum AddressFamily {
     V4,
     V6,
 }
 
-impl Names {
+impl DnsResolver {
     /// Ask these servers; where there are none, those of the system.
     #[must_use]
     pub(crate) fn new(servers: &[SocketAddr]) -> Self {
@@ -134,7 +134,7 @@ impl Names {
                 let config = ResolverConfig::from_parts(None, Vec::new(), Vec::new());
                 let servers = servers.iter().map(server);
                 servers
-                    .map(|server| Server::new(&config, server, &ResolverOpts::default()))
+                    .map(|server| NameServer::new(&config, server, &ResolverOpts::default()))
                     .collect()
             }
         };
@@ -146,33 +146,33 @@ impl Names {
     /// # Errors
     ///
     /// Why there is no answer, or none with an address.
-    pub(crate) async fn ask(&self, name: &str) -> Result<Answer, NoAnswer> {
-        let (host, port) = split(name).ok_or_else(|| NoAnswer::failed("it has no port"))?;
+    pub(crate) async fn ask(&self, name: &str) -> Result<ResolvedAddresses, LookupError> {
+        let (host, port) = split(name).ok_or_else(|| LookupError::failed("it has no port"))?;
         if let Ok(ip) = host.trim_matches(['[', ']']).parse::<IpAddr>() {
-            return Ok(Answer {
+            return Ok(ResolvedAddresses {
                 addresses: vec![SocketAddr::new(ip, port)],
                 holds: MOST,
                 partial: None,
             });
         }
-        let servers = self.servers.as_ref().map_err(NoAnswer::failed)?;
-        let ipv4 = match ask_all(servers, host, port, Family::V4).await {
+        let servers = self.servers.as_ref().map_err(LookupError::failed)?;
+        let ipv4 = match ask_all(servers, host, port, AddressFamily::V4).await {
             Ok(answer) => return Ok(answer),
             Err(why) => why,
         };
-        let ipv6 = ask_all(servers, host, port, Family::V6).await;
+        let ipv6 = ask_all(servers, host, port, AddressFamily::V6).await;
         match (ipv4, ipv6) {
-            (NoAnswer::Failed(why), Ok(answer)) => Ok(Answer {
+            (LookupError::Failed(why), Ok(answer)) => Ok(ResolvedAddresses {
                 partial: Some(why),
                 ..answer
             }),
             (_, Ok(answer)) => Ok(answer),
             // Where one question failed, there may be an address.
-            (NoAnswer::Failed(why), Err(_)) | (_, Err(NoAnswer::Failed(why))) => {
-                Err(NoAnswer::Failed(why))
+            (LookupError::Failed(why), Err(_)) | (_, Err(LookupError::Failed(why))) => {
+                Err(LookupError::Failed(why))
             }
-            (NoAnswer::NoName, Err(NoAnswer::NoName)) => Err(NoAnswer::NoName),
-            (_, Err(_)) => Err(NoAnswer::NoAddress),
+            (LookupError::NoName, Err(LookupError::NoName)) => Err(LookupError::NoName),
+            (_, Err(_)) => Err(LookupError::NoAddress),
         }
     }
 }
@@ -180,14 +180,14 @@ impl Names {
 /// Ask one server after the other, until one has an address. A server that is slow is waited for
 /// while the next is asked.
 async fn ask_all(
-    servers: &[Server],
+    servers: &[NameServer],
     host: &str,
     port: u16,
-    family: Family,
-) -> Result<Answer, NoAnswer> {
+    family: AddressFamily,
+) -> Result<ResolvedAddresses, LookupError> {
     let mut next = servers.iter();
     let mut asked = JoinSet::new();
-    let mut found: Option<NoAnswer> = None;
+    let mut found: Option<LookupError> = None;
     loop {
         let started = next.next().cloned();
         let is_last = next.len() == 0;
@@ -195,7 +195,7 @@ async fn ask_all(
             let host = host.to_owned();
             asked.spawn(async move { server.ask(&host, port, family).await });
         }
-        let is_absent = matches!(found, Some(NoAnswer::NoName | NoAnswer::NoAddress));
+        let is_absent = matches!(found, Some(LookupError::NoName | LookupError::NoAddress));
         let patience = match (is_last, is_absent) {
             (false, _) => HEDGE,
             (true, true) => GRACE,
@@ -210,16 +210,16 @@ async fn ask_all(
                     None => why,
                 });
             }
-            Ok(Some(Err(error))) => found = Some(NoAnswer::failed(error)),
+            Ok(Some(Err(error))) => found = Some(LookupError::failed(error)),
             Err(_) if !is_last => {}
             Ok(None) | Err(_) => {
-                return Err(found.unwrap_or_else(|| NoAnswer::from(NetError::Timeout)));
+                return Err(found.unwrap_or_else(|| LookupError::from(NetError::Timeout)));
             }
         }
     }
 }
 
-impl Server {
+impl NameServer {
     fn new(
         config: &ResolverConfig,
         server: NameServerConfig,
@@ -245,21 +245,26 @@ impl Server {
         })
     }
 
-    async fn ask(&self, host: &str, port: u16, family: Family) -> Result<Answer, NoAnswer> {
+    async fn ask(
+        &self,
+        host: &str,
+        port: u16,
+        family: AddressFamily,
+    ) -> Result<ResolvedAddresses, LookupError> {
         let resolver = match family {
-            Family::V4 => &self.ipv4,
-            Family::V6 => &self.ipv6,
+            AddressFamily::V4 => &self.ipv4,
+            AddressFamily::V6 => &self.ipv6,
         };
         let found = resolver.lookup_ip(host).await?;
         let addresses = found.iter().map(|ip| SocketAddr::new(ip, port));
         let addresses: Vec<SocketAddr> = addresses.collect();
         if addresses.is_empty() {
-            return Err(NoAnswer::NoAddress);
+            return Err(LookupError::NoAddress);
         }
         let left = found
             .valid_until()
             .saturating_duration_since(Instant::now());
-        Ok(Answer {
+        Ok(ResolvedAddresses {
             addresses,
             holds: left.clamp(LEAST, MOST),
             partial: None,
@@ -268,11 +273,11 @@ impl Server {
 }
 
 /// The system's name servers, with its search list.
-fn system() -> Result<Vec<Server>, String> {
+fn system() -> Result<Vec<NameServer>, String> {
     let (config, options) = read_system_conf().map_err(|error| error.to_string())?;
     let servers = config.name_servers().iter().cloned();
     servers
-        .map(|server| Server::new(&config, server, &options))
+        .map(|server| NameServer::new(&config, server, &options))
         .collect()
 }
 

@@ -11,24 +11,24 @@ use super::health::probe::Reach;
 use crate::config::{HealthCheck, Probe, UpstreamProtocol};
 use crate::stream::Stream;
 use crate::upstream::headers::authority;
-use crate::upstream::line::tls::Tls;
-use crate::upstream::plan::{EndpointPlan, Plan};
+use crate::upstream::line::tls::EndpointTls;
+use crate::upstream::plan::{Upstream, UpstreamEndpoint};
 
 /// An endpoint, for its checks.
 #[derive(Debug)]
-pub(crate) struct Reached {
+pub(crate) struct CheckTarget {
     address: SocketAddr,
     configured: Arc<str>,
     host: HeaderValue,
-    tls: Option<Tls>,
+    tls: Option<EndpointTls>,
     /// Whether only HTTP/1.1 is offered.
     http1: bool,
 }
 
-impl Reached {
+impl CheckTarget {
     /// As this plan reaches it; at another port where its checks say so.
     #[must_use]
-    pub(crate) fn of(plan: &Plan, endpoint: &EndpointPlan) -> Self {
+    pub(crate) fn of(plan: &Upstream, endpoint: &UpstreamEndpoint) -> Self {
         let mut address = endpoint.known.address;
         if let Some(port) = plan.config.health.as_ref().and_then(|check| check.port) {
             address.set_port(port);
@@ -57,7 +57,7 @@ impl Reached {
     }
 }
 
-impl Reach for Reached {
+impl Reach for CheckTarget {
     type Io = TokioIo<Stream>;
 
     async fn connect(&self) -> Result<Self::Io, String> {

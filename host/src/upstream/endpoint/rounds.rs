@@ -17,11 +17,11 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::health::probe;
-use super::known::{Figures, Known, now};
-use super::leaving::Leaving;
-use super::names::{Answer, Names, NoAnswer};
-use super::reach::Reached;
-use crate::upstream::plan::{EndpointPlan, Plan};
+use super::known::{EndpointState, EndpointTotals, now};
+use super::leaving::LeavingEndpoints;
+use super::names::{DnsResolver, LookupError, ResolvedAddresses};
+use super::reach::CheckTarget;
+use crate::upstream::plan::{Upstream, UpstreamEndpoint};
 
 /// How often the passing of time is looked at.
 const TICK: Duration = Duration::from_millis(100);
@@ -32,26 +32,30 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The thread that makes the rounds. It ends when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Rounds {
-    orders: UnboundedSender<Order>,
+pub(crate) struct Maintenance {
+    orders: UnboundedSender<MaintenanceCommand>,
 }
 
 /// What the thread is told.
-enum Order {
+enum MaintenanceCommand {
     /// Ask these servers for a name.
-    Resolve(Arc<Names>, String, SyncSender<Result<Answer, NoAnswer>>),
+    Resolve(
+        Arc<DnsResolver>,
+        String,
+        SyncSender<Result<ResolvedAddresses, LookupError>>,
+    ),
     /// Look after these, and no others; ask these servers for their names.
-    LookAfter(Vec<Arc<Plan>>, Arc<Names>),
+    LookAfter(Vec<Arc<Upstream>>, Arc<DnsResolver>),
 }
 
-impl Rounds {
+impl Maintenance {
     /// Start the thread. It looks after the endpoints that leave from now on, and after others when it
     /// is told.
     ///
     /// # Errors
     ///
     /// The system gives no thread or runtime.
-    pub(crate) fn start(leaving: Arc<Leaving>) -> std::io::Result<Self> {
+    pub(crate) fn start(leaving: Arc<LeavingEndpoints>) -> std::io::Result<Self> {
         let (orders, taken) = unbounded_channel();
         let runtime = || {
             Builder::new_current_thread()
@@ -81,20 +85,20 @@ impl Rounds {
 
     /// Ask these servers for the addresses that this name stands for.
     #[must_use]
-    pub(crate) fn ask(&self, names: &Arc<Names>, name: &str) -> Asked {
+    pub(crate) fn ask(&self, names: &Arc<DnsResolver>, name: &str) -> PendingLookup {
         let (answer, answered) = sync_channel(1);
-        let order = Order::Resolve(Arc::clone(names), name.to_owned(), answer);
+        let order = MaintenanceCommand::Resolve(Arc::clone(names), name.to_owned(), answer);
         // Where the gateway is ending, nobody answers.
         let _ = self.orders.send(order);
-        Asked {
+        PendingLookup {
             answer: answered,
             since: Instant::now(),
         }
     }
 
     /// Look after these, and no others; ask these servers for their names.
-    pub(crate) fn look_after(&self, plans: &[Arc<Plan>], names: &Arc<Names>) {
-        let order = Order::LookAfter(plans.to_vec(), Arc::clone(names));
+    pub(crate) fn look_after(&self, plans: &[Arc<Upstream>], names: &Arc<DnsResolver>) {
+        let order = MaintenanceCommand::LookAfter(plans.to_vec(), Arc::clone(names));
         // The thread is gone when the process ends, and nothing is looked after any more.
         let _ = self.orders.send(order);
     }
@@ -102,49 +106,49 @@ impl Rounds {
 
 /// A name that was asked for.
 #[derive(Debug)]
-pub(crate) struct Asked {
-    answer: Receiver<Result<Answer, NoAnswer>>,
+pub(crate) struct PendingLookup {
+    answer: Receiver<Result<ResolvedAddresses, LookupError>>,
     since: Instant,
 }
 
-impl Asked {
+impl PendingLookup {
     /// Its addresses. Waits for them, as long as one waits for a name since it was asked for; not to
     /// be called on a worker.
     ///
     /// # Errors
     ///
     /// Why there is none.
-    pub(crate) fn answer(&self) -> Result<Answer, NoAnswer> {
+    pub(crate) fn answer(&self) -> Result<ResolvedAddresses, LookupError> {
         let left = PATIENCE.saturating_sub(self.since.elapsed());
-        let late = |_| Err(NoAnswer::Failed("no answer in time".to_owned()));
+        let late = |_| Err(LookupError::Failed("no answer in time".to_owned()));
         self.answer.recv_timeout(left).unwrap_or_else(late)
     }
 }
 
 /// A task that ends with this.
-struct Task(AbortHandle);
+struct AbortOnDrop(AbortHandle);
 
-impl Drop for Task {
+impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-fn task(run: impl Future<Output = ()> + 'static) -> Task {
-    Task(spawn_local(run).abort_handle())
+fn task(run: impl Future<Output = ()> + 'static) -> AbortOnDrop {
+    AbortOnDrop(spawn_local(run).abort_handle())
 }
 
-async fn obey(mut orders: UnboundedReceiver<Order>) {
-    let mut tasks: Vec<Task> = Vec::new();
+async fn obey(mut orders: UnboundedReceiver<MaintenanceCommand>) {
+    let mut tasks: Vec<AbortOnDrop> = Vec::new();
     while let Some(order) = orders.recv().await {
         match order {
-            Order::Resolve(names, name, answer) => {
+            MaintenanceCommand::Resolve(names, name, answer) => {
                 spawn_local(async move {
                     // Who asked may have stopped waiting.
                     let _ = answer.send(names.ask(&name).await);
                 });
             }
-            Order::LookAfter(plans, names) => {
+            MaintenanceCommand::LookAfter(plans, names) => {
                 // The old ones first: an endpoint is not to be asked twice.
                 tasks.clear();
                 let plans = plans.into_iter();
@@ -155,7 +159,7 @@ async fn obey(mut orders: UnboundedReceiver<Order>) {
 }
 
 /// Look after the endpoints that leave, until this is dropped.
-async fn see_off(leaving: Arc<Leaving>) {
+async fn see_off(leaving: Arc<LeavingEndpoints>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -165,12 +169,12 @@ async fn see_off(leaving: Arc<Leaving>) {
 }
 
 /// Look after one upstream, until this is dropped.
-async fn look_after(plan: Arc<Plan>, names: Arc<Names>) {
+async fn look_after(plan: Arc<Upstream>, names: Arc<DnsResolver>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut checks: HashMap<u64, Task> = HashMap::new();
-    let mut asked: HashMap<Arc<str>, Task> = HashMap::new();
-    let mut shares = Shares::default();
+    let mut checks: HashMap<u64, AbortOnDrop> = HashMap::new();
+    let mut asked: HashMap<Arc<str>, AbortOnDrop> = HashMap::new();
+    let mut shares = SuccessRates::default();
     let mut version = None;
     loop {
         ticks.tick().await;
@@ -187,7 +191,11 @@ async fn look_after(plan: Arc<Plan>, names: Arc<Names>) {
 }
 
 /// A task for each endpoint that is to be checked, and for no other.
-fn check_all(plan: &Arc<Plan>, endpoints: &[EndpointPlan], checks: &mut HashMap<u64, Task>) {
+fn check_all(
+    plan: &Arc<Upstream>,
+    endpoints: &[UpstreamEndpoint],
+    checks: &mut HashMap<u64, AbortOnDrop>,
+) {
     if plan.config.health.is_none() {
         for endpoint in endpoints {
             plan.tell(&endpoint.known, |health| health.unchecked(now()));
@@ -198,7 +206,7 @@ fn check_all(plan: &Arc<Plan>, endpoints: &[EndpointPlan], checks: &mut HashMap<
     checks.retain(|id, _| there.contains(id));
     for endpoint in endpoints {
         checks.entry(endpoint.known.id).or_insert_with(|| {
-            let reached = Reached::of(plan, endpoint);
+            let reached = CheckTarget::of(plan, endpoint);
             task(check(
                 Arc::clone(plan),
                 Arc::clone(&endpoint.known),
@@ -209,7 +217,7 @@ fn check_all(plan: &Arc<Plan>, endpoints: &[EndpointPlan], checks: &mut HashMap<
 }
 
 /// Ask one endpoint again and again.
-async fn check(plan: Arc<Plan>, known: Arc<Known>, reached: Reached) {
+async fn check(plan: Arc<Upstream>, known: Arc<EndpointState>, reached: CheckTarget) {
     let Some(check) = &plan.config.health else {
         return;
     };
@@ -231,7 +239,11 @@ async fn check(plan: Arc<Plan>, known: Arc<Known>, reached: Reached) {
 }
 
 /// A task for each name, and for no other.
-fn ask_all(plan: &Arc<Plan>, names: &Arc<Names>, asked: &mut HashMap<Arc<str>, Task>) {
+fn ask_all(
+    plan: &Arc<Upstream>,
+    names: &Arc<DnsResolver>,
+    asked: &mut HashMap<Arc<str>, AbortOnDrop>,
+) {
     let there = plan.names();
     asked.retain(|name, _| there.contains(name));
     for name in there {
@@ -242,7 +254,7 @@ fn ask_all(plan: &Arc<Plan>, names: &Arc<Names>, asked: &mut HashMap<Arc<str>, T
 }
 
 /// Ask for one name again and again, as its TTL says.
-async fn ask(plan: Arc<Plan>, name: Arc<str>, names: Arc<Names>) {
+async fn ask(plan: Arc<Upstream>, name: Arc<str>, names: Arc<DnsResolver>) {
     let upstream = &*plan.group.name;
     let mut rest = REST.0;
     loop {
@@ -298,15 +310,15 @@ fn shown(addresses: &[SocketAddr]) -> String {
 
 /// The shares of good results of one upstream's endpoints.
 #[derive(Default)]
-struct Shares {
+struct SuccessRates {
     /// When they were told last. Milliseconds.
     told_ms: u64,
-    figures: HashMap<u64, Figures>,
+    figures: HashMap<u64, EndpointTotals>,
 }
 
-impl Shares {
+impl SuccessRates {
     /// Take out what has too few good results, once an interval.
-    fn look(&mut self, plan: &Plan) {
+    fn look(&mut self, plan: &Upstream) {
         let rules = &plan.config.ejection;
         let now_ms = now().steady_ms;
         let interval = u64::try_from(rules.interval.as_millis()).unwrap_or(u64::MAX);

@@ -11,20 +11,20 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 
-use super::connection::Connection;
-use super::gate::Gate;
-use super::head::{HeadReader, Rest};
-use super::interim::Interims;
+use super::connection::Http1Connection;
+use super::gate::WakeGate;
+use super::head::{HeadOverflow, HeadReader};
+use super::interim::InterimResponses;
 use super::io::EndpointIo;
-use super::record::Record;
-use super::shared::Shared;
+use super::record::HeadRecord;
+use super::shared::Http2Connection;
 use crate::config::UpstreamProtocol;
 use crate::descriptors;
 use crate::stream::Stream;
 use crate::tls::HTTP2;
-use crate::upstream::endpoint::known::ConnectionPlace;
-use crate::upstream::fault::Fault;
-use crate::upstream::{EndpointPlan, Plan};
+use crate::upstream::endpoint::known::ConnectionPermit;
+use crate::upstream::fault::AttemptError;
+use crate::upstream::{Upstream, UpstreamEndpoint};
 
 /// The smallest buffer that hyper takes. Bytes.
 const MIN_BUFFER: usize = 8 * 1024;
@@ -39,11 +39,11 @@ const PROBES: u32 = 3;
 
 /// A connection, as the protocol has it.
 #[derive(Debug)]
-pub(crate) enum Connected {
+pub(crate) enum NewConnection {
     /// One request at a time.
-    One(Connection),
+    Http1(Http1Connection),
     /// Many.
-    Many(Rc<Shared>),
+    Http2(Rc<Http2Connection>),
 }
 
 /// Connect to an endpoint, its TLS handshake included, within this time. The place among its
@@ -54,17 +54,17 @@ pub(crate) enum Connected {
 ///
 /// It took no connection, or not in time, or the two do not agree on TLS.
 pub(crate) async fn connect(
-    plan: &Plan,
-    endpoint: &EndpointPlan,
-    place: ConnectionPlace,
+    plan: &Upstream,
+    endpoint: &UpstreamEndpoint,
+    place: ConnectionPermit,
     limit: Duration,
     http1: bool,
     freed: Rc<Notify>,
-) -> Result<Connected, Fault> {
+) -> Result<NewConnection, AttemptError> {
     let step = Cell::new("connection to");
     match tokio::time::timeout(limit, make(plan, endpoint, place, http1, freed, &step)).await {
         Ok(connected) => connected,
-        Err(_) => Err(Fault::ConnectTimeout {
+        Err(_) => Err(AttemptError::ConnectTimeout {
             endpoint: endpoint.known.name.to_string(),
             step: step.get(),
             milliseconds: limit.as_millis(),
@@ -73,24 +73,29 @@ pub(crate) async fn connect(
 }
 
 async fn make(
-    plan: &Plan,
-    endpoint: &EndpointPlan,
-    place: ConnectionPlace,
+    plan: &Upstream,
+    endpoint: &UpstreamEndpoint,
+    place: ConnectionPermit,
     http1: bool,
     freed: Rc<Notify>,
     step: &Cell<&'static str>,
-) -> Result<Connected, Fault> {
+) -> Result<NewConnection, AttemptError> {
     let stream = open(plan, endpoint, http1, step).await?;
     if is_many(plan, endpoint, &stream, http1)? {
         step.set("first word of HTTP/2 (SETTINGS) from");
-        let shared = Shared::new(stream, plan.config.max_head, place, freed).await;
-        let failed = |cause: h2::Error| Fault::of_exchange(&endpoint.known.name, cause.into());
-        return shared.map(Connected::Many).map_err(failed);
+        let shared = Http2Connection::new(stream, plan.config.max_head, place, freed).await;
+        let failed =
+            |cause: h2::Error| AttemptError::of_exchange(&endpoint.known.name, cause.into());
+        return shared.map(NewConnection::Http2).map_err(failed);
     }
-    let (record, rest, interims) = (Record::default(), Rest::default(), Interims::default());
+    let (record, rest, interims) = (
+        HeadRecord::default(),
+        HeadOverflow::default(),
+        InterimResponses::default(),
+    );
     let config = &plan.config;
     let heads = HeadReader::new(rest.clone(), config.max_head, config.max_headers);
-    let gate = Gate::new();
+    let gate = WakeGate::new();
     let io = EndpointIo::new(
         stream,
         record.clone(),
@@ -104,21 +109,21 @@ async fn make(
         .max_buf_size(plan.config.max_head.max(BODY_BUFFER).max(MIN_BUFFER))
         .handshake(io)
         .await
-        .map_err(|cause| Fault::Closed {
+        .map_err(|cause| AttemptError::Closed {
             endpoint: endpoint.known.name.to_string(),
             cause: cause.into(),
         })?;
-    let connection = Connection::new(sender, drive, record, rest, interims, gate);
-    Ok(Connected::One(connection))
+    let connection = Http1Connection::new(sender, drive, record, rest, interims, gate);
+    Ok(NewConnection::Http1(connection))
 }
 
 /// Whether HTTP/2 is spoken on this connection.
 fn is_many(
-    plan: &Plan,
-    endpoint: &EndpointPlan,
+    plan: &Upstream,
+    endpoint: &UpstreamEndpoint,
     stream: &Stream,
     http1: bool,
-) -> Result<bool, Fault> {
+) -> Result<bool, AttemptError> {
     let protocol = match http1 {
         true => UpstreamProtocol::Http1,
         false => plan.config.protocol,
@@ -128,7 +133,7 @@ fn is_many(
         (false, UpstreamProtocol::Http2) => Ok(true),
         (true, UpstreamProtocol::Auto) => Ok(stream.protocol() == Some(HTTP2)),
         (true, UpstreamProtocol::Http2) if stream.protocol() == Some(HTTP2) => Ok(true),
-        (true, UpstreamProtocol::Http2) => Err(Fault::Tls {
+        (true, UpstreamProtocol::Http2) => Err(AttemptError::Tls {
             endpoint: endpoint.known.name.to_string(),
             cause: io::Error::other("it does not offer HTTP/2 (ALPN `h2`)"),
         }),
@@ -136,17 +141,17 @@ fn is_many(
 }
 
 async fn open(
-    plan: &Plan,
-    endpoint: &EndpointPlan,
+    plan: &Upstream,
+    endpoint: &UpstreamEndpoint,
     http1: bool,
     step: &Cell<&'static str>,
-) -> Result<Stream, Fault> {
+) -> Result<Stream, AttemptError> {
     let socket = connect_to(endpoint.known.address).await;
     let socket = socket.map_err(|cause| {
         let endpoint = endpoint.known.name.to_string();
         match descriptors::is_lack(&cause) {
-            true => Fault::Descriptors { endpoint },
-            false => Fault::Connect { endpoint, cause },
+            true => AttemptError::Descriptors { endpoint },
+            false => AttemptError::Connect { endpoint, cause },
         }
     })?;
     let Some(tls) = &plan.tls else {
@@ -154,7 +159,7 @@ async fn open(
     };
     step.set("TLS handshake with");
     let stream = tls.connect(&endpoint.configured, socket, http1).await;
-    stream.map_err(|cause| Fault::Tls {
+    stream.map_err(|cause| AttemptError::Tls {
         endpoint: endpoint.known.name.to_string(),
         cause,
     })

@@ -15,31 +15,31 @@ use http_body::Frame;
 use hyper::body::Bytes;
 use hyper::client::conn::{TrySendError, http1};
 
-use super::gate::Gate;
-use super::head::Rest;
+use super::gate::WakeGate;
+use super::head::HeadOverflow;
 use super::incoming::EndpointBody;
-use super::interim::{Interim, Interims};
+use super::interim::{InterimResponse, InterimResponses};
 use super::io::EndpointIo;
-use super::record::Record;
-use super::transport::{Failure, Outcome, TransportError};
+use super::record::HeadRecord;
+use super::transport::{SendFailure, SendOutcome, TransportError};
 use crate::body::Body;
 use crate::stream::Stream;
-use crate::upstream::endpoint::known::ConnectionPlace;
+use crate::upstream::endpoint::known::ConnectionPermit;
 
-type Drive = http1::Connection<EndpointIo, Body>;
+type Http1Driver = http1::Connection<EndpointIo, Body>;
 
 /// What hyper says of a request.
-type Answered = Result<Response<hyper::body::Incoming>, TrySendError<Request<Body>>>;
+type SendResult = Result<Response<hyper::body::Incoming>, TrySendError<Request<Body>>>;
 
 /// A connection that can be used for one request after another.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct Http1Connection {
     sender: http1::SendRequest<Body>,
-    inline: Option<Box<Inline>>,
-    record: Record,
-    interims: Interims,
+    inline: Option<Box<InlineDriver>>,
+    record: HeadRecord,
+    interims: InterimResponses,
     /// What hyper does not get of a response's head.
-    rest: Rest,
+    rest: HeadOverflow,
     /// Whether the request on it asks for another protocol.
     switches: bool,
     /// Whether it has carried a request before.
@@ -48,25 +48,25 @@ pub(crate) struct Connection {
 
 /// What moves the bytes, where no task does.
 #[derive(Debug)]
-struct Inline {
-    drive: Drive,
-    gate: Gate,
+struct InlineDriver {
+    drive: Http1Driver,
+    gate: WakeGate,
 }
 
-impl Connection {
+impl Http1Connection {
     /// From what hyper's handshake gives.
     #[must_use]
     pub(crate) fn new(
         sender: http1::SendRequest<Body>,
-        drive: Drive,
-        record: Record,
-        rest: Rest,
-        interims: Interims,
-        gate: Gate,
+        drive: Http1Driver,
+        record: HeadRecord,
+        rest: HeadOverflow,
+        interims: InterimResponses,
+        gate: WakeGate,
     ) -> Self {
         Self {
             sender,
-            inline: Some(Box::new(Inline { drive, gate })),
+            inline: Some(Box::new(InlineDriver { drive, gate })),
             record,
             interims,
             rest,
@@ -79,7 +79,7 @@ impl Connection {
     pub(crate) fn send(
         &mut self,
         request: Request<Body>,
-    ) -> impl Future<Output = Answered> + use<> {
+    ) -> impl Future<Output = SendResult> + use<> {
         if request.body().is_empty() {
             self.record.begin();
         } else {
@@ -118,7 +118,7 @@ impl Connection {
     /// The connection as it is after a `101`, what was read of it already, and its place among the
     /// endpoint's connections.
     #[must_use]
-    pub(crate) fn into_stream(self) -> Option<(Stream, Bytes, ConnectionPlace)> {
+    pub(crate) fn into_stream(self) -> Option<(Stream, Bytes, ConnectionPermit)> {
         let parts = self.inline?.drive.into_parts();
         let (stream, rest, place) = parts.io.into_parts();
         let read = match rest.is_empty() {
@@ -143,7 +143,7 @@ impl Connection {
 
     fn detach(&mut self) {
         if let Some(inline) = self.inline.take() {
-            let Inline { drive, gate } = *inline;
+            let InlineDriver { drive, gate } = *inline;
             gate.give_up();
             tokio::task::spawn_local(async move {
                 if let Err(error) = drive.await {
@@ -164,7 +164,7 @@ impl Connection {
         let Some(inline) = &mut self.inline else {
             return poll(cx);
         };
-        let Inline { drive, gate } = &mut **inline;
+        let InlineDriver { drive, gate } = &mut **inline;
         let mut ended = false;
         let outcome = gate.pass(cx, |cx| {
             if first && let Poll::Ready(found) = poll(cx) {
@@ -183,8 +183,8 @@ impl Connection {
     pub(crate) fn poll_response(
         &mut self,
         cx: &mut Context<'_>,
-        mut response: Pin<&mut impl Future<Output = Answered>>,
-    ) -> Poll<Outcome> {
+        mut response: Pin<&mut impl Future<Output = SendResult>>,
+    ) -> Poll<SendOutcome> {
         if self.inline.is_none() {
             self.interims.set_waker(cx.waker());
         }
@@ -195,8 +195,8 @@ impl Connection {
                 Ok(response.map(EndpointBody::Http1))
             }
             Err(mut error) => Err(match error.take_message() {
-                Some(request) => Failure::Unsent(Box::new(request)),
-                None => Failure::Failed(error.into_error().into()),
+                Some(request) => SendFailure::Unsent(Box::new(request)),
+                None => SendFailure::Failed(error.into_error().into()),
             }),
         })
     }
@@ -209,7 +209,7 @@ impl Connection {
 
     /// The interim answers that came since this was asked last.
     #[must_use]
-    pub(crate) fn interims(&self) -> Vec<Interim> {
+    pub(crate) fn interims(&self) -> Vec<InterimResponse> {
         self.interims.take()
     }
 
@@ -225,7 +225,7 @@ impl Connection {
     /// Let hyper see that a response is over, or that the endpoint has closed the connection.
     pub(crate) fn settle(&mut self) {
         if let Some(inline) = &mut self.inline {
-            let Inline { drive, gate } = &mut **inline;
+            let InlineDriver { drive, gate } = &mut **inline;
             if gate.pass_closed(|cx| poll_drive(drive, cx)) {
                 self.inline = None;
             }
@@ -263,7 +263,7 @@ impl Connection {
 }
 
 /// True: the connection is over.
-fn poll_drive(drive: &mut Drive, cx: &mut Context<'_>) -> bool {
+fn poll_drive(drive: &mut Http1Driver, cx: &mut Context<'_>) -> bool {
     match Pin::new(drive).poll(cx) {
         Poll::Ready(outcome) => {
             if let Err(error) = outcome {

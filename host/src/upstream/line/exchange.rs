@@ -15,20 +15,20 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body::Body as _;
 
 use super::incoming::{EndpointBody, StreamBody};
-use super::interim::{Interim, MOST_OF_ONE};
-use super::shared::Shared;
-use super::transport::Outcome;
+use super::interim::{InterimResponse, MOST_OF_ONE};
+use super::shared::Http2Connection;
+use super::transport::SendOutcome;
 use super::tunnel::StreamIo;
-use super::upload::{Upload, Uploading};
+use super::upload::{Upload, UploadHandle};
 use crate::body::Body;
 
 /// Send a request, which is as [`to_http2`] makes it, and wait for the head of its response. `inform`
 /// is given the interim answers that come before.
 pub(super) async fn run(
-    shared: &Shared,
+    shared: &Http2Connection,
     mut request: Request<Body>,
-    mut inform: impl FnMut(Interim),
-) -> Outcome {
+    mut inform: impl FnMut(InterimResponse),
+) -> SendOutcome {
     let connects = request.method() == Method::CONNECT;
     let has_body = !request.body().is_end_stream();
     set_length(&mut request);
@@ -36,7 +36,7 @@ pub(super) async fn run(
     let mut stream = Some(stream);
     let upload = match stream.take_if(|_| has_body) {
         Some(stream) => Upload::new(stream, body).start(),
-        None => Uploading::default(),
+        None => UploadHandle::default(),
     };
     let mut count = 0;
     let response = poll_fn(|cx| {
@@ -46,7 +46,7 @@ pub(super) async fn run(
             count += 1;
             // `100` is the gateway's own, and there is no `101` in HTTP/2 (RFC 9113 section 8.6).
             if count <= MOST_OF_ONE && status > StatusCode::SWITCHING_PROTOCOLS {
-                inform(Interim { status, headers });
+                inform(InterimResponse { status, headers });
             }
         }
         Pin::new(&mut response).poll(cx)

@@ -4,7 +4,7 @@
 //! would wake that task for what it is just doing, and once more for each request the task that
 //! used the connection before. The gate lets a wake-up through only while the present user
 //! sleeps: then it is the socket that has something. The connection's I/O learns here whether there
-//! was a wake-up at all ([`Stir`]): where there was none, there is nothing to be read.
+//! was a wake-up at all ([`WakeSignal`]): where there was none, there is nothing to be read.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,29 +12,29 @@ use std::task::{Context, Poll, Wake, Waker};
 
 /// One connection's gate.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct WakeGate {
     waker: Waker,
-    door: Arc<Door>,
+    door: Arc<WakeGateState>,
 }
 
 #[derive(Debug)]
-struct Door {
+struct WakeGateState {
     open: AtomicBool,
     stir: AtomicU8,
     user: Mutex<Option<Waker>>,
 }
 
-impl Default for Gate {
+impl Default for WakeGate {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Gate {
+impl WakeGate {
     /// A closed gate.
     #[must_use]
     pub(crate) fn new() -> Self {
-        let door = Arc::new(Door {
+        let door = Arc::new(WakeGateState {
             open: AtomicBool::new(false),
             stir: AtomicU8::new(STIRRED),
             user: Mutex::new(None),
@@ -47,8 +47,8 @@ impl Gate {
 
     /// For the connection's I/O.
     #[must_use]
-    pub(crate) fn stir(&self) -> Stir {
-        Stir(Arc::clone(&self.door))
+    pub(crate) fn stir(&self) -> WakeSignal {
+        WakeSignal(Arc::clone(&self.door))
     }
 
     /// The connection is polled by another waker than this from now on.
@@ -85,9 +85,9 @@ const UNKNOWN: u8 = 2;
 
 /// Whether a connection was woken.
 #[derive(Debug)]
-pub(crate) struct Stir(Arc<Door>);
+pub(crate) struct WakeSignal(Arc<WakeGateState>);
 
-impl Stir {
+impl WakeSignal {
     /// Whether nothing has woken the connection since [`Self::settle`].
     #[must_use]
     pub(crate) fn is_still(&self) -> bool {
@@ -102,7 +102,7 @@ impl Stir {
     }
 }
 
-impl Door {
+impl WakeGateState {
     fn let_through(&self, waker: &Waker) {
         let mut user = self.user.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *user {
@@ -113,7 +113,7 @@ impl Door {
     }
 }
 
-impl Wake for Door {
+impl Wake for WakeGateState {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_still_from_a_look_until_it_is_woken() {
-        let gate = Gate::new();
+        let gate = WakeGate::new();
         let stir = gate.stir();
         assert!(!stir.is_still(), "nobody has looked");
         let mut inside = None;

@@ -2,7 +2,7 @@
 //!
 //! hyper reads a hundred fields of a response over HTTP/1.1, and fails on the next. So the connection's
 //! I/O looks at each head before hyper does. One with more fields is taken apart here: hyper gets its
-//! status and what frames the body, and the rest is put back once hyper has read that ([`Rest`]).
+//! status and what frames the body, and the rest is put back once hyper has read that ([`HeadOverflow`]).
 //! Promises: a head within hyper's bound passes as it came; a head that is no HTTP reaches hyper at
 //! once. Deliberately not here: what a head means.
 
@@ -24,10 +24,10 @@ static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"
 
 /// What a connection and its I/O tell each other of the present response's head.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Rest(Arc<Shared>);
+pub(crate) struct HeadOverflow(Arc<HeadOverflowState>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct HeadOverflowState {
     /// Whether a head is to come.
     awaited: AtomicBool,
     is_there: AtomicBool,
@@ -35,7 +35,7 @@ struct Shared {
     fields: Mutex<HeaderMap>,
 }
 
-impl Rest {
+impl HeadOverflow {
     /// A request goes out: a head is to come.
     pub(crate) fn expect(&self) {
         self.0.awaited.store(true, Relaxed);
@@ -72,7 +72,7 @@ impl Rest {
 #[derive(Debug)]
 pub(crate) struct HeadReader {
     /// Shared with the connection.
-    pub(crate) rest: Rest,
+    pub(crate) rest: HeadOverflow,
     max_head: usize,
     most: usize,
     /// What was read of a head that is not complete.
@@ -83,7 +83,7 @@ pub(crate) struct HeadReader {
 
 /// What to do with bytes that were read.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Read {
+pub(crate) enum HeadAction {
     /// They go to hyper as they are.
     Pass,
     /// These go to hyper in their place.
@@ -93,7 +93,7 @@ pub(crate) enum Read {
 }
 
 /// What was found in some bytes.
-enum Found {
+enum HeadSearch {
     /// Heads, all of them complete and within hyper's bound.
     Plain,
     /// The same, and then the beginning of another, here.
@@ -105,7 +105,7 @@ enum Found {
 impl HeadReader {
     /// For heads of up to so many bytes and fields.
     #[must_use]
-    pub(crate) fn new(rest: Rest, max_head: usize, most: usize) -> Self {
+    pub(crate) fn new(rest: HeadOverflow, max_head: usize, most: usize) -> Self {
         Self {
             rest,
             max_head,
@@ -116,16 +116,16 @@ impl HeadReader {
     }
 
     /// These bytes were read while a head was to come.
-    pub(crate) fn read(&mut self, bytes: &[u8]) -> Read {
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> HeadAction {
         if self.held.is_empty() && is_within_bound(bytes) {
             self.no_more();
-            return Read::Pass;
+            return HeadAction::Pass;
         }
         if !self.held.is_empty() {
             self.held.extend_from_slice(bytes);
             let all = std::mem::take(&mut self.held);
             return match self.look(&all) {
-                Read::Pass => Read::Give(all),
+                HeadAction::Pass => HeadAction::Give(all),
                 other => other,
             };
         }
@@ -143,49 +143,49 @@ impl HeadReader {
         self.parsed = 0;
     }
 
-    fn look(&mut self, all: &[u8]) -> Read {
+    fn look(&mut self, all: &[u8]) -> HeadAction {
         match self.find(all) {
-            Found::Plain => Read::Pass,
-            Found::Large(begin, end) => {
+            HeadSearch::Plain => HeadAction::Pass,
+            HeadSearch::Large(begin, end) => {
                 self.no_more();
                 let (before, rest) = all.split_at(begin);
                 let (head, after) = rest.split_at(end - begin);
                 match self.take_apart(head) {
-                    Some(head) => Read::Give([before, &head, after].concat()),
-                    None => Read::Pass,
+                    Some(head) => HeadAction::Give([before, &head, after].concat()),
+                    None => HeadAction::Pass,
                 }
             }
-            Found::Incomplete(begin) => {
+            HeadSearch::Incomplete(begin) => {
                 let (before, head) = all.split_at(begin);
                 if !self.may_become_a_head(head) {
                     self.no_more();
-                    return Read::Pass;
+                    return HeadAction::Pass;
                 }
                 self.held = head.to_vec();
                 match before.is_empty() {
-                    true => Read::Hold,
-                    false => Read::Give(before.to_vec()),
+                    true => HeadAction::Hold,
+                    false => HeadAction::Give(before.to_vec()),
                 }
             }
         }
     }
 
-    fn find(&mut self, all: &[u8]) -> Found {
+    fn find(&mut self, all: &[u8]) -> HeadSearch {
         let mut begin = 0;
         loop {
             let head = all.get(begin..).unwrap_or_default();
             if head.is_empty() {
-                return Found::Plain;
+                return HeadSearch::Plain;
             }
             let Some((length, lines)) = end_of_head(head) else {
-                return Found::Incomplete(begin);
+                return HeadSearch::Incomplete(begin);
             };
             if lines > HYPERS_MOST + OTHER_LINES {
-                return Found::Large(begin, begin + length);
+                return HeadSearch::Large(begin, begin + length);
             }
             if !is_interim(head) {
                 self.no_more();
-                return Found::Plain;
+                return HeadSearch::Plain;
             }
             begin += length;
         }
@@ -291,7 +291,7 @@ mod tests {
     }
 
     fn reader() -> HeadReader {
-        let rest = Rest::default();
+        let rest = HeadOverflow::default();
         rest.expect();
         HeadReader::new(rest, 64 * 1024, 500)
     }
@@ -304,9 +304,9 @@ mod tests {
             match reader.rest.is_expected() {
                 false => given.extend_from_slice(piece),
                 true => match reader.read(piece) {
-                    Read::Pass => given.extend_from_slice(piece),
-                    Read::Give(bytes) => given.extend(bytes),
-                    Read::Hold => {}
+                    HeadAction::Pass => given.extend_from_slice(piece),
+                    HeadAction::Give(bytes) => given.extend(bytes),
+                    HeadAction::Hold => {}
                 },
             }
         }
@@ -320,7 +320,7 @@ mod tests {
     fn a_head_within_the_bound_passes_as_it_came() {
         for fields in [0, 1, 99] {
             let message = [&*head(fields), b"ok"].concat();
-            assert_eq!(reader().read(&message), Read::Pass, "{fields}");
+            assert_eq!(reader().read(&message), HeadAction::Pass, "{fields}");
             assert_eq!(read(&[&message]), (message, HeaderMap::new()));
         }
     }
@@ -360,13 +360,16 @@ mod tests {
         }
         // The interim one is not held back.
         let mut reader = reader();
-        assert_eq!(reader.read(&message[..60]), Read::Give(interim.to_vec()));
+        assert_eq!(
+            reader.read(&message[..60]),
+            HeadAction::Give(interim.to_vec())
+        );
     }
 
     #[test]
     fn more_than_the_bound_and_nonsense_are_for_hyper_to_refuse() {
         let mut reader = reader();
-        assert_eq!(reader.read(&head(501)), Read::Pass);
+        assert_eq!(reader.read(&head(501)), HeadAction::Pass);
         assert!(reader.rest.is_too_many());
         for nonsense in [
             "SSH-2.0-OpenSSH_9.9\r\n",
@@ -375,18 +378,18 @@ mod tests {
         ] {
             assert_eq!(
                 self::reader().read(nonsense.as_bytes()),
-                Read::Pass,
+                HeadAction::Pass,
                 "{nonsense:?}"
             );
         }
         let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "a".repeat(64 * 1024));
-        assert_eq!(self::reader().read(endless.as_bytes()), Read::Pass);
+        assert_eq!(self::reader().read(endless.as_bytes()), HeadAction::Pass);
     }
 
     #[test]
     fn bare_line_feeds_end_lines_too() {
         let message = b"HTTP/1.1 200 OK\nx: 1\n\nbody\r\n\r\n";
         assert_eq!(end_of_head(message), Some((22, 3)));
-        assert_eq!(reader().read(message), Read::Pass);
+        assert_eq!(reader().read(message), HeadAction::Pass);
     }
 }

@@ -8,24 +8,24 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::pulse::Pulse;
+use super::pulse::Liveness;
 use crate::gather::gather;
 use crate::stream::Stream;
-use crate::upstream::endpoint::known::ConnectionPlace;
+use crate::upstream::endpoint::known::ConnectionPermit;
 
 /// A connection to an endpoint.
 #[derive(Debug)]
-pub(crate) struct HeardIo {
+pub(crate) struct MonitoredIo {
     stream: Stream,
-    pulse: Rc<Pulse>,
+    pulse: Rc<Liveness>,
     /// Dropped after the stream: the place is free when the socket is closed.
-    _place: ConnectionPlace,
+    _place: ConnectionPermit,
 }
 
-impl HeardIo {
+impl MonitoredIo {
     /// Around a connected stream.
     #[must_use]
-    pub(crate) fn new(stream: Stream, pulse: Rc<Pulse>, place: ConnectionPlace) -> Self {
+    pub(crate) fn new(stream: Stream, pulse: Rc<Liveness>, place: ConnectionPermit) -> Self {
         Self {
             stream,
             pulse,
@@ -44,7 +44,7 @@ impl HeardIo {
     }
 }
 
-impl AsyncRead for HeardIo {
+impl AsyncRead for MonitoredIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -57,7 +57,7 @@ impl AsyncRead for HeardIo {
     }
 }
 
-impl AsyncWrite for HeardIo {
+impl AsyncWrite for MonitoredIo {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

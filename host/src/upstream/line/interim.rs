@@ -24,7 +24,7 @@ const START: usize = b"HTTP/1.1 1".len();
 
 /// An interim answer.
 #[derive(Debug)]
-pub(crate) struct Interim {
+pub(crate) struct InterimResponse {
     /// Its status, never 100 or 101.
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -32,26 +32,26 @@ pub(crate) struct Interim {
 
 /// Those of the request that one connection carries. Shared by the connection and its I/O.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Interims(Arc<Shared>);
+pub(crate) struct InterimResponses(Arc<InterimState>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct InterimState {
     looks: AtomicBool,
     waits: AtomicBool,
     /// Those of the present request that were seen, and one more once there are bytes of one.
     seen: AtomicUsize,
-    heads: Mutex<Heads>,
+    heads: Mutex<InterimHeads>,
 }
 
 #[derive(Debug, Default)]
-struct Heads {
+struct InterimHeads {
     part: Vec<u8>,
-    whole: Vec<Interim>,
+    whole: Vec<InterimResponse>,
     waker: Option<Waker>,
 }
 
-impl Interims {
-    fn heads(&self) -> MutexGuard<'_, Heads> {
+impl InterimResponses {
+    fn heads(&self) -> MutexGuard<'_, InterimHeads> {
         self.0.heads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -115,7 +115,7 @@ impl Interims {
     }
 
     /// The rest is the final answer, or nothing that can be read.
-    fn stop(&self, heads: &mut Heads) {
+    fn stop(&self, heads: &mut InterimHeads) {
         self.0.looks.store(false, Relaxed);
         heads.part = Vec::new();
         wake(heads);
@@ -129,7 +129,7 @@ impl Interims {
 
     /// Those that came.
     #[must_use]
-    pub(crate) fn take(&self) -> Vec<Interim> {
+    pub(crate) fn take(&self) -> Vec<InterimResponse> {
         self.0.waits.store(false, Relaxed);
         std::mem::take(&mut self.heads().whole)
     }
@@ -143,7 +143,7 @@ impl Interims {
     }
 }
 
-fn wake(heads: &Heads) {
+fn wake(heads: &InterimHeads) {
     if let Some(waker) = heads.waker.as_ref().filter(|_| !heads.whole.is_empty()) {
         waker.wake_by_ref();
     }
@@ -169,7 +169,7 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
 }
 
 /// None: it is malformed, or `101`.
-fn read(bytes: &[u8]) -> Option<Interim> {
+fn read(bytes: &[u8]) -> Option<InterimResponse> {
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let mut head = httparse::Response::new(&mut fields);
     if !head.parse(bytes).ok()?.is_complete() {
@@ -181,7 +181,7 @@ fn read(bytes: &[u8]) -> Option<Interim> {
         let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
         headers.append(name, HeaderValue::from_bytes(field.value).ok()?);
     }
-    (status != StatusCode::SWITCHING_PROTOCOLS).then_some(Interim { status, headers })
+    (status != StatusCode::SWITCHING_PROTOCOLS).then_some(InterimResponse { status, headers })
 }
 
 #[cfg(test)]
@@ -190,7 +190,7 @@ mod tests {
 
     /// What is found in bytes that come in pieces of this size, and whether it is still looked for.
     fn found(text: &str, size: usize) -> (Vec<String>, bool) {
-        let interims = Interims::default();
+        let interims = InterimResponses::default();
         interims.begin();
         for piece in text.as_bytes().chunks(size) {
             if interims.looks() {

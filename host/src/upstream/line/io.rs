@@ -9,28 +9,28 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::gate::Stir;
+use super::gate::WakeSignal;
 use super::head::{self, HeadReader};
-use super::interim::Interims;
-use super::record::Record;
+use super::interim::InterimResponses;
+use super::record::HeadRecord;
 use crate::gather::gather;
 use crate::stream::Stream;
-use crate::upstream::endpoint::known::ConnectionPlace;
+use crate::upstream::endpoint::known::ConnectionPermit;
 
 /// A connection to an endpoint.
 #[derive(Debug)]
 pub(crate) struct EndpointIo {
     stream: TokioIo<Stream>,
-    record: Record,
+    record: HeadRecord,
     heads: HeadReader,
     /// What hyper is to be given before anything else is read.
     given: Bytes,
-    interims: Interims,
-    stir: Stir,
+    interims: InterimResponses,
+    stir: WakeSignal,
     /// Whether the last read found nothing, and will be woken for what comes.
     waits: bool,
     /// Dropped after the stream: the place is free when the socket is closed.
-    place: ConnectionPlace,
+    place: ConnectionPermit,
 }
 
 impl EndpointIo {
@@ -38,11 +38,11 @@ impl EndpointIo {
     #[must_use]
     pub(crate) fn new(
         stream: Stream,
-        record: Record,
+        record: HeadRecord,
         heads: HeadReader,
-        interims: Interims,
-        stir: Stir,
-        place: ConnectionPlace,
+        interims: InterimResponses,
+        stir: WakeSignal,
+        place: ConnectionPermit,
     ) -> Self {
         Self {
             stream: TokioIo::new(stream),
@@ -58,7 +58,7 @@ impl EndpointIo {
 
     /// The connection, what was read of it and not given to hyper, and its place among the endpoint's.
     #[must_use]
-    pub(crate) fn into_parts(self) -> (Stream, Bytes, ConnectionPlace) {
+    pub(crate) fn into_parts(self) -> (Stream, Bytes, ConnectionPermit) {
         (self.stream.into_inner(), self.given, self.place)
     }
 
@@ -78,7 +78,7 @@ impl EndpointIo {
         if !self.heads.rest.is_expected() {
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }
-        let seen = Seen {
+        let seen = ResponseTap {
             stream: self.stream.inner_mut(),
             heads: &mut self.heads,
             given: &mut self.given,
@@ -123,14 +123,14 @@ impl Read for EndpointIo {
 }
 
 /// Looks at heads and interim answers before hyper does.
-struct Seen<'a> {
+struct ResponseTap<'a> {
     stream: &'a mut Stream,
     heads: &'a mut HeadReader,
     given: &'a mut Bytes,
-    interims: &'a Interims,
+    interims: &'a InterimResponses,
 }
 
-impl AsyncRead for Seen<'_> {
+impl AsyncRead for ResponseTap<'_> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -147,12 +147,12 @@ impl AsyncRead for Seen<'_> {
             let given = match read.is_empty() {
                 true => this.heads.end(),
                 false => match this.heads.read(read) {
-                    head::Read::Pass => return Poll::Ready(Ok(())),
-                    head::Read::Hold => {
+                    head::HeadAction::Pass => return Poll::Ready(Ok(())),
+                    head::HeadAction::Hold => {
                         buffer.set_filled(before);
                         continue;
                     }
-                    head::Read::Give(given) => given,
+                    head::HeadAction::Give(given) => given,
                 },
             };
             buffer.set_filled(before);

@@ -13,9 +13,9 @@ const BELIEVED: u64 = 60_000;
 
 /// Of one connection: the number of the first request that was turned away, from 0.
 #[derive(Debug, Clone)]
-pub(crate) struct TurnedFrom(Rc<Cell<u64>>);
+pub(crate) struct FirstRejected(Rc<Cell<u64>>);
 
-impl Default for TurnedFrom {
+impl Default for FirstRejected {
     fn default() -> Self {
         Self(Rc::new(Cell::new(u64::MAX)))
     }
@@ -23,15 +23,15 @@ impl Default for TurnedFrom {
 
 /// What was seen of an endpoint's connections.
 #[derive(Debug, Default)]
-pub(crate) struct Lifetime {
+pub(crate) struct RequestLimit {
     /// Of the last connection that turned requests away, and of the one before.
-    ended: RefCell<[TurnedFrom; 2]>,
+    ended: RefCell<[FirstRejected; 2]>,
     since: Cell<u64>,
 }
 
-impl Lifetime {
+impl RequestLimit {
     /// The request of this number was turned away on this connection. Milliseconds.
-    pub(crate) fn turned_away(&self, connection: &TurnedFrom, number: u64, now: u64) {
+    pub(crate) fn turned_away(&self, connection: &FirstRejected, number: u64, now: u64) {
         connection.0.set(connection.0.get().min(number));
         let mut ended = self.ended.borrow_mut();
         let [last, before] = &mut *ended;
@@ -39,7 +39,7 @@ impl Lifetime {
             *before = std::mem::replace(last, connection.clone());
             // Two restarts a day apart may meet at one number.
             if now.saturating_sub(self.since.replace(now)) >= BELIEVED {
-                *before = TurnedFrom::default();
+                *before = FirstRejected::default();
             }
         }
     }
@@ -67,9 +67,9 @@ mod tests {
 
     #[test]
     fn two_that_end_at_one_number_are_no_chance() {
-        let lifetime = Lifetime::default();
+        let lifetime = RequestLimit::default();
         assert_eq!(lifetime.most(0), u64::MAX);
-        let connections = [(); 4].map(|()| TurnedFrom::default());
+        let connections = [(); 4].map(|()| FirstRejected::default());
         // They are told in any order.
         for number in [12, 10, 11] {
             lifetime.turned_away(&connections[0], number, 1);
@@ -90,8 +90,8 @@ mod tests {
 
     #[test]
     fn what_takes_none_or_came_long_after_says_nothing() {
-        let lifetime = Lifetime::default();
-        let connections = [(); 4].map(|()| TurnedFrom::default());
+        let lifetime = RequestLimit::default();
+        let connections = [(); 4].map(|()| FirstRejected::default());
         lifetime.turned_away(&connections[0], 0, 1);
         lifetime.turned_away(&connections[1], 0, 2);
         assert_eq!(lifetime.most(2), u64::MAX);

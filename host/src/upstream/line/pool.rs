@@ -13,12 +13,12 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
-use super::Line;
-use super::connection::Connection;
-use super::lifetime::Lifetime;
-use super::shared::{Shared, Slot};
-use crate::upstream::endpoint::known::Known;
-use crate::upstream::plan::Plan;
+use super::EndpointConnection;
+use super::connection::Http1Connection;
+use super::lifetime::RequestLimit;
+use super::shared::{Http2Connection, Http2Stream};
+use crate::upstream::endpoint::known::EndpointState;
+use crate::upstream::plan::Upstream;
 use crate::watch::milliseconds;
 
 /// The most HTTP/2 connections that a worker opens to one endpoint. Beyond what all of them take
@@ -27,7 +27,7 @@ const MOST_SHARED: usize = 16;
 
 /// How many unused connections are kept, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Keep {
+pub(crate) struct IdleLimits {
     /// The most at once.
     pub(crate) most: usize,
     /// The longest. Milliseconds.
@@ -36,25 +36,25 @@ pub(crate) struct Keep {
 
 /// All of a worker's connections.
 #[derive(Debug, Default)]
-pub struct Pools(RefCell<HashMap<Way, Rc<Pool>>>);
+pub struct Pools(RefCell<HashMap<PoolKey, Rc<Pool>>>);
 
 /// An endpoint, and all that says how it is reached.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Way {
+struct PoolKey {
     endpoint: u64,
-    keep: Keep,
-    /// See [`Plan::way`].
+    keep: IdleLimits,
+    /// See [`Upstream::way`].
     settings: u64,
 }
 
 impl Pools {
     /// The connections to this endpoint, as this plan reaches it.
-    pub(crate) fn of(&self, plan: &Plan, known: &Arc<Known>) -> Rc<Pool> {
-        let keep = Keep {
+    pub(crate) fn of(&self, plan: &Upstream, known: &Arc<EndpointState>) -> Rc<Pool> {
+        let keep = IdleLimits {
             most: plan.config.max_idle,
             longest: milliseconds(plan.config.keep_alive_timeout),
         };
-        let way = Way {
+        let way = PoolKey {
             endpoint: known.id,
             keep,
             settings: plan.way(),
@@ -84,14 +84,14 @@ impl Pools {
 /// The connections to one endpoint.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    keep: Keep,
-    known: Arc<Known>,
-    idle: RefCell<Vec<Idle>>,
-    shared: RefCell<Vec<Rc<Shared>>>,
+    keep: IdleLimits,
+    known: Arc<EndpointState>,
+    idle: RefCell<Vec<IdleConnection>>,
+    shared: RefCell<Vec<Rc<Http2Connection>>>,
     /// The last one that was given up for another worker, while requests run on it.
-    given_up: RefCell<Weak<Shared>>,
+    given_up: RefCell<Weak<Http2Connection>>,
     /// How many requests the endpoint takes on a connection of HTTP/2.
-    pub(crate) lifetime: Lifetime,
+    pub(crate) lifetime: RequestLimit,
     /// Whether the last connection that was made speaks HTTP/2.
     shares: Cell<bool>,
     connecting: Cell<usize>,
@@ -104,11 +104,11 @@ pub(crate) struct Pool {
 /// A connection is being made; until this is dropped. One that is given up is no failure: whoever
 /// waits for it makes the next.
 #[derive(Debug)]
-pub(crate) struct Connecting<'a> {
+pub(crate) struct PendingConnection<'a> {
     pool: &'a Pool,
 }
 
-impl Connecting<'_> {
+impl PendingConnection<'_> {
     /// It cannot be made.
     pub(crate) fn failed(self) {
         let failed = &self.pool.failed;
@@ -116,7 +116,7 @@ impl Connecting<'_> {
     }
 }
 
-impl Drop for Connecting<'_> {
+impl Drop for PendingConnection<'_> {
     fn drop(&mut self) {
         let connecting = &self.pool.connecting;
         connecting.set(connecting.get().saturating_sub(1));
@@ -125,21 +125,21 @@ impl Drop for Connecting<'_> {
 }
 
 #[derive(Debug)]
-struct Idle {
-    connection: Connection,
+struct IdleConnection {
+    connection: Http1Connection,
     since: u64,
 }
 
 impl Pool {
     #[must_use]
-    pub(crate) fn new(keep: Keep, known: Arc<Known>) -> Self {
+    pub(crate) fn new(keep: IdleLimits, known: Arc<EndpointState>) -> Self {
         Self {
             keep,
             known,
             idle: RefCell::default(),
             shared: RefCell::default(),
             given_up: RefCell::default(),
-            lifetime: Lifetime::default(),
+            lifetime: RequestLimit::default(),
             shares: Cell::new(false),
             connecting: Cell::new(0),
             failed: Cell::new(0),
@@ -148,19 +148,19 @@ impl Pool {
     }
 
     /// Take the connection that was used last, or a place on one that many requests share.
-    pub(crate) fn take(&self, now: u64) -> Option<Line> {
+    pub(crate) fn take(&self, now: u64) -> Option<EndpointConnection> {
         if let Some(slot) = self.slot(now) {
-            return Some(Line::Shared(slot));
+            return Some(EndpointConnection::Http2(slot));
         }
         let idle = self.idle.borrow_mut().pop()?;
         // What is below it in the pile is older still, and is left to the reaper.
         let fresh = now.saturating_sub(idle.since) <= self.keep.longest;
-        fresh.then_some(Line::Own(idle.connection))
+        fresh.then_some(EndpointConnection::Http1(idle.connection))
     }
 
     /// A place on an HTTP/2 connection that has room: on the one with the most requests, so that
     /// others fall idle.
-    pub(crate) fn slot(&self, now: u64) -> Option<Slot> {
+    pub(crate) fn slot(&self, now: u64) -> Option<Http2Stream> {
         if !self.shares.get() {
             return None;
         }
@@ -180,7 +180,7 @@ impl Pool {
             }
             other => other,
         };
-        chosen.map(Shared::slot)
+        chosen.map(Http2Connection::slot)
     }
 
     /// Where more wait for a connection than this worker's own requests: the one with the fewest
@@ -214,7 +214,7 @@ impl Pool {
     }
 
     /// A connection was made that many requests share: keep it, and give a place on it.
-    pub(crate) fn share(&self, connection: &Rc<Shared>, now: u64) -> Slot {
+    pub(crate) fn share(&self, connection: &Rc<Http2Connection>, now: u64) -> Http2Stream {
         connection.begin(now);
         self.shares.set(true);
         self.shared.borrow_mut().push(Rc::clone(connection));
@@ -257,7 +257,7 @@ impl Pool {
 
     /// Until one that many requests share has room: another request has made it or has ended, or it was
     /// taken back.
-    pub(crate) async fn shared(&self, now: impl Fn() -> u64) -> Slot {
+    pub(crate) async fn shared(&self, now: impl Fn() -> u64) -> Http2Stream {
         loop {
             self.connected.notified().await;
             if let Some(slot) = self.slot(now()) {
@@ -268,21 +268,21 @@ impl Pool {
 
     /// Say that a connection is being made. `shares`: it is known that many requests will share it.
     #[must_use]
-    pub(crate) fn connect(&self, shares: bool) -> Connecting<'_> {
+    pub(crate) fn connect(&self, shares: bool) -> PendingConnection<'_> {
         if shares {
             self.shares.set(true);
         }
         self.connecting.set(self.connecting.get() + 1);
-        Connecting { pool: self }
+        PendingConnection { pool: self }
     }
 
     /// Give a connection back that is ready for a request. One too many is closed, and one that
     /// another worker waits for.
-    pub(crate) fn put(&self, connection: Connection, now: u64) {
+    pub(crate) fn put(&self, connection: Http1Connection, now: u64) {
         let mut idle = self.idle.borrow_mut();
         let is_wanted = self.known.waiting() > 0;
         if idle.len() < self.keep.most && !connection.is_closed() && !is_wanted {
-            idle.push(Idle {
+            idle.push(IdleConnection {
                 connection,
                 since: now,
             });

@@ -1,7 +1,7 @@
 //! Whether an HTTP/2 connection is alive: what its I/O has read, and the PING that asks.
 //!
 //! A firewall that forgot a connection says nothing, and neither does an endpoint that hangs. The
-//! worker's watch task looks at each connection that has requests once a tick ([`Silence`], pure);
+//! worker's watch task looks at each connection that has requests once a tick ([`SilenceTracker`], pure);
 //! the I/O ([`super::heard`]) counts its reads, and the connection's task ([`super::shared`]) sends a
 //! PING when it is asked to. A request pays one store for it.
 //!
@@ -28,7 +28,7 @@ const LOOKS: u32 = 8;
 
 /// What a connection's task and its worker tell each other.
 #[derive(Debug, Default)]
-pub(crate) struct Pulse {
+pub(crate) struct Liveness {
     reads: Cell<u64>,
     wants_ping: Cell<bool>,
     is_dead: Cell<bool>,
@@ -36,7 +36,7 @@ pub(crate) struct Pulse {
     waker: OnceCell<Waker>,
 }
 
-impl Pulse {
+impl Liveness {
     /// How often something was read.
     pub(crate) fn reads(&self) -> u64 {
         self.reads.get()
@@ -83,7 +83,7 @@ impl Pulse {
 
 /// What to do about a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum LivenessAction {
     /// Nothing.
     Rest,
     /// Ask for a sign of life.
@@ -94,7 +94,7 @@ pub(crate) enum Step {
 
 /// How long a connection has been silent, as the watch task sees it.
 #[derive(Debug, Default)]
-pub(crate) struct Silence {
+pub(crate) struct SilenceTracker {
     /// As of the last look.
     reads: Cell<u64>,
     since: Cell<u64>,
@@ -107,29 +107,29 @@ pub(crate) struct Silence {
     doubted: Cell<Option<u64>>,
 }
 
-impl Silence {
+impl SilenceTracker {
     /// Look at it. `reads`: how often something was read. `active`: requests on it, of which some
     /// wait for the head of an answer or none do (`waits`). Milliseconds.
-    pub(crate) fn look(&self, now: u64, reads: u64, active: bool, waits: bool) -> Step {
+    pub(crate) fn look(&self, now: u64, reads: u64, active: bool, waits: bool) -> LivenessAction {
         if self.reads.replace(reads) != reads {
             // What follows a PING is likely its answer.
             if self.pinged.take().is_none() {
                 self.pings.set(0);
             }
             self.since.set(now);
-            return Step::Rest;
+            return LivenessAction::Rest;
         }
         if let Some(pinged) = self.pinged.get() {
             let looks = self.looks.get().saturating_add(1);
             self.looks.set(looks);
             return match now.saturating_sub(pinged) >= PONG && looks >= LOOKS {
-                true => Step::End,
-                false => Step::Rest,
+                true => LivenessAction::End,
+                false => LivenessAction::Rest,
             };
         }
         if !active {
             self.since.set(now);
-            return Step::Rest;
+            return LivenessAction::Rest;
         }
         let longest = match self.pings.get() {
             0 if waits => FIRST,
@@ -137,10 +137,10 @@ impl Silence {
             _ => LATER,
         };
         if now.saturating_sub(self.since.get()) < longest {
-            return Step::Rest;
+            return LivenessAction::Rest;
         }
         self.ask(now);
-        Step::Ping
+        LivenessAction::Ping
     }
 
     /// A request timed out on it, or a response stalled, that had waited since `began`. True: the endpoint
@@ -187,28 +187,32 @@ mod tests {
 
     #[test]
     fn silence_is_asked_doubted_and_ended() {
-        let silence = Silence::default();
-        assert_eq!(silence.look(1_000, 5, true, true), Step::Rest);
-        assert_eq!(silence.look(3_900, 5, true, true), Step::Rest);
-        assert_eq!(silence.look(4_000, 5, true, true), Step::Ping);
+        let silence = SilenceTracker::default();
+        assert_eq!(silence.look(1_000, 5, true, true), LivenessAction::Rest);
+        assert_eq!(silence.look(3_900, 5, true, true), LivenessAction::Rest);
+        assert_eq!(silence.look(4_000, 5, true, true), LivenessAction::Ping);
         assert!(!silence.is_doubtful(5_999, 5));
         assert!(silence.is_doubtful(6_000, 5));
         assert!(!silence.is_doubtful(6_000, 6), "it was heard since");
-        assert_eq!(silence.look(14_000, 5, true, true), Step::Rest, "held up");
+        assert_eq!(
+            silence.look(14_000, 5, true, true),
+            LivenessAction::Rest,
+            "held up"
+        );
         for _ in 0..6 {
-            assert_eq!(silence.look(14_000, 5, true, true), Step::Rest);
+            assert_eq!(silence.look(14_000, 5, true, true), LivenessAction::Rest);
         }
-        assert_eq!(silence.look(14_000, 5, true, true), Step::End);
+        assert_eq!(silence.look(14_000, 5, true, true), LivenessAction::End);
     }
 
     #[test]
     fn an_endpoint_that_is_slow_is_asked_rarely() {
-        let silence = Silence::default();
+        let silence = SilenceTracker::default();
         let mut asked = Vec::new();
         let mut reads = 1;
         for second in 0..1_000 {
             let now = second * 1_000;
-            if silence.look(now, reads, true, true) == Step::Ping {
+            if silence.look(now, reads, true, true) == LivenessAction::Ping {
                 asked.push(second);
                 // It answers at once.
                 reads += 1;
@@ -217,24 +221,27 @@ mod tests {
         assert_eq!(asked, [3, 34, 345, 656, 967]);
         // An answer ends the count.
         silence.look(1_000_000, reads + 1, true, true);
-        assert_eq!(silence.look(1_003_000, reads + 1, true, true), Step::Ping);
+        assert_eq!(
+            silence.look(1_003_000, reads + 1, true, true),
+            LivenessAction::Ping
+        );
     }
 
     #[test]
     fn nobody_is_asked_while_nobody_waits() {
-        let silence = Silence::default();
+        let silence = SilenceTracker::default();
         for second in 0..200 {
             let now = second * 1_000;
-            assert_eq!(silence.look(now, 0, false, false), Step::Rest);
+            assert_eq!(silence.look(now, 0, false, false), LivenessAction::Rest);
         }
         // What waits for more of an answer waits long.
-        assert_eq!(silence.look(300_000, 0, true, false), Step::Rest);
-        assert_eq!(silence.look(600_000, 0, true, false), Step::Ping);
+        assert_eq!(silence.look(300_000, 0, true, false), LivenessAction::Rest);
+        assert_eq!(silence.look(600_000, 0, true, false), LivenessAction::Ping);
     }
 
     #[test]
     fn what_timed_out_in_silence_is_doubted_until_it_is_heard() {
-        let silence = Silence::default();
+        let silence = SilenceTracker::default();
         silence.look(1_000, 4, true, true);
         assert!(
             !silence.timed_out(1_500, 1_000, 5),

@@ -21,15 +21,15 @@ const KEPT: usize = 2 * 1024;
 
 /// The last head that was written to one connection. Shared by the connection and its I/O.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Record(Arc<Shared>);
+pub(crate) struct HeadRecord(Arc<HeadRecordState>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct HeadRecordState {
     on: AtomicBool,
     bytes: Mutex<Vec<u8>>,
 }
 
-impl Record {
+impl HeadRecord {
     /// A request without a body begins: keep what is written from now on.
     pub(crate) fn begin(&self) {
         self.0.on.store(true, Relaxed);
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_was_written_is_the_request_again() {
-        let record = Record::default();
+        let record = HeadRecord::default();
         record.wrote(b"before");
         record.begin();
         let (start, end) = HEAD.split_at(20);
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn what_is_too_long_or_not_wanted_is_not_kept() {
-        let record = Record::default();
+        let record = HeadRecord::default();
         record.wrote(HEAD);
         assert!(record.again().is_none());
         record.begin();

@@ -17,14 +17,14 @@ use http::Request;
 use tokio::sync::{Mutex, Notify};
 
 use super::exchange;
-use super::heard::HeardIo;
-use super::interim::Interim;
-use super::lifetime::{Lifetime, TurnedFrom};
-use super::pulse::{Pulse, Silence, Step};
-use super::transport::{Failure, Outcome};
+use super::heard::MonitoredIo;
+use super::interim::InterimResponse;
+use super::lifetime::{FirstRejected, RequestLimit};
+use super::pulse::{Liveness, LivenessAction, SilenceTracker};
+use super::transport::{SendFailure, SendOutcome};
 use crate::body::Body;
 use crate::stream::Stream;
-use crate::upstream::endpoint::known::ConnectionPlace;
+use crate::upstream::endpoint::known::ConnectionPermit;
 
 /// What may be on the way of one response before it is taken. Bytes. A client that takes nothing costs
 /// so much; more where the endpoint sends it in tiny frames, each of which has a head of its own.
@@ -41,7 +41,7 @@ const UNKNOWN: usize = 99_999;
 
 /// One connection.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(crate) struct Http2Connection {
     /// Whoever has it opens a stream, which may have to wait for room on the connection.
     sender: Mutex<SendRequest<Bytes>>,
     secure: bool,
@@ -54,18 +54,18 @@ pub(crate) struct Shared {
     freed: Rc<Notify>,
     /// Requests that were given a place on it.
     given: Cell<u64>,
-    turned_from: TurnedFrom,
+    turned_from: FirstRejected,
     /// It takes no more requests.
     ends: Cell<bool>,
     since: Cell<u64>,
     idle_since: Cell<Option<u64>>,
-    pulse: Rc<Pulse>,
-    silence: Silence,
+    pulse: Rc<Liveness>,
+    silence: SilenceTracker,
     /// Requests that wait for the head of an answer.
     waiting: Cell<usize>,
 }
 
-impl Shared {
+impl Http2Connection {
     /// Over a connected stream, with response heads up to `max_head` bytes. Waits for the endpoint's
     /// first word, which says how many requests it takes at once: more of them would wait behind
     /// one another for as long as a stream lasts.
@@ -76,12 +76,12 @@ impl Shared {
     pub(crate) async fn new(
         stream: Stream,
         max_head: usize,
-        place: ConnectionPlace,
+        place: ConnectionPermit,
         freed: Rc<Notify>,
     ) -> Result<Rc<Self>, h2::Error> {
         let secure = stream.is_tls();
-        let pulse = Rc::new(Pulse::default());
-        let io = HeardIo::new(stream, Rc::clone(&pulse), place);
+        let pulse = Rc::new(Liveness::default());
+        let io = MonitoredIo::new(stream, Rc::clone(&pulse), place);
         let (mut sender, mut connection) = client::Builder::new()
             .enable_push(false)
             .initial_window_size(STREAM_WINDOW)
@@ -107,15 +107,15 @@ impl Shared {
             active: Cell::new(0),
             freed,
             given: Cell::new(0),
-            turned_from: TurnedFrom::default(),
+            turned_from: FirstRejected::default(),
             ends: Cell::new(false),
             since: Cell::new(0),
             idle_since: Cell::new(None),
             pulse,
-            silence: Silence::default(),
+            silence: SilenceTracker::default(),
             waiting: Cell::new(0),
         });
-        tokio::task::spawn_local(Drive {
+        tokio::task::spawn_local(Http2Driver {
             pings: connection.ping_pong(),
             pinged: false,
             pulse: Rc::clone(&shared.pulse),
@@ -134,12 +134,12 @@ impl Shared {
         &self,
         request: Request<Body>,
         ends: bool,
-    ) -> Result<(ResponseFuture, SendStream<Bytes>, Body), Failure> {
+    ) -> Result<(ResponseFuture, SendStream<Bytes>, Body), SendFailure> {
         let mut sender = self.sender.lock().await;
         if let Err(error) = poll_fn(|cx| sender.poll_ready(cx)).await {
             tracing::debug!(%error, "a connection to an endpoint takes no more requests");
             self.ends.set(true);
-            return Err(Failure::Unsent(Box::new(request)));
+            return Err(SendFailure::Unsent(Box::new(request)));
         }
         let (parts, body) = request.into_parts();
         let (response, stream) = sender.send_request(Request::from_parts(parts, ()), ends)?;
@@ -206,9 +206,9 @@ impl Shared {
     pub(crate) fn look(&self, now: u64, endpoint: &str) {
         let (active, waits) = (self.active.get() > 0, self.waiting.get() > 0);
         match self.silence.look(now, self.pulse.reads(), active, waits) {
-            Step::Rest => {}
-            Step::Ping => self.pulse.ping(),
-            Step::End => {
+            LivenessAction::Rest => {}
+            LivenessAction::Ping => self.pulse.ping(),
+            LivenessAction::End => {
                 if !self.ends.replace(true) {
                     tracing::warn!(
                         endpoint,
@@ -241,12 +241,12 @@ impl Shared {
 
     /// A place for one request.
     #[must_use]
-    pub(crate) fn slot(self: &Rc<Self>) -> Slot {
+    pub(crate) fn slot(self: &Rc<Self>) -> Http2Stream {
         self.active.set(self.active.get() + 1);
         self.idle_since.set(None);
         let number = self.given.get();
         self.given.set(number + 1);
-        Slot {
+        Http2Stream {
             number,
             reused: number > 0,
             shared: Rc::clone(self),
@@ -257,8 +257,8 @@ impl Shared {
 
 /// A place for one request, until its response is over.
 #[derive(Debug)]
-pub(crate) struct Slot {
-    shared: Rc<Shared>,
+pub(crate) struct Http2Stream {
+    shared: Rc<Http2Connection>,
     again: Option<Box<Request<Body>>>,
     /// Which request of the connection it is for, from 0.
     number: u64,
@@ -266,7 +266,7 @@ pub(crate) struct Slot {
     pub(crate) reused: bool,
 }
 
-impl Slot {
+impl Http2Stream {
     /// Whether the endpoint takes an extended `CONNECT` (RFC 8441).
     #[must_use]
     pub(crate) fn connects(&self) -> bool {
@@ -284,8 +284,8 @@ impl Slot {
         &mut self,
         mut request: Request<Body>,
         keep: bool,
-        inform: impl FnMut(Interim) + 'a,
-    ) -> http::Result<Pin<Box<dyn Future<Output = Outcome> + 'a>>> {
+        inform: impl FnMut(InterimResponse) + 'a,
+    ) -> http::Result<Pin<Box<dyn Future<Output = SendOutcome> + 'a>>> {
         self.again = None;
         if keep && request.body().is_empty() {
             let mut again = Request::new(Body::Empty);
@@ -295,21 +295,21 @@ impl Slot {
             self.again = Some(Box::new(again));
         }
         exchange::to_http2(&mut request, self.shared.secure)?;
-        let waits = Waits::new(&self.shared);
+        let waits = ResponseWait::new(&self.shared);
         Ok(Box::pin(async move {
             exchange::run(&waits.0, request, inform).await
         }))
     }
 
     /// The endpoint has turned this request away since it ends the connection: no other is sent on it.
-    pub(crate) fn ends(&self, lifetime: &Lifetime, now: u64) {
+    pub(crate) fn ends(&self, lifetime: &RequestLimit, now: u64) {
         self.shared.ends.set(true);
         lifetime.turned_away(&self.shared.turned_from, self.number, now);
     }
 
     /// It had waited since `began` in vain: see [`super::Line::timed_out`]. Milliseconds.
     pub(crate) fn timed_out(&self, began: u64, now: u64) {
-        let Shared { pulse, silence, .. } = &*self.shared;
+        let Http2Connection { pulse, silence, .. } = &*self.shared;
         if silence.timed_out(now, began, pulse.reads()) {
             pulse.ping();
         }
@@ -333,7 +333,7 @@ impl Slot {
     }
 }
 
-impl Drop for Slot {
+impl Drop for Http2Stream {
     fn drop(&mut self) {
         let active = &self.shared.active;
         active.set(active.get().saturating_sub(1));
@@ -342,16 +342,16 @@ impl Drop for Slot {
 }
 
 /// A request waits for the head of its answer, until this drops.
-struct Waits(Rc<Shared>);
+struct ResponseWait(Rc<Http2Connection>);
 
-impl Waits {
-    fn new(shared: &Rc<Shared>) -> Self {
+impl ResponseWait {
+    fn new(shared: &Rc<Http2Connection>) -> Self {
         shared.waiting.set(shared.waiting.get() + 1);
         Self(Rc::clone(shared))
     }
 }
 
-impl Drop for Waits {
+impl Drop for ResponseWait {
     fn drop(&mut self) {
         let waiting = &self.0.waiting;
         waiting.set(waiting.get().saturating_sub(1));
@@ -360,16 +360,16 @@ impl Drop for Waits {
 
 /// Moves the bytes of a connection, and tells those who use it how it is.
 #[derive(Debug)]
-struct Drive {
-    connection: client::Connection<HeardIo, Bytes>,
-    shared: Weak<Shared>,
-    pulse: Rc<Pulse>,
+struct Http2Driver {
+    connection: client::Connection<MonitoredIo, Bytes>,
+    shared: Weak<Http2Connection>,
+    pulse: Rc<Liveness>,
     pings: Option<PingPong>,
     /// Whether a PING waits for its answer.
     pinged: bool,
 }
 
-impl Drive {
+impl Http2Driver {
     fn ping(&mut self, cx: &mut Context<'_>) {
         let Some(pings) = &mut self.pings else { return };
         if self.pinged && pings.poll_pong(cx).is_ready() {
@@ -382,7 +382,7 @@ impl Drive {
     }
 }
 
-impl Future for Drive {
+impl Future for Http2Driver {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

@@ -20,7 +20,7 @@ static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// How TLS is spoken with an upstream's endpoints.
 #[derive(Clone)]
-pub(crate) struct Tls {
+pub(crate) struct EndpointTls {
     connector: TlsConnector,
     /// For requests that only HTTP/1.1 carries.
     http1: TlsConnector,
@@ -28,7 +28,7 @@ pub(crate) struct Tls {
     mark: u64,
 }
 
-impl std::fmt::Debug for Tls {
+impl std::fmt::Debug for EndpointTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tls")
             .field("name", &self.name)
@@ -36,7 +36,7 @@ impl std::fmt::Debug for Tls {
     }
 }
 
-impl Tls {
+impl EndpointTls {
     /// As configured.
     ///
     /// # Errors

@@ -28,18 +28,18 @@ impl TransportError {
 }
 
 /// What comes of a request: the head of its response, or a failure.
-pub(crate) type Outcome = Result<Response<EndpointBody>, Failure>;
+pub(crate) type SendOutcome = Result<Response<EndpointBody>, SendFailure>;
 
 /// Why there is no response.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum SendFailure {
     /// The connection took no request any more; here it is.
     Unsent(Box<Request<Body>>),
     /// It was sent, or a part of it.
     Failed(TransportError),
 }
 
-impl From<h2::Error> for Failure {
+impl From<h2::Error> for SendFailure {
     fn from(error: h2::Error) -> Self {
         Self::Failed(error.into())
     }

@@ -51,14 +51,14 @@ impl Upload {
     /// Send what can be sent at once, and the rest in a task of its own, which is given up when the
     /// result is dropped.
     #[must_use]
-    pub(crate) fn start(mut self) -> Uploading {
+    pub(crate) fn start(mut self) -> UploadHandle {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         if let Poll::Ready(ended) = Pin::new(&mut self).poll(&mut cx) {
             note(ended);
-            return Uploading(None);
+            return UploadHandle(None);
         }
         let task = tokio::task::spawn_local(async move { note(self.await) });
-        Uploading(Some(task.abort_handle()))
+        UploadHandle(Some(task.abort_handle()))
     }
 
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
@@ -126,16 +126,16 @@ impl Future for Upload {
 
 /// An upload that goes on. When this is dropped it is given up, unless it was left to itself.
 #[derive(Debug, Default)]
-pub(crate) struct Uploading(Option<AbortHandle>);
+pub(crate) struct UploadHandle(Option<AbortHandle>);
 
-impl Uploading {
+impl UploadHandle {
     /// It goes on by itself, as far as the endpoint takes it.
     pub(crate) fn leave(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Uploading {
+impl Drop for UploadHandle {
     fn drop(&mut self) {
         if let Some(task) = &self.0 {
             task.abort();

@@ -3,15 +3,15 @@
 //! What a token is stands in [`crate::upstream::sticky`]. Deliberately not here: the pick, which has
 //! the last word.
 
-use super::{EndpointPlan, Members, Plan};
+use super::{EndpointSet, Upstream, UpstreamEndpoint};
 use crate::context::{Exchange, ResponseHead};
 use crate::upstream::endpoint::health::Now;
 use crate::upstream::endpoint::known::now;
-use crate::upstream::sticky::Token;
+use crate::upstream::sticky::StickyToken;
 
 /// The endpoint that a client is kept on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct StickyEndpoint {
     /// The endpoint, by its identity.
     pub(crate) identity: u64,
     /// Whether it takes this client although it takes no others.
@@ -20,16 +20,20 @@ pub(crate) struct Wanted {
     end_s: u64,
 }
 
-impl Plan {
+impl Upstream {
     /// The endpoint that a request's client is kept on, if it says so.
     #[must_use]
-    pub(crate) fn wanted(&self, members: &Members, exchange: &Exchange) -> Option<Wanted> {
+    pub(crate) fn wanted(
+        &self,
+        members: &EndpointSet,
+        exchange: &Exchange,
+    ) -> Option<StickyEndpoint> {
         let sticky = self.sticky.as_ref()?;
         let now = now();
         let token = sticky.wanted(&exchange.request.headers, now.wall_ms)?;
         let place = *members.names.get(&token.endpoint)?;
         let endpoint = members.endpoints.get(place)?;
-        Some(Wanted {
+        Some(StickyEndpoint {
             identity: endpoint.known.identity(),
             stays: sticky.stays() && self.keeps_clients(endpoint, now),
             end_s: token.end_s,
@@ -37,7 +41,7 @@ impl Plan {
     }
 
     /// Whether an endpoint that drains or has weight 0 is well enough for the clients that it has.
-    fn keeps_clients(&self, endpoint: &EndpointPlan, now: Now) -> bool {
+    fn keeps_clients(&self, endpoint: &UpstreamEndpoint, now: Now) -> bool {
         let is_usual = endpoint.weight > 0 && endpoint.known.slot.share() > 0;
         let limit = self.config.drain_timeout;
         !is_usual
@@ -50,8 +54,8 @@ impl Plan {
     /// never ends while it is used, where a new one would hold longer.
     pub(crate) fn keep(
         &self,
-        wanted: Option<Wanted>,
-        target: &EndpointPlan,
+        wanted: Option<StickyEndpoint>,
+        target: &UpstreamEndpoint,
         response: &mut ResponseHead,
     ) {
         let Some(sticky) = &self.sticky else { return };
@@ -61,7 +65,7 @@ impl Plan {
         });
         if !is_known {
             let endpoint = sticky.name(&target.known.name);
-            sticky.tell(Token { endpoint, end_s }, &mut response.headers);
+            sticky.tell(StickyToken { endpoint, end_s }, &mut response.headers);
         }
     }
 }

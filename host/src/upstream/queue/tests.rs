@@ -14,35 +14,35 @@ const LONG: Duration = Duration::from_secs(3600);
 const KINDS: usize = 3;
 
 /// Wakes nobody, and knows that it was asked to.
-struct Flag(AtomicBool);
+struct WakeFlag(AtomicBool);
 
-impl Wake for Flag {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
-type Waiting<'a> = Pin<Box<dyn Future<Output = Result<usize, Overload>> + 'a>>;
+type WaitingRequest<'a> = Pin<Box<dyn Future<Output = Result<usize, QueueError>> + 'a>>;
 
 /// A request that waits.
-struct Request<'a> {
+struct ModelRequest<'a> {
     number: usize,
     kind: Option<usize>,
-    flag: Arc<Flag>,
-    waiting: Waiting<'a>,
+    flag: Arc<WakeFlag>,
+    waiting: WaitingRequest<'a>,
 }
 
 /// Some endpoints, each with some room, and who waits for it.
 struct Scene<'a> {
-    queue: &'a Queue,
+    queue: &'a RequestQueue,
     room: Rc<Cell<[usize; KINDS]>>,
-    requests: RefCell<Vec<Request<'a>>>,
+    requests: RefCell<Vec<ModelRequest<'a>>>,
     served: RefCell<Vec<(usize, usize)>>,
     count: Cell<usize>,
 }
 
-fn want(kind: Option<usize>) -> Want {
-    kind.map_or(Want::ANY, |kind| Want::some(kind as u64 + 1))
+fn want(kind: Option<usize>) -> QueueKey {
+    kind.map_or(QueueKey::ANY, |kind| QueueKey::some(kind as u64 + 1))
 }
 
 fn take(room: &Cell<[usize; KINDS]>, kind: Option<usize>) -> Option<usize> {
@@ -55,7 +55,7 @@ fn take(room: &Cell<[usize; KINDS]>, kind: Option<usize>) -> Option<usize> {
 }
 
 impl<'a> Scene<'a> {
-    fn new(queue: &'a Queue) -> Self {
+    fn new(queue: &'a RequestQueue) -> Self {
         Self {
             queue,
             room: Rc::default(),
@@ -72,10 +72,10 @@ impl<'a> Scene<'a> {
         let waiting = self
             .queue
             .wait(usize::MAX, LONG, want(kind), move || take(&room, kind));
-        self.requests.borrow_mut().push(Request {
+        self.requests.borrow_mut().push(ModelRequest {
             number,
             kind,
-            flag: Arc::new(Flag(AtomicBool::new(true))),
+            flag: Arc::new(WakeFlag(AtomicBool::new(true))),
             waiting: Box::pin(waiting),
         });
         number
@@ -96,7 +96,7 @@ impl<'a> Scene<'a> {
 
     fn step(&self) -> bool {
         let mut requests = self.requests.borrow_mut();
-        let woken = |request: &Request<'_>| request.flag.0.swap(false, Ordering::Relaxed);
+        let woken = |request: &ModelRequest<'_>| request.flag.0.swap(false, Ordering::Relaxed);
         let Some(at) = requests.iter().position(woken) else {
             return false;
         };
@@ -134,7 +134,7 @@ fn with_scene(test: impl FnOnce(&Scene<'_>)) {
         .build()
         .unwrap();
     let _guard = runtime.enter();
-    let queue = Queue::default();
+    let queue = RequestQueue::default();
     test(&Scene::new(&queue));
     assert!(queue.is_empty());
     assert!(queue.line.lock().wants.is_empty());
@@ -199,18 +199,18 @@ fn no_more_wait_than_may() {
     with_scene(|scene| {
         let _ = scene.come(None);
         scene.settle();
-        let one_too_many = scene.queue.wait(1, LONG, Want::ANY, || Some(()));
+        let one_too_many = scene.queue.wait(1, LONG, QueueKey::ANY, || Some(()));
         let mut one_too_many = std::pin::pin!(one_too_many);
         let polled = one_too_many
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()));
-        assert_eq!(polled, Poll::Ready(Err(Overload::QueueFull)));
+        assert_eq!(polled, Poll::Ready(Err(QueueError::QueueFull)));
         scene.requests.borrow_mut().clear();
     });
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+enum QueueStep {
     Come(Option<usize>),
     Free(usize),
     /// Give up, before or after a call.
@@ -218,12 +218,12 @@ enum Step {
     Settle,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = QueueStep> {
     prop_oneof![
-        3 => prop::option::of(0..KINDS).prop_map(Step::Come),
-        3 => (0..KINDS).prop_map(Step::Free),
-        1 => (0..8_usize).prop_map(Step::Leave),
-        2 => Just(Step::Settle),
+        3 => prop::option::of(0..KINDS).prop_map(QueueStep::Come),
+        3 => (0..KINDS).prop_map(QueueStep::Free),
+        1 => (0..8_usize).prop_map(QueueStep::Leave),
+        2 => Just(QueueStep::Settle),
     ]
 }
 
@@ -235,11 +235,11 @@ proptest! {
         with_scene(|scene| {
             for step in steps {
                 match step {
-                    Step::Come(kind) => {
+                    QueueStep::Come(kind) => {
                         let _ = scene.come(kind);
                     }
-                    Step::Free(kind) => scene.free(kind),
-                    Step::Leave(at) => {
+                    QueueStep::Free(kind) => scene.free(kind),
+                    QueueStep::Leave(at) => {
                         let mut requests = scene.requests.borrow_mut();
                         if at < requests.len() {
                             let gone = requests.remove(at);
@@ -247,7 +247,7 @@ proptest! {
                             drop(gone);
                         }
                     }
-                    Step::Settle => scene.settle(),
+                    QueueStep::Settle => scene.settle(),
                 }
             }
             scene.settle();

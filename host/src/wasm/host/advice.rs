@@ -7,8 +7,8 @@
 use wasmtime::Result;
 
 use super::super::bindings::advice::Host;
-use super::super::facts::ToldBound;
-use super::super::state::{Phase, State};
+use super::super::facts::BoundInfo;
+use super::super::state::{InstanceState, Phase};
 use crate::context::ResponseEdit;
 
 /// The most pieces of advice that are kept.
@@ -29,7 +29,7 @@ pub(crate) struct Advice {
     /// Request fields that it reads.
     pub(crate) read: Vec<String>,
     /// The bounds that it counts by itself.
-    pub(crate) bounds: Vec<ToldBound>,
+    pub(crate) bounds: Vec<BoundInfo>,
     /// Whether it answers preflights.
     pub(crate) preflights: bool,
     /// Its edits of every response.
@@ -45,7 +45,7 @@ impl Advice {
     }
 }
 
-impl State {
+impl InstanceState {
     /// Where advice goes, if it counts now.
     fn advised(&mut self) -> Result<Option<&mut Advice>> {
         self.charge_call()?;
@@ -54,7 +54,7 @@ impl State {
     }
 }
 
-impl Host for State {
+impl Host for InstanceState {
     fn warn(&mut self, at: String, message: String) -> Result<()> {
         if let Some(advice) = self.advised()? {
             advice.warnings.push((cut(at), cut(message)));

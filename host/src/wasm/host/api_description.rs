@@ -6,9 +6,9 @@
 use wasmtime::Result;
 
 use super::super::bindings::api_description::Host;
-use super::super::state::State;
+use super::super::state::InstanceState;
 
-impl Host for State {
+impl Host for InstanceState {
     fn read(&mut self) -> Result<String> {
         self.charge_call()?;
         let services = self.services.as_ref().filter(|_| self.exchange.is_some());

@@ -3,9 +3,9 @@
 use wasmtime::Result;
 
 use super::super::bindings::cache::Host;
-use super::super::state::State;
+use super::super::state::InstanceState;
 
-impl Host for State {
+impl Host for InstanceState {
     fn get(&mut self, key: String) -> Result<Option<Vec<u8>>> {
         self.charge_call()?;
         super::in_phase(self)?;

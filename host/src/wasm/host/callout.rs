@@ -9,7 +9,7 @@ use http::HeaderName;
 use wasmtime::{Result, bail};
 
 use super::super::bindings::calls::{CallError, Credential, Host, Request, Response, Sharing};
-use super::super::state::{Later, Phase, State};
+use super::super::state::{AwaitedEvent, InstanceState, Phase};
 use super::edit::is_reserved;
 use crate::callout::{
     self, CalloutAnswer, CalloutError, CalloutRequest, CalloutTarget, RequestDigest,
@@ -22,10 +22,10 @@ pub(crate) const MAX_CALLS: usize = 8;
 /// The largest key of calls that share an answer. Bytes.
 const MAX_SHARE_KEY: usize = 1024;
 
-type Called = std::result::Result<Response, CallError>;
+type CalloutCallResult = std::result::Result<Response, CallError>;
 
-impl Host for State {
-    fn call(&mut self, target: String, request: Request) -> Result<Called> {
+impl Host for InstanceState {
+    fn call(&mut self, target: String, request: Request) -> Result<CalloutCallResult> {
         self.charge_call()?;
         super::in_phase(self)?;
         let target = self.callout(&target)?;
@@ -64,7 +64,7 @@ impl Host for State {
             Ok(None) => {}
             Ok(Some(_)) if !self.patient => return Ok(Err(CallError::Timeout)),
             Ok(Some(waiting)) => {
-                self.later = Some(Later::Callout(waiting));
+                self.later = Some(AwaitedEvent::Callout(waiting));
                 return Ok(Err(CallError::NotYet));
             }
             Err(error) => {
@@ -80,7 +80,7 @@ impl Host for State {
     }
 }
 
-impl State {
+impl InstanceState {
     /// The target of this name, where it is granted.
     fn callout(&self, name: &str) -> Result<Arc<CalloutTarget>> {
         let found = self

@@ -4,7 +4,7 @@ use wasmtime::Result;
 
 use super::super::bindings::crypto::{Hash as WitHash, Host};
 use super::super::notices::printable;
-use super::super::state::State;
+use super::super::state::InstanceState;
 use crate::store::crypto::{self, Hash};
 use crate::store::secrets::Secret;
 
@@ -18,7 +18,7 @@ impl From<WitHash> for Hash {
     }
 }
 
-impl State {
+impl InstanceState {
     /// A secret that is granted and there. The log says why one is not, once.
     fn secret(&self, name: &str) -> Option<&Secret> {
         let known = self.services.as_ref()?.secrets.find(name);
@@ -44,7 +44,7 @@ impl State {
     }
 }
 
-impl Host for State {
+impl Host for InstanceState {
     fn digest(&mut self, hash: WitHash, data: Vec<u8>) -> Result<Vec<u8>> {
         self.charge_call()?;
         super::in_phase(self)?;

@@ -7,9 +7,9 @@ use wasmtime::Result;
 
 use super::super::bindings::documents::Host;
 use super::super::documents::Document;
-use super::super::state::{Phase, State};
+use super::super::state::{InstanceState, Phase};
 
-impl State {
+impl InstanceState {
     /// The document of this name, once the filter is being configured.
     fn document(&mut self, name: &str) -> Result<Option<&Document>> {
         self.charge_call()?;
@@ -18,7 +18,7 @@ impl State {
     }
 }
 
-impl Host for State {
+impl Host for InstanceState {
     fn names(&mut self) -> Result<Vec<String>> {
         self.charge_call()?;
         if self.phase == Phase::Idle {

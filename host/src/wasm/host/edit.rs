@@ -9,9 +9,9 @@ use http::{HeaderName, HeaderValue, header};
 use wasmtime::Result;
 
 use super::super::bindings::types::{AttributeValue as Value, EditError, Message};
-use super::super::piece::Piece;
-use super::super::state::{Head, Phase, State, Undo, Values};
-use super::refused::Edit;
+use super::super::piece::Chunk;
+use super::super::state::{Head, InstanceState, Phase, Undo, Values};
+use super::refused::RefusedEdit;
 use crate::context::{AttributeValue, has_room, names};
 use crate::route;
 
@@ -64,7 +64,7 @@ pub(crate) fn parse_name(name: &str) -> Result<HeaderName, EditError> {
     Ok(name)
 }
 
-impl State {
+impl InstanceState {
     /// A field's name as a filter wrote it, if an edit may name it.
     pub(super) fn field_name(&mut self, of: Message, name: &str) -> Result<HeaderName, EditError> {
         match self.names.find(name) {
@@ -84,7 +84,7 @@ impl State {
                 self.names.keep(&name);
                 Ok(name)
             }
-            Err(error) => Err(self.refused(Edit::Field(of, name), error)),
+            Err(error) => Err(self.refused(RefusedEdit::Field(of, name), error)),
         }
     }
 
@@ -98,7 +98,7 @@ impl State {
         edit: impl FnOnce(Entry<'_, HeaderValue>) -> Values,
     ) -> Result<Result<u32, EditError>> {
         let head = Head::from(of);
-        let edited = Edit::Field(of, name.as_str());
+        let edited = RefusedEdit::Field(of, name.as_str());
         if !self.may_edit(head) {
             return Ok(Err(self.refused(edited, EditError::TooLate)));
         }
@@ -155,7 +155,7 @@ impl State {
         let name = name?;
         match field_value(value) {
             Ok(value) => Ok((name, value)),
-            Err(error) => Err(self.refused(Edit::Field(of, name.as_str()), error)),
+            Err(error) => Err(self.refused(RefusedEdit::Field(of, name.as_str()), error)),
         }
     }
 
@@ -227,12 +227,14 @@ impl State {
     ) -> Result<Result<(), EditError>> {
         if !self.grants.attribute(&name) {
             return Ok(Err(
-                self.refused(Edit::Attribute(&name), EditError::Forbidden)
+                self.refused(RefusedEdit::Attribute(&name), EditError::Forbidden)
             ));
         }
         match self.phase {
             Phase::Idle | Phase::Configure | Phase::Log => {
-                return Ok(Err(self.refused(Edit::Attribute(&name), EditError::TooLate)));
+                return Ok(Err(
+                    self.refused(RefusedEdit::Attribute(&name), EditError::TooLate)
+                ));
             }
             Phase::Request
             | Phase::RequestBody { .. }
@@ -249,7 +251,7 @@ impl State {
                 Ok(Ok(()))
             }
             Err(_) => Ok(Err(
-                self.refused(Edit::Attribute(&name), EditError::TooLarge)
+                self.refused(RefusedEdit::Attribute(&name), EditError::TooLarge)
             )),
         }
     }
@@ -280,17 +282,17 @@ impl State {
         &mut self,
         stay: u64,
         bytes: Vec<u8>,
-        edit: impl FnOnce(&mut Piece, bytes::Bytes),
+        edit: impl FnOnce(&mut Chunk, bytes::Bytes),
     ) -> Result<Result<(), EditError>> {
         self.charge_call()?;
         match self.phase {
             Phase::RequestBody { .. } | Phase::ResponseBody { .. } => {}
             Phase::Idle | Phase::Configure | Phase::Request | Phase::Response | Phase::Log => {
-                return Ok(Err(self.refused(Edit::Piece, EditError::TooLate)));
+                return Ok(Err(self.refused(RefusedEdit::Piece, EditError::TooLate)));
             }
         }
         if stay.saturating_add(bytes.len() as u64) > self.body_cap {
-            return Ok(Err(self.refused(Edit::Piece, EditError::TooLarge)));
+            return Ok(Err(self.refused(RefusedEdit::Piece, EditError::TooLarge)));
         }
         self.remember_piece();
         edit(&mut self.piece, bytes.into());

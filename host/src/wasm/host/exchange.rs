@@ -7,10 +7,10 @@ use wasmtime::Result;
 
 use super::super::bindings::exchange::Host;
 use super::super::bindings::types::{AttributeValue as Value, EditError, Message};
-use super::super::piece::Piece;
-use super::super::state::{Head, State, Undo, Values};
+use super::super::piece::Chunk;
+use super::super::state::{Head, InstanceState, Undo, Values};
 use super::edit::parse_target;
-use super::refused::Edit;
+use super::refused::RefusedEdit;
 use crate::context::{AttributeValue, Exchange, MAX_HEAD};
 use crate::route;
 
@@ -24,7 +24,7 @@ impl From<Message> for Head {
     }
 }
 
-impl State {
+impl InstanceState {
     fn with<R>(&self, read: impl FnOnce(&Exchange) -> R) -> Option<R> {
         self.exchange.as_deref().map(read)
     }
@@ -74,7 +74,7 @@ impl From<Value> for AttributeValue {
     }
 }
 
-impl Host for State {
+impl Host for InstanceState {
     fn method(&mut self) -> Result<String> {
         self.charge_call()?;
         Ok(self
@@ -130,14 +130,18 @@ impl Host for State {
     fn set_method(&mut self, method: String) -> Result<Result<(), EditError>> {
         self.charge_call()?;
         if !self.may_edit(Head::Request) {
-            return Ok(Err(self.refused(Edit::Method(&method), EditError::TooLate)));
+            return Ok(Err(
+                self.refused(RefusedEdit::Method(&method), EditError::TooLate)
+            ));
         }
         let Ok(method) = Method::from_bytes(method.as_bytes()) else {
-            return Ok(Err(self.refused(Edit::Method(&method), EditError::Syntax)));
+            return Ok(Err(
+                self.refused(RefusedEdit::Method(&method), EditError::Syntax)
+            ));
         };
         if method == Method::CONNECT {
             return Ok(Err(
-                self.refused(Edit::Method("CONNECT"), EditError::Forbidden)
+                self.refused(RefusedEdit::Method("CONNECT"), EditError::Forbidden)
             ));
         }
         if let Some(exchange) = self.exchange.as_mut() {
@@ -150,14 +154,14 @@ impl Host for State {
     fn set_path(&mut self, path: String) -> Result<Result<(), EditError>> {
         self.charge_call()?;
         if !self.may_edit(Head::Request) {
-            return Ok(Err(self.refused(Edit::Path, EditError::TooLate)));
+            return Ok(Err(self.refused(RefusedEdit::Path, EditError::TooLate)));
         }
         self.charge_bytes(path.len())?;
         if path.len() > MAX_HEAD {
-            return Ok(Err(self.refused(Edit::Path, EditError::TooLarge)));
+            return Ok(Err(self.refused(RefusedEdit::Path, EditError::TooLarge)));
         }
         let Some(target) = parse_target(&path) else {
-            return Ok(Err(self.refused(Edit::Path, EditError::Syntax)));
+            return Ok(Err(self.refused(RefusedEdit::Path, EditError::Syntax)));
         };
         if let Some(exchange) = self.exchange.as_mut() {
             let old = std::mem::replace(&mut exchange.request.target, target);
@@ -169,7 +173,7 @@ impl Host for State {
     fn set_authority(&mut self, authority: String) -> Result<Result<(), EditError>> {
         self.charge_call()?;
         if !self.may_edit(Head::Request) {
-            return Ok(Err(self.refused(Edit::Authority, EditError::TooLate)));
+            return Ok(Err(self.refused(RefusedEdit::Authority, EditError::TooLate)));
         }
         self.charge_bytes(authority.len())?;
         let valid = authority
@@ -177,7 +181,7 @@ impl Host for State {
             .is_ok_and(|parsed| !parsed.as_str().contains('@'));
         let value = HeaderValue::from_str(&authority);
         let (true, Ok(value)) = (valid, value) else {
-            return Ok(Err(self.refused(Edit::Authority, EditError::Syntax)));
+            return Ok(Err(self.refused(RefusedEdit::Authority, EditError::Syntax)));
         };
         if let Some(fields) = self.fields_mut(Head::Request) {
             let values = fields.get_all(header::HOST).iter().cloned().collect();
@@ -200,10 +204,14 @@ impl Host for State {
     fn set_status(&mut self, status: u16) -> Result<Result<(), EditError>> {
         self.charge_call()?;
         if !self.may_edit(Head::Response) {
-            return Ok(Err(self.refused(Edit::Status(status), EditError::TooLate)));
+            return Ok(Err(
+                self.refused(RefusedEdit::Status(status), EditError::TooLate)
+            ));
         }
         let (200..=599, Ok(status)) = (status, StatusCode::from_u16(status)) else {
-            return Ok(Err(self.refused(Edit::Status(status), EditError::Syntax)));
+            return Ok(Err(
+                self.refused(RefusedEdit::Status(status), EditError::Syntax)
+            ));
         };
         let response = self.exchange.as_mut().and_then(|e| e.response.as_mut());
         if let Some(response) = response {
@@ -335,15 +343,15 @@ impl Host for State {
     }
 
     fn replace_piece(&mut self, bytes: Vec<u8>) -> Result<Result<(), EditError>> {
-        self.edit_piece(0, bytes, |piece, bytes| *piece = Piece::from(bytes))
+        self.edit_piece(0, bytes, |piece, bytes| *piece = Chunk::from(bytes))
     }
 
     fn prepend_piece(&mut self, bytes: Vec<u8>) -> Result<Result<(), EditError>> {
-        self.edit_piece(self.piece.len(), bytes, Piece::prepend)
+        self.edit_piece(self.piece.len(), bytes, Chunk::prepend)
     }
 
     fn append_piece(&mut self, bytes: Vec<u8>) -> Result<Result<(), EditError>> {
-        self.edit_piece(self.piece.len(), bytes, Piece::append)
+        self.edit_piece(self.piece.len(), bytes, Chunk::append)
     }
 
     fn attribute(&mut self, name: String) -> Result<Option<Value>> {
@@ -380,14 +388,18 @@ impl Host for State {
         self.charge_bytes(key.len() + value.len())?;
         let place = self.place;
         let Some(exchange) = self.exchange.as_mut() else {
-            return Ok(Err(self.refused(Edit::Note(&key), EditError::TooLate)));
+            return Ok(Err(
+                self.refused(RefusedEdit::Note(&key), EditError::TooLate)
+            ));
         };
         match exchange.notes.set(place, key.clone(), value) {
             Ok(old) => {
                 self.remember(Undo::Note(key, old));
                 Ok(Ok(()))
             }
-            Err(_) => Ok(Err(self.refused(Edit::Note(&key), EditError::TooLarge))),
+            Err(_) => Ok(Err(
+                self.refused(RefusedEdit::Note(&key), EditError::TooLarge)
+            )),
         }
     }
 }

@@ -9,19 +9,19 @@ use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{Result, StoreContextMut};
 
 use super::super::bindings::types::{EditError, Message};
-use super::super::state::State;
+use super::super::state::InstanceState;
 use super::exchange::{octets, text};
 
 /// Where they are.
 const EXCHANGE: &str = "windlass:host/exchange@0.1.0";
 
 /// Link them, over those that are linked already.
-pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
+pub(crate) fn link(linker: &mut Linker<InstanceState>) -> Result<()> {
     linker.allow_shadowing(true);
     let mut exchange = linker.instance(EXCHANGE)?;
     exchange.func_wrap(
         "header",
-        |mut store: StoreContextMut<'_, State>, (of, name): (Message, WasmStr)| {
+        |mut store: StoreContextMut<'_, InstanceState>, (of, name): (Message, WasmStr)| {
             store.data_mut().charge_call()?;
             let name = name.to_str(&store)?;
             Ok((store.data().first(of, &name).map(octets),))
@@ -29,7 +29,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     )?;
     exchange.func_wrap(
         "header-text",
-        |mut store: StoreContextMut<'_, State>, (of, name): (Message, WasmStr)| {
+        |mut store: StoreContextMut<'_, InstanceState>, (of, name): (Message, WasmStr)| {
             store.data_mut().charge_call()?;
             let name = name.to_str(&store)?;
             Ok((store.data().first(of, &name).and_then(text),))
@@ -37,7 +37,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     )?;
     exchange.func_wrap(
         "header-many",
-        |mut store: StoreContextMut<'_, State>, (of, names): (Message, Vec<WasmStr>)| {
+        |mut store: StoreContextMut<'_, InstanceState>, (of, names): (Message, Vec<WasmStr>)| {
             store.data_mut().charge_call()?;
             let mut values = Vec::with_capacity(names.len());
             for name in names {
@@ -49,7 +49,8 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     )?;
     exchange.func_wrap(
         "set-header",
-        |mut store: StoreContextMut<'_, State>, (of, name, value): (Message, WasmStr, Vec<u8>)| {
+        |mut store: StoreContextMut<'_, InstanceState>,
+         (of, name, value): (Message, WasmStr, Vec<u8>)| {
             store.data_mut().charge_call()?;
             let set = set_field(&mut store, of, &name, value)?;
             Ok((set,))
@@ -57,7 +58,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     )?;
     exchange.func_wrap(
         "set-headers",
-        |mut store: StoreContextMut<'_, State>,
+        |mut store: StoreContextMut<'_, InstanceState>,
          (of, fields): (Message, Vec<(WasmStr, Vec<u8>)>)| {
             store.data_mut().charge_call()?;
             let before = store.data().mark();
@@ -72,7 +73,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     )?;
     exchange.func_wrap(
         "remove-header",
-        |mut store: StoreContextMut<'_, State>, (of, name): (Message, WasmStr)| {
+        |mut store: StoreContextMut<'_, InstanceState>, (of, name): (Message, WasmStr)| {
             store.data_mut().charge_call()?;
             let name = field_name(&mut store, of, &name)?;
             Ok((store.data_mut().remove_field(of, name)?,))
@@ -80,7 +81,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     )?;
     exchange.func_wrap(
         "attribute",
-        |mut store: StoreContextMut<'_, State>, (name,): (WasmStr,)| {
+        |mut store: StoreContextMut<'_, InstanceState>, (name,): (WasmStr,)| {
             store.data_mut().charge_call()?;
             let name = name.to_str(&store)?;
             Ok((store.data().fact(&name),))
@@ -91,7 +92,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
 }
 
 fn set_field(
-    store: &mut StoreContextMut<'_, State>,
+    store: &mut StoreContextMut<'_, InstanceState>,
     of: Message,
     name: &WasmStr,
     value: Vec<u8>,
@@ -101,7 +102,7 @@ fn set_field(
 }
 
 pub(super) fn field_name(
-    store: &mut StoreContextMut<'_, State>,
+    store: &mut StoreContextMut<'_, InstanceState>,
     of: Message,
     name: &WasmStr,
 ) -> Result<Result<HeaderName, EditError>> {

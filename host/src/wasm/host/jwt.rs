@@ -11,7 +11,7 @@ use wasmtime::{Result, StoreContextMut, bail, format_err};
 use super::super::bindings::tokens::{Check, ClaimValue, FieldError, VerifyError};
 use super::super::bindings::types::Message;
 use super::super::failure::CallFailure;
-use super::super::state::{Head, Later, Phase, State};
+use super::super::state::{AwaitedEvent, Head, InstanceState, Phase};
 use super::edit::{attribute_name, parse_name};
 use super::proof::{self, ProofArgument};
 use crate::context::{AttributeValue, RejectedToken};
@@ -30,13 +30,13 @@ pub(crate) struct TokenCheck {
     verifiers: Box<[String]>,
     scopes: Box<[String]>,
     any_scope: bool,
-    claims: Box<[Claimed]>,
+    claims: Box<[ClaimAttribute]>,
     field: Option<CheckedField>,
 }
 
 /// A claim that becomes an attribute.
 #[derive(Debug)]
-struct Claimed {
+struct ClaimAttribute {
     claim: String,
     attribute: Cow<'static, str>,
     required: bool,
@@ -55,17 +55,17 @@ struct CheckedField {
 /// The outcome of a call.
 type Verified = std::result::Result<(), VerifyError>;
 
-pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
+pub(crate) fn link(linker: &mut Linker<InstanceState>) -> Result<()> {
     let mut tokens = linker.instance(TOKENS)?;
     tokens.func_wrap(
         "define",
-        |mut store: StoreContextMut<'_, State>, (check,): (Check,)| {
+        |mut store: StoreContextMut<'_, InstanceState>, (check,): (Check,)| {
             Ok((define(store.data_mut(), check)?,))
         },
     )?;
     tokens.func_wrap(
         "verify",
-        |mut store: StoreContextMut<'_, State>,
+        |mut store: StoreContextMut<'_, InstanceState>,
          (token, check, proof): (WasmStr, u32, Option<ProofArgument>)| {
             let check = begin(store.data_mut(), check)?;
             let found = {
@@ -84,7 +84,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     )?;
     tokens.func_wrap(
         "verify-field",
-        |mut store: StoreContextMut<'_, State>, (check,): (u32,)| {
+        |mut store: StoreContextMut<'_, InstanceState>, (check,): (u32,)| {
             let state = store.data_mut();
             let check = begin(state, check)?;
             Ok((verify_field(state, &check)?,))
@@ -92,7 +92,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     )?;
     tokens.func_wrap(
         "check-proof",
-        |mut store: StoreContextMut<'_, State>,
+        |mut store: StoreContextMut<'_, InstanceState>,
          (argument, token, thumbprint): (ProofArgument, WasmStr, WasmStr)| {
             store.data_mut().charge_call()?;
             let token = token.to_str(&store)?.into_owned();
@@ -106,7 +106,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     )?;
     tokens.func_wrap(
         "claim",
-        |mut store: StoreContextMut<'_, State>, (name,): (WasmStr,)| {
+        |mut store: StoreContextMut<'_, InstanceState>, (name,): (WasmStr,)| {
             store.data_mut().charge_call()?;
             let name = name.to_str(&store)?;
             let token = store.data().token.as_ref();
@@ -118,7 +118,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
 }
 
 /// Keep a check; gives its number.
-fn define(state: &mut State, check: Check) -> Result<u32> {
+fn define(state: &mut InstanceState, check: Check) -> Result<u32> {
     state.charge_call()?;
     if state.phase != Phase::Configure {
         bail!("called `tokens.define` in a phase: it is for `configure`");
@@ -137,7 +137,7 @@ fn define(state: &mut State, check: Check) -> Result<u32> {
             hide: field.hide,
         }),
     };
-    let claims = check.claims.into_iter().map(|mapping| Claimed {
+    let claims = check.claims.into_iter().map(|mapping| ClaimAttribute {
         claim: mapping.claim,
         attribute: attribute_name(&mapping.attribute),
         required: mapping.required,
@@ -153,7 +153,7 @@ fn define(state: &mut State, check: Check) -> Result<u32> {
 }
 
 /// Begin a verification by the check of this number.
-fn begin(state: &mut State, number: u32) -> Result<Arc<TokenCheck>> {
+fn begin(state: &mut InstanceState, number: u32) -> Result<Arc<TokenCheck>> {
     state.charge_call()?;
     super::in_phase(state)?;
     state.token = None;
@@ -165,7 +165,7 @@ fn begin(state: &mut State, number: u32) -> Result<Arc<TokenCheck>> {
 
 /// Verify the token in the field of a check.
 fn verify_field(
-    state: &mut State,
+    state: &mut InstanceState,
     check: &TokenCheck,
 ) -> Result<std::result::Result<(), FieldError>> {
     let Some(field) = &check.field else {
@@ -191,7 +191,7 @@ fn verify_field(
 }
 
 /// A verifier's answer about a token.
-enum Found {
+enum VerifierOutcome {
     Accepted(Arc<VerifiedToken>),
     /// The verifier of this name rejected it; without a verifier nobody knows it.
     Rejected(TokenError, Option<Arc<str>>),
@@ -199,7 +199,7 @@ enum Found {
     Later(Waiting),
 }
 
-impl State {
+impl InstanceState {
     /// Keep why the token was rejected, for the log.
     fn note_rejected_token(&mut self, why: &'static str, verifier: Option<Arc<str>>) {
         if let Some(exchange) = &mut self.exchange {
@@ -218,23 +218,23 @@ impl State {
 }
 
 /// Ask the verifiers about a token.
-fn ask(state: &State, token: &str, check: &TokenCheck) -> Result<Found> {
+fn ask(state: &InstanceState, token: &str, check: &TokenCheck) -> Result<VerifierOutcome> {
     let Some(services) = state.services.as_ref() else {
-        return Ok(Found::Rejected(TokenError::Issuer, None));
+        return Ok(VerifierOutcome::Rejected(TokenError::Issuer, None));
     };
     let now = TokenTime::coarse();
     let asked = services
         .verifiers
         .ask(&check.verifiers, token, now, state.patient)?;
     Ok(match asked.answer {
-        TokenAnswer::Accepted(token) => Found::Accepted(token),
+        TokenAnswer::Accepted(token) => VerifierOutcome::Accepted(token),
         TokenAnswer::Refused(error) => {
             let (filter, verifier) = (&*state.name, &asked.verifier.name);
             let (name, why) = (&**verifier, error.reason());
             tracing::debug!(filter, verifier = name, why, "{error}");
-            Found::Rejected(error, Some(Arc::clone(verifier)))
+            VerifierOutcome::Rejected(error, Some(Arc::clone(verifier)))
         }
-        TokenAnswer::Later(waiting) => Found::Later(waiting),
+        TokenAnswer::Later(waiting) => VerifierOutcome::Later(waiting),
         TokenAnswer::NoKeys => {
             let name = asked.verifier.name.clone();
             return Err(CallFailure::TokenKeys(name).into());
@@ -244,10 +244,10 @@ fn ask(state: &State, token: &str, check: &TokenCheck) -> Result<Found> {
 
 /// Ask the verifiers about the token in a field, which is removed if the check says so.
 fn ask_for_field(
-    state: &mut State,
+    state: &mut InstanceState,
     field: &CheckedField,
     check: &TokenCheck,
-) -> Result<std::result::Result<Found, FieldError>> {
+) -> Result<std::result::Result<VerifierOutcome, FieldError>> {
     let answer = {
         let fields = state.fields(Head::Request);
         let mut values = fields
@@ -290,33 +290,33 @@ fn token_in<'a>(value: &'a HeaderValue, scheme: Option<&str>) -> Option<&'a str>
 }
 
 /// Keep the token with the phase where it is accepted.
-fn take(state: &mut State, found: Found) -> Verified {
+fn take(state: &mut InstanceState, found: VerifierOutcome) -> Verified {
     match found {
-        Found::Accepted(token) => {
+        VerifierOutcome::Accepted(token) => {
             state.accept_token(token);
             Ok(())
         }
-        Found::Rejected(error, verifier) => {
+        VerifierOutcome::Rejected(error, verifier) => {
             if let Some(verifier) = verifier {
                 state.note_rejected_token(error.reason(), Some(verifier));
             }
             rejected(error)
         }
-        Found::Later(waiting) => {
-            state.later = Some(Later::Keys(waiting));
+        VerifierOutcome::Later(waiting) => {
+            state.later = Some(AwaitedEvent::Keys(waiting));
             Err(VerifyError::NotYet)
         }
     }
 }
 
 /// Leave the token that was accepted, and keep the reason for the log.
-fn leave(state: &mut State, why: &'static str) {
+fn leave(state: &mut InstanceState, why: &'static str) {
     state.token = None;
     state.note_rejected_token(why, None);
 }
 
 /// Hold the accepted token to a check: its scopes first, then its claims become attributes.
-fn meet(state: &mut State, check: &TokenCheck) -> Result<Verified> {
+fn meet(state: &mut InstanceState, check: &TokenCheck) -> Result<Verified> {
     let Some(token) = state.token.clone() else {
         return Ok(rejected(TokenError::Issuer));
     };
@@ -336,7 +336,7 @@ fn meet(state: &mut State, check: &TokenCheck) -> Result<Verified> {
 
 /// Whether the client holds the key that the token is bound to, if it is. An error carries its word for the log.
 fn prove(
-    store: &mut StoreContextMut<'_, State>,
+    store: &mut StoreContextMut<'_, InstanceState>,
     token: &WasmStr,
     proof: Option<&ProofArgument>,
 ) -> Result<std::result::Result<(), (&'static str, VerifyError)>> {
@@ -362,7 +362,11 @@ fn rejected(error: TokenError) -> Verified {
 }
 
 /// Make claims attributes: all of them, or none.
-fn put_claims(state: &mut State, claims: &Claims, claimed: &[Claimed]) -> Result<Verified> {
+fn put_claims(
+    state: &mut InstanceState,
+    claims: &Claims,
+    claimed: &[ClaimAttribute],
+) -> Result<Verified> {
     let before = state.mark();
     let method = AttributeValue::Text("jwt".to_owned());
     if let Err(error) = state.put_fact(Cow::Borrowed("auth.method"), method)? {
@@ -386,7 +390,7 @@ fn put_claims(state: &mut State, claims: &Claims, claimed: &[Claimed]) -> Result
     Ok(Ok(()))
 }
 
-fn undone(state: &mut State, before: usize, error: VerifyError) -> Verified {
+fn undone(state: &mut InstanceState, before: usize, error: VerifyError) -> Verified {
     state.undo_to(before);
     Err(error)
 }

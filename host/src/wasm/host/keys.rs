@@ -11,7 +11,7 @@ use super::super::bindings::keys::{
 };
 use super::super::bindings::types::{EditError, Message};
 use super::super::services::Services;
-use super::super::state::{Head, State};
+use super::super::state::{Head, InstanceState};
 use crate::context::{AttributeValue, KeyRejection, NoPlan, RejectedKey};
 use crate::store::keys::{self, KeyReject, Moment, Rejected};
 
@@ -42,7 +42,7 @@ fn milliseconds(clock: ClockId) -> u64 {
     seconds * 1000 + nanoseconds / 1_000_000
 }
 
-impl State {
+impl InstanceState {
     /// Hand what was found to `take`, which may change everything but the services. They are taken
     /// out meanwhile: nothing is counted or copied.
     fn with_key<T>(
@@ -146,7 +146,7 @@ impl State {
     }
 }
 
-impl State {
+impl InstanceState {
     /// Find a key and make what is known of it facts of the exchange: all of them, or nothing.
     fn identify_key(&mut self, presented: &[u8]) -> Result<Result<(), IdentifyError>> {
         let put = self.with_key(presented, |state, services, key| {
@@ -164,7 +164,7 @@ impl State {
     }
 }
 
-impl Host for State {
+impl Host for InstanceState {
     fn find(&mut self, presented: Vec<u8>) -> Result<Result<ApiKey, WitReject>> {
         self.charge_call()?;
         super::in_phase(self)?;

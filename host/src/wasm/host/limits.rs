@@ -9,8 +9,8 @@ use super::super::bindings::limits::{
 use super::super::failure::CallFailure;
 use super::super::notices::printable;
 use super::super::services::Services;
-use super::super::share::Share;
-use super::super::state::State;
+use super::super::share::PendingCharge;
+use super::super::state::InstanceState;
 use crate::context::{AttributeValue, Exchange, KeyRejection, NoPlan, RejectedKey};
 use crate::store::limits::{Bound, Decision, EnrolledPlan, Level, Take};
 
@@ -38,7 +38,7 @@ impl From<Level> for WitLevel {
     }
 }
 
-impl State {
+impl InstanceState {
     /// Keep a decision with the exchange: what it took for `give-back`, where its bounds stand for
     /// `standing`.
     fn keep(&mut self, decision: Decision) -> WitDecision {
@@ -121,13 +121,13 @@ fn take(
     decision
 }
 
-impl State {
+impl InstanceState {
     /// Keep a decision, unless the phase can wait for a better one: then it ends here, and what it
     /// took is given back.
     fn keep_or_wait(
         &mut self,
         decision: Decision,
-        share: impl FnOnce(&Exchange) -> Share,
+        share: impl FnOnce(&Exchange) -> PendingCharge,
     ) -> Result<WitDecision> {
         if !decision.pending || !self.patient {
             return Ok(self.keep(decision));
@@ -140,7 +140,7 @@ impl State {
     }
 }
 
-impl Host for State {
+impl Host for InstanceState {
     fn charge(
         &mut self,
         plan: Option<String>,
@@ -175,7 +175,7 @@ impl Host for State {
             exchange.outcome.rejected_key = Some(rejected);
             return Ok(Err(Uncharged::UnknownPlan));
         };
-        let share = |exchange: &Exchange| Share::Plan {
+        let share = |exchange: &Exchange| PendingCharge::Plan {
             plan: plan
                 .as_deref()
                 .or_else(|| text(exchange, "plan.id"))
@@ -200,7 +200,7 @@ impl Host for State {
         if decision.is_none() {
             self.notice(&format!("there is no usage plan `{}`", printable(&plan)));
         }
-        let share = |_: &Exchange| Share::Plan { plan, key, cost };
+        let share = |_: &Exchange| PendingCharge::Plan { plan, key, cost };
         decision
             .map(|decision| self.keep_or_wait(decision, share))
             .transpose()

@@ -4,7 +4,7 @@ use wasmtime::Result;
 
 use super::super::bindings::log::{Host, Level};
 use super::super::output::{fields_text, message_text};
-use super::super::state::State;
+use super::super::state::InstanceState;
 
 /// The most lines of one phase.
 const MAX_LINES: u32 = 64;
@@ -12,7 +12,7 @@ const MAX_LINES: u32 = 64;
 /// The longest line. Bytes.
 const MAX_LINE: usize = 8 * 1024;
 
-impl Host for State {
+impl Host for InstanceState {
     fn enabled(&mut self, level: Level) -> Result<bool> {
         self.charge_call()?;
         Ok(match level {

@@ -3,9 +3,9 @@
 use wasmtime::Result;
 
 use super::super::bindings::metrics::Host;
-use super::super::state::State;
+use super::super::state::InstanceState;
 
-impl Host for State {
+impl Host for InstanceState {
     fn add(&mut self, series: u32, labels: Vec<String>, value: f64) -> Result<()> {
         self.charge_call()?;
         super::in_phase(self)?;

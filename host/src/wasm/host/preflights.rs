@@ -6,9 +6,9 @@
 use wasmtime::Result;
 
 use super::super::bindings::preflights::Host;
-use super::super::state::{Phase, State};
+use super::super::state::{InstanceState, Phase};
 
-impl Host for State {
+impl Host for InstanceState {
     fn answer(&mut self) -> Result<()> {
         self.charge_call()?;
         self.advice.preflights |= self.phase == Phase::Configure;

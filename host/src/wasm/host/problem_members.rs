@@ -6,12 +6,12 @@
 use wasmtime::Result;
 
 use super::super::bindings::problem_members::Host;
-use super::super::state::State;
+use super::super::state::InstanceState;
 
 /// The longest text. Bytes.
 const MAX_TEXT: usize = 4 * 1024;
 
-impl Host for State {
+impl Host for InstanceState {
     fn set(&mut self, members: String) -> Result<bool> {
         self.charge_call()?;
         if members.len() > MAX_TEXT {

@@ -6,7 +6,7 @@ use wasmtime::component::{ComponentType, Lift, WasmStr};
 use wasmtime::{Result, StoreContextMut};
 
 use super::super::bindings::tokens::ProofError as WitProofError;
-use super::super::state::State;
+use super::super::state::InstanceState;
 use crate::context::Exchange;
 use crate::route::path::{normalize, split_query};
 use crate::tokens::{ProofUse, TokenTime};
@@ -30,7 +30,7 @@ pub(crate) type Proven = std::result::Result<(), (&'static str, WitProofError)>;
 
 /// Check a proof for a token that is bound to the key with this thumbprint.
 pub(crate) fn check(
-    store: &mut StoreContextMut<'_, State>,
+    store: &mut StoreContextMut<'_, InstanceState>,
     argument: &ProofArgument,
     token: &str,
     thumbprint: &str,

@@ -13,12 +13,12 @@ use super::super::bindings::rates::{
     Algorithm, Bound as WitBound, Decision as WitDecision, Host, Level as WitLevel, Missing,
     Outcome, Source,
 };
-use super::super::facts::{Lacking, ToldBound, ToldSource};
+use super::super::facts::{BoundInfo, BoundSource, OnMissingValue};
 use super::super::failure::CallFailure;
 use super::super::notices::printable;
 use super::super::services::Services;
-use super::super::share::{Share, Waiting};
-use super::super::state::{Phase, State};
+use super::super::share::{PendingCharge, Waiting};
+use super::super::state::{InstanceState, Phase};
 use crate::context::{AttributeValue, Exchange};
 use crate::route;
 use crate::store::limits::{RateBound, RateBounds, RateDecision, RateKey, RateKeys};
@@ -43,22 +43,22 @@ pub(crate) struct DefinedRates {
 
 /// The demand of a filter's bounds, of which nobody here could decide.
 #[derive(Debug, Clone)]
-pub(crate) struct RateShare {
+pub(crate) struct PendingRates {
     bounds: Arc<RateBounds>,
     keys: RateKeys,
     cost: u64,
 }
 
-impl PartialEq for RateShare {
+impl PartialEq for PendingRates {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.bounds, &other.bounds)
             && (&self.keys, self.cost) == (&other.keys, other.cost)
     }
 }
 
-impl Eq for RateShare {}
+impl Eq for PendingRates {}
 
-impl RateShare {
+impl PendingRates {
     /// The answer to wait for. None: it can be decided now.
     pub(crate) fn wait(&self, services: &Services) -> Option<Waiting> {
         let now = services.clock.now();
@@ -200,19 +200,19 @@ fn twice(bounds: &[WitBound]) -> Option<&str> {
 }
 
 /// A bound for the check of the configuration.
-fn told(bound: &WitBound) -> ToldBound {
-    ToldBound {
+fn told(bound: &WitBound) -> BoundInfo {
+    BoundInfo {
         name: bound.name.clone(),
         by: match &bound.by {
-            Source::Attribute(name) => Some(ToldSource::Attribute(name.clone())),
-            Source::PathParam(name) => Some(ToldSource::PathParam(name.clone())),
+            Source::Attribute(name) => Some(BoundSource::Attribute(name.clone())),
+            Source::PathParam(name) => Some(BoundSource::PathParam(name.clone())),
             Source::All | Source::ClientAddress(_) | Source::Header(_) => None,
         },
         lacking: match bound.missing {
-            Missing::Share => Lacking::Shared,
-            Missing::Skip => Lacking::Skipped,
-            Missing::Deny if bound.shadow => Lacking::Skipped,
-            Missing::Deny => Lacking::Denied,
+            Missing::Share => OnMissingValue::Shared,
+            Missing::Skip => OnMissingValue::Skipped,
+            Missing::Deny if bound.shadow => OnMissingValue::Skipped,
+            Missing::Deny => OnMissingValue::Denied,
         },
         slides: bound.algorithm == Algorithm::SlidingWindow,
     }
@@ -249,7 +249,7 @@ fn bits(defined: &DefinedRates, decision: &RateDecision) -> (u32, u32) {
     (by, shadowed)
 }
 
-impl Host for State {
+impl Host for InstanceState {
     fn define(&mut self, bounds: Vec<WitBound>) -> Result<()> {
         self.charge_call()?;
         if self.phase != Phase::Configure {
@@ -300,7 +300,7 @@ impl Host for State {
         }
         let mut decision = defined.take(services, &found.keys, cost);
         if let Some(keys) = decision.pending.take() {
-            let share = RateShare {
+            let share = PendingRates {
                 bounds: Arc::clone(defined.enrolled(services)),
                 keys,
                 cost,
@@ -310,7 +310,7 @@ impl Host for State {
                     services.rates.give_back(ticket);
                 }
                 self.give_back_taken();
-                return Err(CallFailure::Share(Share::Rates(share)).into());
+                return Err(CallFailure::Share(PendingCharge::Rates(share)).into());
             }
             // It may be there for the next one.
             drop(share.wait(services));

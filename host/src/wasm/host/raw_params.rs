@@ -6,10 +6,10 @@
 use wasmtime::Result;
 
 use super::super::bindings::raw_params::Host;
-use super::super::state::State;
+use super::super::state::InstanceState;
 use crate::route;
 
-impl Host for State {
+impl Host for InstanceState {
     fn path_param(&mut self, name: String) -> Result<Option<String>> {
         self.charge_call()?;
         let exchange = self.exchange.as_deref();

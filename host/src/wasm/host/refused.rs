@@ -5,13 +5,13 @@ use http::HeaderName;
 
 use super::super::bindings::types::{EditError, Message};
 use super::super::notices::{Notice, printable};
-use super::super::state::State;
+use super::super::state::InstanceState;
 use super::edit::is_reserved;
 use crate::context::{MAX_FIELDS, MAX_HEAD, is_host_fact};
 
 /// What a filter tried to edit.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Edit<'a> {
+pub(crate) enum RefusedEdit<'a> {
     /// A field, by its name.
     Field(Message, &'a str),
     Attribute(&'a str),
@@ -25,14 +25,14 @@ pub(crate) enum Edit<'a> {
     Piece,
 }
 
-impl State {
+impl InstanceState {
     /// Say that an edit was refused; gives the error back.
     #[cold]
-    pub(crate) fn refused(&self, edit: Edit<'_>, error: EditError) -> EditError {
+    pub(crate) fn refused(&self, edit: RefusedEdit<'_>, error: EditError) -> EditError {
         let what = match edit {
-            Edit::Field(of, name) => field(of, name, error),
-            Edit::Attribute(name) => attribute(name, error),
-            Edit::Note(key) => format!(
+            RefusedEdit::Field(of, name) => field(of, name, error),
+            RefusedEdit::Attribute(name) => attribute(name, error),
+            RefusedEdit::Note(key) => format!(
                 "note `{}` was not kept: {}",
                 printable(key),
                 match error {
@@ -41,33 +41,33 @@ impl State {
                         "there is no exchange to keep it with",
                 }
             ),
-            Edit::Method(method) => match error {
+            RefusedEdit::Method(method) => match error {
                 EditError::Forbidden => "method `CONNECT` was refused: no filter can set it".into(),
                 EditError::TooLate => too_late("the method"),
                 EditError::Syntax | EditError::TooLarge => {
                     format!("method `{}` was refused: it is not a legal method", printable(method))
                 }
             },
-            Edit::Path => match error {
+            RefusedEdit::Path => match error {
                 EditError::TooLate => too_late("the path"),
                 EditError::TooLarge => format!("a path was refused: it has more than {MAX_HEAD} bytes"),
                 EditError::Syntax | EditError::Forbidden => {
                     "a path was refused: it is not a legal path (it begins with `/`, is percent-encoded, and has no `#`)".into()
                 }
             },
-            Edit::Authority => match error {
+            RefusedEdit::Authority => match error {
                 EditError::TooLate => too_late("the authority"),
                 EditError::Syntax | EditError::Forbidden | EditError::TooLarge => {
                     "an authority was refused: it is not a legal `host` or `host:port`".into()
                 }
             },
-            Edit::Status(status) => match error {
+            RefusedEdit::Status(status) => match error {
                 EditError::TooLate => too_late("the status"),
                 EditError::Syntax | EditError::Forbidden | EditError::TooLarge => {
                     format!("status {status} was refused: it is not in 200 to 599")
                 }
             },
-            Edit::Piece => match error {
+            RefusedEdit::Piece => match error {
                 EditError::TooLarge => {
                     "an edit of the body was refused: the body would have more than `limits.body` allows".into()
                 }

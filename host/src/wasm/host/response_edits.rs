@@ -8,7 +8,7 @@ use wasmtime::component::{ComponentType, Lift, Linker, WasmStr};
 use wasmtime::{Result, StoreContextMut};
 
 use super::super::bindings::types::{EditError, Message};
-use super::super::state::{Phase, State, Undo};
+use super::super::state::{InstanceState, Phase, Undo};
 use super::hot::field_name;
 use crate::context::ResponseEdit;
 
@@ -35,11 +35,11 @@ enum EditArgument {
     Remove(WasmStr),
 }
 
-pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
+pub(crate) fn link(linker: &mut Linker<InstanceState>) -> Result<()> {
     let mut response_edits = linker.instance(RESPONSE_EDITS)?;
     response_edits.func_wrap(
         "edit",
-        |mut store: StoreContextMut<'_, State>, (edits,): (Vec<EditArgument>,)| {
+        |mut store: StoreContextMut<'_, InstanceState>, (edits,): (Vec<EditArgument>,)| {
             store.data_mut().charge_call()?;
             let outcome = match store.data().phase {
                 Phase::Configure => edit_every_response(&mut store, edits)?,
@@ -55,7 +55,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
     )?;
     response_edits.func_wrap(
         "skip-on-response",
-        |mut store: StoreContextMut<'_, State>, (): ()| {
+        |mut store: StoreContextMut<'_, InstanceState>, (): ()| {
             let state = store.data_mut();
             state.charge_call()?;
             state.advice.skips_response |= state.phase == Phase::Configure;
@@ -66,7 +66,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> Result<()> {
 
 /// Keep edits for every response.
 fn edit_every_response(
-    store: &mut StoreContextMut<'_, State>,
+    store: &mut StoreContextMut<'_, InstanceState>,
     edits: Vec<EditArgument>,
 ) -> Result<Result<(), EditError>> {
     let before = store.data().advice.response_edits.len();
@@ -87,7 +87,7 @@ fn edit_every_response(
 
 /// Keep edits for the response of the exchange in hand.
 fn edit_this_response(
-    store: &mut StoreContextMut<'_, State>,
+    store: &mut StoreContextMut<'_, InstanceState>,
     edits: Vec<EditArgument>,
 ) -> Result<Result<(), EditError>> {
     let state = store.data_mut();
@@ -122,7 +122,7 @@ fn edit_this_response(
 
 /// An edit that HTTP can carry and that a filter may make.
 fn checked(
-    store: &mut StoreContextMut<'_, State>,
+    store: &mut StoreContextMut<'_, InstanceState>,
     edit: EditArgument,
 ) -> Result<Result<ResponseEdit, EditError>> {
     let (make, name, value): (fn(_, _) -> _, _, _) = match edit {

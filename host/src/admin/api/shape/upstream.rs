@@ -7,23 +7,24 @@ use utoipa::ToSchema;
 
 use super::{labels, present, present_small, small};
 use crate::admin::date;
-use crate::upstream::endpoint::group::{Added, Override};
+use crate::upstream::endpoint::group::{AddedEndpoint, EndpointChanges};
 use crate::upstream::endpoint::health::Change;
 use crate::upstream::endpoint::known::now;
-use crate::upstream::endpoint::leaving::Left;
-use crate::upstream::plan::{EndpointPlan, Plan};
+use crate::upstream::endpoint::leaving::LeavingStatus;
+use crate::upstream::plan::{Upstream, UpstreamEndpoint};
 use crate::upstream::registry::EndpointChange;
 
 /// All upstreams.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct UpstreamList {
     /// In the order of the configuration.
-    pub(crate) items: Vec<Upstream>,
+    pub(crate) items: Vec<UpstreamResource>,
 }
 
 /// An upstream.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Upstream {
+#[schema(as = Upstream)]
+pub(crate) struct UpstreamResource {
     /// Its name.
     pub(crate) name: String,
     /// Whether too few endpoints are available, so that all that are not draining are used.
@@ -55,7 +56,7 @@ pub(crate) struct Endpoint {
     /// Names and values.
     pub(crate) labels: BTreeMap<String, String>,
     /// How it stands.
-    pub(crate) state: EndpointState,
+    pub(crate) state: EndpointHealth,
     /// The result of the last checks; null before the first, and without checks.
     pub(crate) checks_good: Option<bool>,
     /// The fault of the last answer to a check; null where there was none. One alone may change
@@ -90,7 +91,8 @@ pub(crate) struct LeavingEndpoint {
 /// How an endpoint stands.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum EndpointState {
+#[schema(as = EndpointState)]
+pub(crate) enum EndpointHealth {
     /// It takes requests.
     Healthy,
     /// It takes requests, with a share that grows.
@@ -110,9 +112,9 @@ pub(crate) struct StateChange {
     #[schema(format = DateTime)]
     pub(crate) at: String,
     /// What it was.
-    pub(crate) from: EndpointState,
+    pub(crate) from: EndpointHealth,
     /// What it was since.
-    pub(crate) to: EndpointState,
+    pub(crate) to: EndpointHealth,
     /// Why.
     pub(crate) reason: String,
 }
@@ -183,8 +185,8 @@ impl From<EndpointUpdate> for EndpointChange {
 
 impl EndpointCreate {
     /// Without its address.
-    pub(crate) fn added(self) -> Added {
-        Added {
+    pub(crate) fn added(self) -> AddedEndpoint {
+        AddedEndpoint {
             weight: self.weight,
             priority: self.priority,
             labels: self.labels,
@@ -192,8 +194,8 @@ impl EndpointCreate {
     }
 }
 
-impl From<&Plan> for Upstream {
-    fn from(plan: &Plan) -> Self {
+impl From<&Upstream> for UpstreamResource {
+    fn from(plan: &Upstream) -> Self {
         let members = plan.members();
         let endpoints = members.endpoints.iter();
         let changes = plan.group.overrides().into_iter();
@@ -214,7 +216,7 @@ impl From<&Plan> for Upstream {
 }
 
 impl Endpoint {
-    fn of(plan: &Plan, endpoint: &EndpointPlan) -> Self {
+    fn of(plan: &Upstream, endpoint: &UpstreamEndpoint) -> Self {
         let known = &endpoint.known;
         let figures = known.figures();
         let (checks_good, last_check_fault, history) = known.health(|health| {
@@ -241,8 +243,8 @@ impl Endpoint {
     }
 }
 
-impl From<&Left> for LeavingEndpoint {
-    fn from(left: &Left) -> Self {
+impl From<&LeavingStatus> for LeavingEndpoint {
+    fn from(left: &LeavingStatus) -> Self {
         Self {
             name: left.known.name.to_string(),
             active: left.active,
@@ -262,8 +264,8 @@ impl From<&Change> for StateChange {
     }
 }
 
-impl From<Override> for EndpointOverride {
-    fn from(change: Override) -> Self {
+impl From<EndpointChanges> for EndpointOverride {
+    fn from(change: EndpointChanges) -> Self {
         Self {
             weight: change.weight,
             drained: change.drained.unwrap_or(false),
@@ -273,7 +275,7 @@ impl From<Override> for EndpointOverride {
     }
 }
 
-impl From<crate::upstream::endpoint::health::State> for EndpointState {
+impl From<crate::upstream::endpoint::health::State> for EndpointHealth {
     fn from(state: crate::upstream::endpoint::health::State) -> Self {
         use crate::upstream::endpoint::health::State as S;
         match state {

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use super::retry::{MAX_ACTIVE, QUEUE_TIMEOUT};
 use super::{CONNECT_TIMEOUT, HOST, LIMITS, PROTOCOL, TOTAL_TIMEOUT};
-use crate::config::model::{Endpoint, Upstream, UpstreamProtocol};
+use crate::config::model::{Endpoint, UpstreamConfig, UpstreamProtocol};
 use crate::config::read::Table;
 use crate::config::value::duration;
 
 /// Warns of them.
-pub(super) fn check(table: &mut Table<'_>, upstream: &Upstream) {
+pub(super) fn check(table: &mut Table<'_>, upstream: &UpstreamConfig) {
     if table.is_incomplete() {
         return;
     }
@@ -20,7 +20,7 @@ pub(super) fn check(table: &mut Table<'_>, upstream: &Upstream) {
 }
 
 /// Waits that end when all is over.
-fn total(table: &mut Table<'_>, upstream: &Upstream) {
+fn total(table: &mut Table<'_>, upstream: &UpstreamConfig) {
     let Some(total) = upstream.total_timeout else {
         return;
     };
@@ -53,7 +53,7 @@ fn total(table: &mut Table<'_>, upstream: &Upstream) {
 }
 
 /// More requests than there are connections for them.
-fn connections(table: &mut Table<'_>, upstream: &Upstream) {
+fn connections(table: &mut Table<'_>, upstream: &UpstreamConfig) {
     let is_http1 = match upstream.protocol {
         UpstreamProtocol::Http1 => true,
         UpstreamProtocol::Auto => upstream.tls.is_none(),
@@ -78,7 +78,7 @@ fn connections(table: &mut Table<'_>, upstream: &Upstream) {
 }
 
 /// A public service over TLS that is asked for the gateway's own name.
-fn host(table: &mut Table<'_>, upstream: &Upstream) {
+fn host(table: &mut Table<'_>, upstream: &UpstreamConfig) {
     let is_plain = upstream.tls.as_ref().is_some_and(|tls| tls.name.is_none());
     if table.has(HOST.key) || !is_plain || !table.are_whole(&[HOST.key]) {
         return;
@@ -100,7 +100,7 @@ fn host(table: &mut Table<'_>, upstream: &Upstream) {
 }
 
 /// Addresses whose certificates public authorities hardly ever sign.
-fn authority(table: &mut Table<'_>, upstream: &Upstream) {
+fn authority(table: &mut Table<'_>, upstream: &UpstreamConfig) {
     let is_public = upstream
         .tls
         .as_ref()

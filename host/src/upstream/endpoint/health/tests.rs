@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const COUNTS: Counts = Counts { rise: 2, fall: 3 };
+const COUNTS: CheckThresholds = CheckThresholds { rise: 2, fall: 3 };
 const BACKOFF: Backoff = Backoff {
     first: Duration::from_secs(10),
     most: Duration::from_secs(60),
@@ -117,7 +117,7 @@ fn an_unhealthy_endpoint_stays_so_when_its_time_out_ends() {
 
 /// What can be told of an endpoint.
 #[derive(Debug, Clone)]
-enum Told {
+enum ReportedStates {
     Checked(bool),
     Eject,
     Drain(bool),
@@ -131,10 +131,10 @@ proptest! {
     fn changes_are_told_once(
         told in prop::collection::vec(
             prop_oneof![
-                any::<bool>().prop_map(Told::Checked),
-                Just(Told::Eject),
-                any::<bool>().prop_map(Told::Drain),
-                Just(Told::Pass),
+                any::<bool>().prop_map(ReportedStates::Checked),
+                Just(ReportedStates::Eject),
+                any::<bool>().prop_map(ReportedStates::Drain),
+                Just(ReportedStates::Pass),
             ],
             0..200,
         )
@@ -144,11 +144,11 @@ proptest! {
         for (second, told) in told.into_iter().enumerate() {
             let now = at(second as u64 * 3);
             let change = match told {
-                Told::Checked(true) => health.checked(Ok(()), COUNTS, now),
-                Told::Checked(false) => health.checked(Err("bad".to_owned()), COUNTS, now),
-                Told::Eject => health.eject("faults", BACKOFF, now),
-                Told::Drain(drained) => health.drain(drained, now),
-                Told::Pass => health.pass(NO_RAMP, now),
+                ReportedStates::Checked(true) => health.checked(Ok(()), COUNTS, now),
+                ReportedStates::Checked(false) => health.checked(Err("bad".to_owned()), COUNTS, now),
+                ReportedStates::Eject => health.eject("faults", BACKOFF, now),
+                ReportedStates::Drain(drained) => health.drain(drained, now),
+                ReportedStates::Pass => health.pass(NO_RAMP, now),
             };
             let state = health.state(NO_RAMP, now);
             prop_assert_eq!(change.is_some(), state != last);
