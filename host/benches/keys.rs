@@ -16,8 +16,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use windlass::internals::store::{
-    Clock, Keeper, KeeperSettings, KeyDigest, KeyRecord, Keys, Ledger as _, LocalLimits, Moment,
-    SecretRecord, SqliteLedger, Write,
+    KeyDigest, KeyRecord, Keys, LocalLimits, LookupTime, SecretRecord, SqliteStorage, Storage as _,
+    StorageSync, SyncSettings, TimestampClock, Write,
 };
 
 /// The one that the gateway has.
@@ -56,7 +56,7 @@ struct Stand {
     keys: Keys,
     count: usize,
     /// Held: it keeps the keys.
-    _keeper: Keeper,
+    _keeper: StorageSync,
 }
 
 impl Stand {
@@ -69,15 +69,16 @@ impl Stand {
         );
         let before = resident();
         let began = Instant::now();
-        let ledger = Arc::new(SqliteLedger::open(path).expect("a ledger"));
-        let settings = KeeperSettings {
+        let ledger = Arc::new(SqliteStorage::open(path).expect("a ledger"));
+        let settings = SyncSettings {
             flush_interval: Duration::from_millis(500),
             max_staleness: None,
-            believe_stale: false,
+            allow_stale: false,
             usage_days: 400,
         };
-        let limits = Arc::new(LocalLimits::default().recording());
-        let keeper = Keeper::start(ledger, limits, Clock::start(), settings).expect("a keeper");
+        let limits = Arc::new(LocalLimits::default().with_recording());
+        let keeper = StorageSync::start(ledger, limits, TimestampClock::start(), settings)
+            .expect("a keeper");
         println!(
             "{count} keys: read in {:.2} s, {} MiB more in memory, {} MiB in all",
             began.elapsed().as_secs_f64(),
@@ -86,7 +87,7 @@ impl Stand {
         );
         Self {
             keys: Keys {
-                fixed: Arc::default(),
+                configured: Arc::default(),
                 live: Some(keeper.live_keys()),
             },
             count,
@@ -96,7 +97,7 @@ impl Stand {
 
     /// Nanoseconds for one, with the digest, and with what a filter is told.
     fn look_up(&self, round: usize) -> f64 {
-        let now = Moment {
+        let now = LookupTime {
             wall_ms: 1_000_000 + round as u64 * 10_000,
             monotonic_ms: 0,
         };
@@ -120,7 +121,7 @@ fn text(number: usize) -> String {
 }
 
 fn fill(path: &Path, count: usize) {
-    let ledger = SqliteLedger::open(path).expect("a ledger");
+    let ledger = SqliteStorage::open(path).expect("a ledger");
     let numbers: Vec<usize> = (0..count).collect();
     for numbers in numbers.chunks(10_000) {
         let writes: Vec<Write> = numbers.iter().map(|number| put(*number)).collect();

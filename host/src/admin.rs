@@ -13,8 +13,8 @@ mod metrics;
 mod network;
 mod problem;
 mod serve;
-mod steady;
 mod tls;
+mod write_timeout;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -36,15 +36,15 @@ use crate::config;
 use crate::gateway::{Gateway, ProcessResources};
 use crate::sockets;
 use crate::sockets::handover::{Duplicates, Predecessor};
-use crate::store::registrar::Registrar;
+use crate::store::service::ControlService;
 use crate::worker::WorkerShared;
-use access::{Access, Role, Token};
-use envelope::Gate;
-use metrics::Format;
-use problem::Problem;
-use serve::{Listening, Patience};
+use access::{Access, OperatorToken, Role};
+use envelope::AdminGuard;
+use metrics::MetricsFormat;
+use problem::ApiProblem;
+use serve::{AdminTimeouts, ListeningSocket};
 
-pub(crate) use tls::Tls;
+pub(crate) use tls::AdminTls;
 
 /// What the operator's side knows of the running process.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub(crate) struct Running {
     /// Lines of the gateway's own log that were lost.
     pub(crate) own_log_dropped: Arc<AtomicU64>,
     /// Sells keys and plans, where there is a store.
-    pub(crate) registrar: Option<Arc<Registrar>>,
+    pub(crate) service: Option<Arc<ControlService>>,
 }
 
 /// How reloads went.
@@ -96,15 +96,15 @@ pub(crate) enum AdminError {
 
 /// A bound admin listener.
 #[derive(Debug)]
-pub(crate) struct Admin {
+pub(crate) struct AdminListener {
     socket: TcpListener,
     address: SocketAddr,
-    tls: Option<Tls>,
-    tokens: Vec<Token>,
+    tls: Option<AdminTls>,
+    tokens: Vec<OperatorToken>,
     max_body: usize,
 }
 
-impl Admin {
+impl AdminListener {
     /// Bind it, as `[admin]` says. Its tokens are secrets of the configuration by name: a reload
     /// puts new values in force.
     ///
@@ -118,7 +118,7 @@ impl Admin {
     ) -> Result<Self, AdminError> {
         let address = settings.address;
         let tls = settings.tls.as_ref();
-        let tls = tls.map(|tls| Tls::read(&tls.certificate, &tls.key));
+        let tls = tls.map(|tls| AdminTls::read(&tls.certificate, &tls.key));
         let tls = tls.transpose()?;
         let fault = |cause| AdminError::Bind { address, cause };
         // More than one were a listener's: their queues hold nobody who asks for this.
@@ -129,7 +129,7 @@ impl Admin {
         let bound = socket.local_addr().map_err(fault)?;
         let tokens = settings.tokens.iter().filter_map(|token| {
             let secret = secrets.get(token.secret)?;
-            Some(Token {
+            Some(OperatorToken {
                 name: token.name.clone(),
                 role: match token.role {
                     config::Role::Read => Role::Read,
@@ -154,7 +154,7 @@ impl Admin {
 
     /// Its certificate, for a reload; None for plain HTTP.
     #[must_use]
-    pub(crate) fn tls(&self) -> Option<Tls> {
+    pub(crate) fn tls(&self) -> Option<AdminTls> {
         self.tls.clone()
     }
 
@@ -170,7 +170,7 @@ impl Admin {
         let duplicate = self.socket.try_clone().map_err(fault)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .max_blocking_threads(MOST_THREADS)
+            .max_blocking_threads(MAX_THREADS)
             .build()
             .map_err(AdminError::Thread)?;
         let local = self.address.ip().is_loopback();
@@ -179,12 +179,12 @@ impl Admin {
         let (stop, stopped) = watch::channel(None);
         let (closed, is_closed) = sync_channel(1);
         let serve = move || {
-            let listening = Listening {
+            let listening = ListeningSocket {
                 socket,
                 stop: stopped,
                 closed,
             };
-            let served = serve::serve(listening, tls, routes, Patience::USUAL);
+            let served = serve::serve(listening, tls, routes, AdminTimeouts::DEFAULT);
             let served = runtime.block_on(served);
             if let Err(error) = served {
                 tracing::error!("the admin listener ended: {error}");
@@ -207,17 +207,17 @@ pub(crate) struct AdminStop {
     address: SocketAddr,
     /// Of the listening socket, until it is asked for.
     duplicate: Option<TcpListener>,
-    stop: watch::Sender<Option<Queue>>,
+    stop: watch::Sender<Option<QueueOwner>>,
     is_closed: Receiver<()>,
 }
 
 /// The process that serves the clients which are queued when the admin listener stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Queue {
+pub(crate) enum QueueOwner {
     /// This gateway: they are accepted.
-    Own,
+    ThisProcess,
     /// A successor, which has the socket.
-    Successors,
+    Successor,
 }
 
 impl AdminStop {
@@ -237,20 +237,25 @@ impl AdminStop {
 
     /// Take no new connection, and close those that idle. What was asked is answered. Returns when
     /// the address is free, or the successor's.
-    pub(crate) fn stop(&self, queue: Queue) {
+    pub(crate) fn stop(&self, queue: QueueOwner) {
         self.stop.send_replace(Some(queue));
-        let _ = self.is_closed.recv_timeout(CLOSE);
+        let _ = self.is_closed.recv_timeout(CLOSE_TIMEOUT);
     }
 }
 
 /// How long a stop waits for the socket to be closed.
-const CLOSE: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Threads for what blocks: more than may be asked at once.
-const MOST_THREADS: usize = 16;
+const MAX_THREADS: usize = 16;
 
-fn routes(running: Arc<Running>, tokens: Vec<Token>, max_body: usize, local: bool) -> Router {
-    let gate = Arc::new(Gate {
+fn routes(
+    running: Arc<Running>,
+    tokens: Vec<OperatorToken>,
+    max_body: usize,
+    local: bool,
+) -> Router {
+    let gate = Arc::new(AdminGuard {
         running: Arc::clone(&running),
         access: Access::new(tokens),
     });
@@ -266,9 +271,9 @@ fn routes(running: Arc<Running>, tokens: Vec<Token>, max_body: usize, local: boo
         .with_state(running)
         .merge(if local { numbers } else { guarded(numbers) })
         .merge(guarded(api))
-        .fallback(async || Problem::no_such_path())
+        .fallback(async || ApiProblem::no_such_path())
         .layer(from_fn_with_state(
-            Arc::<envelope::Strangers>::default(),
+            Arc::<envelope::UnauthenticatedLog>::default(),
             envelope::envelope,
         ))
 }
@@ -283,7 +288,7 @@ async fn readyz(State(running): State<Arc<Running>>) -> Response {
     if running.draining.load(Ordering::Relaxed) {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
-    let registrar = running.registrar.as_ref();
+    let registrar = running.service.as_ref();
     if registrar.is_some_and(|registrar| !registrar.state().fresh) {
         return (StatusCode::SERVICE_UNAVAILABLE, "stale keys\n").into_response();
     }
@@ -291,11 +296,11 @@ async fn readyz(State(running): State<Arc<Running>>) -> Response {
 }
 
 async fn metrics(State(running): State<Arc<Running>>, headers: HeaderMap) -> Response {
-    let format = Format::asked(&headers);
+    let format = MetricsFormat::negotiate(&headers);
     let families = metrics::families(&running);
     let written = match format {
-        Format::Text => Ok(crate::observe::metrics::encode_text(&families)),
-        Format::OpenMetrics => crate::observe::metrics::encode(families),
+        MetricsFormat::Text => Ok(crate::observe::metrics::encode_text(&families)),
+        MetricsFormat::OpenMetrics => crate::observe::metrics::encode(families),
     };
     match written {
         Ok(text) => {

@@ -30,7 +30,7 @@ use rustls::ClientConfig;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 
-pub(crate) use pending::Pending;
+pub(crate) use pending::PendingCall;
 pub(crate) use request::{CalloutRequest, CalloutRequestError, Credential, RequestDigest};
 
 use client::CalloutClient;
@@ -85,7 +85,7 @@ pub(crate) enum CalloutError {
 impl CalloutError {
     /// The same as a stable word, for metrics.
     #[must_use]
-    pub(crate) fn word(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> &'static str {
         match self {
             Self::Busy => "busy",
             Self::Timeout => "timeout",
@@ -125,7 +125,7 @@ impl CalloutFigures {
         let count = match outcome {
             Ok(()) => Some(&self.answered),
             Err(error) => {
-                let place = Self::WORDS.iter().position(|word| *word == error.word());
+                let place = Self::WORDS.iter().position(|word| *word == error.reason());
                 place.and_then(|place| self.failed.get(place))
             }
         };
@@ -179,9 +179,9 @@ pub(crate) struct CalloutTarget {
     client: CalloutClient,
     runtime: Handle,
     permits: Semaphore,
-    under_way: Mutex<HashMap<RequestDigest, Weak<Pending>>>,
+    in_flight: Mutex<HashMap<RequestDigest, Weak<PendingCall>>>,
     /// Whether the last call failed: the log tells once.
-    fails: AtomicBool,
+    failing: AtomicBool,
 }
 
 impl CalloutTarget {
@@ -196,9 +196,9 @@ impl CalloutTarget {
             client: CalloutClient::new(&settings, tls, &thread.handle),
             runtime: thread.handle.clone(),
             permits: Semaphore::new(settings.max_concurrent),
-            under_way: Mutex::default(),
+            in_flight: Mutex::default(),
             figures: CalloutFigures::default(),
-            fails: AtomicBool::new(false),
+            failing: AtomicBool::new(false),
             settings,
         }
     }
@@ -211,11 +211,11 @@ impl CalloutTarget {
         request: CalloutRequest,
         digest: RequestDigest,
         share: bool,
-    ) -> Arc<Pending> {
+    ) -> Arc<PendingCall> {
         if !share {
             return self.begin(request, None);
         }
-        let mut under_way = self.under_way.lock();
+        let mut under_way = self.in_flight.lock();
         if let Some(pending) = under_way.get(&digest).and_then(Weak::upgrade) {
             self.figures.shared.fetch_add(1, Relaxed);
             return pending;
@@ -229,15 +229,15 @@ impl CalloutTarget {
         self: &Arc<Self>,
         request: CalloutRequest,
         digest: Option<RequestDigest>,
-    ) -> Arc<Pending> {
+    ) -> Arc<PendingCall> {
         let most = self.settings.max_concurrent + self.settings.max_waiting;
         let active = self.figures.active.fetch_add(1, Relaxed);
         if usize::try_from(active).is_ok_and(|active| active >= most) {
             self.figures.active.fetch_sub(1, Relaxed);
-            self.tell(Err(&CalloutError::Busy));
-            return Pending::over(Err(CalloutError::Busy));
+            self.record_outcome(Err(&CalloutError::Busy));
+            return PendingCall::finished(Err(CalloutError::Busy));
         }
-        let (pending, abandoned) = Pending::new();
+        let (pending, abandoned) = PendingCall::new();
         let (target, waited_for) = (Arc::clone(self), Arc::downgrade(&pending));
         self.runtime.spawn(async move {
             let outcome = tokio::select! {
@@ -246,18 +246,18 @@ impl CalloutTarget {
             };
             target.figures.active.fetch_sub(1, Relaxed);
             if let Some(digest) = digest {
-                let mut under_way = target.under_way.lock();
+                let mut under_way = target.in_flight.lock();
                 // Another may have begun since this one was given up.
-                let is_own = |one: &Weak<Pending>| Weak::ptr_eq(one, &waited_for);
+                let is_own = |one: &Weak<PendingCall>| Weak::ptr_eq(one, &waited_for);
                 if under_way.get(&digest).is_some_and(is_own) {
                     under_way.remove(&digest);
                 }
             }
             match outcome {
                 Some(outcome) => {
-                    target.tell(outcome.as_ref().map(|_| ()));
+                    target.record_outcome(outcome.as_ref().map(|_| ()));
                     if let Some(pending) = waited_for.upgrade() {
-                        pending.end(outcome);
+                        pending.finish(outcome);
                     }
                 }
                 None => {
@@ -281,21 +281,21 @@ impl CalloutTarget {
     }
 
     /// Count somebody who may not wait for a call.
-    pub(crate) fn turn_away(&self, error: &CalloutError) {
-        self.tell(Err(error));
+    pub(crate) fn count_refused(&self, error: &CalloutError) {
+        self.record_outcome(Err(error));
     }
 
     /// Count how a call ended. The log tells when the target begins to fail, and when it answers again.
-    fn tell(&self, outcome: Result<(), &CalloutError>) {
+    fn record_outcome(&self, outcome: Result<(), &CalloutError>) {
         self.figures.count(outcome);
         let callout = &*self.settings.name;
         match outcome {
-            Ok(()) if self.fails.swap(false, Relaxed) => {
+            Ok(()) if self.failing.swap(false, Relaxed) => {
                 tracing::info!(callout, "callout `{callout}` answers again");
             }
             Ok(()) => {}
-            Err(error) if !self.fails.swap(true, Relaxed) => {
-                let url = shown(&self.settings.url);
+            Err(error) if !self.failing.swap(true, Relaxed) => {
+                let url = loggable_url(&self.settings.url);
                 tracing::warn!(
                     callout,
                     url,
@@ -308,7 +308,7 @@ impl CalloutTarget {
 }
 
 /// A URL as the log has it: its query may hold a secret.
-fn shown(url: &Uri) -> String {
+fn loggable_url(url: &Uri) -> String {
     let scheme = url.scheme_str().unwrap_or_default();
     let authority = url.authority().map_or("", |authority| authority.as_str());
     format!("{scheme}://{authority}{}", url.path())

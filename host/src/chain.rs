@@ -38,7 +38,7 @@ pub use request::RequestDecision;
 pub(crate) use response::put_error;
 
 use crate::context::ExchangeCell;
-use crate::error::{Code, RequestError, Words};
+use crate::error::{Code, ErrorFormat, RequestError};
 use crate::wasm::component::Phases;
 use crate::wasm::filter::OnError;
 use crate::wasm::{
@@ -51,7 +51,7 @@ use crate::wasm::{
 pub struct Chain {
     seats: Box<[Rc<WorkerFilter>]>,
     services: Arc<Services>,
-    words: Arc<Words>,
+    words: Arc<ErrorFormat>,
     has_response: bool,
     has_response_edits: bool,
     has_log: bool,
@@ -66,7 +66,7 @@ impl Chain {
     pub(crate) fn new(
         seats: Vec<Rc<WorkerFilter>>,
         services: Arc<Services>,
-        words: Arc<Words>,
+        words: Arc<ErrorFormat>,
     ) -> Self {
         let has = |phase: fn(&Phases) -> bool| seats.iter().any(|s| phase(&s.filter().phases()));
         let edits =
@@ -133,7 +133,7 @@ impl Passage {
         })
     }
 
-    fn words(&self) -> &Words {
+    fn words(&self) -> &ErrorFormat {
         &self.chain.words
     }
 
@@ -254,7 +254,7 @@ fn decide(filter: &Filter, failure: CallFailure) -> Result<(), RequestError> {
         Code::FilterBusy => Some(1),
         _ => None,
     };
-    let mut error = RequestError::caused(code, failure).in_filter(filter.name().clone());
+    let mut error = RequestError::with_source(code, failure).in_filter(filter.name().clone());
     if let Some(seconds) = wait {
         let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
         error = error.with_header(RETRY_AFTER, seconds.into());

@@ -4,16 +4,16 @@
 //! or the command line has errors. Those of commands that talk to a running gateway are in
 //! [`remote`].
 
+mod admin_client;
 mod check;
 mod demo;
 mod drain;
-mod fits;
+mod file_limit;
 mod key;
 mod keys;
 mod notify;
 mod output;
 mod plans;
-mod remote;
 mod run;
 mod signals;
 mod store;
@@ -50,13 +50,13 @@ enum Command {
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Issue and manage the API keys of a running gateway.
-    Keys(keys::Keys),
+    Keys(keys::KeysArguments),
     /// Manage the usage plans of a running gateway.
-    Plans(plans::Plans),
+    Plans(plans::PlansArguments),
     /// Back up, restore and move the whole store of a running gateway.
-    Store(store::Store),
+    Store(store::StoreArguments),
     /// See what keys used of their plans, and extend it.
-    Usage(usage::Usage),
+    Usage(usage::UsageArguments),
 }
 
 /// Which file.

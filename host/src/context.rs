@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
-use crate::store::limits::{RateLevel, SharedRate, Standings, Tickets};
+use crate::store::limits::{FilterLevels, LimitTickets, RateLevel, SharedRate};
 
 mod arrival_time;
 mod attributes;
@@ -75,9 +75,9 @@ pub struct Exchange {
     /// Calls of the running filter to other servers.
     pub callouts: Option<Box<CalloutAnswers>>,
     /// What its filters took from plans and may give back.
-    pub tickets: Tickets,
+    pub tickets: LimitTickets,
     /// Where the bounds of those plans stood then.
-    pub standings: Standings,
+    pub standings: FilterLevels,
     /// Facts that few exchanges have: one box for all, so that the others are not larger.
     pub spent: Option<Box<ExchangeAccount>>,
     /// Why a key that was accepted has no plan here, if it has none.

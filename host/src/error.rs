@@ -9,10 +9,10 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 
+mod format;
 pub(crate) mod grpc;
-mod words;
 
-pub(crate) use words::{Fault, Override, Part, Style, Words};
+pub(crate) use format::{ErrorDetails, ErrorFormat, ErrorOverride, Part, Style};
 
 /// A request that the gateway itself answers with an error.
 #[derive(Debug)]
@@ -172,7 +172,10 @@ impl From<Code> for RequestError {
 
 impl RequestError {
     /// An error with its cause, for the log.
-    pub(crate) fn caused(code: Code, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+    pub(crate) fn with_source(
+        code: Code,
+        source: impl Into<Box<dyn StdError + Send + Sync>>,
+    ) -> Self {
         Self {
             source: Some(source.into()),
             ..Self::from(code)

@@ -54,14 +54,16 @@ use crate::balance::WeightedSplit;
 use crate::callout::CalloutThread;
 use crate::config::{self, Cidr, Config, Listener, Problems, RouteEnd, RouteTimeouts};
 use crate::context::{RouteInfo, Via};
-use crate::error::Words;
+use crate::error::ErrorFormat;
 use crate::route::Router;
-use crate::store::keeper::{Keeper, KeeperError};
 use crate::store::keys::LiveKeys;
-use crate::store::keys::Rejects;
-use crate::store::ledger::LedgerError;
-use crate::store::limits::{self, Clock, LeasedLimits, LimitStore, LivePlans, RateCounters};
-use crate::store::registrar::Registrar;
+use crate::store::keys::RejectCounters;
+use crate::store::limits::{
+    self, LeasedLimits, LimitStore, LivePlans, RateCounters, TimestampClock,
+};
+use crate::store::service::ControlService;
+use crate::store::storage::StorageError;
+use crate::store::sync::{StorageSync, SyncError};
 use crate::tokens::KeySources;
 use crate::upstream::Upstream;
 use crate::upstream::endpoint::names::{DnsResolver, LookupError, ResolvedAddresses};
@@ -122,7 +124,7 @@ pub(crate) struct Route {
     /// Its filters, in order.
     pub(crate) filters: Vec<Arc<Filter>>,
     /// How its errors are worded.
-    pub(crate) words: Arc<Words>,
+    pub(crate) words: Arc<ErrorFormat>,
     /// Whether it lists `OPTIONS` in its methods.
     pub(crate) lists_options: bool,
     /// Where it ends.
@@ -141,15 +143,15 @@ pub struct ProcessResources {
     limits: Arc<dyn LimitStore>,
     leased: Option<Arc<LeasedLimits>>,
     rates: Arc<RateCounters>,
-    keeper: Option<Arc<Keeper>>,
+    keeper: Option<Arc<StorageSync>>,
     selling: Option<ControlServices>,
-    rejects: Arc<[Rejects]>,
+    rejects: Arc<[RejectCounters]>,
     upstreams: UpstreamRegistry,
     rounds: Maintenance,
     /// Whom the configuration in use asks for names.
     names: ArcSwap<DnsResolver>,
     workers: NonZeroUsize,
-    clock: Clock,
+    clock: TimestampClock,
     made: AtomicU64,
     alive: Arc<AtomicU64>,
     fixed: RestartOnly,
@@ -180,7 +182,7 @@ pub enum ProcessResourcesError {
     Thread(#[from] std::io::Error),
     /// The store of keys and plans cannot be used.
     #[error("`[store]` cannot be used")]
-    Store(#[from] LedgerError),
+    Store(#[from] StorageError),
     /// The store's password cannot be read.
     #[error("`[store] password`: secret `{secret}`: {cause}")]
     Password {
@@ -190,7 +192,7 @@ pub enum ProcessResourcesError {
     },
     /// What keeps keys fresh does not start.
     #[error("`[store]` cannot be used")]
-    Keeper(#[from] KeeperError),
+    Keeper(#[from] SyncError),
 }
 
 impl ProcessResources {
@@ -200,7 +202,7 @@ impl ProcessResources {
     ///
     /// The system gives no address space or no thread, or the store cannot be opened.
     pub fn new(config: &Config, workers: NonZeroUsize) -> Result<Self, ProcessResourcesError> {
-        let clock = Clock::start();
+        let clock = TimestampClock::start();
         let durable = durable::open(config, clock)?;
         Self::lay(config, workers, clock, durable)
     }
@@ -217,7 +219,7 @@ impl ProcessResources {
         let laid = Self::lay(
             config,
             workers,
-            Clock::start(),
+            TimestampClock::start(),
             StorageServices::none(config),
         )?;
         Ok(Self {
@@ -229,7 +231,7 @@ impl ProcessResources {
     fn lay(
         config: &Config,
         workers: NonZeroUsize,
-        clock: Clock,
+        clock: TimestampClock,
         durable: StorageServices,
     ) -> Result<Self, ProcessResourcesError> {
         let instances = config.wasm.max_instances.get();
@@ -250,7 +252,9 @@ impl ProcessResources {
         let leaving = Arc::clone(upstreams.leaving());
         Ok(Self {
             registry: FilterRegistry::new(engine, cache, workers.get(), instances)?,
-            rejects: (0..workers.get()).map(|_| Rejects::default()).collect(),
+            rejects: (0..workers.get())
+                .map(|_| RejectCounters::default())
+                .collect(),
             upstreams,
             rounds: Maintenance::start(leaving)?,
             names: ArcSwap::from_pointee(DnsResolver::new(&config.server.resolvers)),
@@ -273,7 +277,7 @@ impl ProcessResources {
 
     /// How many keys each worker did not accept, for metrics.
     #[must_use]
-    pub(crate) fn rejects(&self) -> &[Rejects] {
+    pub(crate) fn rejects(&self) -> &[RejectCounters] {
         &self.rejects
     }
 
@@ -300,13 +304,13 @@ impl ProcessResources {
 
     /// What keeps keys, plans and usage, where there is a `[store]`.
     #[must_use]
-    pub(crate) fn keeper(&self) -> Option<&Arc<Keeper>> {
+    pub(crate) fn keeper(&self) -> Option<&Arc<StorageSync>> {
         self.keeper.as_ref()
     }
 
     /// Sells keys and plans, where there is a `[store]`.
     #[must_use]
-    pub(crate) fn registrar(&self) -> Option<&Arc<Registrar>> {
+    pub(crate) fn registrar(&self) -> Option<&Arc<ControlService>> {
         self.selling.as_ref().map(|selling| &selling.registrar)
     }
 
@@ -333,7 +337,7 @@ impl ProcessResources {
     }
 
     /// Before a plan of a configuration is in force: what was used in the period of its quota counts.
-    fn prepare(&self, plan: &limits::Plan) -> Result<(), LedgerError> {
+    fn prepare(&self, plan: &limits::UsagePlan) -> Result<(), StorageError> {
         if let Some(keeper) = &self.keeper {
             return keeper.prepare(plan);
         }
@@ -363,7 +367,7 @@ impl ProcessResources {
     /// added to what the successor counts.
     pub(crate) fn let_go(&self) {
         if let Some(keeper) = &self.keeper {
-            keeper.let_go();
+            keeper.release();
         }
     }
 

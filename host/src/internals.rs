@@ -47,10 +47,10 @@ pub mod sockets {
 }
 
 pub mod store {
-    pub use crate::store::keeper::{Keeper, KeeperSettings};
-    pub use crate::store::keys::{KeyDigest, Keys, Moment};
-    pub use crate::store::ledger::record::{KeyRecord, SecretRecord};
-    pub use crate::store::ledger::sqlite::SqliteLedger;
-    pub use crate::store::ledger::{Ledger, Write};
-    pub use crate::store::limits::{Clock, LocalLimits};
+    pub use crate::store::keys::{KeyDigest, Keys, LookupTime};
+    pub use crate::store::limits::{LocalLimits, TimestampClock};
+    pub use crate::store::storage::record::{KeyRecord, SecretRecord};
+    pub use crate::store::storage::sqlite::SqliteStorage;
+    pub use crate::store::storage::{Storage, Write};
+    pub use crate::store::sync::{StorageSync, SyncSettings};
 }

@@ -4,7 +4,7 @@
 //! number; the access log costs it one line into a buffer of its worker's own.
 
 pub(crate) mod access_log;
-pub(crate) mod line_limit;
+pub(crate) mod log_rate_limit;
 pub(crate) mod metrics;
 pub(crate) mod sink;
 pub(crate) mod stats;

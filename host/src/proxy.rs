@@ -26,7 +26,7 @@ use crate::body::{Body, BodyError};
 use crate::chain::{BodyEnd, Passage, RequestDecision, put_error};
 use crate::config::{self, RouteEnd};
 use crate::context::{Exchange, ExchangeCell, ResponseHead};
-use crate::error::{Code, RequestError, Words, grpc};
+use crate::error::{Code, ErrorFormat, RequestError, grpc};
 use crate::gateway::{Generation, Route};
 use crate::panics;
 use crate::upstream::attempt::Attempt;
@@ -71,7 +71,7 @@ pub(crate) async fn handle(
     };
     let answer = match answer {
         Ok(answer) => answer,
-        Err(error) => run.refuse(&error, &Words::default()),
+        Err(error) => run.refuse(&error, &ErrorFormat::default()),
     };
     // Behind a head that is refused there may be anything: it is not read, and the connection closes.
     if let (Body::Client(unread), Ok(())) = (&mut body, arrival.verdict) {
@@ -133,7 +133,7 @@ impl RunningExchange {
             poll_fn(|context| panics::poll_caught(carried.as_mut(), context)).await
         };
         answer.unwrap_or_else(|panic| match self.held.is_there() {
-            true => Err(RequestError::caused(Code::Internal, panic.told())),
+            true => Err(RequestError::with_source(Code::Internal, panic.told())),
             // The exchange is lost, and with it all that an answer is made of.
             false => panic.resume(),
         })
@@ -158,7 +158,7 @@ impl RunningExchange {
                 let words = self
                     .held
                     .with(|exchange| find::words(&generation, exchange));
-                return Ok(self.refuse(&error, words.unwrap_or(&Words::default())));
+                return Ok(self.refuse(&error, words.unwrap_or(&ErrorFormat::default())));
             }
         };
         let place = found.place;
@@ -177,7 +177,7 @@ impl RunningExchange {
         if let (Some(limit), Body::Client(body)) = (route.max_body, &mut *body)
             && let Err(error) = body.limit(limit)
         {
-            let error = RequestError::caused(Code::BodyTooLarge, error);
+            let error = RequestError::with_source(Code::BodyTooLarge, error);
             return Ok(self.refuse(&error, &route.words));
         }
         if chain.is_empty() {
@@ -238,7 +238,7 @@ impl RunningExchange {
                     headers: fixed.headers.clone(),
                 };
                 Ok(self.held.with(|exchange| {
-                    let is_call = exchange.grpc && !grpc::is_answer(&head.headers);
+                    let is_call = exchange.grpc && !grpc::is_grpc_response(&head.headers);
                     let body = match is_call {
                         true => Body::Empty,
                         false => Body::full(fixed.body.clone()),
@@ -297,7 +297,7 @@ impl RunningExchange {
         let mut upgrade = self.upgrade.as_deref();
         if upgrade.is_some() && !body.is_empty() {
             let gathered = Box::pin(upgrade::gather(body)).await;
-            body = match gathered.map_err(|error| RequestError::caused(error.code(), error))? {
+            body = match gathered.map_err(|error| RequestError::with_source(error.code(), error))? {
                 Gathered::Whole(whole) => whole,
                 Gathered::Longer(body) => {
                     upgrade = None;
@@ -327,7 +327,7 @@ impl RunningExchange {
     }
 
     /// Answer with an error.
-    fn refuse(&self, error: &RequestError, words: &Words) -> Body {
+    fn refuse(&self, error: &RequestError, words: &ErrorFormat) -> Body {
         self.connection.stats().refused(error.code());
         self.held.with(|exchange| {
             log::refused(&self.connection.worker, exchange, error);
@@ -415,7 +415,7 @@ impl RunningExchange {
                 && rejected.verifier.is_none()
             {
                 let verifiers = &self.generation.gateway.services.verifiers;
-                verifiers.later_rejects.count(rejected.why);
+                verifiers.filter_rejects.count(rejected.why);
             }
         });
         if let Some(access) = &worker.access {

@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config as model;
 use crate::gateway::Gateway;
-use crate::observe::access_log::AccessLog;
+use crate::observe::access_log::AccessLogWriter;
 use crate::sockets;
 use crate::sockets::handover::{Duplicates, Predecessor};
 use crate::worker::WorkerShared;
@@ -123,7 +123,7 @@ impl BoundListeners {
     pub fn start(
         self,
         gateway: &Arc<Gateway>,
-        log: Option<&AccessLog>,
+        log: Option<&AccessLogWriter>,
     ) -> Result<Workers, StartError> {
         let (duplicates, shares) =
             share(self.sockets, self.workers).map_err(|cause| StartError { index: 0, cause })?;
@@ -150,7 +150,7 @@ impl BoundListeners {
                 handed,
                 controls,
                 gateway: Arc::clone(gateway),
-                access: log.map(AccessLog::buffer),
+                access: log.map(AccessLogWriter::buffer),
             };
             let thread = thread::start(kit).map_err(|cause| StartError { index, cause })?;
             workers.commons.push(common);

@@ -33,9 +33,9 @@
 
 pub(crate) mod cache;
 pub(crate) mod crypto;
-pub(crate) mod keeper;
 pub(crate) mod keys;
-pub(crate) mod ledger;
 pub(crate) mod limits;
-pub(crate) mod registrar;
 pub(crate) mod secrets;
+pub(crate) mod service;
+pub(crate) mod storage;
+pub(crate) mod sync;

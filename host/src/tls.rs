@@ -77,7 +77,7 @@ pub(crate) fn server(
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(chain, key)?;
-    config.alpn_protocols = owned(protocols);
+    config.alpn_protocols = to_alpn(protocols);
     // Sessions can be resumed without a place in memory for each.
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(Arc::new(config))
@@ -85,7 +85,7 @@ pub(crate) fn server(
 
 /// What an upstream's side is made of.
 #[derive(Debug)]
-pub(crate) struct Trust<'a> {
+pub(crate) struct ClientTls<'a> {
     /// Who may have signed. None: whom the system trusts.
     pub(crate) ca: Option<&'a Path>,
     /// What is shown when asked: certificate and key.
@@ -101,7 +101,7 @@ pub(crate) struct Trust<'a> {
 /// # Errors
 /// A file cannot be read, or does not hold what it should.
 pub(crate) fn client(
-    trust: &Trust<'_>,
+    trust: &ClientTls<'_>,
     system: &mut SystemRoots,
 ) -> Result<Arc<ClientConfig>, TlsError> {
     let builder =
@@ -110,7 +110,7 @@ pub(crate) fn client(
         (false, _) => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider()))),
-        (true, None) => builder.with_root_certificates(system.get()?),
+        (true, None) => builder.with_root_certificates(system.load()?),
         (true, Some(ca)) => builder.with_root_certificates(roots(ca)?),
     };
     let mut config = match trust.identity {
@@ -120,13 +120,13 @@ pub(crate) fn client(
             builder.with_client_auth_cert(chain, key)?
         }
     };
-    config.alpn_protocols = owned(trust.protocols);
+    config.alpn_protocols = to_alpn(trust.protocols);
     Ok(Arc::new(config))
 }
 
 /// What is wrong with these files, each one: [`client`] stops at the first.
 #[must_use]
-pub(crate) fn faults(trust: &Trust<'_>) -> Vec<TlsError> {
+pub(crate) fn client_faults(trust: &ClientTls<'_>) -> Vec<TlsError> {
     let ca = trust.ca.filter(|_| trust.verify);
     let ca = ca.and_then(|ca| roots(ca).err());
     let identity = trust.identity;
@@ -152,7 +152,7 @@ pub(crate) fn pair_faults(certificate: &Path, key: &Path) -> Vec<TlsError> {
 pub(crate) struct SystemRoots(Option<Arc<RootCertStore>>);
 
 impl SystemRoots {
-    fn get(&mut self) -> Result<Arc<RootCertStore>, TlsError> {
+    fn load(&mut self) -> Result<Arc<RootCertStore>, TlsError> {
         if let Some(roots) = &self.0 {
             return Ok(Arc::clone(roots));
         }
@@ -177,7 +177,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-fn owned(protocols: &[&[u8]]) -> Vec<Vec<u8>> {
+fn to_alpn(protocols: &[&[u8]]) -> Vec<Vec<u8>> {
     protocols.iter().map(|name| name.to_vec()).collect()
 }
 
@@ -201,10 +201,10 @@ fn secret(path: &Path) -> Result<(PrivateKeyDer<'static>, Arc<dyn SigningKey>), 
     Ok((key, signs))
 }
 
-type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+type CertificateAndKey = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// A chain, and the key of its first certificate.
-fn pair(certificate: &Path, key: &Path) -> Result<Pair, TlsError> {
+fn pair(certificate: &Path, key: &Path) -> Result<CertificateAndKey, TlsError> {
     let chain = chain(certificate)?;
     let (private, signs) = secret(key)?;
     let is_of = |one: &Certificate| {
@@ -216,7 +216,7 @@ fn pair(certificate: &Path, key: &Path) -> Result<Pair, TlsError> {
         )
     };
     match chain.iter().position(is_of) {
-        Some(0) => usable(certificate, &chain, &signs)?,
+        Some(0) => check_usable(certificate, &chain, &signs)?,
         Some(place) => {
             let line = chain.get(place).map_or(1, |one| one.line);
             let what = format!(
@@ -242,7 +242,11 @@ fn pair(certificate: &Path, key: &Path) -> Result<Pair, TlsError> {
 }
 
 /// Whether rustls takes the certificate at the head of a chain, with its key.
-fn usable(path: &Path, chain: &[Certificate], signs: &Arc<dyn SigningKey>) -> Result<(), TlsError> {
+fn check_usable(
+    path: &Path,
+    chain: &[Certificate],
+    signs: &Arc<dyn SigningKey>,
+) -> Result<(), TlsError> {
     let Some(Certificate { der, line }) = chain.first() else {
         return Ok(());
     };

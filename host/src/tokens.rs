@@ -15,8 +15,8 @@
 
 mod cache;
 pub(crate) mod fetch;
+mod filter_rejects;
 mod freshness;
-mod later_rejects;
 pub(crate) mod source;
 #[cfg(test)]
 mod tests;
@@ -35,8 +35,8 @@ use crate::verifier::{self, KeySet, TokenError, TokenRules, VerifiedToken};
 
 pub(crate) use cache::TokenCache;
 use cache::TokenDigest;
-pub(crate) use later_rejects::LaterRejects;
-pub(crate) use source::{KeySource, KeySources, Waiting};
+pub(crate) use filter_rejects::FilterRejects;
+pub(crate) use source::{FetchSignal, KeySource, KeySources};
 pub(crate) use used_proofs::{ProofUse, UsedProofs};
 
 /// The present moment, on both clocks.
@@ -117,7 +117,7 @@ pub(crate) enum TokenAnswer {
     /// It is not.
     Refused(TokenError),
     /// It may be accepted once newer keys are there: ask again after this.
-    Later(Waiting),
+    Pending(FetchSignal),
     /// There are no keys that may still be used.
     NoKeys,
 }
@@ -177,7 +177,7 @@ impl TokenVerifier {
         match found {
             Ok(token) => TokenAnswer::Accepted(token),
             Err(TokenError::UnknownKey) if patient => match self.ask_for_newer(now) {
-                Some(waiting) => TokenAnswer::Later(waiting),
+                Some(waiting) => TokenAnswer::Pending(waiting),
                 None => TokenAnswer::Refused(TokenError::UnknownKey),
             },
             Err(error) => TokenAnswer::Refused(error),
@@ -189,11 +189,11 @@ impl TokenVerifier {
         let verify = |keys| verifier::verify(token, keys, &self.rules, now.wall);
         Some(match &self.keys {
             VerifierKeys::Fixed(keys) => verify(keys),
-            VerifierKeys::Fetched(source) => verify(&source.held(now)?.keys),
+            VerifierKeys::Fetched(source) => verify(&source.current_keys(now)?.keys),
         })
     }
 
-    fn ask_for_newer(&self, now: TokenTime) -> Option<Waiting> {
+    fn ask_for_newer(&self, now: TokenTime) -> Option<FetchSignal> {
         match &self.keys {
             VerifierKeys::Fixed(_) => None,
             VerifierKeys::Fetched(source) => source.ask_for_newer(now),
@@ -226,7 +226,7 @@ pub(crate) struct TokenVerifiers {
     list: Vec<Arc<TokenVerifier>>,
     used_proofs: Arc<UsedProofs>,
     /// Tokens that were rejected although one of them, or a server, accepted them.
-    pub(crate) later_rejects: LaterRejects,
+    pub(crate) filter_rejects: FilterRejects,
 }
 
 impl TokenVerifiers {
@@ -236,7 +236,7 @@ impl TokenVerifiers {
         Self {
             list,
             used_proofs,
-            later_rejects: LaterRejects::default(),
+            filter_rejects: FilterRejects::default(),
         }
     }
 
@@ -296,7 +296,8 @@ impl TokenVerifiers {
         token: &str,
         digest: Option<&TokenDigest>,
     ) -> Option<&'a Arc<TokenVerifier>> {
-        let seen = digest.and_then(|digest| among.iter().find_map(|one| one.cache.seen(digest)));
+        let seen =
+            digest.and_then(|digest| among.iter().find_map(|one| one.cache.find_accepted(digest)));
         let read;
         let issuer = match (&seen, digest) {
             (Some(seen), _) => seen.claims.text("iss"),

@@ -198,7 +198,7 @@ pub(crate) fn verify(
     let token = SignedToken::parse(token)?;
     let algorithm = rules.check_header(&token.header)?;
     let key = keys.find(algorithm, token.header.key_id.as_deref())?;
-    if !key.verify(algorithm, token.signed, &token.signature) {
+    if !key.verify(algorithm, token.signing_input, &token.signature) {
         return Err(TokenError::Signature);
     }
     let claims = Claims::parse(&token.payload()?)?;

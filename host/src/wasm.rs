@@ -60,7 +60,7 @@ pub(crate) use piece::Chunk;
 pub(crate) use pool::{CheckOutError, CheckedOut, WorkerFilter};
 pub(crate) use registry::FilterRegistry;
 pub(crate) use services::Services;
-pub(crate) use share::Waiting;
+pub(crate) use share::DecisionSignal;
 pub(crate) use verdict::{BodyMode, BodyVerdict, FilterResponse, RequestVerdict, ResponseVerdict};
 
 /// Connections move between workers and instances between threads: what they hold must be `Send`.

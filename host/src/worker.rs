@@ -24,7 +24,7 @@ use crate::error::Code;
 use crate::gateway::Generation;
 use crate::interim;
 use crate::observe::access_log::LogBuffer;
-use crate::observe::line_limit::LineLimit;
+use crate::observe::log_rate_limit::LogRateLimit;
 use crate::observe::stats::WorkerStats;
 use crate::panics;
 use crate::watch::{ExchangeRegistration, Watch};
@@ -108,9 +108,9 @@ pub(crate) struct Worker {
     /// Exchanges that have ended and whose log phases have not run.
     pub(crate) after: LogPhaseQueue,
     /// How many lines of the log each code gets, in the order of [`Code::ALL`].
-    lines: [LineLimit; Code::ALL.len()],
+    lines: [LogRateLimit; Code::ALL.len()],
     /// How many lines each cause of a rejected key gets, in the order of [`KeyRejection::ALL`].
-    key_lines: [LineLimit; KeyRejection::ALL.len()],
+    key_lines: [LogRateLimit; KeyRejection::ALL.len()],
     generation: RefCell<Rc<Generation>>,
 }
 
@@ -193,8 +193,8 @@ impl Worker {
                 dropped: Arc::clone(&common_dropped),
                 ..LogPhaseQueue::default()
             },
-            lines: std::array::from_fn(|_| LineLimit::default()),
-            key_lines: std::array::from_fn(|_| LineLimit::of_strangers()),
+            lines: std::array::from_fn(|_| LogRateLimit::default()),
+            key_lines: std::array::from_fn(|_| LogRateLimit::for_strangers()),
             generation: RefCell::new(generation),
         }
     }

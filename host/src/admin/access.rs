@@ -4,7 +4,7 @@
 //! - that a token is compared by its SHA-256, in constant time, with every token there is;
 //! - that a right token is always let in: nobody can shut its owner out by guessing from the same
 //!   address;
-//! - that after [`MOST_FAILURES`] wrong tokens within a minute everything else from an address is
+//! - that after [`MAX_FAILURES`] wrong tokens within a minute everything else from an address is
 //!   429 until that minute is over, that a [`network`] of IPv6 counts as one address, and that the
 //!   table of addresses is bounded;
 //! - that no token is logged.
@@ -21,21 +21,21 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use parking_lot::Mutex;
 
 use super::network::network;
-use super::problem::Problem;
+use super::problem::ApiProblem;
 use crate::store::keys::KeyDigest;
-use crate::store::secrets::{Secret, Secrets};
+use crate::store::secrets::{SecretValue, Secrets};
 
 /// Wrong tokens from one address before it is told to wait.
-pub(crate) const MOST_FAILURES: u32 = 10;
+pub(crate) const MAX_FAILURES: u32 = 10;
 
 /// How long failures are remembered.
-const WINDOW: Duration = Duration::from_secs(60);
+const FAILURE_WINDOW: Duration = Duration::from_secs(60);
 
 /// The most addresses whose failures are remembered.
-const MOST_ADDRESSES: usize = 10_000;
+const MAX_ADDRESSES: usize = 10_000;
 
 /// The longest token that is looked at. Bytes.
-const LONGEST: usize = 4096;
+const MAX_TOKEN: usize = 4096;
 
 /// What a token may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(crate) enum Role {
 
 /// A token that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Token {
+pub(crate) struct OperatorToken {
     /// Its name, for the log.
     pub(crate) name: Arc<str>,
     /// What it may be used for.
@@ -68,20 +68,20 @@ pub(crate) struct Actor {
 /// The tokens, and who guessed at them.
 #[derive(Debug, Default)]
 pub(crate) struct Access {
-    tokens: Vec<Token>,
+    tokens: Vec<OperatorToken>,
     failures: Mutex<HashMap<IpAddr, Failures>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Failures {
-    since: Instant,
+    first_failure: Instant,
     count: u32,
 }
 
 impl Access {
     /// With these tokens.
     #[must_use]
-    pub(crate) fn new(tokens: Vec<Token>) -> Self {
+    pub(crate) fn new(tokens: Vec<OperatorToken>) -> Self {
         Self {
             tokens,
             failures: Mutex::default(),
@@ -104,39 +104,39 @@ impl Access {
         from: IpAddr,
         secrets: &Secrets,
         now: Instant,
-    ) -> Result<Actor, Problem> {
+    ) -> Result<Actor, ApiProblem> {
         if !self.is_open() {
             let detail = "the admin API is closed: no token is configured; add `tokens = [{ name = \"ops\", role = \"write\", secret = \"..\" }]` to `[admin]` and restart";
-            return Err(Problem::new(StatusCode::FORBIDDEN, "no_tokens", detail));
+            return Err(ApiProblem::new(StatusCode::FORBIDDEN, "no_tokens", detail));
         }
         let from = network(from);
         let presented = presented(headers);
-        if let Presented::Token(token) = presented
+        if let PresentedToken::Token(token) = presented
             && let Some(actor) = self.find(token, secrets)
         {
             return Ok(actor);
         }
-        let waits = self.shut_out(from, now);
+        let waits = self.retry_after(from, now);
         match presented {
-            Presented::Token(_) | Presented::Nonsense => self.count(from, now),
-            Presented::Nothing => {}
+            PresentedToken::Token(_) | PresentedToken::Malformed => self.count(from, now),
+            PresentedToken::Nothing => {}
         }
         if let Some(seconds) = waits {
             let status = StatusCode::TOO_MANY_REQUESTS;
             let detail = format!(
                 "too many wrong tokens from this address; send a right one, or try again in {seconds} s"
             );
-            return Err(Problem::new(status, "too_many_failures", detail).retry_after(seconds));
+            return Err(ApiProblem::new(status, "too_many_failures", detail).retry_after(seconds));
         }
         let status = StatusCode::UNAUTHORIZED;
         Err(match presented {
-            Presented::Nothing => {
+            PresentedToken::Nothing => {
                 let detail = "send `authorization: Bearer <token>`";
-                Problem::new(status, "token_missing", detail)
+                ApiProblem::new(status, "token_missing", detail)
             }
-            Presented::Token(_) | Presented::Nonsense => {
+            PresentedToken::Token(_) | PresentedToken::Malformed => {
                 let detail = "this token is not one of `[admin] tokens`";
-                Problem::new(status, "token_rejected", detail)
+                ApiProblem::new(status, "token_rejected", detail)
             }
         })
     }
@@ -146,7 +146,7 @@ impl Access {
         let digest = KeyDigest::of(presented);
         let mut found = None;
         for token in &self.tokens {
-            let own = secrets.find(&token.secret).map(Secret::key_digest);
+            let own = secrets.find(&token.secret).map(SecretValue::key_digest);
             // Equal in constant time.
             if own == Some(digest) {
                 found = Some(Actor {
@@ -159,32 +159,34 @@ impl Access {
     }
 
     /// For how long whoever is wrong has to wait. Seconds, rounded up.
-    fn shut_out(&self, from: IpAddr, now: Instant) -> Option<u64> {
+    fn retry_after(&self, from: IpAddr, now: Instant) -> Option<u64> {
         let failures = self.failures.lock();
         let known = failures.get(&from)?;
-        let left = WINDOW.checked_sub(now.saturating_duration_since(known.since))?;
-        (known.count >= MOST_FAILURES && !left.is_zero()).then(|| left.as_secs() + 1)
+        let left =
+            FAILURE_WINDOW.checked_sub(now.saturating_duration_since(known.first_failure))?;
+        (known.count >= MAX_FAILURES && !left.is_zero()).then(|| left.as_secs() + 1)
     }
 
     fn count(&self, from: IpAddr, now: Instant) {
-        let over = |known: &Failures| now.saturating_duration_since(known.since) >= WINDOW;
+        let over =
+            |known: &Failures| now.saturating_duration_since(known.first_failure) >= FAILURE_WINDOW;
         let mut failures = self.failures.lock();
-        if failures.len() >= MOST_ADDRESSES && !failures.contains_key(&from) {
+        if failures.len() >= MAX_ADDRESSES && !failures.contains_key(&from) {
             failures.retain(|_, known| !over(known));
-            if failures.len() >= MOST_ADDRESSES {
-                let oldest = failures.iter().min_by_key(|(_, known)| known.since);
+            if failures.len() >= MAX_ADDRESSES {
+                let oldest = failures.iter().min_by_key(|(_, known)| known.first_failure);
                 if let Some(oldest) = oldest.map(|(address, _)| *address) {
                     failures.remove(&oldest);
                 }
             }
         }
         let known = failures.entry(from).or_insert(Failures {
-            since: now,
+            first_failure: now,
             count: 0,
         });
         if over(known) {
             *known = Failures {
-                since: now,
+                first_failure: now,
                 count: 0,
             };
         }
@@ -194,30 +196,30 @@ impl Access {
 
 /// What came in the place of a token.
 #[derive(Clone, Copy)]
-enum Presented<'a> {
+enum PresentedToken<'a> {
     /// Nothing: nobody guessed.
     Nothing,
     /// What nobody can have as a token.
-    Nonsense,
+    Malformed,
     Token(&'a [u8]),
 }
 
-fn presented(headers: &HeaderMap) -> Presented<'_> {
+fn presented(headers: &HeaderMap) -> PresentedToken<'_> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {
-        return Presented::Nothing;
+        return PresentedToken::Nothing;
     };
     let parts = value.as_bytes().split_at_checked(7);
     match parts {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case(b"bearer ") => {
             let token = token.trim_ascii();
-            if (1..=LONGEST).contains(&token.len()) && values.next().is_none() {
-                Presented::Token(token)
+            if (1..=MAX_TOKEN).contains(&token.len()) && values.next().is_none() {
+                PresentedToken::Token(token)
             } else {
-                Presented::Nonsense
+                PresentedToken::Malformed
             }
         }
-        Some(_) | None => Presented::Nonsense,
+        Some(_) | None => PresentedToken::Malformed,
     }
 }
 
@@ -225,7 +227,7 @@ fn presented(headers: &HeaderMap) -> Presented<'_> {
 ///
 /// # Errors
 /// It does not.
-pub(crate) fn may(actor: &Actor, method: &Method) -> Result<(), Problem> {
+pub(crate) fn check_role(actor: &Actor, method: &Method) -> Result<(), ApiProblem> {
     let looks = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     match actor.role {
         Role::Write => Ok(()),
@@ -235,7 +237,7 @@ pub(crate) fn may(actor: &Actor, method: &Method) -> Result<(), Problem> {
                 "token `{}` may only read; use one with `role = \"write\"`",
                 actor.name
             );
-            Err(Problem::new(StatusCode::FORBIDDEN, "read_only", detail))
+            Err(ApiProblem::new(StatusCode::FORBIDDEN, "read_only", detail))
         }
     }
 }
@@ -249,12 +251,17 @@ mod tests {
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     fn access() -> (Access, Secrets) {
-        let token = |name: &str, role| Token {
+        let token = |name: &str, role| OperatorToken {
             name: name.into(),
             role,
             secret: format!("of-{name}").into(),
         };
-        let secret = |name: &str| (name.into(), Secret::new(format!("value {name}").into()));
+        let secret = |name: &str| {
+            (
+                name.into(),
+                SecretValue::new(format!("value {name}").into()),
+            )
+        };
         (
             Access::new(vec![token("ops", Role::Write), token("view", Role::Read)]),
             [secret("of-ops"), secret("of-view")].into_iter().collect(),
@@ -273,8 +280,11 @@ mod tests {
         assert_eq!(&*admit("Bearer value of-ops").unwrap().name, "ops");
         let view = admit("bearer value of-view").unwrap();
         assert_eq!(view.role, Role::Read);
-        assert!(may(&view, &Method::GET).is_ok());
-        assert_eq!(may(&view, &Method::PATCH).unwrap_err().code, "read_only");
+        assert!(check_role(&view, &Method::GET).is_ok());
+        assert_eq!(
+            check_role(&view, &Method::PATCH).unwrap_err().code,
+            "read_only"
+        );
         for wrong in ["Bearer x", "Bearer ", "Basic value of-ops", "value of-ops"] {
             assert_eq!(admit(wrong).unwrap_err().code, "token_rejected", "{wrong}");
         }
@@ -300,7 +310,7 @@ mod tests {
             let now = start + Duration::from_secs(after);
             access.admit(&with(value), from, &secrets, now)
         };
-        for _ in 0..MOST_FAILURES {
+        for _ in 0..MAX_FAILURES {
             let refused = admit("Bearer x", HERE, 0).unwrap_err();
             assert_eq!(refused.code, "token_rejected");
         }
@@ -313,7 +323,7 @@ mod tests {
             refused.code, "too_many_failures",
             "a right one excuses none"
         );
-        assert_eq!(access.failures.lock()[&HERE].count, MOST_FAILURES + 2);
+        assert_eq!(access.failures.lock()[&HERE].count, MAX_FAILURES + 2);
         let elsewhere = IpAddr::V4([192, 0, 2, 1].into());
         assert_eq!(
             admit("Bearer x", elsewhere, 59).unwrap_err().code,
@@ -334,7 +344,7 @@ mod tests {
             let refused = access.admit(&with("Bearer x"), from, &secrets, now);
             refused.unwrap_err().code
         };
-        for number in 0..u128::from(MOST_FAILURES) {
+        for number in 0..u128::from(MAX_FAILURES) {
             assert_eq!(guess(number), "token_rejected");
         }
         assert_eq!(guess(100), "too_many_failures");
@@ -345,7 +355,7 @@ mod tests {
     fn the_table_of_addresses_is_bounded() {
         let (access, secrets) = access();
         let now = Instant::now();
-        for number in 0..u32::try_from(MOST_ADDRESSES).unwrap() + 100 {
+        for number in 0..u32::try_from(MAX_ADDRESSES).unwrap() + 100 {
             let from = IpAddr::V4(number.into());
             assert!(
                 access
@@ -353,6 +363,6 @@ mod tests {
                     .is_err()
             );
         }
-        assert_eq!(access.failures.lock().len(), MOST_ADDRESSES);
+        assert_eq!(access.failures.lock().len(), MAX_ADDRESSES);
     }
 }

@@ -1,11 +1,11 @@
 //! The admin API: keys, plans, usage and upstreams, below `/v1`.
 //!
 //! Before it come [`super::serve`] (a connection) and [`super::envelope`] (a request's id, who
-//! asks, what an error looks like); after it the [`Registrar`], which has the rules.
+//! asks, what an error looks like); after it the [`ControlService`], which has the rules.
 //!
 //! It promises
-//! - that what is blocking runs on threads of its own, [`MOST_CALLS`] at once, imports
-//!   [`MOST_HEAVY`] at once; who finds no room for a while is told to come back;
+//! - that what is blocking runs on threads of its own, [`MAX_CALLS`] at once, imports
+//!   [`MAX_IMPORTS`] at once; who finds no room for a while is told to come back;
 //! - that a client that stalls, with its body or with its answer, holds no such room: an import
 //!   takes it when its file is there, an export for each piece anew;
 //! - that every body has a limit and a deadline, and all large ones together a limit, and that unknown members and parameters are
@@ -14,7 +14,6 @@
 //!
 //! It is described by [`openapi`], which is served and true.
 
-mod archive;
 mod body;
 mod export;
 mod import;
@@ -24,6 +23,7 @@ mod params;
 mod plans;
 pub(super) mod shape;
 mod status;
+mod store_archive;
 mod stream;
 mod upstreams;
 mod usage;
@@ -38,35 +38,35 @@ use axum::routing::{delete, get, patch, post};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Running;
-use super::envelope::Caller;
-use super::problem::Problem;
-use crate::store::registrar::Registrar;
+use super::envelope::ApiCaller;
+use super::problem::ApiProblem;
+use crate::store::service::ControlService;
 
 /// Calls of the store at once.
-const MOST_CALLS: usize = 8;
+const MAX_CALLS: usize = 8;
 
 /// Imports at once.
-const MOST_HEAVY: usize = 2;
+const MAX_IMPORTS: usize = 2;
 
 /// How long a request waits for room.
-const WAIT: Duration = Duration::from_secs(5);
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the routes share.
 #[derive(Debug)]
-pub(super) struct Api {
+pub(super) struct AdminApi {
     running: Arc<Running>,
     calls: Arc<Semaphore>,
-    heavy: Arc<Semaphore>,
+    imports: Arc<Semaphore>,
     space: Arc<Semaphore>,
     max_import: usize,
 }
 
 pub(super) fn routes(running: Arc<Running>, max_import: usize) -> Router {
-    let api = Arc::new(Api {
+    let api = Arc::new(AdminApi {
         running,
-        calls: Arc::new(Semaphore::new(MOST_CALLS)),
-        heavy: Arc::new(Semaphore::new(MOST_HEAVY)),
-        space: body::space(max_import),
+        calls: Arc::new(Semaphore::new(MAX_CALLS)),
+        imports: Arc::new(Semaphore::new(MAX_IMPORTS)),
+        space: body::body_space(max_import),
         max_import,
     });
     Router::new()
@@ -97,73 +97,76 @@ pub(super) fn routes(running: Arc<Running>, max_import: usize) -> Router {
             "/v1/upstreams/{name}/changes/{address}",
             delete(upstreams::restore_one),
         )
-        .route("/v1/store/export", get(archive::export))
-        .route("/v1/store/import", post(archive::import))
+        .route("/v1/store/export", get(store_archive::export))
+        .route("/v1/store/import", post(store_archive::import))
         .route("/v1/status", get(status::show))
         .route("/v1/openapi.json", get(openapi::show))
         .method_not_allowed_fallback(async || {
             let detail = "this path does not take this method; `allow` lists those that it takes";
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+            ApiProblem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
         })
         .with_state(api)
 }
 
-impl Api {
-    fn registrar(&self) -> Result<Arc<Registrar>, Problem> {
-        let registrar = self.running.registrar.clone();
+impl AdminApi {
+    fn service(&self) -> Result<Arc<ControlService>, ApiProblem> {
+        let registrar = self.running.service.clone();
         registrar.ok_or_else(|| {
             let detail = "this gateway has no store; add `[store]` with `path = \"windlass.db\"` to the configuration and restart";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "no_store", detail)
+            ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, "no_store", detail)
         })
     }
 
     /// Do this with the registrar, on a thread where it may block.
     async fn call<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Registrar) -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
-        self.call_within(WAIT, work).await
+        work: impl FnOnce(&ControlService) -> Result<T, ApiProblem> + Send + 'static,
+    ) -> Result<T, ApiProblem> {
+        self.call_within(PERMIT_TIMEOUT, work).await
     }
 
     /// The same where it may wait so long for its turn.
     async fn call_within<T: Send + 'static>(
         &self,
         wait: Duration,
-        work: impl FnOnce(&Registrar) -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
-        let registrar = self.registrar()?;
-        let room = room(&self.calls, wait).await?;
+        work: impl FnOnce(&ControlService) -> Result<T, ApiProblem> + Send + 'static,
+    ) -> Result<T, ApiProblem> {
+        let registrar = self.service()?;
+        let room = acquire(&self.calls, wait).await?;
         let done = tokio::task::spawn_blocking(move || {
             let made = work(&registrar);
             drop(room);
             made
         });
-        done.await.unwrap_or_else(|_| Err(broken()))
+        done.await.unwrap_or_else(|_| Err(internal_error()))
     }
 }
 
 /// A place among those who may work.
-async fn room(of: &Arc<Semaphore>, wait: Duration) -> Result<OwnedSemaphorePermit, Problem> {
+async fn acquire(of: &Arc<Semaphore>, wait: Duration) -> Result<OwnedSemaphorePermit, ApiProblem> {
     let room = tokio::time::timeout(wait, Arc::clone(of).acquire_owned()).await;
     room.ok().and_then(Result::ok).ok_or_else(busy)
 }
 
 /// So many places at once.
-async fn room_for(of: &Arc<Semaphore>, count: usize) -> Result<OwnedSemaphorePermit, Problem> {
+async fn acquire_many(
+    of: &Arc<Semaphore>,
+    count: usize,
+) -> Result<OwnedSemaphorePermit, ApiProblem> {
     let count = u32::try_from(count).map_err(|_| busy())?;
-    let room = tokio::time::timeout(WAIT, Arc::clone(of).acquire_many_owned(count)).await;
+    let room = tokio::time::timeout(PERMIT_TIMEOUT, Arc::clone(of).acquire_many_owned(count)).await;
     room.ok().and_then(Result::ok).ok_or_else(busy)
 }
 
-fn busy() -> Problem {
+fn busy() -> ApiProblem {
     let detail = "too many calls are running; try again";
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(1)
+    ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).retry_after(1)
 }
 
 /// A call ended in a way that no call should.
-fn broken() -> Problem {
+fn internal_error() -> ApiProblem {
     let detail = "the call broke; the gateway's log says why";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "broken", detail)
+    ApiProblem::new(StatusCode::INTERNAL_SERVER_ERROR, "broken", detail)
 }
 
 /// Milliseconds since 1970.
@@ -173,12 +176,12 @@ fn now_ms() -> u64 {
 }
 
 /// A line of the audit log: who did what to which.
-fn audit(caller: &Caller, action: &str, kind: &str, id: &str) {
+fn audit(caller: &ApiCaller, action: &str, kind: &str, id: &str) {
     audit_change(caller, action, kind, id, None);
 }
 
 /// The same, with what it is since.
-fn audit_change(caller: &Caller, action: &str, kind: &str, id: &str, what: Option<&str>) {
+fn audit_change(caller: &ApiCaller, action: &str, kind: &str, id: &str, what: Option<&str>) {
     tracing::info!(
         target: "windlass::audit",
         actor = %caller.actor,
@@ -198,6 +201,6 @@ fn json(status: StatusCode, value: &impl serde::Serialize) -> Response {
             let kind = [(axum::http::header::CONTENT_TYPE, "application/json")];
             (status, kind, text + "\n").into_response()
         }
-        Err(_) => broken().into_response(),
+        Err(_) => internal_error().into_response(),
     }
 }

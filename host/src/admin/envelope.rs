@@ -20,8 +20,8 @@ use parking_lot::Mutex;
 
 use super::Running;
 use super::access::{self, Access, Actor, Role};
-use super::problem::Problem;
-use crate::observe::line_limit::LineLimit;
+use super::problem::ApiProblem;
+use crate::observe::log_rate_limit::LogRateLimit;
 use crate::store::keys::masked;
 
 /// The request's id, in every answer.
@@ -29,11 +29,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Whose connection it is.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Remote(pub(crate) SocketAddr);
+pub(crate) struct RemoteAddress(pub(crate) SocketAddr);
 
 /// Who asks, for the audit log.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller {
+pub(crate) struct ApiCaller {
     /// The token's name.
     pub(crate) actor: Arc<str>,
     /// What the token may be used for.
@@ -44,19 +44,19 @@ pub(crate) struct Caller {
     pub(crate) remote: SocketAddr,
 }
 
-impl Caller {
+impl ApiCaller {
     /// Whether the token's role lets it have this, though it changes nothing.
     ///
     /// # Errors
     /// It may only read.
-    pub(crate) fn may_write(&self, what: &str) -> Result<(), Problem> {
+    pub(crate) fn may_write(&self, what: &str) -> Result<(), ApiProblem> {
         match self.role {
             Role::Write => Ok(()),
             Role::Read => {
                 let detail = format!(
                     "this token may only read, and {what} need a token whose `role` is \"write\""
                 );
-                Err(Problem::new(StatusCode::FORBIDDEN, "read_only", detail))
+                Err(ApiProblem::new(StatusCode::FORBIDDEN, "read_only", detail))
             }
         }
     }
@@ -64,50 +64,52 @@ impl Caller {
 
 /// What the guard knows.
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub(crate) struct AdminGuard {
     pub(crate) running: Arc<Running>,
     pub(crate) access: Access,
 }
 
 #[derive(Debug, Clone)]
-struct RequestId(Arc<str>);
+struct AdminRequestId(Arc<str>);
 
 /// Who was let in, for the line about the answer.
 #[derive(Debug, Clone)]
-struct Admitted(Caller);
+struct AuthenticatedCaller(ApiCaller);
 
 /// Lines about answers to those who were not let in.
 #[derive(Debug)]
-pub(crate) struct Strangers {
-    lines: Mutex<LineLimit>,
-    began: Instant,
+pub(crate) struct UnauthenticatedLog {
+    rate_limit: Mutex<LogRateLimit>,
+    started: Instant,
 }
 
-impl Default for Strangers {
+impl Default for UnauthenticatedLog {
     fn default() -> Self {
         Self {
-            lines: Mutex::new(LineLimit::of_strangers()),
-            began: Instant::now(),
+            rate_limit: Mutex::new(LogRateLimit::for_strangers()),
+            started: Instant::now(),
         }
     }
 }
 
 /// Around everything: the id, the words of an error, and the line of the log.
 pub(crate) async fn envelope(
-    State(strangers): State<Arc<Strangers>>,
+    State(strangers): State<Arc<UnauthenticatedLog>>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let id = new_id();
-    request.extensions_mut().insert(RequestId(Arc::clone(&id)));
-    let remote = request.extensions().get::<Remote>().copied();
-    let (method, path) = (request.method().clone(), told(request.uri().path()));
+    request
+        .extensions_mut()
+        .insert(AdminRequestId(Arc::clone(&id)));
+    let remote = request.extensions().get::<RemoteAddress>().copied();
+    let (method, path) = (request.method().clone(), masked_path(request.uri().path()));
     let mut response = match names_one_host(&request) {
         true => next.run(request).await,
-        false => Problem::bad_host().into_response(),
+        false => ApiProblem::bad_host().into_response(),
     };
-    let problem = response.extensions_mut().remove::<Problem>();
-    let answered = Answered {
+    let problem = response.extensions_mut().remove::<ApiProblem>();
+    let answered = AnswerRecord {
         id: &id,
         method: &method,
         path: &path,
@@ -115,9 +117,9 @@ pub(crate) async fn envelope(
         status: response.status(),
         code: problem.as_ref().map(|problem| problem.code),
     };
-    match response.extensions_mut().remove::<Admitted>() {
-        Some(Admitted(caller)) => answered.tell(&caller),
-        None => answered.tell_of_stranger(&strangers),
+    match response.extensions_mut().remove::<AuthenticatedCaller>() {
+        Some(AuthenticatedCaller(caller)) => answered.log(&caller),
+        None => answered.log_unauthenticated(&strangers),
     }
     if let Some(problem) = problem {
         *response.body_mut() = Body::from(problem.body(&id));
@@ -150,7 +152,7 @@ fn names_one_host(request: &Request) -> bool {
 }
 
 /// An answer, for the log.
-struct Answered<'a> {
+struct AnswerRecord<'a> {
     id: &'a str,
     method: &'a Method,
     path: &'a str,
@@ -159,9 +161,9 @@ struct Answered<'a> {
     code: Option<&'static str>,
 }
 
-impl Answered<'_> {
+impl AnswerRecord<'_> {
     /// To somebody who was let in. A change that was made has a line of its own.
-    fn tell(&self, caller: &Caller) {
+    fn log(&self, caller: &ApiCaller) {
         let reads = matches!(*self.method, Method::GET | Method::HEAD);
         if self.status.is_success() && (!reads || !self.path.starts_with("/v1/")) {
             return;
@@ -181,15 +183,15 @@ impl Answered<'_> {
 
     /// To anybody else: of probes of liveness and numbers nothing, and of what is refused no more
     /// than the log can take. A refused login has a line of its own, but for one that has to wait.
-    fn tell_of_stranger(&self, strangers: &Strangers) {
+    fn log_unauthenticated(&self, strangers: &UnauthenticatedLog) {
         let is_told = matches!(self.code, None | Some("token_missing" | "token_rejected"))
             || matches!(self.code, Some("no_tokens" | "read_only"));
         if self.status.is_success() || is_told {
             return;
         }
-        let elapsed = strangers.began.elapsed().as_millis();
+        let elapsed = strangers.started.elapsed().as_millis();
         let now_ms = u64::try_from(elapsed).unwrap_or(u64::MAX);
-        let Some(left_out) = strangers.lines.lock().take(now_ms) else {
+        let Some(left_out) = strangers.rate_limit.lock().take(now_ms) else {
             return;
         };
         tracing::info!(
@@ -211,18 +213,18 @@ impl Answered<'_> {
 /// # Errors
 /// No token came, none that is known, or one whose role does not suffice.
 pub(crate) async fn guard(
-    State(gate): State<Arc<Gate>>,
+    State(gate): State<Arc<AdminGuard>>,
     mut request: Request,
     next: Next,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiProblem> {
     let extensions = request.extensions();
-    let id = extensions.get::<RequestId>();
+    let id = extensions.get::<AdminRequestId>();
     let id = id.map_or_else(new_id, |id| Arc::clone(&id.0));
-    let remote = extensions.get::<Remote>();
+    let remote = extensions.get::<RemoteAddress>();
     let remote = remote.map_or(SocketAddr::from(([0; 4], 0)), |remote| remote.0);
     match admit(&gate, &request, remote) {
         Ok(actor) => {
-            let caller = Caller {
+            let caller = ApiCaller {
                 actor: actor.name,
                 role: actor.role,
                 request: id,
@@ -230,7 +232,9 @@ pub(crate) async fn guard(
             };
             request.extensions_mut().insert(caller.clone());
             let mut response = next.run(request).await;
-            response.extensions_mut().insert(Admitted(caller));
+            response
+                .extensions_mut()
+                .insert(AuthenticatedCaller(caller));
             Ok(response)
         }
         // Who has to wait is told so, and cannot fill the log.
@@ -240,7 +244,7 @@ pub(crate) async fn guard(
                 target: "windlass::audit",
                 why = problem.code,
                 method = %request.method(),
-                path = told(request.uri().path()),
+                path = masked_path(request.uri().path()),
                 request = %id,
                 %remote,
                 "audit: refused at the admin API"
@@ -250,14 +254,14 @@ pub(crate) async fn guard(
     }
 }
 
-fn admit(gate: &Gate, request: &Request, remote: SocketAddr) -> Result<Actor, Problem> {
+fn admit(gate: &AdminGuard, request: &Request, remote: SocketAddr) -> Result<Actor, ApiProblem> {
     let gateway = gate.running.gateway.load();
     let secrets = &gateway.services.secrets;
     let now = Instant::now();
     let actor = gate
         .access
         .admit(request.headers(), remote.ip(), secrets, now)?;
-    access::may(&actor, request.method())?;
+    access::check_role(&actor, request.method())?;
     Ok(actor)
 }
 
@@ -267,7 +271,7 @@ fn new_id() -> Arc<str> {
 }
 
 /// A path for the log: a key may have been taken for an id.
-fn told(path: &str) -> String {
+fn masked_path(path: &str) -> String {
     let segments: Vec<_> = path.split('/').map(masked).collect();
     segments.join("/")
 }

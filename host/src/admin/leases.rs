@@ -1,11 +1,11 @@
 //! What `/metrics` shows of counters that several gateways share.
 
 use super::Running;
-use crate::observe::metrics::{Family, Kind, float};
+use crate::observe::metrics::{MetricFamily, MetricKind, float};
 use crate::store::limits::LeaseState;
 
 /// All families; none where no Redis is configured.
-pub(super) fn families(running: &Running) -> Vec<Family> {
+pub(super) fn families(running: &Running) -> Vec<MetricFamily> {
     let foundation = &running.foundation;
     let of = |prefix: &str, state: Option<LeaseState>| match state {
         Some(state) => of_leases(prefix, &state),
@@ -17,21 +17,21 @@ pub(super) fn families(running: &Running) -> Vec<Family> {
 }
 
 /// Of the leases of plans, or of those of bounds without a key.
-fn of_leases(prefix: &str, state: &LeaseState) -> Vec<Family> {
-    let family = |kind, name, help| Family::new(kind, &format!("{prefix}_{name}"), help);
-    let gauge = |name, help, value| family(Kind::Gauge, name, help).with(&[], value);
+fn of_leases(prefix: &str, state: &LeaseState) -> Vec<MetricFamily> {
+    let family = |kind, name, help| MetricFamily::new(kind, &format!("{prefix}_{name}"), help);
+    let gauge = |name, help, value| family(MetricKind::Gauge, name, help).with(&[], value);
     let refills = "Calls of the store for parts of shared budgets, by their result";
     let unavailable =
         "Requests decided by `on_unavailable`: the store was out of reach and no lease was left";
     vec![
-        family(Kind::Counter, "refills", refills)
+        family(MetricKind::Counter, "refills", refills)
             .with(&[("result", "done")], float(state.refills))
             .with(&[("result", "failed")], float(state.failures)),
-        family(Kind::Counter, "unavailable", unavailable)
+        family(MetricKind::Counter, "unavailable", unavailable)
             .with(&[("answer", "refused")], float(state.refused_unavailable))
             .with(&[("answer", "allowed")], float(state.allowed_unavailable)),
         family(
-            Kind::Counter,
+            MetricKind::Counter,
             "waits",
             "Requests that waited for the store to tell their share",
         )

@@ -7,15 +7,15 @@ mod store;
 mod upstreams;
 mod verifiers;
 
-pub(crate) use format::Format;
+pub(crate) use format::MetricsFormat;
 
 use super::Running;
 use crate::descriptors;
 use crate::gateway::Gateway;
-use crate::observe::metrics::{Family, Kind, float, of_workers, read};
+use crate::observe::metrics::{MetricFamily, MetricKind, float, of_workers, read};
 use crate::store::keys::KeyReject;
 
-pub(crate) fn families(running: &Running) -> Vec<Family> {
+pub(crate) fn families(running: &Running) -> Vec<MetricFamily> {
     let workers = running.workers.iter().map(|common| &common.stats);
     let mut families = of_workers(workers);
     let gateway = running.gateway.load();
@@ -29,70 +29,73 @@ pub(crate) fn families(running: &Running) -> Vec<Family> {
     families.extend(upstreams::families(&gateway));
     families.extend(verifiers::families(&gateway));
     families.extend(callouts::families(&gateway));
-    families.into_iter().map(Family::without_twins).collect()
+    families
+        .into_iter()
+        .map(MetricFamily::without_duplicates)
+        .collect()
 }
 
-fn of_process(running: &Running, gateway: &Gateway) -> Vec<Family> {
+fn of_process(running: &Running, gateway: &Gateway) -> Vec<MetricFamily> {
     let registry = running.foundation.registry();
     let budget = registry.engine().budget();
     let components = u64::try_from(registry.components()).unwrap_or(u64::MAX);
-    let one = |kind, name, help, value| Family::new(kind, name, help).with(&[], value);
+    let one = |kind, name, help, value| MetricFamily::new(kind, name, help).with(&[], value);
     vec![
-        Family::new(Kind::Gauge, "build_info", "The version that runs")
+        MetricFamily::new(MetricKind::Gauge, "build_info", "The version that runs")
             .with(&[("version", env!("CARGO_PKG_VERSION"))], 1.0),
         one(
-            Kind::Gauge,
+            MetricKind::Gauge,
             "generation",
             "Which configuration is in use, counted from 1",
             float(gateway.number),
         ),
         one(
-            Kind::Gauge,
+            MetricKind::Gauge,
             "generations",
             "Configurations in memory: one, and those that requests still run on",
             float(running.foundation.alive()),
         ),
-        Family::new(Kind::Counter, "reloads", "Reloads by their result")
+        MetricFamily::new(MetricKind::Counter, "reloads", "Reloads by their result")
             .with(&[("result", "done")], read(&running.reloads.done))
             .with(&[("result", "refused")], read(&running.reloads.refused)),
         one(
-            Kind::Counter,
+            MetricKind::Counter,
             "access_log_dropped",
             "Lines of the access log that were lost: its writer did not keep up, or a write failed",
             read(&running.log_dropped),
         ),
         one(
-            Kind::Counter,
+            MetricKind::Counter,
             "log_dropped",
             "Lines of the gateway's own log that were lost: what reads it did not keep up, or a write failed",
             read(&running.own_log_dropped),
         ),
         one(
-            Kind::Gauge,
+            MetricKind::Gauge,
             "open_files_limit",
             "How many files the process may have open, sockets included; 0: no limit",
             float(descriptors::limit()),
         ),
         one(
-            Kind::Counter,
+            MetricKind::Counter,
             "accept_pauses",
             "Times that accepting paused because too many files were open",
             float(descriptors::pauses()),
         ),
         one(
-            Kind::Gauge,
+            MetricKind::Gauge,
             "wasm_components",
             "Components that are compiled and in use",
             float(components),
         ),
         one(
-            Kind::Gauge,
+            MetricKind::Gauge,
             "wasm_memory_bytes",
             "Linear memory of all filter instances",
             float(budget.used()),
         ),
         one(
-            Kind::Gauge,
+            MetricKind::Gauge,
             "wasm_memory_limit_bytes",
             "The most that the linear memory of all filter instances may be",
             float(budget.limit()),
@@ -101,9 +104,13 @@ fn of_process(running: &Running, gateway: &Gateway) -> Vec<Family> {
 }
 
 /// When the certificates end that the gateway shows of itself.
-fn of_certificates(gateway: &Gateway) -> Family {
+fn of_certificates(gateway: &Gateway) -> MetricFamily {
     let help = "When a certificate that the gateway shows to a listener's, the admin's or an upstream's peers ends, in seconds since 1970";
-    let mut family = Family::new(Kind::Gauge, "certificate_expiry_timestamp_seconds", help);
+    let mut family = MetricFamily::new(
+        MetricKind::Gauge,
+        "certificate_expiry_timestamp_seconds",
+        help,
+    );
     for shown in &gateway.certificates {
         let labels = [("shown_to", shown.to), ("name", &*shown.name)];
         // Past the year 9999 nobody cares for a second.
@@ -114,7 +121,7 @@ fn of_certificates(gateway: &Gateway) -> Family {
 }
 
 /// Keys that were not accepted: to the client all reasons are one, to the operator not.
-fn of_rejects(running: &Running) -> Family {
+fn of_rejects(running: &Running) -> MetricFamily {
     let reasons = [
         (KeyReject::Unknown, "unknown"),
         (KeyReject::Disabled, "disabled"),
@@ -122,7 +129,7 @@ fn of_rejects(running: &Running) -> Family {
         (KeyReject::Unavailable, "unavailable"),
     ];
     let help = "Keys that were presented and not accepted, by the reason";
-    let mut family = Family::new(Kind::Counter, "key_rejects", help);
+    let mut family = MetricFamily::new(MetricKind::Counter, "key_rejects", help);
     for (why, word) in reasons {
         let workers = running.foundation.rejects().iter();
         let sum: u64 = workers.map(|rejects| rejects.value(why)).sum();

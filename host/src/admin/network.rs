@@ -20,44 +20,47 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 
 /// Places that each network has so many of.
 #[derive(Debug, Clone)]
-pub(crate) struct Shares {
-    most: usize,
-    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+pub(crate) struct NetworkPermits {
+    limit: usize,
+    acquired: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 /// One place; it is free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Share {
+pub(crate) struct NetworkPermit {
     of: IpAddr,
-    shares: Shares,
+    shares: NetworkPermits,
 }
 
-impl Shares {
+impl NetworkPermits {
     /// So many for each.
     #[must_use]
     pub(crate) fn new(most: usize) -> Self {
         let taken = Arc::default();
-        Self { most, taken }
+        Self {
+            limit: most,
+            acquired: taken,
+        }
     }
 
     /// A place for this address; None where its network has all it may have.
     #[must_use]
-    pub(crate) fn take(&self, address: IpAddr) -> Option<Share> {
+    pub(crate) fn acquire(&self, address: IpAddr) -> Option<NetworkPermit> {
         let of = network(address);
-        let mut taken = self.taken.lock();
+        let mut taken = self.acquired.lock();
         let count = taken.entry(of).or_insert(0);
-        if *count >= self.most {
+        if *count >= self.limit {
             return None;
         }
         *count += 1;
         let shares = self.clone();
-        Some(Share { of, shares })
+        Some(NetworkPermit { of, shares })
     }
 }
 
-impl Drop for Share {
+impl Drop for NetworkPermit {
     fn drop(&mut self) {
-        let mut taken = self.shares.taken.lock();
+        let mut taken = self.shares.acquired.lock();
         if let Some(count) = taken.get_mut(&self.of) {
             *count -= 1;
             if *count == 0 {
@@ -86,8 +89,8 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_it_is_given_back() {
-        let shares = Shares::new(2);
-        let take = |text: &str| shares.take(text.parse().unwrap());
+        let shares = NetworkPermits::new(2);
+        let take = |text: &str| shares.acquire(text.parse().unwrap());
         let (first, second) = (take("2001:db8::1"), take("2001:db8::2"));
         assert!(first.is_some() && second.is_some());
         assert!(take("2001:db8::3").is_none());
@@ -95,6 +98,9 @@ mod tests {
         drop(first);
         assert!(take("2001:db8::3").is_some());
         drop(second);
-        assert!(shares.taken.lock().is_empty(), "who is gone is remembered");
+        assert!(
+            shares.acquired.lock().is_empty(),
+            "who is gone is remembered"
+        );
     }
 }

@@ -1,18 +1,18 @@
 //! What the operator is told when something cannot be done: RFC 9457, with stable codes.
 //!
-//! A handler answers with a [`Problem`]; its body is written by [`super::envelope`], which knows
+//! A handler answers with a [`ApiProblem`]; its body is written by [`super::envelope`], which knows
 //! the request's id. No text holds a secret or a key.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use crate::store::ledger::LedgerError;
-use crate::store::registrar::{ImportError, ImportReport, RegistrarError, Warning};
+use crate::store::service::{CsvWarning, ImportError, ImportReport, ServiceError};
+use crate::store::storage::StorageError;
 
 /// An answer that says why not.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Problem {
+pub(crate) struct ApiProblem {
     pub(crate) status: StatusCode,
     /// The stable word.
     pub(crate) code: &'static str,
@@ -26,7 +26,7 @@ pub(crate) struct Problem {
     pub(crate) retry_after: Option<u64>,
 }
 
-impl Problem {
+impl ApiProblem {
     /// With this status, code and text.
     #[must_use]
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
@@ -55,7 +55,7 @@ impl Problem {
 
     /// One part of the request makes no sense.
     #[must_use]
-    pub(crate) fn of(field: &str, message: &str) -> Self {
+    pub(crate) fn invalid_field(field: &str, message: &str) -> Self {
         let mut problem = Self::invalid(format!("`{field}` {message}"));
         problem.errors.push((field.to_owned(), message.to_owned()));
         problem
@@ -63,11 +63,11 @@ impl Problem {
 
     /// One part of the request makes no sense beside another.
     #[must_use]
-    pub(crate) fn senseless(field: &str, message: &str) -> Self {
+    pub(crate) fn unprocessable(field: &str, message: &str) -> Self {
         Self {
             status: StatusCode::UNPROCESSABLE_ENTITY,
             code: "senseless",
-            ..Self::of(field, message)
+            ..Self::invalid_field(field, message)
         }
     }
 
@@ -111,7 +111,7 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
+impl IntoResponse for ApiProblem {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         if let Some(seconds) = self.retry_after {
@@ -123,9 +123,9 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<RegistrarError> for Problem {
-    fn from(error: RegistrarError) -> Self {
-        use RegistrarError as E;
+impl From<ServiceError> for ApiProblem {
+    fn from(error: ServiceError) -> Self {
+        use ServiceError as E;
         let detail = error.to_string();
         let conflict = |code| Self::new(StatusCode::CONFLICT, code, &*detail);
         match error {
@@ -135,28 +135,28 @@ impl From<RegistrarError> for Problem {
                 problem.errors = faults.map(|fault| (fault.field, fault.message)).collect();
                 problem
             }
-            E::Senseless(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "senseless", detail),
+            E::Inconsistent(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "senseless", detail),
             E::NoKey(_) => Self::new(StatusCode::NOT_FOUND, "no_such_key", detail),
             E::NoPlan(_) => Self::new(StatusCode::NOT_FOUND, "no_such_plan", detail),
             E::NotOnPlan { .. } => Self::new(StatusCode::NOT_FOUND, "not_on_plan", detail),
             E::UnknownPlan(_) => conflict("no_such_plan"),
-            E::Fixed { .. } => conflict("defined_in_configuration"),
+            E::InConfiguration { .. } => conflict("defined_in_configuration"),
             E::PlanExists(_) => conflict("plan_exists"),
             E::KeyExists(_) => conflict("key_exists"),
             E::PlanInUse { .. } => conflict("plan_in_use"),
             E::Overlap { .. } => conflict("plans_overlap"),
-            E::Rotating(_) => conflict("rotation_running"),
-            E::Gone(_) => conflict("key_deleted"),
+            E::RotationActive(_) => conflict("rotation_running"),
+            E::CreatedKeyDeleted(_) => conflict("key_deleted"),
             E::NoRate(_) => conflict("no_rate"),
             E::NoQuota(_) => conflict("no_quota"),
-            E::Contended(..) => conflict("contended"),
+            E::TooManyConflicts(..) => conflict("contended"),
             E::Changed { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "changed", detail),
-            E::Mismatch => Self::new(
+            E::IdempotencyMismatch => Self::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "idempotency_mismatch",
                 detail,
             ),
-            E::Ledger(error) => error.into(),
+            E::Storage(error) => error.into(),
             E::Randomness(_) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "no_randomness", detail)
             }
@@ -164,13 +164,13 @@ impl From<RegistrarError> for Problem {
     }
 }
 
-impl From<LedgerError> for Problem {
-    fn from(error: LedgerError) -> Self {
+impl From<StorageError> for ApiProblem {
+    fn from(error: StorageError) -> Self {
         let (status, code) = match &error {
-            LedgerError::Unreachable { .. } => {
+            StorageError::Unreachable { .. } => {
                 (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable")
             }
-            LedgerError::Failed { .. } | LedgerError::Corrupt { .. } => {
+            StorageError::Failed { .. } | StorageError::Corrupt { .. } => {
                 (StatusCode::INTERNAL_SERVER_ERROR, "store_failed")
             }
         };
@@ -180,7 +180,7 @@ impl From<LedgerError> for Problem {
     }
 }
 
-impl From<ImportError> for Problem {
+impl From<ImportError> for ApiProblem {
     fn from(error: ImportError) -> Self {
         let detail = error.to_string();
         match error {
@@ -198,7 +198,7 @@ impl From<ImportError> for Problem {
                 problem.more.push(("warnings", warnings(&report.warnings)));
                 problem
             }
-            ImportError::Registrar { error, done } => {
+            ImportError::Service { error, done } => {
                 let mut problem = Self::from(error);
                 if done > 0 {
                     problem.detail =
@@ -210,7 +210,7 @@ impl From<ImportError> for Problem {
     }
 }
 
-fn warnings(warnings: &[Warning]) -> Value {
+fn warnings(warnings: &[CsvWarning]) -> Value {
     let each = warnings.iter().map(|warning| {
         json!({ "line": warning.line, "column": warning.column, "message": warning.message })
     });

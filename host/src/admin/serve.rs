@@ -1,11 +1,11 @@
 //! Connections of the operator's listener, plain or TLS.
 //!
 //! It promises that nobody holds the listener by doing nothing:
-//! - no more than [`MOST_CONNECTIONS`] are open, and beyond that a new one waits in the system's
-//!   queue; [`MOST_OF_ONE`] of them at the most are one [`network`](super::network)'s, and a
+//! - no more than [`MAX_CONNECTIONS`] are open, and beyond that a new one waits in the system's
+//!   queue; [`MAX_PER_NETWORK`] of them at the most are one [`network`](super::network)'s, and a
 //!   further one of it is closed at once;
 //! - who does not finish its handshake or a request's head, or does not take its answer, within
-//!   the time of [`Patience`] is closed.
+//!   the time of [`AdminTimeouts`] is closed.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -26,28 +26,28 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
-use super::Queue;
-use super::envelope::Remote;
-use super::network::Shares;
-use super::steady::Steady;
-use super::tls::Tls;
+use super::QueueOwner;
+use super::envelope::RemoteAddress;
+use super::network::NetworkPermits;
+use super::tls::AdminTls;
+use super::write_timeout::WriteTimeoutStream;
 use crate::sockets;
 
 /// Connections open at once.
-const MOST_CONNECTIONS: usize = 256;
+const MAX_CONNECTIONS: usize = 256;
 
 /// Those of one IPv4 address, or of one /64 of IPv6.
-const MOST_OF_ONE: usize = 32;
+const MAX_PER_NETWORK: usize = 32;
 
 /// After a socket could not be taken (no file handles are left).
-const PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The largest head. Bytes.
 const MAX_HEAD: usize = 32 * 1024;
 
 /// How long a client is waited for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Patience {
+pub(crate) struct AdminTimeouts {
     /// From a connection to the end of its handshake.
     handshake: Duration,
     /// From there to the end of its first head.
@@ -58,9 +58,9 @@ pub(crate) struct Patience {
     write: Duration,
 }
 
-impl Patience {
+impl AdminTimeouts {
     /// What the operator's listener has.
-    pub(crate) const USUAL: Self = Self {
+    pub(crate) const DEFAULT: Self = Self {
         handshake: Duration::from_secs(5),
         first_head: Duration::from_secs(5),
         next_head: Duration::from_secs(30),
@@ -70,10 +70,10 @@ impl Patience {
 
 /// The listener's socket, and how it is closed.
 #[derive(Debug)]
-pub(crate) struct Listening {
+pub(crate) struct ListeningSocket {
     pub(crate) socket: TcpListener,
     /// Whether to take no more, and who has those that are queued then.
-    pub(crate) stop: watch::Receiver<Option<Queue>>,
+    pub(crate) stop: watch::Receiver<Option<QueueOwner>>,
     /// Is told when the socket is closed.
     pub(crate) closed: SyncSender<()>,
 }
@@ -84,20 +84,20 @@ pub(crate) struct Listening {
 /// # Errors
 /// The runtime does not take the socket.
 pub(crate) async fn serve(
-    listening: Listening,
-    tls: Option<Tls>,
+    listening: ListeningSocket,
+    tls: Option<AdminTls>,
     routes: Router,
-    patience: Patience,
+    patience: AdminTimeouts,
 ) -> io::Result<()> {
-    let Listening {
+    let ListeningSocket {
         socket,
         stop,
         closed,
     } = listening;
     let socket = tokio::net::TcpListener::from_std(socket)?;
-    let open = Open {
-        places: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
-        shares: Shares::new(MOST_OF_ONE),
+    let open = ConnectionContext {
+        permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+        network_permits: NetworkPermits::new(MAX_PER_NETWORK),
         tls,
         routes,
         patience,
@@ -106,7 +106,7 @@ pub(crate) async fn serve(
     let mut stop = open.stop.clone();
     loop {
         let next = async {
-            let place = Arc::clone(&open.places).acquire_owned().await;
+            let place = Arc::clone(&open.permits).acquire_owned().await;
             (place, socket.accept().await)
         };
         let (place, accepted) = tokio::select! {
@@ -119,14 +119,14 @@ pub(crate) async fn serve(
             Ok((stream, remote)) => open.serve(stream, remote, place),
             Err(error) => {
                 tracing::debug!("the admin listener cannot take a connection: {error}");
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
     let socket = socket.into_std()?;
-    if *stop.borrow() == Some(Queue::Own) {
+    if *stop.borrow() == Some(QueueOwner::ThisProcess) {
         sockets::close_queue(&socket);
-        while let Ok(place) = Arc::clone(&open.places).try_acquire_owned()
+        while let Ok(place) = Arc::clone(&open.permits).try_acquire_owned()
             && let Ok((stream, remote)) = socket.accept()
         {
             stream.set_nonblocking(true)?;
@@ -137,73 +137,73 @@ pub(crate) async fn serve(
     // Whoever asked may have stopped waiting.
     let _ = closed.try_send(());
     // What was asked is answered.
-    let all = u32::try_from(MOST_CONNECTIONS).unwrap_or(u32::MAX);
-    let ended = open.places.acquire_many(all).await;
+    let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
+    let ended = open.permits.acquire_many(all).await;
     ended.map(drop).map_err(io::Error::other)
 }
 
 /// What connections need, and how many there may be.
-struct Open {
-    places: Arc<Semaphore>,
-    shares: Shares,
-    tls: Option<Tls>,
+struct ConnectionContext {
+    permits: Arc<Semaphore>,
+    network_permits: NetworkPermits,
+    tls: Option<AdminTls>,
     routes: Router,
-    patience: Patience,
-    stop: watch::Receiver<Option<Queue>>,
+    patience: AdminTimeouts,
+    stop: watch::Receiver<Option<QueueOwner>>,
 }
 
-impl Open {
+impl ConnectionContext {
     fn serve(&self, stream: TcpStream, remote: SocketAddr, place: OwnedSemaphorePermit) {
-        let Some(share) = self.shares.take(remote.ip()) else {
-            tracing::debug!(%remote, "has {MOST_OF_ONE} connections to the admin API already");
+        let Some(share) = self.network_permits.acquire(remote.ip()) else {
+            tracing::debug!(%remote, "has {MAX_PER_NETWORK} connections to the admin API already");
             return;
         };
         let (tls, routes) = (self.tls.clone(), self.routes.clone());
         let (patience, stop) = (self.patience, self.stop.clone());
         tokio::spawn(async move {
-            connection(stream, remote, tls, routes, patience, stop).await;
+            serve_connection(stream, remote, tls, routes, patience, stop).await;
             drop((place, share));
         });
     }
 }
 
-async fn connection(
+async fn serve_connection(
     stream: TcpStream,
     remote: SocketAddr,
-    tls: Option<Tls>,
+    tls: Option<AdminTls>,
     routes: Router,
-    patience: Patience,
-    stop: watch::Receiver<Option<Queue>>,
+    patience: AdminTimeouts,
+    stop: watch::Receiver<Option<QueueOwner>>,
 ) {
     // Answers are small: they are not to wait for one another.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return requests(stream, remote, routes, patience, stop).await;
+        return serve_requests(stream, remote, routes, patience, stop).await;
     };
     match timeout(patience.handshake, tls.accept(stream)).await {
-        Ok(Ok(stream)) => requests(stream, remote, routes, patience, stop).await,
+        Ok(Ok(stream)) => serve_requests(stream, remote, routes, patience, stop).await,
         Ok(Err(error)) => tracing::debug!(%remote, "a handshake at the admin API failed: {error}"),
         Err(_) => tracing::debug!(%remote, "a handshake at the admin API took too long"),
     }
 }
 
-async fn requests<S>(
+async fn serve_requests<S>(
     stream: S,
     remote: SocketAddr,
     routes: Router,
-    patience: Patience,
-    mut stop: watch::Receiver<Option<Queue>>,
+    patience: AdminTimeouts,
+    mut stop: watch::Receiver<Option<QueueOwner>>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let routes = routes.layer(axum::Extension(Remote(remote)));
+    let routes = routes.layer(axum::Extension(RemoteAddress(remote)));
     let service = TowerToHyperService::new(routes);
     let has_asked = AtomicBool::new(false);
     let service = hyper::service::service_fn(|request: Request<Incoming>| {
         has_asked.store(true, Ordering::Relaxed);
         hyper::service::Service::call(&service, request.map(Body::new))
     });
-    let stream = Steady::new(stream, patience.write);
+    let stream = WriteTimeoutStream::new(stream, patience.write);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience.next_head)
@@ -243,7 +243,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
     const SHORT: Duration = Duration::from_millis(50);
 
-    const PATIENT: Patience = Patience {
+    const PATIENT: AdminTimeouts = AdminTimeouts {
         handshake: LONG,
         first_head: LONG,
         next_head: LONG,
@@ -253,7 +253,7 @@ mod tests {
     const ASK: &[u8] = b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n";
 
     /// A listener, for as long as `test` runs.
-    fn with<F: Future<Output = ()>>(patience: Patience, test: impl FnOnce(SocketAddr) -> F) {
+    fn with<F: Future<Output = ()>>(patience: AdminTimeouts, test: impl FnOnce(SocketAddr) -> F) {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().build().unwrap();
         runtime.block_on(async {
@@ -267,7 +267,7 @@ mod tests {
             // Never told to stop.
             let (_stop, stop) = watch::channel(None);
             let (closed, _) = std::sync::mpsc::sync_channel(1);
-            let listening = Listening {
+            let listening = ListeningSocket {
                 socket,
                 stop,
                 closed,
@@ -295,7 +295,7 @@ mod tests {
     fn one_address_does_not_take_all_places() {
         with(PATIENT, async |to| {
             let mut idle = Vec::new();
-            for _ in 0..MOST_OF_ONE {
+            for _ in 0..MAX_PER_NETWORK {
                 idle.push(connect([127, 0, 0, 1], to).await);
             }
             assert!(is_closed(&mut connect([127, 0, 0, 1], to).await).await);
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn who_asks_nothing_is_closed_early_and_who_has_asked_is_waited_for() {
-        let patience = Patience {
+        let patience = AdminTimeouts {
             first_head: SHORT,
             ..PATIENT
         };
@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn who_takes_no_answer_is_closed() {
-        let patience = Patience {
+        let patience = AdminTimeouts {
             write: SHORT,
             ..PATIENT
         };

@@ -17,15 +17,15 @@ use crate::tls::{HTTP1, TlsError, server};
 
 /// A certificate with its key, ready for handshakes. A clone is another hold on the same.
 #[derive(Clone)]
-pub(crate) struct Tls(Arc<ArcSwap<ServerConfig>>);
+pub(crate) struct AdminTls(Arc<ArcSwap<ServerConfig>>);
 
-impl std::fmt::Debug for Tls {
+impl std::fmt::Debug for AdminTls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Tls(..)")
     }
 }
 
-impl Tls {
+impl AdminTls {
     /// From two PEM files: TLS 1.2 and 1.3, HTTP/1.1.
     ///
     /// # Errors
@@ -39,7 +39,7 @@ impl Tls {
     ///
     /// # Errors
     /// A file cannot be read, or the two do not fit; then what was read before stays in use.
-    pub(crate) fn read_again(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
+    pub(crate) fn reload(&self, certificate: &Path, key: &Path) -> Result<(), TlsError> {
         self.0.store(server(certificate, key, &[HTTP1])?);
         Ok(())
     }

@@ -28,11 +28,11 @@ use crate::stream::Stream;
 use crate::tls::HTTP2;
 
 /// How long a connection is kept that carries nothing.
-const KEPT: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest head of an answer. Bytes.
 const MAX_HEAD: usize = 64 * 1024;
 /// How many connections to a target are kept.
-const MOST_KEPT: usize = 64;
+const MAX_IDLE: usize = 64;
 
 /// Sends requests to one target.
 #[derive(Debug)]
@@ -50,13 +50,13 @@ impl CalloutClient {
         let host = settings.url.host().unwrap_or_default();
         let connector = Connector {
             tls: tls.map(TlsConnector::from),
-            takes_local: settings.allow_local || is_literal(host),
+            allow_local: settings.allow_local || is_literal(host),
         };
         let mut builder = legacy::Client::builder(Executor(runtime.clone()));
         builder
-            .pool_idle_timeout(KEPT)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .pool_timer(TokioTimer::new())
-            .pool_max_idle_per_host(MOST_KEPT)
+            .pool_max_idle_per_host(MAX_IDLE)
             .http1_max_buf_size(MAX_HEAD)
             .http2_max_header_list_size(u32::try_from(MAX_HEAD).unwrap_or(u32::MAX));
         Self {
@@ -157,29 +157,29 @@ where
 #[derive(Clone)]
 struct Connector {
     tls: Option<TlsConnector>,
-    takes_local: bool,
+    allow_local: bool,
 }
 
 impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connector")
-            .field("takes_local", &self.takes_local)
+            .field("takes_local", &self.allow_local)
             .finish_non_exhaustive()
     }
 }
 
-type Connecting = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
+type ConnectFuture = Pin<Box<dyn Future<Output = io::Result<Socket>> + Send>>;
 
 impl Service<Uri> for Connector {
     type Response = Socket;
     type Error = io::Error;
-    type Future = Connecting;
+    type Future = ConnectFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, url: Uri) -> Connecting {
+    fn call(&mut self, url: Uri) -> ConnectFuture {
         let this = self.clone();
         Box::pin(async move { this.connect(&url).await })
     }
@@ -194,7 +194,7 @@ impl Connector {
         let host = bare.unwrap_or(host);
         let default = if self.tls.is_some() { 443 } else { 80 };
         let port = url.port_u16().unwrap_or(default);
-        let socket = self.open(host, port).await?;
+        let socket = self.connect_tcp(host, port).await?;
         socket.set_nodelay(true)?;
         let stream = match &self.tls {
             None => Stream::Clear(socket),
@@ -209,11 +209,11 @@ impl Connector {
 
     /// A connection to the first of a name's addresses that takes one. Checked after the look-up: what is connected to
     /// is what was looked at.
-    async fn open(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+    async fn connect_tcp(&self, host: &str, port: u16) -> io::Result<TcpStream> {
         let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
         let mut last = None;
         for address in found {
-            if !self.takes_local && !is_open(address.ip()) {
+            if !self.allow_local && !is_open(address.ip()) {
                 last = Some(io::Error::other(format!(
                     "its name leads to {}, an address of this machine or its cloud, which only a URL that names it \
                      literally reaches, or `allow_local = true`",

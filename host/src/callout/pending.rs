@@ -8,38 +8,38 @@ use tokio::sync::oneshot;
 use super::{CalloutError, CalloutOutcome};
 
 /// Something to wait for: the end of a call, however it ends.
-pub(crate) type Waiting = oneshot::Receiver<()>;
+pub(crate) type CallSignal = oneshot::Receiver<()>;
 
 /// The most who wait for one call.
 const MAX_WAITING: usize = 10_000;
 
 /// Below so many who wait, those who have left are not looked for.
-const FEW: usize = 64;
+const SWEEP_MINIMUM: usize = 64;
 
 /// A call. When the last of those who hold it goes, the call is given up.
 #[derive(Debug)]
-pub(crate) struct Pending {
+pub(crate) struct PendingCall {
     outcome: OnceLock<CalloutOutcome>,
-    waiting: Mutex<WaitingList>,
+    waiting: Mutex<CallWaiters>,
     /// The task that makes the call hears when this is dropped.
-    _wanted: Option<oneshot::Sender<()>>,
+    _cancel: Option<oneshot::Sender<()>>,
 }
 
 /// Those who wait for a call.
 #[derive(Debug, Default)]
-struct WaitingList {
+struct CallWaiters {
     list: Vec<oneshot::Sender<()>>,
     /// With so many it is time to look for those who have left.
-    crowd: usize,
+    sweep_threshold: usize,
 }
 
-impl WaitingList {
+impl CallWaiters {
     /// One more. None: there are as many as may be.
-    fn join(&mut self) -> Option<Waiting> {
-        if self.list.len() >= self.crowd.clamp(FEW, MAX_WAITING) {
+    fn join(&mut self) -> Option<CallSignal> {
+        if self.list.len() >= self.sweep_threshold.clamp(SWEEP_MINIMUM, MAX_WAITING) {
             self.list.retain(|one| !one.is_closed());
             // So that each who joins pays for a few of the others, however many there are.
-            self.crowd = self.list.len() * 2;
+            self.sweep_threshold = self.list.len() * 2;
         }
         if self.list.len() >= MAX_WAITING {
             return None;
@@ -50,28 +50,28 @@ impl WaitingList {
     }
 }
 
-impl Pending {
+impl PendingCall {
     /// One that begins, and what ends when nobody wants its answer.
     pub(super) fn new() -> (Arc<Self>, oneshot::Receiver<()>) {
         let (wanted, abandoned) = oneshot::channel();
         let pending = Self {
             outcome: OnceLock::new(),
             waiting: Mutex::default(),
-            _wanted: Some(wanted),
+            _cancel: Some(wanted),
         };
         (Arc::new(pending), abandoned)
     }
 
     /// One that has ended.
-    pub(super) fn over(outcome: CalloutOutcome) -> Arc<Self> {
+    pub(super) fn finished(outcome: CalloutOutcome) -> Arc<Self> {
         Arc::new(Self {
             outcome: OnceLock::from(outcome),
             waiting: Mutex::default(),
-            _wanted: None,
+            _cancel: None,
         })
     }
 
-    pub(super) fn end(&self, outcome: CalloutOutcome) {
+    pub(super) fn finish(&self, outcome: CalloutOutcome) {
         let mut waiting = self.waiting.lock();
         // Set once: only the call itself does.
         let _ = self.outcome.set(outcome);
@@ -92,7 +92,7 @@ impl Pending {
     /// # Errors
     ///
     /// As many wait for it as may.
-    pub(crate) fn wait(&self) -> Result<Option<Waiting>, CalloutError> {
+    pub(crate) fn wait(&self) -> Result<Option<CallSignal>, CalloutError> {
         let mut waiting = self.waiting.lock();
         if self.outcome.get().is_some() {
             return Ok(None);
@@ -107,20 +107,20 @@ mod tests {
 
     #[test]
     fn as_many_wait_for_a_call_as_may_and_those_who_have_left_make_room() {
-        let (pending, _abandoned) = Pending::new();
+        let (pending, _abandoned) = PendingCall::new();
         let waits: Vec<_> = (0..MAX_WAITING).map(|_| pending.wait()).collect();
         assert!(waits.iter().all(Result::is_ok));
         assert_eq!(pending.wait().unwrap_err(), CalloutError::Busy);
         drop(waits);
         assert!(pending.wait().unwrap().is_some());
         assert_eq!(pending.waiting.lock().list.len(), 1);
-        pending.end(Err(CalloutError::Timeout));
+        pending.finish(Err(CalloutError::Timeout));
         assert!(pending.wait().unwrap().is_none());
     }
 
     #[test]
     fn those_who_have_left_are_few() {
-        let (pending, _abandoned) = Pending::new();
+        let (pending, _abandoned) = PendingCall::new();
         let _waits: Vec<_> = (0..100).map(|_| pending.wait()).collect();
         for _ in 0..10_000 {
             drop(pending.wait());

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::CalloutSettings;
 use crate::store::crypto::digest_of_parts;
-use crate::store::secrets::Secret;
+use crate::store::secrets::SecretValue;
 
 /// The most fields of a request: as many as a listener may take of a client, since a filter may pass them on, and some of
 /// its own.
@@ -62,11 +62,11 @@ pub(crate) enum CalloutRequestError {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Credential<'a> {
     /// As a bearer token.
-    Bearer(&'a Secret),
+    Bearer(&'a SecretValue),
     /// As a password: of this user.
-    Basic(&'a str, &'a Secret),
+    Basic(&'a str, &'a SecretValue),
     /// As a field of a form: of this name.
-    FormField(&'a str, &'a Secret),
+    FormField(&'a str, &'a SecretValue),
 }
 
 /// A request, ready to be sent.
@@ -103,7 +103,7 @@ impl CalloutRequest {
         if body.len() > target.max_request {
             return Err(CalloutRequestError::Body);
         }
-        let uri = joined(&target.url, path)?;
+        let uri = join_url(&target.url, path)?;
         let mut headers = HeaderMap::new();
         let mut size = path.len();
         for (name, value) in fields {
@@ -139,7 +139,7 @@ impl Credential<'_> {
         headers: &mut HeaderMap,
         body: &mut Vec<u8>,
     ) -> Result<(), CalloutRequestError> {
-        let text = |secret: &Secret| secret.login().ok_or(CalloutRequestError::Secret);
+        let text = |secret: &SecretValue| secret.login().ok_or(CalloutRequestError::Secret);
         // A space is `%20`, which is the same as `+` in a form, and the same to servers that undo escapes alone.
         let escape = |text| utf8_percent_encode(text, ESCAPED);
         match self {
@@ -188,7 +188,7 @@ fn authorize(headers: &mut HeaderMap, scheme: &str, text: &str) -> Result<(), Ca
 }
 
 /// The target's URL, and what a request adds to it.
-fn joined(url: &Uri, added: &str) -> Result<Uri, CalloutRequestError> {
+fn join_url(url: &Uri, added: &str) -> Result<Uri, CalloutRequestError> {
     let refused = |_| CalloutRequestError::Path;
     let base = url.path_and_query().map_or("/", PathAndQuery::as_str);
     let whole = match added.as_bytes().first() {
@@ -196,7 +196,7 @@ fn joined(url: &Uri, added: &str) -> Result<Uri, CalloutRequestError> {
         Some(b'?') if !base.contains('?') => format!("{base}{added}"),
         // The URL has a query of its own.
         Some(b'?') => format!("{base}&{}", added.get(1..).unwrap_or_default()),
-        Some(b'/') if !base.contains('?') && !climbs(added) => {
+        Some(b'/') if !base.contains('?') && !may_escape_base(added) => {
             format!("{}{added}", base.strip_suffix('/').unwrap_or(base))
         }
         Some(_) => return Err(CalloutRequestError::Path),
@@ -207,7 +207,7 @@ fn joined(url: &Uri, added: &str) -> Result<Uri, CalloutRequestError> {
 }
 
 /// Whether a path has a segment that a server may resolve to one above, or a character that some take for `/`.
-fn climbs(path: &str) -> bool {
+fn may_escape_base(path: &str) -> bool {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     path.split('/').any(|segment| {
         let plain = percent_decode_str(segment).decode_utf8_lossy();

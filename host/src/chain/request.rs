@@ -174,7 +174,7 @@ impl Passage {
         match self.take_body_end() {
             Some(super::BodyEnd::Answer(refusal)) => Ok(refusal),
             Some(super::BodyEnd::Failed(error)) => Err(error),
-            None => Err(RequestError::caused(error.code(), error)),
+            None => Err(RequestError::with_source(error.code(), error)),
         }
     }
 

@@ -8,7 +8,7 @@ use super::pipe::{BufferedBody, Direction, Pipe, Stage};
 use super::{Passage, Refusal, decide};
 use crate::body::Body;
 use crate::context::{Exchange, ResponseHead};
-use crate::error::{Code, Fault, RequestError, Words, grpc};
+use crate::error::{Code, ErrorDetails, ErrorFormat, RequestError, grpc};
 use crate::wasm::{
     BodyCall, BodyMode, BodyVerdict, CallFailure, CheckOutError, CheckedOut, ResponseVerdict,
     WorkerFilter,
@@ -173,7 +173,7 @@ impl Passage {
             Some(error) => match self.take_body_end() {
                 Some(super::BodyEnd::Answer(refusal)) => Replacement::Answer(refusal),
                 Some(super::BodyEnd::Failed(error)) => Replacement::Error(error),
-                None => Replacement::Error(RequestError::caused(error.code(), error)),
+                None => Replacement::Error(RequestError::with_source(error.code(), error)),
             },
         })?;
         let Some(seat) = self.seat(place) else {
@@ -239,19 +239,19 @@ fn may_have_body(exchange: &Exchange) -> bool {
 }
 
 /// Make a filter's answer the response. An empty body on an error status is worded by the host.
-fn put_refusal(exchange: &mut Exchange, refusal: Refusal, words: &Words) -> Body {
+fn put_refusal(exchange: &mut Exchange, refusal: Refusal, words: &ErrorFormat) -> Body {
     let answer = *refusal.answer;
     let mut head = ResponseHead {
         status: answer.status,
         headers: answer.headers,
     };
     let mut body = answer.body;
-    let is_own = exchange.grpc && grpc::is_answer(&head.headers);
+    let is_own = exchange.grpc && grpc::is_grpc_response(&head.headers);
     if !is_own {
         let (status, text) = (head.status, answer.reason.replace('_', " "));
         let own = body.clone();
         if body.is_empty() && status.as_u16() >= 400 {
-            let fault = Fault {
+            let fault = ErrorDetails {
                 status,
                 code: &answer.reason,
                 text: &text,
@@ -271,9 +271,13 @@ fn put_refusal(exchange: &mut Exchange, refusal: Refusal, words: &Words) -> Body
 }
 
 /// Make an error the response.
-pub(crate) fn put_error(exchange: &mut Exchange, error: &RequestError, words: &Words) -> Body {
+pub(crate) fn put_error(
+    exchange: &mut Exchange,
+    error: &RequestError,
+    words: &ErrorFormat,
+) -> Body {
     let code = error.code();
-    let fault = Fault {
+    let fault = ErrorDetails {
         status: code.status(),
         code: code.as_str(),
         text: code.text(),

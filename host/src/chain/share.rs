@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::Passage;
-use crate::wasm::{CallFailure, Filter, RequestVerdict, Waiting, WorkerFilter};
+use crate::wasm::{CallFailure, DecisionSignal, Filter, RequestVerdict, WorkerFilter};
 
 /// How often a phase is called again, when another share lacks each time.
 const TRIES: u32 = 4;
@@ -106,7 +106,7 @@ impl PatientWait {
     }
 
     /// Wait for answers until there is none to wait for, or until the end.
-    async fn until_none(&mut self, mut next: impl FnMut() -> Option<Waiting>) {
+    async fn until_none(&mut self, mut next: impl FnMut() -> Option<DecisionSignal>) {
         while !self.is_over()
             && let Some(answer) = next()
         {

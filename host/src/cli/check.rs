@@ -25,7 +25,7 @@ pub(crate) fn check(path: &Path) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    super::fits::check(&config, workers, &mut problems);
+    super::file_limit::check(&config, workers, &mut problems);
     preflight::look(&config, &mut problems);
     let is_sound = !config.warnings.is_fatal();
     let gateway = match is_sound {

@@ -31,84 +31,84 @@ const ENDPOINTS: [(u16, &str); 3] = [
 const ISSUER_PORT: u16 = 9104;
 
 /// A line to paste, and what it gives.
-struct Try {
-    promise: &'static str,
-    line: &'static str,
+struct DemoExample {
+    description: &'static str,
+    command: &'static str,
 }
 
 /// In the order in which they are printed.
-const TRIES: [Try; 18] = [
-    Try {
-        promise: "an answer of the gateway's own: 200, \"hello from the gateway itself\"",
-        line: "curl -s http://127.0.0.1:8080/hello",
+const EXAMPLES: [DemoExample; 18] = [
+    DemoExample {
+        description: "an answer of the gateway's own: 200, \"hello from the gateway itself\"",
+        command: "curl -s http://127.0.0.1:8080/hello",
     },
-    Try {
-        promise: "no key: 401, api_key_missing",
-        line: "curl -si http://127.0.0.1:8080/orders",
+    DemoExample {
+        description: "no key: 401, api_key_missing",
+        command: "curl -si http://127.0.0.1:8080/orders",
     },
-    Try {
-        promise: "a key that nobody issued: 403, api_key_rejected",
-        line: "curl -si -H 'x-api-key: not-a-key' http://127.0.0.1:8080/orders",
+    DemoExample {
+        description: "a key that nobody issued: 403, api_key_rejected",
+        command: "curl -si -H 'x-api-key: not-a-key' http://127.0.0.1:8080/orders",
     },
-    Try {
-        promise: "alice's key: 200 from an endpoint",
-        line: "curl -s -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/orders",
+    DemoExample {
+        description: "alice's key: 200 from an endpoint",
+        command: "curl -s -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/orders",
     },
-    Try {
-        promise: "six requests over weights 3:2:1: A three times, B twice, C once",
-        line: "for n in 1 2 3 4 5 6; do curl -s -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/orders; done",
+    DemoExample {
+        description: "six requests over weights 3:2:1: A three times, B twice, C once",
+        command: "for n in 1 2 3 4 5 6; do curl -s -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/orders; done",
     },
-    Try {
-        promise: "headers made by a filter: the endpoint saw consumer alice and order 42, you see x-served-by",
-        line: "curl -si -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/orders/42",
+    DemoExample {
+        description: "headers made by a filter: the endpoint saw consumer alice and order 42, you see x-served-by",
+        command: "curl -si -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/orders/42",
     },
-    Try {
-        promise: "bob's plan is three at once and one a second: 200 200 200 429 429 (throttled)",
-        line: "for n in 1 2 3 4 5; do curl -s -o /dev/null -w '%{http_code} ' -H 'x-api-key: demo-key-bob' http://127.0.0.1:8080/orders; done; echo",
+    DemoExample {
+        description: "bob's plan is three at once and one a second: 200 200 200 429 429 (throttled)",
+        command: "for n in 1 2 3 4 5; do curl -s -o /dev/null -w '%{http_code} ' -H 'x-api-key: demo-key-bob' http://127.0.0.1:8080/orders; done; echo",
     },
-    Try {
-        promise: "carol's plan is two a day: 200, 200, then 429 (quota_spent)",
-        line: "for n in 1 2 3; do curl -s -w '%{http_code}\\n' -H 'x-api-key: demo-key-carol' http://127.0.0.1:8080/orders; done",
+    DemoExample {
+        description: "carol's plan is two a day: 200, 200, then 429 (quota_spent)",
+        command: "for n in 1 2 3; do curl -s -w '%{http_code}\\n' -H 'x-api-key: demo-key-carol' http://127.0.0.1:8080/orders; done",
     },
-    Try {
-        promise: "a chain of six filters (cors, metadata, token, keys, plan, rewrite), without a token: 401, token_missing",
-        line: "curl -si -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/shop/orders/42",
+    DemoExample {
+        description: "a chain of six filters (cors, metadata, token, keys, plan, rewrite), without a token: 401, token_missing",
+        command: "curl -si -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/shop/orders/42",
     },
-    Try {
-        promise: "with a token of the demo's issuer and a key: 200, the endpoint saw user dana and consumer alice",
-        line: "curl -si -H \"authorization: Bearer $(curl -s http://127.0.0.1:9104/token)\" -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/shop/orders/42",
+    DemoExample {
+        description: "with a token of the demo's issuer and a key: 200, the endpoint saw user dana and consumer alice",
+        command: "curl -si -H \"authorization: Bearer $(curl -s http://127.0.0.1:9104/token)\" -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/shop/orders/42",
     },
-    Try {
-        promise: "a token without the scope orders:read: 403, insufficient_scope",
-        line: "curl -si -H \"authorization: Bearer $(curl -s 'http://127.0.0.1:9104/token?scope=none')\" -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/shop/orders/42",
+    DemoExample {
+        description: "a token without the scope orders:read: 403, insufficient_scope",
+        command: "curl -si -H \"authorization: Bearer $(curl -s 'http://127.0.0.1:9104/token?scope=none')\" -H 'x-api-key: demo-key-alice' http://127.0.0.1:8080/shop/orders/42",
     },
-    Try {
-        promise: "a browser's preflight, which needs neither: 204, and who may ask in `access-control-allow-origin`",
-        line: "curl -si -X OPTIONS -H 'origin: http://localhost:3000' -H 'access-control-request-method: GET' http://127.0.0.1:8080/shop/orders/42",
+    DemoExample {
+        description: "a browser's preflight, which needs neither: 204, and who may ask in `access-control-allow-origin`",
+        command: "curl -si -X OPTIONS -H 'origin: http://localhost:3000' -H 'access-control-request-method: GET' http://127.0.0.1:8080/shop/orders/42",
     },
-    Try {
-        promise: "the OpenAPI document of that API, made of its routes and filters",
-        line: "curl -s http://127.0.0.1:8080/shop/openapi.json",
+    DemoExample {
+        description: "the OpenAPI document of that API, made of its routes and filters",
+        command: "curl -s http://127.0.0.1:8080/shop/openapi.json",
     },
-    Try {
-        promise: "no such path: 404, no_route",
-        line: "curl -si http://127.0.0.1:8080/nothing",
+    DemoExample {
+        description: "no such path: 404, no_route",
+        command: "curl -si http://127.0.0.1:8080/nothing",
     },
-    Try {
-        promise: "a path that is there, a method that is not: 405, with what it takes in `allow`",
-        line: "curl -si -X DELETE http://127.0.0.1:8080/orders/42",
+    DemoExample {
+        description: "a path that is there, a method that is not: 405, with what it takes in `allow`",
+        command: "curl -si -X DELETE http://127.0.0.1:8080/orders/42",
     },
-    Try {
-        promise: "an upstream where nothing listens: 502, connect_failed",
-        line: "curl -si http://127.0.0.1:8080/broken",
+    DemoExample {
+        description: "an upstream where nothing listens: 502, connect_failed",
+        command: "curl -si http://127.0.0.1:8080/broken",
     },
-    Try {
-        promise: "a redirect: 308 to /orders",
-        line: "curl -si http://127.0.0.1:8080/old/anything",
+    DemoExample {
+        description: "a redirect: 308 to /orders",
+        command: "curl -si http://127.0.0.1:8080/old/anything",
     },
-    Try {
-        promise: "the operator's numbers: what each filter did so far",
-        line: "curl -s http://127.0.0.1:9080/metrics | grep windlass_filter_calls",
+    DemoExample {
+        description: "the operator's numbers: what each filter did so far",
+        command: "curl -s http://127.0.0.1:9080/metrics | grep windlass_filter_calls",
     },
 ];
 
@@ -153,7 +153,7 @@ pub(crate) fn demo(demo: &Demo) -> ExitCode {
     };
     let code = match run::start(Path::new("examples/demo.toml"), config, signals) {
         Ok(started) => {
-            print_tries();
+            print_examples();
             started.serve()
         }
         Err(code) => code,
@@ -162,15 +162,15 @@ pub(crate) fn demo(demo: &Demo) -> ExitCode {
     code
 }
 
-fn print_tries() {
+fn print_examples() {
     println!();
     println!("Windlass listens on http://127.0.0.1:8080, in front of three small endpoints.");
     println!("An issuer of tokens for the demo listens on http://127.0.0.1:{ISSUER_PORT}.");
     println!("Its configuration is host/examples/demo.toml. Paste these into another terminal:");
-    for (number, attempt) in (1..).zip(&TRIES) {
+    for (number, attempt) in (1..).zip(&EXAMPLES) {
         println!();
-        println!("{number:2}. {}", attempt.promise);
-        println!("    {}", attempt.line);
+        println!("{number:2}. {}", attempt.description);
+        println!("    {}", attempt.command);
     }
     println!();
     println!("Ctrl-C ends the demo.");

@@ -6,19 +6,19 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::notify;
-use super::run::{Started, ignore, reopen};
-use super::signals::Wish;
-use crate::admin::{AdminStop, Queue};
-use crate::observe::access_log::AccessLog;
+use super::run::{RunningGateway, ignore, reopen};
+use super::signals::OperatorSignal;
+use crate::admin::{AdminStop, QueueOwner};
+use crate::observe::access_log::AccessLogWriter;
 use crate::server::Drained;
 use crate::sockets::handover::SocketOffer;
 
 /// What a second wish to end leaves to running requests.
-const HURRY: Duration = Duration::from_secs(1);
+const SECOND_SIGNAL_GRACE: Duration = Duration::from_secs(1);
 
-impl Started {
+impl RunningGateway {
     /// Drain: answer what has begun, and end.
-    pub(super) fn end(mut self) -> ExitCode {
+    pub(super) fn drain(mut self) -> ExitCode {
         self.running.draining.store(true, Ordering::Relaxed);
         notify::stopping();
         let gateway = self.running.gateway.load_full();
@@ -38,10 +38,13 @@ impl Started {
         }
         tracing::info!(
             ?limit,
-            "draining: new connections are refused, running requests are answered; a second SIGTERM shortens it to {HURRY:?}"
+            "draining: new connections are refused, running requests are answered; a second SIGTERM shortens it to {SECOND_SIGNAL_GRACE:?}"
         );
-        self.workers
-            .drain(if hurry { HURRY.min(limit) } else { limit });
+        self.workers.drain(if hurry {
+            SECOND_SIGNAL_GRACE.min(limit)
+        } else {
+            limit
+        });
         let drained = self.wait_for_drain();
         self.running.foundation.close();
         if let Some(access) = self.access {
@@ -57,7 +60,7 @@ impl Started {
         let listeners = self.workers.duplicates();
         let admin = self.admin_stop.as_mut().map(AdminStop::duplicate);
         let all = listeners.into_iter().chain(admin);
-        self.offer = self.signals.within(|| SocketOffer::of(all));
+        self.offer = self.signals.enter_runtime(|| SocketOffer::of(all));
         if delay.is_zero() {
             return false;
         }
@@ -67,7 +70,7 @@ impl Started {
         );
         let (access, taken) = (self.access.as_ref(), self.offer.taken());
         let over = async { tokio::time::timeout(delay, taken).await };
-        let heard = |wish| while_draining(wish, access).then_some(());
+        let heard = |wish| drain_sooner(wish, access).then_some(());
         match self.signals.wait_for(over, heard) {
             Ok(Ok(())) => {
                 self.hand_over();
@@ -91,13 +94,15 @@ impl Started {
                     () = offer.taken(), if is_offered => None,
                 }
             };
-            let heard = |wish| while_draining(wish, access).then_some(());
+            let heard = |wish| drain_sooner(wish, access).then_some(());
             match self.signals.wait_for(waited, heard) {
                 Ok(Some(drained)) => return drained,
                 Ok(None) => self.hand_over(),
                 Err(()) => {
-                    tracing::info!("asked to end a second time: what runs has {HURRY:?} left");
-                    self.workers.drain(HURRY);
+                    tracing::info!(
+                        "asked to end a second time: what runs has {SECOND_SIGNAL_GRACE:?} left"
+                    );
+                    self.workers.drain(SECOND_SIGNAL_GRACE);
                 }
             }
         }
@@ -107,8 +112,8 @@ impl Started {
     fn hand_over(&mut self) {
         if let Some(stop) = &self.admin_stop {
             stop.stop(match self.offer.withdraw(stop.address()) {
-                true => Queue::Successors,
-                false => Queue::Own,
+                true => QueueOwner::Successor,
+                false => QueueOwner::ThisProcess,
             });
         }
         tracing::info!("a successor serves, and has the addresses of this gateway");
@@ -116,15 +121,15 @@ impl Started {
 }
 
 /// Obey a signal during a drain. Whether it is to end soon.
-fn while_draining(wish: Wish, access: Option<&AccessLog>) -> bool {
+fn drain_sooner(wish: OperatorSignal, access: Option<&AccessLogWriter>) -> bool {
     match wish {
-        Wish::End => return true,
-        Wish::Reopen => reopen(access),
-        Wish::Reload => {
+        OperatorSignal::End => return true,
+        OperatorSignal::Reopen => reopen(access),
+        OperatorSignal::Reload => {
             reopen(access);
             tracing::info!("the gateway drains, and does not read its configuration again");
         }
-        Wish::Nothing(number) => ignore(number),
+        OperatorSignal::Nothing(number) => ignore(number),
     }
     false
 }

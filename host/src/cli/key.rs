@@ -6,20 +6,20 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::BAD_CONFIG;
+use super::admin_client::CommandError;
 use super::output::{self, tell};
-use super::remote::Failure;
 use crate::store::keys::{KeyDigest, MAX_PRESENTED, generate};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
     /// Make a key: it is shown once, with the lines for the configuration that hold its digest.
-    New(NewKey),
+    New(KeyNewArguments),
     /// The digest of a key that exists already; the key is read from standard input.
     Digest,
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct NewKey {
+pub(crate) struct KeyNewArguments {
     /// The key's public name: the attribute `api-key.id`.
     #[arg(long)]
     id: String,
@@ -39,7 +39,7 @@ pub(crate) fn run(command: &KeyCommand) -> ExitCode {
     }
 }
 
-fn make(new: &NewKey) -> ExitCode {
+fn make(new: &KeyNewArguments) -> ExitCode {
     let (key, digest) = match generate() {
         Ok(made) => made,
         Err(error) => {
@@ -48,7 +48,7 @@ fn make(new: &NewKey) -> ExitCode {
         }
     };
     tell!("the key, which is shown this once and kept nowhere:");
-    if let Err(why) = output::line(&*key.reveal()) {
+    if let Err(why) = output::print_line(&*key.reveal()) {
         tell!("windlass: the key was not shown, and is gone: {why}; make another");
         return ExitCode::FAILURE;
     }
@@ -87,8 +87,8 @@ fn digest() -> ExitCode {
         tell!("windlass: a key has 1 to {MAX_PRESENTED} bytes; give it on standard input");
         return ExitCode::from(BAD_CONFIG);
     }
-    match output::line(KeyDigest::of(text)) {
+    match output::print_line(KeyDigest::of(text)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => Failure::from(why).tell(),
+        Err(why) => CommandError::from(why).report(),
     }
 }

@@ -10,55 +10,57 @@ use clap::Subcommand;
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::output::{self, Unwritten, tell};
-use super::remote::{self, Call, Failure, Remote, Where, at, cell, when};
+use super::admin_client::{
+    self, AdminClient, ApiRequest, CommandError, ConnectionArguments, at, cell, when,
+};
+use super::output::{self, OutputError, tell};
 
-use files::{Export, Import};
+use files::{KeyExportArguments, KeyImportArguments};
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Keys {
+pub(crate) struct KeysArguments {
     #[command(flatten)]
-    place: Where,
+    connection: ConnectionArguments,
     #[command(subcommand)]
-    command: Command,
+    command: KeysCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum KeysCommand {
     /// Make a key. Its text goes to standard output, this once; everything else to standard error.
-    Create(Create),
+    Create(KeyCreateArguments),
     /// List keys, in the order of their ids.
-    List(List),
+    List(KeyListArguments),
     /// Find whose key it is by the first characters of its text: `wl_7hXk`.
-    Find(Find),
+    Find(KeyFindArguments),
     /// Show a key, without its text.
-    Show(Id),
+    Show(KeyIdArgument),
     /// Change a key. Options that are left out change nothing.
-    Update(Update),
+    Update(KeyUpdateArguments),
     /// Give a key a new text; the old one is accepted for a while more.
-    Rotate(Rotate),
+    Rotate(KeyRotateArguments),
     /// Accept a key again.
-    Enable(Id),
+    Enable(KeyIdArgument),
     /// Refuse a key from now on.
-    Disable(Id),
+    Disable(KeyIdArgument),
     /// Delete a key. Its usage stays.
-    Delete(Id),
+    Delete(KeyIdArgument),
     /// Import keys: from a file in Amazon API Gateway's format, or what `keys export` or
     /// `store export` wrote. If a row is left out, the exit code is 2.
-    Import(Import),
+    Import(KeyImportArguments),
     /// Write all keys to standard output, without their texts. As JSON with their digests, if the
     /// token may write: another store can take them.
-    Export(Export),
+    Export(KeyExportArguments),
 }
 
 #[derive(Debug, clap::Args)]
-struct Id {
+struct KeyIdArgument {
     /// The key's id.
     id: String,
 }
 
 #[derive(Debug, clap::Args)]
-struct Create {
+struct KeyCreateArguments {
     /// The consumer that it is issued to.
     #[arg(long)]
     consumer: String,
@@ -86,7 +88,7 @@ struct Create {
 }
 
 #[derive(Debug, clap::Args)]
-struct List {
+struct KeyListArguments {
     /// Only this consumer's.
     #[arg(long)]
     consumer: Option<String>,
@@ -105,7 +107,7 @@ struct List {
 }
 
 #[derive(Debug, clap::Args)]
-struct Find {
+struct KeyFindArguments {
     /// The first characters of the key's text; of most keys seven are kept. Never the whole key.
     #[arg(value_name = "PREFIX")]
     begins_with: String,
@@ -115,7 +117,7 @@ struct Find {
 }
 
 #[derive(Debug, clap::Args)]
-struct Update {
+struct KeyUpdateArguments {
     /// The key's id.
     id: String,
     /// Its name for people.
@@ -142,7 +144,7 @@ struct Update {
 }
 
 #[derive(Debug, clap::Args)]
-struct Rotate {
+struct KeyRotateArguments {
     /// The key's id.
     id: String,
     /// For how long the old text is accepted, in whole seconds: `24h`; `0s` ends it now.
@@ -167,35 +169,40 @@ fn overlap(text: &str) -> Result<Duration, String> {
 }
 
 /// Do it.
-pub(crate) fn run(keys: &Keys) -> ExitCode {
-    remote::run(&keys.place, |remote| keys.run(remote))
+pub(crate) fn run(keys: &KeysArguments) -> ExitCode {
+    admin_client::run(&keys.connection, |remote| keys.run(remote))
 }
 
-impl Keys {
-    fn run(&self, remote: &Remote) -> Result<(), Failure> {
-        let json = self.place.json;
+impl KeysArguments {
+    fn run(&self, remote: &AdminClient) -> Result<(), CommandError> {
+        let json = self.connection.json;
         match &self.command {
-            Command::Create(create) => made(&create.run(remote)?, json),
-            Command::List(list) => list.run(remote, json),
-            Command::Find(find) => find.run(remote, json),
-            Command::Show(key) => {
-                shown(&remote.value("GET", &path(&key.id), Call::default())?, json)
-            }
-            Command::Update(update) => changed(remote, &update.id, update.body(), json),
-            Command::Rotate(rotate) => {
+            KeysCommand::Create(create) => print_created(&create.run(remote)?, json),
+            KeysCommand::List(list) => list.run(remote, json),
+            KeysCommand::Find(find) => find.run(remote, json),
+            KeysCommand::Show(key) => print_key(
+                &remote.value("GET", &path(&key.id), ApiRequest::default())?,
+                json,
+            ),
+            KeysCommand::Update(update) => update_key(remote, &update.id, update.body(), json),
+            KeysCommand::Rotate(rotate) => {
                 let body = json!({ "overlap_seconds": rotate.overlap.as_secs() });
                 let path = format!("{}/rotate", path(&rotate.id));
-                made(&remote.value("POST", &path, Call::json(&body))?, json)
+                print_created(&remote.value("POST", &path, ApiRequest::json(&body))?, json)
             }
-            Command::Enable(key) => changed(remote, &key.id, json!({ "enabled": true }), json),
-            Command::Disable(key) => changed(remote, &key.id, json!({ "enabled": false }), json),
-            Command::Delete(key) => {
-                remote.text("DELETE", &path(&key.id), Call::default())?;
+            KeysCommand::Enable(key) => {
+                update_key(remote, &key.id, json!({ "enabled": true }), json)
+            }
+            KeysCommand::Disable(key) => {
+                update_key(remote, &key.id, json!({ "enabled": false }), json)
+            }
+            KeysCommand::Delete(key) => {
+                remote.text("DELETE", &path(&key.id), ApiRequest::default())?;
                 tell!("key `{}` is deleted: it is refused from now on", key.id);
                 Ok(())
             }
-            Command::Import(import) => import.run(remote, json),
-            Command::Export(export) => export.run(remote),
+            KeysCommand::Import(import) => import.run(remote, json),
+            KeysCommand::Export(export) => export.run(remote),
         }
     }
 }
@@ -210,24 +217,24 @@ fn path(id: &str) -> String {
 }
 
 /// A key's text, alone on standard output.
-fn made(answer: &Value, json: bool) -> Result<(), Failure> {
+fn print_created(answer: &Value, json: bool) -> Result<(), CommandError> {
     let key = at(answer, "key");
     let id = cell(at(key, "id"));
     let secret = at(answer, "secret").as_str();
-    let unseen = |why: Unwritten| match secret {
-        Some(_) => Failure::Unseen(format!(
+    let unseen = |why: OutputError| match secret {
+        Some(_) => CommandError::SecretNotShown(format!(
             "a text was made for key `{id}` and was not shown, and it is kept nowhere: {why}; `windlass keys rotate {id} --overlap 0s` makes another, and ends all before it"
         )),
         None => why.into(),
     };
     if json {
-        return output::line(answer).map_err(unseen);
+        return output::print_line(answer).map_err(unseen);
     }
     tell!("key `{id}` of {}", cell(at(key, "consumer")));
     match secret {
         Some(secret) => {
             tell!("its text, which is shown this once and kept nowhere:");
-            output::line(secret).map_err(unseen)?;
+            output::print_line(secret).map_err(unseen)?;
         }
         None => tell!("its text is not shown again"),
     }
@@ -238,14 +245,14 @@ fn made(answer: &Value, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-fn changed(remote: &Remote, id: &str, body: Value, json: bool) -> Result<(), Failure> {
-    let key = remote.value("PATCH", &path(id), Call::json(&body))?;
-    shown(&key, json)
+fn update_key(remote: &AdminClient, id: &str, body: Value, json: bool) -> Result<(), CommandError> {
+    let key = remote.value("PATCH", &path(id), ApiRequest::json(&body))?;
+    print_key(&key, json)
 }
 
-fn shown(key: &Value, json: bool) -> Result<(), Failure> {
+fn print_key(key: &Value, json: bool) -> Result<(), CommandError> {
     if json {
-        return remote::json(key);
+        return admin_client::json(key);
     }
     let secrets = at(key, "secrets").as_array().into_iter().flatten();
     let secrets: Vec<String> = secrets
@@ -258,7 +265,7 @@ fn shown(key: &Value, json: bool) -> Result<(), Failure> {
             ),
         })
         .collect();
-    remote::record(&[
+    admin_client::record(&[
         ("id", cell(at(key, "id"))),
         ("name", cell(at(key, "name"))),
         ("consumer", cell(at(key, "consumer"))),
@@ -274,8 +281,8 @@ fn shown(key: &Value, json: bool) -> Result<(), Failure> {
     ])
 }
 
-impl Create {
-    fn run(&self, remote: &Remote) -> Result<Value, Failure> {
+impl KeyCreateArguments {
+    fn run(&self, remote: &AdminClient) -> Result<Value, CommandError> {
         let mut body = json!({
             "consumer": self.consumer,
             "name": self.name,
@@ -289,7 +296,7 @@ impl Create {
             body.as_object_mut()
                 .map(|members| members.insert("value".to_owned(), value));
         }
-        let mut call = Call::json(&body);
+        let mut call = ApiRequest::json(&body);
         let token = self.idempotency_key.clone();
         call.headers
             .extend(token.map(|token| ("idempotency-key", token)));
@@ -297,14 +304,14 @@ impl Create {
     }
 }
 
-fn standard_input() -> Result<Zeroizing<String>, Failure> {
+fn standard_input() -> Result<Zeroizing<String>, CommandError> {
     let mut input = std::io::stdin();
     if input.is_terminal() {
         tell!("type the key, then Enter and Ctrl-D:");
     }
     let mut text = Zeroizing::new(String::with_capacity(1024));
     let read = input.by_ref().take(1024).read_to_string(&mut text);
-    read.map_err(|error| Failure::Usage(format!("the key cannot be read: {error}")))?;
+    read.map_err(|error| CommandError::Usage(format!("the key cannot be read: {error}")))?;
     Ok(text)
 }
 
@@ -313,9 +320,9 @@ fn object(pairs: &[(String, String)]) -> Value {
     Value::Object(pairs.map(|(name, value)| (name, value.into())).collect())
 }
 
-impl List {
-    fn run(&self, remote: &Remote, json: bool) -> Result<(), Failure> {
-        let mut call = Call::default();
+impl KeyListArguments {
+    fn run(&self, remote: &AdminClient, json: bool) -> Result<(), CommandError> {
+        let mut call = ApiRequest::default();
         call.query.push(("limit", self.limit.to_string()));
         for (name, value) in [
             ("consumer", &self.consumer),
@@ -326,35 +333,35 @@ impl List {
             call.query.extend(value.clone().map(|value| (name, value)));
         }
         let page = remote.value("GET", "/v1/keys", call)?;
-        table(&page, json)
+        print_table(&page, json)
     }
 }
 
-impl Find {
-    fn run(&self, remote: &Remote, json: bool) -> Result<(), Failure> {
-        let mut call = Call::default();
+impl KeyFindArguments {
+    fn run(&self, remote: &AdminClient, json: bool) -> Result<(), CommandError> {
+        let mut call = ApiRequest::default();
         call.query.push(("limit", self.limit.to_string()));
         call.query.push(("begins_with", self.begins_with.clone()));
         let page = remote.value("GET", "/v1/keys", call)?;
         let found = at(&page, "items").as_array().map_or(0, Vec::len);
-        table(&page, json)?;
+        print_table(&page, json)?;
         if found == 0 {
             tell!(
                 "no key of the store begins so; of a key in the configuration only its digest is known"
             );
-            return Err(Failure::NotThere);
+            return Err(CommandError::NotFound);
         }
         Ok(())
     }
 }
 
 /// A page of keys.
-fn table(page: &Value, json: bool) -> Result<(), Failure> {
+fn print_table(page: &Value, json: bool) -> Result<(), CommandError> {
     if json {
-        return remote::json(page);
+        return admin_client::json(page);
     }
     let items = at(page, "items").as_array().into_iter().flatten();
-    remote::table(
+    admin_client::table(
         &[
             "ID",
             "NAME",
@@ -382,7 +389,7 @@ fn table(page: &Value, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-impl Update {
+impl KeyUpdateArguments {
     fn body(&self) -> Value {
         let mut body = Map::new();
         let mut put = |name: &str, value: Option<Value>| {

@@ -13,22 +13,22 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// It serves: after the start, and after each reload.
 pub(crate) fn ready() {
-    tell("READY=1");
+    notify("READY=1");
 }
 
 /// It reads its configuration again. `ready` follows, whatever comes of it.
 pub(crate) fn reloading() {
     let now = clock_gettime(ClockId::Monotonic);
     let microseconds = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
-    tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+    notify(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
 }
 
 /// It drains.
 pub(crate) fn stopping() {
-    tell("STOPPING=1");
+    notify("STOPPING=1");
 }
 
-fn tell(state: &str) {
+fn notify(state: &str) {
     if let Some(name) = std::env::var_os("NOTIFY_SOCKET")
         && let Err(error) = send(&name, state)
     {

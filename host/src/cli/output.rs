@@ -12,14 +12,14 @@ pub(crate) const CLOSED: u8 = 141;
 
 /// Why standard output was not written.
 #[derive(Debug)]
-pub(crate) enum Unwritten {
+pub(crate) enum OutputError {
     /// Nobody reads it any more.
     Closed,
     /// The system says why not.
     Failed(io::Error),
 }
 
-impl From<io::Error> for Unwritten {
+impl From<io::Error> for OutputError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             ErrorKind::BrokenPipe => Self::Closed,
@@ -28,7 +28,7 @@ impl From<io::Error> for Unwritten {
     }
 }
 
-impl Display for Unwritten {
+impl Display for OutputError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Closed => f.write_str("standard output is closed"),
@@ -41,7 +41,7 @@ impl Display for Unwritten {
 ///
 /// # Errors
 /// It is closed, or cannot be written.
-pub(crate) fn line(text: impl Display) -> Result<(), Unwritten> {
+pub(crate) fn print_line(text: impl Display) -> Result<(), OutputError> {
     let mut output = io::stdout().lock();
     writeln!(output, "{text}")?;
     Ok(output.flush()?)
@@ -51,7 +51,7 @@ pub(crate) fn line(text: impl Display) -> Result<(), Unwritten> {
 ///
 /// # Errors
 /// It is closed, or cannot be written.
-pub(crate) fn text(text: &str) -> Result<(), Unwritten> {
+pub(crate) fn print_text(text: &str) -> Result<(), OutputError> {
     let mut output = io::stdout().lock();
     Ok(output.write_all(text.as_bytes())?)
 }

@@ -5,40 +5,42 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
 
+use super::admin_client::{
+    self, AdminClient, ApiRequest, CommandError, ConnectionArguments, at, cell, when,
+};
 use super::keys::segment;
 use super::output::tell;
-use super::remote::{self, Call, Failure, Remote, Where, at, cell, when};
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Plans {
+pub(crate) struct PlansArguments {
     #[command(flatten)]
-    place: Where,
+    connection: ConnectionArguments,
     #[command(subcommand)]
-    command: Command,
+    command: PlansCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum PlansCommand {
     /// Make a plan.
-    Create(Define),
+    Create(PlanDefinition),
     /// List plans, in the order of their names.
-    List(List),
+    List(PlanListArguments),
     /// Show a plan.
-    Show(Name),
+    Show(PlanNameArgument),
     /// Change a plan. Options that are left out change nothing; keys keep what they used.
-    Update(Update),
+    Update(PlanUpdateArguments),
     /// Delete a plan that no key is on.
-    Delete(Name),
+    Delete(PlanNameArgument),
 }
 
 #[derive(Debug, clap::Args)]
-struct Name {
+struct PlanNameArgument {
     /// The plan's name.
     name: String,
 }
 
 #[derive(Debug, clap::Args)]
-struct List {
+struct PlanListArguments {
     /// How many, at the most 1000.
     #[arg(long, default_value_t = 1000)]
     limit: u32,
@@ -48,7 +50,7 @@ struct List {
 }
 
 #[derive(Debug, clap::Args)]
-struct Define {
+struct PlanDefinition {
     /// The plan's name.
     name: String,
     /// For people.
@@ -86,9 +88,9 @@ struct Define {
     clippy::struct_excessive_bools,
     reason = "each is a flag of the command line"
 )]
-struct Update {
+struct PlanUpdateArguments {
     #[command(flatten)]
-    define: Define,
+    define: PlanDefinition,
     /// No rate.
     #[arg(long, conflicts_with_all = ["rate", "burst"])]
     no_rate: bool,
@@ -136,34 +138,34 @@ fn no_offset(_: &str) -> Result<(), String> {
 }
 
 /// Do it.
-pub(crate) fn run(plans: &Plans) -> ExitCode {
-    remote::run(&plans.place, |remote| plans.run(remote))
+pub(crate) fn run(plans: &PlansArguments) -> ExitCode {
+    admin_client::run(&plans.connection, |remote| plans.run(remote))
 }
 
-impl Plans {
-    fn run(&self, remote: &Remote) -> Result<(), Failure> {
-        let json = self.place.json;
+impl PlansArguments {
+    fn run(&self, remote: &AdminClient) -> Result<(), CommandError> {
+        let json = self.connection.json;
         match &self.command {
-            Command::Create(define) => {
+            PlansCommand::Create(define) => {
                 let mut body = define.body();
                 body.insert("name".to_owned(), define.name.clone().into());
-                let call = Call::json(&Value::Object(body));
+                let call = ApiRequest::json(&Value::Object(body));
                 shown(&remote.value("POST", "/v1/plans", call)?, json)?;
             }
-            Command::List(list) => list.run(remote, json)?,
-            Command::Show(plan) => {
+            PlansCommand::List(list) => list.run(remote, json)?,
+            PlansCommand::Show(plan) => {
                 shown(
-                    &remote.value("GET", &path(&plan.name), Call::default())?,
+                    &remote.value("GET", &path(&plan.name), ApiRequest::default())?,
                     json,
                 )?;
             }
-            Command::Update(update) => {
-                let call = Call::json(&Value::Object(update.body()));
+            PlansCommand::Update(update) => {
+                let call = ApiRequest::json(&Value::Object(update.body()));
                 let path = path(&update.define.name);
                 shown(&remote.value("PATCH", &path, call)?, json)?;
             }
-            Command::Delete(plan) => {
-                remote.text("DELETE", &path(&plan.name), Call::default())?;
+            PlansCommand::Delete(plan) => {
+                remote.text("DELETE", &path(&plan.name), ApiRequest::default())?;
                 tell!("plan `{}` is deleted", plan.name);
             }
         }
@@ -175,7 +177,7 @@ fn path(name: &str) -> String {
     format!("/v1/plans/{}", segment(name))
 }
 
-impl Define {
+impl PlanDefinition {
     /// What is named, without the name.
     fn body(&self) -> Map<String, Value> {
         let mut body = Map::new();
@@ -214,7 +216,7 @@ fn rate_body(rate: Option<f64>, burst: Option<u64>) -> Option<Value> {
     (!body.is_empty()).then_some(Value::Object(body))
 }
 
-impl Update {
+impl PlanUpdateArguments {
     fn body(&self) -> Map<String, Value> {
         let mut body = self.define.body();
         for (gone, name, value) in [
@@ -259,14 +261,14 @@ fn quota(plan: &Value) -> String {
 
 fn apis(plan: &Value) -> String {
     match at(plan, "apis").as_array() {
-        Some(apis) if !apis.is_empty() => remote::list(apis),
+        Some(apis) if !apis.is_empty() => admin_client::list(apis),
         Some(_) | None => "all".to_owned(),
     }
 }
 
-fn shown(plan: &Value, json: bool) -> Result<(), Failure> {
+fn shown(plan: &Value, json: bool) -> Result<(), CommandError> {
     if json {
-        return remote::json(plan);
+        return admin_client::json(plan);
     }
     let mut parts = vec![
         ("name", cell(at(plan, "name"))),
@@ -293,21 +295,21 @@ fn shown(plan: &Value, json: bool) -> Result<(), Failure> {
     parts.push(("created", when(at(plan, "created"))));
     parts.push(("updated", when(at(plan, "updated"))));
     parts.push(("defined in", cell(at(plan, "source"))));
-    remote::record(&parts)
+    admin_client::record(&parts)
 }
 
-impl List {
-    fn run(&self, remote: &Remote, json: bool) -> Result<(), Failure> {
-        let mut call = Call::default();
+impl PlanListArguments {
+    fn run(&self, remote: &AdminClient, json: bool) -> Result<(), CommandError> {
+        let mut call = ApiRequest::default();
         call.query.push(("limit", self.limit.to_string()));
         let cursor = self.cursor.clone();
         call.query.extend(cursor.map(|cursor| ("cursor", cursor)));
         let page = remote.value("GET", "/v1/plans", call)?;
         if json {
-            return remote::json(&page);
+            return admin_client::json(&page);
         }
         let items = at(&page, "items").as_array().into_iter().flatten();
-        remote::table(
+        admin_client::table(
             &["NAME", "RATE", "QUOTA", "METHODS", "SOLD FOR", "DEFINED IN"],
             items.map(|plan| {
                 let methods = at(plan, "methods").as_array().map_or(0, Vec::len);

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
-use super::signals::{Signals, Wish};
-use super::{BAD_CONFIG, fits, notify, terminal};
-use crate::admin::{Admin, AdminStop, Reloads, Running, Tls};
+use super::signals::{OperatorSignal, Signals};
+use super::{BAD_CONFIG, file_limit, notify, terminal};
+use crate::admin::{AdminListener, AdminStop, AdminTls, Reloads, Running};
 use crate::config::{self, Config, Problems};
 use crate::descriptors;
 use crate::gateway::{Gateway, ProcessResources};
-use crate::observe::access_log::AccessLog;
+use crate::observe::access_log::AccessLogWriter;
 use crate::observe::sink::{Target, cure};
 use crate::server::{self, Workers};
 use crate::sockets::handover::{Predecessor, SocketOffer};
@@ -32,13 +32,13 @@ pub(crate) fn workers(config: &Config) -> NonZeroUsize {
 }
 
 /// A gateway that takes requests.
-pub(crate) struct Started {
+pub(crate) struct RunningGateway {
     path: PathBuf,
     pub(super) running: Arc<Running>,
     pub(super) workers: Workers,
-    pub(super) access: Option<AccessLog>,
+    pub(super) access: Option<AccessLogWriter>,
     /// The admin listener's, where it has one.
-    tls: Option<Tls>,
+    tls: Option<AdminTls>,
     pub(super) signals: Signals,
     pub(super) admin_stop: Option<AdminStop>,
     /// The addresses, for a successor; made by a drain.
@@ -77,7 +77,7 @@ pub(crate) fn start(
     path: &Path,
     config: Config,
     mut signals: Signals,
-) -> Result<Started, ExitCode> {
+) -> Result<RunningGateway, ExitCode> {
     let failed = |error: &dyn std::error::Error| {
         let mut text = error.to_string();
         let mut cause = error.source();
@@ -95,40 +95,45 @@ pub(crate) fn start(
     let foundation = ProcessResources::new(&config, count).map_err(|error| failed(&error))?;
     let mut predecessor = Predecessor::default();
     let bind = || server::bind(&config.listeners, count, &mut predecessor);
-    let bound = signals.within(bind).map_err(|error| failed(&error))?;
+    let bound = signals
+        .enter_runtime(bind)
+        .map_err(|error| failed(&error))?;
     let admin = config.admin.as_ref();
-    let bind = |admin| Admin::bind(admin, &config.secrets, &mut predecessor);
-    let admin = signals.within(|| admin.map(bind).transpose());
+    let bind = |admin| AdminListener::bind(admin, &config.secrets, &mut predecessor);
+    let admin = signals.enter_runtime(|| admin.map(bind).transpose());
     let admin = admin.map_err(|error| failed(&error))?;
-    let tls = admin.as_ref().and_then(Admin::tls);
+    let tls = admin.as_ref().and_then(AdminListener::tls);
     let access = open_log(&config.log.access).map_err(|error| failed(&error))?;
     let mut problems = config.warnings.clone();
-    fits::check(&config, count, &mut problems);
+    file_limit::check(&config, count, &mut problems);
     if problems.is_fatal() {
-        tell(&problems);
+        report_problems(&problems);
         return Err(ExitCode::FAILURE);
     }
     let gateway = foundation.build(config, &mut problems);
-    tell(&problems);
+    report_problems(&problems);
     let gateway = gateway.ok_or(ExitCode::from(BAD_CONFIG))?;
     foundation.restore().map_err(|error| failed(&error))?;
     foundation.put_in_use(&gateway);
     // Before anybody is told that the gateway takes requests, and may then end it.
-    signals.take_end().map_err(|error| failed(&error))?;
+    signals.listen_for_end().map_err(|error| failed(&error))?;
     if predecessor.is_too_late() {
-        return Err(failed(&TooLate));
+        return Err(failed(&SuccessorExists));
     }
     let workers = bound
         .start(&gateway, access.as_ref())
         .map_err(|error| failed(&error))?;
     let running = Arc::new(Running {
-        registrar: foundation.registrar().cloned(),
+        service: foundation.registrar().cloned(),
         foundation: Arc::new(foundation),
         workers: workers.commons().to_vec(),
         draining: AtomicBool::new(false),
         reloads: Reloads::default(),
-        log_dropped: access.as_ref().map(AccessLog::dropped).unwrap_or_default(),
-        own_log_dropped: terminal::lost(),
+        log_dropped: access
+            .as_ref()
+            .map(AccessLogWriter::dropped)
+            .unwrap_or_default(),
+        own_log_dropped: terminal::lost_lines(),
         gateway: ArcSwap::new(gateway),
     });
     for address in workers.addresses() {
@@ -145,7 +150,7 @@ pub(crate) fn start(
         tracing::info!("the gateway that drains here was told to stop listening");
     }
     notify::ready();
-    Ok(Started {
+    Ok(RunningGateway {
         path: path.to_owned(),
         running,
         workers,
@@ -162,7 +167,7 @@ pub(crate) fn start(
 #[error(
     "another gateway has taken over the addresses of the one that drains; start one successor at a time, after the one before it was told to stop"
 )]
-struct TooLate;
+struct SuccessorExists;
 
 /// Why the access log is not there.
 #[derive(Debug, thiserror::Error)]
@@ -173,7 +178,7 @@ struct LogError {
     cure: &'static str,
 }
 
-fn open_log(to: &config::AccessLog) -> Result<Option<AccessLog>, LogError> {
+fn open_log(to: &config::AccessLog) -> Result<Option<AccessLogWriter>, LogError> {
     let target = match to {
         config::AccessLog::Off => return Ok(None),
         config::AccessLog::Stdout => Target::Stdout,
@@ -181,26 +186,28 @@ fn open_log(to: &config::AccessLog) -> Result<Option<AccessLog>, LogError> {
         config::AccessLog::File(path) => Target::of(path),
     };
     let name = target.name();
-    AccessLog::open(target).map(Some).map_err(|error| LogError {
-        name,
-        cure: cure(&error),
-        error,
-    })
+    AccessLogWriter::open(target)
+        .map(Some)
+        .map_err(|error| LogError {
+            name,
+            cure: cure(&error),
+            error,
+        })
 }
 
-impl Started {
+impl RunningGateway {
     /// Obey signals until one says to end.
     pub(crate) fn serve(mut self) -> ExitCode {
         loop {
             match self.signals.wait() {
-                Wish::Reload => {
+                OperatorSignal::Reload => {
                     if !self.reload() {
-                        return self.end();
+                        return self.drain();
                     }
                 }
-                Wish::Reopen => reopen(self.access.as_ref()),
-                Wish::Nothing(number) => ignore(number),
-                Wish::End => return self.end(),
+                OperatorSignal::Reopen => reopen(self.access.as_ref()),
+                OperatorSignal::Nothing(number) => ignore(number),
+                OperatorSignal::End => return self.drain(),
             }
         }
     }
@@ -215,16 +222,16 @@ impl Started {
             let (access, mut again) = (self.access.as_ref(), false);
             let heard = |wish| {
                 match wish {
-                    Wish::Reload => again = true,
-                    Wish::Reopen => reopen(access),
-                    Wish::Nothing(number) => ignore(number),
-                    Wish::End => return Some(()),
+                    OperatorSignal::Reload => again = true,
+                    OperatorSignal::Reopen => reopen(access),
+                    OperatorSignal::Nothing(number) => ignore(number),
+                    OperatorSignal::End => return Some(()),
                 }
                 None
             };
             let (running, workers) = (&self.running, &self.workers);
-            let built = build_aside(self.path.clone(), Arc::clone(running));
-            let used = use_built(built, running, workers, self.tls.as_ref());
+            let built = build_in_background(self.path.clone(), Arc::clone(running));
+            let used = apply_build(built, running, workers, self.tls.as_ref());
             let ended = self.signals.wait_for(used, heard).is_err();
             if !ended {
                 notify::ready();
@@ -237,7 +244,7 @@ impl Started {
 }
 
 /// The file of the access log may have been moved away.
-pub(super) fn reopen(access: Option<&AccessLog>) {
+pub(super) fn reopen(access: Option<&AccessLogWriter>) {
     let Some(access) = access else {
         return;
     };
@@ -260,10 +267,10 @@ pub(super) fn ignore(number: i32) {
 }
 
 /// What a file gave: the next gateway, and where the admin listener's certificate is.
-type Built = Option<(Arc<Gateway>, Option<config::ListenerTls>)>;
+type BuildResult = Option<(Arc<Gateway>, Option<config::ListenerTls>)>;
 
 /// Build on a thread of its own, which nobody waits for if the process ends.
-fn build_aside(path: PathBuf, running: Arc<Running>) -> oneshot::Receiver<Built> {
+fn build_in_background(path: PathBuf, running: Arc<Running>) -> oneshot::Receiver<BuildResult> {
     let (done, built) = oneshot::channel();
     let build = move || {
         lower_priority();
@@ -278,11 +285,11 @@ fn build_aside(path: PathBuf, running: Arc<Running>) -> oneshot::Receiver<Built>
 }
 
 /// Put in use what was built.
-async fn use_built(
-    built: oneshot::Receiver<Built>,
+async fn apply_build(
+    built: oneshot::Receiver<BuildResult>,
     running: &Running,
     workers: &Workers,
-    tls: Option<&Tls>,
+    tls: Option<&AdminTls>,
 ) {
     let reloads = &running.reloads;
     let Ok(Some((gateway, files))) = built.await else {
@@ -294,7 +301,7 @@ async fn use_built(
         return;
     };
     if let (Some(tls), Some(files)) = (tls, files) {
-        read_again(tls, &files);
+        reload_certificate(tls, &files);
     }
     workers.put_in_use(&gateway).await;
     running.foundation.put_in_use(&gateway);
@@ -305,8 +312,8 @@ async fn use_built(
 }
 
 /// A certificate that cannot be used is no reason to keep the old configuration.
-fn read_again(tls: &Tls, files: &config::ListenerTls) {
-    if let Err(error) = tls.read_again(&files.certificate, &files.key) {
+fn reload_certificate(tls: &AdminTls, files: &config::ListenerTls) {
+    if let Err(error) = tls.reload(&files.certificate, &files.key) {
         tracing::error!(
             "the new certificate of `[admin] tls` is not used, and the old one stays in use: {error}; {}",
             error.help()
@@ -315,23 +322,23 @@ fn read_again(tls: &Tls, files: &config::ListenerTls) {
 }
 
 /// The next gateway, and where the admin listener's certificate is.
-fn build(path: &Path, foundation: &ProcessResources) -> Built {
+fn build(path: &Path, foundation: &ProcessResources) -> BuildResult {
     let config = match Config::read(path) {
         Ok(config) => config,
         Err(problems) => {
-            tell(&problems);
+            report_problems(&problems);
             return None;
         }
     };
     let mut problems = config.warnings.clone();
     let files = config.admin.as_ref().and_then(|admin| admin.tls.clone());
     let gateway = foundation.build(config, &mut problems);
-    tell(&problems);
+    report_problems(&problems);
     gateway.map(|gateway| (gateway, files))
 }
 
 /// Errors and warnings of a configuration, where there are any.
-fn tell(problems: &Problems) {
+fn report_problems(problems: &Problems) {
     if !problems.is_empty() {
         terminal::text(&problems.to_string());
     }

@@ -3,7 +3,7 @@
 //! SIGTERM, SIGINT and SIGQUIT drain; SIGHUP reloads and opens logs anew; SIGUSR1 only opens logs
 //! anew; every other signal that ends or stops a process unless it is taken is ignored, with a line
 //! in the log. Promises: from [`Signals::listen`] on none of those but the first three ends the
-//! process, and from [`Signals::take_end`] on these do not either; what comes while nobody waits is
+//! process, and from [`Signals::listen_for_end`] on these do not either; what comes while nobody waits is
 //! not lost.
 
 use std::future::{Future, poll_fn};
@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What the operator wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub(crate) enum OperatorSignal {
     /// Read the configuration again, and open logs anew (SIGHUP).
     Reload,
     /// Open logs anew (SIGUSR1).
@@ -54,12 +54,12 @@ const REAL_TIME: RangeInclusive<i32> = 34..=64;
 #[derive(Debug)]
 pub(crate) struct Signals {
     runtime: Runtime,
-    taken: Taken,
+    signals: TakenSignals,
 }
 
 /// The first that has come is looked at first.
 #[derive(Debug, Default)]
-struct Taken(Vec<(Wish, Signal)>);
+struct TakenSignals(Vec<(OperatorSignal, Signal)>);
 
 impl Signals {
     /// Take over all but those that end the gateway.
@@ -70,18 +70,24 @@ impl Signals {
     pub(crate) fn listen() -> io::Result<Self> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let entered = runtime.enter();
-        let mut taken = Taken::default();
-        taken.take(Wish::Reload, SignalKind::hangup())?;
-        taken.take(Wish::Reopen, SignalKind::user_defined1())?;
+        let mut taken = TakenSignals::default();
+        taken.take(OperatorSignal::Reload, SignalKind::hangup())?;
+        taken.take(OperatorSignal::Reopen, SignalKind::user_defined1())?;
         let unused = UNUSED.iter().map(|number| number.as_raw());
         let terminal = may_take_output().then_some(Number::TTOU.as_raw());
         let real_time = REAL_TIME.filter(|_| cfg!(target_os = "linux"));
         for number in unused.chain(terminal).chain(real_time) {
             // One that this system does not have ends nothing.
-            let _ = taken.take(Wish::Nothing(number), SignalKind::from_raw(number));
+            let _ = taken.take(
+                OperatorSignal::Nothing(number),
+                SignalKind::from_raw(number),
+            );
         }
         drop(entered);
-        Ok(Self { runtime, taken })
+        Ok(Self {
+            runtime,
+            signals: taken,
+        })
     }
 
     /// Take over those that end the gateway, too.
@@ -89,26 +95,26 @@ impl Signals {
     /// # Errors
     ///
     /// The system refuses to tell of signals.
-    pub(crate) fn take_end(&mut self) -> io::Result<()> {
+    pub(crate) fn listen_for_end(&mut self) -> io::Result<()> {
         let _entered = self.runtime.enter();
         for kind in [
             SignalKind::terminate(),
             SignalKind::interrupt(),
             SignalKind::quit(),
         ] {
-            self.taken.take(Wish::End, kind)?;
+            self.signals.take(OperatorSignal::End, kind)?;
         }
         Ok(())
     }
 
     /// Wait for the next one.
-    pub(crate) fn wait(&mut self) -> Wish {
-        let taken = &mut self.taken;
+    pub(crate) fn wait(&mut self) -> OperatorSignal {
+        let taken = &mut self.signals;
         self.runtime.block_on(poll_fn(|cx| taken.poll(cx)))
     }
 
     /// Make something that needs the runtime.
-    pub(crate) fn within<T>(&self, make: impl FnOnce() -> T) -> T {
+    pub(crate) fn enter_runtime<T>(&self, make: impl FnOnce() -> T) -> T {
         let _entered = self.runtime.enter();
         make()
     }
@@ -118,9 +124,9 @@ impl Signals {
     pub(crate) fn wait_for<T, G>(
         &mut self,
         work: impl Future<Output = T>,
-        mut heard: impl FnMut(Wish) -> Option<G>,
+        mut heard: impl FnMut(OperatorSignal) -> Option<G>,
     ) -> Result<T, G> {
-        let taken = &mut self.taken;
+        let taken = &mut self.signals;
         self.runtime.block_on(async {
             let mut work = std::pin::pin!(work);
             poll_fn(|cx| {
@@ -139,13 +145,13 @@ impl Signals {
     }
 }
 
-impl Taken {
-    fn take(&mut self, wish: Wish, kind: SignalKind) -> io::Result<()> {
+impl TakenSignals {
+    fn take(&mut self, wish: OperatorSignal, kind: SignalKind) -> io::Result<()> {
         self.0.push((wish, signal(kind)?));
         Ok(())
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wish> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<OperatorSignal> {
         // Those that end the gateway were taken last, and go first.
         for (wish, signal) in self.0.iter_mut().rev() {
             if let Poll::Ready(Some(())) = signal.poll_recv(cx) {

@@ -8,32 +8,34 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::admin_client::{
+    self, AdminClient, ApiRequest, CommandError, ConnectionArguments, at, cell,
+};
 use super::output::tell;
-use super::remote::{self, Call, Failure, Remote, Where, at, cell};
 
 /// JSON objects, one a line.
-const LINES: &str = "application/x-ndjson";
+const NDJSON: &str = "application/x-ndjson";
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Store {
+pub(crate) struct StoreArguments {
     #[command(flatten)]
-    place: Where,
+    connection: ConnectionArguments,
     #[command(subcommand)]
-    command: Command,
+    command: StoreCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum StoreCommand {
     /// Write everything that the store holds to standard output: plans, keys with the digests of
     /// their secrets, usage, extensions. Takes a token that may write.
     Export,
     /// Bring in what `store export` wrote. May be done again: nothing comes in twice. If anything is
     /// left out, the exit code is 2.
-    Import(Import),
+    Import(StoreImportArguments),
 }
 
 #[derive(Debug, clap::Args)]
-struct Import {
+struct StoreImportArguments {
     /// The file; `-` for standard input.
     file: PathBuf,
     /// Tell what would be done, and write nothing.
@@ -45,21 +47,21 @@ struct Import {
 }
 
 /// Do it.
-pub(crate) fn run(store: &Store) -> ExitCode {
-    remote::run(&store.place, |remote| match &store.command {
-        Command::Export => remote.copy("GET", "/v1/store/export", Call::default()),
-        Command::Import(import) => import.run(remote, store.place.json),
+pub(crate) fn run(store: &StoreArguments) -> ExitCode {
+    admin_client::run(&store.connection, |remote| match &store.command {
+        StoreCommand::Export => remote.copy("GET", "/v1/store/export", ApiRequest::default()),
+        StoreCommand::Import(import) => import.run(remote, store.connection.json),
     })
 }
 
-impl Import {
-    fn run(&self, remote: &Remote, json: bool) -> Result<(), Failure> {
+impl StoreImportArguments {
+    fn run(&self, remote: &AdminClient, json: bool) -> Result<(), CommandError> {
         let file: Box<dyn Read> = if self.file.as_os_str() == "-" {
             Box::new(std::io::stdin())
         } else {
             let file = File::open(&self.file).map_err(|error| {
                 let file = self.file.display();
-                Failure::Usage(format!("`{file}` cannot be read: {error}"))
+                CommandError::Usage(format!("`{file}` cannot be read: {error}"))
             })?;
             Box::new(BufReader::new(file))
         };
@@ -68,7 +70,7 @@ impl Import {
 }
 
 /// Keys as `keys export` wrote them, as lines of a store. None: it is another file.
-pub(crate) fn of_keys(file: &[u8]) -> Option<Result<Vec<u8>, Failure>> {
+pub(crate) fn convert_key_export(file: &[u8]) -> Option<Result<Vec<u8>, CommandError>> {
     let first = file.iter().find(|byte| !byte.is_ascii_whitespace());
     if first == Some(&b'{') {
         return Some(Ok(file.to_vec()));
@@ -80,7 +82,7 @@ pub(crate) fn of_keys(file: &[u8]) -> Option<Result<Vec<u8>, Failure>> {
         Ok(keys) => keys,
         Err(error) => {
             let why = format!("the file is no JSON that `windlass keys export` wrote: {error}");
-            return Some(Err(Failure::Usage(why)));
+            return Some(Err(CommandError::Usage(why)));
         }
     };
     let mut lines = json!({ "windlass_store": 1 }).to_string() + "\n";
@@ -94,19 +96,19 @@ pub(crate) fn of_keys(file: &[u8]) -> Option<Result<Vec<u8>, Failure>> {
 
 /// Send the lines of a store, and tell what became of them.
 pub(crate) fn send(
-    remote: &Remote,
+    remote: &AdminClient,
     file: Box<dyn Read>,
     dry_run: bool,
     replace: bool,
     json: bool,
-) -> Result<(), Failure> {
-    let call = Call {
+) -> Result<(), CommandError> {
+    let call = ApiRequest {
         query: vec![
             ("dry_run", dry_run.to_string()),
             ("replace", replace.to_string()),
         ],
-        stream: Some((LINES, file)),
-        ..Call::default()
+        stream: Some((NDJSON, file)),
+        ..ApiRequest::default()
     };
     let report = remote.value("POST", "/v1/store/import", call)?;
     let kinds = ["plans", "keys", "usage", "extensions"];
@@ -116,12 +118,12 @@ pub(crate) fn send(
         left_out += number(kind, "left_out");
     }
     if json {
-        remote::json(&report)?;
+        admin_client::json(&report)?;
     } else {
         if dry_run {
             tell!("a dry run: nothing was written");
         }
-        remote::table(
+        admin_client::table(
             &["", "ADDED", "REPLACED", "UNCHANGED", "LEFT OUT"],
             kinds.iter().map(|kind| {
                 let names = ["added", "replaced", "unchanged", "left_out"];
@@ -135,7 +137,7 @@ pub(crate) fn send(
         }
     }
     if left_out > 0 || at(&report, "complete") == &Value::Bool(false) {
-        return Err(Failure::Part);
+        return Err(CommandError::PartlyDone);
     }
     Ok(())
 }

@@ -18,12 +18,12 @@ use crate::observe::sink::{Outlet, Sink, SinkInput, SinkSettings, Target};
 const SETTINGS: SinkSettings = SinkSettings {
     thread: "windlass-lines",
     name: "this log",
-    most: 4 * 1024 * 1024,
+    max_bytes: 4 * 1024 * 1024,
     reports_failure: false,
 };
 
 /// The log of the process: there is one standard error.
-static LINES: OnceLock<Sink> = OnceLock::new();
+static LOG_SINK: OnceLock<Sink> = OnceLock::new();
 
 /// Write the gateway's own lines to standard error from now on, as important as `[log] level`
 /// says; the variable `WINDLASS_LOG` overrides it (`debug`, or `windlass::chain=trace,info`). Lines
@@ -41,7 +41,7 @@ pub(crate) fn log(settings: &Log) {
     let filter = EnvFilter::try_from_env("WINDLASS_LOG").unwrap_or_else(|_| EnvFilter::new(level));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(Line::new)
+        .with_writer(LogLineWriter::new)
         .with_timer(SystemTime)
         .with_target(false)
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
@@ -52,7 +52,7 @@ pub(crate) fn log(settings: &Log) {
     }
     match Outlet::open(&Target::Stderr).and_then(|outlet| Sink::start(SETTINGS, outlet)) {
         // Nobody else sets it: the log is set up once.
-        Ok(sink) => drop(LINES.set(sink)),
+        Ok(sink) => drop(LOG_SINK.set(sink)),
         Err(error) => eprintln!(
             "windlass: the log has no thread of its own, so a reader of standard error can hold the gateway: {error}"
         ),
@@ -61,34 +61,34 @@ pub(crate) fn log(settings: &Log) {
 
 /// Write a text of several lines, such as the problems of a configuration.
 pub(crate) fn text(text: &str) {
-    match LINES.get() {
+    match LOG_SINK.get() {
         Some(lines) => lines.input().push(text.as_bytes().to_vec()),
         None => eprint!("{text}"),
     }
 }
 
 /// How many lines were lost.
-pub(crate) fn lost() -> Arc<AtomicU64> {
-    LINES.get().map(Sink::lost).unwrap_or_default()
+pub(crate) fn lost_lines() -> Arc<AtomicU64> {
+    LOG_SINK.get().map(Sink::lost_lines).unwrap_or_default()
 }
 
 /// Write what waits: the process ends. A reader that takes nothing is not waited for.
 pub(crate) fn finish() {
-    if let Some(lines) = LINES.get() {
+    if let Some(lines) = LOG_SINK.get() {
         lines.finish();
     }
 }
 
 /// Takes one line of the log, whole.
-struct Line(Option<SinkInput>);
+struct LogLineWriter(Option<SinkInput>);
 
-impl Line {
+impl LogLineWriter {
     fn new() -> Self {
-        Self(LINES.get().map(Sink::input))
+        Self(LOG_SINK.get().map(Sink::input))
     }
 }
 
-impl io::Write for Line {
+impl io::Write for LogLineWriter {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         match &self.0 {
             Some(lines) => lines.push(line.to_vec()),

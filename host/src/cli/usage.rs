@@ -5,29 +5,31 @@ use std::process::ExitCode;
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use super::admin_client::{
+    self, AdminClient, ApiRequest, CommandError, ConnectionArguments, at, cell, when,
+};
 use super::keys::segment;
 use super::output::tell;
-use super::remote::{self, Call, Failure, Remote, Where, at, cell, when};
 use crate::admin::date::{day, read_day};
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Usage {
+pub(crate) struct UsageArguments {
     #[command(flatten)]
-    place: Where,
+    connection: ConnectionArguments,
     #[command(subcommand)]
-    command: Command,
+    command: UsageCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum UsageCommand {
     /// How much keys used of a plan, by day, and how much remained.
-    Show(Show),
+    Show(UsageShowArguments),
     /// Set what remains of a key's quota, in the period that runs.
-    Extend(Extend),
+    Extend(QuotaExtendArguments),
 }
 
 #[derive(Debug, clap::Args)]
-struct Show {
+struct UsageShowArguments {
     /// The plan.
     #[arg(long)]
     plan: String,
@@ -52,7 +54,7 @@ struct Show {
 }
 
 #[derive(Debug, clap::Args)]
-struct Extend {
+struct QuotaExtendArguments {
     /// The plan.
     #[arg(long)]
     plan: String,
@@ -65,22 +67,22 @@ struct Extend {
 }
 
 /// Do it.
-pub(crate) fn run(usage: &Usage) -> ExitCode {
-    remote::run(&usage.place, |remote| usage.run(remote))
+pub(crate) fn run(usage: &UsageArguments) -> ExitCode {
+    admin_client::run(&usage.connection, |remote| usage.run(remote))
 }
 
-impl Usage {
-    fn run(&self, remote: &Remote) -> Result<(), Failure> {
+impl UsageArguments {
+    fn run(&self, remote: &AdminClient) -> Result<(), CommandError> {
         match &self.command {
-            Command::Show(show) => show.run(remote, self.place.json),
-            Command::Extend(extend) => extend.run(remote, self.place.json),
+            UsageCommand::Show(show) => show.run(remote, self.connection.json),
+            UsageCommand::Extend(extend) => extend.run(remote, self.connection.json),
         }
     }
 }
 
-impl Show {
-    fn run(&self, remote: &Remote, json: bool) -> Result<(), Failure> {
-        let mut call = Call::default();
+impl UsageShowArguments {
+    fn run(&self, remote: &AdminClient, json: bool) -> Result<(), CommandError> {
+        let mut call = ApiRequest::default();
         call.query.push(("plan", self.plan.clone()));
         call.query.push(("limit", self.limit.to_string()));
         for (name, value) in [
@@ -97,7 +99,7 @@ impl Show {
         }
         let usage = remote.value("GET", "/v1/usage", call)?;
         if json {
-            return remote::json(&usage);
+            return admin_client::json(&usage);
         }
         let mut rows = Vec::new();
         let first = at(&usage, "from").as_str().and_then(read_day).unwrap_or(0);
@@ -111,7 +113,7 @@ impl Show {
                 ]);
             }
         }
-        remote::table(&["KEY", "DAY", "USED", "REMAINING"], rows)?;
+        admin_client::table(&["KEY", "DAY", "USED", "REMAINING"], rows)?;
         if let Some(cursor) = at(&usage, "next_cursor").as_str() {
             tell!("there are more: --cursor {cursor}");
         }
@@ -119,14 +121,14 @@ impl Show {
     }
 }
 
-impl Extend {
-    fn run(&self, remote: &Remote, json: bool) -> Result<(), Failure> {
+impl QuotaExtendArguments {
+    fn run(&self, remote: &AdminClient, json: bool) -> Result<(), CommandError> {
         let (plan, key) = (segment(&self.plan), segment(&self.key));
         let path = format!("/v1/plans/{plan}/usage/{key}");
         let body = json!({ "remaining": self.remaining });
-        let made: Value = remote.value("PATCH", &path, Call::json(&body))?;
+        let made: Value = remote.value("PATCH", &path, ApiRequest::json(&body))?;
         if json {
-            return remote::json(&made);
+            return admin_client::json(&made);
         }
         let (remaining, ends) = (cell(at(&made, "remaining")), when(at(&made, "ends")));
         tell!(

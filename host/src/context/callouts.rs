@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::callout::{Pending, RequestDigest};
+use crate::callout::{PendingCall, RequestDigest};
 
 /// The calls of one phase, kept for when it runs again.
 #[derive(Debug, Default)]
-pub struct CalloutAnswers(SmallVec<[(RequestDigest, Arc<Pending>); 2]>);
+pub struct CalloutAnswers(SmallVec<[(RequestDigest, Arc<PendingCall>); 2]>);
 
 impl CalloutAnswers {
     /// The call of this request.
     #[must_use]
-    pub(crate) fn find(&self, digest: &RequestDigest) -> Option<&Arc<Pending>> {
+    pub(crate) fn find(&self, digest: &RequestDigest) -> Option<&Arc<PendingCall>> {
         let found = self.0.iter().find(|(known, _)| known == digest);
         found.map(|(_, pending)| pending)
     }
@@ -24,7 +24,7 @@ impl CalloutAnswers {
     }
 
     /// Keep one more.
-    pub(crate) fn keep(&mut self, digest: RequestDigest, pending: Arc<Pending>) {
+    pub(crate) fn keep(&mut self, digest: RequestDigest, pending: Arc<PendingCall>) {
         self.0.push((digest, pending));
     }
 }

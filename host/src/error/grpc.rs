@@ -20,7 +20,7 @@ static PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
 /// What is encoded in a message: all but printable ASCII, and `%`.
 const ENCODED: &AsciiSet = &CONTROLS.add(b'%');
 /// The longest text of an answer that becomes a message. Bytes.
-const MESSAGE_MOST: usize = 512;
+const MAX_MESSAGE: usize = 512;
 
 /// Whether this is a call of gRPC (and not of gRPC-Web, whose status is elsewhere).
 pub(crate) fn is_call(headers: &HeaderMap) -> bool {
@@ -57,14 +57,14 @@ fn parse(text: &str) -> Option<Duration> {
 pub(crate) fn error(code: Code, head: &mut ResponseHead) {
     let status = match code {
         Code::DeadlineExceeded => 4,
-        _other => of_http(code.status()),
+        _other => status_of_http(code.status()),
     };
     trailers_only(status, code.text(), head);
 }
 
 /// Whether an answer speaks gRPC itself.
 #[must_use]
-pub(crate) fn is_answer(headers: &HeaderMap) -> bool {
+pub(crate) fn is_grpc_response(headers: &HeaderMap) -> bool {
     headers.contains_key(&STATUS) || is_call(headers)
 }
 
@@ -77,11 +77,11 @@ pub(crate) fn answer(status: StatusCode, reason: &str, body: &[u8], head: &mut R
     let text = text.filter(|text| is_text && !text.is_empty());
     let phrase = status.canonical_reason().unwrap_or("Error");
     let message = match (text, reason) {
-        (Some(text), _) => text.get(..text.floor_char_boundary(MESSAGE_MOST)),
+        (Some(text), _) => text.get(..text.floor_char_boundary(MAX_MESSAGE)),
         (None, "") => Some(phrase),
         (None, reason) => Some(reason),
     };
-    trailers_only(of_http(status), message.unwrap_or(phrase), head);
+    trailers_only(status_of_http(status), message.unwrap_or(phrase), head);
 }
 
 fn trailers_only(status: u16, message: &str, head: &mut ResponseHead) {
@@ -112,7 +112,7 @@ fn pushback(seconds: u64) -> HeaderValue {
 
 /// The status of gRPC that fits one of HTTP. Where "HTTP to gRPC Status Code Mapping" has a row, its
 /// own, but for what a caller is refused for asking too often or too much, and for what it sent.
-fn of_http(status: StatusCode) -> u16 {
+fn status_of_http(status: StatusCode) -> u16 {
     match status.as_u16() {
         400 | 414 | 422 => 3,
         408 => 4,
@@ -217,7 +217,7 @@ mod tests {
         let json = refused(403, &[("content-type", "application/json")], "{}");
         assert_eq!(json.headers["grpc-message"], "quota spent");
         let long = refused(403, &[], &"é".repeat(1000));
-        assert_eq!(long.headers["grpc-message"].len(), MESSAGE_MOST * 3);
+        assert_eq!(long.headers["grpc-message"].len(), MAX_MESSAGE * 3);
     }
 
     #[test]
@@ -226,11 +226,14 @@ mod tests {
             let name = HeaderName::from_static(name);
             HeaderMap::from_iter([(name, HeaderValue::from_static(value))])
         };
-        assert!(is_answer(&headers("grpc-status", "5")));
-        assert!(is_answer(&headers(
+        assert!(is_grpc_response(&headers("grpc-status", "5")));
+        assert!(is_grpc_response(&headers(
             "content-type",
             "application/grpc+proto"
         )));
-        assert!(!is_answer(&headers("content-type", "application/json")));
+        assert!(!is_grpc_response(&headers(
+            "content-type",
+            "application/json"
+        )));
     }
 }

@@ -6,7 +6,7 @@ use http::{HeaderValue, Method};
 
 use crate::config::{self, Config, Problems, ResponsePart, nearest};
 use crate::context::{BasePath, RouteInfo};
-use crate::error::{Code, Override, Part, Style, Words};
+use crate::error::{Code, ErrorFormat, ErrorOverride, Part, Style};
 use crate::route::{MethodMatch, RouteSpec, Router};
 
 /// The reasons of the filters that come with the gateway.
@@ -35,9 +35,9 @@ const REASONS: [&str; 18] = [
 const DEFAULTS: [&str; 2] = ["default_4xx", "default_5xx"];
 
 /// How the errors of each API are worded.
-pub(crate) fn words(config: &Config) -> Vec<Arc<Words>> {
+pub(crate) fn words(config: &Config) -> Vec<Arc<ErrorFormat>> {
     let words = config.apis.iter().map(|api| {
-        Arc::new(Words {
+        Arc::new(ErrorFormat {
             style: match api.errors {
                 config::ErrorStyle::Problem => Style::Problem,
                 config::ErrorStyle::Aws => Style::Aws,
@@ -48,7 +48,7 @@ pub(crate) fn words(config: &Config) -> Vec<Arc<Words>> {
     words.collect()
 }
 
-fn override_of(response: &config::ApiResponse) -> Override {
+fn override_of(response: &config::ApiResponse) -> ErrorOverride {
     let part = |part: &ResponsePart| match part {
         ResponsePart::Text(text) => Part::Text(text.as_str().into()),
         ResponsePart::Status => Part::Status,
@@ -57,12 +57,12 @@ fn override_of(response: &config::ApiResponse) -> Override {
         ResponsePart::RequestId => Part::RequestId,
     };
     let body = response.body.as_ref();
-    Override {
+    ErrorOverride {
         code: (&*response.code).into(),
         status: response.status,
         headers: response.headers.clone(),
         body: body.map(|parts| parts.iter().map(part).collect()),
-        escapes: response.is_json,
+        escape_json: response.is_json,
     }
 }
 
@@ -132,13 +132,13 @@ pub(crate) fn own_copy(info: &RouteInfo) -> RouteInfo {
 pub(crate) struct ApiFinder {
     router: Option<Router>,
     /// In the order of the router's routes.
-    words: Vec<Arc<Words>>,
+    words: Vec<Arc<ErrorFormat>>,
 }
 
 impl ApiFinder {
     /// Of this configuration, with the words of its APIs.
     #[must_use]
-    pub(crate) fn new(config: &Config, words: &[Arc<Words>]) -> Self {
+    pub(crate) fn new(config: &Config, words: &[Arc<ErrorFormat>]) -> Self {
         let hosts: Vec<Vec<String>> = (0..words.len()).map(|place| hosts(config, place)).collect();
         let mut specs = Vec::new();
         let mut of_specs = Vec::new();
@@ -177,7 +177,7 @@ impl ApiFinder {
 
     /// How the API words its errors that has this path below its own.
     #[must_use]
-    pub(crate) fn find(&self, host: &str, method: &Method, path: &str) -> Option<&Words> {
+    pub(crate) fn find(&self, host: &str, method: &Method, path: &str) -> Option<&ErrorFormat> {
         let found = self.router.as_ref()?.find(host, method, path).ok()?;
         self.words.get(found.route).map(AsRef::as_ref)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::ProcessResources;
 use crate::callout::{CalloutSettings, CalloutTarget, CalloutThread, Callouts};
 use crate::config::{self, Config, Problems};
-use crate::tls::{self, HTTP1, HTTP2, SystemRoots, Trust};
+use crate::tls::{self, ClientTls, HTTP1, HTTP2, SystemRoots};
 
 /// Build them. Leaves out those of which something is wrong.
 pub(super) fn build(
@@ -29,7 +29,7 @@ pub(super) fn build(
     let built = all.filter_map(|callout| {
         let tls = match callout.url.scheme_str() {
             Some("https") => {
-                let trust = Trust {
+                let trust = ClientTls {
                     ca: callout.ca.as_deref(),
                     identity: None,
                     verify: true,

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use crate::config::{CheckTls, Config, Problems, Span, UpstreamTls};
-use crate::tls::certificate::{self, Overdue, Validity, now_s};
+use crate::tls::certificate::{self, Validity, ValidityFault, now_s};
 
 /// One certificate that the gateway shows of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +106,7 @@ fn hosts(config: &Config, problems: &mut Problems) {
     for route in &config.routes {
         let names = route.hosts.iter().filter(|host| !host.starts_with('*'));
         for host in names {
-            if told.contains(&&**host) || shown.iter().any(|names| names.hold(host)) {
+            if told.contains(&&**host) || shown.iter().any(|names| names.covers(host)) {
                 continue;
             }
             told.push(host);
@@ -140,18 +140,20 @@ fn authorities(upstream: &str, tls: &UpstreamTls, problems: &mut Problems) {
 
 fn warn(title: &str, path: &Path, validity: &Validity, span: Span, problems: &mut Problems) {
     let shown = path.display();
-    if let Some(overdue) = validity.overdue(now_s()) {
+    if let Some(overdue) = validity.fault(now_s()) {
         let line = validity.line();
         let (follows, help) = match overdue {
-            Overdue::Ended(_) => (
+            ValidityFault::Expired(_) => (
                 ": whoever checks it refuses it",
                 "renew it, put the new one in its place, and reload",
             ),
-            Overdue::NotYet(_) => (
+            ValidityFault::NotYetValid(_) => (
                 ": whoever checks it refuses it until then",
                 "see that the clock of this machine is right, or use the former certificate until then",
             ),
-            Overdue::Soon(_) => ("", "renew it, put the new one in its place, and reload"),
+            ValidityFault::ExpiresSoon(_) => {
+                ("", "renew it, put the new one in its place, and reload")
+            }
         };
         let message =
             format!("{title}: the certificate in `{shown}` (line {line}) {overdue}{follows}");
@@ -159,7 +161,7 @@ fn warn(title: &str, path: &Path, validity: &Validity, span: Span, problems: &mu
         tracing::warn!("{message}");
         problems.warning(span, message).help(help);
     }
-    if let Some(line) = validity.disorder() {
+    if let Some(line) = validity.out_of_order() {
         let message = format!(
             "{title}: the chain in `{shown}` is not in order: the certificate at line {line} did not sign the one before it"
         );

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use super::works::GatewayServiceRuntime;
 use super::{Gateway, ProcessResources, ProcessResourcesError};
 use crate::config::{self, Config};
-use crate::store::keeper::{Keeper, KeeperSettings};
-use crate::store::ledger::Ledger;
-use crate::store::ledger::redis::{RedisLedger, RedisSettings};
-use crate::store::ledger::sqlite::SqliteLedger;
 use crate::store::limits::{
-    Clock, LeasePolicy, LeaseState, LeasedLimits, LimitFigures, LimitStore, LocalLimits,
-    OnUnavailable, RateCounters, RateFigures,
+    LeasePolicy, LeaseState, LeasedLimits, LimitFigures, LimitStore, LocalLimits, OnUnavailable,
+    RateCounters, RateFigures, TimestampClock,
 };
-use crate::store::registrar::{Registrar, Works};
-use crate::store::secrets::Secret;
+use crate::store::secrets::SecretValue;
+use crate::store::service::{ControlService, ServiceRuntime};
+use crate::store::storage::Storage;
+use crate::store::storage::redis::{RedisSettings, RedisStorage};
+use crate::store::storage::sqlite::SqliteStorage;
+use crate::store::sync::{StorageSync, SyncSettings};
 
 /// The counters, and what is behind them.
 pub(crate) struct StorageServices {
@@ -25,7 +25,7 @@ pub(crate) struct StorageServices {
     /// The counters of bounds without a key.
     pub(crate) rates: Arc<RateCounters>,
     /// Where there is a `[store]`.
-    pub(crate) keeper: Option<Arc<Keeper>>,
+    pub(crate) keeper: Option<Arc<StorageSync>>,
 }
 
 impl StorageServices {
@@ -69,13 +69,13 @@ impl ProcessResources {
 /// The rules of selling, and what of the running gateway they reach.
 pub(crate) struct ControlServices {
     /// The rules.
-    pub(crate) registrar: Arc<Registrar>,
+    pub(crate) registrar: Arc<ControlService>,
     works: Arc<GatewayServiceRuntime>,
 }
 
 impl ControlServices {
     /// Where there is a `[store]`.
-    pub(crate) fn of(durable: &StorageServices, clock: Clock) -> Option<Self> {
+    pub(crate) fn of(durable: &StorageServices, clock: TimestampClock) -> Option<Self> {
         let keeper = durable.keeper.as_ref()?;
         let limits = Arc::clone(&durable.limits);
         let works = Arc::new(GatewayServiceRuntime::new(
@@ -84,9 +84,9 @@ impl ControlServices {
             durable.leased.clone(),
             clock,
         ));
-        let reached: Arc<dyn Works> = works.clone();
+        let reached: Arc<dyn ServiceRuntime> = works.clone();
         Some(Self {
-            registrar: Arc::new(Registrar::new(Arc::clone(keeper.ledger()), reached)),
+            registrar: Arc::new(ControlService::new(Arc::clone(keeper.storage()), reached)),
             works,
         })
     }
@@ -94,50 +94,50 @@ impl ControlServices {
     /// What this configuration defines is shown, and cannot be changed.
     pub(crate) fn put_in_use(&self, gateway: &Gateway) {
         let services = &gateway.services;
-        let keys = Arc::clone(&services.keys.fixed);
+        let keys = Arc::clone(&services.keys.configured);
         self.works.put_in_use(services.plans.clone(), keys);
-        let plans = services.plans.fixed().iter();
+        let plans = services.plans.configured().iter();
         let plans = plans.map(|plan| plan.plan().clone());
         self.registrar
-            .put_fixed(plans, services.keys.fixed.entries());
+            .set_configured(plans, services.keys.configured.entries());
     }
 }
 
 /// Open the store and read it, as the configuration says.
 pub(crate) fn open(
     config: &Config,
-    clock: Clock,
+    clock: TimestampClock,
 ) -> Result<StorageServices, ProcessResourcesError> {
     let Some(store) = &config.store else {
         return Ok(StorageServices::none(config));
     };
     let most_rates = config.server.max_rate_counters;
-    let (ledger, limits, leased, rates): (Arc<dyn Ledger>, Arc<dyn LimitStore>, _, _) =
+    let (ledger, limits, leased, rates): (Arc<dyn Storage>, Arc<dyn LimitStore>, _, _) =
         match &store.place {
             config::StorePlace::Sqlite(path) => (
-                Arc::new(SqliteLedger::open(path)?),
-                Arc::new(LocalLimits::new(store.max_counters).recording()),
+                Arc::new(SqliteStorage::open(path)?),
+                Arc::new(LocalLimits::new(store.max_counters).with_recording()),
                 None,
                 RateCounters::local(most_rates),
             ),
             config::StorePlace::Redis(place) => {
                 let settings = redis(config, place)?;
-                let ledger = RedisLedger::open(&settings)?;
+                let ledger = RedisStorage::open(&settings)?;
                 let leased = LeasedLimits::start(&settings, policy(store), clock)?;
                 let rates = rate_leases(settings, policy(store), most_rates, clock)?;
                 let rates = RateCounters::shared(rates);
                 (Arc::new(ledger), leased.clone(), Some(leased), rates)
             }
         };
-    let settings = KeeperSettings {
+    let settings = SyncSettings {
         flush_interval: store.flush_interval,
         // A file is this gateway's own: nobody else changes it.
         max_staleness: leased.as_ref().map(|_| store.max_staleness),
-        believe_stale: store.on_stale == config::OnStale::Allow,
+        allow_stale: store.on_stale == config::OnStale::Allow,
         usage_days: store.usage_days,
     };
     let name = ledger.name();
-    let keeper = Keeper::start(ledger, Arc::clone(&limits), clock, settings)?;
+    let keeper = StorageSync::start(ledger, Arc::clone(&limits), clock, settings)?;
     if keeper.is_loaded() {
         let state = keeper.state();
         tracing::info!(
@@ -161,7 +161,7 @@ fn rate_leases(
     mut settings: RedisSettings,
     policy: LeasePolicy,
     max_counters: usize,
-    clock: Clock,
+    clock: TimestampClock,
 ) -> Result<Arc<LeasedLimits>, ProcessResourcesError> {
     settings.prefix.push_str(":rates");
     let policy = LeasePolicy {
@@ -185,7 +185,7 @@ pub(super) fn redis(
                 secret: Arc::clone(&secret.name),
                 cause,
             };
-            let value = Secret::read(&super::keys::source(secret));
+            let value = SecretValue::read(&super::keys::source(secret));
             let value = value.map_err(|error| told(error.to_string()))?;
             let text = value.login();
             Some(text.ok_or_else(|| told("it is not UTF-8".to_owned()))?)

@@ -5,9 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{ProcessResources, callouts, named, verifiers};
 use crate::config::{self, Config, Problems};
-use crate::store::keys::{DuplicateKey, KeyDigest, KeyIndex, Keys, ListedKey, Profile, listed};
+use crate::store::keys::{
+    ConfiguredKey, DuplicateKey, KeyDigest, KeyIndex, Keys, Profile, index_configured,
+};
 use crate::store::limits::{
-    MethodRate, MonthDay, Period, Plan, PlanBook, Plans, Quota, Rate, Weekday,
+    EnrolledPlans, MethodRate, MonthDay, Period, PlanBook, QuotaLimit, RateLimit, UsagePlan,
+    Weekday,
 };
 use crate::store::secrets::{SecretSource, Secrets};
 use crate::wasm::Services;
@@ -26,7 +29,7 @@ pub(crate) fn services(
     let callouts = callouts::build(config, foundation, problems);
     Some(Services {
         keys: Keys {
-            fixed: Arc::new(keys?),
+            configured: Arc::new(keys?),
             live: foundation.live_keys(),
         },
         rejects: Arc::clone(&foundation.rejects),
@@ -75,7 +78,7 @@ fn keys(config: &Config, problems: &mut Problems) -> Option<KeyIndex> {
         let plans = key.plans.iter();
         let plans = plans.filter_map(|place| config.plans.get(*place));
         let attributes = key.attributes.iter();
-        ListedKey {
+        ConfiguredKey {
             id: key.id.clone(),
             consumer: key.consumer.clone(),
             digest: KeyDigest::from_bytes(key.digest),
@@ -89,7 +92,7 @@ fn keys(config: &Config, problems: &mut Problems) -> Option<KeyIndex> {
             expires_ms: key.expires.map(since_1970),
         }
     });
-    match listed(keys) {
+    match index_configured(keys) {
         Ok(keys) => Some(keys),
         Err(duplicates) => {
             for duplicate in duplicates {
@@ -109,14 +112,20 @@ fn since_1970(moment: SystemTime) -> u64 {
 /// The later of the two.
 fn key_span(config: &Config, duplicate: &DuplicateKey) -> config::Span {
     let place = match duplicate {
-        DuplicateKey::Id { places, .. } => places.1,
-        DuplicateKey::Digest { place, .. } => *place,
+        DuplicateKey::Id {
+            indexes: places, ..
+        } => places.1,
+        DuplicateKey::Digest { index: place, .. } => *place,
     };
     let key = config.keys.get(place);
     key.map_or_else(config::Span::default, |key| key.span)
 }
 
-fn plans(config: &Config, foundation: &ProcessResources, problems: &mut Problems) -> Option<Plans> {
+fn plans(
+    config: &Config,
+    foundation: &ProcessResources,
+    problems: &mut Problems,
+) -> Option<EnrolledPlans> {
     let mut plans = Vec::with_capacity(config.plans.len());
     for plan in &config.plans {
         let defined = defined(config, plan);
@@ -127,7 +136,7 @@ fn plans(config: &Config, foundation: &ProcessResources, problems: &mut Problems
         plans.push(defined);
     }
     hidden(config, foundation, problems);
-    match Plans::enroll(&*foundation.limits, plans) {
+    match EnrolledPlans::enroll(&*foundation.limits, plans) {
         Ok(plans) => Some(plans),
         Err(errors) => {
             for error in errors {
@@ -145,7 +154,7 @@ fn hidden(config: &Config, foundation: &ProcessResources, problems: &mut Problem
     let Some(keeper) = foundation.keeper() else {
         return;
     };
-    let (stored, store) = (keeper.plans().snapshot(), keeper.ledger().name());
+    let (stored, store) = (keeper.plans().snapshot(), keeper.storage().name());
     for plan in &config.plans {
         if stored.find(&plan.name).is_some() {
             let name = &plan.name;
@@ -160,13 +169,13 @@ fn hidden(config: &Config, foundation: &ProcessResources, problems: &mut Problem
 }
 
 /// The plan as the store of counters takes it.
-fn defined(config: &Config, plan: &config::Plan) -> Plan {
+fn defined(config: &Config, plan: &config::Plan) -> UsagePlan {
     let apis = plan.apis.iter();
     let apis = apis.filter_map(|place| config.apis.get(*place));
-    Plan {
+    UsagePlan {
         name: plan.name.clone(),
         rate: plan.rate.map(rate),
-        quota: plan.quota.map(|quota| Quota {
+        quota: plan.quota.map(|quota| QuotaLimit {
             limit: quota.limit,
             period: match quota.period {
                 config::Period::Day => Period::Day,
@@ -193,8 +202,8 @@ fn method(method: &config::PlanMethod) -> MethodRate {
 }
 
 /// A rate as the store of counters takes it.
-pub(super) fn rate(rate: config::Rate) -> Rate {
-    Rate {
+pub(super) fn rate(rate: config::Rate) -> RateLimit {
+    RateLimit {
         per_second: rate.per_second,
         burst: rate.burst,
     }

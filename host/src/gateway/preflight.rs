@@ -15,9 +15,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{ProcessResources, chains, durable, filters, keys, listeners, upstreams};
 use crate::config::{AccessLog, Config, Problems, RedisPlace, Severity, Span, StorePlace};
-use crate::store::ledger::LedgerError;
-use crate::store::ledger::redis;
-use crate::store::ledger::sqlite::{self, Held};
+use crate::store::storage::StorageError;
+use crate::store::storage::redis;
+use crate::store::storage::sqlite::{self, FileUse};
 use crate::tls;
 use crate::upstream::endpoint::names::DnsResolver;
 
@@ -81,8 +81,8 @@ pub(crate) fn look(config: &Config, problems: &mut Problems) {
 /// Whether a file can be opened as the store.
 fn file(path: &Path, span: Span, problems: &mut Problems) {
     match sqlite::check(path) {
-        Ok(Held::Free) => {}
-        Ok(Held::ByAnother) => {
+        Ok(FileUse::Free) => {}
+        Ok(FileUse::ByAnother) => {
             let message = format!(
                 "`[store] path`: a gateway that runs has the store `{}`",
                 path.display()
@@ -105,7 +105,7 @@ fn server(config: &Config, place: &RedisPlace, span: Span, problems: &mut Proble
     };
     match redis::check(&settings) {
         Ok(()) => {}
-        Err(error @ LedgerError::Unreachable { .. }) => {
+        Err(error @ StorageError::Unreachable { .. }) => {
             problems
                 .warning(span, format!("`[store] url`: {error}"))
                 .help("start that server, or mend the address; a gateway starts without it, and refuses the store's keys until it answers");

@@ -10,7 +10,7 @@ use crate::config::{self, Config, Problems, Span};
 use crate::context::{Exchange, Rates, RouteInfo};
 use crate::error::{Code, RequestError};
 use crate::store::limits::{
-    Bound, Decision, Level, LimitStore, NEVER, RateError, SharedRate, Take,
+    BoundKind, Decision, Level, LimitStore, NEVER_MS, RateError, SharedRate, TakeRequest,
 };
 use crate::wasm::Services;
 
@@ -65,7 +65,7 @@ pub(crate) fn take(
     if exchange.tickets.has_shared() {
         return Ok(());
     }
-    let decision = services.limits.take(&Take {
+    let decision = services.limits.take(&TakeRequest {
         plan: None,
         key: "",
         method: None,
@@ -84,17 +84,19 @@ pub(crate) fn take(
 }
 
 /// The answer says when to come again, and how much may be asked.
-fn throttled(bound: Bound, decision: &Decision) -> RequestError {
+fn throttled(bound: BoundKind, decision: &Decision) -> RequestError {
     let mut error = RequestError::from(Code::Throttled);
-    if decision.retry_after_ms != NEVER {
+    if decision.retry_after_ms != NEVER_MS {
         let wait = seconds(decision.retry_after_ms).max(1);
         error = error.with_header(header::RETRY_AFTER, wait.into());
     }
     let name = match bound {
-        Bound::Route => "route",
-        Bound::Gateway => "gateway",
+        BoundKind::Route => "route",
+        BoundKind::Gateway => "gateway",
         // Not asked for here.
-        Bound::Method | Bound::Plan | Bound::Quota | Bound::Unavailable => return error,
+        BoundKind::Method | BoundKind::Plan | BoundKind::Quota | BoundKind::Unavailable => {
+            return error;
+        }
     };
     let Some(level) = decision.shared else {
         return error;
@@ -114,7 +116,7 @@ fn policy(name: &str, level: &Level) -> String {
     let limit = level.limit.min(LARGEST);
     match level.window_ms {
         // A made-up number would be believed.
-        NEVER => format!("\"{name}\";q={limit}"),
+        NEVER_MS => format!("\"{name}\";q={limit}"),
         window_ms => format!("\"{name}\";q={limit};w={}", seconds(window_ms).max(1)),
     }
 }
@@ -122,7 +124,7 @@ fn policy(name: &str, level: &Level) -> String {
 fn left(name: &str, level: &Level) -> String {
     let remaining = level.remaining.min(LARGEST);
     match level.reset_ms {
-        NEVER => format!("\"{name}\";r={remaining}"),
+        NEVER_MS => format!("\"{name}\";r={remaining}"),
         reset_ms => format!("\"{name}\";r={remaining};t={}", seconds(reset_ms)),
     }
 }
@@ -146,7 +148,7 @@ mod tests {
         };
         let decision = Decision {
             allowed: false,
-            refused_by: Some(Bound::Route),
+            refused_by: Some(BoundKind::Route),
             retry_after_ms: 199,
             rate: None,
             quota: None,
@@ -155,7 +157,7 @@ mod tests {
             pending: false,
             lacks_room: false,
         };
-        let error = throttled(Bound::Route, &decision);
+        let error = throttled(BoundKind::Route, &decision);
         assert_eq!(error.code(), Code::Throttled);
         let headers = error.headers();
         assert_eq!(headers["retry-after"], "1");

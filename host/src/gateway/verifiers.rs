@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::ProcessResources;
 use crate::config::{self, Config, KeysFrom, Problems};
 use crate::store::secrets::Secrets;
-use crate::tokens::fetch::{FetchError, FetchSettings, KeyPlace, MAX_DOCUMENT};
+use crate::tokens::fetch::{FetchError, FetchSettings, KeySetLocation, MAX_DOCUMENT};
 use crate::tokens::source::{Pace, SourceSettings};
 use crate::tokens::{
     KeySource, TokenCache, TokenRejects, TokenVerifier, TokenVerifiers, VerifierKeys,
@@ -67,9 +67,9 @@ fn source(
     let url = fetch.url.clone();
     Some(foundation.key_sources.of(&SourceSettings {
         fetch: FetchSettings {
-            place: match fetch.is_discovery {
-                false => KeyPlace::Jwks(url),
-                true => KeyPlace::Discovery {
+            location: match fetch.is_discovery {
+                false => KeySetLocation::Jwks(url),
+                true => KeySetLocation::Discovery {
                     url,
                     issuers: verifier.issuers.clone(),
                 },
@@ -101,7 +101,7 @@ fn fetched(
             return None;
         }
     };
-    if let Err(error) = source.first() {
+    if let Err(error) = source.wait_for_first() {
         let message = format!("verifier `{name}` has no keys: {error}");
         // Whoever checks a file may stand elsewhere than the gateway.
         if fetch.start_without_keys || foundation.is_for_check {
@@ -136,7 +136,7 @@ fn file(verifier: &config::Verifier, path: &Path, problems: &mut Problems) -> Op
             for one in keys.left_out() {
                 let id = one.key_id.as_deref();
                 let id = id.map_or_else(String::new, |id| format!(" (`{}`)", id.escape_debug()));
-                let message = format!("{place}: the key at {}{id} {}", one.place, one.defect);
+                let message = format!("{place}: the key at {}{id} {}", one.index, one.defect);
                 problems.warning(span, message).help("it is not used");
             }
             Some(VerifierKeys::Fixed(keys))
@@ -218,7 +218,7 @@ fn rules(verifier: &config::Verifier) -> TokenRules {
             Some(audiences) => Audiences::Of(audiences.clone()),
         },
         skew: verifier.skew,
-        endless: !verifier.require_exp,
+        allow_endless: !verifier.require_exp,
         max_age: verifier.max_age,
         required: required.collect(),
         certificate_bound: verifier.certificate_bound,

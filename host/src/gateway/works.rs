@@ -6,18 +6,20 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use crate::store::keeper::Keeper;
 use crate::store::keys::KeyIndex;
-use crate::store::ledger::{Extension, LedgerError, UsageDelta};
-use crate::store::limits::{Clock, ExtendError, LeasedLimits, LimitStore, PlanBook, QuotaStanding};
-use crate::store::registrar::{Slack, Works, WorksState};
+use crate::store::limits::{
+    ExtendError, LeasedLimits, LimitStore, PlanBook, QuotaStatus, TimestampClock,
+};
+use crate::store::service::{PlanOvershoot, ServiceRuntime, ServiceRuntimeState};
+use crate::store::storage::{QuotaExtension, StorageError, UsageDelta};
+use crate::store::sync::StorageSync;
 
 /// The works of one process.
 pub(crate) struct GatewayServiceRuntime {
-    keeper: Arc<Keeper>,
+    keeper: Arc<StorageSync>,
     limits: Arc<dyn LimitStore>,
     leased: Option<Arc<LeasedLimits>>,
-    clock: Clock,
+    clock: TimestampClock,
     /// The plans of the configuration in use, with the store's.
     plans: ArcSwap<PlanBook>,
     /// The keys of the configuration in use.
@@ -35,10 +37,10 @@ impl fmt::Debug for GatewayServiceRuntime {
 impl GatewayServiceRuntime {
     /// Before the first configuration is in use.
     pub(crate) fn new(
-        keeper: Arc<Keeper>,
+        keeper: Arc<StorageSync>,
         limits: Arc<dyn LimitStore>,
         leased: Option<Arc<LeasedLimits>>,
-        clock: Clock,
+        clock: TimestampClock,
     ) -> Self {
         let live = Arc::clone(keeper.plans());
         Self {
@@ -58,24 +60,24 @@ impl GatewayServiceRuntime {
     }
 }
 
-impl Works for GatewayServiceRuntime {
-    fn catch_up(&self) -> Result<(), LedgerError> {
+impl ServiceRuntime for GatewayServiceRuntime {
+    fn catch_up(&self) -> Result<(), StorageError> {
         self.keeper.catch_up()
     }
 
-    fn flush(&self) -> Result<(), LedgerError> {
+    fn flush(&self) -> Result<(), StorageError> {
         self.keeper.flush()
     }
 
-    fn state(&self) -> WorksState {
+    fn state(&self) -> ServiceRuntimeState {
         let state = self.keeper.state();
-        WorksState {
+        ServiceRuntimeState {
             fresh: state.fresh,
             since_contact: state.since_contact,
             keys: state.keys,
             revision: state.revision,
             failures: state.failures,
-            unsaved: state.unsaved,
+            unwritten_rows: state.unwritten_rows,
         }
     }
 
@@ -88,10 +90,10 @@ impl Works for GatewayServiceRuntime {
         fixed.or_else(|| self.keeper.index().last_used_ms(id))
     }
 
-    fn standing(&self, plan: &str, key: &str) -> Option<QuotaStanding> {
+    fn quota_status(&self, plan: &str, key: &str) -> Option<QuotaStatus> {
         let now = self.clock.now();
         let plans = self.plans.load();
-        plans.with(plan, |plan| self.limits.standing(plan?, key, now))
+        plans.with(plan, |plan| self.limits.quota_status(plan?, key, now))
     }
 
     fn extend(
@@ -99,10 +101,10 @@ impl Works for GatewayServiceRuntime {
         plan: &str,
         key: &str,
         remaining: u64,
-    ) -> Result<Option<Extension>, LedgerError> {
-        if self.keeper.is_leaving() {
+    ) -> Result<Option<QuotaExtension>, StorageError> {
+        if self.keeper.is_released() {
             // A successor that counts by now would not see it.
-            return Err(LedgerError::Unreachable {
+            return Err(StorageError::Unreachable {
                 name: "this gateway".to_owned(),
                 cause: "it drains; ask the one that takes its place".to_owned(),
             });
@@ -113,12 +115,12 @@ impl Works for GatewayServiceRuntime {
             None => Err(ExtendError::NoQuota),
             Some(plan) => self.limits.extend(plan, key, remaining, now),
         });
-        let failed = |cause: String| LedgerError::Unreachable {
+        let failed = |cause: String| StorageError::Unreachable {
             name: "the store of counters".to_owned(),
             cause,
         };
         match extended {
-            Ok(extended) => Ok(Some(Extension {
+            Ok(extended) => Ok(Some(QuotaExtension {
                 plan: plan.to_owned(),
                 key: key.to_owned(),
                 period: extended.period,
@@ -136,25 +138,25 @@ impl Works for GatewayServiceRuntime {
         plan: &str,
         key: &str,
         extra: i64,
-    ) -> Result<Option<Extension>, LedgerError> {
+    ) -> Result<Option<QuotaExtension>, StorageError> {
         let plans = self.plans.load();
         let limit = plans.with(plan, |plan| Some(plan?.plan().quota?.limit));
-        let (Some(limit), Some(standing)) = (limit, self.standing(plan, key)) else {
+        let (Some(limit), Some(standing)) = (limit, self.quota_status(plan, key)) else {
             return Ok(None);
         };
         let most = limit.saturating_add_signed(extra);
         self.extend(plan, key, most.saturating_sub(standing.used))
     }
 
-    fn add_usage(&self, used: &[UsageDelta]) -> Result<(), LedgerError> {
+    fn add_usage(&self, used: &[UsageDelta]) -> Result<(), StorageError> {
         self.keeper.add_usage(used)
     }
 
-    fn bound(&self, plan: &str) -> Option<Slack> {
+    fn overshoot(&self, plan: &str) -> Option<PlanOvershoot> {
         let leased = self.leased.as_ref()?;
         let plans = self.plans.load();
         let bound = plans.with(plan, |plan| Some(leased.bound(plan?.plan())))?;
-        Some(Slack {
+        Some(PlanOvershoot {
             rate: bound.rate.saturating_mul(bound.gateways),
             quota: bound.quota.saturating_mul(bound.gateways),
             gateways: bound.gateways,

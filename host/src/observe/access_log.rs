@@ -27,18 +27,18 @@ const BUFFER: usize = 16 * 1024;
 const SETTINGS: SinkSettings = SinkSettings {
     thread: "windlass-log",
     name: "the access log",
-    most: 16 * 1024 * 1024,
+    max_bytes: 16 * 1024 * 1024,
     reports_failure: true,
 };
 
 /// The access log of the process.
 #[derive(Debug)]
-pub struct AccessLog {
+pub struct AccessLogWriter {
     target: Target,
     sink: Sink,
 }
 
-impl AccessLog {
+impl AccessLogWriter {
     /// Open it, and start its writer.
     ///
     /// # Errors
@@ -72,14 +72,14 @@ impl AccessLog {
     pub(crate) fn buffer(&self) -> LogBuffer {
         LogBuffer {
             bytes: RefCell::default(),
-            lines: self.sink.input(),
+            sink: self.sink.input(),
         }
     }
 
     /// How many lines were lost: its writer did not keep up, or could not write.
     #[must_use]
     pub(crate) fn dropped(&self) -> Arc<AtomicU64> {
-        self.sink.lost()
+        self.sink.lost_lines()
     }
 
     /// Write what was handed over, and end: a reader that takes nothing is not waited for. The
@@ -93,7 +93,7 @@ impl AccessLog {
 #[derive(Debug)]
 pub(crate) struct LogBuffer {
     bytes: RefCell<Vec<u8>>,
-    lines: SinkInput,
+    sink: SinkInput,
 }
 
 impl LogBuffer {
@@ -101,7 +101,7 @@ impl LogBuffer {
     pub(crate) fn write(&self, exchange: &Exchange) {
         let mut bytes = self.bytes.borrow_mut();
         let before = bytes.len();
-        match serde_json::to_writer(&mut *bytes, &Line::of(exchange)) {
+        match serde_json::to_writer(&mut *bytes, &AccessLogLine::of(exchange)) {
             Ok(()) => bytes.push(b'\n'),
             // Half a line would spoil the next.
             Err(_) => bytes.truncate(before),
@@ -121,7 +121,7 @@ impl LogBuffer {
 
     fn hand_over(&self, bytes: &mut Vec<u8>) {
         let full = std::mem::replace(bytes, Vec::with_capacity(BUFFER + 1024));
-        self.lines.push(full);
+        self.sink.push(full);
     }
 }
 
@@ -132,7 +132,7 @@ impl Drop for LogBuffer {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct AccessLogLine<'a> {
     #[serde(serialize_with = "time")]
     time: SystemTime,
     request: &'a str,
@@ -199,7 +199,7 @@ impl<'a> From<&'a RejectedToken> for TokenRejected<'a> {
     }
 }
 
-impl<'a> Line<'a> {
+impl<'a> AccessLogLine<'a> {
     fn of(exchange: &'a Exchange) -> Self {
         let outcome = &exchange.outcome;
         let route = exchange.route.as_deref();
@@ -239,14 +239,14 @@ impl<'a> Line<'a> {
 
 /// One of several attempts.
 #[derive(Serialize)]
-struct Attempt<'a> {
+struct AccessLogAttempt<'a> {
     endpoint: &'a str,
     us: u64,
     fault: Option<&'a str>,
 }
 
 fn attempts<S: Serializer>(attempts: &[AttemptOutcome], out: S) -> Result<S::Ok, S::Error> {
-    out.collect_seq(attempts.iter().map(|attempt| Attempt {
+    out.collect_seq(attempts.iter().map(|attempt| AccessLogAttempt {
         endpoint: &attempt.endpoint,
         us: attempt.us,
         fault: attempt.fault.as_deref(),

@@ -19,13 +19,13 @@ use crate::error::Code;
 
 /// One number with its labels.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Sample {
+pub(crate) struct MetricSample {
     pub(crate) labels: Vec<(String, String)>,
-    pub(crate) value: Value,
+    pub(crate) value: SampleValue,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub(crate) enum SampleValue {
     /// A counter's or a gauge's.
     Number(f64),
     /// A histogram's.
@@ -40,7 +40,7 @@ pub(crate) enum Value {
 
 /// What a family's numbers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum MetricKind {
     /// Only grows.
     Counter,
     /// Moves up and down.
@@ -51,19 +51,19 @@ pub(crate) enum Kind {
 
 /// Numbers of one name.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Family {
+pub(crate) struct MetricFamily {
     /// Without `windlass_` and without `_total`.
     pub(crate) name: String,
     /// One sentence.
     pub(crate) help: String,
-    pub(crate) kind: Kind,
-    pub(crate) samples: Vec<Sample>,
+    pub(crate) kind: MetricKind,
+    pub(crate) samples: Vec<MetricSample>,
 }
 
-impl Family {
+impl MetricFamily {
     /// A family without numbers yet.
     #[must_use]
-    pub(crate) fn new(kind: Kind, name: &str, help: &str) -> Self {
+    pub(crate) fn new(kind: MetricKind, name: &str, help: &str) -> Self {
         Self {
             name: name.to_owned(),
             help: help.to_owned(),
@@ -81,17 +81,17 @@ impl Family {
 
     pub(crate) fn push(&mut self, labels: &[(&str, &str)], value: f64) {
         let labels = labels.iter();
-        self.samples.push(Sample {
+        self.samples.push(MetricSample {
             labels: labels
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
-            value: Value::Number(value),
+            value: SampleValue::Number(value),
         });
     }
 
     /// Leave out samples whose labels are those of an earlier one: a reader would refuse them all.
     #[must_use]
-    pub(crate) fn without_twins(mut self) -> Self {
+    pub(crate) fn without_duplicates(mut self) -> Self {
         let mut known = BTreeSet::new();
         self.samples.retain(|sample| {
             let mut labels = sample.labels.clone();
@@ -104,22 +104,22 @@ impl Family {
 
 /// Write families in Prometheus's own text format, version 0.0.4.
 #[must_use]
-pub(crate) fn encode_text(families: &[Family]) -> String {
+pub(crate) fn encode_text(families: &[MetricFamily]) -> String {
     let mut out = String::new();
     for family in families {
         let (kind, end) = match family.kind {
-            Kind::Counter => ("counter", "_total"),
-            Kind::Gauge => ("gauge", ""),
-            Kind::Histogram => ("histogram", ""),
+            MetricKind::Counter => ("counter", "_total"),
+            MetricKind::Gauge => ("gauge", ""),
+            MetricKind::Histogram => ("histogram", ""),
         };
         let name = format!("windlass_{}{end}", family.name);
         let help = family.help.replace('\\', r"\\").replace('\n', r"\n");
         // Writing to a `String` cannot fail.
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
-        for Sample { labels, value } in &family.samples {
+        for MetricSample { labels, value } in &family.samples {
             match value {
-                Value::Number(value) => line(&mut out, &name, labels, None, *value),
-                Value::Histogram {
+                SampleValue::Number(value) => write_sample(&mut out, &name, labels, None, *value),
+                SampleValue::Histogram {
                     sum,
                     count,
                     buckets,
@@ -128,11 +128,11 @@ pub(crate) fn encode_text(families: &[Family]) -> String {
                     for (bound, count) in buckets {
                         below += count;
                         let name = format!("{name}_bucket");
-                        line(&mut out, &name, labels, Some(*bound), float(below));
+                        write_sample(&mut out, &name, labels, Some(*bound), float(below));
                     }
-                    line(&mut out, &format!("{name}_sum"), labels, None, *sum);
+                    write_sample(&mut out, &format!("{name}_sum"), labels, None, *sum);
                     let count = float(*count);
-                    line(&mut out, &format!("{name}_count"), labels, None, count);
+                    write_sample(&mut out, &format!("{name}_count"), labels, None, count);
                 }
             }
         }
@@ -141,7 +141,13 @@ pub(crate) fn encode_text(families: &[Family]) -> String {
 }
 
 /// One sample as text, with a bucket's upper bound where it is one.
-fn line(out: &mut String, name: &str, labels: &[(String, String)], bound: Option<f64>, value: f64) {
+fn write_sample(
+    out: &mut String,
+    name: &str,
+    labels: &[(String, String)],
+    bound: Option<f64>,
+    value: f64,
+) {
     out.push_str(name);
     let mut open = '{';
     for (label, text) in labels {
@@ -176,47 +182,47 @@ fn number(value: f64) -> String {
 /// # Errors
 ///
 /// The writer fails; a string does not.
-pub(crate) fn encode(families: Vec<Family>) -> Result<String, std::fmt::Error> {
+pub(crate) fn encode(families: Vec<MetricFamily>) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::with_prefix("windlass");
-    registry.register_collector(Box::new(Families(families)));
+    registry.register_collector(Box::new(EncodedFamilies(families)));
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
     Ok(out)
 }
 
 #[derive(Debug)]
-struct Families(Vec<Family>);
+struct EncodedFamilies(Vec<MetricFamily>);
 
-impl Collector for Families {
+impl Collector for EncodedFamilies {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         for family in &self.0 {
             let unit: Option<&Unit> = None;
             let kind = match family.kind {
-                Kind::Counter => ConstCounter::new(0.0).metric_type(),
-                Kind::Gauge => ConstGauge::new(0.0).metric_type(),
-                Kind::Histogram => MetricType::Histogram,
+                MetricKind::Counter => ConstCounter::new(0.0).metric_type(),
+                MetricKind::Gauge => ConstGauge::new(0.0).metric_type(),
+                MetricKind::Histogram => MetricType::Histogram,
             };
             let mut metric = encoder.encode_descriptor(&family.name, &family.help, unit, kind)?;
             for sample in &family.samples {
                 let mut metric = metric.encode_family(&sample.labels)?;
                 match (family.kind, &sample.value) {
-                    (Kind::Counter, Value::Number(value)) => {
+                    (MetricKind::Counter, SampleValue::Number(value)) => {
                         ConstCounter::new(*value).encode(metric)?;
                     }
-                    (Kind::Gauge, Value::Number(value)) => {
+                    (MetricKind::Gauge, SampleValue::Number(value)) => {
                         ConstGauge::new(*value).encode(metric)?;
                     }
                     (
-                        Kind::Histogram,
-                        Value::Histogram {
+                        MetricKind::Histogram,
+                        SampleValue::Histogram {
                             sum,
                             count,
                             buckets,
                         },
                     ) => metric.encode_histogram::<NoLabelSet>(*sum, *count, buckets, None)?,
                     // A value that is not of its family's kind has no line.
-                    (Kind::Counter | Kind::Gauge, Value::Histogram { .. })
-                    | (Kind::Histogram, Value::Number(_)) => {}
+                    (MetricKind::Counter | MetricKind::Gauge, SampleValue::Histogram { .. })
+                    | (MetricKind::Histogram, SampleValue::Number(_)) => {}
                 }
             }
         }
@@ -226,12 +232,12 @@ impl Collector for Families {
 
 /// What the workers count, as families.
 #[must_use]
-pub(crate) fn of_workers<'a>(workers: impl Iterator<Item = &'a WorkerStats>) -> Vec<Family> {
-    use Kind::{Counter as C, Gauge as G};
+pub(crate) fn of_workers<'a>(workers: impl Iterator<Item = &'a WorkerStats>) -> Vec<MetricFamily> {
+    use MetricKind::{Counter as C, Gauge as G};
     let workers: Vec<&WorkerStats> = workers.collect();
     let mut families = Vec::new();
-    let mut sum = |kind: Kind, name: &str, help: &str, read: fn(&WorkerStats) -> &Counter| {
-        let mut family = Family::new(kind, name, help);
+    let mut sum = |kind: MetricKind, name: &str, help: &str, read: fn(&WorkerStats) -> &Counter| {
+        let mut family = MetricFamily::new(kind, name, help);
         for (index, stats) in workers.iter().enumerate() {
             let worker = index.to_string();
             family.push(&[("worker", &worker)], float(read(stats).value()));
@@ -315,9 +321,9 @@ pub(crate) fn of_workers<'a>(workers: impl Iterator<Item = &'a WorkerStats>) -> 
     families
 }
 
-fn responses(workers: &[&WorkerStats]) -> Family {
-    let mut family = Family::new(
-        Kind::Counter,
+fn responses(workers: &[&WorkerStats]) -> MetricFamily {
+    let mut family = MetricFamily::new(
+        MetricKind::Counter,
         "responses",
         "Responses by class of their status",
     );
@@ -331,9 +337,9 @@ fn responses(workers: &[&WorkerStats]) -> Family {
     family
 }
 
-fn errors(workers: &[&WorkerStats]) -> Family {
-    let mut family = Family::new(
-        Kind::Counter,
+fn errors(workers: &[&WorkerStats]) -> MetricFamily {
+    let mut family = MetricFamily::new(
+        MetricKind::Counter,
         "errors",
         "Answers that the gateway made itself, by code",
     );
@@ -367,7 +373,7 @@ mod tests {
 
     #[test]
     fn the_text_format_escapes_what_would_end_a_line_or_a_label() {
-        let family = Family::new(Kind::Counter, "seen", "one\\two\nthree")
+        let family = MetricFamily::new(MetricKind::Counter, "seen", "one\\two\nthree")
             .with(&[("a", "x\"y\\z\n"), ("b", "")], 1.0)
             .with(&[], f64::INFINITY);
         let text = "# HELP windlass_seen_total one\\\\two\\nthree\n\

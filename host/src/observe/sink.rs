@@ -21,16 +21,16 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use outage::{Outage, Report};
-use queue::{Next, Queue};
+use outage::{Outage, OutageReport};
+use queue::{SinkQueue, SinkStep};
 
-pub(crate) use outlet::{Failure, Outlet, Target, cure};
+pub(crate) use outlet::{Outlet, OutletError, Target, cure};
 
 /// How long the end of the process waits for a destination that takes nothing.
-const LAST_WAIT: Duration = Duration::from_secs(1);
+const SHUTDOWN_IDLE_WAIT: Duration = Duration::from_secs(1);
 
 /// How long the end of the process waits for a destination that is slow.
-const LAST_WAIT_IN_ALL: Duration = Duration::from_secs(10);
+const SHUTDOWN_MAX_WAIT: Duration = Duration::from_secs(10);
 
 /// What a sink does, and what it tells of itself.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +40,7 @@ pub(crate) struct SinkSettings {
     /// What the lines are: "the access log".
     pub(crate) name: &'static str,
     /// The most that waits for the thread. Bytes.
-    pub(crate) most: usize,
+    pub(crate) max_bytes: usize,
     /// Whether a failure is reported when it begins. The log itself has nowhere to report its own.
     pub(crate) reports_failure: bool,
 }
@@ -49,13 +49,13 @@ pub(crate) struct SinkSettings {
 #[derive(Debug)]
 pub(crate) struct Sink {
     settings: SinkSettings,
-    queue: Arc<Queue>,
+    queue: Arc<SinkQueue>,
     ended: Mutex<Receiver<()>>,
 }
 
 /// Where lines are pushed.
 #[derive(Debug, Clone)]
-pub(crate) struct SinkInput(Arc<Queue>);
+pub(crate) struct SinkInput(Arc<SinkQueue>);
 
 impl SinkInput {
     /// Let these whole lines be written, or count them as lost. Never waits.
@@ -71,13 +71,13 @@ impl Sink {
     ///
     /// The system gives no thread.
     pub(crate) fn start(settings: SinkSettings, outlet: Outlet) -> io::Result<Self> {
-        let queue = Arc::new(Queue::new(settings.most));
+        let queue = Arc::new(SinkQueue::new(settings.max_bytes));
         let (end, ended) = sync_channel(1);
         let mut writer = Writer {
             settings,
             queue: Arc::clone(&queue),
             outage: Outage::default(),
-            seen_lost: 0,
+            reported_lost: 0,
         };
         std::thread::Builder::new()
             .name(settings.thread.into())
@@ -101,8 +101,8 @@ impl Sink {
 
     /// How many lines were lost.
     #[must_use]
-    pub(crate) fn lost(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.queue.lost)
+    pub(crate) fn lost_lines(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.queue.lost_lines)
     }
 
     /// Write to this from now on, even if the thread waits for the old one's reader.
@@ -114,10 +114,10 @@ impl Sink {
     pub(crate) fn finish(&self) {
         self.queue.close();
         let ended = self.ended.lock();
-        let limit = Instant::now() + LAST_WAIT_IN_ALL;
+        let limit = Instant::now() + SHUTDOWN_MAX_WAIT;
         let mut written = self.queue.written();
         loop {
-            match ended.recv_timeout(LAST_WAIT) {
+            match ended.recv_timeout(SHUTDOWN_IDLE_WAIT) {
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -141,27 +141,27 @@ impl Sink {
 /// What the thread has.
 struct Writer {
     settings: SinkSettings,
-    queue: Arc<Queue>,
+    queue: Arc<SinkQueue>,
     outage: Outage,
     /// How many lost lines are known as part of an outage.
-    seen_lost: u64,
+    reported_lost: u64,
 }
 
 impl Writer {
     fn run(&mut self, mut outlet: Outlet) {
         loop {
             match self.queue.next(self.outage.wait(Instant::now())) {
-                Next::Outlet(next) => self.change(&mut outlet, next),
-                Next::Lines(lines) => self.write(&mut outlet, &lines),
-                Next::Nothing => self.settled(),
-                Next::End => return,
+                SinkStep::Outlet(next) => self.apply_step(&mut outlet, next),
+                SinkStep::Lines(lines) => self.write(&mut outlet, &lines),
+                SinkStep::Nothing => self.report_recovery(),
+                SinkStep::End => return,
             }
         }
     }
 
-    fn change(&mut self, outlet: &mut Outlet, next: Outlet) {
+    fn apply_step(&mut self, outlet: &mut Outlet, next: Outlet) {
         let old = std::mem::replace(outlet, next);
-        if old.owes_a_line_end() {
+        if old.is_mid_line() {
             self.queue.count_lost(1);
         }
     }
@@ -176,8 +176,8 @@ impl Writer {
             Ok(()) => queue.note_written(),
             Err((lost, failure)) => {
                 queue.count_lost(lost);
-                self.seen_lost = queue.lost.load(Ordering::Relaxed);
-                self.fails(&failure);
+                self.reported_lost = queue.lost_lines.load(Ordering::Relaxed);
+                self.record_failure(&failure);
             }
         }
         self.note_overflow();
@@ -185,16 +185,16 @@ impl Writer {
 
     /// Lines were lost because the queue is full: the destination is too slow.
     fn note_overflow(&mut self) {
-        let lost = self.queue.lost.load(Ordering::Relaxed);
-        if lost > self.seen_lost {
-            self.seen_lost = lost;
-            self.fails(&Failure::TooSlow);
+        let lost = self.queue.lost_lines.load(Ordering::Relaxed);
+        if lost > self.reported_lost {
+            self.reported_lost = lost;
+            self.record_failure(&OutletError::TooSlow);
         }
     }
 
-    fn fails(&mut self, failure: &Failure) {
+    fn record_failure(&mut self, failure: &OutletError) {
         let name = self.settings.name;
-        let report = self.outage.fails(Instant::now());
+        let report = self.outage.record_failure(Instant::now());
         if let Some(times) = report
             && self.settings.reports_failure
         {
@@ -207,10 +207,12 @@ impl Writer {
     }
 
     /// All that waited was dealt with.
-    fn settled(&mut self) {
-        let lost = self.queue.lost.load(Ordering::Relaxed);
-        let wrote = self.queue.wrote_last();
-        if let Some(Report { lost, times }) = self.outage.settles(Instant::now(), wrote, lost) {
+    fn report_recovery(&mut self) {
+        let lost = self.queue.lost_lines.load(Ordering::Relaxed);
+        let wrote = self.queue.last_write_succeeded();
+        if let Some(OutageReport { lost, times }) =
+            self.outage.recovers(Instant::now(), wrote, lost)
+        {
             tracing::warn!(
                 lost,
                 times,

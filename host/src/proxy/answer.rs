@@ -16,7 +16,7 @@ use super::{RunningExchange, Tunnel, TunnelSlot};
 use crate::body::{Body, BodyError};
 use crate::config::Redirect;
 use crate::context::{BasePath, Exchange, ResponseHead};
-use crate::error::{Code, RequestError, Words};
+use crate::error::{Code, ErrorFormat, RequestError};
 use crate::upstream::attempt::upgrade::{Taken, Upgrade};
 use crate::upstream::headers;
 
@@ -53,8 +53,8 @@ pub(crate) fn redirection(
         };
     }
     to.push_str(rest);
-    let location =
-        HeaderValue::try_from(to).map_err(|error| RequestError::caused(Code::Internal, error))?;
+    let location = HeaderValue::try_from(to)
+        .map_err(|error| RequestError::with_source(Code::Internal, error))?;
     Ok(ResponseHead {
         status: redirect.status,
         headers: HeaderMap::from_iter([(LOCATION, location)]),
@@ -73,7 +73,7 @@ pub(super) fn respond(
             Some(taken) => return switch(run, &upgrade, taken, slot),
             // hyper would take any success for an agreement.
             None if upgrade.is_stream() && run.held.with(|exchange| is_success(exchange)) => {
-                body = run.refuse(&Code::UpstreamProtocol.into(), &Words::default());
+                body = run.refuse(&Code::UpstreamProtocol.into(), &ErrorFormat::default());
             }
             None => {}
         }

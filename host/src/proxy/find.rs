@@ -8,7 +8,7 @@ use http::{HeaderValue, Method};
 
 use crate::config::RouteEnd;
 use crate::context::{BasePath, Exchange, RequestHead};
-use crate::error::{Code, RequestError, Words};
+use crate::error::{Code, ErrorFormat, RequestError};
 use crate::gateway::{Gateway, Generation, Route};
 use crate::route::{self, Match, NoRoute, PathError};
 use crate::upstream::headers;
@@ -30,10 +30,10 @@ pub(crate) fn route(
     let gateway = &*generation.gateway;
     let head = &mut exchange.request;
     let target = route::normalize(head.target.as_str())
-        .map_err(|error| RequestError::caused(Code::BadPath, error))?;
+        .map_err(|error| RequestError::with_source(Code::BadPath, error))?;
     if let std::borrow::Cow::Owned(target) = target {
         head.target = PathAndQuery::try_from(target)
-            .map_err(|error| RequestError::caused(Code::BadPath, error))?;
+            .map_err(|error| RequestError::with_source(Code::BadPath, error))?;
         exchange.routed_target = head.target.clone();
     }
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
@@ -110,7 +110,7 @@ fn refuse_two_readings(
         };
         if other.asks_more_than(own) {
             let error = PathError::TwoReadings;
-            return Err(RequestError::caused(Code::BadPath, error));
+            return Err(RequestError::with_source(Code::BadPath, error));
         }
     }
     Ok(())
@@ -152,7 +152,8 @@ pub(crate) fn came_back(route: &Route, exchange: &Exchange) -> Option<RequestErr
     let sends = matches!(route.end, RouteEnd::Upstream(_) | RouteEnd::Split(_));
     let info = exchange.route.as_ref()?;
     let is_back = sends && info.via.is_in(&exchange.request.headers);
-    let error = || RequestError::caused(Code::LoopDetected, LoopDetected(Arc::clone(&info.name)));
+    let error =
+        || RequestError::with_source(Code::LoopDetected, LoopDetected(Arc::clone(&info.name)));
     is_back.then(error)
 }
 
@@ -163,7 +164,7 @@ fn go_below(base: &BasePath, exchange: &mut Exchange) -> Result<(), RequestError
     let below = head.target.as_str().get(cut..).unwrap_or_default();
     let slash = if below.starts_with('/') { "" } else { "/" };
     let target = PathAndQuery::try_from(format!("{slash}{below}"))
-        .map_err(|error| RequestError::caused(Code::BadPath, error))?;
+        .map_err(|error| RequestError::with_source(Code::BadPath, error))?;
     head.target = target.clone();
     exchange.routed_target = target;
     for range in &mut exchange.params {
@@ -175,7 +176,10 @@ fn go_below(base: &BasePath, exchange: &mut Exchange) -> Result<(), RequestError
 
 /// How an error is worded where no route was found: as the API does whose paths begin as the
 /// request's does.
-pub(crate) fn words<'g>(generation: &'g Generation, exchange: &Exchange) -> Option<&'g Words> {
+pub(crate) fn words<'g>(
+    generation: &'g Generation,
+    exchange: &Exchange,
+) -> Option<&'g ErrorFormat> {
     let head = &exchange.request;
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     let bases = &generation.gateway.bases;

@@ -42,7 +42,7 @@ pub(super) fn answer(
         Some(_) | None => return Ok(None),
     }
     let target = route::normalize(head.target.as_str())
-        .map_err(|error| RequestError::caused(Code::BadPath, error))?;
+        .map_err(|error| RequestError::with_source(Code::BadPath, error))?;
     let (path, _) = route::split_query(&target);
     let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
     let router = &generation.gateway.router;

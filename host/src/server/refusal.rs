@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
-use crate::error::{Code, Fault, Words};
+use crate::error::{Code, ErrorDetails, ErrorFormat};
 use crate::worker::{WorkerShared, next_id};
 
 /// A whole answer, ready for the socket, which is closed after it. It is counted here.
@@ -15,13 +15,13 @@ pub(crate) fn raw(common: &WorkerShared, code: Code) -> Bytes {
     common.stats.refused(code);
     common.stats.answered(status);
     tracing::debug!(%code, %id, "a request's head could not be taken");
-    let fault = Fault {
+    let fault = ErrorDetails {
         status,
         code: code.as_str(),
         text: code.text(),
         members: None,
     };
-    let (head, body) = Words::default().answer(fault, HeaderMap::new(), &id);
+    let (head, body) = ErrorFormat::default().answer(fault, HeaderMap::new(), &id);
     let kind = head.headers.get(CONTENT_TYPE);
     let text = format!(
         "HTTP/1.1 {} {}\r\ncontent-type: {}\r\ncontent-length: {}\r\nx-request-id: {id}\r\nconnection: close\r\n\r\n",

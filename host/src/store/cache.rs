@@ -76,12 +76,12 @@ impl Caches {
 /// The cache of one filter's name and origin.
 #[derive(Debug)]
 pub(crate) struct FilterCache {
-    entries: Cache<String, Entry, RandomState>,
+    entries: Cache<String, CacheEntry, RandomState>,
 }
 
 #[derive(Debug, Clone)]
-struct Entry {
-    value: Value,
+struct CacheEntry {
+    value: CacheValue,
     /// When it ends, on the clock that comes in. Milliseconds.
     ends_ms: u64,
     /// What was left when its end was set; None when a later write left the end alone.
@@ -89,12 +89,12 @@ struct Entry {
 }
 
 #[derive(Debug, Clone)]
-enum Value {
+enum CacheValue {
     Bytes(Arc<[u8]>),
     Number(i64),
 }
 
-impl Value {
+impl CacheValue {
     fn len(&self) -> usize {
         match self {
             Self::Bytes(bytes) => bytes.len(),
@@ -124,13 +124,13 @@ impl FilterCache {
         let share = MAX_BYTES / MAX_ENTRIES;
         let entries = Cache::builder()
             .max_capacity(MAX_BYTES)
-            .weigher(move |key: &String, entry: &Entry| {
+            .weigher(move |key: &String, entry: &CacheEntry| {
                 let bytes = (key.len() + entry.value.len()) as u64;
                 u32::try_from(bytes.max(share)).unwrap_or(u32::MAX)
             })
             // The default (TinyLFU) may turn away what was just put.
             .eviction_policy(EvictionPolicy::lru())
-            .expire_after(Ends)
+            .expire_after(EntryExpiry)
             .build_with_hasher(RandomState::new());
         Self { entries }
     }
@@ -154,7 +154,7 @@ impl FilterCache {
             self.delete(key);
             return true;
         }
-        let entry = Entry::new(Value::Bytes(value.into()), ttl_ms, now_ms);
+        let entry = CacheEntry::new(CacheValue::Bytes(value.into()), ttl_ms, now_ms);
         self.entries
             .entry_by_ref(key)
             .and_compute_with(|_| Op::Put(entry));
@@ -183,22 +183,22 @@ impl FilterCache {
             match known.and_then(|entry| Some((entry.value.number()?, entry.ends_ms))) {
                 Some((number, ends_ms)) => {
                     sum = number.saturating_add(delta);
-                    Op::Put(Entry {
-                        value: Value::Number(sum),
+                    Op::Put(CacheEntry {
+                        value: CacheValue::Number(sum),
                         ends_ms,
                         ttl: None,
                     })
                 }
                 None if ttl_ms == 0 => Op::Remove,
-                None => Op::Put(Entry::new(Value::Number(sum), ttl_ms, now_ms)),
+                None => Op::Put(CacheEntry::new(CacheValue::Number(sum), ttl_ms, now_ms)),
             }
         });
         sum
     }
 }
 
-impl Entry {
-    fn new(value: Value, ttl_ms: u64, now_ms: u64) -> Self {
+impl CacheEntry {
+    fn new(value: CacheValue, ttl_ms: u64, now_ms: u64) -> Self {
         let ttl_ms = ttl_ms.min(MAX_TTL_MS);
         Self {
             value,
@@ -209,17 +209,17 @@ impl Entry {
 }
 
 /// Tells moka when memory may go.
-struct Ends;
+struct EntryExpiry;
 
-impl Expiry<String, Entry> for Ends {
-    fn expire_after_create(&self, _: &String, entry: &Entry, _: Instant) -> Option<Duration> {
+impl Expiry<String, CacheEntry> for EntryExpiry {
+    fn expire_after_create(&self, _: &String, entry: &CacheEntry, _: Instant) -> Option<Duration> {
         Some(entry.ttl.unwrap_or(Duration::from_millis(MAX_TTL_MS)))
     }
 
     fn expire_after_update(
         &self,
         _: &String,
-        entry: &Entry,
+        entry: &CacheEntry,
         _: Instant,
         left: Option<Duration>,
     ) -> Option<Duration> {

@@ -5,7 +5,7 @@
 
 use aws_lc_rs::{digest as hashes, hmac};
 
-use super::secrets::Secret;
+use super::secrets::SecretValue;
 
 /// Hash functions (FIPS 180-4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,14 +42,14 @@ pub(crate) fn digest_of_parts<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> 
 
 /// The HMAC (RFC 2104) of the data under the secret: 32, 48 or 64 bytes.
 #[must_use]
-pub(crate) fn hmac_sign(hash: Hash, secret: &Secret, data: &[u8]) -> Vec<u8> {
+pub(crate) fn hmac_sign(hash: Hash, secret: &SecretValue, data: &[u8]) -> Vec<u8> {
     hmac::sign(secret.hmac_key(hash), data).as_ref().to_vec()
 }
 
 /// Whether `tag` is the HMAC of the data under the secret. Compared in constant time; a
 /// shortened tag is none.
 #[must_use]
-pub(crate) fn hmac_verify(hash: Hash, secret: &Secret, data: &[u8], tag: &[u8]) -> bool {
+pub(crate) fn hmac_verify(hash: Hash, secret: &SecretValue, data: &[u8], tag: &[u8]) -> bool {
     hmac::verify(secret.hmac_key(hash), data, tag).is_ok()
 }
 
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn tags_are_those_of_rfc_4231() {
         // Test case 2.
-        let secret = Secret::new(b"Jefe".to_vec());
+        let secret = SecretValue::new(b"Jefe".to_vec());
         let begins = |hash, begin: &str| {
             let tag = hmac_sign(hash, &secret, b"what do ya want for nothing?");
             assert!(hex(&tag).starts_with(begin), "{hash:?}: {}", hex(&tag));
@@ -92,7 +92,10 @@ mod tests {
 
     #[test]
     fn only_the_whole_right_tag_is_accepted() {
-        let (secret, other) = (Secret::new(b"one".to_vec()), Secret::new(b"two".to_vec()));
+        let (secret, other) = (
+            SecretValue::new(b"one".to_vec()),
+            SecretValue::new(b"two".to_vec()),
+        );
         for hash in [Hash::Sha256, Hash::Sha384, Hash::Sha512] {
             let tag = hmac_sign(hash, &secret, b"data");
             assert!(hmac_verify(hash, &secret, b"data", &tag));

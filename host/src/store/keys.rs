@@ -14,22 +14,22 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use smallvec::SmallVec;
 
+mod configured;
 mod digest;
 mod index;
 mod issue;
-mod listed;
 mod masked;
 mod rejects;
 
+pub(crate) use configured::{ConfiguredKey, DuplicateKey, index_configured};
 pub(crate) use digest::DigestError;
 pub use digest::KeyDigest;
 pub(crate) use index::KeyIndex;
 #[cfg(test)]
-pub(crate) use issue::checksum_holds;
+pub(crate) use issue::has_valid_checksum;
 pub(crate) use issue::{PREFIX, RandomnessError, generate};
-pub(crate) use listed::{DuplicateKey, ListedKey, listed};
 pub(crate) use masked::{SHORTEST_KEY, masked};
-pub(crate) use rejects::Rejects;
+pub(crate) use rejects::RejectCounters;
 
 /// The longest value that is looked up. Bytes; what is longer is unknown without being hashed.
 pub(crate) const MAX_PRESENTED: usize = 512;
@@ -49,7 +49,7 @@ pub struct ApiKey {
     /// Seconds since 1970; 0 where it never was.
     last_used: AtomicU32,
     /// What of it the ledger knows.
-    last_told: AtomicU32,
+    last_reported: AtomicU32,
     /// The id, then the consumer.
     text: SmallVec<[u8; 40]>,
     /// Where the id ends.
@@ -59,7 +59,7 @@ pub struct ApiKey {
 
 /// One text that a key is presented as.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Secret {
+pub(crate) struct KeySecret {
     pub(crate) digest: KeyDigest,
     /// From when on it is refused. Milliseconds since 1970; `u64::MAX` for never.
     pub(crate) expires_ms: u64,
@@ -82,7 +82,7 @@ pub(crate) struct KeyEntry {
     /// Who it was issued to.
     pub(crate) consumer: String,
     /// What it is presented as, the newest first.
-    pub(crate) secrets: Vec<Secret>,
+    pub(crate) secrets: Vec<KeySecret>,
     /// Its plans and attributes.
     pub(crate) profile: Profile,
     /// Whether the operator lets it be used.
@@ -110,7 +110,7 @@ impl ApiKey {
                 expires_ms: entry.expires_ms.unwrap_or(NEVER).min(secret.expires_ms),
                 profile: Arc::clone(profile),
                 last_used: AtomicU32::new(last_used),
-                last_told: AtomicU32::new(last_used),
+                last_reported: AtomicU32::new(last_used),
                 text,
                 id_length: u8::try_from(entry.id.len()).ok()?,
                 enabled: entry.enabled,
@@ -125,7 +125,7 @@ impl ApiKey {
         KeyEntry {
             id: self.id().to_owned(),
             consumer: self.consumer().to_owned(),
-            secrets: vec![Secret {
+            secrets: vec![KeySecret {
                 digest: self.digest,
                 expires_ms: NEVER,
             }],
@@ -198,7 +198,7 @@ impl Clone for ApiKey {
             expires_ms: self.expires_ms,
             profile: Arc::clone(&self.profile),
             last_used: copy(&self.last_used),
-            last_told: copy(&self.last_told),
+            last_reported: copy(&self.last_reported),
             text: self.text.clone(),
             id_length: self.id_length,
             enabled: self.enabled,
@@ -235,21 +235,24 @@ pub(crate) enum KeyReject {
 
 /// A presented key that is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejected {
-    pub(crate) why: KeyReject,
+pub struct LookupRejection {
+    pub(crate) reason: KeyReject,
     /// The id of the key that was presented, where there is such a key.
     pub(crate) key: Option<Box<str>>,
 }
 
-impl From<KeyReject> for Rejected {
+impl From<KeyReject> for LookupRejection {
     fn from(why: KeyReject) -> Self {
-        Self { why, key: None }
+        Self {
+            reason: why,
+            key: None,
+        }
     }
 }
 
 /// A moment, for look-ups. Milliseconds; both clocks may be as coarse as the kernel's tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Moment {
+pub struct LookupTime {
     /// Since 1970-01-01T00:00:00Z.
     pub wall_ms: u64,
     /// On the clock of [`Freshness`].
@@ -279,7 +282,7 @@ impl Freshness {
 
     /// Whether they may be believed at this moment.
     #[must_use]
-    pub(crate) fn holds(&self, monotonic_ms: u64) -> bool {
+    pub(crate) fn is_fresh(&self, monotonic_ms: u64) -> bool {
         monotonic_ms < self.until_ms.load(Ordering::Relaxed)
     }
 }
@@ -288,7 +291,7 @@ impl Freshness {
 #[derive(Debug, Clone)]
 pub struct Keys {
     /// Those of the configuration.
-    pub fixed: Arc<KeyIndex>,
+    pub configured: Arc<KeyIndex>,
     /// Those of the ledger, where there is one.
     pub live: Option<LiveKeys>,
 }
@@ -310,9 +313,9 @@ impl Keys {
     pub fn find<T>(
         &self,
         presented: &[u8],
-        now: Moment,
+        now: LookupTime,
         take: impl FnOnce(&ApiKey) -> T,
-    ) -> Result<T, Rejected> {
+    ) -> Result<T, LookupRejection> {
         if presented.is_empty() || presented.len() > MAX_PRESENTED {
             return Err(KeyReject::Unknown.into());
         }
@@ -322,8 +325,8 @@ impl Keys {
             key.touch(now.wall_ms);
             take.take().map(|take| take(key))
         };
-        let found = match self.fixed.find(&digest, now.wall_ms, &mut accept) {
-            Err(unknown) if unknown.why == KeyReject::Unknown => match &self.live {
+        let found = match self.configured.find(&digest, now.wall_ms, &mut accept) {
+            Err(unknown) if unknown.reason == KeyReject::Unknown => match &self.live {
                 None => Err(unknown),
                 Some(live) if live.is_stale(now.monotonic_ms) => Err(KeyReject::Unavailable.into()),
                 Some(live) => live.index.find(&digest, now.wall_ms, &mut accept),
@@ -337,7 +340,7 @@ impl Keys {
 impl LiveKeys {
     fn is_stale(&self, monotonic_ms: u64) -> bool {
         let freshness = self.freshness.as_ref();
-        freshness.is_some_and(|freshness| !freshness.holds(monotonic_ms))
+        freshness.is_some_and(|freshness| !freshness.is_fresh(monotonic_ms))
     }
 }
 

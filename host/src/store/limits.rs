@@ -24,7 +24,7 @@
 //! buckets of routes and of the gateway belong to their names in the same way.
 //!
 //! What was used is told by key and day, once, to whoever saves it
-//! ([`unsaved`](LimitStore::unsaved)), and what was used of a quota comes back at the start
+//! ([`take_pending_usage`](LimitStore::unsaved)), and what was used of a quota comes back at the start
 //! ([`restore`](LimitStore::restore)). Buckets are full after a start.
 //!
 //! Two clocks come in with every call ([`Timestamp`]). Buckets run on the one that never steps,
@@ -36,45 +36,47 @@
 //! Deliberately absent: waiting, and knowledge of who asks. A store that is shared by several
 //! gateways is another [`LimitStore`].
 
-mod book;
 mod bucket;
 mod counter;
 mod leased;
+mod levels;
 mod local;
 mod names;
+mod outbox;
 mod period;
 mod plan;
+mod plan_book;
 mod rates;
 mod room;
 mod shared;
-mod standing;
 mod table;
 #[cfg(test)]
 mod tests;
 mod ticket;
 mod time;
-mod unsaved;
 mod usage;
 
 use std::time::Duration;
 
-use super::ledger::{LateUse, LedgerError, QuotaRow, UsageDelta};
-use counter::Refusal;
+use super::storage::{DrainUsage, QuotaRow, StorageError, UsageDelta};
+use counter::LimitRefusal;
 
-pub(crate) use book::{LivePlans, PlanBook, Plans};
 pub(crate) use leased::{LeasePolicy, LeaseState, LeasedLimits, OnUnavailable};
+pub(crate) use levels::FilterLevels;
 pub use local::LocalLimits;
 pub(crate) use period::{MonthDay, Period, Weekday};
-pub(crate) use plan::{EnrolledPlan, MethodRate, Plan, PlanError, Quota, Rate, RateError, Scope};
+pub(crate) use plan::{
+    EnrolledPlan, MethodRate, PlanError, QuotaLimit, RateError, RateLimit, Scope, UsagePlan,
+};
+pub(crate) use plan_book::{EnrolledPlans, LivePlans, PlanBook};
 pub(crate) use rates::{
     RateBound, RateBounds, RateCounters, RateDecision, RateFigures, RateKey, RateKeys, RateLevel,
     RateTicket,
 };
 pub(crate) use shared::SharedRate;
-pub(crate) use standing::Standings;
-pub(crate) use ticket::{Ticket, Tickets};
-pub use time::Clock;
+pub(crate) use ticket::{LimitTicket, LimitTickets};
 pub(crate) use time::Timestamp;
+pub use time::TimestampClock;
 
 /// The most shards of a table.
 const MAX_SHARDS: usize = 64;
@@ -91,7 +93,7 @@ fn shard_count(room: usize) -> usize {
 
 /// The waiting time of what can never succeed: a cost above the burst or the quota's limit, or
 /// a bucket that does not fill. Milliseconds.
-pub(crate) const NEVER: u64 = u64::MAX;
+pub(crate) const NEVER_MS: u64 = u64::MAX;
 
 /// Where counters live.
 ///
@@ -105,7 +107,7 @@ pub trait LimitStore: Send + Sync {
     ///
     /// # Errors
     /// The plan makes no sense.
-    fn enroll(&self, plan: Plan) -> Result<EnrolledPlan, PlanError>;
+    fn enroll(&self, plan: UsagePlan) -> Result<EnrolledPlan, PlanError>;
 
     /// The kinds of periods in which what is used of this plan counts.
     fn periods(&self, plan: &str) -> Vec<Period>;
@@ -119,7 +121,7 @@ pub trait LimitStore: Send + Sync {
     ///
     /// # Errors
     /// The counters are out of reach.
-    fn add_used(&self, rows: &[QuotaRow], what: Earlier) -> Result<(), LedgerError>;
+    fn add_used(&self, rows: &[QuotaRow], what: UncountedUsage) -> Result<(), StorageError>;
 
     /// Where the buckets of the filter with this name are kept. For the start and reloads.
     fn scope(&self, filter: &str) -> Scope;
@@ -129,11 +131,11 @@ pub trait LimitStore: Send + Sync {
     ///
     /// # Errors
     /// The rate makes no sense.
-    fn shared_rate(&self, name: &str, rate: Rate) -> Result<SharedRate, RateError>;
+    fn shared_rate(&self, name: &str, rate: RateLimit) -> Result<SharedRate, RateError>;
 
     /// Take from every bound, or from none. The plan and the shared rates must have been made known
     /// to this store.
-    fn take(&self, take: &Take<'_>) -> Decision;
+    fn take(&self, take: &TakeRequest<'_>) -> Decision;
 
     /// How long a taking may have to wait to be decided, at the longest. None: each is decided at
     /// once, and nobody needs to ask [`wait`](Self::wait).
@@ -143,7 +145,7 @@ pub trait LimitStore: Send + Sync {
 
     /// The answer to wait for before a taking can be decided. None: [`take`](Self::take) decides it
     /// now. It takes nothing; whoever waited asks again.
-    fn wait(&self, _take: &Take<'_>) -> Option<Waiting> {
+    fn wait(&self, _take: &TakeRequest<'_>) -> Option<DecisionSignal> {
         None
     }
 
@@ -162,15 +164,15 @@ pub trait LimitStore: Send + Sync {
 
     /// Give back what was taken: to the buckets, which never hold more than their size, and to
     /// the quota if the period is still that of the taking.
-    fn give_back(&self, ticket: Ticket);
+    fn give_back(&self, ticket: LimitTicket);
 
     /// Show what was used under plans since it was last shown, by key and day. What is shown is not
     /// shown again, unless it is [put back](Self::put_back). Locks are short and none is held while
     /// `visit` runs. For one thread at a time, off the workers.
-    fn unsaved(&self, visit: &mut dyn FnMut(UsageDelta));
+    fn take_pending_usage(&self, visit: &mut dyn FnMut(UsageDelta));
 
     /// What could not be saved: it is shown again the next time, with what came meanwhile.
-    fn put_back(&self, delta: UsageDelta);
+    fn return_pending_usage(&self, delta: UsageDelta);
 
     /// What was used of a quota before the start. After the plans were enrolled (a row of a kind of
     /// period in which its plan is not counted is left out), before requests come.
@@ -187,14 +189,14 @@ pub trait LimitStore: Send + Sync {
         key: &str,
         remaining: u64,
         now: Timestamp,
-    ) -> Result<Extended, ExtendError>;
+    ) -> Result<AppliedExtension, ExtendError>;
 
     /// Where this key's quota stands. None: the plan has no quota. Off the workers.
-    fn standing(&self, plan: &EnrolledPlan, key: &str, now: Timestamp) -> Option<QuotaStanding>;
+    fn quota_status(&self, plan: &EnrolledPlan, key: &str, now: Timestamp) -> Option<QuotaStatus>;
 
     /// Count what was used by way of a gateway that drains, and stands in the store. For a store that
     /// one gateway has.
-    fn add_late(&self, _late: &LateUse) {}
+    fn add_drain_usage(&self, _late: &DrainUsage) {}
 
     /// How the counters stand, for metrics: it visits every lock.
     fn figures(&self) -> LimitFigures;
@@ -202,11 +204,11 @@ pub trait LimitStore: Send + Sync {
 
 /// What was used and not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Earlier {
+pub enum UncountedUsage {
     /// All that was told of a period before it was [tracked](LimitStore::track).
-    Whole,
+    Total,
     /// Something more: it was used elsewhere, and brought in.
-    More,
+    Additional,
 }
 
 /// How the counters of this gateway stand.
@@ -219,11 +221,11 @@ pub struct LimitFigures {
 }
 
 /// An answer that a taking waits for.
-pub(crate) type Waiting = tokio::sync::oneshot::Receiver<()>;
+pub(crate) type DecisionSignal = tokio::sync::oneshot::Receiver<()>;
 
 /// What one step takes, and from what.
 #[derive(Debug, Clone, Copy)]
-pub struct Take<'a> {
+pub struct TakeRequest<'a> {
     /// The usage plan. None: only the shared rates are meant.
     pub(crate) plan: Option<&'a EnrolledPlan>,
     /// Whose counter of the plan; no matter without a plan.
@@ -239,7 +241,7 @@ pub struct Take<'a> {
 
 /// Which bound refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Bound {
+pub(crate) enum BoundKind {
     /// The rate of the plan for one method of the API.
     Method,
     /// The plan's rate, or a filter's own bucket.
@@ -259,7 +261,7 @@ pub(crate) struct Level {
     /// How many may still be taken now.
     pub(crate) remaining: u64,
     /// The length of the quota's period, or the time in which an empty bucket fills.
-    /// Milliseconds; [`NEVER`] for a bucket that does not fill.
+    /// Milliseconds; [`NEVER_MS`] for a bucket that does not fill.
     pub(crate) window_ms: u64,
     /// Until the period ends, or until the bucket is full again. Milliseconds.
     pub(crate) reset_ms: u64,
@@ -271,9 +273,9 @@ pub struct Decision {
     /// Whether the request may pass.
     pub(crate) allowed: bool,
     /// Which bound refused. None when allowed.
-    pub(crate) refused_by: Option<Bound>,
+    pub(crate) refused_by: Option<BoundKind>,
     /// Until another try succeeds if nobody else takes. Milliseconds; 0 when allowed,
-    /// [`NEVER`] when none can.
+    /// [`NEVER_MS`] when none can.
     pub(crate) retry_after_ms: u64,
     /// The rate's state after this step, where there is a rate: of the plan's own and that of the
     /// method the one that gives less.
@@ -283,7 +285,7 @@ pub struct Decision {
     /// The state of the route's or the gateway's rate, where it is the one that refused.
     pub(crate) shared: Option<Level>,
     /// Names what was taken. None when nothing was.
-    pub(crate) ticket: Option<Ticket>,
+    pub(crate) ticket: Option<LimitTicket>,
     /// Whether nothing is decided yet: it is refused, and another try after a
     /// [wait](LimitStore::wait) may succeed.
     pub(crate) pending: bool,
@@ -305,7 +307,7 @@ impl Decision {
         lacks_room: false,
     };
 
-    fn refuse(&mut self, refusal: Refusal) {
+    fn refuse(&mut self, refusal: LimitRefusal) {
         self.allowed = false;
         self.refused_by = Some(refusal.by);
         self.retry_after_ms = refusal.retry_after_ms;
@@ -314,7 +316,7 @@ impl Decision {
 
 /// Where a key's quota stands in the period of some moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QuotaStanding {
+pub struct QuotaStatus {
     pub(crate) period: Period,
     /// Its number, as [`Period::number`] counts.
     pub(crate) number: u32,
@@ -328,7 +330,7 @@ pub struct QuotaStanding {
 
 /// A quota that was extended, for the ledger's [`Extension`](super::ledger::Extension).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extended {
+pub struct AppliedExtension {
     pub(crate) period: Period,
     /// Its number, as [`Period::number`] counts.
     pub(crate) number: u32,

@@ -40,13 +40,13 @@ impl fmt::Display for SecretSource {
 }
 
 /// A value that nobody sees.
-pub(crate) struct Secret {
+pub(crate) struct SecretValue {
     value: Zeroizing<Vec<u8>>,
     // Made on first use: the key schedule costs more than a short message.
     keys: [OnceLock<hmac::Key>; 3],
 }
 
-impl Secret {
+impl SecretValue {
     /// A value that is already here.
     #[cfg(test)]
     #[must_use]
@@ -144,7 +144,7 @@ impl Secret {
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for SecretValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(..)")
     }
@@ -208,7 +208,7 @@ impl SecretError {
 /// The secrets of one config, by name.
 #[derive(Debug, Default)]
 pub(crate) struct Secrets {
-    by_name: HashMap<Arc<str>, Secret>,
+    by_name: HashMap<Arc<str>, SecretValue>,
 }
 
 impl Secrets {
@@ -222,7 +222,7 @@ impl Secrets {
         let mut by_name = HashMap::new();
         let mut errors = Vec::new();
         for (name, source) in sources {
-            match Secret::read(&source) {
+            match SecretValue::read(&source) {
                 Ok(secret) => {
                     by_name.insert(name, secret);
                 }
@@ -237,13 +237,13 @@ impl Secrets {
     }
 
     #[must_use]
-    pub(crate) fn find(&self, name: &str) -> Option<&Secret> {
+    pub(crate) fn find(&self, name: &str) -> Option<&SecretValue> {
         self.by_name.get(name)
     }
 }
 
-impl FromIterator<(Arc<str>, Secret)> for Secrets {
-    fn from_iter<I: IntoIterator<Item = (Arc<str>, Secret)>>(secrets: I) -> Self {
+impl FromIterator<(Arc<str>, SecretValue)> for Secrets {
+    fn from_iter<I: IntoIterator<Item = (Arc<str>, SecretValue)>>(secrets: I) -> Self {
         Self {
             by_name: secrets.into_iter().collect(),
         }
@@ -256,9 +256,9 @@ mod tests {
 
     use super::*;
 
-    fn of_environment(value: &str) -> Result<Secret, SecretError> {
+    fn of_environment(value: &str) -> Result<SecretValue, SecretError> {
         let source = SecretSource::Environment("ORDERS_HMAC".into());
-        Secret::read_with(&source, |name| {
+        SecretValue::read_with(&source, |name| {
             assert_eq!(name, "ORDERS_HMAC");
             Some(value.into())
         })
@@ -275,8 +275,8 @@ mod tests {
             Self(path)
         }
 
-        fn read(&self) -> Result<Secret, SecretError> {
-            Secret::read(&SecretSource::File(self.0.clone()))
+        fn read(&self) -> Result<SecretValue, SecretError> {
+            SecretValue::read(&SecretSource::File(self.0.clone()))
         }
     }
 
@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn what_is_missing_or_empty_is_named() {
         let source = SecretSource::Environment("ORDERS_HMAC".into());
-        let unset = Secret::read_with(&source, |_| None).unwrap_err();
+        let unset = SecretValue::read_with(&source, |_| None).unwrap_err();
         assert_eq!(
             unset.to_string(),
             "environment variable `ORDERS_HMAC` is not set"
@@ -312,7 +312,7 @@ mod tests {
             "environment variable `ORDERS_HMAC` is empty"
         );
         let path = std::env::temp_dir().join("windlass-no-such-secret");
-        let missing = Secret::read(&SecretSource::File(path.clone())).unwrap_err();
+        let missing = SecretValue::read(&SecretSource::File(path.clone())).unwrap_err();
         assert_eq!(
             missing.to_string(),
             format!("file `{}` cannot be read", path.display())

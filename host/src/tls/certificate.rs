@@ -12,11 +12,11 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 
 use super::TlsError;
-use super::der::{Parts, parts};
+use super::der::{CertificateFields, certificate_fields};
 use super::pem::{self, Certificate};
 
 /// A certificate with less time than this is told of, unless it lives so shortly that this is usual.
-const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// When a chain can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,22 +26,22 @@ pub(crate) struct Validity {
     /// Until here: the earliest end.
     pub(crate) ends_s: i64,
     /// How long the certificate that ends first lives. Seconds.
-    lives_s: i64,
+    lifetime_s: i64,
     /// The line of that certificate.
     line: usize,
     /// The latest end of one of them. Seconds since 1970.
     last_ends_s: i64,
     /// The line of a certificate that did not sign the one before it.
-    disorder: Option<usize>,
+    out_of_order: Option<usize>,
 }
 
 /// The certificate at the head of a chain, for the hosts that it names.
-pub(crate) struct Names(CertificateDer<'static>);
+pub(crate) struct CertificateNames(CertificateDer<'static>);
 
-impl Names {
+impl CertificateNames {
     /// Whether it is for this host.
     #[must_use]
-    pub(crate) fn hold(&self, host: &str) -> bool {
+    pub(crate) fn covers(&self, host: &str) -> bool {
         let (Ok(parsed), Ok(name)) = (
             ParsedCertificate::try_from(&self.0),
             ServerName::try_from(host),
@@ -55,18 +55,18 @@ impl Names {
 /// The names in the first certificate of this file. None where it cannot be read, which is told where
 /// it is needed.
 #[must_use]
-pub(crate) fn names_of(path: &Path) -> Option<Names> {
+pub(crate) fn names_of(path: &Path) -> Option<CertificateNames> {
     let first = pem::certificates(path).ok()?.into_iter().next()?;
     ParsedCertificate::try_from(&first.der).ok()?;
-    Some(Names(first.der))
+    Some(CertificateNames(first.der))
 }
 
 /// What is wrong with the time of a certificate, now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Overdue {
-    Ended(i64),
-    NotYet(i64),
-    Soon(i64),
+pub(crate) enum ValidityFault {
+    Expired(i64),
+    NotYetValid(i64),
+    ExpiresSoon(i64),
 }
 
 impl Validity {
@@ -94,28 +94,28 @@ impl Validity {
         Ok(Self {
             begins_s: begins.max().unwrap_or_default(),
             ends_s: first.ends_s,
-            lives_s: first.ends_s.saturating_sub(first.begins_s),
+            lifetime_s: first.ends_s.saturating_sub(first.begins_s),
             line,
             last_ends_s: parsed
                 .iter()
                 .map(|one| one.ends_s)
                 .max()
                 .unwrap_or_default(),
-            disorder: strangers.next().map(|(_, (_, line))| line),
+            out_of_order: strangers.next().map(|(_, (_, line))| line),
         })
     }
 
     /// What is wrong with it at this time. Seconds since 1970.
     #[must_use]
-    pub(crate) fn overdue(&self, now_s: i64) -> Option<Overdue> {
-        let soon = i64::try_from(SOON.as_secs()).unwrap_or(i64::MAX);
+    pub(crate) fn fault(&self, now_s: i64) -> Option<ValidityFault> {
+        let soon = i64::try_from(EXPIRY_WARNING.as_secs()).unwrap_or(i64::MAX);
         let left = self.ends_s.saturating_sub(now_s);
         if left <= 0 {
-            Some(Overdue::Ended(self.ends_s))
+            Some(ValidityFault::Expired(self.ends_s))
         } else if now_s < self.begins_s {
-            Some(Overdue::NotYet(self.begins_s))
-        } else if left < soon.min(self.lives_s / 4) {
-            Some(Overdue::Soon(self.ends_s))
+            Some(ValidityFault::NotYetValid(self.begins_s))
+        } else if left < soon.min(self.lifetime_s / 4) {
+            Some(ValidityFault::ExpiresSoon(self.ends_s))
         } else {
             None
         }
@@ -135,8 +135,8 @@ impl Validity {
 
     /// The line of a certificate that did not sign the one before it.
     #[must_use]
-    pub(crate) fn disorder(&self) -> Option<usize> {
-        self.disorder
+    pub(crate) fn out_of_order(&self) -> Option<usize> {
+        self.out_of_order
     }
 }
 
@@ -145,9 +145,12 @@ impl Validity {
 /// # Errors
 ///
 /// One of them is none.
-pub(crate) fn parse<'a>(path: &Path, chain: &'a [Certificate]) -> Result<Vec<Parts<'a>>, TlsError> {
+pub(crate) fn parse<'a>(
+    path: &Path,
+    chain: &'a [Certificate],
+) -> Result<Vec<CertificateFields<'a>>, TlsError> {
     let parsed = chain.iter().map(|Certificate { der, line }| {
-        parts(der.as_ref()).ok_or_else(|| {
+        certificate_fields(der.as_ref()).ok_or_else(|| {
             TlsError::new(
                 path,
                 &format!("is damaged: the block that begins at line {line} is no certificate"),
@@ -167,12 +170,12 @@ pub(crate) fn now_s() -> i64 {
     })
 }
 
-impl fmt::Display for Overdue {
+impl fmt::Display for ValidityFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ended(at) => write!(f, "ended on {}", Date(*at)),
-            Self::NotYet(at) => write!(f, "is not valid before {}", Date(*at)),
-            Self::Soon(at) => write!(f, "ends on {}", Date(*at)),
+            Self::Expired(at) => write!(f, "ended on {}", Date(*at)),
+            Self::NotYetValid(at) => write!(f, "is not valid before {}", Date(*at)),
+            Self::ExpiresSoon(at) => write!(f, "ends on {}", Date(*at)),
         }
     }
 }
@@ -200,27 +203,30 @@ mod tests {
         let of = |begins_s, ends_s| Validity {
             begins_s,
             ends_s,
-            lives_s: ends_s - begins_s,
+            lifetime_s: ends_s - begins_s,
             line: 1,
             last_ends_s: ends_s,
-            disorder: None,
+            out_of_order: None,
         };
         let year = of(0, 365 * DAY);
         for (now_s, told) in [
-            (-1, Some(Overdue::NotYet(0))),
+            (-1, Some(ValidityFault::NotYetValid(0))),
             (0, None),
             (350 * DAY, None),
-            (352 * DAY, Some(Overdue::Soon(365 * DAY))),
-            (365 * DAY, Some(Overdue::Ended(365 * DAY))),
+            (352 * DAY, Some(ValidityFault::ExpiresSoon(365 * DAY))),
+            (365 * DAY, Some(ValidityFault::Expired(365 * DAY))),
         ] {
-            assert_eq!(year.overdue(now_s), told, "{now_s}");
+            assert_eq!(year.fault(now_s), told, "{now_s}");
         }
         // One that lives for six days is renewed in its last third at the latest.
         let short = of(0, 6 * DAY);
-        assert_eq!(short.overdue(4 * DAY), None);
-        assert_eq!(short.overdue(5 * DAY), Some(Overdue::Soon(6 * DAY)));
+        assert_eq!(short.fault(4 * DAY), None);
         assert_eq!(
-            Overdue::Ended(1_577_836_800).to_string(),
+            short.fault(5 * DAY),
+            Some(ValidityFault::ExpiresSoon(6 * DAY))
+        );
+        assert_eq!(
+            ValidityFault::Expired(1_577_836_800).to_string(),
             "ended on 2020-01-01T00:00:00Z"
         );
     }

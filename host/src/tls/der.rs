@@ -14,7 +14,7 @@ const VERSION: u8 = 0xa0;
 
 /// What is read of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Parts<'a> {
+pub(crate) struct CertificateFields<'a> {
     /// Who signed it, as it stands there.
     pub(crate) issuer: &'a [u8],
     /// Whose it is, as it stands there.
@@ -26,7 +26,7 @@ pub(crate) struct Parts<'a> {
 }
 
 /// Read a certificate. None: it is none.
-pub(crate) fn parts(certificate: &[u8]) -> Option<Parts<'_>> {
+pub(crate) fn certificate_fields(certificate: &[u8]) -> Option<CertificateFields<'_>> {
     let (SEQUENCE, inside, []) = value(certificate)? else {
         return None;
     };
@@ -46,7 +46,7 @@ pub(crate) fn parts(certificate: &[u8]) -> Option<Parts<'_>> {
     let (kind, ends, []) = value(ends)? else {
         return None;
     };
-    Some(Parts {
+    Some(CertificateFields {
         issuer,
         subject,
         begins_s,
@@ -165,7 +165,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = parts(&bytes);
+            let _ = certificate_fields(&bytes);
         }
 
         #[test]

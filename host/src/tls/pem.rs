@@ -19,7 +19,7 @@ const MOST: u64 = 4 << 20;
 
 /// What a file is to hold.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Want {
+enum PemContent {
     Certificate,
     Key,
 }
@@ -46,12 +46,12 @@ struct Block<'a> {
 ///
 /// The file cannot be read, or is not what it should be.
 pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, TlsError> {
-    let text = read(path, Want::Certificate)?;
-    let blocks = blocks(path, &text, Want::Certificate)?;
+    let text = read(path, PemContent::Certificate)?;
+    let blocks = blocks(path, &text, PemContent::Certificate)?;
     let lines = blocks.iter().filter(|block| block.label == "CERTIFICATE");
     let lines: Vec<usize> = lines.map(|block| block.line).collect();
     let Some(first) = lines.first() else {
-        return Err(without(path, &blocks, Want::Certificate));
+        return Err(wrong_content(path, &blocks, PemContent::Certificate));
     };
     let read = CertificateDer::pem_slice_iter(&text).collect::<Result<Vec<_>, _>>();
     let read = read.map_err(|_| damaged(path, *first))?;
@@ -65,11 +65,11 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, TlsError> {
 ///
 /// The file cannot be read, or is not what it should be.
 pub(crate) fn key(path: &Path) -> Result<(PrivateKeyDer<'static>, usize), TlsError> {
-    let text = read(path, Want::Key)?;
-    let blocks = blocks(path, &text, Want::Key)?;
+    let text = read(path, PemContent::Key)?;
+    let blocks = blocks(path, &text, PemContent::Key)?;
     let mut keys = blocks.iter().filter(|block| is_key(block.label));
     let (Some(block), more) = (keys.next(), keys.next()) else {
-        return Err(without(path, &blocks, Want::Key));
+        return Err(wrong_content(path, &blocks, PemContent::Key));
     };
     if block.encrypted {
         return Err(encrypted(path, block.line));
@@ -86,7 +86,7 @@ pub(crate) fn key(path: &Path) -> Result<(PrivateKeyDer<'static>, usize), TlsErr
     Ok((key, block.line))
 }
 
-fn read(path: &Path, want: Want) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+fn read(path: &Path, want: PemContent) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     let file = std::fs::File::open(path);
     let text = file.and_then(|file| {
         let size = file.metadata()?.len();
@@ -96,7 +96,7 @@ fn read(path: &Path, want: Want) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     });
     let (mut text, size) = text.map_err(|error| unreadable(path, &error))?;
     if size > MOST || text.len() as u64 > MOST {
-        let help = format!("name the file that holds {}", want.words());
+        let help = format!("name the file that holds {}", want.description());
         return Err(TlsError::new(path, "is larger than 4 MiB", &help));
     }
     if let Some(rest) = text.strip_prefix(b"\xef\xbb\xbf") {
@@ -127,9 +127,9 @@ fn unreadable(path: &Path, error: &io::Error) -> TlsError {
 }
 
 /// The blocks of a file, each with its end.
-fn blocks<'a>(path: &Path, text: &'a [u8], want: Want) -> Result<Vec<Block<'a>>, TlsError> {
+fn blocks<'a>(path: &Path, text: &'a [u8], want: PemContent) -> Result<Vec<Block<'a>>, TlsError> {
     if text.trim_ascii().is_empty() {
-        let help = format!("write {} into it, in PEM", want.words());
+        let help = format!("write {} into it, in PEM", want.description());
         return Err(TlsError::new(path, "is empty", &help));
     }
     let Some(text) = std::str::from_utf8(text)
@@ -162,10 +162,10 @@ fn blocks<'a>(path: &Path, text: &'a [u8], want: Want) -> Result<Vec<Block<'a>>,
             let is_field = line.contains(':');
             let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/= \t".contains(&byte);
             if !is_field && !line.bytes().all(is_base64) {
-                return Err(strange_line(path, number, line));
+                return Err(invalid_line_error(path, number, line));
             }
         } else if line.contains("-BEGIN ") {
-            return Err(strange_line(path, number, line));
+            return Err(invalid_line_error(path, number, line));
         }
     }
     match open {
@@ -189,7 +189,7 @@ fn cut_short(path: &Path, block: &Block<'_>) -> TlsError {
     )
 }
 
-fn strange_line(path: &Path, number: usize, line: &str) -> TlsError {
+fn invalid_line_error(path: &Path, number: usize, line: &str) -> TlsError {
     let (what, help) = match line.find("-BEGIN ") {
         Some(_) if line.contains("\\n") => (
             "holds `\\n` in the place of line ends",
@@ -229,7 +229,7 @@ fn encrypted(path: &Path, line: usize) -> TlsError {
 }
 
 /// What a file of bytes is that is no text.
-fn binary(path: &Path, bytes: &[u8], want: Want) -> TlsError {
+fn binary(path: &Path, bytes: &[u8], want: PemContent) -> TlsError {
     let shown = path.display();
     let is_text = |mark: &[u8]| bytes.starts_with(mark);
     let (what, help) = match bytes {
@@ -248,10 +248,10 @@ fn binary(path: &Path, bytes: &[u8], want: Want) -> TlsError {
             (
                 "is PKCS #12 (`.pfx`, `.p12`), not PEM",
                 match want {
-                    Want::Certificate => {
+                    PemContent::Certificate => {
                         format!("convert it: `openssl pkcs12 -in {shown} -nokeys -out api.pem`")
                     }
-                    Want::Key => format!(
+                    PemContent::Key => format!(
                         "convert it: `openssl pkcs12 -in {shown} -nocerts -nodes -out api.key`"
                     ),
                 },
@@ -260,40 +260,40 @@ fn binary(path: &Path, bytes: &[u8], want: Want) -> TlsError {
         [0x30, ..] => (
             "is DER, not PEM",
             match want {
-                Want::Certificate => {
+                PemContent::Certificate => {
                     format!("convert it: `openssl x509 -inform der -in {shown} -out api.pem`")
                 }
-                Want::Key => {
+                PemContent::Key => {
                     format!("convert it: `openssl pkey -inform der -in {shown} -out api.key`")
                 }
             },
         ),
         _ => (
             "is no text, and so no PEM",
-            format!("name the file that holds {}", want.words()),
+            format!("name the file that holds {}", want.description()),
         ),
     };
     TlsError::new(path, what, &help)
 }
 
 /// The file has other blocks only.
-fn without(path: &Path, blocks: &[Block<'_>], want: Want) -> TlsError {
+fn wrong_content(path: &Path, blocks: &[Block<'_>], want: PemContent) -> TlsError {
     let has = |is: fn(&str) -> bool| blocks.iter().any(|block| is(block.label));
     let shown = path.display();
     let (what, help) = match want {
-        Want::Certificate if has(is_key) => (
+        PemContent::Certificate if has(is_key) => (
             "a private key, and no certificate",
             "name the certificate's file as `certificate`, and this one as `key`".to_owned(),
         ),
-        Want::Certificate if has(|label| label.ends_with("CERTIFICATE REQUEST")) => (
+        PemContent::Certificate if has(|label| label.ends_with("CERTIFICATE REQUEST")) => (
             "a request for a certificate, and no certificate",
             "name the file that the authority gave back for it".to_owned(),
         ),
-        Want::Certificate if has(|label| matches!(label, "PKCS7" | "CMS")) => (
+        PemContent::Certificate if has(|label| matches!(label, "PKCS7" | "CMS")) => (
             "PKCS #7, and no certificate that can be used",
             format!("convert it: `openssl pkcs7 -in {shown} -print_certs -out api.pem`"),
         ),
-        Want::Certificate
+        PemContent::Certificate
             if has(|label| matches!(label, "TRUSTED CERTIFICATE" | "X509 CERTIFICATE")) =>
         {
             (
@@ -301,28 +301,28 @@ fn without(path: &Path, blocks: &[Block<'_>], want: Want) -> TlsError {
                 format!("convert it: `openssl x509 -in {shown} -out api.pem`"),
             )
         }
-        Want::Key if has(|label| label == "CERTIFICATE") => (
+        PemContent::Key if has(|label| label == "CERTIFICATE") => (
             "a certificate, and no private key",
             "name the private key's file as `key`, and this one as `certificate`".to_owned(),
         ),
-        Want::Key if has(|label| label.ends_with("PUBLIC KEY")) => (
+        PemContent::Key if has(|label| label.ends_with("PUBLIC KEY")) => (
             "a public key, and no private key",
             "name the file of the private key that it was made from".to_owned(),
         ),
-        Want::Key if has(|label| label == "OPENSSH PRIVATE KEY") => (
+        PemContent::Key if has(|label| label == "OPENSSH PRIVATE KEY") => (
             "a key in the form of OpenSSH",
             format!("convert a copy of it: `ssh-keygen -p -m pkcs8 -N '' -f {shown}`"),
         ),
-        Want::Certificate | Want::Key => {
+        PemContent::Certificate | PemContent::Key => {
             let begins = match want {
-                Want::Certificate => "-----BEGIN CERTIFICATE-----",
-                Want::Key => "-----BEGIN PRIVATE KEY-----",
+                PemContent::Certificate => "-----BEGIN CERTIFICATE-----",
+                PemContent::Key => "-----BEGIN PRIVATE KEY-----",
             };
             let help = format!(
                 "name the file with {}: it begins with `{begins}`",
-                want.words()
+                want.description()
             );
-            return TlsError::new(path, &format!("holds {} in PEM", want.none()), &help);
+            return TlsError::new(path, &format!("holds {} in PEM", want.none_found()), &help);
         }
     };
     TlsError::new(path, &format!("holds {what}"), &help)
@@ -335,15 +335,15 @@ fn is_key(label: &str) -> bool {
     )
 }
 
-impl Want {
-    fn words(self) -> &'static str {
+impl PemContent {
+    fn description(self) -> &'static str {
         match self {
             Self::Certificate => "the certificate",
             Self::Key => "the private key",
         }
     }
 
-    fn none(self) -> &'static str {
+    fn none_found(self) -> &'static str {
         match self {
             Self::Certificate => "no certificate",
             Self::Key => "no private key",

@@ -18,7 +18,7 @@ use crate::verifier::{TokenError, VerifiedToken};
 const MAX_REFUSED: u64 = 8192;
 
 /// About the size of a token beside its claims. Bytes.
-const OVERHEAD: usize = 512;
+const TOKEN_OVERHEAD: usize = 512;
 
 /// The digest that stands for a token, in this process only.
 pub(super) type TokenDigest = [u8; 16];
@@ -38,19 +38,19 @@ static DIGEST_KEY: LazyLock<Option<LessSafeKey>> = LazyLock::new(|| {
 /// The tokens of one verifier.
 #[derive(Debug)]
 pub(crate) struct TokenCache {
-    accepted: Cache<TokenDigest, Accepted, RandomState>,
-    refused: Cache<TokenDigest, Refused, RandomState>,
+    accepted: Cache<TokenDigest, CachedToken, RandomState>,
+    refused: Cache<TokenDigest, CachedRefusal, RandomState>,
 }
 
 #[derive(Debug, Clone)]
-struct Accepted {
+struct CachedToken {
     token: Arc<VerifiedToken>,
     /// About what it takes. Bytes.
     weight: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Refused {
+struct CachedRefusal {
     error: TokenError,
     /// Of the keys that it was refused by.
     revision: u64,
@@ -64,7 +64,7 @@ impl TokenCache {
         Self {
             accepted: Cache::builder()
                 .max_capacity(bytes)
-                .weigher(|_, accepted: &Accepted| accepted.weight)
+                .weigher(|_, accepted: &CachedToken| accepted.weight)
                 // The default (TinyLFU) may turn away what was just put.
                 .eviction_policy(EvictionPolicy::lru())
                 .build_with_hasher(RandomState::new()),
@@ -90,7 +90,7 @@ impl TokenCache {
         now: f64,
         revision: u64,
     ) -> Option<Result<Arc<VerifiedToken>, TokenError>> {
-        if let Some(Accepted { token, .. }) = self.accepted.get(digest) {
+        if let Some(CachedToken { token, .. }) = self.accepted.get(digest) {
             if !token.key.is_withdrawn() && now < token.ends {
                 return Some(Ok(token));
             }
@@ -103,7 +103,7 @@ impl TokenCache {
     }
 
     /// A token that was accepted before, in force or not: what it says stays the same.
-    pub(super) fn seen(&self, digest: &TokenDigest) -> Option<Arc<VerifiedToken>> {
+    pub(super) fn find_accepted(&self, digest: &TokenDigest) -> Option<Arc<VerifiedToken>> {
         // Where it is not kept, this is the cheaper way to find out.
         let is_kept = self.accepted.contains_key(digest);
         let kept = is_kept.then(|| self.accepted.get(digest)).flatten();
@@ -121,13 +121,14 @@ impl TokenCache {
         match found {
             Ok(token) => {
                 // Claims as they are kept take a few times their text.
-                let weight = u32::try_from(length * 4 + OVERHEAD).unwrap_or(u32::MAX);
+                let weight = u32::try_from(length * 4 + TOKEN_OVERHEAD).unwrap_or(u32::MAX);
                 let token = Arc::clone(token);
-                self.accepted.insert(digest, Accepted { token, weight });
+                self.accepted.insert(digest, CachedToken { token, weight });
             }
-            Err(error) if is_lasting(*error) => {
+            Err(error) if is_cacheable(*error) => {
                 let error = *error;
-                self.refused.insert(digest, Refused { error, revision });
+                self.refused
+                    .insert(digest, CachedRefusal { error, revision });
             }
             Err(_) => {}
         }
@@ -148,7 +149,7 @@ impl TokenCache {
 }
 
 /// Whether a refusal took a signature to find out, and stays true while the keys are the same.
-fn is_lasting(error: TokenError) -> bool {
+fn is_cacheable(error: TokenError) -> bool {
     match error {
         TokenError::Signature
         | TokenError::ClaimType

@@ -24,7 +24,7 @@ const MAX_HEAD: usize = 64 * 1024;
 
 /// Where a key set is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum KeyPlace {
+pub(crate) enum KeySetLocation {
     /// At this URL.
     Jwks(String),
     /// Where this document says (`OpenID` Connect Discovery 1.0, RFC 8414), which must be of one of these issuers.
@@ -35,7 +35,7 @@ pub(crate) enum KeyPlace {
     },
 }
 
-impl KeyPlace {
+impl KeySetLocation {
     /// The URL that the operator wrote.
     #[must_use]
     pub(crate) fn url(&self) -> &str {
@@ -48,7 +48,7 @@ impl KeyPlace {
 /// How a key set is fetched.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct FetchSettings {
-    pub(crate) place: KeyPlace,
+    pub(crate) location: KeySetLocation,
     /// The authorities that may sign the server's certificate, PEM. None: those that the system trusts.
     pub(crate) ca: Option<PathBuf>,
     /// For the whole fetch.
@@ -63,12 +63,12 @@ pub(crate) struct Fetched {
     /// How long it is fresh, where it says.
     pub(crate) lifetime: Option<Duration>,
     /// Tells it from others.
-    pub(crate) tag: Option<Tag>,
+    pub(crate) tag: Option<EntityTag>,
 }
 
 /// Tells an answer from others: the URL of the set, and the entity tag that it had.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tag {
+pub(crate) struct EntityTag {
     url: String,
     etag: String,
 }
@@ -149,7 +149,7 @@ impl Fetcher {
             .unversioned_rustls_crypto_provider(provider)
             .root_certs(RootCerts::new_with_certs(&trusted(
                 settings.ca.as_deref(),
-                &settings.place,
+                &settings.location,
             )?));
         config = config.tls_config(tls.build());
         Ok(Self {
@@ -163,11 +163,11 @@ impl Fetcher {
     /// # Errors
     ///
     /// There is no set with usable keys to be had.
-    pub(crate) fn fetch(&self, last: Option<&Tag>) -> Result<Fetched, FetchError> {
+    pub(crate) fn fetch(&self, last: Option<&EntityTag>) -> Result<Fetched, FetchError> {
         let end = Instant::now() + self.settings.timeout;
-        let (url, of_document) = match &self.settings.place {
-            KeyPlace::Jwks(url) => (url.clone(), None),
-            KeyPlace::Discovery { url, issuers } => {
+        let (url, of_document) = match &self.settings.location {
+            KeySetLocation::Jwks(url) => (url.clone(), None),
+            KeySetLocation::Discovery { url, issuers } => {
                 let (fields, document) = self.document(url, end)?;
                 (set_url(url, issuers, &document)?, Some(lifetime(&fields)))
             }
@@ -189,7 +189,7 @@ impl Fetcher {
             None => last.cloned(),
             Some(_) => fields.get(header::ETAG).and_then(|etag| {
                 let etag = etag.to_str().ok()?.to_owned();
-                Some(Tag { url, etag })
+                Some(EntityTag { url, etag })
             }),
         };
         Ok(Fetched {
@@ -202,7 +202,7 @@ impl Fetcher {
     fn document(&self, url: &str, end: Instant) -> Result<(HeaderMap, Value), FetchError> {
         let (fields, body) = self.get(url, None, end)?;
         let document = serde_json::from_slice(&body.unwrap_or_default());
-        let document = document.map_err(|_| wrong(url, "is not JSON"))?;
+        let document = document.map_err(|_| discovery_error(url, "is not JSON"))?;
         Ok((fields, document))
     }
 
@@ -249,7 +249,7 @@ impl Fetcher {
     }
 }
 
-fn wrong(url: &str, what: &'static str) -> FetchError {
+fn discovery_error(url: &str, what: &'static str) -> FetchError {
     FetchError::Discovery {
         url: url.to_owned(),
         what,
@@ -259,20 +259,29 @@ fn wrong(url: &str, what: &'static str) -> FetchError {
 /// Where the document says that the keys are.
 fn set_url(url: &str, issuers: &[String], document: &Value) -> Result<String, FetchError> {
     let text = |name: &str| document.get(name).and_then(Value::as_str);
-    let issuer = text("issuer").ok_or_else(|| wrong(url, "has no `issuer`"))?;
+    let issuer = text("issuer").ok_or_else(|| discovery_error(url, "has no `issuer`"))?;
     if !issuers.iter().any(|one| one == issuer) {
-        return Err(wrong(url, "is of another issuer than the verifier's"));
+        return Err(discovery_error(
+            url,
+            "is of another issuer than the verifier's",
+        ));
     }
-    let keys = text("jwks_uri").ok_or_else(|| wrong(url, "has no `jwks_uri`"))?;
+    let keys = text("jwks_uri").ok_or_else(|| discovery_error(url, "has no `jwks_uri`"))?;
     let scheme = |url: &str| url.parse::<Uri>().ok()?.scheme_str().map(str::to_owned);
     match (scheme(keys).as_deref(), scheme(url).as_deref()) {
         (Some("https"), _) | (Some("http"), Some("http")) => Ok(keys.to_owned()),
-        (Some("http"), _) => Err(wrong(url, "names keys that go in the clear")),
-        (Some(_) | None, _) => Err(wrong(url, "has a `jwks_uri` that is no URL of HTTP")),
+        (Some("http"), _) => Err(discovery_error(url, "names keys that go in the clear")),
+        (Some(_) | None, _) => Err(discovery_error(
+            url,
+            "has a `jwks_uri` that is no URL of HTTP",
+        )),
     }
 }
 
-fn trusted(ca: Option<&Path>, place: &KeyPlace) -> Result<Vec<Certificate<'static>>, FetchError> {
+fn trusted(
+    ca: Option<&Path>,
+    place: &KeySetLocation,
+) -> Result<Vec<Certificate<'static>>, FetchError> {
     let own = |der: &[u8]| Certificate::from_der(der).to_owned();
     if let Some(ca) = ca {
         let found = pem::certificates(ca);

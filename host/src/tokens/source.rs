@@ -13,14 +13,14 @@ use tokio::sync::oneshot;
 
 use super::TokenTime;
 use super::UsedProofs;
-use super::fetch::{FetchError, FetchSettings, Fetched, Fetcher, Tag, without_query};
+use super::fetch::{EntityTag, FetchError, FetchSettings, Fetched, Fetcher, without_query};
 pub(crate) use super::freshness::Pace;
 use super::waiters::Waiters;
 use crate::verifier::KeySet;
 use crate::verifier::key_set::LeftOut;
 
 /// Something to wait for: the end of a fetch, however it ends.
-pub(crate) type Waiting = oneshot::Receiver<()>;
+pub(crate) type FetchSignal = oneshot::Receiver<()>;
 
 /// The identity of a source: two with the same settings are one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -69,21 +69,21 @@ impl KeySources {
 /// The keys of one place, and what keeps them fresh.
 #[derive(Debug)]
 pub(crate) struct KeySource {
-    shared: Arc<Shared>,
+    shared: Arc<SourceShared>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SourceShared {
     settings: SourceSettings,
-    held: ArcSwapOption<Held>,
-    desk: Mutex<Desk>,
+    current: ArcSwapOption<CurrentKeys>,
+    fetch_state: Mutex<FetchState>,
     /// The thread waits for orders, and the making of a configuration for the first fetch.
     changed: Condvar,
 }
 
 /// Keys, and when they were confirmed.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct CurrentKeys {
     pub(crate) keys: Arc<KeySet>,
     /// When the last good answer came.
     confirmed: Duration,
@@ -93,7 +93,7 @@ pub(crate) struct Held {
 
 /// An order to the thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Order {
+enum FetchOrder {
     /// To fetch when it is time.
     #[default]
     Wait,
@@ -104,18 +104,18 @@ enum Order {
 }
 
 #[derive(Debug, Default)]
-struct Desk {
-    order: Order,
+struct FetchState {
+    order: FetchOrder,
     fetching: bool,
     /// When a request last caused a fetch.
     last_caused: Option<Duration>,
     waiting: Waiters,
-    good: u64,
+    succeeded: u64,
     failed: u64,
     failures_in_a_row: u32,
     last_error: Option<String>,
     /// Whether the log said that the keys are not used any more.
-    told_stale: bool,
+    stale_reported: bool,
 }
 
 /// How a source stands, for metrics.
@@ -135,7 +135,7 @@ pub(crate) struct SourceState {
 
 impl Drop for KeySource {
     fn drop(&mut self) {
-        self.shared.desk.lock().order = Order::End;
+        self.shared.fetch_state.lock().order = FetchOrder::End;
         self.shared.changed.notify_all();
     }
 }
@@ -143,12 +143,12 @@ impl Drop for KeySource {
 impl KeySource {
     fn start(settings: SourceSettings) -> Result<Self, FetchError> {
         let fetcher = Fetcher::new(settings.fetch.clone())?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SourceShared {
             settings,
-            held: ArcSwapOption::empty(),
-            desk: Mutex::new(Desk {
-                order: Order::Fetch,
-                ..Desk::default()
+            current: ArcSwapOption::empty(),
+            fetch_state: Mutex::new(FetchState {
+                order: FetchOrder::Fetch,
+                ..FetchState::default()
             }),
             changed: Condvar::new(),
         });
@@ -165,12 +165,12 @@ impl KeySource {
     /// # Errors
     ///
     /// Why there are no keys.
-    pub(crate) fn first(&self) -> Result<(), String> {
-        let mut desk = self.shared.desk.lock();
-        while desk.good == 0 && desk.failed == 0 {
+    pub(crate) fn wait_for_first(&self) -> Result<(), String> {
+        let mut desk = self.shared.fetch_state.lock();
+        while desk.succeeded == 0 && desk.failed == 0 {
             self.shared.changed.wait(&mut desk);
         }
-        match (self.shared.held.load().is_some(), &desk.last_error) {
+        match (self.shared.current.load().is_some(), &desk.last_error) {
             (false, Some(error)) => Err(error.clone()),
             (true | false, _) => Ok(()),
         }
@@ -178,20 +178,20 @@ impl KeySource {
 
     /// The keys, where they may still be used.
     #[must_use]
-    pub(crate) fn held(&self, now: TokenTime) -> Option<Arc<Held>> {
-        let held = self.shared.held.load_full()?;
+    pub(crate) fn current_keys(&self, now: TokenTime) -> Option<Arc<CurrentKeys>> {
+        let held = self.shared.current.load_full()?;
         self.is_usable(&held, now).then_some(held)
     }
 
     /// Which keys they are, where they may still be used: another number for other keys.
     #[must_use]
     pub(crate) fn revision(&self, now: TokenTime) -> Option<u64> {
-        let held = self.shared.held.load();
+        let held = self.shared.current.load();
         let held = held.as_ref()?;
         self.is_usable(held, now).then_some(held.revision)
     }
 
-    fn is_usable(&self, held: &Held, now: TokenTime) -> bool {
+    fn is_usable(&self, held: &CurrentKeys, now: TokenTime) -> bool {
         let age = now.monotonic.saturating_sub(held.confirmed);
         age < self.shared.settings.pace.max_stale
     }
@@ -199,15 +199,15 @@ impl KeySource {
     /// Ask for newer keys, as a request with an unknown key id does. None: requests did so less than `cooldown` ago,
     /// and the keys are as new as they can be.
     #[must_use]
-    pub(crate) fn ask_for_newer(&self, now: TokenTime) -> Option<Waiting> {
-        let mut desk = self.shared.desk.lock();
-        if desk.order == Order::Wait && !desk.fetching {
+    pub(crate) fn ask_for_newer(&self, now: TokenTime) -> Option<FetchSignal> {
+        let mut desk = self.shared.fetch_state.lock();
+        if desk.order == FetchOrder::Wait && !desk.fetching {
             let cooldown = self.shared.settings.pace.cooldown;
             let is_soon = |last| now.monotonic.saturating_sub(last) < cooldown;
             if desk.last_caused.is_some_and(is_soon) {
                 return None;
             }
-            desk.order = Order::Fetch;
+            desk.order = FetchOrder::Fetch;
             desk.last_caused = Some(now.monotonic);
             self.shared.changed.notify_all();
         }
@@ -216,12 +216,12 @@ impl KeySource {
 
     #[must_use]
     pub(crate) fn state(&self, now: TokenTime) -> SourceState {
-        let desk = self.shared.desk.lock();
-        let held = self.shared.held.load();
+        let desk = self.shared.fetch_state.lock();
+        let held = self.shared.current.load();
         let held = held.as_ref();
         SourceState {
             keys: held.map_or(0, |held| held.keys.keys().len()),
-            good: desk.good,
+            good: desk.succeeded,
             failed: desk.failed,
             since_answer: held.map(|held| now.monotonic.saturating_sub(held.confirmed)),
             usable: held.is_some_and(|held| self.is_usable(held, now)),
@@ -230,53 +230,57 @@ impl KeySource {
 }
 
 /// Fetch when it is time, until nobody uses the source any more.
-fn run(shared: &Shared, fetcher: &Fetcher) {
+fn run(shared: &SourceShared, fetcher: &Fetcher) {
     let mut pause = Duration::ZERO;
     let mut tag = None;
     while shared.wait(pause) {
         let fetched = fetcher.fetch(tag.as_ref());
-        pause = shared.take(fetched, &mut tag);
+        pause = shared.record_fetch(fetched, &mut tag);
     }
 }
 
-impl Shared {
+impl SourceShared {
     /// Wait so long, or until somebody wants a fetch. False: nobody uses the source any more.
     fn wait(&self, pause: Duration) -> bool {
         let end = std::time::Instant::now() + pause;
-        let mut desk = self.desk.lock();
-        while desk.order == Order::Wait {
+        let mut desk = self.fetch_state.lock();
+        while desk.order == FetchOrder::Wait {
             if self.changed.wait_until(&mut desk, end).timed_out() {
                 break;
             }
         }
-        if desk.order == Order::End {
+        if desk.order == FetchOrder::End {
             return false;
         }
-        desk.order = Order::Wait;
+        desk.order = FetchOrder::Wait;
         desk.fetching = true;
         true
     }
 
     /// Take the outcome of a fetch. Gives the time to the next one.
-    fn take(&self, fetched: Result<Fetched, FetchError>, tag: &mut Option<Tag>) -> Duration {
+    fn record_fetch(
+        &self,
+        fetched: Result<Fetched, FetchError>,
+        tag: &mut Option<EntityTag>,
+    ) -> Duration {
         let now = TokenTime::coarse().monotonic;
         let pace = &self.settings.pace;
         let outcome = fetched.map(|fetched| {
-            self.put(fetched.keys, now);
+            self.replace_keys(fetched.keys, now);
             *tag = fetched.tag;
             pace.after_answer(fetched.lifetime, fastrand::f64())
         });
-        let mut desk = self.desk.lock();
+        let mut desk = self.fetch_state.lock();
         let pause = match outcome {
             Ok(pause) => {
                 if desk.failures_in_a_row > 0 {
-                    let url = self.shown_url();
+                    let url = self.loggable_url();
                     tracing::info!(url, "the key set is fetched again");
                 }
-                desk.good += 1;
+                desk.succeeded += 1;
                 desk.failures_in_a_row = 0;
                 desk.last_error = None;
-                desk.told_stale = false;
+                desk.stale_reported = false;
                 pause
             }
             Err(error) => {
@@ -292,25 +296,25 @@ impl Shared {
         let waiting = std::mem::take(&mut desk.waiting);
         drop(desk);
         self.changed.notify_all();
-        waiting.tell();
+        waiting.wake_all();
         pause
     }
 
-    fn put(&self, keys: Option<KeySet>, now: Duration) {
-        let last = self.held.load_full();
+    fn replace_keys(&self, keys: Option<KeySet>, now: Duration) {
+        let last = self.current.load_full();
         let revision = last.as_ref().map_or(0, |last| last.revision) + u64::from(keys.is_some());
         if let Some(keys) = &keys {
             let before = last.as_ref().map(|last| last.keys.left_out());
-            self.tell_left_out(keys.left_out(), before.unwrap_or_default());
+            self.warn_of_left_out(keys.left_out(), before.unwrap_or_default());
         }
         let keys = match (keys, last) {
-            (Some(keys), Some(last)) => Arc::new(keys.following(&last.keys)),
+            (Some(keys), Some(last)) => Arc::new(keys.succeed(&last.keys)),
             (Some(keys), None) => Arc::new(keys),
             (None, Some(last)) => Arc::clone(&last.keys),
             // A server that says that nothing changed to somebody who had nothing.
             (None, None) => return,
         };
-        self.held.store(Some(Arc::new(Held {
+        self.current.store(Some(Arc::new(CurrentKeys {
             keys,
             confirmed: now,
             revision,
@@ -318,29 +322,29 @@ impl Shared {
     }
 
     /// Each once: a key that the last set left out as well was told of then, wherever it stands now.
-    fn tell_left_out(&self, left_out: &[LeftOut], before: &[LeftOut]) {
-        let url = self.shown_url();
+    fn warn_of_left_out(&self, left_out: &[LeftOut], before: &[LeftOut]) {
+        let url = self.loggable_url();
         for one in left_out {
             let is_same = |other: &LeftOut| {
-                let is_there = one.key_id.is_some() || one.place == other.place;
+                let is_there = one.key_id.is_some() || one.index == other.index;
                 is_there && one.key_id == other.key_id && one.defect == other.defect
             };
             if before.iter().any(is_same) {
                 continue;
             }
             let (key_id, defect) = (one.key_id.as_deref(), one.defect);
-            tracing::warn!(url, key_id, place = one.place, %defect, "a key of the set is not used");
+            tracing::warn!(url, key_id, place = one.index, %defect, "a key of the set is not used");
         }
     }
 
-    fn shown_url(&self) -> &str {
-        without_query(self.settings.fetch.place.url())
+    fn loggable_url(&self) -> &str {
+        without_query(self.settings.fetch.location.url())
     }
 
     /// Once an outage, and once more when its keys are used no longer.
-    fn warn(&self, error: &str, desk: &mut Desk, now: Duration) {
-        let url = self.shown_url();
-        let held = self.held.load();
+    fn warn(&self, error: &str, desk: &mut FetchState, now: Duration) {
+        let url = self.loggable_url();
+        let held = self.current.load();
         let Some(held) = held.as_ref() else {
             if desk.failures_in_a_row == 1 {
                 tracing::warn!(
@@ -359,8 +363,8 @@ impl Shared {
                 error,
                 "the key set cannot be fetched anew: the known keys are used until {seconds} s (`max_stale`) after the last answer"
             );
-        } else if age >= self.settings.pace.max_stale && !desk.told_stale {
-            desk.told_stale = true;
+        } else if age >= self.settings.pace.max_stale && !desk.stale_reported {
+            desk.stale_reported = true;
             tracing::error!(
                 url,
                 error,

@@ -10,7 +10,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::fetch::{FetchSettings, KeyPlace};
+use super::fetch::{FetchSettings, KeySetLocation};
 use super::source::{Pace, SourceSettings};
 use super::*;
 use crate::verifier::{Algorithm, Audiences};
@@ -21,23 +21,23 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Made by `verifier/tests/cases.py`.
 const CASES: &str = include_str!("../verifier/tests/cases.json");
 
-type Script = Box<dyn FnMut(&Request) -> String + Send>;
+type Script = Box<dyn FnMut(&JwksRequest) -> String + Send>;
 
 /// The requests that the server got.
-struct Request {
+struct JwksRequest {
     path: String,
     fields: String,
 }
 
 /// A key server that answers as its script says.
-struct Server {
+struct JwksServer {
     address: SocketAddr,
     script: Arc<Mutex<Script>>,
     asked: Receiver<()>,
 }
 
-impl Server {
-    fn start(script: impl FnMut(&Request) -> String + Send + 'static) -> Self {
+impl JwksServer {
+    fn start(script: impl FnMut(&JwksRequest) -> String + Send + 'static) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let script: Arc<Mutex<Script>> = Arc::new(Mutex::new(Box::new(script)));
@@ -62,7 +62,7 @@ impl Server {
         Self::start(move |_| json(&keys))
     }
 
-    fn answer(&self, script: impl FnMut(&Request) -> String + Send + 'static) {
+    fn answer(&self, script: impl FnMut(&JwksRequest) -> String + Send + 'static) {
         *self.script.lock() = Box::new(script);
     }
 
@@ -87,7 +87,7 @@ fn serve(mut stream: TcpStream, script: &Mutex<Script>, told: &Sender<()>) {
     let fields = lines
         .map_while(Result::ok)
         .take_while(|line| !line.is_empty());
-    let request = Request {
+    let request = JwksRequest {
         path: first.split(' ').nth(1).unwrap().to_owned(),
         fields: fields.collect::<Vec<_>>().join("\n").to_lowercase(),
     };
@@ -137,10 +137,10 @@ const PACE: Pace = Pace {
     max_stale: Duration::from_hours(2),
 };
 
-fn settings(place: KeyPlace, pace: Pace) -> SourceSettings {
+fn settings(place: KeySetLocation, pace: Pace) -> SourceSettings {
     SourceSettings {
         fetch: FetchSettings {
-            place,
+            location: place,
             ca: None,
             timeout: Duration::from_secs(5),
         },
@@ -155,7 +155,7 @@ fn rules() -> TokenRules {
         issuers: vec!["https://issuer.example".to_owned()],
         audiences: Audiences::Of(vec!["orders".to_owned()]),
         skew: Duration::from_secs(30),
-        endless: false,
+        allow_endless: false,
         max_age: None,
         required: Vec::new(),
         certificate_bound: false,
@@ -174,13 +174,15 @@ fn verifier(source: &Arc<KeySource>) -> TokenVerifier {
 
 fn source(url: String, pace: Pace) -> Arc<KeySource> {
     let sources = KeySources::default();
-    sources.of(&settings(KeyPlace::Jwks(url), pace)).unwrap()
+    sources
+        .of(&settings(KeySetLocation::Jwks(url), pace))
+        .unwrap()
 }
 
 /// Why a fetch from this place fails.
-fn failure(place: KeyPlace) -> String {
+fn failure(place: KeySetLocation) -> String {
     let source = KeySources::default().of(&settings(place, PACE)).unwrap();
-    source.first().unwrap_err()
+    source.wait_for_first().unwrap_err()
 }
 
 fn wait_until(mut holds: impl FnMut() -> bool) {
@@ -193,9 +195,9 @@ fn wait_until(mut holds: impl FnMut() -> bool) {
 
 #[test]
 fn keys_are_there_when_the_first_fetch_has_ended() {
-    let server = Server::of(&set("main"));
+    let server = JwksServer::of(&set("main"));
     let source = source(server.url("/keys"), PACE);
-    source.first().unwrap();
+    source.wait_for_first().unwrap();
     let verifier = verifier(&source);
     let answer = verifier.ask(&token("ES512"), now(), true);
     assert!(matches!(answer, TokenAnswer::Accepted(_)), "{answer:?}");
@@ -204,12 +206,12 @@ fn keys_are_there_when_the_first_fetch_has_ended() {
 
 #[test]
 fn a_rotated_key_is_found_by_the_first_token_that_names_it() {
-    let server = Server::of(&set("a-secret"));
+    let server = JwksServer::of(&set("a-secret"));
     let source = source(server.url("/keys"), PACE);
-    source.first().unwrap();
+    source.wait_for_first().unwrap();
     let verifier = verifier(&source);
     server.answer(|_| json(&set("main")));
-    let TokenAnswer::Later(waiting) = verifier.ask(&token("RS256"), now(), true) else {
+    let TokenAnswer::Pending(waiting) = verifier.ask(&token("RS256"), now(), true) else {
         panic!("an unknown key id waits for a newer set");
     };
     waiting.blocking_recv().unwrap();
@@ -219,9 +221,9 @@ fn a_rotated_key_is_found_by_the_first_token_that_names_it() {
 
 #[test]
 fn unknown_key_ids_share_one_fetch_and_cause_no_other_within_the_cooldown() {
-    let server = Server::of(&set("main"));
+    let server = JwksServer::of(&set("main"));
     let source = source(server.url("/keys"), PACE);
-    source.first().unwrap();
+    source.wait_for_first().unwrap();
     server.was_asked();
     let verifier = verifier(&source);
     let (go, gate) = channel::<()>();
@@ -232,7 +234,7 @@ fn unknown_key_ids_share_one_fetch_and_cause_no_other_within_the_cooldown() {
     let unknown = token("a kid that no key has");
     let waiting: Vec<_> = (0..200)
         .map(|_| match verifier.ask(&unknown, now(), true) {
-            TokenAnswer::Later(waiting) => waiting,
+            TokenAnswer::Pending(waiting) => waiting,
             answer => panic!("{answer:?}"),
         })
         .collect();
@@ -253,14 +255,14 @@ fn unknown_key_ids_share_one_fetch_and_cause_no_other_within_the_cooldown() {
     };
     server.answer(|_| json(&set("main")));
     let answer = verifier.ask(&unknown, later, true);
-    assert!(matches!(answer, TokenAnswer::Later(_)), "{answer:?}");
+    assert!(matches!(answer, TokenAnswer::Pending(_)), "{answer:?}");
 }
 
 #[test]
 fn only_an_unknown_key_id_causes_a_fetch() {
-    let server = Server::of(&set("main"));
+    let server = JwksServer::of(&set("main"));
     let source = source(server.url("/keys"), PACE);
-    source.first().unwrap();
+    source.wait_for_first().unwrap();
     server.was_asked();
     let verifier = verifier(&source);
     for name in [
@@ -281,14 +283,14 @@ fn only_an_unknown_key_id_causes_a_fetch() {
 
 #[test]
 fn an_outage_leaves_known_keys_in_use_up_to_max_stale() {
-    let server = Server::of(&set("main"));
+    let server = JwksServer::of(&set("main"));
     let pace = Pace {
         cooldown: Duration::from_millis(1),
         refresh: Duration::from_millis(1),
         ..PACE
     };
     let source = source(server.url("/keys"), pace);
-    source.first().unwrap();
+    source.wait_for_first().unwrap();
     let verifier = verifier(&source);
     server.answer(|_| with("503 Service Unavailable", "", "later"));
     wait_until(|| source.state(now()).failed > 2);
@@ -309,14 +311,14 @@ fn an_outage_leaves_known_keys_in_use_up_to_max_stale() {
 
 #[test]
 fn an_empty_or_broken_answer_is_an_outage_and_takes_no_key_away() {
-    let server = Server::of(&set("main"));
+    let server = JwksServer::of(&set("main"));
     let pace = Pace {
         cooldown: Duration::from_millis(1),
         refresh: Duration::from_millis(1),
         ..PACE
     };
     let source = source(server.url("/keys"), pace);
-    source.first().unwrap();
+    source.wait_for_first().unwrap();
     let verifier = verifier(&source);
     for body in ["", "{}", r#"{"keys": []}"#, "<html>"] {
         server.answer(move |_| json(body));
@@ -332,19 +334,19 @@ fn an_empty_or_broken_answer_is_an_outage_and_takes_no_key_away() {
 
 #[test]
 fn a_key_that_is_not_listed_any_more_is_gone_at_once() {
-    let server = Server::of(&set("main"));
+    let server = JwksServer::of(&set("main"));
     let pace = Pace {
         cooldown: Duration::from_millis(1),
         ..PACE
     };
     let source = source(server.url("/keys"), pace);
-    source.first().unwrap();
+    source.wait_for_first().unwrap();
     let verifier = verifier(&source);
     let TokenAnswer::Accepted(accepted) = verifier.ask(&token("RS256"), now(), true) else {
         panic!("the key is known");
     };
     server.answer(|_| json(&set("a-secret")));
-    let TokenAnswer::Later(waiting) = verifier.ask(&token("a kid that no key has"), now(), true)
+    let TokenAnswer::Pending(waiting) = verifier.ask(&token("a kid that no key has"), now(), true)
     else {
         panic!("a fetch");
     };
@@ -359,16 +361,17 @@ fn a_key_that_is_not_listed_any_more_is_gone_at_once() {
 
 #[test]
 fn an_answer_is_fetched_again_ahead_of_its_end_and_asked_for_by_its_tag() {
-    let server = Server::start(
-        |request| match request.fields.contains("if-none-match: \"one\"") {
-            false => with(
-                "200 OK",
-                "etag: \"one\"\r\ncache-control: max-age=0\r\n",
-                &set("main"),
-            ),
-            true => with("304 Not Modified", "cache-control: max-age=0\r\n", ""),
-        },
-    );
+    let server =
+        JwksServer::start(
+            |request| match request.fields.contains("if-none-match: \"one\"") {
+                false => with(
+                    "200 OK",
+                    "etag: \"one\"\r\ncache-control: max-age=0\r\n",
+                    &set("main"),
+                ),
+                true => with("304 Not Modified", "cache-control: max-age=0\r\n", ""),
+            },
+        );
     let pace = Pace {
         cooldown: Duration::from_millis(1),
         ..PACE
@@ -381,7 +384,7 @@ fn an_answer_is_fetched_again_ahead_of_its_end_and_asked_for_by_its_tag() {
 
 #[test]
 fn a_discovery_document_leads_to_the_keys_of_its_issuer_only() {
-    let server = Server::of("");
+    let server = JwksServer::of("");
     let keys = server.url("/keys");
     server.answer(move |request| match &*request.path {
         "/.well-known/openid-configuration" => json(&format!(
@@ -390,14 +393,14 @@ fn a_discovery_document_leads_to_the_keys_of_its_issuer_only() {
         "/keys" => json(&set("main")),
         _ => with("404 Not Found", "", ""),
     });
-    let place = |issuer: &str| KeyPlace::Discovery {
+    let place = |issuer: &str| KeySetLocation::Discovery {
         url: server.url("/.well-known/openid-configuration"),
         issuers: vec![issuer.to_owned()],
     };
     let source = KeySources::default()
         .of(&settings(place("https://issuer.example"), PACE))
         .unwrap();
-    source.first().unwrap();
+    source.wait_for_first().unwrap();
     assert_eq!(source.state(now()).keys, 6);
     let text = failure(place("https://other.example"));
     assert!(
@@ -408,9 +411,9 @@ fn a_discovery_document_leads_to_the_keys_of_its_issuer_only() {
 
 #[test]
 fn what_is_not_the_document_itself_is_an_error_that_says_what_it_is() {
-    let elsewhere = Server::of(&set("main"));
+    let elsewhere = JwksServer::of(&set("main"));
     let moved = format!("location: {}\r\n", elsewhere.url("/keys"));
-    let server = Server::start(move |request| match &*request.path {
+    let server = JwksServer::start(move |request| match &*request.path {
         "/moved" => with("302 Found", &moved, ""),
         "/missing" => with("404 Not Found", "", ""),
         "/large" => json(&format!(
@@ -427,7 +430,7 @@ fn what_is_not_the_document_itself_is_an_error_that_says_what_it_is() {
         ("/garbage", "http"),
         ("/list", "it is not a JWK set"),
     ] {
-        let text = failure(KeyPlace::Jwks(server.url(path)));
+        let text = failure(KeySetLocation::Jwks(server.url(path)));
         assert!(text.contains(said), "{path}: {text}");
     }
     assert_eq!(elsewhere.questions(), 0);
@@ -436,29 +439,29 @@ fn what_is_not_the_document_itself_is_an_error_that_says_what_it_is() {
 #[test]
 fn a_server_that_says_nothing_ends_the_fetch_in_time() {
     let (held, gate) = channel::<()>();
-    let server = Server::start(move |_| {
+    let server = JwksServer::start(move |_| {
         let _ = gate.recv_timeout(DEADLINE);
         String::new()
     });
-    let mut settings = settings(KeyPlace::Jwks(server.url("/keys")), PACE);
+    let mut settings = settings(KeySetLocation::Jwks(server.url("/keys")), PACE);
     settings.fetch.timeout = Duration::from_millis(50);
     let source = KeySources::default().of(&settings).unwrap();
-    let text = source.first().unwrap_err();
+    let text = source.wait_for_first().unwrap_err();
     assert!(text.contains("timeout"), "{text}");
     drop(held);
 }
 
 #[test]
 fn configurations_that_fetch_alike_share_one_source_until_the_last_is_gone() {
-    let server = Server::of(&set("main"));
+    let server = JwksServer::of(&set("main"));
     let sources = KeySources::default();
-    let settings = settings(KeyPlace::Jwks(server.url("/keys")), PACE);
+    let settings = settings(KeySetLocation::Jwks(server.url("/keys")), PACE);
     let one = sources.of(&settings).unwrap();
-    one.first().unwrap();
+    one.wait_for_first().unwrap();
     let other = sources.of(&settings).unwrap();
     assert!(Arc::ptr_eq(&one, &other));
     assert_eq!(server.questions(), 1);
     drop((one, other));
-    sources.of(&settings).unwrap().first().unwrap();
+    sources.of(&settings).unwrap().wait_for_first().unwrap();
     assert_eq!(server.questions(), 1);
 }

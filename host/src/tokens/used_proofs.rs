@@ -22,7 +22,7 @@ const SHARDS: usize = 16;
 const BETWEEN_SWEEPS: f64 = 1.0;
 
 /// Below so many proofs of a shard nothing is looked for that can be forgotten.
-const FEW: usize = 256;
+const SWEEP_MINIMUM: usize = 256;
 
 /// How a proof was met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,20 +38,20 @@ pub(crate) enum ProofUse {
 /// The proofs that were used.
 #[derive(Debug)]
 pub(crate) struct UsedProofs {
-    shards: [Mutex<Shard>; SHARDS],
+    shards: [Mutex<ProofShard>; SHARDS],
     /// Tells clients apart, as nobody outside can foresee.
     clients: RandomState,
     /// The most of one shard.
-    most: usize,
+    max_proofs: usize,
 }
 
 #[derive(Debug, Default)]
-struct Shard {
+struct ProofShard {
     proofs: HashMap<[u8; 16], Proof, RandomState>,
     /// How many of them each client has. Counted only where one could have more than are free: with half of the room taken.
     shares: Option<HashMap<u32, usize, RandomState>>,
     /// With so many it is time to look for what can be forgotten.
-    crowd: usize,
+    sweep_threshold: usize,
     swept: f64,
 }
 
@@ -76,7 +76,7 @@ impl UsedProofs {
         Self {
             shards: std::array::from_fn(|_| Mutex::default()),
             clients: RandomState::new(),
-            most: most.div_ceil(SHARDS),
+            max_proofs: most.div_ceil(SHARDS),
         }
     }
 
@@ -92,20 +92,20 @@ impl UsedProofs {
             client: u32::try_from(client).unwrap_or_default(),
         };
         match self.shards.get(shard) {
-            Some(shard) => shard.lock().use_once(id, proof, now, self.most),
+            Some(shard) => shard.lock().use_once(id, proof, now, self.max_proofs),
             None => ProofUse::NoRoom,
         }
     }
 }
 
-impl Shard {
+impl ProofShard {
     fn use_once(&mut self, id: [u8; 16], proof: Proof, now: f64, most: usize) -> ProofUse {
-        if self.proofs.len() >= self.crowd.max(FEW) {
-            self.forget(now);
+        if self.proofs.len() >= self.sweep_threshold.max(SWEEP_MINIMUM) {
+            self.delete_expired(now);
         }
         let mut has_room = self.has_room(proof.client, most);
         if !has_room && (now - self.swept).abs() >= BETWEEN_SWEEPS {
-            self.forget(now);
+            self.delete_expired(now);
             has_room = self.has_room(proof.client, most);
         }
         match self.proofs.entry(id) {
@@ -140,13 +140,14 @@ impl Shard {
 
     /// Forget the proofs that are too old. The next time is when there are twice as many, so that a proof costs the same
     /// however many there are.
-    fn forget(&mut self, now: f64) {
+    fn delete_expired(&mut self, now: f64) {
         self.proofs.retain(|_, proof| f64::from(proof.ends) > now);
         self.shares = None;
         self.swept = now;
-        self.crowd = self.proofs.len() * 2;
-        if self.proofs.capacity() > self.crowd.max(FEW) * 4 {
-            self.proofs.shrink_to(self.crowd.max(FEW));
+        self.sweep_threshold = self.proofs.len() * 2;
+        if self.proofs.capacity() > self.sweep_threshold.max(SWEEP_MINIMUM) * 4 {
+            self.proofs
+                .shrink_to(self.sweep_threshold.max(SWEEP_MINIMUM));
         }
     }
 }
@@ -186,11 +187,11 @@ mod tests {
     #[test]
     fn a_proof_is_remembered_until_its_very_end() {
         let used = used();
-        for number in 0..FEW {
+        for number in 0..SWEEP_MINIMUM {
             used.use_once(id(number), "a", 59.2, 0.0);
         }
         // Looks for what can be forgotten.
-        used.use_once(id(FEW), "a", 90.0, 59.1);
+        used.use_once(id(SWEEP_MINIMUM), "a", 90.0, 59.1);
         assert_eq!(used.use_once(id(1), "a", 59.2, 59.1), ProofUse::Again);
     }
 

@@ -2,10 +2,10 @@
 
 use tokio::sync::oneshot;
 
-use super::source::Waiting;
+use super::source::FetchSignal;
 
 /// The most that wait for one fetch.
-const MOST: usize = 10_000;
+const MAX_WAITERS: usize = 10_000;
 
 /// How many others a request looks at when it joins, whether they have left. Two at least, so that those
 /// who left go faster than others come.
@@ -21,7 +21,7 @@ pub(super) struct Waiters {
 
 impl Waiters {
     /// Wait with the others. None: there are too many.
-    pub(super) fn join(&mut self) -> Option<Waiting> {
+    pub(super) fn join(&mut self) -> Option<FetchSignal> {
         for _ in 0..STEPS.min(self.waiting.len()) {
             match self.waiting.get(self.cursor) {
                 None => self.cursor = 0,
@@ -29,7 +29,7 @@ impl Waiters {
                 Some(_) => self.cursor += 1,
             }
         }
-        if self.waiting.len() >= MOST {
+        if self.waiting.len() >= MAX_WAITERS {
             return None;
         }
         let (done, waiting) = oneshot::channel();
@@ -38,7 +38,7 @@ impl Waiters {
     }
 
     /// Tell all of them: the fetch has ended.
-    pub(super) fn tell(self) {
+    pub(super) fn wake_all(self) {
         for done in self.waiting {
             // A waiter may be gone.
             let _ = done.send(());
@@ -53,14 +53,14 @@ mod tests {
     #[test]
     fn those_who_left_make_room_without_a_look_at_all() {
         let mut waiters = Waiters::default();
-        let left: Vec<_> = (0..MOST).map(|_| waiters.join().unwrap()).collect();
+        let left: Vec<_> = (0..MAX_WAITERS).map(|_| waiters.join().unwrap()).collect();
         assert!(waiters.join().is_none());
         drop(left);
         let mut here = vec![waiters.join().unwrap()];
-        assert_eq!(waiters.waiting.len(), MOST - STEPS + 1);
-        here.extend((1..MOST).map(|_| waiters.join().unwrap()));
+        assert_eq!(waiters.waiting.len(), MAX_WAITERS - STEPS + 1);
+        here.extend((1..MAX_WAITERS).map(|_| waiters.join().unwrap()));
         assert!(waiters.join().is_none());
-        waiters.tell();
+        waiters.wake_all();
         for waiting in &mut here {
             assert_eq!(waiting.try_recv(), Ok(()));
         }

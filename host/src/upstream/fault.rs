@@ -279,7 +279,7 @@ impl From<AttemptError> for RequestError {
             fault,
             AttemptError::Overloaded { .. } | AttemptError::Descriptors { .. }
         );
-        let error = Self::caused(fault.code(), fault);
+        let error = Self::with_source(fault.code(), fault);
         if overloaded {
             error.with_header(RETRY_AFTER, HeaderValue::from_static("1"))
         } else {

@@ -22,7 +22,7 @@ pub(crate) struct KeySet {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LeftOut {
     /// Its place in the set.
-    pub(crate) place: usize,
+    pub(crate) index: usize,
     pub(crate) key_id: Option<String>,
     pub(crate) defect: KeyDefect,
 }
@@ -63,7 +63,7 @@ impl KeySet {
                 Ok(key) if read.has(&key) => {}
                 Ok(key) => read.keys.push(Arc::new(key)),
                 Err(defect) => read.left_out.push(LeftOut {
-                    place,
+                    index: place,
                     key_id: jwk.get("kid").and_then(Value::as_str).map(str::to_owned),
                     defect,
                 }),
@@ -98,7 +98,7 @@ impl KeySet {
     /// The set that follows `earlier`: keys that both have stay the same ones, and those that this one lacks are
     /// withdrawn.
     #[must_use]
-    pub(crate) fn following(mut self, earlier: &Self) -> Self {
+    pub(crate) fn succeed(mut self, earlier: &Self) -> Self {
         for key in &mut self.keys {
             let mut same = earlier.keys.iter();
             if let Some(same) = same.find(|other| other.thumbprint() == key.thumbprint()) {

@@ -28,7 +28,7 @@ const TYPE: &str = "dpop+jwt";
 const MAX_ID: usize = 256;
 
 /// How far a client's clock may be ahead. Seconds.
-const AHEAD: f64 = 30.0;
+const MAX_CLOCK_SKEW: f64 = 30.0;
 
 /// The word for a proof that could not be remembered: a stable one, for logs and metrics.
 pub(crate) const NO_ROOM: &str = "proof_no_room";
@@ -174,7 +174,7 @@ pub(crate) fn check(
     if !key.verifies(algorithm) {
         return Err(ProofError::Key);
     }
-    if !key.verify(algorithm, proof.signed, &proof.signature) {
+    if !key.verify(algorithm, proof.signing_input, &proof.signature) {
         return Err(ProofError::Signature);
     }
     let claims = Claims::parse(&proof.payload()?)?;
@@ -197,9 +197,9 @@ pub(crate) fn check(
         return Err(ProofError::Token);
     }
     let issued = claims.time("iat").ok_or(ProofError::Malformed)?;
-    let ends = issued + demands.max_age + AHEAD;
+    let ends = issued + demands.max_age + MAX_CLOCK_SKEW;
     // A client whose clock is behind by as much as another's may be ahead is served, too.
-    if !(issued <= now + AHEAD && now < ends) {
+    if !(issued <= now + MAX_CLOCK_SKEW && now < ends) {
         return Err(ProofError::Age);
     }
     Ok(CheckedProof {

@@ -23,7 +23,7 @@ pub(crate) struct TokenRules {
     /// How far the issuer's clock may be from ours.
     pub(crate) skew: Duration,
     /// Whether a token without `exp` is accepted.
-    pub(crate) endless: bool,
+    pub(crate) allow_endless: bool,
     /// The most that may have passed since `iat`.
     pub(crate) max_age: Option<Duration>,
     /// Claims that it must have.
@@ -61,7 +61,7 @@ pub(crate) enum ClaimTest {
 }
 
 impl ClaimRule {
-    fn holds(&self, claims: &Claims) -> bool {
+    fn matches(&self, claims: &Claims) -> bool {
         let Some(value) = claims.get(&self.claim) else {
             return false;
         };
@@ -126,7 +126,7 @@ impl TokenRules {
                 return Err(TokenError::Audience);
             }
         }
-        if !self.required.iter().all(|rule| rule.holds(claims)) {
+        if !self.required.iter().all(|rule| rule.matches(claims)) {
             return Err(TokenError::RequiredClaim);
         }
         if !self.certificate_bound && claims.is_bound_to_certificate() {
@@ -144,7 +144,7 @@ impl TokenRules {
             // RFC 7519, section 4.1.4: not on its end, nor after.
             Some(end) if now >= end + skew => return Err(TokenError::Expired),
             Some(end) => end + skew,
-            None if self.endless => f64::INFINITY,
+            None if self.allow_endless => f64::INFINITY,
             None => return Err(TokenError::NoEnd),
         };
         if claims.time("nbf").is_some_and(|begin| now < begin - skew) {

@@ -52,7 +52,7 @@ fn rules(given: &Value, keys: &str) -> TokenRules {
             None => Audiences::Of(vec!["orders".to_owned()]),
         },
         skew: Duration::from_secs(seconds("skew").unwrap_or(30)),
-        endless: given.get("endless").is_some(),
+        allow_endless: given.get("endless").is_some(),
         max_age: seconds("max_age").map(Duration::from_secs),
         required: required.collect(),
         certificate_bound: false,
@@ -231,7 +231,7 @@ fn a_key_that_is_left_out_is_named_with_its_defect() {
         let [left_out] = keys.left_out() else {
             panic!("{set}: {:?}", keys.left_out());
         };
-        assert_eq!((left_out.place, left_out.defect), (0, defect), "{set}");
+        assert_eq!((left_out.index, left_out.defect), (0, defect), "{set}");
         assert_eq!(keys.keys().len(), 1, "{set}");
     }
     assert_eq!(key_set(&cases, "odd-members").left_out().len(), 7);
@@ -268,7 +268,7 @@ fn a_key_that_the_next_set_lacks_is_withdrawn_and_one_that_it_has_stays() {
     let mut entries = cases["sets"]["main"]["keys"].as_array().unwrap().clone();
     entries.remove(0);
     let next = json!({ "keys": entries }).to_string();
-    let next = KeySet::parse(next.as_bytes()).unwrap().following(&main);
+    let next = KeySet::parse(next.as_bytes()).unwrap().succeed(&main);
     assert!(main.keys()[0].is_withdrawn());
     for (kept, earlier) in next.keys().iter().zip(&main.keys()[1..]) {
         assert!(Arc::ptr_eq(kept, earlier) && !kept.is_withdrawn());
@@ -276,7 +276,7 @@ fn a_key_that_the_next_set_lacks_is_withdrawn_and_one_that_it_has_stays() {
     // The same numbers under another id are another key: a token is asked for its id.
     entries[0]["kid"] = "renamed".into();
     let renamed = json!({ "keys": entries }).to_string();
-    let _renamed = KeySet::parse(renamed.as_bytes()).unwrap().following(&next);
+    let _renamed = KeySet::parse(renamed.as_bytes()).unwrap().succeed(&next);
     assert!(next.keys()[0].is_withdrawn());
 }
 

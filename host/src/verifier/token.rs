@@ -26,7 +26,7 @@ const HEADER_BOUNDS: JsonBounds = JsonBounds {
 pub(super) struct SignedToken<'a> {
     pub(crate) header: TokenHeader,
     /// The bytes that are signed.
-    pub(crate) signed: &'a [u8],
+    pub(crate) signing_input: &'a [u8],
     pub(crate) signature: Vec<u8>,
     payload: &'a str,
 }
@@ -61,7 +61,7 @@ impl<'a> SignedToken<'a> {
         }
         Ok(Self {
             header: TokenHeader::read(json::object(&decode(header)?, HEADER_BOUNDS)?)?,
-            signed: signed.as_bytes(),
+            signing_input: signed.as_bytes(),
             signature: decode(signature)?,
             payload,
         })

@@ -14,7 +14,7 @@ use super::state::{InstanceState, Overdrawn};
 use crate::context::RequestId;
 use crate::panics::Panic;
 use crate::store::keys::KeyReject;
-use crate::tokens::Waiting;
+use crate::tokens::FetchSignal;
 
 /// What went wrong in a call. The text tells the plugin's author where to look.
 #[derive(Debug, thiserror::Error)]
@@ -69,11 +69,11 @@ pub(crate) enum CallFailure {
     /// Asked for a token of which only newer keys can tell. No fault of the filter's: it is called
     /// again when they are there.
     #[error("asked for a token with an unknown key")]
-    NewerKeys(Waiting),
+    NewerKeys(FetchSignal),
     /// Asked another server, whose answer is not there yet. No fault of the filter's: it is called again
     /// when it is.
     #[error("asked another server")]
-    Callout(Waiting),
+    Callout(FetchSignal),
     /// Is not called for a while.
     #[error("is suspended after repeated failures")]
     Suspended,

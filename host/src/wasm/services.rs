@@ -14,8 +14,8 @@ use super::series::SeriesTable;
 use super::share::LastCharge;
 use crate::callout::Callouts;
 use crate::store::cache::FilterCache;
-use crate::store::keys::{Keys, Rejects};
-use crate::store::limits::{Clock, LimitStore, PlanBook, RateCounters};
+use crate::store::keys::{Keys, RejectCounters};
+use crate::store::limits::{LimitStore, PlanBook, RateCounters, TimestampClock};
 use crate::store::secrets::Secrets;
 use crate::tokens::TokenVerifiers;
 
@@ -25,7 +25,7 @@ pub(crate) struct Services {
     /// The keys that were issued.
     pub(crate) keys: Keys,
     /// Keys that were not accepted, as each worker counts them.
-    pub(crate) rejects: Arc<[Rejects]>,
+    pub(crate) rejects: Arc<[RejectCounters]>,
     /// Whose copy this is: its place in `rejects`.
     pub(crate) worker: usize,
     /// Usage plans, by name: the configuration's, and those of the store as they are now.
@@ -35,7 +35,7 @@ pub(crate) struct Services {
     /// The counters of bounds without a key; they do so, too.
     pub(crate) rates: Arc<RateCounters>,
     /// Where the counters' time comes from; one a process.
-    pub(crate) clock: Clock,
+    pub(crate) clock: TimestampClock,
     pub(crate) secrets: Arc<Secrets>,
     /// Whose tokens are accepted, by the verifier's name.
     pub(crate) verifiers: Arc<TokenVerifiers>,

@@ -19,7 +19,7 @@ use super::host::limits::{describe, text};
 use super::host::rates::PendingRates;
 use super::services::Services;
 use crate::context::Exchange;
-pub(crate) use crate::store::limits::Waiting;
+pub(crate) use crate::store::limits::DecisionSignal;
 
 /// What a guest's call wanted to take, and what nobody here could decide.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl fmt::Display for PendingCharge {
 impl PendingCharge {
     /// The answer to wait for. None: it can be decided now.
     #[must_use]
-    pub(crate) fn wait(&self, services: &Services, exchange: &Exchange) -> Option<Waiting> {
+    pub(crate) fn wait(&self, services: &Services, exchange: &Exchange) -> Option<DecisionSignal> {
         match self {
             Self::Plan { plan, key, cost } => wait(services, exchange, plan, key, *cost),
             Self::Rates(share) => share.wait(services),
@@ -114,7 +114,7 @@ impl Filter {
         &self,
         services: &Services,
         exchange: &Exchange,
-    ) -> Option<Waiting> {
+    ) -> Option<DecisionSignal> {
         let last = &self.own.charged;
         let cost = last.cost.load(Ordering::Relaxed);
         if cost == 0 {
@@ -139,7 +139,7 @@ fn wait(
     plan: &str,
     key: &str,
     cost: u64,
-) -> Option<Waiting> {
+) -> Option<DecisionSignal> {
     services.plans.with(plan, |plan| {
         let take = describe(services, exchange, plan?, key, cost);
         services.limits.wait(&take)

@@ -26,7 +26,7 @@ use super::piece::Chunk;
 use super::services::{FilterServices, Services};
 use crate::context::{AttributeValue, Exchange, ProblemMembers};
 use crate::store::limits::RateTicket;
-use crate::tokens::Waiting;
+use crate::tokens::FetchSignal;
 use crate::verifier::VerifiedToken;
 
 /// The most calls of host functions in one phase.
@@ -158,9 +158,9 @@ pub(crate) struct InstanceState {
 #[derive(Debug)]
 pub(crate) enum AwaitedEvent {
     /// Newer keys of a verifier.
-    Keys(Waiting),
+    Keys(FetchSignal),
     /// The answer of another server.
-    Callout(Waiting),
+    Callout(FetchSignal),
 }
 
 /// What an edit replaced.

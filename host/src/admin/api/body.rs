@@ -14,8 +14,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::super::problem::Problem;
-use super::room_for;
+use super::super::problem::ApiProblem;
+use super::acquire_many;
 use super::shape::Strict;
 use crate::store::keys::masked;
 
@@ -23,30 +23,30 @@ use crate::store::keys::masked;
 pub(crate) const MAX_BODY: usize = 64 * 1024;
 
 /// How long a small body may take.
-const TIME: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an import's body may take.
-const LONG_TIME: Duration = Duration::from_secs(300);
+const IMPORT_READ_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How long nothing of a body may come.
-const STALL: Duration = Duration::from_secs(10);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What large bodies take of the space for all of them at once. Bytes.
-const UNIT: usize = 64 * 1024;
+const SPACE_UNIT: usize = 64 * 1024;
 
 /// So many bodies of this size fit into the space for all of them.
 const LARGE_BODIES: usize = 4;
 
 /// Space for large bodies, for all of them together.
-pub(crate) fn space(limit: usize) -> Arc<Semaphore> {
-    let units = limit.div_ceil(UNIT).saturating_mul(LARGE_BODIES);
+pub(crate) fn body_space(limit: usize) -> Arc<Semaphore> {
+    let units = limit.div_ceil(SPACE_UNIT).saturating_mul(LARGE_BODIES);
     Arc::new(Semaphore::new(units.min(Semaphore::MAX_PERMITS)))
 }
 
 /// The bytes of a small body of this type; None where there is none.
-pub(crate) async fn bytes(request: Request, kind: &str) -> Result<Option<Bytes>, Problem> {
+pub(crate) async fn bytes(request: Request, kind: &str) -> Result<Option<Bytes>, ApiProblem> {
     let is = is_kind(&request, kind);
-    let bytes = read(request.into_body(), MAX_BODY, TIME, None).await?;
+    let bytes = read(request.into_body(), MAX_BODY, READ_TIMEOUT, None).await?;
     let bytes = bytes.0;
     if bytes.is_empty() {
         return Ok(None);
@@ -60,15 +60,15 @@ pub(crate) async fn large(
     kind: &str,
     limit: usize,
     space: &Arc<Semaphore>,
-) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Problem> {
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), ApiProblem> {
     is_kind(&request, kind)?;
-    read(request.into_body(), limit, LONG_TIME, Some(space)).await
+    read(request.into_body(), limit, IMPORT_READ_TIMEOUT, Some(space)).await
 }
 
 /// What a JSON body says.
-pub(crate) async fn json<T: DeserializeOwned>(request: Request) -> Result<(T, Bytes), Problem> {
+pub(crate) async fn json<T: DeserializeOwned>(request: Request) -> Result<(T, Bytes), ApiProblem> {
     let Some(bytes) = bytes(request, "application/json").await? else {
-        return Err(Problem::invalid("the body is empty; send a JSON object"));
+        return Err(ApiProblem::invalid("the body is empty; send a JSON object"));
     };
     Ok((parse(&bytes)?, bytes))
 }
@@ -76,7 +76,7 @@ pub(crate) async fn json<T: DeserializeOwned>(request: Request) -> Result<(T, By
 /// The same where the body may be left out.
 pub(crate) async fn optional<T: DeserializeOwned + Default>(
     request: Request,
-) -> Result<T, Problem> {
+) -> Result<T, ApiProblem> {
     match bytes(request, "application/json").await? {
         Some(bytes) => parse(&bytes),
         None => Ok(T::default()),
@@ -84,34 +84,34 @@ pub(crate) async fn optional<T: DeserializeOwned + Default>(
 }
 
 /// A fault is told with its place. No value is repeated, and no name that may be a key.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiProblem> {
     let json = Json::<Strict<T>>::from_bytes(bytes);
     json.map(|Json(Strict(value))| value).map_err(|refused| {
         let text = refused.body_text();
         let (_, fault) = text.split_once(": ").unwrap_or(("", &text));
         let (place, why) = match fault.split_once(": ") {
             Some((place, why)) => (
-                Some(place_of(place)),
+                Some(member_path(place)),
                 masked(&without_values(why)).into_owned(),
             ),
             None => (None, masked(fault).into_owned()),
         };
         let part = match refused {
-            JsonRejection::JsonDataError(_) => part_of(place.as_deref(), &why),
+            JsonRejection::JsonDataError(_) => invalid_member(place.as_deref(), &why),
             _ => None,
         };
         let fault = match place {
             Some(place) => format!("{place}: {why}"),
             None => why,
         };
-        let mut problem = Problem::invalid(format!("the body is not as described: {fault}"));
+        let mut problem = ApiProblem::invalid(format!("the body is not as described: {fault}"));
         problem.errors.extend(part);
         problem
     })
 }
 
 /// The member that a fault is about, and what is wrong with it. None where it is the whole body.
-fn part_of(place: Option<&str>, why: &str) -> Option<(String, String)> {
+fn invalid_member(place: Option<&str>, why: &str) -> Option<(String, String)> {
     let (why, _) = why.rsplit_once(" at line ").unwrap_or((why, ""));
     let named = |words: &str| {
         let (name, _) = why.strip_prefix(words)?.split_once('`')?;
@@ -136,7 +136,7 @@ fn part_of(place: Option<&str>, why: &str) -> Option<(String, String)> {
 const NESTED: [&str; 4] = ["metadata", "methods", "quota", "rate"];
 
 /// A path of names, some of which the client chose.
-fn place_of(path: &str) -> String {
+fn member_path(path: &str) -> String {
     if let Some((head, rest)) = path.split_once('.')
         && let Some(name) = head.split('[').next()
         && NESTED.contains(&name)
@@ -162,55 +162,58 @@ fn without_values(text: &str) -> String {
 }
 
 /// The longest line of a body that is read line by line. Bytes.
-const LONGEST_LINE: usize = 256 * 1024;
+const MAX_LINE: usize = 256 * 1024;
 
 /// A body of lines, which may be of any length: each line has a limit, and the client is waited for
 /// as ever.
 #[derive(Debug)]
-pub(crate) struct Lines {
+pub(crate) struct BodyLines {
     body: Body,
     buffer: BytesMut,
     /// Up to here there is no end of a line.
-    looked: usize,
+    scanned: usize,
     ended: bool,
 }
 
-impl Lines {
+impl BodyLines {
     /// Of a request with a body of this type.
-    pub(crate) fn of(request: Request, kind: &str) -> Result<Self, Problem> {
+    pub(crate) fn of(request: Request, kind: &str) -> Result<Self, ApiProblem> {
         is_kind(&request, kind)?;
         Ok(Self {
             body: request.into_body(),
             buffer: BytesMut::new(),
-            looked: 0,
+            scanned: 0,
             ended: false,
         })
     }
 
     /// The next line, without its end; None after the last.
-    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, ApiProblem> {
         loop {
-            let rest = self.buffer.get(self.looked..).unwrap_or_default();
+            let rest = self.buffer.get(self.scanned..).unwrap_or_default();
             if let Some(end) = memchr::memchr(b'\n', rest) {
-                let mut line = self.buffer.split_to(self.looked + end + 1);
-                self.looked = 0;
+                let mut line = self.buffer.split_to(self.scanned + end + 1);
+                self.scanned = 0;
                 line.truncate(line.len() - 1);
                 return Ok(Some(line.freeze()));
             }
-            self.looked = self.buffer.len();
-            if self.looked > LONGEST_LINE {
-                let detail = format!("a line has more than {LONGEST_LINE} bytes");
+            self.scanned = self.buffer.len();
+            if self.scanned > MAX_LINE {
+                let detail = format!("a line has more than {MAX_LINE} bytes");
                 let status = StatusCode::PAYLOAD_TOO_LARGE;
-                return Err(Problem::new(status, "body_too_large", detail));
+                return Err(ApiProblem::new(status, "body_too_large", detail));
             }
             if self.ended {
                 let last = std::mem::take(&mut self.buffer);
-                self.looked = 0;
+                self.scanned = 0;
                 return Ok((!last.is_empty()).then(|| last.freeze()));
             }
-            match timeout(STALL, self.body.frame()).await.map_err(late)? {
+            match timeout(IDLE_TIMEOUT, self.body.frame())
+                .await
+                .map_err(timed_out)?
+            {
                 None => self.ended = true,
-                Some(Err(_)) => return Err(Problem::invalid("the body ended before its end")),
+                Some(Err(_)) => return Err(ApiProblem::invalid("the body ended before its end")),
                 Some(Ok(frame)) => {
                     if let Ok(piece) = frame.into_data() {
                         self.buffer.extend_from_slice(&piece);
@@ -221,12 +224,12 @@ impl Lines {
     }
 }
 
-fn late(_: tokio::time::error::Elapsed) -> Problem {
+fn timed_out(_: tokio::time::error::Elapsed) -> ApiProblem {
     let detail = "the body did not arrive in time";
-    Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
+    ApiProblem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail)
 }
 
-fn is_kind(request: &Request, kind: &str) -> Result<(), Problem> {
+fn is_kind(request: &Request, kind: &str) -> Result<(), ApiProblem> {
     let value = request.headers().get(header::CONTENT_TYPE);
     let value = value.and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = value.split(';').next().unwrap_or("").trim();
@@ -235,7 +238,7 @@ fn is_kind(request: &Request, kind: &str) -> Result<(), Problem> {
     }
     let detail = format!("send `content-type: {kind}`");
     let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-    Err(Problem::new(status, "unsupported_media_type", detail))
+    Err(ApiProblem::new(status, "unsupported_media_type", detail))
 }
 
 /// A body takes space as it comes: one that stalls holds no more than it has sent.
@@ -244,16 +247,19 @@ async fn read(
     limit: usize,
     time: Duration,
     space: Option<&Arc<Semaphore>>,
-) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Problem> {
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), ApiProblem> {
     let too_large = || {
         let detail = format!("the body has more than {limit} bytes");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+        ApiProblem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
     };
     let whole = async {
         let mut whole = BytesMut::new();
         let mut held: Option<OwnedSemaphorePermit> = None;
-        while let Some(frame) = timeout(STALL, body.frame()).await.map_err(late)? {
-            let frame = frame.map_err(|_| Problem::invalid("the body ended before its end"))?;
+        while let Some(frame) = timeout(IDLE_TIMEOUT, body.frame())
+            .await
+            .map_err(timed_out)?
+        {
+            let frame = frame.map_err(|_| ApiProblem::invalid("the body ended before its end"))?;
             let Ok(piece) = frame.into_data() else {
                 continue;
             };
@@ -262,8 +268,8 @@ async fn read(
             }
             if let Some(space) = space {
                 let has = held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-                let units = (whole.len() + piece.len()).div_ceil(UNIT);
-                let more = room_for(space, units.saturating_sub(has)).await?;
+                let units = (whole.len() + piece.len()).div_ceil(SPACE_UNIT);
+                let more = acquire_many(space, units.saturating_sub(has)).await?;
                 match &mut held {
                     Some(held) => held.merge(more),
                     None => held = Some(more),
@@ -273,7 +279,7 @@ async fn read(
         }
         Ok((whole.freeze(), held))
     };
-    timeout(time, whole).await.map_err(late)?
+    timeout(time, whole).await.map_err(timed_out)?
 }
 
 #[cfg(test)]
@@ -299,7 +305,7 @@ mod tests {
     fn a_fault_of_a_member_names_it() {
         use super::super::shape::{EndpointUpdate, PlanCreate};
 
-        let part = |problem: Problem| problem.errors.into_iter().next();
+        let part = |problem: ApiProblem| problem.errors.into_iter().next();
         let plan = |text: &str| part(parse::<PlanCreate>(text.as_bytes()).unwrap_err());
         for (text, field, message) in [
             ("{\"name\":\"a\",\"rate\":5}", "rate", "expected an object"),

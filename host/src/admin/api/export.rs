@@ -10,19 +10,19 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::params::{self, Params};
-use super::shape::Key;
-use super::usage::{Format, wants};
-use super::{Api, audit, now_ms, stream};
-use crate::admin::envelope::Caller;
-use crate::admin::problem::Problem;
-use crate::store::registrar::{KeyFilter, KeyView, guarded};
+use super::params::{self, QueryParams};
+use super::shape::KeyResource;
+use super::usage::{UsageFormat, wants};
+use super::{AdminApi, audit, now_ms, stream};
+use crate::admin::envelope::ApiCaller;
+use crate::admin::problem::ApiProblem;
+use crate::store::service::{KeyFilter, KeyView, guarded};
 
 /// Pieces that wait for the client: what a client that stalls holds in memory.
-const WAITING: usize = 1;
+const MAX_WAITING_CHUNKS: usize = 1;
 
 /// How long one piece may wait for its turn.
-const WAIT: Duration = Duration::from_secs(60);
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
 
 const COLUMNS: [&str; 11] = [
     "id",
@@ -45,7 +45,7 @@ const COLUMNS: [&str; 11] = [
 pub(crate) struct ExportParams {
     /// How they are written; `accept: text/csv` does the same. Default JSON.
     #[param(inline)]
-    pub(crate) format: Option<Format>,
+    pub(crate) format: Option<UsageFormat>,
     /// Only this consumer's.
     #[param(min_length = 1, max_length = 128)]
     pub(crate) consumer: Option<String>,
@@ -70,16 +70,16 @@ pub(crate) struct ExportParams {
 /// value that a spreadsheet would take for a formula (it begins with `= + - @`) has a `'` before it,
 /// which an import takes away.
 #[utoipa::path(get, operation_id = "exportKeys", path = "/v1/keys/export", tag = "keys", params(ExportParams),
-    responses((status = 200, description = "The keys", content((Vec<Key> = "application/json"), (String = "text/csv"))),
+    responses((status = 200, description = "The keys", content((Vec<KeyResource> = "application/json"), (String = "text/csv"))),
         (status = 422, description = "Comma-separated values have no digests", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn export(
-    State(api): State<Arc<Api>>,
-    Extension(caller): Extension<Caller>,
-    Params(query): Params<ExportParams>,
+    State(api): State<Arc<AdminApi>>,
+    Extension(caller): Extension<ApiCaller>,
+    QueryParams(query): QueryParams<ExportParams>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiProblem> {
     let csv = match query.format {
-        Some(format) => format == Format::Csv,
+        Some(format) => format == UsageFormat::Csv,
         None => wants(&headers, "text/csv"),
     };
     let filter = KeyFilter {
@@ -91,19 +91,19 @@ pub(crate) async fn export(
     let digests = query.digests.unwrap_or(false);
     if digests && csv {
         let why = "needs `format=json`: comma-separated values have no digests";
-        return Err(Problem::senseless("digests", why));
+        return Err(ApiProblem::unprocessable("digests", why));
     }
     if digests {
         caller.may_write("digests")?;
     }
     let form = match (csv, digests) {
-        (true, _) => Form::Csv,
-        (false, false) => Form::Json,
-        (false, true) => Form::Digests,
+        (true, _) => ExportForm::Csv,
+        (false, false) => ExportForm::Json,
+        (false, true) => ExportForm::Digests,
     };
     // Before the answer has begun an error has an answer of its own.
-    let first = piece(&api, &filter, form, None).await?;
-    let (pieces, body) = stream::body(WAITING);
+    let first = encode_chunk(&api, &filter, form, None).await?;
+    let (pieces, body) = stream::body(MAX_WAITING_CHUNKS);
     let what = if digests {
         "export with digests"
     } else {
@@ -113,11 +113,11 @@ pub(crate) async fn export(
     tokio::spawn(async move {
         let mut next = Some(first);
         while let Some((text, after)) = next {
-            if !pieces.put(text).await {
+            if !pieces.send(text).await {
                 return;
             }
             let Some(after) = after else { return };
-            next = match piece(&api, &filter, form, Some(after)).await {
+            next = match encode_chunk(&api, &filter, form, Some(after)).await {
                 Ok(piece) => Some(piece),
                 Err(problem) => {
                     tracing::error!("an export of keys is cut: {}", problem.detail);
@@ -135,7 +135,7 @@ pub(crate) async fn export(
 
 /// How keys are written.
 #[derive(Debug, Clone, Copy)]
-enum Form {
+enum ExportForm {
     Json,
     /// The same with digests.
     Digests,
@@ -143,19 +143,24 @@ enum Form {
 }
 
 /// A piece of the body, and after which key the next one begins.
-async fn piece(
-    api: &Api,
+async fn encode_chunk(
+    api: &AdminApi,
     filter: &KeyFilter,
-    form: Form,
+    form: ExportForm,
     after: Option<String>,
-) -> Result<(Vec<u8>, Option<String>), Problem> {
+) -> Result<(Vec<u8>, Option<String>), ApiProblem> {
     let (first, filter) = (after.is_none(), filter.clone());
-    let read = api.call_within(WAIT, move |registrar| {
+    let read = api.call_within(CHUNK_TIMEOUT, move |registrar| {
         let page = registrar.export(&filter, after)?;
         let text = match form {
-            Form::Csv => as_csv(page.items, first),
-            Form::Json => as_json(page.items, Key::new, first, page.next.is_none()),
-            Form::Digests => as_json(page.items, Key::with_digests, first, page.next.is_none()),
+            ExportForm::Csv => as_csv(page.items, first),
+            ExportForm::Json => as_json(page.items, KeyResource::new, first, page.next.is_none()),
+            ExportForm::Digests => as_json(
+                page.items,
+                KeyResource::with_digests,
+                first,
+                page.next.is_none(),
+            ),
         };
         Ok((text, page.next))
     });
@@ -163,7 +168,12 @@ async fn piece(
 }
 
 /// A piece of an array.
-fn as_json(keys: Vec<KeyView>, shape: fn(KeyView, u64) -> Key, first: bool, last: bool) -> Vec<u8> {
+fn as_json(
+    keys: Vec<KeyView>,
+    shape: fn(KeyView, u64) -> KeyResource,
+    first: bool,
+    last: bool,
+) -> Vec<u8> {
     let now = now_ms();
     let mut text = if first { "[" } else { "" }.to_owned();
     for (place, key) in keys.into_iter().enumerate() {
@@ -185,13 +195,13 @@ fn as_csv(keys: Vec<KeyView>, first: bool) -> Vec<u8> {
         let _ = lines.write_record(COLUMNS);
     }
     for key in keys {
-        let row = row(&Key::new(key, now));
+        let row = row(&KeyResource::new(key, now));
         let _ = lines.write_record(row.iter().map(|field| guarded(field).into_owned()));
     }
     lines.into_inner().unwrap_or_default()
 }
 
-fn row(key: &Key) -> [String; 11] {
+fn row(key: &KeyResource) -> [String; 11] {
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
     let status = serde_json::to_value(key.status).unwrap_or_default();
     let first = key.secrets.first();

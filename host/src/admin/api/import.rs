@@ -10,21 +10,21 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::params::Params;
+use super::params::QueryParams;
 use super::shape::Imported;
 use super::usage::wants;
-use super::{Api, audit, body, broken, json, now_ms, room, stream};
-use crate::admin::envelope::Caller;
-use crate::admin::problem::Problem;
+use super::{AdminApi, acquire, audit, body, internal_error, json, now_ms, stream};
+use crate::admin::envelope::ApiCaller;
+use crate::admin::problem::ApiProblem;
 
 /// A stream of JSON objects, one a line.
-const LINES: &str = "application/x-ndjson";
+const NDJSON: &str = "application/x-ndjson";
 
 /// Lines of progress that wait for the client.
-const WAITING: usize = 4;
+const MAX_WAITING_LINES: usize = 4;
 
 /// How long a file that has come waits for its turn.
-const QUEUE: Duration = Duration::from_secs(60);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How rows that are wrong are met.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -46,42 +46,42 @@ pub(crate) struct ImportParams {
     responses((status = 200, description = "The report: keys that were imported, and those that were left out", content((Imported = "application/json"), (String = "application/x-ndjson"))),
         (status = 409, description = "Others changed the same keys meanwhile", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn import(
-    State(api): State<Arc<Api>>,
-    Extension(caller): Extension<Caller>,
-    Params(query): Params<ImportParams>,
+    State(api): State<Arc<AdminApi>>,
+    Extension(caller): Extension<ApiCaller>,
+    QueryParams(query): QueryParams<ImportParams>,
     request: Request,
-) -> Result<Response, Problem> {
-    let streams = wants(request.headers(), LINES);
-    let registrar = api.registrar()?;
+) -> Result<Response, ApiProblem> {
+    let streams = wants(request.headers(), NDJSON);
+    let registrar = api.service()?;
     let (file, held) = body::large(request, "text/csv", api.max_import, &api.space).await?;
     // Only who has sent everything takes a place.
-    let room = room(&api.heavy, QUEUE).await?;
+    let room = acquire(&api.imports, QUEUE_TIMEOUT).await?;
     let id = caller.request.clone();
     let all_or_nothing = query.fail_on_warnings.unwrap_or(false);
-    let work = move |progress: &mut dyn FnMut(usize, usize)| -> Result<Imported, Problem> {
+    let work = move |progress: &mut dyn FnMut(usize, usize)| -> Result<Imported, ApiProblem> {
         let made = registrar.import(&file, all_or_nothing, now_ms(), progress);
         drop((file, held, room));
-        let report = made.map_err(Problem::from)?;
+        let report = made.map_err(ApiProblem::from)?;
         let count = format!("{} keys", report.ids.len());
         audit(&caller, "import", "keys", &count);
         Ok(Imported::from(report))
     };
     if !streams {
         let done = tokio::task::spawn_blocking(move || work(&mut |_, _| ()));
-        let imported = done.await.unwrap_or_else(|_| Err(broken()))?;
+        let imported = done.await.unwrap_or_else(|_| Err(internal_error()))?;
         return Ok(json(StatusCode::OK, &imported));
     }
-    let (pieces, body) = stream::body(WAITING);
+    let (pieces, body) = stream::body(MAX_WAITING_LINES);
     tokio::spawn(async move {
         let progress = pieces.clone();
         let done = tokio::task::spawn_blocking(move || {
-            work(&mut |done, of| progress.offer(format!("{{\"done\":{done},\"of\":{of}}}\n")))
+            work(&mut |done, of| progress.try_send(format!("{{\"done\":{done},\"of\":{of}}}\n")))
         });
-        let line = match done.await.unwrap_or_else(|_| Err(broken())) {
+        let line = match done.await.unwrap_or_else(|_| Err(internal_error())) {
             Ok(imported) => serde_json::to_string(&imported).unwrap_or_default() + "\n",
             Err(problem) => problem.body(&id),
         };
-        pieces.put(line).await;
+        pieces.send(line).await;
     });
-    Ok((StatusCode::OK, [(header::CONTENT_TYPE, LINES)], body).into_response())
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, NDJSON)], body).into_response())
 }

@@ -9,25 +9,25 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
-use super::params::{self, KeyId, KeyParams, Nothing, Params};
-use super::shape::{Key, KeyCreate, KeyCreated, KeyPage, KeyUpdate, Rotate};
-use super::{Api, audit, body, json, now_ms};
-use crate::admin::envelope::Caller;
-use crate::admin::problem::Problem;
-use crate::store::registrar::{Idempotency, KeyFilter};
+use super::params::{self, KeyId, KeyParams, NoParams, QueryParams};
+use super::shape::{KeyCreate, KeyCreated, KeyPage, KeyResource, KeyRotate, KeyUpdate};
+use super::{AdminApi, audit, body, json, now_ms};
+use crate::admin::envelope::ApiCaller;
+use crate::admin::problem::ApiProblem;
+use crate::store::service::{Idempotency, KeyFilter};
 
 /// The longest overlap of a rotation. Seconds.
-const LONGEST_OVERLAP: u64 = 30 * 24 * 60 * 60;
+const MAX_OVERLAP: u64 = 30 * 24 * 60 * 60;
 
-type Shared = State<Arc<Api>>;
+type Shared = State<Arc<AdminApi>>;
 
 /// Keys, in the order of their ids.
 #[utoipa::path(get, operation_id = "listKeys", path = "/v1/keys", tag = "keys", params(KeyParams),
     responses((status = 200, description = "A piece of the list", body = KeyPage)))]
 pub(crate) async fn list(
     State(api): Shared,
-    Params(query): Params<KeyParams>,
-) -> Result<Response, Problem> {
+    QueryParams(query): QueryParams<KeyParams>,
+) -> Result<Response, ApiProblem> {
     let limit = params::limit(query.limit)?;
     let after = params::after(query.cursor.as_deref())?.map(str::to_owned);
     let filter = filter(query)?;
@@ -38,7 +38,7 @@ pub(crate) async fn list(
 }
 
 /// Which keys the parameters mean.
-pub(crate) fn filter(query: KeyParams) -> Result<KeyFilter, Problem> {
+pub(crate) fn filter(query: KeyParams) -> Result<KeyFilter, ApiProblem> {
     Ok(KeyFilter {
         consumer: params::text("consumer", query.consumer)?,
         plan: params::name("plan", query.plan)?,
@@ -58,10 +58,10 @@ pub(crate) fn filter(query: KeyParams) -> Result<KeyFilter, Problem> {
         (status = 422, description = "The idempotency key came with another request", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn create(
     State(api): Shared,
-    Extension(caller): Extension<Caller>,
-    Params(_): Params<Nothing>,
+    Extension(caller): Extension<ApiCaller>,
+    QueryParams(_): QueryParams<NoParams>,
     request: Request,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiProblem> {
     let token = params::idempotency(request.headers())?;
     let token = token.map(|token| format!("{}:{token}", caller.actor));
     let (new, bytes) = body::json::<KeyCreate>(request).await?;
@@ -90,7 +90,7 @@ pub(crate) async fn create(
         }
     };
     let made = KeyCreated {
-        key: Key::new(made.key, now),
+        key: KeyResource::new(made.key, now),
         secret: made.secret,
     };
     let mut response = json(status, &made);
@@ -102,15 +102,15 @@ pub(crate) async fn create(
 /// A key, without its text.
 #[utoipa::path(get, operation_id = "showKey", path = "/v1/keys/{id}", tag = "keys",
     params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$")),
-    responses((status = 200, description = "The key", body = Key, headers(("etag" = String, description = "The key's revision")))))]
+    responses((status = 200, description = "The key", body = KeyResource, headers(("etag" = String, description = "The key's revision")))))]
 pub(crate) async fn show(
     State(api): Shared,
     KeyId(id): KeyId,
-    Params(_): Params<Nothing>,
-) -> Result<Response, Problem> {
+    QueryParams(_): QueryParams<NoParams>,
+) -> Result<Response, ApiProblem> {
     let view = api.call(move |registrar| Ok(registrar.key(&id)?)).await?;
     let revision = view.record.revision;
-    let response = json(StatusCode::OK, &Key::new(view, now_ms()));
+    let response = json(StatusCode::OK, &KeyResource::new(view, now_ms()));
     Ok(tagged(response, revision))
 }
 
@@ -119,16 +119,16 @@ pub(crate) async fn show(
     params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
     request_body(content = KeyUpdate, content_type = "application/json"),
-    responses((status = 200, description = "The key as it is now", body = Key, headers(("etag" = String, description = "The key's revision"))),
+    responses((status = 200, description = "The key as it is now", body = KeyResource, headers(("etag" = String, description = "The key's revision"))),
         (status = 409, description = "It is defined in the configuration, a plan does not exist, or two plans overlap", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn update(
     State(api): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ApiCaller>,
     KeyId(id): KeyId,
-    Params(_): Params<Nothing>,
+    QueryParams(_): QueryParams<NoParams>,
     request: Request,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiProblem> {
     let known = params::if_match(request.headers())?;
     let (update, _) = body::json::<KeyUpdate>(request).await?;
     let action = match update.enabled {
@@ -144,29 +144,32 @@ pub(crate) async fn update(
         .await?;
     audit(&caller, action, "key", &id);
     let revision = view.record.revision;
-    Ok(tagged(json(StatusCode::OK, &Key::new(view, now)), revision))
+    Ok(tagged(
+        json(StatusCode::OK, &KeyResource::new(view, now)),
+        revision,
+    ))
 }
 
 /// Give a key a new secret. The old one is accepted for a while more.
 #[utoipa::path(post, operation_id = "rotateKey", path = "/v1/keys/{id}/rotate", tag = "keys",
     params(("id" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("if-match" = String, Header, description = "Only if the key is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
-    request_body(content = Rotate, content_type = "application/json"),
+    request_body(content = KeyRotate, content_type = "application/json"),
     responses((status = 200, description = "The key with its new text", body = KeyCreated, headers(("etag" = String, description = "The key's revision"))),
         (status = 409, description = "It is defined in the configuration, or has two live secrets already", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn rotate(
     State(api): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ApiCaller>,
     KeyId(id): KeyId,
-    Params(_): Params<Nothing>,
+    QueryParams(_): QueryParams<NoParams>,
     request: Request,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiProblem> {
     let known = params::if_match(request.headers())?;
-    let rotate = body::optional::<Rotate>(request).await?;
-    if rotate.overlap_seconds > LONGEST_OVERLAP {
-        let message = format!("must be at most {LONGEST_OVERLAP}");
-        return Err(Problem::of("overlap_seconds", &message));
+    let rotate = body::optional::<KeyRotate>(request).await?;
+    if rotate.overlap_seconds > MAX_OVERLAP {
+        let message = format!("must be at most {MAX_OVERLAP}");
+        return Err(ApiProblem::invalid_field("overlap_seconds", &message));
     }
     let overlap = Duration::from_secs(rotate.overlap_seconds);
     let now = now_ms();
@@ -177,7 +180,7 @@ pub(crate) async fn rotate(
     audit(&caller, "rotate", "key", &id);
     let revision = rotated.key.record.revision;
     let made = KeyCreated {
-        key: Key::new(rotated.key, now),
+        key: KeyResource::new(rotated.key, now),
         secret: Some(rotated.secret),
     };
     let mut response = json(StatusCode::OK, &made);
@@ -194,11 +197,11 @@ pub(crate) async fn rotate(
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn delete(
     State(api): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ApiCaller>,
     KeyId(id): KeyId,
-    Params(_): Params<Nothing>,
+    QueryParams(_): QueryParams<NoParams>,
     headers: HeaderMap,
-) -> Result<StatusCode, Problem> {
+) -> Result<StatusCode, ApiProblem> {
     let known = params::if_match(&headers)?;
     let name = id.clone();
     api.call(move |registrar| Ok(registrar.delete_key(&name, known)?))

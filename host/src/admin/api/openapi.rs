@@ -14,9 +14,9 @@ use utoipa::openapi::{
 };
 use utoipa::{Modify, OpenApi};
 
-use super::params::{Nothing, Params};
+use super::params::{NoParams, QueryParams};
 use super::shape::{self, ProblemBody};
-use super::{archive, export, import, keys, plans, status, upstreams, usage};
+use super::{export, import, keys, plans, status, store_archive, upstreams, usage};
 
 /// The document.
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -36,19 +36,19 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
         import::import, export::export,
         plans::list, plans::create, plans::show, plans::update, plans::delete,
         usage::show, usage::extend,
-        archive::export, archive::import,
+        store_archive::export, store_archive::import,
         upstreams::list, upstreams::show, upstreams::add, upstreams::update, upstreams::remove,
         upstreams::restore_one, upstreams::restore,
         status::show, show,
     ),
     components(schemas(ProblemBody, shape::ProblemPart, shape::ImportWarning)),
     security(("token" = [])),
-    modifiers(&Common)
+    modifiers(&CommonResponses)
 )]
 struct Description;
 
 /// What can happen to every operation.
-struct Common;
+struct CommonResponses;
 
 const COMMON: [(StatusCode, &str); 8] = [
     (StatusCode::BAD_REQUEST, "The request is not as described"),
@@ -88,7 +88,7 @@ const OF_BODIES: [(StatusCode, &str); 3] = [
     ),
 ];
 
-impl Modify for Common {
+impl Modify for CommonResponses {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
         let components = document.components.get_or_insert_default();
@@ -164,7 +164,7 @@ fn problem(status: StatusCode, description: &str) -> utoipa::openapi::Response {
 /// This document.
 #[utoipa::path(get, operation_id = "showDescription", path = "/v1/openapi.json", tag = "gateway",
     responses((status = 200, description = "`OpenAPI` 3.1", body = Object, content_type = "application/json")))]
-pub(crate) async fn show(Params(_): Params<Nothing>) -> Response {
+pub(crate) async fn show(QueryParams(_): QueryParams<NoParams>) -> Response {
     let kind = [(header::CONTENT_TYPE, "application/json")];
     (StatusCode::OK, kind, DOCUMENT.as_str()).into_response()
 }
@@ -199,17 +199,17 @@ mod tests {
 
     #[test]
     fn the_limits_are_those_of_the_rules() {
-        use crate::store::registrar as rules;
+        use crate::store::service as rules;
         let document: Value = serde_json::from_str(&DOCUMENT).unwrap();
         let schemas = &document["components"]["schemas"];
         let create = &schemas["KeyCreate"]["properties"];
-        assert_eq!(create["name"]["maxLength"], rules::LONGEST_NAME);
-        assert_eq!(create["plans"]["maxItems"], rules::MOST_PLANS);
-        assert_eq!(create["metadata"]["maxProperties"], rules::MOST_METADATA);
+        assert_eq!(create["name"]["maxLength"], rules::MAX_NAME);
+        assert_eq!(create["plans"]["maxItems"], rules::MAX_PLANS);
+        assert_eq!(create["metadata"]["maxProperties"], rules::MAX_METADATA);
         assert_eq!(create["name"]["pattern"], shape::LINE);
         let plan = &schemas["PlanCreate"]["properties"];
-        assert_eq!(plan["methods"]["maxItems"], rules::MOST_METHODS);
-        assert_eq!(plan["description"]["maxLength"], rules::LONGEST_VALUE);
+        assert_eq!(plan["methods"]["maxItems"], rules::MAX_METHODS);
+        assert_eq!(plan["description"]["maxLength"], rules::MAX_VALUE);
         assert_eq!(plan["name"]["pattern"], "^[A-Za-z0-9_-]{1,64}$");
     }
 }

@@ -7,15 +7,15 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
-use super::super::problem::Problem;
+use super::super::problem::ApiProblem;
 use crate::store::keys::{SHORTEST_KEY, masked};
 
 /// How a page's place is written.
 const CURSOR: &str = "c_";
 
 /// The largest and the usual page.
-pub(crate) const MOST: usize = 1000;
-const USUAL: usize = 100;
+pub(crate) const MAX_LIMIT: usize = 1000;
+const DEFAULT_LIMIT: usize = 100;
 
 /// The name of a key in the path.
 #[derive(Debug)]
@@ -31,9 +31,9 @@ pub(crate) struct PlanAndKey(pub(crate) String, pub(crate) String);
 
 /// What stands after the `?`.
 #[derive(Debug)]
-pub(crate) struct Params<T>(pub(crate) T);
+pub(crate) struct QueryParams<T>(pub(crate) T);
 
-fn named(kind: &'static str, name: String) -> Result<String, Problem> {
+fn named(kind: &'static str, name: String) -> Result<String, ApiProblem> {
     if is_name(&name) {
         return Ok(name);
     }
@@ -47,7 +47,7 @@ fn named(kind: &'static str, name: String) -> Result<String, Problem> {
             "a plan's name has 1 to 64 letters, digits, `_` and `-`",
         ),
     };
-    Err(Problem::new(StatusCode::NOT_FOUND, code, detail))
+    Err(ApiProblem::new(StatusCode::NOT_FOUND, code, detail))
 }
 
 /// Letters, digits, `_` and `-`, at most 64.
@@ -57,40 +57,40 @@ fn is_name(text: &str) -> bool {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for KeyId {
-    type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    type Rejection = ApiProblem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiProblem> {
         let path = Path::<String>::from_request_parts(parts, state).await;
-        let Path(name) = path.map_err(|_| Problem::no_such_path())?;
+        let Path(name) = path.map_err(|_| ApiProblem::no_such_path())?;
         named("key", name).map(Self)
     }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for PlanName {
-    type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    type Rejection = ApiProblem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiProblem> {
         let path = Path::<String>::from_request_parts(parts, state).await;
-        let Path(name) = path.map_err(|_| Problem::no_such_path())?;
+        let Path(name) = path.map_err(|_| ApiProblem::no_such_path())?;
         named("plan", name).map(Self)
     }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for PlanAndKey {
-    type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    type Rejection = ApiProblem;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiProblem> {
         let path = Path::<(String, String)>::from_request_parts(parts, state).await;
-        let Path((plan, key)) = path.map_err(|_| Problem::no_such_path())?;
+        let Path((plan, key)) = path.map_err(|_| ApiProblem::no_such_path())?;
         Ok(Self(named("plan", plan)?, named("key", key)?))
     }
 }
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
-    type Rejection = Problem;
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T> {
+    type Rejection = ApiProblem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiProblem> {
         let query = Query::<T>::try_from_uri(&parts.uri);
         let refused = |refused: axum::extract::rejection::QueryRejection| {
             let text = refused.body_text();
             let (_, place) = text.split_once(": ").unwrap_or(("", &text));
-            Problem::invalid(format!("the query is not as described: {}", masked(place)))
+            ApiProblem::invalid(format!("the query is not as described: {}", masked(place)))
         };
         query.map(|Query(value)| Self(value)).map_err(refused)
     }
@@ -99,7 +99,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
 /// For requests without parameters: any is refused.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Nothing {}
+pub(crate) struct NoParams {}
 
 /// Which keys.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -141,22 +141,22 @@ pub(crate) struct PageParams {
 }
 
 /// How large a page is to be.
-pub(crate) fn limit(limit: Option<usize>) -> Result<usize, Problem> {
+pub(crate) fn limit(limit: Option<usize>) -> Result<usize, ApiProblem> {
     match limit {
-        None => Ok(USUAL),
-        Some(limit) if (1..=MOST).contains(&limit) => Ok(limit),
-        Some(_) => Err(Problem::of("limit", "must be 1 to 1000")),
+        None => Ok(DEFAULT_LIMIT),
+        Some(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
+        Some(_) => Err(ApiProblem::invalid_field("limit", "must be 1 to 1000")),
     }
 }
 
 /// What the page before ended with.
-pub(crate) fn after(cursor: Option<&str>) -> Result<Option<&str>, Problem> {
+pub(crate) fn after(cursor: Option<&str>) -> Result<Option<&str>, ApiProblem> {
     let Some(cursor) = cursor else {
         return Ok(None);
     };
     match cursor.strip_prefix(CURSOR).filter(|id| is_name(id)) {
         Some(id) => Ok(Some(id)),
-        None => Err(Problem::of(
+        None => Err(ApiProblem::invalid_field(
             "cursor",
             "is not one; take `next_cursor` as it came",
         )),
@@ -169,9 +169,9 @@ pub(crate) fn cursor(last: Option<String>) -> Option<String> {
 }
 
 /// A name among the parameters.
-pub(crate) fn name(field: &str, value: Option<String>) -> Result<Option<String>, Problem> {
+pub(crate) fn name(field: &str, value: Option<String>) -> Result<Option<String>, ApiProblem> {
     match value {
-        Some(value) if !is_name(&value) => Err(Problem::of(
+        Some(value) if !is_name(&value) => Err(ApiProblem::invalid_field(
             field,
             "must be 1 to 64 letters, digits, `_` and `-`",
         )),
@@ -180,12 +180,12 @@ pub(crate) fn name(field: &str, value: Option<String>) -> Result<Option<String>,
 }
 
 /// The first characters of a secret.
-pub(crate) fn begins_with(value: Option<String>) -> Result<Option<String>, Problem> {
+pub(crate) fn begins_with(value: Option<String>) -> Result<Option<String>, ApiProblem> {
     let name = "begins_with";
     match value {
-        Some(value) if value.is_empty() => Err(Problem::of(name, "is empty")),
+        Some(value) if value.is_empty() => Err(ApiProblem::invalid_field(name, "is empty")),
         // Queries are kept in logs and histories.
-        Some(value) if value.chars().count() >= SHORTEST_KEY => Err(Problem::of(
+        Some(value) if value.chars().count() >= SHORTEST_KEY => Err(ApiProblem::invalid_field(
             name,
             "may be a whole key; send its first characters only, 12 are plenty",
         )),
@@ -194,17 +194,17 @@ pub(crate) fn begins_with(value: Option<String>) -> Result<Option<String>, Probl
 }
 
 /// A text among the parameters.
-pub(crate) fn text(field: &str, value: Option<String>) -> Result<Option<String>, Problem> {
+pub(crate) fn text(field: &str, value: Option<String>) -> Result<Option<String>, ApiProblem> {
     match value {
-        Some(value) if !(1..=128).contains(&value.chars().count()) => {
-            Err(Problem::of(field, "must have 1 to 128 characters"))
-        }
+        Some(value) if !(1..=128).contains(&value.chars().count()) => Err(
+            ApiProblem::invalid_field(field, "must have 1 to 128 characters"),
+        ),
         value => Ok(value),
     }
 }
 
 /// The revision that `If-Match` names; None where there is no such field, or it is `*`.
-pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
+pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<u64>, ApiProblem> {
     let mut values = headers.get_all(header::IF_MATCH).iter();
     let (value, more) = (values.next(), values.next());
     let Some(value) = value else { return Ok(None) };
@@ -220,7 +220,7 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
         .filter(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
     match number.and_then(|number| number.parse().ok()) {
         Some(revision) if more.is_none() => Ok(Some(revision)),
-        Some(_) | None => Err(Problem::of(
+        Some(_) | None => Err(ApiProblem::invalid_field(
             "if-match",
             "must be one `etag` as it came, or `*`",
         )),
@@ -228,7 +228,7 @@ pub(crate) fn if_match(headers: &HeaderMap) -> Result<Option<u64>, Problem> {
 }
 
 /// The idempotency key, where there is one.
-pub(crate) fn idempotency(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+pub(crate) fn idempotency(headers: &HeaderMap) -> Result<Option<&str>, ApiProblem> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -239,7 +239,7 @@ pub(crate) fn idempotency(headers: &HeaderMap) -> Result<Option<&str>, Problem> 
         return Ok(Some(text));
     }
     let message = "must be one value of 1 to 128 printable ASCII characters without spaces";
-    Err(Problem::of("idempotency-key", message))
+    Err(ApiProblem::invalid_field("idempotency-key", message))
 }
 
 /// The revision as an `ETag`.

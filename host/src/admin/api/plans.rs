@@ -8,21 +8,21 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 
 use super::keys::{put, tagged};
-use super::params::{self, Nothing, PageParams, Params, PlanName};
-use super::shape::{Plan, PlanCreate, PlanPage, PlanUpdate};
-use super::{Api, audit, body, json, now_ms};
-use crate::admin::envelope::Caller;
-use crate::admin::problem::Problem;
+use super::params::{self, NoParams, PageParams, PlanName, QueryParams};
+use super::shape::{PlanCreate, PlanPage, PlanResource, PlanUpdate};
+use super::{AdminApi, audit, body, json, now_ms};
+use crate::admin::envelope::ApiCaller;
+use crate::admin::problem::ApiProblem;
 
-type Shared = State<Arc<Api>>;
+type Shared = State<Arc<AdminApi>>;
 
 /// Plans, in the order of their names.
 #[utoipa::path(get, operation_id = "listPlans", path = "/v1/plans", tag = "plans", params(PageParams),
     responses((status = 200, description = "A piece of the list", body = PlanPage)))]
 pub(crate) async fn list(
     State(api): Shared,
-    Params(query): Params<PageParams>,
-) -> Result<Response, Problem> {
+    QueryParams(query): QueryParams<PageParams>,
+) -> Result<Response, ApiProblem> {
     let limit = params::limit(query.limit)?;
     let after = params::after(query.cursor.as_deref())?.map(str::to_owned);
     let page = api
@@ -34,15 +34,15 @@ pub(crate) async fn list(
 /// Make a plan.
 #[utoipa::path(post, operation_id = "createPlan", path = "/v1/plans", tag = "plans",
     request_body(content = PlanCreate, content_type = "application/json"),
-    responses((status = 201, description = "The plan was made", body = Plan, headers(("etag" = String, description = "The plan's revision"), ("location" = String, description = "The plan's path"))),
+    responses((status = 201, description = "The plan was made", body = PlanResource, headers(("etag" = String, description = "The plan's revision"), ("location" = String, description = "The plan's path"))),
         (status = 422, description = "Each part makes sense, and all together do not", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "There is one of that name", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn create(
     State(api): Shared,
-    Extension(caller): Extension<Caller>,
-    Params(_): Params<Nothing>,
+    Extension(caller): Extension<ApiCaller>,
+    QueryParams(_): QueryParams<NoParams>,
     request: Request,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiProblem> {
     let (plan, _) = body::json::<PlanCreate>(request).await?;
     let plan = plan.try_into()?;
     let view = api
@@ -50,7 +50,7 @@ pub(crate) async fn create(
         .await?;
     let (name, revision) = (view.record.name.clone(), view.record.revision);
     audit(&caller, "create", "plan", &name);
-    let mut response = json(StatusCode::CREATED, &Plan::from(view));
+    let mut response = json(StatusCode::CREATED, &PlanResource::from(view));
     put(
         &mut response,
         header::LOCATION,
@@ -62,17 +62,20 @@ pub(crate) async fn create(
 /// A plan.
 #[utoipa::path(get, operation_id = "showPlan", path = "/v1/plans/{name}", tag = "plans",
     params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$")),
-    responses((status = 200, description = "The plan", body = Plan, headers(("etag" = String, description = "The plan's revision")))))]
+    responses((status = 200, description = "The plan", body = PlanResource, headers(("etag" = String, description = "The plan's revision")))))]
 pub(crate) async fn show(
     State(api): Shared,
     PlanName(name): PlanName,
-    Params(_): Params<Nothing>,
-) -> Result<Response, Problem> {
+    QueryParams(_): QueryParams<NoParams>,
+) -> Result<Response, ApiProblem> {
     let view = api
         .call(move |registrar| Ok(registrar.plan(&name)?))
         .await?;
     let revision = view.record.revision;
-    Ok(tagged(json(StatusCode::OK, &Plan::from(view)), revision))
+    Ok(tagged(
+        json(StatusCode::OK, &PlanResource::from(view)),
+        revision,
+    ))
 }
 
 /// Change a plan. Members that are left out change nothing; keys keep what they used.
@@ -80,17 +83,17 @@ pub(crate) async fn show(
     params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("if-match" = String, Header, description = "Only if the plan is still at this revision: its `etag`; `*` is any", pattern = r#"^([*]|"[0-9]{1,15}"|[0-9]{1,15})$"#)),
     request_body(content = PlanUpdate, content_type = "application/json"),
-    responses((status = 200, description = "The plan as it is now", body = Plan, headers(("etag" = String, description = "The plan's revision"))),
+    responses((status = 200, description = "The plan as it is now", body = PlanResource, headers(("etag" = String, description = "The plan's revision"))),
         (status = 422, description = "Each part makes sense, and all together do not", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "It is defined in the configuration, or a key would have two plans for one API", body = super::shape::ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn update(
     State(api): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ApiCaller>,
     PlanName(name): PlanName,
-    Params(_): Params<Nothing>,
+    QueryParams(_): QueryParams<NoParams>,
     request: Request,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiProblem> {
     let known = params::if_match(request.headers())?;
     let (update, _) = body::json::<PlanUpdate>(request).await?;
     let change = update.try_into()?;
@@ -100,7 +103,10 @@ pub(crate) async fn update(
         .await?;
     audit(&caller, "update", "plan", &name);
     let revision = view.record.revision;
-    Ok(tagged(json(StatusCode::OK, &Plan::from(view)), revision))
+    Ok(tagged(
+        json(StatusCode::OK, &PlanResource::from(view)),
+        revision,
+    ))
 }
 
 /// Delete a plan that no key is on.
@@ -112,11 +118,11 @@ pub(crate) async fn update(
         (status = 412, description = "It is at another revision", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn delete(
     State(api): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ApiCaller>,
     PlanName(name): PlanName,
-    Params(_): Params<Nothing>,
+    QueryParams(_): QueryParams<NoParams>,
     headers: HeaderMap,
-) -> Result<StatusCode, Problem> {
+) -> Result<StatusCode, ApiProblem> {
     let known = params::if_match(&headers)?;
     let plan = name.clone();
     api.call(move |registrar| Ok(registrar.delete_plan(&plan, known)?))

@@ -15,12 +15,14 @@ use utoipa::openapi::schema::{
 };
 use zeroize::Zeroizing;
 
-use crate::store::registrar::{self, Extended, ImportReport, Origin};
+use crate::store::service::{self, ExtensionView, ImportReport, Origin};
 
-pub(crate) use key::{ImportWarning, Key, KeyCreate, KeyCreated, KeyPage, KeyUpdate, Rotate};
-pub(crate) use plan::{Plan, PlanCreate, PlanPage, PlanUpdate};
-pub(crate) use starts_on::StartsOn;
-pub(crate) use upstream::{EndpointCreate, EndpointUpdate, UpstreamResource, UpstreamList};
+pub(crate) use key::{
+    ImportWarning, KeyCreate, KeyCreated, KeyPage, KeyResource, KeyRotate, KeyUpdate,
+};
+pub(crate) use plan::{PlanCreate, PlanPage, PlanResource, PlanUpdate};
+pub(crate) use starts_on::PeriodStart;
+pub(crate) use upstream::{EndpointCreate, EndpointUpdate, UpstreamList, UpstreamResource};
 
 use super::super::date;
 
@@ -64,9 +66,10 @@ pub(crate) enum Period {
 /// How much is to remain of a quota.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Extend {
+#[schema(as = Extend)]
+pub(crate) struct QuotaExtend {
     /// Requests that remain from now on, in the period that runs.
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "whole_number")]
     #[schema(minimum = 0, maximum = 1_000_000_000_000_u64)]
     pub(crate) remaining: u64,
 }
@@ -86,7 +89,7 @@ pub(crate) struct ExtendedQuota {
     pub(crate) period: Period,
     /// Its first day; null of a day.
     #[schema(schema_with = starts_on::schema)]
-    pub(crate) starts_on: Option<StartsOn>,
+    pub(crate) starts_on: Option<PeriodStart>,
     /// When it ends, and the extension with it.
     #[schema(format = DateTime)]
     pub(crate) ends: String,
@@ -94,14 +97,14 @@ pub(crate) struct ExtendedQuota {
 
 impl ExtendedQuota {
     /// Of this plan and key.
-    pub(crate) fn new(plan: String, key: String, made: &Extended) -> Self {
+    pub(crate) fn new(plan: String, key: String, made: &ExtensionView) -> Self {
         Self {
             plan,
             key,
             remaining: made.remaining,
             extra: made.extra,
             period: plan::period(made.period),
-            starts_on: StartsOn::of(made.period),
+            starts_on: PeriodStart::of(made.period),
             ends: date::moment(made.ends_ms),
         }
     }
@@ -109,7 +112,8 @@ impl ExtendedQuota {
 
 /// How much keys used of a plan, by day.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Usage {
+#[schema(as = Usage)]
+pub(crate) struct UsageResource {
     /// The plan.
     pub(crate) plan: String,
     /// The first day.
@@ -222,7 +226,7 @@ fn one(kind: Type) -> ObjectBuilder {
 pub(crate) fn metadata() -> Object {
     let name = one(Type::String).pattern(Some("^(?!id$)[A-Za-z0-9_-]{1,64}$"));
     let value = one(Type::String)
-        .max_length(Some(registrar::LONGEST_VALUE))
+        .max_length(Some(service::MAX_VALUE))
         .pattern(Some(LINE));
     one(Type::Object)
         .description(Some(
@@ -230,7 +234,7 @@ pub(crate) fn metadata() -> Object {
         ))
         .property_names(Some(Schema::Object(name.build())))
         .additional_properties(Some(AdditionalProperties::RefOr(value.build().into())))
-        .max_properties(Some(registrar::MOST_METADATA))
+        .max_properties(Some(service::MAX_METADATA))
         .build()
 }
 
@@ -239,7 +243,7 @@ pub(crate) fn names() -> Array {
     let name = one(Type::String).pattern(Some("^[A-Za-z0-9_-]{1,64}$"));
     ArrayBuilder::new()
         .items(name)
-        .max_items(Some(registrar::MOST_PLANS))
+        .max_items(Some(service::MAX_PLANS))
         .unique_items(true)
         .build()
 }
@@ -309,14 +313,14 @@ pub(crate) fn secret_in<'de, D: Deserializer<'de>>(
 }
 
 /// A whole number, also one that is written `5.0`: to JSON Schema that is one.
-pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    whole_to(deserializer, MOST)
+pub(crate) fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    whole_number_to(deserializer, MOST)
 }
 
 /// The same with another bound to tell of, which the caller checks.
-fn whole_to<'de, D: Deserializer<'de>>(deserializer: D, most: u64) -> Result<u64, D::Error> {
-    struct Whole(u64);
-    impl serde::de::Visitor<'_> for Whole {
+fn whole_number_to<'de, D: Deserializer<'de>>(deserializer: D, most: u64) -> Result<u64, D::Error> {
+    struct WholeNumberVisitor(u64);
+    impl serde::de::Visitor<'_> for WholeNumberVisitor {
         type Value = u64;
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
             write!(f, "a whole number from 0 to {}", self.0)
@@ -338,21 +342,21 @@ fn whole_to<'de, D: Deserializer<'de>>(deserializer: D, most: u64) -> Result<u64
             Err(E::invalid_value(found, &self))
         }
     }
-    deserializer.deserialize_u64(Whole(most))
+    deserializer.deserialize_u64(WholeNumberVisitor(most))
 }
 
 /// The same where it may be left out.
 pub(crate) fn present_whole<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<u64>, D::Error> {
-    whole(deserializer).map(Some)
+    whole_number(deserializer).map(Some)
 }
 
-/// A [`whole`] number of a smaller type, and with a bound, which the caller checks.
-pub(crate) fn small<'de, D: Deserializer<'de>, N: TryFrom<u64>, const BOUND: u64>(
+/// A [`whole_number`] number of a smaller type, and with a bound, which the caller checks.
+pub(crate) fn small_number<'de, D: Deserializer<'de>, N: TryFrom<u64>, const BOUND: u64>(
     deserializer: D,
 ) -> Result<N, D::Error> {
-    let number = N::try_from(whole_to(deserializer, BOUND)?);
+    let number = N::try_from(whole_number_to(deserializer, BOUND)?);
     number.map_err(|_| serde::de::Error::custom("the number is too large"))
 }
 
@@ -360,7 +364,7 @@ pub(crate) fn small<'de, D: Deserializer<'de>, N: TryFrom<u64>, const BOUND: u64
 pub(crate) fn present_small<'de, D: Deserializer<'de>, N: TryFrom<u64>, const BOUND: u64>(
     deserializer: D,
 ) -> Result<Option<N>, D::Error> {
-    small::<_, _, BOUND>(deserializer).map(Some)
+    small_number::<_, _, BOUND>(deserializer).map(Some)
 }
 
 /// What is written as an object, and not as a list of its values: serde takes both.
@@ -369,8 +373,8 @@ pub(crate) struct Strict<T>(pub(crate) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Strict<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members<T>(std::marker::PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for Members<T> {
+        struct ObjectVisitor<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> serde::de::Visitor<'de> for ObjectVisitor<T> {
             type Value = T;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object")
@@ -379,7 +383,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Strict<T> {
                 T::deserialize(serde::de::value::MapAccessDeserializer::new(map))
             }
         }
-        let members = Members(std::marker::PhantomData);
+        let members = ObjectVisitor(std::marker::PhantomData);
         deserializer.deserialize_map(members).map(Self)
     }
 }

@@ -7,19 +7,22 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::params::{Nothing, Params};
+use super::params::{NoParams, QueryParams};
 use super::shape::{Status, StoreStatus};
-use super::{Api, json};
+use super::{AdminApi, json};
 
 /// How the gateway and its store stand.
 #[utoipa::path(get, operation_id = "showStatus", path = "/v1/status", tag = "gateway",
     responses((status = 200, description = "How it stands", body = Status)))]
-pub(crate) async fn show(State(api): State<Arc<Api>>, Params(_): Params<Nothing>) -> Response {
+pub(crate) async fn show(
+    State(api): State<Arc<AdminApi>>,
+    QueryParams(_): QueryParams<NoParams>,
+) -> Response {
     let running = &api.running;
-    let store = running.registrar.as_ref().map(|registrar| {
+    let store = running.service.as_ref().map(|registrar| {
         let state = registrar.state();
         StoreStatus {
-            name: registrar.ledger_name(),
+            name: registrar.storage_name(),
             fresh: state.fresh,
             since_contact_ms: u64::try_from(state.since_contact.as_millis()).unwrap_or(u64::MAX),
             keys: state.keys,

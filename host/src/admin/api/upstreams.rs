@@ -8,22 +8,25 @@ use axum::http::{StatusCode, header};
 use axum::response::Response;
 
 use super::keys::put;
-use super::params::{Nothing, Params};
-use super::shape::{EndpointCreate, EndpointUpdate, UpstreamResource, UpstreamList};
-use super::{Api, audit, audit_change, body, json};
-use crate::admin::envelope::Caller;
-use crate::admin::problem::Problem;
+use super::params::{NoParams, QueryParams};
+use super::shape::{EndpointCreate, EndpointUpdate, UpstreamList, UpstreamResource};
+use super::{AdminApi, audit, audit_change, body, json};
+use crate::admin::envelope::ApiCaller;
+use crate::admin::problem::ApiProblem;
 use crate::config::{MAX_WEIGHT, is_endpoint, is_label};
 use crate::upstream::registry::{ChangeError, UpstreamRegistry};
 
-type Shared = State<Arc<Api>>;
+type Shared = State<Arc<AdminApi>>;
 
 /// Upstreams, and how their endpoints stand.
 #[utoipa::path(get, operation_id = "listUpstreams", path = "/v1/upstreams", tag = "upstreams",
     responses((status = 200, description = "All of them", body = UpstreamList)))]
-pub(crate) async fn list(State(api): Shared, Params(_): Params<Nothing>) -> Response {
+pub(crate) async fn list(State(api): Shared, QueryParams(_): QueryParams<NoParams>) -> Response {
     let plans = registry(&api).in_use();
-    let items = plans.iter().map(|plan| UpstreamResource::from(&**plan)).collect();
+    let items = plans
+        .iter()
+        .map(|plan| UpstreamResource::from(&**plan))
+        .collect();
     json(StatusCode::OK, &UpstreamList { items })
 }
 
@@ -34,9 +37,9 @@ pub(crate) async fn list(State(api): Shared, Params(_): Params<Nothing>) -> Resp
 pub(crate) async fn show(
     State(api): Shared,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
-    Params(_): Params<Nothing>,
-) -> Result<Response, Problem> {
-    let Path(name) = path.map_err(|_| Problem::no_such_path())?;
+    QueryParams(_): QueryParams<NoParams>,
+) -> Result<Response, ApiProblem> {
+    let Path(name) = path.map_err(|_| ApiProblem::no_such_path())?;
     shown(&api, &name, StatusCode::OK)
 }
 
@@ -49,27 +52,30 @@ pub(crate) async fn show(
         (status = 409, description = "It is there already", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn add(
     State(api): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ApiCaller>,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
-    Params(_): Params<Nothing>,
+    QueryParams(_): QueryParams<NoParams>,
     request: Request,
-) -> Result<Response, Problem> {
-    let Path(name) = path.map_err(|_| Problem::no_such_path())?;
+) -> Result<Response, ApiProblem> {
+    let Path(name) = path.map_err(|_| ApiProblem::no_such_path())?;
     let (endpoint, _) = body::json::<EndpointCreate>(request).await?;
     registry(&api).plan(&name)?;
     if !is_endpoint(&endpoint.address) {
         let wanted = "wants an IP address or a name, with a port, such as `10.0.0.1:8080`";
-        return Err(Problem::of("address", wanted));
+        return Err(ApiProblem::invalid_field("address", wanted));
     }
     weighs(Some(endpoint.weight))?;
     if endpoint.priority > 15 {
-        return Err(Problem::of("priority", "wants a number from 0 to 15"));
+        return Err(ApiProblem::invalid_field(
+            "priority",
+            "wants a number from 0 to 15",
+        ));
     }
     let labels = &endpoint.labels;
     if labels.len() > 32 || !labels.iter().all(|(name, value)| is_label(name, value)) {
         let wanted =
             "wants at most 32 names of letters, digits, `_` and `-`, with values of one line";
-        return Err(Problem::of("labels", wanted));
+        return Err(ApiProblem::invalid_field("labels", wanted));
     }
     let address = endpoint.address.clone();
     resolve(&api, &name, &address).await?;
@@ -95,12 +101,12 @@ pub(crate) async fn add(
     responses((status = 200, description = "The upstream as it is now", body = UpstreamResource)))]
 pub(crate) async fn update(
     State(api): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ApiCaller>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
-    Params(_): Params<Nothing>,
+    QueryParams(_): QueryParams<NoParams>,
     request: Request,
-) -> Result<Response, Problem> {
-    let Path((name, address)) = path.map_err(|_| Problem::no_such_path())?;
+) -> Result<Response, ApiProblem> {
+    let Path((name, address)) = path.map_err(|_| ApiProblem::no_such_path())?;
     let (update, _) = body::json::<EndpointUpdate>(request).await?;
     weighs(update.weight)?;
     let weight = update.weight.map(|weight| format!("weight {weight}"));
@@ -122,11 +128,11 @@ pub(crate) async fn update(
         (status = 409, description = "It is one address of a name", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn remove(
     State(api): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ApiCaller>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
-    Params(_): Params<Nothing>,
-) -> Result<StatusCode, Problem> {
-    let Path((name, address)) = path.map_err(|_| Problem::no_such_path())?;
+    QueryParams(_): QueryParams<NoParams>,
+) -> Result<StatusCode, ApiProblem> {
+    let Path((name, address)) = path.map_err(|_| ApiProblem::no_such_path())?;
     registry(&api).remove(&name, &address)?;
     audit(&caller, "delete", "endpoint", &format!("{name}/{address}"));
     Ok(StatusCode::NO_CONTENT)
@@ -139,11 +145,11 @@ pub(crate) async fn remove(
     responses((status = 200, description = "The upstream as it is now", body = UpstreamResource)))]
 pub(crate) async fn restore_one(
     State(api): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ApiCaller>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
-    Params(_): Params<Nothing>,
-) -> Result<Response, Problem> {
-    let Path((name, address)) = path.map_err(|_| Problem::no_such_path())?;
+    QueryParams(_): QueryParams<NoParams>,
+) -> Result<Response, ApiProblem> {
+    let Path((name, address)) = path.map_err(|_| ApiProblem::no_such_path())?;
     registry(&api).restore_one(&name, &address)?;
     audit(&caller, "restore", "endpoint", &format!("{name}/{address}"));
     shown(&api, &name, StatusCode::OK)
@@ -155,36 +161,37 @@ pub(crate) async fn restore_one(
     responses((status = 200, description = "The upstream as it is now", body = UpstreamResource)))]
 pub(crate) async fn restore(
     State(api): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ApiCaller>,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
-    Params(_): Params<Nothing>,
-) -> Result<Response, Problem> {
-    let Path(name) = path.map_err(|_| Problem::no_such_path())?;
+    QueryParams(_): QueryParams<NoParams>,
+) -> Result<Response, ApiProblem> {
+    let Path(name) = path.map_err(|_| ApiProblem::no_such_path())?;
     registry(&api).restore(&name)?;
     audit(&caller, "restore", "upstream", &name);
     shown(&api, &name, StatusCode::OK)
 }
 
-fn registry(api: &Api) -> &UpstreamRegistry {
+fn registry(api: &AdminApi) -> &UpstreamRegistry {
     api.running.foundation.upstreams()
 }
 
-fn shown(api: &Api, name: &str, status: StatusCode) -> Result<Response, Problem> {
+fn shown(api: &AdminApi, name: &str, status: StatusCode) -> Result<Response, ApiProblem> {
     let plan = registry(api).plan(name)?;
     Ok(json(status, &UpstreamResource::from(&*plan)))
 }
 
-fn weighs(weight: Option<u32>) -> Result<(), Problem> {
+fn weighs(weight: Option<u32>) -> Result<(), ApiProblem> {
     match weight {
-        Some(weight) if weight > MAX_WEIGHT => {
-            Err(Problem::of("weight", "wants a number from 0 to 1000"))
-        }
+        Some(weight) if weight > MAX_WEIGHT => Err(ApiProblem::invalid_field(
+            "weight",
+            "wants a number from 0 to 1000",
+        )),
         Some(_) | None => Ok(()),
     }
 }
 
 /// Ask for the name of an endpoint that is new.
-async fn resolve(api: &Arc<Api>, upstream: &str, address: &str) -> Result<(), Problem> {
+async fn resolve(api: &Arc<AdminApi>, upstream: &str, address: &str) -> Result<(), ApiProblem> {
     if address.parse::<std::net::SocketAddr>().is_ok() {
         return Ok(());
     }
@@ -197,11 +204,11 @@ async fn resolve(api: &Arc<Api>, upstream: &str, address: &str) -> Result<(), Pr
             Ok(())
         }
         Ok(Err(_)) => Err(ChangeError::Unresolved(address.to_owned()).into()),
-        Err(_) => Err(super::broken()),
+        Err(_) => Err(super::internal_error()),
     }
 }
 
-impl From<ChangeError> for Problem {
+impl From<ChangeError> for ApiProblem {
     fn from(error: ChangeError) -> Self {
         let (status, code) = match &error {
             ChangeError::NoUpstream(_) => (StatusCode::NOT_FOUND, "no_such_upstream"),

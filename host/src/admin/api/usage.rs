@@ -12,22 +12,23 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::params::{self, Nothing, Params, PlanAndKey};
-use super::shape::{Extend, ExtendedQuota, MOST, Usage};
-use super::{Api, audit, body, json, now_ms};
+use super::params::{self, NoParams, PlanAndKey, QueryParams};
+use super::shape::{ExtendedQuota, MOST, QuotaExtend, UsageResource};
+use super::{AdminApi, audit, body, json, now_ms};
 use crate::admin::date;
-use crate::admin::envelope::Caller;
-use crate::admin::problem::Problem;
-use crate::store::registrar::{UsageAsk, UsageReport, guarded};
+use crate::admin::envelope::ApiCaller;
+use crate::admin::problem::ApiProblem;
+use crate::store::service::{UsageReport, UsageReportQuery, guarded};
 
-type Shared = State<Arc<Api>>;
+type Shared = State<Arc<AdminApi>>;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// How a report is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Format {
+#[schema(as = Format)]
+pub(crate) enum UsageFormat {
     /// As an object.
     Json,
     /// As comma-separated values.
@@ -53,7 +54,7 @@ pub(crate) struct UsageParams {
     pub(crate) to: Option<String>,
     /// How the report is written; `accept: text/csv` does the same. Default JSON.
     #[param(inline)]
-    pub(crate) format: Option<Format>,
+    pub(crate) format: Option<UsageFormat>,
     /// How many keys, at the most.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     pub(crate) limit: Option<usize>,
@@ -68,29 +69,28 @@ pub(crate) struct UsageParams {
 /// `-` has a `'` before it, for spreadsheets), and the next page's cursor in `x-next-cursor`.
 #[utoipa::path(get, operation_id = "showUsage", path = "/v1/usage", tag = "usage", params(UsageParams),
     responses((status = 200, description = "The report", headers(("x-next-cursor" = String, description = "Of comma-separated values: where to go on")), content(
-        (Usage = "application/json"), (String = "text/csv"))),
+        (UsageResource = "application/json"), (String = "text/csv"))),
         (status = 422, description = "The days make no sense together", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn show(
     State(api): Shared,
-    Params(query): Params<UsageParams>,
+    QueryParams(query): QueryParams<UsageParams>,
     headers: HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Response, ApiProblem> {
     let csv = match query.format {
-        Some(format) => format == Format::Csv,
+        Some(format) => format == UsageFormat::Csv,
         None => wants(&headers, "text/csv"),
     };
     let now = now_ms();
     let today = u32::try_from(now / DAY_MS).unwrap_or(u32::MAX);
     let day = |field: &str, text: Option<&str>, default: u32| match text {
         None => Ok(default),
-        Some(text) => {
-            date::read_day(text).ok_or_else(|| Problem::of(field, "must be a day as `2026-11-25`"))
-        }
+        Some(text) => date::read_day(text)
+            .ok_or_else(|| ApiProblem::invalid_field(field, "must be a day as `2026-11-25`")),
     };
     let to = day("to", query.to.as_deref(), today)?;
     let from = day("from", query.from.as_deref(), to)?;
     let plan = params::name("plan", Some(query.plan))?.unwrap_or_default();
-    let ask = UsageAsk {
+    let ask = UsageReportQuery {
         plan: plan.clone(),
         key: params::name("key", query.key)?,
         days: from..=to,
@@ -109,7 +109,7 @@ pub(crate) async fn show(
         let days = days.map(|(used, left)| serde_json::json!([used, left]));
         (usage.key, days.collect())
     });
-    let usage = Usage {
+    let usage = UsageResource {
         plan,
         from: date::day(from),
         to: date::day(to),
@@ -153,19 +153,22 @@ pub(crate) fn wants(headers: &HeaderMap, kind: &str) -> bool {
 #[utoipa::path(patch, operation_id = "extendQuota", path = "/v1/plans/{name}/usage/{key}", tag = "usage",
     params(("name" = String, Path, description = "The plan's name", pattern = "^[A-Za-z0-9_-]{1,64}$"),
         ("key" = String, Path, description = "The key's id", pattern = "^[A-Za-z0-9_-]{1,64}$")),
-    request_body(content = Extend, content_type = "application/json"),
+    request_body(content = QuotaExtend, content_type = "application/json"),
     responses((status = 200, description = "The quota that remains", body = ExtendedQuota),
         (status = 409, description = "The plan has no quota", body = super::shape::ProblemBody, content_type = "application/problem+json")))]
 pub(crate) async fn extend(
     State(api): Shared,
-    Extension(caller): Extension<Caller>,
+    Extension(caller): Extension<ApiCaller>,
     PlanAndKey(plan, key): PlanAndKey,
-    Params(_): Params<Nothing>,
+    QueryParams(_): QueryParams<NoParams>,
     request: Request,
-) -> Result<Response, Problem> {
-    let (Extend { remaining }, _) = body::json(request).await?;
+) -> Result<Response, ApiProblem> {
+    let (QuotaExtend { remaining }, _) = body::json(request).await?;
     if remaining > MOST {
-        return Err(Problem::of("remaining", &format!("must be at most {MOST}")));
+        return Err(ApiProblem::invalid_field(
+            "remaining",
+            &format!("must be at most {MOST}"),
+        ));
     }
     let (plan_name, id) = (plan.clone(), key.clone());
     let made = api

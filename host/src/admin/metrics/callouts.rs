@@ -4,21 +4,21 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::float;
 use crate::gateway::Gateway;
-use crate::observe::metrics::{Family, Kind};
+use crate::observe::metrics::{MetricFamily, MetricKind};
 
-pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
-    let mut calls = Family::new(
-        Kind::Counter,
+pub(super) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
+    let mut calls = MetricFamily::new(
+        MetricKind::Counter,
         "callouts",
         "Calls of filters to a server (`[callout.<name>]`) by their result",
     );
-    let mut shared = Family::new(
-        Kind::Counter,
+    let mut shared = MetricFamily::new(
+        MetricKind::Counter,
         "callouts_shared",
         "Calls of filters that had the answer to an identical one that was under way",
     );
-    let mut active = Family::new(
-        Kind::Gauge,
+    let mut active = MetricFamily::new(
+        MetricKind::Gauge,
         "callouts_active",
         "Calls of filters to a server that are under way or wait",
     );

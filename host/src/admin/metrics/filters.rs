@@ -4,35 +4,35 @@ use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 
 use crate::gateway::Gateway;
-use crate::observe::metrics::{self, Family, Kind, Value, float};
+use crate::observe::metrics::{self, MetricFamily, MetricKind, SampleValue, float};
 use crate::wasm::filter::{Filter, FilterFigures};
 use crate::wasm::series::{BUCKETS, OWN_FAMILIES, SeriesKind, SeriesSample};
 
-pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
+pub(super) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
     let mut families = figures(gateway);
     families.extend(series(gateway));
     families
 }
 
 /// Picks one figure.
-type Figure = fn(&FilterFigures) -> &AtomicU64;
+type FilterFigure = fn(&FilterFigures) -> &AtomicU64;
 
-fn figures(gateway: &Gateway) -> Vec<Family> {
+fn figures(gateway: &Gateway) -> Vec<MetricFamily> {
     let mut families = Vec::new();
-    let mut each = |kind: Kind, name: &str, help: &str, value: &dyn Fn(&Filter) -> f64| {
+    let mut each = |kind: MetricKind, name: &str, help: &str, value: &dyn Fn(&Filter) -> f64| {
         debug_assert!(
             OWN_FAMILIES
                 .iter()
                 .any(|own| name.strip_prefix("filter_") == Some(own)),
             "{name} is not among the names that filters cannot have"
         );
-        let mut family = Family::new(kind, name, help);
+        let mut family = MetricFamily::new(kind, name, help);
         for filter in &gateway.filters {
             family.push(&[("filter", filter.name())], value(filter));
         }
         families.push(family);
     };
-    let figures: [(&str, &str, Figure); 5] = [
+    let figures: [(&str, &str, FilterFigure); 5] = [
         ("filter_calls", "Phase calls", |figures| &figures.calls),
         (
             "filter_answers",
@@ -54,24 +54,24 @@ fn figures(gateway: &Gateway) -> Vec<Family> {
         ),
     ];
     for (name, help, figure) in figures {
-        each(Kind::Counter, name, help, &|filter| {
+        each(MetricKind::Counter, name, help, &|filter| {
             float(filter.figure(figure))
         });
     }
     each(
-        Kind::Counter,
+        MetricKind::Counter,
         "filter_instances",
         "Instances made",
         &|filter| float(filter.instances()),
     );
     each(
-        Kind::Counter,
+        MetricKind::Counter,
         "filter_seconds",
         "Time in phase calls, estimated from one call in 64",
         &|filter| float(filter.figure(|figures| &figures.nanos)) / 1e9,
     );
     each(
-        Kind::Gauge,
+        MetricKind::Gauge,
         "filter_suspended",
         "Whether the filter is suspended after repeated failures",
         &|filter| f64::from(u8::from(filter.is_suspended())),
@@ -81,38 +81,38 @@ fn figures(gateway: &Gateway) -> Vec<Family> {
 
 /// The series that filters declared: one family for each name, whichever filters it is of. The
 /// configuration was refused where two kinds would share a name.
-fn series(gateway: &Gateway) -> impl Iterator<Item = Family> {
-    let mut families: BTreeMap<String, Family> = BTreeMap::new();
+fn series(gateway: &Gateway) -> impl Iterator<Item = MetricFamily> {
+    let mut families: BTreeMap<String, MetricFamily> = BTreeMap::new();
     for filter in &gateway.filters {
         for (spec, samples) in filter.own().series.read() {
             let name = spec.family();
             let kind = match spec.kind {
-                SeriesKind::Counter => Kind::Counter,
-                SeriesKind::Gauge => Kind::Gauge,
-                SeriesKind::Histogram => Kind::Histogram,
+                SeriesKind::Counter => MetricKind::Counter,
+                SeriesKind::Gauge => MetricKind::Gauge,
+                SeriesKind::Histogram => MetricKind::Histogram,
             };
-            let family = families
-                .entry(name.clone())
-                .or_insert_with(|| Family::new(kind, &name, "A series that filters declared"));
+            let family = families.entry(name.clone()).or_insert_with(|| {
+                MetricFamily::new(kind, &name, "A series that filters declared")
+            });
             for (values, sample) in samples {
                 let mut labels = vec![("filter".to_owned(), filter.name().to_string())];
                 labels.extend(spec.labels.iter().cloned().zip(values));
                 let value = value(spec.kind, &sample);
-                family.samples.push(metrics::Sample { labels, value });
+                family.samples.push(metrics::MetricSample { labels, value });
             }
         }
     }
     families.into_values()
 }
 
-fn value(kind: SeriesKind, sample: &SeriesSample) -> Value {
+fn value(kind: SeriesKind, sample: &SeriesSample) -> SampleValue {
     match kind {
-        SeriesKind::Counter | SeriesKind::Gauge => Value::Number(sample.value),
+        SeriesKind::Counter | SeriesKind::Gauge => SampleValue::Number(sample.value),
         SeriesKind::Histogram => {
             let mut buckets: Vec<_> = BUCKETS.into_iter().zip(sample.buckets).collect();
             let within: u64 = sample.buckets.iter().sum();
             buckets.push((f64::INFINITY, sample.count.saturating_sub(within)));
-            Value::Histogram {
+            SampleValue::Histogram {
                 sum: sample.value,
                 count: sample.count,
                 buckets,

@@ -9,16 +9,16 @@ use axum::http::header::ACCEPT;
 
 /// How numbers are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum MetricsFormat {
     /// Prometheus's own, version 0.0.4.
     Text,
     /// `OpenMetrics` 1.0.
     OpenMetrics,
 }
 
-impl Format {
+impl MetricsFormat {
     /// What these fields of a request ask for (RFC 9110 section 12.5.1).
-    pub(crate) fn asked(headers: &HeaderMap) -> Self {
+    pub(crate) fn negotiate(headers: &HeaderMap) -> Self {
         if !headers.contains_key(ACCEPT) {
             return Self::OpenMetrics;
         }
@@ -26,7 +26,7 @@ impl Format {
         let lines = lines.filter_map(|line| line.to_str().ok());
         let ranges = lines.flat_map(|line| line.split(','));
         let (mut text, mut open) = (0, 0);
-        for (format, quality) in ranges.filter_map(range) {
+        for (format, quality) in ranges.filter_map(media_range) {
             match format {
                 Self::Text => text = text.max(quality),
                 Self::OpenMetrics => open = open.max(quality),
@@ -48,7 +48,7 @@ impl Format {
 }
 
 /// The format that a media range is about, and how much it is wanted, in thousandths.
-fn range(text: &str) -> Option<(Format, u32)> {
+fn media_range(text: &str) -> Option<(MetricsFormat, u32)> {
     let mut parts = text.split(';').map(str::trim);
     let kind = parts.next()?.to_ascii_lowercase();
     let (mut quality, mut version) = (1000, None);
@@ -62,9 +62,11 @@ fn range(text: &str) -> Option<(Format, u32)> {
     }
     let format = match (&*kind, version) {
         ("application/openmetrics-text", None | Some("1.0.0" | "0.0.1")) | ("application/*", _) => {
-            Format::OpenMetrics
+            MetricsFormat::OpenMetrics
         }
-        ("text/plain", None | Some("0.0.4" | "1.0.0")) | ("text/*" | "*/*", _) => Format::Text,
+        ("text/plain", None | Some("0.0.4" | "1.0.0")) | ("text/*" | "*/*", _) => {
+            MetricsFormat::Text
+        }
         _ => return None,
     };
     Some((format, quality))
@@ -87,8 +89,8 @@ mod tests {
 
     use super::*;
 
-    fn asked(accept: &'static str) -> Format {
-        Format::asked(&HeaderMap::from_iter([(
+    fn asked(accept: &'static str) -> MetricsFormat {
+        MetricsFormat::negotiate(&HeaderMap::from_iter([(
             ACCEPT,
             HeaderValue::from_static(accept),
         )]))
@@ -96,8 +98,8 @@ mod tests {
 
     #[test]
     fn the_format_is_the_one_that_is_wanted_most() {
-        use Format::{OpenMetrics, Text};
-        assert_eq!(Format::asked(&HeaderMap::new()), OpenMetrics);
+        use MetricsFormat::{OpenMetrics, Text};
+        assert_eq!(MetricsFormat::negotiate(&HeaderMap::new()), OpenMetrics);
         for (accept, format) in [
             ("*/*", Text),
             ("", Text),

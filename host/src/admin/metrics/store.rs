@@ -2,10 +2,10 @@
 
 use super::float;
 use crate::admin::Running;
-use crate::observe::metrics::{Family, Kind};
+use crate::observe::metrics::{MetricFamily, MetricKind};
 
 /// Those of the counters in this gateway's memory.
-pub(super) fn counters(running: &Running) -> [Family; 4] {
+pub(super) fn counters(running: &Running) -> [MetricFamily; 4] {
     let rates = running.foundation.rates();
     let figures = running.foundation.limits();
     [
@@ -32,7 +32,7 @@ pub(super) fn counters(running: &Running) -> [Family; 4] {
     ]
 }
 
-pub(super) fn families(running: &Running) -> Vec<Family> {
+pub(super) fn families(running: &Running) -> Vec<MetricFamily> {
     let Some(keeper) = running.foundation.keeper() else {
         return Vec::new();
     };
@@ -66,15 +66,15 @@ pub(super) fn families(running: &Running) -> Vec<Family> {
         gauge(
             "usage_unsaved",
             "Counts of usage that could not be written at the last try, and will be",
-            float(state.unsaved),
+            float(state.unwritten_rows),
         ),
     ]
 }
 
-fn gauge(name: &str, help: &str, value: f64) -> Family {
-    Family::new(Kind::Gauge, name, help).with(&[], value)
+fn gauge(name: &str, help: &str, value: f64) -> MetricFamily {
+    MetricFamily::new(MetricKind::Gauge, name, help).with(&[], value)
 }
 
-fn counter(name: &str, help: &str, value: u64) -> Family {
-    Family::new(Kind::Counter, name, help).with(&[], float(value))
+fn counter(name: &str, help: &str, value: u64) -> MetricFamily {
+    MetricFamily::new(MetricKind::Counter, name, help).with(&[], float(value))
 }

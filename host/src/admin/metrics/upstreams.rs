@@ -1,15 +1,15 @@
 //! Upstreams and their endpoints, as metrics.
 
 use crate::gateway::Gateway;
-use crate::observe::metrics::{Family, Kind, float};
+use crate::observe::metrics::{MetricFamily, MetricKind, float};
 use crate::upstream::endpoint::health::State;
 use crate::upstream::endpoint::known::now;
 use crate::upstream::plan::{Upstream, UpstreamEndpoint};
 
-pub(crate) fn families(gateway: &Gateway) -> Vec<Family> {
+pub(crate) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
     let mut families = of_endpoints(gateway);
     if let Some(active) = families.first_mut() {
-        add_leaving(gateway, active);
+        add_draining(gateway, active);
     }
     families.extend(of_upstreams(gateway));
     families.push(of_states(gateway));
@@ -17,24 +17,24 @@ pub(crate) fn families(gateway: &Gateway) -> Vec<Family> {
 }
 
 /// What one endpoint shows. The first is that of those that leave, too.
-type Shown = fn(&Upstream, &UpstreamEndpoint) -> f64;
+type EndpointValue = fn(&Upstream, &UpstreamEndpoint) -> f64;
 
-fn of_endpoints(gateway: &Gateway) -> Vec<Family> {
-    let shown: [(Kind, &str, &str, Shown); 7] = [
+fn of_endpoints(gateway: &Gateway) -> Vec<MetricFamily> {
+    let shown: [(MetricKind, &str, &str, EndpointValue); 7] = [
         (
-            Kind::Gauge,
+            MetricKind::Gauge,
             "endpoint_requests_active",
             "Requests that run on an endpoint now",
             |_, endpoint| f64::from(endpoint.known.slot.active()),
         ),
         (
-            Kind::Gauge,
+            MetricKind::Gauge,
             "endpoint_connections",
             "Connections to an endpoint, unused ones included",
             |_, endpoint| f64::from(endpoint.known.connections()),
         ),
         (
-            Kind::Gauge,
+            MetricKind::Gauge,
             "endpoint_available",
             "Whether an endpoint takes requests",
             |plan, endpoint| {
@@ -43,32 +43,32 @@ fn of_endpoints(gateway: &Gateway) -> Vec<Family> {
             },
         ),
         (
-            Kind::Counter,
+            MetricKind::Counter,
             "endpoint_attempts",
             "Requests sent to an endpoint, repeated ones included",
             |_, endpoint| float(endpoint.known.figures().attempts),
         ),
         (
-            Kind::Counter,
+            MetricKind::Counter,
             "endpoint_faults",
             "Attempts that were faults of the endpoint",
             |_, endpoint| float(endpoint.known.figures().faults),
         ),
         (
-            Kind::Counter,
+            MetricKind::Counter,
             "endpoint_connects",
             "Connections made to an endpoint",
             |_, endpoint| float(endpoint.known.figures().connects),
         ),
         (
-            Kind::Counter,
+            MetricKind::Counter,
             "endpoint_ejections",
             "How often faults took an endpoint out",
             |_, endpoint| float(endpoint.known.ejections()),
         ),
     ];
-    let family = |(kind, name, help, value): (Kind, &str, &str, Shown)| {
-        let mut family = Family::new(kind, name, help);
+    let family = |(kind, name, help, value): (MetricKind, &str, &str, EndpointValue)| {
+        let mut family = MetricFamily::new(kind, name, help);
         for plan in &gateway.upstreams {
             for endpoint in &plan.members().endpoints {
                 family.push(&labels(plan, endpoint), value(plan, endpoint));
@@ -80,7 +80,7 @@ fn of_endpoints(gateway: &Gateway) -> Vec<Family> {
 }
 
 /// What is no member any more has requests to end all the same.
-fn add_leaving(gateway: &Gateway, active: &mut Family) {
+fn add_draining(gateway: &Gateway, active: &mut MetricFamily) {
     for plan in &gateway.upstreams {
         let members = plan.members();
         for left in plan.group.leaving.of(&plan.group.name, now()) {
@@ -97,9 +97,9 @@ fn add_leaving(gateway: &Gateway, active: &mut Family) {
 }
 
 /// One series for each state, so that a sum over endpoints is a count.
-fn of_states(gateway: &Gateway) -> Family {
+fn of_states(gateway: &Gateway) -> MetricFamily {
     let help = "How an endpoint stands: 1 for its state, 0 for the others";
-    let mut family = Family::new(Kind::Gauge, "endpoint_state", help);
+    let mut family = MetricFamily::new(MetricKind::Gauge, "endpoint_state", help);
     for plan in &gateway.upstreams {
         for endpoint in &plan.members().endpoints {
             let is = plan.state(&endpoint.known);
@@ -113,24 +113,24 @@ fn of_states(gateway: &Gateway) -> Family {
     family
 }
 
-fn of_upstreams(gateway: &Gateway) -> Vec<Family> {
-    let mut open = Family::new(
-        Kind::Gauge,
+fn of_upstreams(gateway: &Gateway) -> Vec<MetricFamily> {
+    let mut open = MetricFamily::new(
+        MetricKind::Gauge,
         "upstream_fails_open",
         "Whether too few endpoints are available, so that all that are not draining are used",
     );
-    let mut tier = Family::new(
-        Kind::Gauge,
+    let mut tier = MetricFamily::new(
+        MetricKind::Gauge,
         "upstream_tier",
         "Which group of endpoints is in use, 0 for the first",
     );
-    let mut waiting = Family::new(
-        Kind::Gauge,
+    let mut waiting = MetricFamily::new(
+        MetricKind::Gauge,
         "upstream_requests_waiting",
         "Requests that wait for an endpoint with room, or for a connection to one",
     );
-    let mut refused = Family::new(
-        Kind::Counter,
+    let mut refused = MetricFamily::new(
+        MetricKind::Counter,
         "upstream_requests_overloaded",
         "Requests that found no room in time",
     );

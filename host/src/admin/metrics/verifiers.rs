@@ -2,42 +2,42 @@
 
 use super::float;
 use crate::gateway::Gateway;
-use crate::observe::metrics::{Family, Kind};
+use crate::observe::metrics::{MetricFamily, MetricKind};
 use crate::tokens::{TokenTime, VerifierKeys};
 use crate::verifier::TokenError;
 
-pub(super) fn families(gateway: &Gateway) -> Vec<Family> {
-    let mut keys = Family::new(
-        Kind::Gauge,
+pub(super) fn families(gateway: &Gateway) -> Vec<MetricFamily> {
+    let mut keys = MetricFamily::new(
+        MetricKind::Gauge,
         "verifier_keys",
         "Keys of a verifier that were fetched last",
     );
-    let mut fetches = Family::new(
-        Kind::Counter,
+    let mut fetches = MetricFamily::new(
+        MetricKind::Counter,
         "verifier_key_fetches",
         "Fetches of a verifier's keys by their result",
     );
-    let mut usable = Family::new(
-        Kind::Gauge,
+    let mut usable = MetricFamily::new(
+        MetricKind::Gauge,
         "verifier_keys_usable",
         "Whether a verifier's keys may be used: the last good answer is not older than `max_stale`",
     );
-    let mut since = Family::new(
-        Kind::Gauge,
+    let mut since = MetricFamily::new(
+        MetricKind::Gauge,
         "verifier_since_answer_seconds",
         "Since when a verifier's key server gave no good answer",
     );
-    let mut kept = Family::new(
-        Kind::Gauge,
+    let mut kept = MetricFamily::new(
+        MetricKind::Gauge,
         "verifier_cached_tokens",
         "Tokens of a verifier whose answer is kept, about",
     );
-    let mut rejects = Family::new(
-        Kind::Counter,
+    let mut rejects = MetricFamily::new(
+        MetricKind::Counter,
         "verifier_rejects",
         "Tokens that were not accepted, by the reason; without a verifier where they were verified before that",
     );
-    for (why, count) in gateway.services.verifiers.later_rejects.values() {
+    for (why, count) in gateway.services.verifiers.filter_rejects.values() {
         rejects.push(&[("verifier", ""), ("why", why)], float(count));
     }
     let now = TokenTime::coarse();

@@ -30,7 +30,7 @@ struct Issuer {
 
 /// Whom a token is for.
 #[derive(Deserialize)]
-struct Wanted {
+struct TokenQuery {
     /// The user.
     #[serde(default = "dana")]
     sub: String,
@@ -75,7 +75,7 @@ async fn keys(State(issuer): State<Arc<Issuer>>) -> Json<Value> {
 
 async fn token(
     State(issuer): State<Arc<Issuer>>,
-    Query(wanted): Query<Wanted>,
+    Query(wanted): Query<TokenQuery>,
 ) -> Result<String, StatusCode> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -7,13 +7,13 @@ use std::path::PathBuf;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
+use crate::cli::admin_client::{self, AdminClient, ApiRequest, CommandError, at};
 use crate::cli::output::tell;
-use crate::cli::remote::{self, Call, Failure, Remote, at};
 use crate::cli::store;
 
 /// `windlass keys import`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Import {
+pub(super) struct KeyImportArguments {
     /// The file; `-` for standard input.
     file: PathBuf,
     /// One wrong row keeps all others out.
@@ -23,7 +23,7 @@ pub(super) struct Import {
 
 /// `windlass keys export`.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Export {
+pub(super) struct KeyExportArguments {
     /// Comma-separated values in the place of JSON.
     #[arg(long)]
     csv: bool,
@@ -41,11 +41,11 @@ pub(super) struct Export {
     no_digests: bool,
 }
 
-impl Import {
-    pub(super) fn run(&self, remote: &Remote, json: bool) -> Result<(), Failure> {
+impl KeyImportArguments {
+    pub(super) fn run(&self, remote: &AdminClient, json: bool) -> Result<(), CommandError> {
         let cannot = |error| {
             let file = self.file.display();
-            Failure::Usage(format!("`{file}` cannot be read: {error}"))
+            CommandError::Usage(format!("`{file}` cannot be read: {error}"))
         };
         let file = if self.file.as_os_str() == "-" {
             let mut bytes = Vec::new();
@@ -54,15 +54,15 @@ impl Import {
         } else {
             fs::read(&self.file).map_err(cannot)?
         };
-        if let Some(lines) = store::of_keys(&file) {
+        if let Some(lines) = store::convert_key_export(&file) {
             let lines = Box::new(std::io::Cursor::new(lines?));
             return store::send(remote, lines, false, false, json);
         }
-        let call = Call {
+        let call = ApiRequest {
             query: vec![("fail_on_warnings", self.fail_on_warnings.to_string())],
             headers: vec![("accept", "application/x-ndjson".to_owned())],
             body: Some(("text/csv", file)),
-            ..Call::default()
+            ..ApiRequest::default()
         };
         let bar = bar();
         let mut last = Value::Null;
@@ -79,28 +79,31 @@ impl Import {
         bar.finish_and_clear();
         told?;
         if let Some(status) = at(&last, "status").as_u64() {
-            return Err(Failure::Problem(u16::try_from(status).unwrap_or(500), last));
+            return Err(CommandError::Problem(
+                u16::try_from(status).unwrap_or(500),
+                last,
+            ));
         }
         let Some(ids) = at(&last, "ids").as_array() else {
-            return Err(Failure::Unreachable(
+            return Err(CommandError::Unreachable(
                 "the answer ended before its end; `windlass keys list` shows what was imported"
                     .to_owned(),
             ));
         };
         let left_out = at(&last, "left_out").as_u64().unwrap_or(0);
         if json {
-            remote::json(&last)?;
+            admin_client::json(&last)?;
         } else {
             tell!("imported {} keys; {left_out} rows were left out", ids.len());
             let warnings = at(&last, "warnings").as_array();
             let warnings = warnings.map(Vec::as_slice).unwrap_or_default();
-            remote::tell_warnings(warnings.iter());
+            admin_client::report_warnings(warnings.iter());
             if left_out > warnings.len() as u64 {
                 tell!("  and {} more", left_out - warnings.len() as u64);
             }
         }
         if left_out > 0 {
-            return Err(Failure::Part);
+            return Err(CommandError::PartlyDone);
         }
         Ok(())
     }
@@ -120,9 +123,9 @@ fn bar() -> ProgressBar {
     }
 }
 
-impl Export {
-    pub(super) fn run(&self, remote: &Remote) -> Result<(), Failure> {
-        let mut call = Call::default();
+impl KeyExportArguments {
+    pub(super) fn run(&self, remote: &AdminClient) -> Result<(), CommandError> {
+        let mut call = ApiRequest::default();
         let format = if self.csv { "csv" } else { "json" };
         call.query.push(("format", format.to_owned()));
         let digests = !self.csv && !self.no_digests;
@@ -138,7 +141,7 @@ impl Export {
         }
         match remote.copy("GET", "/v1/keys/export", call) {
             // A token that may only read sees all but the digests.
-            Err(Failure::Problem(403, _)) if digests => {
+            Err(CommandError::Problem(403, _)) if digests => {
                 tell!(
                     "the token may only read: the keys are without digests, and no store can take them"
                 );

@@ -1,16 +1,16 @@
 //! When a destination that fails is reported, and when that it works again. Pure.
 //!
 //! The first failure is reported at once, and so is its end. After a report there is silence for
-//! [`QUIET`]: what flaps meanwhile is counted, and reported with the next one.
+//! [`REPORT_INTERVAL`]: what flaps meanwhile is counted, and reported with the next one.
 
 use std::time::{Duration, Instant};
 
 /// Between two reports of failures.
-const QUIET: Duration = Duration::from_mins(1);
+const REPORT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// What is reported when it works again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Report {
+pub(crate) struct OutageReport {
     /// Lines that were lost since the last such report.
     pub(crate) lost: u64,
     /// How often it failed since the last report of a failure, that one included.
@@ -31,7 +31,7 @@ pub(crate) struct Outage {
 
 impl Outage {
     /// It fails. Gives how often, if that is to be reported.
-    pub(crate) fn fails(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn record_failure(&mut self, now: Instant) -> Option<u64> {
         if !self.failing {
             self.failing = true;
             self.times += 1;
@@ -46,7 +46,12 @@ impl Outage {
 
     /// Nothing waits; `works`: the last write succeeded. `lost`: lines lost in all. Gives the report
     /// that it works again.
-    pub(crate) fn settles(&mut self, now: Instant, works: bool, lost: u64) -> Option<Report> {
+    pub(crate) fn recovers(
+        &mut self,
+        now: Instant,
+        works: bool,
+        lost: u64,
+    ) -> Option<OutageReport> {
         if works {
             self.failing = false;
         }
@@ -56,7 +61,7 @@ impl Outage {
         }
         self.is_open = false;
         self.reported = Some(now);
-        let report = Report {
+        let report = OutageReport {
             lost: lost - std::mem::replace(&mut self.reported_lost, lost),
             times: std::mem::take(&mut self.times),
         };
@@ -65,13 +70,13 @@ impl Outage {
 
     /// How long until something is to be reported even if nothing happens.
     pub(crate) fn wait(&self, now: Instant) -> Option<Duration> {
-        let due = self.reported? + QUIET;
+        let due = self.reported? + REPORT_INTERVAL;
         (self.times > 0 && !self.is_open && !self.failing)
             .then(|| due.saturating_duration_since(now))
     }
 
     fn may_report(&self, now: Instant) -> bool {
-        self.reported.is_none_or(|at| now >= at + QUIET)
+        self.reported.is_none_or(|at| now >= at + REPORT_INTERVAL)
     }
 }
 
@@ -82,13 +87,13 @@ mod tests {
     #[test]
     fn a_failure_and_its_end_are_reported_once() {
         let (mut outage, now) = (Outage::default(), Instant::now());
-        assert_eq!(outage.settles(now, true, 0), None);
-        assert_eq!(outage.fails(now), Some(1));
-        assert_eq!(outage.fails(now), None);
-        assert_eq!(outage.settles(now, false, 3), None);
-        let report = Report { lost: 5, times: 1 };
-        assert_eq!(outage.settles(now, true, 5), Some(report));
-        assert_eq!(outage.settles(now, true, 5), None);
+        assert_eq!(outage.recovers(now, true, 0), None);
+        assert_eq!(outage.record_failure(now), Some(1));
+        assert_eq!(outage.record_failure(now), None);
+        assert_eq!(outage.recovers(now, false, 3), None);
+        let report = OutageReport { lost: 5, times: 1 };
+        assert_eq!(outage.recovers(now, true, 5), Some(report));
+        assert_eq!(outage.recovers(now, true, 5), None);
         assert_eq!(outage.wait(now), None);
     }
 
@@ -98,16 +103,16 @@ mod tests {
         let mut reports = 0;
         for second in 0..180 {
             let now = start + Duration::from_secs(second);
-            reports += u64::from(outage.fails(now).is_some());
-            let settled = outage.settles(now, true, second);
+            reports += u64::from(outage.record_failure(now).is_some());
+            let settled = outage.recovers(now, true, second);
             reports += u64::from(settled.is_some());
         }
         // A failure and an end in each of three minutes.
         assert!((4..=6).contains(&reports), "{reports}");
         let now = start + Duration::from_secs(180);
         let wait = outage.wait(now).unwrap();
-        assert!(wait <= QUIET, "{wait:?}");
-        let last = outage.settles(now + wait, true, 180).unwrap();
+        assert!(wait <= REPORT_INTERVAL, "{wait:?}");
+        let last = outage.recovers(now + wait, true, 180).unwrap();
         assert!(last.times > 1, "{last:?}");
     }
 }

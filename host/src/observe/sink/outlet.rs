@@ -23,10 +23,10 @@ use super::queue::count;
 const PIPE_BUF: usize = 4096;
 
 /// Between two looks whether to go on waiting for a reader.
-const LOOK: Duration = Duration::from_millis(100);
+const READER_CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// After a reader was ready and took nothing.
-const PAUSE: Duration = Duration::from_millis(5);
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
@@ -64,14 +64,14 @@ impl Target {
 
 /// Why lines were not written.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum OutletError {
     /// The system says so.
     Io(io::Error),
     /// Nobody takes them, or not fast enough.
     TooSlow,
 }
 
-impl std::fmt::Display for Failure {
+impl std::fmt::Display for OutletError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Io(error) => error.fmt(f),
@@ -80,7 +80,7 @@ impl std::fmt::Display for Failure {
     }
 }
 
-impl Failure {
+impl OutletError {
     #[must_use]
     pub(crate) fn cure(&self) -> &'static str {
         match self {
@@ -134,7 +134,7 @@ impl Outlet {
             Target::File(path) => (open(path)?, Some(path)),
         };
         let is_regular = file.metadata()?.is_file();
-        let torn = is_regular && path.is_some_and(|path| ends_in_a_line(path));
+        let torn = is_regular && path.is_some_and(|path| ends_mid_line(path));
         Ok(Self {
             file,
             is_regular,
@@ -145,7 +145,7 @@ impl Outlet {
 
     /// Whether a line was written in part, and its end was not.
     #[must_use]
-    pub(crate) fn owes_a_line_end(&self) -> bool {
+    pub(crate) fn is_mid_line(&self) -> bool {
         self.rest.len() > 1
     }
 
@@ -159,19 +159,19 @@ impl Outlet {
         &mut self,
         lines: &[u8],
         wait: &mut dyn FnMut() -> bool,
-    ) -> Result<(), (u64, Failure)> {
+    ) -> Result<(), (u64, OutletError)> {
         if !self.rest.is_empty() {
             let rest = std::mem::take(&mut self.rest);
-            if let Err((done, failure)) = self.put(&rest, wait) {
+            if let Err((done, failure)) = self.write_all(&rest, wait) {
                 self.rest = rest.get(done..).unwrap_or_default().to_vec();
                 return Err((count(lines), failure));
             }
         }
         let mut left = lines;
         while !left.is_empty() {
-            let (piece, after) = left.split_at(self.piece(left));
-            if let Err((done, failure)) = self.put(piece, wait) {
-                return Err((self.tear(left, done), failure));
+            let (piece, after) = left.split_at(self.chunk_length(left));
+            if let Err((done, failure)) = self.write_all(piece, wait) {
+                return Err((self.drop_partial_line(left, done), failure));
             }
             left = after;
         }
@@ -180,7 +180,7 @@ impl Outlet {
 
     /// How much of these lines goes in one write: all, or as many whole lines as a pipe takes as one
     /// piece, or one long line.
-    fn piece(&self, lines: &[u8]) -> usize {
+    fn chunk_length(&self, lines: &[u8]) -> usize {
         if self.is_regular || lines.len() <= PIPE_BUF {
             return lines.len();
         }
@@ -191,12 +191,13 @@ impl Outlet {
 
     /// A write ended in the middle of these lines: leave no part of a line behind. Gives how many
     /// lines are lost.
-    fn tear(&mut self, lines: &[u8], done: usize) -> u64 {
+    fn drop_partial_line(&mut self, lines: &[u8], done: usize) -> u64 {
         let (written, missing) = lines.split_at_checked(done).unwrap_or((lines, &[]));
         let whole = memchr::memrchr(b'\n', written).map_or(0, |end| end + 1);
         let torn = written.len() - whole;
         let lost = count(missing);
-        if torn == 0 || (self.is_regular && self.take_back(torn as u64).unwrap_or(false)) {
+        if torn == 0 || (self.is_regular && self.truncate_last_write(torn as u64).unwrap_or(false))
+        {
             return lost;
         }
         // The rest of that line comes first when something can be written again.
@@ -206,7 +207,7 @@ impl Outlet {
     }
 
     /// Shorten the file by what was just written, unless somebody else wrote after it.
-    fn take_back(&mut self, bytes: u64) -> io::Result<bool> {
+    fn truncate_last_write(&mut self, bytes: u64) -> io::Result<bool> {
         let end = self.file.stream_position()?;
         if self.file.metadata()?.len() != end {
             return Ok(false);
@@ -219,32 +220,32 @@ impl Outlet {
     }
 
     /// Write all of these bytes. `Err`: how many were written, and why not the rest.
-    fn put(
+    fn write_all(
         &mut self,
         bytes: &[u8],
         wait: &mut dyn FnMut() -> bool,
-    ) -> Result<(), (usize, Failure)> {
+    ) -> Result<(), (usize, OutletError)> {
         let mut done = 0;
         while let Some(left) = bytes.get(done..).filter(|left| !left.is_empty()) {
             if !self.is_regular
                 && !self
                     .is_ready()
-                    .map_err(|error| (done, Failure::Io(error)))?
+                    .map_err(|error| (done, OutletError::Io(error)))?
             {
                 if wait() {
                     continue;
                 }
-                return Err((done, Failure::TooSlow));
+                return Err((done, OutletError::TooSlow));
             }
             match self.file.write(left) {
-                Ok(0) => return Err((done, Failure::Io(ErrorKind::WriteZero.into()))),
+                Ok(0) => return Err((done, OutletError::Io(ErrorKind::WriteZero.into()))),
                 Ok(count) => done += count,
                 Err(error) => match error.kind() {
                     ErrorKind::Interrupted => {}
                     // Somebody else was faster.
-                    ErrorKind::WouldBlock if wait() => std::thread::sleep(PAUSE),
-                    ErrorKind::WouldBlock => return Err((done, Failure::TooSlow)),
-                    _ => return Err((done, Failure::Io(error))),
+                    ErrorKind::WouldBlock if wait() => std::thread::sleep(RETRY_PAUSE),
+                    ErrorKind::WouldBlock => return Err((done, OutletError::TooSlow)),
+                    _ => return Err((done, OutletError::Io(error))),
                 },
             }
         }
@@ -270,7 +271,7 @@ impl Outlet {
             Err(error) => return Err(error),
         }
         let mut events = Events::with_capacity(1);
-        let polled = waiter.poll(&mut events, Some(LOOK));
+        let polled = waiter.poll(&mut events, Some(READER_CHECK_INTERVAL));
         waiter.registry().deregister(&mut file)?;
         match polled {
             Ok(()) => Ok(!events.is_empty()),
@@ -298,7 +299,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Whether the file ends in the middle of a line: a process was killed while it wrote.
-fn ends_in_a_line(path: &Path) -> bool {
+fn ends_mid_line(path: &Path) -> bool {
     let last = || -> io::Result<Option<u8>> {
         let mut file = File::open(path)?;
         if file.metadata()?.size() == 0 {

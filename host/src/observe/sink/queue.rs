@@ -11,7 +11,7 @@ use super::Outlet;
 
 /// What a sink's thread does next.
 #[derive(Debug)]
-pub(crate) enum Next {
+pub(crate) enum SinkStep {
     /// Write here from now on.
     Outlet(Outlet),
     Lines(Vec<u8>),
@@ -22,18 +22,18 @@ pub(crate) enum Next {
 
 /// The queue of one sink.
 #[derive(Debug)]
-pub(crate) struct Queue {
-    most: usize,
-    waiting: Mutex<Waiting>,
+pub(crate) struct SinkQueue {
+    max_bytes: usize,
+    waiting: Mutex<QueuedLines>,
     filled: Condvar,
     /// Lines that were lost.
-    pub(crate) lost: Arc<AtomicU64>,
+    pub(crate) lost_lines: Arc<AtomicU64>,
     written: AtomicU64,
     wrote_last: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Waiting {
+struct QueuedLines {
     lines: VecDeque<Vec<u8>>,
     bytes: usize,
     outlet: Option<Outlet>,
@@ -43,14 +43,14 @@ struct Waiting {
     is_idle: bool,
 }
 
-impl Queue {
+impl SinkQueue {
     /// For so many bytes.
     pub(crate) fn new(most: usize) -> Self {
         Self {
-            most,
+            max_bytes: most,
             waiting: Mutex::default(),
             filled: Condvar::new(),
-            lost: Arc::default(),
+            lost_lines: Arc::default(),
             written: AtomicU64::new(0),
             wrote_last: AtomicBool::new(true),
         }
@@ -59,7 +59,7 @@ impl Queue {
     /// Let these lines wait, or count them as lost.
     pub(crate) fn push(&self, lines: Vec<u8>) {
         let mut waiting = self.waiting.lock();
-        if waiting.given_up || waiting.bytes + lines.len() > self.most {
+        if waiting.given_up || waiting.bytes + lines.len() > self.max_bytes {
             drop(waiting);
             self.count_lost(count(&lines));
             return;
@@ -93,28 +93,28 @@ impl Queue {
     }
 
     /// What to do next; waits for it, for so long at the most.
-    pub(crate) fn next(&self, limit: Option<Duration>) -> Next {
+    pub(crate) fn next(&self, limit: Option<Duration>) -> SinkStep {
         let mut waiting = self.waiting.lock();
         loop {
             if let Some(outlet) = waiting.outlet.take() {
-                return Next::Outlet(outlet);
+                return SinkStep::Outlet(outlet);
             }
             if let Some(lines) = waiting.lines.pop_front() {
                 waiting.bytes -= lines.len();
                 waiting.is_idle = false;
-                return Next::Lines(lines);
+                return SinkStep::Lines(lines);
             }
             if !std::mem::replace(&mut waiting.is_idle, true) {
-                return Next::Nothing;
+                return SinkStep::Nothing;
             }
             if waiting.closed {
-                return Next::End;
+                return SinkStep::End;
             }
             match limit {
                 None => self.filled.wait(&mut waiting),
                 Some(limit) => {
                     if self.filled.wait_for(&mut waiting, limit).timed_out() {
-                        return Next::Nothing;
+                        return SinkStep::Nothing;
                     }
                 }
             }
@@ -129,7 +129,7 @@ impl Queue {
 
     pub(crate) fn count_lost(&self, lines: u64) {
         if lines > 0 {
-            self.lost.fetch_add(lines, Ordering::Relaxed);
+            self.lost_lines.fetch_add(lines, Ordering::Relaxed);
             self.wrote_last.store(false, Ordering::Relaxed);
         }
     }
@@ -144,7 +144,7 @@ impl Queue {
     }
 
     /// Whether the last thing that happened to a line is that it was written.
-    pub(crate) fn wrote_last(&self) -> bool {
+    pub(crate) fn last_write_succeeded(&self) -> bool {
         self.wrote_last.load(Ordering::Relaxed)
     }
 }

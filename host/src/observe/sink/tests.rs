@@ -9,7 +9,7 @@ use super::*;
 const SETTINGS: SinkSettings = SinkSettings {
     thread: "test-sink",
     name: "the test's log",
-    most: 256 * 1024,
+    max_bytes: 256 * 1024,
     reports_failure: true,
 };
 
@@ -53,7 +53,7 @@ fn what_was_pushed_is_written_before_the_end_in_its_order() {
     let lines: Vec<_> = text.lines().map(str::to_owned).collect();
     let wanted: Vec<_> = (0..1000).map(|number| format!("line {number}")).collect();
     assert_eq!(lines, wanted);
-    assert_eq!(sink.lost().load(Ordering::Relaxed), 0);
+    assert_eq!(sink.lost_lines().load(Ordering::Relaxed), 0);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn lost_lines_are_counted_and_each_is_lost_or_written() {
         text
     });
     sink.finish();
-    let lost = sink.lost().load(Ordering::Relaxed);
+    let lost = sink.lost_lines().load(Ordering::Relaxed);
     drop(input);
     drop(sink);
     let text = reading.join().unwrap();

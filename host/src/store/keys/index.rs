@@ -21,13 +21,13 @@ use ahash::RandomState;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::{ApiKey, KeyDigest, KeyEntry, KeyReject, Rejected};
-use edit::{Edits, Known};
+use super::{ApiKey, KeyDigest, KeyEntry, KeyReject, LookupRejection};
+use edit::{Edits, KeyLocations};
 
 /// Keys that a shard is made for.
-const SHARE: usize = 64;
+const KEYS_PER_SHARD: usize = 64;
 /// The most shards: 32 KiB of pointers.
-const MOST_SHARDS: usize = 4096;
+const MAX_SHARDS: usize = 4096;
 /// Keys that are put in at once while many are loaded: they are in memory twice until then, and
 /// each time all shards are copied.
 const BATCH: usize = 1 << 18;
@@ -36,14 +36,14 @@ const BATCH: usize = 1 << 18;
 #[derive(Debug)]
 pub struct KeyIndex {
     /// A power of two.
-    shards: Box<[ArcSwap<Shard>]>,
+    shards: Box<[ArcSwap<KeyShard>]>,
     /// What only changes need.
-    known: Mutex<Known>,
+    locations: Mutex<KeyLocations>,
 }
 
 /// The keys whose digests have the same last bits.
 #[derive(Debug, Default)]
-struct Shard {
+struct KeyShard {
     /// The first two bytes of each digest, in the order of the keys.
     tags: Box<[u16]>,
     /// In the order of their digests.
@@ -53,7 +53,7 @@ struct Shard {
 impl Default for KeyIndex {
     /// For any number of keys.
     fn default() -> Self {
-        Self::for_keys(MOST_SHARDS * SHARE)
+        Self::for_keys(MAX_SHARDS * KEYS_PER_SHARD)
     }
 }
 
@@ -61,22 +61,22 @@ impl KeyIndex {
     /// An index that is quick for about so many keys, and works for any number.
     #[must_use]
     pub(crate) fn for_keys(count: usize) -> Self {
-        let shards = (count / SHARE).next_power_of_two().min(MOST_SHARDS);
-        let empty = Arc::new(Shard::default());
+        let shards = (count / KEYS_PER_SHARD).next_power_of_two().min(MAX_SHARDS);
+        let empty = Arc::new(KeyShard::default());
         Self {
             shards: (0..shards).map(|_| ArcSwap::new(empty.clone())).collect(),
-            known: Mutex::default(),
+            locations: Mutex::default(),
         }
     }
 
     /// The shard of a digest.
-    fn place(&self, digest: &KeyDigest) -> u16 {
+    fn shard_number(&self, digest: &KeyDigest) -> u16 {
         let [.., high, low] = *digest.as_bytes();
         let most = u16::try_from(self.shards.len() - 1).unwrap_or(u16::MAX);
         u16::from_be_bytes([high, low]) & most
     }
 
-    fn shard(&self, place: u16) -> Option<&ArcSwap<Shard>> {
+    fn shard(&self, place: u16) -> Option<&ArcSwap<KeyShard>> {
         self.shards.get(usize::from(place))
     }
 
@@ -86,14 +86,16 @@ impl KeyIndex {
         digest: &KeyDigest,
         now_ms: u64,
         take: &mut dyn FnMut(&ApiKey) -> T,
-    ) -> Result<T, Rejected> {
-        let shard = self.shard(self.place(digest)).ok_or(KeyReject::Unknown)?;
+    ) -> Result<T, LookupRejection> {
+        let shard = self
+            .shard(self.shard_number(digest))
+            .ok_or(KeyReject::Unknown)?;
         let shard = shard.load();
         let key = shard.find(digest).ok_or(KeyReject::Unknown)?;
         match key.admit(now_ms) {
             Ok(()) => Ok(take(key)),
-            Err(why) => Err(Rejected {
-                why,
+            Err(why) => Err(LookupRejection {
+                reason: why,
                 key: Some(key.id().into()),
             }),
         }
@@ -101,22 +103,22 @@ impl KeyIndex {
 
     /// Put keys in, or in the place of those with their ids. What cannot be a key is left out.
     pub(crate) fn put(&self, entries: impl IntoIterator<Item = KeyEntry>) {
-        let mut known = self.known.lock();
+        let mut known = self.locations.lock();
         let mut edits = Edits::default();
         for entry in entries {
             edits.put(self, &mut known, &entry);
             if edits.len() >= BATCH {
-                std::mem::take(&mut edits).carry_out(self);
+                std::mem::take(&mut edits).apply(self);
             }
         }
-        edits.carry_out(self);
+        edits.apply(self);
         known.sweep();
     }
 
     /// Put in many keys, one after another as they come. For the start, when none is there: all of
     /// them are in force at the end.
-    pub(crate) fn load(&self) -> Loading<'_> {
-        Loading {
+    pub(crate) fn load(&self) -> BulkLoad<'_> {
+        BulkLoad {
             index: self,
             edits: Edits::default(),
         }
@@ -124,12 +126,12 @@ impl KeyIndex {
 
     /// Take keys out.
     pub(crate) fn remove<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
-        let mut known = self.known.lock();
+        let mut known = self.locations.lock();
         let mut edits = Edits::default();
         for id in ids {
             edits.remove(self, &mut known, id);
         }
-        edits.carry_out(self);
+        edits.apply(self);
         known.sweep();
     }
 
@@ -162,15 +164,15 @@ impl KeyIndex {
 
     #[must_use]
     pub(crate) fn len(&self) -> usize {
-        self.known.lock().len()
+        self.locations.lock().len()
     }
 
     /// When the key with this id was last used. Milliseconds since 1970, to the second.
     #[must_use]
     pub(crate) fn last_used_ms(&self, id: &str) -> Option<u64> {
-        let known = self.known.lock();
+        let known = self.locations.lock();
         let mut last = 0;
-        for place in known.places(id) {
+        for place in known.shards_of(id) {
             if let Some(shard) = self.shard(place) {
                 let shard = shard.load();
                 let own = shard.keys.iter().filter(|key| key.id() == id);
@@ -184,7 +186,7 @@ impl KeyIndex {
     /// The distinct sets of plans that keys have: few, however many keys there are.
     #[must_use]
     pub(crate) fn plan_sets(&self) -> Vec<Vec<Arc<str>>> {
-        self.known.lock().plan_sets()
+        self.locations.lock().plan_sets()
     }
 
     /// Show the keys that were used since this was last asked, and when. Milliseconds since 1970.
@@ -192,7 +194,7 @@ impl KeyIndex {
     pub(crate) fn touched(&self, mut visit: impl FnMut(&str, u64)) {
         self.each(|key| {
             let used = key.last_used.load(Ordering::Relaxed);
-            if key.last_told.swap(used, Ordering::Relaxed) != used {
+            if key.last_reported.swap(used, Ordering::Relaxed) != used {
                 visit(key.id(), u64::from(used) * 1000);
             }
         });
@@ -201,13 +203,17 @@ impl KeyIndex {
 
 impl KeyIndex {
     /// What [`touched`](Self::touched) told of these keys was lost: it is told again.
-    pub(crate) fn untold<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
-        let known = self.known.lock();
+    pub(crate) fn mark_touched<'a>(&self, ids: impl IntoIterator<Item = &'a str>) {
+        let known = self.locations.lock();
         for id in ids {
-            for shard in known.places(id).into_iter().filter_map(|at| self.shard(at)) {
+            for shard in known
+                .shards_of(id)
+                .into_iter()
+                .filter_map(|at| self.shard(at))
+            {
                 let shard = shard.load();
                 let own = shard.keys.iter().filter(|key| key.id() == id);
-                own.for_each(|key| key.last_told.store(0, Ordering::Relaxed));
+                own.for_each(|key| key.last_reported.store(0, Ordering::Relaxed));
             }
         }
     }
@@ -215,37 +221,37 @@ impl KeyIndex {
 
 /// Many keys on their way in. With its end they are all there.
 #[derive(Debug)]
-pub(crate) struct Loading<'a> {
+pub(crate) struct BulkLoad<'a> {
     index: &'a KeyIndex,
     edits: Edits,
 }
 
-impl Loading<'_> {
+impl BulkLoad<'_> {
     /// About how many keys come. Room is made for them once: what grows step by step leaves behind
     /// as much again, which an allocator keeps for long.
-    pub(crate) fn expect(&mut self, keys: usize) {
+    pub(crate) fn reserve(&mut self, keys: usize) {
         let shards = self.index.shards.len();
         // Digests are evenly spread, not evenly dealt: nearly all shards have their share and
         // less than three standard deviations more.
         let share = keys / shards;
-        self.edits.expect(share + 3 * share.isqrt());
-        self.index.known.lock().expect(keys);
+        self.edits.reserve(share + 3 * share.isqrt());
+        self.index.locations.lock().reserve(keys);
     }
 
     /// One more.
     pub(crate) fn put(&mut self, entry: &KeyEntry) {
         let index = self.index;
-        self.edits.put(index, &mut index.known.lock(), entry);
+        self.edits.put(index, &mut index.locations.lock(), entry);
     }
 }
 
-impl Drop for Loading<'_> {
+impl Drop for BulkLoad<'_> {
     fn drop(&mut self) {
-        std::mem::take(&mut self.edits).carry_out(self.index);
+        std::mem::take(&mut self.edits).apply(self.index);
     }
 }
 
-impl Shard {
+impl KeyShard {
     /// The key with this digest. Digests are evenly spread, so the place is guessed from the first
     /// bytes and looked for from there.
     fn find(&self, digest: &KeyDigest) -> Option<&ApiKey> {

@@ -80,7 +80,7 @@ pub(crate) fn generate() -> Result<(SecretKey, KeyDigest), RandomnessError> {
 /// look-alikes and imported keys.
 #[cfg(test)]
 #[must_use]
-pub(crate) fn checksum_holds(text: &str) -> bool {
+pub(crate) fn has_valid_checksum(text: &str) -> bool {
     let Some((body, sum)) = text.split_at_checked(PREFIX.len() + RANDOM) else {
         return false;
     };
@@ -123,7 +123,7 @@ mod tests {
                 .all(|byte| byte.is_ascii_alphanumeric())
         );
         assert_eq!(KeyDigest::of(text.as_bytes()), digest);
-        assert!(checksum_holds(&text));
+        assert!(has_valid_checksum(&text));
     }
 
     #[test]
@@ -145,13 +145,15 @@ mod tests {
             let mut bytes = text.as_bytes().to_vec();
             bytes[place] = if bytes[place] == b'x' { b'y' } else { b'x' };
             assert!(
-                !checksum_holds(std::str::from_utf8(&bytes).unwrap()),
+                !has_valid_checksum(std::str::from_utf8(&bytes).unwrap()),
                 "at {place}"
             );
         }
-        assert!(!checksum_holds(&text[..38]));
-        assert!(!checksum_holds(&format!("{}0", *text)));
-        assert!(!checksum_holds("ein Schlüssel, der keiner ist: üüüüüüüüü"));
+        assert!(!has_valid_checksum(&text[..38]));
+        assert!(!has_valid_checksum(&format!("{}0", *text)));
+        assert!(!has_valid_checksum(
+            "ein Schlüssel, der keiner ist: üüüüüüüüü"
+        ));
     }
 
     #[test]

@@ -9,14 +9,14 @@ use super::KeyReject;
 /// line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(crate) struct Rejects {
+pub(crate) struct RejectCounters {
     unknown: AtomicU64,
     disabled: AtomicU64,
     expired: AtomicU64,
     unavailable: AtomicU64,
 }
 
-impl Rejects {
+impl RejectCounters {
     /// Count one. Only the owning worker may do this.
     pub(crate) fn count(&self, why: KeyReject) {
         let counter = self.counter(why);

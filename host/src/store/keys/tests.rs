@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn key(id: &str, text: &str) -> ListedKey {
-    ListedKey {
+fn key(id: &str, text: &str) -> ConfiguredKey {
+    ConfiguredKey {
         id: id.into(),
         consumer: "acme".into(),
         digest: KeyDigest::of(text.as_bytes()),
@@ -16,15 +16,15 @@ fn key(id: &str, text: &str) -> ListedKey {
     }
 }
 
-fn keys(listed_keys: impl IntoIterator<Item = ListedKey>) -> Keys {
+fn keys(listed_keys: impl IntoIterator<Item = ConfiguredKey>) -> Keys {
     Keys {
-        fixed: Arc::new(listed(listed_keys).unwrap()),
+        configured: Arc::new(index_configured(listed_keys).unwrap()),
         live: None,
     }
 }
 
-fn at(wall_ms: u64) -> Moment {
-    Moment {
+fn at(wall_ms: u64) -> LookupTime {
+    LookupTime {
         wall_ms,
         monotonic_ms: 0,
     }
@@ -32,7 +32,7 @@ fn at(wall_ms: u64) -> Moment {
 
 fn id(keys: &Keys, presented: &[u8], wall_ms: u64) -> Result<String, KeyReject> {
     let found = keys.find(presented, at(wall_ms), |key| key.id().to_owned());
-    found.map_err(|rejected| rejected.why)
+    found.map_err(|rejected| rejected.reason)
 }
 
 #[test]
@@ -56,12 +56,12 @@ fn a_key_is_found_by_its_text() {
 #[test]
 fn disabled_and_expired_are_told_apart() {
     let keys = keys([
-        ListedKey {
+        ConfiguredKey {
             enabled: false,
             expires_ms: Some(1),
             ..key("disabled", "disabled")
         },
-        ListedKey {
+        ConfiguredKey {
             expires_ms: Some(10),
             ..key("ending", "ending")
         },
@@ -86,7 +86,7 @@ fn what_is_too_long_is_unknown() {
 
 #[test]
 fn every_duplicate_is_told_with_both_names() {
-    let errors = listed([key("a", "1"), key("b", "1"), key("a", "2")]).unwrap_err();
+    let errors = index_configured([key("a", "1"), key("b", "1"), key("a", "2")]).unwrap_err();
     let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
     let (one, two) = (KeyDigest::of(b"1"), KeyDigest::of(b"2"));
     assert_eq!(
@@ -104,18 +104,18 @@ fn stale_keys_of_the_ledger_are_refused_and_those_of_the_file_are_not() {
     freshness.set(100);
     let keys = Keys {
         live: Some(LiveKeys {
-            index: Arc::new(listed([key("live", "live")]).unwrap()),
+            index: Arc::new(index_configured([key("live", "live")]).unwrap()),
             freshness: Some(freshness.clone()),
         }),
         ..keys([key("fixed", "fixed")])
     };
     let find = |text: &[u8], monotonic_ms| {
-        let now = Moment {
+        let now = LookupTime {
             wall_ms: 0,
             monotonic_ms,
         };
         let found = keys.find(text, now, |key| key.id().to_owned());
-        found.map_err(|rejected| rejected.why)
+        found.map_err(|rejected| rejected.reason)
     };
     assert!(find(b"live", 99).is_ok());
     assert_eq!(find(b"live", 100), Err(KeyReject::Unavailable));

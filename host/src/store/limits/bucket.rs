@@ -3,7 +3,7 @@
 //! It keeps what is missing, not what is there: a full bucket is 0, so a forgotten one and a
 //! full one are the same, and a plan whose burst changes keeps what was used.
 
-use super::{Level, NEVER};
+use super::{Level, NEVER_MS};
 
 /// The units of one token. A token a second is one unit a nanosecond times 10^9, so a rate kept
 /// to the billionth of a token comes back in whole units each nanosecond.
@@ -82,7 +82,7 @@ impl Bucket {
         if lacking == 0 || cost == 0 {
             0
         } else if cost > shape.burst {
-            NEVER
+            NEVER_MS
         } else {
             self.until(lacking, shape, now_ns)
         }
@@ -132,6 +132,6 @@ fn time_for(units: u128, refill: u64) -> u128 {
 fn to_ms(ns: u128) -> u64 {
     match u64::try_from(ns) {
         Ok(ns) => ns.div_ceil(1_000_000),
-        Err(_) => u64::try_from(ns.div_ceil(1_000_000)).unwrap_or(NEVER),
+        Err(_) => u64::try_from(ns.div_ceil(1_000_000)).unwrap_or(NEVER_MS),
     }
 }

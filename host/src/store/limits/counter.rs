@@ -6,20 +6,20 @@ use std::cmp::Ordering;
 
 use super::bucket::{Bucket, Shape};
 use super::period::Period;
-use super::plan::Quota;
+use super::plan::QuotaLimit;
 use super::time::Timestamp;
-use super::usage::Usage;
-use crate::store::ledger::QuotaUse;
+use super::usage::PeriodUsage;
+use crate::store::storage::QuotaUsage;
 
 use outcome::signed;
-pub(super) use outcome::{Refusal, Seen, Taken, Waits};
+pub(super) use outcome::{BoundWaits, CounterSnapshot, LimitRefusal, TakenAmounts};
 
 /// The bounds of a plan, or of a filter's own bucket.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     /// The rate's bucket.
     pub(crate) rate: Option<Shape>,
-    pub(crate) quota: Option<Quota>,
+    pub(crate) quota: Option<QuotaLimit>,
     /// Whether they are a plan's, whose usage is told.
     pub(crate) is_plan: bool,
 }
@@ -34,14 +34,14 @@ pub(super) struct MethodBound {
 
 /// What one taking wants of a counter.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Want<'a> {
+pub(super) struct CounterRequest<'a> {
     pub(crate) bounds: &'a Bounds,
     pub(crate) method: Option<&'a MethodBound>,
     pub(crate) cost: u64,
     pub(crate) now: Timestamp,
 }
 
-impl Want<'_> {
+impl CounterRequest<'_> {
     /// The day of its moment. Days since 1970.
     pub(super) fn day(&self) -> u32 {
         Period::Day.number(self.now.wall_ms)
@@ -50,75 +50,78 @@ impl Want<'_> {
 
 /// What one key used of one plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Counter {
+pub(super) struct UsageCounter {
     bucket: Bucket,
     /// Of the plan's methods, those that were ever taken from, by their numbers.
     methods: Vec<(u32, Bucket)>,
     /// In the period of the plan's quota.
-    usage: Usage,
+    usage: PeriodUsage,
     /// Of the latest period that was seen, after the clock went back over more than one: it counts
     /// again when the clock comes to it.
-    ahead: Option<Box<Usage>>,
+    later_usage: Option<Box<PeriodUsage>>,
     /// The same in periods that the quota had before, or is about to have, while these run: a period
     /// that comes again has missed nothing.
     #[expect(
         clippy::box_collection,
         reason = "one word in each of a million counters, which nearly all have none"
     )]
-    others: Option<Box<Vec<Usage>>>,
-    /// Of which `unsaved` is. Days since 1970.
+    other_periods: Option<Box<Vec<PeriodUsage>>>,
+    /// Of which `pending` is. Days since 1970.
     day: u32,
     /// Whether something was used or given back that was not told.
     changed: bool,
     /// What was used and not told.
-    unsaved: i64,
+    pending: i64,
 }
 
 /// What was used and is to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unsaved {
+pub(super) struct PendingUsage {
     /// Days since 1970.
     pub(crate) day: u32,
     pub(crate) used: i64,
-    pub(crate) quota: Option<QuotaUse>,
+    pub(crate) quota: Option<QuotaUsage>,
 }
 
-impl Counter {
+impl UsageCounter {
     /// Of a key that was never seen, or long ago.
     pub(super) fn new() -> Self {
         Self {
             bucket: Bucket::default(),
             methods: Vec::new(),
-            usage: Usage::NONE,
-            ahead: None,
-            others: None,
+            usage: PeriodUsage::NONE,
+            later_usage: None,
+            other_periods: None,
             day: 0,
             changed: false,
-            unsaved: 0,
+            pending: 0,
         }
     }
 
     /// Bring it to this moment, and say how long each of its bounds makes this taking wait. Gives
     /// also what was to be told of the day or the period that is over with it.
-    pub(super) fn settle(&mut self, want: &Want<'_>) -> (Waits, Option<Unsaved>) {
-        let Want {
+    pub(super) fn settle(
+        &mut self,
+        want: &CounterRequest<'_>,
+    ) -> (BoundWaits, Option<PendingUsage>) {
+        let CounterRequest {
             bounds, cost, now, ..
         } = *want;
         let mut waits = self.settle_rates(want);
         let before = self.usage;
         if let Some(quota) = &bounds.quota {
-            self.turn_to(quota.period);
+            self.switch_to(quota.period);
             self.usage.settle(now.wall_ms);
             self.look_ahead(&before);
             waits.quota = self.usage.wait_ms(quota, cost, now.wall_ms);
         }
-        (waits, self.over(&before, want.day()))
+        (waits, self.close_period(&before, want.day()))
     }
 
     /// The same for its rates alone.
-    pub(super) fn settle_rates(&mut self, want: &Want<'_>) -> Waits {
-        let Want { cost, now, .. } = *want;
-        let mut waits = Waits::default();
+    pub(super) fn settle_rates(&mut self, want: &CounterRequest<'_>) -> BoundWaits {
+        let CounterRequest { cost, now, .. } = *want;
+        let mut waits = BoundWaits::default();
         if let Some(method) = want.method {
             // One that was never taken from is full.
             waits.method = match self.method(method.number) {
@@ -137,62 +140,64 @@ impl Counter {
     }
 
     /// Keep what was used of a period that the clock went back from, and find it again.
-    fn look_ahead(&mut self, before: &Usage) {
-        if let Some(ahead) = &self.ahead
+    fn look_ahead(&mut self, before: &PeriodUsage) {
+        if let Some(ahead) = &self.later_usage
             && (ahead.period != self.usage.period || ahead.number <= self.usage.number)
         {
-            if ahead.place() == self.usage.place() {
+            if ahead.period_number() == self.usage.period_number() {
                 self.usage = **ahead;
             }
-            self.ahead = None;
+            self.later_usage = None;
         }
-        if *before != Usage::NONE
+        if *before != PeriodUsage::NONE
             && before.period == self.usage.period
             && before.number > self.usage.number
-            && self.ahead.is_none()
+            && self.later_usage.is_none()
         {
-            self.ahead = Some(Box::new(*before));
+            self.later_usage = Some(Box::new(*before));
         }
     }
 
     /// Count the quota in this kind of period from now on.
-    fn turn_to(&mut self, period: Period) {
-        if self.usage.period == period && self.usage != Usage::NONE {
+    fn switch_to(&mut self, period: Period) {
+        if self.usage.period == period && self.usage != PeriodUsage::NONE {
             return;
         }
         let known = self.other(period).copied();
-        let before = std::mem::replace(&mut self.usage, known.unwrap_or(Usage::begin(period)));
-        if let Some(others) = &mut self.others {
+        let before =
+            std::mem::replace(&mut self.usage, known.unwrap_or(PeriodUsage::begin(period)));
+        if let Some(others) = &mut self.other_periods {
             others.retain(|other| other.period != period);
         }
-        if before != Usage::NONE {
-            self.others.get_or_insert_default().push(before);
+        if before != PeriodUsage::NONE {
+            self.other_periods.get_or_insert_default().push(before);
         }
     }
 
-    fn other(&self, period: Period) -> Option<&Usage> {
-        let mut others = self.others.iter().flat_map(|others| others.iter());
+    fn other(&self, period: Period) -> Option<&PeriodUsage> {
+        let mut others = self.other_periods.iter().flat_map(|others| others.iter());
         others.find(|other| other.period == period)
     }
 
     /// From now on what is used counts in these kinds of periods, too, and in no others but the
     /// quota's own.
     pub(super) fn track(&mut self, periods: &[Period]) {
-        let is_kept = |period: Period| self.usage == Usage::NONE || period != self.usage.period;
-        let mut kept: Vec<Usage> = periods
+        let is_kept =
+            |period: Period| self.usage == PeriodUsage::NONE || period != self.usage.period;
+        let mut kept: Vec<PeriodUsage> = periods
             .iter()
             .filter(|period| is_kept(**period))
             .map(|period| {
                 let known = self.other(*period).copied();
-                known.unwrap_or(Usage::begin(*period))
+                known.unwrap_or(PeriodUsage::begin(*period))
             })
             .collect();
-        if self.usage == Usage::NONE
+        if self.usage == PeriodUsage::NONE
             && let Some(first) = kept.pop()
         {
             self.usage = first;
         }
-        self.others = (!kept.is_empty()).then(|| Box::new(kept));
+        self.other_periods = (!kept.is_empty()).then(|| Box::new(kept));
     }
 
     /// Begin to count in this kind of period with what was used and not told: what was told is added
@@ -201,15 +206,15 @@ impl Counter {
     pub(super) fn begin(&mut self, period: Period, recording: bool, wall_ms: u64) {
         let number = period.number(wall_ms);
         let starts_ms = period.start_ms(number);
-        let is_within = |known: &Usage| {
+        let is_within = |known: &PeriodUsage| {
             known.period.start_ms(known.number) >= starts_ms
                 && known.number == known.period.number(wall_ms)
         };
-        let within = self.known().filter(|known| is_within(known));
+        let within = self.tracked_periods().filter(|known| is_within(known));
         let within = within.map(|known| known.used).max();
         let used = match recording {
             true if period.number(Period::Day.start_ms(self.day)) == number => {
-                u64::try_from(self.unsaved).unwrap_or_default()
+                u64::try_from(self.pending).unwrap_or_default()
             }
             true => 0,
             false => within.unwrap_or_default(),
@@ -220,7 +225,7 @@ impl Counter {
     }
 
     /// What was used before, and told, in the period with this number.
-    pub(super) fn add_used(&mut self, more: QuotaUse) {
+    pub(super) fn add_used(&mut self, more: QuotaUsage) {
         let usage = self.usage_of(more.period);
         if usage.number < more.number {
             usage.number = more.number;
@@ -232,24 +237,24 @@ impl Counter {
     }
 
     /// All kinds of periods in which it counts.
-    fn known(&self) -> impl Iterator<Item = &Usage> {
-        let others = self.others.iter().flat_map(|others| others.iter());
+    fn tracked_periods(&self) -> impl Iterator<Item = &PeriodUsage> {
+        let others = self.other_periods.iter().flat_map(|others| others.iter());
         [&self.usage].into_iter().chain(others)
     }
 
     /// What was used in this kind of period, of which it counts from now on.
-    fn usage_of(&mut self, period: Period) -> &mut Usage {
-        if self.usage == Usage::NONE {
-            self.usage = Usage::begin(period);
+    fn usage_of(&mut self, period: Period) -> &mut PeriodUsage {
+        if self.usage == PeriodUsage::NONE {
+            self.usage = PeriodUsage::begin(period);
         }
         if self.usage.period == period {
             return &mut self.usage;
         }
-        let others = self.others.get_or_insert_default();
+        let others = self.other_periods.get_or_insert_default();
         let place = others.iter().position(|other| other.period == period);
         let place = place.unwrap_or(others.len());
         if place == others.len() {
-            others.push(Usage::begin(period));
+            others.push(PeriodUsage::begin(period));
         }
         // It is there: it was pushed where it was not.
         match others.get_mut(place) {
@@ -260,19 +265,19 @@ impl Counter {
 
     /// What was to be told of a day or a period that is over. Of a period that goes on nothing is
     /// told with its days: its last state is told with the counter.
-    fn over(&mut self, before: &Usage, day: u32) -> Option<Unsaved> {
+    fn close_period(&mut self, before: &PeriodUsage, day: u32) -> Option<PendingUsage> {
         if !self.changed {
             return None;
         }
-        if self.usage.place() != before.place() {
-            return self.tell(before);
+        if self.usage.period_number() != before.period_number() {
+            return self.pending_with_usage(before);
         }
-        let used = std::mem::take(&mut self.unsaved);
+        let used = std::mem::take(&mut self.pending);
         if self.day == day || used == 0 {
-            self.unsaved = used;
+            self.pending = used;
             return None;
         }
-        Some(Unsaved {
+        Some(PendingUsage {
             day: self.day,
             used,
             quota: None,
@@ -281,7 +286,7 @@ impl Counter {
 
     /// Take from all bounds, after [`settle`](Self::settle) said that all give. `noted`: what is
     /// used is to be told.
-    pub(super) fn take(&mut self, want: &Want<'_>, noted: bool) {
+    pub(super) fn take(&mut self, want: &CounterRequest<'_>, noted: bool) {
         let cost = want.cost;
         if let Some(method) = want.method {
             match self.method(method.number) {
@@ -300,30 +305,34 @@ impl Counter {
         self.take_quota(want);
         if noted {
             self.day = want.day();
-            self.note(signed(cost));
+            self.record_use(signed(cost));
         }
     }
 
     /// Of the quota, and of the periods that are counted beside it: also while the plan has none.
-    fn take_quota(&mut self, want: &Want<'_>) {
+    fn take_quota(&mut self, want: &CounterRequest<'_>) {
         if want.bounds.quota.is_some() {
             self.usage.take(want.cost);
-        } else if self.usage != Usage::NONE {
+        } else if self.usage != PeriodUsage::NONE {
             self.usage.settle(want.now.wall_ms);
             self.usage.take(want.cost);
         }
-        for other in self.others.iter_mut().flat_map(|others| others.iter_mut()) {
+        for other in self
+            .other_periods
+            .iter_mut()
+            .flat_map(|others| others.iter_mut())
+        {
             other.settle(want.now.wall_ms);
             other.take(want.cost);
         }
     }
 
     /// What a ticket must know of what was just taken.
-    pub(super) fn taken(&self, want: &Want<'_>) -> Taken {
-        Taken {
+    pub(super) fn taken_amounts(&self, want: &CounterRequest<'_>) -> TakenAmounts {
+        TakenAmounts {
             rate: want.bounds.rate.is_some(),
             method: want.method.map(|method| method.number),
-            quota: want.bounds.quota.map(|_| self.usage.place()),
+            quota: want.bounds.quota.map(|_| self.usage.period_number()),
             is_plan: want.bounds.is_plan,
             day: want.day(),
         }
@@ -331,53 +340,65 @@ impl Counter {
 
     /// Undo what was taken. `noted`: what is used is to be told; then this gives what cannot be
     /// told with the counter, as its day is over.
-    pub(super) fn give_back(&mut self, cost: u64, taken: &Taken, noted: bool) -> Option<Unsaved> {
+    pub(super) fn give_back(
+        &mut self,
+        cost: u64,
+        taken: &TakenAmounts,
+        noted: bool,
+    ) -> Option<PendingUsage> {
         if taken.rate {
             self.bucket.give_back(cost);
         }
         if let Some(bucket) = taken.method.and_then(|number| self.method(number)) {
             bucket.give_back(cost);
         }
-        if self.usage != Usage::NONE {
+        if self.usage != PeriodUsage::NONE {
             self.usage.give_back(cost, taken.quota, taken.day);
         }
-        for other in self.others.iter_mut().flat_map(|others| others.iter_mut()) {
+        for other in self
+            .other_periods
+            .iter_mut()
+            .flat_map(|others| others.iter_mut())
+        {
             other.give_back(cost, None, taken.day);
         }
-        noted.then(|| self.add(&taken.given_back(cost))).flatten()
+        noted
+            .then(|| self.add(&taken.negated_usage(cost)))
+            .flatten()
     }
 
     /// Add to what is to be told. Gives back what is of another day, or of a period that is over.
-    pub(super) fn add(&mut self, more: &Unsaved) -> Option<Unsaved> {
-        let goes_on = |quota: &QuotaUse| self.usage.place() == (quota.period, quota.number);
+    pub(super) fn add(&mut self, more: &PendingUsage) -> Option<PendingUsage> {
+        let goes_on =
+            |quota: &QuotaUsage| self.usage.period_number() == (quota.period, quota.number);
         let quota = more.quota.filter(|quota| !goes_on(quota));
         let other = self.day != more.day;
-        self.note(if other { 0 } else { more.used });
+        self.record_use(if other { 0 } else { more.used });
         let used = if other { more.used } else { 0 };
-        (used != 0 || quota.is_some()).then_some(Unsaved {
+        (used != 0 || quota.is_some()).then_some(PendingUsage {
             day: more.day,
             used,
             quota,
         })
     }
 
-    fn note(&mut self, used: i64) {
-        self.unsaved = self.unsaved.saturating_add(used);
+    fn record_use(&mut self, used: i64) {
+        self.pending = self.pending.saturating_add(used);
         self.changed = true;
     }
 
     /// What is to be told, once.
-    pub(super) fn unsaved(&mut self) -> Option<Unsaved> {
+    pub(super) fn take_pending(&mut self) -> Option<PendingUsage> {
         let usage = self.usage;
-        self.tell(&usage)
+        self.pending_with_usage(&usage)
     }
 
     /// The same, with the usage of its quota as it was then.
-    fn tell(&mut self, usage: &Usage) -> Option<Unsaved> {
-        std::mem::take(&mut self.changed).then(|| Unsaved {
+    fn pending_with_usage(&mut self, usage: &PeriodUsage) -> Option<PendingUsage> {
+        std::mem::take(&mut self.changed).then(|| PendingUsage {
             day: self.day,
-            used: std::mem::take(&mut self.unsaved),
-            quota: (*usage != Usage::NONE).then_some(QuotaUse {
+            used: std::mem::take(&mut self.pending),
+            quota: (*usage != PeriodUsage::NONE).then_some(QuotaUsage {
                 period: usage.period,
                 number: usage.number,
                 used: usage.used,
@@ -386,7 +407,7 @@ impl Counter {
     }
 
     /// What was used before the process began.
-    pub(super) fn restore(&mut self, usage: QuotaUse, extra: i64) {
+    pub(super) fn restore(&mut self, usage: QuotaUsage, extra: i64) {
         let known = self.usage_of(usage.period);
         match known.number.cmp(&usage.number) {
             Ordering::Equal => {
@@ -396,7 +417,7 @@ impl Counter {
             // Saved while the clock was behind: the later period is the one not to be given twice.
             Ordering::Greater => {}
             Ordering::Less => {
-                *known = Usage {
+                *known = PeriodUsage {
                     period: usage.period,
                     number: usage.number,
                     used: usage.used,
@@ -408,19 +429,24 @@ impl Counter {
 
     /// So much more was used by way of another gateway on this day, and `usage` is where the store
     /// stands with it. The state is to be told again, and the usage was.
-    pub(super) fn add_late(&mut self, usage: QuotaUse, extra: i64, used: i64, day: u32) {
+    pub(super) fn add_drain_usage(&mut self, usage: QuotaUsage, extra: i64, used: i64, day: u32) {
         let place = (usage.period, usage.number);
-        let before = self.known().find(|known| known.period == usage.period);
-        let before = before.filter(|known| **known != Usage::NONE).copied();
-        let goes_on = before.is_some_and(|before| before.place() == place);
-        let others = self.others.iter_mut().flat_map(|others| others.iter_mut());
+        let before = self
+            .tracked_periods()
+            .find(|known| known.period == usage.period);
+        let before = before.filter(|known| **known != PeriodUsage::NONE).copied();
+        let goes_on = before.is_some_and(|before| before.period_number() == place);
+        let others = self
+            .other_periods
+            .iter_mut()
+            .flat_map(|others| others.iter_mut());
         let all = std::iter::once(&mut self.usage).chain(others);
-        for known in all.filter(|known| **known != Usage::NONE) {
+        for known in all.filter(|known| **known != PeriodUsage::NONE) {
             let number = known.period.number(Period::Day.start_ms(day));
             if known.period != usage.period && known.number < number {
-                *known = Usage {
+                *known = PeriodUsage {
                     number,
-                    ..Usage::begin(known.period)
+                    ..PeriodUsage::begin(known.period)
                 };
             }
             let holds_it = if known.period == usage.period {
@@ -440,19 +466,19 @@ impl Counter {
     }
 
     /// From now on so much remains of the quota in its period.
-    pub(super) fn extend(&mut self, quota: &Quota, remaining: u64) {
+    pub(super) fn extend(&mut self, quota: &QuotaLimit, remaining: u64) {
         self.usage.extend(quota, remaining);
     }
 
     /// Of its quota.
-    pub(super) fn usage(&self) -> &Usage {
+    pub(super) fn usage(&self) -> &PeriodUsage {
         &self.usage
     }
 
     /// What was used of this quota by this moment.
-    pub(super) fn usage_at(&self, period: Period, wall_ms: u64) -> Usage {
-        let known = self.known().find(|known| known.period == period);
-        let mut usage = known.copied().unwrap_or(Usage::begin(period));
+    pub(super) fn usage_at(&self, period: Period, wall_ms: u64) -> PeriodUsage {
+        let known = self.tracked_periods().find(|known| known.period == period);
+        let mut usage = known.copied().unwrap_or(PeriodUsage::begin(period));
         usage.settle(wall_ms);
         usage
     }
@@ -469,17 +495,19 @@ impl Counter {
         let full = |bucket: &Bucket| bucket.is_full(now.monotonic_ns);
         full(&self.bucket)
             && self.methods.iter().all(|(_, bucket)| full(bucket))
-            && self.known().all(|usage| usage.is_over(now.wall_ms))
             && self
-                .ahead
+                .tracked_periods()
+                .all(|usage| usage.has_ended(now.wall_ms))
+            && self
+                .later_usage
                 .as_ref()
-                .is_none_or(|ahead| ahead.is_over(now.wall_ms))
+                .is_none_or(|ahead| ahead.has_ended(now.wall_ms))
     }
 
     /// As it is, as far as this taking is concerned. After [`settle`](Self::settle) with it.
-    pub(super) fn seen(&self, want: &Want<'_>) -> Seen {
+    pub(super) fn seen(&self, want: &CounterRequest<'_>) -> CounterSnapshot {
         let known = |number| self.methods.iter().find(|(known, _)| *known == number);
-        Seen {
+        CounterSnapshot {
             bucket: self.bucket,
             method: want.method.map(|method| {
                 let bucket = known(method.number).map(|(_, bucket)| *bucket);

@@ -42,8 +42,8 @@
 
 mod entry;
 mod lease;
-mod orders;
 mod refill;
+mod request;
 mod shared;
 mod state;
 mod table;
@@ -62,24 +62,24 @@ use state::LeaseStats;
 
 use super::local::LocalLimits;
 use super::period::Period;
-use super::plan::{EnrolledPlan, Plan, PlanError, Rate, RateError, Scope};
+use super::plan::{EnrolledPlan, PlanError, RateError, RateLimit, Scope, UsagePlan};
 use super::shared::SharedRate;
-use super::ticket::Ticket;
-use super::time::{Clock, Timestamp};
+use super::ticket::LimitTicket;
+use super::time::{Timestamp, TimestampClock};
 use super::{
-    Bound, Decision, Earlier, ExtendError, Extended, LimitFigures, LimitStore, QuotaStanding, Take,
-    Waiting,
+    AppliedExtension, BoundKind, Decision, DecisionSignal, ExtendError, LimitFigures, LimitStore,
+    QuotaStatus, TakeRequest, UncountedUsage,
 };
-use crate::store::ledger::redis::{RedisSettings, Server};
-use crate::store::ledger::{LedgerError, QuotaRow, UsageDelta};
-use entry::{Outlook, Short};
-use refill::Speaker;
-use table::{Leases, Owner};
+use crate::store::storage::redis::{RedisPool, RedisSettings};
+use crate::store::storage::{QuotaRow, StorageError, UsageDelta};
+use entry::{Shortage, TakeOutlook};
+use refill::RefillCaller;
+use table::{LeaseOwner, Leases};
 
 /// What is answered when Redis is out of reach and no lease is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnUnavailable {
-    /// Refused, as [`Bound::Unavailable`].
+    /// Refused, as [`BoundKind::Unavailable`].
     Deny,
     /// Let through, whatever the plan says.
     Allow,
@@ -98,7 +98,7 @@ pub(crate) struct LeasePolicy {
     pub(crate) max_counters: usize,
     /// How long a request waits at the most to learn its share.
     pub(crate) max_wait: Duration,
-    /// Whether what is used is kept until somebody asks for what is [`unsaved`](LimitStore::unsaved).
+    /// Whether what is used is kept until somebody asks for what is [`take_pending_usage`](LimitStore::unsaved).
     pub(crate) recording: bool,
 }
 
@@ -114,39 +114,39 @@ pub(crate) struct LeaseBound {
 }
 
 /// What is told where the shared count is not known.
-const UNKNOWN: Short = Short {
-    by: Bound::Unavailable,
+const UNKNOWN: Shortage = Shortage {
+    by: BoundKind::Unavailable,
     retry_after_ms: 1000,
 };
 
 /// Counters that several gateways share.
 #[derive(Debug)]
 pub(crate) struct LeasedLimits {
-    shared: Arc<Shared>,
+    shared: Arc<LeaseShared>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// What the gateway's workers and the refilling thread have in common.
 #[derive(Debug)]
-struct Shared {
+struct LeaseShared {
     local: LocalLimits,
     leases: Leases,
-    server: Server,
+    server: RedisPool,
     policy: LeasePolicy,
-    clock: Clock,
+    clock: TimestampClock,
     /// Of this gateway, among those that share the budget.
     id: String,
     stats: LeaseStats,
-    queue: Mutex<Queue>,
+    queue: Mutex<RefillQueue>,
     wake: Condvar,
     /// Told after each call that was answered, and at the end.
     settled: Condvar,
-    settling: Mutex<()>,
+    settle_lock: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
-    owners: Vec<Owner>,
+struct RefillQueue {
+    owners: Vec<LeaseOwner>,
     stop: bool,
 }
 
@@ -159,16 +159,16 @@ impl LeasedLimits {
     pub(crate) fn start(
         settings: &RedisSettings,
         policy: LeasePolicy,
-        clock: Clock,
-    ) -> Result<Arc<Self>, LedgerError> {
+        clock: TimestampClock,
+    ) -> Result<Arc<Self>, StorageError> {
         let local = LocalLimits::new(policy.max_counters);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(LeaseShared {
             local: match policy.recording {
-                true => local.recording(),
+                true => local.with_recording(),
                 false => local,
             },
             leases: Leases::new(policy.max_counters),
-            server: Server::new(settings)?,
+            server: RedisPool::new(settings)?,
             policy,
             clock,
             id: format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..)),
@@ -176,19 +176,19 @@ impl LeasedLimits {
             queue: Mutex::default(),
             wake: Condvar::new(),
             settled: Condvar::new(),
-            settling: Mutex::default(),
+            settle_lock: Mutex::default(),
         });
-        let mut speaker = Speaker::default();
-        match speaker.round(&shared, Vec::new(), false) {
+        let mut speaker = RefillCaller::default();
+        match speaker.refill(&shared, Vec::new(), false) {
             // It is tried again by the thread.
-            Ok(()) | Err(LedgerError::Unreachable { .. }) => {}
+            Ok(()) | Err(StorageError::Unreachable { .. }) => {}
             Err(error) => return Err(error),
         }
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("leases".to_owned())
             .spawn(move || refill::run(&of_thread, speaker))
-            .map_err(|error| LedgerError::Failed {
+            .map_err(|error| StorageError::Failed {
                 name: shared.server.name().to_owned(),
                 cause: format!("no thread for it can be started: {error}"),
             })?;
@@ -200,7 +200,7 @@ impl LeasedLimits {
 
     /// By how much this plan's bounds may be passed.
     #[must_use]
-    pub(crate) fn bound(&self, plan: &Plan) -> LeaseBound {
+    pub(crate) fn bound(&self, plan: &UsagePlan) -> LeaseBound {
         let terms = self.shared.terms();
         LeaseBound {
             rate: plan.rate.map_or(0, |rate| terms.rate(&rate)),
@@ -229,20 +229,20 @@ impl LeasedLimits {
     }
 
     /// Whether a taking is refused for certain. None: its share is to be waited for.
-    pub(super) fn refuses(&self, take: &Take<'_>) -> Option<bool> {
+    pub(super) fn refuses(&self, take: &TakeRequest<'_>) -> Option<bool> {
         let shared = &*self.shared;
         let plan = take.plan?;
         if take.cost == 0 || !shared.is_reachable() {
             return Some(false);
         }
         let hash = shared.leases.hash(plan.number, take.key);
-        let mut held = shared.leases.hold(hash)?;
+        let mut held = shared.leases.lock(hash)?;
         let entry = held.find(plan.number, hash, take.key)?;
-        entry.bring_up(plan, take, shared.terms());
+        entry.refresh(plan, take, shared.terms());
         match entry.outlook(plan, take) {
-            Outlook::Enough => Some(false),
-            Outlook::Short(_) => Some(true),
-            Outlook::Unknown(_) => shared.local.refusal_by_rate(take).map(|_| true),
+            TakeOutlook::Enough => Some(false),
+            TakeOutlook::Short(_) => Some(true),
+            TakeOutlook::Unknown(_) => shared.local.refusal_by_rate(take).map(|_| true),
         }
     }
 
@@ -261,7 +261,7 @@ impl Drop for LeasedLimits {
 }
 
 impl LimitStore for LeasedLimits {
-    fn enroll(&self, plan: Plan) -> Result<EnrolledPlan, PlanError> {
+    fn enroll(&self, plan: UsagePlan) -> Result<EnrolledPlan, PlanError> {
         self.shared.local.enroll(plan)
     }
 
@@ -273,25 +273,25 @@ impl LimitStore for LeasedLimits {
         self.shared.local.track(plan, period, now);
     }
 
-    fn add_used(&self, rows: &[QuotaRow], what: Earlier) -> Result<(), LedgerError> {
-        refill::raise(&self.shared, rows, what)
+    fn add_used(&self, rows: &[QuotaRow], what: UncountedUsage) -> Result<(), StorageError> {
+        refill::raise_usage(&self.shared, rows, what)
     }
 
     fn scope(&self, filter: &str) -> Scope {
         self.shared.local.scope(filter)
     }
 
-    fn shared_rate(&self, name: &str, rate: Rate) -> Result<SharedRate, RateError> {
+    fn shared_rate(&self, name: &str, rate: RateLimit) -> Result<SharedRate, RateError> {
         self.shared.local.shared_rate(name, rate)
     }
 
-    fn take(&self, take: &Take<'_>) -> Decision {
+    fn take(&self, take: &TakeRequest<'_>) -> Decision {
         let shared = &*self.shared;
         let Some(plan) = take.plan else {
             return shared.local.take(take);
         };
         let hash = shared.leases.hash(plan.number, take.key);
-        let Some(mut held) = shared.leases.hold(hash) else {
+        let Some(mut held) = shared.leases.lock(hash) else {
             return shared.refuse(take, UNKNOWN);
         };
         let Some(entry) = held.find_or_make(plan, hash, take.key) else {
@@ -303,9 +303,9 @@ impl LimitStore for LeasedLimits {
             };
         };
         let mut decision = shared.decide(entry, plan, take);
-        Shared::show(entry, take, &mut decision);
-        let wanted = take.cost > 0 && entry.wants(take.now);
-        let owner = wanted.then(|| Shared::enqueue(entry)).flatten();
+        LeaseShared::show(entry, take, &mut decision);
+        let wanted = take.cost > 0 && entry.needs_refill(take.now);
+        let owner = wanted.then(|| LeaseShared::enqueue(entry)).flatten();
         drop(held);
         if owner.is_some() {
             shared.queue_all(owner.into_iter());
@@ -317,17 +317,17 @@ impl LimitStore for LeasedLimits {
         Some(self.shared.policy.max_wait)
     }
 
-    fn wait(&self, take: &Take<'_>) -> Option<Waiting> {
+    fn wait(&self, take: &TakeRequest<'_>) -> Option<DecisionSignal> {
         let shared = &*self.shared;
         let plan = take.plan?;
         if take.cost == 0 || !shared.is_reachable() {
             return None;
         }
         let hash = shared.leases.hash(plan.number, take.key);
-        let mut held = shared.leases.hold(hash)?;
+        let mut held = shared.leases.lock(hash)?;
         let entry = held.find_or_make(plan, hash, take.key)?;
-        entry.bring_up(plan, take, shared.terms());
-        let Outlook::Unknown(_) = entry.outlook(plan, take) else {
+        entry.refresh(plan, take, shared.terms());
+        let TakeOutlook::Unknown(_) = entry.outlook(plan, take) else {
             return None;
         };
         if shared.local.refusal_by_rate(take).is_some() {
@@ -335,7 +335,7 @@ impl LimitStore for LeasedLimits {
         }
         let waiting = entry.wait(plan, take)?;
         let owner = (!entry.is_asking())
-            .then(|| Shared::enqueue(entry))
+            .then(|| LeaseShared::enqueue(entry))
             .flatten();
         drop(held);
         shared.stats.note_wait();
@@ -358,24 +358,24 @@ impl LimitStore for LeasedLimits {
         local.take_inline(scope, key, cost, capacity, refill_per_second, now)
     }
 
-    fn give_back(&self, ticket: Ticket) {
+    fn give_back(&self, ticket: LimitTicket) {
         if let Some(from) = &ticket.counter
-            && from.taken.is_plan
+            && from.amounts.is_plan
         {
             let leases = &self.shared.leases;
             let hash = leases.hash(from.space, &from.key);
-            if let Some(mut held) = leases.hold(hash)
+            if let Some(mut held) = leases.lock(hash)
                 && let Some(entry) = held.find(from.space, hash, &from.key)
             {
-                entry.give_back(ticket.cost, &from.taken, self.shared.clock.now());
+                entry.give_back(ticket.cost, &from.amounts, self.shared.clock.now());
             }
         }
         self.shared.local.give_back(ticket);
     }
 
-    fn unsaved(&self, visit: &mut dyn FnMut(UsageDelta)) {
+    fn take_pending_usage(&self, visit: &mut dyn FnMut(UsageDelta)) {
         // Where quotas stand is in the budget; what one gateway knows of it is not to replace it.
-        self.shared.local.unsaved(&mut |delta| {
+        self.shared.local.take_pending_usage(&mut |delta| {
             visit(UsageDelta {
                 quota: None,
                 ..delta
@@ -383,8 +383,8 @@ impl LimitStore for LeasedLimits {
         });
     }
 
-    fn put_back(&self, delta: UsageDelta) {
-        self.shared.local.put_back(delta);
+    fn return_pending_usage(&self, delta: UsageDelta) {
+        self.shared.local.return_pending_usage(delta);
     }
 
     fn figures(&self) -> LimitFigures {
@@ -404,19 +404,19 @@ impl LimitStore for LeasedLimits {
         key: &str,
         remaining: u64,
         now: Timestamp,
-    ) -> Result<Extended, ExtendError> {
+    ) -> Result<AppliedExtension, ExtendError> {
         let quota = plan.plan().quota.ok_or(ExtendError::NoQuota)?;
         let number = quota.period.number(now.wall_ms);
         let owner = (&*plan.plan().name, key);
         let place = (quota.period, number);
         let limit = entry::limit(&quota);
-        self.shared.tell_now(plan, key);
-        let (_, extra) = refill::quota(&self.shared, owner, place, limit, Some(remaining))
+        self.shared.report_now(plan, key);
+        let (_, extra) = refill::read_quota(&self.shared, owner, place, limit, Some(remaining))
             .map_err(|error| ExtendError::Unreachable(error.to_string()))?;
         self.shared.local.restore(&QuotaRow {
             plan: owner.0.to_owned(),
             key: key.to_owned(),
-            usage: crate::store::ledger::QuotaUse {
+            usage: crate::store::storage::QuotaUsage {
                 period: quota.period,
                 number,
                 used: 0,
@@ -425,7 +425,7 @@ impl LimitStore for LeasedLimits {
         });
         // After that, so that no counter here refuses a share of the extension.
         self.shared.revoke_quota(plan, key);
-        Ok(Extended {
+        Ok(AppliedExtension {
             period: quota.period,
             number,
             extra,
@@ -433,14 +433,14 @@ impl LimitStore for LeasedLimits {
         })
     }
 
-    fn standing(&self, plan: &EnrolledPlan, key: &str, now: Timestamp) -> Option<QuotaStanding> {
+    fn quota_status(&self, plan: &EnrolledPlan, key: &str, now: Timestamp) -> Option<QuotaStatus> {
         let quota = plan.plan().quota?;
         let number = quota.period.number(now.wall_ms);
         let owner = (&*plan.plan().name, key);
         let limit = entry::limit(&quota);
-        self.shared.tell_now(plan, key);
-        match refill::quota(&self.shared, owner, (quota.period, number), limit, None) {
-            Ok((used, extra)) => Some(QuotaStanding {
+        self.shared.report_now(plan, key);
+        match refill::read_quota(&self.shared, owner, (quota.period, number), limit, None) {
+            Ok((used, extra)) => Some(QuotaStatus {
                 period: quota.period,
                 number,
                 used,
@@ -448,7 +448,7 @@ impl LimitStore for LeasedLimits {
                 remaining: limit.saturating_add_signed(extra).saturating_sub(used),
             }),
             // What this gateway knows alone.
-            Err(_) => self.shared.local.standing(plan, key, now),
+            Err(_) => self.shared.local.quota_status(plan, key, now),
         }
     }
 }

@@ -7,30 +7,32 @@ use ahash::RandomState;
 use parking_lot::Mutex;
 
 use super::bucket::Shape;
-use super::counter::{Bounds, Counter, Refusal, Seen, Waits, Want};
-use super::names::Names;
+use super::counter::{
+    BoundWaits, Bounds, CounterRequest, CounterSnapshot, LimitRefusal, UsageCounter,
+};
+use super::names::NumberedNames;
 use super::period::Period;
-use super::plan::{EnrolledPlan, Plan, PlanError, Rate, RateError, Scope};
+use super::plan::{EnrolledPlan, PlanError, RateError, RateLimit, Scope, UsagePlan};
 use super::room::Division;
 use super::shard_count;
-use super::shared::{Held, SharedRate, SharedRates, take_shared};
-use super::table::{Owner, Table};
-use super::ticket::{TakenFrom, Ticket};
+use super::shared::{LockedRates, SharedRate, SharedRates, take_shared};
+use super::table::{CounterOwner, CounterTable};
+use super::ticket::{LimitTicket, TakenCounter};
 use super::time::Timestamp;
 use super::{
-    Bound, Decision, Earlier, ExtendError, Extended, Level, LimitFigures, LimitStore, NEVER,
-    QuotaStanding, Take,
+    AppliedExtension, BoundKind, Decision, ExtendError, Level, LimitFigures, LimitStore, NEVER_MS,
+    QuotaStatus, TakeRequest, UncountedUsage,
 };
-use crate::store::ledger::{LateUse, LedgerError, QuotaRow, UsageDelta};
+use crate::store::storage::{DrainUsage, QuotaRow, StorageError, UsageDelta};
 
-mod saved;
+mod persistence;
 
 /// How many counters are kept if nothing else is said: some 250 MB at worst.
 pub(crate) const DEFAULT_MAX_COUNTERS: usize = 1_000_000;
 
 /// What a caller is told when there is no room.
-const NO_ROOM: Refusal = Refusal {
-    by: Bound::Unavailable,
+const NO_ROOM: LimitRefusal = LimitRefusal {
+    by: BoundKind::Unavailable,
     retry_after_ms: 1000,
 };
 
@@ -42,19 +44,19 @@ const NO_ROOM: Refusal = Refusal {
 /// counters is kept (one lock's share may be used up a few per cent earlier). A counter goes when
 /// it is as good as new: its buckets full, its period over for an hour or nothing used in it, and
 /// all that was used told. When all room is taken by others, what would need a new counter is
-/// refused as [`Bound::Unavailable`]: who could fill the room could otherwise take without bounds. The empty
+/// refused as [`BoundKind::Unavailable`]: who could fill the room could otherwise take without bounds. The empty
 /// key, which no API key has, always has room.
 #[derive(Debug)]
 pub struct LocalLimits {
-    shards: Box<[Shard]>,
+    shards: Box<[CounterShard]>,
     /// Of each shard. Counters.
-    most: usize,
+    shard_capacity: usize,
     /// How many plans share the room; 0: it is for whoever comes.
     plans: AtomicUsize,
     /// Whether what is used is kept until it was told.
     recording: bool,
     hasher: RandomState,
-    names: Mutex<Names>,
+    names: Mutex<NumberedNames>,
     /// Whether the usage of any plan counts in more than one kind of period.
     many_periods: AtomicBool,
     shared: SharedRates,
@@ -63,7 +65,7 @@ pub struct LocalLimits {
 /// On a cache line of its own (two, for processors that fetch pairs).
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Shard(Mutex<Table>);
+struct CounterShard(Mutex<CounterTable>);
 
 impl Default for LocalLimits {
     fn default() -> Self {
@@ -72,10 +74,10 @@ impl Default for LocalLimits {
 }
 
 /// One taking from one counter.
-struct Asked<'a> {
+struct CounterTake<'a> {
     space: u32,
     key: &'a str,
-    want: Want<'a>,
+    request: CounterRequest<'a>,
     route: Option<&'a SharedRate>,
     gateway: Option<&'a SharedRate>,
 }
@@ -86,8 +88,8 @@ impl LocalLimits {
     pub(crate) fn new(max_counters: usize) -> Self {
         let shards = shard_count(max_counters);
         Self {
-            shards: (0..shards).map(|_| Shard::default()).collect(),
-            most: (max_counters / shards).max(1),
+            shards: (0..shards).map(|_| CounterShard::default()).collect(),
+            shard_capacity: (max_counters / shards).max(1),
             plans: AtomicUsize::new(0),
             recording: false,
             hasher: RandomState::new(),
@@ -97,10 +99,10 @@ impl LocalLimits {
         }
     }
 
-    /// The same, for somebody who asks for what is [`unsaved`](LimitStore::unsaved) now and then:
+    /// The same, for somebody who asks for what is [`take_pending_usage`](LimitStore::unsaved) now and then:
     /// it is kept until then.
     #[must_use]
-    pub fn recording(mut self) -> Self {
+    pub fn with_recording(mut self) -> Self {
         self.recording = true;
         self
     }
@@ -112,7 +114,7 @@ impl LocalLimits {
 
     fn division(&self) -> Division {
         Division {
-            most: self.most,
+            capacity: self.shard_capacity,
             bounds: self.plans.load(Ordering::Relaxed),
         }
     }
@@ -124,62 +126,65 @@ impl LocalLimits {
     }
 
     /// The table of this hash. Its low and highest bits are the table's own.
-    fn table(&self, hash: u64) -> Option<&Mutex<Table>> {
+    fn table(&self, hash: u64) -> Option<&Mutex<CounterTable>> {
         let place = (hash >> 32) as usize & (self.shards.len() - 1);
         self.shards.get(place).map(|shard| &shard.0)
     }
 
-    fn owner<'a>(&self, space: u32, key: &'a str) -> Owner<'a> {
+    fn owner<'a>(&self, space: u32, key: &'a str) -> CounterOwner<'a> {
         let hash = self.hasher.hash_one((space, key));
-        Owner { space, key, hash }
+        CounterOwner { space, key, hash }
     }
 
     /// The rate that refuses a taking, whatever is left elsewhere, with where it stands if many keys share
     /// it. A quota is not asked: another gateway may have extended it.
-    pub(super) fn refusal_by_rate(&self, take: &Take<'_>) -> Option<(Refusal, Option<Level>)> {
-        let asked = asked(take, take.plan?);
-        let want = &asked.want;
+    pub(super) fn refusal_by_rate(
+        &self,
+        take: &TakeRequest<'_>,
+    ) -> Option<(LimitRefusal, Option<Level>)> {
+        let asked = counter_take(take, take.plan?);
+        let want = &asked.request;
         let owner = self.owner(asked.space, asked.key);
         let mut table = self.table(owner.hash)?.lock();
         let place = table.find(&owner);
         let mut waits = match place.and_then(|place| table.entry(place)) {
             Some(entry) => entry.counter.settle_rates(want),
-            None => Counter::new().settle_rates(want),
+            None => UsageCounter::new().settle_rates(want),
         };
-        let mut held = Held::lock(asked.route, asked.gateway);
+        let mut held = LockedRates::lock(asked.route, asked.gateway);
         held.settle(&mut waits, want.cost, want.now);
         let refusal = waits.refusal()?;
         Some((refusal, held.level(refusal.by, want.now)))
     }
 
-    fn decide(&self, asked: &Asked<'_>) -> Decision {
+    fn decide(&self, asked: &CounterTake<'_>) -> Decision {
         let owner = self.owner(asked.space, asked.key);
         let mut decision = Decision::NOTHING;
         let seen = match self.table(owner.hash) {
             Some(table) => self.step(&mut table.lock(), &owner, asked, &mut decision),
-            None => no_room(&asked.want, &mut decision),
+            None => refuse_for_room(&asked.request, &mut decision),
         };
         // Outside of the locks.
-        (decision.rate, decision.quota) = seen.levels(&asked.want);
+        (decision.rate, decision.quota) = seen.levels(&asked.request);
         decision
     }
 
     /// One atomic step over all bounds. Gives the counter as it stands then.
     fn step(
         &self,
-        table: &mut Table,
-        owner: &Owner<'_>,
-        asked: &Asked<'_>,
+        table: &mut CounterTable,
+        owner: &CounterOwner<'_>,
+        asked: &CounterTake<'_>,
         decision: &mut Decision,
-    ) -> Seen {
-        let want = &asked.want;
+    ) -> CounterSnapshot {
+        let want = &asked.request;
         table.tick(want.now);
         let place = table.find(owner);
         let Some((place, entry)) = place.and_then(|place| Some((place, table.entry(place)?)))
         else {
             return self.first_step(table, owner, asked, decision);
         };
-        let noted = self.notes(want);
+        let noted = self.records_usage(want);
         let (waits, over) = entry.counter.settle(want);
         let taken = take_all(&mut entry.counter, asked, waits, noted, decision);
         let seen = entry.counter.seen(want);
@@ -191,7 +196,7 @@ impl LocalLimits {
             }
         }
         if let Some(over) = over {
-            table.post(owner, over, self.most);
+            table.enqueue_usage(owner, over, self.shard_capacity);
         }
         seen
     }
@@ -199,20 +204,20 @@ impl LocalLimits {
     /// The same for an owner without a counter, who gets one if something is taken.
     fn first_step(
         &self,
-        table: &mut Table,
-        owner: &Owner<'_>,
-        asked: &Asked<'_>,
+        table: &mut CounterTable,
+        owner: &CounterOwner<'_>,
+        asked: &CounterTake<'_>,
         decision: &mut Decision,
-    ) -> Seen {
-        let want = &asked.want;
+    ) -> CounterSnapshot {
+        let want = &asked.request;
         let mut counter = self.new_counter(owner.space);
         let (waits, _) = counter.settle(want);
         // Before locks are taken that others wait for too.
         let needs_room = want.cost > 0 && waits.refusal().is_none() && !owner.key.is_empty();
         if needs_room && !table.make_room(owner.space, self.division(), want.now) {
-            return no_room(want, decision);
+            return refuse_for_room(want, decision);
         }
-        let noted = self.notes(want);
+        let noted = self.records_usage(want);
         let taken = take_all(&mut counter, asked, waits, noted, decision);
         let seen = counter.seen(want);
         if let Some(numbers) = taken {
@@ -227,13 +232,13 @@ impl LocalLimits {
     }
 
     /// Whether what this taking uses is to be told.
-    fn notes(&self, want: &Want<'_>) -> bool {
+    fn records_usage(&self, want: &CounterRequest<'_>) -> bool {
         self.recording && want.bounds.is_plan
     }
 }
 
 impl LimitStore for LocalLimits {
-    fn enroll(&self, plan: Plan) -> Result<EnrolledPlan, PlanError> {
+    fn enroll(&self, plan: UsagePlan) -> Result<EnrolledPlan, PlanError> {
         if let Some(quota) = plan.quota {
             self.note_periods(&plan.name, quota.period);
         }
@@ -248,7 +253,7 @@ impl LimitStore for LocalLimits {
         self.track_period(plan, period, now);
     }
 
-    fn add_used(&self, rows: &[QuotaRow], _: Earlier) -> Result<(), LedgerError> {
+    fn add_used(&self, rows: &[QuotaRow], _: UncountedUsage) -> Result<(), StorageError> {
         rows.iter().for_each(|row| self.add_row(row));
         Ok(())
     }
@@ -257,15 +262,15 @@ impl LimitStore for LocalLimits {
         self.names.lock().scope(filter)
     }
 
-    fn shared_rate(&self, name: &str, rate: Rate) -> Result<SharedRate, RateError> {
+    fn shared_rate(&self, name: &str, rate: RateLimit) -> Result<SharedRate, RateError> {
         self.shared.enroll(name, rate)
     }
 
-    fn take(&self, take: &Take<'_>) -> Decision {
+    fn take(&self, take: &TakeRequest<'_>) -> Decision {
         let Some(plan) = take.plan else {
             return take_shared(take);
         };
-        self.decide(&asked(take, plan))
+        self.decide(&counter_take(take, plan))
     }
 
     fn take_inline(
@@ -278,17 +283,17 @@ impl LimitStore for LocalLimits {
         now: Timestamp,
     ) -> Decision {
         if capacity == 0 || !refill_per_second.is_finite() || refill_per_second <= 0.0 {
-            return senseless(capacity);
+            return invalid_bucket(capacity);
         }
         let bounds = Bounds {
             rate: Some(Shape::new(capacity, refill_per_second)),
             quota: None,
             is_plan: false,
         };
-        self.decide(&Asked {
+        self.decide(&CounterTake {
             space: scope.0,
             key,
-            want: Want {
+            request: CounterRequest {
                 bounds: &bounds,
                 method: None,
                 cost,
@@ -299,8 +304,8 @@ impl LimitStore for LocalLimits {
         })
     }
 
-    fn give_back(&self, ticket: Ticket) {
-        let Ticket {
+    fn give_back(&self, ticket: LimitTicket) {
+        let LimitTicket {
             cost,
             counter,
             route,
@@ -313,18 +318,18 @@ impl LimitStore for LocalLimits {
         self.shared.give_back(gateway, cost);
     }
 
-    fn unsaved(&self, visit: &mut dyn FnMut(UsageDelta)) {
-        self.tell(visit);
+    fn take_pending_usage(&self, visit: &mut dyn FnMut(UsageDelta)) {
+        self.report_usage(visit);
     }
 
-    fn put_back(&self, delta: UsageDelta) {
-        self.untell(delta);
+    fn return_pending_usage(&self, delta: UsageDelta) {
+        self.return_usage(delta);
     }
 
     fn figures(&self) -> LimitFigures {
         LimitFigures {
             counters: self.counters(),
-            lost: self.lost(),
+            lost: self.lost_count(),
         }
     }
 
@@ -332,8 +337,8 @@ impl LimitStore for LocalLimits {
         self.restore_row(row);
     }
 
-    fn add_late(&self, late: &LateUse) {
-        self.add_late_use(late);
+    fn add_drain_usage(&self, late: &DrainUsage) {
+        self.apply_drain_usage(late);
     }
 
     fn extend(
@@ -342,21 +347,21 @@ impl LimitStore for LocalLimits {
         key: &str,
         remaining: u64,
         now: Timestamp,
-    ) -> Result<Extended, ExtendError> {
+    ) -> Result<AppliedExtension, ExtendError> {
         self.extend_quota(plan, key, remaining, now)
     }
 
-    fn standing(&self, plan: &EnrolledPlan, key: &str, now: Timestamp) -> Option<QuotaStanding> {
-        self.quota_standing(plan, key, now)
+    fn quota_status(&self, plan: &EnrolledPlan, key: &str, now: Timestamp) -> Option<QuotaStatus> {
+        self.find_quota_status(plan, key, now)
     }
 }
 
 /// The request to take from the counter of a plan.
-fn asked<'a>(take: &Take<'a>, plan: &'a EnrolledPlan) -> Asked<'a> {
-    Asked {
+fn counter_take<'a>(take: &TakeRequest<'a>, plan: &'a EnrolledPlan) -> CounterTake<'a> {
+    CounterTake {
         space: plan.number,
         key: take.key,
-        want: Want {
+        request: CounterRequest {
             bounds: &plan.bounds,
             method: take.method.and_then(|place| plan.bound(place)),
             cost: take.cost,
@@ -370,14 +375,14 @@ fn asked<'a>(take: &Take<'a>, plan: &'a EnrolledPlan) -> Asked<'a> {
 /// Take from the counter and the shared rates, or from none; which is what is decided. Gives the
 /// numbers of the shared ones when something was taken.
 fn take_all(
-    counter: &mut Counter,
-    asked: &Asked<'_>,
-    mut waits: Waits,
+    counter: &mut UsageCounter,
+    asked: &CounterTake<'_>,
+    mut waits: BoundWaits,
     noted: bool,
     decision: &mut Decision,
-) -> Option<Numbers> {
-    let want = &asked.want;
-    let mut held = Held::lock(asked.route, asked.gateway);
+) -> Option<SharedRateNumbers> {
+    let want = &asked.request;
+    let mut held = LockedRates::lock(asked.route, asked.gateway);
     held.settle(&mut waits, want.cost, want.now);
     if let Some(refusal) = waits.refusal() {
         decision.refuse(refusal);
@@ -392,22 +397,22 @@ fn take_all(
 }
 
 /// Of the route's rate and the gateway's.
-type Numbers = (Option<u32>, Option<u32>);
+type SharedRateNumbers = (Option<u32>, Option<u32>);
 
 fn ticket(
-    owner: &Owner<'_>,
+    owner: &CounterOwner<'_>,
     key: Arc<str>,
-    counter: &Counter,
-    want: &Want<'_>,
-    (route, gateway): Numbers,
-) -> Ticket {
-    Ticket {
+    counter: &UsageCounter,
+    want: &CounterRequest<'_>,
+    (route, gateway): SharedRateNumbers,
+) -> LimitTicket {
+    LimitTicket {
         cost: want.cost,
-        counter: Some(TakenFrom {
+        counter: Some(TakenCounter {
             space: owner.space,
             hash: owner.hash,
             key,
-            taken: counter.taken(want),
+            amounts: counter.taken_amounts(want),
         }),
         route,
         gateway,
@@ -415,8 +420,8 @@ fn ticket(
 }
 
 /// What is decided for who would need a counter, and there is no room.
-fn no_room(want: &Want<'_>, decision: &mut Decision) -> Seen {
-    let mut counter = Counter::new();
+fn refuse_for_room(want: &CounterRequest<'_>, decision: &mut Decision) -> CounterSnapshot {
+    let mut counter = UsageCounter::new();
     let _ = counter.settle(want);
     decision.refuse(NO_ROOM);
     decision.lacks_room = true;
@@ -424,16 +429,16 @@ fn no_room(want: &Want<'_>, decision: &mut Decision) -> Seen {
 }
 
 /// What a filter is told whose bucket makes no sense.
-fn senseless(capacity: u64) -> Decision {
+fn invalid_bucket(capacity: u64) -> Decision {
     let rate = Level {
         limit: capacity,
         remaining: 0,
-        window_ms: NEVER,
-        reset_ms: NEVER,
+        window_ms: NEVER_MS,
+        reset_ms: NEVER_MS,
     };
-    let refusal = Refusal {
-        by: Bound::Plan,
-        retry_after_ms: NEVER,
+    let refusal = LimitRefusal {
+        by: BoundKind::Plan,
+        retry_after_ms: NEVER_MS,
     };
     let mut decision = Decision::NOTHING;
     decision.refuse(refusal);

@@ -7,15 +7,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::period::Period;
-use super::plan::{EnrolledPlan, Plan, PlanError, Scope};
+use super::plan::{EnrolledPlan, PlanError, Scope, UsagePlan};
 
 /// The most kinds of periods in which the usage of one plan counts.
-const MOST_PERIODS: usize = 4;
+const MAX_PERIODS: usize = 4;
 
 /// All names that a store ever met. Grows with what an operator ever called a plan or a filter.
 #[derive(Debug, Default)]
-pub(super) struct Names {
-    plans: HashMap<Arc<str>, Known>,
+pub(super) struct NumberedNames {
+    plans: HashMap<Arc<str>, NumberedPlan>,
     filters: HashMap<Arc<str>, u32>,
     /// The plan's name for each number that is a plan's.
     by_number: Vec<Option<Arc<str>>>,
@@ -23,7 +23,7 @@ pub(super) struct Names {
 
 /// What is known of a plan's name.
 #[derive(Debug)]
-struct Known {
+struct NumberedPlan {
     number: u32,
     /// The kinds of periods in which what is used counts: that of its quota last.
     periods: Vec<Period>,
@@ -31,9 +31,9 @@ struct Known {
     methods: HashMap<String, u32>,
 }
 
-impl Names {
+impl NumberedNames {
     /// Give a plan its place.
-    pub(super) fn enroll(&mut self, plan: Plan) -> Result<EnrolledPlan, PlanError> {
+    pub(super) fn enroll(&mut self, plan: UsagePlan) -> Result<EnrolledPlan, PlanError> {
         plan.check()?;
         self.number(&plan.name);
         if let Some(quota) = plan.quota {
@@ -59,7 +59,7 @@ impl Names {
         }
         let name: Arc<str> = plan.into();
         let number = self.next(Some(Arc::clone(&name)));
-        let known = Known {
+        let known = NumberedPlan {
             number,
             periods: Vec::new(),
             methods: HashMap::new(),
@@ -76,7 +76,7 @@ impl Names {
             return;
         };
         known.periods.retain(|known| *known != period);
-        if known.periods.len() >= MOST_PERIODS {
+        if known.periods.len() >= MAX_PERIODS {
             known.periods.remove(0);
         }
         known.periods.push(period);

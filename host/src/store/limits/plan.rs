@@ -17,12 +17,12 @@ pub(crate) const MAX_METHODS: usize = 256;
 const ANY: &str = "ANY";
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Plan {
+pub struct UsagePlan {
     /// Its name: counters belong to it.
     pub(crate) name: Arc<str>,
     /// Its token bucket.
-    pub(crate) rate: Option<Rate>,
-    pub(crate) quota: Option<Quota>,
+    pub(crate) rate: Option<RateLimit>,
+    pub(crate) quota: Option<QuotaLimit>,
     /// Rates of single methods, beside the plan's own: a key has a bucket for each.
     pub(crate) methods: Vec<MethodRate>,
     /// The APIs that it is sold for; empty: all.
@@ -37,19 +37,19 @@ pub(crate) struct MethodRate {
     /// The path of the route, as its pattern is written.
     pub(crate) path: Arc<str>,
     /// Its token bucket.
-    pub(crate) rate: Rate,
+    pub(crate) rate: RateLimit,
 }
 
 /// A token bucket.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
+pub struct RateLimit {
     /// Tokens that come back each second; positive and finite, a billionth at least.
     pub(crate) per_second: f64,
     /// The bucket's size; at least 1.
     pub(crate) burst: u64,
 }
 
-impl Rate {
+impl RateLimit {
     pub(super) fn shape(&self) -> Shape {
         Shape::new(self.burst, self.per_second)
     }
@@ -82,7 +82,7 @@ pub enum RateError {
 
 /// A number of requests for each period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Quota {
+pub(crate) struct QuotaLimit {
     /// How many a period; at least 1.
     pub(crate) limit: u64,
     /// The period, in UTC.
@@ -153,7 +153,7 @@ pub enum MethodError {
 /// The lowest rate. Tokens a second.
 const SLOWEST: f64 = 1e-9;
 
-impl Plan {
+impl UsagePlan {
     /// Whether its numbers make sense.
     ///
     /// # Errors
@@ -212,7 +212,7 @@ impl MethodRate {
 /// A plan with its place in a store.
 #[derive(Debug)]
 pub struct EnrolledPlan {
-    plan: Plan,
+    plan: UsagePlan,
     pub(super) number: u32,
     pub(super) bounds: Bounds,
     /// In the order of the plan's.
@@ -227,7 +227,7 @@ impl EnrolledPlan {
     ///
     /// # Errors
     /// The plan makes no sense.
-    pub(super) fn new(plan: Plan, number: u32, methods: &[u32]) -> Result<Self, PlanError> {
+    pub(super) fn new(plan: UsagePlan, number: u32, methods: &[u32]) -> Result<Self, PlanError> {
         plan.check()?;
         let bounds = Bounds {
             rate: plan.rate.map(|rate| rate.shape()),
@@ -254,12 +254,12 @@ impl EnrolledPlan {
 
     /// The plan as it was defined.
     #[must_use]
-    pub(crate) fn plan(&self) -> &Plan {
+    pub(crate) fn plan(&self) -> &UsagePlan {
         &self.plan
     }
 
     /// The rate that holds for this method on the route with this pattern: its place in
-    /// [`Plan::methods`]. One that names the method goes before `ANY`.
+    /// [`UsagePlan::methods`]. One that names the method goes before `ANY`.
     #[must_use]
     pub(crate) fn method(&self, method: &str, pattern: &str) -> Option<usize> {
         if self.by_path.is_empty() {

@@ -29,11 +29,13 @@ use smallvec::SmallVec;
 
 use super::bucket::Shape;
 use super::leased::{LeaseState, LeasedLimits};
-use super::plan::{EnrolledPlan, Plan, Rate};
+use super::plan::{EnrolledPlan, RateLimit, UsagePlan};
 use super::time::Timestamp;
-use super::{Bound, Decision, Level, LimitStore, NEVER, Take, Ticket, Waiting};
+use super::{
+    BoundKind, Decision, DecisionSignal, Level, LimitStore, LimitTicket, NEVER_MS, TakeRequest,
+};
 use key::KeyText;
-use table::{Ask, BoundOutcome, Gauge, RateTable};
+use table::{BoundDemand, BoundOutcome, Gauge, RateTable};
 use window::WindowSpan;
 
 pub(crate) use key::RateKey;
@@ -44,7 +46,7 @@ pub(crate) struct RateBound {
     /// Its name; the bucket belongs to it and to the filter's name.
     pub(crate) name: Arc<str>,
     /// Whether it is a sliding window, and not a token bucket.
-    pub(crate) slides: bool,
+    pub(crate) is_window: bool,
     /// How much may be taken in a window.
     pub(crate) limit: u64,
     /// Milliseconds; at least 10.
@@ -57,10 +59,10 @@ pub(crate) struct RateBound {
 
 /// The bounds of one filter, with their places in the store.
 #[derive(Debug)]
-pub(crate) struct RateBounds(Box<[Counted]>);
+pub(crate) struct RateBounds(Box<[EnrolledBound]>);
 
 #[derive(Debug)]
-struct Counted {
+struct EnrolledBound {
     space: u32,
     gauge: Gauge,
     shadow: bool,
@@ -91,7 +93,7 @@ pub(crate) struct RateDecision {
     pub(crate) allowed: bool,
     /// Whether it may not because the shared store does not tell.
     pub(crate) unavailable: bool,
-    /// Until another try can succeed. Milliseconds; 0 when allowed, [`NEVER`] when none can.
+    /// Until another try can succeed. Milliseconds; 0 when allowed, [`NEVER_MS`] when none can.
     pub(crate) retry_after_ms: u64,
     /// Of the bounds that hold for the request.
     pub(crate) levels: SmallVec<[RateLevel; 4]>,
@@ -109,7 +111,7 @@ pub(crate) struct RateTicket {
     /// Of the counters of this gateway: the bound's number, and whose.
     counted: SmallVec<[(u32, RateKey); 4]>,
     /// Of those that gateways share.
-    shared: SmallVec<[Ticket; 4]>,
+    shared: SmallVec<[LimitTicket; 4]>,
 }
 
 /// How the counters stand.
@@ -133,7 +135,7 @@ pub(crate) struct RateCounters {
 
 impl RateBound {
     fn gauge(&self) -> Gauge {
-        if self.slides {
+        if self.is_window {
             return Gauge::Window(WindowSpan::new(self.limit, self.window_ms));
         }
         Gauge::Bucket(Shape::new(self.burst, self.per_second()))
@@ -142,9 +144,11 @@ impl RateBound {
     /// As it was written: a bucket's speed is kept to the billionth of a token a second.
     fn fill_ms(&self) -> u64 {
         let fills = u128::from(self.window_ms) * u128::from(self.burst);
-        match self.slides {
+        match self.is_window {
             true => self.window_ms,
-            false => u64::try_from(fills.div_ceil(u128::from(self.limit.max(1)))).unwrap_or(NEVER),
+            false => {
+                u64::try_from(fills.div_ceil(u128::from(self.limit.max(1)))).unwrap_or(NEVER_MS)
+            }
         }
     }
 
@@ -188,9 +192,9 @@ impl RateCounters {
             let name = format!("rate-limit/{filter}/{}", bound.name);
             let next = u32::try_from(spaces.len()).unwrap_or(u32::MAX);
             let plan = self.leased.as_ref().and_then(|leased| {
-                let plan = Plan {
+                let plan = UsagePlan {
                     name: name.as_str().into(),
-                    rate: Some(Rate {
+                    rate: Some(RateLimit {
                         per_second: bound.per_second(),
                         burst: bound.burst,
                     }),
@@ -200,8 +204,8 @@ impl RateCounters {
                 };
                 leased.enroll(plan).ok()
             });
-            let kind = if bound.slides { "window" } else { "bucket" };
-            Counted {
+            let kind = if bound.is_window { "window" } else { "bucket" };
+            EnrolledBound {
                 space: *spaces.entry(format!("{name}/{kind}")).or_insert(next),
                 gauge: bound.gauge(),
                 shadow: bound.shadow,
@@ -236,9 +240,9 @@ impl RateCounters {
             return self.take_leased(leased, bounds, keys, cost, now);
         }
         let asked = bounds.0.iter().zip(keys).enumerate();
-        let (places, asks): (SmallVec<[usize; 4]>, SmallVec<[Ask<'_>; 4]>) = asked
+        let (places, asks): (SmallVec<[usize; 4]>, SmallVec<[BoundDemand<'_>; 4]>) = asked
             .filter_map(|(place, (bound, key))| {
-                let ask = Ask {
+                let ask = BoundDemand {
                     space: bound.space,
                     key: (*key)?,
                     gauge: &bound.gauge,
@@ -274,11 +278,11 @@ impl RateCounters {
 
     fn note_overflow(&self, told: &BoundOutcome) {
         if told.key == RateKey::OVERFLOW {
-            self.overflow();
+            self.count_overflow();
         }
     }
 
-    fn overflow(&self) {
+    fn count_overflow(&self) {
         self.overflowed.fetch_add(1, Ordering::Relaxed);
         if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
@@ -301,7 +305,7 @@ impl RateCounters {
             allowed: true,
             ..RateDecision::default()
         };
-        let mut asked: SmallVec<[(usize, &Counted, RateKey, Decision); 4]> = SmallVec::new();
+        let mut asked: SmallVec<[(usize, &EnrolledBound, RateKey, Decision); 4]> = SmallVec::new();
         for (place, (bound, key)) in bounds.0.iter().zip(keys).enumerate() {
             let Some(key) = key else {
                 continue;
@@ -312,20 +316,21 @@ impl RateCounters {
                 decision.allowed &= bound.shadow;
                 continue;
             };
-            let (key, taken) = self.take_one(leased, plan, *key, (cost, now));
+            let (key, taken) = self.take_shared_budget(leased, plan, *key, (cost, now));
             asked.push((place, bound, key, taken));
         }
         // If one refuses for certain, nobody needs to know what the others say.
         let is_open =
-            |taken: &Decision| taken.pending || taken.refused_by == Some(Bound::Unavailable);
-        let refuses =
-            |bound: &Counted, taken: &Decision| !bound.shadow && !taken.allowed && !is_open(taken);
+            |taken: &Decision| taken.pending || taken.refused_by == Some(BoundKind::Unavailable);
+        let refuses = |bound: &EnrolledBound, taken: &Decision| {
+            !bound.shadow && !taken.allowed && !is_open(taken)
+        };
         let is_refused = asked
             .iter()
             .any(|(_, bound, _, taken)| refuses(bound, taken));
         decision.unavailable &= !is_refused;
         let mut pending: RateKeys = SmallVec::from_elem(None, bounds.0.len());
-        let mut tickets: SmallVec<[Ticket; 4]> = SmallVec::new();
+        let mut tickets: SmallVec<[LimitTicket; 4]> = SmallVec::new();
         for (place, bound, key, taken) in asked {
             if taken.pending
                 && !is_refused
@@ -337,7 +342,7 @@ impl RateCounters {
                 true => 0,
                 false => taken.retry_after_ms.max(1),
             };
-            let is_unavailable = taken.refused_by == Some(Bound::Unavailable);
+            let is_unavailable = taken.refused_by == Some(BoundKind::Unavailable);
             decision.unavailable |= !bound.shadow && is_unavailable && !is_refused;
             tickets.extend(taken.ticket);
             if let Some(level) = taken.rate {
@@ -378,7 +383,7 @@ impl RateCounters {
     }
 
     /// Take from one shared budget; from the one that always has room where there is none.
-    fn take_one(
+    fn take_shared_budget(
         &self,
         leased: &LeasedLimits,
         plan: &EnrolledPlan,
@@ -390,10 +395,10 @@ impl RateCounters {
             return (key, taken);
         }
         let shared = leased.take(&take(plan, "", cost, now));
-        if shared.refused_by == Some(Bound::Unavailable) && !shared.pending {
+        if shared.refused_by == Some(BoundKind::Unavailable) && !shared.pending {
             return (key, taken);
         }
-        self.overflow();
+        self.count_overflow();
         (RateKey::OVERFLOW, shared)
     }
 
@@ -405,7 +410,7 @@ impl RateCounters {
         keys: &[Option<RateKey>],
         cost: u64,
         now: Timestamp,
-    ) -> Option<Waiting> {
+    ) -> Option<DecisionSignal> {
         let leased = self.leased.as_ref()?;
         let mut unknown = false;
         for (bound, key) in bounds.0.iter().zip(keys) {
@@ -452,8 +457,8 @@ impl RateCounters {
     }
 }
 
-fn take<'a>(plan: &'a EnrolledPlan, key: &'a str, cost: u64, now: Timestamp) -> Take<'a> {
-    Take {
+fn take<'a>(plan: &'a EnrolledPlan, key: &'a str, cost: u64, now: Timestamp) -> TakeRequest<'a> {
+    TakeRequest {
         plan: Some(plan),
         key,
         method: None,

@@ -8,7 +8,7 @@
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Division {
     /// Counters.
-    pub(crate) most: usize,
+    pub(crate) capacity: usize,
     /// Bounds that have a share; 0: the room is not divided.
     pub(crate) bounds: usize,
 }
@@ -29,7 +29,10 @@ pub(super) struct Room {
 impl Room {
     /// Whether this bound may have another counter.
     pub(super) fn has(&mut self, bound: u32, division: Division) -> bool {
-        let Division { most, bounds } = division;
+        let Division {
+            capacity: most,
+            bounds,
+        } = division;
         if self.all >= most.min(u32::MAX as usize) {
             return false;
         }
@@ -39,7 +42,7 @@ impl Room {
             self.in_shares = self.kept.iter().map(|kept| (*kept).min(share)).sum();
         }
         let unused = (share * bounds).saturating_sub(self.in_shares);
-        self.kept(bound) < share || self.all.saturating_add(unused) < most
+        self.counts(bound) < share || self.all.saturating_add(unused) < most
     }
 
     /// The bound has another counter.
@@ -66,7 +69,7 @@ impl Room {
         }
     }
 
-    fn kept(&self, bound: u32) -> usize {
+    fn counts(&self, bound: u32) -> usize {
         self.kept.get(bound as usize).copied().unwrap_or(0)
     }
 }
@@ -87,7 +90,7 @@ mod tests {
     #[test]
     fn each_bound_finds_its_share_whatever_the_others_took() {
         let division = Division {
-            most: 100,
+            capacity: 100,
             bounds: 5,
         };
         let mut room = Room::default();
@@ -105,7 +108,7 @@ mod tests {
     #[test]
     fn one_bound_alone_has_all_and_a_new_one_gets_what_becomes_free() {
         let alone = Division {
-            most: 100,
+            capacity: 100,
             bounds: 1,
         };
         let mut room = Room::default();
@@ -119,7 +122,10 @@ mod tests {
 
     #[test]
     fn room_that_is_not_divided_is_for_whoever_comes() {
-        let division = Division { most: 9, bounds: 0 };
+        let division = Division {
+            capacity: 9,
+            bounds: 0,
+        };
         let mut room = Room::default();
         assert_eq!(fill(&mut room, 7, division), 9);
         assert!(!room.has(1, division));

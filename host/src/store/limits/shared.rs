@@ -10,10 +10,10 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::bucket::{Bucket, Shape};
-use super::counter::Waits;
-use super::plan::{Rate, RateError};
-use super::ticket::Ticket;
-use super::{Bound, Decision, Level, Take, Timestamp};
+use super::counter::BoundWaits;
+use super::plan::{RateError, RateLimit};
+use super::ticket::LimitTicket;
+use super::{BoundKind, Decision, Level, TakeRequest, Timestamp};
 
 /// The rate of a route or of the gateway, with its bucket.
 #[derive(Debug, Clone)]
@@ -30,17 +30,17 @@ struct SharedBucket(Mutex<Bucket>);
 
 /// The buckets of all names that ever had a rate. A name that comes again has its bucket back.
 #[derive(Debug, Default)]
-pub(super) struct SharedRates(Mutex<Buckets>);
+pub(super) struct SharedRates(Mutex<SharedBuckets>);
 
 #[derive(Debug, Default)]
-struct Buckets {
+struct SharedBuckets {
     numbers: HashMap<String, u32>,
     buckets: Vec<Arc<SharedBucket>>,
 }
 
 impl SharedRates {
     /// The rate of this name.
-    pub(super) fn enroll(&self, name: &str, rate: Rate) -> Result<SharedRate, RateError> {
+    pub(super) fn enroll(&self, name: &str, rate: RateLimit) -> Result<SharedRate, RateError> {
         rate.check()?;
         let mut known = self.0.lock();
         let next = u32::try_from(known.buckets.len()).unwrap_or(u32::MAX);
@@ -67,21 +67,21 @@ impl SharedRates {
 }
 
 /// The shared rates of one taking, while their locks are held.
-pub(super) struct Held<'a> {
-    route: Option<HeldRate<'a>>,
-    gateway: Option<HeldRate<'a>>,
+pub(super) struct LockedRates<'a> {
+    route: Option<LockedRate<'a>>,
+    gateway: Option<LockedRate<'a>>,
 }
 
-struct HeldRate<'a> {
+struct LockedRate<'a> {
     shape: Shape,
     number: u32,
     bucket: MutexGuard<'a, Bucket>,
 }
 
-impl<'a> Held<'a> {
+impl<'a> LockedRates<'a> {
     /// Lock them, in this order. The counter's lock, where there is one, is held already.
     pub(super) fn lock(route: Option<&'a SharedRate>, gateway: Option<&'a SharedRate>) -> Self {
-        let hold = |rate: &'a SharedRate| HeldRate {
+        let hold = |rate: &'a SharedRate| LockedRate {
             shape: rate.shape,
             number: rate.number,
             bucket: rate.bucket.0.lock(),
@@ -94,8 +94,8 @@ impl<'a> Held<'a> {
     }
 
     /// Note how long this cost must wait for them.
-    pub(super) fn settle(&mut self, waits: &mut Waits, cost: u64, now: Timestamp) {
-        let wait = |held: &mut Option<HeldRate<'_>>| {
+    pub(super) fn settle(&mut self, waits: &mut BoundWaits, cost: u64, now: Timestamp) {
+        let wait = |held: &mut Option<LockedRate<'_>>| {
             held.as_mut().map_or(0, |held| {
                 held.bucket.settle(&held.shape, now.monotonic_ns);
                 held.bucket.wait_ms(&held.shape, cost, now.monotonic_ns)
@@ -107,7 +107,7 @@ impl<'a> Held<'a> {
 
     /// Take from both. Gives their numbers, for the ticket.
     pub(super) fn take(&mut self, cost: u64) -> (Option<u32>, Option<u32>) {
-        let take = |held: &mut Option<HeldRate<'_>>| {
+        let take = |held: &mut Option<LockedRate<'_>>| {
             held.as_mut().map(|held| {
                 held.bucket.take(cost);
                 held.number
@@ -117,28 +117,28 @@ impl<'a> Held<'a> {
     }
 
     /// Where the one stands that refused, if it is one of these.
-    pub(super) fn level(&self, by: Bound, now: Timestamp) -> Option<Level> {
+    pub(super) fn level(&self, by: BoundKind, now: Timestamp) -> Option<Level> {
         let held = match by {
-            Bound::Route => self.route.as_ref(),
-            Bound::Gateway => self.gateway.as_ref(),
-            Bound::Method | Bound::Plan | Bound::Quota | Bound::Unavailable => None,
+            BoundKind::Route => self.route.as_ref(),
+            BoundKind::Gateway => self.gateway.as_ref(),
+            BoundKind::Method | BoundKind::Plan | BoundKind::Quota | BoundKind::Unavailable => None,
         };
         held.map(|held| held.bucket.level(&held.shape, now.monotonic_ns))
     }
 }
 
 /// Take from shared rates alone.
-pub(super) fn take_shared(take: &Take<'_>) -> Decision {
+pub(super) fn take_shared(take: &TakeRequest<'_>) -> Decision {
     let mut decision = Decision::NOTHING;
-    let mut waits = Waits::default();
-    let mut held = Held::lock(take.route, take.gateway);
+    let mut waits = BoundWaits::default();
+    let mut held = LockedRates::lock(take.route, take.gateway);
     held.settle(&mut waits, take.cost, take.now);
     if let Some(refusal) = waits.refusal() {
         decision.refuse(refusal);
         decision.shared = held.level(refusal.by, take.now);
     } else if take.cost > 0 {
         let (route, gateway) = held.take(take.cost);
-        decision.ticket = Some(Ticket {
+        decision.ticket = Some(LimitTicket {
             cost: take.cost,
             counter: None,
             route,

@@ -3,17 +3,17 @@
 //! A dense list with a hash index of places in it, so that a cursor can walk the list a few
 //! counters at a time and drop the idle ones: there is no moment at which all are walked. Beside
 //! it stands a queue of the places where something was used that was not told (see
-//! [`unsaved`](super::unsaved)); a counter in the queue is kept.
+//! [`take_pending`](super::unsaved)); a counter in the queue is kept.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 
-use super::counter::{Counter, Unsaved};
+use super::counter::{PendingUsage, UsageCounter};
+use super::outbox::{Outbox, OwnerUsage};
 use super::room::{Division, Room};
 use super::time::Timestamp;
-use super::unsaved::{Delta, Outbox};
 
 /// How many counters the cursor looks at with every new one, and every so many takings.
 const STEPS: usize = 4;
@@ -28,9 +28,9 @@ const NOT_QUEUED: u64 = u64::MAX;
 
 /// Some of a store's counters.
 #[derive(Debug, Default)]
-pub(super) struct Table {
+pub(super) struct CounterTable {
     index: HashTable<u32>,
-    entries: Vec<Entry>,
+    entries: Vec<CounterEntry>,
     /// Of all but those of the empty key.
     room: Room,
     cursor: usize,
@@ -38,15 +38,15 @@ pub(super) struct Table {
     /// The places of counters that have something to tell, each once.
     queue: VecDeque<u32>,
     /// How many ever left the queue: the number of the one at its head.
-    left: u64,
+    dequeued_count: u64,
     outbox: Outbox,
     /// How often something to tell was lost for want of room.
-    lost: u64,
+    lost_count: u64,
 }
 
 /// Whose counter.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Owner<'a> {
+pub(super) struct CounterOwner<'a> {
     pub(crate) space: u32,
     pub(crate) key: &'a str,
     /// Of both.
@@ -54,18 +54,18 @@ pub(super) struct Owner<'a> {
 }
 
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct CounterEntry {
     space: u32,
     hash: u64,
     /// Its number in the queue, counted from the first that ever stood there.
     queued: u64,
     pub(crate) key: Arc<str>,
-    pub(crate) counter: Counter,
+    pub(crate) counter: UsageCounter,
 }
 
-impl Table {
+impl CounterTable {
     /// The place of this owner's counter, if there is one.
-    pub(super) fn find(&self, owner: &Owner<'_>) -> Option<usize> {
+    pub(super) fn find(&self, owner: &CounterOwner<'_>) -> Option<usize> {
         let entries = &self.entries;
         let place = *self.index.find(owner.hash, |place| {
             entries
@@ -76,13 +76,13 @@ impl Table {
     }
 
     /// The counter at this place, if it is one of this space.
-    pub(super) fn counter_of(&mut self, place: usize, space: u32) -> Option<&mut Counter> {
+    pub(super) fn counter_of(&mut self, place: usize, space: u32) -> Option<&mut UsageCounter> {
         let entry = self.entries.get_mut(place)?;
         (entry.space == space).then_some(&mut entry.counter)
     }
 
     /// The counter at this place.
-    pub(super) fn entry(&mut self, place: usize) -> Option<&mut Entry> {
+    pub(super) fn entry(&mut self, place: usize) -> Option<&mut CounterEntry> {
         self.entries.get_mut(place)
     }
 
@@ -97,12 +97,17 @@ impl Table {
     }
 
     /// Keep a counter for an owner who has none. Gives its place.
-    pub(super) fn insert(&mut self, owner: &Owner<'_>, key: Arc<str>, counter: Counter) -> usize {
+    pub(super) fn insert(
+        &mut self,
+        owner: &CounterOwner<'_>,
+        key: Arc<str>,
+        counter: UsageCounter,
+    ) -> usize {
         let place = self.entries.len();
         if !key.is_empty() {
             self.room.add(owner.space);
         }
-        self.entries.push(Entry {
+        self.entries.push(CounterEntry {
             space: owner.space,
             hash: owner.hash,
             queued: NOT_QUEUED,
@@ -130,7 +135,7 @@ impl Table {
 
     /// The counter at this place has something to tell.
     pub(super) fn enqueue(&mut self, place: usize) {
-        let number = self.left.saturating_add(self.queue.len() as u64);
+        let number = self.dequeued_count.saturating_add(self.queue.len() as u64);
         if let Some(entry) = self.entries.get_mut(place)
             && entry.queued == NOT_QUEUED
         {
@@ -144,47 +149,63 @@ impl Table {
         self.queue.len()
     }
 
-    /// What the next `most` counters have to tell. Gives how many left the queue.
-    pub(super) fn dequeue(&mut self, most: usize, told: &mut Vec<Delta>) -> usize {
+    /// What the next `capacity` counters have to tell. Gives how many left the queue.
+    pub(super) fn dequeue(&mut self, most: usize, told: &mut Vec<OwnerUsage>) -> usize {
         let leaving = most.min(self.queue.len());
         for place in self.queue.drain(..leaving) {
             let Some(entry) = self.entries.get_mut(place as usize) else {
                 continue;
             };
             entry.queued = NOT_QUEUED;
-            told.extend(entry.counter.unsaved().map(|what| Delta {
+            told.extend(entry.counter.take_pending().map(|what| OwnerUsage {
                 space: entry.space,
                 key: Arc::clone(&entry.key),
-                what,
+                pending: what,
             }));
         }
-        self.left = self.left.saturating_add(leaving as u64);
+        self.dequeued_count = self.dequeued_count.saturating_add(leaving as u64);
         leaving
     }
 
-    /// What is told outside of the counters; `most` can wait.
-    pub(super) fn post(&mut self, owner: &Owner<'_>, what: Unsaved, most: usize) {
+    /// What is told outside of the counters; `capacity` can wait.
+    pub(super) fn enqueue_usage(
+        &mut self,
+        owner: &CounterOwner<'_>,
+        what: PendingUsage,
+        most: usize,
+    ) {
         let (space, key) = (owner.space, owner.key.into());
-        if self.outbox.put(Delta { space, key, what }, most).is_err() {
-            self.lost = self.lost.saturating_add(1);
+        if self
+            .outbox
+            .put(
+                OwnerUsage {
+                    space,
+                    key,
+                    pending: what,
+                },
+                most,
+            )
+            .is_err()
+        {
+            self.lost_count = self.lost_count.saturating_add(1);
         }
     }
 
     /// The same for what could not be saved.
-    pub(super) fn post_back(&mut self, delta: Delta, most: usize) {
-        if self.outbox.put_back(delta, most).is_err() {
-            self.lost = self.lost.saturating_add(1);
+    pub(super) fn return_usage(&mut self, delta: OwnerUsage, most: usize) {
+        if self.outbox.put_older(delta, most).is_err() {
+            self.lost_count = self.lost_count.saturating_add(1);
         }
     }
 
     /// What waits to be told outside of the counters.
-    pub(super) fn posted(&mut self) -> impl Iterator<Item = Delta> + use<> {
+    pub(super) fn take_outbox(&mut self) -> impl Iterator<Item = OwnerUsage> + use<> {
         self.outbox.take()
     }
 
     /// How often something to tell was lost for want of room.
-    pub(super) fn lost(&self) -> u64 {
-        self.lost
+    pub(super) fn lost_count(&self) -> u64 {
+        self.lost_count
     }
 
     /// Look at the next so many counters, and drop the idle ones.
@@ -235,7 +256,7 @@ impl Table {
     /// The queue names a counter by its place.
     fn move_in_queue(&mut self, from: usize, to: usize) {
         let queued = self.entries.get(from).map_or(NOT_QUEUED, |e| e.queued);
-        let number = queued.checked_sub(self.left);
+        let number = queued.checked_sub(self.dequeued_count);
         let number = number.and_then(|number| usize::try_from(number).ok());
         if let Some(place) = number.and_then(|number| self.queue.get_mut(number)) {
             *place = narrow(to);
@@ -243,40 +264,40 @@ impl Table {
     }
 }
 
-/// There are never more than [`Table::make_room`] lets in.
+/// There are never more than [`CounterTable::make_room`] lets in.
 fn narrow(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
 }
 
-fn hash_at(entries: &[Entry], place: u32) -> u64 {
+fn hash_at(entries: &[CounterEntry], place: u32) -> u64 {
     hash_of(entries, place as usize)
 }
 
 /// The index holds places that are there only, so there is always one.
-fn hash_of(entries: &[Entry], place: usize) -> u64 {
+fn hash_of(entries: &[CounterEntry], place: usize) -> u64 {
     entries.get(place).map_or(0, |entry| entry.hash)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::bucket::Shape;
-    use super::super::counter::{Bounds, Want};
+    use super::super::counter::{Bounds, CounterRequest};
     use super::*;
 
     /// One that is as good as new would be swept.
-    fn used() -> Counter {
+    fn used() -> UsageCounter {
         let bounds = Bounds {
             rate: Some(Shape::new(5, 1.0)),
             quota: None,
             is_plan: true,
         };
-        let want = Want {
+        let want = CounterRequest {
             bounds: &bounds,
             method: None,
             cost: 1,
             now: Timestamp::default(),
         };
-        let mut counter = Counter::new();
+        let mut counter = UsageCounter::new();
         assert_eq!(counter.settle(&want).0.refusal(), None);
         counter.take(&want, true);
         counter
@@ -284,8 +305,8 @@ mod tests {
 
     #[test]
     fn owners_of_one_hash_are_told_apart() {
-        let mut table = Table::default();
-        let owner = |space, key| Owner {
+        let mut table = CounterTable::default();
+        let owner = |space, key| CounterOwner {
             space,
             key,
             hash: 7,
@@ -293,7 +314,7 @@ mod tests {
         for (space, key) in [(0, "a"), (0, "b"), (1, "a")] {
             assert!(table.find(&owner(space, key)).is_none());
             let ten = Division {
-                most: 10,
+                capacity: 10,
                 bounds: 0,
             };
             assert!(table.make_room(space, ten, Timestamp::default()));
@@ -309,8 +330,8 @@ mod tests {
 
     #[test]
     fn the_queue_follows_counters_that_move() {
-        let mut table = Table::default();
-        let owner = |key| Owner {
+        let mut table = CounterTable::default();
+        let owner = |key| CounterOwner {
             space: 0,
             key,
             hash: 7,

@@ -8,8 +8,8 @@ use super::*;
 
 mod bounds;
 mod model;
+mod persistence;
 mod plans;
-mod saved;
 mod shared;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -28,10 +28,10 @@ fn wall(now: Timestamp, wall_ms: u64) -> Timestamp {
     Timestamp { wall_ms, ..now }
 }
 
-fn rate(per_second: f64, burst: u64) -> Plan {
-    Plan {
+fn rate(per_second: f64, burst: u64) -> UsagePlan {
+    UsagePlan {
         name: "gold".into(),
-        rate: Some(Rate { per_second, burst }),
+        rate: Some(RateLimit { per_second, burst }),
         quota: None,
         methods: Vec::new(),
         apis: Vec::new(),
@@ -42,18 +42,18 @@ fn rate(per_second: f64, burst: u64) -> Plan {
 const WEEK: Period = Period::Week(Weekday::Sunday);
 const MONTH: Period = Period::Month(MonthDay::FIRST);
 
-fn quota(limit: u64, period: Period) -> Plan {
-    Plan {
+fn quota(limit: u64, period: Period) -> UsagePlan {
+    UsagePlan {
         name: "gold".into(),
         rate: None,
-        quota: Some(Quota { limit, period }),
+        quota: Some(QuotaLimit { limit, period }),
         methods: Vec::new(),
         apis: Vec::new(),
     }
 }
 
-fn both(per_second: f64, burst: u64, limit: u64) -> Plan {
-    Plan {
+fn both(per_second: f64, burst: u64, limit: u64) -> UsagePlan {
+    UsagePlan {
         quota: quota(limit, Period::Day).quota,
         ..rate(per_second, burst)
     }
@@ -67,7 +67,7 @@ fn take(
     cost: u64,
     now: Timestamp,
 ) -> Decision {
-    store.take(&Take {
+    store.take(&TakeRequest {
         plan: Some(plan),
         key,
         method: None,
@@ -85,12 +85,12 @@ struct One {
 }
 
 impl One {
-    fn new(plan: Plan) -> Self {
+    fn new(plan: UsagePlan) -> Self {
         let store = LocalLimits::default();
         Self::with(store, plan)
     }
 
-    fn with(store: LocalLimits, plan: Plan) -> Self {
+    fn with(store: LocalLimits, plan: UsagePlan) -> Self {
         let plan = store.enroll(plan).unwrap();
         Self { store, plan }
     }
@@ -111,7 +111,7 @@ impl One {
     }
 
     /// What a reload does.
-    fn change(&mut self, plan: Plan) {
+    fn change(&mut self, plan: UsagePlan) {
         self.plan = self.store.enroll(plan).unwrap();
     }
 }
@@ -123,7 +123,7 @@ fn a_burst_passes_and_then_the_rate() {
     let refused = one.take(1, NOON);
     assert_eq!(
         (refused.refused_by, refused.retry_after_ms),
-        (Some(Bound::Plan), 200)
+        (Some(BoundKind::Plan), 200)
     );
     let admitted: u64 = (1..=30_000).map(|ms| one.admitted(1, after_ms(ms))).sum();
     assert_eq!(admitted, 150);
@@ -132,7 +132,7 @@ fn a_burst_passes_and_then_the_rate() {
 #[test]
 fn keys_plans_and_filters_have_counters_of_their_own() {
     let one = One::new(rate(1.0, 1));
-    let silver = Plan {
+    let silver = UsagePlan {
         name: "silver".into(),
         ..rate(1.0, 1)
     };
@@ -174,7 +174,7 @@ fn a_refused_request_takes_nothing_anywhere() {
     let one = One::new(both(1.0, 10, 4));
     assert!(one.take(3, NOON).allowed);
     let refused = one.take(2, NOON);
-    assert_eq!(refused.refused_by, Some(Bound::Quota));
+    assert_eq!(refused.refused_by, Some(BoundKind::Quota));
     assert_eq!(refused.rate.unwrap().remaining, 7);
     assert_eq!(
         (refused.quota.unwrap().remaining, refused.ticket),
@@ -191,18 +191,21 @@ fn the_rate_is_named_first_and_the_longest_wait_is_told() {
     let one = One::new(both(1.0, 2, 2));
     assert_eq!(one.admitted(2, NOON), 2);
     let refused = one.take(1, NOON);
-    assert_eq!(refused.refused_by, Some(Bound::Plan));
+    assert_eq!(refused.refused_by, Some(BoundKind::Plan));
     assert_eq!(refused.retry_after_ms, DAY_MS / 2);
-    assert_eq!(one.take(1, after_ms(1000)).refused_by, Some(Bound::Quota));
+    assert_eq!(
+        one.take(1, after_ms(1000)).refused_by,
+        Some(BoundKind::Quota)
+    );
 }
 
 #[test]
 fn a_cost_that_can_never_pass_is_told_so() {
     let one = One::new(both(1.0, 5, 7));
-    assert_eq!(one.take(6, NOON).retry_after_ms, NEVER);
+    assert_eq!(one.take(6, NOON).retry_after_ms, NEVER_MS);
     assert_eq!(
         One::new(quota(7, Period::Day)).take(8, NOON).retry_after_ms,
-        NEVER
+        NEVER_MS
     );
     assert_eq!(one.store.counters(), 0, "what takes nothing keeps nothing");
 }
@@ -236,7 +239,7 @@ fn a_bucket_that_makes_no_sense_refuses() {
     ] {
         let decision = store.take_inline(scope, "k", 1, capacity, refill, NOON);
         assert!(!decision.allowed, "{capacity} {refill}");
-        assert_eq!(decision.retry_after_ms, NEVER);
+        assert_eq!(decision.retry_after_ms, NEVER_MS);
     }
 }
 
@@ -374,7 +377,7 @@ fn giving_back_never_credits_the_next_period() {
 #[test]
 fn a_ticket_number_works_once() {
     let one = One::new(rate(1.0, 5));
-    let mut tickets = Tickets::default();
+    let mut tickets = LimitTickets::default();
     assert_eq!(tickets.keep(one.take(9, NOON).ticket), 0);
     let (first, second) = (
         tickets.keep(one.take(1, NOON).ticket),
@@ -430,7 +433,7 @@ fn a_plan_that_makes_no_sense_is_refused() {
     let name = || "gold".into();
     let refused = |plan| store.enroll(plan).unwrap_err();
     assert_eq!(
-        refused(Plan {
+        refused(UsagePlan {
             rate: None,
             ..rate(1.0, 1)
         }),
@@ -441,12 +444,13 @@ fn a_plan_that_makes_no_sense_is_refused() {
     }
     assert_eq!(refused(rate(1.0, 0)), PlanError::Burst(name()));
     assert_eq!(refused(quota(0, Period::Day)), PlanError::Limit(name()));
-    let errors = Plans::enroll(&store, [rate(1.0, 1), rate(2.0, 0), rate(1.0, 1)]).unwrap_err();
+    let errors =
+        EnrolledPlans::enroll(&store, [rate(1.0, 1), rate(2.0, 0), rate(1.0, 1)]).unwrap_err();
     assert_eq!(
         errors,
         [PlanError::Burst(name()), PlanError::Duplicate(name())]
     );
-    let plans = Plans::enroll(&store, [rate(1.0, 1)]).unwrap();
+    let plans = EnrolledPlans::enroll(&store, [rate(1.0, 1)]).unwrap();
     assert_eq!(
         plans.find("gold").map(|plan| plan.plan()),
         Some(&rate(1.0, 1))

@@ -32,11 +32,11 @@ impl Timestamp {
 /// Where timestamps come from outside of tests. One a process: the monotonic part counts from
 /// when it was made, so what two clocks gave cannot be compared.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock {
+pub struct TimestampClock {
     beginning: Instant,
 }
 
-impl Clock {
+impl TimestampClock {
     /// A clock that begins now.
     #[must_use]
     pub fn start() -> Self {

@@ -1,8 +1,8 @@
 //! What was used of a quota.
 
 use super::period::Period;
-use super::plan::Quota;
-use super::{Level, NEVER};
+use super::plan::QuotaLimit;
+use super::{Level, NEVER_MS};
 
 /// How long a counter is kept after its period ended, for a wall clock that steps back over
 /// that end. Milliseconds.
@@ -10,7 +10,7 @@ const GRACE_MS: u64 = 60 * 60 * 1000;
 
 /// What one key used in one period.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Usage {
+pub(super) struct PeriodUsage {
     pub(crate) period: Period,
     pub(crate) number: u32,
     pub(crate) used: u64,
@@ -18,7 +18,7 @@ pub(super) struct Usage {
     pub(crate) extra: i64,
 }
 
-impl Usage {
+impl PeriodUsage {
     /// Of no quota: in no period, which is none that anything else is in.
     pub(super) const NONE: Self = Self {
         period: Period::Day,
@@ -52,18 +52,18 @@ impl Usage {
     }
 
     /// Until so many more may be used; 0 when they may. Milliseconds. Settled.
-    pub(super) fn wait_ms(&self, quota: &Quota, cost: u64, wall_ms: u64) -> u64 {
+    pub(super) fn wait_ms(&self, quota: &QuotaLimit, cost: u64, wall_ms: u64) -> u64 {
         if cost == 0 || cost <= self.remaining(quota) {
             0
         } else if cost > quota.limit {
-            NEVER
+            NEVER_MS
         } else {
             self.ends_in_ms(wall_ms)
         }
     }
 
     /// What may still be used. Settled.
-    pub(super) fn remaining(&self, quota: &Quota) -> u64 {
+    pub(super) fn remaining(&self, quota: &QuotaLimit) -> u64 {
         quota
             .limit
             .saturating_add_signed(self.extra)
@@ -71,7 +71,7 @@ impl Usage {
     }
 
     /// From now on so much may still be used in this period. Settled.
-    pub(super) fn extend(&mut self, quota: &Quota, remaining: u64) {
+    pub(super) fn extend(&mut self, quota: &QuotaLimit, remaining: u64) {
         let wanted = i128::from(self.used) + i128::from(remaining);
         let extra = wanted - i128::from(quota.limit);
         let most = if extra < 0 { i64::MIN } else { i64::MAX };
@@ -87,27 +87,27 @@ impl Usage {
     }
 
     /// Where it was taken.
-    pub(super) fn place(&self) -> (Period, u32) {
+    pub(super) fn period_number(&self) -> (Period, u32) {
         (self.period, self.number)
     }
 
     /// Undo what was taken in this place on this day, unless the counter has gone on to another
     /// period.
     pub(super) fn give_back(&mut self, cost: u64, place: Option<(Period, u32)>, day: u32) {
-        let was_here = Some(self.place()) == place;
+        let was_here = Some(self.period_number()) == place;
         if was_here || self.number == self.period.number(Period::Day.start_ms(day)) {
             self.used = self.used.saturating_sub(cost);
         }
     }
 
     /// Whether nothing would be lost with it.
-    pub(super) fn is_over(&self, wall_ms: u64) -> bool {
+    pub(super) fn has_ended(&self, wall_ms: u64) -> bool {
         (self.used == 0 && self.extra == 0)
             || wall_ms >= self.period.end_ms(self.number).saturating_add(GRACE_MS)
     }
 
     /// Where it stands, settled.
-    pub(super) fn level(&self, quota: &Quota, wall_ms: u64) -> Level {
+    pub(super) fn level(&self, quota: &QuotaLimit, wall_ms: u64) -> Level {
         let (start, end) = (
             self.period.start_ms(self.number),
             self.period.end_ms(self.number),

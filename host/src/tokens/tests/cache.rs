@@ -65,9 +65,9 @@ fn a_kept_token_is_no_other_verifiers() {
 
 #[test]
 fn kept_tokens_go_with_their_key_and_with_stale_keys() {
-    let server = Server::of(&set("main"));
+    let server = JwksServer::of(&set("main"));
     let source = source(server.url("/keys"), PACE);
-    source.first().unwrap();
+    source.wait_for_first().unwrap();
     let verifier = verifier(&source);
     let text = token("RS256");
     accepted(verifier.ask(&text, now(), true));
@@ -79,7 +79,7 @@ fn kept_tokens_go_with_their_key_and_with_stale_keys() {
     assert!(matches!(answer, TokenAnswer::NoKeys), "{answer:?}");
     accepted(verifier.ask(&text, now(), true));
     server.answer(|_| json(&set("one-of-each-type")));
-    let TokenAnswer::Later(waiting) = verifier.ask(&token("a kid that no key has"), now(), true)
+    let TokenAnswer::Pending(waiting) = verifier.ask(&token("a kid that no key has"), now(), true)
     else {
         panic!("a fetch");
     };
@@ -93,9 +93,9 @@ fn kept_tokens_go_with_their_key_and_with_stale_keys() {
 
 #[test]
 fn a_refusal_is_kept_where_it_took_a_signature_and_until_the_keys_change() {
-    let server = Server::of(&set("main"));
+    let server = JwksServer::of(&set("main"));
     let source = source(server.url("/keys"), PACE);
-    source.first().unwrap();
+    source.wait_for_first().unwrap();
     let verifier = verifier(&source);
     let refused = |name: &str| {
         let answer = verifier.ask(&token(name), now(), false);
@@ -130,7 +130,7 @@ fn a_refusal_is_kept_where_it_took_a_signature_and_until_the_keys_change() {
     keys["keys"].as_array_mut().unwrap().remove(0);
     keys["keys"][0]["kid"] = "rsa".into();
     server.answer(move |_| json(&keys.to_string()));
-    let TokenAnswer::Later(waiting) = verifier.ask(&token("a kid that no key has"), now(), true)
+    let TokenAnswer::Pending(waiting) = verifier.ask(&token("a kid that no key has"), now(), true)
     else {
         panic!("a fetch");
     };

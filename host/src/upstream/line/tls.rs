@@ -14,7 +14,7 @@ use tokio_rustls::{TlsConnector, TlsStream};
 
 use crate::config::{Identity, UpstreamProtocol, UpstreamTls};
 use crate::stream::Stream;
-use crate::tls::{self, HTTP1, HTTP2, SystemRoots, TlsError, Trust};
+use crate::tls::{self, ClientTls, HTTP1, HTTP2, SystemRoots, TlsError};
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -54,14 +54,14 @@ impl EndpointTls {
         };
         let shown = |shown: &Identity| (shown.certificate.clone(), shown.key.clone());
         let identity = config.identity.as_ref().map(shown);
-        let trust = Trust {
+        let trust = ClientTls {
             ca: config.ca.as_deref(),
             identity: identity.as_ref().map(|(one, other)| (&**one, &**other)),
             verify: config.verify,
             protocols,
         };
         let settings: Arc<ClientConfig> = tls::client(&trust, system).map_err(|first| {
-            let all = tls::faults(&trust);
+            let all = tls::client_faults(&trust);
             if all.is_empty() { vec![first] } else { all }
         })?;
         let mut of_http1 = ClientConfig::clone(&settings);

@@ -14,7 +14,7 @@ use super::edit::is_reserved;
 use crate::callout::{
     self, CalloutAnswer, CalloutError, CalloutRequest, CalloutTarget, RequestDigest,
 };
-use crate::store::secrets::{Secret, Secrets};
+use crate::store::secrets::{SecretValue, Secrets};
 
 /// The most different requests of one phase.
 pub(crate) const MAX_CALLS: usize = 8;
@@ -68,7 +68,7 @@ impl Host for InstanceState {
                 return Ok(Err(CallError::NotYet));
             }
             Err(error) => {
-                target.turn_away(&error);
+                target.count_refused(&error);
                 return Ok(Err((&error).into()));
             }
         }
@@ -157,7 +157,7 @@ fn make(
     request: Request,
     secrets: Option<&Secrets>,
 ) -> std::result::Result<CalloutRequest, callout::CalloutRequestError> {
-    let find = |name: &str| -> std::result::Result<&Secret, _> {
+    let find = |name: &str| -> std::result::Result<&SecretValue, _> {
         let secret = secrets.and_then(|secrets| secrets.find(name));
         secret.ok_or(callout::CalloutRequestError::Secret)
     };

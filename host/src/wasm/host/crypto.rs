@@ -6,7 +6,7 @@ use super::super::bindings::crypto::{Hash as WitHash, Host};
 use super::super::notices::printable;
 use super::super::state::InstanceState;
 use crate::store::crypto::{self, Hash};
-use crate::store::secrets::Secret;
+use crate::store::secrets::SecretValue;
 
 impl From<WitHash> for Hash {
     fn from(hash: WitHash) -> Self {
@@ -20,7 +20,7 @@ impl From<WitHash> for Hash {
 
 impl InstanceState {
     /// A secret that is granted and there. The log says why one is not, once.
-    fn secret(&self, name: &str) -> Option<&Secret> {
+    fn secret(&self, name: &str) -> Option<&SecretValue> {
         let known = self.services.as_ref()?.secrets.find(name);
         match known {
             Some(secret) if self.grants.secret(name) => Some(secret),

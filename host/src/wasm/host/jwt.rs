@@ -15,7 +15,7 @@ use super::super::state::{AwaitedEvent, Head, InstanceState, Phase};
 use super::edit::{attribute_name, parse_name};
 use super::proof::{self, ProofArgument};
 use crate::context::{AttributeValue, RejectedToken};
-use crate::tokens::{TokenAnswer, TokenTime, Waiting};
+use crate::tokens::{FetchSignal, TokenAnswer, TokenTime};
 use crate::verifier::{Claims, TokenError, VerifiedToken};
 
 /// Where it is.
@@ -196,7 +196,7 @@ enum VerifierOutcome {
     /// The verifier of this name rejected it; without a verifier nobody knows it.
     Rejected(TokenError, Option<Arc<str>>),
     /// Only newer keys can tell.
-    Later(Waiting),
+    Later(FetchSignal),
 }
 
 impl InstanceState {
@@ -234,7 +234,7 @@ fn ask(state: &InstanceState, token: &str, check: &TokenCheck) -> Result<Verifie
             tracing::debug!(filter, verifier = name, why, "{error}");
             VerifierOutcome::Rejected(error, Some(Arc::clone(verifier)))
         }
-        TokenAnswer::Later(waiting) => VerifierOutcome::Later(waiting),
+        TokenAnswer::Pending(waiting) => VerifierOutcome::Later(waiting),
         TokenAnswer::NoKeys => {
             let name = asked.verifier.name.clone();
             return Err(CallFailure::TokenKeys(name).into());

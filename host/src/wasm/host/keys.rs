@@ -13,7 +13,7 @@ use super::super::bindings::types::{EditError, Message};
 use super::super::services::Services;
 use super::super::state::{Head, InstanceState};
 use crate::context::{AttributeValue, KeyRejection, NoPlan, RejectedKey};
-use crate::store::keys::{self, KeyReject, Moment, Rejected};
+use crate::store::keys::{self, KeyReject, LookupRejection, LookupTime};
 
 /// Why a key is not accepted, as a filter is told. None of a filter's business is that the
 /// gateway itself cannot tell: that fails the call.
@@ -28,8 +28,8 @@ fn reject(reject: KeyReject) -> Result<WitReject> {
 
 /// Both clocks as of the last tick of the kernel's timer: some milliseconds are nothing to a key's
 /// end, and these clocks are the cheaper ones.
-fn coarse_now() -> Moment {
-    Moment {
+fn coarse_now() -> LookupTime {
+    LookupTime {
         wall_ms: milliseconds(ClockId::RealtimeCoarse),
         monotonic_ms: milliseconds(ClockId::MonotonicCoarse),
     }
@@ -57,7 +57,7 @@ impl InstanceState {
             .keys
             .find(presented, coarse_now(), |key| take(self, &services, key));
         if let (Err(rejected), Some(rejects)) = (&found, services.rejects.get(services.worker)) {
-            rejects.count(rejected.why);
+            rejects.count(rejected.reason);
         }
         self.services = Some(services);
         match found {
@@ -66,7 +66,7 @@ impl InstanceState {
                 Ok(Ok(taken))
             }
             Err(rejected) => {
-                let why = rejected.why;
+                let why = rejected.reason;
                 self.note_rejected(Some(rejected));
                 reject(why).map(Err)
             }
@@ -75,21 +75,22 @@ impl InstanceState {
 
     /// Keep why the key was rejected for the log. A key that is accepted after another was not makes
     /// the first one no matter.
-    fn note_rejected(&mut self, rejected: Option<Rejected>) {
+    fn note_rejected(&mut self, rejected: Option<LookupRejection>) {
         let Some(exchange) = &mut self.exchange else {
             return;
         };
-        exchange.outcome.rejected_key = rejected.and_then(|Rejected { why, key }| {
-            let why = match why {
-                KeyReject::Unknown => KeyRejection::Unknown,
-                KeyReject::Disabled => KeyRejection::Disabled,
-                KeyReject::Expired => KeyRejection::Expired,
-                // No fault of the key's: the call fails, and its error says so.
-                KeyReject::Unavailable => return None,
-            };
-            let plan = None;
-            Some(Box::new(RejectedKey { why, key, plan }))
-        });
+        exchange.outcome.rejected_key =
+            rejected.and_then(|LookupRejection { reason: why, key }| {
+                let why = match why {
+                    KeyReject::Unknown => KeyRejection::Unknown,
+                    KeyReject::Disabled => KeyRejection::Disabled,
+                    KeyReject::Expired => KeyRejection::Expired,
+                    // No fault of the key's: the call fails, and its error says so.
+                    KeyReject::Unavailable => return None,
+                };
+                let plan = None;
+                Some(Box::new(RejectedKey { why, key, plan }))
+            });
     }
 
     /// Of a key's plans the one that is sold for the exchange's API.

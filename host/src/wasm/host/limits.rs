@@ -12,17 +12,17 @@ use super::super::services::Services;
 use super::super::share::PendingCharge;
 use super::super::state::InstanceState;
 use crate::context::{AttributeValue, Exchange, KeyRejection, NoPlan, RejectedKey};
-use crate::store::limits::{Bound, Decision, EnrolledPlan, Level, Take};
+use crate::store::limits::{BoundKind, Decision, EnrolledPlan, Level, TakeRequest};
 
-impl From<Bound> for WitBound {
-    fn from(bound: Bound) -> Self {
+impl From<BoundKind> for WitBound {
+    fn from(bound: BoundKind) -> Self {
         match bound {
-            Bound::Method => Self::Method,
-            Bound::Plan => Self::Plan,
-            Bound::Quota => Self::Quota,
-            Bound::Route => Self::Route,
-            Bound::Gateway => Self::Gateway,
-            Bound::Unavailable => Self::Unavailable,
+            BoundKind::Method => Self::Method,
+            BoundKind::Plan => Self::Plan,
+            BoundKind::Quota => Self::Quota,
+            BoundKind::Route => Self::Route,
+            BoundKind::Gateway => Self::Gateway,
+            BoundKind::Unavailable => Self::Unavailable,
         }
     }
 }
@@ -45,7 +45,7 @@ impl InstanceState {
         let place = self.place;
         let ticket = match &mut self.exchange {
             Some(exchange) => {
-                exchange.standings.keep(place, &decision);
+                exchange.standings.record(place, &decision);
                 exchange.tickets.keep(decision.ticket)
             }
             None => 0,
@@ -85,7 +85,7 @@ pub(in crate::wasm) fn describe<'a>(
     plan: &'a EnrolledPlan,
     key: &'a str,
     cost: u64,
-) -> Take<'a> {
+) -> TakeRequest<'a> {
     let route = exchange.route.as_deref();
     let method = route.and_then(|route| {
         let method = exchange.request.method.as_str();
@@ -93,7 +93,7 @@ pub(in crate::wasm) fn describe<'a>(
     });
     let rates = route.map(|route| &route.rates);
     let rates = rates.filter(|rates| !rates.is_empty() && !exchange.tickets.has_shared());
-    Take {
+    TakeRequest {
         plan: Some(plan),
         key,
         method,

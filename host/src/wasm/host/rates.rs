@@ -17,7 +17,7 @@ use super::super::facts::{BoundInfo, BoundSource, OnMissingValue};
 use super::super::failure::CallFailure;
 use super::super::notices::printable;
 use super::super::services::Services;
-use super::super::share::{PendingCharge, Waiting};
+use super::super::share::{DecisionSignal, PendingCharge};
 use super::super::state::{InstanceState, Phase};
 use crate::context::{AttributeValue, Exchange};
 use crate::route;
@@ -60,7 +60,7 @@ impl Eq for PendingRates {}
 
 impl PendingRates {
     /// The answer to wait for. None: it can be decided now.
-    pub(crate) fn wait(&self, services: &Services) -> Option<Waiting> {
+    pub(crate) fn wait(&self, services: &Services) -> Option<DecisionSignal> {
         let now = services.clock.now();
         services
             .rates
@@ -72,7 +72,7 @@ impl DefinedRates {
     fn new(filter: Arc<str>, bounds: Vec<WitBound>) -> Self {
         let limits = bounds.iter().map(|bound| RateBound {
             name: bound.name.as_str().into(),
-            slides: bound.algorithm == Algorithm::SlidingWindow,
+            is_window: bound.algorithm == Algorithm::SlidingWindow,
             limit: bound.limit.clamp(1, MOST),
             window_ms: bound.window_ms.clamp(10, LONGEST_MS),
             burst: bound.burst.clamp(1, MOST),
@@ -126,7 +126,7 @@ impl DefinedRates {
         services: &Services,
         exchange: &Exchange,
         cost: u64,
-    ) -> Option<Waiting> {
+    ) -> Option<DecisionSignal> {
         let found = self.keys(exchange);
         if found.denied != 0 {
             return None;

@@ -16,12 +16,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Period;
-use super::plan::{PlanMethod, PlanQuota, PlanRate, period};
-use super::starts_on::StartsOn;
+use super::plan::{PlanMethodRate, PlanQuota, PlanRate, period};
+use super::starts_on::PeriodStart;
 use crate::admin::date;
-use crate::store::ledger::record::{KeyRecord, PlanRecord, SecretRecord};
-use crate::store::ledger::{Extension, StoredKey};
-use crate::store::registrar::{StoreItem, StoreReport, Tally};
+use crate::store::service::{ImportCounts, StoreItem, StoreReport};
+use crate::store::storage::record::{KeyRecord, PlanRecord, SecretRecord};
+use crate::store::storage::{QuotaExtension, StoredKey};
 
 /// The version of the lines. A later one is refused.
 pub(crate) const VERSION: u32 = 1;
@@ -29,7 +29,7 @@ pub(crate) const VERSION: u32 = 1;
 /// One line. Members that it does not know are passed over: those of `keys export` are among them.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Line {
+pub(crate) enum StoreLine {
     /// A plan.
     Plan(PlanLine),
     /// A key.
@@ -39,7 +39,7 @@ pub(crate) enum Line {
     /// An extension.
     Extension(ExtensionLine),
     /// The last one: how many of each there are.
-    End(Counts),
+    End(RecordCounts),
     /// The first one.
     #[serde(untagged)]
     Header {
@@ -56,7 +56,7 @@ pub(crate) enum Line {
 
 /// How many records of each kind there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Counts {
+pub(crate) struct RecordCounts {
     /// Plans.
     pub(crate) plans: u64,
     /// Keys.
@@ -77,7 +77,7 @@ pub(crate) struct PlanLine {
     #[serde(default)]
     quota: Option<PlanQuota>,
     #[serde(default)]
-    methods: Vec<PlanMethod>,
+    methods: Vec<PlanMethodRate>,
     #[serde(default)]
     apis: Vec<String>,
     created: String,
@@ -129,12 +129,12 @@ pub(crate) struct ExtensionLine {
     key: String,
     period: Period,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    starts_on: Option<StartsOn>,
+    starts_on: Option<PeriodStart>,
     begins: String,
     extra: i64,
 }
 
-impl Line {
+impl StoreLine {
     /// The first line.
     pub(crate) fn header(now_ms: u64) -> Self {
         Self::Header {
@@ -145,7 +145,7 @@ impl Line {
     }
 }
 
-impl Counts {
+impl RecordCounts {
     /// Count a record.
     pub(crate) fn add(&mut self, item: &StoreItem) {
         match item {
@@ -157,7 +157,7 @@ impl Counts {
     }
 }
 
-impl From<StoreItem> for Line {
+impl From<StoreItem> for StoreLine {
     fn from(item: StoreItem) -> Self {
         match item {
             StoreItem::Plan(plan) => Self::Plan(PlanLine {
@@ -168,7 +168,7 @@ impl From<StoreItem> for Line {
                     burst: rate.burst,
                 }),
                 quota: plan.quota.map(PlanQuota::from),
-                methods: plan.methods.into_iter().map(PlanMethod::from).collect(),
+                methods: plan.methods.into_iter().map(PlanMethodRate::from).collect(),
                 apis: plan.apis,
                 created: date::moment(plan.created_ms),
                 updated: date::moment(plan.updated_ms),
@@ -211,7 +211,7 @@ impl From<StoreItem> for Line {
             }),
             StoreItem::Extension(made) => Self::Extension(ExtensionLine {
                 period: period(made.period),
-                starts_on: StartsOn::of(made.period),
+                starts_on: PeriodStart::of(made.period),
                 begins: date::moment(made.period.start_ms(made.number)),
                 plan: made.plan,
                 key: made.key,
@@ -303,8 +303,8 @@ impl TryFrom<ExtensionLine> for StoreItem {
     type Error = String;
 
     fn try_from(made: ExtensionLine) -> Result<Self, String> {
-        let period = StartsOn::period(made.period, made.starts_on)?;
-        Ok(Self::Extension(Extension {
+        let period = PeriodStart::period(made.period, made.starts_on)?;
+        Ok(Self::Extension(QuotaExtension {
             number: period.number(moment("begins", &made.begins)?),
             plan: made.plan,
             key: made.key,
@@ -383,8 +383,8 @@ impl StoreImported {
     }
 }
 
-impl From<Tally> for ImportTally {
-    fn from(tally: Tally) -> Self {
+impl From<ImportCounts> for ImportTally {
+    fn from(tally: ImportCounts) -> Self {
         Self {
             added: tally.added,
             replaced: tally.replaced,

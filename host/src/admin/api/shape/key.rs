@@ -6,14 +6,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::{Source, metadata, names, nullable, present, secret_in, secret_out, whole};
+use super::{Source, metadata, names, nullable, present, secret_in, secret_out, whole_number};
 use crate::admin::date;
-use crate::admin::problem::Problem;
-use crate::store::registrar::{KeyChange, KeyView, NewKey, Origin, Page, Warning};
+use crate::admin::problem::ApiProblem;
+use crate::store::service::{CsvWarning, KeyChange, KeyView, NewKey, Origin, Page};
 
 /// A key, without its text.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Key {
+#[schema(as = Key)]
+pub(crate) struct KeyResource {
     /// Its public name, the attribute `api-key.id`. Never changes.
     pub(crate) id: String,
     /// Its name for people.
@@ -78,7 +79,7 @@ pub(crate) struct SecretInfo {
     pub(crate) digest: Option<String>,
 }
 
-impl Key {
+impl KeyResource {
     /// As of this moment, with the digests of its secrets.
     pub(crate) fn with_digests(view: KeyView, now_ms: u64) -> Self {
         let past = |end: Option<u64>| end.is_some_and(|end| end <= now_ms);
@@ -139,7 +140,7 @@ impl Key {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct KeyCreated {
     /// The key.
-    pub(crate) key: Key,
+    pub(crate) key: KeyResource,
     /// Its text. It is shown this once and kept nowhere; null where it was brought along, and
     /// where the same request made the key before.
     #[serde(serialize_with = "secret_out")]
@@ -151,7 +152,7 @@ pub(crate) struct KeyCreated {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct KeyPage {
     /// The keys, in the order of their ids.
-    pub(crate) items: Vec<Key>,
+    pub(crate) items: Vec<KeyResource>,
     /// Where to go on; null at the end.
     pub(crate) next_cursor: Option<String>,
 }
@@ -161,7 +162,7 @@ impl KeyPage {
     pub(crate) fn new(page: Page<KeyView>, now_ms: u64) -> Self {
         let items = page.items.into_iter();
         Self {
-            items: items.map(|key| Key::new(key, now_ms)).collect(),
+            items: items.map(|key| KeyResource::new(key, now_ms)).collect(),
             next_cursor: super::super::params::cursor(page.next),
         }
     }
@@ -193,7 +194,7 @@ pub(crate) struct KeyCreate {
     #[schema(schema_with = metadata)]
     pub(crate) metadata: BTreeMap<String, String>,
     /// Whether it is accepted.
-    #[serde(default = "yes")]
+    #[serde(default = "default_enabled")]
     #[schema(default = true)]
     pub(crate) enabled: bool,
     /// From when on it is refused. Default never.
@@ -206,13 +207,13 @@ pub(crate) struct KeyCreate {
     pub(crate) value: Option<Zeroizing<String>>,
 }
 
-fn yes() -> bool {
+fn default_enabled() -> bool {
     true
 }
 
 impl KeyCreate {
     /// For the registrar.
-    pub(crate) fn new_key(self) -> Result<NewKey, Problem> {
+    pub(crate) fn new_key(self) -> Result<NewKey, ApiProblem> {
         Ok(NewKey {
             name: self.name,
             consumer: self.consumer,
@@ -225,8 +226,9 @@ impl KeyCreate {
     }
 }
 
-fn moment(text: &str) -> Result<u64, Problem> {
-    let wrong = || Problem::of("expires", "must be a date-time as `2027-01-01T00:00:00Z`");
+fn moment(text: &str) -> Result<u64, ApiProblem> {
+    let wrong =
+        || ApiProblem::invalid_field("expires", "must be a date-time as `2027-01-01T00:00:00Z`");
     date::read_moment(text).ok_or_else(wrong)
 }
 
@@ -274,7 +276,7 @@ pub(crate) struct KeyUpdate {
 
 impl KeyUpdate {
     /// For the registrar.
-    pub(crate) fn change(self) -> Result<KeyChange, Problem> {
+    pub(crate) fn change(self) -> Result<KeyChange, ApiProblem> {
         let expires_ms = match self.expires {
             None => None,
             Some(None) => Some(None),
@@ -294,14 +296,15 @@ impl KeyUpdate {
 /// How a key gets a new secret.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Rotate {
+#[schema(as = Rotate)]
+pub(crate) struct KeyRotate {
     /// For how long the old secret is accepted beside the new one. Seconds; 0: it ends now.
     #[schema(default = 86_400, minimum = 0, maximum = 2_592_000)]
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "whole_number")]
     pub(crate) overlap_seconds: u64,
 }
 
-impl Default for Rotate {
+impl Default for KeyRotate {
     fn default() -> Self {
         Self {
             overlap_seconds: 24 * 60 * 60,
@@ -322,8 +325,8 @@ pub(crate) struct ImportWarning {
     pub(crate) message: String,
 }
 
-impl From<&Warning> for ImportWarning {
-    fn from(warning: &Warning) -> Self {
+impl From<&CsvWarning> for ImportWarning {
+    fn from(warning: &CsvWarning) -> Self {
         Self {
             line: warning.line,
             column: warning.column,

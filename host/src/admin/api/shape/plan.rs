@@ -3,17 +3,18 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::starts_on::{self, StartsOn};
-use super::{Period, Source, Strict, names, nullable, present, present_whole, whole};
+use super::starts_on::{self, PeriodStart};
+use super::{Period, Source, Strict, names, nullable, present, present_whole, whole_number};
 use crate::admin::date;
-use crate::admin::problem::Problem;
-use crate::store::ledger::record::{MethodRecord, QuotaRecord, RateRecord, default_burst};
+use crate::admin::problem::ApiProblem;
 use crate::store::limits;
-use crate::store::registrar::{NewPlan, Origin, Page, PlanChange, PlanView, RateChange};
+use crate::store::service::{NewPlan, Origin, Page, PlanChange, PlanView, RateChange};
+use crate::store::storage::record::{MethodRecord, QuotaRecord, RateRecord, default_burst};
 
 /// A usage plan.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Plan {
+#[schema(as = Plan)]
+pub(crate) struct PlanResource {
     /// Its name: counters belong to it. Never changes.
     pub(crate) name: String,
     /// For people.
@@ -23,7 +24,7 @@ pub(crate) struct Plan {
     /// Its quota; null: none.
     pub(crate) quota: Option<PlanQuota>,
     /// Rates of single methods, beside the plan's own.
-    pub(crate) methods: Vec<PlanMethod>,
+    pub(crate) methods: Vec<PlanMethodRate>,
     /// The APIs that it is sold for; empty: all.
     pub(crate) apis: Vec<String>,
     /// By how much several gateways on one store may together admit more; null for a gateway
@@ -51,7 +52,7 @@ pub(crate) struct PlanRate {
     pub(crate) per_second: f64,
     /// The bucket's size.
     #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "whole_number")]
     pub(crate) burst: u64,
 }
 
@@ -89,14 +90,14 @@ pub(crate) struct PlanRateUpdate {
 pub(crate) struct PlanQuota {
     /// How many a period.
     #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "whole_number")]
     pub(crate) limit: u64,
     /// The period.
     pub(crate) period: Period,
     /// Its first day; of a day there is none.
     #[serde(default)]
     #[schema(schema_with = starts_on::schema, required = false)]
-    pub(crate) starts_on: Option<StartsOn>,
+    pub(crate) starts_on: Option<PeriodStart>,
     /// Refused, with what to write instead.
     #[serde(default, skip_serializing, deserialize_with = "starts_on::no_offset")]
     #[schema(ignore)]
@@ -107,7 +108,8 @@ pub(crate) struct PlanQuota {
 /// The rate of one method of an API, for each key of the plan.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct PlanMethod {
+#[schema(as = PlanMethod)]
+pub(crate) struct PlanMethodRate {
     /// The method in capitals, or `ANY`.
     #[schema(pattern = "^[A-Z]{1,32}$")]
     pub(crate) method: String,
@@ -122,7 +124,7 @@ pub(crate) struct PlanMethod {
     pub(crate) per_second: f64,
     /// The bucket's size.
     #[schema(minimum = 1, maximum = 1_000_000_000_000_u64)]
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "whole_number")]
     pub(crate) burst: u64,
 }
 
@@ -163,7 +165,7 @@ pub(crate) struct Slack {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PlanPage {
     /// The plans, in the order of their names.
-    pub(crate) items: Vec<Plan>,
+    pub(crate) items: Vec<PlanResource>,
     /// Where to go on; null at the end.
     pub(crate) next_cursor: Option<String>,
 }
@@ -234,7 +236,7 @@ pub(crate) struct PlanUpdate {
     pub(crate) apis: Option<Vec<String>>,
 }
 
-impl From<PlanView> for Plan {
+impl From<PlanView> for PlanResource {
     fn from(view: PlanView) -> Self {
         let stored = view.origin == Origin::Store;
         let record = view.record;
@@ -246,9 +248,13 @@ impl From<PlanView> for Plan {
                 burst: rate.burst,
             }),
             quota: record.quota.map(PlanQuota::from),
-            methods: record.methods.into_iter().map(PlanMethod::from).collect(),
+            methods: record
+                .methods
+                .into_iter()
+                .map(PlanMethodRate::from)
+                .collect(),
             apis: record.apis,
-            slack: view.slack.map(|slack| Slack {
+            slack: view.overshoot.map(|slack| Slack {
                 rate: slack.rate,
                 quota: slack.quota,
                 gateways: slack.gateways,
@@ -264,16 +270,16 @@ impl From<PlanView> for Plan {
 impl From<Page<PlanView>> for PlanPage {
     fn from(page: Page<PlanView>) -> Self {
         Self {
-            items: page.items.into_iter().map(Plan::from).collect(),
+            items: page.items.into_iter().map(PlanResource::from).collect(),
             next_cursor: super::super::params::cursor(page.next),
         }
     }
 }
 
 impl TryFrom<PlanCreate> for NewPlan {
-    type Error = Problem;
+    type Error = ApiProblem;
 
-    fn try_from(plan: PlanCreate) -> Result<Self, Problem> {
+    fn try_from(plan: PlanCreate) -> Result<Self, ApiProblem> {
         Ok(Self {
             name: plan.name,
             description: plan.description,
@@ -291,9 +297,9 @@ impl TryFrom<PlanCreate> for NewPlan {
 }
 
 impl TryFrom<PlanUpdate> for PlanChange {
-    type Error = Problem;
+    type Error = ApiProblem;
 
-    fn try_from(plan: PlanUpdate) -> Result<Self, Problem> {
+    fn try_from(plan: PlanUpdate) -> Result<Self, ApiProblem> {
         let quota = plan.quota.map(|quota| {
             let quota = quota.map(|Strict(quota)| quota.try_into());
             quota.transpose()
@@ -349,7 +355,7 @@ impl From<QuotaRecord> for PlanQuota {
         Self {
             limit: quota.limit,
             period: period(quota.period),
-            starts_on: StartsOn::of(quota.period),
+            starts_on: PeriodStart::of(quota.period),
             offset: (),
         }
     }
@@ -363,22 +369,22 @@ impl PlanQuota {
     pub(crate) fn record(self) -> Result<QuotaRecord, &'static str> {
         Ok(QuotaRecord {
             limit: self.limit,
-            period: StartsOn::period(self.period, self.starts_on)?,
+            period: PeriodStart::period(self.period, self.starts_on)?,
         })
     }
 }
 
 impl TryFrom<PlanQuota> for QuotaRecord {
-    type Error = Problem;
+    type Error = ApiProblem;
 
-    fn try_from(quota: PlanQuota) -> Result<Self, Problem> {
+    fn try_from(quota: PlanQuota) -> Result<Self, ApiProblem> {
         let record = quota.record();
-        record.map_err(|why| Problem::senseless("quota.starts_on", why))
+        record.map_err(|why| ApiProblem::unprocessable("quota.starts_on", why))
     }
 }
 
-impl From<PlanMethod> for MethodRecord {
-    fn from(method: PlanMethod) -> Self {
+impl From<PlanMethodRate> for MethodRecord {
+    fn from(method: PlanMethodRate) -> Self {
         Self {
             method: method.method,
             path: method.path,
@@ -388,7 +394,7 @@ impl From<PlanMethod> for MethodRecord {
     }
 }
 
-impl From<MethodRecord> for PlanMethod {
+impl From<MethodRecord> for PlanMethodRate {
     fn from(method: MethodRecord) -> Self {
         Self {
             method: method.method,

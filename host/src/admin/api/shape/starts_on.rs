@@ -15,14 +15,14 @@ pub(crate) const NO_OFFSET: &str = "a quota has no `offset`; the day on which it
 /// The first day of a week or a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub(crate) enum StartsOn {
+pub(crate) enum PeriodStart {
     /// Of a week.
     Weekday(Weekday),
     /// Of a month, 1 to 28.
     Day(u8),
 }
 
-impl StartsOn {
+impl PeriodStart {
     /// Of this kind of period; None of a day.
     pub(crate) fn of(period: Period) -> Option<Self> {
         match period {
@@ -62,25 +62,25 @@ impl StartsOn {
     }
 }
 
-impl<'de> Deserialize<'de> for StartsOn {
+impl<'de> Deserialize<'de> for PeriodStart {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FirstDay;
-        impl serde::de::Visitor<'_> for FirstDay {
-            type Value = StartsOn;
+        struct PeriodStartVisitor;
+        impl serde::de::Visitor<'_> for PeriodStartVisitor {
+            type Value = PeriodStart;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a weekday such as `monday`, or a day of the month from 1 to 28")
             }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<StartsOn, E> {
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<PeriodStart, E> {
                 let found = serde::de::Unexpected::Str(text);
-                let weekday = Weekday::find(text).map(StartsOn::Weekday);
+                let weekday = Weekday::find(text).map(PeriodStart::Weekday);
                 weekday.ok_or_else(|| E::invalid_value(found, &self))
             }
-            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<StartsOn, E> {
+            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<PeriodStart, E> {
                 let found = serde::de::Unexpected::Unsigned(number);
                 let day = u8::try_from(number)
                     .ok()
                     .filter(|day| (1..=28).contains(day));
-                day.map(StartsOn::Day)
+                day.map(PeriodStart::Day)
                     .ok_or_else(|| E::invalid_value(found, &self))
             }
             #[expect(
@@ -88,9 +88,9 @@ impl<'de> Deserialize<'de> for StartsOn {
                 clippy::cast_sign_loss,
                 reason = "within 1 to 28"
             )]
-            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<StartsOn, E> {
+            fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<PeriodStart, E> {
                 if (1.0..=28.0).contains(&number) && number.fract() == 0.0 {
-                    return Ok(StartsOn::Day(number as u8));
+                    return Ok(PeriodStart::Day(number as u8));
                 }
                 Err(E::invalid_value(
                     serde::de::Unexpected::Float(number),
@@ -98,7 +98,7 @@ impl<'de> Deserialize<'de> for StartsOn {
                 ))
             }
         }
-        deserializer.deserialize_any(FirstDay)
+        deserializer.deserialize_any(PeriodStartVisitor)
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{labels, present, present_small, small};
+use super::{labels, present, present_small, small_number};
 use crate::admin::date;
 use crate::upstream::endpoint::group::{AddedEndpoint, EndpointChanges};
 use crate::upstream::endpoint::health::Change;
@@ -33,7 +33,7 @@ pub(crate) struct UpstreamResource {
     #[schema(minimum = 0)]
     pub(crate) waiting: usize,
     /// Its endpoints as they are now. A name that stands for several addresses has one for each.
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<EndpointResource>,
     /// Endpoints that drain or are gone, and have requests to end.
     pub(crate) leaving: Vec<LeavingEndpoint>,
     /// Changes at run time, by address: each holds until it is taken back, or the gateway
@@ -43,7 +43,8 @@ pub(crate) struct UpstreamResource {
 
 /// An endpoint as it is now.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Endpoint {
+#[schema(as = Endpoint)]
+pub(crate) struct EndpointResource {
     /// Its name in metrics and logs.
     pub(crate) name: String,
     /// Its address or name, as it was configured or added.
@@ -143,11 +144,14 @@ pub(crate) struct EndpointCreate {
     )]
     pub(crate) address: String,
     /// Its share, relative to the others.
-    #[serde(default = "one", deserialize_with = "small::<_, _, 1000>")]
+    #[serde(
+        default = "default_weight",
+        deserialize_with = "small_number::<_, _, 1000>"
+    )]
     #[schema(minimum = 0, maximum = 1000, default = 1)]
     pub(crate) weight: u32,
     /// Its group; 0 is used first.
-    #[serde(default, deserialize_with = "small::<_, _, 15>")]
+    #[serde(default, deserialize_with = "small_number::<_, _, 15>")]
     #[schema(minimum = 0, maximum = 15, default = 0)]
     pub(crate) priority: u8,
     /// Names and values.
@@ -156,7 +160,7 @@ pub(crate) struct EndpointCreate {
     pub(crate) labels: BTreeMap<String, String>,
 }
 
-fn one() -> u32 {
+fn default_weight() -> u32 {
     1
 }
 
@@ -205,7 +209,7 @@ impl From<&Upstream> for UpstreamResource {
             fails_open: members.balancer.fails_open(),
             waiting: plan.waiting(),
             endpoints: endpoints
-                .map(|endpoint| Endpoint::of(plan, endpoint))
+                .map(|endpoint| EndpointResource::of(plan, endpoint))
                 .collect(),
             leaving: leaving.iter().map(LeavingEndpoint::from).collect(),
             changes: changes
@@ -215,7 +219,7 @@ impl From<&Upstream> for UpstreamResource {
     }
 }
 
-impl Endpoint {
+impl EndpointResource {
     fn of(plan: &Upstream, endpoint: &UpstreamEndpoint) -> Self {
         let known = &endpoint.known;
         let figures = known.figures();

@@ -8,13 +8,13 @@ use ahash::RandomState;
 use hashbrown::HashTable;
 
 use super::super::{ApiKey, KeyDigest, KeyEntry, Profile};
-use super::{KeyIndex, Shard, tag};
+use super::{KeyIndex, KeyShard, tag};
 
 /// Where each key is, and what keys have in common.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct KeyLocations {
     /// One place for each secret of each key.
-    places: HashTable<Place>,
+    entries: HashTable<KeyLocation>,
     hasher: RandomState,
     profiles: HashSet<Arc<Profile>, RandomState>,
     /// How many profiles there were when those that nobody has any more were last dropped.
@@ -24,20 +24,20 @@ pub(super) struct Known {
 
 /// The shard of a key whose id has this hash. Small: a million keys have one each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct KeyLocation {
     hash: u32,
     shard: u16,
 }
 
-impl Known {
+impl KeyLocations {
     /// How many keys there are.
     pub(super) fn len(&self) -> usize {
         self.keys
     }
 
     /// Make room for so many more keys.
-    pub(super) fn expect(&mut self, keys: usize) {
-        self.places.reserve(keys, |place| spread(place.hash));
+    pub(super) fn reserve(&mut self, keys: usize) {
+        self.entries.reserve(keys, |place| spread(place.hash));
     }
 
     fn hash(&self, id: &str) -> u32 {
@@ -47,9 +47,9 @@ impl Known {
     }
 
     /// The shards where a key with this id may be.
-    pub(super) fn places(&self, id: &str) -> Vec<u16> {
+    pub(super) fn shards_of(&self, id: &str) -> Vec<u16> {
         let hash = self.hash(id);
-        let found = self.places.iter_hash(spread(hash));
+        let found = self.entries.iter_hash(spread(hash));
         let found = found.filter(|place| place.hash == hash);
         let mut places: Vec<u16> = found.map(|place| place.shard).collect();
         places.sort_unstable();
@@ -59,16 +59,16 @@ impl Known {
 
     fn insert(&mut self, id: &str, shard: u16) {
         let hash = self.hash(id);
-        let place = Place { hash, shard };
-        self.places
+        let place = KeyLocation { hash, shard };
+        self.entries
             .insert_unique(spread(hash), place, |place| spread(place.hash));
     }
 
     fn remove(&mut self, id: &str, shard: u16) {
         let hash = self.hash(id);
-        let place = Place { hash, shard };
+        let place = KeyLocation { hash, shard };
         if let Ok(found) = self
-            .places
+            .entries
             .find_entry(spread(hash), |known| *known == place)
         {
             found.remove();
@@ -116,14 +116,14 @@ fn spread(hash: u32) -> u64 {
 /// What is to change in which shard: so that a shard is copied once for many changes.
 #[derive(Debug, Default)]
 pub(super) struct Edits {
-    by_shard: HashMap<u16, Edit, RandomState>,
+    by_shard: HashMap<u16, ShardEdit, RandomState>,
     inserted: usize,
     /// How many keys a shard is made room for.
     share: usize,
 }
 
 #[derive(Debug, Default)]
-struct Edit {
+struct ShardEdit {
     inserted: Vec<ApiKey>,
     /// The digests of those that go, and whose: another key may come with the same digest.
     removed: Vec<(KeyDigest, Box<str>)>,
@@ -136,24 +136,24 @@ impl Edits {
     }
 
     /// Make room for so many keys in each shard.
-    pub(super) fn expect(&mut self, share: usize) {
+    pub(super) fn reserve(&mut self, share: usize) {
         self.share = share;
     }
 
     /// A key, in the place of the one with its id.
-    pub(super) fn put(&mut self, index: &KeyIndex, known: &mut Known, entry: &KeyEntry) {
+    pub(super) fn put(&mut self, index: &KeyIndex, known: &mut KeyLocations, entry: &KeyEntry) {
         let profile = known.profile(&entry.profile);
         let mut used = (0, 0);
-        if !known.places(&entry.id).is_empty() {
+        if !known.shards_of(&entry.id).is_empty() {
             used = self.remove(index, known, &entry.id);
         }
         let mut any = false;
         for key in ApiKey::of(entry, &profile) {
             key.last_used.fetch_max(used.0, Ordering::Relaxed);
-            key.last_told.fetch_max(used.1, Ordering::Relaxed);
-            let place = index.place(&key.digest);
+            key.last_reported.fetch_max(used.1, Ordering::Relaxed);
+            let place = index.shard_number(&key.digest);
             known.insert(&entry.id, place);
-            let edit = self.by_shard.entry(place).or_insert_with(|| Edit {
+            let edit = self.by_shard.entry(place).or_insert_with(|| ShardEdit {
                 inserted: Vec::with_capacity(self.share),
                 removed: Vec::new(),
             });
@@ -166,21 +166,26 @@ impl Edits {
 
     /// The key with this id goes. Gives when it was last used, and what of it the ledger knows.
     /// Seconds since 1970.
-    pub(super) fn remove(&mut self, index: &KeyIndex, known: &mut Known, id: &str) -> (u32, u32) {
+    pub(super) fn remove(
+        &mut self,
+        index: &KeyIndex,
+        known: &mut KeyLocations,
+        id: &str,
+    ) -> (u32, u32) {
         let mut used = (0, 0);
         let mut any = false;
         let mut note = |key: &ApiKey| {
             used.0 = used.0.max(key.last_used.load(Ordering::Relaxed));
-            used.1 = used.1.max(key.last_told.load(Ordering::Relaxed));
+            used.1 = used.1.max(key.last_reported.load(Ordering::Relaxed));
             any = true;
         };
-        for place in known.places(id) {
+        for place in known.shards_of(id) {
             let mut gone = 0;
             let edit = self.by_shard.entry(place).or_default();
             if let Some(shard) = index.shard(place) {
                 for key in shard.load().keys.iter().filter(|key| key.id() == id) {
                     // Put in and replaced by the same edits: the shard still has the first.
-                    if !goes(&edit.removed, key) {
+                    if !is_removed(&edit.removed, key) {
                         note(key);
                         edit.removed.push((key.digest, id.into()));
                         gone += 1;
@@ -204,7 +209,7 @@ impl Edits {
         used
     }
 
-    pub(super) fn carry_out(self, index: &KeyIndex) {
+    pub(super) fn apply(self, index: &KeyIndex) {
         for (place, edit) in self.by_shard {
             if let Some(shard) = index.shard(place) {
                 let next = shard.load().edited(edit);
@@ -215,14 +220,14 @@ impl Edits {
 }
 
 /// Whether a key is among those that go.
-fn goes(removed: &[(KeyDigest, Box<str>)], key: &ApiKey) -> bool {
+fn is_removed(removed: &[(KeyDigest, Box<str>)], key: &ApiKey) -> bool {
     let mut removed = removed.iter();
     removed.any(|(digest, id)| *digest == key.digest && **id == *key.id())
 }
 
-impl Shard {
-    fn edited(&self, edit: Edit) -> Self {
-        let Edit {
+impl KeyShard {
+    fn edited(&self, edit: ShardEdit) -> Self {
+        let ShardEdit {
             mut inserted,
             removed,
         } = edit;
@@ -232,7 +237,7 @@ impl Shard {
             return Self::of(inserted);
         }
         let mut keys = Vec::with_capacity(self.keys.len() + inserted.len());
-        let stays = |key: &&ApiKey| !goes(&removed, key);
+        let stays = |key: &&ApiKey| !is_removed(&removed, key);
         let mut old = self.keys.iter().filter(stays).peekable();
         for key in inserted {
             while let Some(next) = old.next_if(|next| order(next, &key).is_lt()) {

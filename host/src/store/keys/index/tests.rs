@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use std::collections::HashMap;
 
-use super::super::{Profile, Secret};
+use super::super::{KeySecret, Profile};
 use super::*;
 
 fn entry(id: &str, texts: &[&str]) -> KeyEntry {
@@ -13,7 +13,7 @@ fn entry(id: &str, texts: &[&str]) -> KeyEntry {
         consumer: format!("consumer of {id}"),
         secrets: texts
             .iter()
-            .map(|text| Secret {
+            .map(|text| KeySecret {
                 digest: KeyDigest::of(text.as_bytes()),
                 expires_ms: u64::MAX,
             })
@@ -40,7 +40,7 @@ fn a_rotation_has_two_secrets_until_the_older_ends() {
     let seen = |text: &str, now_ms| {
         let digest = KeyDigest::of(text.as_bytes());
         let found = index.find(&digest, now_ms, &mut |key| key.id().to_owned());
-        found.map_err(|rejected| rejected.why)
+        found.map_err(|rejected| rejected.reason)
     };
     assert_eq!(seen("new", 10), Ok("a".to_owned()));
     assert_eq!(seen("old", 9), Ok("a".to_owned()));
@@ -83,7 +83,7 @@ fn what_could_not_be_written_of_last_uses_is_told_again() {
         told
     };
     assert_eq!((touched(), touched()), (1, 0));
-    index.untold(["a", "nobody"]);
+    index.mark_touched(["a", "nobody"]);
     assert_eq!((touched(), touched()), (1, 0));
 }
 

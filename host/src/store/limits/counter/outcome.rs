@@ -1,12 +1,12 @@
 //! The result of taking from a counter: a refusal, or the amount taken, and the state of each bound.
 
-use super::{Bucket, Period, Unsaved, Usage, Want};
+use super::{Bucket, CounterRequest, PendingUsage, Period, PeriodUsage};
 use crate::store::limits::bucket::Shape;
-use crate::store::limits::{Bound, Level};
+use crate::store::limits::{BoundKind, Level};
 
 /// How long each bound makes a taking wait. Milliseconds; 0: it gives.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in crate::store::limits) struct Waits {
+pub(in crate::store::limits) struct BoundWaits {
     pub(crate) method: u64,
     pub(crate) plan: u64,
     pub(crate) quota: u64,
@@ -16,24 +16,24 @@ pub(in crate::store::limits) struct Waits {
 
 /// Why nothing was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store::limits) struct Refusal {
-    pub(crate) by: Bound,
+pub(in crate::store::limits) struct LimitRefusal {
+    pub(crate) by: BoundKind,
     pub(crate) retry_after_ms: u64,
 }
 
-impl Waits {
+impl BoundWaits {
     /// The first that does not give, and the longest wait.
-    pub(in crate::store::limits) fn refusal(&self) -> Option<Refusal> {
+    pub(in crate::store::limits) fn refusal(&self) -> Option<LimitRefusal> {
         let in_order = [
-            (Bound::Method, self.method),
-            (Bound::Plan, self.plan),
-            (Bound::Quota, self.quota),
-            (Bound::Route, self.route),
-            (Bound::Gateway, self.gateway),
+            (BoundKind::Method, self.method),
+            (BoundKind::Plan, self.plan),
+            (BoundKind::Quota, self.quota),
+            (BoundKind::Route, self.route),
+            (BoundKind::Gateway, self.gateway),
         ];
         let (by, _) = in_order.into_iter().find(|(_, wait_ms)| *wait_ms > 0)?;
         let waits = in_order.into_iter().map(|(_, wait_ms)| wait_ms);
-        Some(Refusal {
+        Some(LimitRefusal {
             by,
             retry_after_ms: waits.max().unwrap_or_default(),
         })
@@ -42,19 +42,19 @@ impl Waits {
 
 /// A counter at one moment, for one taking.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::store::limits) struct Seen {
+pub(in crate::store::limits) struct CounterSnapshot {
     pub(super) bucket: Bucket,
     pub(super) method: Option<Bucket>,
-    pub(super) usage: Usage,
+    pub(super) usage: PeriodUsage,
 }
 
-impl Seen {
+impl CounterSnapshot {
     /// Where the rate and the quota stand: of the plan's rate and the method's the tighter.
     pub(in crate::store::limits) fn levels(
         &self,
-        want: &Want<'_>,
+        want: &CounterRequest<'_>,
     ) -> (Option<Level>, Option<Level>) {
-        let Want { bounds, now, .. } = *want;
+        let CounterRequest { bounds, now, .. } = *want;
         let level = |bucket: Bucket, shape: &Shape| bucket.level(shape, now.monotonic_ns);
         let plan = bounds.rate.map(|shape| level(self.bucket, &shape));
         let method = want.method.zip(self.method);
@@ -78,7 +78,7 @@ fn tighter(one: Option<Level>, other: Option<Level>) -> Option<Level> {
 
 /// What was taken from a counter.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::store::limits) struct Taken {
+pub(in crate::store::limits) struct TakenAmounts {
     /// Whether from the plan's bucket.
     pub(crate) rate: bool,
     /// From the bucket of which method.
@@ -91,10 +91,10 @@ pub(in crate::store::limits) struct Taken {
     pub(crate) day: u32,
 }
 
-impl Taken {
+impl TakenAmounts {
     /// What is told when it is given back.
-    pub(in crate::store::limits) fn given_back(&self, cost: u64) -> Unsaved {
-        Unsaved {
+    pub(in crate::store::limits) fn negated_usage(&self, cost: u64) -> PendingUsage {
+        PendingUsage {
             day: self.day,
             used: signed(cost).saturating_neg(),
             quota: None,

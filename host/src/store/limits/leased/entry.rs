@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::super::counter::Taken;
+use super::super::counter::TakenAmounts;
 use super::super::period::Period;
-use super::super::plan::{EnrolledPlan, MethodRate, Quota, Rate};
+use super::super::plan::{EnrolledPlan, MethodRate, QuotaLimit, RateLimit};
 use super::super::time::Timestamp;
-use super::super::{Bound, Level, Take};
-use super::lease::{Lease, Refill, Room};
-use super::orders::{ends_ms, quota_name};
-use super::waiters::Waiter;
+use super::super::{BoundKind, Level, TakeRequest};
+use super::lease::{Availability, BudgetLease, Refill};
+use super::request::{ends_ms, quota_name};
+use super::waiters::LeaseWaiter;
 
 /// How long a quota is kept after its period ended, for clocks that step back. Milliseconds.
 pub(super) const GRACE_MS: u64 = 60 * 60 * 1000;
@@ -20,17 +20,17 @@ const MOST: u64 = 1 << 53;
 
 /// What sizes come from.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
+pub(super) struct LeaseTerms {
     /// The most that one lease holds.
     pub(crate) max_lease: u64,
 }
 
-impl Terms {
-    pub(super) fn quota(self, quota: &Quota) -> u64 {
+impl LeaseTerms {
+    pub(super) fn quota(self, quota: &QuotaLimit) -> u64 {
         (quota.limit / 10).clamp(1, self.max_lease.max(1))
     }
 
-    pub(super) fn rate(self, rate: &Rate) -> u64 {
+    pub(super) fn rate(self, rate: &RateLimit) -> u64 {
         rate.burst.clamp(1, self.max_lease.max(1))
     }
 }
@@ -42,11 +42,11 @@ pub(super) struct QuotaLease {
     pub(crate) number: u32,
     /// Of a period, without an extension.
     pub(crate) limit: u64,
-    pub(crate) lease: Lease,
+    pub(crate) lease: BudgetLease,
     /// What all gateways together used and told, by the last answer.
     pub(crate) total: u64,
     /// The server's memory that gave it.
-    pub(crate) memory: Option<Arc<str>>,
+    pub(crate) server_memory: Option<Arc<str>>,
     pub(crate) extra: i64,
 }
 
@@ -62,13 +62,13 @@ pub(super) struct Method {
 pub(super) struct RateLease {
     /// None: the plan's own.
     pub(crate) method: Option<Method>,
-    pub(crate) rate: Rate,
-    pub(crate) lease: Lease,
+    pub(crate) rate: RateLimit,
+    pub(crate) lease: BudgetLease,
 }
 
 /// The leases of one plan and key.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(super) struct LeaseEntry {
     pub(crate) space: u32,
     pub(crate) hash: u64,
     pub(crate) plan: Arc<str>,
@@ -80,42 +80,42 @@ pub(super) struct Entry {
     /// Whether the refilling thread was told of it.
     pub(crate) queued: bool,
     /// Whether an order of it is on its way.
-    pub(crate) flying: bool,
+    pub(crate) in_flight: bool,
     /// Whether the refilling thread asks again for the requests that wait, after a while.
-    pub(crate) asks_later: bool,
+    pub(crate) asks_again: bool,
     /// Requests that wait for a share, in the order in which they came.
-    pub(crate) waiters: Vec<Waiter>,
+    pub(crate) waiters: Vec<LeaseWaiter>,
 }
 
 /// Whether a taking may go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outlook {
+pub(super) enum TakeOutlook {
     /// All that it needs is in hand.
     Enough,
     /// The shared count says that there is too little of this bound.
-    Short(Short),
+    Short(Shortage),
     /// The store must be asked. Where it said just now that other gateways hold what lacks of a
     /// rate, this is the rate.
-    Unknown(Option<Bound>),
+    Unknown(Option<BoundKind>),
 }
 
 /// Why a taking finds no lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Short {
-    pub(crate) by: Bound,
+pub(super) struct Shortage {
+    pub(crate) by: BoundKind,
     pub(crate) retry_after_ms: u64,
 }
 
 /// What may be used in a period, extensions left out.
-pub(super) fn limit(quota: &Quota) -> u64 {
+pub(super) fn limit(quota: &QuotaLimit) -> u64 {
     quota.limit.min(MOST)
 }
 
 /// The rates that a taking meets, the method's first, with the number of the method.
 fn rates<'a>(
     plan: &'a EnrolledPlan,
-    take: &Take<'_>,
-) -> impl Iterator<Item = (Option<(u32, &'a MethodRate)>, Rate)> {
+    take: &TakeRequest<'_>,
+) -> impl Iterator<Item = (Option<(u32, &'a MethodRate)>, RateLimit)> {
     let method = take.method.and_then(|place| {
         let method = plan.plan().methods.get(place)?;
         Some((Some((plan.bound(place)?.number, method)), method.rate))
@@ -124,7 +124,7 @@ fn rates<'a>(
     method.into_iter().chain(own)
 }
 
-pub(super) fn refill(rate: &Rate) -> Refill {
+pub(super) fn refill(rate: &RateLimit) -> Refill {
     Refill {
         burst: rate.burst,
         per_second: rate.per_second,
@@ -137,7 +137,7 @@ impl RateLease {
     }
 }
 
-impl Entry {
+impl LeaseEntry {
     pub(super) fn new(plan: &EnrolledPlan, hash: u64, key: &str) -> Self {
         Self {
             space: plan.number,
@@ -148,15 +148,20 @@ impl Entry {
             retired: SmallVec::new(),
             rates: SmallVec::new(),
             queued: false,
-            flying: false,
-            asks_later: false,
+            in_flight: false,
+            asks_again: false,
             waiters: Vec::new(),
         }
     }
 
     /// Bring it to this moment and to the numbers that the plan has now. What was leased under
     /// others is given up, so that the new ones hold at once.
-    pub(super) fn bring_up(&mut self, plan: &EnrolledPlan, take: &Take<'_>, terms: Terms) {
+    pub(super) fn refresh(
+        &mut self,
+        plan: &EnrolledPlan,
+        take: &TakeRequest<'_>,
+        terms: LeaseTerms,
+    ) {
         for (method, rate) in rates(plan, take) {
             let size = terms.rate(&rate);
             match self.lease_of(method.map(|(number, _)| number)) {
@@ -172,17 +177,17 @@ impl Entry {
                         name: format!("{} {}", method.method, method.path).into(),
                     }),
                     rate,
-                    lease: Lease::new(size, take.now),
+                    lease: BudgetLease::new(size, take.now),
                 }),
             }
         }
         match plan.plan().quota {
             None => self.retire(take.now),
-            Some(quota) => self.bring_up_quota(&quota, take.now, terms),
+            Some(quota) => self.refresh_quota(&quota, take.now, terms),
         }
     }
 
-    fn bring_up_quota(&mut self, quota: &Quota, now: Timestamp, terms: Terms) {
+    fn refresh_quota(&mut self, quota: &QuotaLimit, now: Timestamp, terms: LeaseTerms) {
         let shown = quota.period.number(now.wall_ms);
         let goes_on = self.quota.as_ref().is_some_and(|known| {
             // A clock that steps back over the start of the period just begun gives nobody the
@@ -197,9 +202,9 @@ impl Entry {
             period: quota.period,
             number: shown,
             limit: limit(quota),
-            lease: Lease::new(0, now),
+            lease: BudgetLease::new(0, now),
             total: 0,
-            memory: None,
+            server_memory: None,
             extra: 0,
         });
         lease.lease.resize(terms.quota(quota));
@@ -214,7 +219,7 @@ impl Entry {
     fn retire(&mut self, now: Timestamp) {
         if let Some(mut quota) = self.quota.take() {
             quota.lease.revoke(now);
-            quota.lease.forget_needs();
+            quota.lease.clear_needs();
             self.retired.push(quota);
         }
     }
@@ -224,31 +229,34 @@ impl Entry {
         rates.find(|lease| lease.number() == method)
     }
 
-    fn rate(&mut self, method: Option<u32>) -> Option<&mut Lease> {
+    fn rate(&mut self, method: Option<u32>) -> Option<&mut BudgetLease> {
         Some(&mut self.lease_of(method)?.lease)
     }
 
     /// Whether a taking may go on; where it may not, the first bound of which there is too little,
     /// and the longest wait. What can never be given is left to the counters, which say so.
-    pub(super) fn outlook(&mut self, plan: &EnrolledPlan, take: &Take<'_>) -> Outlook {
+    pub(super) fn outlook(&mut self, plan: &EnrolledPlan, take: &TakeRequest<'_>) -> TakeOutlook {
         let (cost, now) = (take.cost, take.now);
-        let mut short: Option<Short> = None;
-        let mut unknown: Option<Option<Bound>> = None;
-        let mut note = |room: Room, by, otherwise_ms: u64| match room {
-            Room::Enough => {}
-            Room::Elsewhere if by != Bound::Quota => {
+        let mut short: Option<Shortage> = None;
+        let mut unknown: Option<Option<BoundKind>> = None;
+        let mut note = |room: Availability, by, otherwise_ms: u64| match room {
+            Availability::Enough => {}
+            Availability::AtOtherGateways if by != BoundKind::Quota => {
                 unknown.get_or_insert(Some(by));
             }
-            Room::Unknown | Room::Elsewhere => unknown = Some(None),
-            Room::Short { wait_ms, elsewhere } => {
+            Availability::Unknown | Availability::AtOtherGateways => unknown = Some(None),
+            Availability::Short {
+                wait_ms,
+                at_other_gateways: elsewhere,
+            } => {
                 let soon = if elsewhere { 1000 } else { u64::MAX };
                 let retry_after_ms = wait_ms.unwrap_or(otherwise_ms).min(soon);
-                let known = short.get_or_insert(Short { by, retry_after_ms });
+                let known = short.get_or_insert(Shortage { by, retry_after_ms });
                 known.retry_after_ms = known.retry_after_ms.max(retry_after_ms);
             }
         };
         for (method, rate) in rates(plan, take) {
-            let by = method.map_or(Bound::Plan, |_| Bound::Method);
+            let by = method.map_or(BoundKind::Plan, |_| BoundKind::Method);
             if let Some(lease) = self.rate(method.map(|(number, _)| number))
                 && cost <= rate.burst
             {
@@ -256,22 +264,22 @@ impl Entry {
             }
         }
         if let Some(quota) = &self.quota
-            && cost <= quota.most()
+            && cost <= quota.total_limit()
         {
             let ends_ms = quota.period.end_ms(quota.number);
             let room = quota.lease.room(cost, None, now);
-            note(room, Bound::Quota, ends_ms.saturating_sub(now.wall_ms));
+            note(room, BoundKind::Quota, ends_ms.saturating_sub(now.wall_ms));
         }
         match (short, unknown) {
-            (Some(short), _) => Outlook::Short(short),
-            (None, Some(rate)) => Outlook::Unknown(rate),
-            (None, None) => Outlook::Enough,
+            (Some(short), _) => TakeOutlook::Short(short),
+            (None, Some(rate)) => TakeOutlook::Unknown(rate),
+            (None, None) => TakeOutlook::Enough,
         }
     }
 
     /// Use up so much of all that the taking meets.
     #[inline]
-    pub(super) fn spend(&mut self, plan: &EnrolledPlan, take: &Take<'_>) {
+    pub(super) fn spend(&mut self, plan: &EnrolledPlan, take: &TakeRequest<'_>) {
         for (method, _) in rates(plan, take) {
             if let Some(lease) = self.rate(method.map(|(number, _)| number)) {
                 lease.spend(take.cost, take.now);
@@ -283,7 +291,7 @@ impl Entry {
     }
 
     /// Undo what was spent.
-    pub(super) fn give_back(&mut self, cost: u64, taken: &Taken, now: Timestamp) {
+    pub(super) fn give_back(&mut self, cost: u64, taken: &TakenAmounts, now: Timestamp) {
         if taken.method.is_some()
             && let Some(lease) = self.rate(taken.method)
         {
@@ -316,22 +324,22 @@ impl Entry {
     }
 
     /// Whether what was used of the quota is told and acknowledged.
-    pub(super) fn is_told(&self) -> bool {
-        !self.flying
+    pub(super) fn is_reported(&self) -> bool {
+        !self.in_flight
             && self.retired.is_empty()
             && self
                 .quota
                 .as_ref()
-                .is_none_or(|quota| quota.lease.untold() == 0)
+                .is_none_or(|quota| quota.lease.unreported() == 0)
     }
 
-    pub(super) fn leases(&self) -> impl Iterator<Item = &Lease> {
+    pub(super) fn leases(&self) -> impl Iterator<Item = &BudgetLease> {
         let quota = self.quota.as_ref().map(|quota| &quota.lease);
         let rates = self.rates.iter().map(|rate| &rate.lease);
         quota.into_iter().chain(rates)
     }
 
-    pub(super) fn leases_mut(&mut self) -> impl Iterator<Item = &mut Lease> {
+    pub(super) fn leases_mut(&mut self) -> impl Iterator<Item = &mut BudgetLease> {
         let quota = self.quota.as_mut().map(|quota| &mut quota.lease);
         let rates = self.rates.iter_mut().map(|rate| &mut rate.lease);
         quota.into_iter().chain(rates)
@@ -339,7 +347,7 @@ impl Entry {
 
     /// Whether the refilling thread should look at it.
     #[inline]
-    pub(super) fn wants(&self, now: Timestamp) -> bool {
+    pub(super) fn needs_refill(&self, now: Timestamp) -> bool {
         self.leases().any(|lease| lease.is_low(now))
     }
 
@@ -355,12 +363,12 @@ impl Entry {
             let end_ms = quota.period.end_ms(quota.number).saturating_add(GRACE_MS);
             quota.total == 0 || now.wall_ms >= end_ms
         });
-        let unused = |lease: &Lease| {
+        let unused = |lease: &BudgetLease| {
             let unused_ns = now.monotonic_ns.saturating_sub(lease.used_ns());
             lease.is_empty(now) && unused_ns >= 5_000_000_000
         };
         over && !self.queued
-            && !self.flying
+            && !self.in_flight
             && self.waiters.is_empty()
             && self.retired.is_empty()
             && self.leases().all(unused)
@@ -384,12 +392,12 @@ impl Entry {
 
 impl QuotaLease {
     /// What all gateways together may take in the period.
-    pub(super) fn most(&self) -> u64 {
+    pub(super) fn total_limit(&self) -> u64 {
         self.limit.saturating_add_signed(self.extra)
     }
 
     /// Whether its period has ended.
-    pub(super) fn is_over(&self, now: Timestamp) -> bool {
+    pub(super) fn has_ended(&self, now: Timestamp) -> bool {
         self.period.number(now.wall_ms) > self.number
     }
 

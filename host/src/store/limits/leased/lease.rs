@@ -10,7 +10,7 @@ use super::super::time::Timestamp;
 /// What is not used for so long goes back. Nanoseconds.
 const RETURN_AFTER_NS: u64 = 1_000_000_000;
 /// How long an answer of the budget decides refusals. Nanoseconds.
-const FRESH_NS: u64 = 1_000_000_000;
+const ANSWER_VALID_NS: u64 = 1_000_000_000;
 /// Before the budget is asked again for what other gateways hold and were asked to return, or while
 /// it cannot tell. Nanoseconds.
 const RECALL_NS: u64 = 50_000_000;
@@ -25,19 +25,19 @@ const USABLE_NS: u64 = (LEASE_MS - MARGIN_MS) * 1_000_000;
 
 /// A part of a shared budget.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Lease {
+pub(super) struct BudgetLease {
     /// The most that is leased in advance.
     size: u64,
     /// Counted as used in the budget, and not yet used.
     paid: u64,
     /// Leased, and not yet used.
-    held: u64,
+    leased: u64,
     /// When the lease ends. Nanoseconds.
     end_ns: u64,
     /// Used and not yet told: of what was leased, or by a policy without any.
-    spent: u64,
+    unreported: u64,
     /// Paid and given up: to be told.
-    back: u64,
+    returned: u64,
     /// How much to lease in advance: what was used lately.
     target: u64,
     /// Used since the last order.
@@ -45,13 +45,13 @@ pub(super) struct Lease {
     /// What requests wait for, all together.
     needed: u64,
     /// What the least of them waits for.
-    least: u64,
+    smallest_need: u64,
     /// Woken requests are about to take so much.
     promised: u64,
     /// By the last answer; none where nothing is known.
-    seen: Option<Seen>,
+    last_answer: Option<BudgetSnapshot>,
     /// Before this moment another answer would be no better. Nanoseconds.
-    ask_ns: u64,
+    next_ask_ns: u64,
     /// When it was last used or wanted. Nanoseconds.
     used_ns: u64,
     /// Whether the store wants back what is not used.
@@ -62,7 +62,7 @@ pub(super) struct Lease {
 
 /// What an answer said of the budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
+struct BudgetSnapshot {
     /// What nobody holds.
     left: u64,
     /// What other gateways hold.
@@ -80,19 +80,19 @@ struct Seen {
 
 /// What a lease has to tell, and asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Order {
+pub(super) struct LeaseRequest {
     /// What was used of what was leased, or without a lease.
     pub(crate) spent: u64,
     /// What was paid and not used.
-    pub(crate) back: u64,
+    pub(crate) returned: u64,
     /// What is still leased and stays so.
-    pub(crate) held: u64,
+    pub(crate) leased: u64,
     /// What requests wait for.
     pub(crate) need: u64,
     /// What the least of them waits for.
-    pub(crate) least: u64,
+    pub(crate) smallest_need: u64,
     /// How much more is to be leased in advance.
-    pub(crate) want: u64,
+    pub(crate) advance: u64,
 }
 
 /// What the budget gave.
@@ -103,7 +103,7 @@ pub(super) struct Grant {
     /// In advance.
     pub(crate) leased: u64,
     /// What it still counts as leased of what the order held.
-    pub(crate) held: u64,
+    pub(crate) still_leased: u64,
     /// What nobody holds.
     pub(crate) left: u64,
     /// What other gateways hold.
@@ -112,12 +112,12 @@ pub(super) struct Grant {
     pub(crate) wait_ms: u64,
     /// Whether the budget can tell: not while gateways say what they know, after a restart of the
     /// store.
-    pub(crate) known: bool,
+    pub(crate) is_known: bool,
 }
 
 /// Whether so much may be used now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Room {
+pub(super) enum Availability {
     /// It is in hand.
     Enough,
     /// The shared count says that there is too little. Until there can be more: milliseconds, where
@@ -126,10 +126,10 @@ pub(super) enum Room {
         /// Until what lacks has come back.
         wait_ms: Option<u64>,
         /// Whether other gateways hold some of it.
-        elsewhere: bool,
+        at_other_gateways: bool,
     },
     /// Other gateways hold what lacks, and are asked to return it.
-    Elsewhere,
+    AtOtherGateways,
     /// The store must be asked.
     Unknown,
 }
@@ -141,7 +141,7 @@ pub(super) struct Refill {
     pub(crate) per_second: f64,
 }
 
-impl Lease {
+impl BudgetLease {
     pub(super) fn new(size: u64, now: Timestamp) -> Self {
         Self {
             size,
@@ -165,7 +165,7 @@ impl Lease {
     #[inline]
     fn valid(&self, now: Timestamp) -> u64 {
         if now.monotonic_ns < self.end_ns {
-            self.held
+            self.leased
         } else {
             0
         }
@@ -173,19 +173,19 @@ impl Lease {
 
     /// Whether so much may be used. What waits already comes first.
     #[inline]
-    pub(super) fn room(&self, cost: u64, refill: Option<Refill>, now: Timestamp) -> Room {
+    pub(super) fn room(&self, cost: u64, refill: Option<Refill>, now: Timestamp) -> Availability {
         let available = self.available(now);
         if available >= cost {
-            return Room::Enough;
+            return Availability::Enough;
         }
-        let Some(seen) = &self.seen else {
-            return Room::Unknown;
+        let Some(seen) = &self.last_answer else {
+            return Availability::Unknown;
         };
         let age_ns = now.monotonic_ns.saturating_sub(seen.at_ns);
-        if age_ns >= FRESH_NS {
-            return Room::Unknown;
+        if age_ns >= ANSWER_VALID_NS {
+            return Availability::Unknown;
         }
-        let came = refill.map_or(0, |refill| refill.came(seen, now));
+        let came = refill.map_or(0, |refill| refill.refilled_since(seen, now));
         // Units that this gateway gives back stay in it until the next answer: they are on their way,
         // not spent.
         let there = seen
@@ -198,14 +198,14 @@ impl Lease {
         let wanted = cost.saturating_add(before);
         if there >= wanted {
             return if there.saturating_sub(seen.others) >= wanted {
-                Room::Unknown
+                Availability::Unknown
             } else {
-                Room::Elsewhere
+                Availability::AtOtherGateways
             };
         }
-        Room::Short {
+        Availability::Short {
             wait_ms: refill.map(|refill| refill.time_ms(wanted - there)),
-            elsewhere: seen.others > 0,
+            at_other_gateways: seen.others > 0,
         }
     }
 
@@ -215,12 +215,12 @@ impl Lease {
         let paid = self.paid.min(cost);
         self.paid -= paid;
         let leased = (cost - paid).min(self.valid(now));
-        self.held -= leased;
+        self.leased -= leased;
         self.promised = self.promised.saturating_sub(cost);
-        self.spent = self.spent.saturating_add(cost - paid);
+        self.unreported = self.unreported.saturating_add(cost - paid);
         self.recent = self.recent.saturating_add(cost);
         self.used_ns = self.used_ns.max(now.monotonic_ns);
-        if let Some(seen) = &mut self.seen {
+        if let Some(seen) = &mut self.last_answer {
             seen.remaining = seen.remaining.saturating_sub(cost);
             seen.unshared = seen.unshared.saturating_add(cost - paid - leased);
         }
@@ -228,19 +228,19 @@ impl Lease {
 
     /// A request waits for so much.
     pub(super) fn need(&mut self, cost: u64, now: Timestamp) {
-        self.least = if self.needed == 0 {
+        self.smallest_need = if self.needed == 0 {
             cost
         } else {
-            self.least.min(cost)
+            self.smallest_need.min(cost)
         };
         self.needed = self.needed.saturating_add(cost);
         self.used_ns = self.used_ns.max(now.monotonic_ns);
     }
 
     /// Nobody waits any more, or those that do are counted anew.
-    pub(super) fn forget_needs(&mut self) {
+    pub(super) fn clear_needs(&mut self) {
         self.needed = 0;
-        self.least = 0;
+        self.smallest_need = 0;
     }
 
     /// Whether so much is in hand that no woken request was promised.
@@ -258,19 +258,19 @@ impl Lease {
     }
 
     /// Woken requests had the time to take it.
-    pub(super) fn forget_promises(&mut self) {
+    pub(super) fn clear_promises(&mut self) {
         self.promised = 0;
     }
 
     /// Undo a spending: what was not told first.
     pub(super) fn give_back(&mut self, cost: u64, now: Timestamp) {
-        let untold = self.spent.min(cost);
-        self.spent -= untold;
+        let untold = self.unreported.min(cost);
+        self.unreported -= untold;
         if now.monotonic_ns < self.end_ns {
-            self.held = self.held.saturating_add(untold);
+            self.leased = self.leased.saturating_add(untold);
         }
         self.paid = self.paid.saturating_add(cost - untold);
-        if let Some(seen) = &mut self.seen {
+        if let Some(seen) = &mut self.last_answer {
             seen.remaining = seen.remaining.saturating_add(cost);
         }
     }
@@ -282,10 +282,10 @@ impl Lease {
     }
 
     fn drop_all(&mut self) {
-        self.back = self.back.saturating_add(std::mem::take(&mut self.paid));
-        self.held = 0;
-        self.seen = None;
-        self.ask_ns = 0;
+        self.returned = self.returned.saturating_add(std::mem::take(&mut self.paid));
+        self.leased = 0;
+        self.last_answer = None;
+        self.next_ask_ns = 0;
     }
 
     /// The store wants back what is not used.
@@ -296,30 +296,30 @@ impl Lease {
     /// Whether it is worth while to ask for more.
     #[inline]
     pub(super) fn is_low(&self, now: Timestamp) -> bool {
-        now.monotonic_ns >= self.ask_ns
+        now.monotonic_ns >= self.next_ask_ns
             && (self.needed > 0
                 // One request alone is not worth a lease.
-                || self.held <= self.target / 2 && (self.recent > 1 || self.target > 0))
+                || self.leased <= self.target / 2 && (self.recent > 1 || self.target > 0))
     }
 
     /// Whether there is something to tell or to give back, or a lease that is to be kept.
     pub(super) fn is_unsettled(&self, now: Timestamp) -> bool {
-        self.spent > 0
-            || self.back > 0
-            || self.needed > 0 && now.monotonic_ns >= self.ask_ns
-            || (self.held > 0 || self.paid > 0)
+        self.unreported > 0
+            || self.returned > 0
+            || self.needed > 0 && now.monotonic_ns >= self.next_ask_ns
+            || (self.leased > 0 || self.paid > 0)
                 && (self.is_unused(now)
                     || now.monotonic_ns.saturating_add(USABLE_NS / 2) >= self.end_ns)
     }
 
     /// Whether nothing would be lost with it.
     pub(super) fn is_empty(&self, now: Timestamp) -> bool {
-        self.available(now) == 0 && self.spent == 0 && self.back == 0 && self.needed == 0
+        self.available(now) == 0 && self.unreported == 0 && self.returned == 0 && self.needed == 0
     }
 
     /// What was used and not told. What is told and not acknowledged is not in it.
-    pub(super) fn untold(&self) -> u64 {
-        self.spent
+    pub(super) fn unreported(&self) -> u64 {
+        self.unreported
     }
 
     /// Nanoseconds.
@@ -329,8 +329,8 @@ impl Lease {
 
     /// What may still be used of the budget, all gateways together, as far as this one knows.
     pub(super) fn remaining(&self, refill: Option<Refill>, now: Timestamp) -> Option<u64> {
-        let seen = self.seen.as_ref()?;
-        let came = refill.map_or(0, |refill| refill.came(seen, now));
+        let seen = self.last_answer.as_ref()?;
+        let came = refill.map_or(0, |refill| refill.refilled_since(seen, now));
         Some(seen.remaining.saturating_add(came))
     }
 
@@ -339,16 +339,20 @@ impl Lease {
     }
 
     /// What is to be told now. [`settle`](Self::settle) must follow, with whatever came of it.
-    pub(super) fn order(&mut self, now: Timestamp, ending: bool) -> Order {
-        self.held = self.valid(now);
+    pub(super) fn request(&mut self, now: Timestamp, ending: bool) -> LeaseRequest {
+        self.leased = self.valid(now);
         let gives_up = ending || self.is_unused(now);
         if gives_up {
-            self.back = self.back.saturating_add(std::mem::take(&mut self.paid));
+            self.returned = self.returned.saturating_add(std::mem::take(&mut self.paid));
         }
         if std::mem::take(&mut self.recalled) || gives_up {
             // Woken requests are about to take what they were promised, paid units first.
             let promised = self.promised.saturating_sub(self.paid);
-            self.held = if gives_up { 0 } else { self.held.min(promised) };
+            self.leased = if gives_up {
+                0
+            } else {
+                self.leased.min(promised)
+            };
             self.target = 0;
         } else {
             let lately = self.recent.saturating_mul(2).max(self.target / 2);
@@ -356,29 +360,35 @@ impl Lease {
         }
         self.recent = 0;
         let free = self.free(now);
-        Order {
-            spent: std::mem::take(&mut self.spent),
-            back: std::mem::take(&mut self.back),
-            held: self.held,
+        LeaseRequest {
+            spent: std::mem::take(&mut self.unreported),
+            returned: std::mem::take(&mut self.returned),
+            leased: self.leased,
             need: if ending {
                 0
             } else {
                 self.needed.saturating_sub(free)
             },
-            least: self.least.saturating_sub(free),
-            want: self.target.saturating_sub(self.held),
+            smallest_need: self.smallest_need.saturating_sub(free),
+            advance: self.target.saturating_sub(self.leased),
         }
     }
 
     /// An order that was sent at this moment was carried out.
-    pub(super) fn settle(&mut self, order: Order, grant: Grant, sent: Timestamp, now: Timestamp) {
+    pub(super) fn settle(
+        &mut self,
+        order: LeaseRequest,
+        grant: Grant,
+        sent: Timestamp,
+        now: Timestamp,
+    ) {
         // What the budget does not count as leased any more went to others.
-        let lost = order.held.saturating_sub(grant.held);
-        self.held = self.held.saturating_sub(lost);
-        self.held = self.held.saturating_add(grant.leased);
+        let lost = order.leased.saturating_sub(grant.still_leased);
+        self.leased = self.leased.saturating_sub(lost);
+        self.leased = self.leased.saturating_add(grant.leased);
         self.paid = self.paid.saturating_add(grant.paid);
         self.end_ns = sent.monotonic_ns.saturating_add(USABLE_NS);
-        self.seen = grant.known.then(|| Seen {
+        self.last_answer = grant.is_known.then(|| BudgetSnapshot {
             left: grant.left,
             others: grant.others,
             remaining: grant
@@ -389,17 +399,17 @@ impl Lease {
             at_ns: sent.monotonic_ns,
             next_ns: grant.wait_ms.saturating_mul(1_000_000),
         });
-        let wanted = order.need.saturating_add(order.want);
+        let wanted = order.need.saturating_add(order.advance);
         // If too little is left for any request that waits, others must give back first.
-        let has_more = grant.known && grant.left > 0 && grant.paid >= order.need;
+        let has_more = grant.is_known && grant.left > 0 && grant.paid >= order.need;
         let wait_ns = if grant.paid + grant.leased >= wanted || has_more {
             0
-        } else if grant.others > 0 || !grant.known {
+        } else if grant.others > 0 || !grant.is_known {
             RECALL_NS
         } else {
             grant.wait_ms.max(1).saturating_mul(1_000_000)
         };
-        self.ask_ns = now.monotonic_ns.saturating_add(wait_ns);
+        self.next_ask_ns = now.monotonic_ns.saturating_add(wait_ns);
         if self
             .revoked_ns
             .is_some_and(|revoked_ns| sent.monotonic_ns <= revoked_ns)
@@ -409,11 +419,12 @@ impl Lease {
     }
 
     /// When to ask again for requests that wait. Nanoseconds.
-    pub(super) fn ask_ns(&self, now: Timestamp) -> u64 {
+    pub(super) fn next_ask_ns(&self, now: Timestamp) -> u64 {
         if self.needed == 0 {
             return 0;
         }
-        self.ask_ns.min(now.monotonic_ns.saturating_add(RECALL_NS))
+        self.next_ask_ns
+            .min(now.monotonic_ns.saturating_add(RECALL_NS))
     }
 }
 
@@ -425,7 +436,7 @@ impl Refill {
         clippy::cast_precision_loss,
         reason = "the casts saturate, and the time is about a second"
     )]
-    fn came(self, seen: &Seen, now: Timestamp) -> u64 {
+    fn refilled_since(self, seen: &BudgetSnapshot, now: Timestamp) -> u64 {
         let age_ns = now.monotonic_ns.saturating_sub(seen.at_ns);
         match age_ns.checked_sub(seen.next_ns) {
             None => 0,

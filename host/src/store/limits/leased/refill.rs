@@ -7,89 +7,89 @@ use ::redis::Connection;
 
 use super::super::LimitStore;
 use super::super::time::Timestamp;
-use super::Shared;
-use super::entry::Entry;
-use super::lease::{Grant, LEASE_MS, Order};
-use super::orders::{Answer, Orders, ends_ms, quota_name, rate_name};
-use super::table::Owner;
-use crate::store::ledger::redis::Script;
-use crate::store::ledger::{LedgerError, QuotaRow, QuotaUse};
-use crate::store::limits::Earlier;
+use super::LeaseShared;
+use super::entry::LeaseEntry;
+use super::lease::{Grant, LEASE_MS, LeaseRequest};
+use super::request::{EntryRequest, RefillReply, ends_ms, quota_name, rate_name};
+use super::table::LeaseOwner;
+use crate::store::limits::UncountedUsage;
+use crate::store::storage::redis::RedisScript;
+use crate::store::storage::{QuotaRow, QuotaUsage, StorageError};
 
-static REFILL: Script = Script::new(&[include_str!("refill.lua")]);
+static REFILL: RedisScript = RedisScript::new(&[include_str!("refill.lua")]);
 
 /// Entries of one call.
 const BATCH: usize = 200;
 /// Between two rounds while nobody asks for anything.
-const ROUND: Duration = Duration::from_millis(100);
+const REFILL_INTERVAL: Duration = Duration::from_millis(100);
 /// Before the next try after a failure.
-const PAUSE: Duration = Duration::from_millis(200);
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Rounds between two calls while there is nothing to say: others count who speaks.
-const SILENT_ROUNDS: u32 = 8;
+const MAX_SILENT_INTERVALS: u32 = 8;
 /// One in so many shards is looked through each round.
-const SWEEPS: usize = 8;
+const SWEEP_FRACTION: usize = 8;
 
 /// What the script answers for one bound.
-type Row = (u64, u64, u64, u64, u64, u64, u64, i64, u64);
+type GrantRow = (u64, u64, u64, u64, u64, u64, u64, i64, u64);
 
 /// What the thread knows of its calls.
 #[derive(Debug, Default)]
-pub(super) struct Speaker {
+pub(super) struct RefillCaller {
     /// The server's memory that answered last: one of its processes, since it was last emptied.
     memory: Option<Arc<str>>,
     /// The one that was told all that this gateway knows.
-    told: Option<Arc<str>>,
+    acknowledged_memory: Option<Arc<str>>,
     /// Counts calls, so that the store knows one that comes again.
     number: u64,
     /// What was told in a call that was not answered: it may have been carried out, and comes again
     /// before anything else.
-    doubtful: Option<Vec<Orders>>,
+    unconfirmed: Option<Vec<EntryRequest>>,
     /// How many waited when all were woken last.
     waited: u64,
     /// Those who wait for what others give back, and when to ask again. Nanoseconds.
-    later: Vec<(u64, Owner)>,
+    ask_again: Vec<(u64, LeaseOwner)>,
     /// When something was leased last: while it may be asked back, each round asks whether it is.
     /// Nanoseconds.
     leased_ns: Option<u64>,
 }
 
 /// Work until told to stop; then give back what is held.
-pub(super) fn run(shared: &Shared, mut speaker: Speaker) {
+pub(super) fn run(shared: &LeaseShared, mut speaker: RefillCaller) {
     let mut next_shard = 0;
     let mut silent = 0;
     let mut swept = shared.clock.now();
-    while let Some(mut owners) = shared.wait(speaker.patience(shared.clock.now())) {
+    while let Some(mut owners) = shared.wait(speaker.max_wait(shared.clock.now())) {
         let now = shared.clock.now();
-        speaker.take_due(shared, now, &mut owners);
-        let round_ns = u64::try_from(ROUND.as_nanos()).unwrap_or(u64::MAX);
+        speaker.take_ready(shared, now, &mut owners);
+        let round_ns = u64::try_from(REFILL_INTERVAL.as_nanos()).unwrap_or(u64::MAX);
         let is_round = now.monotonic_ns.saturating_sub(swept.monotonic_ns) >= round_ns;
         if is_round {
             swept = now;
             silent += 1;
-            for _ in 0..shared.leases.shards().div_ceil(SWEEPS) {
-                let choose = |entry: &Entry| entry.is_unsettled(now);
+            for _ in 0..shared.leases.shards().div_ceil(SWEEP_FRACTION) {
+                let choose = |entry: &LeaseEntry| entry.is_unsettled(now);
                 shared.leases.sweep(next_shard, now, choose, &mut owners);
                 next_shard = (next_shard + 1) % shared.leases.shards();
             }
         }
-        let asks = is_round && (silent >= SILENT_ROUNDS || speaker.may_be_recalled(now));
+        let asks = is_round && (silent >= MAX_SILENT_INTERVALS || speaker.has_recent_lease(now));
         if owners.is_empty() && !asks && shared.is_reachable() {
             continue;
         }
         silent = 0;
-        if speaker.round(shared, owners, false).is_err() {
-            shared.pause(PAUSE);
+        if speaker.refill(shared, owners, false).is_err() {
+            shared.pause(RETRY_PAUSE);
         }
     }
     let mut owners = choose_all(shared, |_| true);
     owners.extend(shared.take_queue());
     // What is not given back is lost to the others until its lease ends: nothing waits for that.
-    let _ = speaker.round(shared, owners, true);
+    let _ = speaker.refill(shared, owners, true);
     shared.wake_all();
 }
 
 /// The owners of all entries that `choose` says yes to.
-fn choose_all(shared: &Shared, choose: impl Fn(&Entry) -> bool) -> Vec<Owner> {
+fn choose_all(shared: &LeaseShared, choose: impl Fn(&LeaseEntry) -> bool) -> Vec<LeaseOwner> {
     let mut owners = Vec::new();
     for shard in 0..shared.leases.shards() {
         let now = shared.clock.now();
@@ -98,26 +98,26 @@ fn choose_all(shared: &Shared, choose: impl Fn(&Entry) -> bool) -> Vec<Owner> {
     owners
 }
 
-impl Speaker {
+impl RefillCaller {
     /// How long to wait for somebody who wants something.
-    fn patience(&self, now: Timestamp) -> Duration {
-        let next = self.later.iter().map(|(due_ns, _)| *due_ns).min();
-        next.map_or(ROUND, |due_ns| {
+    fn max_wait(&self, now: Timestamp) -> Duration {
+        let next = self.ask_again.iter().map(|(due_ns, _)| *due_ns).min();
+        next.map_or(REFILL_INTERVAL, |due_ns| {
             let wait = Duration::from_nanos(due_ns.saturating_sub(now.monotonic_ns));
-            wait.min(ROUND)
+            wait.min(REFILL_INTERVAL)
         })
     }
 
     /// Those whose time to ask again has come.
-    fn take_due(&mut self, shared: &Shared, now: Timestamp, owners: &mut Vec<Owner>) {
-        self.later.retain(|(due_ns, owner)| {
+    fn take_ready(&mut self, shared: &LeaseShared, now: Timestamp, owners: &mut Vec<LeaseOwner>) {
+        self.ask_again.retain(|(due_ns, owner)| {
             if *due_ns > now.monotonic_ns {
                 return true;
             }
-            if let Some(mut held) = shared.leases.hold(owner.hash)
+            if let Some(mut held) = shared.leases.lock(owner.hash)
                 && let Some(entry) = held.find(owner.space, owner.hash, &owner.key)
             {
-                entry.asks_later = false;
+                entry.asks_again = false;
                 if entry.queued {
                     return false;
                 }
@@ -134,58 +134,58 @@ impl Speaker {
     }
 
     /// Whether others may want back what is leased here.
-    fn may_be_recalled(&self, now: Timestamp) -> bool {
+    fn has_recent_lease(&self, now: Timestamp) -> bool {
         self.leased_ns.is_some_and(|leased_ns| {
             now.monotonic_ns.saturating_sub(leased_ns) < LEASE_MS * 1_000_000
         })
     }
 
     /// Tell of these, in pieces, and one call at the least.
-    pub(super) fn round(
+    pub(super) fn refill(
         &mut self,
-        shared: &Shared,
-        owners: Vec<Owner>,
+        shared: &LeaseShared,
+        owners: Vec<LeaseOwner>,
         ending: bool,
-    ) -> Result<(), LedgerError> {
-        if let Some(doubtful) = self.doubtful.take()
-            && let Err(error) = self.tell(shared, doubtful, ending)
+    ) -> Result<(), StorageError> {
+        if let Some(doubtful) = self.unconfirmed.take()
+            && let Err(error) = self.report(shared, doubtful, ending)
         {
             shared.queue_all(owners.into_iter());
             return Err(error);
         }
-        self.tell_all(shared, owners, ending)?;
-        if self.told != self.memory {
-            if self.told.is_some() && !ending {
+        self.report_all(shared, owners, ending)?;
+        if self.acknowledged_memory != self.memory {
+            if self.acknowledged_memory.is_some() && !ending {
                 // Another memory may lack something: all say what they know.
                 let all = choose_all(shared, |entry| entry.quota.is_some());
-                self.tell_all(shared, all, ending)?;
+                self.report_all(shared, all, ending)?;
             }
-            self.told.clone_from(&self.memory);
-            self.tell_all(shared, Vec::new(), ending)?;
+            self.acknowledged_memory.clone_from(&self.memory);
+            self.report_all(shared, Vec::new(), ending)?;
         }
         Ok(())
     }
 
-    fn tell_all(
+    fn report_all(
         &mut self,
-        shared: &Shared,
-        mut owners: Vec<Owner>,
+        shared: &LeaseShared,
+        mut owners: Vec<LeaseOwner>,
         ending: bool,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<(), StorageError> {
         loop {
             let rest = owners.split_off(owners.len().min(BATCH));
             let orders = owners.iter().filter_map(|owner| {
-                let mut held = shared.leases.hold(owner.hash)?;
+                let mut held = shared.leases.lock(owner.hash)?;
                 let entry = held.find(owner.space, owner.hash, &owner.key)?;
                 if !entry.queued {
                     // It was told of meanwhile.
                     return None;
                 }
-                Some(entry.orders(shared.clock.now(), ending))
+                Some(entry.request(shared.clock.now(), ending))
             });
             let orders = orders.collect();
             self.number += 1;
-            if let Err(error) = self.tell(shared, orders, ending) {
+            if let Err(error) = self.report(shared, orders, ending) {
                 shared.queue_all(rest.into_iter());
                 return Err(error);
             }
@@ -197,12 +197,12 @@ impl Speaker {
     }
 
     /// Make the call with the last number, and settle what it answers.
-    fn tell(
+    fn report(
         &mut self,
-        shared: &Shared,
-        orders: Vec<Orders>,
+        shared: &LeaseShared,
+        orders: Vec<EntryRequest>,
         ending: bool,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<(), StorageError> {
         let (answers, recalled) = match self.call(shared, &orders) {
             Ok(answers) => answers,
             Err(error) => {
@@ -212,7 +212,7 @@ impl Speaker {
                 if std::mem::replace(&mut self.waited, waited) != waited {
                     shared.wake_all();
                 }
-                self.doubtful = Some(orders);
+                self.unconfirmed = Some(orders);
                 return Err(error);
             }
         };
@@ -230,11 +230,11 @@ impl Speaker {
 
     fn call(
         &mut self,
-        shared: &Shared,
-        orders: &[Orders],
-    ) -> Result<(Vec<Answer>, Vec<String>), LedgerError> {
+        shared: &LeaseShared,
+        orders: &[EntryRequest],
+    ) -> Result<(Vec<RefillReply>, Vec<String>), StorageError> {
         let meta = shared.server.key("meta");
-        let told = self.told.as_deref().unwrap_or_default();
+        let told = self.acknowledged_memory.as_deref().unwrap_or_default();
         let ask = |connection: &mut Connection, process: &str| {
             let mut call = REFILL.call();
             call.key(&meta).arg(&shared.id).arg(self.number);
@@ -242,7 +242,7 @@ impl Speaker {
             for orders in orders {
                 add(&mut call, orders);
             }
-            call.invoke::<(u64, Vec<Row>, Vec<String>, String)>(connection)
+            call.invoke::<(u64, Vec<GrantRow>, Vec<String>, String)>(connection)
         };
         let (gateways, rows, recalled, memory) = shared.server.repeat(ask)?.value;
         shared.note_gateways(gateways);
@@ -254,7 +254,7 @@ impl Speaker {
             for _ in &orders.retired {
                 let _ = next();
             }
-            Answer {
+            RefillReply {
                 memory: Arc::clone(&memory),
                 quota: orders.quota.as_ref().map(|_| {
                     let row = next();
@@ -266,8 +266,14 @@ impl Speaker {
         Ok((answers.collect(), recalled))
     }
 
-    fn settle(&mut self, shared: &Shared, orders: &Orders, answer: &Answer, now: Timestamp) {
-        let Some(mut held) = shared.leases.hold(orders.hash) else {
+    fn settle(
+        &mut self,
+        shared: &LeaseShared,
+        orders: &EntryRequest,
+        answer: &RefillReply,
+        now: Timestamp,
+    ) {
+        let Some(mut held) = shared.leases.lock(orders.hash) else {
             return;
         };
         let Some(entry) = held.find(orders.space, orders.hash, &orders.key) else {
@@ -279,7 +285,7 @@ impl Speaker {
             shared.local.restore(&QuotaRow {
                 plan: orders.plan.as_ref().to_owned(),
                 key: orders.key.as_ref().to_owned(),
-                usage: QuotaUse {
+                usage: QuotaUsage {
                     period,
                     number,
                     used: 0,
@@ -288,16 +294,16 @@ impl Speaker {
             });
         }
         let waiters = entry.wake_answered(now);
-        if let Some(ask_ns) = entry.ask_ns(now)
-            && !std::mem::replace(&mut entry.asks_later, true)
+        if let Some(ask_ns) = entry.next_ask_ns(now)
+            && !std::mem::replace(&mut entry.asks_again, true)
         {
-            self.later.push((ask_ns, Owner::of(entry)));
+            self.ask_again.push((ask_ns, LeaseOwner::of(entry)));
         }
         // Those who are woken take this lock first of all.
         drop(held);
         let quota = answer.quota.map(|(grant, ..)| grant);
         let mut grants = quota.iter().chain(&answer.rates);
-        if grants.any(|grant| grant.leased > 0 || grant.held > 0) {
+        if grants.any(|grant| grant.leased > 0 || grant.still_leased > 0) {
             self.leased_ns = Some(now.monotonic_ns);
         }
         for waiter in waiters {
@@ -308,14 +314,14 @@ impl Speaker {
 }
 
 /// Others wait for what is leased under these names: it goes back with the next orders.
-fn recall(shared: &Shared, names: &[String]) {
+fn recall(shared: &LeaseShared, names: &[String]) {
     let owners = names.iter().filter_map(|name| {
         let (space, hash) = name.split_once('.')?;
         let (space, hash) = (space.parse().ok()?, hash.parse().ok()?);
-        let mut held = shared.leases.hold(hash)?;
+        let mut held = shared.leases.lock(hash)?;
         let entry = held.find_by_hash(space, hash)?;
         entry.recall();
-        let owner = (!entry.queued).then(|| Owner::of(entry));
+        let owner = (!entry.queued).then(|| LeaseOwner::of(entry));
         entry.queued = true;
         owner
     });
@@ -323,26 +329,26 @@ fn recall(shared: &Shared, names: &[String]) {
     shared.queue_all(owners.into_iter());
 }
 
-fn grant(row: Row) -> Grant {
+fn grant(row: GrantRow) -> Grant {
     let (paid, leased, held, left, others, wait_ms, _, _, known) = row;
     Grant {
         paid,
         leased,
-        held,
+        still_leased: held,
         left,
         others,
         wait_ms,
-        known: known != 0,
+        is_known: known != 0,
     }
 }
 
 /// The arguments of one entry.
-fn add(call: &mut ::redis::ScriptInvocation<'_>, orders: &Orders) {
-    let Orders { plan, key, .. } = orders;
+fn add(call: &mut ::redis::ScriptInvocation<'_>, orders: &EntryRequest) {
+    let EntryRequest { plan, key, .. } = orders;
     let owner = format!("{}.{}", orders.space, orders.hash);
     for (quota, order) in orders.retired.iter().chain(&orders.quota) {
         add_order(call, "Q", &quota.name(plan, key), &owner, *order);
-        let memory = quota.memory.as_deref().unwrap_or_default();
+        let memory = quota.server_memory.as_deref().unwrap_or_default();
         call.arg(quota.limit).arg(quota.total).arg(memory);
         call.arg(quota.ends_ms());
     }
@@ -358,29 +364,29 @@ fn add_order(
     kind: &str,
     name: &str,
     owner: &str,
-    order: Order,
+    order: LeaseRequest,
 ) {
     call.arg(kind)
         .arg(name)
         .arg(owner)
         .arg(order.spent)
-        .arg(order.back)
-        .arg(order.held)
+        .arg(order.returned)
+        .arg(order.leased)
         .arg(order.need)
-        .arg(order.least)
-        .arg(order.want);
+        .arg(order.smallest_need)
+        .arg(order.advance);
 }
 
 /// Where a quota stands by the store: what all gateways used and told, and its extension. With
 /// `remaining` it is extended before, so that so much remains.
-pub(super) fn quota(
-    shared: &Shared,
+pub(super) fn read_quota(
+    shared: &LeaseShared,
     owner: (&str, &str),
     place: (super::super::Period, u32),
     limit: u64,
     remaining: Option<u64>,
-) -> Result<(u64, i64), LedgerError> {
-    static EXTEND: Script = Script::new(&[include_str!("extend.lua")]);
+) -> Result<(u64, i64), StorageError> {
+    static EXTEND: RedisScript = RedisScript::new(&[include_str!("extend.lua")]);
     let name = quota_name(place.0, place.1, owner.0, owner.1);
     let remaining = remaining.map_or_else(String::new, |remaining| remaining.to_string());
     shared.server.write(|connection| {
@@ -397,16 +403,20 @@ pub(super) fn quota(
 }
 
 /// Let the budgets of these quotas say that at least so much was used, or that so much more was.
-pub(super) fn raise(shared: &Shared, rows: &[QuotaRow], what: Earlier) -> Result<(), LedgerError> {
-    static RAISE: Script = Script::new(&[include_str!("raise.lua")]);
+pub(super) fn raise_usage(
+    shared: &LeaseShared,
+    rows: &[QuotaRow],
+    what: UncountedUsage,
+) -> Result<(), StorageError> {
+    static RAISE: RedisScript = RedisScript::new(&[include_str!("raise.lua")]);
     for rows in rows.chunks(BATCH) {
         let mut call = RAISE.call();
         call.key(shared.server.key("meta")).arg(match what {
-            Earlier::Whole => "whole",
-            Earlier::More => "more",
+            UncountedUsage::Total => "whole",
+            UncountedUsage::Additional => "more",
         });
         for row in rows {
-            let QuotaUse {
+            let QuotaUsage {
                 period,
                 number,
                 used,

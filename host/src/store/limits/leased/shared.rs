@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::plan::EnrolledPlan;
-use super::super::{Bound, Decision, LimitStore, Take};
-use super::entry::{Entry, Outlook, Short, Terms};
-use super::table::Owner;
-use super::{OnUnavailable, Queue, Shared, UNKNOWN};
-use crate::store::ledger::{LedgerError, UsageDelta};
+use super::super::{BoundKind, Decision, LimitStore, TakeRequest};
+use super::entry::{LeaseEntry, LeaseTerms, Shortage, TakeOutlook};
+use super::table::LeaseOwner;
+use super::{LeaseShared, OnUnavailable, RefillQueue, UNKNOWN};
+use crate::store::storage::{StorageError, UsageDelta};
 
-impl Shared {
-    pub(super) fn terms(&self) -> Terms {
-        Terms {
+impl LeaseShared {
+    pub(super) fn terms(&self) -> LeaseTerms {
+        LeaseTerms {
             max_lease: self.policy.max_lease,
         }
     }
@@ -22,7 +22,7 @@ impl Shared {
     }
 
     /// Wait for somebody who wants something, for so long at the most. None: stop.
-    pub(super) fn wait(&self, most: Duration) -> Option<Vec<Owner>> {
+    pub(super) fn wait(&self, most: Duration) -> Option<Vec<LeaseOwner>> {
         let mut queue = self.queue.lock();
         if queue.owners.is_empty() && !queue.stop {
             let _ = self.wake.wait_for(&mut queue, most);
@@ -31,29 +31,29 @@ impl Shared {
     }
 
     /// What waits to be told of.
-    pub(super) fn take_queue(&self) -> Vec<Owner> {
+    pub(super) fn take_queue(&self) -> Vec<LeaseOwner> {
         std::mem::take(&mut self.queue.lock().owners)
     }
 
     /// Wait for so long, whoever wants something, but for the end.
     pub(super) fn pause(&self, time: Duration) {
         let mut queue = self.queue.lock();
-        let stop = |queue: &mut Queue| !queue.stop;
+        let stop = |queue: &mut RefillQueue| !queue.stop;
         let _ = self.wake.wait_while_for(&mut queue, stop, time);
     }
 
     /// Tell the thread of these; they are marked as queued.
-    pub(super) fn queue_all(&self, owners: impl Iterator<Item = Owner>) {
+    pub(super) fn queue_all(&self, owners: impl Iterator<Item = LeaseOwner>) {
         self.queue.lock().owners.extend(owners);
         self.wake.notify_all();
     }
 
     /// Mark an entry as queued, if it is not; gives what the thread must be told.
-    pub(super) fn enqueue(entry: &mut Entry) -> Option<Owner> {
+    pub(super) fn enqueue(entry: &mut LeaseEntry) -> Option<LeaseOwner> {
         if std::mem::replace(&mut entry.queued, true) {
             return None;
         }
-        Some(Owner::of(entry))
+        Some(LeaseOwner::of(entry))
     }
 
     /// Let all who wait look again.
@@ -66,24 +66,24 @@ impl Shared {
     }
 
     pub(super) fn note_settled(&self) {
-        let _held = self.settling.lock();
+        let _held = self.settle_lock.lock();
         self.settled.notify_all();
     }
 
     /// See that the store knows what this gateway used of a quota; for as long as a call may take.
     /// Not on a worker.
-    pub(super) fn tell_now(&self, plan: &EnrolledPlan, key: &str) {
+    pub(super) fn report_now(&self, plan: &EnrolledPlan, key: &str) {
         let hash = self.leases.hash(plan.number, key);
         let most = std::time::Instant::now() + self.server.timeout();
         loop {
-            let mut settling = self.settling.lock();
+            let mut settling = self.settle_lock.lock();
             let owner = {
-                let Some(mut held) = self.leases.hold(hash) else {
+                let Some(mut held) = self.leases.lock(hash) else {
                     return;
                 };
                 match held.find(plan.number, hash, key) {
                     None => return,
-                    Some(entry) if entry.is_told() => return,
+                    Some(entry) if entry.is_reported() => return,
                     Some(entry) => Self::enqueue(entry),
                 }
             };
@@ -97,7 +97,7 @@ impl Shared {
     /// Give up what is in hand of a quota: it was changed, and the next request asks anew.
     pub(super) fn revoke_quota(&self, plan: &EnrolledPlan, key: &str) {
         let hash = self.leases.hash(plan.number, key);
-        if let Some(mut held) = self.leases.hold(hash)
+        if let Some(mut held) = self.leases.lock(hash)
             && let Some(entry) = held.find(plan.number, hash, key)
         {
             entry.revoke_quota(self.clock.now());
@@ -113,7 +113,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn note_failure(&self, error: &LedgerError) {
+    pub(super) fn note_failure(&self, error: &StorageError) {
         if self.stats.note_failure() {
             tracing::warn!(
                 "limits are decided by leases and then by the policy until their store answers: {error}"
@@ -128,42 +128,42 @@ impl Shared {
     /// Decide with the entry of the plan and key, whose shard is locked.
     pub(super) fn decide(
         &self,
-        entry: &mut Entry,
+        entry: &mut LeaseEntry,
         plan: &EnrolledPlan,
-        take: &Take<'_>,
+        take: &TakeRequest<'_>,
     ) -> Decision {
-        entry.bring_up(plan, take, self.terms());
+        entry.refresh(plan, take, self.terms());
         if take.cost == 0 {
             return self.local.take(take);
         }
         match entry.outlook(plan, take) {
-            Outlook::Enough => {
+            TakeOutlook::Enough => {
                 let decision = self.local.take(take);
                 if decision.allowed {
                     entry.spend(plan, take);
                 }
                 return decision;
             }
-            Outlook::Short(short) => return self.refuse(take, short),
-            Outlook::Unknown(rate) if self.is_reachable() => {
+            TakeOutlook::Short(short) => return self.refuse(take, short),
+            TakeOutlook::Unknown(rate) if self.is_reachable() => {
                 if let Some((refusal, level)) = self.local.refusal_by_rate(take) {
                     let (by, retry_after_ms) = (refusal.by, refusal.retry_after_ms);
-                    let short = Short { by, retry_after_ms };
+                    let short = Shortage { by, retry_after_ms };
                     return Decision {
                         shared: level,
                         ..self.refuse(take, short)
                     };
                 }
                 let by = rate.unwrap_or(UNKNOWN.by);
-                let mut decision = self.refuse(take, Short { by, ..UNKNOWN });
+                let mut decision = self.refuse(take, Shortage { by, ..UNKNOWN });
                 decision.pending = true;
                 return decision;
             }
-            Outlook::Unknown(_) => {}
+            TakeOutlook::Unknown(_) => {}
         }
         let decision = match self.policy.on_unavailable {
             OnUnavailable::Deny => self.refuse(take, UNKNOWN),
-            OnUnavailable::Allow => self.local.take(&Take {
+            OnUnavailable::Allow => self.local.take(&TakeRequest {
                 plan: None,
                 ..*take
             }),
@@ -173,7 +173,7 @@ impl Shared {
             entry.spend(plan, take);
             if self.policy.on_unavailable == OnUnavailable::Allow {
                 // The counters here were passed by; the report is not.
-                self.local.put_back(UsageDelta {
+                self.local.return_pending_usage(UsageDelta {
                     plan: Arc::clone(&entry.plan),
                     key: Arc::clone(&entry.key),
                     day: super::super::Period::Day.number(take.now.wall_ms),
@@ -187,8 +187,8 @@ impl Shared {
     }
 
     /// Nothing is taken; the levels are those of the counters here.
-    pub(super) fn refuse(&self, take: &Take<'_>, short: Short) -> Decision {
-        let mut decision = self.local.take(&Take { cost: 0, ..*take });
+    pub(super) fn refuse(&self, take: &TakeRequest<'_>, short: Shortage) -> Decision {
+        let mut decision = self.local.take(&TakeRequest { cost: 0, ..*take });
         decision.allowed = false;
         decision.refused_by = Some(short.by);
         decision.retry_after_ms = short.retry_after_ms;
@@ -197,12 +197,12 @@ impl Shared {
 
     /// Show the levels as the shared count has them. What refused has too little left for this
     /// taking: others that wait come first.
-    pub(super) fn show(entry: &Entry, take: &Take<'_>, decision: &mut Decision) {
+    pub(super) fn show(entry: &LeaseEntry, take: &TakeRequest<'_>, decision: &mut Decision) {
         entry.show(decision.rate.as_mut(), decision.quota.as_mut(), take.now);
         let short = match decision.refused_by {
-            Some(Bound::Method | Bound::Plan) => &mut decision.rate,
-            Some(Bound::Quota) => &mut decision.quota,
-            Some(Bound::Route | Bound::Gateway | Bound::Unavailable) | None => return,
+            Some(BoundKind::Method | BoundKind::Plan) => &mut decision.rate,
+            Some(BoundKind::Quota) => &mut decision.quota,
+            Some(BoundKind::Route | BoundKind::Gateway | BoundKind::Unavailable) | None => return,
         };
         if let Some(level) = short {
             level.remaining = level.remaining.min(take.cost.saturating_sub(1));

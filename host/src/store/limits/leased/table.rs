@@ -12,11 +12,11 @@ use super::super::plan::EnrolledPlan;
 use super::super::room::{Division, Room};
 use super::super::shard_count;
 use super::super::time::Timestamp;
-use super::entry::Entry;
+use super::entry::LeaseEntry;
 
 /// Whose leases: found again by the refilling thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Owner {
+pub(super) struct LeaseOwner {
     pub(crate) space: u32,
     pub(crate) hash: u64,
     pub(crate) key: Arc<str>,
@@ -25,8 +25,8 @@ pub(super) struct Owner {
 /// All leases of a gateway.
 #[derive(Debug)]
 pub(super) struct Leases {
-    shards: Box<[Shard]>,
-    most: usize,
+    shards: Box<[LeaseShard]>,
+    shard_capacity: usize,
     /// How many plans share the room; 0: it is for whoever comes.
     plans: AtomicUsize,
     hasher: RandomState,
@@ -35,18 +35,18 @@ pub(super) struct Leases {
 /// On a cache line of its own (two, for processors that fetch pairs).
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Shard(Mutex<Entries>);
+struct LeaseShard(Mutex<LeaseEntries>);
 
 #[derive(Debug, Default)]
-struct Entries {
-    table: HashTable<Entry>,
+struct LeaseEntries {
+    table: HashTable<LeaseEntry>,
     /// Of all but that of the empty key.
     room: Room,
 }
 
 /// One shard's entries, while its lock is held.
-pub(super) struct Held<'a> {
-    entries: MutexGuard<'a, Entries>,
+pub(super) struct LockedLeases<'a> {
+    entries: MutexGuard<'a, LeaseEntries>,
     division: Division,
 }
 
@@ -55,8 +55,8 @@ impl Leases {
     pub(super) fn new(max_entries: usize) -> Self {
         let shards = shard_count(max_entries);
         Self {
-            shards: (0..shards).map(|_| Shard::default()).collect(),
-            most: (max_entries / shards).max(1),
+            shards: (0..shards).map(|_| LeaseShard::default()).collect(),
+            shard_capacity: (max_entries / shards).max(1),
             plans: AtomicUsize::new(0),
             hasher: RandomState::new(),
         }
@@ -72,14 +72,14 @@ impl Leases {
     }
 
     /// Lock the shard of this hash.
-    pub(super) fn hold(&self, hash: u64) -> Option<Held<'_>> {
+    pub(super) fn lock(&self, hash: u64) -> Option<LockedLeases<'_>> {
         // Its low and highest bits are the table's own.
         let place = (hash >> 32) as usize & (self.shards.len() - 1);
         let shard = self.shards.get(place)?;
-        Some(Held {
+        Some(LockedLeases {
             entries: shard.0.lock(),
             division: Division {
-                most: self.most,
+                capacity: self.shard_capacity,
                 bounds: self.plans.load(Ordering::Relaxed),
             },
         })
@@ -93,7 +93,7 @@ impl Leases {
             entries
                 .table
                 .iter_mut()
-                .flat_map(Entry::wake)
+                .flat_map(LeaseEntry::wake)
                 .collect::<Vec<_>>()
         });
         waiters.flatten().collect()
@@ -115,18 +115,18 @@ impl Leases {
         &self,
         shard: usize,
         now: Timestamp,
-        mut choose: impl FnMut(&Entry) -> bool,
-        owners: &mut Vec<Owner>,
+        mut choose: impl FnMut(&LeaseEntry) -> bool,
+        owners: &mut Vec<LeaseOwner>,
     ) {
         let Some(shard) = self.shards.get(shard) else {
             return;
         };
         let mut entries = shard.0.lock();
-        let Entries { table, room } = &mut *entries;
+        let LeaseEntries { table, room } = &mut *entries;
         table.retain(|entry| {
             if !entry.queued && choose(entry) {
                 entry.queued = true;
-                owners.push(Owner::of(entry));
+                owners.push(LeaseOwner::of(entry));
             }
             let is_idle = entry.is_idle(now);
             if is_idle && !entry.key.is_empty() {
@@ -137,8 +137,8 @@ impl Leases {
     }
 }
 
-impl Owner {
-    pub(super) fn of(entry: &Entry) -> Self {
+impl LeaseOwner {
+    pub(super) fn of(entry: &LeaseEntry) -> Self {
         Self {
             space: entry.space,
             hash: entry.hash,
@@ -147,16 +147,16 @@ impl Owner {
     }
 }
 
-impl Held<'_> {
+impl LockedLeases<'_> {
     /// The entry of this owner.
-    pub(super) fn find(&mut self, space: u32, hash: u64, key: &str) -> Option<&mut Entry> {
-        let is_it = |entry: &Entry| entry.space == space && *entry.key == *key;
+    pub(super) fn find(&mut self, space: u32, hash: u64, key: &str) -> Option<&mut LeaseEntry> {
+        let is_it = |entry: &LeaseEntry| entry.space == space && *entry.key == *key;
         self.entries.table.find_mut(hash, is_it)
     }
 
     /// The entry that the store knows by these numbers.
-    pub(super) fn find_by_hash(&mut self, space: u32, hash: u64) -> Option<&mut Entry> {
-        let is_it = |entry: &Entry| entry.space == space && entry.hash == hash;
+    pub(super) fn find_by_hash(&mut self, space: u32, hash: u64) -> Option<&mut LeaseEntry> {
+        let is_it = |entry: &LeaseEntry| entry.space == space && entry.hash == hash;
         self.entries.table.find_mut(hash, is_it)
     }
 
@@ -166,17 +166,17 @@ impl Held<'_> {
         plan: &EnrolledPlan,
         hash: u64,
         key: &str,
-    ) -> Option<&mut Entry> {
+    ) -> Option<&mut LeaseEntry> {
         let space = plan.number;
         if self.find(space, hash, key).is_none() {
-            let Entries { table, room } = &mut *self.entries;
+            let LeaseEntries { table, room } = &mut *self.entries;
             if !key.is_empty() {
                 if !room.has(space, self.division) {
                     return None;
                 }
                 room.add(space);
             }
-            let entry = Entry::new(plan, hash, key);
+            let entry = LeaseEntry::new(plan, hash, key);
             table.insert_unique(hash, entry, |entry| entry.hash);
         }
         self.find(space, hash, key)

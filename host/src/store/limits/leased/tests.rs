@@ -9,9 +9,9 @@ use tokio::sync::oneshot::error::TryRecvError;
 mod burst;
 mod shares;
 
-use super::super::{MethodRate, MonthDay, Period, Quota};
+use super::super::{MethodRate, MonthDay, Period, QuotaLimit};
 use super::*;
-use crate::store::ledger::tests::server::RedisServer;
+use crate::store::storage::tests::server::RedisServer;
 
 /// How long anything may take before its test fails.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 fn settings(server: &RedisServer) -> RedisSettings {
     RedisSettings {
         timeout: Duration::from_millis(500),
-        ..crate::store::ledger::tests::settings(server)
+        ..crate::store::storage::tests::settings(server)
     }
 }
 
@@ -34,15 +34,15 @@ fn policy(max_lease: u64, on_unavailable: OnUnavailable) -> LeasePolicy {
 }
 
 /// A gateway's, with a plan that it knows.
-struct Gateway {
+struct TestGateway {
     limits: Arc<LeasedLimits>,
     plan: EnrolledPlan,
-    clock: Clock,
+    clock: TimestampClock,
 }
 
-impl Gateway {
-    fn start(server: &RedisServer, plan: &Plan, policy: LeasePolicy) -> Self {
-        let clock = Clock::start();
+impl TestGateway {
+    fn start(server: &RedisServer, plan: &UsagePlan, policy: LeasePolicy) -> Self {
+        let clock = TimestampClock::start();
         let limits = LeasedLimits::start(&settings(server), policy, clock).unwrap();
         let plan = limits.enroll(plan.clone()).unwrap();
         Self {
@@ -59,7 +59,7 @@ impl Gateway {
     fn ask_method(&self, key: &str, cost: u64, method: Option<usize>) -> Decision {
         let end = Instant::now() + self.limits.max_wait().unwrap();
         loop {
-            let take = Take {
+            let take = TakeRequest {
                 plan: Some(&self.plan),
                 key,
                 method,
@@ -106,11 +106,11 @@ fn until(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
-fn quota(limit: u64) -> Plan {
-    Plan {
+fn quota(limit: u64) -> UsagePlan {
+    UsagePlan {
         name: "gold".into(),
         rate: None,
-        quota: Some(Quota {
+        quota: Some(QuotaLimit {
             limit,
             // No test runs over the end of a month, but for the one night.
             period: Period::Month(MonthDay::FIRST),
@@ -120,28 +120,28 @@ fn quota(limit: u64) -> Plan {
     }
 }
 
-fn rate(per_second: f64, burst: u64) -> Plan {
-    Plan {
-        rate: Some(Rate { per_second, burst }),
+fn rate(per_second: f64, burst: u64) -> UsagePlan {
+    UsagePlan {
+        rate: Some(RateLimit { per_second, burst }),
         quota: None,
         ..quota(1)
     }
 }
 
 /// Three gateways, and how many requests of one key each thread of each has let in.
-fn three(server: &RedisServer, plan: &Plan, policy: LeasePolicy) -> Vec<Gateway> {
+fn three(server: &RedisServer, plan: &UsagePlan, policy: LeasePolicy) -> Vec<TestGateway> {
     let gateways: Vec<_> = (0..3)
-        .map(|_| Gateway::start(server, plan, policy))
+        .map(|_| TestGateway::start(server, plan, policy))
         .collect();
     until("all to know of each other", || {
-        let known = |gateway: &Gateway| gateway.limits.bound(plan).gateways == 3;
+        let known = |gateway: &TestGateway| gateway.limits.bound(plan).gateways == 3;
         gateways.iter().all(known)
     });
     gateways
 }
 
 /// Hammer all gateways from two threads each until `stop`. Gives what was let in.
-fn hammer(gateways: &[Gateway], stop: &AtomicBool, admitted: &AtomicU64) {
+fn hammer(gateways: &[TestGateway], stop: &AtomicBool, admitted: &AtomicU64) {
     thread::scope(|scope| {
         for gateway in gateways {
             for _ in 0..2 {
@@ -162,7 +162,7 @@ fn hammer(gateways: &[Gateway], stop: &AtomicBool, admitted: &AtomicU64) {
 }
 
 /// The same, with something that happens meanwhile and then stops it.
-fn hammered(gateways: &[Gateway], meanwhile: impl FnOnce(&AtomicU64) + Send) -> u64 {
+fn hammered(gateways: &[TestGateway], meanwhile: impl FnOnce(&AtomicU64) + Send) -> u64 {
     let (stop, admitted) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -206,7 +206,7 @@ fn three_gateways_admit_a_quota_within_the_bound() {
     let most = 10_000 + bound.gateways * bound.quota;
     assert!((10_000..=most).contains(&admitted), "{admitted}");
     let refused = gateways[0].ask("k", 1);
-    assert_eq!(refused.refused_by, Some(Bound::Quota));
+    assert_eq!(refused.refused_by, Some(BoundKind::Quota));
     assert!(refused.retry_after_ms > 1000, "the end of the month");
     assert_eq!(refused.quota.unwrap().remaining, 0);
     // Another key has a quota of its own.
@@ -263,7 +263,7 @@ fn without_its_store_the_policy_answers() {
     ] {
         let mut server = RedisServer::durable();
         let plan = quota(20);
-        let gateway = Gateway::start(&server, &plan, policy(5, on_unavailable));
+        let gateway = TestGateway::start(&server, &plan, policy(5, on_unavailable));
         gateway.admit("k", 3);
         server.kill();
         gateway.until("it to be missed", |gateway| {
@@ -277,7 +277,7 @@ fn without_its_store_the_policy_answers() {
             // What is leased, and what was let in before anybody knew.
             OnUnavailable::Deny => {
                 assert!(allowed <= 5, "{allowed}");
-                assert_eq!(refused, Some(Bound::Unavailable));
+                assert_eq!(refused, Some(BoundKind::Unavailable));
                 assert_eq!(state.refused_unavailable, 50 - allowed);
             }
             OnUnavailable::Allow => {
@@ -286,7 +286,7 @@ fn without_its_store_the_policy_answers() {
             }
             OnUnavailable::Local => {
                 assert_eq!(allowed, 17, "the plan's bounds, alone");
-                assert_eq!(refused, Some(Bound::Quota));
+                assert_eq!(refused, Some(BoundKind::Quota));
             }
         }
         server.restart();
@@ -294,17 +294,20 @@ fn without_its_store_the_policy_answers() {
         // What was let in meanwhile is settled.
         gateway.until("the debts to be settled", |gateway| {
             let now = gateway.clock.now();
-            let standing = gateway.limits.standing(&gateway.plan, "k", now).unwrap();
+            let standing = gateway
+                .limits
+                .quota_status(&gateway.plan, "k", now)
+                .unwrap();
             standing.used >= 3 + allowed
         });
         if on_unavailable != OnUnavailable::Deny {
             gateway.until("the quota to be spent", |gateway| {
-                gateway.ask("k", 1).refused_by == Some(Bound::Quota)
+                gateway.ask("k", 1).refused_by == Some(BoundKind::Quota)
             });
         }
         // What is used is reported whatever the policy was.
         let mut reported = 0;
-        gateway.limits.unsaved(&mut |delta| {
+        gateway.limits.take_pending_usage(&mut |delta| {
             assert_eq!(delta.quota, None);
             reported += delta.used;
         });
@@ -320,7 +323,7 @@ fn without_its_store_the_policy_answers() {
 fn a_redis_that_stands_still_holds_up_nobody() {
     let server = RedisServer::forgetful();
     let plan = quota(1_000_000);
-    let gateways = vec![Gateway::start(
+    let gateways = vec![TestGateway::start(
         &server,
         &plan,
         policy(100, OnUnavailable::Deny),
@@ -370,7 +373,7 @@ fn a_method_has_a_rate_of_its_own() {
     plan.methods = vec![MethodRate {
         method: "GET".into(),
         path: "/a".into(),
-        rate: Rate {
+        rate: RateLimit {
             per_second: 0.001,
             burst: 4,
         },
@@ -385,7 +388,7 @@ fn a_method_has_a_rate_of_its_own() {
         .sum();
     assert!((4..=10).contains(&admitted), "{admitted}");
     let refused = gateways[0].ask_method("k", 1, Some(0));
-    assert_eq!(refused.refused_by, Some(Bound::Method));
+    assert_eq!(refused.refused_by, Some(BoundKind::Method));
     gateways[0].until("the plan itself", |gateway| gateway.ask("k", 1).allowed);
 }
 
@@ -401,23 +404,23 @@ fn what_one_gateway_does_not_use_another_does() {
     }
     gateways[2].admit("k", 97);
     // A gateway that ends gives back what it holds, too.
-    let plan = Plan {
+    let plan = UsagePlan {
         name: "other".into(),
         ..plan
     };
-    let mut last = Gateway::start(&server, &plan, policy(10, OnUnavailable::Deny));
+    let mut last = TestGateway::start(&server, &plan, policy(10, OnUnavailable::Deny));
     last.admit("k", 8);
     last.until("a lease", |gateway| {
         let shared = &gateway.limits.shared;
         let hash = shared.leases.hash(gateway.plan.number, "k");
-        let mut held = shared.leases.hold(hash).unwrap();
+        let mut held = shared.leases.lock(hash).unwrap();
         let entry = held.find(gateway.plan.number, hash, "k").unwrap();
         let lease = &entry.quota.as_ref().unwrap().lease;
         lease.available(gateway.clock.now()) > 0
     });
     let (clock, of) = (last.clock, last.plan);
-    last = Gateway::start(&server, &plan, policy(10, OnUnavailable::Deny));
-    let standing = last.limits.standing(&of, "k", clock.now()).unwrap();
+    last = TestGateway::start(&server, &plan, policy(10, OnUnavailable::Deny));
+    let standing = last.limits.quota_status(&of, "k", clock.now()).unwrap();
     assert_eq!(standing.used, 8, "{standing:?}");
     last.admit("k", 92);
 }
@@ -431,7 +434,7 @@ fn an_extension_is_in_force_on_every_gateway() {
     gateways[0].admit("k", 28);
     for gateway in &gateways {
         gateway.until("the quota to be spent", |gateway| {
-            gateway.ask("k", 1).refused_by == Some(Bound::Quota)
+            gateway.ask("k", 1).refused_by == Some(BoundKind::Quota)
         });
     }
     let now = gateways[0].clock.now();
@@ -443,11 +446,11 @@ fn an_extension_is_in_force_on_every_gateway() {
     );
     gateways[1].admit("k", 25);
     gateways[2].admit("k", 20);
-    let standing = limits.standing(&gateways[0].plan, "k", now).unwrap();
+    let standing = limits.quota_status(&gateways[0].plan, "k", now).unwrap();
     assert_eq!(standing.extra, extended.extra);
     // And it ends.
     gateways[1].until("the end", |gateway| {
-        gateway.ask("k", 1).refused_by == Some(Bound::Quota)
+        gateway.ask("k", 1).refused_by == Some(BoundKind::Quota)
     });
 }
 
@@ -455,7 +458,7 @@ fn an_extension_is_in_force_on_every_gateway() {
 #[ignore = "needs redis-server: apt-get install redis-server"]
 fn what_is_given_back_can_be_taken_again() {
     let server = RedisServer::forgetful();
-    let gateway = Gateway::start(&server, &quota(10), policy(10, OnUnavailable::Deny));
+    let gateway = TestGateway::start(&server, &quota(10), policy(10, OnUnavailable::Deny));
     for number in 0..100 {
         gateway.until(&format!("request {number}"), |gateway| {
             match gateway.ask("k", 2).ticket {
@@ -469,6 +472,6 @@ fn what_is_given_back_can_be_taken_again() {
     }
     gateway.admit("k", 10);
     gateway.until("the end", |gateway| {
-        gateway.ask("k", 1).refused_by == Some(Bound::Quota)
+        gateway.ask("k", 1).refused_by == Some(BoundKind::Quota)
     });
 }

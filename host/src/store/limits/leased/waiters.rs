@@ -8,45 +8,49 @@ use tokio::sync::oneshot;
 
 use super::super::plan::EnrolledPlan;
 use super::super::time::Timestamp;
-use super::super::{Take, Waiting};
-use super::entry::{Entry, refill};
-use super::lease::{Lease, Refill, Room};
+use super::super::{DecisionSignal, TakeRequest};
+use super::entry::{LeaseEntry, refill};
+use super::lease::{Availability, BudgetLease, Refill};
 
 /// Requests that wait for one key's share; more are told that it is not known.
-const MOST_WAITERS: usize = 10_000;
+const MAX_WAITERS: usize = 10_000;
 
 /// A request that waits for its share.
 #[derive(Debug)]
-pub(super) struct Waiter {
+pub(super) struct LeaseWaiter {
     cost: u64,
     /// The number of its method's rate.
     method: Option<u32>,
     /// Whether the store was asked for its share.
-    is_told: bool,
+    is_reported: bool,
     answer: oneshot::Sender<()>,
 }
 
-impl Waiter {
+impl LeaseWaiter {
     /// Whether it went away. Its share is asked for once all the same: it may be for the next one.
     fn is_gone(&self) -> bool {
-        self.is_told && self.answer.is_closed()
+        self.is_reported && self.answer.is_closed()
     }
 }
 
-impl Entry {
+impl LeaseEntry {
     /// Wait with a taking whose outlook is unknown. None where too many do.
-    pub(super) fn wait(&mut self, plan: &EnrolledPlan, take: &Take<'_>) -> Option<Waiting> {
-        if self.waiters.len() >= MOST_WAITERS {
+    pub(super) fn wait(
+        &mut self,
+        plan: &EnrolledPlan,
+        take: &TakeRequest<'_>,
+    ) -> Option<DecisionSignal> {
+        if self.waiters.len() >= MAX_WAITERS {
             return None;
         }
         let method = take.method.and_then(|place| plan.bound(place));
         let method = method.map(|method| method.number);
         self.need(take.cost, method, take.now);
         let (answer, waiting) = oneshot::channel();
-        self.waiters.push(Waiter {
+        self.waiters.push(LeaseWaiter {
             cost: take.cost,
             method,
-            is_told: false,
+            is_reported: false,
             answer,
         });
         Some(waiting)
@@ -54,16 +58,19 @@ impl Entry {
 
     /// Whether the refilling thread asks for new waiters without being told.
     pub(super) fn is_asking(&self) -> bool {
-        self.flying || self.asks_later
+        self.in_flight || self.asks_again
     }
 
     /// The leases that a request takes from, as far as they can ever hold its cost.
-    fn met(
+    fn leases_of_request(
         &mut self,
         cost: u64,
         method: Option<u32>,
-    ) -> impl Iterator<Item = (&mut Lease, Option<Refill>)> {
-        let quota = self.quota.as_mut().filter(|quota| cost <= quota.most());
+    ) -> impl Iterator<Item = (&mut BudgetLease, Option<Refill>)> {
+        let quota = self
+            .quota
+            .as_mut()
+            .filter(|quota| cost <= quota.total_limit());
         let rates = self.rates.iter_mut().filter(move |rate| {
             let number = rate.number();
             (number.is_none() || number == method) && cost <= rate.rate.burst
@@ -73,24 +80,24 @@ impl Entry {
     }
 
     fn need(&mut self, cost: u64, method: Option<u32>, now: Timestamp) {
-        for (lease, _) in self.met(cost, method) {
+        for (lease, _) in self.leases_of_request(cost, method) {
             if !lease.has(cost, now) {
                 lease.need(cost, now);
             }
         }
     }
 
-    fn forget_needs(&mut self) {
-        self.leases_mut().for_each(Lease::forget_needs);
+    fn clear_needs(&mut self) {
+        self.leases_mut().for_each(BudgetLease::clear_needs);
     }
 
     /// Count what the waiting requests need, before the store is asked for it.
     pub(super) fn count_needs(&mut self, now: Timestamp) {
-        self.forget_needs();
+        self.clear_needs();
         let mut waiters = std::mem::take(&mut self.waiters);
         waiters.retain(|waiter| !waiter.is_gone());
         for waiter in &mut waiters {
-            waiter.is_told = true;
+            waiter.is_reported = true;
             self.need(waiter.cost, waiter.method, now);
         }
         self.waiters = waiters;
@@ -99,8 +106,8 @@ impl Entry {
     /// The waiters that can be answered now, to be told that they may look again: their share is in
     /// hand, or the shared count says that there is too little.
     pub(super) fn wake_answered(&mut self, now: Timestamp) -> Vec<oneshot::Sender<()>> {
-        self.forget_needs();
-        self.leases_mut().for_each(Lease::forget_promises);
+        self.clear_needs();
+        self.leases_mut().for_each(BudgetLease::clear_promises);
         let mut answered = Vec::new();
         for waiter in std::mem::take(&mut self.waiters) {
             if waiter.is_gone() {
@@ -118,40 +125,44 @@ impl Entry {
 
     fn answers(&mut self, cost: u64, method: Option<u32>, now: Timestamp) -> bool {
         // Of the next period it is to ask anew.
-        if self.quota.as_ref().is_some_and(|quota| quota.is_over(now)) {
+        if self
+            .quota
+            .as_ref()
+            .is_some_and(|quota| quota.has_ended(now))
+        {
             return true;
         }
         let mut lacks = false;
-        for (lease, refill) in self.met(cost, method) {
+        for (lease, refill) in self.leases_of_request(cost, method) {
             if lease.has(cost, now) {
                 continue;
             }
-            if let Room::Short { .. } = lease.room(cost, refill, now) {
+            if let Availability::Short { .. } = lease.room(cost, refill, now) {
                 return true;
             }
             lacks = true;
         }
         if !lacks {
-            self.met(cost, method)
+            self.leases_of_request(cost, method)
                 .for_each(|(lease, _)| lease.promise(cost));
         }
         !lacks
     }
 
     /// When to ask again for the waiters. None if there are none. Nanoseconds.
-    pub(super) fn ask_ns(&self, now: Timestamp) -> Option<u64> {
-        if self.waiters.iter().any(|waiter| !waiter.is_told) {
+    pub(super) fn next_ask_ns(&self, now: Timestamp) -> Option<u64> {
+        if self.waiters.iter().any(|waiter| !waiter.is_reported) {
             return Some(now.monotonic_ns);
         }
         (!self.waiters.is_empty()).then(|| {
-            let leases = self.leases().map(|lease| lease.ask_ns(now));
+            let leases = self.leases().map(|lease| lease.next_ask_ns(now));
             leases.max().unwrap_or_default()
         })
     }
 
     /// All waiters, to be told that they may look again.
     pub(super) fn wake(&mut self) -> Vec<oneshot::Sender<()>> {
-        self.forget_needs();
+        self.clear_needs();
         let waiters = std::mem::take(&mut self.waiters).into_iter();
         waiters.map(|waiter| waiter.answer).collect()
     }

@@ -42,7 +42,7 @@ enum Meter {
 
 /// The demand of one taking on one bound.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ask<'a> {
+pub(crate) struct BoundDemand<'a> {
     /// The number of the bound's name.
     pub(crate) space: u32,
     pub(crate) key: RateKey,
@@ -63,9 +63,9 @@ pub(crate) struct BoundOutcome {
 
 #[derive(Debug)]
 pub(crate) struct RateTable {
-    shards: Box<[Shard]>,
+    shards: Box<[MeterShard]>,
     /// Of each shard. Meters.
-    most: usize,
+    shard_capacity: usize,
     /// How many bounds share the room.
     bounds: AtomicUsize,
     hasher: RandomState,
@@ -74,12 +74,12 @@ pub(crate) struct RateTable {
 /// On a cache line of its own (two, for processors that fetch pairs).
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Shard(Mutex<Meters>);
+struct MeterShard(Mutex<Meters>);
 
 #[derive(Debug, Default)]
 struct Meters {
     index: HashTable<u32>,
-    entries: Vec<Metered>,
+    entries: Vec<MeterEntry>,
     /// Of all but those that are shared.
     room: Room,
     cursor: usize,
@@ -87,7 +87,7 @@ struct Meters {
 }
 
 #[derive(Debug)]
-struct Metered {
+struct MeterEntry {
     space: u32,
     key: RateKey,
     hash: u64,
@@ -95,12 +95,12 @@ struct Metered {
 }
 
 /// An ask with its place among the meters.
-struct Asked<'a> {
-    ask: Ask<'a>,
+struct LocatedDemand<'a> {
+    demand: BoundDemand<'a>,
     hash: u64,
     shard: usize,
     meter: Meter,
-    told: BoundOutcome,
+    outcome: BoundOutcome,
 }
 
 /// The locked shards of one taking, in the order of their numbers.
@@ -111,8 +111,8 @@ impl RateTable {
     pub(crate) fn new(most: usize) -> Self {
         let shards = shard_count(most);
         Self {
-            shards: (0..shards).map(|_| Shard::default()).collect(),
-            most: (most / shards).max(1),
+            shards: (0..shards).map(|_| MeterShard::default()).collect(),
+            shard_capacity: (most / shards).max(1),
             bounds: AtomicUsize::new(0),
             hasher: RandomState::new(),
         }
@@ -135,12 +135,12 @@ impl RateTable {
     /// in the order of `asks`.
     pub(crate) fn take(
         &self,
-        asks: &[Ask<'_>],
+        asks: &[BoundDemand<'_>],
         cost: u64,
         now_ns: u64,
     ) -> SmallVec<[BoundOutcome; 4]> {
-        let mut asked: SmallVec<[Asked<'_>; 4]> =
-            asks.iter().map(|ask| self.asked(*ask, now_ns)).collect();
+        let mut asked: SmallVec<[LocatedDemand<'_>; 4]> =
+            asks.iter().map(|ask| self.locate(*ask, now_ns)).collect();
         let mut guards = self.lock(&asked);
         for (_, meters) in &mut guards {
             meters.tick(now_ns);
@@ -152,22 +152,22 @@ impl RateTable {
         }
         let all_give = asked
             .iter()
-            .all(|asked| asked.ask.shadow || asked.told.wait_ms == 0);
+            .all(|asked| asked.demand.shadow || asked.outcome.wait_ms == 0);
         for asked in &mut asked {
-            let gives = all_give && cost > 0 && asked.told.wait_ms == 0;
+            let gives = all_give && cost > 0 && asked.outcome.wait_ms == 0;
             if gives {
                 asked.meter.take(cost);
             }
-            if let Some(meters) = of(&mut guards, asked.shard) {
-                meters.keep(asked, gives);
+            if let Some(meters) = meters_of(&mut guards, asked.shard) {
+                meters.store_meter(asked, gives);
             }
         }
         drop(guards);
         asked
             .into_iter()
             .map(|asked| BoundOutcome {
-                level: asked.meter.level(asked.ask.gauge, now_ns),
-                ..asked.told
+                level: asked.meter.level(asked.demand.gauge, now_ns),
+                ..asked.outcome
             })
             .collect()
     }
@@ -175,38 +175,38 @@ impl RateTable {
     /// Give back what was taken of the bound of this number. One that was dropped meanwhile was full again.
     pub(crate) fn give_back(&self, space: u32, key: RateKey, cost: u64) {
         let hash = self.hasher.hash_one((space, key));
-        let Some(shard) = self.shards.get(self.place(hash)) else {
+        let Some(shard) = self.shards.get(self.shard_number(hash)) else {
             return;
         };
         let mut meters = shard.0.lock();
-        let place = meters.place(space, key, hash);
+        let place = meters.position(space, key, hash);
         if let Some(entry) = place.and_then(|place| meters.entries.get_mut(place)) {
             entry.meter.give_back(cost);
         }
     }
 
-    fn place(&self, hash: u64) -> usize {
+    fn shard_number(&self, hash: u64) -> usize {
         // Its low and highest bits are the table's own.
         (hash >> 32) as usize & (self.shards.len() - 1)
     }
 
-    fn asked<'a>(&self, ask: Ask<'a>, now_ns: u64) -> Asked<'a> {
+    fn locate<'a>(&self, ask: BoundDemand<'a>, now_ns: u64) -> LocatedDemand<'a> {
         let hash = self.hasher.hash_one((ask.space, ask.key));
         let meter = Meter::new(ask.gauge);
-        Asked {
-            told: BoundOutcome {
+        LocatedDemand {
+            outcome: BoundOutcome {
                 wait_ms: 0,
                 level: meter.level(ask.gauge, now_ns),
                 key: ask.key,
             },
-            ask,
+            demand: ask,
             hash,
-            shard: self.place(hash),
+            shard: self.shard_number(hash),
             meter,
         }
     }
 
-    fn lock(&self, asked: &[Asked<'_>]) -> Guards<'_> {
+    fn lock(&self, asked: &[LocatedDemand<'_>]) -> Guards<'_> {
         let mut places: SmallVec<[usize; 4]> = asked.iter().map(|asked| asked.shard).collect();
         // In one order everywhere, so that no two requests hold what the other wants; and each once, since a
         // lock that is taken twice waits for itself.
@@ -221,49 +221,51 @@ impl RateTable {
     /// had no room, and are to share.
     fn find(
         &self,
-        asked: &mut [Asked<'_>],
+        asked: &mut [LocatedDemand<'_>],
         guards: &mut Guards<'_>,
         cost: u64,
         now_ns: u64,
     ) -> bool {
         let mut moved = false;
         let division = Division {
-            most: self.most,
+            capacity: self.shard_capacity,
             bounds: self.bounds.load(Ordering::Relaxed),
         };
         for each in asked {
-            let Some(meters) = of(guards, each.shard) else {
+            let Some(meters) = meters_of(guards, each.shard) else {
                 continue;
             };
-            let mut meter = Meter::new(each.ask.gauge);
-            let known = meters.find(&each.ask, each.hash).map(|entry| entry.meter);
+            let mut meter = Meter::new(each.demand.gauge);
+            let known = meters
+                .find(&each.demand, each.hash)
+                .map(|entry| entry.meter);
             match known {
                 Some(known) => meter = known,
-                None if cost == 0 || each.ask.key == RateKey::OVERFLOW => {}
-                None if meters.make_room(each.ask.space, division, now_ns) => {}
+                None if cost == 0 || each.demand.key == RateKey::OVERFLOW => {}
+                None if meters.make_room(each.demand.space, division, now_ns) => {}
                 None => {
                     let key = RateKey::OVERFLOW;
-                    *each = self.asked(Ask { key, ..each.ask }, now_ns);
+                    *each = self.locate(BoundDemand { key, ..each.demand }, now_ns);
                     moved = true;
                     continue;
                 }
             }
-            meter.settle(each.ask.gauge, now_ns);
-            each.told.wait_ms = meter.wait_ms(each.ask.gauge, cost, now_ns);
+            meter.settle(each.demand.gauge, now_ns);
+            each.outcome.wait_ms = meter.wait_ms(each.demand.gauge, cost, now_ns);
             each.meter = meter;
         }
         moved
     }
 }
 
-fn of<'a>(guards: &'a mut Guards<'_>, shard: usize) -> Option<&'a mut Meters> {
+fn meters_of<'a>(guards: &'a mut Guards<'_>, shard: usize) -> Option<&'a mut Meters> {
     let mut guards = guards.iter_mut();
     let (_, meters) = guards.find(|(known, _)| *known == shard)?;
     Some(meters)
 }
 
 impl Meters {
-    fn place(&self, space: u32, key: RateKey, hash: u64) -> Option<usize> {
+    fn position(&self, space: u32, key: RateKey, hash: u64) -> Option<usize> {
         let entries = &self.entries;
         let place = *self.index.find(hash, |place| {
             entries
@@ -273,13 +275,13 @@ impl Meters {
         Some(place as usize)
     }
 
-    fn find(&self, ask: &Ask<'_>, hash: u64) -> Option<&Metered> {
-        self.entries.get(self.place(ask.space, ask.key, hash)?)
+    fn find(&self, ask: &BoundDemand<'_>, hash: u64) -> Option<&MeterEntry> {
+        self.entries.get(self.position(ask.space, ask.key, hash)?)
     }
 
     /// Put a meter back as it is now. One that is new is kept only if something was taken.
-    fn keep(&mut self, asked: &Asked<'_>, taken: bool) {
-        if let Some(place) = self.place(asked.ask.space, asked.ask.key, asked.hash) {
+    fn store_meter(&mut self, asked: &LocatedDemand<'_>, taken: bool) {
+        if let Some(place) = self.position(asked.demand.space, asked.demand.key, asked.hash) {
             if let Some(entry) = self.entries.get_mut(place) {
                 entry.meter = asked.meter;
             }
@@ -289,12 +291,12 @@ impl Meters {
             return;
         }
         let place = self.entries.len();
-        if asked.ask.key != RateKey::OVERFLOW {
-            self.room.add(asked.ask.space);
+        if asked.demand.key != RateKey::OVERFLOW {
+            self.room.add(asked.demand.space);
         }
-        self.entries.push(Metered {
-            space: asked.ask.space,
-            key: asked.ask.key,
+        self.entries.push(MeterEntry {
+            space: asked.demand.space,
+            key: asked.demand.key,
             hash: asked.hash,
             meter: asked.meter,
         });
@@ -367,7 +369,7 @@ fn narrow(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(u32::MAX)
 }
 
-fn hash_of(entries: &[Metered], place: usize) -> u64 {
+fn hash_of(entries: &[MeterEntry], place: usize) -> u64 {
     entries.get(place).map_or(0, |entry| entry.hash)
 }
 

@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::*;
-use crate::store::ledger::tests::server::RedisServer;
-use crate::store::limits::{Clock, LeasePolicy, OnUnavailable};
+use crate::store::limits::{LeasePolicy, OnUnavailable, TimestampClock};
+use crate::store::storage::tests::server::RedisServer;
 
 fn bound(name: &str, limit: u64, slides: bool) -> RateBound {
     RateBound {
         name: name.into(),
-        slides,
+        is_window: slides,
         limit,
         window_ms: 60_000,
         burst: limit,
@@ -176,7 +176,7 @@ fn a_cost_above_the_limit_never_passes() {
     );
     let keys = [Some(RateKey::ALL), Some(RateKey::ALL)];
     let refused = counters.take(&bounds, &keys, 3, at(0));
-    assert_eq!((refused.allowed, refused.retry_after_ms), (false, NEVER));
+    assert_eq!((refused.allowed, refused.retry_after_ms), (false, NEVER_MS));
     assert!(counters.take(&bounds, &keys, 0, at(0)).allowed);
 }
 
@@ -198,7 +198,7 @@ fn what_is_given_back_may_be_taken_again() {
 }
 
 /// Counters of a gateway that denies without its store.
-fn shared(server: &RedisServer) -> (RateCounters, Clock) {
+fn shared(server: &RedisServer) -> (RateCounters, TimestampClock) {
     let policy = LeasePolicy {
         max_lease: 10,
         on_unavailable: OnUnavailable::Deny,
@@ -206,8 +206,8 @@ fn shared(server: &RedisServer) -> (RateCounters, Clock) {
         max_wait: Duration::from_secs(2),
         recording: false,
     };
-    let clock = Clock::start();
-    let settings = crate::store::ledger::tests::settings(server);
+    let clock = TimestampClock::start();
+    let settings = crate::store::storage::tests::settings(server);
     let leased = LeasedLimits::start(&settings, policy, clock).unwrap();
     (RateCounters::shared(leased), clock)
 }

@@ -8,7 +8,7 @@
 //! Two fixed windows of which the older one is weighted, as many gateways have it, would need less
 //! memory; they admit up to twice the limit in one window, when requests come in bursts.
 
-use super::super::{Level, NEVER};
+use super::super::{Level, NEVER_MS};
 
 /// Of one window.
 const PARTS: u64 = 10;
@@ -59,7 +59,7 @@ impl Window {
             let used = match self.part {
                 0 => 0,
                 known => {
-                    self.turn_to(now_ns / known);
+                    self.advance_to(now_ns / known);
                     self.used()
                 }
             };
@@ -71,11 +71,11 @@ impl Window {
             self.add(used);
             return;
         }
-        self.turn_to(number);
+        self.advance_to(number);
     }
 
     /// Forget the parts that are over. A worker may come with a moment that it read before another's.
-    fn turn_to(&mut self, number: u64) {
+    fn advance_to(&mut self, number: u64) {
         let passed = number.saturating_sub(self.newest);
         if passed == 0 {
             return;
@@ -114,7 +114,7 @@ impl Window {
             return 0;
         }
         if cost > span.limit {
-            return NEVER;
+            return NEVER_MS;
         }
         let mut used = self.used();
         if used.saturating_add(cost) <= span.limit {
@@ -127,7 +127,7 @@ impl Window {
                 return self.until_gone(age, now_ns);
             }
         }
-        NEVER
+        NEVER_MS
     }
 
     /// The count of the part that is so many parts old.
@@ -232,7 +232,7 @@ mod tests {
         window.take(4);
         window.settle(&short, 100 * MS);
         assert_eq!(window.level(&short, 100 * MS).remaining, 1);
-        assert_eq!(window.wait_ms(&short, 6, 100 * MS), NEVER);
+        assert_eq!(window.wait_ms(&short, 6, 100 * MS), NEVER_MS);
     }
 
     proptest! {
@@ -261,7 +261,7 @@ mod tests {
                     window.take(cost);
                     log.push((now, cost));
                 } else if cost > limit {
-                    prop_assert_eq!(wait_ms, NEVER);
+                    prop_assert_eq!(wait_ms, NEVER_MS);
                 } else {
                     prop_assert!(within(span.part() * 11) + cost > limit);
                     let mut later = window;

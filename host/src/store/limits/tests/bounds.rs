@@ -10,7 +10,7 @@ fn method(name: &str, path: &str, per_second: f64, burst: u64) -> MethodRate {
     MethodRate {
         method: name.into(),
         path: path.into(),
-        rate: Rate { per_second, burst },
+        rate: RateLimit { per_second, burst },
     }
 }
 
@@ -26,7 +26,7 @@ const SLOW: f64 = 1e-6;
 
 impl All {
     fn new(method_burst: u64, burst: u64, limit: u64, route: u64, gateway: u64) -> Self {
-        let plan = Plan {
+        let plan = UsagePlan {
             methods: vec![
                 method("GET", "/a", SLOW, method_burst),
                 method("ANY", "/b", SLOW, method_burst),
@@ -35,7 +35,7 @@ impl All {
         };
         let one = One::new(plan);
         let rate = |name: &str, burst| {
-            let rate = Rate {
+            let rate = RateLimit {
                 per_second: SLOW,
                 burst,
             };
@@ -49,8 +49,8 @@ impl All {
         }
     }
 
-    fn asked<'a>(&'a self, key: &'a str, cost: u64) -> Take<'a> {
-        Take {
+    fn asked<'a>(&'a self, key: &'a str, cost: u64) -> TakeRequest<'a> {
+        TakeRequest {
             plan: Some(&self.one.plan),
             key,
             method: self.one.plan.method("GET", "/a"),
@@ -67,21 +67,21 @@ impl All {
 
     /// How much each bound still gives, found out by taking it all from each alone.
     fn left(&self) -> [u64; 5] {
-        let alone = |take: Take<'_>| {
+        let alone = |take: TakeRequest<'_>| {
             let mut left = 0;
             while self.one.store.take(&take).allowed {
                 left += 1;
             }
             left
         };
-        let shared = |route, gateway| Take {
+        let shared = |route, gateway| TakeRequest {
             plan: None,
             method: None,
             route,
             gateway,
             ..self.asked("acme", 1)
         };
-        let shown = self.one.store.take(&Take {
+        let shown = self.one.store.take(&TakeRequest {
             method: None,
             ..self.asked("acme", 0)
         });
@@ -104,11 +104,11 @@ fn the_first_bound_that_refuses_is_named_and_nothing_is_taken() {
         All::new(sizes[0], sizes[1], sizes[2], sizes[3], sizes[4])
     };
     let bounds = [
-        Bound::Method,
-        Bound::Plan,
-        Bound::Quota,
-        Bound::Route,
-        Bound::Gateway,
+        BoundKind::Method,
+        BoundKind::Plan,
+        BoundKind::Quota,
+        BoundKind::Route,
+        BoundKind::Gateway,
     ];
     for (short, bound) in bounds.into_iter().enumerate() {
         let all = all(short);
@@ -126,7 +126,7 @@ fn the_first_bound_that_refuses_is_named_and_nothing_is_taken() {
     let all = All::new(1, 1, 1, 1, 1);
     assert!(all.take(1).allowed);
     let refused = all.take(1);
-    assert_eq!(refused.refused_by, Some(Bound::Method));
+    assert_eq!(refused.refused_by, Some(BoundKind::Method));
     assert_eq!(refused.retry_after_ms, 1_000_000_000);
 }
 
@@ -153,10 +153,10 @@ fn what_is_given_back_comes_back_everywhere() {
 #[test]
 fn an_exchange_takes_from_the_shared_rates_once() {
     let all = All::new(5, 5, 5, 5, 5);
-    let mut tickets = Tickets::default();
+    let mut tickets = LimitTickets::default();
     assert!(!tickets.has_shared());
     // What took from the plan alone does not count.
-    let alone = Take {
+    let alone = TakeRequest {
         route: None,
         gateway: None,
         ..all.asked("acme", 1)
@@ -179,13 +179,13 @@ fn shared_rates_are_for_all_keys_and_survive_a_reload() {
         assert!(all.one.store.take(&all.asked(key, 1)).allowed);
     }
     let refused = all.one.store.take(&all.asked("fourth", 1));
-    assert_eq!(refused.refused_by, Some(Bound::Route));
+    assert_eq!(refused.refused_by, Some(BoundKind::Route));
     assert_eq!(
         all.one.store.counters(),
         3,
         "who took nothing keeps nothing"
     );
-    let larger = Rate {
+    let larger = RateLimit {
         per_second: SLOW,
         burst: 5,
     };
@@ -193,7 +193,7 @@ fn shared_rates_are_for_all_keys_and_survive_a_reload() {
     let other = all.one.store.shared_rate("route b", larger).unwrap();
     let alone = |route, cost| {
         let route = Some(route);
-        all.one.store.take(&Take {
+        all.one.store.take(&TakeRequest {
             plan: None,
             route,
             gateway: None,
@@ -202,7 +202,7 @@ fn shared_rates_are_for_all_keys_and_survive_a_reload() {
     };
     assert!(alone(&again, 2).allowed && !alone(&again, 1).allowed);
     assert!(alone(&other, 5).allowed);
-    let senseless = Rate {
+    let senseless = RateLimit {
         per_second: 0.0,
         burst: 5,
     };
@@ -212,7 +212,7 @@ fn shared_rates_are_for_all_keys_and_survive_a_reload() {
 
 #[test]
 fn a_method_has_its_bucket_whatever_its_place_in_the_plan() {
-    let plan = |methods: &[(&str, u64)]| Plan {
+    let plan = |methods: &[(&str, u64)]| UsagePlan {
         methods: methods
             .iter()
             .map(|(path, burst)| method("GET", path, SLOW, *burst))
@@ -221,7 +221,7 @@ fn a_method_has_its_bucket_whatever_its_place_in_the_plan() {
     };
     let mut one = One::new(plan(&[("/a", 5), ("/b", 5)]));
     let take = |one: &One, path: &str, cost| {
-        one.store.take(&Take {
+        one.store.take(&TakeRequest {
             plan: Some(&one.plan),
             key: "acme",
             method: one.plan.method("GET", path),
@@ -236,7 +236,7 @@ fn a_method_has_its_bucket_whatever_its_place_in_the_plan() {
     let left = ["/a", "/b", "/c", "/d"].map(|path| take(&one, path, 0).rate.unwrap().remaining);
     assert_eq!(left, [1, 4, 5, 95]);
     // A plan of methods alone bounds these only.
-    one.change(Plan {
+    one.change(UsagePlan {
         rate: None,
         ..plan(&[("/a", 5)])
     });
@@ -272,7 +272,7 @@ fn threads_with_different_keys_and_routes_give_all_back() {
             let all = &all;
             scope.spawn(move || {
                 for round in 0..2000_usize {
-                    let asked = Take {
+                    let asked = TakeRequest {
                         plan: (round % 5 > 0).then_some(&all.one.plan),
                         route: (round % 3 > 0).then_some(&all.route),
                         gateway: (round % 7 > 0).then_some(&all.gateway),

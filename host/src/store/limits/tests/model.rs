@@ -6,18 +6,18 @@ use super::*;
 
 /// One step of a caller.
 #[derive(Debug, Clone, Copy)]
-struct Step {
+struct TakeStep {
     pause_us: u64,
     cost: u64,
     /// Give the oldest open ticket back before.
     give_back: bool,
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<TakeStep>> {
     let pause_us = prop_oneof![Just(0), 1..5000_u64, 1..3_000_000_u64, 1..200_000_000_u64];
     let step =
         (pause_us, 0..6_u64, prop::bool::weighted(0.2)).prop_map(|(pause_us, cost, give_back)| {
-            Step {
+            TakeStep {
                 pause_us,
                 cost,
                 give_back,
@@ -31,13 +31,13 @@ fn plans() -> impl Strategy<Value = (u64, u64, u64)> {
     (1..40_000_u64, 1..20_u64, 1..60_u64)
 }
 
-fn plan(milli: u64, burst: u64, limit: u64) -> Plan {
+fn plan(milli: u64, burst: u64, limit: u64) -> UsagePlan {
     let per_second = f64::from(u32::try_from(milli).unwrap()) / 1000.0;
     both(per_second, burst, limit)
 }
 
 /// A bucket by what is in it, in billionths of tokens, and a map from days to what was used.
-struct Naive {
+struct NaiveCounter {
     milli: u64,
     burst: u64,
     limit: u64,
@@ -48,7 +48,7 @@ struct Naive {
 
 const BILLION: u128 = 1_000_000_000;
 
-impl Naive {
+impl NaiveCounter {
     fn new(milli: u64, burst: u64, limit: u64) -> Self {
         let content = u128::from(burst) * BILLION;
         Self {
@@ -68,15 +68,15 @@ impl Naive {
         self.at_us = now_us;
     }
 
-    fn take(&mut self, cost: u64, now_us: u64) -> Option<Bound> {
+    fn take(&mut self, cost: u64, now_us: u64) -> Option<BoundKind> {
         self.pour(now_us);
         let used = self.used.entry(day(now_us)).or_default();
         let wanted = u128::from(cost) * BILLION;
         if cost > 0 && wanted > self.content {
-            return Some(Bound::Plan);
+            return Some(BoundKind::Plan);
         }
         if cost > 0 && *used + cost > self.limit {
-            return Some(Bound::Quota);
+            return Some(BoundKind::Quota);
         }
         self.content -= wanted;
         *used += cost;
@@ -103,7 +103,7 @@ proptest! {
     #[test]
     fn decisions_are_those_of_the_model((milli, burst, limit) in plans(), steps in steps()) {
         let one = One::new(plan(milli, burst, limit));
-        let mut naive = Naive::new(milli, burst, limit);
+        let mut naive = NaiveCounter::new(milli, burst, limit);
         let mut open = VecDeque::new();
         // Pauses stretched, so that days pass.
         let (mut now_us, stretch) = (0, 20);
@@ -129,7 +129,7 @@ proptest! {
     fn no_span_of_time_admits_more_than_burst_and_rate(
         (milli, burst, _) in plans(), steps in steps()
     ) {
-        let one = One::new(Plan { quota: None, ..plan(milli, burst, 1) });
+        let one = One::new(UsagePlan { quota: None, ..plan(milli, burst, 1) });
         let mut now_us = 0;
         let mut admitted: Vec<(u64, u128)> = Vec::new();
         for step in steps {
@@ -161,7 +161,7 @@ proptest! {
                 continue;
             }
             if step.cost > burst || step.cost > limit {
-                prop_assert_eq!(wait_ms, NEVER);
+                prop_assert_eq!(wait_ms, NEVER_MS);
                 continue;
             }
             let early = one.take(step.cost, at(now_us + (wait_ms - 1) * 1000));
@@ -173,7 +173,7 @@ proptest! {
 
     #[test]
     fn a_bucket_is_full_when_it_said(cost in 1..20_u64, milli in 1..40_000_u64) {
-        let one = One::new(Plan { quota: None, ..plan(milli, 20, 1) });
+        let one = One::new(UsagePlan { quota: None, ..plan(milli, 20, 1) });
         let reset_ms = one.take(cost, NOON).rate.unwrap().reset_ms;
         prop_assert!(one.take(0, after_ms(reset_ms - 1)).rate.unwrap().remaining < 20);
         prop_assert_eq!(one.take(0, after_ms(reset_ms)).rate.unwrap().remaining, 20);

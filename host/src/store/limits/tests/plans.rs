@@ -5,17 +5,17 @@ use std::sync::Arc;
 use super::super::plan::{MAX_METHODS, MethodError};
 use super::*;
 
-fn named(name: &str, apis: &[&str]) -> Plan {
-    Plan {
+fn named(name: &str, apis: &[&str]) -> UsagePlan {
+    UsagePlan {
         name: name.into(),
         apis: apis.iter().map(|api| (*api).into()).collect(),
         ..rate(1.0, 5)
     }
 }
 
-fn enroll(store: &LocalLimits, plans: &[Plan]) -> Plans {
+fn enroll(store: &LocalLimits, plans: &[UsagePlan]) -> EnrolledPlans {
     let plans = plans.iter().cloned();
-    Plans::enroll(store, plans).unwrap()
+    EnrolledPlans::enroll(store, plans).unwrap()
 }
 
 fn picked<'a>(book: &PlanBook, plans: &'a [Arc<str>], api: Option<&str>) -> Option<&'a str> {
@@ -66,7 +66,7 @@ fn plans_of_the_store_change_while_requests_run() {
         book.with(name, |plan| plan.and_then(|plan| plan.plan().rate))
             .map(|rate| rate.burst)
     };
-    let sized = |name, burst| Plan {
+    let sized = |name, burst| UsagePlan {
         rate: rate(1.0, burst).rate,
         ..named(name, &[])
     };
@@ -90,12 +90,12 @@ fn a_method_is_found_by_its_name_and_its_routes_pattern() {
     let method = |name: &str, path: &str| MethodRate {
         method: name.into(),
         path: path.into(),
-        rate: Rate {
+        rate: RateLimit {
             per_second: 1.0,
             burst: 1,
         },
     };
-    let plan = Plan {
+    let plan = UsagePlan {
         methods: vec![
             method("ANY", "/orders/{id}"),
             method("GET", "/orders/{id}"),
@@ -127,12 +127,12 @@ fn methods_that_make_no_sense_are_refused() {
             .map(|(name, path, per_second, burst)| MethodRate {
                 method: (*name).into(),
                 path: (*path).into(),
-                rate: Rate {
+                rate: RateLimit {
                     per_second: *per_second,
                     burst: *burst,
                 },
             });
-        let plan = Plan {
+        let plan = UsagePlan {
             methods: methods.collect(),
             rate: None,
             ..rate(1.0, 1)
@@ -157,12 +157,12 @@ fn methods_that_make_no_sense_are_refused() {
     let one = |place: usize| MethodRate {
         method: "GET".into(),
         path: format!("/{place}").into(),
-        rate: Rate {
+        rate: RateLimit {
             per_second: 1.0,
             burst: 1,
         },
     };
-    let many = Plan {
+    let many = UsagePlan {
         methods: (0..=MAX_METHODS).map(one).collect(),
         ..rate(1.0, 1)
     };

@@ -30,7 +30,7 @@ fn where_the_room_is_divided_each_plan_finds_its_share() {
     let store = LocalLimits::new(64);
     let plan = |name: &str| {
         let name = name.into();
-        store.enroll(Plan {
+        store.enroll(UsagePlan {
             name,
             ..rate(0.001, 1)
         })
@@ -58,7 +58,7 @@ fn without_room_new_keys_are_refused_and_known_ones_are_not() {
         kept
     );
     let refused = decisions.iter().find(|decision| !decision.allowed).unwrap();
-    assert_eq!(refused.refused_by, Some(Bound::Unavailable));
+    assert_eq!(refused.refused_by, Some(BoundKind::Unavailable));
     assert_eq!(refused.rate.unwrap().remaining, 10);
     assert!(take(0, NOON).allowed);
     // Full buckets make room.
@@ -109,7 +109,7 @@ fn what_stays_is_still_found() {
     let store = LocalLimits::new(100_000);
     let quick = store.enroll(rate(1.0, 10)).unwrap();
     let slow = store
-        .enroll(Plan {
+        .enroll(UsagePlan {
             name: "slow".into(),
             ..rate(1e-9, 10)
         })

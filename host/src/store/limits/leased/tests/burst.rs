@@ -3,14 +3,14 @@
 
 use tokio::sync::oneshot::Receiver;
 
-use super::super::entry::{Entry, Terms};
-use super::super::lease::{Grant, LEASE_MS, Lease, Order};
-use super::super::orders::{Answer, Orders};
+use super::super::entry::{LeaseEntry, LeaseTerms};
+use super::super::lease::{BudgetLease, Grant, LEASE_MS, LeaseRequest};
+use super::super::request::{EntryRequest, RefillReply};
 use super::*;
 
 /// One quota in the store, as `refill.lua` keeps it.
 #[derive(Debug)]
-struct Budget {
+struct ModelBudget {
     limit: u64,
     used: u64,
     /// Of each gateway, and when it ends. Milliseconds.
@@ -20,7 +20,7 @@ struct Budget {
     backs: Vec<(u64, u64)>,
 }
 
-impl Budget {
+impl ModelBudget {
     fn others(&self, gateway: usize, now_ms: u64) -> u64 {
         let leases = self.leases.iter().enumerate();
         let valid = leases.filter(|(of, (_, ends_ms))| *of != gateway && *ends_ms > now_ms);
@@ -28,22 +28,22 @@ impl Budget {
     }
 
     /// Gives the grant, and whether others wait for this gateway's lease.
-    fn carry_out(&mut self, gateway: usize, order: Order, now_ms: u64) -> (Grant, bool) {
+    fn carry_out(&mut self, gateway: usize, order: LeaseRequest, now_ms: u64) -> (Grant, bool) {
         let recalled = std::mem::take(&mut self.recalled[gateway]);
         let (amount, ends_ms) = self.leases[gateway];
         let mine = if ends_ms > now_ms { amount } else { 0 };
         let others = self.others(gateway, now_ms);
-        self.used = (self.used + order.spent).saturating_sub(order.back);
-        self.backs.push((order.back, now_ms));
-        let held = order.held.min(mine);
+        self.used = (self.used + order.spent).saturating_sub(order.returned);
+        self.backs.push((order.returned, now_ms));
+        let held = order.leased.min(mine);
         let mut left = self.limit.saturating_sub(self.used + others + held);
         let mut paid = 0;
-        if left >= 1 && left >= order.least {
+        if left >= 1 && left >= order.smallest_need {
             paid = order.need.min(left);
         }
         left -= paid;
         let share = left / (2 * self.leases.len() as u64);
-        let leased = order.want.min(left).min(share.max(1));
+        let leased = order.advance.min(left).min(share.max(1));
         left -= leased;
         self.used += paid;
         self.leases[gateway] = (held + leased, now_ms + LEASE_MS);
@@ -55,19 +55,19 @@ impl Budget {
         let grant = Grant {
             paid,
             leased,
-            held,
+            still_leased: held,
             left,
             others,
             wait_ms: 1000,
-            known: true,
+            is_known: true,
         };
         (grant, recalled)
     }
 }
 
 /// A call of the store.
-struct Call {
-    orders: Option<Orders>,
+struct StoreCall {
+    orders: Option<EntryRequest>,
     /// Once it was carried out.
     answer: Option<(Grant, u64, bool)>,
     /// When it has come to the store, and then back to the gateway.
@@ -75,9 +75,9 @@ struct Call {
 }
 
 /// A gateway's leases, and its thread that speaks with the store.
-struct Speaking {
-    entry: Entry,
-    call: Option<Call>,
+struct ModelGateway {
+    entry: LeaseEntry,
+    call: Option<StoreCall>,
     /// When to look whether something is to be told.
     round_ms: u64,
     /// When to ask again for those who wait.
@@ -89,14 +89,14 @@ struct Speaking {
 struct World {
     random: fastrand::Rng,
     plan: Arc<EnrolledPlan>,
-    terms: Terms,
+    terms: LeaseTerms,
     now_ms: u64,
     /// By the wall clock, when it began. Milliseconds since 1970.
     wall_ms: u64,
     /// Of each way.
     delay_ms: u64,
-    budget: Budget,
-    gateways: Vec<Speaking>,
+    budget: ModelBudget,
+    gateways: Vec<ModelGateway>,
     admitted: u64,
     refused: u64,
     log: Vec<String>,
@@ -114,8 +114,8 @@ impl World {
     fn of(seed: u64, mut random: fastrand::Rng, limit: u64, count: usize, delay_ms: u64) -> Self {
         let local = LocalLimits::new(10);
         let plan = local.enroll(quota(limit)).unwrap();
-        let gateways = (0..count).map(|_| Speaking {
-            entry: Entry::new(&plan, 0, "k"),
+        let gateways = (0..count).map(|_| ModelGateway {
+            entry: LeaseEntry::new(&plan, 0, "k"),
             call: None,
             round_ms: random.u64(..100),
             later_ns: None,
@@ -124,11 +124,11 @@ impl World {
         let gateways = gateways.collect();
         Self {
             plan: Arc::new(plan),
-            terms: Terms { max_lease: 100 },
+            terms: LeaseTerms { max_lease: 100 },
             now_ms: 0,
             wall_ms: 1_700_000_000_000,
             delay_ms,
-            budget: Budget {
+            budget: ModelBudget {
                 limit,
                 used: 0,
                 leases: vec![(0, 0); count],
@@ -159,7 +159,7 @@ impl World {
     /// Units that nobody used, and that no waiting request was given. Those given back in the last
     /// second are left out: answers are believed for so long.
     fn unspent(&self) -> u64 {
-        let untold: u64 = self.gateways.iter().map(Speaking::untold).sum();
+        let untold: u64 = self.gateways.iter().map(ModelGateway::untold).sum();
         let backs = self.budget.backs.iter();
         let lately = backs.filter(|(_, at_ms)| at_ms + 1000 > self.now_ms);
         let back: u64 = lately.map(|(back, _)| back).sum();
@@ -171,7 +171,7 @@ impl World {
     fn look(&mut self, gateway: usize, cost: u64) {
         let now = self.now();
         let plan = Arc::clone(&self.plan);
-        let take = Take {
+        let take = TakeRequest {
             plan: Some(&plan),
             key: "k",
             method: None,
@@ -181,11 +181,11 @@ impl World {
             now,
         };
         let entry = &mut self.gateways[gateway].entry;
-        entry.bring_up(&plan, &take, self.terms);
+        entry.refresh(&plan, &take, self.terms);
         match entry.outlook(&plan, &take) {
-            Outlook::Enough => {
+            TakeOutlook::Enough => {
                 entry.spend(&plan, &take);
-                entry.queued |= entry.wants(now);
+                entry.queued |= entry.needs_refill(now);
                 self.admitted += cost;
                 self.note(|| format!("{gateway} admits {cost}"));
                 assert!(
@@ -194,14 +194,14 @@ impl World {
                     self.log.join("\n")
                 );
             }
-            Outlook::Unknown(_) => {
+            TakeOutlook::Unknown(_) => {
                 let waiting = entry.wait(&plan, &take).unwrap();
                 entry.queued |= !entry.is_asking();
                 self.gateways[gateway].requests.push((cost, Some(waiting)));
                 self.note(|| format!("{gateway} waits for {cost}"));
             }
-            Outlook::Short(short) => {
-                assert_eq!(short.by, Bound::Quota);
+            TakeOutlook::Short(short) => {
+                assert_eq!(short.by, BoundKind::Quota);
                 self.refused += 1;
                 let unspent = self.unspent();
                 self.note(|| format!("{gateway} refuses {cost}, unspent are {unspent}"));
@@ -238,7 +238,7 @@ impl World {
                 .is_some_and(|later_ns| now.monotonic_ns >= later_ns);
             if is_later {
                 speaking.later_ns = None;
-                speaking.entry.asks_later = false;
+                speaking.entry.asks_again = false;
             }
             if is_round {
                 speaking.round_ms = now_ms + 100;
@@ -246,9 +246,9 @@ impl World {
             let asks =
                 speaking.entry.queued || is_later || is_round && speaking.entry.is_unsettled(now);
             if asks || is_round {
-                let orders = asks.then(|| speaking.entry.orders(now, false));
-                let told = format!("{:?}", orders.as_ref().and_then(Orders::of_quota));
-                speaking.call = Some(Call {
+                let orders = asks.then(|| speaking.entry.request(now, false));
+                let told = format!("{:?}", orders.as_ref().and_then(EntryRequest::of_quota));
+                speaking.call = Some(StoreCall {
                     orders,
                     answer: None,
                     due_ms: now_ms + self.delay_ms,
@@ -260,7 +260,7 @@ impl World {
         if now_ms < call.due_ms {
             return;
         }
-        let order = call.orders.as_ref().and_then(Orders::of_quota);
+        let order = call.orders.as_ref().and_then(EntryRequest::of_quota);
         let Some((grant, total, recalled)) = call.answer else {
             let (grant, recalled) = match order {
                 Some(order) => self.budget.carry_out(gateway, order, now_ms),
@@ -275,7 +275,7 @@ impl World {
         };
         let orders = speaking.call.take().and_then(|call| call.orders);
         if let Some(orders) = orders {
-            let answer = Answer {
+            let answer = RefillReply {
                 memory: "p".into(),
                 quota: order.map(|_| (grant, total, 0)),
                 rates: smallvec::SmallVec::new(),
@@ -285,8 +285,8 @@ impl World {
             for waiter in speaking.entry.wake_answered(now) {
                 let _ = waiter.send(());
             }
-            if let Some(ask_ns) = speaking.entry.ask_ns(now)
-                && !std::mem::replace(&mut speaking.entry.asks_later, true)
+            if let Some(ask_ns) = speaking.entry.next_ask_ns(now)
+                && !std::mem::replace(&mut speaking.entry.asks_again, true)
             {
                 speaking.later_ns = Some(ask_ns);
             }
@@ -336,12 +336,12 @@ impl World {
     }
 }
 
-impl Speaking {
+impl ModelGateway {
     /// Units that were used, and the store does not know it yet.
     fn untold(&self) -> u64 {
-        let here: u64 = self.entry.leases().map(Lease::untold).sum();
+        let here: u64 = self.entry.leases().map(BudgetLease::unreported).sum();
         let told = match &self.call {
-            Some(Call {
+            Some(StoreCall {
                 orders: Some(orders),
                 answer: None,
                 ..
@@ -352,8 +352,8 @@ impl Speaking {
     }
 }
 
-impl Orders {
-    fn of_quota(&self) -> Option<Order> {
+impl EntryRequest {
+    fn of_quota(&self) -> Option<LeaseRequest> {
         self.quota.as_ref().map(|(_, order)| *order)
     }
 }

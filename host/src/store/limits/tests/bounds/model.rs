@@ -8,7 +8,7 @@ const BILLION: u128 = 1_000_000_000;
 
 /// One step of a caller.
 #[derive(Debug, Clone, Copy)]
-struct Step {
+struct BoundsStep {
     pause_us: u64,
     key: usize,
     /// 0 is none.
@@ -20,7 +20,7 @@ struct Step {
     give_back: bool,
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<BoundsStep>> {
     let pause_us = prop_oneof![
         Just(0),
         1..50_000_u64,
@@ -36,30 +36,31 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         0..5_u64,
         prop::bool::weighted(0.2),
     );
-    let step = step.prop_map(
-        |(pause_us, key, method, route, gateway, cost, give_back)| Step {
-            pause_us,
-            key,
-            method,
-            route,
-            gateway,
-            cost,
-            give_back,
-        },
-    );
+    let step =
+        step.prop_map(
+            |(pause_us, key, method, route, gateway, cost, give_back)| BoundsStep {
+                pause_us,
+                key,
+                method,
+                route,
+                gateway,
+                cost,
+                give_back,
+            },
+        );
     prop::collection::vec(step, 1..120)
 }
 
 /// A bucket by what is in it, in billionths of tokens.
 #[derive(Debug, Clone)]
-struct Tub {
+struct NaiveBucket {
     milli: u64,
     burst: u64,
     content: u128,
     at_us: u64,
 }
 
-impl Tub {
+impl NaiveBucket {
     fn new((milli, burst): (u64, u64)) -> Self {
         let content = u128::from(burst) * BILLION;
         Self {
@@ -90,7 +91,7 @@ impl Tub {
 }
 
 /// The place of a bucket: of a key's method, a key's plan, the route, the gateway.
-type Place = (Which, usize, usize);
+type BucketLocation = (Which, usize, usize);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Which {
@@ -101,8 +102,8 @@ enum Which {
 }
 
 /// All bounds as one would write them on a blackboard.
-struct Naive {
-    tubs: BTreeMap<Place, Tub>,
+struct NaiveBounds {
+    tubs: BTreeMap<BucketLocation, NaiveBucket>,
     limit: u64,
     used: BTreeMap<(usize, u64), u64>,
 }
@@ -116,7 +117,7 @@ fn at(us: u64) -> Timestamp {
 }
 
 /// The buckets that a step meets.
-fn places(step: &Step) -> Vec<Place> {
+fn places(step: &BoundsStep) -> Vec<BucketLocation> {
     let mut places = Vec::new();
     if step.method > 0 {
         places.push((Which::Method, step.key, step.method));
@@ -131,22 +132,22 @@ fn places(step: &Step) -> Vec<Place> {
     places
 }
 
-impl Naive {
-    fn take(&mut self, step: &Step, now_us: u64) -> Option<Bound> {
+impl NaiveBounds {
+    fn take(&mut self, step: &BoundsStep, now_us: u64) -> Option<BoundKind> {
         let mut refused = Vec::new();
         for place in places(step) {
             if !self.tubs.get_mut(&place).unwrap().gives(step.cost, now_us) {
                 refused.push(match place.0 {
-                    Which::Method => (0, Bound::Method),
-                    Which::Plan => (1, Bound::Plan),
-                    Which::Route => (3, Bound::Route),
-                    Which::Gateway => (4, Bound::Gateway),
+                    Which::Method => (0, BoundKind::Method),
+                    Which::Plan => (1, BoundKind::Plan),
+                    Which::Route => (3, BoundKind::Route),
+                    Which::Gateway => (4, BoundKind::Gateway),
                 });
             }
         }
         let used = self.used.entry((step.key, day(now_us))).or_default();
         if step.cost > 0 && *used + step.cost > self.limit {
-            refused.push((2, Bound::Quota));
+            refused.push((2, BoundKind::Quota));
         }
         if let Some((_, first)) = refused.into_iter().min_by_key(|(order, _)| *order) {
             return Some(first);
@@ -158,7 +159,7 @@ impl Naive {
         None
     }
 
-    fn give_back(&mut self, step: &Step, taken_us: u64, now_us: u64) {
+    fn give_back(&mut self, step: &BoundsStep, taken_us: u64, now_us: u64) {
         *self.used.get_mut(&(step.key, day(taken_us))).unwrap() -= step.cost;
         for place in places(step) {
             self.tubs
@@ -173,8 +174,8 @@ fn rates() -> impl Strategy<Value = (u64, u64)> {
     (1..4_000_u64, 1..12_u64)
 }
 
-fn real((milli, burst): (u64, u64)) -> Rate {
-    Rate {
+fn real((milli, burst): (u64, u64)) -> RateLimit {
+    RateLimit {
         per_second: f64::from(u32::try_from(milli).unwrap()) / 1000.0,
         burst,
     }
@@ -187,7 +188,7 @@ proptest! {
     ) {
         let [first, second, plan, route, gateway] = sizes;
         let named = |path: &str, size| MethodRate { rate: real(size), ..method("GET", path, 1.0, 1) };
-        let one = One::new(Plan {
+        let one = One::new(UsagePlan {
             rate: Some(real(plan)),
             methods: vec![named("/1", first), named("/2", second)],
             ..quota(limit, Period::Day)
@@ -196,15 +197,15 @@ proptest! {
             one.store.shared_rate("route", real(route)).unwrap(),
             one.store.shared_rate("gateway", real(gateway)).unwrap(),
         ];
-        let mut naive = Naive { tubs: BTreeMap::new(), limit, used: BTreeMap::new() };
+        let mut naive = NaiveBounds { tubs: BTreeMap::new(), limit, used: BTreeMap::new() };
         for key in 0..2 {
             for (place, size) in [(1, first), (2, second)] {
-                naive.tubs.insert((Which::Method, key, place), Tub::new(size));
+                naive.tubs.insert((Which::Method, key, place), NaiveBucket::new(size));
             }
-            naive.tubs.insert((Which::Plan, key, 0), Tub::new(plan));
+            naive.tubs.insert((Which::Plan, key, 0), NaiveBucket::new(plan));
         }
-        naive.tubs.insert((Which::Route, 0, 0), Tub::new(route));
-        naive.tubs.insert((Which::Gateway, 0, 0), Tub::new(gateway));
+        naive.tubs.insert((Which::Route, 0, 0), NaiveBucket::new(route));
+        naive.tubs.insert((Which::Gateway, 0, 0), NaiveBucket::new(gateway));
         let mut open = VecDeque::new();
         let mut now_us = 0;
         for step in steps {
@@ -213,7 +214,7 @@ proptest! {
                 one.store.give_back(ticket);
                 naive.give_back(&taken, taken_us, now_us);
             }
-            let decision = one.store.take(&Take {
+            let decision = one.store.take(&TakeRequest {
                 plan: Some(&one.plan),
                 key: ["acme", "other"][step.key],
                 method: step.method.checked_sub(1),
@@ -240,7 +241,7 @@ proptest! {
     ) {
         let [method_size, plan, route, gateway] = sizes;
         let named = MethodRate { rate: real(method_size), ..method("GET", "/1", 1.0, 1) };
-        let one = One::new(Plan {
+        let one = One::new(UsagePlan {
             rate: Some(real(plan)),
             methods: vec![named],
             ..quota(limit, Period::Day)
@@ -248,7 +249,7 @@ proptest! {
         let route = one.store.shared_rate("route", real(route)).unwrap();
         let gateway = one.store.shared_rate("gateway", real(gateway)).unwrap();
         let least = sizes.iter().map(|(_, burst)| *burst).chain([limit]).min().unwrap();
-        let take = |cost, now_us| one.store.take(&Take {
+        let take = |cost, now_us| one.store.take(&TakeRequest {
             plan: Some(&one.plan),
             key: "acme",
             method: Some(0),
@@ -267,7 +268,7 @@ proptest! {
                 continue;
             }
             if step.cost > least {
-                prop_assert_eq!(wait_ms, NEVER);
+                prop_assert_eq!(wait_ms, NEVER_MS);
                 continue;
             }
             prop_assert!(!take(step.cost, now_us + (wait_ms - 1) * 1000).allowed);

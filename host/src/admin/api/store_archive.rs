@@ -1,0 +1,243 @@
+//! `/v1/store/export` and `/v1/store/import`: a whole store, for a backup or another store.
+//!
+//! Both go line by line, so that neither holds more than some hundred records whatever the store
+//! has: an export reads a piece when the client took the one before, and an import writes a piece
+//! when it has come. A client that stalls holds no room that others need.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::params::{NoParams, QueryParams};
+use super::shape::archive::{RecordCounts, StoreImported, StoreLine, VERSION};
+use super::{AdminApi, acquire, audit, body, json, now_ms, stream};
+use crate::admin::envelope::ApiCaller;
+use crate::admin::problem::ApiProblem;
+use crate::store::keys::masked;
+use crate::store::service::{ExportCursor, StoreImport, StoreItem, StoreReport};
+
+/// JSON objects, one a line.
+const NDJSON: &str = "application/x-ndjson";
+
+/// Pieces that wait for the client.
+const MAX_WAITING_CHUNKS: usize = 1;
+
+/// How long one piece may wait for its turn.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Records that are written at once.
+const CHUNK_RECORDS: usize = 500;
+
+/// Everything that the store holds.
+///
+/// A JSON object a line: what the lines are, the plans, the keys with the digests of their secrets, usage by
+/// day, extensions of quotas, and at the end how many of each there were. Takes a token whose role is
+/// `write`. What the configuration defines is not in it.
+#[utoipa::path(get, operation_id = "exportStore", path = "/v1/store/export", tag = "store",
+    responses((status = 200, description = "The store", content((String = "application/x-ndjson")))))]
+pub(crate) async fn export(
+    State(api): State<Arc<AdminApi>>,
+    Extension(caller): Extension<ApiCaller>,
+    QueryParams(_): QueryParams<NoParams>,
+) -> Result<Response, ApiProblem> {
+    caller.may_write("digests of keys")?;
+    // Before the answer has begun an error has an answer of its own.
+    let (first, next) = read_chunk(&api, ExportCursor::default()).await?;
+    let (pieces, body) = stream::body(MAX_WAITING_CHUNKS);
+    audit(&caller, "export", "store", "*");
+    tokio::spawn(async move {
+        let mut counts = RecordCounts::default();
+        let mut text = encode_line(&StoreLine::header(now_ms()));
+        let mut piece_now = Some((first, next));
+        while let Some((items, next)) = piece_now {
+            for item in items {
+                counts.add(&item);
+                text += &encode_line(&item.into());
+            }
+            if !pieces.send(std::mem::take(&mut text)).await {
+                return;
+            }
+            piece_now = match next {
+                None => None,
+                Some(next) => match read_chunk(&api, next).await {
+                    Ok(piece) => Some(piece),
+                    Err(problem) => {
+                        tracing::error!("an export of the store is cut: {}", problem.detail);
+                        return pieces.cut().await;
+                    }
+                },
+            };
+        }
+        pieces.send(encode_line(&StoreLine::End(counts))).await;
+    });
+    Ok((StatusCode::OK, [(header::CONTENT_TYPE, NDJSON)], body).into_response())
+}
+
+type ExportChunk = (Vec<StoreItem>, Option<ExportCursor>);
+
+async fn read_chunk(api: &AdminApi, at: ExportCursor) -> Result<ExportChunk, ApiProblem> {
+    let read = api.call_within(CHUNK_TIMEOUT, move |registrar| {
+        Ok(registrar.export_store(at, now_ms())?)
+    });
+    read.await
+}
+
+fn encode_line(line: &StoreLine) -> String {
+    serde_json::to_string(line).unwrap_or_default() + "\n"
+}
+
+/// How a store is imported.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct StoreParams {
+    /// Tell what would be done, and write nothing. Default false.
+    pub(crate) dry_run: Option<bool>,
+    /// Whether plans and keys that are there and differ are replaced. Default false: they stay, and are told.
+    pub(crate) replace: Option<bool>,
+}
+
+/// Bring in a store that was exported.
+///
+/// May be sent again: what is there and the same stays, and usage is never counted twice. What makes
+/// no sense is left out and told with its line.
+#[utoipa::path(post, operation_id = "importStore", path = "/v1/store/import", tag = "store", params(StoreParams),
+    request_body(content = String, content_type = "application/x-ndjson", description = "The text of an export", example = json!("{\"windlass_store\":1}\n{\"end\":{\"plans\":0,\"keys\":0,\"usage\":0,\"extensions\":0}}\n")),
+    responses((status = 200, description = "A count of what was done", body = StoreImported)))]
+pub(crate) async fn import(
+    State(api): State<Arc<AdminApi>>,
+    Extension(caller): Extension<ApiCaller>,
+    QueryParams(query): QueryParams<StoreParams>,
+    request: Request,
+) -> Result<Response, ApiProblem> {
+    api.service()?;
+    let mut lines = body::BodyLines::of(request, NDJSON)?;
+    let mut import = StoreImporter {
+        how: StoreImport {
+            dry_run: query.dry_run.unwrap_or(false),
+            replace: query.replace.unwrap_or(false),
+        },
+        report: StoreReport::default(),
+        counts: RecordCounts::default(),
+        ended: false,
+        complete: false,
+    };
+    let mut waiting: Vec<(u64, StoreItem)> = Vec::new();
+    let mut number = 0;
+    while let Some(text) = lines.next().await? {
+        number += 1;
+        if text.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        waiting.extend(import.read(number, &text)?.map(|item| (number, item)));
+        if waiting.len() >= CHUNK_RECORDS {
+            import = import.write(&api, std::mem::take(&mut waiting)).await?;
+        }
+    }
+    if number == 0 {
+        return Err(ApiProblem::invalid(
+            "the body is empty; send what an export wrote",
+        ));
+    }
+    import = import.write(&api, waiting).await?;
+    if !import.ended {
+        let message = "the file ends before its `end`: what came was taken, the rest is missing";
+        import.report.warn(number, message.to_owned());
+    }
+    let done = StoreImported::new(&import.report, import.how.dry_run, import.complete);
+    if !import.how.dry_run {
+        let (plans, keys) = (done.plans.added, done.keys.added);
+        audit(
+            &caller,
+            "import",
+            "store",
+            &format!("{plans} plans, {keys} keys"),
+        );
+    }
+    Ok(json(StatusCode::OK, &done))
+}
+
+/// An import on its way.
+struct StoreImporter {
+    how: StoreImport,
+    report: StoreReport,
+    /// Of the records that came.
+    counts: RecordCounts,
+    /// Whether the last line came.
+    ended: bool,
+    /// Whether it says the same.
+    complete: bool,
+}
+
+impl StoreImporter {
+    /// The record of a line; None where it has none that can be taken.
+    fn read(&mut self, number: u64, text: &Bytes) -> Result<Option<StoreItem>, ApiProblem> {
+        let line = serde_json::from_slice::<StoreLine>(text);
+        if number == 1 {
+            return match line {
+                Ok(StoreLine::Header { windlass_store, .. }) if windlass_store == VERSION => Ok(None),
+                Ok(StoreLine::Header { windlass_store, .. }) => Err(bad_file(format!(
+                    "the file is of version {windlass_store}, and this Windlass reads version {VERSION}; use the Windlass that wrote it, or a later one"
+                ))),
+                Ok(_) | Err(_) => Err(bad_file(
+                    "the file does not begin as an export of a store does (`{\"windlass_store\":1,..}`); send what `windlass store export` wrote".to_owned(),
+                )),
+            };
+        }
+        let item = match line {
+            Err(error) => Err(masked(&error.to_string()).into_owned()),
+            Ok(StoreLine::Header { .. }) => Err("another file begins here".to_owned()),
+            Ok(StoreLine::End(counts)) => {
+                self.ended = true;
+                self.complete = counts == self.counts;
+                if self.complete {
+                    return Ok(None);
+                }
+                Err("lines are missing: there are not as many as the end says".to_owned())
+            }
+            Ok(StoreLine::Plan(plan)) => plan.try_into(),
+            Ok(StoreLine::Key(key)) => key.try_into(),
+            Ok(StoreLine::Usage(usage)) => usage.try_into(),
+            Ok(StoreLine::Extension(extension)) => extension.try_into(),
+        };
+        match item {
+            Ok(item) => {
+                self.counts.add(&item);
+                Ok(Some(item))
+            }
+            Err(why) => {
+                self.report.record_unreadable(number, why);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Write these records, on a thread where it may block.
+    async fn write(
+        mut self,
+        api: &Arc<AdminApi>,
+        items: Vec<(u64, StoreItem)>,
+    ) -> Result<Self, ApiProblem> {
+        if items.is_empty() {
+            return Ok(self);
+        }
+        let heavy = acquire(&api.imports, CHUNK_TIMEOUT).await?;
+        let work = api.call_within(CHUNK_TIMEOUT, move |registrar| {
+            registrar.import_store(items, self.how, now_ms(), &mut self.report)?;
+            drop(heavy);
+            Ok(self)
+        });
+        work.await
+    }
+}
+
+fn bad_file(detail: String) -> ApiProblem {
+    ApiProblem::new(StatusCode::BAD_REQUEST, "bad_file", detail)
+}

@@ -1,0 +1,94 @@
+//! Answers for people: tables on standard output.
+//!
+//! Whatever writes fails where standard output is closed or cannot be written.
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde_json::Value;
+
+use super::CommandError;
+use crate::cli::output;
+
+/// JSON as it came, one value.
+pub(crate) fn json(value: &Value) -> Result<(), CommandError> {
+    Ok(output::print_line(value)?)
+}
+
+/// A member; null where there is none.
+#[must_use]
+pub(crate) fn at<'a>(value: &'a Value, name: &str) -> &'a Value {
+    value.get(name).unwrap_or(&Value::Null)
+}
+
+/// A value as people read it.
+#[must_use]
+pub(crate) fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Number(number) => number.to_string(),
+        Value::Array(values) if values.is_empty() => "-".to_owned(),
+        Value::Array(values) => list(values),
+        Value::Object(members) if members.is_empty() => "-".to_owned(),
+        Value::Object(members) => {
+            let each = members.iter();
+            let each = each.map(|(name, value)| format!("{name}={}", cell(value)));
+            each.collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+/// Values with commas between.
+#[must_use]
+pub(crate) fn list(values: &[Value]) -> String {
+    values.iter().map(cell).collect::<Vec<_>>().join(", ")
+}
+
+/// A moment to the minute: seconds are for scripts.
+#[must_use]
+pub(crate) fn when(value: &Value) -> String {
+    match value.as_str().and_then(|text| text.get(..16)) {
+        Some(text) => text.replace('T', " "),
+        None => "-".to_owned(),
+    }
+}
+
+/// With fewer columns than this a terminal cannot know its width: it says 0, as those of
+/// `docker exec -t` and of `script` do.
+const LEAST_WIDTH: u16 = 20;
+
+fn plain() -> Table {
+    let mut table = Table::new();
+    let arrangement = match table.width() {
+        Some(width) if width < LEAST_WIDTH => ContentArrangement::Disabled,
+        Some(_) | None => ContentArrangement::Dynamic,
+    };
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(arrangement);
+    table
+}
+
+/// Rows below a heading.
+pub(crate) fn table(
+    heading: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> Result<(), CommandError> {
+    let mut table = plain();
+    table.set_header(heading.to_vec());
+    for row in rows {
+        table.add_row(row);
+    }
+    Ok(output::print_line(table.trim_fmt())?)
+}
+
+/// One thing, a line for each of its parts.
+pub(crate) fn record(parts: &[(&str, String)]) -> Result<(), CommandError> {
+    let mut table = plain();
+    for (name, value) in parts {
+        table.add_row([(*name).to_owned(), value.clone()]);
+    }
+    Ok(output::print_line(table.trim_fmt())?)
+}

@@ -1,0 +1,96 @@
+//! What was used, on its way to the ledger and from it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{LastUse, StorageError, StorageSync, SyncShared};
+
+/// Rows that are written in one transaction.
+const ROWS_PER_TRANSACTION: usize = 4096;
+
+impl StorageSync {
+    /// Write what was used, and let a successor have the store. What is used after this is added to
+    /// what the successor counts.
+    pub(crate) fn release(&self) {
+        let shared = &self.shared;
+        let one_at_a_time = shared.flush_state.lock();
+        // What cannot be written now is written later, as all that is used from here on.
+        shared.record_result("take what was used", shared.write(true));
+        shared.released.store(true, Ordering::Relaxed);
+        shared.storage.release();
+        drop(one_at_a_time);
+    }
+
+    /// Whether a successor may have the store.
+    #[must_use]
+    pub(crate) fn is_released(&self) -> bool {
+        self.shared.released.load(Ordering::Relaxed)
+    }
+}
+
+impl SyncShared {
+    /// Count what is used by way of a gateway that drains.
+    pub(super) fn apply_drain_usage(&self) -> Result<(), StorageError> {
+        if self.released.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        for late in self.storage.take_drain_usage()? {
+            self.limits.add_drain_usage(&late);
+        }
+        Ok(())
+    }
+
+    pub(super) fn flush(&self, touched: bool) -> Result<(), StorageError> {
+        let _one_at_a_time = self.flush_state.lock();
+        self.write(touched)
+    }
+
+    /// While `flush_state` is held.
+    pub(super) fn write(&self, touched: bool) -> Result<(), StorageError> {
+        let leaving = self.released.load(Ordering::Relaxed);
+        let mut used = Vec::new();
+        self.limits
+            .take_pending_usage(&mut |delta| used.push(delta));
+        let mut touches = Vec::new();
+        if touched {
+            self.index.touched(|id, at_ms| {
+                touches.push(LastUse {
+                    key: Arc::from(id),
+                    at_ms,
+                });
+            });
+        }
+        let mut failed = None;
+        let mut unsaved = 0;
+        for rows in used.chunks(ROWS_PER_TRANSACTION) {
+            // After a failure the rest waits for the next time, too.
+            let saved = match failed {
+                None if leaving => self.storage.add_drain_usage(rows),
+                None => self.storage.add_usage(rows, &[]),
+                Some(_) => Ok(()),
+            };
+            if let Err(error) = saved {
+                failed = Some(error);
+            }
+            if failed.is_some() {
+                unsaved += rows.len() as u64;
+                for row in rows {
+                    self.limits.return_pending_usage(row.clone());
+                }
+            }
+        }
+        for rows in touches.chunks(ROWS_PER_TRANSACTION) {
+            if failed.is_none()
+                && let Err(error) = self.storage.add_usage(&[], rows)
+            {
+                failed = Some(error);
+            }
+            if failed.is_some() {
+                self.index
+                    .mark_touched(rows.iter().map(|touched| &*touched.key));
+            }
+        }
+        self.unwritten_rows.store(unsaved, Ordering::Relaxed);
+        failed.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,42 @@
+//! Rejections of tokens that a verifier, or an authorization server, had accepted before.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::verifier::TokenError;
+use crate::verifier::proof::{NO_ROOM, ProofError};
+
+/// The faults of a token that only the filter which asks can find.
+const FAULTS: [TokenError; 3] = [
+    TokenError::RequiredClaim,
+    TokenError::NotBound,
+    TokenError::Unproven,
+];
+
+/// The words that are no fault of the token or of its proof.
+const OTHERS: [&str; 2] = ["insufficient_scope", NO_ROOM];
+
+/// How many there were, by the word of the access log. Counted at the end of a request that was refused, so that the others
+/// share no cache line.
+#[derive(Debug, Default)]
+pub(crate) struct FilterRejects([AtomicU64; FAULTS.len() + ProofError::ALL.len() + OTHERS.len()]);
+
+impl FilterRejects {
+    fn reasons() -> impl Iterator<Item = &'static str> {
+        let faults = FAULTS.into_iter().map(TokenError::reason);
+        let proofs = ProofError::ALL.into_iter().map(ProofError::reason);
+        faults.chain(proofs).chain(OTHERS)
+    }
+
+    pub(crate) fn count(&self, why: &str) {
+        let mut counts = Self::reasons().zip(&self.0);
+        if let Some((_, count)) = counts.find(|(word, _)| *word == why) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many so far, by the word.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let values = self.0.iter().map(|count| count.load(Ordering::Relaxed));
+        Self::reasons().zip(values)
+    }
+}
